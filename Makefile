@@ -1,0 +1,65 @@
+# Every target sets up what it needs in ./.venv. `make` alone lists them.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEV := .venv/.dev-installed
+PEERS := .venv/.peers-tried
+
+.PHONY: help demo test lint format bench bench-check fuzz peers clean
+.DEFAULT_GOAL := help
+
+help:  ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(DEV)  ## show the tool at work on images it makes itself
+	$(BIN)/vhdx demo
+
+test: $(DEV) $(PEERS)  ## run the whole test suite (JOBS=n processes)
+	$(BIN)/pytest -n $(JOBS)
+
+lint: $(DEV)  ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV)  ## put the code into the one format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(DEV) $(PEERS)  ## measure
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only
+
+bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
+	$(BIN)/pytest benchmarks --benchmark-disable
+
+fuzz: $(DEV)  ## the long fuzz runs
+	$(BIN)/pytest -m fuzz -n $(JOBS)
+
+peers: $(DEV)  ## install other readers of the format, or fail
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers]'
+	@touch $(PEERS)
+
+clean:  ## remove all that was made here, .venv too
+	rm -rf .venv build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Without build isolation the build uses the pinned setuptools, and the editable install asks no network for another.
+$(DEV): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'vhdx needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo 'This Python cannot make virtual environments: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(PIP) install --constraint constraints.txt setuptools
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+# Peers are welcome, not needed: a platform may have no wheel of one. The stamp says they were tried, so that it is
+# tried once; `make peers` insists.
+$(PEERS): $(DEV)
+	@$(MAKE) --no-print-directory peers \
+		|| echo 'The peers could not be installed: tests that compare with them will be skipped.'
+	@touch $@

@@ -1,0 +1,137 @@
+"""What a file is, and what chain it is part of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from vhdx.chain import Chain
+from vhdx.findings import Finding
+from vhdx.image import Image
+from vhdx.parents import Found
+from vhdx.structures.header import Header
+from vhdx.writer import Allocate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogState:
+    """The log; offset and length are bytes. `live` means that it was replayed in memory, the file not being changed."""
+
+    live: bool
+    offset: int
+    length: int
+    entries: int
+    """Valid entries of all sessions."""
+    replayed_entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentReference:
+    """What a differencing file says of its parent."""
+
+    linkages: tuple[UUID, ...]
+    paths: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDescription:
+    """One file; all sizes are bytes."""
+
+    path: Path
+    type: Allocate
+    virtual_size: int
+    block_size: int
+    logical_sector_size: int
+    physical_sector_size: int
+    virtual_disk_id: UUID
+    file_write_guid: UUID
+    data_write_guid: UUID
+    creator: str
+    file_size: int
+    sequence_number: int
+    log: LogState
+    blocks: Mapping[str, int]
+    """Payload blocks by state."""
+    allocated_bytes: int
+    """Bytes of the blocks that are present, whole ones."""
+    parent: ParentReference | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerDescription:
+    """One layer of a chain; layer 0 is the base. `found` tells how its child came upon it, None for the leaf."""
+
+    layer: int
+    path: Path
+    virtual_size: int
+    file_size: int
+    data_write_guid: UUID
+    found: Found | None
+    matches: bool
+    """Its identity is the one that its child was made from; True for the leaf."""
+
+
+def type_of(image: Image) -> Allocate:
+    """Fixed, dynamic or differencing."""
+    if image.has_parent:
+        return Allocate.DIFFERENCING
+    return Allocate.FIXED if image.parameters.is_fixed else Allocate.DYNAMIC
+
+
+def describe_image(image: Image) -> ImageDescription:
+    """What one file is. Reads its BAT, and raises what reading raises."""
+    parameters, header = image.parameters, image.header
+    states = image.allocation.count_states()
+    return ImageDescription(
+        path=image.path,
+        type=type_of(image),
+        virtual_size=image.size,
+        block_size=parameters.block_size,
+        logical_sector_size=parameters.logical_sector_size,
+        physical_sector_size=parameters.physical_sector_size,
+        virtual_disk_id=parameters.disk_id,
+        file_write_guid=header.file_write_guid,
+        data_write_guid=header.data_write_guid,
+        creator=image.identifier.creator,
+        file_size=image.file.size,
+        sequence_number=header.sequence_number,
+        log=_log_state(image, header),
+        blocks={state.name.lower(): count for state, count in states.items()},
+        allocated_bytes=sum(count for state, count in states.items() if state.holds_data) * parameters.block_size,
+        parent=_parent(image),
+        findings=image.findings,
+    )
+
+
+def _log_state(image: Image, header: Header) -> LogState:
+    return LogState(
+        live=header.log_is_live,
+        offset=header.log_offset,
+        length=header.log_length,
+        entries=len(image.log.places),
+        replayed_entries=len(image.log.active) if header.log_is_live else 0,
+    )
+
+
+def _parent(image: Image) -> ParentReference | None:
+    if image.locator is None:
+        return None
+    return ParentReference(linkages=image.locator.linkages, paths=dict(image.locator.paths))
+
+
+def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:
+    """The layers from base to leaf."""
+    links = [*chain.links, None]
+    return tuple(
+        LayerDescription(
+            layer=number,
+            path=image.path,
+            virtual_size=image.size,
+            file_size=image.file.size,
+            data_write_guid=image.data_write_guid,
+            found=link.found if link else None,
+            matches=link.matches if link else True,
+        )
+        for number, (image, link) in enumerate(zip(chain.layers, links, strict=True))
+    )

@@ -1,0 +1,1 @@
+"""The `vhdx` command: arguments, rendering, exit codes."""

@@ -1,0 +1,5 @@
+"""`python -m cli` is `vhdx`."""
+
+from cli.main import main
+
+main()

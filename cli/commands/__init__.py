@@ -1,0 +1,1 @@
+"""The commands, one module each. A command parses, calls, renders."""

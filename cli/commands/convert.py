@@ -1,0 +1,61 @@
+"""`vhdx convert`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.convert import OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
+from cli import output
+from cli.options import ByteSize, chain_options, json_option, open_leaf
+from cli.progress import progress
+from cli.writing import options_from, output_options, report
+from vhdx.chain import Chain
+
+_STDOUT = Path("-")
+
+
+@click.command("convert")
+@click.argument("leaf", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice([choice.value for choice in OutputFormat]),
+    help="The output's format, where its name does not tell (.raw, .img, .vhdx).",
+)
+@click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
+@output_options
+@chain_options
+@json_option
+def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:  # fmt: skip
+    """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
+
+    Formats: raw (sparse), vhdx (dynamic), vhdx-fixed. OUT may be `-`: a raw image on stdout, every byte of it. The
+    output is written beside its place as OUT.part, flushed, read back, and renamed only then.
+
+    \b
+    Examples:
+      vhdx convert leaf.avhdx disk.raw
+      vhdx convert old.vhdx new.vhdx --block-size 2M
+      vhdx convert leaf.avhdx - | zstd > disk.raw.zst
+    """
+    with open_leaf(leaf, choices) as chain:
+        output.warn(chain.findings)
+        if out == _STDOUT:
+            _to_stdout(chain, wanted, as_json=as_json)
+            return
+        plan = plan_conversion(chain, out, OutputFormat(wanted) if wanted else format_of(out), options_from(choices))
+        with progress("writing", plan.work) as update:
+            outcome = run_conversion(plan, chain, update)
+        report("convert", outcome, as_json=as_json)
+
+
+def _to_stdout(chain: Chain, wanted: str | None, *, as_json: bool) -> None:
+    if wanted not in {None, "raw"} or as_json:
+        raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
+    if sys.stdout.isatty():
+        raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
+    with progress("writing", chain.size) as update:
+        stream_raw(chain, sys.stdout.buffer, update)

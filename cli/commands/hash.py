@@ -1,0 +1,39 @@
+"""`vhdx hash`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.digest import sha256_of
+from cli import output
+from cli.options import chain_options, json_option, open_leaf
+from cli.progress import progress
+from cli.text import safe
+
+
+@click.command("hash")
+@click.argument("leaf", type=click.Path(path_type=Path))
+@click.option("--layer", type=int, metavar="N", help="The state of layer N (0 is the base) instead of the leaf's.")
+@chain_options
+@json_option
+def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> None:
+    """Print the SHA-256 of the flat disk, as `sha256sum` of a raw image of it would.
+
+    \b
+    Examples:
+      vhdx hash leaf.avhdx
+      vhdx hash leaf.avhdx --layer 0        the base, before the first checkpoint
+      vhdx convert leaf.avhdx - | sha256sum   the same, through a pipe
+    """
+    with open_leaf(leaf, where) as chain:
+        disk = chain if layer is None else chain.upto(layer)
+        output.warn(disk.findings)
+        with progress("hashing", disk.size) as update:
+            digest = sha256_of(disk, update)
+        if as_json:
+            number = len(disk.layers) - 1
+            payload = {"path": leaf, "layer": number, "layer_path": disk.path, "size": disk.size, "sha256": digest}
+            output.emit("hash", payload, disk.findings)
+        else:
+            click.echo(f"{digest}  {safe(disk.path)}")

@@ -1,0 +1,122 @@
+"""`vhdx info`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
+from cli import output
+from cli.failures import complain
+from cli.options import chain_options, json_option, open_leaf, quiet_library
+from cli.text import exact_size, facts, safe, size
+from vhdx.errors import VhdxError
+from vhdx.findings import Severity
+from vhdx.image import open_image
+
+
+@click.command("info")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@chain_options
+@json_option
+def command(files: Sequence[Path], as_json: bool, **where: Any) -> int:
+    """Show what a file is, and the chain it belongs to.
+
+    Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
+    below it. A file that cannot be opened, or whose chain is broken, gives its reason and an exit code.
+
+    \b
+    Examples:
+      vhdx info disk.vhdx
+      vhdx info *.avhdx --search /mnt/old-host/VMs
+      vhdx info leaf.avhdx --json | jq .files[0].virtual_size
+    """
+    quiet_library()
+    answers, code = [], 0
+    for path in files:
+        answer = _look(path, where)
+        answers.append(answer)
+        error = answer.get("failure")
+        if isinstance(error, VhdxError):
+            code = code or error.exit_code
+    if as_json:
+        output.emit("info", {"files": [_plain(answer) for answer in answers]})
+    else:
+        _print(answers)
+    return code
+
+
+def _look(path: Path, where: dict[str, Any]) -> dict[str, Any]:
+    """The file's description, its layers, or what prevents either."""
+    answer: dict[str, Any] = {"path": path}
+    try:
+        with open_image(path) as image:
+            answer["description"] = describe_image(image)
+        with open_leaf(path, where) as chain:
+            answer["layers"] = describe_layers(chain)
+            answer["findings"] = chain.findings
+    except VhdxError as error:
+        answer["failure"] = error
+    return answer
+
+
+def _plain(answer: dict[str, Any]) -> dict[str, Any]:
+    description = answer.get("description")
+    plain: dict[str, Any] = {"path": str(answer["path"])}
+    if description is not None:
+        plain |= output.plain(description)
+    plain["layers"] = output.plain(answer.get("layers"))
+    failure = answer.get("failure")
+    plain["error"] = output.error_to_plain(failure) if failure else None
+    return plain
+
+
+def _print(answers: Sequence[dict[str, Any]]) -> None:
+    for number, answer in enumerate(answers):
+        if number:
+            click.echo()
+        click.echo(safe(answer["path"]))
+        if "description" in answer:
+            click.echo(facts(_facts(answer["description"], answer.get("layers"))))
+        if "findings" in answer:
+            output.warn(answer["findings"])
+        elif "description" in answer:
+            output.warn(answer["description"].findings)
+        if "failure" in answer:
+            complain(answer["failure"])
+
+
+def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -> list[tuple[str, str]]:
+    pairs = [
+        ("type", f"{image.type.value} VHDX"),
+        ("disk size", exact_size(image.virtual_size)),
+        ("block size", size(image.block_size)),
+        ("sectors", f"{image.logical_sector_size} bytes logical, {image.physical_sector_size} physical"),
+        ("disk id", str(image.virtual_disk_id)),
+        ("data write", str(image.data_write_guid)),
+        ("file write", str(image.file_write_guid)),
+        ("written by", safe(image.creator) or "(does not say)"),
+        ("file size", exact_size(image.file_size)),
+        ("log", _log(image)),
+        ("blocks", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())),
+    ]
+    pairs += [("note", safe(finding)) for finding in image.findings if finding.severity is Severity.NOTE]
+    if image.parent:
+        names = [f"{key}: {safe(path)}" for key, path in image.parent.paths.items()]
+        pairs.append(("parent", "\n".join([*(str(guid) for guid in image.parent.linkages), *names])))
+    if layers and len(layers) > 1:
+        pairs.append(("chain", "\n".join(_layer(layer) for layer in layers)))
+    return pairs
+
+
+def _log(image: ImageDescription) -> str:
+    if image.log.live:
+        return f"LIVE: {image.log.replayed_entries} entries replayed in memory; the file itself is not changed"
+    return f"clean, {size(image.log.length)}" if image.log.length else "none"
+
+
+def _layer(layer: LayerDescription) -> str:
+    how = "" if layer.found is None or layer.found.value == "path" else f", found by {layer.found.value}"
+    mismatch = "" if layer.matches else ", MISMATCH accepted"
+    return f"{layer.layer}  {safe(layer.path)} ({size(layer.file_size)}{how}{mismatch})"

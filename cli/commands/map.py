@@ -1,0 +1,90 @@
+"""`vhdx map`."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import output
+from cli.options import chain_options, json_option, open_leaf, quiet_library
+from cli.text import exact_size, safe
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.image import open_image
+from vhdx.runs import Kind, Run
+
+
+@click.command("map")
+@click.argument("leaf", type=click.Path(path_type=Path))
+@click.option(
+    "--own", is_flag=True, help="The leaf alone: what it holds itself, and the holes it leaves to its parent."
+)
+@chain_options
+@json_option
+def command(leaf: Path, own: bool, as_json: bool, **where: Any) -> int:
+    """Show where each range of the disk comes from.
+
+    One line for each run: its first byte and length on the disk, its kind, its layer, and for data the byte of that
+    layer's file. Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as zeros);
+    hole (nothing here: the parent's, or zeros at the base); lost (cannot be known). Exit code 1 when anything is lost.
+
+    \b
+    Examples:
+      vhdx map leaf.avhdx
+      vhdx map leaf.avhdx --own
+      vhdx map leaf.avhdx --json | jq '.runs[] | select(.[2] == "lost")'
+    """
+    quiet_library()
+    with closing(open_image(leaf) if own else open_leaf(leaf, where)) as disk:
+        output.warn(disk.findings)
+        totals = dict.fromkeys(Kind, 0)
+        runs = _runs(disk, totals)
+        if as_json:
+            _print_json(disk, runs)
+        else:
+            _print_text(disk, runs, totals)
+        return 1 if totals[Kind.LOST] else 0
+
+
+def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:
+    """The runs of all windows, those that meet at a seam joined."""
+    pending: Run | None = None
+    for table in disk.windows():
+        for run in table:
+            totals[run.kind] += run.length
+            if pending and _goes_on(pending, run):
+                pending = pending._replace(length=pending.length + run.length)
+            else:
+                if pending:
+                    yield pending
+                pending = run
+    if pending:
+        yield pending
+
+
+def _goes_on(run: Run, after: Run) -> bool:
+    same = run.kind == after.kind and run.layer == after.layer
+    return same and (run.kind is not Kind.DATA or run.file_offset + run.length == after.file_offset)
+
+
+def _layers(disk: Disk) -> list[Path]:
+    return [layer.path for layer in disk.layers] if isinstance(disk, Chain) else [disk.path]
+
+
+def _print_json(disk: Disk, runs: Iterator[Run]) -> None:
+    payload = {"path": disk.path, "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
+    rows = ([run.start, run.length, run.kind.name.lower(), run.layer, run.file_offset] for run in runs)
+    output.emit_stream("map", payload, disk.findings, "runs", rows)
+
+
+def _print_text(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int]) -> None:
+    for number, path in enumerate(_layers(disk)):
+        click.echo(f"# layer {number}: {safe(path)}")
+    click.echo(f"# {'start':>14} {'length':>16}  kind  layer   file offset")
+    for run in runs:
+        place = f"{run.file_offset:>13}" if run.kind is Kind.DATA else f"{'-':>13}"
+        click.echo(f"{run.start:>16} {run.length:>16}  {run.kind.name.lower():<5} {run.layer:>5} {place}")
+    shares = [f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.items() if count]
+    click.echo(f"# {', '.join(shares)}")

@@ -1,0 +1,65 @@
+"""`vhdx merge`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.convert import Options, Outcome, OutputFormat, plan_conversion, run_conversion
+from analyzer.merge import plan_merge, run_merge
+from cli import output
+from cli.options import ByteSize, chain_options, json_option, open_leaf
+from cli.progress import progress
+from cli.writing import options_from, output_options, report
+from vhdx.chain import Chain
+
+
+@click.command("merge")
+@click.argument("leaf", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep FILE and what is below it: merge the layers above to one differencing file on FILE.",
+)
+@click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
+@click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
+@output_options
+@chain_options
+@json_option
+def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool, **choices: Any) -> None:  # fmt: skip
+    """Merge a checkpoint chain to one standalone VHDX: the disk as the leaf shows it.
+
+    The output keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that
+    reads as zeros. No source is changed. The output is written beside its place as OUT.part, flushed, read back, and
+    renamed only then.
+
+    \b
+    Examples:
+      vhdx merge leaf.avhdx standalone.vhdx
+      vhdx merge leaf.avhdx standalone.vhdx --search /mnt/old-host --map 'D:\\VMs=/mnt/vms'
+      vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
+    """
+    if base and fixed:
+        raise click.UsageError("--fixed and --base exclude each other: a differencing file is never fixed.")
+    with open_leaf(leaf, choices) as chain:
+        output.warn(chain.findings)
+        options = options_from(choices)
+        if base:
+            outcome = _upper(chain, base, out, options)
+        else:
+            outcome = _whole(chain, out, OutputFormat.VHDX_FIXED if fixed else OutputFormat.VHDX, options)
+        report("merge", outcome, as_json=as_json)
+
+
+def _whole(chain: Chain, out: Path, form: OutputFormat, options: Options) -> Outcome:
+    plan = plan_conversion(chain, out, form, options)
+    with progress("merging", plan.work) as update:
+        return run_conversion(plan, chain, update)
+
+
+def _upper(chain: Chain, base: Path, out: Path, options: Options) -> Outcome:
+    plan = plan_merge(chain, base, out, options)
+    with progress("merging", plan.work) as update:
+        return run_merge(plan, chain, update)

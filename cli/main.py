@@ -1,0 +1,88 @@
+"""The entry point. It loads click alone: a command's module, and what that needs, waits until the command runs."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+COMMANDS = {
+    "info": "What a file is: type, sizes, identities, log, parent, layers.",
+    "map": "Where each range of the disk comes from, by layer.",
+    "hash": "SHA-256 of the flat disk, or of any layer's state.",
+    "merge": "A checkpoint chain to one standalone VHDX, or its upper layers to one.",
+    "convert": "A chain or file to a raw image, dynamic or fixed VHDX.",
+    "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",
+    "dump": "The structures of a file as they stand, damaged ones too.",
+    "fixtures": "Known-good and known-bad images for tests.",
+    "demo": "Build a checkpoint chain, merge it, prove that nothing was lost.",
+    "completion": "The script that teaches your shell to complete vhdx.",
+}
+"""Every command and its line in `vhdx --help`; the module of the same name holds it."""
+
+EXIT_CODES = """\b
+Exit codes:
+  0    fine
+  1    findings or differences
+  2    wrong usage
+  3    damaged or unsupported input
+  4    chain: parent missing, mismatch, loop
+  5    output refused
+  6    input/output error
+  70   a fault in vhdx itself
+  130  interrupted"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name, and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"cli.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from cli.output import version
+
+        click.echo(f"vhdx {version()}")
+        ctx.exit()
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
+def vhdx() -> None:
+    """Read Hyper-V disks (.vhdx, .avhdx) and checkpoint chains, offline, on any system.
+
+    A checkpoint is not a backup: it lives beside its disk and depends on every file below it. When such a chain is
+    all that is left, these commands show what is in it and make it one standalone disk. Sources are opened read-only.
+
+    \b
+    Start here:
+      vhdx info leaf.avhdx
+      vhdx merge leaf.avhdx standalone.vhdx
+      vhdx COMMAND --help
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    from cli.failures import run
+
+    sys.exit(run(vhdx, arguments))

@@ -1,0 +1,75 @@
+"""Options that several commands share."""
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from vhdx.chain import Chain, open_chain
+from vhdx.parents import OnMismatch
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class ByteSize(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A number of bytes: 4096, 64M, 1.5G, 2TiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is not a size; write 4096, 64M, 1.5G or 2T", param, ctx)
+        amount = float(match[1]) * _UNITS[match[2].upper()]
+        if amount != int(amount):
+            self.fail(f"{value!r} is not a whole number of bytes", param, ctx)
+        return int(amount)
+
+
+def chain_options(function: Decorated) -> Decorated:
+    """How parents are found. The command gets them as `where`, for `open_leaf`."""
+    options = (
+        click.option("--parent", "parents", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+                     help="A parent, given outright; repeat from the leaf's parent down to the base."),
+        click.option("--search", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+                     help="A folder whose files are tried by identity, after the leaf's own."),
+        click.option("--map", "mappings", multiple=True, metavar="WIN=DIR",
+                     help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),
+        click.option("--on-mismatch", type=click.Choice(["refuse", "accept"]), default="refuse", show_default=True,
+                     help="What to do with a parent that is not the one the child was made from."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def json_option(function: Decorated) -> Decorated:
+    """`--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON, on stdout.")(function)
+
+
+def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
+    """Open a chain as the chain options say."""
+    quiet_library()
+    try:
+        return open_chain(
+            leaf,
+            parents=where["parents"],
+            search=where["search"],
+            mappings=where["mappings"],
+            on_mismatch=OnMismatch(where["on_mismatch"]),
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from error
+
+
+def quiet_library() -> None:
+    """The library logs its warnings for those who call it from Python; here they are shown once, by `warn`."""
+    logging.getLogger("vhdx").addHandler(logging.NullHandler())

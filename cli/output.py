@@ -1,0 +1,102 @@
+"""JSON for programs: one documented, versioned envelope for every command (docs/json.md)."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding, Severity
+
+SCHEMA = "vhdx/1"
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("vhdx")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON has it: dataclasses are objects, enums their names, paths, GUIDs and bytes are text."""
+    match value:
+        case Finding():
+            return finding_to_plain(value)
+        case Enum():
+            return value.name.lower()
+        case Path() | UUID():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case Mapping():
+            return {str(plain(key)): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def finding_to_plain(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity.name.lower(),
+        "message": finding.message,
+        "path": str(finding.path) if finding.path else None,
+        "offset": finding.offset,
+        "length": finding.length,
+        "section": finding.section or None,
+        "advice": finding.advice or None,
+    }
+
+
+def envelope(command: str, findings: Iterable[Finding] = ()) -> dict[str, Any]:
+    """What every answer begins with."""
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "vhdx", "version": version()},
+        "command": command,
+        "findings": [finding_to_plain(finding) for finding in findings],
+    }
+
+
+def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> None:
+    """Print a whole answer."""
+    click.echo(json.dumps(envelope(command, findings) | plain(payload), indent=2, ensure_ascii=True))
+
+
+def emit_stream(
+    command: str, payload: Mapping[str, Any], findings: Iterable[Finding], name: str, items: Iterable[Any]
+) -> None:
+    """Print an answer whose last member is a list too long to hold: one item a line."""
+    head = json.dumps(envelope(command, findings) | plain(payload), indent=2, ensure_ascii=True)
+    click.echo(f'{head[:-2]},\n  "{name}": [', nl=False)
+    separator = "\n    "
+    for item in items:
+        click.echo(separator + json.dumps(item), nl=False)
+        separator = ",\n    "
+    click.echo("\n  ]\n}")
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Say the warnings among findings on stderr."""
+    from cli.text import safe
+
+    for finding in findings:
+        if finding.severity is Severity.WARNING:
+            click.echo(f"warning: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}", err=True)
+
+
+def error_to_plain(error: VhdxError) -> dict[str, Any]:
+    """An error as JSON has it."""
+    return {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}

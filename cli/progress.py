@@ -1,0 +1,51 @@
+"""A progress bar on stderr, for what takes over a second, when stderr is a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from analyzer.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+_PATIENCE = 1.0
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Progress]:
+    """Something to tell of bytes done out of `total`; it shows itself after a second."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    started, done = time.monotonic(), 0
+    bar: Bar | None = None
+    with ExitStack() as shown:
+
+        def update(count: int) -> None:
+            nonlocal bar, done
+            done += count
+            if bar is None and time.monotonic() - started > _PATIENCE:
+                bar = shown.enter_context(_bar())
+                bar.add_task(what, total=total)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done)
+
+        yield update
+
+
+def _bar() -> "Bar":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Bar(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,200 @@
+"""A checkpoint chain: base, differencing files, leaf, read as the one disk that they make up."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from itertools import accumulate
+from pathlib import Path
+
+from vhdx.allocation import MOST_RUNS
+from vhdx.disk import Disk
+from vhdx.errors import (
+    ChainLoopError,
+    ChainTooDeepError,
+    LostDataError,
+    NoSuchLayerError,
+    SectorSizeMismatchError,
+    UnusedParentsError,
+    VhdxError,
+)
+from vhdx.findings import Finding, Severity
+from vhdx.image import Image, open_image, windows_of
+from vhdx.parents import Link, OnMismatch, Search, parents_of
+from vhdx.paths import Mapping
+from vhdx.runs import Kind, Run, RunTable, overlay
+from vhdx.source import ByteSource, FileSource
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
+
+
+@dataclass(frozen=True, eq=False)
+class Chain(Disk):
+    """Images from base (layer 0) to leaf, whose links were verified. A single base is a chain of one."""
+
+    layers: tuple[Image, ...]
+    links: tuple[Link, ...]
+    """How each layer's parent was found: link n joins layer n + 1 to layer n."""
+
+    @property
+    def leaf(self) -> Image:
+        """The newest layer, which the disk's size and identity are taken from."""
+        return self.layers[-1]
+
+    @property
+    def base(self) -> Image:
+        """Layer 0."""
+        return self.layers[0]
+
+    @property
+    def path(self) -> Path:
+        """The leaf's path."""
+        return self.leaf.path
+
+    @property
+    def size(self) -> int:
+        """Bytes of the virtual disk: the leaf's."""
+        return self.leaf.size
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector, the same in all layers."""
+        return self.leaf.sector_size
+
+    @cached_property
+    def sources(self) -> Sequence[ByteSource]:
+        """The file of each layer, base first."""
+        return tuple(layer.source for layer in self.layers)
+
+    @property
+    def mismatches(self) -> tuple[Finding, ...]:
+        """The links that were accepted although the parent's identity is not the one that the child names."""
+        return tuple(
+            Finding(
+                "CHN-02",
+                Severity.WARNING,
+                f"{link.parent.path} was accepted as the parent of {child.path} although its identity "
+                f"{link.parent.data_write_guid} is not the one it was made from; what is read may be a mixture",
+                path=child.path,
+            )
+            for child, link in zip(self.layers[1:], self.links, strict=True)
+            if not link.matches
+        )
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What opening found in any layer that is no error, and the links that do not match."""
+        return self.mismatches + tuple(finding for layer in self.layers for finding in layer.findings)
+
+    @cached_property
+    def views(self) -> tuple[int, ...]:
+        """Where the view of each layer ends: at the smallest size among it and the layers above it."""
+        sizes = [layer.size for layer in reversed(self.layers)]
+        return tuple(reversed(list(accumulate(sizes, min))))
+
+    def upto(self, layer: int) -> "Chain":
+        """The state of one layer: the chain that ends there. Raises NoSuchLayerError."""
+        if not 0 <= layer < len(self.layers):
+            raise NoSuchLayerError(self.path, str(layer), len(self.layers))
+        return replace(self, layers=self.layers[: layer + 1], links=self.links[:layer])
+
+    def layer_of(self, path: Path) -> int:
+        """The layer that a path names; raises NoSuchLayerError."""
+        for number, layer in enumerate(self.layers):
+            if path == layer.path or (path.exists() and path.samefile(layer.path)):
+                return number
+        raise NoSuchLayerError(self.path, str(path), len(self.layers))
+
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """See Disk. A HOLE that is left at the base reads as zeros."""
+        return self.windows_above(0, start, end)
+
+    def windows_above(self, lowest: int, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """Windows of the layers from `lowest` up alone: a HOLE is what they leave to the layer below."""
+        upto = self.size if end is None else min(end, self.size)
+        limit = max(1, MOST_RUNS // len(self.layers))
+        streams = [
+            windows_of(image, number, self.views[number], start, upto, limit=limit)
+            for number, image in enumerate(self.layers)
+            if number >= lowest
+        ]
+        return _fold(streams)
+
+    def refusal(self, run: Run) -> VhdxError | None:
+        """See Disk."""
+        if run.kind is not Kind.LOST:
+            return None
+        layer = self.layers[run.layer]
+        return LostDataError(layer.path, run.start, run.length, layer.allocation.why_lost(run.start))
+
+    def close(self) -> None:
+        """Give all files back to the system."""
+        for layer in self.layers:
+            layer.close()
+
+
+def _fold(streams: Sequence[Iterator[RunTable]]) -> Iterator[RunTable]:
+    """Overlay streams of windows, lowest layer first, window by window as far as the shortest one reaches."""
+    pending = [next(stream, None) for stream in streams]
+    while True:
+        tables = [table for table in pending if table is not None]
+        if len(tables) < len(pending):
+            return
+        start, end = int(tables[0].start[0]), min(table.end for table in tables)
+        parts = [table.clip(start, end) for table in tables]
+        yield reduce(overlay, reversed(parts[:-1]), parts[-1])
+        for index, (table, stream) in enumerate(zip(tables, streams, strict=True)):
+            pending[index] = next(stream, None) if table.end == end else table.clip(end, table.end)
+
+
+def open_chain(
+    path: Path | str,
+    *,
+    parents: Sequence[Path | str] = (),
+    search: Sequence[Path | str] = (),
+    mappings: Sequence[str] = (),
+    on_mismatch: OnMismatch = OnMismatch.REFUSE,
+) -> Chain:
+    r"""Open a leaf and all its parents, read-only, and verify each link.
+
+    `parents` are given outright, from the leaf's parent to the base. `search` are folders whose files are tried by
+    identity, after the child's own. `mappings` say where folders of the old host are: `C:\VMs=/mnt/nas`.
+
+    Raises ChainError (parent not found, mismatch, loop, depth, sector sizes), CorruptFileError and the other errors
+    of `open_image` for any layer, ValueError for a mapping that is none.
+    """
+    where = Search(
+        parents=[Path(parent) for parent in parents],
+        folders=[Path(folder) for folder in search],
+        mappings=[Mapping.parse(text) for text in mappings],
+        on_mismatch=on_mismatch,
+    )
+    with ExitStack() as opened:
+        leaf = open_image(path)
+        opened.callback(leaf.close)
+        links: list[Link] = []
+        for link in parents_of(leaf, where):
+            opened.callback(link.parent.close)
+            links.append(link)
+            _check_growth([leaf, *(link.parent for link in links)])
+        unused = where.parents[len(links) :]
+        if unused:
+            raise UnusedParentsError(links[-1].parent.path if links else leaf.path, unused)
+        opened.pop_all()
+    layers = (leaf, *(link.parent for link in links))
+    return Chain(tuple(reversed(layers)), tuple(reversed(links)))
+
+
+def _check_growth(layers: Sequence[Image]) -> None:
+    """Refuse the layer that was opened last when it cannot belong below the others."""
+    child, parent = layers[-2:]
+    known = {_identity(layer) for layer in layers[:-1]}
+    if _identity(parent) in known:
+        raise ChainLoopError(parent.path)
+    if len(layers) > MAX_CHAIN_DEPTH:
+        raise ChainTooDeepError(layers[0].path, MAX_CHAIN_DEPTH)
+    if child.sector_size != parent.sector_size:
+        raise SectorSizeMismatchError(child.path, child.sector_size, parent.path, parent.sector_size)
+
+
+def _identity(image: Image) -> object:
+    return image.file.identity if isinstance(image.file, FileSource) else id(image.file)

@@ -1,0 +1,269 @@
+"""One tree of errors. Each carries its facts as attributes, makes its text from them, and knows its exit code."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+from uuid import UUID
+
+from vhdx.findings import Finding, Severity
+
+
+class VhdxError(Exception):
+    """Whatever this library refuses to do, and why."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class CorruptFileError(VhdxError):
+    """A rule of the format is broken: `finding` says which, where, and what to do."""
+
+    def __init__(self, path: Path, finding: Finding) -> None:
+        super().__init__(path, finding)
+        self.path, self.finding = path, finding
+
+    def __str__(self) -> str:
+        advice = self.finding.advice or "use another copy of the file"
+        return f"{self.path}: {self.finding}; {advice}"
+
+
+class NotRegularFileError(VhdxError):
+    """The path names a folder, a device or a pipe: none of them is ever opened."""
+
+    exit_code = 6
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is not a regular file; name a .vhdx or .avhdx file"
+
+
+class InputOutputError(VhdxError):
+    """The operating system could not open, read or write a file."""
+
+    exit_code = 6
+
+    def __init__(self, path: Path, action: str, reason: str, offset: int | None = None) -> None:
+        super().__init__(path, action, reason, offset)
+        self.path, self.action, self.reason, self.offset = path, action, reason, offset
+
+    def __str__(self) -> str:
+        place = "" if self.offset is None else f" at byte {self.offset}"
+        return f"cannot {self.action} {self.path}{place}: {self.reason}; check the path, its permissions and the medium"
+
+
+class ShortReadError(VhdxError):
+    """A file ended before the bytes that it must hold."""
+
+    def __init__(self, path: Path, offset: int, wanted: int, got: int) -> None:
+        super().__init__(path, offset, wanted, got)
+        self.path, self.offset, self.wanted, self.got = path, offset, wanted, got
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} ends early: of {self.wanted} bytes at byte {self.offset} only {self.got} are there; "
+            "the file is truncated or still being copied, get a whole copy"
+        )
+
+
+class LostDataError(VhdxError):
+    """A range of the disk is asked for whose content cannot be known."""
+
+    def __init__(self, path: Path, start: int, length: int, reason: str) -> None:
+        super().__init__(path, start, length, reason)
+        self.path, self.start, self.length, self.reason = path, start, length, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.length} bytes of the disk at {self.start} cannot be known: {self.reason}; "
+            "`vhdx map` lists every such range, another copy of the file may hold it"
+        )
+
+
+class ChainError(VhdxError):
+    """The files do not make up one disk."""
+
+    exit_code = 4
+
+
+class NeedsParentError(ChainError):
+    """A differencing file was read by itself where its parent shows."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        super().__init__(path, start)
+        self.path, self.start = path, start
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} leaves the disk at {self.start} to its parent; open the chain (vhdx.open_chain), not the file"
+        )
+
+
+class ParentNotFoundError(ChainError):
+    """No file is the parent: `tried` has a (place, why not) pair for everywhere that was looked at."""
+
+    def __init__(self, child: Path, wanted: UUID | None, hint: str, tried: Sequence[tuple[str, str]]) -> None:
+        super().__init__(child, wanted, hint, tried)
+        self.child, self.wanted, self.hint, self.tried = child, wanted, hint, tuple(tried)
+
+    @property
+    def summary(self) -> str:
+        """The sentence without the places."""
+        wanted = f"data_write_guid {self.wanted}" if self.wanted else "no known identity"
+        return (
+            f"{self.child}: its parent ({self.hint or 'no name known'}, {wanted}) was not found; "
+            "name it with --parent FILE, or its folder with --search DIR or --map 'C:\\DIR=/DIR'"
+        )
+
+    def __str__(self) -> str:
+        looked = (
+            "; ".join(f"{place}: {why}" for place, why in self.tried) or "nowhere: the locator names no usable place"
+        )
+        return f"{self.summary} (looked at {looked})"
+
+
+class ParentMismatchError(ChainError):
+    """The file found is not, or no longer, the one that the child was made from."""
+
+    def __init__(self, child: Path, parent: Path, wanted: Sequence[UUID], found: UUID) -> None:
+        super().__init__(child, parent, wanted, found)
+        self.child, self.parent, self.wanted, self.found = child, parent, tuple(wanted), found
+
+    def __str__(self) -> str:
+        wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not tell"
+        return (
+            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; find the right "
+            "parent with --search DIR, or take this one in spite of it with --on-mismatch accept"
+        )
+
+
+class AmbiguousParentError(ChainError):
+    """Several different files carry the identity that the child wants."""
+
+    def __init__(self, child: Path, wanted: UUID, found: Sequence[Path]) -> None:
+        super().__init__(child, wanted, found)
+        self.child, self.wanted, self.found = child, wanted, tuple(found)
+
+    def __str__(self) -> str:
+        names = ", ".join(str(path) for path in self.found)
+        return (
+            f"{self.child}: {len(self.found)} files have the identity {self.wanted} ({names}); choose one with --parent"
+        )
+
+
+class ChainLoopError(ChainError):
+    """A file is its own ancestor."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the chain runs in a circle: {self.path} is its own ancestor; name the right parents with --parent"
+
+
+class ChainTooDeepError(ChainError):
+    """More layers than the format allows."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        super().__init__(path, limit)
+        self.path, self.limit = path, limit
+
+    def __str__(self) -> str:
+        return f"the chain of {self.path} has over {self.limit} layers; merge its lower part first (vhdx merge)"
+
+
+class SectorSizeMismatchError(ChainError):
+    """Layers of one chain disagree on the logical sector size."""
+
+    def __init__(self, child: Path, child_size: int, parent: Path, parent_size: int) -> None:
+        super().__init__(child, child_size, parent, parent_size)
+        self.child, self.child_size, self.parent, self.parent_size = child, child_size, parent, parent_size
+
+    def __str__(self) -> str:
+        return (
+            f"{self.child} has logical sectors of {self.child_size} bytes, its parent {self.parent} of "
+            f"{self.parent_size}; they cannot be one disk, name the right parent with --parent"
+        )
+
+
+class UnusedParentsError(ChainError):
+    """More parents were named than the chain has."""
+
+    def __init__(self, base: Path, unused: Sequence[Path]) -> None:
+        super().__init__(base, unused)
+        self.base, self.unused = base, tuple(unused)
+
+    def __str__(self) -> str:
+        names = ", ".join(str(path) for path in self.unused)
+        return f"{self.base} is a base and has no parent, but {names} was named after it; leave that --parent out"
+
+
+class NoSuchLayerError(ChainError):
+    """A layer was asked for that the chain does not have."""
+
+    def __init__(self, leaf: Path, asked: str, depth: int) -> None:
+        super().__init__(leaf, asked, depth)
+        self.leaf, self.asked, self.depth = leaf, asked, depth
+
+    def __str__(self) -> str:
+        last = self.depth - 1
+        return f"the chain of {self.leaf} has layers 0 (base) to {last}, not {self.asked}; `vhdx info` lists them"
+
+
+class OutputError(VhdxError):
+    """The target is refused, before anything was written to it."""
+
+    exit_code = 5
+
+    def __init__(self, path: Path, reason: str, advice: str) -> None:
+        super().__init__(path, reason, advice)
+        self.path, self.reason, self.advice = path, reason, advice
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}; {self.advice}"
+
+
+class NoSpaceError(OutputError):
+    """The target's file system has less room than the output needs; all numbers are bytes."""
+
+    def __init__(self, path: Path, needed: int, free: int) -> None:
+        super().__init__(
+            path,
+            f"the output needs up to {needed} bytes and only {free} are free there",
+            "make room or name a target on another disk",
+        )
+        self.needed, self.free = needed, free
+
+
+class VerificationError(VhdxError):
+    """What was read back differs from what was written."""
+
+    exit_code = 6
+
+    def __init__(self, path: Path, start: int, length: int) -> None:
+        super().__init__(path, start, length)
+        self.path, self.start, self.length = path, start, length
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.length} bytes of the disk at {self.start} do not read back as they were written; "
+            "the output was removed, suspect the medium or the memory and write to another disk"
+        )
+
+
+def require(path: Path, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Give back findings that are no errors, with their path; raise the first that is one as CorruptFileError."""
+    kept = []
+    for finding in located(path, findings):
+        if finding.severity is Severity.ERROR:
+            raise CorruptFileError(path, finding)
+        kept.append(finding)
+    return tuple(kept)
+
+
+def located(path: Path, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings, each with the file that it is about."""
+    return (replace(finding, path=path) for finding in findings)

@@ -1,0 +1,124 @@
+"""Windows paths from a stranger's locator, as paths of this machine. Nothing here opens anything.
+
+A locator is hostile until proven otherwise: remote (UNC) and device paths are refused, never followed.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+_DEVICE_PREFIXES = ("\\\\.\\", "\\\\?\\", "\\??\\")
+_VOLUME = re.compile(r"^Volume\{[0-9a-f-]{36}\}$", re.IGNORECASE)
+_DRIVE = re.compile(r"^[a-z]:$", re.IGNORECASE)
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A path that is not followed, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    r"""Where a folder of the lost host is on this machine: `C:\VMs=/mnt/nas`."""
+
+    windows: PureWindowsPath
+    local: Path
+
+    @classmethod
+    def parse(cls, text: str) -> "Mapping":
+        """The mapping in `WINDOWS=LOCAL`; raises ValueError when either side is missing."""
+        windows, separator, local = text.partition("=")
+        if not separator or not windows or not local:
+            raise ValueError(f"{text!r} is not WINDOWS=LOCAL, as in 'C:\\VMs=/mnt/nas'")
+        return cls(PureWindowsPath(_bare(windows)), Path(local))
+
+    def apply(self, path: str) -> Path | None:
+        """The local place of a Windows path under this mapping; None when it is not under it."""
+        wanted = PureWindowsPath(path)
+        if not wanted.is_relative_to(self.windows):
+            return None
+        return self.local.joinpath(*wanted.relative_to(self.windows).parts)
+
+
+def locate(path: str, folder: Path, mappings: Sequence[Mapping]) -> Path | Refused:
+    """Where a path of a locator points on this machine; relative paths count from `folder`, the child's.
+
+    The file need not exist. Differences of case are settled against the folders that do.
+    """
+    bare = _bare(path)
+    flaw = _why_refused(bare)
+    if flaw:
+        return Refused(path, flaw)
+    for mapping in mappings:
+        mapped = mapping.apply(bare)
+        if mapped is not None:
+            return match_case(mapped)
+    if _is_absolute(bare):
+        return _absolute(path, bare)
+    return match_case(folder.joinpath(*PureWindowsPath(bare).parts))
+
+
+def _absolute(path: str, bare: str) -> Path | Refused:
+    if os.name == "nt":
+        return Path(path)
+    if bare.startswith("/"):  # DiscUtils on Linux writes such paths
+        return match_case(Path(bare))
+    root = PureWindowsPath(bare).parts[0]
+    return Refused(path, f"a path of the old host; --map '{root}=/DIR' says where that is now")
+
+
+def _bare(path: str) -> str:
+    r"""The path without `\\?\`, forward slashes kept where they are the only ones (a POSIX path)."""
+    stripped = path[4:] if path[:4] in _DEVICE_PREFIXES and path[2] == "?" else path
+    return stripped if stripped.startswith("/") and "\\" not in stripped else stripped.replace("/", "\\")
+
+
+def _is_absolute(bare: str) -> bool:
+    head = bare.replace("\\", "/").split("/", 1)[0]
+    return bare.startswith("/") or bool(_DRIVE.match(head) or _VOLUME.match(head))
+
+
+def _why_refused(bare: str) -> str:
+    if bare.startswith(("\\\\", "//")) or re.match(r"UNC[\\/]", bare, re.IGNORECASE):
+        return "a remote or device path is never followed"
+    parts = re.split(r"[\\/]+", bare)
+    if bare.startswith("\\"):
+        return "a path from an unknown drive's root is not followed"
+    if any(character < " " for character in bare):
+        return "it holds control characters"
+    tail = parts[1:] if _DRIVE.match(parts[0]) else parts
+    if any(":" in part for part in tail):
+        return "it names a stream or a drive in the middle"
+    if re.match(r"GLOBALROOT$", parts[0], re.IGNORECASE) or any(_is_device(part) for part in parts):
+        return "it names a device"
+    return ""
+
+
+def _is_device(part: str) -> bool:
+    return part.split(".", maxsplit=1)[0].rstrip(" ").lower() in _RESERVED
+
+
+def match_case(path: Path) -> Path:
+    """The path, each part that does not exist replaced by the one entry that differs in case alone."""
+    if path.exists():
+        return path
+    parts = path.parts
+    found = Path(parts[0])
+    for part in parts[1:]:
+        exact = found / part
+        found = exact if part == ".." or exact.exists() else next(_same_but_case(found, part), exact)
+    return found
+
+
+def _same_but_case(folder: Path, name: str) -> Iterator[Path]:
+    try:
+        entries = sorted(os.listdir(folder))  # noqa: PTH208 - Path.iterdir builds a Path for each of thousands
+    except OSError:
+        return
+    yield from (folder / entry for entry in entries if entry.casefold() == name.casefold())

@@ -1,0 +1,200 @@
+"""The log as a whole: which entries are alive, and the file as it is once they are applied ([MS-VHDX] 2.3.2, 2.3.3).
+
+Nothing is ever written: replay is an overlay over a source that stays as it is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+import numpy as np
+
+from vhdx.findings import Finding, Severity
+from vhdx.source import ByteSource, OverlaySource, read_at
+from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
+from vhdx.structures.header import Header
+from vhdx.structures.log import (
+    HEAD_SIZE,
+    SIGNATURE,
+    LogEntry,
+    LogHeader,
+    check_entry,
+    check_log_header,
+    parse_entry,
+    parse_log_header,
+)
+
+SECTION = "2.3.2"
+_WINDOW = 16 * MIB
+_ADVICE = "what the log would have changed is lost; get a copy of the file taken after it was closed"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEntry:
+    """A valid entry and the byte of the log at which it begins."""
+
+    at: int
+    entry: LogEntry
+
+    @property
+    def header(self) -> LogHeader:
+        """The entry's header."""
+        return self.entry.header
+
+
+@dataclass(frozen=True)
+class Log:
+    """Every valid entry that the ring holds, of this session and of earlier ones, in the order of their places."""
+
+    source: ByteSource
+    log_offset: int
+    log_length: int
+    log_guid: UUID
+    places: tuple[int, ...]
+
+    def entry(self, at: int) -> PlacedEntry:
+        """The entry at byte `at` of the log, read afresh: a large log is never held whole."""
+        head = parse_log_header(self._ring(at, HEAD_SIZE))
+        return PlacedEntry(at, parse_entry(self._ring(at, head.entry_length)))
+
+    def entries(self) -> Iterator[PlacedEntry]:
+        """All valid entries, one at a time."""
+        return (self.entry(at) for at in self.places)
+
+    @cached_property
+    def headers(self) -> dict[int, LogHeader]:
+        """The header of each valid entry, by its place."""
+        return {at: parse_log_header(self._ring(at, HEAD_SIZE)) for at in self.places}
+
+    @cached_property
+    def session(self) -> dict[int, LogHeader]:
+        """The valid entries of the session that left the log live."""
+        return {at: head for at, head in self.headers.items() if head.log_guid == self.log_guid}
+
+    @cached_property
+    def active(self) -> tuple[int, ...]:
+        """Places of the entries to apply, oldest first; empty when no sequence is whole.
+
+        Valid entries that follow one another in place and in number are a run; it is a candidate when the tail of
+        its last entry is the place of one of them; the candidate with the greatest last number wins.
+        """
+        best: tuple[int, tuple[int, ...]] = (0, ())
+        for run in self._runs():
+            last = self.session[run[-1]]
+            if last.tail in run and last.sequence_number > best[0]:
+                best = last.sequence_number, run[run.index(last.tail) :]
+        return best[1]
+
+    def _runs(self) -> Iterator[tuple[int, ...]]:
+        following = {at: self._next(at, head) for at, head in self.session.items()}
+        starts = self.session.keys() - {after for after in following.values() if after is not None}
+        for start in sorted(starts):
+            run: list[int] = []
+            at: int | None = start
+            while at is not None:
+                run.append(at)
+                at = following[at]
+            yield tuple(run)
+
+    def _next(self, at: int, head: LogHeader) -> int | None:
+        place = (at + head.entry_length) % self.log_length
+        after = self.session.get(place)
+        return place if after is not None and after.sequence_number == head.sequence_number + 1 else None
+
+    def _ring(self, at: int, length: int) -> bytes:
+        straight = min(length, self.log_length - at)
+        front = read_at(self.source, self.log_offset + at, straight)
+        return front + read_at(self.source, self.log_offset, length - straight) if straight < length else front
+
+
+def open_log(source: ByteSource, header: Header) -> Log:
+    """Find every valid entry of the log that `header` points at; raises InputOutputError, ShortReadError."""
+    length = header.log_length if header.log_offset + header.log_length <= source.size else 0
+    log = Log(source, header.log_offset, length, header.log_guid, ())
+    candidates = tuple(_signatures(source, header.log_offset, length))
+    places = tuple(at for at in candidates if not any(flaws_of_entry(log, at, candidates)))
+    return Log(source, header.log_offset, length, header.log_guid, places)
+
+
+def _signatures(source: ByteSource, offset: int, length: int) -> Iterator[int]:
+    for window in range(0, length, _WINDOW):
+        block = read_at(source, offset + window, min(_WINDOW, length - window))
+        marks = np.frombuffer(block, "S4")[:: LOG_SECTOR_SIZE // 4]
+        yield from (window + np.flatnonzero(marks == SIGNATURE) * LOG_SECTOR_SIZE).tolist()
+
+
+def flaws_of_entry(log: Log, at: int, candidates: Sequence[int]) -> Iterator[Finding]:
+    """Why the entry at `at` is not valid. `candidates` are, sorted, all places with an entry's signature."""
+    head = parse_log_header(log._ring(at, HEAD_SIZE))  # noqa: SLF001 - the ring belongs to this module
+    flaws = list(check_log_header(head, at, log.log_length))
+    # No sector of a whole entry begins another one. To know this first bounds the work: no byte is summed twice.
+    if not flaws and _holds_another(at, head.entry_length, candidates, log.log_length):
+        text = f"log entry at byte {at} of the log: another entry begins inside it"
+        flaws = [Finding("LOG-04", Severity.ERROR, text, None, None, SECTION)]
+    if flaws:
+        yield from flaws
+        return
+    yield from check_entry(log.entry(at).entry, at, log.log_offset, log.log_length)
+
+
+def _holds_another(at: int, length: int, candidates: Sequence[int], log_length: int) -> bool:
+    index = int(np.searchsorted(candidates, at, side="right"))
+    following = candidates[index] if index < len(candidates) else candidates[0] + log_length
+    return at < following < at + length
+
+
+def check_log(log: Log, file_size: int) -> Iterator[Finding]:
+    """What a live log means for a file of `file_size` bytes; nothing for a log that is closed."""
+    if not log.active:
+        text = "a log is live and holds no whole sequence of entries, so the last writes cannot be applied"
+        yield Finding("LOG-02", Severity.ERROR, text, log.log_offset, log.log_length, SECTION, _ADVICE)
+        return
+    last = log.session[log.active[-1]]
+    if last.flushed_file_offset > file_size:
+        text = f"the log was written when the file had {last.flushed_file_offset} bytes; now it has {file_size}"
+        advice = "the file is truncated, get a whole copy"
+        yield Finding("LOG-03", Severity.ERROR, text, log.log_offset, log.log_length, "2.3.3", advice)
+    newest = max(head.sequence_number for head in log.session.values())
+    if newest > last.sequence_number:
+        text = (
+            f"log entry {newest} is whole but the unbroken sequence ends at {last.sequence_number}: what came between "
+            "was never flushed or is damaged, and the disk is read as of before it"
+        )
+        yield Finding("LOG-05", Severity.WARNING, text, log.log_offset, log.log_length, SECTION, _ADVICE)
+    text = f"the log is live: {len(log.active)} entries were replayed in memory, the file itself is unchanged"
+    yield Finding("LOG-01", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.3")
+
+
+def replayed(log: Log) -> OverlaySource:
+    """The source with the active entries applied, in order; only once `check_log` is without errors."""
+    pages: dict[int, bytes] = {}
+    zeroed: list[tuple[int, int]] = []
+    size = log.source.size
+    for placed in map(log.entry, log.active):
+        for write in placed.entry.writes():
+            end = write.file_offset + write.length
+            if write.data is None:
+                _drop(pages, write.file_offset // LOG_SECTOR_SIZE, end // LOG_SECTOR_SIZE)
+                zeroed.append((write.file_offset, end))
+            else:
+                pages[write.file_offset // LOG_SECTOR_SIZE] = write.data
+                size = max(size, end)
+    last = log.session[log.active[-1]].last_file_offset
+    return OverlaySource(log.source, pages, _united(zeroed), max(size, last))
+
+
+def _drop(pages: dict[int, bytes], first: int, end: int) -> None:
+    numbers = range(first, end) if end - first < len(pages) else [page for page in pages if first <= page < end]
+    for number in numbers:
+        pages.pop(number, None)
+
+
+def _united(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    united: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if united and start <= united[-1][1]:
+            united[-1] = united[-1][0], max(end, united[-1][1])
+        elif start < end:
+            united.append((start, end))
+    return united

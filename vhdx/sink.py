@@ -1,0 +1,173 @@
+"""Writing: a new file beside its target, made durable, then renamed. The only module that opens files for writing."""
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Self
+
+from vhdx.errors import InputOutputError, NoSpaceError, OutputError
+
+PART_SUFFIX = ".part"
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+class Existing(Enum):
+    """What to do with a target that is there already."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"
+
+
+def part_of(target: Path) -> Path:
+    """Where the target is written until it is whole."""
+    return target.with_name(target.name + PART_SUFFIX)
+
+
+def check_target(target: Path, sources: Sequence[Path], existing: Existing) -> None:
+    """Refuse a target that is a source, that exists, or that is no regular file; raises OutputError."""
+    for place in (target, part_of(target)):
+        _refuse_source(place, sources)
+        if place.is_symlink() or place.exists():
+            _refuse_existing(place, target, existing)
+    if not target.parent.is_dir():
+        raise OutputError(target, "its folder does not exist", "make the folder first")
+
+
+def _refuse_source(place: Path, sources: Sequence[Path]) -> None:
+    for source in sources:
+        if place.exists() and place.samefile(source):
+            raise OutputError(place, f"it is a source ({source}), which is never written to", "name another target")
+
+
+def _refuse_existing(place: Path, target: Path, existing: Existing) -> None:
+    if place.exists() and not place.is_file():
+        raise OutputError(place, "it is not a regular file", "name a new file")
+    if existing is Existing.REFUSE and place == target:
+        raise OutputError(place, "it exists already", "name another target, or replace it with --force")
+    if existing is Existing.REFUSE:
+        advice = "when no other run is writing it, replace it with --force"
+        raise OutputError(place, "an interrupted run left it, or another one is writing it", advice)
+
+
+def check_space(target: Path, needed: int) -> None:
+    """Refuse a target whose file system has less than `needed` bytes free; raises NoSpaceError."""
+    # statvfs by way of shutil: the same call on every system, for the folder that will hold the file.
+    import shutil
+
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise NoSpaceError(target, needed, free)
+
+
+class Sink:
+    """A sparse new file: what is never written reads as zeros. A `with` statement discards it unless committed."""
+
+    def __init__(self, target: Path, *, existing: Existing = Existing.REFUSE) -> None:
+        """Create `target`.part; raises OutputError when it exists and must not be replaced, InputOutputError."""
+        self.target, self.path = target, part_of(target)
+        self._existing, self._lock, self._size = existing, threading.Lock(), 0
+        if existing is Existing.REPLACE:
+            self.path.unlink(missing_ok=True)
+        try:
+            self._descriptor = os.open(self.path, _FLAGS, 0o666)
+        except FileExistsError:
+            _refuse_existing(self.path, target, Existing.REFUSE)
+        except OSError as error:
+            raise self._failure("create", error) from error
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far."""
+        return self._size
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of `data` at `offset`; raises OutputError when the file system is full, InputOutputError."""
+        view = memoryview(data)
+        done = 0
+        while done < len(view):
+            try:
+                done += self._write_some(offset + done, view[done:] if done else view)
+            except OSError as error:
+                raise self._failure("write", error, offset + done) from error
+        self._size = max(self._size, offset + len(view))
+
+    if hasattr(os, "pwrite"):
+
+        def _write_some(self, offset: int, data: memoryview) -> int:
+            return os.pwrite(self._descriptor, data, offset)
+
+    else:  # Windows has no positional write in `os`; a lock makes seek and write one step.
+
+        def _write_some(self, offset: int, data: memoryview) -> int:
+            with self._lock:
+                os.lseek(self._descriptor, offset, os.SEEK_SET)
+                return os.write(self._descriptor, data)
+
+    def set_size(self, size: int) -> None:
+        """Make the file `size` bytes long; what is new reads as zeros."""
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            raise self._failure("extend", error, size) from error
+        self._size = size
+
+    def flush(self) -> None:
+        """Make everything written durable."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._failure("flush", error) from error
+
+    def commit(self) -> None:
+        """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
+        self.flush()
+        self._close()
+        if self._existing is Existing.REFUSE and self.target.exists():
+            raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
+        try:
+            self.path.replace(self.target)
+        except OSError as error:
+            raise self._failure("rename", error) from error
+        _flush_folder(self.target.parent)
+
+    def discard(self) -> None:
+        """Close and remove what was written; nothing happens after `commit`."""
+        if self._descriptor >= 0:
+            self._close()
+            self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        """The sink itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Discard it, unless it was committed."""
+        self.discard()
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _failure(self, action: str, error: OSError, offset: int | None = None) -> OutputError | InputOutputError:
+        if error.errno in _FULL:
+            return OutputError(self.target, "the file system is full", "make room or name a target on another disk")
+        if error.errno == errno.EFBIG:
+            advice = "name a target on a file system that takes large files"
+            return OutputError(self.target, "the file system takes no file of that size", advice)
+        return InputOutputError(self.path, action, error.strerror or str(error), offset)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a new name durable. Windows cannot open folders and needs no such step."""
+    if os.name != "nt":
+        with contextlib.suppress(OSError):  # some network file systems refuse; the file itself is durable
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,177 @@
+"""Reading, by position and exactly: the only module that opens files for reading."""
+
+import errno
+import os
+import stat
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, Self
+
+from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class ByteSource(Protocol):
+    """Bytes by position. Nothing here has a cursor, and a short read is an error."""
+
+    @property
+    def path(self) -> Path:
+        """What to call the source in a message."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that can be read."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`; raises ShortReadError where the source ends early, InputOutputError."""
+        ...
+
+
+def read_at(source: ByteSource, offset: int, length: int) -> bytes:
+    """`length` bytes from `offset`; raises as `ByteSource.read_into` does."""
+    if offset + length > source.size:
+        raise ShortReadError(source.path, offset, length, max(0, source.size - offset))
+    buffer = bytearray(length)
+    source.read_into(offset, memoryview(buffer))
+    return bytes(buffer)
+
+
+class FileSource:
+    """A regular file, opened read-only. Its size is that of the moment of opening."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; raises NotRegularFileError, InputOutputError."""
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            # Asked before opening: to open a device or a pipe can already do something.
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise NotRegularFileError(path)
+            self._descriptor = os.open(path, _FLAGS)
+        except (OSError, ValueError) as error:
+            raise InputOutputError(path, "open", _reason(error)) from error
+        status = os.fstat(self._descriptor)
+        self.size = status.st_size
+        self.identity = (status.st_dev, status.st_ino)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise NotRegularFileError(path)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        done = 0
+        while done < len(buffer):
+            try:
+                got = self._read_some(offset + done, buffer[done:] if done else buffer)
+            except OSError as error:
+                raise InputOutputError(self.path, "read", _reason(error), offset + done) from error
+            if not got:
+                raise ShortReadError(self.path, offset, len(buffer), done)
+            done += got
+
+    if hasattr(os, "preadv"):
+
+        def _read_some(self, offset: int, buffer: memoryview) -> int:
+            return os.preadv(self._descriptor, (buffer,), offset)
+
+    else:  # Windows has no positional read in `os`; a lock makes seek and read one step.
+
+        def _read_some(self, offset: int, buffer: memoryview) -> int:
+            with self._lock:
+                os.lseek(self._descriptor, offset, os.SEEK_SET)
+                data = os.read(self._descriptor, len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of what a sparse file really holds, rising; the whole file where the system cannot tell."""
+        position = 0 if hasattr(os, "SEEK_DATA") else self.size
+        if not hasattr(os, "SEEK_DATA"):
+            yield 0, self.size
+        while position < self.size:
+            try:
+                start = os.lseek(self._descriptor, position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # ENXIO: nothing but holes follow; else: this file system cannot tell
+                    yield position, self.size
+                return
+            position = os.lseek(self._descriptor, start, os.SEEK_HOLE)
+            yield start, position
+
+    def close(self) -> None:
+        """Give the file back to the system; reading afterwards raises InputOutputError."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """The source itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+class MemorySource:
+    """Bytes in memory, for tests and for what was read already."""
+
+    def __init__(self, data: bytes, path: Path = Path("<memory>")) -> None:
+        """Serve `data` under the name `path`."""
+        self._data = memoryview(data)
+        self.path, self.size = path, len(data)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        part = self._data[offset : offset + len(buffer)]
+        if len(part) < len(buffer):
+            raise ShortReadError(self.path, offset, len(buffer), len(part))
+        buffer[:] = part
+
+
+class OverlaySource:
+    """A source as it would be after its log was replayed: 4 KiB pages and zeroed ranges laid over the file.
+
+    A page hides a zeroed range; both hide the file. What lies past the file's end and is in neither reads as zeros.
+    """
+
+    def __init__(
+        self, below: ByteSource, pages: Mapping[int, bytes], zeroed: Sequence[tuple[int, int]], size: int
+    ) -> None:
+        """Lay `pages` (by page number) and `zeroed` (start, end in bytes) over `below`; `size` is the new length."""
+        self.path, self.size = below.path, size
+        self._below, self._pages, self._zeroed = below, dict(pages), tuple(zeroed)
+        self._page_size = len(next(iter(pages.values()))) if pages else 1
+        self._numbers = sorted(pages)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        end = offset + len(buffer)
+        if end > self.size:
+            raise ShortReadError(self.path, offset, len(buffer), max(0, self.size - offset))
+        in_file = max(0, min(end, self._below.size) - offset)
+        if in_file:
+            self._below.read_into(offset, buffer[:in_file])
+        buffer[in_file:] = bytes(len(buffer) - in_file)
+        for start, stop in self._zeroed:
+            lower, upper = max(start, offset), min(stop, end)
+            if lower < upper:
+                buffer[lower - offset : upper - offset] = bytes(upper - lower)
+        self._lay_pages(offset, end, buffer)
+
+    def _lay_pages(self, offset: int, end: int, buffer: memoryview) -> None:
+        size = self._page_size
+        first = bisect_left(self._numbers, offset // size)
+        for number in self._numbers[first : bisect_left(self._numbers, -(-end // size))]:
+            lower, upper = max(number * size, offset), min(number * size + size, end)
+            page = self._pages[number]
+            buffer[lower - offset : upper - offset] = page[lower - number * size : upper - number * size]
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

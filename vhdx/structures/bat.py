@@ -1,0 +1,111 @@
+"""Entries of the block allocation table ([MS-VHDX] 2.5.1): one is a record here, many are an array in the kernels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from construct import Int64ul
+
+from vhdx.findings import Finding, Severity
+from vhdx.structures.constants import HEADER_AREA_SIZE, MIB, SECTOR_BITMAP_SIZE
+
+SECTION = "2.5.1"
+ENTRY_SIZE = 8
+STATE_MASK = 7
+RESERVED_MASK = 0x1FFFF
+RESERVED_SHIFT = 3
+OFFSET_SHIFT = 20
+
+
+class BlockState(IntEnum):
+    """What a payload entry says of its block. Bitmap entries use NOT_PRESENT and FULLY_PRESENT alone."""
+
+    NOT_PRESENT = 0
+    UNDEFINED = 1
+    ZERO = 2
+    UNMAPPED = 3
+    INVALID_4 = 4
+    INVALID_5 = 5
+    FULLY_PRESENT = 6
+    PARTIALLY_PRESENT = 7
+
+    @property
+    def holds_data(self) -> bool:
+        """The entry's offset is that of a block of data."""
+        return self in {BlockState.FULLY_PRESENT, BlockState.PARTIALLY_PRESENT}
+
+
+@dataclass(frozen=True, slots=True)
+class BatEntry:
+    """One entry. `reserved` are its 17 reserved bits."""
+
+    state: BlockState
+    reserved: int
+    offset_mib: int
+
+    @property
+    def file_offset(self) -> int:
+        """Where the block stands in the file, in bytes."""
+        return self.offset_mib * MIB
+
+
+def parse_bat_entry(raw: bytes) -> BatEntry:
+    """The entry in 8 bytes."""
+    value = Int64ul.parse(raw)
+    return BatEntry(BlockState(value & STATE_MASK), value >> RESERVED_SHIFT & RESERVED_MASK, value >> OFFSET_SHIFT)
+
+
+def build_bat_entry(entry: BatEntry) -> bytes:
+    """The 8 bytes that `parse_bat_entry` reads back."""
+    value = entry.state | entry.reserved << RESERVED_SHIFT | entry.offset_mib << OFFSET_SHIFT
+    return bytes(Int64ul.build(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a block must not run into: the file's end and the structures, as (start, end, name) in bytes."""
+
+    file_size: int
+    structures: tuple[tuple[int, int, str], ...]
+
+
+def check_payload_entry(
+    entry: BatEntry, at: int, needed: int, block_size: int, around: Surroundings
+) -> Iterator[Finding]:
+    """What is wrong with one payload entry at file offset `at`; `needed` bytes of its block belong to the disk."""
+    if entry.state in {BlockState.INVALID_4, BlockState.INVALID_5}:
+        yield Finding("BAT-01", Severity.ERROR, f"the block state {entry.state.value} is not valid", at, 8, SECTION)
+    if entry.reserved:
+        yield Finding("BAT-02", Severity.ERROR, f"reserved bits are set ({entry.reserved:#x})", at, 8, SECTION)
+    if entry.state.holds_data:
+        yield from _check_place("block", entry, at, needed, block_size, around)
+
+
+def check_bitmap_entry(entry: BatEntry, at: int, around: Surroundings) -> Iterator[Finding]:
+    """What is wrong with a sector bitmap's entry at file offset `at` that a PARTIALLY_PRESENT block needs."""
+    if not entry.state.holds_data:
+        text = f"a partially present block has no sector bitmap (its entry has the state {entry.state.name})"
+        yield Finding("BAT-07", Severity.ERROR, text, at, 8, "2.5.1.2")
+        return
+    if entry.state is BlockState.PARTIALLY_PRESENT:
+        yield Finding("BAT-09", Severity.NOTE, "a sector bitmap has the state 7, which means 6", at, 8, "2.5.1.2")
+    if entry.reserved:
+        yield Finding("BAT-02", Severity.ERROR, f"reserved bits are set ({entry.reserved:#x})", at, 8, SECTION)
+    yield from _check_place("sector bitmap", entry, at, SECTOR_BITMAP_SIZE, SECTOR_BITMAP_SIZE, around)
+
+
+def _check_place(
+    what: str, entry: BatEntry, at: int, needed: int, size: int, around: Surroundings
+) -> Iterator[Finding]:
+    start = entry.file_offset
+    if start < HEADER_AREA_SIZE:
+        text = f"the {what} stands at {start}, among the headers"
+        yield Finding("BAT-03", Severity.ERROR, text, at, 8, SECTION)
+        return
+    if start + needed > around.file_size:
+        text = f"the {what} at {start} ends {start + needed - around.file_size} bytes past the end of the file"
+        advice = "the file is truncated or still being copied, get a whole copy"
+        yield Finding("BAT-04", Severity.ERROR, text, at, 8, SECTION, advice)
+    for lower, upper, name in around.structures:
+        if start < upper and lower < start + size:
+            yield Finding("BAT-05", Severity.ERROR, f"the {what} at {start} overlaps the {name}", at, 8, SECTION)

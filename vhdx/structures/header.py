@@ -1,0 +1,163 @@
+"""The two headers: which state of the file is the current one ([MS-VHDX] 2.2.2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from construct import Bytes, Int16ul, Int32ul, Int64ul, Struct
+
+from vhdx.findings import Finding, Severity
+from vhdx.structures.checksum import crc32c_without_field, with_checksum
+from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, NIL
+from vhdx.structures.fields import Guid
+
+SIGNATURE = b"head"
+SECTION = "2.2.2"
+
+_LAYOUT = Struct(
+    "signature" / Bytes(4),
+    "checksum" / Int32ul,
+    "sequence_number" / Int64ul,
+    "file_write_guid" / Guid,
+    "data_write_guid" / Guid,
+    "log_guid" / Guid,
+    "log_version" / Int16ul,
+    "version" / Int16ul,
+    "log_length" / Int32ul,
+    "log_offset" / Int64ul,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One header copy, field by field."""
+
+    signature: bytes
+    checksum: int
+    sequence_number: int
+    file_write_guid: UUID
+    data_write_guid: UUID
+    log_guid: UUID
+    log_version: int
+    version: int
+    log_length: int
+    log_offset: int
+
+    @property
+    def log_is_live(self) -> bool:
+        """The log holds changes that must be applied before anything but the headers is believed."""
+        return self.log_guid != NIL
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPair:
+    """Both copies, what is wrong with each, and the one that serves."""
+
+    copies: tuple[Header, Header]
+    flaws: tuple[tuple[Finding, ...], tuple[Finding, ...]]
+    current_copy: int | None
+    """Index of the current header; None when neither can serve."""
+
+    @property
+    def current(self) -> Header:
+        """The current header; only to be asked for once `check_headers` is without errors."""
+        return self.copies[self.current_copy or 0]
+
+    @property
+    def previous(self) -> Header | None:
+        """The other header when it is valid: the state before the last update, evidence of what was."""
+        other = 1 - (self.current_copy or 0)
+        return None if self.flaws[other] else self.copies[other]
+
+
+def parse_header(page: bytes) -> Header:
+    """The header in a 4 KiB page; raises construct's StreamError when `page` is under 80 bytes."""
+    fields = _LAYOUT.parse(page)
+    return Header(**{name: fields[name] for name in Header.__slots__})
+
+
+def build_header(header: Header) -> bytes:
+    """The 4 KiB page of a header, with its checksum made right."""
+    page = _LAYOUT.build({name: getattr(header, name) for name in Header.__slots__})
+    return with_checksum(page.ljust(HEADER_SIZE, b"\0"))
+
+
+def check_header(header: Header, page: bytes, at: int) -> Iterator[Finding]:
+    """Why one header page, at file offset `at`, cannot be believed."""
+    if header.signature != SIGNATURE:
+        yield Finding("HDR-01", Severity.ERROR, f"the signature is {header.signature!r}, not b'head'", at, 4, SECTION)
+        return
+    if header.checksum != crc32c_without_field(page):
+        yield Finding("HDR-02", Severity.ERROR, "the checksum does not match the page", at, len(page), SECTION)
+
+
+def judge_headers(pages: tuple[bytes, bytes]) -> HeaderPair:
+    """Parse and judge both copies: of the valid ones, the greater sequence number is current."""
+    first, second = (parse_header(page) for page in pages)
+    flaws = (
+        tuple(check_header(first, pages[0], HEADER_OFFSETS[0])),
+        tuple(check_header(second, pages[1], HEADER_OFFSETS[1])),
+    )
+    return HeaderPair((first, second), flaws, _current((first, second), flaws))
+
+
+def _current(copies: tuple[Header, Header], flaws: tuple[tuple[Finding, ...], ...]) -> int | None:
+    valid = [index for index in (0, 1) if not flaws[index]]
+    return max(valid, key=lambda index: (copies[index].sequence_number, -index)) if valid else None
+
+
+def check_headers(pair: HeaderPair, file_size: int) -> Iterator[Finding]:
+    """What is wrong with the two headers as a pair, then with the current one; sizes are bytes."""
+    yield from _check_copies(pair)
+    if pair.current_copy is not None:
+        at = HEADER_OFFSETS[pair.current_copy]
+        yield from _check_versions(pair.current, at)
+        yield from _check_log_place(pair.current, at, file_size)
+
+
+def _check_copies(pair: HeaderPair) -> Iterator[Finding]:
+    if pair.current_copy is None:
+        reasons = "; ".join(f"copy {copy + 1}: {flaws[0].message}" for copy, flaws in enumerate(pair.flaws))
+        yield Finding(
+            "HDR-04", Severity.ERROR, f"neither header is valid ({reasons})", HEADER_OFFSETS[0], None, SECTION
+        )
+        return
+    for copy, flaws in enumerate(pair.flaws):
+        if flaws:
+            text = f"header copy {copy + 1} is invalid ({flaws[0].message}); copy {2 - copy} serves"
+            yield Finding("HDR-03", Severity.WARNING, text, HEADER_OFFSETS[copy], HEADER_SIZE, SECTION)
+    if pair.previous is not None and pair.previous.sequence_number == pair.current.sequence_number:
+        yield _equal_numbers(*pair.copies)
+
+
+def _equal_numbers(first: Header, second: Header) -> Finding:
+    number = first.sequence_number
+    if replace(first, checksum=0) == replace(second, checksum=0):
+        return Finding(
+            "HDR-06", Severity.NOTE, f"both headers are identical, with sequence number {number}", None, None, SECTION
+        )
+    text = f"both headers have sequence number {number} and differ: neither is the current one"
+    return Finding("HDR-05", Severity.ERROR, text, HEADER_OFFSETS[0], None, SECTION)
+
+
+def _check_versions(header: Header, at: int) -> Iterator[Finding]:
+    if header.version != 1:
+        text = f"the format version is {header.version}; only version 1 is known"
+        yield Finding("HDR-07", Severity.ERROR, text, at + 66, 2, SECTION, "read it with the program that wrote it")
+    if header.log_version != 0:
+        severity = Severity.ERROR if header.log_is_live else Severity.NOTE
+        yield Finding("HDR-08", severity, f"the log version is {header.log_version}, not 0", at + 64, 2, SECTION)
+
+
+def _check_log_place(header: Header, at: int, file_size: int) -> Iterator[Finding]:
+    length, offset = header.log_length, header.log_offset
+    if header.log_is_live and not length:
+        yield Finding("HDR-10", Severity.ERROR, "a log is live and its length is 0", at + 68, 4, SECTION)
+    if not length:
+        return
+    if offset % MIB or length % MIB or offset < MIB:
+        text = f"the log's offset {offset} or length {length} is not a multiple of 1 MiB from 1 MiB up"
+        yield Finding("HDR-09", Severity.ERROR, text, at + 68, 12, SECTION)
+    elif offset + length > file_size:
+        text = f"the log ends at {offset + length}, past the end of the file at {file_size}"
+        yield Finding("HDR-11", Severity.ERROR, text, at + 68, 12, SECTION, "the file is truncated, get a whole copy")

@@ -1,0 +1,80 @@
+"""The file type identifier, first 64 KiB of the file ([MS-VHDX] 2.2.1)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from construct import Bytes, Struct
+
+from vhdx.findings import Finding, Severity
+from vhdx.structures.constants import IDENTIFIER_OFFSET
+
+SIGNATURE = b"vhdxfile"
+CREATOR_SIZE = 512
+SECTION = "2.2.1"
+
+_LAYOUT = Struct("signature" / Bytes(8), "creator" / Bytes(CREATOR_SIZE))
+SIZE = _LAYOUT.sizeof()
+
+# What people hand in instead: magic bytes, their offset, the name, and the way out.
+_LOOKALIKES = (
+    (b"conectix", 0, "a VHD (version 1) disk", "convert it with `qemu-img convert -O vhdx`"),
+    (b"QFI\xfb", 0, "a qcow2 image", "convert it with `qemu-img convert -O vhdx`"),
+    (b"KDMV", 0, "a VMDK image", "convert it with `qemu-img convert -O vhdx`"),
+    (b"# Disk DescriptorFile", 0, "a VMDK descriptor", "convert it with `qemu-img convert -O vhdx`"),
+    (b"<<< ", 0, "a VirtualBox VDI image", "convert it with `qemu-img convert -O vhdx`"),
+    (b"EFI PART", 512, "a raw disk image with a GPT", "it needs no VHDX tool; use it as it is"),
+    (b"\x55\xaa", 510, "a raw disk image with a boot sector", "it needs no VHDX tool; use it as it is"),
+    (b"version https://git-lfs", 0, "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
+    (b"PK\x03\x04", 0, "a ZIP archive", "unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", 0, "a 7z archive", "unpack it first"),
+    (b"\xfd7zXZ\x00", 0, "an xz archive", "unpack it first with `xz -dk`"),
+    (b"\x1f\x8b", 0, "a gzip archive", "unpack it first"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """Signature and creator as they stand in the file."""
+
+    signature: bytes
+    creator_raw: bytes
+
+    @property
+    def creator(self) -> str:
+        """The program that made the file, as it names itself; "" when it does not, or not readably."""
+        raw = self.creator_raw
+        end = next((at for at in range(0, len(raw), 2) if raw[at : at + 2] == b"\0\0"), len(raw))
+        return raw[:end].decode("utf-16-le", errors="replace")
+
+
+def parse_identifier(page: bytes) -> Identifier:
+    """The identifier in the first bytes of a file; a shorter page is taken as if zeros followed."""
+    fields = _LAYOUT.parse(page[:SIZE].ljust(SIZE, b"\0"))
+    return Identifier(bytes(fields.signature), bytes(fields.creator))
+
+
+def build_identifier(identifier: Identifier) -> bytes:
+    """The 520 bytes that `parse_identifier` reads back."""
+    creator = identifier.creator_raw.ljust(CREATOR_SIZE, b"\0")
+    return bytes(_LAYOUT.build({"signature": identifier.signature, "creator": creator}))
+
+
+def check_identifier(identifier: Identifier, page: bytes) -> Iterator[Finding]:
+    """What is wrong with the identifier; `page` are the file's first bytes, to say what it is instead."""
+    if identifier.signature != SIGNATURE:
+        what, advice = _instead(page)
+        yield Finding("FID-01", Severity.ERROR, f"not a VHDX file: {what}", IDENTIFIER_OFFSET, 8, SECTION, advice)
+        return
+    if "\ufffd" in identifier.creator:
+        yield Finding("FID-03", Severity.NOTE, "the creator is not UTF-16 text", 8, CREATOR_SIZE, SECTION)
+
+
+def _instead(page: bytes) -> tuple[str, str]:
+    for magic, at, what, advice in _LOOKALIKES:
+        if page[at : at + len(magic)] == magic:
+            return f"it is {what}", advice
+    if not page:
+        return "it is empty", "get a whole copy of the file"
+    if not any(page):
+        return "it begins with zeros", "the front is lost or never arrived; get a whole copy of the file"
+    return f"it begins with {page[:8]!r}", "name a .vhdx or .avhdx file"

@@ -1,0 +1,193 @@
+"""The two region tables: where the BAT and the metadata stand ([MS-VHDX] 2.2.3)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from uuid import UUID
+
+from construct import Array, Bytes, Int32ul, Int64ul, Struct
+
+from vhdx.findings import Finding, Severity
+from vhdx.structures.checksum import crc32c_without_field, with_checksum
+from vhdx.structures.constants import (
+    BAT_REGION,
+    HEADER_AREA_SIZE,
+    MAX_TABLE_ENTRIES,
+    METADATA_REGION,
+    MIB,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+)
+from vhdx.structures.fields import Guid
+
+SIGNATURE = b"regi"
+SECTION = "2.2.3"
+REQUIRED = 1
+
+_HEAD = Struct("signature" / Bytes(4), "checksum" / Int32ul, "entry_count" / Int32ul, "reserved" / Int32ul)
+_ENTRY = Struct("guid" / Guid, "file_offset" / Int64ul, "length" / Int32ul, "flags" / Int32ul)
+
+NAMES = {BAT_REGION: "BAT", METADATA_REGION: "metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class RegionEntry:
+    """One region: `file_offset` and `length` in bytes."""
+
+    guid: UUID
+    file_offset: int
+    length: int
+    flags: int
+
+    @property
+    def name(self) -> str:
+        """What the region holds, or its GUID where that is unknown."""
+        return NAMES.get(self.guid, str(self.guid))
+
+    @property
+    def is_required(self) -> bool:
+        """A reader that does not know this region must refuse the file."""
+        return bool(self.flags & REQUIRED)
+
+    @property
+    def end(self) -> int:
+        """The first byte after the region."""
+        return self.file_offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTable:
+    """One copy of the table. `entries` are at most 2047, whatever `entry_count` claims."""
+
+    signature: bytes
+    checksum: int
+    entry_count: int
+    reserved: int
+    entries: tuple[RegionEntry, ...]
+
+    def find(self, guid: UUID) -> RegionEntry | None:
+        """The region of that GUID."""
+        return next((entry for entry in self.entries if entry.guid == guid), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTablePair:
+    """Both copies, what is wrong with each, and the one that serves: the first valid one."""
+
+    copies: tuple[RegionTable, RegionTable]
+    flaws: tuple[tuple[Finding, ...], tuple[Finding, ...]]
+    current_copy: int | None
+
+    @property
+    def current(self) -> RegionTable:
+        """The table that serves; only to be asked for once `check_region_tables` is without errors."""
+        return self.copies[self.current_copy or 0]
+
+
+def parse_region_table(page: bytes) -> RegionTable:
+    """The table in its 64 KiB page."""
+    head = _HEAD.parse(page)
+    count = min(head.entry_count, MAX_TABLE_ENTRIES) if head.signature == SIGNATURE else 0
+    entries = Array(count, _ENTRY).parse(page[_HEAD.sizeof() :])
+    records = tuple(RegionEntry(entry.guid, entry.file_offset, entry.length, entry.flags) for entry in entries)
+    return RegionTable(bytes(head.signature), head.checksum, head.entry_count, head.reserved, records)
+
+
+def build_region_table(table: RegionTable) -> bytes:
+    """The 64 KiB page of a table, with its checksum made right."""
+    head = _HEAD.build({name: getattr(table, name) for name in ("signature", "checksum", "entry_count", "reserved")})
+    fields = RegionEntry.__slots__
+    body = b"".join(_ENTRY.build({name: getattr(entry, name) for name in fields}) for entry in table.entries)
+    return with_checksum((head + body).ljust(REGION_TABLE_SIZE, b"\0"))
+
+
+def check_region_table(table: RegionTable, page: bytes, at: int) -> Iterator[Finding]:
+    """Why one copy, at file offset `at`, cannot be believed."""
+    if table.signature != SIGNATURE:
+        yield Finding("REG-01", Severity.ERROR, f"the signature is {table.signature!r}, not b'regi'", at, 4, SECTION)
+    elif table.checksum != crc32c_without_field(page):
+        yield Finding("REG-02", Severity.ERROR, "the checksum does not match the table", at, len(page), SECTION)
+
+
+def judge_region_tables(pages: tuple[bytes, bytes]) -> RegionTablePair:
+    """Parse and judge both copies: the second serves when the first fails its checksum."""
+    copies = (parse_region_table(pages[0]), parse_region_table(pages[1]))
+    flaws = (
+        tuple(check_region_table(copies[0], pages[0], REGION_TABLE_OFFSETS[0])),
+        tuple(check_region_table(copies[1], pages[1], REGION_TABLE_OFFSETS[1])),
+    )
+    current = next((copy for copy in (0, 1) if not flaws[copy]), None)
+    return RegionTablePair(copies, flaws, current)
+
+
+def check_region_tables(pair: RegionTablePair, file_size: int) -> Iterator[Finding]:
+    """What is wrong with the tables as a pair, then with the one that serves; sizes are bytes."""
+    if pair.current_copy is None:
+        reasons = "; ".join(f"copy {copy + 1}: {flaws[0].message}" for copy, flaws in enumerate(pair.flaws))
+        text = f"neither region table is valid ({reasons})"
+        yield Finding("REG-04", Severity.ERROR, text, REGION_TABLE_OFFSETS[0], None, SECTION)
+        return
+    yield from _check_copies(pair)
+    at = REGION_TABLE_OFFSETS[pair.current_copy]
+    yield from _check_head(pair.current, at)
+    for index, entry in enumerate(pair.current.entries):
+        yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), file_size)
+    yield from _check_together(pair.current, at)
+
+
+def _check_copies(pair: RegionTablePair) -> Iterator[Finding]:
+    for copy, flaws in enumerate(pair.flaws):
+        if flaws:
+            text = f"region table copy {copy + 1} is invalid ({flaws[0].message}); copy {2 - copy} serves"
+            yield Finding("REG-03", Severity.WARNING, text, REGION_TABLE_OFFSETS[copy], REGION_TABLE_SIZE, SECTION)
+    if not any(pair.flaws) and pair.copies[0].checksum != pair.copies[1].checksum:
+        text = "both region tables are valid and differ; copy 1 serves"
+        yield Finding("REG-05", Severity.WARNING, text, REGION_TABLE_OFFSETS[1], REGION_TABLE_SIZE, SECTION)
+
+
+def _check_head(table: RegionTable, at: int) -> Iterator[Finding]:
+    if table.entry_count > MAX_TABLE_ENTRIES:
+        text = f"the table claims {table.entry_count} entries; at most {MAX_TABLE_ENTRIES} fit"
+        yield Finding("REG-06", Severity.ERROR, text, at + 8, 4, SECTION)
+    if table.reserved:
+        yield Finding(
+            "REG-07", Severity.ERROR, f"the reserved field is {table.reserved:#x}, not 0", at + 12, 4, SECTION
+        )
+
+
+def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Finding]:
+    known = entry.guid in NAMES
+    if not known and entry.is_required:
+        text = f"the region {entry.guid} is required and unknown"
+        yield Finding("REG-11", Severity.ERROR, text, at, 32, SECTION, "read it with the program that wrote it")
+    elif not known:
+        yield Finding("REG-12", Severity.NOTE, f"the region {entry.guid} is unknown and optional", at, 32, SECTION)
+    elif not entry.is_required:
+        yield Finding(
+            "REG-14", Severity.NOTE, f"the {entry.name} region is not marked as required", at + 28, 4, SECTION
+        )
+    if entry.file_offset % MIB or entry.length % MIB or not entry.length or entry.file_offset < HEADER_AREA_SIZE:
+        place = f"at {entry.file_offset}, {entry.length} bytes long,"
+        text = f"the {entry.name} region {place} is not on whole MiB from 1 MiB up"
+        yield Finding("REG-08", Severity.ERROR, text, at + 16, 12, SECTION)
+    elif entry.end > file_size and known:
+        text = f"the {entry.name} region ends at {entry.end}, past the end of the file at {file_size}"
+        yield Finding("REG-09", Severity.ERROR, text, at + 16, 12, SECTION, "the file is truncated, get a whole copy")
+
+
+def _check_together(table: RegionTable, at: int) -> Iterator[Finding]:
+    guids = Counter(entry.guid for entry in table.entries)
+    for guid in (guid for guid, times in guids.items() if times > 1):
+        yield Finding("REG-10", Severity.ERROR, f"the region {guid} is listed more than once", at, None, SECTION)
+    for guid, name in NAMES.items():
+        if guid not in guids:
+            yield Finding("REG-13", Severity.ERROR, f"no {name} region is listed", at, None, SECTION)
+
+
+def check_layout(extents: list[tuple[int, int, str]]) -> Iterator[Finding]:
+    """Which of the file's structures, as (start, end, name) in bytes, stand upon one another."""
+    for (_, end, name), (start, _, other) in pairwise(sorted(extents)):
+        if start < end:
+            text = f"the {name} and the {other} overlap"
+            yield Finding("REG-15", Severity.ERROR, text, start, end - start, SECTION)

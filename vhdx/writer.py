@@ -1,0 +1,247 @@
+"""A new fixed, dynamic or differencing file, written front to back into a sink.
+
+Layout as Windows makes it: log, metadata and BAT from 1, 2 and 3 MiB on, then blocks in the order of the disk.
+Only what is not zero is written: the file is sparse where its blocks are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx.geometry import Geometry, bat_region_size
+from vhdx.sink import Sink
+from vhdx.structures.bat import OFFSET_SHIFT, BlockState
+from vhdx.structures.constants import (
+    BAT_REGION,
+    HEADER_OFFSETS,
+    KIB,
+    METADATA_REGION,
+    METADATA_TABLE_SIZE,
+    MIB,
+    NIL,
+    PARENT_LOCATOR,
+    REGION_TABLE_OFFSETS,
+    SECTOR_BITMAP_SIZE,
+    SECTORS_PER_CHUNK,
+)
+from vhdx.structures.disk import HAS_PARENT, LEAVE_BLOCKS_ALLOCATED, DiskParameters, build_disk_parameters
+from vhdx.structures.header import SIGNATURE as HEADER_SIGNATURE
+from vhdx.structures.header import Header, build_header
+from vhdx.structures.identifier import SIGNATURE as FILE_SIGNATURE
+from vhdx.structures.identifier import Identifier, build_identifier
+from vhdx.structures.locator import build_locator
+from vhdx.structures.metadata import ITEM_FLAGS, MetadataEntry, MetadataTable, build_metadata_table
+from vhdx.structures.metadata import SIGNATURE as METADATA_SIGNATURE
+from vhdx.structures.region import REQUIRED, RegionEntry, RegionTable, build_region_table
+from vhdx.structures.region import SIGNATURE as REGION_SIGNATURE
+
+CREATOR = "vhdx (Python)"
+LOG_OFFSET, LOG_LENGTH = MIB, MIB
+METADATA_OFFSET, METADATA_LENGTH = 2 * MIB, MIB
+BAT_OFFSET = 3 * MIB
+_WINDOW_SLOTS = 1 << 20
+# Where Windows puts the first item. The locator comes last, for it may be long.
+_FIRST_ITEM = METADATA_TABLE_SIZE
+
+
+class Allocate(Enum):
+    """How a file takes its room: the types of VHDX."""
+
+    FIXED = "fixed"
+    DYNAMIC = "dynamic"
+    DIFFERENCING = "differencing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDisk:
+    """What a new file is to be; all sizes are bytes. `locator` are the parent locator's keys and values."""
+
+    allocate: Allocate
+    size: int
+    block_size: int
+    logical_sector_size: int
+    physical_sector_size: int
+    disk_id: UUID
+    file_write_guid: UUID
+    data_write_guid: UUID
+    locator: Sequence[tuple[str, str]] = ()
+
+    @property
+    def geometry(self) -> Geometry:
+        """Blocks, chunks and slots of the new file."""
+        return Geometry(self.size, self.block_size, self.logical_sector_size)
+
+    @property
+    def bat_length(self) -> int:
+        """Bytes of the BAT region."""
+        differencing = self.allocate is Allocate.DIFFERENCING
+        return bat_region_size(self.geometry.slots_in_child if differencing else self.geometry.slots_in_base)
+
+    @property
+    def first_block(self) -> int:
+        """Where the first block stands, in bytes."""
+        return BAT_OFFSET + self.bat_length
+
+    @property
+    def parameters(self) -> DiskParameters:
+        """The metadata items of the new disk."""
+        flags = {Allocate.FIXED: LEAVE_BLOCKS_ALLOCATED, Allocate.DIFFERENCING: HAS_PARENT}.get(self.allocate, 0)
+        return DiskParameters(
+            *(self.block_size, flags, self.size, self.disk_id, self.logical_sector_size, self.physical_sector_size)
+        )
+
+
+class VhdxWriter:
+    """Writes one new file. Data comes in the order of the disk; `finish` makes it a VHDX."""
+
+    def __init__(self, sink: Sink, disk: NewDisk) -> None:
+        """Begin the file that `disk` describes; nothing of it can be opened before `finish`."""
+        self._sink, self._disk, self._geometry = sink, disk, disk.geometry
+        self._next = disk.first_block
+        self._blocks: dict[int, int] = {}
+        self._bat = _BatWriter(sink)
+        self._bits: npt.NDArray[np.bool_] | None = None
+        self._chunk = -1
+        if disk.allocate is Allocate.FIXED:
+            self._allocate_all()
+
+    def write(self, start: int, data: memoryview) -> None:
+        """Put bytes at `start` of the disk, all within one block; a block is allocated when it is first written."""
+        block, inside = divmod(start, self._disk.block_size)
+        self._sink.write_at(self._place(block) + inside, data)
+
+    def claim(self, first_block: int, states: npt.NDArray[np.int64], sectors: npt.NDArray[np.int64]) -> None:
+        """State what a differencing file holds of some blocks: a BlockState each, and the sectors that are its own.
+
+        `sectors` are (start, end) pairs in sectors of the disk, for the PARTIALLY_PRESENT ones. Blocks come in the
+        order of the disk, before what is written to them.
+        """
+        self._blocks = {}
+        for block, state in enumerate(states.tolist(), first_block):
+            if state == BlockState.PARTIALLY_PRESENT:
+                self._begin_bitmap(block // self._geometry.chunk_ratio)
+            if BlockState(state).holds_data:
+                self._blocks[block] = self._allocate(block, state)
+            elif state != BlockState.NOT_PRESENT:
+                self._bat.set(self._geometry.payload_slot(block), state)
+        for start, end in sectors.tolist():
+            self._mark(start, end)
+
+    def finish(self) -> None:
+        """Write bitmaps, BAT, metadata, region tables and headers, and give the file its length."""
+        self._end_bitmap()
+        self._bat.flush()
+        self._write_metadata()
+        self._write_regions()
+        self._write_headers()
+        self._sink.write_at(0, build_identifier(Identifier(FILE_SIGNATURE, CREATOR.encode("utf-16-le"))))
+        self._sink.set_size(self._next)
+
+    def _place(self, block: int) -> int:
+        if self._disk.allocate is Allocate.FIXED:
+            return self._disk.first_block + block * self._disk.block_size
+        if block not in self._blocks:
+            # Data comes in the order of the disk: no earlier block is asked for again.
+            self._blocks = {block: self._allocate(block, BlockState.FULLY_PRESENT)}
+        return self._blocks[block]
+
+    def _allocate(self, block: int, state: int) -> int:
+        place = self._take(self._disk.block_size)
+        self._bat.set(self._geometry.payload_slot(block), state | place // MIB << OFFSET_SHIFT)
+        return place
+
+    def _take(self, size: int) -> int:
+        place, self._next = self._next, self._next + size
+        return place
+
+    def _allocate_all(self) -> None:
+        geometry, size_mib = self._geometry, self._disk.block_size // MIB
+        first_mib = self._take(geometry.block_count * self._disk.block_size) // MIB
+        for first in range(0, geometry.block_count, _WINDOW_SLOTS):
+            blocks = np.arange(first, min(first + _WINDOW_SLOTS, geometry.block_count), dtype=np.int64)
+            entries = BlockState.FULLY_PRESENT | (first_mib + blocks * size_mib) << OFFSET_SHIFT
+            slots = blocks + blocks // geometry.chunk_ratio
+            table = np.zeros(slots[-1] - slots[0] + 1, dtype="<i8")
+            table[slots - slots[0]] = entries
+            self._sink.write_at(BAT_OFFSET + int(slots[0]) * 8, table.tobytes())
+
+    def _begin_bitmap(self, chunk: int) -> None:
+        if chunk != self._chunk:
+            self._end_bitmap()
+            self._chunk, self._bits = chunk, np.zeros(SECTORS_PER_CHUNK, dtype=np.bool_)
+
+    def _mark(self, start: int, end: int) -> None:
+        if self._bits is not None:
+            origin = self._chunk * SECTORS_PER_CHUNK
+            self._bits[max(0, start - origin) : max(0, end - origin)] = True
+
+    def _end_bitmap(self) -> None:
+        if self._bits is None:
+            return
+        place = self._take(SECTOR_BITMAP_SIZE)
+        self._sink.write_at(place, np.packbits(self._bits, bitorder="little").tobytes())
+        self._bat.set(self._geometry.bitmap_slot(self._chunk), BlockState.FULLY_PRESENT | place // MIB << OFFSET_SHIFT)
+        self._bits = None
+
+    def _write_metadata(self) -> None:
+        contents = build_disk_parameters(self._disk.parameters)
+        if self._disk.locator:
+            contents[PARENT_LOCATOR] = build_locator(self._disk.locator)
+        entries, body = [], b""
+        for item_id, content in contents.items():
+            place = _FIRST_ITEM + len(body)
+            entries.append(MetadataEntry(item_id, place, len(content), ITEM_FLAGS[item_id], 0))
+            body += content
+        table = MetadataTable(METADATA_SIGNATURE, 0, len(entries), bytes(20), tuple(entries))
+        self._sink.write_at(METADATA_OFFSET, build_metadata_table(table))
+        self._sink.write_at(METADATA_OFFSET + _FIRST_ITEM, body)
+
+    def _write_regions(self) -> None:
+        entries = (
+            RegionEntry(BAT_REGION, BAT_OFFSET, self._disk.bat_length, REQUIRED),
+            RegionEntry(METADATA_REGION, METADATA_OFFSET, METADATA_LENGTH, REQUIRED),
+        )
+        page = build_region_table(RegionTable(REGION_SIGNATURE, 0, len(entries), 0, entries))
+        for offset in REGION_TABLE_OFFSETS:
+            self._sink.write_at(offset, page)
+
+    def _write_headers(self) -> None:
+        disk = self._disk
+        for copy, offset in enumerate(HEADER_OFFSETS):
+            guids = (disk.file_write_guid, disk.data_write_guid, NIL)
+            header = Header(HEADER_SIGNATURE, 0, copy + 1, *guids, 0, 1, LOG_LENGTH, LOG_OFFSET)
+            self._sink.write_at(offset, build_header(header))
+
+
+class _BatWriter:
+    """Collects BAT entries that come in about the order of their slots, and writes them window by window."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._entries: dict[int, int] = {}
+
+    def set(self, slot: int, entry: int) -> None:
+        self._entries[slot] = entry
+        if len(self._entries) >= 64 * KIB:
+            self.flush()
+
+    def flush(self) -> None:
+        slots = np.array(sorted(self._entries), dtype=np.int64)
+        values = np.array([self._entries[slot] for slot in slots.tolist()], dtype="<i8")
+        for first, last in _stretches(slots):
+            self._sink.write_at(BAT_OFFSET + int(slots[first]) * 8, values[first:last].tobytes())
+        self._entries.clear()
+
+
+def _stretches(slots: npt.NDArray[np.int64]) -> Sequence[tuple[int, int]]:
+    """Index ranges of slots that follow one another without a gap."""
+    if not len(slots):
+        return []
+    breaks = np.flatnonzero(np.diff(slots) != 1) + 1
+    edges = [0, *breaks.tolist(), len(slots)]
+    return list(pairwise(edges))
