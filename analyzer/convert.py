@@ -19,7 +19,8 @@ from vhdx.image import Image, open_image
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.source import FileSource
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
-from vhdx.writer import Allocate, NewDisk, VhdxWriter
+from vhdx.structures.disk import DiskType
+from vhdx.writer import NewDisk, VhdxWriter
 
 
 class OutputFormat(Enum):
@@ -100,11 +101,11 @@ class Outcome:
     findings: tuple[Finding, ...]
 
 
-def new_disk_like(chain: Chain, allocate: Allocate, options: Options) -> NewDisk:
+def new_disk_like(chain: Chain, disk_type: DiskType, options: Options) -> NewDisk:
     """A new disk with the chain's size, sectors and virtual disk id, and with GUIDs of its own."""
     block_size = options.block_size or chain.base.parameters.block_size
     return NewDisk(
-        allocate=allocate,
+        type=disk_type,
         size=chain.size,
         block_size=block_size,
         logical_sector_size=chain.sector_size,
@@ -128,11 +129,11 @@ def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: O
     check_block_size(target, options.block_size)
     check_target(target, [layer.path for layer in chain.layers], options.existing)
     data = count_cells_with_data(require_known(chain, chain.windows())) * CELL
-    allocations = {OutputFormat.VHDX: Allocate.DYNAMIC, OutputFormat.VHDX_FIXED: Allocate.FIXED}
-    allocate = allocations.get(output)
-    new_disk = new_disk_like(chain, allocate, options) if allocate else None
+    types = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
+    disk_type = types.get(output)
+    new_disk = new_disk_like(chain, disk_type, options) if disk_type else None
     needed = data + (new_disk.first_block if new_disk else 0)
-    if new_disk and allocate is Allocate.FIXED:
+    if new_disk and disk_type is DiskType.FIXED:
         needed = new_disk.first_block + new_disk.geometry.block_count * new_disk.block_size
     check_space(target, needed)
     return Plan(
@@ -187,7 +188,7 @@ def _verify(plan: Plan, journal: Journal, chain: Chain, path: Path, progress: Pr
 
 def _held(new_disk: NewDisk, image: Image) -> Iterator[int]:
     """The cells in which a new file has anything of its own."""
-    if new_disk.allocate is Allocate.FIXED and isinstance(image.file, FileSource):
+    if new_disk.type is DiskType.FIXED and isinstance(image.file, FileSource):
         # Every block is there and most may be holes of the host's file system, which need no look.
         first, blocks = new_disk.first_block, image.file.extents()
         return cells_of_extents((max(0, start - first), min(end - first, image.size)) for start, end in blocks)

@@ -10,9 +10,10 @@ from vhdx.identities import Identities, random_identities
 from vhdx.image import Image
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.structures.constants import MAX_DISK_SIZE, MIB
-from vhdx.writer import Allocate, NewDisk, VhdxWriter
+from vhdx.structures.disk import DiskType
+from vhdx.writer import NewDisk, VhdxWriter
 
-_BLOCK_SIZES = {Allocate.FIXED: 32 * MIB, Allocate.DYNAMIC: 32 * MIB, Allocate.DIFFERENCING: 2 * MIB}
+_BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.DIFFERENCING: 2 * MIB}
 """What Windows makes by default."""
 
 
@@ -20,7 +21,7 @@ _BLOCK_SIZES = {Allocate.FIXED: 32 * MIB, Allocate.DYNAMIC: 32 * MIB, Allocate.D
 class Wish:
     """What is asked for; sizes are bytes, None where Windows' default or the parent's will do."""
 
-    allocate: Allocate = Allocate.DYNAMIC
+    type: DiskType = DiskType.DYNAMIC
     size: int | None = None
     block_size: int | None = None
     logical_sector_size: int | None = None
@@ -42,9 +43,9 @@ def plan_creation(target: Path, wish: Wish, parent: Image | None) -> NewDisk:
         raise OutputError(target, reason, "leave --logical-sector out")
     inherited = parent.parameters.physical_sector_size if parent else 4096
     disk = NewDisk(
-        allocate=wish.allocate,
+        type=wish.type,
         size=size,
-        block_size=wish.block_size or _BLOCK_SIZES[wish.allocate],
+        block_size=wish.block_size or _BLOCK_SIZES[wish.type],
         logical_sector_size=logical,
         physical_sector_size=wish.physical_sector_size or inherited,
         disk_id=parent.parameters.disk_id if parent else wish.identities("virtual_disk_id"),
@@ -52,7 +53,7 @@ def plan_creation(target: Path, wish: Wish, parent: Image | None) -> NewDisk:
         data_write_guid=wish.identities("data_write_guid"),
         locator=parent_locator(parent.path, target, parent.data_write_guid) if parent else (),
     )
-    fixed = disk.geometry.block_count * disk.block_size if wish.allocate is Allocate.FIXED else 0
+    fixed = disk.geometry.block_count * disk.block_size if wish.type is DiskType.FIXED else 0
     check_space(target, disk.first_block + fixed)
     return disk
 

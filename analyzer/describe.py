@@ -9,8 +9,8 @@ from vhdx.chain import Chain
 from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.parents import Found
+from vhdx.structures.disk import DiskType
 from vhdx.structures.header import Header
-from vhdx.writer import Allocate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,6 @@ class LogState:
     live: bool
     offset: int
     length: int
-    entries: int
-    """Valid entries of all sessions."""
     replayed_entries: int
 
 
@@ -38,7 +36,7 @@ class ImageDescription:
     """One file; all sizes are bytes."""
 
     path: Path
-    type: Allocate
+    type: DiskType
     virtual_size: int
     block_size: int
     logical_sector_size: int
@@ -72,11 +70,11 @@ class LayerDescription:
     """Its identity is the one that its child was made from; True for the leaf."""
 
 
-def type_of(image: Image) -> Allocate:
+def type_of(image: Image) -> DiskType:
     """Fixed, dynamic or differencing."""
     if image.has_parent:
-        return Allocate.DIFFERENCING
-    return Allocate.FIXED if image.parameters.is_fixed else Allocate.DYNAMIC
+        return DiskType.DIFFERENCING
+    return DiskType.FIXED if image.parameters.is_fixed else DiskType.DYNAMIC
 
 
 def describe_image(image: Image) -> ImageDescription:
@@ -109,7 +107,6 @@ def _log_state(image: Image, header: Header) -> LogState:
         live=header.log_is_live,
         offset=header.log_offset,
         length=header.log_length,
-        entries=len(image.log.places),
         replayed_entries=len(image.log.active) if header.log_is_live else 0,
     )
 

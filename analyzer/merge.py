@@ -21,8 +21,9 @@ from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.sink import Sink, check_space, check_target
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import MIB
+from vhdx.structures.disk import DiskType
 from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
-from vhdx.writer import Allocate, NewDisk, VhdxWriter
+from vhdx.writer import NewDisk, VhdxWriter
 
 _SPAN = 256 * MIB
 """The range of the disk that is classified at once: no smaller than a block, no larger than a chunk."""
@@ -54,7 +55,7 @@ def plan_merge(chain: Chain, base: Path, target: Path, options: Options) -> Merg
     sized = replace(options, block_size=options.block_size or chain.leaf.parameters.block_size)
     below = chain.layers[kept]
     locator = parent_locator(below.path, target, below.data_write_guid)
-    new_disk = replace(new_disk_like(chain, Allocate.DIFFERENCING, sized), locator=locator)
+    new_disk = replace(new_disk_like(chain, DiskType.DIFFERENCING, sized), locator=locator)
     data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
     check_space(target, data + new_disk.first_block)
     return MergePlan(target=target, kept=kept, new_disk=new_disk, data_bytes=data, options=options)

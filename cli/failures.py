@@ -25,12 +25,15 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
     raise Terminated(128 + number)
 
 
+def end_tidily() -> None:
+    """Have SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that unfinished outputs are removed."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), _terminate)
+
+
 def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            with contextlib.suppress(ValueError):  # not the main thread: then nobody sends signals to us
-                signal.signal(getattr(signal, name), _terminate)
     try:
         color = False if os.environ.get("NO_COLOR") else None
         result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
@@ -47,11 +50,15 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def reader_gone() -> int:
+    """Whoever read our output has left, as `| head` does: no error. Python must not trip over it when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _BROKEN_PIPE
+
+
 def _of_system(error: OSError | MemoryError) -> int:
     if isinstance(error, BrokenPipeError):
-        # The reader has gone, as `| head` does; Python must not trip over it once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        return reader_gone()
     if isinstance(error, MemoryError):
         return _say("there is not enough memory; close other programs, or use a machine with more", IO_ERROR)
     return _say(f"{error.strerror or error}: {error.filename or 'standard output'}; check it and try again", IO_ERROR)

@@ -47,6 +47,15 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"cli.commands.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a closed pipe is told apart here, for click would call it exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            from cli.failures import reader_gone
+
+            ctx.exit(reader_gone())
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
@@ -83,6 +92,7 @@ def vhdx() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    from cli.failures import run
+    from cli.failures import end_tidily, run
 
+    end_tidily()
     sys.exit(run(vhdx, arguments))

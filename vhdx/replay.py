@@ -51,12 +51,17 @@ class Log:
     log_offset: int
     log_length: int
     log_guid: UUID
-    places: tuple[int, ...]
+
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """Where the valid entries begin, bytes of the log; the whole ring is looked at when this is first asked for."""
+        candidates = tuple(_signatures(self.source, self.log_offset, self.log_length))
+        return tuple(at for at in candidates if not any(flaws_of_entry(self, at, candidates)))
 
     def entry(self, at: int) -> PlacedEntry:
         """The entry at byte `at` of the log, read afresh: a large log is never held whole."""
-        head = parse_log_header(self._ring(at, HEAD_SIZE))
-        return PlacedEntry(at, parse_entry(self._ring(at, head.entry_length)))
+        head = parse_log_header(self.ring(at, HEAD_SIZE))
+        return PlacedEntry(at, parse_entry(self.ring(at, head.entry_length)))
 
     def entries(self) -> Iterator[PlacedEntry]:
         """All valid entries, one at a time."""
@@ -65,7 +70,7 @@ class Log:
     @cached_property
     def headers(self) -> dict[int, LogHeader]:
         """The header of each valid entry, by its place."""
-        return {at: parse_log_header(self._ring(at, HEAD_SIZE)) for at in self.places}
+        return {at: parse_log_header(self.ring(at, HEAD_SIZE)) for at in self.places}
 
     @cached_property
     def session(self) -> dict[int, LogHeader]:
@@ -102,19 +107,17 @@ class Log:
         after = self.session.get(place)
         return place if after is not None and after.sequence_number == head.sequence_number + 1 else None
 
-    def _ring(self, at: int, length: int) -> bytes:
+    def ring(self, at: int, length: int) -> bytes:
+        """`length` bytes from byte `at` of the log, going on at its start where it ends."""
         straight = min(length, self.log_length - at)
         front = read_at(self.source, self.log_offset + at, straight)
         return front + read_at(self.source, self.log_offset, length - straight) if straight < length else front
 
 
 def open_log(source: ByteSource, header: Header) -> Log:
-    """Find every valid entry of the log that `header` points at; raises InputOutputError, ShortReadError."""
+    """The log that `header` points at, to be looked into; that raises InputOutputError, ShortReadError."""
     length = header.log_length if header.log_offset + header.log_length <= source.size else 0
-    log = Log(source, header.log_offset, length, header.log_guid, ())
-    candidates = tuple(_signatures(source, header.log_offset, length))
-    places = tuple(at for at in candidates if not any(flaws_of_entry(log, at, candidates)))
-    return Log(source, header.log_offset, length, header.log_guid, places)
+    return Log(source, header.log_offset, length, header.log_guid)
 
 
 def _signatures(source: ByteSource, offset: int, length: int) -> Iterator[int]:
@@ -126,7 +129,7 @@ def _signatures(source: ByteSource, offset: int, length: int) -> Iterator[int]:
 
 def flaws_of_entry(log: Log, at: int, candidates: Sequence[int]) -> Iterator[Finding]:
     """Why the entry at `at` is not valid. `candidates` are, sorted, all places with an entry's signature."""
-    head = parse_log_header(log._ring(at, HEAD_SIZE))  # noqa: SLF001 - the ring belongs to this module
+    head = parse_log_header(log.ring(at, HEAD_SIZE))
     flaws = list(check_log_header(head, at, log.log_length))
     # No sector of a whole entry begins another one. To know this first bounds the work: no byte is summed twice.
     if not flaws and _holds_another(at, head.entry_length, candidates, log.log_length):

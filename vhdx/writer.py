@@ -6,7 +6,6 @@ Only what is not zero is written: the file is sparse where its blocks are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 from uuid import UUID
 
@@ -29,7 +28,7 @@ from vhdx.structures.constants import (
     SECTOR_BITMAP_SIZE,
     SECTORS_PER_CHUNK,
 )
-from vhdx.structures.disk import HAS_PARENT, LEAVE_BLOCKS_ALLOCATED, DiskParameters, build_disk_parameters
+from vhdx.structures.disk import HAS_PARENT, LEAVE_BLOCKS_ALLOCATED, DiskParameters, DiskType, build_disk_parameters
 from vhdx.structures.header import SIGNATURE as HEADER_SIGNATURE
 from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import SIGNATURE as FILE_SIGNATURE
@@ -49,19 +48,11 @@ _WINDOW_SLOTS = 1 << 20
 _FIRST_ITEM = METADATA_TABLE_SIZE
 
 
-class Allocate(Enum):
-    """How a file takes its room: the types of VHDX."""
-
-    FIXED = "fixed"
-    DYNAMIC = "dynamic"
-    DIFFERENCING = "differencing"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDisk:
     """What a new file is to be; all sizes are bytes. `locator` are the parent locator's keys and values."""
 
-    allocate: Allocate
+    type: DiskType
     size: int
     block_size: int
     logical_sector_size: int
@@ -79,7 +70,7 @@ class NewDisk:
     @property
     def bat_length(self) -> int:
         """Bytes of the BAT region."""
-        differencing = self.allocate is Allocate.DIFFERENCING
+        differencing = self.type is DiskType.DIFFERENCING
         return bat_region_size(self.geometry.slots_in_child if differencing else self.geometry.slots_in_base)
 
     @property
@@ -90,7 +81,7 @@ class NewDisk:
     @property
     def parameters(self) -> DiskParameters:
         """The metadata items of the new disk."""
-        flags = {Allocate.FIXED: LEAVE_BLOCKS_ALLOCATED, Allocate.DIFFERENCING: HAS_PARENT}.get(self.allocate, 0)
+        flags = {DiskType.FIXED: LEAVE_BLOCKS_ALLOCATED, DiskType.DIFFERENCING: HAS_PARENT}.get(self.type, 0)
         return DiskParameters(
             *(self.block_size, flags, self.size, self.disk_id, self.logical_sector_size, self.physical_sector_size)
         )
@@ -107,7 +98,7 @@ class VhdxWriter:
         self._bat = _BatWriter(sink)
         self._bits: npt.NDArray[np.bool_] | None = None
         self._chunk = -1
-        if disk.allocate is Allocate.FIXED:
+        if disk.type is DiskType.FIXED:
             self._allocate_all()
 
     def write(self, start: int, data: memoryview) -> None:
@@ -143,7 +134,7 @@ class VhdxWriter:
         self._sink.set_size(self._next)
 
     def _place(self, block: int) -> int:
-        if self._disk.allocate is Allocate.FIXED:
+        if self._disk.type is DiskType.FIXED:
             return self._disk.first_block + block * self._disk.block_size
         if block not in self._blocks:
             # Data comes in the order of the disk: no earlier block is asked for again.

@@ -13,7 +13,7 @@ from cli.text import safe, size
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.image import open_image
 from vhdx.sink import Existing
-from vhdx.writer import Allocate
+from vhdx.structures.disk import DiskType
 
 _SECTORS = click.Choice(["512", "4096"])
 
@@ -49,18 +49,16 @@ def command(out: Path, as_json: bool, **choices: Any) -> None:
         disk = plan_creation(out, wish, parent)
         file_size = run_creation(out, disk, wish.existing)
     if as_json:
-        output.emit(
-            "create", {"output": {"target": out, "type": disk.allocate, "size": disk.size, "file_size": file_size}}
-        )
+        output.emit("create", {"output": {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}})
     else:
-        click.echo(f"{safe(out)}: {disk.allocate.value} VHDX, disk of {size(disk.size)}, file of {size(file_size)}")
+        click.echo(f"{safe(out)}: {disk.type.value} VHDX, disk of {size(disk.size)}, file of {size(file_size)}")
 
 
 def _wish(choices: dict[str, Any]) -> Wish:
-    allocate = Allocate.FIXED if choices["fixed"] else Allocate.DYNAMIC
+    alone = DiskType.FIXED if choices["fixed"] else DiskType.DYNAMIC
     seed = choices["seed"]
     return Wish(
-        allocate=Allocate.DIFFERENCING if choices["parent"] else allocate,
+        type=DiskType.DIFFERENCING if choices["parent"] else alone,
         size=choices["wanted"],
         block_size=choices["block_size"],
         logical_sector_size=_bytes(choices["logical_sector"]),

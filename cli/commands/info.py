@@ -1,6 +1,7 @@
 """`vhdx info`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,15 @@ def _look(path: Path, where: dict[str, Any]) -> dict[str, Any]:
     """The file's description, its layers, or what prevents either."""
     answer: dict[str, Any] = {"path": path}
     try:
-        with open_image(path) as image:
-            answer["description"] = describe_image(image)
         with open_leaf(path, where) as chain:
+            answer["description"] = describe_image(chain.leaf)
             answer["layers"] = describe_layers(chain)
             answer["findings"] = chain.findings
     except VhdxError as error:
         answer["failure"] = error
+        # What the file says of itself is worth showing where its chain, or its locator, is broken.
+        with suppress(VhdxError), open_image(path) as image:
+            answer["description"] = describe_image(image)
     return answer
 
 
@@ -66,6 +69,8 @@ def _plain(answer: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {"path": str(answer["path"])}
     if description is not None:
         plain |= output.plain(description)
+    if "findings" in answer:
+        plain["findings"] = output.plain(answer["findings"])
     plain["layers"] = output.plain(answer.get("layers"))
     failure = answer.get("failure")
     plain["error"] = output.error_to_plain(failure) if failure else None
@@ -104,7 +109,8 @@ def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -
     pairs += [("note", safe(finding)) for finding in image.findings if finding.severity is Severity.NOTE]
     if image.parent:
         names = [f"{key}: {safe(path)}" for key, path in image.parent.paths.items()]
-        pairs.append(("parent", "\n".join([*(str(guid) for guid in image.parent.linkages), *names])))
+        lines = [*(str(guid) for guid in image.parent.linkages), *names] or ["(its locator cannot be read)"]
+        pairs.append(("parent", "\n".join(lines)))
     if layers and len(layers) > 1:
         pairs.append(("chain", "\n".join(_layer(layer) for layer in layers)))
     return pairs

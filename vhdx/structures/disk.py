@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from uuid import UUID
 
 from construct import Int32ul, Int64ul, Struct
@@ -25,6 +26,14 @@ SECTION = "2.6.2"
 LEAVE_BLOCKS_ALLOCATED, HAS_PARENT = 1, 2
 
 _PARAMETERS = Struct("block_size" / Int32ul, "flags" / Int32ul)
+
+
+class DiskType(Enum):
+    """How a file takes its room."""
+
+    FIXED = "fixed"
+    DYNAMIC = "dynamic"
+    DIFFERENCING = "differencing"
 
 
 @dataclass(frozen=True, slots=True)

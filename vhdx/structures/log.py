@@ -174,7 +174,7 @@ def check_entry(entry: LogEntry, at: int, log_start: int, log_length: int) -> It
 def _check_descriptors(entry: LogEntry, at: int) -> Iterator[Finding]:
     table, sectors, data = entry.descriptors, entry.sectors, int(entry.is_data.sum())
     sequence = entry.header.sequence_number
-    if not np.isin(table["signature"], (DATA_DESCRIPTOR, ZERO_DESCRIPTOR)).all():
+    if not (entry.is_data | (table["signature"] == ZERO_DESCRIPTOR)).all():
         yield _flaw("a descriptor has an unknown signature", at)
     if (table["sequence_number"] != sequence).any():
         yield _flaw("a descriptor has another sequence number than its entry", at)

@@ -1,0 +1,62 @@
+"""The command line, run in this process: quick, and with coverage."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jsonschema
+import pytest
+
+import fixtures
+from cli.failures import run
+from cli.main import vhdx
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schema/vhdx-1.json").read_text())
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The answer as JSON, which must be as the published schema says."""
+        answer = json.loads(self.out)
+        jsonschema.validate(answer, SCHEMA)
+        return answer
+
+
+@pytest.fixture
+def vhdx_command(capsys):
+    def call(*arguments):
+        code = run(vhdx, [str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Answer(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Writes a recipe of the catalogue and gives the path of its leaf, with the fixture."""
+
+    def build(name):
+        fixture = fixtures.RECIPES[name].build()
+        folder = tmp_path / name
+        fixtures.write_files(fixture, folder)
+        return folder / fixture.leaf, fixture
+
+    return build
+
+
+@pytest.fixture
+def chain(built):
+    """The leaf of a three-layer chain."""
+    return built("demo")
+
+
+def contents(folder):
+    """Every file below a folder with its bytes: what must not change."""
+    return {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}

@@ -1,0 +1,192 @@
+"""What every command owes its user: help, exit codes, quiet pipes, names that cannot harm a terminal."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fixtures
+from cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(*arguments, **options):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("env", {})
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options,
+    )  # fmt: skip
+
+
+def modules_loaded_by(code):
+    """The top-level modules that a script, which prints all as its last line, has loaded."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    return {name.split(".")[0] for name in out.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(vhdx_command, name):
+    answer = vhdx_command(name, "--help")
+    assert answer.code == 0
+    group = importlib.import_module(f"cli.commands.{name}").command
+    pages = [answer.out, *(vhdx_command(name, sub, "--help").out for sub in getattr(group, "commands", {}))]
+    assert any("Example" in page for page in pages)
+    assert "\b" not in answer.out
+
+
+def test_help_fits_a_narrow_terminal():
+    process = start("merge", "--help", env={"COLUMNS": "50"})
+    out, _ = process.communicate(timeout=60)
+    prose = [line for line in out.splitlines() if not line.startswith("  vhdx") and "vhdx merge" not in line]
+    assert max(map(len, prose)) <= 60
+
+
+def test_help_imports_click_alone():
+    code = "import sys; from cli.main import vhdx; vhdx(['--help'], standalone_mode=False); print(*sys.modules)"
+    loaded = modules_loaded_by(code)
+    assert "click" in loaded
+    assert not loaded & {"numpy", "construct", "numba", "rich", "vhdx", "analyzer", "fixtures", "google_crc32c"}
+
+
+def test_info_of_a_small_file_imports_neither_numba_nor_rich(chain):
+    leaf, _ = chain
+    call = f"vhdx(['info', {str(leaf)!r}], standalone_mode=False)"
+    code = f"import sys; from cli.main import vhdx; {call}; print(*sys.modules)"
+    loaded = modules_loaded_by(code)
+    assert "numpy" in loaded
+    assert not loaded & {"numba", "rich", "fixtures"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["hash"], 2),
+        (["nonsense"], 2),
+        (["hash", "/nonexistent/leaf.avhdx"], 6),
+        (["hash", "."], 6),
+        (["hash", os.devnull], 6),
+        (["hash", "x.vhdx", "--map", "nonsense"], 2),
+        (["hash", "x.vhdx", "--on-mismatch", "maybe"], 2),
+        (["merge", "a", "b", "--fixed", "--base", "c"], 2),
+        (["--version"], 0),
+        (["--help"], 0),
+    ],
+)
+def test_exit_codes_of_wrong_turns(vhdx_command, arguments, code):
+    answer = vhdx_command(*arguments)
+    assert answer.code == code
+    assert bool(answer.err) == bool(code)
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in fixtures.RECIPES.items() if recipe.verdict.name == "BAD"])
+def test_every_bad_fixture_gives_its_exit_code_and_one_sentence(vhdx_command, built, name):
+    leaf, fixture = built(name)
+    search = [argument for folder in fixture.search for argument in ("--search", leaf.parent / folder)]
+    answer = vhdx_command("hash", leaf, *search)
+    assert answer.code == fixture.exit_code
+    assert answer.out == ""
+    sentences = [line for line in answer.err.splitlines() if not line.startswith(("warning: ", "  looked at "))]
+    assert len(sentences) == 1
+    assert sentences[0].startswith("error: ")
+    assert ";" in sentences[0], "what to do next follows a semicolon"
+
+
+def test_a_hostile_file_name_reaches_the_terminal_as_text(vhdx_command, chain):
+    leaf, _ = chain
+    hostile = leaf.with_name("evil\x1b[2J\u202egnp.avhdx")
+    try:
+        leaf.rename(hostile)
+    except OSError:
+        pytest.skip("this file system does not take such names")
+    for command in ("info", "map", "hash", "dump"):
+        answer = vhdx_command(command, hostile)
+        assert "\x1b" not in answer.out + answer.err
+        assert "\u202e" not in answer.out + answer.err
+
+
+def test_a_reader_that_leaves_early_causes_no_noise(built):
+    leaf, _ = built("bitmap-dense")
+    process = start("map", leaf)
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    process.wait(timeout=60)
+    process.stderr.close()
+    assert error == ""
+    assert process.returncode in {0, 141}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_of_writing_leaves_nothing_behind(chain, tmp_path, number, code):
+    leaf, _ = chain
+    target, part = tmp_path / "out.vhdx", tmp_path / "out.vhdx.part"
+    script = (
+        "import sys, time, vhdx.writer; vhdx.writer.VhdxWriter.write = lambda *_: time.sleep(60);"
+        "from cli.main import main; main(sys.argv[1:])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "merge", str(leaf), str(target)],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    for _ in range(1000):
+        if part.exists():
+            break
+        time.sleep(0.01)
+    assert part.exists()
+    time.sleep(0.3)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not part.exists()
+    assert not target.exists()
+
+
+def test_stdout_takes_the_whole_raw_disk(chain, tmp_path):
+    leaf, fixture = chain
+    with (tmp_path / "pipe.raw").open("wb") as file:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "cli", "convert", str(leaf), "-"]
+        subprocess.run(command, stdout=file, env=environment, check=True)
+    model = fixture.models[fixture.leaf]
+    assert (tmp_path / "pipe.raw").read_bytes() == model.read(0, model.size)
+
+
+def test_stdout_takes_nothing_but_raw(vhdx_command, chain):
+    leaf, _ = chain
+    assert vhdx_command("convert", leaf, "-", "--format", "vhdx").code == 2
+
+
+def test_the_shell_is_told_commands_and_options():
+    environment = {"_VHDX_COMPLETE": "bash_complete", "COMP_WORDS": "vhdx me", "COMP_CWORD": "1"}
+    process = start(env=environment)
+    out, _ = process.communicate(timeout=60)
+    assert "merge" in out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(vhdx_command, shell):
+    answer = vhdx_command("completion", shell)
+    assert answer.code == 0
+    assert "_VHDX_COMPLETE" in answer.out
+
+
+def test_a_fault_of_our_own_is_no_traceback(vhdx_command, chain, monkeypatch):
+    leaf, _ = chain
+    monkeypatch.setattr("cli.commands.hash.sha256_of", lambda *_: 1 // 0)
+    answer = vhdx_command("hash", leaf)
+    assert answer.code == 70
+    assert "ZeroDivisionError" in answer.err
+
+
+def test_the_readme_names_every_command():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"vhdx {name}" in text for name in COMMANDS)
