@@ -80,7 +80,7 @@ def type_of(image: Image) -> DiskType:
 def describe_image(image: Image) -> ImageDescription:
     """What one file is. Reads its BAT, and raises what reading raises."""
     parameters, header = image.parameters, image.header
-    states = image.allocation.count_states()
+    states = image.allocation.table.count_states()
     return ImageDescription(
         path=image.path,
         type=type_of(image),

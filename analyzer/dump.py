@@ -133,10 +133,10 @@ def _bat(file: ByteSource) -> Section:
 
 
 def _bat_records(image: Image) -> Iterator[Record]:
-    allocation, geometry = image.allocation, image.geometry
+    table, geometry = image.allocation.table, image.geometry
     slots = geometry.slots_in_child if image.has_parent else geometry.slots_in_base
     for first in range(0, slots, 1 << 16):
-        entries = allocation.entries(first, min(1 << 16, slots - first))
+        entries = table.entries(first, min(1 << 16, slots - first))
         for index in entries.nonzero()[0].tolist():
             yield _bat_record(image, first + index, int(entries[index]) & (1 << 64) - 1)
 

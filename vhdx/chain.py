@@ -124,7 +124,7 @@ class Chain(Disk):
         if run.kind is not Kind.LOST:
             return None
         layer = self.layers[run.layer]
-        return LostDataError(layer.path, run.start, run.length, layer.allocation.why_lost(run.start))
+        return LostDataError(layer.path, run.start, run.length, layer.allocation.table.why_lost(run.start))
 
     def close(self) -> None:
         """Give all files back to the system."""

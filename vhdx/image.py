@@ -38,6 +38,7 @@ from vhdx.structures.region import (
     check_region_tables,
     judge_region_tables,
 )
+from vhdx.table import BlockTable
 
 _log = logging.getLogger("vhdx")
 
@@ -119,7 +120,7 @@ class Image(Disk):
     def refusal(self, run: Run) -> VhdxError | None:
         """See Disk."""
         if run.kind is Kind.LOST:
-            return LostDataError(self.path, run.start, run.length, self.allocation.why_lost(run.start))
+            return LostDataError(self.path, run.start, run.length, self.allocation.table.why_lost(run.start))
         if run.kind is Kind.HOLE and self.has_parent:
             return NeedsParentError(self.path, run.start)
         return None
@@ -235,11 +236,11 @@ def _read_disk(
     found += require(file.path, check_disk_parameters(parameters, places))
     geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
     locator, flaws = _read_locator(source, metadata, region, parameters)
-    allocation = Allocation(source, geometry, bat.file_offset, bat.length, parameters.has_parent, structures)
-    found += require(file.path, _check_bat_size(allocation))
+    table = BlockTable(source, geometry, bat.file_offset, bat.length, parameters.has_parent, structures)
+    found += require(file.path, _check_bat_size(table))
     return Image(
         *(file, source, front.identifier, front.headers, front.log, regions, metadata, parameters),
-        *(locator, tuple(located(file.path, flaws)), allocation, found),
+        *(locator, tuple(located(file.path, flaws)), Allocation(table), found),
     )
 
 
@@ -275,9 +276,9 @@ def _read_locator(
     return locator, tuple(check_locator(locator, at, entry.length))
 
 
-def _check_bat_size(allocation: Allocation) -> Iterator[Finding]:
-    geometry = allocation.geometry
-    slots = geometry.slots_in_child if allocation.has_parent else geometry.slots_in_base
-    if allocation.bat_length // 8 < slots:
-        text = f"the BAT region holds {allocation.bat_length // 8} entries and the disk needs {slots}; the rest is lost"
-        yield Finding("MET-22", Severity.WARNING, text, allocation.bat_offset, allocation.bat_length, "2.5")
+def _check_bat_size(table: BlockTable) -> Iterator[Finding]:
+    geometry = table.geometry
+    slots = geometry.slots_in_child if table.has_parent else geometry.slots_in_base
+    if table.bat_length // 8 < slots:
+        text = f"the BAT region holds {table.bat_length // 8} entries and the disk needs {slots}; the rest is lost"
+        yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")

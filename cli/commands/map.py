@@ -15,6 +15,8 @@ from vhdx.disk import Disk
 from vhdx.image import open_image
 from vhdx.runs import Kind, Run
 
+_NAMES = {kind: kind.name.lower() for kind in Kind}
+
 
 @click.command("map")
 @click.argument("leaf", type=click.Path(path_type=Path))
@@ -75,16 +77,19 @@ def _layers(disk: Disk) -> list[Path]:
 
 def _print_json(disk: Disk, runs: Iterator[Run]) -> None:
     payload = {"path": disk.path, "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
-    rows = ([run.start, run.length, run.kind.name.lower(), run.layer, run.file_offset] for run in runs)
+    rows = ([run.start, run.length, _NAMES[run.kind], run.layer, run.file_offset] for run in runs)
     output.emit_stream("map", payload, disk.findings, "runs", rows)
+
+
+def _line(run: Run) -> str:
+    place = run.file_offset if run.kind is Kind.DATA else "-"
+    return f"{run.start:>16} {run.length:>16}  {_NAMES[run.kind]:<5} {run.layer:>5} {place:>13}"
 
 
 def _print_text(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int]) -> None:
     for number, path in enumerate(_layers(disk)):
         click.echo(f"# layer {number}: {safe(path)}")
     click.echo(f"# {'start':>14} {'length':>16}  kind  layer   file offset")
-    for run in runs:
-        place = f"{run.file_offset:>13}" if run.kind is Kind.DATA else f"{'-':>13}"
-        click.echo(f"{run.start:>16} {run.length:>16}  {run.kind.name.lower():<5} {run.layer:>5} {place}")
+    output.emit_lines(map(_line, runs))
     shares = [f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.items() if count]
     click.echo(f"# {', '.join(shares)}")

@@ -1,0 +1,151 @@
+"""The block allocation table of one file: its entries, and what is wrong with them ([MS-VHDX] 2.5)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx import kernels
+from vhdx.findings import Finding, Severity
+from vhdx.geometry import Geometry
+from vhdx.source import ByteSource
+from vhdx.structures.bat import (
+    ENTRY_SIZE,
+    STATE_MASK,
+    BatEntry,
+    BlockState,
+    Surroundings,
+    check_bitmap_entry,
+    check_payload_entry,
+    parse_bat_entry,
+)
+from vhdx.structures.constants import MIB
+
+WINDOW_SLOTS = 1 << 20
+"""BAT entries that are looked at together: 8 MiB of them."""
+
+_NONE: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+# What an entry that the BAT region has no room for is taken as: an invalid state, so that its block is LOST.
+_MISSING = BlockState.INVALID_5.value
+_MOST_MIB = 1 << 27
+"""Files are searched for overlapping blocks up to 128 TiB, twice the largest disk: one byte of memory for each MiB."""
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """Where each block of one file's disk stands. `bat_offset` and `bat_length` are bytes in the file."""
+
+    source: ByteSource
+    geometry: Geometry
+    bat_offset: int
+    bat_length: int
+    has_parent: bool
+    structures: tuple[tuple[int, int, str], ...]
+    """What no block may stand upon: (start, end, name) in bytes."""
+
+    @property
+    def around(self) -> Surroundings:
+        """What a block must not run into."""
+        return Surroundings(self.source.size, self.structures)
+
+    def entries(self, first: int, count: int) -> npt.NDArray[np.int64]:
+        """`count` BAT entries from slot `first`; those past the region's end have an invalid state."""
+        present = max(0, min(count, self.bat_length // ENTRY_SIZE - first))
+        table = np.empty(count, dtype="<i8")
+        if present:
+            self.source.read_into(self.bat_offset + first * ENTRY_SIZE, table[:present].view(np.uint8).data)
+        table[present:] = _MISSING
+        return table.astype(np.int64, copy=False)
+
+    def believed_entries(self, first: int, count: int) -> npt.NDArray[np.int64]:
+        """Entries as `entries` gives them, but invalid where two claim one place: neither can be believed."""
+        table = self.entries(first, count)
+        contested = self.contested
+        if len(contested):
+            table[contested[(contested >= first) & (contested < first + count)] - first] = _MISSING
+        return table
+
+    @cached_property
+    def contested(self) -> npt.NDArray[np.int64]:
+        """Slots, rising, whose blocks or sector bitmaps overlap those of another slot."""
+        geometry = self.geometry
+        sizes = (geometry.chunk_ratio, geometry.block_size // MIB, int(self.has_parent))
+        owners = np.zeros(min(self.source.size // MIB + 1, _MOST_MIB), dtype=np.uint8)
+        doubled = 0
+        for first, entries in self._all_entries():
+            steps = self._steps_of_claims(entries, owners)
+            doubled += kernels.call(kernels.own_places, steps, (entries,), (owners,), first, *sizes)
+        if not doubled:
+            return _NONE
+        found = []
+        for first, entries in self._all_entries():
+            slots = np.zeros(len(entries), dtype=np.int64)
+            steps = self._steps_of_claims(entries, owners)
+            count = kernels.call(kernels.contested_slots, steps, (entries, owners), (slots,), first, *sizes)
+            found.append(slots[:count])
+        return np.concatenate(found)
+
+    def _steps_of_claims(self, entries: npt.NDArray[np.int64], owners: npt.NDArray[np.uint8]) -> int:
+        claims = int(np.count_nonzero(entries & STATE_MASK >= BlockState.FULLY_PRESENT))
+        return len(entries) + claims * (self.geometry.block_size // MIB) + len(owners) // kernels.STEPS_OF_WORD
+
+    def _all_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        slots = self.geometry.slots_in_child if self.has_parent else self.geometry.slots_in_base
+        for first in range(0, slots, WINDOW_SLOTS):
+            yield first, self.entries(first, min(WINDOW_SLOTS, slots - first))
+
+    def bitmap_entry(self, chunk: int) -> BatEntry:
+        """The BAT entry of a chunk's sector bitmap."""
+        return self._entry(self.geometry.bitmap_slot(chunk))
+
+    def payload_entry(self, block: int) -> BatEntry:
+        """The BAT entry of a payload block."""
+        return self._entry(self.geometry.payload_slot(block))
+
+    def _entry(self, slot: int) -> BatEntry:
+        return parse_bat_entry(self.entries(slot, 1).astype("<i8").tobytes())
+
+    def flaws_of_bitmap(self, chunk: int) -> Iterator[Finding]:
+        """What is wrong with the sector bitmap's entry that a PARTIALLY_PRESENT block needs."""
+        slot = self.geometry.bitmap_slot(chunk)
+        at = self.bat_offset + slot * ENTRY_SIZE
+        yield from check_bitmap_entry(self._entry(slot), at, self.around)
+        yield from self._flaws_of_place("sector bitmap", slot, at)
+
+    def _flaws_of_place(self, what: str, slot: int, at: int) -> Iterator[Finding]:
+        if slot in self.contested:
+            text = f"the {what} at {self._entry(slot).file_offset} overlaps another one"
+            yield Finding("BAT-06", Severity.ERROR, text, at, ENTRY_SIZE, "2.5.1")
+
+    def flaws_of_block(self, block: int) -> Iterator[Finding]:
+        """What is wrong with a payload block's entry, and with its bitmap's where it needs one."""
+        geometry = self.geometry
+        slot = geometry.payload_slot(block)
+        entry, at = self._entry(slot), self.bat_offset + slot * ENTRY_SIZE
+        if (slot + 1) * ENTRY_SIZE > self.bat_length:
+            text = f"the BAT region has no room for the entry of block {block}"
+            yield Finding("BAT-10", Severity.ERROR, text, self.bat_offset, self.bat_length, "2.5")
+            return
+        needed = geometry.bytes_of_block(block)
+        yield from check_payload_entry(entry, at, needed, geometry.block_size, self.around)
+        yield from self._flaws_of_place("block", slot, at)
+        if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
+            yield from self.flaws_of_bitmap(block // geometry.chunk_ratio)
+
+    def count_states(self) -> dict[BlockState, int]:
+        """How many payload blocks are in each state."""
+        totals = np.zeros(8, dtype=np.int64)
+        geometry, period = self.geometry, self.geometry.chunk_ratio + 1
+        for first in range(0, geometry.slots_in_base, WINDOW_SLOTS):
+            states = self.entries(first, min(WINDOW_SLOTS, geometry.slots_in_base - first)) & 7
+            bitmaps = states[(-first - 1) % period :: period]
+            totals += np.bincount(states, minlength=8) - np.bincount(bitmaps, minlength=8)
+        return {state: int(totals[state]) for state in BlockState if totals[state]}
+
+    def why_lost(self, start: int) -> str:
+        """The reason why the byte `start` of the disk cannot be known."""
+        block = self.geometry.block_at(start)
+        reasons = [str(flaw) for flaw in self.flaws_of_block(block) if flaw.severity is Severity.ERROR]
+        return f"block {block}: " + ("; ".join(reasons) or "its table entry is not valid")
