@@ -89,7 +89,10 @@ class Allocation:
         self, entries: npt.NDArray[np.int64], first: int, bits: _Bits, start: int, end: int, layer: int, limit: int
     ) -> tuple[RunTable, int]:
         geometry = self.geometry
-        blocks = geometry.block_at(end - 1) - geometry.block_at(start) + 1
+        first_block, last_block = geometry.block_at(start), geometry.block_at(end - 1)
+        blocks = last_block - first_block + 1
+        first_slot = geometry.payload_slot(first_block)
+        needed = entries[first_slot - first : geometry.payload_slot(last_block) - first + 1]
         steps = blocks + kernels.STEPS_OF_WORD * len(bits.words)
         # A block gives at most two runs, or one for each of its sectors when it has a bitmap.
         capacity = min(limit, 2 * blocks + _WORD_BITS * len(bits.words))
@@ -97,9 +100,9 @@ class Allocation:
         count, stopped = kernels.call(
             kernels.scan_blocks,
             steps,
-            (entries, bits.words, self._forbidden()),
+            (needed, bits.words, self._forbidden()),
             outputs,
-            *(first, bits.first_word, bits.known_bits, bits.chunk, start, end),
+            *(first_slot, bits.first_word, bits.known_bits, bits.chunk, start, end),
             *(
                 geometry.block_size,
                 geometry.sector_size,

@@ -88,7 +88,8 @@ def scan_blocks(
                             room = min(room, max(0, forbidden[index] - place))
                             break
                     offset = place + position - block_start
-                    stride = block_size
+                    if kind == DATA:
+                        stride = block_size
         if state == 7 and is_child and kind == DATA:
             chunk = block // chunk_ratio
             if chunk != bitmap_chunk:

@@ -104,7 +104,7 @@ class RunTable:
         if not len(self) or (start <= self.start[0] and end >= self.end):
             return self
         first = int(np.searchsorted(self.start + self.length, start, side="right"))
-        last = max(first, int(np.searchsorted(self.start, end, side="left")))
+        last = max(first, int(np.searchsorted(self.start, end, side="left"))) if end > start else first
         window = slice(first, last)
         begin = np.maximum(self.start[window], start)
         finish = np.minimum(self.start[window] + self.length[window], end)
