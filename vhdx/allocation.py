@@ -96,7 +96,7 @@ class Allocation:
         steps = blocks + kernels.STEPS_OF_WORD * len(bits.words)
         # A block gives at most two runs, or one for each of its sectors when it has a bitmap.
         capacity = min(limit, 2 * blocks + _WORD_BITS * len(bits.words))
-        outputs = [np.zeros(capacity, dtype=np.int64) for _ in range(4)]
+        outputs = [np.zeros(capacity, dtype=np.int64) for _ in range(5)]
         count, stopped = kernels.call(
             kernels.scan_blocks,
             steps,
@@ -109,11 +109,10 @@ class Allocation:
                 geometry.chunk_ratio,
                 self.source.size,
                 int(self.table.has_parent),
+                layer,
             ),
         )
-        columns = [column[:count].copy() for column in outputs]
-        layers = np.full(count, layer, dtype=np.int64)
-        return RunTable(columns[0], columns[1], columns[2], layers, columns[3]), int(stopped)
+        return RunTable(*(column[:count].copy() for column in outputs)), int(stopped)
 
     def _forbidden(self) -> npt.NDArray[np.int64]:
         return np.array(

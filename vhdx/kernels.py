@@ -1,12 +1,14 @@
 """The loops over tables: BAT and sector bitmaps to runs, overlay, changed. The only home of numba.
 
 A kernel is a plain loop over arrays of int64. It allocates nothing, raises nothing, and stops when its output is full.
-The same function runs interpreted, over lists, while the work is too small to repay numba's start.
+The same function runs interpreted, over lists, while the work is too small to repay numba's start. What several
+kernels do, or what would make one too long to read, is a part: a function that the compiler takes into the kernel.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ Table = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 DATA, ZERO, TRIM, HOLE, LOST = 0, 1, 2, 3, 4
 
 STRIP = 64
+"""BAT entries that are compared together."""
+ENDLESS = 1 << 62
 
 WORTH_COMPILING = 1 << 20
 """Steps, each about what a table entry costs, from which on compiled code repays its start of half a second."""
@@ -32,6 +36,7 @@ def scan_blocks(
     out_start: Any,
     out_length: Any,
     out_kind: Any,
+    out_layer: Any,
     out_offset: Any,
     first_slot: int,
     first_word: int,
@@ -44,6 +49,7 @@ def scan_blocks(
     chunk_ratio: int,
     file_size: int,
     is_child: int,
+    layer: int,
 ) -> tuple[int, int]:
     """Runs of the disk from byte `start` to `end`, from BAT entries and the sector bitmap of one chunk.
 
@@ -56,115 +62,153 @@ def scan_blocks(
     """
     count = 0
     position = start
-    sectors_per_chunk = chunk_ratio * (block_size // sector_size)
     while position < end:
         block = position // block_size
         block_start = block * block_size
         upto = min(block_start + block_size, end)
         slot = block + block // chunk_ratio - first_slot
         entry = entries[slot]
-        state = entry & 7
+        kind = kind_of_entry(entry)
         offset = 0
-        kind = LOST
-        stride = 0
-        room = 1 << 62
-        if entry & 0xFFFF8 == 0:
-            if state == 0:
-                kind = HOLE
-            elif state == 2:
-                kind = ZERO
-            elif state == 1 or state == 3:
-                kind = TRIM
-            elif state >= 6:
-                mib = (entry >> 20) & 0xFFFFFFFFFFF
-                if 1 <= mib <= file_size >> 20:
-                    place = mib << 20
-                    kind = DATA
-                    room = file_size - place
-                    for index in range(0, len(forbidden), 2):
-                        if place < forbidden[index + 1]:
-                            if place + block_size > forbidden[index]:
-                                kind = LOST
-                            room = min(room, max(0, forbidden[index] - place))
-                            break
-                    offset = place + position - block_start
-                    if kind == DATA:
-                        stride = block_size
-        if state == 7 and is_child and kind == DATA:
-            chunk = block // chunk_ratio
-            if chunk != bitmap_chunk:
+        room = ENDLESS
+        if kind == DATA:
+            mib = (entry >> 20) & 0xFFFFFFFFFFF
+            room = room_at(mib, block_size, file_size, forbidden)
+            if room < 0:
+                kind = LOST
+            else:
+                offset = (mib << 20) + position - block_start
+        if kind == DATA and is_child and entry & 7 == 7:
+            if block // chunk_ratio != bitmap_chunk:
                 return count, position
-            chunk_start = chunk * sectors_per_chunk * sector_size
+            chunk_start = bitmap_chunk * chunk_ratio * block_size
             bit = (position - chunk_start) // sector_size
-            last = (upto - chunk_start + sector_size - 1) // sector_size
             if bit >= known_bits:
                 kind = LOST
             else:
-                last = min(last, known_bits)
-                value = (words[(bit >> 6) - first_word] >> (bit & 63)) & 1
-                whole = -value
-                bit += 1
-                while bit < last:
-                    word = words[(bit >> 6) - first_word]
-                    if word == whole and bit & 63 == 0:
-                        bit += 64
-                    elif (word >> (bit & 63)) & 1 == value:
-                        bit += 1
-                    else:
-                        break
-                upto = min(upto, chunk_start + min(bit, last) * sector_size)
-                if value == 0:
+                if (words[(bit >> 6) - first_word] >> (bit & 63)) & 1 == 0:
                     kind = HOLE
+                last = min(known_bits, (upto - chunk_start + sector_size - 1) // sector_size)
+                upto = min(upto, chunk_start + end_of_equal_bits(words, first_word, bit, last) * sector_size)
         elif upto == block_start + block_size:
-            # Neighbours mostly go on as this block does: the same state, at the next place. A strip of them is
-            # compared without a branch, over a slice of its own, which is what lets the compiler use vectors.
-            slots = min(chunk_ratio - block % chunk_ratio, (end - block_start) // block_size)
-            if kind == DATA:
-                slots = min(slots, room // block_size)
-            expected = entry + stride
-            index = slot + 1
-            last_slot = slot + slots
-            while index + STRIP <= last_slot:
-                strip = entries[index : index + STRIP]
-                difference = 0
-                for ahead in range(STRIP):
-                    difference |= strip[ahead] ^ (expected + ahead * stride)
-                if difference != 0:
-                    break
-                index += STRIP
-                expected += STRIP * stride
-            while index < last_slot and entries[index] == expected:
-                index += 1
-                expected += stride
-            if index > slot + 1:
-                upto = block_start + (index - slot) * block_size
-        if kind == DATA:
-            known = file_size - offset
-            if known <= 0:
+            stride = block_size if kind == DATA else 0
+            blocks = min(chunk_ratio - block % chunk_ratio, (end - block_start) // block_size, room // block_size)
+            upto += (end_of_sequence(entries, slot, slot + blocks, stride) - slot - 1) * block_size
+        if kind == DATA and file_size - offset < upto - position:
+            # The file ends inside: what whole sectors it has are data, the rest is lost.
+            upto = max(position, position + (file_size - offset) // sector_size * sector_size)
+            if upto == position:
                 kind = LOST
-            elif known < upto - position:
-                if known < sector_size:
-                    kind = LOST
-                else:
-                    upto = position + known // sector_size * sector_size
-        if kind != DATA:
-            offset = 0
-        if (
-            count > 0
-            and out_kind[count - 1] == kind
-            and (kind != DATA or out_offset[count - 1] + out_length[count - 1] == offset)
-        ):
-            out_length[count - 1] += upto - position
-        elif count == len(out_start):
-            return count, position
-        else:
-            out_start[count] = position
-            out_length[count] = upto - position
-            out_kind[count] = kind
-            out_offset[count] = offset
-            count += 1
+                upto = min(block_start + block_size, end)
+        length = upto - position
+        after = put(
+            count, position, length, kind, layer, offset, out_start, out_length, out_kind, out_layer, out_offset
+        )
+        if after < 0:
+            break
+        count = after
         position = upto
     return count, position
+
+
+def kind_of_entry(entry: int) -> int:
+    """The kind of a payload block by its BAT entry alone: DATA, and LOST where the entry is not valid."""
+    state = entry & 7
+    kind = LOST
+    if entry & 0xFFFF8 == 0:
+        if state == 0:
+            kind = HOLE
+        elif state == 2:
+            kind = ZERO
+        elif state == 1 or state == 3:
+            kind = TRIM
+        elif state >= 6:
+            kind = DATA
+    return kind
+
+
+def room_at(mib: int, block_size: int, file_size: int, forbidden: Any) -> int:
+    """Bytes from a place in the file to whatever comes next, structure or end; -1 where no block can stand there."""
+    if mib < 1 or mib > file_size >> 20:
+        return -1
+    place = mib << 20
+    room = file_size - place
+    for index in range(0, len(forbidden), 2):
+        if place < forbidden[index + 1]:
+            if place + block_size > forbidden[index]:
+                return -1
+            room = min(room, forbidden[index] - place)
+            break
+    return room
+
+
+def end_of_sequence(entries: Any, slot: int, end: int, stride: int) -> int:
+    """The slot after the last one that goes on as the entry at `slot` does: the same state, each at the next place.
+
+    Most entries do, at the cost of one comparison. A strip of them is compared without a branch, over a slice of its
+    own, which is what lets the compiler use vectors.
+    """
+    expected = entries[slot] + stride
+    slot += 1
+    while slot + STRIP <= end:
+        strip = entries[slot : slot + STRIP]
+        difference = 0
+        for ahead in range(STRIP):
+            difference |= strip[ahead] ^ (expected + ahead * stride)
+        if difference != 0:
+            break
+        slot += STRIP
+        expected += STRIP * stride
+    while slot < end and entries[slot] == expected:
+        slot += 1
+        expected += stride
+    return slot
+
+
+def end_of_equal_bits(words: Any, first_word: int, bit: int, end: int) -> int:
+    """The bit after the last one that equals the one at `bit`."""
+    value = (words[(bit >> 6) - first_word] >> (bit & 63)) & 1
+    bit += 1
+    while bit < end:
+        word = words[(bit >> 6) - first_word]
+        if word == -value and bit & 63 == 0:
+            bit += 64
+        elif (word >> (bit & 63)) & 1 == value:
+            bit += 1
+        else:
+            break
+    return min(bit, end)
+
+
+def put(
+    count: int,
+    start: int,
+    length: int,
+    kind: int,
+    layer: int,
+    offset: int,
+    out_start: Any,
+    out_length: Any,
+    out_kind: Any,
+    out_layer: Any,
+    out_offset: Any,
+) -> int:
+    """Put a run behind `count` others, or onto the last one where it goes on from it; the new count, -1 when full."""
+    last = count - 1
+    if kind != DATA:
+        offset = 0
+    same = count > 0 and out_kind[last] == kind and out_layer[last] == layer
+    if same and (kind != DATA or out_offset[last] + out_length[last] == offset):
+        out_length[last] += length
+        return count
+    if count == len(out_start):
+        return -1
+    out_start[count] = start
+    out_length[count] = length
+    out_kind[count] = kind
+    out_layer[count] = layer
+    out_offset[count] = offset
+    return count + 1
 
 
 def overlay(
@@ -190,42 +234,27 @@ def overlay(
     count = 0
     position = start
     lower = 0
-    lower_left = lower_length[0] if len(lower_length) else 0
+    lower_done = 0
     for upper in range(len(upper_length)):
-        left = upper_length[upper]
         done = 0
-        while left > 0:
-            while lower_left == 0:
+        while done < upper_length[upper]:
+            while lower_done == lower_length[lower]:
                 lower += 1
-                lower_left = lower_length[lower]
-            part = min(left, lower_left)
+                lower_done = 0
+            part = min(upper_length[upper] - done, lower_length[lower] - lower_done)
             if upper_kind[upper] == HOLE:
                 kind = lower_kind[lower]
                 layer = lower_layer[lower]
-                offset = lower_offset[lower] + lower_length[lower] - lower_left
+                offset = lower_offset[lower] + lower_done
             else:
                 kind = upper_kind[upper]
                 layer = upper_layer[upper]
                 offset = upper_offset[upper] + done
-            if kind != DATA:
-                offset = 0
-            if (
-                count > 0
-                and out_kind[count - 1] == kind
-                and out_layer[count - 1] == layer
-                and (kind != DATA or out_offset[count - 1] + out_length[count - 1] == offset)
-            ):
-                out_length[count - 1] += part
-            else:
-                out_start[count] = position
-                out_length[count] = part
-                out_kind[count] = kind
-                out_layer[count] = layer
-                out_offset[count] = offset
-                count += 1
-            left -= part
+            count = put(
+                count, position, part, kind, layer, offset, out_start, out_length, out_kind, out_layer, out_offset
+            )
             done += part
-            lower_left -= part
+            lower_done += part
             position += part
     return count
 
@@ -254,51 +283,38 @@ def changed(
     count = 0
     position = start
     old = 0
-    old_left = old_length[0] if len(old_length) else 0
+    old_done = 0
     for new in range(len(new_length)):
-        left = new_length[new]
         done = 0
-        while left > 0:
-            while old_left == 0:
+        while done < new_length[new]:
+            while old_done == old_length[old]:
                 old += 1
-                old_left = old_length[old]
-            part = min(left, old_left)
+                old_done = 0
+            part = min(new_length[new] - done, old_length[old] - old_done)
             kind = new_kind[new]
             layer = new_layer[new]
             offset = new_offset[new] + done
-            before = old_kind[old]
-            if kind == DATA or kind == LOST:
-                same = kind == before and layer == old_layer[old]
-                if kind == DATA and offset != old_offset[old] + old_length[old] - old_left:
-                    same = False
-            else:
-                same = before == ZERO or before == TRIM or before == HOLE
-                if kind == HOLE:
-                    kind = ZERO
-            if same:
+            if is_same(kind, layer, offset, old_kind[old], old_layer[old], old_offset[old] + old_done):
                 kind = HOLE
                 layer = 0
-            if kind != DATA:
-                offset = 0
-            if (
-                count > 0
-                and out_kind[count - 1] == kind
-                and out_layer[count - 1] == layer
-                and (kind != DATA or out_offset[count - 1] + out_length[count - 1] == offset)
-            ):
-                out_length[count - 1] += part
-            else:
-                out_start[count] = position
-                out_length[count] = part
-                out_kind[count] = kind
-                out_layer[count] = layer
-                out_offset[count] = offset
-                count += 1
-            left -= part
+            elif kind == HOLE:
+                kind = ZERO
+            count = put(
+                count, position, part, kind, layer, offset, out_start, out_length, out_kind, out_layer, out_offset
+            )
             done += part
-            old_left -= part
+            old_done += part
             position += part
     return count
+
+
+def is_same(kind: int, layer: int, offset: int, old_kind: int, old_layer: int, old_offset: int) -> bool:
+    """Whether two runs show the same bytes: zeros both, or the same place of the same layer."""
+    if kind == DATA:
+        return old_kind == DATA and layer == old_layer and offset == old_offset
+    if kind == LOST:
+        return old_kind == LOST and layer == old_layer
+    return old_kind == ZERO or old_kind == TRIM or old_kind == HOLE
 
 
 def own_places(entries: Any, owners: Any, first_slot: int, chunk_ratio: int, block_mib: int, is_child: int) -> int:
@@ -309,18 +325,14 @@ def own_places(entries: Any, owners: Any, first_slot: int, chunk_ratio: int, blo
     """
     contested = 0
     for index in range(len(entries)):
-        entry = entries[index]
-        if entry & 7 >= 6:
-            size = block_mib
-            if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
-                size = is_child
-            mib = (entry >> 20) & 0xFFFFFFFFFFF
-            for place in range(mib, min(mib + size, len(owners))):
-                if owners[place] == 1:
-                    contested += 1
-                    owners[place] = 2
-                elif owners[place] == 0:
-                    owners[place] = 1
+        first = (entries[index] >> 20) & 0xFFFFFFFFFFF
+        size = claimed_mib(entries[index], first_slot + index, chunk_ratio, block_mib, is_child)
+        for place in range(first, min(first + size, len(owners))):
+            if owners[place] == 1:
+                contested += 1
+                owners[place] = 2
+            elif owners[place] == 0:
+                owners[place] = 1
     return contested
 
 
@@ -330,18 +342,26 @@ def contested_slots(
     """Slots whose entries claim a place that `own_places` has marked 2; returns their count."""
     count = 0
     for index in range(len(entries)):
-        entry = entries[index]
-        if entry & 7 >= 6:
-            size = block_mib
-            if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
-                size = is_child
-            mib = (entry >> 20) & 0xFFFFFFFFFFF
-            for place in range(mib, min(mib + size, len(owners))):
-                if owners[place] == 2:
-                    out_slot[count] = first_slot + index
-                    count += 1
-                    break
+        first = (entries[index] >> 20) & 0xFFFFFFFFFFF
+        size = claimed_mib(entries[index], first_slot + index, chunk_ratio, block_mib, is_child)
+        for place in range(first, min(first + size, len(owners))):
+            if owners[place] == 2:
+                out_slot[count] = first_slot + index
+                count += 1
+                break
     return count
+
+
+def claimed_mib(entry: int, slot: int, chunk_ratio: int, block_mib: int, is_child: int) -> int:
+    """MiB of the file that an entry claims: a block's, one for a child's sector bitmap, or none."""
+    if entry & 7 < 6:
+        return 0
+    if (slot + 1) % (chunk_ratio + 1) == 0:
+        return is_child
+    return block_mib
+
+
+PARTS = (kind_of_entry, room_at, end_of_sequence, end_of_equal_bits, put, is_same, claimed_mib)
 
 
 def call(
@@ -365,21 +385,30 @@ def interpreted(kernel: Callable[..., Any], inputs: Sequence[Table], outputs: Se
 @cache
 def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """The kernel as machine code: from numba's cache, or compiled once and cached where a cache can be written."""
-    from numba import njit, types  # 0.4 s that most calls never need
+    from numba import njit  # 0.4 s that most calls never need
+
+    parts = {part.__name__: njit(part) for part in PARTS}
+    linked = FunctionType(kernel.__code__, globals() | parts, kernel.__name__)
+    try:
+        made: Callable[..., Any] = njit(_signature(kernel), cache=True, nogil=True)(linked)
+    except (RuntimeError, OSError):  # no place for a cache: a read-only installation without a home
+        made = njit(_signature(kernel), nogil=True)(linked)
+    return made
+
+
+def _signature(kernel: Callable[..., Any]) -> Any:
+    """The types of a kernel's arguments and answer."""
+    from numba import types
 
     # Inputs may be read-only: a memory map, or a table that someone froze.
     given = types.Array(types.int64, 1, "C", readonly=True)
+    owners = types.Array(types.uint8, 1, "C", readonly=True)
     column, number = types.int64[::1], types.int64
     pair = types.Tuple((number, number))  # type: ignore[no-untyped-call]
-    signature = {
-        scan_blocks: pair(*[given] * 3, *[column] * 4, *[number] * 11),
+    return {
+        scan_blocks: pair(*[given] * 3, *[column] * 5, *[number] * 12),
         overlay: number(*[given] * 8, *[column] * 5, number),
         changed: number(*[given] * 8, *[column] * 5, number),
         own_places: number(given, types.uint8[::1], *[number] * 4),
-        contested_slots: number(given, types.Array(types.uint8, 1, "C", readonly=True), column, *[number] * 4),
+        contested_slots: number(given, owners, column, *[number] * 4),
     }[kernel]
-    try:
-        made: Callable[..., Any] = njit(signature, cache=True, nogil=True)(kernel)
-    except (RuntimeError, OSError):  # no place for a cache: a read-only installation without a home
-        made = njit(signature, nogil=True)(kernel)
-    return made
