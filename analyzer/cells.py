@@ -6,14 +6,17 @@ A cell never crosses a block, whatever the block size. Cells are the unit of cop
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from vhdx.disk import Disk
+from vhdx.reader import Reader, RunSource
 from vhdx.runs import Kind, RunTable
 
 CELL = 1 << 20
 GRAIN = 4096
 """Zeros inside a cell are left out of the output in units of this."""
-_ZEROS = bytes(CELL)
+
+Bytes = npt.NDArray[np.uint8]
 
 
 def cells_with_data(tables: Iterable[RunTable]) -> Iterator[int]:
@@ -52,25 +55,27 @@ def require_known(disk: Disk, tables: Iterable[RunTable]) -> Iterator[RunTable]:
         yield table
 
 
-def is_zero(cell: bytes) -> bool:
-    """The cell holds nothing but zeros."""
-    return cell == (_ZEROS if len(cell) == CELL else bytes(len(cell)))
+def read_cells(disk: RunSource, cells: Iterable[int]) -> Iterator[tuple[int, Bytes]]:
+    """Number and content of each cell. The content is good until the next one: one buffer serves them all."""
+    reader, buffer = Reader(disk), np.empty(CELL, dtype=np.uint8)
+    for cell in cells:
+        data = buffer[: disk.size - cell * CELL]
+        reader.read_into(cell * CELL, data.data)
+        yield cell, data
 
 
-def nonzero_spans(cell: bytes) -> Iterator[tuple[int, int]]:
+def nonzero_spans(cell: Bytes) -> list[tuple[int, int]]:
     """Parts of a cell, as (start, end) within it, that are not zero; whole grains."""
     whole = len(cell) // GRAIN * GRAIN
-    words = np.frombuffer(cell, dtype=np.uint64, count=whole // 8).reshape(-1, GRAIN // 8)
+    words = cell[:whole].view(np.uint64).reshape(-1, GRAIN // 8)
     # Most grains show in their first word that they hold something; only the others are looked at whole.
     filled = words[:, 0] != 0
-    unsure = np.flatnonzero(~filled)
-    if len(unsure):
+    if not filled.all():
+        unsure = np.flatnonzero(~filled)
         filled[unsure] = words[unsure].any(axis=1)
     if whole < len(cell):
-        filled = np.append(filled, any(cell[whole:]))
+        filled = np.append(filled, cell[whole:].any())
     if filled.all():
-        yield 0, len(cell)
-        return
+        return [(0, len(cell))]
     edges = np.flatnonzero(np.diff(np.concatenate(([0], filled.view(np.int8), [0]))))
-    for start, end in edges.reshape(-1, 2).tolist():
-        yield start * GRAIN, min(end * GRAIN, len(cell))
+    return [(start * GRAIN, min(end * GRAIN, len(cell))) for start, end in edges.reshape(-1, 2).tolist()]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from analyzer.cells import CELL, is_zero, nonzero_spans
+from analyzer.cells import CELL, Bytes, nonzero_spans, read_cells
 from analyzer.progress import Progress
 from vhdx.disk import Disk
 from vhdx.errors import VerificationError
@@ -29,7 +29,7 @@ class Journal:
     cells: "array[int]" = field(default_factory=lambda: array("q"))
     sums: "array[int]" = field(default_factory=lambda: array("I"))
 
-    def note(self, cell: int, data: bytes) -> None:
+    def note(self, cell: int, data: Bytes) -> None:
         """Remember the content of a cell."""
         self.cells.append(cell)
         self.sums.append(crc32c(data))
@@ -37,15 +37,13 @@ class Journal:
 
 def copy_cells(disk: Disk, cells: Iterable[int], target: Target, progress: Progress) -> Journal:
     """Copy these cells, leaving zeros out; raises what reading and writing raise."""
-    reader, journal = Reader(disk), Journal()
-    for cell in cells:
-        start = cell * CELL
-        data = reader.read(start, min(CELL, disk.size - start))
-        if not is_zero(data):
+    journal = Journal()
+    for cell, data in read_cells(disk, cells):
+        spans = nonzero_spans(data)
+        if spans:
             journal.note(cell, data)
-            view = memoryview(data)
-            for lower, upper in nonzero_spans(data):
-                target.write(start + lower, view[lower:upper])
+        for lower, upper in spans:
+            target.write(cell * CELL + lower, data[lower:upper].data)
         progress(len(data))
     return journal
 
@@ -58,17 +56,16 @@ def verify_cells(
     `written` is the output, freshly opened, and `cells` those in which it has data of its own, rising. A noted cell
     must have its checksum and must be among them; any other must be what the source has there.
     """
-    reader, origin = Reader(written), Reader(source)
+    origin = Reader(source)
     expected = iter(zip(journal.cells, journal.sums, strict=True))
     noted = next(expected, None)
-    for cell in cells:
+    for cell, data in read_cells(written, cells):
         start = cell * CELL
-        data = reader.read(start, min(CELL, written.size - start))
         if noted is not None and noted[0] == cell:
             good = noted[1] == crc32c(data)
             noted = next(expected, None)
         else:
-            good = data == origin.read(start, len(data))
+            good = data.tobytes() == origin.read(start, len(data))
         if not good:
             raise VerificationError(path, start, len(data))
         progress(len(data))

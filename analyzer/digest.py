@@ -3,21 +3,19 @@
 import hashlib
 from collections.abc import Callable
 
-from analyzer.cells import CELL, cells_with_data, require_known
+from analyzer.cells import CELL, cells_with_data, read_cells, require_known
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
-from vhdx.reader import Reader
 
 _ZEROS = bytes(CELL)
 
 
 def sha256_of(disk: Disk, progress: Progress = no_progress) -> str:
     """The digest as hex; raises what reading raises, LostDataError for what cannot be known."""
-    digest, reader, position = hashlib.sha256(), Reader(disk), 0
-    for cell in cells_with_data(require_known(disk, disk.windows())):
+    digest, position = hashlib.sha256(), 0
+    for cell, data in read_cells(disk, cells_with_data(require_known(disk, disk.windows()))):
         _update_zeros(digest.update, cell * CELL - position, progress)
-        data = reader.read(cell * CELL, min(CELL, disk.size - cell * CELL))
-        digest.update(data)
+        digest.update(data.data)
         position = cell * CELL + len(data)
         progress(len(data))
     _update_zeros(digest.update, disk.size - position, progress)

@@ -93,7 +93,7 @@ class Allocation:
         blocks = last_block - first_block + 1
         first_slot = geometry.payload_slot(first_block)
         needed = entries[first_slot - first : geometry.payload_slot(last_block) - first + 1]
-        steps = blocks + kernels.STEPS_OF_WORD * len(bits.words)
+        steps = blocks + kernels.steps_of_words(bits.words)
         # A block gives at most two runs, or one for each of its sectors when it has a bitmap.
         capacity = min(limit, 2 * blocks + _WORD_BITS * len(bits.words))
         outputs = [np.zeros(capacity, dtype=np.int64) for _ in range(5)]

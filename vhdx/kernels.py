@@ -23,10 +23,11 @@ STRIP = 64
 """BAT entries that are compared together."""
 ENDLESS = 1 << 62
 
-WORTH_COMPILING = 1 << 20
-"""Steps, each about what a table entry costs, from which on compiled code repays its start of half a second."""
-STEPS_OF_WORD, STEPS_OF_RUN = 8, 8
-"""What a word of a sector bitmap, and a run of an overlay, cost in such steps."""
+WORTH_COMPILING = 1 << 21
+"""Steps, each about what a table entry costs interpreted (0.1 microseconds), that repay numba's start."""
+STEPS_OF_RUN = 8
+"""What a run of an overlay costs in such steps."""
+_BITS = 64
 
 
 def scan_blocks(
@@ -364,11 +365,24 @@ def claimed_mib(entry: int, slot: int, chunk_ratio: int, block_mib: int, is_chil
 PARTS = (kind_of_entry, room_at, end_of_sequence, end_of_equal_bits, put, is_same, claimed_mib)
 
 
+def steps_of_words(words: npt.NDArray[np.int64]) -> int:
+    """What words of a sector bitmap cost: one step each, but one for each bit where bits differ."""
+    mixed = int(np.count_nonzero((words != 0) & (words != -1)))
+    return len(words) + _BITS * mixed
+
+
+class _Asked:
+    """What was asked for since the process began: many small tables repay numba's start as one large one does."""
+
+    steps = 0
+
+
 def call(
     kernel: Callable[..., Any], work: int, inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int
 ) -> Any:
     """Run a kernel: compiled when `work` steps repay that, or when numba is there anyway; else interpreted."""
-    if work >= WORTH_COMPILING or "numba" in sys.modules:
+    _Asked.steps += work
+    if _Asked.steps >= WORTH_COMPILING or "numba" in sys.modules:
         return compiled(kernel)(*inputs, *outputs, *numbers)
     return interpreted(kernel, inputs, outputs, *numbers)
 

@@ -1,12 +1,13 @@
 """Bytes of a disk, by position: runs in, one buffer filled."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from io import BytesIO
 from typing import NamedTuple, Protocol
 
 from vhdx.errors import VhdxError
-from vhdx.runs import Kind, Run, RunTable
+from vhdx.runs import Kind, Run, RunTable, concatenate
 from vhdx.source import ByteSource
 from vhdx.structures.constants import MIB
 
@@ -39,10 +40,13 @@ class RunSource(Protocol):
 
 
 class _Plan(NamedTuple):
-    """The runs of one granule as Python values, which a loop walks faster than an array."""
+    """The runs of one granule in lists: a loop walks them faster than arrays, and the garbage collector need not."""
 
-    starts: list[int]
-    runs: list[tuple[int, int, int, int, int]]
+    start: list[int]
+    end: list[int]
+    kind: list[int]
+    layer: list[int]
+    file_offset: list[int]
 
 
 class Reader:
@@ -68,31 +72,30 @@ class Reader:
 
     def read(self, start: int, length: int) -> bytes:
         """`length` bytes of the disk from `start`; see `read_into`."""
-        buffer = bytearray(length)
-        self.read_into(start, memoryview(buffer))
-        return bytes(buffer)
+        # The bytes that a BytesIO was made from and that nobody else holds can be filled in place: no second copy.
+        holder = BytesIO(bytes(length))
+        with holder.getbuffer() as buffer:
+            self.read_into(start, buffer)
+        return holder.getvalue()
 
     def _make_plan(self, granule: int) -> _Plan:
         start = granule * GRANULE
-        tables = self._disk.windows(start, min(start + GRANULE, self._disk.size))
-        runs: list[tuple[int, int, int, int, int]] = []
-        for table in tables:
-            columns = (table.start, table.start + table.length, table.kind, table.layer, table.file_offset)
-            runs.extend(zip(*(column.tolist() for column in columns), strict=True))
-        return _Plan([run[0] for run in runs], runs)
+        table = concatenate(self._disk.windows(start, min(start + GRANULE, self._disk.size)))
+        columns = (table.start, table.start + table.length, table.kind, table.layer, table.file_offset)
+        return _Plan(*(column.tolist() for column in columns))
 
     def _fill(self, plan: _Plan, start: int, buffer: memoryview) -> None:
         stop = start + len(buffer)
         sources = self._disk.sources
-        first = bisect_right(plan.starts, start) - 1
-        last = bisect_right(plan.starts, stop - 1)
-        for begin, end, kind, layer, offset in plan.runs[first:last]:
-            lower, upper = max(begin, start), min(end, stop)
-            part = buffer[lower - start : upper - start]
-            if kind == 0:  # Kind.DATA: enum look-ups would cost as much as the read
+        wanted = slice(bisect_right(plan.start, start) - 1, bisect_left(plan.start, stop))
+        for begin, end, kind, layer, offset in zip(*(column[wanted] for column in plan), strict=True):
+            # No enum, no min, no max: each would cost as much as the system call.
+            lower = begin if begin > start else start
+            part = buffer[lower - start : (end if end < stop else stop) - start]
+            if kind == 0:
                 sources[layer].read_into(offset + lower - begin, part)
             else:
-                self._fill_absent(Run(lower, upper - lower, Kind(kind), layer, offset), part)
+                self._fill_absent(Run(lower, len(part), Kind(kind), layer, 0), part)
 
     def _fill_absent(self, run: Run, part: memoryview) -> None:
         refusal = self._disk.refusal(run)

@@ -64,15 +64,14 @@ class FileSource:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
-        done = 0
-        while done < len(buffer):
-            try:
-                got = self._read_some(offset + done, buffer[done:] if done else buffer)
-            except OSError as error:
-                raise InputOutputError(self.path, "read", _reason(error), offset + done) from error
-            if not got:
-                raise ShortReadError(self.path, offset, len(buffer), done)
-            done += got
+        done, length = 0, len(buffer)
+        try:
+            while (got := self._read_some(offset + done, buffer[done:] if done else buffer)) and done + got < length:
+                done += got
+        except OSError as error:
+            raise InputOutputError(self.path, "read", _reason(error), offset + done) from error
+        if done + got < length:
+            raise ShortReadError(self.path, offset, length, done + got)
 
     if hasattr(os, "preadv"):
 

@@ -50,6 +50,14 @@ class ChainStream(io.RawIOBase):
         self._position += length
         return length
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes, all that follow when it is negative or None; less only at the disk's end."""
+        left = max(0, self._size - self._position)
+        length = left if size is None or size < 0 else min(size, left)
+        data = self._reader.read(self._position, length)
+        self._position += length
+        return data
+
     def readall(self) -> bytes:
         """All that follows the position, in one piece."""
-        return self.read(max(0, self._size - self._position)) or b""
+        return self.read()

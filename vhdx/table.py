@@ -89,7 +89,7 @@ class BlockTable:
 
     def _steps_of_claims(self, entries: npt.NDArray[np.int64], owners: npt.NDArray[np.uint8]) -> int:
         claims = int(np.count_nonzero(entries & STATE_MASK >= BlockState.FULLY_PRESENT))
-        return len(entries) + claims * (self.geometry.block_size // MIB) + len(owners) // kernels.STEPS_OF_WORD
+        return len(entries) + claims * (self.geometry.block_size // MIB) + len(owners) // 8
 
     def _all_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         slots = self.geometry.slots_in_child if self.has_parent else self.geometry.slots_in_base

@@ -116,10 +116,10 @@ class VhdxWriter:
         for block, state in enumerate(states.tolist(), first_block):
             if state == BlockState.PARTIALLY_PRESENT:
                 self._begin_bitmap(block // self._geometry.chunk_ratio)
-            if BlockState(state).holds_data:
                 self._blocks[block] = self._allocate(block, state)
             elif state != BlockState.NOT_PRESENT:
-                self._bat.set(self._geometry.payload_slot(block), state)
+                # A whole block is zeros until something else is written: then it gets its place.
+                self._bat.set(self._geometry.payload_slot(block), BlockState.ZERO)
         for start, end in sectors.tolist():
             self._mark(start, end)
 
@@ -137,8 +137,9 @@ class VhdxWriter:
         if self._disk.type is DiskType.FIXED:
             return self._disk.first_block + block * self._disk.block_size
         if block not in self._blocks:
-            # Data comes in the order of the disk: no earlier block is asked for again.
-            self._blocks = {block: self._allocate(block, BlockState.FULLY_PRESENT)}
+            if self._disk.type is DiskType.DYNAMIC:
+                self._blocks.clear()  # data comes in the order of the disk: no earlier block is asked for again
+            self._blocks[block] = self._allocate(block, BlockState.FULLY_PRESENT)
         return self._blocks[block]
 
     def _allocate(self, block: int, state: int) -> int:

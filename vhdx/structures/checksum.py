@@ -1,13 +1,15 @@
 """CRC-32C (Castagnoli), which guards headers, region tables and log entries ([MS-VHDX] 2.2)."""
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
 
 CHECKSUM_OFFSET = 4
 CHECKSUM_SIZE = 4
 
 
-def crc32c(data: bytes) -> int:
-    """CRC-32C of `data`."""
+def crc32c(data: bytes | npt.NDArray[np.uint8]) -> int:
+    """CRC-32C of `data`, which may be an array, so that nothing needs to be copied."""
     return int(google_crc32c.value(data))
 
 
