@@ -31,13 +31,8 @@ class OutputFormat(Enum):
     VHDX_FIXED = "vhdx-fixed"
 
 
-_EXTENSIONS = {
-    ".raw": OutputFormat.RAW,
-    ".img": OutputFormat.RAW,
-    ".bin": OutputFormat.RAW,
-    ".dd": OutputFormat.RAW,
-    ".vhdx": OutputFormat.VHDX,
-}
+RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
+_EXTENSIONS = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {".vhdx": OutputFormat.VHDX}
 
 
 def format_of(target: Path) -> OutputFormat:
@@ -98,6 +93,9 @@ class Outcome:
     file_size: int
     verified: bool
     layers: int
+    """How many were made one."""
+    parent: Path | None
+    """What a differencing output is laid upon; None for one that stands alone."""
     findings: tuple[Finding, ...]
 
 
@@ -121,7 +119,7 @@ def check_block_size(target: Path, block_size: int | None) -> None:
     if block_size is None:
         return
     if not MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE or block_size & (block_size - 1):
-        raise OutputError(target, f"a block size of {block_size} bytes does not exist", "choose 1M, 2M, 4M ... 256M")
+        raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
 
 
 def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: Options) -> Plan:
@@ -160,6 +158,7 @@ def run_conversion(plan: Plan, chain: Chain, progress: Progress = no_progress) -
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, chain, sink.path, progress)
+        chain.require_unchanged()
         sink.commit()
         return _outcome(plan, chain, journal, sink.size)
 
@@ -173,6 +172,7 @@ def _outcome(plan: Plan, chain: Chain, journal: Journal, file_size: int) -> Outc
         file_size=file_size,
         verified=plan.options.verify is Verify.READ_BACK,
         layers=len(chain.layers),
+        parent=None,
         findings=chain.findings,
     )
 
@@ -202,3 +202,4 @@ def stream_raw(chain: Chain, stream: BinaryIO, progress: Progress = no_progress)
     target = StreamTarget(stream, chain.size)
     copy_cells(chain, cells_with_data(chain.windows()), target, progress)
     target.finish()
+    chain.require_unchanged()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from analyzer.convert import check_block_size
 from analyzer.merge import parent_locator
+from vhdx.chain import Chain
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities
-from vhdx.image import Image
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.structures.constants import MAX_DISK_SIZE, MIB
 from vhdx.structures.disk import DiskType
@@ -30,14 +30,15 @@ class Wish:
     existing: Existing = Existing.REFUSE
 
 
-def plan_creation(target: Path, wish: Wish, parent: Image | None) -> NewDisk:
+def plan_creation(target: Path, wish: Wish, chain: Chain | None) -> NewDisk:
     """What the new file will be; raises OutputError for what the format does not have."""
-    check_target(target, [parent.path] if parent else [], wish.existing)
+    check_target(target, [layer.path for layer in chain.layers] if chain else [], wish.existing)
+    parent = chain.leaf if chain else None
     check_block_size(target, wish.block_size)
     size = wish.size or (parent.size if parent else 0)
     logical = wish.logical_sector_size or (parent.sector_size if parent else 512)
     if not 0 < size <= MAX_DISK_SIZE or size % logical:
-        raise OutputError(target, f"a disk of {size} bytes does not exist", "choose whole sectors, up to 64 TiB")
+        raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose whole sectors, up to 64 TiB")
     if parent and logical != parent.sector_size:
         reason = f"its parent has logical sectors of {parent.sector_size} bytes, not {logical}"
         raise OutputError(target, reason, "leave --logical-sector out")

@@ -52,6 +52,8 @@ class ImageDescription:
     """Payload blocks by state."""
     allocated_bytes: int
     """Bytes of the blocks that are present, whole ones."""
+    damaged_blocks: int
+    """Blocks that cannot be read whole; `vhdx map` tells the ranges."""
     parent: ParentReference | None
     findings: tuple[Finding, ...]
 
@@ -66,6 +68,8 @@ class LayerDescription:
     file_size: int
     data_write_guid: UUID
     found: Found | None
+    damaged_blocks: int
+    """Blocks of its file that cannot be read whole."""
     matches: bool
     """Its identity is the one that its child was made from; True for the leaf."""
 
@@ -97,6 +101,7 @@ def describe_image(image: Image) -> ImageDescription:
         log=_log_state(image, header),
         blocks={state.name.lower(): count for state, count in states.items()},
         allocated_bytes=sum(count for state, count in states.items() if state.holds_data) * parameters.block_size,
+        damaged_blocks=len(image.allocation.damaged_blocks()),
         parent=_parent(image),
         findings=image.findings,
     )
@@ -128,6 +133,7 @@ def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:
             file_size=image.file.size,
             data_write_guid=image.data_write_guid,
             found=link.found if link else None,
+            damaged_blocks=len(image.allocation.damaged_blocks()),
             matches=link.matches if link else True,
         )
         for number, (image, link) in enumerate(zip(chain.layers, links, strict=True))

@@ -19,6 +19,7 @@ def sha256_of(disk: Disk, progress: Progress = no_progress) -> str:
         position = cell * CELL + len(data)
         progress(len(data))
     _update_zeros(digest.update, disk.size - position, progress)
+    disk.require_unchanged()
     return digest.hexdigest()
 
 

@@ -4,25 +4,37 @@ Nothing here needs a file that opens: each part is read by itself, and what stop
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vhdx.errors import VhdxError
+from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.image import Image, image_from
 from vhdx.replay import PlacedEntry, check_log, open_log, replayed
 from vhdx.runs import Kind
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.bat import BlockState
-from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE
+from vhdx.structures.constants import (
+    HEADER_OFFSETS,
+    HEADER_SIZE,
+    METADATA_REGION,
+    METADATA_TABLE_SIZE,
+    MIB,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+)
+from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
 from vhdx.structures.header import HeaderPair, check_headers, judge_headers
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.identifier import check_identifier, parse_identifier
 from vhdx.structures.log import Write
-from vhdx.structures.region import check_region_tables, judge_region_tables
+from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
+from vhdx.structures.region import RegionTablePair, check_region_tables, judge_region_tables
 
 PARTS = ("identifier", "headers", "regions", "metadata", "locator", "log", "bat", "bitmap")
+_MOST_FLAWS = 1000
+"""Damaged blocks whose flaws are told one by one."""
 Record = Mapping[str, Any]
 
 
@@ -41,7 +53,8 @@ def dump(path: Path, parts: Sequence[str] = PARTS) -> Iterator[Section]:
     with FileSource(path) as file:
         for part in parts:
             try:
-                yield _READERS[part](file)
+                section = _READERS[part](file)
+                yield replace(section, findings=tuple(located(path, section.findings)))
             except VhdxError as error:
                 yield Section(part, iter(()), (), str(error))
 
@@ -76,10 +89,14 @@ def _as_replayed(file: ByteSource) -> ByteSource:
     return replayed(log) if header.log_is_live and log.active else file
 
 
+def _region_tables(source: ByteSource) -> RegionTablePair:
+    first, second = (read_at(source, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
+    return judge_region_tables((first, second))
+
+
 def _regions(file: ByteSource) -> Section:
     source = _as_replayed(file)
-    first, second = (read_at(source, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
-    pair = judge_region_tables((first, second))
+    pair = _region_tables(source)
     records = [
         {"copy": copy + 1, "offset": offset, "valid": not flaws, "current": pair.current_copy == copy}
         | {"signature": table.signature.decode("latin-1"), "checksum": table.checksum, "reserved": table.reserved}
@@ -93,10 +110,30 @@ def _regions(file: ByteSource) -> Section:
 
 
 def _metadata(file: ByteSource) -> Section:
-    image = image_from(file)
-    records: list[Record] = [asdict(entry) | {"name": entry.name} for entry in image.metadata.entries]
-    parameters = asdict(image.parameters) | {"is_fixed": image.parameters.is_fixed, "has_parent": image.has_parent}
-    return Section("metadata", iter([*records, parameters]))
+    source = _as_replayed(file)
+    region = _region_tables(source).current.find(METADATA_REGION)
+    if region is None:
+        return Section("metadata", iter(()), (), "no metadata region is listed; see `vhdx dump FILE regions`")
+    table = parse_metadata_table(read_at(source, region.file_offset, METADATA_TABLE_SIZE))
+    findings = [*check_metadata_table(table, region.file_offset, region.length)]
+    records: list[Record] = [asdict(entry) | {"name": entry.name} for entry in table.entries]
+    parameters = _parameters(source, table, region.file_offset)
+    if parameters is not None:
+        records.append(asdict(parameters) | {"is_fixed": parameters.is_fixed, "has_parent": parameters.has_parent})
+        places = {entry.item_id: region.file_offset + entry.offset for entry in table.entries}
+        findings += check_disk_parameters(parameters, places)
+    return Section("metadata", iter(records), tuple(findings))
+
+
+def _parameters(source: ByteSource, table: MetadataTable, at: int) -> DiskParameters | None:
+    """The disk's parameters where all of their items are there and as long as they must be."""
+    entries = {item_id: table.find(item_id) for item_id in ITEM_SIZES}
+    items = {
+        item_id: read_at(source, at + entry.offset, entry.length)
+        for item_id, entry in entries.items()
+        if entry is not None and entry.length == ITEM_SIZES[item_id]
+    }
+    return parse_disk_parameters(items) if len(items) == len(ITEM_SIZES) else None
 
 
 def _locator(file: ByteSource) -> Section:
@@ -129,7 +166,11 @@ def _write_record(write: Write) -> Record:
 
 
 def _bat(file: ByteSource) -> Section:
-    return Section("bat", _bat_records(image_from(file)))
+    image = image_from(file)
+    table = image.allocation.table
+    damaged = image.allocation.damaged_blocks()[:_MOST_FLAWS].tolist()
+    flaws = dict.fromkeys(flaw for block in damaged for flaw in table.flaws_of_block(block))
+    return Section("bat", _bat_records(image), tuple(flaws))
 
 
 def _bat_records(image: Image) -> Iterator[Record]:

@@ -88,6 +88,7 @@ def run_merge(plan: MergePlan, chain: Chain, progress: Progress = no_progress) -
                 _compare_holes(chain, written, plan.kept, sink.path)
                 held = cells_with_data(written.windows_above(plan.kept + 1))
                 verify_cells(journal, chain, written, held, sink.path, progress)
+        chain.require_unchanged()
         sink.commit()
         return Outcome(
             target=plan.target,
@@ -97,6 +98,7 @@ def run_merge(plan: MergePlan, chain: Chain, progress: Progress = no_progress) -
             file_size=sink.size,
             verified=plan.options.verify is Verify.READ_BACK,
             layers=len(chain.layers) - plan.kept - 1,
+            parent=chain.layers[plan.kept].path,
             findings=chain.findings,
         )
 

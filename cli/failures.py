@@ -14,7 +14,7 @@ from cli.text import safe
 
 USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
 _BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
-_KEPT = "interrupted: the unfinished output was removed, no other file was changed; run the command again"
+_KEPT = "no unfinished output was kept, no source was changed; run the command again"
 
 
 class Terminated(SystemExit):
@@ -34,12 +34,16 @@ def end_tidily() -> None:
 
 def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
+    if sys.stdout is None:
+        return _say("standard output is closed; give it somewhere to go, /dev/null for one", IO_ERROR)
     try:
         color = False if os.environ.get("NO_COLOR") else None
         result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
         sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
-        return _say(_KEPT, INTERRUPTED)
+        return _say(f"interrupted: {_KEPT}", INTERRUPTED)
+    except Terminated as end:
+        return _say(f"terminated: {_KEPT}", int(str(end.code)))
     except click.ClickException as error:
         error.show()
         return USAGE
@@ -61,7 +65,10 @@ def _of_system(error: OSError | MemoryError) -> int:
         return reader_gone()
     if isinstance(error, MemoryError):
         return _say("there is not enough memory; close other programs, or use a machine with more", IO_ERROR)
-    return _say(f"{error.strerror or error}: {error.filename or 'standard output'}; check it and try again", IO_ERROR)
+    place = f" ({error.filename})" if error.filename else ""
+    return _say(
+        f"the system says: {error.strerror or error}{place}; make room, or check the path, and run again", IO_ERROR
+    )
 
 
 def complain(error: Exception) -> int:

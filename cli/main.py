@@ -30,7 +30,7 @@ Exit codes:
   5    output refused
   6    input/output error
   70   a fault in vhdx itself
-  130  interrupted"""
+  130  interrupted (141: the reader of a pipe left; 129, 143: terminated)"""
 
 
 class LazyGroup(click.Group):
@@ -92,7 +92,11 @@ def vhdx() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    from cli.failures import end_tidily, run
+    try:
+        from cli.failures import end_tidily, run
 
-    end_tidily()
-    sys.exit(run(vhdx, arguments))
+        end_tidily()
+        code = run(vhdx, arguments)
+    except KeyboardInterrupt:  # so early, or so late, that nothing is there to be cleaned up
+        code = 130
+    sys.exit(code)

@@ -12,6 +12,8 @@ from vhdx.chain import Chain, open_chain
 from vhdx.parents import OnMismatch
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+FILE_PATH = click.Path(path_type=Path, readable=False)
+"""A path that click does not look at: what is wrong with it, the library says, with the right exit code."""
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -36,9 +38,9 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 def chain_options(function: Decorated) -> Decorated:
     """How parents are found. The command gets them as `where`, for `open_leaf`."""
     options = (
-        click.option("--parent", "parents", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+        click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
                      help="A parent, given outright; repeat from the leaf's parent down to the base."),
-        click.option("--search", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+        click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR",
                      help="A folder whose files are tried by identity, after the leaf's own."),
         click.option("--map", "mappings", multiple=True, metavar="WIN=DIR",
                      help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),

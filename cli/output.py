@@ -1,6 +1,7 @@
 """JSON for programs: one documented, versioned envelope for every command (docs/json.md)."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -32,18 +33,26 @@ def plain(value: Any) -> Any:
     match value:
         case Finding():
             return finding_to_plain(value)
-        case Enum():
-            return value.name.lower()
-        case Path() | UUID():
-            return str(value)
-        case bytes():
-            return value.hex()
         case Mapping():
             return {str(plain(key)): plain(item) for key, item in value.items()}
         case list() | tuple():
             return [plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    match value:
+        case Enum():
+            return value.name.lower()
+        case Path():
+            # A name that is no text has bytes that strict readers of JSON refuse: they are shown as escapes.
+            return os.fsencode(value).decode("utf-8", "backslashreplace")
+        case UUID():
+            return str(value)
+        case bytes():
+            return value.hex()
     return value
 
 
@@ -53,7 +62,7 @@ def finding_to_plain(finding: Finding) -> dict[str, Any]:
         "code": finding.code,
         "severity": finding.severity.name.lower(),
         "message": finding.message,
-        "path": str(finding.path) if finding.path else None,
+        "path": plain(finding.path),
         "offset": finding.offset,
         "length": finding.length,
         "section": finding.section or None,

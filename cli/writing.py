@@ -1,6 +1,8 @@
 """What the commands that write an image share: their options, and what they say when it is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -8,9 +10,11 @@ import click
 from analyzer.convert import Options, Outcome, Verify
 from cli import output
 from cli.text import plural, safe, size
+from vhdx.errors import OutputError
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing
 
+STDOUT = Path("-")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -26,6 +30,21 @@ def output_options(function: Decorated) -> Decorated:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+@contextmanager
+def existing_refused() -> Iterator[None]:
+    """Fixtures are never written over anything: say it as all commands do."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise OutputError(Path(str(error.args[-1])), "it exists already", "name another folder") from error
+
+
+def refuse_stdout(out: Path) -> None:
+    """A VHDX is not written front to back: `-`, which means stdout, cannot take one."""
+    if out == STDOUT:
+        raise click.UsageError("stdout takes a raw image alone, from `vhdx convert`; name a file.")
 
 
 def options_from(choices: dict[str, Any]) -> Options:
@@ -44,8 +63,13 @@ def report(command: str, outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         output.emit(command, {"output": outcome}, outcome.findings)
         return
-    checked = "read back and right" if outcome.verified else "not read back"
-    click.echo(
-        f"{safe(outcome.target)}: {outcome.format.value}, disk of {size(outcome.size)} from "
-        f"{plural(outcome.layers, 'layer')}, file of {size(outcome.file_size)}, {checked}"
-    )
+    kind = f"differencing VHDX on {safe(outcome.parent)}" if outcome.parent else outcome.format.value
+    facts = [
+        f"{safe(outcome.target)}: {kind}",
+        f"disk of {size(outcome.size)} from {plural(outcome.layers, 'layer')}",
+        f"file of {size(outcome.file_size)}",
+        "read back and right" if outcome.verified else "not read back",
+    ]
+    if any(finding.code == "CHN-02" for finding in outcome.findings):
+        facts.append("WITH A PARENT THAT DOES NOT MATCH, as accepted")
+    click.echo(", ".join(facts))

@@ -4,7 +4,8 @@ Tables are read window by window: memory stays bounded whatever the disk's size.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from vhdx import kernels
 from vhdx.findings import Severity
 from vhdx.geometry import Geometry
-from vhdx.runs import RunTable, concatenate
+from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable
@@ -37,11 +38,21 @@ class _Bits:
 _NO_BITS = _Bits(-1, 0, 0, _NOTHING)
 
 
+class Partial(Enum):
+    """How a scan takes PARTIALLY_PRESENT blocks."""
+
+    BY_BITMAP = "by bitmap"
+    """As the sector bitmap says: what is read."""
+    WHOLE = "whole"
+    """As if they were whole: where they stand, without looking at any bitmap."""
+
+
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """The runs of one file's disk, by its block table."""
 
     table: BlockTable
+    partial: Partial = Partial.BY_BITMAP
 
     @property
     def source(self) -> ByteSource:
@@ -66,6 +77,20 @@ class Allocation:
                 found += len(table)
                 position = table.end
         return concatenate(tables)
+
+    def damaged_blocks(self) -> npt.NDArray[np.int64]:
+        """The numbers, rising, of the blocks that cannot be read whole; costs a scan of the BAT, no bitmap is read."""
+        return np.union1d(self._misplaced_blocks(), self.table.blocks_without_bitmap())
+
+    def _misplaced_blocks(self) -> npt.NDArray[np.int64]:
+        whole, size, block_size = replace(self, partial=Partial.WHOLE), self.geometry.size, self.geometry.block_size
+        found, position = [_NOTHING], 0
+        while position < size:
+            runs = whole.scan(position, size)
+            for start, length in zip(*_lost(runs), strict=True):
+                found.append(np.arange(start // block_size, -(-(start + length) // block_size), dtype=np.int64))
+            position = runs.end
+        return np.concatenate(found)
 
     def _scan_window(self, start: int, end: int, layer: int, limit: int) -> Iterator[RunTable]:
         geometry = self.geometry
@@ -108,7 +133,7 @@ class Allocation:
                 geometry.sector_size,
                 geometry.chunk_ratio,
                 self.source.size,
-                int(self.table.has_parent),
+                int(self.table.has_parent and self.partial is Partial.BY_BITMAP),
                 layer,
             ),
         )
@@ -141,3 +166,8 @@ class Allocation:
         if codes - {"BAT-04"}:
             return 0
         return max(0, min(SECTOR_BITMAP_SIZE, self.source.size - entry.file_offset))
+
+
+def _lost(runs: RunTable) -> tuple[list[int], list[int]]:
+    lost = runs.of_kind(Kind.LOST)
+    return lost.start.tolist(), lost.length.tolist()

@@ -1,5 +1,6 @@
 """A checkpoint chain: base, differencing files, leaf, read as the one disk that they make up."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -26,8 +27,10 @@ from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
+_log = logging.getLogger("vhdx")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Chain(Disk):
     """Images from base (layer 0) to leaf, whose links were verified. A single base is a chain of one."""
 
@@ -126,6 +129,11 @@ class Chain(Disk):
         layer = self.layers[run.layer]
         return LostDataError(layer.path, run.start, run.length, layer.allocation.table.why_lost(run.start))
 
+    def require_unchanged(self) -> None:
+        """See Disk."""
+        for layer in self.layers:
+            layer.require_unchanged()
+
     def close(self) -> None:
         """Give all files back to the system."""
         for layer in self.layers:
@@ -149,10 +157,10 @@ def _fold(streams: Sequence[Iterator[RunTable]]) -> Iterator[RunTable]:
 def open_chain(
     path: Path | str,
     *,
-    parents: Sequence[Path | str] = (),
-    search: Sequence[Path | str] = (),
+    parents: Sequence[Path | str] | Path | str = (),
+    search: Sequence[Path | str] | Path | str = (),
     mappings: Sequence[str] = (),
-    on_mismatch: OnMismatch = OnMismatch.REFUSE,
+    on_mismatch: OnMismatch | str = OnMismatch.REFUSE,
 ) -> Chain:
     r"""Open a leaf and all its parents, read-only, and verify each link.
 
@@ -160,13 +168,13 @@ def open_chain(
     identity, after the child's own. `mappings` say where folders of the old host are: `C:\VMs=/mnt/nas`.
 
     Raises ChainError (parent not found, mismatch, loop, depth, sector sizes), CorruptFileError and the other errors
-    of `open_image` for any layer, ValueError for a mapping that is none.
+    of `open_image` for any layer, ValueError for a mapping or an `on_mismatch` that is none.
     """
     where = Search(
-        parents=[Path(parent) for parent in parents],
-        folders=[Path(folder) for folder in search],
+        parents=_paths(parents),
+        folders=_paths(search),
         mappings=[Mapping.parse(text) for text in mappings],
-        on_mismatch=on_mismatch,
+        on_mismatch=OnMismatch(on_mismatch),
     )
     with ExitStack() as opened:
         leaf = open_image(path)
@@ -181,7 +189,15 @@ def open_chain(
             raise UnusedParentsError(links[-1].parent.path if links else leaf.path, unused)
         opened.pop_all()
     layers = (leaf, *(link.parent for link in links))
-    return Chain(tuple(reversed(layers)), tuple(reversed(links)))
+    chain = Chain(tuple(reversed(layers)), tuple(reversed(links)))
+    for finding in chain.mismatches:
+        _log.warning("%s: %s", finding.path, finding)
+    return chain
+
+
+def _paths(given: Sequence[Path | str] | Path | str) -> list[Path]:
+    """Paths as a list; a single one, which Python would take apart into letters, is a list of one."""
+    return [Path(given)] if isinstance(given, (str, Path)) else [Path(path) for path in given]
 
 
 def _check_growth(layers: Sequence[Image]) -> None:

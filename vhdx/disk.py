@@ -51,11 +51,20 @@ class Disk(ABC):
         """The error that reading the run must raise; None when it can be read."""
 
     @abstractmethod
+    def require_unchanged(self) -> None:
+        """Raise SourceChangedError when somebody wrote to a file of the disk since it was opened."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give the files back to the system."""
 
     def runs(self, start: int = 0, end: int | None = None) -> RunTable:
-        """All runs from byte `start` to byte `end` of the disk, in one table; `windows` is for disks that are large."""
+        """All runs from byte `start` to byte `end` of the disk, in one table; `windows` is for disks that are large.
+
+        Raises ValueError for a negative place.
+        """
+        if start < 0 or (end is not None and end < 0):
+            raise ValueError(f"cannot list runs from {start} to {end}")
         return concatenate(self.windows(start, end))
 
     def read(self, start: int, length: int) -> bytes:
@@ -75,6 +84,9 @@ class Disk(ABC):
     @cached_property
     def _reader(self) -> Reader:
         return Reader(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}, {self.size} bytes>"
 
     def __enter__(self) -> Self:
         """The disk itself."""

@@ -68,6 +68,19 @@ class ShortReadError(VhdxError):
         )
 
 
+class SourceChangedError(VhdxError):
+    """Somebody wrote to a source while it was read: what was read may be a mixture."""
+
+    exit_code = 6
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} was changed while it was read; stop what writes to it, or copy the chain, and run again"
+
+
 class LostDataError(VhdxError):
     """A range of the disk is asked for whose content cannot be known."""
 
@@ -132,10 +145,15 @@ class ParentMismatchError(ChainError):
         self.child, self.parent, self.wanted, self.found = child, parent, tuple(wanted), found
 
     def __str__(self) -> str:
-        wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not tell"
+        if not self.wanted:
+            return (
+                f"{self.child} does not tell, in a locator that can be read, which parent it was made from; take "
+                f"{self.parent} in spite of it with --on-mismatch accept"
+            )
+        wanted = " or ".join(str(guid) for guid in self.wanted)
         return (
-            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; find the right "
-            "parent with --search DIR, or take this one in spite of it with --on-mismatch accept"
+            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; let the right "
+            "parent be found (no --parent, folders with --search DIR), or take this one with --on-mismatch accept"
         )
 
 

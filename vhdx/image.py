@@ -16,7 +16,6 @@ from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
-    HEADER_AREA_SIZE,
     HEADER_OFFSETS,
     HEADER_SIZE,
     METADATA_REGION,
@@ -28,7 +27,7 @@ from vhdx.structures.constants import (
 from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
 from vhdx.structures.header import Header, HeaderPair, check_headers, judge_headers
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
-from vhdx.structures.identifier import Identifier, check_identifier, parse_identifier
+from vhdx.structures.identifier import TAIL_SIZE, Identifier, check_identifier, check_length, parse_identifier
 from vhdx.structures.locator import ParentLocator, check_locator, parse_locator
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
 from vhdx.structures.region import (
@@ -43,7 +42,7 @@ from vhdx.table import BlockTable
 _log = logging.getLogger("vhdx")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image(Disk):
     """One VHDX file, immutable. By itself it reads what it holds; what it leaves to a parent, a chain reads."""
 
@@ -125,6 +124,11 @@ class Image(Disk):
             return NeedsParentError(self.path, run.start)
         return None
 
+    def require_unchanged(self) -> None:
+        """See Disk."""
+        if isinstance(self.file, FileSource):
+            self.file.require_unchanged()
+
     def close(self) -> None:
         """Give the file back to the system."""
         if isinstance(self.file, FileSource):
@@ -201,17 +205,12 @@ class _Front:
 def _read_front(file: ByteSource) -> tuple[Identifier, HeaderPair, tuple[Finding, ...]]:
     page = read_at(file, 0, min(file.size, IDENTIFIER_SIZE))
     identifier = parse_identifier(page)
-    found = require(file.path, check_identifier(identifier, page))
-    found += require(file.path, _check_length(file))
+    tail = read_at(file, max(0, file.size - TAIL_SIZE), min(file.size, TAIL_SIZE))
+    found = require(file.path, check_identifier(identifier, page, tail))
+    found += require(file.path, check_length(file.size))
     first, second = (read_at(file, offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
     headers = judge_headers((first, second))
     return identifier, headers, found + require(file.path, check_headers(headers, file.size))
-
-
-def _check_length(file: ByteSource) -> Iterator[Finding]:
-    if file.size < HEADER_AREA_SIZE:
-        text = f"the file has {file.size} bytes; its headers alone take 1 MiB"
-        yield Finding("FID-02", Severity.ERROR, text, file.size, None, "2.2", "the file is truncated, get a whole copy")
 
 
 def _structures(header: Header, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:

@@ -1,5 +1,6 @@
 """Who the parent is: by the locator's paths, then by identity among the folders that the user points at."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -8,19 +9,19 @@ from uuid import UUID
 
 from vhdx.errors import (
     AmbiguousParentError,
+    CorruptFileError,
     InputOutputError,
     NotRegularFileError,
     ParentMismatchError,
     ParentNotFoundError,
-    VhdxError,
     require,
 )
 from vhdx.image import Image, open_image
 from vhdx.paths import Mapping, Refused, locate
 from vhdx.source import FileSource, read_at
-from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MAX_CHAIN_DEPTH
-from vhdx.structures.header import judge_headers
-from vhdx.structures.identifier import SIGNATURE
+from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MAX_CHAIN_DEPTH
+from vhdx.structures.header import check_copies, judge_headers
+from vhdx.structures.identifier import SIGNATURE, check_length
 
 _MOST_FILES = 100_000
 """Entries of a folder that are looked at: a mistyped --search / must end."""
@@ -135,11 +136,12 @@ def _try(tried: _Tried, path: Path) -> str | None:
         return "not a regular file"
     except InputOutputError as error:
         return error.reason
-    except VhdxError as error:
-        return str(error)
+    except CorruptFileError as error:
+        tried.damaged = tried.damaged or path
+        return error.finding.message
     if found is None:
         tried.damaged = tried.damaged or path
-        return "not a VHDX file with a valid header"
+        return "not a VHDX file"
     if found in tried.wanted:
         return None
     tried.mismatch = tried.mismatch or (path, found)
@@ -149,45 +151,55 @@ def _try(tried: _Tried, path: Path) -> str | None:
 def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Path | None:
     own = tried.child.path.parent
     matches: dict[tuple[int, int], Path] = {}
-    for folder in (own, *folders):
-        count = 0
-        for path in _files_of(folder):
-            count += 1
-            if _identity_or_none(path) in tried.wanted and not path.samefile(tried.child.path):
+    for folder in (own, *(folder for folder in folders if os.path.realpath(folder) != os.path.realpath(own))):
+        try:
+            files = _files_of(folder)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if folder is not own:  # named by the user: a slip of the pen must not pass for an empty folder
+                raise InputOutputError(folder, "list", reason) from error
+            tried.places.append((f"{folder}/", f"it cannot be listed: {reason}"))
+            continue
+        for path in files:
+            if _has_identity(path, tried) and not path.samefile(tried.child.path):
                 status = path.stat()
                 matches.setdefault((status.st_dev, status.st_ino), path)
-        tried.places.append((f"{folder}/", f"none of its {count} files has the identity"))
+        tried.places.append((f"{folder}/", f"its files, {len(files)} of them, have other identities or none"))
     if len(matches) > 1:
         raise AmbiguousParentError(tried.child.path, tried.wanted[0], tuple(matches.values()))
     return next(iter(matches.values()), None)
 
 
-def _files_of(folder: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputOutputError(folder, "list", error.strerror or str(error)) from error
-    yield from (path for path in entries[:_MOST_FILES] if path.is_file())
+def _files_of(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_file()]
 
 
-def _identity_or_none(path: Path) -> UUID | None:
+def _has_identity(path: Path, tried: _Tried) -> bool:
+    """Whether a file is one that the child accepts. One that should tell and cannot is noted: it may be the parent."""
     try:
-        return identity_of(path)
-    except VhdxError:
-        return None
+        found = identity_of(path)
+    except InputOutputError as error:
+        tried.places.append((str(path), f"it cannot be read: {error.reason}"))
+        return False
+    except CorruptFileError as error:
+        tried.places.append((str(path), error.finding.message))
+        return False
+    return found in tried.wanted
 
 
 def identity_of(path: Path) -> UUID | None:
-    """The data_write_guid of a file, from its headers alone; None when it is no VHDX or has no valid header.
+    """The data_write_guid of a file, from its headers alone; None when it is no VHDX.
 
-    Raises NotRegularFileError, InputOutputError.
+    Raises NotRegularFileError, InputOutputError, CorruptFileError for a VHDX without a valid header.
     """
     with FileSource(path) as source:
-        if source.size < HEADER_AREA_SIZE or read_at(source, 0, len(SIGNATURE)) != SIGNATURE:
+        if source.size < len(SIGNATURE) or read_at(source, 0, len(SIGNATURE)) != SIGNATURE:
             return None
+        require(path, check_length(source.size))
         first, second = (read_at(source, offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
     headers = judge_headers((first, second))
-    return None if headers.current_copy is None else headers.current.data_write_guid
+    require(path, check_copies(headers))
+    return headers.current.data_write_guid
 
 
 def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:

@@ -36,7 +36,8 @@ class Mapping:
         windows, separator, local = text.partition("=")
         if not separator or not windows or not local:
             raise ValueError(f"{text!r} is not WINDOWS=LOCAL, as in 'C:\\VMs=/mnt/nas'")
-        return cls(PureWindowsPath(_bare(windows)), Path(local))
+        root = _bare(windows)
+        return cls(PureWindowsPath(f"{root}\\" if _DRIVE.match(root) else root), Path(local))
 
     def apply(self, path: str) -> Path | None:
         """The local place of a Windows path under this mapping; None when it is not under it."""
@@ -106,14 +107,22 @@ def _is_device(part: str) -> bool:
 
 def match_case(path: Path) -> Path:
     """The path, each part that does not exist replaced by the one entry that differs in case alone."""
-    if path.exists():
+    if _exists(path):
         return path
     parts = path.parts
     found = Path(parts[0])
     for part in parts[1:]:
         exact = found / part
-        found = exact if part == ".." or exact.exists() else next(_same_but_case(found, part), exact)
+        found = exact if part == ".." or _exists(exact) else next(_same_but_case(found, part), exact)
     return found
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there; a name that the system does not take, too long for one, is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _same_but_case(folder: Path, name: str) -> Iterator[Path]:

@@ -11,6 +11,11 @@ from typing import Self
 
 from vhdx.errors import InputOutputError, NoSpaceError, OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 PART_SUFFIX = ".part"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
@@ -72,13 +77,14 @@ class Sink:
         self.target, self.path = target, part_of(target)
         self._existing, self._lock, self._size = existing, threading.Lock(), 0
         if existing is Existing.REPLACE:
-            self.path.unlink(missing_ok=True)
+            _remove_left_over(self.path, target)
         try:
             self._descriptor = os.open(self.path, _FLAGS, 0o666)
         except FileExistsError:
             _refuse_existing(self.path, target, Existing.REFUSE)
         except OSError as error:
             raise self._failure("create", error) from error
+        _lock(self._descriptor)
 
     @property
     def size(self) -> int:
@@ -160,6 +166,33 @@ class Sink:
             advice = "name a target on a file system that takes large files"
             return OutputError(self.target, "the file system takes no file of that size", advice)
         return InputOutputError(self.path, action, error.strerror or str(error), offset)
+
+
+def _lock(descriptor: int) -> bool:
+    """Mark a file as being written by this process; False when another one does. Windows locks by being open."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in {errno.EWOULDBLOCK, errno.EACCES}  # others: a file system that has no locks
+    return True
+
+
+def _remove_left_over(part: Path, target: Path) -> None:
+    """Remove what an interrupted run left; raises OutputError when the run is still going on."""
+    try:
+        descriptor = os.open(part, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputOutputError(part, "replace", error.strerror or str(error)) from error
+    try:
+        if not _lock(descriptor):
+            raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
+    finally:
+        os.close(descriptor)
+    part.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

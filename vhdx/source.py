@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
-from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError
+from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, SourceChangedError
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -56,7 +56,7 @@ class FileSource:
         except (OSError, ValueError) as error:
             raise InputOutputError(path, "open", _reason(error)) from error
         status = os.fstat(self._descriptor)
-        self.size = status.st_size
+        self.size, self._opened = status.st_size, _state(status)
         self.identity = (status.st_dev, status.st_ino)
         if not stat.S_ISREG(status.st_mode):
             self.close()
@@ -86,6 +86,11 @@ class FileSource:
                 data = os.read(self._descriptor, len(buffer))
             buffer[: len(data)] = data
             return len(data)
+
+    def require_unchanged(self) -> None:
+        """Raise SourceChangedError when somebody wrote to the file, or cut it, since it was opened."""
+        if _state(os.fstat(self._descriptor)) != self._opened:
+            raise SourceChangedError(self.path)
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """(start, end) of what a sparse file really holds, rising; the whole file where the system cannot tell."""
@@ -170,6 +175,10 @@ class OverlaySource:
             lower, upper = max(number * size, offset), min(number * size + size, end)
             page = self._pages[number]
             buffer[lower - offset : upper - offset] = page[lower - number * size : upper - number * size]
+
+
+def _state(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
 
 
 def _reason(error: Exception) -> str:

@@ -134,6 +134,20 @@ class BlockTable:
         if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
             yield from self.flaws_of_bitmap(block // geometry.chunk_ratio)
 
+    def blocks_without_bitmap(self) -> npt.NDArray[np.int64]:
+        """The numbers, rising, of a child's PARTIALLY_PRESENT blocks whose sector bitmap's entry is flawed."""
+        found, period = [_NONE], self.geometry.chunk_ratio + 1
+        for first, entries in self._all_entries() if self.has_parent else ():
+            slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
+            chunks = slots // period
+            flawed = [chunk for chunk in np.unique(chunks).tolist() if self._has_no_bitmap(chunk)]
+            payload = (slots % period != period - 1) & np.isin(chunks, flawed)
+            found.append((slots - chunks)[payload])
+        return np.concatenate(found)
+
+    def _has_no_bitmap(self, chunk: int) -> bool:
+        return any(flaw.severity is Severity.ERROR for flaw in self.flaws_of_bitmap(chunk))
+
     def count_states(self) -> dict[BlockState, int]:
         """How many payload blocks are in each state."""
         totals = np.zeros(8, dtype=np.int64)

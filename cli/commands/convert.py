@@ -8,17 +8,15 @@ import click
 
 from analyzer.convert import OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
 from cli import output
-from cli.options import ByteSize, chain_options, json_option, open_leaf
+from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf
 from cli.progress import progress
-from cli.writing import options_from, output_options, report
+from cli.writing import STDOUT, options_from, output_options, report
 from vhdx.chain import Chain
-
-_STDOUT = Path("-")
 
 
 @click.command("convert")
-@click.argument("leaf", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("leaf", type=FILE_PATH)
+@click.argument("out", type=FILE_PATH)
 @click.option(
     "--format",
     "wanted",
@@ -43,10 +41,13 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
     """
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
-        if out == _STDOUT:
+        if out == STDOUT:
             _to_stdout(chain, wanted, as_json=as_json)
             return
-        plan = plan_conversion(chain, out, OutputFormat(wanted) if wanted else format_of(out), options_from(choices))
+        form = OutputFormat(wanted) if wanted else format_of(out)
+        if form is OutputFormat.RAW and choices["block_size"]:
+            raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
+        plan = plan_conversion(chain, out, form, options_from(choices))
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, chain, update)
         report("convert", outcome, as_json=as_json)

@@ -8,10 +8,11 @@ import click
 
 from analyzer.create import Wish, plan_creation, run_creation
 from cli import output
-from cli.options import ByteSize, json_option, quiet_library
+from cli.options import FILE_PATH, ByteSize, json_option, quiet_library
 from cli.text import safe, size
+from cli.writing import refuse_stdout
+from vhdx.chain import open_chain
 from vhdx.identities import random_identities, seeded_identities
-from vhdx.image import open_image
 from vhdx.sink import Existing
 from vhdx.structures.disk import DiskType
 
@@ -19,10 +20,10 @@ _SECTORS = click.Choice(["512", "4096"])
 
 
 @click.command("create")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FILE_PATH)
 @click.option("--size", "wanted", type=ByteSize(), help="Of the disk: 64M, 127G, up to 64T; a child has its parent's.")
 @click.option("--fixed", is_flag=True, help="A fixed disk: every block has its place from the start.")
-@click.option("--parent", type=click.Path(path_type=Path), metavar="FILE", help="A differencing disk on FILE.")
+@click.option("--parent", type=FILE_PATH, metavar="FILE", help="A differencing disk on FILE, whose chain is whole.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; 32M where not given, 2M for a differencing disk.")
 @click.option("--logical-sector", type=_SECTORS, help="Bytes; 512 or the parent's where not given.")
 @click.option("--physical-sector", type=_SECTORS, help="Bytes; 4096 or the parent's where not given.")
@@ -39,14 +40,17 @@ def command(out: Path, as_json: bool, **choices: Any) -> None:
       vhdx create child.avhdx --parent disk.vhdx
     """
     quiet_library()
+    refuse_stdout(out)
     if not choices["parent"] and not choices["wanted"]:
         raise click.UsageError("say how large the disk is to be: --size 64M (a child takes its parent's size).")
     if choices["parent"] and choices["fixed"]:
         raise click.UsageError("--fixed and --parent exclude each other: a differencing file is never fixed.")
     wish = _wish(choices)
     with ExitStack() as opened:
-        parent = opened.enter_context(open_image(choices["parent"])) if choices["parent"] else None
-        disk = plan_creation(out, wish, parent)
+        chain = opened.enter_context(open_chain(choices["parent"])) if choices["parent"] else None
+        if chain:
+            output.warn(chain.findings)
+        disk = plan_creation(out, wish, chain)
         file_size = run_creation(out, disk, wish.existing)
     if as_json:
         output.emit("create", {"output": {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}})

@@ -11,8 +11,9 @@ import fixtures
 from analyzer.convert import Options, OutputFormat, plan_conversion, run_conversion
 from analyzer.describe import describe_layers
 from analyzer.digest import sha256_of
-from cli.options import quiet_library
+from cli.options import FILE_PATH, quiet_library
 from cli.text import plural, safe, size
+from cli.writing import existing_refused
 from vhdx.chain import Chain, open_chain
 from vhdx.runs import Kind
 
@@ -20,7 +21,7 @@ from vhdx.runs import Kind
 @click.command("demo")
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FILE_PATH,
     metavar="DIR",
     help="Build it in DIR and leave it there, to try the other commands on.",
 )
@@ -38,7 +39,8 @@ def command(keep: Path | None) -> int:  # fmt: skip
     quiet_library()
     with _folder(keep) as folder:
         built = fixtures.demo()
-        fixtures.write_files(built, folder)
+        with existing_refused():
+            fixtures.write_files(built, folder)
         leaf, target = folder / built.leaf, folder / "standalone.vhdx"
         expected = built.models[built.leaf].sha256()
         with open_chain(leaf) as chain:

@@ -8,12 +8,12 @@ import click
 
 from analyzer.dump import PARTS, Section, dump
 from cli import output
-from cli.options import json_option, quiet_library
+from cli.options import FILE_PATH, json_option, quiet_library
 from cli.text import safe
 
 
 @click.command("dump")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FILE_PATH)
 @click.argument("structures", nargs=-1, type=click.Choice(PARTS), metavar="[STRUCTURE]...")
 @json_option
 def command(file: Path, structures: Sequence[str], as_json: bool) -> int:

@@ -7,9 +7,9 @@ import click
 
 import fixtures
 from cli import output
-from cli.options import json_option
+from cli.options import FILE_PATH, json_option
 from cli.text import safe
-from vhdx.errors import OutputError
+from cli.writing import existing_refused
 
 
 @click.group("fixtures")
@@ -42,7 +42,7 @@ def list_command(as_json: bool) -> None:
 
 @command.command("write")
 @click.argument("names", nargs=-1, required=True)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=FILE_PATH)
 def write_command(names: Sequence[str], folder: Path) -> None:
     """Write fixtures into FOLDER/NAME/; `all` for every one.
 
@@ -56,8 +56,5 @@ def write_command(names: Sequence[str], folder: Path) -> None:
     if unknown:
         raise click.UsageError(f"there is no fixture {safe(unknown[0])!r}; `vhdx fixtures list` shows them.")
     for name in wanted:
-        try:
+        with existing_refused():
             click.echo(safe(fixtures.write(name, folder)))
-        except FileExistsError as error:
-            place = Path(error.filename or folder / name)
-            raise OutputError(place, "it exists already", "name another folder") from error

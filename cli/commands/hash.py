@@ -7,13 +7,13 @@ import click
 
 from analyzer.digest import sha256_of
 from cli import output
-from cli.options import chain_options, json_option, open_leaf
+from cli.options import FILE_PATH, chain_options, json_option, open_leaf
 from cli.progress import progress
 from cli.text import safe
 
 
 @click.command("hash")
-@click.argument("leaf", type=click.Path(path_type=Path))
+@click.argument("leaf", type=FILE_PATH)
 @click.option("--layer", type=int, metavar="N", help="The state of layer N (0 is the base) instead of the leaf's.")
 @chain_options
 @json_option

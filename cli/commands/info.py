@@ -10,22 +10,23 @@ import click
 from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.failures import complain
-from cli.options import chain_options, json_option, open_leaf, quiet_library
-from cli.text import exact_size, facts, safe, size
+from cli.options import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
+from cli.text import exact_size, facts, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.image import open_image
 
 
 @click.command("info")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=FILE_PATH, metavar="FILE...")
 @chain_options
 @json_option
 def command(files: Sequence[Path], as_json: bool, **where: Any) -> int:
     """Show what a file is, and the chain it belongs to.
 
     Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
-    below it. A file that cannot be opened, or whose chain is broken, gives its reason and an exit code.
+    below it. A file that cannot be opened, or whose chain is broken, gives its reason and an exit code; blocks that
+    cannot be read give exit code 1. Of several files, those that no other one needs are named at the end: the leaves.
 
     \b
     Examples:
@@ -41,11 +42,18 @@ def command(files: Sequence[Path], as_json: bool, **where: Any) -> int:
         error = answer.get("failure")
         if isinstance(error, VhdxError):
             code = code or error.exit_code
+    code = code or int(any(_is_damaged(answer) for answer in answers))
     if as_json:
         output.emit("info", {"files": [_plain(answer) for answer in answers]})
     else:
         _print(answers)
     return code
+
+
+def _is_damaged(answer: dict[str, Any]) -> bool:
+    description: ImageDescription | None = answer.get("description")
+    layers: Sequence[LayerDescription] = answer.get("layers", ())
+    return bool(description and description.damaged_blocks) or any(layer.damaged_blocks for layer in layers)
 
 
 def _look(path: Path, where: dict[str, Any]) -> dict[str, Any]:
@@ -81,15 +89,28 @@ def _print(answers: Sequence[dict[str, Any]]) -> None:
     for number, answer in enumerate(answers):
         if number:
             click.echo()
-        click.echo(safe(answer["path"]))
-        if "description" in answer:
-            click.echo(facts(_facts(answer["description"], answer.get("layers"))))
-        if "findings" in answer:
-            output.warn(answer["findings"])
-        elif "description" in answer:
-            output.warn(answer["description"].findings)
-        if "failure" in answer:
-            complain(answer["failure"])
+        _print_file(answer)
+    if len(answers) > 1:
+        click.echo()
+        for leaf in _leaves(answers):
+            click.echo(f"leaf: {safe(leaf.path)} ({plural(leaf.layer + 1, 'layer')}); no other of these files needs it")
+
+
+def _print_file(answer: dict[str, Any]) -> None:
+    description: ImageDescription | None = answer.get("description")
+    click.echo(safe(answer["path"]))
+    if description:
+        click.echo(facts(_facts(description, answer.get("layers"))))
+        output.warn(answer.get("findings", description.findings))
+    if "failure" in answer:
+        complain(answer["failure"])
+
+
+def _leaves(answers: Sequence[dict[str, Any]]) -> list[LayerDescription]:
+    """The newest layers: the files that are no parent of another one that was named."""
+    chains = [answer["layers"] for answer in answers if answer.get("layers")]
+    below = {layer.data_write_guid for layers in chains for layer in layers[:-1]}
+    return [layers[-1] for layers in chains if layers[-1].data_write_guid not in below]
 
 
 def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -> list[tuple[str, str]]:
@@ -106,6 +127,8 @@ def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -
         ("log", _log(image)),
         ("blocks", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())),
     ]
+    if image.damaged_blocks:
+        pairs.append(("DAMAGE", f"{plural(image.damaged_blocks, 'block')} cannot be read whole; see `vhdx map --own`"))
     pairs += [("note", safe(finding)) for finding in image.findings if finding.severity is Severity.NOTE]
     if image.parent:
         names = [f"{key}: {safe(path)}" for key, path in image.parent.paths.items()]
@@ -125,4 +148,5 @@ def _log(image: ImageDescription) -> str:
 def _layer(layer: LayerDescription) -> str:
     how = "" if layer.found is None or layer.found.value == "path" else f", found by {layer.found.value}"
     mismatch = "" if layer.matches else ", MISMATCH accepted"
-    return f"{layer.layer}  {safe(layer.path)} ({size(layer.file_size)}{how}{mismatch})"
+    damage = f", {plural(layer.damaged_blocks, 'block')} DAMAGED" if layer.damaged_blocks else ""
+    return f"{layer.layer}  {safe(layer.path)} ({size(layer.file_size)}{how}{mismatch}{damage})"

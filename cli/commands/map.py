@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli import output
-from cli.options import chain_options, json_option, open_leaf, quiet_library
+from cli.options import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
 from cli.text import exact_size, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -19,7 +19,7 @@ _NAMES = {kind: kind.name.lower() for kind in Kind}
 
 
 @click.command("map")
-@click.argument("leaf", type=click.Path(path_type=Path))
+@click.argument("leaf", type=FILE_PATH)
 @click.option(
     "--own", is_flag=True, help="The leaf alone: what it holds itself, and the holes it leaves to its parent."
 )
@@ -77,12 +77,16 @@ def _layers(disk: Disk) -> list[Path]:
 
 def _print_json(disk: Disk, runs: Iterator[Run]) -> None:
     payload = {"path": disk.path, "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
-    rows = ([run.start, run.length, _NAMES[run.kind], run.layer, run.file_offset] for run in runs)
+    rows = ([run.start, run.length, _NAMES[run.kind], run.layer, _place(run)] for run in runs)
     output.emit_stream("map", payload, disk.findings, "runs", rows)
 
 
+def _place(run: Run) -> int | None:
+    return run.file_offset if run.kind is Kind.DATA else None
+
+
 def _line(run: Run) -> str:
-    place = run.file_offset if run.kind is Kind.DATA else "-"
+    place = "-" if run.kind is not Kind.DATA else run.file_offset
     return f"{run.start:>16} {run.length:>16}  {_NAMES[run.kind]:<5} {run.layer:>5} {place:>13}"
 
 

@@ -5,21 +5,22 @@ from typing import Any
 
 import click
 
-from analyzer.convert import Options, Outcome, OutputFormat, plan_conversion, run_conversion
+from analyzer.convert import RAW_EXTENSIONS, Options, Outcome, OutputFormat, plan_conversion, run_conversion
 from analyzer.merge import plan_merge, run_merge
 from cli import output
-from cli.options import ByteSize, chain_options, json_option, open_leaf
+from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf
 from cli.progress import progress
-from cli.writing import options_from, output_options, report
+from cli.text import safe
+from cli.writing import options_from, output_options, refuse_stdout, report
 from vhdx.chain import Chain
 
 
 @click.command("merge")
-@click.argument("leaf", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("leaf", type=FILE_PATH)
+@click.argument("out", type=FILE_PATH)
 @click.option(
     "--base",
-    type=click.Path(path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="Keep FILE and what is below it: merge the layers above to one differencing file on FILE.",
 )
@@ -43,6 +44,9 @@ def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool
     """
     if base and fixed:
         raise click.UsageError("--fixed and --base exclude each other: a differencing file is never fixed.")
+    refuse_stdout(out)
+    if out.suffix.lower() in RAW_EXTENSIONS:
+        raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
         options = options_from(choices)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -135,9 +136,10 @@ def test_dump_shows_each_structure(vhdx_command, chain, part):
 
 def test_dump_shows_both_headers_of_a_file_that_does_not_open(vhdx_command, built):
     leaf, _ = built("headers-bad")
-    answer = vhdx_command("dump", leaf, "headers", "metadata")
+    answer = vhdx_command("dump", leaf, "headers", "metadata", "bat")
     assert answer.code == 3
     assert answer.out.count("sequence_number") == 2
+    assert "virtual disk size" in answer.out, "the regions do not depend on the headers"
     assert "cannot be read" in answer.out
 
 
@@ -180,3 +182,57 @@ def test_the_demo_says_it_when_a_hash_differs(vhdx_command, monkeypatch):
     answer = vhdx_command("demo")
     assert answer.code == 1
     assert "DIFFER" in answer.out
+
+
+def test_info_of_a_truncated_file_says_how_many_blocks_are_damaged(vhdx_command, built):
+    leaf, _ = built("block-truncated")
+    answer = vhdx_command("info", leaf)
+    assert answer.code == 1
+    assert "cannot be read whole" in answer.out
+    file = vhdx_command("info", leaf, "--json").json["files"][0]
+    assert file["damaged_blocks"] == 1
+    assert file["layers"][-1]["damaged_blocks"] == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["block-state-5", "block-in-bat", "blocks-overlap", "partial-without-bitmap", "bitmap-past-end"]
+)
+def test_info_and_dump_find_damaged_table_entries(vhdx_command, built, name):
+    leaf, _ = built(name)
+    assert vhdx_command("info", leaf).code == 1
+    dumped = vhdx_command("dump", leaf, "bat", "--json")
+    assert dumped.code == 1
+    assert {finding["path"] for finding in dumped.json["findings"]} == {str(leaf)}
+
+
+def test_info_of_sound_files_finds_no_damage(vhdx_command, built):
+    for name in ("states-child", "bitmap-dense", "shuffled", "unaligned-size", "log-growing"):
+        if name in fixtures.RECIPES:
+            assert vhdx_command("info", built(name)[0], "--json").json["files"][0]["damaged_blocks"] == 0
+
+
+def test_info_of_several_files_names_the_leaves(vhdx_command, chain):
+    leaf, fixture = chain
+    answer = vhdx_command("info", *(leaf.parent / name for name in fixture.files))
+    leaves = [line for line in answer.out.splitlines() if line.startswith("leaf: ")]
+    assert len(leaves) == 1
+    assert fixture.leaf in leaves[0]
+    assert "3 layers" in leaves[0]
+
+
+def test_dump_shows_the_metadata_of_a_file_that_does_not_open(vhdx_command, built):
+    leaf, _ = built("disk-size-odd")
+    told = vhdx_command("dump", leaf, "metadata", "--json").json
+    assert told["structures"]["metadata"]["records"][-1]["size"] == 8388708
+    assert "MET-16" in {finding["code"] for finding in told["findings"]}
+
+
+def test_a_name_that_is_no_text_is_shown_as_escapes(vhdx_command, chain):
+    leaf, _ = chain
+    odd = os.fsencode(leaf.parent) + b"/odd\xff.avhdx"
+    try:
+        leaf.rename(os.fsdecode(odd))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    answer = vhdx_command("info", os.fsdecode(odd), "--json")
+    assert "\\xff" in answer.json["files"][0]["path"]

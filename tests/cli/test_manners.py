@@ -150,6 +150,29 @@ def test_a_signal_in_the_middle_of_writing_leaves_nothing_behind(chain, tmp_path
     assert not target.exists()
 
 
+def test_a_closed_stdout_is_said_and_no_fault(chain):
+    leaf, _ = chain
+    arguments = [sys.executable, "-m", "cli", "info", str(leaf)]
+    code = f"import os; os.close(1); os.execv({sys.executable!r}, {arguments!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 6
+    assert "closed" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_does_not_stop_the_others(vhdx_command, chain):
+    leaf, _ = chain
+    base = leaf.parent / "vm.vhdx"
+    base.chmod(0)
+    assert vhdx_command("info", base).code == 6
+
+
 def test_stdout_takes_the_whole_raw_disk(chain, tmp_path):
     leaf, fixture = chain
     with (tmp_path / "pipe.raw").open("wb") as file:

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 import vhdx
+from analyzer import convert
 from tests.cli.conftest import contents
+from vhdx.sink import Sink
 
 
 def digest(path):
@@ -153,7 +155,7 @@ def test_an_interrupt_leaves_no_half_written_target_and_says_so(vhdx_command, ch
     monkeypatch.setattr("vhdx.writer.VhdxWriter.write", interrupted)
     answer = vhdx_command("merge", leaf, tmp_path / "out.vhdx")
     assert answer.code == 130
-    assert "removed" in answer.err
+    assert "no unfinished output was kept" in answer.err
     assert list(tmp_path.glob("out*")) == []
 
 
@@ -204,3 +206,73 @@ def test_create_refuses_a_disk_that_cannot_be(vhdx_command, tmp_path, arguments)
     answer = vhdx_command("create", tmp_path / "new.vhdx", *arguments)
     assert answer.code in {2, 5}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ancestor_of_the_named_parent_is_a_source_too(vhdx_command, chain):
+    leaf, _ = chain
+    before = contents(leaf.parent)
+    answer = vhdx_command("create", leaf.parent / "vm.vhdx", "--parent", leaf, "--force")
+    assert answer.code == 5
+    assert "source" in answer.err
+    assert contents(leaf.parent) == before
+
+
+def test_a_source_that_changes_while_it_is_read_is_noticed(vhdx_command, chain, tmp_path, monkeypatch):
+    leaf, _ = chain
+    verify = convert.verify_cells
+
+    def meddle(*arguments):
+        with leaf.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"x")
+        os.utime(leaf, ns=(1, 1))
+        return verify(*arguments)
+
+    monkeypatch.setattr(convert, "verify_cells", meddle)
+    answer = vhdx_command("merge", leaf, tmp_path / "out.vhdx")
+    assert answer.code == 6
+    assert "was changed while it was read" in answer.err
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_differencing_output_names_what_it_is_laid_upon(vhdx_command, chain):
+    leaf, _ = chain
+    base = leaf.parent / "vm.vhdx"
+    assert str(base) in vhdx_command("merge", leaf, leaf.parent / "a.avhdx", "--base", base).out
+    told = vhdx_command("merge", leaf, leaf.parent / "b.avhdx", "--base", base, "--json").json["output"]
+    assert told["parent"] == str(base)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["merge", "LEAF", "-"], ["merge", "LEAF", "out.raw"], ["create", "-", "--size", "1M"]]
+)
+def test_what_only_takes_a_vhdx_refuses_stdout_and_raw_names(vhdx_command, chain, tmp_path, monkeypatch, arguments):
+    leaf, _ = chain
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    assert vhdx_command(*(leaf if word == "LEAF" else word for word in arguments)).code == 2
+    assert contents(tmp_path) == before
+
+
+def test_a_raw_image_has_no_blocks(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    assert vhdx_command("convert", leaf, tmp_path / "out.raw", "--block-size", "1M").code == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks by being open")
+def test_force_does_not_take_the_output_of_a_run_that_is_going_on(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    with Sink(tmp_path / "out.vhdx"):
+        answer = vhdx_command("merge", leaf, tmp_path / "out.vhdx", "--force")
+    assert answer.code == 5
+    assert "another run" in answer.err
+    (tmp_path / "out.vhdx.part").write_text("left over by a run that was killed")
+    assert vhdx_command("merge", leaf, tmp_path / "out.vhdx", "--force").code == 0
+
+
+def test_the_demo_and_fixtures_do_not_write_over_anything(vhdx_command, tmp_path):
+    (tmp_path / "vm.vhdx").write_text("precious")
+    answer = vhdx_command("demo", "--keep", tmp_path)
+    assert answer.code == 5
+    assert "vm.vhdx" in answer.err
+    assert (tmp_path / "vm.vhdx").read_text() == "precious"

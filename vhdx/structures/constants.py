@@ -34,6 +34,8 @@ SECTORS_PER_CHUNK: Final = 1 << 23
 SECTOR_BITMAP_SIZE: Final = MIB
 
 MAX_CHAIN_DEPTH: Final = 256
+MAX_FILE_SIZE: Final = (1 << 63) - 1
+"""What file systems count up to, and the kernels with them."""
 
 NIL: Final = UUID(int=0)
 

@@ -108,14 +108,15 @@ def _current(copies: tuple[Header, Header], flaws: tuple[tuple[Finding, ...], ..
 
 def check_headers(pair: HeaderPair, file_size: int) -> Iterator[Finding]:
     """What is wrong with the two headers as a pair, then with the current one; sizes are bytes."""
-    yield from _check_copies(pair)
+    yield from check_copies(pair)
     if pair.current_copy is not None:
         at = HEADER_OFFSETS[pair.current_copy]
         yield from _check_versions(pair.current, at)
         yield from _check_log_place(pair.current, at, file_size)
 
 
-def _check_copies(pair: HeaderPair) -> Iterator[Finding]:
+def check_copies(pair: HeaderPair) -> Iterator[Finding]:
+    """What is wrong with the two headers as a pair: whether one serves, and which."""
     if pair.current_copy is None:
         reasons = "; ".join(f"copy {copy + 1}: {flaws[0].message}" for copy, flaws in enumerate(pair.flaws))
         yield Finding(

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from construct import Bytes, Struct
 
 from vhdx.findings import Finding, Severity
-from vhdx.structures.constants import IDENTIFIER_OFFSET
+from vhdx.structures.constants import HEADER_AREA_SIZE, IDENTIFIER_OFFSET
 
 SIGNATURE = b"vhdxfile"
 CREATOR_SIZE = 512
+TAIL_SIZE = 512
+"""What a VHD of version 1 keeps its footer in: the end of the file."""
 SECTION = "2.2.1"
 
 _LAYOUT = Struct("signature" / Bytes(8), "creator" / Bytes(CREATOR_SIZE))
@@ -59,17 +61,26 @@ def build_identifier(identifier: Identifier) -> bytes:
     return bytes(_LAYOUT.build({"signature": identifier.signature, "creator": creator}))
 
 
-def check_identifier(identifier: Identifier, page: bytes) -> Iterator[Finding]:
-    """What is wrong with the identifier; `page` are the file's first bytes, to say what it is instead."""
+def check_identifier(identifier: Identifier, page: bytes, tail: bytes = b"") -> Iterator[Finding]:
+    """What is wrong with the identifier; `page` and `tail` are the file's ends, to say what it is instead."""
     if identifier.signature != SIGNATURE:
-        what, advice = _instead(page)
+        what, advice = _instead(page, tail)
         yield Finding("FID-01", Severity.ERROR, f"not a VHDX file: {what}", IDENTIFIER_OFFSET, 8, SECTION, advice)
         return
     if "\ufffd" in identifier.creator:
         yield Finding("FID-03", Severity.NOTE, "the creator is not UTF-16 text", 8, CREATOR_SIZE, SECTION)
 
 
-def _instead(page: bytes) -> tuple[str, str]:
+def check_length(file_size: int) -> Iterator[Finding]:
+    """Whether a file of `file_size` bytes can hold its headers."""
+    if file_size < HEADER_AREA_SIZE:
+        text = f"the file has {file_size} bytes; its headers alone take 1 MiB"
+        yield Finding("FID-02", Severity.ERROR, text, file_size, None, "2.2", "the file is truncated, get a whole copy")
+
+
+def _instead(page: bytes, tail: bytes) -> tuple[str, str]:
+    if tail.startswith(b"conectix"):
+        return "it is a fixed VHD (version 1) disk", "convert it with `qemu-img convert -f vpc -O vhdx`"
     for magic, at, what, advice in _LOOKALIKES:
         if page[at : at + len(magic)] == magic:
             return f"it is {what}", advice

@@ -12,7 +12,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.structures.checksum import crc32c_without_field, with_checksum
-from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET
+from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
 from vhdx.structures.fields import Guid
 
 SIGNATURE = b"loge"
@@ -160,6 +160,8 @@ def check_log_header(header: LogHeader, at: int, log_length: int) -> Iterator[Fi
         yield _flaw(f"the tail {tail} is no multiple of 4 KiB within the log", at)
     if not header.sequence_number:
         yield _flaw("the sequence number is 0", at)
+    if max(header.flushed_file_offset, header.last_file_offset) > MAX_FILE_SIZE:
+        yield _flaw("a file size is larger than any file", at)
 
 
 def check_entry(entry: LogEntry, at: int, log_start: int, log_length: int) -> Iterator[Finding]:
@@ -194,7 +196,7 @@ def _check_targets(entry: LogEntry, at: int, log_start: int, log_length: int) ->
     if (start % LOG_SECTOR_SIZE).any() or (length % LOG_SECTOR_SIZE).any():
         yield _flaw("a descriptor's place or length is not a multiple of 4 KiB", at)
     end = start + length
-    if (start < LOWEST_LOG_TARGET).any() or (end < start).any():
+    if (start < LOWEST_LOG_TARGET).any() or (end < start).any() or (end > MAX_FILE_SIZE).any():
         yield _flaw("a descriptor aims at the headers or past the end of all files", at)
     if ((start < log_start + log_length) & (end > log_start)).any():
         yield _flaw("a descriptor aims at the log itself", at)

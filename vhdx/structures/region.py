@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from uuid import UUID
 
 from construct import Array, Bytes, Int32ul, Int64ul, Struct
@@ -187,7 +186,10 @@ def _check_together(table: RegionTable, at: int) -> Iterator[Finding]:
 
 def check_layout(extents: list[tuple[int, int, str]]) -> Iterator[Finding]:
     """Which of the file's structures, as (start, end, name) in bytes, stand upon one another."""
-    for (_, end, name), (start, _, other) in pairwise(sorted(extents)):
-        if start < end:
+    furthest, name = 0, ""
+    for start, end, other in sorted(extents):
+        if start < furthest:
             text = f"the {name} and the {other} overlap"
-            yield Finding("REG-15", Severity.ERROR, text, start, end - start, SECTION)
+            yield Finding("REG-15", Severity.ERROR, text, start, min(end, furthest) - start, SECTION)
+        if end > furthest:
+            furthest, name = end, other

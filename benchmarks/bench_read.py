@@ -1,0 +1,62 @@
+"""Reading a chain of six files from end to end, 1 MiB at a time, through a file object."""
+
+import hashlib
+
+import pytest
+
+import vhdx
+from benchmarks.chain import MIB
+from tests.peer_tools import libvhdi_disk
+
+pytestmark = pytest.mark.peers
+
+
+def _ours(chain, take):
+    with vhdx.open_chain(chain.leaf) as disk:
+        _drain(disk.stream(), take)
+
+
+def _libvhdi(chain, take):
+    leaf, layers = libvhdi_disk(chain.paths)
+    _drain(leaf, take)
+    for layer in reversed(layers):
+        layer.close()
+
+
+def _dissect(chain, take):
+    from dissect.hypervisor.disk.vhdx import VHDX
+
+    leaf = layer = VHDX(chain.leaf)
+    _drain(leaf, take)
+    while layer:  # it leaves its files open
+        layer.fh.close()
+        layer = layer.parent
+
+
+def _drain(file, take):
+    while data := file.read(MIB):
+        take(data)
+
+
+def _sha256(read, chain):
+    digest = hashlib.sha256()
+    read(chain, digest.update)
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("peer", "read", "bar", "rounds"),
+    [("pyvhdi", _libvhdi, 1.0, 11), ("dissect.hypervisor", _dissect, 1 / 5, 3)],
+    ids=["libvhdi", "dissect"],
+)
+def test_sequential_reads_keep_up_with(pairs, chain, require_peer, peer, read, bar, rounds):
+    require_peer(peer)
+    for reader in (_ours, read):
+        assert _sha256(reader, chain) == chain.leaf_sha256
+    pairs.compare(
+        ("read the chain sequentially, 1 MiB each", peer),
+        lambda: _ours(chain, bool),
+        lambda: read(chain, bool),
+        bar=bar,
+        rounds=rounds,
+    )

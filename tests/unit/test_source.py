@@ -1,0 +1,119 @@
+"""Reading by position, exactly."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vhdx.errors import InputOutputError, ShortReadError
+from vhdx.source import FileSource, MemorySource, OverlaySource, read_at
+
+DATA = bytes(range(256)) * 64
+
+
+@pytest.fixture(params=["file", "memory", "overlay"])
+def source(request, tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(DATA)
+    if request.param == "file":
+        with FileSource(path) as opened:
+            yield opened
+    elif request.param == "memory":
+        yield MemorySource(DATA, path)
+    else:
+        yield OverlaySource(MemorySource(DATA, path), {}, (), len(DATA))
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 0), (0, 1), (5, 1000), (len(DATA) - 1, 1), (0, len(DATA))])
+def test_what_is_asked_for_is_given(source, offset, length):
+    assert read_at(source, offset, length) == DATA[offset : offset + length]
+
+
+@pytest.mark.parametrize(("offset", "length", "got"), [(len(DATA), 1, 0), (len(DATA) - 3, 10, 3), (1 << 40, 5, 0)])
+def test_a_short_read_is_an_error_with_the_numbers_in_it(source, offset, length, got):
+    for read in (
+        lambda: read_at(source, offset, length),
+        lambda: source.read_into(offset, memoryview(bytearray(length))),
+    ):
+        with pytest.raises(ShortReadError) as caught:
+            read()
+        error = caught.value
+        assert (error.path, error.offset, error.wanted, error.got, error.exit_code) == (
+            source.path,
+            offset,
+            length,
+            got,
+            3,
+        )
+        for number in (offset, length, got):
+            assert str(number) in str(error)
+
+
+def test_a_failing_medium_is_an_input_error_with_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes(DATA)
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with FileSource(path) as source:
+        monkeypatch.setattr(os, "preadv", fail)
+        with pytest.raises(InputOutputError) as caught:
+            read_at(source, 100, 5)
+    assert (caught.value.path, caught.value.offset, caught.value.exit_code) == (path, 100, 6)
+    assert "Input/output error" in str(caught.value)
+
+
+def test_a_read_that_comes_in_pieces_is_put_together(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes(DATA)
+    whole = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, at: whole(fd, [buffers[0][:7]], at))
+    with FileSource(path) as source:
+        assert read_at(source, 3, 100) == DATA[3:103]
+
+
+def test_the_extents_of_a_sparse_file_hold_all_that_is_not_zero(tmp_path):
+    path = tmp_path / "f"
+    with path.open("wb") as handle:
+        handle.truncate(64 << 20)
+        for at in (1 << 20, 40 << 20):
+            handle.seek(at)
+            handle.write(b"x" * 100)
+    with FileSource(path) as source:
+        extents = list(source.extents())
+    assert extents == sorted(extents)
+    assert any(start <= 1 << 20 < end for start, end in extents)
+    assert any(start <= 40 << 20 < end for start, end in extents)
+    empty = tmp_path / "empty"
+    empty.touch()
+    with FileSource(empty) as source:
+        assert list(source.extents()) == []
+
+
+@given(
+    below=st.binary(max_size=200),
+    pages=st.dictionaries(st.integers(0, 15), st.binary(min_size=16, max_size=16), max_size=5),
+    zeroed=st.lists(st.tuples(st.integers(0, 250), st.integers(0, 60)), max_size=3),
+    size=st.integers(0, 260),
+    start=st.integers(0, 260),
+    length=st.integers(0, 100),
+)
+def test_an_overlay_is_file_then_zeros_then_pages(below, pages, zeroed, size, start, length):
+    expected = bytearray(below[:size].ljust(size, b"\0"))
+    ranges = [(first, first + count) for first, count in zeroed]
+    for first, end in ranges:
+        expected[first:end] = bytes(len(expected[first:end]))
+    for number, page in pages.items():
+        part = expected[number * 16 : number * 16 + 16]
+        expected[number * 16 : number * 16 + 16] = page[: len(part)]
+    source = OverlaySource(MemorySource(below, Path("x")), pages, ranges, size)
+    buffer = bytearray(b"?" * length)
+    if start + length > size:
+        with pytest.raises(ShortReadError):
+            source.read_into(start, memoryview(buffer))
+    else:
+        source.read_into(start, memoryview(buffer))
+        assert buffer == expected[start : start + length]
