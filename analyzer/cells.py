@@ -21,11 +21,15 @@ Bytes = npt.NDArray[np.uint8]
 
 def cells_with_data(tables: Iterable[RunTable]) -> Iterator[int]:
     """The numbers of the cells that hold any DATA, rising; `tables` follow one another along the disk."""
+    return units_touched((table.of_kind(Kind.DATA) for table in tables), CELL)
+
+
+def units_touched(tables: Iterable[RunTable], unit: int) -> Iterator[int]:
+    """The numbers, rising, of the ranges of `unit` bytes that any run touches; runs may leave gaps between them."""
     after = 0
     for table in tables:
-        data = table.of_kind(Kind.DATA)
-        first = np.maximum(data.start // CELL, after)
-        last = (data.start + data.length - 1) // CELL
+        first = np.maximum(table.start // unit, after)
+        last = (table.start + table.length - 1) // unit
         for begin, end in zip(first.tolist(), last.tolist(), strict=True):
             yield from range(max(begin, after), end + 1)
             after = max(after, end + 1)

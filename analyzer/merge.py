@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
+from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
 from analyzer.convert import Options, Outcome, OutputFormat, Verify, check_block_size, new_disk_like
 from analyzer.copying import copy_cells, verify_cells
 from analyzer.progress import Progress, no_progress
@@ -109,32 +109,33 @@ class _ClaimingWriter:
     def __init__(self, sink: Sink, plan: MergePlan, chain: Chain) -> None:
         self._writer = VhdxWriter(sink, plan.new_disk)
         self._chain, self._lowest, self._disk = chain, plan.kept + 1, plan.new_disk
-        self._claimed = 0
+        held = (table.select(table.kind != Kind.HOLE) for table in chain.windows_above(self._lowest))
+        self._spans = units_touched(held, _SPAN)
+        self._next = next(self._spans, None)
         self._own = RunTable.of([])
 
     def write(self, start: int, data: memoryview) -> None:
         end = start + len(data)
-        while self._claimed < end:
-            self._claim_span()
+        while self._next is not None and self._next * _SPAN < end:
+            self._claim(self._next)
         for run in self._own.clip(start, end):
             if run.kind is Kind.DATA:
                 self._writer.write(run.start, data[run.start - start : run.end - start])
 
     def finish(self) -> None:
-        while self._claimed < self._disk.size:
-            self._claim_span()
+        while self._next is not None:
+            self._claim(self._next)
         self._writer.finish()
 
-    def _claim_span(self) -> None:
-        start = self._claimed
+    def _claim(self, span: int) -> None:
+        start = span * _SPAN
         end = min(start + _SPAN, self._disk.size)
-        table = concatenate(self._chain.windows_above(self._lowest, start, end))
-        states = block_states(table, start, end, self._disk.block_size)
-        if states.any():
-            held = table.select(table.kind != Kind.HOLE)
-            sectors = np.stack((held.start, held.start + held.length), axis=1) // self._disk.logical_sector_size
-            self._writer.claim(start // self._disk.block_size, states, sectors)
-        self._own, self._claimed = table, end
+        self._own = concatenate(self._chain.windows_above(self._lowest, start, end))
+        states = block_states(self._own, start, end, self._disk.block_size)
+        held = self._own.select(self._own.kind != Kind.HOLE)
+        sectors = np.stack((held.start, held.start + held.length), axis=1) // self._disk.logical_sector_size
+        self._writer.claim(start // self._disk.block_size, states, sectors)
+        self._next = next(self._spans, None)
 
 
 def block_states(table: RunTable, start: int, end: int, block_size: int) -> npt.NDArray[np.int64]:

@@ -125,7 +125,7 @@ class Allocation:
         count, stopped = kernels.call(
             kernels.scan_blocks,
             steps,
-            (needed, bits.words, self._forbidden()),
+            (needed, bits.words, self.table.forbidden),
             outputs,
             *(first_slot, bits.first_word, bits.known_bits, bits.chunk, start, end),
             *(
@@ -138,11 +138,6 @@ class Allocation:
             ),
         )
         return RunTable(*(column[:count].copy() for column in outputs)), int(stopped)
-
-    def _forbidden(self) -> npt.NDArray[np.int64]:
-        return np.array(
-            [edge for start, end, _ in sorted(self.table.structures) for edge in (start, end)], dtype=np.int64
-        )
 
     def _bits(self, start: int, end: int) -> _Bits:
         """The bitmap of the chunk that holds `start`, from there to `end` or the chunk's end."""

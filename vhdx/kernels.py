@@ -318,7 +318,16 @@ def is_same(kind: int, layer: int, offset: int, old_kind: int, old_layer: int, o
     return old_kind == ZERO or old_kind == TRIM or old_kind == HOLE
 
 
-def own_places(entries: Any, owners: Any, first_slot: int, chunk_ratio: int, block_mib: int, is_child: int) -> int:
+def own_places(
+    entries: Any,
+    forbidden: Any,
+    owners: Any,
+    first_slot: int,
+    chunk_ratio: int,
+    block_mib: int,
+    file_size: int,
+    is_child: int,
+) -> int:
     """Mark in `owners`, one byte for each MiB of the file, what the entries from `first_slot` on claim.
 
     A place becomes 1 when it is claimed, 2 when it is claimed again. Returns how many became 2. Claims past the end
@@ -327,7 +336,10 @@ def own_places(entries: Any, owners: Any, first_slot: int, chunk_ratio: int, blo
     contested = 0
     for index in range(len(entries)):
         first = (entries[index] >> 20) & 0xFFFFFFFFFFF
-        size = claimed_mib(entries[index], first_slot + index, chunk_ratio, block_mib, is_child)
+        size = block_mib
+        if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
+            size = is_child
+        size = claimed_mib(entries[index], size, file_size, forbidden)
         for place in range(first, min(first + size, len(owners))):
             if owners[place] == 1:
                 contested += 1
@@ -338,13 +350,24 @@ def own_places(entries: Any, owners: Any, first_slot: int, chunk_ratio: int, blo
 
 
 def contested_slots(
-    entries: Any, owners: Any, out_slot: Any, first_slot: int, chunk_ratio: int, block_mib: int, is_child: int
+    entries: Any,
+    forbidden: Any,
+    owners: Any,
+    out_slot: Any,
+    first_slot: int,
+    chunk_ratio: int,
+    block_mib: int,
+    file_size: int,
+    is_child: int,
 ) -> int:
     """Slots whose entries claim a place that `own_places` has marked 2; returns their count."""
     count = 0
     for index in range(len(entries)):
         first = (entries[index] >> 20) & 0xFFFFFFFFFFF
-        size = claimed_mib(entries[index], first_slot + index, chunk_ratio, block_mib, is_child)
+        size = block_mib
+        if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
+            size = is_child
+        size = claimed_mib(entries[index], size, file_size, forbidden)
         for place in range(first, min(first + size, len(owners))):
             if owners[place] == 2:
                 out_slot[count] = first_slot + index
@@ -353,13 +376,13 @@ def contested_slots(
     return count
 
 
-def claimed_mib(entry: int, slot: int, chunk_ratio: int, block_mib: int, is_child: int) -> int:
-    """MiB of the file that an entry claims: a block's, one for a child's sector bitmap, or none."""
-    if entry & 7 < 6:
+def claimed_mib(entry: int, size_mib: int, file_size: int, forbidden: Any) -> int:
+    """MiB of the file that an entry claims for what is `size_mib` large; 0 when it is not one to be believed."""
+    if entry & 7 < 6 or entry & 0xFFFF8 != 0:
         return 0
-    if (slot + 1) % (chunk_ratio + 1) == 0:
-        return is_child
-    return block_mib
+    if room_at((entry >> 20) & 0xFFFFFFFFFFF, size_mib << 20, file_size, forbidden) < 0:
+        return 0
+    return size_mib
 
 
 PARTS = (kind_of_entry, room_at, end_of_sequence, end_of_equal_bits, put, is_same, claimed_mib)
@@ -401,13 +424,19 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """The kernel as machine code: from numba's cache, or compiled once and cached where a cache can be written."""
     from numba import njit  # 0.4 s that most calls never need
 
-    parts = {part.__name__: njit(part) for part in PARTS}
-    linked = FunctionType(kernel.__code__, globals() | parts, kernel.__name__)
+    parts: dict[str, Callable[..., Any]] = {}
+    for part in PARTS:  # in this order: a part may use those before it
+        parts[part.__name__] = njit(_linked(part, parts))
     try:
-        made: Callable[..., Any] = njit(_signature(kernel), cache=True, nogil=True)(linked)
+        made: Callable[..., Any] = njit(_signature(kernel), cache=True, nogil=True)(_linked(kernel, parts))
     except (RuntimeError, OSError):  # no place for a cache: a read-only installation without a home
-        made = njit(_signature(kernel), nogil=True)(linked)
+        made = njit(_signature(kernel), nogil=True)(_linked(kernel, parts))
     return made
+
+
+def _linked(function: Callable[..., Any], parts: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """The same function, calling compiled parts where it calls parts."""
+    return FunctionType(function.__code__, globals() | parts, function.__name__)
 
 
 def _signature(kernel: Callable[..., Any]) -> Any:
@@ -423,6 +452,6 @@ def _signature(kernel: Callable[..., Any]) -> Any:
         scan_blocks: pair(*[given] * 3, *[column] * 5, *[number] * 12),
         overlay: number(*[given] * 8, *[column] * 5, number),
         changed: number(*[given] * 8, *[column] * 5, number),
-        own_places: number(given, types.uint8[::1], *[number] * 4),
-        contested_slots: number(given, owners, column, *[number] * 4),
+        own_places: number(given, given, types.uint8[::1], *[number] * 5),
+        contested_slots: number(given, given, owners, column, *[number] * 5),
     }[kernel]

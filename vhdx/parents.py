@@ -14,11 +14,12 @@ from vhdx.errors import (
     NotRegularFileError,
     ParentMismatchError,
     ParentNotFoundError,
+    ShortReadError,
     require,
 )
 from vhdx.image import Image, open_image
 from vhdx.paths import Mapping, Refused, locate
-from vhdx.source import FileSource, read_at
+from vhdx.source import FileSource, file_identity, read_at
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MAX_CHAIN_DEPTH
 from vhdx.structures.header import check_copies, judge_headers
 from vhdx.structures.identifier import SIGNATURE, check_length
@@ -150,7 +151,7 @@ def _try(tried: _Tried, path: Path) -> str | None:
 
 def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Path | None:
     own = tried.child.path.parent
-    matches: dict[tuple[int, int], Path] = {}
+    matches: dict[tuple[int, int] | None, Path] = {}
     for folder in (own, *(folder for folder in folders if os.path.realpath(folder) != os.path.realpath(own))):
         try:
             files = _files_of(folder)
@@ -161,9 +162,9 @@ def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Path | None:
             tried.places.append((f"{folder}/", f"it cannot be listed: {reason}"))
             continue
         for path in files:
-            if _has_identity(path, tried) and not path.samefile(tried.child.path):
-                status = path.stat()
-                matches.setdefault((status.st_dev, status.st_ino), path)
+            identity = file_identity(path)
+            if identity not in {None, file_identity(tried.child.path)} and _has_identity(path, tried):
+                matches.setdefault(identity, path)
         tried.places.append((f"{folder}/", f"its files, {len(files)} of them, have other identities or none"))
     if len(matches) > 1:
         raise AmbiguousParentError(tried.child.path, tried.wanted[0], tuple(matches.values()))
@@ -171,7 +172,7 @@ def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Path | None:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir())[:_MOST_FILES] if path.is_file()]
+    return [path for path in sorted(folder.iterdir())[:_MOST_FILES] if os.path.isfile(path)]  # noqa: PTH113 - never raises
 
 
 def _has_identity(path: Path, tried: _Tried) -> bool:
@@ -180,6 +181,8 @@ def _has_identity(path: Path, tried: _Tried) -> bool:
         found = identity_of(path)
     except InputOutputError as error:
         tried.places.append((str(path), f"it cannot be read: {error.reason}"))
+        return False
+    except (NotRegularFileError, ShortReadError):  # it was replaced, or cut, since the folder was listed
         return False
     except CorruptFileError as error:
         tried.places.append((str(path), error.finding.message))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from vhdx.errors import InputOutputError, NoSpaceError, OutputError
+from vhdx.source import file_identity
 
 try:
     import fcntl
@@ -45,7 +46,7 @@ def check_target(target: Path, sources: Sequence[Path], existing: Existing) -> N
 
 def _refuse_source(place: Path, sources: Sequence[Path]) -> None:
     for source in sources:
-        if place.exists() and place.samefile(source):
+        if file_identity(place) is not None and file_identity(place) == file_identity(source):
             raise OutputError(place, f"it is a source ({source}), which is never written to", "name another target")
 
 

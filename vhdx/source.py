@@ -89,7 +89,11 @@ class FileSource:
 
     def require_unchanged(self) -> None:
         """Raise SourceChangedError when somebody wrote to the file, or cut it, since it was opened."""
-        if _state(os.fstat(self._descriptor)) != self._opened:
+        try:
+            state = _state(os.fstat(self._descriptor))
+        except OSError as error:
+            raise InputOutputError(self.path, "look at", _reason(error)) from error
+        if state != self._opened:
             raise SourceChangedError(self.path)
 
     def extents(self) -> Iterator[tuple[int, int]]:
@@ -175,6 +179,15 @@ class OverlaySource:
             lower, upper = max(number * size, offset), min(number * size + size, end)
             page = self._pages[number]
             buffer[lower - offset : upper - offset] = page[lower - number * size : upper - number * size]
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another, whatever its names: volume and number; None when it is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

@@ -46,6 +46,11 @@ class BlockTable:
     """What no block may stand upon: (start, end, name) in bytes."""
 
     @property
+    def forbidden(self) -> npt.NDArray[np.int64]:
+        """Pairs of bytes in the file, start and end, rising, where no block may stand."""
+        return np.array([edge for start, end, _ in sorted(self.structures) for edge in (start, end)], dtype=np.int64)
+
+    @property
     def around(self) -> Surroundings:
         """What a block must not run into."""
         return Surroundings(self.source.size, self.structures)
@@ -71,19 +76,20 @@ class BlockTable:
     def contested(self) -> npt.NDArray[np.int64]:
         """Slots, rising, whose blocks or sector bitmaps overlap those of another slot."""
         geometry = self.geometry
-        sizes = (geometry.chunk_ratio, geometry.block_size // MIB, int(self.has_parent))
+        sizes = (geometry.chunk_ratio, geometry.block_size // MIB, self.source.size, int(self.has_parent))
+        forbidden = self.forbidden
         owners = np.zeros(min(self.source.size // MIB + 1, _MOST_MIB), dtype=np.uint8)
         doubled = 0
         for first, entries in self._all_entries():
             steps = self._steps_of_claims(entries, owners)
-            doubled += kernels.call(kernels.own_places, steps, (entries,), (owners,), first, *sizes)
+            doubled += kernels.call(kernels.own_places, steps, (entries, forbidden), (owners,), first, *sizes)
         if not doubled:
             return _NONE
         found = []
         for first, entries in self._all_entries():
             slots = np.zeros(len(entries), dtype=np.int64)
             steps = self._steps_of_claims(entries, owners)
-            count = kernels.call(kernels.contested_slots, steps, (entries, owners), (slots,), first, *sizes)
+            count = kernels.call(kernels.contested_slots, steps, (entries, forbidden, owners), (slots,), first, *sizes)
             found.append(slots[:count])
         return np.concatenate(found)
 

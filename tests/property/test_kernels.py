@@ -204,13 +204,21 @@ def claims(draw):
     return entries, ratio, draw(st.integers(1, 4)), draw(st.integers(0, 1)), draw(st.integers(0, 40))
 
 
+FORBIDDEN_MIB = range(3, 5)
+FORBIDDEN = np.array([3 * MIB, 5 * MIB], dtype=np.int64)
+"""A structure of the file, upon which no claim is believed."""
+
+
 def naive_claims(entries, ratio, block_mib, is_child, size):
     """The MiB that each slot claims."""
     found = []
     for slot, value in enumerate(entries.tolist()):
         length = is_child if slot % (ratio + 1) == ratio else block_mib
         mib = (value & (1 << 64) - 1) >> 20
-        found.append([place for place in range(mib, mib + length) if place < size] if value & 7 >= 6 else [])
+        places = range(mib, mib + length)
+        believed = value & 7 >= 6 and not value & 0xFFFF8 and 1 <= mib <= size
+        believed = believed and not any(place in FORBIDDEN_MIB for place in places)
+        found.append([place for place in places if place < size] if believed else [])
     return found
 
 
@@ -222,11 +230,11 @@ def test_contested_slots_are_those_that_share_a_place(run, given_):
     times = [sum(place in places for places in claimed) for place in range(size)]
     entries.flags.writeable = False
     owners = np.zeros(size, dtype=np.uint8)
-    numbers = (0, ratio, block_mib, is_child)
-    assert run(kernels.own_places, (entries,), (owners,), *numbers) == sum(count > 1 for count in times)
+    numbers = (0, ratio, block_mib, size << 20, is_child)
+    assert run(kernels.own_places, (entries, FORBIDDEN), (owners,), *numbers) == sum(count > 1 for count in times)
     assert owners.tolist() == [min(count, 2) for count in times]
     slots = np.zeros(len(entries), dtype=np.int64)
-    count = run(kernels.contested_slots, (entries, owners), (slots,), *numbers)
+    count = run(kernels.contested_slots, (entries, FORBIDDEN, owners), (slots,), *numbers)
     expected = [slot for slot, places in enumerate(claimed) if any(times[place] > 1 for place in places)]
     assert slots[:count].tolist() == expected
 
@@ -236,11 +244,11 @@ def test_contested_slots_are_those_that_share_a_place(run, given_):
 def test_claims_can_be_counted_window_by_window(run, given_, cut):
     entries, ratio, block_mib, is_child, size = given_
     whole, parts = np.zeros(size, dtype=np.uint8), np.zeros(size, dtype=np.uint8)
-    numbers = (ratio, block_mib, is_child)
-    total = run(kernels.own_places, (entries,), (whole,), 0, *numbers)
+    numbers = (ratio, block_mib, size << 20, is_child)
+    total = run(kernels.own_places, (entries, FORBIDDEN), (whole,), 0, *numbers)
     front, back = entries[:cut].copy(), entries[cut:].copy()
-    first = run(kernels.own_places, (front,), (parts,), 0, *numbers)
-    second = run(kernels.own_places, (back,), (parts,), len(front), *numbers)
+    first = run(kernels.own_places, (front, FORBIDDEN), (parts,), 0, *numbers)
+    second = run(kernels.own_places, (back, FORBIDDEN), (parts,), len(front), *numbers)
     assert first + second == total
     assert parts.tolist() == whole.tolist()
 
