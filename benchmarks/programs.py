@@ -8,11 +8,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VHDX = (sys.executable, "-m", "cli")
+# Installed modules are compiled once, so ours must be allowed to: some shells forbid to keep what was compiled.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(*command: str | Path) -> str:
     """What the program prints; raises CalledProcessError when it fails."""
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=ROOT, env=_ENVIRONMENT, check=True, capture_output=True, text=True).stdout
 
 
 def convert(leaf: Path, target: Path) -> None:

@@ -41,7 +41,7 @@ def chain_options(function: Decorated) -> Decorated:
         click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
                      help="A parent, given outright; repeat from the leaf's parent down to the base."),
         click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR",
-                     help="A folder whose files are tried by identity, after the leaf's own."),
+                     help="A folder whose files (not those of its subfolders) are tried by identity after the leaf's."),
         click.option("--map", "mappings", multiple=True, metavar="WIN=DIR",
                      help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),
         click.option("--on-mismatch", type=click.Choice(["refuse", "accept"]), default="refuse", show_default=True,

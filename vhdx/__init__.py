@@ -18,6 +18,16 @@ from vhdx.parents import OnMismatch
 from vhdx.runs import Kind, Run, RunTable, changed, overlay
 from vhdx.stream import ChainStream
 
+
+def __getattr__(name: str) -> str:
+    """`vhdx.__version__`, looked up in the installed distribution when it is asked for."""
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("vhdx")
+    raise AttributeError(f"module 'vhdx' has no attribute {name!r}")
+
+
 __all__ = [
     "Chain",
     "ChainStream",
