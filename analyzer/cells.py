@@ -4,6 +4,7 @@ A cell never crosses a block, whatever the block size. Cells are the unit of cop
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +61,9 @@ def require_known(disk: Disk, tables: Iterable[RunTable]) -> Iterator[RunTable]:
 
 
 def read_cells(disk: RunSource, cells: Iterable[int]) -> Iterator[tuple[int, Bytes]]:
-    """Number and content of each cell. The content is good until the next one: one buffer serves them all."""
-    reader, buffer = Reader(disk), np.empty(CELL, dtype=np.uint8)
-    for cell in cells:
+    """Number and content of each cell. The content is good until the one after the next: two buffers serve them all."""
+    reader, buffers = Reader(disk), np.empty((2, CELL), dtype=np.uint8)
+    for cell, buffer in zip(cells, cycle(buffers), strict=False):
         data = buffer[: disk.size - cell * CELL]
         reader.read_into(cell * CELL, data.data)
         yield cell, data

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -38,14 +39,24 @@ class Journal:
 def copy_cells(disk: Disk, cells: Iterable[int], target: Target, progress: Progress) -> Journal:
     """Copy these cells, leaving zeros out; raises what reading and writing raise."""
     journal = Journal()
-    for cell, data in read_cells(disk, cells):
-        spans = nonzero_spans(data)
-        if spans:
-            journal.note(cell, data)
-        for lower, upper in spans:
-            target.write(cell * CELL + lower, data[lower:upper].data)
-        progress(len(data))
+    with ThreadPoolExecutor(1) as writer:  # writes one cell while the next one is read
+        pending: Future[None] | None = None
+        for cell, data in read_cells(disk, cells):
+            if pending is not None:
+                pending.result()
+            pending = writer.submit(_put, cell, data, target, journal)
+            progress(len(data))
+        if pending is not None:
+            pending.result()
     return journal
+
+
+def _put(cell: int, data: Bytes, target: Target, journal: Journal) -> None:
+    spans = nonzero_spans(data)
+    if spans:
+        journal.note(cell, data)
+    for lower, upper in spans:
+        target.write(cell * CELL + lower, data[lower:upper].data)
 
 
 def verify_cells(

@@ -121,7 +121,7 @@ class Allocation:
         steps = blocks + kernels.steps_of_words(bits.words)
         # A block gives at most two runs, or one for each of its sectors when it has a bitmap.
         capacity = min(limit, 2 * blocks + _WORD_BITS * len(bits.words))
-        outputs = [np.zeros(capacity, dtype=np.int64) for _ in range(5)]
+        outputs = [np.empty(capacity, dtype=np.int64) for _ in range(5)]
         count, stopped = kernels.call(
             kernels.scan_blocks,
             steps,

@@ -5,6 +5,7 @@ The same function runs interpreted, over lists, while the work is too small to r
 kernels do, or what would make one too long to read, is a part: a function that the compiler takes into the kernel.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -400,12 +401,17 @@ class _Asked:
     steps = 0
 
 
+def repays_compiling(work: int) -> bool:
+    """Whether `work` more steps, with all that was asked for before, repay numba's start, or it has started already."""
+    _Asked.steps += work
+    return _Asked.steps >= WORTH_COMPILING or "numba" in sys.modules
+
+
 def call(
     kernel: Callable[..., Any], work: int, inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int
 ) -> Any:
     """Run a kernel: compiled when `work` steps repay that, or when numba is there anyway; else interpreted."""
-    _Asked.steps += work
-    if _Asked.steps >= WORTH_COMPILING or "numba" in sys.modules:
+    if repays_compiling(work):
         return compiled(kernel)(*inputs, *outputs, *numbers)
     return interpreted(kernel, inputs, outputs, *numbers)
 
@@ -427,10 +433,17 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     parts: dict[str, Callable[..., Any]] = {}
     for part in PARTS:  # in this order: a part may use those before it
         parts[part.__name__] = njit(_linked(part, parts))
+    return _made(_linked(kernel, parts), _signature(kernel))
+
+
+def _made(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
+    """The function compiled for a signature, cached where that can be."""
+    from numba import njit
+
     try:
-        made: Callable[..., Any] = njit(_signature(kernel), cache=True, nogil=True)(_linked(kernel, parts))
+        made: Callable[..., Any] = njit(signature, cache=True, nogil=True)(function)
     except (RuntimeError, OSError):  # no place for a cache: a read-only installation without a home
-        made = njit(_signature(kernel), nogil=True)(_linked(kernel, parts))
+        made = njit(signature, nogil=True)(function)
     return made
 
 
@@ -455,3 +468,51 @@ def _signature(kernel: Callable[..., Any]) -> Any:
         own_places: number(given, given, types.uint8[::1], *[number] * 5),
         contested_slots: number(given, given, owners, column, *[number] * 5),
     }[kernel]
+
+
+@cache
+def compiled_reader() -> Callable[..., int] | None:
+    """Fills a buffer from many runs without coming back to Python for each; None where the system has no `pread`.
+
+    Takes columns start, end, kind, layer and file offset of runs, descriptors by layer (one that is no file makes
+    `pread` fail), a buffer of bytes, the first and the last run wanted, the range of the disk that the buffer
+    stands for, and whether holes read as zeros. Returns the first run that it could not read whole, for the caller to
+    read and to say why; the last one when there is none. It can only run compiled, for it calls the system itself.
+    """
+    if not hasattr(os, "pread"):
+        return None
+    from numba import types
+
+    pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
+
+    def read_runs(
+        start: Any,
+        end: Any,
+        kind: Any,
+        layer: Any,
+        file_offset: Any,
+        descriptors: Any,
+        buffer: Any,
+        first: int,
+        last: int,
+        at: int,
+        upto: int,
+        holes_are_zeros: int,
+    ) -> int:
+        address = buffer.ctypes.data
+        for run in range(first, last):
+            lower = max(start[run], at)
+            upper = min(end[run], upto)
+            if kind[run] == DATA:
+                place = file_offset[run] + lower - start[run]
+                length = upper - lower
+                if pread(descriptors[layer[run]], address + (lower - at), length, place) != length:
+                    return run
+            elif kind[run] == LOST or (kind[run] == HOLE and holes_are_zeros == 0):
+                return run
+            else:
+                buffer[lower - at : upper - at] = 0
+        return last
+
+    given, number = types.Array(types.int64, 1, "C", readonly=True), types.int64
+    return _made(read_runs, number(*[given] * 6, types.uint8[::1], *[number] * 5))

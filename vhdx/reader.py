@@ -1,19 +1,22 @@
 """Bytes of a disk, by position: runs in, one buffer filled."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from vhdx import kernels
 from vhdx.errors import VhdxError
 from vhdx.runs import Kind, Run, RunTable, concatenate
 from vhdx.source import ByteSource
 from vhdx.structures.constants import MIB
 
-GRANULE = 64 * MIB
-"""The range of the disk whose runs are made at once and kept: the worst one, all single sectors, has 131072."""
-_KEPT_GRANULES = 32
+GRANULE = 128 * MIB
+"""The range of the disk whose runs are made at once and kept: the worst one, all single sectors, takes 10 MiB."""
+_KEPT_GRANULES = 16
 _ZEROS = memoryview(bytes(MIB))
 
 
@@ -39,14 +42,17 @@ class RunSource(Protocol):
         ...
 
 
-class _Plan(NamedTuple):
-    """The runs of one granule in lists: a loop walks them faster than arrays, and the garbage collector need not."""
+_Column = npt.NDArray[np.int64]
 
-    start: list[int]
-    end: list[int]
-    kind: list[int]
-    layer: list[int]
-    file_offset: list[int]
+
+class _Plan(NamedTuple):
+    """The runs of one granule, in columns."""
+
+    start: _Column
+    end: _Column
+    kind: _Column
+    layer: _Column
+    file_offset: _Column
 
 
 class Reader:
@@ -56,6 +62,7 @@ class Reader:
         """Read from `disk`."""
         self._disk = disk
         self._plan = lru_cache(maxsize=_KEPT_GRANULES)(self._make_plan)
+        self._holes_are_zeros = int(disk.refusal(Run(0, 1, Kind.HOLE, 0, 0)) is None)
 
     def read_into(self, start: int, buffer: memoryview) -> None:
         """Fill the buffer from byte `start` of the disk, all of it inside the disk.
@@ -78,17 +85,33 @@ class Reader:
             self.read_into(start, buffer)
         return holder.getvalue()
 
+    @property
+    def _descriptors(self) -> npt.NDArray[np.int64]:
+        """By layer; -1, from which nothing can be read, for what is no plain file. Asked anew: files are closed."""
+        return np.array([getattr(source, "descriptor", -1) for source in self._disk.sources], dtype=np.int64)
+
     def _make_plan(self, granule: int) -> _Plan:
         start = granule * GRANULE
         table = concatenate(self._disk.windows(start, min(start + GRANULE, self._disk.size)))
-        columns = (table.start, table.start + table.length, table.kind, table.layer, table.file_offset)
-        return _Plan(*(column.tolist() for column in columns))
+        return _Plan(table.start, table.start + table.length, table.kind, table.layer, table.file_offset)
 
     def _fill(self, plan: _Plan, start: int, buffer: memoryview) -> None:
         stop = start + len(buffer)
-        sources = self._disk.sources
-        wanted = slice(bisect_right(plan.start, start) - 1, bisect_left(plan.start, stop))
-        for begin, end, kind, layer, offset in zip(*(column[wanted] for column in plan), strict=True):
+        run, last = int(plan.start.searchsorted(start, "right")) - 1, int(plan.start.searchsorted(stop))
+        quick = kernels.compiled_reader() if kernels.repays_compiling((last - run) * kernels.STEPS_OF_RUN) else None
+        if quick is None:
+            self._fill_from(plan, run, last, start, buffer)
+            return
+        whole = np.frombuffer(buffer, dtype=np.uint8)
+        while run < last:
+            run = quick(*plan, self._descriptors, whole, run, last, start, stop, self._holes_are_zeros)
+            if run < last:  # it is no plain file, or fails: read it here, which says why
+                self._fill_from(plan, run, run + 1, start, buffer)
+                run += 1
+
+    def _fill_from(self, plan: _Plan, first: int, last: int, start: int, buffer: memoryview) -> None:
+        stop, sources = start + len(buffer), self._disk.sources
+        for begin, end, kind, layer, offset in zip(*(column[first:last].tolist() for column in plan), strict=True):
             # No enum, no min, no max: each would cost as much as the system call.
             lower = begin if begin > start else start
             part = buffer[lower - start : (end if end < stop else stop) - start]

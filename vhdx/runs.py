@@ -152,7 +152,7 @@ def _combine(kernel: Callable[..., int], first: RunTable, second: RunTable) -> R
     if not len(first):
         return first
     room = len(first) + len(second)
-    outputs = [np.zeros(room, dtype=np.int64) for _ in range(5)]
+    outputs = [np.empty(room, dtype=np.int64) for _ in range(5)]
     inputs = [
         column for table in (first, second) for column in (table.length, table.kind, table.layer, table.file_offset)
     ]

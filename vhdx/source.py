@@ -52,10 +52,10 @@ class FileSource:
             # Asked before opening: to open a device or a pipe can already do something.
             if not stat.S_ISREG(path.stat().st_mode):
                 raise NotRegularFileError(path)
-            self._descriptor = os.open(path, _FLAGS)
+            self.descriptor = os.open(path, _FLAGS)
         except (OSError, ValueError) as error:
             raise InputOutputError(path, "open", _reason(error)) from error
-        status = os.fstat(self._descriptor)
+        status = os.fstat(self.descriptor)
         self.size, self._opened = status.st_size, _state(status)
         self.identity = (status.st_dev, status.st_ino)
         if not stat.S_ISREG(status.st_mode):
@@ -76,21 +76,21 @@ class FileSource:
     if hasattr(os, "preadv"):
 
         def _read_some(self, offset: int, buffer: memoryview) -> int:
-            return os.preadv(self._descriptor, (buffer,), offset)
+            return os.preadv(self.descriptor, (buffer,), offset)
 
     else:  # Windows has no positional read in `os`; a lock makes seek and read one step.
 
         def _read_some(self, offset: int, buffer: memoryview) -> int:
             with self._lock:
-                os.lseek(self._descriptor, offset, os.SEEK_SET)
-                data = os.read(self._descriptor, len(buffer))
+                os.lseek(self.descriptor, offset, os.SEEK_SET)
+                data = os.read(self.descriptor, len(buffer))
             buffer[: len(data)] = data
             return len(data)
 
     def require_unchanged(self) -> None:
         """Raise SourceChangedError when somebody wrote to the file, or cut it, since it was opened."""
         try:
-            state = _state(os.fstat(self._descriptor))
+            state = _state(os.fstat(self.descriptor))
         except OSError as error:
             raise InputOutputError(self.path, "look at", _reason(error)) from error
         if state != self._opened:
@@ -103,19 +103,19 @@ class FileSource:
             yield 0, self.size
         while position < self.size:
             try:
-                start = os.lseek(self._descriptor, position, os.SEEK_DATA)
+                start = os.lseek(self.descriptor, position, os.SEEK_DATA)
             except OSError as error:
                 if error.errno != errno.ENXIO:  # ENXIO: nothing but holes follow; else: this file system cannot tell
                     yield position, self.size
                 return
-            position = os.lseek(self._descriptor, start, os.SEEK_HOLE)
+            position = os.lseek(self.descriptor, start, os.SEEK_HOLE)
             yield start, position
 
     def close(self) -> None:
         """Give the file back to the system; reading afterwards raises InputOutputError."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def __enter__(self) -> Self:
         """The source itself."""
