@@ -12,7 +12,7 @@ pytestmark = pytest.mark.peers
 
 
 def _ours(chain, take):
-    """Into one buffer, as buffered readers do; the peers have `read` alone, which makes a new one each time."""
+    """Into one buffer, as buffered readers do; pyvhdi has `read` alone, and dissect's `readinto` is a read and a copy."""
     with vhdx.open_chain(chain.leaf) as disk:
         stream, buffer = disk.stream(), memoryview(bytearray(MIB))
         while count := stream.readinto(buffer):
