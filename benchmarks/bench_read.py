@@ -12,7 +12,7 @@ pytestmark = pytest.mark.peers
 
 
 def _ours(chain, take):
-    """Into one buffer, as buffered readers do; pyvhdi has `read` alone, and dissect's `readinto` is a read and a copy."""
+    """Into one buffer; of the peers, pyvhdi has `read` alone, and dissect has a `readinto` that reads and copies."""
     with vhdx.open_chain(chain.leaf) as disk:
         stream, buffer = disk.stream(), memoryview(bytearray(MIB))
         while count := stream.readinto(buffer):
