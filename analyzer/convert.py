@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
-from analyzer.copying import Journal, cells_of_extents, copy_cells, verify_cells
+from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk, RawTarget, StreamTarget
 from vhdx.chain import Chain
@@ -150,7 +150,7 @@ def run_conversion(plan: Plan, chain: Chain, progress: Progress = no_progress) -
     cells = cells_with_data(chain.windows())
     with Sink(plan.target, existing=plan.options.existing) as sink:
         if plan.new_disk is None:
-            journal = copy_cells(chain, cells, RawTarget(sink, plan.size), progress)
+            journal = copy_cells(chain, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
         else:
             writer = VhdxWriter(sink, plan.new_disk)
             journal = copy_cells(chain, cells, writer, progress)

@@ -13,7 +13,7 @@ _ZEROS = bytes(1 << 20)
 
 
 class RawTarget:
-    """A raw image in a file: sparse, for zeros are never written."""
+    """A raw image in a file: sparse, for zeros are never written. It takes cells in any order."""
 
     def __init__(self, sink: Sink, size: int) -> None:
         """Begin an image of `size` bytes."""

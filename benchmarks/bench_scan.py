@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks.chain import MIB, SECTOR
+from vhdx.compiling import compiled
 from vhdx.geometry import Geometry
-from vhdx.kernels import compiled, scan_blocks
+from vhdx.kernels import scan_blocks
 from vhdx.runs import Kind
 from vhdx.structures.bat import OFFSET_SHIFT, BlockState
 
@@ -46,14 +47,14 @@ def test_the_scan_of_the_largest_table_takes_at_most_twice_its_sum(pairs, measur
     outputs = [np.zeros(16, dtype=np.int64) for _ in range(5)]
     size, file_size = blocks * MIB, (FIRST_MIB + blocks) * MIB
     kernel = compiled(scan_blocks)
-    numbers = (0, 0, 0, -1, 0, size, MIB, SECTOR, chunk_ratio, file_size, 0, 0)
+    numbers = (0, 0, size, MIB, chunk_ratio, file_size, 0)
 
-    assert kernel(entries, nothing, nothing, *outputs, *numbers) == (1, size)
+    assert kernel(entries, nothing, *outputs, *numbers) == (1, size)
     assert outputs[1][0] == size
     assert outputs[2][0] == (Kind.HOLE if allocation == "empty" else Kind.DATA)
     pairs.compare(
         (f"scan {slots // MIB} Mi BAT entries, {allocation} {type(entries).__name__}", "np.sum"),
-        lambda: kernel(entries, nothing, nothing, *outputs, *numbers),
+        lambda: kernel(entries, nothing, *outputs, *numbers),
         lambda: np.sum(entries),
         bar=2.0,
         rounds=15,

@@ -10,32 +10,17 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from vhdx import kernels
-from vhdx.findings import Severity
+from vhdx import compiling, kernels
 from vhdx.geometry import Geometry
-from vhdx.runs import Kind, RunTable, concatenate
-from vhdx.source import ByteSource, read_at
-from vhdx.structures.constants import SECTOR_BITMAP_SIZE
+from vhdx.runs import Kind, RunTable, concatenate, merge_neighbours
+from vhdx.sectors import SectorBitmaps
+from vhdx.source import ByteSource
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
 MOST_RUNS = 1 << 18
 """Runs that one scan gives at most; 40 bytes each."""
 
 _NOTHING: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
-_WORD_BITS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Bits:
-    """The part of one chunk's sector bitmap that a scan needs."""
-
-    chunk: int
-    first_word: int
-    known_bits: int
-    words: npt.NDArray[np.int64]
-
-
-_NO_BITS = _Bits(-1, 0, 0, _NOTHING)
 
 
 class Partial(Enum):
@@ -73,9 +58,12 @@ class Allocation:
         position, found = start, 0
         while position < end and found < limit:
             for table in self._scan_window(position, end, layer, limit - found):
-                tables.append(table)
-                found += len(table)
-                position = table.end
+                taken = table.first(limit - found)
+                tables.append(taken)
+                found += len(taken)
+                position = max(position, taken.end)
+                if found == limit:
+                    break
         return concatenate(tables)
 
     def damaged_blocks(self) -> npt.NDArray[np.int64]:
@@ -94,73 +82,46 @@ class Allocation:
 
     def _scan_window(self, start: int, end: int, layer: int, limit: int) -> Iterator[RunTable]:
         geometry = self.geometry
-        first = geometry.payload_slot(geometry.block_at(start))
         blocks = WINDOW_SLOTS * geometry.chunk_ratio // (geometry.chunk_ratio + 1)
-        end = min(end, (geometry.block_at(start) + blocks) * geometry.block_size)
-        last = geometry.payload_slot(geometry.block_at(end - 1))
-        entries = self.table.believed_entries(first, last - first + 1)
-        bits = _NO_BITS
-        while start < end and limit > 0:
-            upto = min(end, (bits.chunk + 1) * geometry.chunk_size) if bits.chunk >= 0 else end
-            table, stopped = self._run_kernel(entries, first, bits, start, upto, layer, limit)
-            if len(table):
-                yield table
-            limit -= len(table)
-            start = stopped
-            # Stopped short: a block needs the bitmap of its chunk. Else that chunk, or the window, is done.
-            bits = self._bits(start, end) if stopped < upto and limit > 0 else _NO_BITS
+        found = self._scan_blocks(start, min(end, (geometry.block_at(start) + blocks) * geometry.block_size), limit)
+        tables = SectorBitmaps(self.table).decide(found, limit) if self._has_bitmaps else iter((found,))
+        for table in tables:
+            runs = cut_at_file_end(table, self.source.size, geometry.sector_size)
+            yield merge_neighbours(replace(runs, layer=np.full_like(runs.layer, layer)))
 
-    def _run_kernel(
-        self, entries: npt.NDArray[np.int64], first: int, bits: _Bits, start: int, end: int, layer: int, limit: int
-    ) -> tuple[RunTable, int]:
+    @property
+    def _has_bitmaps(self) -> bool:
+        return self.table.has_parent and self.partial is Partial.BY_BITMAP
+
+    def _scan_blocks(self, start: int, end: int, limit: int) -> RunTable:
         geometry = self.geometry
         first_block, last_block = geometry.block_at(start), geometry.block_at(end - 1)
-        blocks = last_block - first_block + 1
-        first_slot = geometry.payload_slot(first_block)
-        needed = entries[first_slot - first : geometry.payload_slot(last_block) - first + 1]
-        steps = blocks + kernels.steps_of_words(bits.words)
-        # A block gives at most two runs, or one for each of its sectors when it has a bitmap.
-        capacity = min(limit, 2 * blocks + _WORD_BITS * len(bits.words))
-        outputs = [np.empty(capacity, dtype=np.int64) for _ in range(5)]
-        count, stopped = kernels.call(
+        first, last = geometry.payload_slot(first_block), geometry.payload_slot(last_block)
+        entries = self.table.believed_entries(first, last - first + 1)
+        outputs = [np.empty(min(limit, last_block - first_block + 1), dtype=np.int64) for _ in range(5)]
+        count, _ = compiling.call(
             kernels.scan_blocks,
-            steps,
-            (needed, bits.words, self.table.forbidden),
+            last - first,
+            (entries, self.table.forbidden),
             outputs,
-            *(first_slot, bits.first_word, bits.known_bits, bits.chunk, start, end),
-            *(
-                geometry.block_size,
-                geometry.sector_size,
-                geometry.chunk_ratio,
-                self.source.size,
-                int(self.table.has_parent and self.partial is Partial.BY_BITMAP),
-                layer,
-            ),
+            *(first, start, end),
+            *(geometry.block_size, geometry.chunk_ratio, self.source.size, int(self._has_bitmaps)),
         )
-        return RunTable(*(column[:count].copy() for column in outputs)), int(stopped)
+        return RunTable(*(column[:count].copy() for column in outputs))
 
-    def _bits(self, start: int, end: int) -> _Bits:
-        """The bitmap of the chunk that holds `start`, from there to `end` or the chunk's end."""
-        chunk_size, sector = self.geometry.chunk_size, self.geometry.sector_size
-        chunk = self.geometry.chunk_at(start)
-        first = (start - chunk * chunk_size) // sector // _WORD_BITS
-        last = -(-min(chunk_size, end - chunk * chunk_size) // sector // _WORD_BITS) + 1
-        known = self._known_bitmap_bytes(chunk)
-        wanted = min(last * _WORD_BITS // 8, known) - first * _WORD_BITS // 8
-        if wanted <= 0:
-            return _Bits(chunk, first, 0, _NOTHING)
-        at = self.table.bitmap_entry(chunk).file_offset + first * _WORD_BITS // 8
-        raw = read_at(self.source, at, wanted)
-        words = np.frombuffer(raw.ljust(-(-wanted // 8) * 8, b"\0"), dtype="<i8").astype(np.int64)
-        return _Bits(chunk, first, first * _WORD_BITS + wanted * 8, words)
 
-    def _known_bitmap_bytes(self, chunk: int) -> int:
-        """How much of a chunk's bitmap can be believed: all, what a truncated file still has, or nothing."""
-        entry = self.table.bitmap_entry(chunk)
-        codes = {flaw.code for flaw in self.table.flaws_of_bitmap(chunk) if flaw.severity is Severity.ERROR}
-        if codes - {"BAT-04"}:
-            return 0
-        return max(0, min(SECTOR_BITMAP_SIZE, self.source.size - entry.file_offset))
+def cut_at_file_end(runs: RunTable, file_size: int, sector_size: int) -> RunTable:
+    """The runs, those that pass the file's end cut there: whole sectors before it are DATA, what follows is LOST."""
+    beyond = (runs.kind == kernels.DATA) & (runs.file_offset + runs.length > file_size)
+    if not beyond.any():
+        return runs
+    known = np.maximum(0, file_size - runs.file_offset) // sector_size * sector_size
+    known = np.where(beyond, np.minimum(known, runs.length), runs.length)
+    start = np.column_stack((runs.start, runs.start + known)).ravel()
+    length = np.column_stack((known, runs.length - known)).ravel()
+    kind, layer, offset = (np.repeat(column, 2) for column in (runs.kind, runs.layer, runs.file_offset))
+    kind[1::2], offset[1::2] = Kind.LOST, 0
+    return RunTable(start, length, kind, layer, offset).select(length > 0)
 
 
 def _lost(runs: RunTable) -> tuple[list[int], list[int]]:

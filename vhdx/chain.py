@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -149,7 +149,7 @@ def _fold(streams: Sequence[Iterator[RunTable]]) -> Iterator[RunTable]:
             return
         start, end = int(tables[0].start[0]), min(table.end for table in tables)
         parts = [table.clip(start, end) for table in tables]
-        yield reduce(overlay, reversed(parts[:-1]), parts[-1])
+        yield overlay(*reversed(parts))
         for index, (table, stream) in enumerate(zip(tables, streams, strict=True)):
             pending[index] = next(stream, None) if table.end == end else table.clip(end, table.end)
 

@@ -4,7 +4,7 @@ A RunTable is a sorted, gapless table over a range of the disk. Reading, convert
 all take tables and give tables.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Self
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vhdx import kernels
+from vhdx.kernels import DATA, HOLE, LOST, ZERO
 
 Column = npt.NDArray[np.int64]
 
@@ -99,6 +100,10 @@ class RunTable:
         """How many bytes of the disk are of one kind."""
         return int(self.length[self.kind == kind].sum())
 
+    def first(self, count: int) -> "RunTable":
+        """The first `count` runs."""
+        return self if count >= len(self) else self.select(np.arange(len(self)) < count)
+
     def clip(self, start: int, end: int) -> "RunTable":
         """The part from byte `start` to byte `end` of the disk."""
         if not len(self) or (start <= self.start[0] and end >= self.end):
@@ -108,23 +113,83 @@ class RunTable:
         window = slice(first, last)
         begin = np.maximum(self.start[window], start)
         finish = np.minimum(self.start[window] + self.length[window], end)
-        skipped = np.where(self.kind[window] == Kind.DATA, begin - self.start[window], 0)
+        skipped = np.where(self.kind[window] == DATA, begin - self.start[window], 0)
         offset = self.file_offset[window] + skipped
         return RunTable(begin, finish - begin, self.kind[window], self.layer[window], offset)
 
 
-def overlay(upper: RunTable, lower: RunTable) -> RunTable:
-    """The disk that shows when `upper`'s holes let `lower` through. Both cover the same range."""
-    return _combine(kernels.overlay, upper, lower)
+def overlay(upper: RunTable, *lower: RunTable) -> RunTable:
+    """The disk that shows when each table's holes let the next lower one through. All cover the same range."""
+    for table in lower:
+        upper = _lay_over(upper, table)
+    return merge_neighbours(upper)
+
+
+def _lay_over(upper: RunTable, lower: RunTable) -> RunTable:
+    start, ends, of_upper, of_lower = _common_edges(upper, lower)
+    # One index into both tables, one after the other: half the work of cutting both and choosing.
+    index = np.where(upper.kind[of_upper] == HOLE, of_lower + len(upper), of_upper)
+    kind, layer, offset, was = (
+        np.concatenate(columns)[index]
+        for columns in (
+            (upper.kind, lower.kind),
+            (upper.layer, lower.layer),
+            (upper.file_offset, lower.file_offset),
+            (upper.start, lower.start),
+        )
+    )
+    return RunTable(start, ends - start, kind, layer, np.where(kind == DATA, offset + start - was, 0))
 
 
 def changed(old: RunTable, new: RunTable) -> RunTable:
     """What of `new` does not come from the very place where `old` has it; HOLE elsewhere. Both cover the same range.
 
     `overlay(changed(old, new), old)` reads as `new` does. The layers of both tables must be counted in one chain, and
-    must not have been written since: what was overwritten in place is not seen.
+    must not have been written since: what was overwritten in place is not seen. Zeros of whatever kind are the same
+    zeros. A hole of `new` where `old` has anything else comes out as ZERO.
     """
-    return _combine(kernels.changed, new, old)
+    now, before = cut_alike(new, old)
+    known, was_known = _has_place(now), _has_place(before)
+    same_place = (now.kind == before.kind) & (now.layer == before.layer) & (now.file_offset == before.file_offset)
+    stays = np.where(known, same_place, ~was_known)
+    kind = np.where(stays, HOLE, np.where(now.kind == HOLE, ZERO, now.kind))
+    layer, offset = np.where(stays, 0, now.layer), np.where(stays, 0, now.file_offset)
+    return merge_neighbours(RunTable(now.start, now.length, kind, layer, offset))
+
+
+def _has_place(table: RunTable) -> npt.NDArray[np.bool_]:
+    """Where a table's bytes have a home, known or lost: where they are not zeros of whatever kind."""
+    return np.isin(table.kind, (DATA, LOST))
+
+
+def cut_alike(first: RunTable, second: RunTable) -> tuple[RunTable, RunTable]:
+    """Both tables, over the same range, cut wherever either has an edge: run n of one is beside run n of the other."""
+    start, ends, of_first, of_second = _common_edges(first, second)
+    return _cut(first, start, ends, of_first), _cut(second, start, ends, of_second)
+
+
+def _common_edges(first: RunTable, second: RunTable) -> tuple[Column, Column, Column, Column]:
+    """Start and end of each stretch between edges of either table, and the run of each table that it belongs to."""
+    ends = np.concatenate((first.start + first.length, second.start + second.length))
+    order = ends.argsort(kind="stable")  # two rising sequences: merged in one pass, at a tie the first one's end first
+    ends, of_first = ends[order], order < len(first)
+    once = np.concatenate(([True], ends[1:] != ends[:-1]))[: len(ends)]
+    # The run that an end belongs to is the one that as many ends of its table come before.
+    index: Column = np.cumsum(of_first) - of_first
+    ends, index, place = ends[once], index[once], np.flatnonzero(once)
+    return np.concatenate((first.start[:1], ends[:-1])), ends, index, place - index
+
+
+def _cut(table: RunTable, start: Column, ends: Column, index: Column) -> RunTable:
+    kind = table.kind[index]
+    offset = np.where(kind == DATA, table.file_offset[index] + start - table.start[index], 0)
+    return RunTable(start, ends - start, kind, table.layer[index], offset)
+
+
+def choose(mask: npt.NDArray[np.bool_], chosen: RunTable, other: RunTable) -> RunTable:
+    """The runs of `chosen` where the mask is set, else those of `other`; both are cut alike."""
+    kind, layer = np.where(mask, chosen.kind, other.kind), np.where(mask, chosen.layer, other.layer)
+    return RunTable(other.start, other.length, kind, layer, np.where(mask, chosen.file_offset, other.file_offset))
 
 
 def concatenate(tables: Iterable[RunTable]) -> RunTable:
@@ -134,27 +199,16 @@ def concatenate(tables: Iterable[RunTable]) -> RunTable:
         return parts[0] if parts else RunTable.of([])
     columns = zip(*((part.start, part.length, part.kind, part.layer, part.file_offset) for part in parts), strict=True)
     joined = RunTable(*(np.concatenate(column) for column in columns))
-    return _merge_neighbours(joined)
+    return merge_neighbours(joined)
 
 
-def _merge_neighbours(table: RunTable) -> RunTable:
+def merge_neighbours(table: RunTable) -> RunTable:
+    """The same runs, those that go on from one another made one."""
     same = (table.kind[1:] == table.kind[:-1]) & (table.layer[1:] == table.layer[:-1])
     goes_on = table.file_offset[:-1] + table.length[:-1] == table.file_offset[1:]
-    mergeable = same & ((table.kind[1:] != Kind.DATA) | goes_on)
+    mergeable = same & ((table.kind[1:] != DATA) | goes_on)
     if not mergeable.any():
         return table
     first = np.flatnonzero(np.concatenate(([True], ~mergeable)))
     length = np.add.reduceat(table.length, first)
     return RunTable(table.start[first], length, table.kind[first], table.layer[first], table.file_offset[first])
-
-
-def _combine(kernel: Callable[..., int], first: RunTable, second: RunTable) -> RunTable:
-    if not len(first):
-        return first
-    room = len(first) + len(second)
-    outputs = [np.empty(room, dtype=np.int64) for _ in range(5)]
-    inputs = [
-        column for table in (first, second) for column in (table.length, table.kind, table.layer, table.file_offset)
-    ]
-    count = kernels.call(kernel, room * kernels.STEPS_OF_RUN, inputs, outputs, int(first.start[0]))
-    return RunTable(*(column[:count].copy() for column in outputs))

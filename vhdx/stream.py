@@ -11,6 +11,9 @@ from vhdx.reader import Reader, RunSource
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_MOST_KEPT = 4 << 20
+"""Bytes of an answer whose memory is used again."""
+
 
 class ChainStream(io.RawIOBase):
     """The flat disk, read-only and seekable. Reads raise as `Reader.read_into` does."""
@@ -19,6 +22,7 @@ class ChainStream(io.RawIOBase):
         """A stream of its own position over `disk`, at byte 0."""
         super().__init__()
         self._reader, self._size, self._position = Reader(disk), disk.size, 0
+        self._kept = io.BytesIO(), io.BytesIO()
 
     def readable(self) -> bool:
         """Always."""
@@ -54,9 +58,20 @@ class ChainStream(io.RawIOBase):
         """Up to `size` bytes, all that follow when it is negative or None; less only at the disk's end."""
         left = max(0, self._size - self._position)
         length = left if size is None or size < 0 else min(size, left)
-        data = self._reader.read(self._position, length)
+        data = self._reader.read(self._position, length) if length > _MOST_KEPT else self._read_in_turn(length)
         self._position += length
         return data
+
+    def _read_in_turn(self, length: int) -> bytes:
+        # What a BytesIO holds and nobody else does can be filled in place: neither a second copy, nor zeros first.
+        # A caller lets go of what it got last while it takes the next, so that two of them serve it in turn; of what
+        # it does not let go, `getbuffer` makes a copy.
+        self._kept = self._kept[1], self._kept[0]
+        if len(self._kept[0].getvalue()) != length:
+            self._kept = io.BytesIO(bytes(length)), self._kept[1]
+        with self._kept[0].getbuffer() as buffer:
+            self._reader.read_into(self._position, buffer)
+        return self._kept[0].getvalue()
 
     def readall(self) -> bytes:
         """All that follows the position, in one piece."""

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vhdx import kernels
+from vhdx import compiling, kernels
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.source import ByteSource
@@ -81,21 +81,24 @@ class BlockTable:
         owners = np.zeros(min(self.source.size // MIB + 1, _MOST_MIB), dtype=np.uint8)
         doubled = 0
         for first, entries in self._all_entries():
-            steps = self._steps_of_claims(entries, owners)
-            doubled += kernels.call(kernels.own_places, steps, (entries, forbidden), (owners,), first, *sizes)
+            doubled += compiling.call(
+                kernels.own_places, len(entries) + len(owners) // 8, (entries, forbidden), (owners,), first, *sizes
+            )
         if not doubled:
             return _NONE
         found = []
         for first, entries in self._all_entries():
             slots = np.zeros(len(entries), dtype=np.int64)
-            steps = self._steps_of_claims(entries, owners)
-            count = kernels.call(kernels.contested_slots, steps, (entries, forbidden, owners), (slots,), first, *sizes)
+            count = compiling.call(
+                kernels.contested_slots,
+                len(entries) + len(owners) // 8,
+                (entries, forbidden, owners),
+                (slots,),
+                first,
+                *sizes,
+            )
             found.append(slots[:count])
         return np.concatenate(found)
-
-    def _steps_of_claims(self, entries: npt.NDArray[np.int64], owners: npt.NDArray[np.uint8]) -> int:
-        claims = int(np.count_nonzero(entries & STATE_MASK >= BlockState.FULLY_PRESENT))
-        return len(entries) + claims * (self.geometry.block_size // MIB) + len(owners) // 8
 
     def _all_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         slots = self.geometry.slots_in_child if self.has_parent else self.geometry.slots_in_base

@@ -5,23 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vhdx import kernels
+from vhdx import compiling, kernels
 
 MIB = 1 << 20
 DATA, ZERO, TRIM, HOLE, LOST = range(5)
-LAYER = 3
 
 
 def compiled(kernel, inputs, outputs, *numbers):
-    return kernels.compiled(kernel)(*inputs, *outputs, *numbers)
+    return compiling.compiled(kernel)(*inputs, *outputs, *numbers)
 
 
-def without_layer(outputs):
-    """The columns of a scan but for the layer, which is the same in all."""
-    return [*outputs[:3], outputs[4]]
-
-
-ways = pytest.mark.parametrize("run", [kernels.interpreted, compiled])
+ways = pytest.mark.parametrize("run", [compiling.interpreted, compiled])
 
 
 @st.composite
@@ -38,32 +32,19 @@ def scans(draw):
     entries = _entries(draw, slots, block_size)
     start = draw(st.integers(0, size // sector - 1)) * sector
     end = draw(st.integers(start // sector + 1, -(-size // sector))) * sector
-    first_block = start // block_size
-    chunk = draw(st.sampled_from((first_block // ratio, first_block // ratio, -1)))
-    per_chunk = ratio * block_size // sector
-    words = np.array(draw(_words(-(-per_chunk // 64) + 1)), dtype=np.uint64).view(np.int64)
-    known = draw(st.sampled_from((per_chunk + 64, per_chunk, per_chunk // 2, 64, 0)))
     edges = sorted(draw(st.lists(st.integers(1, 400), max_size=6, unique=True)))
     forbidden = [edge * MIB for edge in edges[: len(edges) // 2 * 2]]
     return {
         "entries": entries,
-        "words": words,
         "forbidden": forbidden,
-        "known_bits": known if chunk >= 0 else 0,
-        "chunk": chunk,
         "start": start,
-        "end": min(end, (chunk + 1) * per_chunk * sector) if chunk >= 0 else end,
+        "end": end,
         "block_size": block_size,
         "sector": sector,
         "ratio": ratio,
         "file_size": file_size,
         "is_child": is_child,
     }
-
-
-def _words(count):
-    word = st.sampled_from((0, (1 << 64) - 1, 1, 1 << 63, 0xF0F0F0F0F0F0F0F0)) | st.integers(0, (1 << 64) - 1)
-    return st.lists(word, min_size=count, max_size=count)
 
 
 def _entries(draw, slots, block_size):
@@ -81,91 +62,61 @@ def _entries(draw, slots, block_size):
 
 
 def naive_scan(given_):
-    """Sector by sector; gives merged runs and where the scan has to stop."""
+    """Sector by sector; gives merged runs."""
     block_size, sector, ratio = given_["block_size"], given_["sector"], given_["ratio"]
     runs, position = [], given_["start"]
     while position < given_["end"]:
         block = position // block_size
         entry = int(given_["entries"][block + block // ratio]) & (1 << 64) - 1
-        answer = naive_sector(given_, entry, position)
-        if answer is None:
-            break
-        kind, offset = answer
         upto = min(position + sector, given_["end"])
-        last = runs[-1] if runs else None
-        if last and last[2] == kind and (kind != DATA or last[3] + last[1] == offset):
-            last[1] += upto - position
-        else:
-            runs.append([position, upto - position, kind, offset])
+        runs.append([position, upto - position, *naive_sector(given_, entry, position)])
         position = upto
-    return runs, position
+    return merged(runs)
 
 
-def naive_sector(given_, entry, position):  # noqa: C901, PLR0911 - the rules, one after the other
-    """(kind, file offset) of one sector; None when its bitmap is not the one at hand."""
-    block_size, sector = given_["block_size"], given_["sector"]
+def naive_sector(given_, entry, position):
+    """(kind, whether a bitmap decides, file offset) of one sector."""
+    block_size = given_["block_size"]
     state, place = entry & 7, (entry >> 20) * MIB
     if entry & 0xFFFF8 or state in {4, 5}:
-        return LOST, 0
+        return LOST, 0, 0
     if state < 4:
-        return {0: HOLE, 1: TRIM, 2: ZERO, 3: TRIM}[state], 0
+        return {0: HOLE, 1: TRIM, 2: ZERO, 3: TRIM}[state], 0, 0
     edges = given_["forbidden"]
     pairs = list(zip(edges[::2], edges[1::2], strict=True))
     if place < MIB or place > given_["file_size"] // MIB * MIB:
-        return LOST, 0
+        return LOST, 0, 0
     if any(place < end and start < place + block_size for start, end in pairs):
-        return LOST, 0
-    if state == 7 and given_["is_child"]:
-        block = position // block_size
-        if block // given_["ratio"] != given_["chunk"]:
-            return None
-        bit = position // sector - given_["chunk"] * given_["ratio"] * (block_size // sector)
-        if bit >= given_["known_bits"]:
-            return LOST, 0
-        if not int(given_["words"][bit // 64]) >> bit % 64 & 1:
-            return HOLE, 0
-    offset = place + position % block_size
-    return (DATA, offset) if offset + sector <= given_["file_size"] else (LOST, 0)
+        return LOST, 0, 0
+    return DATA, int(state == 7 and given_["is_child"]), place + position % block_size
 
 
 def scan(run, given_, capacity):
-    """All runs by a kernel whose output has room for `capacity` at a time, and where it stopped."""
+    """All runs by a kernel whose output has room for `capacity` at a time."""
     position, found = given_["start"], []
-    inputs = [given_["entries"], given_["words"], np.array(given_["forbidden"], dtype=np.int64)]
+    inputs = [given_["entries"], np.array(given_["forbidden"], dtype=np.int64)]
     for column in inputs:
         column.flags.writeable = False
     while position < given_["end"]:
         outputs = [np.zeros(capacity, dtype=np.int64) for _ in range(5)]
-        numbers = (given_["known_bits"], given_["chunk"], position, given_["end"], given_["block_size"])
-        numbers += (given_["sector"], given_["ratio"], given_["file_size"], given_["is_child"], 7)
-        count, stopped = run(kernels.scan_blocks, inputs, outputs, 0, 0, *numbers)
+        numbers = (position, given_["end"], given_["block_size"], given_["ratio"], given_["file_size"])
+        count, stopped = run(kernels.scan_blocks, inputs, outputs, 0, *numbers, given_["is_child"])
         assert count <= capacity
-        found += [
-            list(row) for row in zip(*(column[:count].tolist() for column in without_layer(outputs)), strict=True)
-        ]
-        if stopped == position or count < capacity:
-            position = stopped
-            break
+        assert count == capacity or stopped == given_["end"]
+        found += [list(row) for row in zip(*(column[:count].tolist() for column in outputs), strict=True)]
         position = stopped
-    return merged(found), position
-
-
-def unlayered(outputs, count):
-    """The runs that a kernel put out, as [start, length, kind, file_offset]; all of them are of the one layer."""
-    start, length, kind, layer, offset = (column[:count].tolist() for column in outputs)
-    assert layer == [LAYER] * count
-    return [list(row) for row in zip(start, length, kind, offset, strict=True)]
+    return found
 
 
 def merged(runs):
-    """Runs from several calls: neighbours at the seams may be one."""
+    """Neighbours that go on from one another made one."""
     out = []
-    for start, length, kind, offset in runs:
+    for start, length, kind, by_bitmap, offset in runs:
         last = out[-1] if out else None
-        if last and last[2] == kind and (kind != DATA or last[3] + last[1] == offset):
+        if last and last[2:4] == [kind, by_bitmap] and (kind != DATA or last[4] + last[1] == offset):
             last[1] += length
         else:
-            out.append([start, length, kind, offset])
+            out.append([start, length, kind, by_bitmap, offset])
     return out
 
 
@@ -173,25 +124,13 @@ def merged(runs):
 @given(given_=scans())
 def test_scanning_blocks_gives_what_a_loop_over_sectors_gives(run, given_):
     room = 2 * (given_["end"] - given_["start"]) // given_["sector"] + 2
-    runs, stopped = scan(run, given_, room)
-    assert (runs, stopped) == naive_scan(given_)
+    assert scan(run, given_, room) == naive_scan(given_)
 
 
 @ways
 @given(given_=scans(), capacity=st.integers(1, 7))
 def test_a_scan_that_runs_out_of_room_can_be_resumed(run, given_, capacity):
-    assert scan(run, given_, capacity) == naive_scan(given_)
-
-
-@given(given_=scans())
-def test_a_scan_that_is_not_interrupted_gives_no_mergeable_neighbours(given_):
-    outputs = [np.zeros(5000, dtype=np.int64) for _ in range(5)]
-    inputs = [given_["entries"], given_["words"], np.array(given_["forbidden"], dtype=np.int64)]
-    numbers = (given_["known_bits"], given_["chunk"], given_["start"], given_["end"], given_["block_size"])
-    numbers += (given_["sector"], given_["ratio"], given_["file_size"], given_["is_child"], 7)
-    count, _ = kernels.interpreted(kernels.scan_blocks, inputs, outputs, 0, 0, *numbers)
-    runs = [list(row) for row in zip(*(column[:count].tolist() for column in without_layer(outputs)), strict=True)]
-    assert merged(runs) == runs
+    assert merged(scan(run, given_, capacity)) == naive_scan(given_)
 
 
 @st.composite
@@ -259,7 +198,7 @@ def test_kernels_take_a_read_only_memory_map(tmp_path):
     entries = np.memmap(path, dtype="<i8", mode="r")
     outputs = [np.zeros(10, dtype=np.int64) for _ in range(5)]
     empty = np.empty(0, dtype=np.int64)
-    numbers = (0, 0, 0, -1, 0, 400 * MIB, MIB, 512, 4096, 1000 * MIB, 0, 7)
-    count, stopped = kernels.compiled(kernels.scan_blocks)(entries, empty, empty, *outputs, *numbers)
+    numbers = (0, 0, 400 * MIB, MIB, 4096, 1000 * MIB, 0)
+    count, stopped = compiling.compiled(kernels.scan_blocks)(entries, empty, *outputs, *numbers)
     assert (count, stopped) == (1, 400 * MIB)
-    assert [column[0] for column in outputs] == [0, 400 * MIB, DATA, 7, MIB]
+    assert [column[0] for column in outputs] == [0, 400 * MIB, DATA, 0, MIB]

@@ -46,6 +46,15 @@ def test_reads_at_random_places_give_the_bytes_that_are_there(stack, data):
         assert chain.read(start, length) == disk.read(start, length)
 
 
+@given(stacks(max_layers=2))
+def test_what_a_stream_gave_stays_as_it_was_while_more_is_read(stack):
+    disk, stream = stack.disks[-1], chain_of(stack.files).stream()
+    pieces = []
+    while piece := stream.read(4096):
+        pieces.append(piece)
+    assert b"".join(pieces) == disk.bytes
+
+
 @given(stacks(max_layers=3), st.data())
 def test_a_stream_moves_and_reads_as_a_bytes_file_does(stack, data):
     import io

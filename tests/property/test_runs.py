@@ -2,14 +2,11 @@
 
 from itertools import pairwise
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import assert_lawful, rows, same, table_of
 from tests.strategies import tables
-from vhdx import kernels
 from vhdx.runs import Kind, Run, RunTable, changed, concatenate, overlay
 
 TOTAL = 60
@@ -54,35 +51,17 @@ def reads_as(units):
     return [unit if unit[0] in {DATA, LOST} else (ZERO, 0, 0) for unit in units]
 
 
-def compiled(kernel, inputs, outputs, *numbers):
-    """The kernel as machine code, however little work there is."""
-    return kernels.compiled(kernel)(*inputs, *outputs, *numbers)
-
-
-ways = pytest.mark.parametrize("run", [kernels.interpreted, compiled])
 one = tables(TOTAL).map(table_of)
 
 
-@ways
 @given(upper=one, lower=one)
-def test_overlay_is_what_the_naive_model_says(run, upper, lower):
-    assert rows(_through(run, kernels.overlay, upper, lower)) == joined(naive_overlay(upper, lower))
+def test_overlay_is_what_the_naive_model_says(upper, lower):
+    assert rows(overlay(upper, lower)) == joined(naive_overlay(upper, lower))
 
 
-@ways
 @given(old=one, new=one)
-def test_changed_is_what_the_naive_model_says(run, old, new):
-    assert rows(_through(run, kernels.changed, new, old)) == joined(naive_changed(old, new))
-
-
-def _through(run, kernel, first, second):
-    room = len(first) + len(second)
-    outputs = [np.zeros(room, dtype=np.int64) for _ in range(5)]
-    inputs = [c for table in (first, second) for c in (table.length, table.kind, table.layer, table.file_offset)]
-    for column in inputs:
-        column.flags.writeable = False
-    count = run(kernel, inputs, outputs, int(first.start[0]))
-    return RunTable(*(column[:count] for column in outputs))
+def test_changed_is_what_the_naive_model_says(old, new):
+    assert rows(changed(old, new)) == joined(naive_changed(old, new))
 
 
 @given(one, one, one)
@@ -164,24 +143,3 @@ def test_a_run_knows_its_end_and_a_table_gives_runs():
     assert first == Run(0, 512, DATA, 1, 4096)
     assert (first.end, second.end, len(table)) == (512, 1024, 2)
     assert isinstance(first.kind, Kind)
-
-
-@pytest.mark.parametrize("kernel", [kernels.overlay, kernels.changed])
-def test_large_tables_take_the_compiled_way_and_agree_with_the_interpreted_one(kernel):
-    chance = np.random.default_rng(5)
-    count = 3000
-    parts = []
-    for _ in range(2):
-        length = chance.integers(1, 5, count)
-        length[-1] += 5 * count - length.sum()
-        kind = chance.integers(0, 5, count)
-        layer = chance.integers(0, 2, count)
-        offset = np.where(kind == 0, chance.integers(0, 3, count) * 10000, 0)
-        parts.append([column.astype(np.int64) for column in (length, kind, layer, offset)])
-    inputs = [column for part in parts for column in part]
-    results = []
-    for run in (kernels.interpreted, compiled):
-        outputs = [np.zeros(2 * count, dtype=np.int64) for _ in range(5)]
-        found = run(kernel, inputs, outputs, 0)
-        results.append([column[:found].tolist() for column in outputs])
-    assert results[0] == results[1]

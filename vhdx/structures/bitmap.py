@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import SECTORS_PER_CHUNK
 
 SECTION = "2.4"
+_WORD_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,21 @@ def build_bitmap(runs: Iterable[tuple[int, int]]) -> bytes:
     for start, length in runs:
         bits[start : start + length] = True
     return np.packbits(bits, bitorder="little").tobytes()
+
+
+def edges_of_bits(words: npt.NDArray[np.uint64], most: int) -> tuple[npt.NDArray[np.int64], int]:
+    """The bits, rising, that differ from the one before them (bit 0 from a clear one), and how far that was looked.
+
+    `most` edges are enough; a word more is looked at, so that there is always an answer for some bits.
+    """
+    before = np.concatenate((np.zeros(1, dtype=np.uint64), words[:-1] >> np.uint64(_WORD_BITS - 1)))
+    different = words ^ (words << np.uint64(1) | before)
+    found = np.flatnonzero(different)
+    enough = int(np.searchsorted(np.cumsum(np.bitwise_count(different[found]), dtype=np.int64), most)) + 1
+    looked = (int(found[enough]) if enough < len(found) else len(words)) * _WORD_BITS
+    bits = np.unpackbits(different[found[:enough]].view(np.uint8), bitorder="little")
+    places = np.flatnonzero(bits.view(np.bool_))
+    return found[places // _WORD_BITS] * _WORD_BITS + places % _WORD_BITS, looked
 
 
 def check_bitmap(bitmap: SectorBitmap, at: int, start: int, length: int) -> Iterator[Finding]:

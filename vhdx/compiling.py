@@ -1,0 +1,133 @@
+"""Kernels made to run: by numba where that repays its start, else interpreted. The only home of numba."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx import kernels
+from vhdx.kernels import DATA, HOLE, LOST
+
+Table = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
+
+WORTH_COMPILING = 1 << 18
+"""Table entries that repay numba's start: interpreted, each costs about a microsecond, and the start 0.3 s."""
+
+
+def is_loaded() -> bool:
+    """Whether numba's start is paid for already."""
+    return "numba" in sys.modules
+
+
+def call(
+    kernel: Callable[..., Any], work: int, inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int
+) -> Any:
+    """Run a kernel: compiled when `work` steps repay that, or when numba is there anyway; else interpreted."""
+    if work >= WORTH_COMPILING or is_loaded():
+        return compiled(kernel)(*inputs, *outputs, *numbers)
+    return interpreted(kernel, inputs, outputs, *numbers)
+
+
+def interpreted(kernel: Callable[..., Any], inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int) -> Any:
+    """Run a kernel as it stands, over lists, which Python walks several times as fast as arrays."""
+    results: list[list[int]] = [column.tolist() for column in outputs]
+    answer = kernel(*(column.tolist() for column in inputs), *results, *numbers)
+    for column, result in zip(outputs, results, strict=True):
+        column[:] = result
+    return answer
+
+
+@cache
+def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel as machine code: from numba's cache, or compiled once and cached where a cache can be written."""
+    from numba import njit  # 0.4 s that most calls never need
+
+    parts: dict[str, Callable[..., Any]] = {}
+    for part in kernels.PARTS:
+        parts[part.__name__] = njit(_linked(part, parts))
+    return _made(_linked(kernel, parts), _signature(kernel))
+
+
+def _made(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
+    """The function compiled for a signature, cached where that can be."""
+    from numba import njit
+
+    try:
+        made: Callable[..., Any] = njit(signature, cache=True, nogil=True)(function)
+    except (RuntimeError, OSError):  # no place for a cache: a read-only installation without a home
+        made = njit(signature, nogil=True)(function)
+    return made
+
+
+def _linked(function: Callable[..., Any], parts: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """The same function, calling compiled parts where it calls parts."""
+    return FunctionType(function.__code__, vars(kernels) | parts, function.__name__)
+
+
+def _signature(kernel: Callable[..., Any]) -> Any:
+    """The types of a kernel's arguments and answer."""
+    from numba import types
+
+    # Inputs may be read-only: a memory map, or a table that someone froze.
+    given = types.Array(types.int64, 1, "C", readonly=True)
+    owners = types.Array(types.uint8, 1, "C", readonly=True)
+    column, number = types.int64[::1], types.int64
+    pair = types.Tuple((number, number))  # type: ignore[no-untyped-call]
+    return {
+        kernels.scan_blocks: pair(*[given] * 2, *[column] * 5, *[number] * 7),
+        kernels.own_places: number(given, given, types.uint8[::1], *[number] * 5),
+        kernels.contested_slots: number(given, given, owners, column, *[number] * 5),
+    }[kernel]
+
+
+@cache
+def compiled_reader() -> Callable[..., int] | None:
+    """Fills a buffer from many runs without coming back to Python for each; None where the system has no `pread`.
+
+    Takes columns start, end, kind, layer and file offset of runs, descriptors by layer (one that is no file makes
+    `pread` fail), a buffer of bytes, the first and the last run wanted, the range of the disk that the buffer
+    stands for, and whether holes read as zeros. Returns the first run that it could not read whole, for the caller to
+    read and to say why; the last one when there is none. It can only run compiled, for it calls the system itself.
+    """
+    if not hasattr(os, "pread"):
+        return None
+    from numba import types
+
+    pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
+
+    def read_runs(
+        start: Any,
+        end: Any,
+        kind: Any,
+        layer: Any,
+        file_offset: Any,
+        descriptors: Any,
+        buffer: Any,
+        first: int,
+        last: int,
+        at: int,
+        upto: int,
+        holes_are_zeros: int,
+    ) -> int:
+        address = buffer.ctypes.data
+        for run in range(first, last):
+            lower = max(start[run], at)
+            upper = min(end[run], upto)
+            if kind[run] == DATA:
+                place = file_offset[run] + lower - start[run]
+                length = upper - lower
+                if pread(descriptors[layer[run]], address + (lower - at), length, place) != length:
+                    return run
+            elif kind[run] == LOST or (kind[run] == HOLE and holes_are_zeros == 0):
+                return run
+            else:
+                buffer[lower - at : upper - at] = 0
+        return last
+
+    given, number = types.Array(types.int64, 1, "C", readonly=True), types.int64
+    return _made(read_runs, number(*[given] * 6, types.uint8[::1], *[number] * 5))
