@@ -21,7 +21,9 @@ class Finding:
     """One thing that a check has found.
 
     `offset` and `length` are bytes in the file; None where the finding has no single place. `section` is that of
-    [MS-VHDX]. `advice` says what to do next. `path` is the file, once one is known. A code is stable for ever.
+    [MS-VHDX]. `advice` says what to do next. `path` is the file, once one is known. `disk_start` and `disk_length` are
+    the bytes of the disk that it concerns. `expected` and `found` are what should stand there and what does, as text.
+    A code is stable for ever; the catalogue tells what it means.
     """
 
     code: str
@@ -32,6 +34,10 @@ class Finding:
     section: str = ""
     advice: str = ""
     path: Path | None = None
+    disk_start: int | None = None
+    disk_length: int | None = None
+    expected: str = ""
+    found: str = ""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.where})"
