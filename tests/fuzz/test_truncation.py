@@ -103,3 +103,13 @@ def test_a_file_that_shrinks_while_it_is_open_is_a_short_read(tmp_path):
             image.read(run.start, 512)
     error = caught.value
     assert (error.path, error.offset, error.wanted, error.got) == (path, run.file_offset, 512, 100)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("shard", range(16))
+def test_the_smallest_file_cut_at_every_single_byte_is_read_honestly(shard, quiet):
+    """Literally every length there is; minutes, where the edges above take seconds."""
+    fixture, files = built("dynamic")
+    model = fixture.models[fixture.leaf]
+    for length in range(shard, len(files[0]), 16):
+        assert_honest(files, 0, length, model)
