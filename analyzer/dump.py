@@ -5,6 +5,7 @@ Nothing here needs a file that opens: each part is read by itself, and what stop
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,9 @@ def _write_record(write: Write) -> Record:
 def _bat(file: ByteSource) -> Section:
     image = image_from(file)
     table = image.allocation.table
-    damaged = image.allocation.damaged_blocks()[:_MOST_FLAWS].tolist()
+    damaged = list(
+        islice((block for some in image.allocation.damaged_blocks() for block in some.tolist()), _MOST_FLAWS)
+    )
     flaws = dict.fromkeys(flaw for block in damaged for flaw in table.flaws_of_block(block))
     return Section("bat", _bat_records(image), tuple(flaws))
 

@@ -6,6 +6,8 @@ import lzma
 import os
 from pathlib import Path
 
+from tests.files import patch, sparse_copy
+
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = Path(os.environ.get("VHDX_CORPUS") or ROOT.parent / "shared" / "corpus")
 _PIECE = 1 << 18
@@ -22,6 +24,17 @@ def mutations():
     """The byte patches that belong to OpenVMM's chains."""
     path = CORPUS / "openvmm" / "mutations.json"
     return json.loads(path.read_text(encoding="utf-8"))["cases"] if path.is_file() else []
+
+
+def mutate(corpus, case, folder):
+    """A copy, in a folder, of the file that a case of `mutations` is about, with its patches."""
+    origin = corpus(f"openvmm/{case['base']}")
+    path = sparse_copy(origin, folder / origin.name)
+    for offset, data in case["patches"]:
+        patch(path, offset, bytes.fromhex(data))
+    if case["truncate_to"] is not None:
+        os.truncate(path, case["truncate_to"])
+    return path
 
 
 class Corpus:

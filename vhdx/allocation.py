@@ -20,8 +20,6 @@ from vhdx.table import WINDOW_SLOTS, BlockTable
 MOST_RUNS = 1 << 18
 """Runs that one scan gives at most; 40 bytes each."""
 
-_NOTHING: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
-
 
 class Partial(Enum):
     """How a scan takes PARTIALLY_PRESENT blocks."""
@@ -66,15 +64,18 @@ class Allocation:
                     break
         return concatenate(tables)
 
-    def damaged_blocks(self) -> npt.NDArray[np.int64]:
-        """The numbers, rising, of the blocks that cannot be read whole; costs a scan of the BAT, no bitmap is read."""
-        return np.union1d(self._misplaced_blocks(), self.table.blocks_without_bitmap())
+    def damaged_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
+        """The numbers, rising, of the blocks that cannot be read whole, some at a time; no bitmap is read for it."""
+        for first in range(0, self.geometry.block_count, WINDOW_SLOTS):
+            last = min(first + WINDOW_SLOTS, self.geometry.block_count)
+            yield np.union1d(self._misplaced_blocks(first, last), self.table.blocks_without_bitmap(first, last))
 
-    def _misplaced_blocks(self) -> npt.NDArray[np.int64]:
-        whole, size, block_size = replace(self, partial=Partial.WHOLE), self.geometry.size, self.geometry.block_size
-        found, position = [_NOTHING], 0
-        while position < size:
-            runs = whole.scan(position, size)
+    def _misplaced_blocks(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        whole, block_size = replace(self, partial=Partial.WHOLE), self.geometry.block_size
+        position, end = first * block_size, min(last * block_size, self.geometry.size)
+        found = [np.empty(0, dtype=np.int64)]
+        while position < end:
+            runs = whole.scan(position, end)
             for start, length in zip(*_lost(runs), strict=True):
                 found.append(np.arange(start // block_size, -(-(start + length) // block_size), dtype=np.int64))
             position = runs.end

@@ -183,7 +183,7 @@ def open_chain(
         for link in parents_of(leaf, where):
             opened.callback(link.parent.close)
             links.append(link)
-            _check_growth([leaf, *(link.parent for link in links)])
+            check_growth([leaf, *(link.parent for link in links)])
         unused = where.parents[len(links) :]
         if unused:
             raise UnusedParentsError(links[-1].parent.path if links else leaf.path, unused)
@@ -200,8 +200,11 @@ def _paths(given: Sequence[Path | str] | Path | str) -> list[Path]:
     return [Path(given)] if isinstance(given, (str, Path)) else [Path(path) for path in given]
 
 
-def _check_growth(layers: Sequence[Image]) -> None:
-    """Refuse the layer that was opened last when it cannot belong below the others."""
+def check_growth(layers: Sequence[Image]) -> None:
+    """Refuse the layer that was opened last, of layers from the leaf down, when it cannot belong below the others.
+
+    Raises ChainLoopError, ChainTooDeepError, SectorSizeMismatchError.
+    """
     child, parent = layers[-2:]
     known = {_identity(layer) for layer in layers[:-1]}
     if _identity(parent) in known:

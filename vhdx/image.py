@@ -183,7 +183,7 @@ def image_from(file: ByteSource) -> Image:
         )
     )
     found += require(file.path, check_region_tables(regions, source.size))
-    structures = _structures(headers.current, regions)
+    structures = structures_of(headers.current, regions)
     found += require(file.path, check_layout(list(structures)))
     image = _read_disk(file, source, regions, structures, _Front(identifier, headers, log, found))
     for finding in image.findings:
@@ -213,7 +213,8 @@ def _read_front(file: ByteSource) -> tuple[Identifier, HeaderPair, tuple[Finding
     return identifier, headers, found + require(file.path, check_headers(headers, file.size))
 
 
-def _structures(header: Header, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
+def structures_of(header: Header, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
+    """The regions and the log, as (start, end, name) in bytes of the file, by place."""
     extents = [(entry.file_offset, entry.end, f"{entry.name} region") for entry in regions.current.entries]
     if header.log_length:
         extents.append((header.log_offset, header.log_offset + header.log_length, "log"))
@@ -234,9 +235,9 @@ def _read_disk(
     parameters = parse_disk_parameters(_items(source, metadata, region))
     found += require(file.path, check_disk_parameters(parameters, places))
     geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
-    locator, flaws = _read_locator(source, metadata, region, parameters)
+    locator, flaws = judge_locator(source, metadata, region, parameters)
     table = BlockTable(source, geometry, bat.file_offset, bat.length, parameters.has_parent, structures)
-    found += require(file.path, _check_bat_size(table))
+    found += require(file.path, check_bat_size(table))
     return Image(
         *(file, source, front.identifier, front.headers, front.log, regions, metadata, parameters),
         *(locator, tuple(located(file.path, flaws)), Allocation(table), found),
@@ -259,9 +260,10 @@ def _items(source: ByteSource, metadata: MetadataTable, region: RegionEntry) -> 
     }
 
 
-def _read_locator(
+def judge_locator(
     source: ByteSource, metadata: MetadataTable, region: RegionEntry, parameters: DiskParameters
 ) -> tuple[ParentLocator | None, tuple[Finding, ...]]:
+    """The parent locator, None where there is none or it means nothing, and what is wrong with it."""
     entry = metadata.find(PARENT_LOCATOR)
     if entry is None:
         text = "the file has a parent and no parent locator"
@@ -275,9 +277,9 @@ def _read_locator(
     return locator, tuple(check_locator(locator, at, entry.length))
 
 
-def _check_bat_size(table: BlockTable) -> Iterator[Finding]:
-    geometry = table.geometry
-    slots = geometry.slots_in_child if table.has_parent else geometry.slots_in_base
+def check_bat_size(table: BlockTable) -> Iterator[Finding]:
+    """Whether the BAT region has room for the entries that the disk needs."""
+    slots = table.slots_needed
     if table.bat_length // 8 < slots:
         text = f"the BAT region holds {table.bat_length // 8} entries and the disk needs {slots}; the rest is lost"
         yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")

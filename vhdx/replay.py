@@ -55,7 +55,7 @@ class Log:
     @cached_property
     def places(self) -> tuple[int, ...]:
         """Where the valid entries begin, bytes of the log; the whole ring is looked at when this is first asked for."""
-        candidates = tuple(_signatures(self.source, self.log_offset, self.log_length))
+        candidates = candidates_of(self)
         return tuple(at for at in candidates if not any(flaws_of_entry(self, at, candidates)))
 
     def entry(self, at: int) -> PlacedEntry:
@@ -84,12 +84,13 @@ class Log:
         Valid entries that follow one another in place and in number are a run; it is a candidate when the tail of
         its last entry is the place of one of them; the candidate with the greatest last number wins.
         """
-        best: tuple[int, tuple[int, ...]] = (0, ())
-        for run in self._runs():
-            last = self.session[run[-1]]
-            if last.tail in run and last.sequence_number > best[0]:
-                best = last.sequence_number, run[run.index(last.tail) :]
-        return best[1]
+        return max(self.candidate_sequences, key=lambda run: self.session[run[-1]].sequence_number, default=())
+
+    @cached_property
+    def candidate_sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Places of the entries of each sequence that could be the active one, oldest first."""
+        runs = ((run, self.session[run[-1]].tail) for run in self._runs())
+        return tuple(run[run.index(tail) :] for run, tail in runs if tail in run)
 
     def _runs(self) -> Iterator[tuple[int, ...]]:
         following = {at: self._next(at, head) for at, head in self.session.items()}
@@ -118,6 +119,11 @@ def open_log(source: ByteSource, header: Header) -> Log:
     """The log that `header` points at, to be looked into; that raises InputOutputError, ShortReadError."""
     length = header.log_length if header.log_offset + header.log_length <= source.size else 0
     return Log(source, header.log_offset, length, header.log_guid)
+
+
+def candidates_of(log: Log) -> tuple[int, ...]:
+    """All places of the log, bytes from its start, that bear an entry's signature; each may or may not be whole."""
+    return tuple(_signatures(log.source, log.log_offset, log.log_length))
 
 
 def _signatures(source: ByteSource, offset: int, length: int) -> Iterator[int]:

@@ -7,12 +7,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vhdx import compiling, kernels
+from vhdx.claims import Claims
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.source import ByteSource
 from vhdx.structures.bat import (
     ENTRY_SIZE,
+    OFFSET_SHIFT,
     STATE_MASK,
     BatEntry,
     BlockState,
@@ -21,7 +22,6 @@ from vhdx.structures.bat import (
     check_payload_entry,
     parse_bat_entry,
 )
-from vhdx.structures.constants import MIB
 
 WINDOW_SLOTS = 1 << 20
 """BAT entries that are looked at together: 8 MiB of them."""
@@ -29,8 +29,6 @@ WINDOW_SLOTS = 1 << 20
 _NONE: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 # What an entry that the BAT region has no room for is taken as: an invalid state, so that its block is LOST.
 _MISSING = BlockState.INVALID_5.value
-_MOST_MIB = 1 << 27
-"""Files are searched for overlapping blocks up to 128 TiB, twice the largest disk: one byte of memory for each MiB."""
 
 
 @dataclass(frozen=True)
@@ -72,67 +70,67 @@ class BlockTable:
             table[contested[(contested >= first) & (contested < first + count)] - first] = _MISSING
         return table
 
+    @property
+    def claims(self) -> Claims:
+        """What the entries may claim of the file."""
+        return Claims(self.geometry, self.source.size, self.has_parent, self.forbidden)
+
     @cached_property
     def contested(self) -> npt.NDArray[np.int64]:
         """Slots, rising, whose blocks or sector bitmaps overlap those of another slot."""
-        geometry = self.geometry
-        sizes = (geometry.chunk_ratio, geometry.block_size // MIB, self.source.size, int(self.has_parent))
-        forbidden = self.forbidden
-        owners = np.zeros(min(self.source.size // MIB + 1, _MOST_MIB), dtype=np.uint8)
-        doubled = 0
-        for first, entries in self._all_entries():
-            doubled += compiling.call(
-                kernels.own_places, len(entries) + len(owners) // 8, (entries, forbidden), (owners,), first, *sizes
-            )
-        if not doubled:
-            return _NONE
-        found = []
-        for first, entries in self._all_entries():
-            slots = np.zeros(len(entries), dtype=np.int64)
-            count = compiling.call(
-                kernels.contested_slots,
-                len(entries) + len(owners) // 8,
-                (entries, forbidden, owners),
-                (slots,),
-                first,
-                *sizes,
-            )
-            found.append(slots[:count])
-        return np.concatenate(found)
+        return self.claims.contested(self.all_entries)
 
-    def _all_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-        slots = self.geometry.slots_in_child if self.has_parent else self.geometry.slots_in_base
+    @property
+    def slots_needed(self) -> int:
+        """BAT entries that the disk needs."""
+        return self.geometry.slots_in_child if self.has_parent else self.geometry.slots_in_base
+
+    def all_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """Windows of all entries that the disk needs, each with its first slot."""
+        slots = self.slots_needed
         for first in range(0, slots, WINDOW_SLOTS):
             yield first, self.entries(first, min(WINDOW_SLOTS, slots - first))
 
+    def all_places(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """As `all_entries`, with the entries that keep a place (UNMAPPED, UNDEFINED) as if their blocks were there."""
+        for first, entries in self.all_entries():
+            yield first, np.where(_keeps_place(entries), entries | BlockState.FULLY_PRESENT, entries)
+
+    def colliding_anchors(self) -> npt.NDArray[np.int64]:
+        """Slots, rising, of UNMAPPED or UNDEFINED entries whose place another entry claims or keeps as well."""
+        slots = self.claims.contested(self.all_places)
+        keeps = [_keeps_place(self.entries(slot, 1))[0] for slot in slots.tolist()]
+        return slots[np.array(keeps, dtype=np.bool_)]
+
     def bitmap_entry(self, chunk: int) -> BatEntry:
         """The BAT entry of a chunk's sector bitmap."""
-        return self._entry(self.geometry.bitmap_slot(chunk))
+        return self.entry(self.geometry.bitmap_slot(chunk))
 
     def payload_entry(self, block: int) -> BatEntry:
         """The BAT entry of a payload block."""
-        return self._entry(self.geometry.payload_slot(block))
+        return self.entry(self.geometry.payload_slot(block))
 
-    def _entry(self, slot: int) -> BatEntry:
+    def entry(self, slot: int) -> BatEntry:
+        """The BAT entry in a slot."""
         return parse_bat_entry(self.entries(slot, 1).astype("<i8").tobytes())
 
     def flaws_of_bitmap(self, chunk: int) -> Iterator[Finding]:
         """What is wrong with the sector bitmap's entry that a PARTIALLY_PRESENT block needs."""
         slot = self.geometry.bitmap_slot(chunk)
         at = self.bat_offset + slot * ENTRY_SIZE
-        yield from check_bitmap_entry(self._entry(slot), at, self.around)
+        yield from check_bitmap_entry(self.entry(slot), at, self.around)
         yield from self._flaws_of_place("sector bitmap", slot, at)
 
     def _flaws_of_place(self, what: str, slot: int, at: int) -> Iterator[Finding]:
         if slot in self.contested:
-            text = f"the {what} at {self._entry(slot).file_offset} overlaps another one"
+            text = f"the {what} at {self.entry(slot).file_offset} overlaps another one"
             yield Finding("BAT-06", Severity.ERROR, text, at, ENTRY_SIZE, "2.5.1")
 
     def flaws_of_block(self, block: int) -> Iterator[Finding]:
         """What is wrong with a payload block's entry, and with its bitmap's where it needs one."""
         geometry = self.geometry
         slot = geometry.payload_slot(block)
-        entry, at = self._entry(slot), self.bat_offset + slot * ENTRY_SIZE
+        entry, at = self.entry(slot), self.bat_offset + slot * ENTRY_SIZE
         if (slot + 1) * ENTRY_SIZE > self.bat_length:
             text = f"the BAT region has no room for the entry of block {block}"
             yield Finding("BAT-10", Severity.ERROR, text, self.bat_offset, self.bat_length, "2.5")
@@ -143,16 +141,17 @@ class BlockTable:
         if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
             yield from self.flaws_of_bitmap(block // geometry.chunk_ratio)
 
-    def blocks_without_bitmap(self) -> npt.NDArray[np.int64]:
-        """The numbers, rising, of a child's PARTIALLY_PRESENT blocks whose sector bitmap's entry is flawed."""
-        found, period = [_NONE], self.geometry.chunk_ratio + 1
-        for first, entries in self._all_entries() if self.has_parent else ():
-            slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
-            chunks = slots // period
-            flawed = [chunk for chunk in np.unique(chunks).tolist() if self._has_no_bitmap(chunk)]
-            payload = (slots % period != period - 1) & np.isin(chunks, flawed)
-            found.append((slots - chunks)[payload])
-        return np.concatenate(found)
+    def blocks_without_bitmap(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """Of blocks `first` to `last`, exclusive, a child's PARTIALLY_PRESENT ones with a flawed bitmap's entry."""
+        if not self.has_parent:
+            return _NONE
+        blocks = np.arange(first, last, dtype=np.int64)
+        chunks, start = blocks // self.geometry.chunk_ratio, self.geometry.payload_slot(first)
+        entries = self.entries(start, self.geometry.payload_slot(last - 1) - start + 1)[blocks + chunks - start]
+        partial = entries & STATE_MASK == BlockState.PARTIALLY_PRESENT
+        flawed = [chunk for chunk in np.unique(chunks[partial]).tolist() if self._has_no_bitmap(chunk)]
+        found: npt.NDArray[np.int64] = blocks[partial & np.isin(chunks, flawed)]
+        return found
 
     def _has_no_bitmap(self, chunk: int) -> bool:
         return any(flaw.severity is Severity.ERROR for flaw in self.flaws_of_bitmap(chunk))
@@ -172,3 +171,10 @@ class BlockTable:
         block = self.geometry.block_at(start)
         reasons = [str(flaw) for flaw in self.flaws_of_block(block) if flaw.severity is Severity.ERROR]
         return f"block {block}: " + ("; ".join(reasons) or "its table entry is not valid")
+
+
+def _keeps_place(entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    state = entries & STATE_MASK
+    absent = (state == BlockState.UNMAPPED) | (state == BlockState.UNDEFINED)
+    keeps: npt.NDArray[np.bool_] = absent & (entries >> OFFSET_SHIFT != 0)
+    return keeps

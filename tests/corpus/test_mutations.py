@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 import vhdx
-from tests.corpus_files import disk_hash, manifest, mutations
-from tests.files import patch, sparse_copy
+from tests.corpus_files import disk_hash, manifest, mutate, mutations
 from vhdx.errors import CorruptFileError, LostDataError
 from vhdx.runs import Kind
 
@@ -121,15 +120,7 @@ EXPECTED = {
 @pytest.fixture
 def mutated(corpus, tmp_path):
     def make(name):
-        case = CASES[name]
-        origin = corpus(f"openvmm/{case['base']}")
-        path = sparse_copy(origin, tmp_path / origin.name)
-        for offset, data in case["patches"]:
-            patch(path, offset, bytes.fromhex(data))
-        if case["truncate_to"] is not None:
-            with path.open("r+b") as handle:
-                handle.truncate(case["truncate_to"])
-        return path, origin
+        return mutate(corpus, CASES[name], tmp_path), corpus(f"openvmm/{CASES[name]['base']}")
 
     return make
 

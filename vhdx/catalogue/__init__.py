@@ -3,11 +3,11 @@
 The words are data (`findings.toml`, `windows.toml`), read when they are first asked for; the checks know codes alone.
 """
 
+import pkgutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from vhdx.findings import Finding, Severity
@@ -62,4 +62,4 @@ def next_step(finding: Finding) -> str:
 
 
 def _entries(name: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files(__name__).joinpath(name).read_text(encoding="utf-8"))
+    return tomllib.loads((pkgutil.get_data(__name__, name) or b"").decode())

@@ -94,6 +94,11 @@ def check_bitmap_entry(entry: BatEntry, at: int, around: Surroundings) -> Iterat
     yield from _check_place("sector bitmap", entry, at, SECTOR_BITMAP_SIZE, SECTOR_BITMAP_SIZE, around)
 
 
+def check_anchor_entry(entry: BatEntry, at: int, block_size: int, around: Surroundings) -> Iterator[Finding]:
+    """What is wrong with the place that an UNMAPPED or UNDEFINED entry at file offset `at` keeps; it is never read."""
+    yield from _check_place("place kept for an absent block", entry, at, block_size, block_size, around)
+
+
 def _check_place(
     what: str, entry: BatEntry, at: int, needed: int, size: int, around: Surroundings
 ) -> Iterator[Finding]:

@@ -197,10 +197,10 @@ def _check_targets(entry: LogEntry, at: int, log_start: int, log_length: int) ->
         yield _flaw("a descriptor's place or length is not a multiple of 4 KiB", at)
     end = start + length
     if (start < LOWEST_LOG_TARGET).any() or (end < start).any() or (end > MAX_FILE_SIZE).any():
-        yield _flaw("a descriptor aims at the headers or past the end of all files", at)
+        yield _flaw("a descriptor aims at the headers or past the end of all files", at, "LOG-06")
     if ((start < log_start + log_length) & (end > log_start)).any():
-        yield _flaw("a descriptor aims at the log itself", at)
+        yield _flaw("a descriptor aims at the log itself", at, "LOG-06")
 
 
-def _flaw(message: str, at: int) -> Finding:
-    return Finding("LOG-04", Severity.ERROR, f"log entry at byte {at} of the log: {message}", None, None, SECTION)
+def _flaw(message: str, at: int, code: str = "LOG-04") -> Finding:
+    return Finding(code, Severity.ERROR, f"log entry at byte {at} of the log: {message}", None, None, SECTION)

@@ -1,0 +1,51 @@
+"""Checking: everything that can be known about a file, a chain, and what stands on the disk."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+
+from analyzer.check.chains import Walk
+from analyzer.check.content import check_content
+from analyzer.check.file import check_file_alone
+from analyzer.check.result import Checked
+from vhdx.errors import VhdxError
+from vhdx.image import open_image
+from vhdx.parents import Search
+
+__all__ = ["Checked", "Content", "check_chain", "check_file"]
+
+
+class Content(Enum):
+    """Whether to look at what stands inside the disk."""
+
+    SKIP = "skip"
+    LOOK = "look"
+
+
+def check_file(path: Path | str, *, content: Content = Content.SKIP) -> Checked:
+    """Everything about one file; never raises for what is in it, or is not.
+
+    The content of a differencing file can be looked at with its parents alone, by `check_chain`.
+    """
+    where = Path(path)
+    checked = Checked(where, check_file_alone(where), (where,))
+    if content is Content.SKIP:
+        return checked
+    try:
+        with open_image(where) as image:
+            found = () if image.has_parent else tuple(check_content(image))
+    except VhdxError:  # told already
+        return checked
+    return replace(checked, findings=checked.findings + found)
+
+
+def check_chain(leaf: Path | str, *, search: Search | None = None, content: Content = Content.SKIP) -> Checked:
+    """Everything about a leaf, its parents down to the base, and their links; never raises for what is in them."""
+    where = Path(leaf)
+    with ExitStack() as opened:
+        walk = Walk(search or Search(), opened)
+        found = tuple(walk.findings(where))
+        if content is Content.LOOK and walk.chain is not None:
+            found += tuple(check_content(walk.chain))
+    return Checked(where, found, tuple(walk.files))

@@ -1,0 +1,113 @@
+"""The sector bitmaps that a differencing file needs, chunk by chunk ([MS-VHDX] 2.4)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx.findings import Finding, Severity
+from vhdx.source import read_at
+from vhdx.structures.bat import STATE_MASK, BlockState
+from vhdx.structures.constants import SECTOR_BITMAP_SIZE
+from vhdx.table import BlockTable
+
+SECTION = "2.4"
+_SIGNATURES = (
+    b"NTFS    ",
+    b"EFI PART",
+    b"FILE0",
+    b"MSDOS5.0",
+    b"EXFAT   ",
+    b"\x7fELF",
+    b"vhdxfile",
+    b"metadata",
+    b"PK\x03\x04",
+)
+_ENOUGH_BYTES = 32 << 10
+_RANDOM_BITS = 7.5
+"""Of 8 bits of entropy in a byte: what compressed or encrypted data has, and no bitmap of clustered sectors."""
+_MOSTLY_TEXT = 0.95
+_ALL_SET = 0xFF
+
+
+def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
+    """Everything about the bitmaps of partially present blocks."""
+    full = empty = 0
+    for chunk, blocks in _chunks_in_use(table):
+        raw = _bitmap(table, chunk)
+        if raw is None:
+            continue
+        counts = _bits_of_blocks(table, raw)[blocks]
+        full += int(np.count_nonzero(counts == table.geometry.block_size // table.geometry.sector_size))
+        empty += int(np.count_nonzero(counts == 0))
+        yield from _check_tail(table, chunk, blocks, raw)
+        yield from _check_looks(table, chunk, raw)
+    if full or empty:
+        text = f"of the partially present blocks {full} have all their sectors marked and {empty} none"
+        yield Finding("SBM-01", Severity.NOTE, text, None, None, SECTION)
+
+
+def _chunks_in_use(table: BlockTable) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Each chunk with partially present blocks, and which of its blocks they are."""
+    period = table.geometry.chunk_ratio + 1
+    for first, entries in table.all_entries():
+        slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
+        slots = slots[slots % period != period - 1]
+        for chunk in np.unique(slots // period).tolist():
+            yield chunk, slots[slots // period == chunk] % period
+
+
+def _bitmap(table: BlockTable, chunk: int) -> npt.NDArray[np.uint8] | None:
+    flaws = [flaw for flaw in table.flaws_of_bitmap(chunk) if flaw.severity is Severity.ERROR]
+    if flaws:  # told with the block table
+        return None
+    return np.frombuffer(read_at(table.source, table.bitmap_entry(chunk).file_offset, SECTOR_BITMAP_SIZE), np.uint8)
+
+
+def _bits_of_blocks(table: BlockTable, raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    counts: npt.NDArray[np.int64] = np.bitwise_count(raw).reshape(table.geometry.chunk_ratio, -1).sum(1, np.int64)
+    return counts
+
+
+def _check_tail(
+    table: BlockTable, chunk: int, blocks: npt.NDArray[np.int64], raw: npt.NDArray[np.uint8]
+) -> Iterator[Finding]:
+    """Bits of the last block behind the disk's end."""
+    geometry = table.geometry
+    last = geometry.block_count - 1
+    if chunk != last // geometry.chunk_ratio or last % geometry.chunk_ratio not in blocks:
+        return
+    end = -(-(geometry.size - chunk * geometry.chunk_size) // geometry.sector_size)
+    upto = (last % geometry.chunk_ratio + 1) * geometry.block_size // geometry.sector_size
+    beyond = int(np.unpackbits(raw[end // 8 : upto // 8], bitorder="little")[end % 8 :].sum())
+    if beyond:
+        text = f"{beyond} sectors behind the disk's end are marked as this file's"
+        at = table.bitmap_entry(chunk).file_offset + end // 8
+        yield Finding("SBM-02", Severity.WARNING, text, at, (upto - end) // 8, SECTION)
+
+
+def _check_looks(table: BlockTable, chunk: int, raw: npt.NDArray[np.uint8]) -> Iterator[Finding]:
+    reason = looks_like_data(raw)
+    if reason:
+        text = f"the sector bitmap of chunk {chunk} looks like the content of a disk ({reason})"
+        at, size = table.bitmap_entry(chunk).file_offset, table.geometry.chunk_size
+        yield Finding(
+            "SBM-03", Severity.ERROR, text, at, SECTOR_BITMAP_SIZE, SECTION,
+            disk_start=chunk * size, disk_length=min(size, table.geometry.size - chunk * size),
+        )  # fmt: skip
+
+
+def looks_like_data(raw: npt.NDArray[np.uint8]) -> str:
+    """Why a bitmap cannot be one: a signature, text or noise; "" when it may well be."""
+    front = raw[:4096].tobytes()
+    signature = next((mark for mark in _SIGNATURES if mark in front), None)
+    if signature:
+        return f"it holds {signature.decode('latin-1')!r}"
+    mixed = raw[(raw != 0) & (raw != _ALL_SET)]
+    if len(mixed) < _ENOUGH_BYTES:
+        return ""
+    counts = np.bincount(mixed, minlength=256)
+    if counts[32:127].sum() > _MOSTLY_TEXT * len(mixed):
+        return "it is text"
+    share = counts[counts > 0] / len(mixed)
+    return "it is noise" if -(share * np.log2(share)).sum() > _RANDOM_BITS else ""

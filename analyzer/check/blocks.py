@@ -1,0 +1,144 @@
+"""Every BAT entry of one file, used or not, window by window ([MS-VHDX] 2.5)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.check.grading import MOST_ALIKE
+from vhdx.allocation import Allocation
+from vhdx.findings import Finding, Severity
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry
+from vhdx.structures.constants import MIB
+from vhdx.structures.disk import DiskParameters
+from vhdx.table import WINDOW_SLOTS, BlockTable
+
+_MOST_BLOCKS = 4 * MOST_ALIKE
+
+_Mask = npt.NDArray[np.bool_]
+_Slots = npt.NDArray[np.int64]
+
+
+def check_blocks(allocation: Allocation, parameters: DiskParameters) -> Iterator[Finding]:
+    """Everything about the BAT entries: damaged ones one by one, remarkable ones counted."""
+    yield from _check_damaged(allocation)
+    yield from _Survey(allocation.table, parameters).findings()
+    yield from _check_surplus(allocation.table)
+
+
+def _check_damaged(allocation: Allocation) -> Iterator[Finding]:
+    table, geometry = allocation.table, allocation.geometry
+    count, code = 0, ""
+    for blocks in allocation.damaged_blocks():
+        for block in blocks[: max(0, _MOST_BLOCKS - count)].tolist():
+            start = block * geometry.block_size
+            for flaw in table.flaws_of_block(block):
+                if flaw.code != "BAT-09":  # told for each chunk
+                    code = flaw.code
+                    yield replace(flaw, disk_start=start, disk_length=geometry.bytes_of_block(block))
+        count += len(blocks)
+    if count > _MOST_BLOCKS:
+        text = (
+            f"{count} blocks cannot be read whole, the first of them above; `vhdx map` lists every range that is lost"
+        )
+        yield Finding(code, Severity.ERROR, text, table.bat_offset, None, "2.5")
+
+
+class _Survey:
+    """One pass over the entries; what is found of each kind is counted, with the first places."""
+
+    def __init__(self, table: BlockTable, parameters: DiskParameters) -> None:
+        self._table, self._parameters = table, parameters
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, _Slots] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """What one pass over the table finds."""
+        table = self._table
+        for first, entries in table.all_entries():
+            slots = np.arange(first, first + len(entries), dtype=np.int64)
+            is_bitmap = slots % (table.geometry.chunk_ratio + 1) == table.geometry.chunk_ratio
+            self._look_at_payload(slots[~is_bitmap], entries[~is_bitmap])
+            self._look_at_bitmaps(slots[is_bitmap], entries[is_bitmap])
+        yield from self._of_anchors()
+        yield from self._of_bitmaps()
+        yield from self._counted()
+
+    def _note(self, what: str, slots: _Slots) -> None:
+        if len(slots):
+            self._counts[what] = self._counts.get(what, 0) + len(slots)
+            known = self._first.get(what, slots[:0])
+            self._first[what] = np.concatenate((known, slots[: MOST_ALIKE + 1 - len(known)]))
+
+    def _look_at_payload(self, slots: _Slots, entries: _Slots) -> None:
+        state, placed = entries & STATE_MASK, entries >> OFFSET_SHIFT != 0
+        self._note("stale", slots[placed & ((state == BlockState.NOT_PRESENT) | (state == BlockState.ZERO))])
+        self._note("anchored", slots[placed & ((state == BlockState.UNMAPPED) | (state == BlockState.UNDEFINED))])
+        if not self._parameters.has_parent:
+            self._note("partial", slots[state == BlockState.PARTIALLY_PRESENT])
+            if self._parameters.is_fixed:
+                self._note("absent", slots[state != BlockState.FULLY_PRESENT])
+
+    def _look_at_bitmaps(self, slots: _Slots, entries: _Slots) -> None:
+        self._note("bitmap" if self._parameters.has_parent else "bitmap in a base", slots[entries != 0])
+
+    def _of_anchors(self) -> Iterator[Finding]:
+        """Blocks that are given up keep their place; no two may have one, whether it is read or not."""
+        table = self._table
+        for slot in self._first.get("anchored", ())[:MOST_ALIKE]:
+            yield from check_anchor_entry(
+                table.entry(int(slot)), self._at(int(slot)), table.geometry.block_size, table.around
+            )
+        if "anchored" in self._first:
+            yield from self._colliding_anchors()
+
+    def _colliding_anchors(self) -> Iterator[Finding]:
+        for slot in self._table.colliding_anchors().tolist()[:MOST_ALIKE]:
+            text = f"the place kept for an absent block, {self._table.entry(slot).file_offset}, is another block's"
+            yield Finding("BAT-06", Severity.ERROR, text, self._at(slot), ENTRY_SIZE, "2.5.1")
+
+    def _of_bitmaps(self) -> Iterator[Finding]:
+        period = self._table.geometry.chunk_ratio + 1
+        for slot in self._first.get("bitmap", ()):
+            entry = self._table.entry(int(slot))
+            if entry.state.holds_data:
+                yield from self._table.flaws_of_bitmap(int(slot) // period)
+            elif entry.state is not BlockState.NOT_PRESENT:
+                text = f"the sector bitmap of chunk {slot // period} has the state {entry.state.value}"
+                yield Finding("BAT-08", Severity.ERROR, text, self._at(int(slot)), ENTRY_SIZE, "2.5.1.2")
+
+    def _counted(self) -> Iterator[Finding]:
+        for what, code, severity, text in (
+            (
+                "partial",
+                "BAT-11",
+                Severity.WARNING,
+                "partially present blocks in a file without a parent, read as whole",
+            ),
+            ("bitmap in a base", "BAT-12", Severity.WARNING, "sector bitmap entries in a file without a parent"),
+            ("stale", "BAT-13", Severity.NOTE, "entries of absent blocks keep a place in the file"),
+            ("anchored", "BAT-14", Severity.NOTE, "unmapped or undefined blocks keep their old place and data"),
+            ("absent", "BAT-15", Severity.WARNING, "blocks of a fixed disk are not fully present"),
+        ):
+            if what in self._counts:
+                first = self._at(int(self._first[what][0]))
+                yield Finding(code, severity, f"{self._counts[what]} {text}", first, ENTRY_SIZE, "2.5.1")
+
+    def _at(self, slot: int) -> int:
+        return self._table.bat_offset + slot * ENTRY_SIZE
+
+
+def _check_surplus(table: BlockTable) -> Iterator[Finding]:
+    """Entries behind the last one that the disk needs."""
+    needed, present = table.slots_needed, table.bat_length // ENTRY_SIZE
+    if present > 2 * needed and (present - needed) * ENTRY_SIZE > 2 * MIB:
+        text = f"the BAT region holds {present} entries and the disk needs {needed}"
+        yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")
+    used = 0
+    for first in range(needed, present, WINDOW_SLOTS):
+        used += int(np.count_nonzero(table.entries(first, min(WINDOW_SLOTS, present - first))))
+    if used:
+        text = f"{used} entries behind the last one that the disk needs are not zero"
+        at = table.bat_offset + needed * ENTRY_SIZE
+        yield Finding("BAT-21", Severity.NOTE, text, at, (present - needed) * ENTRY_SIZE, "2.5")

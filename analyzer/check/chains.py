@@ -1,0 +1,157 @@
+"""A chain, link by link: every layer by itself, every link, and what the files say of one another."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analyzer.check.file import check_file_alone
+from vhdx.chain import Chain, check_growth
+from vhdx.errors import (
+    ChainError,
+    ChainLoopError,
+    ChainTooDeepError,
+    ParentMismatchError,
+    ParentNotFoundError,
+    SectorSizeMismatchError,
+    VhdxError,
+)
+from vhdx.findings import Finding, Severity
+from vhdx.image import Image, open_image
+from vhdx.parents import Link, OnMismatch, Search, find_parent
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
+
+_CODES: dict[type[VhdxError], str] = {
+    ParentNotFoundError: "CHN-01",
+    ParentMismatchError: "CHN-02",
+    ChainLoopError: "CHN-03",
+    ChainTooDeepError: "CHN-04",
+    SectorSizeMismatchError: "CHN-05",
+}
+_SECTION = "2.6.2.6"
+_CLOCKS_DIFFER = 2.0
+"""Seconds by which times of files may differ and say nothing: what FAT counts in."""
+
+
+@dataclass
+class Walk:
+    """From a leaf towards its base: what was opened on the way, and what was found."""
+
+    search: Search
+    opened: ExitStack
+    layers: list[Image] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    broken: bool = False
+    """Something keeps the layers from being read as one disk."""
+
+    def findings(self, leaf: Path) -> Iterator[Finding]:
+        """Everything about the files and links from `leaf` down, as far as they lead."""
+        yield from self._open(leaf)
+        while self.layers and not self.broken and self.layers[-1].has_parent:
+            yield from self._descend()
+
+    @property
+    def chain(self) -> Chain | None:
+        """The disk, when all of its layers are there."""
+        return None if self.broken or not self.layers else Chain(tuple(self.layers[::-1]), tuple(self.links[::-1]))
+
+    def _open(self, path: Path) -> Iterator[Finding]:
+        self.files.append(path)
+        yield from check_file_alone(path)
+        try:
+            self._take(open_image(path))
+        except VhdxError:
+            self.broken = True  # told by the file's own findings
+
+    def _take(self, image: Image) -> None:
+        self.opened.callback(image.close)
+        self.layers.append(image)
+
+    def _descend(self) -> Iterator[Finding]:
+        child = self.layers[-1]
+        try:
+            link = self._link(child)
+        except ParentMismatchError as error:
+            yield _mismatch(error)
+            yield from self._descend_in_spite(child)
+        except VhdxError as error:
+            self.broken = True
+            yield from _refusal(error, child.path)
+        else:
+            yield from self._follow(child, link)
+
+    def _descend_in_spite(self, child: Image) -> Iterator[Finding]:
+        accepting = Search(
+            parents=self.search.parents,
+            folders=self.search.folders,
+            mappings=self.search.mappings,
+            on_mismatch=OnMismatch.ACCEPT,
+        )
+        try:
+            yield from self._follow(child, find_parent(child, accepting, self._given()))
+        except VhdxError as error:
+            self.broken = True
+            yield from _refusal(error, child.path)
+
+    def _link(self, child: Image) -> Link:
+        return find_parent(child, self.search, self._given())
+
+    def _given(self) -> Path | None:
+        depth = len(self.links)
+        return self.search.parents[depth] if depth < len(self.search.parents) else None
+
+    def _follow(self, child: Image, link: Link) -> Iterator[Finding]:
+        self.links.append(link)
+        self._take(link.parent)
+        self.files.append(link.parent.path)
+        try:
+            check_growth(self.layers)
+        except ChainError as error:
+            self.broken = True
+            yield from _refusal(error, child.path)
+            return
+        yield from check_file_alone(link.parent.path)
+        yield from _compare(child, link)
+        if len(self.layers) >= MAX_CHAIN_DEPTH:
+            self.broken = self.layers[-1].has_parent
+
+
+def _mismatch(error: ParentMismatchError) -> Finding:
+    wanted = " or ".join(map(str, error.wanted)) or "an identity that cannot be read"
+    text = f"the parent {error.parent} has the identity {error.found}; the child was made from {wanted}"
+    return Finding(
+        "CHN-02", Severity.ERROR, text, None, None, _SECTION, path=error.child, expected=wanted, found=str(error.found)
+    )
+
+
+def _refusal(error: VhdxError, child: Path) -> Iterator[Finding]:
+    """What keeps a parent from being opened; its own damage is told for the file itself."""
+    code = _CODES.get(type(error), "CHN-01")
+    where = getattr(error, "child", child)
+    yield Finding(code, Severity.ERROR, str(error), None, None, _SECTION, path=where)
+
+
+def _compare(child: Image, link: Link) -> Iterator[Finding]:
+    parent = link.parent
+    if link.matches and link.wanted and parent.data_write_guid != link.wanted[0]:
+        text = f"{parent.path} is the parent by parent_linkage2"
+        yield Finding("CHN-07", Severity.NOTE, text, None, None, _SECTION, path=child.path)
+    for what, mine, its in (
+        ("disk", child.size, parent.size),
+        ("block", child.parameters.block_size, parent.parameters.block_size),
+    ):
+        if mine != its:
+            text = f"the {what} size is {mine}, that of the parent {parent.path} {its}"
+            yield Finding("CHN-06", Severity.NOTE, text, None, None, "2.6.2", path=child.path)
+    yield from _compare_times(child.path, parent.path, Severity.NOTE if link.matches else Severity.WARNING)
+
+
+def _compare_times(child: Path, parent: Path, severity: Severity) -> Iterator[Finding]:
+    try:
+        newer = parent.stat().st_mtime - child.stat().st_mtime
+    except OSError:
+        return
+    if newer > _CLOCKS_DIFFER:
+        text = f"the parent {parent} was modified {newer:.0f} s after its child"
+        yield Finding("CHN-11", severity, text, path=child)
