@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
 PEERS := .venv/.peers-tried
 
-.PHONY: help demo test lint format bench bench-check fuzz peers clean
+.PHONY: help demo test lint format docs bench bench-check fuzz peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -28,6 +28,9 @@ lint: $(DEV)  ## check style, types and layers
 format: $(DEV)  ## put the code into the one format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(DEV)  ## make the pages that are made from the code
+	$(BIN)/python -m analyzer.explain > docs/findings.md
 
 bench: $(DEV) $(PEERS)  ## measure
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only

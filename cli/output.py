@@ -12,6 +12,7 @@ from uuid import UUID
 
 import click
 
+from vhdx.catalogue import rules
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 
@@ -67,6 +68,11 @@ def finding_to_plain(finding: Finding) -> dict[str, Any]:
         "length": finding.length,
         "section": finding.section or None,
         "advice": finding.advice or None,
+        "disk_start": finding.disk_start,
+        "disk_length": finding.disk_length,
+        "expected": finding.expected or None,
+        "found": finding.found or None,
+        "windows": rules()[finding.code].windows or None,
     }
 
 

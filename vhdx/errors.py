@@ -272,6 +272,21 @@ class VerificationError(VhdxError):
         )
 
 
+class UnknownCodeError(VhdxError):
+    """A code was asked about that no catalogue has; `findings` and `windows` are those that there are."""
+
+    exit_code = 2
+
+    def __init__(self, code: str, findings: Sequence[str], windows: Sequence[str]) -> None:
+        super().__init__(code, findings, windows)
+        self.code, self.findings, self.windows = code, tuple(findings), tuple(windows)
+
+    def __str__(self) -> str:
+        near = [known for known in self.findings if known[:3] == self.code[:3].upper()]
+        known = f"{near[0]} to {near[-1]} are known" if near else f"{self.findings[0]} or {self.windows[0]} is one"
+        return f"{self.code!r} is no code of a finding or of Windows ({known}); `vhdx explain` lists all"
+
+
 def require(path: Path, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Give back findings that are no errors, with their path; raise the first that is one as CorruptFileError."""
     kept = []

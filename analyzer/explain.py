@@ -1,0 +1,91 @@
+"""Plain words for a finding code or a code of Windows."""
+
+import re
+
+from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
+from vhdx.errors import UnknownCodeError
+
+_FINDING = re.compile(r"([A-Za-z]{3})-?(\d{1,2})")
+_WINDOWS = re.compile(r"0[xX]([0-9A-Fa-f]{1,8})")
+_WIDTH = 1 << 32
+
+
+def explain(code: str) -> Rule | WindowsCode:
+    """What a code means: BAT-04, bat4, 0xC03A000E, -1069940722 (as PowerShell prints it), ERROR_VHD_....
+
+    Raises UnknownCodeError for a code that is in neither catalogue.
+    """
+    text = code.strip()
+    for found in (_rule(text), _windows(text)):
+        if found is not None:
+            return found
+    raise UnknownCodeError(text, tuple(rules()), tuple(windows_codes()))
+
+
+def _rule(text: str) -> Rule | None:
+    match = _FINDING.fullmatch(text)
+    return rules().get(f"{match[1].upper()}-{int(match[2]):02}") if match else None
+
+
+def _windows(text: str) -> WindowsCode | None:
+    known = windows_codes()
+    by_name = {entry.name: entry for entry in known.values()}
+    match = _WINDOWS.fullmatch(text)
+    number = int(match[1], 16) if match else _decimal(text)
+    candidates = [text, f"0x{number % _WIDTH:08X}" if number is not None else ""]
+    return next((known[name] for name in candidates if name in known), by_name.get(text.upper()))
+
+
+def _decimal(text: str) -> int | None:
+    """Windows prints its codes as signed numbers, too."""
+    return int(text) if re.fullmatch(r"-?\d{1,10}", text) else None
+
+
+def findings_page() -> str:
+    """The catalogue as a page of Markdown: docs/findings.md."""
+    lines = [_HEAD]
+    for group, title in _GROUPS.items():
+        lines.append(f"\n## {group}: {title}\n")
+        lines += [_entry(rule) for code, rule in rules().items() if code.startswith(group)]
+    lines.append("\n## What Windows says\n\n| code | name | what it means | findings |\n|---|---|---|---|")
+    lines += [
+        f"| {entry.code} | {entry.name} | {entry.meaning} {entry.remedy} | {', '.join(entry.findings)} |"
+        for entry in windows_codes().values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(rule: Rule) -> str:
+    facts = [rule.severity.name.lower()]
+    facts += [f"[MS-VHDX] {rule.section}"] if rule.section else []
+    facts += [f"Windows: {rule.windows}"] if rule.windows else []
+    return (
+        f"### {rule.code} {rule.title}\n\n*{' · '.join(facts)}*\n\n{rule.meaning}\n\n"
+        f"* Cause: {rule.cause}\n* What to do: {rule.remedy}\n"
+    )
+
+
+_HEAD = """# Findings
+
+Every finding that `vhdx check`, `vhdx scan` and opening a file can give. A code is stable for ever; the severity is
+the worst that it can have. This page is made from `vhdx/catalogue/findings.toml` by `make docs`; `vhdx explain` says
+the same in a terminal."""
+
+_GROUPS = {
+    "FID": "the file",
+    "HDR": "headers",
+    "REG": "region tables",
+    "MET": "metadata",
+    "LOC": "the parent locator",
+    "BAT": "the block allocation table",
+    "SBM": "sector bitmaps",
+    "LOG": "the log",
+    "CHN": "the chain",
+    "CON": "what stands inside the disk",
+}
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(findings_page())

@@ -1,0 +1,64 @@
+"""`vhdx explain`."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+import click
+
+from analyzer.explain import explain
+from cli import output
+from cli.options import json_option
+from cli.text import facts
+from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
+
+
+@click.command("explain")
+@click.argument("codes", nargs=-1, metavar="CODE...")
+@json_option
+def command(codes: Sequence[str], as_json: bool) -> int:
+    """Say in plain words what a finding code or a code of Windows means.
+
+    What it means, how it comes about, what to do, and which command does it. Codes of Windows may be written as it
+    shows them: 0xC03A000E, -1069940722 or ERROR_VHD_CHILD_PARENT_ID_MISMATCH. Without a code all are listed.
+
+    \b
+    Examples:
+      vhdx explain BAT-04
+      vhdx explain 0xC03A000E
+      vhdx explain | grep -i parent
+    """
+    answers = [explain(code) for code in codes]
+    if as_json:
+        output.emit("explain", {"codes": answers or [*rules().values(), *windows_codes().values()]})
+    elif answers:
+        click.echo("\n\n".join(_page(answer) for answer in answers))
+    else:
+        output.emit_lines([f"{rule.code:10}  {rule.title}" for rule in rules().values()])
+        output.emit_lines([f"{entry.code:10}  {entry.name}" for entry in windows_codes().values()])
+    return 0
+
+
+def _page(answer: Rule | WindowsCode) -> str:
+    if isinstance(answer, Rule):
+        pairs = [("severity", f"{answer.severity.name.lower()} at worst"), ("means", answer.meaning)]
+        pairs += [("cause", answer.cause), ("what to do", answer.remedy)]
+        pairs += [("[MS-VHDX]", answer.section)] if answer.section else []
+        pairs += [("Windows", f"{answer.windows} {windows_codes()[answer.windows].name}")] if answer.windows else []
+        return f"{answer.code}  {answer.title}\n{_facts(pairs)}"
+    pairs = [("means", answer.meaning), ("what to do", answer.remedy)]
+    related = [f"{code} {rules()[code].title}" for code in answer.findings]
+    return f"{answer.code}  {answer.name}\n{_facts([*pairs, ('findings', chr(10).join(related) or 'none')])}"
+
+
+def _facts(pairs: list[tuple[str, str]]) -> str:
+    """Sentences beside their names: folded to the terminal's width, whole lines where a program reads them."""
+    if not sys.stdout.isatty():
+        return facts(pairs)
+    width = max(24, shutil.get_terminal_size().columns - max(len(name) for name, _ in pairs) - 4)
+    folded = [
+        (name, "\n".join(line for given in text.splitlines() for line in textwrap.wrap(given, width)))
+        for name, text in pairs
+    ]
+    return facts(folded)
