@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from vhdx.chain import Chain, open_chain
-from vhdx.parents import OnMismatch
+from vhdx.parents import OnMismatch, Search
+from vhdx.paths import Mapping
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 FILE_PATH = click.Path(path_type=Path, readable=False)
@@ -70,6 +71,20 @@ def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
         )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--map") from error
+
+
+def search_of(where: dict[str, Any]) -> Search:
+    """Where parents may be found, as the chain options say."""
+    try:
+        mappings = [Mapping.parse(text) for text in where["mappings"]]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from error
+    return Search(
+        parents=where["parents"],
+        folders=where["search"],
+        mappings=mappings,
+        on_mismatch=OnMismatch(where["on_mismatch"]),
+    )
 
 
 def quiet_library() -> None:

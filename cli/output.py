@@ -86,16 +86,26 @@ def envelope(command: str, findings: Iterable[Finding] = ()) -> dict[str, Any]:
     }
 
 
+def to_json(answer: Any) -> str:
+    """JSON as every answer is printed."""
+    return json.dumps(answer, indent=2, ensure_ascii=True)
+
+
+def document(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> str:
+    """A whole answer."""
+    return to_json(envelope(command, findings) | plain(payload))
+
+
 def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> None:
     """Print a whole answer."""
-    click.echo(json.dumps(envelope(command, findings) | plain(payload), indent=2, ensure_ascii=True))
+    click.echo(document(command, payload, findings))
 
 
 def emit_stream(
     command: str, payload: Mapping[str, Any], findings: Iterable[Finding], name: str, items: Iterable[Any]
 ) -> None:
     """Print an answer whose last member is a list too long to hold: one item a line."""
-    head = json.dumps(envelope(command, findings) | plain(payload), indent=2, ensure_ascii=True)
+    head = document(command, payload, findings)
     click.echo(f'{head[:-2]},\n  "{name}": [', nl=False)
     separator = "\n    "
     for batch in _batches(json.dumps(item) for item in items):

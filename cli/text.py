@@ -1,42 +1,8 @@
-"""Text for people: sizes, counts, and names that cannot harm a terminal."""
+"""Text for people, as commands print it."""
 
-import unicodedata
+from analyzer.wording import exact_size, plural, safe, size
 
-_STEP = 1024
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
-# Letters, marks and the like can be shown; controls, format characters (which can reverse a line) and lone
-# surrogates are shown as what they are.
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def safe(text: object) -> str:
-    """The text with everything that a terminal would obey, or that would hide, made visible as an escape."""
-    return "".join(_shown(character) for character in str(text))
-
-
-def _shown(character: str) -> str:
-    if character.isascii():
-        return character if character.isprintable() else f"\\x{ord(character):02x}"
-    if unicodedata.category(character) in _UNSAFE:
-        return character.encode("ascii", "backslashreplace").decode()
-    return character
-
-
-def size(count: int) -> str:
-    """Bytes for people: `64 MiB`, with a fraction only where it is not whole."""
-    if count < _STEP:
-        return f"{count} bytes"
-    value, unit = count / _STEP, _UNITS[0]
-    for unit in _UNITS:
-        if value < _STEP or unit == _UNITS[-1]:
-            break
-        value /= _STEP
-    return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"
-
-
-def exact_size(count: int) -> str:
-    """Bytes for people and for machines: `64 MiB (67108864 bytes)`."""
-    return size(count) if count < _STEP else f"{size(count)} ({count} bytes)"
+__all__ = ["exact_size", "facts", "plural", "safe", "size"]
 
 
 def facts(pairs: list[tuple[str, str]]) -> str:
@@ -48,8 +14,3 @@ def facts(pairs: list[tuple[str, str]]) -> str:
         lines.append(f"  {name:<{width}}{first}")
         lines += [f"  {'':<{width}}{line}" for line in rest]
     return "\n".join(lines)
-
-
-def plural(count: int, what: str) -> str:
-    """`1 layer`, `3 layers`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

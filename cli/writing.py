@@ -1,6 +1,6 @@
 """What the commands that write an image share: their options, and what they say when it is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from cli import output
 from cli.text import plural, safe, size
 from vhdx.errors import OutputError
 from vhdx.identities import random_identities, seeded_identities
-from vhdx.sink import Existing
+from vhdx.sink import Existing, Sink, check_target
 
 STDOUT = Path("-")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -45,6 +45,16 @@ def refuse_stdout(out: Path) -> None:
     """A VHDX is not written front to back: `-`, which means stdout, cannot take one."""
     if out == STDOUT:
         raise click.UsageError("stdout takes a raw image alone, from `vhdx convert`; name a file.")
+
+
+def write_text(target: Path, text: str, sources: Sequence[Path], *, force: bool) -> None:
+    """Write a document whole or not at all, never over a source; raises OutputError, InputOutputError."""
+    existing = Existing.REPLACE if force else Existing.REFUSE
+    check_target(target, sources, existing)
+    with Sink(target, existing=existing) as sink:
+        sink.write_at(0, text.encode("utf-8", "backslashreplace"))
+        sink.flush()
+        sink.commit()
 
 
 def options_from(choices: dict[str, Any]) -> Options:

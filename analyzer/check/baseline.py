@@ -1,0 +1,137 @@
+"""A baseline: the findings of an earlier check, which are known and are not told again.
+
+A finding is known when its code, its path and its place are those of one in the baseline; its sentence may change. The
+path counts as it was given or as seen from the folder that holds all files of the check, so that a folder may move.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analyzer.check.place import Place, common_folder, place_of, relative
+from analyzer.check.result import Checked
+from analyzer.wording import safe
+from vhdx.errors import InputOutputError, VhdxError
+from vhdx.findings import Finding
+
+FORM = "vhdx-baseline/1"
+_NUMBERS = ("offset", "length", "disk_start", "disk_length")
+Known = tuple[str, str, Place]
+"""Code, path with slashes, place."""
+
+
+class BaselineError(VhdxError):
+    """A baseline file is not one; `reason` says why."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is not a baseline: {self.reason}; make one with `vhdx check --format json FILE... > baseline`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is known."""
+
+    known: frozenset[Known]
+
+    def knows(self, finding: Finding, subject: Path, folder: Path) -> bool:
+        """Whether a finding of a subject is known; `folder` holds all files of its check."""
+        path, place = finding.path or subject, place_of(finding)
+        names = {_slashed(str(path)), _slashed(relative(path, folder))}
+        return any((finding.code, name, place) in self.known for name in names)
+
+
+def read_baseline(path: Path) -> Baseline:
+    """The baseline in a file: an earlier JSON answer of `vhdx check`, or the small form of `plain_baseline`.
+
+    Raises BaselineError for anything else, InputOutputError when the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BaselineError(path, f"byte {error.start} is no UTF-8") from error
+    except OSError as error:
+        raise InputOutputError(path, "read", error.strerror or str(error)) from error
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(path, f"it is no JSON ({error})") from error
+    return _from_document(path, document)
+
+
+def new_findings(checked: Sequence[Checked], baseline: Baseline) -> tuple[Checked, ...]:
+    """The subjects with the findings alone that the baseline does not know."""
+    folder = common_folder(checked)
+    return tuple(
+        replace(
+            subject,
+            findings=tuple(each for each in subject.findings if not baseline.knows(each, subject.path, folder)),
+        )
+        for subject in checked
+    )
+
+
+def plain_baseline(checked: Sequence[Checked]) -> Mapping[str, Any]:
+    """The findings as a baseline of the small form, for JSON; paths are as seen from the folder that holds all."""
+    folder = common_folder(checked)
+    rows = [
+        {"code": finding.code, "path": _slashed(relative(finding.path or subject.path, folder))}
+        | dict(zip(_NUMBERS, place_of(finding), strict=True))
+        for subject in checked
+        for finding in subject.findings
+    ]
+    return {"schema": FORM, "known": rows}
+
+
+def _from_document(path: Path, document: object) -> Baseline:
+    if not isinstance(document, dict):
+        raise BaselineError(path, "it holds no object")
+    if document.get("schema") == FORM:
+        rows = document.get("known")
+    elif document.get("command") == "check":
+        rows = _of_subjects(path, document.get("subjects"))
+    else:
+        raise BaselineError(path, f"it is neither {FORM} nor an answer of `vhdx check`")
+    if not isinstance(rows, list):
+        raise BaselineError(path, "it has no list of findings")
+    return Baseline(frozenset(known for number, row in enumerate(rows) for known in _known(path, number, row)))
+
+
+def _of_subjects(path: Path, subjects: object) -> list[Any] | None:
+    if not isinstance(subjects, list):
+        return None
+    rows: list[Any] = []
+    for subject in subjects:
+        found = subject.get("findings") if isinstance(subject, dict) else None
+        if not isinstance(found, list):
+            raise BaselineError(path, "one of its subjects has no list of findings")
+        rows += found
+    return rows
+
+
+def _known(path: Path, number: int, row: object) -> set[Known]:
+    """The names that one finding goes by: its path as given, and as seen from the folder of its check."""
+    if not isinstance(row, dict) or not isinstance(row.get("code"), str):
+        raise BaselineError(path, f"finding {number} has no code")
+    first, second, third, fourth = (row.get(name) for name in _NUMBERS)
+    place = (first, second, third, fourth)
+    if not all(value is None or (isinstance(value, int) and not isinstance(value, bool)) for value in place):
+        raise BaselineError(path, f"finding {number} has a place that is no number")
+    names = [row[name] for name in ("path", "relative_path") if row.get(name) is not None]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise BaselineError(path, f"finding {number} has no path")
+    return {(row["code"], _slashed(name), place) for name in names}
+
+
+def _slashed(name: str) -> str:
+    """A path as both systems write it alike, so that a baseline made on one serves on the other."""
+    return safe(name).replace("\\", "/")

@@ -1,0 +1,1 @@
+"""What a check found, in the forms that people and programs read: text, JSON, SARIF, JUnit."""

@@ -1,0 +1,121 @@
+"""`vhdx check`: what it looks at, what it answers, and when it fails."""
+
+import json
+
+import pytest
+
+from tests.files import patch
+
+HEADER = 64 << 10
+
+
+@pytest.fixture
+def damaged(built):
+    """A sound file with one header overwritten: a warning and a note, no error."""
+    path, _ = built("dynamic")
+    patch(path, HEADER, b"hurt")
+    return path
+
+
+def codes(answer):
+    return [finding["code"] for subject in answer.json["subjects"] for finding in subject["findings"]]
+
+
+def test_a_sound_file_is_sound(vhdx_command, built):
+    answer = vhdx_command("check", built("dynamic")[0], "--fail-on", "warning", "--json")
+    assert answer.code == 0
+    assert answer.json["counts"]["error"] == answer.json["counts"]["warning"] == 0
+
+
+@pytest.mark.parametrize(("severity", "code"), [("error", 0), ("warning", 1), ("note", 1)])
+def test_the_severity_that_fails_can_be_chosen(vhdx_command, damaged, severity, code):
+    assert vhdx_command("check", damaged, "--fail-on", severity).code == code
+
+
+def test_codes_can_be_ignored(vhdx_command, damaged):
+    answer = vhdx_command("check", damaged, "--fail-on", "warning", "--ignore", "hdr-03", "--json")
+    assert answer.code == 0
+    assert "HDR-03" not in codes(answer)
+    assert "HDR-01" in codes(answer)
+
+
+def test_an_unknown_code_to_ignore_is_wrong_usage(vhdx_command, damaged):
+    assert vhdx_command("check", damaged, "--ignore", "HDR-99").code == 2
+
+
+def test_what_a_baseline_knows_does_not_fail(vhdx_command, damaged, tmp_path):
+    known = tmp_path / "known.json"
+    assert vhdx_command("check", damaged, "--json", "-o", known).code == 0
+    answer = vhdx_command("check", damaged, "--fail-on", "warning", "--baseline", known, "--json")
+    assert answer.code == 0
+    assert codes(answer) == []
+    assert answer.json["known"] > 0
+    patch(damaged, 192 << 10, b"hurt")
+    again = vhdx_command("check", damaged, "--fail-on", "warning", "--baseline", known, "--json")
+    assert again.code == 1
+    assert "REG-03" in codes(again)
+
+
+def test_a_folder_is_looked_into_as_deep_as_was_asked(vhdx_command, built, tmp_path):
+    path, _ = built("dynamic")
+    (tmp_path / "notes.txt").write_text("no disk")
+    (path.parent / "front lost.vhdx").write_bytes(bytes(1 << 20))
+    shallow = vhdx_command("check", tmp_path, "--json")
+    deep = vhdx_command("check", tmp_path, "-r", "--json")
+    assert [subject["path"] for subject in shallow.json["subjects"]] == []
+    assert {subject["path"] for subject in deep.json["subjects"]} == {str(path), str(path.parent / "front lost.vhdx")}
+    assert "FID-01" in codes(deep)
+
+
+def test_a_disk_is_found_by_what_is_in_it(vhdx_command, built):
+    path, _ = built("dynamic")
+    path.rename(path.with_suffix(".bin"))
+    assert len(vhdx_command("check", path.parent, "--json").json["subjects"]) == 1
+
+
+def test_what_cannot_be_read_is_a_finding(vhdx_command, tmp_path):
+    answer = vhdx_command("check", tmp_path / "not there.vhdx", "--json")
+    assert answer.code == 1
+    assert codes(answer) == ["FID-11"]
+
+
+def test_a_chain_is_checked_with_its_parents(vhdx_command, chain):
+    leaf, _ = chain
+    answer = vhdx_command("check", "--chain", "--content", leaf, "--json")
+    assert answer.code == 0
+    assert len(answer.json["subjects"][0]["files"]) == 3
+
+
+def test_a_missing_parent_is_an_error_of_the_chain_alone(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    alone = tmp_path / "alone" / leaf.name
+    alone.parent.mkdir()
+    leaf.rename(alone)
+    assert vhdx_command("check", alone).code == 0
+    answer = vhdx_command("check", "--chain", alone, "--json")
+    assert answer.code == 1
+    assert "CHN-01" in codes(answer)
+
+
+def test_sarif_and_junit_are_written_whole_and_over_nothing(vhdx_command, damaged, tmp_path):
+    for form in ("sarif", "junit"):
+        target = tmp_path / f"answer.{form}"
+        assert vhdx_command("check", damaged, "--format", form, "-o", target).out == ""
+        assert "HDR-03" in target.read_text()
+        assert vhdx_command("check", damaged, "--format", form, "-o", target).code == 5
+        assert vhdx_command("check", damaged, "--format", form, "-o", target, "--force").code == 0
+    assert json.loads((tmp_path / "answer.sarif").read_text())["version"] == "2.1.0"
+
+
+def test_an_answer_is_never_written_over_what_was_checked(vhdx_command, damaged):
+    before = damaged.read_bytes()
+    assert vhdx_command("check", damaged, "-o", damaged, "--force").code == 5
+    assert damaged.read_bytes() == before
+
+
+def test_lines_for_people_name_code_and_next_step(vhdx_command, damaged):
+    answer = vhdx_command("check", damaged)
+    (line,) = [line for line in answer.out.splitlines() if "HDR-03" in line]
+    assert str(damaged) in line
+    assert "`vhdx repair FILE`" in line
+    assert answer.out.splitlines()[-1].startswith("1 subject checked: 1 warning")
