@@ -101,7 +101,7 @@ def describe_image(image: Image) -> ImageDescription:
         log=_log_state(image, header),
         blocks={state.name.lower(): count for state, count in states.items()},
         allocated_bytes=sum(count for state, count in states.items() if state.holds_data) * parameters.block_size,
-        damaged_blocks=sum(map(len, image.allocation.damaged_blocks())),
+        damaged_blocks=sum(map(len, image.allocation.table.damaged_blocks())),
         parent=_parent(image),
         findings=image.findings,
     )
@@ -133,7 +133,7 @@ def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:
             file_size=image.file.size,
             data_write_guid=image.data_write_guid,
             found=link.found if link else None,
-            damaged_blocks=sum(map(len, image.allocation.damaged_blocks())),
+            damaged_blocks=sum(map(len, image.allocation.table.damaged_blocks())),
             matches=link.matches if link else True,
         )
         for number, (image, link) in enumerate(zip(chain.layers, links, strict=True))

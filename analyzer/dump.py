@@ -170,7 +170,7 @@ def _bat(file: ByteSource) -> Section:
     image = image_from(file)
     table = image.allocation.table
     damaged = list(
-        islice((block for some in image.allocation.damaged_blocks() for block in some.tolist()), _MOST_FLAWS)
+        islice((block for some in image.allocation.table.damaged_blocks() for block in some.tolist()), _MOST_FLAWS)
     )
     flaws = dict.fromkeys(flaw for block in damaged for flaw in table.flaws_of_block(block))
     return Section("bat", _bat_records(image), tuple(flaws))

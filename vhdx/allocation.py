@@ -5,10 +5,8 @@ Tables are read window by window: memory stays bounded whatever the disk's size.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
 from vhdx import compiling, kernels
 from vhdx.geometry import Geometry
@@ -21,21 +19,11 @@ MOST_RUNS = 1 << 18
 """Runs that one scan gives at most; 40 bytes each."""
 
 
-class Partial(Enum):
-    """How a scan takes PARTIALLY_PRESENT blocks."""
-
-    BY_BITMAP = "by bitmap"
-    """As the sector bitmap says: what is read."""
-    WHOLE = "whole"
-    """As if they were whole: where they stand, without looking at any bitmap."""
-
-
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """The runs of one file's disk, by its block table."""
 
     table: BlockTable
-    partial: Partial = Partial.BY_BITMAP
 
     @property
     def source(self) -> ByteSource:
@@ -64,35 +52,14 @@ class Allocation:
                     break
         return concatenate(tables)
 
-    def damaged_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
-        """The numbers, rising, of the blocks that cannot be read whole, some at a time; no bitmap is read for it."""
-        for first in range(0, self.geometry.block_count, WINDOW_SLOTS):
-            last = min(first + WINDOW_SLOTS, self.geometry.block_count)
-            yield np.union1d(self._misplaced_blocks(first, last), self.table.blocks_without_bitmap(first, last))
-
-    def _misplaced_blocks(self, first: int, last: int) -> npt.NDArray[np.int64]:
-        whole, block_size = replace(self, partial=Partial.WHOLE), self.geometry.block_size
-        position, end = first * block_size, min(last * block_size, self.geometry.size)
-        found = [np.empty(0, dtype=np.int64)]
-        while position < end:
-            runs = whole.scan(position, end)
-            for start, length in zip(*_lost(runs), strict=True):
-                found.append(np.arange(start // block_size, -(-(start + length) // block_size), dtype=np.int64))
-            position = runs.end
-        return np.concatenate(found)
-
     def _scan_window(self, start: int, end: int, layer: int, limit: int) -> Iterator[RunTable]:
         geometry = self.geometry
         blocks = WINDOW_SLOTS * geometry.chunk_ratio // (geometry.chunk_ratio + 1)
         found = self._scan_blocks(start, min(end, (geometry.block_at(start) + blocks) * geometry.block_size), limit)
-        tables = SectorBitmaps(self.table).decide(found, limit) if self._has_bitmaps else iter((found,))
+        tables = SectorBitmaps(self.table).decide(found, limit) if self.table.has_parent else iter((found,))
         for table in tables:
             runs = cut_at_file_end(table, self.source.size, geometry.sector_size)
             yield merge_neighbours(replace(runs, layer=np.full_like(runs.layer, layer)))
-
-    @property
-    def _has_bitmaps(self) -> bool:
-        return self.table.has_parent and self.partial is Partial.BY_BITMAP
 
     def _scan_blocks(self, start: int, end: int, limit: int) -> RunTable:
         geometry = self.geometry
@@ -106,7 +73,7 @@ class Allocation:
             (entries, self.table.forbidden),
             outputs,
             *(first, start, end),
-            *(geometry.block_size, geometry.chunk_ratio, self.source.size, int(self._has_bitmaps)),
+            *(geometry.block_size, geometry.chunk_ratio, self.source.size, int(self.table.has_parent)),
         )
         return RunTable(*(column[:count].copy() for column in outputs))
 
@@ -123,8 +90,3 @@ def cut_at_file_end(runs: RunTable, file_size: int, sector_size: int) -> RunTabl
     kind, layer, offset = (np.repeat(column, 2) for column in (runs.kind, runs.layer, runs.file_offset))
     kind[1::2], offset[1::2] = Kind.LOST, 0
     return RunTable(start, length, kind, layer, offset).select(length > 0)
-
-
-def _lost(runs: RunTable) -> tuple[list[int], list[int]]:
-    lost = runs.of_kind(Kind.LOST)
-    return lost.start.tolist(), lost.length.tolist()

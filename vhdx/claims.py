@@ -13,8 +13,10 @@ from vhdx.structures.constants import MIB
 _MOST_MIB = 1 << 27
 """Files are searched for overlapping blocks up to 128 TiB, twice the largest disk: one byte of memory for each MiB."""
 
-Windows = Callable[[], Iterable[tuple[int, npt.NDArray[np.int64]]]]
-"""Gives windows of BAT entries, each with its first slot; called for each pass over the table."""
+Entries = npt.NDArray[np.int64]
+Owners = npt.NDArray[np.uint8]
+Windows = Iterable[tuple[int, Entries]]
+"""Windows of BAT entries, each with its first slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +28,36 @@ class Claims:
     has_parent: bool
     forbidden: npt.NDArray[np.int64]
 
-    def owners(self, windows: Windows) -> tuple[npt.NDArray[np.uint8], int]:
+    def owners(self, windows: Windows) -> tuple[Owners, int]:
         """For each MiB of the file 0, 1 when an entry claims it, 2 when several do; and how many have 2."""
         owners = np.zeros(min(self.file_size // MIB + 1, _MOST_MIB), dtype=np.uint8)
         doubled = 0
-        for first, entries in windows():
+        for first, entries in windows:
             doubled += compiling.call(
                 kernels.own_places, self._work(entries), (entries, self.forbidden), (owners,), first, *self._sizes
             )
         return owners, doubled
 
-    def contested(self, windows: Windows) -> npt.NDArray[np.int64]:
-        """Slots, rising, whose blocks or sector bitmaps overlap those of another slot."""
-        owners, doubled = self.owners(windows)
-        found = [np.empty(0, dtype=np.int64)]
-        for first, entries in windows() if doubled else ():
-            slots = np.zeros(len(entries), dtype=np.int64)
-            inputs = (entries, self.forbidden, owners)
-            count = compiling.call(kernels.contested_slots, self._work(entries), inputs, (slots,), first, *self._sizes)
-            found.append(slots[:count])
-        return np.concatenate(found)
+    def contested(self, first: int, entries: Entries, owners: Owners) -> Entries:
+        """Of the entries from slot `first` on, the slots whose block or sector bitmap overlaps another slot's."""
+        return self._slots(kernels.contested_slots, first, entries, owners, self._sizes)
+
+    def damaged(self, first: int, entries: Entries, owners: Owners) -> Entries:
+        """Of the entries from slot `first` on, the slots whose block cannot be read whole, whatever its bitmap says."""
+        sizes = (*self._sizes[:3], self.geometry.size)
+        return self._slots(kernels.damaged_slots, first, entries, owners, sizes)
+
+    def _slots(
+        self, kernel: Callable[..., int], first: int, entries: Entries, owners: Owners, sizes: tuple[int, ...]
+    ) -> Entries:
+        slots = np.zeros(len(entries), dtype=np.int64)
+        inputs = (entries, self.forbidden, owners)
+        return slots[: compiling.call(kernel, self._work(entries), inputs, (slots,), first, *sizes)]
 
     @property
     def _sizes(self) -> tuple[int, int, int, int]:
         geometry = self.geometry
         return geometry.chunk_ratio, geometry.block_size // MIB, self.file_size, int(self.has_parent)
 
-    def _work(self, entries: npt.NDArray[np.int64]) -> int:
+    def _work(self, entries: Entries) -> int:
         return len(entries) + self.file_size // MIB // 8

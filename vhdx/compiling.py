@@ -82,6 +82,7 @@ def _signature(kernel: Callable[..., Any]) -> Any:
         kernels.scan_blocks: pair(*[given] * 2, *[column] * 5, *[number] * 7),
         kernels.own_places: number(given, given, types.uint8[::1], *[number] * 5),
         kernels.contested_slots: number(given, given, owners, column, *[number] * 5),
+        kernels.damaged_slots: number(given, given, owners, column, *[number] * 5),
     }[kernel]
 
 

@@ -204,17 +204,53 @@ def contested_slots(
     """Slots whose entries claim a place that `own_places` has marked 2; returns their count."""
     count = 0
     for index in range(len(entries)):
-        first = (entries[index] >> 20) & 0xFFFFFFFFFFF
         size = block_mib
         if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
             size = is_child
-        size = claimed_mib(entries[index], size, file_size, forbidden)
-        for place in range(first, min(first + size, len(owners))):
-            if owners[place] == 2:
-                out_slot[count] = first_slot + index
-                count += 1
-                break
+        if is_contested(entries[index], claimed_mib(entries[index], size, file_size, forbidden), owners):
+            out_slot[count] = first_slot + index
+            count += 1
     return count
+
+
+def damaged_slots(
+    entries: Any,
+    forbidden: Any,
+    owners: Any,
+    out_slot: Any,
+    first_slot: int,
+    chunk_ratio: int,
+    block_mib: int,
+    file_size: int,
+    disk_size: int,
+) -> int:
+    """Slots of payload blocks that cannot be read whole, whatever their bitmaps say; returns their count."""
+    count = 0
+    for index in range(len(entries)):
+        slot = first_slot + index
+        entry = entries[index]
+        kind = kind_of_entry(entry)
+        if (kind != LOST and kind != DATA) or (slot + 1) % (chunk_ratio + 1) == 0:
+            continue
+        if kind == DATA:
+            size = claimed_mib(entry, block_mib, file_size, forbidden)
+            start = (slot - slot // (chunk_ratio + 1)) * (block_mib << 20)
+            place = ((entry >> 20) & 0xFFFFFFFFFFF) << 20
+            whole = place + min(block_mib << 20, disk_size - start) <= file_size
+            if size > 0 and whole and not is_contested(entry, size, owners):
+                continue
+        out_slot[count] = slot
+        count += 1
+    return count
+
+
+def is_contested(entry: int, size_mib: int, owners: Any) -> bool:
+    """Whether a place that an entry claims, `size_mib` long, is marked 2."""
+    first = (entry >> 20) & 0xFFFFFFFFFFF
+    for place in range(first, min(first + size_mib, len(owners))):
+        if owners[place] == 2:
+            return True
+    return False
 
 
 def claimed_mib(entry: int, size_mib: int, file_size: int, forbidden: Any) -> int:
@@ -226,6 +262,5 @@ def claimed_mib(entry: int, size_mib: int, file_size: int, forbidden: Any) -> in
     return size_mib
 
 
-KERNELS = (scan_blocks, own_places, contested_slots)
-PARTS = (kind_of_entry, room_at, end_of_sequence, put, claimed_mib)
+PARTS = (kind_of_entry, room_at, end_of_sequence, put, is_contested, claimed_mib)
 """In this order: a part may use those before it."""

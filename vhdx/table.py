@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.claims import Claims
+from vhdx.claims import Claims, Owners
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.source import ByteSource
@@ -26,6 +26,7 @@ from vhdx.structures.bat import (
 WINDOW_SLOTS = 1 << 20
 """BAT entries that are looked at together: 8 MiB of them."""
 
+_NO_OWNERS: Owners = np.empty(0, dtype=np.uint8)
 _NONE: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 # What an entry that the BAT region has no room for is taken as: an invalid state, so that its block is LOST.
 _MISSING = BlockState.INVALID_5.value
@@ -65,9 +66,7 @@ class BlockTable:
     def believed_entries(self, first: int, count: int) -> npt.NDArray[np.int64]:
         """Entries as `entries` gives them, but invalid where two claim one place: neither can be believed."""
         table = self.entries(first, count)
-        contested = self.contested
-        if len(contested):
-            table[contested[(contested >= first) & (contested < first + count)] - first] = _MISSING
+        table[self.contested(first, table) - first] = _MISSING
         return table
 
     @property
@@ -76,9 +75,24 @@ class BlockTable:
         return Claims(self.geometry, self.source.size, self.has_parent, self.forbidden)
 
     @cached_property
-    def contested(self) -> npt.NDArray[np.int64]:
-        """Slots, rising, whose blocks or sector bitmaps overlap those of another slot."""
-        return self.claims.contested(self.all_entries)
+    def _doubled(self) -> Owners:
+        """The owners of the file's places, where any is claimed twice; nothing where none is."""
+        owners, doubled = self.claims.owners(self.all_entries())
+        return owners if doubled else _NO_OWNERS
+
+    def contested(self, first: int, entries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Of the entries from slot `first` on, the slots whose block or sector bitmap overlaps another slot's."""
+        return self.claims.contested(first, entries, self._doubled) if len(self._doubled) else _NONE
+
+    def damaged_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
+        """The numbers, rising, of the blocks that cannot be read whole, some at a time; no bitmap is read for it."""
+        geometry = self.geometry
+        for first in range(0, geometry.block_count, WINDOW_SLOTS):
+            last = min(first + WINDOW_SLOTS, geometry.block_count)
+            start = geometry.payload_slot(first)
+            entries = self.entries(start, geometry.payload_slot(last - 1) - start + 1)
+            slots = self.claims.damaged(start, entries, self._doubled)
+            yield np.union1d(slots - slots // (geometry.chunk_ratio + 1), self.blocks_without_bitmap(first, last))
 
     @property
     def slots_needed(self) -> int:
@@ -96,11 +110,13 @@ class BlockTable:
         for first, entries in self.all_entries():
             yield first, np.where(_keeps_place(entries), entries | BlockState.FULLY_PRESENT, entries)
 
-    def colliding_anchors(self) -> npt.NDArray[np.int64]:
+    def colliding_anchors(self) -> Iterator[int]:
         """Slots, rising, of UNMAPPED or UNDEFINED entries whose place another entry claims or keeps as well."""
-        slots = self.claims.contested(self.all_places)
-        keeps = [_keeps_place(self.entries(slot, 1))[0] for slot in slots.tolist()]
-        return slots[np.array(keeps, dtype=np.bool_)]
+        owners, doubled = self.claims.owners(self.all_places())
+        for first, entries in self.all_places() if doubled else ():
+            slots = self.claims.contested(first, entries, owners)
+            keeps = _keeps_place(self.entries(first, len(entries)))
+            yield from slots[keeps[slots - first]].tolist()
 
     def bitmap_entry(self, chunk: int) -> BatEntry:
         """The BAT entry of a chunk's sector bitmap."""
@@ -122,7 +138,7 @@ class BlockTable:
         yield from self._flaws_of_place("sector bitmap", slot, at)
 
     def _flaws_of_place(self, what: str, slot: int, at: int) -> Iterator[Finding]:
-        if slot in self.contested:
+        if len(self.contested(slot, self.entries(slot, 1))):
             text = f"the {what} at {self.entry(slot).file_offset} overlaps another one"
             yield Finding("BAT-06", Severity.ERROR, text, at, ENTRY_SIZE, "2.5.1")
 

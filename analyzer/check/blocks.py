@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ def check_blocks(allocation: Allocation, parameters: DiskParameters) -> Iterator
 def _check_damaged(allocation: Allocation) -> Iterator[Finding]:
     table, geometry = allocation.table, allocation.geometry
     count, code = 0, ""
-    for blocks in allocation.damaged_blocks():
+    for blocks in table.damaged_blocks():
         for block in blocks[: max(0, _MOST_BLOCKS - count)].tolist():
             start = block * geometry.block_size
             for flaw in table.flaws_of_block(block):
@@ -94,7 +95,7 @@ class _Survey:
             yield from self._colliding_anchors()
 
     def _colliding_anchors(self) -> Iterator[Finding]:
-        for slot in self._table.colliding_anchors().tolist()[:MOST_ALIKE]:
+        for slot in islice(self._table.colliding_anchors(), MOST_ALIKE):
             text = f"the place kept for an absent block, {self._table.entry(slot).file_offset}, is another block's"
             yield Finding("BAT-06", Severity.ERROR, text, self._at(slot), ENTRY_SIZE, "2.5.1")
 

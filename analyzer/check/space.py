@@ -47,7 +47,7 @@ def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
 
 def _owners(table: BlockTable) -> npt.NDArray[np.uint8]:
     """One byte for each whole MiB of the file: not 0 where something stands."""
-    owners, _ = table.claims.owners(table.all_places)
+    owners, _ = table.claims.owners(table.all_places())
     owners = owners[: table.source.size // MIB]
     owners[: HEADER_AREA_SIZE // MIB] = 1
     for start, end, _ in table.structures:

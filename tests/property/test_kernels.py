@@ -202,3 +202,27 @@ def test_kernels_take_a_read_only_memory_map(tmp_path):
     count, stopped = compiling.compiled(kernels.scan_blocks)(entries, empty, *outputs, *numbers)
     assert (count, stopped) == (1, 400 * MIB)
     assert [column[0] for column in outputs] == [0, 400 * MIB, DATA, 0, MIB]
+
+
+@ways
+@given(given_=claims(), missing=st.integers(0, 3))
+def test_damaged_slots_are_those_whose_block_is_invalid_misplaced_cut_off_or_contested(run, given_, missing):
+    entries, ratio, block_mib, _, size = given_
+    claimed = naive_claims(entries, ratio, block_mib, 0, size)
+    times = [sum(place in places for places in claimed) for place in range(size)]
+    owners = np.array([min(count, 2) for count in times], dtype=np.uint8)
+    blocks = len(entries) - len(entries) // (ratio + 1)
+    disk_size = max(1, blocks * block_mib * MIB - missing * MIB // 4)
+    slots = np.zeros(len(entries), dtype=np.int64)
+    numbers = (0, ratio, block_mib, size << 20, disk_size)
+    count = run(kernels.damaged_slots, (entries, FORBIDDEN, owners), (slots,), *numbers)
+    expected = []
+    for slot, (value, places) in enumerate(zip(entries.tolist(), claimed, strict=True)):
+        state, block = value & 7, slot - slot // (ratio + 1)
+        if slot % (ratio + 1) == ratio or (state in {0, 1, 2, 3} and not value & 0xFFFF8):
+            continue
+        needed = min(block_mib * MIB, disk_size - block * block_mib * MIB)
+        end = ((value & (1 << 64) - 1) >> 20) * MIB + needed
+        if not places or end > size * MIB or any(times[place] > 1 for place in places):
+            expected.append(slot)
+    assert slots[:count].tolist() == expected
