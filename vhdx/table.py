@@ -92,7 +92,10 @@ class BlockTable:
             start = geometry.payload_slot(first)
             entries = self.entries(start, geometry.payload_slot(last - 1) - start + 1)
             slots = self.claims.damaged(start, entries, self._doubled)
-            yield np.union1d(slots - slots // (geometry.chunk_ratio + 1), self.blocks_without_bitmap(first, last))
+            damaged = np.zeros(last - first, dtype=np.bool_)
+            damaged[slots - slots // (geometry.chunk_ratio + 1) - first] = True
+            damaged[self.blocks_without_bitmap(first, last) - first] = True
+            yield first + np.flatnonzero(damaged)
 
     @property
     def slots_needed(self) -> int:
@@ -165,7 +168,7 @@ class BlockTable:
         chunks, start = blocks // self.geometry.chunk_ratio, self.geometry.payload_slot(first)
         entries = self.entries(start, self.geometry.payload_slot(last - 1) - start + 1)[blocks + chunks - start]
         partial = entries & STATE_MASK == BlockState.PARTIALLY_PRESENT
-        flawed = [chunk for chunk in np.unique(chunks[partial]).tolist() if self._has_no_bitmap(chunk)]
+        flawed = [chunk for chunk in distinct(chunks[partial]).tolist() if self._has_no_bitmap(chunk)]
         found: npt.NDArray[np.int64] = blocks[partial & np.isin(chunks, flawed)]
         return found
 
@@ -187,6 +190,12 @@ class BlockTable:
         block = self.geometry.block_at(start)
         reasons = [str(flaw) for flaw in self.flaws_of_block(block) if flaw.severity is Severity.ERROR]
         return f"block {block}: " + ("; ".join(reasons) or "its table entry is not valid")
+
+
+def distinct(rising: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Each number of a rising array once."""
+    found: npt.NDArray[np.int64] = rising[np.flatnonzero(np.diff(rising, prepend=-1))]
+    return found
 
 
 def _keeps_place(entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

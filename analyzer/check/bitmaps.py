@@ -9,7 +9,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.source import read_at
 from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
-from vhdx.table import BlockTable
+from vhdx.table import BlockTable, distinct
 
 SECTION = "2.4"
 _SIGNATURES = (
@@ -53,7 +53,7 @@ def _chunks_in_use(table: BlockTable) -> Iterator[tuple[int, npt.NDArray[np.int6
     for first, entries in table.all_entries():
         slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
         slots = slots[slots % period != period - 1]
-        for chunk in np.unique(slots // period).tolist():
+        for chunk in distinct(slots // period).tolist():
             yield chunk, slots[slots // period == chunk] % period
 
 

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MIB
 from vhdx.table import BlockTable
 
 _SAMPLE = 4 * KIB
-_MOST_SAMPLES = 1 << 14
+_MOST_SAMPLES, _WINDOW = 1 << 14, 1 << 16
 _SPARSE, _COMPRESSED, _ENCRYPTED = 0x200, 0x800, 0x4000
 _MARKS = (
     (b"EFI PART", "a GPT"),
@@ -33,8 +34,7 @@ def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
     While a log is `live` an empty table is no loss: blocks are written before the table knows of them.
     """
     owners = _owners(table)
-    unowned = np.flatnonzero(owners == 0)
-    held = [int(mib) for mib in unowned[:_MOST_SAMPLES] if _holds_something(table.source, int(mib))]
+    held = [mib for mib in islice(_unowned(owners), _MOST_SAMPLES) if _holds_something(table.source, mib)]
     if held and not live and not _claims_anything(table):
         text = f"the block table is empty, and {len(held)} MiB of the file hold data where blocks would stand"
         yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
@@ -43,6 +43,11 @@ def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
         text = f"{(last - first)} MiB of the file belong to nothing and hold {what}"
         code = "BAT-20" if np.any(owners[last:]) else "FID-07"
         yield Finding(code, Severity.NOTE, text, first * MIB, (last - first) * MIB, "2.5")
+
+
+def _unowned(owners: npt.NDArray[np.uint8]) -> Iterator[int]:
+    for first in range(0, len(owners), _WINDOW):
+        yield from (first + np.flatnonzero(owners[first : first + _WINDOW] == 0)).tolist()
 
 
 def _owners(table: BlockTable) -> npt.NDArray[np.uint8]:
