@@ -50,7 +50,7 @@ def _peak(seconds, *command):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak of a child is asked with wait4")
-@pytest.mark.parametrize("command", ["map", "convert", "hash"])
+@pytest.mark.parametrize("command", ["map", "check", "convert", "hash"])
 def test_a_huge_disk_is_worked_on_in_bounded_memory(pairs, huge, measuring, command):
     target = huge.with_name("copy.vhdx")
     arguments = (command, huge, target) if command == "convert" else (command, huge)
