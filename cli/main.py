@@ -10,6 +10,7 @@ COMMANDS = {
     "info": "What a file is: type, sizes, identities, log, parent, layers.",
     "map": "Where each range of the disk comes from, by layer.",
     "hash": "SHA-256 of the flat disk, or of any layer's state.",
+    "report": "One HTML page: the chain, a map of the disk, findings, structures.",
     "merge": "A checkpoint chain to one standalone VHDX, or its upper layers to one.",
     "convert": "A chain or file to a raw image, dynamic or fixed VHDX.",
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",

@@ -1,0 +1,110 @@
+"""A report as one HTML page that loads nothing: style and script stand in it, and a policy forbids all else."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from analyzer.check.result import all_findings
+from analyzer.describe import LayerDescription
+from analyzer.report.findings import findings_part, tally
+from analyzer.report.html import Html, element, facts, joined, table, text
+from analyzer.report.mapping import colours, legend, map_data, sentence, tables
+from analyzer.report.model import Digest, Report
+from analyzer.report.picture import picture
+from analyzer.report.structures import files_part
+from analyzer.wording import exact_size, plural, size
+from vhdx.runs import Kind
+
+
+def page(report: Report) -> str:
+    """The page as text; its encoding is UTF-8."""
+    style = _asset("style.css") + colours(len(report.layers))
+    script = _asset("map.js") if report.map else ""
+    return Template(_asset("page.html")).substitute(
+        policy=text(_policy(style, script)),
+        title=text(f"{report.leaf.name} - vhdx report"),
+        style=style,
+        head=_head(report),
+        chain=_chain(report),
+        map=_map(report),
+        findings=findings_part(report.checked),
+        digests=_digests(report.digests),
+        files=files_part(report.files),
+        data=map_data(report.map, report.layers) if report.map else "null",
+        script=script,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing from anywhere: this very style, this very script, and no other."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _head(report: Report) -> Html:
+    leaf = report.files[-1].image if report.files else None
+    lost = report.map.bytes_of(Kind.LOST) if report.map else 0
+    made = f"{report.made.at:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.made.version}"
+    return joined(
+        (
+            element("h1", report.leaf.name),
+            element("p", report.failure, class_="verdict lost") if report.failure else "",
+            element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else "",
+            facts(
+                (
+                    ("file", report.leaf),
+                    ("disk", exact_size(leaf.virtual_size) if leaf else ""),
+                    ("chain", plural(len(report.layers), "file") if report.layers else "cannot be opened"),
+                    ("findings", tally(all_findings(report.checked))),
+                    ("made", made),
+                )
+            ),
+        ),
+        "\n",
+    )
+
+
+def _chain(report: Report) -> Html:
+    if report.map is None:
+        return element("p", "The chain cannot be opened; the reason stands at the top.")
+    rows = [_layer_row(layer) for layer in reversed(report.layers)]
+    names = ["layer", "file", "file size", "disk size", "data write guid", "found by", "damaged blocks"]
+    return joined((picture(report.layers, report.map), table("The files of the chain, leaf first", names, rows)), "\n")
+
+
+def _layer_row(layer: LayerDescription) -> Sequence[object]:
+    found = layer.found.value if layer.found else "it is the leaf"
+    return (
+        *(layer.layer, layer.path, size(layer.file_size), size(layer.virtual_size), layer.data_write_guid),
+        *(found if layer.matches else f"{found}, MISMATCH accepted", layer.damaged_blocks),
+    )
+
+
+def _map(report: Report) -> Html:
+    if report.map is None:
+        return element("p", "Where the bytes come from is known only once the chain opens.")
+    figure = Html(_asset("map.html"))
+    return joined(
+        (element("p", sentence(report.map)), figure, legend(report.layers, report.map), tables(report.map)), "\n"
+    )
+
+
+def _digests(digests: Sequence[Digest]) -> Html:
+    if not digests:
+        return element("p", "Not taken; `vhdx report --hash` reads the whole disk and takes them.")
+    rows = [(digest.what, element("code", digest.sha256) if digest.sha256 else digest.reason) for digest in digests]
+    return table("SHA-256", ["of", "digest"], rows)

@@ -1,0 +1,81 @@
+"""`vhdx report`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.check.result import Checked
+from analyzer.report.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
+from analyzer.report.page import page
+from cli import output
+from cli.failures import complain
+from cli.options import FILE_PATH, chain_options, open_leaf
+from cli.progress import progress
+from cli.text import plural, safe, size
+from cli.writing import refuse_stdout
+from vhdx.chain import Chain
+from vhdx.errors import ChainError, CorruptFileError, VhdxError
+from vhdx.sink import Existing, Sink, check_target
+
+
+@click.command("report")
+@click.argument("leaf", type=FILE_PATH)
+@click.option("--output", "-o", "out", required=True, type=FILE_PATH, metavar="OUT", help="The page to write.")
+@click.option("--hash", "hashed", is_flag=True, help="Take the SHA-256 of the flat disk too; this reads all of it.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@chain_options
+def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> int:
+    """Write a report of a chain: one HTML page that needs neither network nor server.
+
+    It shows the chain, a map of the disk to zoom into, every finding with its evidence, and the structures of each
+    file. Where the chain cannot be opened, the page says why and shows what the leaf says of itself, and the exit code
+    is that of the reason.
+
+    \b
+    Examples:
+      vhdx report leaf.avhdx -o report.html
+      vhdx report leaf.avhdx -o report.html --hash --search /mnt/nas
+    """
+    refuse_stdout(out)
+    existing = Existing.REPLACE if force else Existing.REFUSE
+    check_target(out, [leaf], existing)
+    try:
+        with open_leaf(leaf, where) as chain:
+            output.warn(chain.findings)
+            report = _of_chain(chain, hashed=hashed)
+            check_target(out, [layer.path for layer in chain.layers], existing)
+            _write(out, report, existing)
+    except (ChainError, CorruptFileError) as error:
+        _write(out, report_of_failure(leaf, _told(leaf, error), _made(), error), existing)
+        return complain(error)
+    return 0
+
+
+def _of_chain(chain: Chain, *, hashed: bool) -> Report:
+    digests: list[Digest] = []
+    if hashed:
+        with progress("hashing", chain.size) as update:
+            digests.append(digest_of(chain, "the flat disk", update))
+    checked = Checked(chain.path, chain.findings, tuple(layer.path for layer in chain.layers))
+    return report_of_chain(chain, [checked], _made(), digests)
+
+
+def _told(leaf: Path, error: VhdxError) -> list[Checked]:
+    """The finding that kept the chain from being opened, where it is one."""
+    found = (error.finding,) if isinstance(error, CorruptFileError) else ()
+    return [Checked(leaf, found, (leaf,))]
+
+
+def _made() -> Made:
+    return Made(output.version(), datetime.now(UTC))
+
+
+def _write(out: Path, report: Report, existing: Existing) -> None:
+    content = page(report).encode()
+    with Sink(out, existing=existing) as sink:
+        sink.write_at(0, content)
+        sink.commit()
+    layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
+    click.echo(f"{safe(out)}: report of {safe(report.leaf)}, {layers}{size(len(content))}")
