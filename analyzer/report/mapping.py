@@ -18,6 +18,8 @@ KINDS = {
     Kind.HOLE: ("nothing", "no layer holds it: zeros"),
     Kind.LOST: ("LOST", "cannot be known"),
 }
+_LEAST_SHARE = 0.01
+"""Percent; less is told in words, for 0.00 would say that there is nothing."""
 _HUES = (212, 32, 152, 280, 52, 320, 182, 100)
 """Degrees; far apart, and none near the red that lost ranges have."""
 
@@ -86,10 +88,15 @@ def _named(category: Category) -> tuple[str, str]:
 
 def _sums(disk: DiskMap) -> Html:
     rows = [
-        [*_named(category), exact_size(count), f"{100 * count / disk.size:.2f} %"]
+        [*_named(category), exact_size(count), _percent(count, disk.size)]
         for category, count in sorted(disk.totals.items(), key=lambda item: (-item[0].layer, item[0].kind))
     ]
     return table("What the disk is made of", ["kind", "layer", "bytes", "of the disk"], rows)
+
+
+def _percent(count: int, whole: int) -> str:
+    share = 100 * count / whole
+    return f"{share:.2f} %" if share >= _LEAST_SHARE else f"under {_LEAST_SHARE} %"
 
 
 def _lost(disk: DiskMap) -> Html:

@@ -10,7 +10,7 @@ from vhdx.runs import Kind
 
 _WIDTH, _BOX, _GAP = 340, 74, 44
 _MOST_BOXES = 12
-_LONGEST = 36
+_LONGEST = 32
 """Letters of a name that fit into a box."""
 
 

@@ -9,7 +9,7 @@
   const depth = data.layers.length;
   const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   const GUTTER = 64, AXIS = 22, LEAST_SPAN = 4096;
-  const lane = Math.max(3, Math.min(30, Math.floor(360 / depth)));
+  const lane = Math.max(3, Math.min(42, Math.floor(360 / depth)));
   const height = Math.max(2, depth) * lane + AXIS;
 
   const start = new Float64Array(count + 1);
