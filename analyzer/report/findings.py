@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from analyzer.check.result import Checked, all_findings, counts, worst_first
 from analyzer.formats.sarif import windows_of
 from analyzer.formats.text import places
-from analyzer.report.html import Html, element, facts, joined
+from analyzer.report.html import Html, element, facts, joined, prose
 from analyzer.wording import plural
 from vhdx.catalogue import next_step, rules
 from vhdx.findings import Finding, Severity
@@ -48,9 +48,9 @@ def _evidence(finding: Finding) -> Html:
             ("place", places(finding)),
             ("expected", finding.expected),
             ("found", finding.found),
-            ("meaning", rule.meaning if rule else ""),
-            ("cause", rule.cause if rule else ""),
-            ("next", element("strong", next_step(finding))),
+            ("meaning", prose(rule.meaning) if rule else ""),
+            ("cause", prose(rule.cause) if rule else ""),
+            ("next", element("strong", prose(next_step(finding)))),
             ("Windows says", windows_of(rule) if rule and rule.windows else ""),
             ("rule", f"[MS-VHDX] {section}" if section else ""),
         )

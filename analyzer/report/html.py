@@ -36,7 +36,13 @@ def joined(parts: Iterable[object], separator: str = "") -> Html:
     return Html(separator.join(text(part) for part in parts))
 
 
-def table(caption: str, names: Sequence[object], rows: Iterable[Sequence[object]]) -> Html:
+def prose(words: object) -> Html:
+    """A sentence whose parts in backticks are code."""
+    parts = str(words).split("`")
+    return joined(element("code", part) if number % 2 else part for number, part in enumerate(parts))
+
+
+def table(caption: str, names: Sequence[object], rows: Iterable[Sequence[object]], *, style: str | None = None) -> Html:
     """A table that can be scrolled, by keyboard too, where the page is narrow. The first column names its row."""
     head = element("tr", *(element("th", name, scope="col") for name in names))
     body = (
@@ -44,7 +50,8 @@ def table(caption: str, names: Sequence[object], rows: Iterable[Sequence[object]
         for first, *rest in rows
     )
     inner = element("table", element("caption", caption), element("thead", head), element("tbody", joined(body, "\n")))
-    return element("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    kind = f"scroll {style}" if style else "scroll"
+    return element("div", inner, class_=kind, tabindex="0", role="region", aria_label=caption)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:

@@ -77,7 +77,7 @@ def tables(disk: DiskMap) -> Html:
     rows = [
         [start, exact_size(length), *_named(category), f"{share} %"] for start, length, category, share in _rows(disk)
     ]
-    inner = table(name, ["first byte", "length", "kind", "layer", "share"], rows)
+    inner = table(name, ["first byte", "length", "kind", "layer", "share"], rows, style="numbers")
     parts.append(element("details", element("summary", "The map as a table"), inner))
     return joined(parts, "\n")
 
@@ -91,7 +91,7 @@ def _sums(disk: DiskMap) -> Html:
         [*_named(category), exact_size(count), _percent(count, disk.size)]
         for category, count in sorted(disk.totals.items(), key=lambda item: (-item[0].layer, item[0].kind))
     ]
-    return table("What the disk is made of", ["kind", "layer", "bytes", "of the disk"], rows)
+    return table("What the disk is made of", ["kind", "layer", "bytes", "of the disk"], rows, style="numbers")
 
 
 def _percent(count: int, whole: int) -> str:
@@ -103,7 +103,7 @@ def _lost(disk: DiskMap) -> Html:
     rows = [[run.start, exact_size(run.length), run.layer] for run in disk.lost]
     more = disk.lost_count - len(disk.lost)
     rest = f"; {plural(more, 'more range')} in `vhdx map`" if more else ""
-    return table(f"Ranges that cannot be known{rest}", ["first byte", "length", "layer"], rows)
+    return table(f"Ranges that cannot be known{rest}", ["first byte", "length", "layer"], rows, style="numbers")
 
 
 def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:

@@ -29,7 +29,7 @@ def _file(part: FilePart, layer: int) -> Html:
     body += [_structure(structure) for structure in part.structures]
     if not part.structures:
         body.append(element("p", "Its structures are left out of this page; `vhdx dump FILE` shows them."))
-    return element("details", title, *body)
+    return element("details", title, *body, class_="structures")
 
 
 def _description(image: ImageDescription) -> Html:
@@ -54,13 +54,11 @@ def _description(image: ImageDescription) -> Html:
 
 
 def _structure(structure: Structure) -> Html:
-    parts = [element("h4", structure.name)]
     if structure.error:
-        parts.append(element("p", structure.error, class_="lost"))
-    elif not structure.records:
-        parts.append(element("p", "None."))
-    parts += _tables(structure.name, structure.records)
-    return joined(parts, "\n")
+        return joined((element("h4", structure.name), element("p", structure.error, class_="lost")))
+    if not structure.records:
+        return joined((element("h4", structure.name), element("p", "None.")))
+    return joined(_tables(structure.name, structure.records), "\n")
 
 
 def _tables(name: str, records: Sequence[Record]) -> Iterator[Html]:
