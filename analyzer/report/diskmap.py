@@ -92,7 +92,9 @@ class _Gathered:
         self.run_count += len(table)
         self.cells.add(table, keys)
         if self.runs is not None:
-            self.runs = [*self.runs, table] if self.run_count <= MOST_RUNS else None
+            self.runs.append(table)
+            if self.run_count > MOST_RUNS:
+                self.runs = None
 
     def exact(self, size: int) -> DiskMap:
         """The map of the runs themselves."""

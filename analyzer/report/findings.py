@@ -19,7 +19,7 @@ def findings_part(checked: Sequence[Checked]) -> Html:
     """All findings, the worst first."""
     found = worst_first(all_findings(checked))
     if not found:
-        return element("p", "Nothing was found that is wrong or worth knowing.")
+        return element("p", "No findings.")
     left_out = f"{len(found) - MOST} more are left out; `vhdx check --format json` lists them all."
     more = element("p", left_out) if len(found) > MOST else Html()
     return joined((element("p", tally(found)), *(_finding(each) for each in found[:MOST]), more), "\n")

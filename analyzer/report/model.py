@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from analyzer.check.place import common_folder
 from analyzer.check.result import Checked
 from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from analyzer.digest import sha256_of
@@ -35,9 +36,13 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """One file: what it is, unless it cannot be opened, and its structures; none where they are left out."""
+    """One file: what it is, unless it cannot be opened, and its structures; none where they are left out.
+
+    `layer` is its place in the chain, None where no chain was opened.
+    """
 
     path: Path
+    layer: int | None
     image: ImageDescription | None
     structures: tuple[Structure, ...]
 
@@ -61,7 +66,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that a page tells. `layers` and `map` are empty where the chain cannot be opened; `failure` says why."""
+    """All that a page tells. `layers` and `map` are empty where no chain was opened; `failure` says why it failed."""
 
     leaf: Path
     made: Made
@@ -92,8 +97,19 @@ def report_of_failure(leaf: Path, checked: Sequence[Checked], made: Made, failur
 
     Raises InputOutputError and NotRegularFileError where the leaf cannot be read at all.
     """
-    files = (FilePart(leaf, _description(leaf), _structures(leaf)),)
+    files = (_file(leaf),)
     return Report(leaf=leaf, made=made, checked=tuple(checked), files=files, failure=str(failure))
+
+
+def report_of_checks(checked: Sequence[Checked], made: Made) -> Report:
+    """The report of subjects by themselves, without chain or map: findings, and what each file says of itself.
+
+    Raises InputOutputError and NotRegularFileError where a file cannot be read at all.
+    """
+    leaf = checked[0].path if len(checked) == 1 else common_folder(checked)
+    paths = dict.fromkeys(path for subject in checked for path in subject.files)
+    files = tuple(_file(path) for path in islice(paths, MOST_LAYERS))
+    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files)
 
 
 def digest_of(disk: Disk, what: str, progress: Progress = no_progress) -> Digest:
@@ -108,7 +124,11 @@ def _files(chain: Chain) -> Iterator[FilePart]:
     depth = len(chain.layers)
     for number, image in enumerate(chain.layers):
         near_an_end = min(number, depth - 1 - number) < MOST_LAYERS // 2
-        yield FilePart(image.path, describe_image(image), _structures(image.path) if near_an_end else ())
+        yield FilePart(image.path, number, describe_image(image), _structures(image.path) if near_an_end else ())
+
+
+def _file(path: Path) -> FilePart:
+    return FilePart(path, None, _description(path), _structures(path))
 
 
 def _description(path: Path) -> ImageDescription | None:

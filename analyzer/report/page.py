@@ -9,6 +9,7 @@ from string import Template
 
 from analyzer.check.result import all_findings
 from analyzer.describe import LayerDescription
+from analyzer.report.diskmap import DiskMap
 from analyzer.report.findings import findings_part, tally
 from analyzer.report.html import Html, element, facts, joined, table, text
 from analyzer.report.mapping import colours, legend, map_data, sentence, tables
@@ -23,16 +24,14 @@ def page(report: Report) -> str:
     """The page as text; its encoding is UTF-8."""
     style = _asset("style.css") + colours(len(report.layers))
     script = _asset("map.js") if report.map else ""
+    parts = _parts(report)
     return Template(_asset("page.html")).substitute(
         policy=text(_policy(style, script)),
         title=text(f"{report.leaf.name} - vhdx report"),
         style=style,
         head=_head(report),
-        chain=_chain(report),
-        map=_map(report),
-        findings=findings_part(report.checked),
-        digests=_digests(report.digests),
-        files=files_part(report.files),
+        links=joined((element("a", name.split()[0], href=f"#{key}") for key, name, _ in parts), "\n"),
+        parts=joined((_section(*part) for part in parts), "\n"),
         data=map_data(report.map, report.layers) if report.map else "null",
         script=script,
     )
@@ -56,7 +55,7 @@ def _hash(content: str) -> str:
 
 
 def _head(report: Report) -> Html:
-    leaf = report.files[-1].image if report.files else None
+    leaf = report.files[-1].image if report.files and report.files[-1].path == report.leaf else None
     lost = report.map.bytes_of(Kind.LOST) if report.map else 0
     made = f"{report.made.at:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.made.version}"
     return joined(
@@ -68,7 +67,7 @@ def _head(report: Report) -> Html:
                 (
                     ("file", report.leaf),
                     ("disk", exact_size(leaf.virtual_size) if leaf else ""),
-                    ("chain", plural(len(report.layers), "file") if report.layers else "cannot be opened"),
+                    ("chain", plural(len(report.layers), "file") if report.layers else ""),
                     ("findings", tally(all_findings(report.checked))),
                     ("made", made),
                 )
@@ -78,12 +77,25 @@ def _head(report: Report) -> Html:
     )
 
 
-def _chain(report: Report) -> Html:
-    if report.map is None:
-        return element("p", "The chain cannot be opened; the reason stands at the top.")
-    rows = [_layer_row(layer) for layer in reversed(report.layers)]
+def _parts(report: Report) -> list[tuple[str, str, Html]]:
+    """Identifier, title and content of each part that there is something to tell in."""
+    parts = [("findings", "Findings", findings_part(report.checked))]
+    if report.map:
+        chain = ("chain", "Chain", _chain(report.layers, report.map))
+        where = ("map", "Map: where each byte of the disk comes from", _map(report.layers, report.map))
+        parts = [chain, where, *parts, ("hashes", "Hashes", _digests(report.digests))]
+    return [*parts, ("files", "Files and their structures", files_part(report.files))]
+
+
+def _section(key: str, title: str, content: Html) -> Html:
+    heading = element("h2", title, id=f"{key}-title")
+    return element("section", heading, "\n", content, id=key, aria_labelledby=f"{key}-title")
+
+
+def _chain(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     names = ["layer", "file", "file size", "disk size", "data write guid", "found by", "damaged blocks"]
-    return joined((picture(report.layers, report.map), table("The files of the chain, leaf first", names, rows)), "\n")
+    rows = [_layer_row(layer) for layer in reversed(layers)]
+    return joined((picture(layers, disk), table("The files of the chain, leaf first", names, rows)), "\n")
 
 
 def _layer_row(layer: LayerDescription) -> Sequence[object]:
@@ -94,13 +106,9 @@ def _layer_row(layer: LayerDescription) -> Sequence[object]:
     )
 
 
-def _map(report: Report) -> Html:
-    if report.map is None:
-        return element("p", "Where the bytes come from is known only once the chain opens.")
+def _map(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     figure = Html(_asset("map.html"))
-    return joined(
-        (element("p", sentence(report.map)), figure, legend(report.layers, report.map), tables(report.map)), "\n"
-    )
+    return joined((element("p", sentence(disk)), figure, legend(layers, disk), tables(disk)), "\n")
 
 
 def _digests(digests: Sequence[Digest]) -> Html:

@@ -19,11 +19,12 @@ Record = Mapping[str, Any]
 
 def files_part(files: Sequence[FilePart]) -> Html:
     """Each file, the leaf first, folded up."""
-    return joined((_file(part, len(files) - 1 - number) for number, part in enumerate(reversed(files))), "\n")
+    return joined(map(_file, reversed(files)), "\n")
 
 
-def _file(part: FilePart, layer: int) -> Html:
-    title = element("summary", element("span", f"layer {layer}", class_="muted"), " ", part.path.name)
+def _file(part: FilePart) -> Html:
+    layer = Html() if part.layer is None else element("span", f"layer {part.layer} ", class_="muted")
+    title = element("summary", layer, part.path.name)
     body = [element("p", part.path, class_="path")]
     body.append(_description(part.image) if part.image else element("p", "The file cannot be opened as a whole."))
     body += [_structure(structure) for structure in part.structures]

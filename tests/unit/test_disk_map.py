@@ -1,6 +1,7 @@
 """The map of a disk: small however large the disk, exact where it can be, and never silent on what is lost."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def table_of(runs, start=0):
 def windows_of(table, edges):
     """The table in windows that end at these bytes."""
     edges = [0, *sorted(edge for edge in edges if 0 < edge < table.end), table.end]
-    return [table.clip(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [table.clip(first, last) for first, last in pairwise(edges)]
 
 
 def naive_cells(table, cell, size):
