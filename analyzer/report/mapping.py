@@ -18,6 +18,8 @@ KINDS = {
     Kind.HOLE: ("nothing", "no layer holds it: zeros"),
     Kind.LOST: ("LOST", "cannot be known"),
 }
+_MOST_SHOWN = 24
+"""Rows that are shown without being asked for."""
 _LEAST_SHARE = 0.01
 """Percent; less is told in words, for 0.00 would say that there is nothing."""
 _HUES = (212, 32, 152, 280, 52, 320, 182, 100)
@@ -56,7 +58,13 @@ def legend(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     ]
     kinds = dict.fromkeys(category.kind for category in disk.totals)
     items += [element("li", _swatch(KINDS[kind][0].lower()), f" {_meaning(kind)}") for kind in Kind if kind in kinds]
-    return element("ul", joined(items), class_="legend")
+    listed = element("ul", joined(items), class_="legend")
+    return folded("What the colours mean", listed) if len(items) > _MOST_SHOWN else listed
+
+
+def folded(title: str, content: Html) -> Html:
+    """Content that is shown once somebody wants it."""
+    return element("details", element("summary", title), content)
 
 
 def _meaning(kind: Kind) -> str:
@@ -78,7 +86,7 @@ def tables(disk: DiskMap) -> Html:
         [start, exact_size(length), *_named(category), f"{share} %"] for start, length, category, share in _rows(disk)
     ]
     inner = table(name, ["first byte", "length", "kind", "layer", "share"], rows, style="numbers")
-    parts.append(element("details", element("summary", "The map as a table"), inner))
+    parts.append(folded("The map as a table", inner))
     return joined(parts, "\n")
 
 
@@ -91,7 +99,9 @@ def _sums(disk: DiskMap) -> Html:
         [*_named(category), exact_size(count), _percent(count, disk.size)]
         for category, count in sorted(disk.totals.items(), key=lambda item: (-item[0].layer, item[0].kind))
     ]
-    return table("What the disk is made of", ["kind", "layer", "bytes", "of the disk"], rows, style="numbers")
+    title = "What the disk is made of"
+    sums = table(title, ["kind", "layer", "bytes", "of the disk"], rows, style="numbers")
+    return folded(title, sums) if len(rows) > _MOST_SHOWN else sums
 
 
 def _percent(count: int, whole: int) -> str:

@@ -30,7 +30,7 @@ def page(report: Report) -> str:
         title=text(f"{report.leaf.name} - vhdx report"),
         style=style,
         head=_head(report),
-        links=joined((element("a", name.split()[0], href=f"#{key}") for key, name, _ in parts), "\n"),
+        links=joined((element("a", key.capitalize(), href=f"#{key}") for key, _, _ in parts), "\n"),
         parts=joined((_section(*part) for part in parts), "\n"),
         data=map_data(report.map, report.layers) if report.map else "null",
         script=script,
@@ -82,14 +82,14 @@ def _parts(report: Report) -> list[tuple[str, str, Html]]:
     parts = [("findings", "Findings", findings_part(report.checked))]
     if report.map:
         chain = ("chain", "Chain", _chain(report.layers, report.map))
-        where = ("map", "Map: where each byte of the disk comes from", _map(report.layers, report.map))
+        where = ("map", "Where each byte of the disk comes from", _map(report.layers, report.map))
         parts = [chain, where, *parts, ("hashes", "Hashes", _digests(report.digests))]
     return [*parts, ("files", "Files and their structures", files_part(report.files))]
 
 
 def _section(key: str, title: str, content: Html) -> Html:
     heading = element("h2", title, id=f"{key}-title")
-    return element("section", heading, "\n", content, id=key, aria_labelledby=f"{key}-title")
+    return element("section", heading, content, id=key, aria_labelledby=f"{key}-title")
 
 
 def _chain(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:

@@ -118,6 +118,10 @@ def test_nothing_that_a_file_says_becomes_markup(page_of, tmp_path):
     assert r"\u202e" in outline.text
 
 
+def test_no_line_end_of_the_page_itself_is_shown_as_an_escape(page_of, chain):
+    assert r"\x0a" not in Outline(page_of(chain[0])[1]).text
+
+
 def test_a_report_of_an_orphan_says_why_and_shows_what_the_leaf_says(page_of, built):
     leaf, _ = built("orphan")
     _, text, answer = page_of(leaf)

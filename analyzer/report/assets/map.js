@@ -18,7 +18,7 @@
   const layerOf = (n) => data.categories[data.part[n]][1];
 
   let from = 0, to = data.size, cursor = null;
-  let colours = {};
+  let colours = {}, kept = {};
 
   const size = (bytes) => {
     let unit = 0;
@@ -77,23 +77,49 @@
     return [context, wide];
   };
 
-  // Parts between two bytes as rectangles; lost ones last, so that nothing covers them however thin they are.
+  // Parts between two bytes as rectangles; lost ones last and never thin, so that nothing hides them. Of parts that
+  // fall into one pixel of a line the first is drawn: there may be tens of thousands.
   const paint = (context, first, last, left, wide, top, tall) => {
     const scale = wide / (last - first), cache = {};
-    for (const lost of [false, true])
+    for (const lost of [false, true]) {
+      const drawn = {}, least = lost ? 3 : 1;
       for (let n = partAt(first); n < count && start[n] < last; n++) {
         const kind = kindOf(n);
         if (kind === "nothing" || (kind === "LOST") !== lost) continue;
-        const x = Math.max(0, (start[n] - first) * scale);
+        const x = Math.max(0, (start[n] - first) * scale), y = top(n);
         const end = Math.min(wide, (start[n + 1] - first) * scale);
+        if (end <= drawn[y]) continue;
+        drawn[y] = Math.max(Math.ceil(end), Math.floor(x) + 1);
         context.fillStyle = fillOf(context, cache, n);
-        context.fillRect(left + x, top(n), Math.max(1, end - x), tall);
+        context.fillRect(left + x, y, Math.max(least, end - x), tall);
       }
+    }
+  };
+
+  // What a canvas shows before anything that moves is drawn over it.
+  const keep = (element) => {
+    const copy = document.createElement("canvas");
+    copy.width = element.width;
+    copy.height = element.height;
+    copy.getContext("2d").drawImage(element, 0, 0);
+    return copy;
+  };
+  const bring = (element, copy) => {
+    const context = element.getContext("2d");
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(copy, 0, 0);
+    context.restore();
+    return context;
   };
 
   const drawOverview = () => {
-    const [context, wide] = prepare(overview, 18);
-    paint(context, 0, data.size, 0, wide, () => 0, 18);
+    if (!kept.overview) {
+      const [context, wide] = prepare(overview, 18);
+      paint(context, 0, data.size, 0, wide, () => 0, 18);
+      kept.overview = keep(overview);
+    }
+    const context = bring(overview, kept.overview), wide = overview.clientWidth || 600;
     const x = from / data.size * wide, end = to / data.size * wide;
     context.lineWidth = 2;
     context.strokeStyle = colours.ink;
@@ -127,6 +153,18 @@
     }
   };
 
+  const drawCursor = () => {
+    const context = bring(canvas, kept.map), wide = (canvas.clientWidth || 600) - GUTTER;
+    if (cursor === null || cursor < from || cursor > to) return;
+    context.fillStyle = colours.ink;
+    context.fillRect(GUTTER + (cursor - from) / (to - from) * wide, 0, 1, height - AXIS);
+  };
+
+  const redraw = () => {
+    kept.overview = null;
+    draw();
+  };
+
   const draw = () => {
     readColours();
     const [context, whole] = prepare(canvas, height);
@@ -135,10 +173,8 @@
     drawAxis(context, wide);
     drawLanes(context, wide);
     paint(context, from, to, GUTTER, wide, (n) => (depth - 1 - layerOf(n)) * lane + 1, Math.max(2, lane - 1));
-    if (cursor !== null && cursor >= from && cursor <= to) {
-      context.fillStyle = colours.ink;
-      context.fillRect(GUTTER + (cursor - from) / (to - from) * wide, 0, 1, height - AXIS);
-    }
+    kept.map = keep(canvas);
+    drawCursor();
     drawOverview();
     document.getElementById("map-view").textContent = to - from >= data.size
       ? `whole disk, ${size(data.size)}` : `${size(to - from)} from byte ${Math.floor(from)}`;
@@ -150,7 +186,7 @@
     const share = data.share ? data.share[n] : 100;
     const whose = kind === "nothing" ? "no layer holds it: zeros" : `${kind}, layer ${layer}: ${data.layers[layer]}`;
     const place = data.offset && kind === "data" ? `, at byte ${data.offset[n]} of that file` : "";
-    readout.textContent = `${range}: ${share < 100 ? `${share} % ` : ""}${whose}${place}`;
+    readout.textContent = `${range}: ${share < 100 ? `mixed, ${share} % of it ` : ""}${whose}${place}`;
   };
 
   const look = (first, last) => {
@@ -170,7 +206,7 @@
     const share = (event.clientX - box.left - GUTTER) / Math.max(1, box.width - GUTTER);
     return Math.min(data.size - 1, Math.max(0, Math.floor(from + share * (to - from))));
   };
-  const point = (byte) => { cursor = Math.min(data.size - 1, Math.max(0, Math.floor(byte))); tell(cursor); draw(); };
+  const point = (byte) => { cursor = Math.min(data.size - 1, Math.max(0, Math.floor(byte))); tell(cursor); drawCursor(); };
 
   const actions = {
     in: () => zoom(0.5, centre()), out: () => zoom(2, centre()), left: () => move(-0.25), right: () => move(0.25),
@@ -214,8 +250,8 @@
 
   document.getElementById("map-figure").hidden = false;
   look(0, data.size);
-  new ResizeObserver(draw).observe(canvas.parentElement);
+  new ResizeObserver(redraw).observe(canvas.parentElement);
   for (const query of ["(prefers-color-scheme: dark)", "print"])
-    window.matchMedia(query).addEventListener("change", draw);
-  window.addEventListener("beforeprint", draw);
+    window.matchMedia(query).addEventListener("change", redraw);
+  window.addEventListener("beforeprint", redraw);
 })();
