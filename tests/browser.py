@@ -69,6 +69,10 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def without_script(self):
+        """Pages that are opened from now on run none."""
+        self.call("Emulation.setScriptExecutionDisabled", value=True)
+
     def size(self, width, height):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
@@ -82,6 +86,15 @@ class Page:
     def key(self, key):
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def words(self):
+        """The text that a reader sees."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        body = self.call("DOM.querySelector", nodeId=root, selector="body")["nodeId"]
+        node = self.call("DOM.resolveNode", nodeId=body)["object"]["objectId"]
+        answer = self.call("Runtime.callFunctionOn", objectId=node, returnByValue=True,
+                           functionDeclaration="function() { return this.innerText; }")  # fmt: skip
+        return answer["result"]["value"]
 
     def picture(self, path):
         """Write a screenshot of the whole page."""

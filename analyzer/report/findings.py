@@ -12,7 +12,7 @@ from vhdx.findings import Finding, Severity
 
 MOST = 500
 """Findings that a page tells one by one, the worst first."""
-_MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "i"}
+_MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "•"}
 
 
 def findings_part(checked: Sequence[Checked]) -> Html:

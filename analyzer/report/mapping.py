@@ -18,7 +18,7 @@ KINDS = {
     Kind.HOLE: ("nothing", "no layer holds it: zeros"),
     Kind.LOST: ("LOST", "cannot be known"),
 }
-_MOST_SHOWN = 24
+MOST_SHOWN = 24
 """Rows that are shown without being asked for."""
 _LEAST_SHARE = 0.01
 """Percent; less is told in words, for 0.00 would say that there is nothing."""
@@ -59,7 +59,7 @@ def legend(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     kinds = dict.fromkeys(category.kind for category in disk.totals)
     items += [element("li", _swatch(KINDS[kind][0].lower()), f" {_meaning(kind)}") for kind in Kind if kind in kinds]
     listed = element("ul", joined(items), class_="legend")
-    return folded("What the colours mean", listed) if len(items) > _MOST_SHOWN else listed
+    return folded("What the colours mean", listed) if len(items) > MOST_SHOWN else listed
 
 
 def folded(title: str, content: Html) -> Html:
@@ -101,7 +101,7 @@ def _sums(disk: DiskMap) -> Html:
     ]
     title = "What the disk is made of"
     sums = table(title, ["kind", "layer", "bytes", "of the disk"], rows, style="numbers")
-    return folded(title, sums) if len(rows) > _MOST_SHOWN else sums
+    return folded(title, sums) if len(rows) > MOST_SHOWN else sums
 
 
 def _percent(count: int, whole: int) -> str:

@@ -12,7 +12,7 @@ from analyzer.describe import LayerDescription
 from analyzer.report.diskmap import DiskMap
 from analyzer.report.findings import findings_part, tally
 from analyzer.report.html import Html, element, facts, joined, table, text
-from analyzer.report.mapping import colours, legend, map_data, sentence, tables
+from analyzer.report.mapping import MOST_SHOWN, colours, folded, legend, map_data, sentence, tables
 from analyzer.report.model import Digest, Report
 from analyzer.report.picture import picture
 from analyzer.report.structures import files_part
@@ -95,7 +95,9 @@ def _section(key: str, title: str, content: Html) -> Html:
 def _chain(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     names = ["layer", "file", "file size", "disk size", "data write guid", "found by", "damaged blocks"]
     rows = [_layer_row(layer) for layer in reversed(layers)]
-    return joined((picture(layers, disk), table("The files of the chain, leaf first", names, rows)), "\n")
+    title = "The files of the chain, leaf first"
+    listed = table(title, names, rows)
+    return joined((picture(layers, disk), folded(title, listed) if len(rows) > MOST_SHOWN else listed), "\n")
 
 
 def _layer_row(layer: LayerDescription) -> Sequence[object]:

@@ -16,7 +16,7 @@ from cli.progress import progress
 from cli.text import plural, safe, size
 from cli.writing import refuse_stdout
 from vhdx.chain import Chain
-from vhdx.errors import ChainError, CorruptFileError, VhdxError
+from vhdx.errors import ChainError, CorruptFileError, ShortReadError, VhdxError
 from vhdx.sink import Existing, Sink, check_target
 
 
@@ -47,7 +47,7 @@ def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> i
             report = _of_chain(chain, hashed=hashed)
             check_target(out, [layer.path for layer in chain.layers], existing)
             _write(out, report, existing)
-    except (ChainError, CorruptFileError) as error:
+    except (ChainError, CorruptFileError, ShortReadError) as error:
         _write(out, report_of_failure(leaf, _told(leaf, error), _made(), error), existing)
         return complain(error)
     return 0

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -170,6 +171,19 @@ def test_a_page_of_256_layers_and_one_of_64_tib_stay_small(page_of, built):
         assert Outline(text).open == []
 
 
+@pytest.mark.slow
+def test_every_fixture_gives_a_page_whatever_is_wrong_with_it(vhdx_command, built, tmp_path):
+    for name in fixtures.RECIPES:
+        leaf, fixture = built(name)
+        search = [option for folder in fixture.search for option in ("--search", leaf.parent / folder)]
+        out = tmp_path / "page.html"
+        answer = vhdx_command("report", leaf, "-o", out, "--force", *search)
+        assert answer.code in {0, 3, 4}, (name, answer)
+        assert Outline(out.read_text(encoding="utf-8")).open == [], name
+        out.unlink()
+        shutil.rmtree(tmp_path / name)
+
+
 def state(page):
     return page.ask("(({from, to}) => [Number(from), Number(to)])(document.getElementById('map-canvas').dataset)")
 
@@ -205,6 +219,20 @@ def test_the_page_in_a_browser_zooms_moves_and_tells(page_of, chain, tmp_path):
         assert state(page) == whole
         assert page.complaints == []
         assert [url for url in page.requests if not url.startswith("file:")] == []
+
+
+@pytest.mark.slow
+def test_the_page_tells_the_same_without_javascript_and_on_paper(page_of, chain, tmp_path):
+    out, _, _ = page_of(chain[0])
+    with browser(tmp_path / "profile") as page:
+        page.without_script()
+        page.open(out)
+        words = page.words()
+        assert "The picture needs JavaScript" in words
+        assert "What the disk is made of" in words
+        assert "Zoom in" not in words
+        page.pdf(tmp_path / "page.pdf")
+        assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@
   const depth = data.layers.length;
   const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   const GUTTER = 64, AXIS = 22, LEAST_SPAN = 4096;
-  const lane = Math.max(3, Math.min(42, Math.floor(360 / depth)));
-  const height = Math.max(2, depth) * lane + AXIS;
+  const lane = depth > 45 ? 360 / depth : Math.min(42, Math.floor(360 / depth));
+  const height = Math.ceil(Math.max(2, depth) * lane) + AXIS;
 
   const start = new Float64Array(count + 1);
   for (let n = 0; n < count; n++) start[n + 1] = Math.min(start[n] + data.length[n] * data.grain, data.size);
@@ -145,11 +145,12 @@
     for (let layer = 0; layer < depth; layer++) {
       const top = (depth - 1 - layer) * lane;
       context.strokeStyle = colours.line;
-      context.strokeRect(GUTTER, top + 0.5, wide, lane);
-      if (layer % every && layer !== depth - 1) continue;
+      if (lane >= 8) context.strokeRect(GUTTER, top + 0.5, wide, lane);
+      const near = Math.min(layer, depth - 1 - layer);
+      if (near > 0 && (layer % every || near < every)) continue;
       context.fillStyle = colours.muted;
       const name = depth === 1 ? "disk" : layer === 0 ? "0 base" : layer === depth - 1 ? `${layer} leaf` : `${layer}`;
-      context.fillText(name, 6, top + lane / 2 + 4);
+      context.fillText(name, 6, Math.max(11, Math.min(height - AXIS - 2, top + lane / 2 + 4)));
     }
   };
 
