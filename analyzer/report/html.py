@@ -51,7 +51,7 @@ def table(caption: str, names: Sequence[object], rows: Iterable[Sequence[object]
     )
     inner = element("table", element("caption", caption), element("thead", head), element("tbody", joined(body, "\n")))
     kind = f"scroll {style}" if style else "scroll"
-    return element("div", inner, class_=kind, tabindex="0", role="region", aria_label=caption)
+    return element("div", inner, class_=kind, tabindex="0", role="group", aria_label=caption)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from analyzer.check.result import Checked
+from analyzer.check.result import Checked, all_findings, worst
 from analyzer.report.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.page import page
 from cli import output
@@ -17,6 +17,7 @@ from cli.text import plural, safe, size
 from cli.writing import refuse_stdout
 from vhdx.chain import Chain
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError, VhdxError
+from vhdx.findings import Severity
 from vhdx.sink import Existing, Sink, check_target
 
 
@@ -30,8 +31,8 @@ def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> i
     """Write a report of a chain: one HTML page that needs neither network nor server.
 
     It shows the chain, a map of the disk to zoom into, every finding with its evidence, and the structures of each
-    file. Where the chain cannot be opened, the page says why and shows what the leaf says of itself, and the exit code
-    is that of the reason.
+    file. Exit code 1 when a part of the disk cannot be known or a finding is an error. Where the chain cannot be
+    opened, the page says why and shows what the leaf says of itself, and the exit code is that of the reason.
 
     \b
     Examples:
@@ -50,7 +51,7 @@ def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> i
     except (ChainError, CorruptFileError, ShortReadError) as error:
         _write(out, report_of_failure(leaf, _told(leaf, error), _made(), error), existing)
         return complain(error)
-    return 0
+    return 1 if _is_bad(report) else 0
 
 
 def _of_chain(chain: Chain, *, hashed: bool) -> Report:
@@ -60,6 +61,11 @@ def _of_chain(chain: Chain, *, hashed: bool) -> Report:
             digests.append(digest_of(chain, "the flat disk", update))
     checked = Checked(chain.path, chain.findings, tuple(layer.path for layer in chain.layers))
     return report_of_chain(chain, [checked], _made(), digests)
+
+
+def _is_bad(report: Report) -> bool:
+    is_lost = report.map is not None and report.map.lost_count > 0
+    return is_lost or worst(all_findings(report.checked)) is Severity.ERROR
 
 
 def _told(leaf: Path, error: VhdxError) -> list[Checked]:
