@@ -104,11 +104,11 @@ def _results(checked: Iterable[Checked], places: Mapping[str, int], root: Path) 
 
 
 def _place(finding: Finding, subject: Path, root: Path) -> Json:
-    place: Json = {"artifactLocation": uri_of(finding.path or subject, root)}
-    if finding.offset is not None:
-        length = {} if finding.length is None else {"byteLength": finding.length}
-        place["region"] = {"byteOffset": finding.offset} | length
-    return place
+    # A disk has no lines; but code hosts show nothing without one, and what SARIF says of bytes and of lines in one
+    # region is independent [3.30.4].
+    bytes_of = {"byteOffset": finding.offset, "byteLength": finding.length if finding.offset is not None else None}
+    region = {"startLine": 1} | {name: value for name, value in bytes_of.items() if value is not None}
+    return {"artifactLocation": uri_of(finding.path or subject, root), "region": region}
 
 
 def properties_of(finding: Finding, subject: Path) -> Json:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +15,13 @@ from analyzer.check import Checked, Content, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.gather import Depth, files_in
 from analyzer.check.result import all_findings, at_least
-from analyzer.formats.document import check_document
-from analyzer.formats.junit import junit_xml
-from analyzer.formats.sarif import sarif_log
-from analyzer.formats.text import text_lines
-from cli import output
+from cli.checking import Form, rendered
 from cli.options import FILE_PATH, chain_options, quiet_library, search_of
 from cli.writing import write_text
 from vhdx.catalogue import rules
 from vhdx.errors import UnknownCodeError
 from vhdx.findings import Severity
 
-_FORM_NAMES = ("text", "json", "sarif", "junit")
 _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=True)]
 
 
@@ -35,7 +30,7 @@ _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=Tr
 @click.option("--chain", is_flag=True, help="Check each file's parents and the links to them, too.")
 @click.option("-r", "--recursive", is_flag=True, help="Look into the subfolders of folders.")
 @click.option("--content", is_flag=True, help="Look at what stands on the disk: partition tables, file systems.")
-@click.option("--format", "form", type=click.Choice(list(_FORM_NAMES)), default="text",
+@click.option("--format", "form", type=click.Choice([form.value for form in Form]), default="text",
               show_default=True, help="How to answer.")  # fmt: skip
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("-o", "--output", "target", type=FILE_PATH, metavar="FILE", help="Write the answer there, not to stdout.")
@@ -66,7 +61,8 @@ def command(paths: Sequence[Path], form: str, target: Path | None, fail_on: str,
         total = len(all_findings(checked))
         checked = list(new_findings(checked, read_baseline(options["baseline"])))
         known = total - len(all_findings(checked))
-    text = _FORMS[form](checked, known, Severity[fail_on.upper()]).rstrip("\n")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() and target is None else None
+    text = rendered(Form(form), checked, fail_on=Severity[fail_on.upper()], width=width, known=known).rstrip("\n")
     if target is None:
         click.echo(text)
     else:
@@ -97,24 +93,3 @@ def _codes(given: Sequence[str]) -> frozenset[str]:
 
 def _without(subject: Checked, codes: frozenset[str]) -> Checked:
     return replace(subject, findings=tuple(finding for finding in subject.findings if finding.code not in codes))
-
-
-def _text(checked: Sequence[Checked], known: int, _fail_on: Severity) -> str:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return "\n".join(text_lines(checked, width=width, known=known))
-
-
-def _json(checked: Sequence[Checked], known: int, _fail_on: Severity) -> str:
-    return output.document("check", check_document(checked, known=known))
-
-
-def _sarif(checked: Sequence[Checked], _known: int, _fail_on: Severity) -> str:
-    return output.to_json(sarif_log(checked, root=Path.cwd(), version=output.version()))
-
-
-def _junit(checked: Sequence[Checked], _known: int, fail_on: Severity) -> str:
-    return junit_xml(checked, fail_on=fail_on)
-
-
-_Form = Callable[[Sequence[Checked], int, Severity], str]
-_FORMS: dict[str, _Form] = {"text": _text, "json": _json, "sarif": _sarif, "junit": _junit}

@@ -55,7 +55,7 @@ def test_a_sarif_result_tells_place_disk_range_expectation_and_windows_code():
     place = result["locations"][0]["physicalLocation"]
     assert place == {
         "artifactLocation": {"uri": "one/disk.vhdx", "uriBaseId": "SRCROOT"},
-        "region": {"byteOffset": 3145728, "byteLength": 8},
+        "region": {"startLine": 1, "byteOffset": 3145728, "byteLength": 8},
     }
     facts = result["properties"]
     assert (facts["diskStart"], facts["diskLength"]) == (1 << 20, 1 << 20)

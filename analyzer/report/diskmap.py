@@ -1,0 +1,201 @@
+"""A map of a disk that stays small: its runs where they are few, else cells that say what they mostly hold.
+
+Windows of runs come one at a time and are let go, so that a disk of 64 TiB or of a million runs takes no more memory
+than its cells.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx.runs import Column, Kind, Run, RunTable, concatenate, merge_neighbours
+
+MOST_RUNS = 20_000
+"""As many runs are told one by one."""
+MOST_CELLS = 1 << 16
+MOST_LOST = 200
+"""Ranges that cannot be known which are listed one by one."""
+_KINDS = 8
+_LAYERS = 256
+_LOST_FIRST = 1 << 50
+"""Added to the bytes of what is lost: it decides a cell however little of it there is."""
+WHOLE = 100
+
+
+class Category(NamedTuple):
+    """What a part of the disk is, and which layer says so; a HOLE is nobody's and has layer 0."""
+
+    kind: Kind
+    layer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskMap:
+    """Parts of a disk one after the other. Part n is `lengths[n]` times `grain` bytes of `categories[n]`.
+
+    `shares` is how much of a part is of its category, in percent; what is lost names its part however small it is.
+    `offsets` are the host bytes of DATA where the parts are the runs themselves, else None.
+    """
+
+    size: int
+    grain: int
+    lengths: Sequence[int]
+    categories: Sequence[Category]
+    shares: Sequence[int]
+    offsets: Sequence[int] | None
+    totals: Mapping[Category, int]
+    """Bytes of the disk, exactly."""
+    lost: tuple[Run, ...]
+    """The first ranges that cannot be known."""
+    lost_count: int
+    run_count: int
+
+    def bytes_of(self, kind: Kind, layer: int | None = None) -> int:
+        """Bytes of the disk of one kind, of one layer or of all."""
+        return sum(count for key, count in self.totals.items() if key.kind is kind and layer in {None, key.layer})
+
+
+def map_of(size: int, windows: Iterable[RunTable]) -> DiskMap:
+    """The map of a disk of `size` bytes whose runs come in windows."""
+    gathered = _Gathered(_Cells(cell_size(size)))
+    for table in windows:
+        gathered.add(table)
+    return gathered.exact(size) if gathered.runs is not None else gathered.coarse(size)
+
+
+def cell_size(size: int) -> int:
+    """Bytes of a cell: a power of two from 4 KiB up, so that there are at most MOST_CELLS."""
+    return int(max(4096, 1 << max(0, -(-size // MOST_CELLS) - 1).bit_length()))
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What is kept of the windows that have been seen."""
+
+    cells: "_Cells"
+    runs: list[RunTable] | None = field(default_factory=list)
+    lost: list[Run] = field(default_factory=list)
+    totals: Column = field(default_factory=lambda: np.zeros(_LAYERS * _KINDS, dtype=np.int64))
+    run_count: int = 0
+    lost_count: int = 0
+
+    def add(self, table: RunTable) -> None:
+        """Take one window in."""
+        keys = np.where(table.kind == Kind.HOLE, 0, table.layer) * _KINDS + table.kind
+        np.add.at(self.totals, keys, table.length)
+        lost = table.of_kind(Kind.LOST)
+        self.lost += lost.first(max(0, MOST_LOST - len(self.lost)))
+        self.lost_count += len(lost)
+        self.run_count += len(table)
+        self.cells.add(table, keys)
+        if self.runs is not None:
+            self.runs.append(table)
+            if self.run_count > MOST_RUNS:
+                self.runs = None
+
+    def exact(self, size: int) -> DiskMap:
+        """The map of the runs themselves."""
+        table = concatenate(self.runs or [])
+        return self._map(
+            size=size,
+            grain=1,
+            lengths=table.length.tolist(),
+            categories=[Category(run.kind, 0 if run.kind is Kind.HOLE else run.layer) for run in table],
+            shares=[WHOLE] * len(table),
+            offsets=table.file_offset.tolist(),
+        )
+
+    def coarse(self, size: int) -> DiskMap:
+        """The map of cells, equal neighbours as one part."""
+        keys, shares = self.cells.finished()
+        parts = merge_neighbours(
+            # Cells as runs of kind `key` and layer `share`: what goes on from its neighbour is one run.
+            RunTable(np.arange(len(keys)), np.ones(len(keys), dtype=np.int64), keys + _KINDS, shares, shares * 0)
+        )
+        return self._map(
+            size=size,
+            grain=self.cells.size,
+            lengths=parts.length.tolist(),
+            categories=[_category(key - _KINDS) for key in parts.kind.tolist()],
+            shares=parts.layer.tolist(),
+            offsets=None,
+        )
+
+    def _map(self, **parts: object) -> DiskMap:
+        totals = {_category(key): int(self.totals[key]) for key in np.flatnonzero(self.totals).tolist()}
+        facts = {"lost": tuple(self.lost), "lost_count": self.lost_count, "run_count": self.run_count}
+        return DiskMap(**parts, **facts, totals=totals)  # type: ignore[arg-type]  # both callers name all of them
+
+
+def _category(key: int) -> Category:
+    return Category(Kind(key % _KINDS), key // _KINDS)
+
+
+class _Cells:
+    """What each cell mostly holds; only the last cell, which the next window may go on with, is open."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._keys: list[Column] = []
+        self._shares: list[Column] = []
+        self._open = (np.zeros(0, dtype=np.int64),) * 3
+
+    def add(self, table: RunTable, keys: Column) -> None:
+        """Take one window in, whose runs are of the categories `keys`."""
+        if len(table):
+            rows = tuple(np.concatenate(pair) for pair in zip(self._open, self._pieces(table, keys), strict=True))
+            done = rows[0] < rows[0].max()
+            self._close(*(row[done] for row in rows))
+            self._open = (rows[0][~done], rows[1][~done], rows[2][~done])
+
+    def finished(self) -> tuple[Column, Column]:
+        """Category and share of each cell, in order."""
+        self._close(*self._open)
+        self._open = (np.zeros(0, dtype=np.int64),) * 3
+        return np.concatenate(self._keys), np.concatenate(self._shares)
+
+    def _pieces(self, table: RunTable, keys: Column) -> tuple[Column, Column, Column]:
+        """The runs cut at the edges of cells: cell, category and bytes of each piece."""
+        end = table.start + table.length
+        first, last = table.start // self.size, (end - 1) // self.size
+        count = last - first + 1
+        run = np.repeat(np.arange(len(table)), count)
+        cell = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
+        begin = np.maximum(table.start[run], cell * self.size)
+        return cell, keys[run], np.minimum(end[run], (cell + 1) * self.size) - begin
+
+    def _close(self, cell: Column, key: Column, count: Column) -> None:
+        if not len(cell):
+            return
+        cell, key, count = _summed(cell, key, count)
+        score = count + np.where(key % _KINDS == Kind.LOST, _LOST_FIRST, 0)
+        order = np.lexsort((score, cell))
+        chosen = order[_last_of_each(cell[order])]
+        whole = np.add.reduceat(count, np.flatnonzero(np.diff(cell, prepend=-1)))
+        percent = count[chosen] * WHOLE // whole
+        self._keys.append(key[chosen])
+        self._shares.append(np.where(count[chosen] == whole, WHOLE, np.clip(percent, 1, WHOLE - 1)))
+
+
+def _summed(cell: Column, key: Column, count: Column) -> tuple[Column, Column, Column]:
+    """Bytes of each category in each cell, cells rising."""
+    order = np.lexsort((key, cell))
+    cell, key, count = cell[order], key[order], count[order]
+    first = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(key, prepend=-1) != 0))
+    return cell[first], key[first], np.add.reduceat(count, first)
+
+
+def _last_of_each(sorted_cells: Column) -> npt.NDArray[np.bool_]:
+    return np.append(sorted_cells[1:] != sorted_cells[:-1], [True])
+
+
+def ranges_of(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
+    """Start, length in bytes, category and share of each part; the last one ends with the disk."""
+    start = 0
+    for length, category, share in zip(disk.lengths, disk.categories, disk.shares, strict=True):
+        count = min(length * disk.grain, disk.size - start)
+        yield start, count, category, share
+        start += count

@@ -1,0 +1,146 @@
+"""What a report says, before anybody thinks of how it looks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from analyzer.check.place import common_folder
+from analyzer.check.result import Checked
+from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
+from analyzer.digest import sha256_of
+from analyzer.dump import dump
+from analyzer.progress import Progress, no_progress
+from analyzer.report.diskmap import DiskMap, map_of
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.errors import VhdxError
+from vhdx.image import open_image
+
+PARTS = ("identifier", "headers", "regions", "metadata", "locator")
+MOST_LAYERS = 32
+"""Layers whose structures are shown one by one: the uppermost half of them and the lowest."""
+_MOST_RECORDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One structure of a file as it stands, and what kept it from being read."""
+
+    name: str
+    records: tuple[Mapping[str, Any], ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """One file: what it is, unless it cannot be opened, and its structures; none where they are left out.
+
+    `layer` is its place in the chain, None where no chain was opened.
+    """
+
+    path: Path
+    layer: int | None
+    image: ImageDescription | None
+    structures: tuple[Structure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The SHA-256 of something, or the reason why it has none."""
+
+    what: str
+    sha256: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """By which version of the tool, and when."""
+
+    version: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that a page tells. `layers` and `map` are empty where no chain was opened; `failure` says why it failed."""
+
+    leaf: Path
+    made: Made
+    checked: tuple[Checked, ...]
+    files: tuple[FilePart, ...]
+    """Base first."""
+    layers: tuple[LayerDescription, ...] = ()
+    map: DiskMap | None = None
+    digests: tuple[Digest, ...] = ()
+    failure: str | None = None
+
+
+def report_of_chain(chain: Chain, checked: Sequence[Checked], made: Made, digests: Sequence[Digest] = ()) -> Report:
+    """The report of a chain that opens. Reads tables alone, no data; raises what reading raises."""
+    return Report(
+        leaf=chain.path,
+        made=made,
+        checked=tuple(checked),
+        files=tuple(_files(chain)),
+        layers=describe_layers(chain),
+        map=map_of(chain.size, chain.windows()),
+        digests=tuple(digests),
+    )
+
+
+def report_of_failure(leaf: Path, checked: Sequence[Checked], made: Made, failure: VhdxError) -> Report:
+    """The report of a leaf whose chain cannot be opened: the reason, and what the leaf says of itself.
+
+    Raises InputOutputError and NotRegularFileError where the leaf cannot be read at all.
+    """
+    files = (_file(leaf),)
+    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files, failure=str(failure))
+
+
+def report_of_checks(checked: Sequence[Checked], made: Made) -> Report:
+    """The report of subjects by themselves, without chain or map: findings, and what each file says of itself.
+
+    Raises InputOutputError and NotRegularFileError where a file cannot be read at all.
+    """
+    leaf = checked[0].path if len(checked) == 1 else common_folder(checked)
+    paths = dict.fromkeys(path for subject in checked for path in subject.files)
+    files = tuple(_file(path) for path in islice(paths, MOST_LAYERS))
+    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files)
+
+
+def digest_of(disk: Disk, what: str, progress: Progress = no_progress) -> Digest:
+    """The SHA-256 of a flat disk; reads all of it. What cannot be known is a reason, and no error."""
+    try:
+        return Digest(what, sha256_of(disk, progress))
+    except VhdxError as error:
+        return Digest(what, None, str(error))
+
+
+def _files(chain: Chain) -> Iterator[FilePart]:
+    depth = len(chain.layers)
+    for number, image in enumerate(chain.layers):
+        near_an_end = min(number, depth - 1 - number) < MOST_LAYERS // 2
+        yield FilePart(image.path, number, describe_image(image), _structures(image.path) if near_an_end else ())
+
+
+def _file(path: Path) -> FilePart:
+    return FilePart(path, None, _description(path), _structures(path))
+
+
+def _description(path: Path) -> ImageDescription | None:
+    try:
+        with open_image(path) as image:
+            return describe_image(image)
+    except VhdxError:  # the structures below tell why, each for itself
+        return None
+
+
+def _structures(path: Path) -> tuple[Structure, ...]:
+    return tuple(
+        Structure(section.name, tuple(islice(section.records, _MOST_RECORDS)), section.error)
+        for section in dump(path, PARTS)
+    )

@@ -1,0 +1,77 @@
+"""`vhdx report`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.check import check_chain
+from analyzer.check.result import Checked, all_findings, worst
+from analyzer.report.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
+from analyzer.report.page import page
+from cli import output
+from cli.failures import complain
+from cli.options import FILE_PATH, chain_options, open_leaf, search_of
+from cli.progress import progress
+from cli.text import plural, safe, size
+from cli.writing import refuse_stdout, write_text
+from vhdx.chain import Chain
+from vhdx.errors import ChainError, CorruptFileError, ShortReadError
+from vhdx.findings import Severity
+from vhdx.sink import Existing, check_target
+
+
+@click.command("report")
+@click.argument("leaf", type=FILE_PATH)
+@click.option("--output", "-o", "out", required=True, type=FILE_PATH, metavar="OUT", help="The page to write.")
+@click.option("--hash", "hashed", is_flag=True, help="Take the SHA-256 of the flat disk too; this reads all of it.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@chain_options
+def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> int:
+    """Write a report of a chain: one HTML page that needs neither network nor server.
+
+    It shows the chain, a map of the disk to zoom into, every finding with its evidence, and the structures of each
+    file. Exit code 1 when a part of the disk cannot be known or a finding is an error. Where the chain cannot be
+    opened, the page says why and shows what the leaf says of itself, and the exit code is that of the reason.
+
+    \b
+    Examples:
+      vhdx report leaf.avhdx -o report.html
+      vhdx report leaf.avhdx -o report.html --hash --search /mnt/nas
+    """
+    refuse_stdout(out)
+    check_target(out, [leaf], Existing.REPLACE if force else Existing.REFUSE)
+    checked = check_chain(leaf, search=search_of(where))
+    try:
+        with open_leaf(leaf, where) as chain:
+            report = _of_chain(chain, checked, hashed=hashed)
+    except (ChainError, CorruptFileError, ShortReadError) as error:
+        _write(out, report_of_failure(leaf, [checked], _made(), error), checked, force=force)
+        return complain(error)
+    _write(out, report, checked, force=force)
+    return 1 if _is_bad(report) else 0
+
+
+def _of_chain(chain: Chain, checked: Checked, *, hashed: bool) -> Report:
+    digests: list[Digest] = []
+    if hashed:
+        with progress("hashing", chain.size) as update:
+            digests.append(digest_of(chain, "the flat disk", update))
+    return report_of_chain(chain, [checked], _made(), digests)
+
+
+def _is_bad(report: Report) -> bool:
+    is_lost = report.map is not None and report.map.lost_count > 0
+    return is_lost or worst(all_findings(report.checked)) is Severity.ERROR
+
+
+def _made() -> Made:
+    return Made(output.version(), datetime.now(UTC))
+
+
+def _write(out: Path, report: Report, checked: Checked, *, force: bool) -> None:
+    content = page(report)
+    write_text(out, content, checked.files, force=force)
+    layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
+    click.echo(f"{safe(out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}")
