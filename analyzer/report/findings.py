@@ -15,11 +15,11 @@ MOST = 500
 _MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "•"}
 
 
-def findings_part(checked: Sequence[Checked]) -> Html:
-    """All findings, the worst first."""
+def findings_part(checked: Sequence[Checked], nothing: str) -> Html:
+    """All findings, the worst first; `nothing` is said where there are none."""
     found = worst_first(all_findings(checked))
     if not found:
-        return element("p", "No findings.")
+        return element("p", nothing)
     left_out = f"{len(found) - MOST} more are left out; `vhdx check --format json` lists them all."
     more = element("p", left_out) if len(found) > MOST else Html()
     return joined((element("p", tally(found)), *(_finding(each) for each in found[:MOST]), more), "\n")

@@ -16,7 +16,7 @@ from analyzer.progress import Progress, no_progress
 from analyzer.report.diskmap import DiskMap, map_of
 from vhdx.chain import Chain
 from vhdx.disk import Disk
-from vhdx.errors import VhdxError
+from vhdx.errors import ParentNotFoundError, VhdxError
 from vhdx.image import open_image
 
 PARTS = ("identifier", "headers", "regions", "metadata", "locator")
@@ -64,6 +64,14 @@ class Made:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the chain cannot be opened: a sentence, and each place where a parent was looked for."""
+
+    sentence: str
+    places: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a page tells. `layers` and `map` are empty where no chain was opened; `failure` says why it failed."""
@@ -76,7 +84,7 @@ class Report:
     layers: tuple[LayerDescription, ...] = ()
     map: DiskMap | None = None
     digests: tuple[Digest, ...] = ()
-    failure: str | None = None
+    failure: Failure | None = None
 
 
 def report_of_chain(chain: Chain, checked: Sequence[Checked], made: Made, digests: Sequence[Digest] = ()) -> Report:
@@ -98,7 +106,7 @@ def report_of_failure(leaf: Path, checked: Sequence[Checked], made: Made, failur
     Raises InputOutputError and NotRegularFileError where the leaf cannot be read at all.
     """
     files = (_file(leaf),)
-    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files, failure=str(failure))
+    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files, failure=_failure(failure))
 
 
 def report_of_checks(checked: Sequence[Checked], made: Made) -> Report:
@@ -118,6 +126,12 @@ def digest_of(disk: Disk, what: str, progress: Progress = no_progress) -> Digest
         return Digest(what, sha256_of(disk, progress))
     except VhdxError as error:
         return Digest(what, None, str(error))
+
+
+def _failure(error: VhdxError) -> Failure:
+    if isinstance(error, ParentNotFoundError):
+        return Failure(error.summary, tuple(f"{place}: {why}" for place, why in error.tried))
+    return Failure(str(error))
 
 
 def _files(chain: Chain) -> Iterator[FilePart]:

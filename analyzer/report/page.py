@@ -13,7 +13,7 @@ from analyzer.report.diskmap import DiskMap
 from analyzer.report.findings import findings_part, tally
 from analyzer.report.html import Html, element, facts, joined, table, text
 from analyzer.report.mapping import MOST_SHOWN, colours, folded, legend, map_data, sentence, tables
-from analyzer.report.model import Digest, Report
+from analyzer.report.model import Digest, Failure, Report
 from analyzer.report.picture import picture
 from analyzer.report.structures import files_part
 from analyzer.wording import exact_size, plural, size
@@ -61,7 +61,7 @@ def _head(report: Report) -> Html:
     return joined(
         (
             element("h1", report.leaf.name),
-            element("p", report.failure, class_="verdict lost") if report.failure else "",
+            _failure(report.failure) if report.failure else "",
             element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else "",
             facts(
                 (
@@ -77,9 +77,18 @@ def _head(report: Report) -> Html:
     )
 
 
+def _failure(failure: Failure) -> Html:
+    sentence = element("p", failure.sentence, class_="verdict lost")
+    if not failure.places:
+        return sentence
+    looked = element("ul", *(element("li", place) for place in failure.places))
+    return joined((sentence, element("p", "It was looked for here:"), looked))
+
+
 def _parts(report: Report) -> list[tuple[str, str, Html]]:
     """Identifier, title and content of each part that there is something to tell in."""
-    parts = [("findings", "Findings", findings_part(report.checked))]
+    nothing = "None beyond the reason at the top." if report.failure else "No findings."
+    parts = [("findings", "Findings", findings_part(report.checked, nothing))]
     if report.map:
         chain = ("chain", "Chain", _chain(report.layers, report.map))
         where = ("map", "Where each byte of the disk comes from", _map(report.layers, report.map))
