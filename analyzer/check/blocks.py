@@ -54,9 +54,10 @@ class _Survey:
         self._first: dict[str, _Slots] = {}
 
     def findings(self) -> Iterator[Finding]:
-        """What one pass over the table finds."""
+        """What one pass over the table finds; entries that the region has no room for say nothing."""
         table = self._table
-        for first, entries in table.all_entries():
+        for first, window in table.all_entries():
+            entries = window[: max(0, table.bat_length // ENTRY_SIZE - first)]
             slots = np.arange(first, first + len(entries), dtype=np.int64)
             is_bitmap = slots % (table.geometry.chunk_ratio + 1) == table.geometry.chunk_ratio
             self._look_at_payload(slots[~is_bitmap], entries[~is_bitmap])
