@@ -110,11 +110,13 @@ class _Survey:
                 yield Finding("BAT-08", Severity.ERROR, text, self._at(int(slot)), ENTRY_SIZE, "2.5.1.2")
 
     def _counted(self) -> Iterator[Finding]:
+        # A bitmap says that a partial block is not whole; without one it reads well as if it were.
+        partial = Severity.ERROR if "bitmap in a base" in self._counts else Severity.WARNING
         for what, code, severity, text in (
             (
                 "partial",
                 "BAT-11",
-                Severity.WARNING,
+                partial,
                 "partially present blocks in a file without a parent, read as whole",
             ),
             ("bitmap in a base", "BAT-12", Severity.WARNING, "sector bitmap entries in a file without a parent"),
