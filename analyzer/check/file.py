@@ -149,7 +149,7 @@ class _Examination:
             table = BlockTable(source, geometry, bat.file_offset, bat.length, parameters.has_parent, around)
             yield from _check_table(table, parameters)
             if header is not None:  # else what seems to belong to nothing may be the log
-                yield from check_space(table, live=not isinstance(source, FileSource))
+                yield from check_space(table, live=header.log_is_live)
 
     @staticmethod
     def _items(source: ByteSource, metadata: MetadataTable, at: int) -> dict[UUID, bytes]:

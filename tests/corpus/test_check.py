@@ -21,7 +21,7 @@ EXPECTED = {
     "version_0": {"HDR-07"},
     "log_length_unaligned": {"HDR-09", "HDR-13", "REG-15"},
     "log_length_0_clean": {"HDR-13"},
-    "log_length_0_dirty": {"HDR-10", "HDR-13", "LOG-02", "BAT-19"},
+    "log_length_0_dirty": {"HDR-10", "HDR-13", "LOG-02"},
     "log_overlaps_metadata": {"HDR-13", "REG-15"},
     "regions_differ_both_valid": {"REG-05"},
     "region_reserved": {"REG-07"},
