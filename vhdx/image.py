@@ -213,10 +213,10 @@ def _read_front(file: ByteSource) -> tuple[Identifier, HeaderPair, tuple[Finding
     return identifier, headers, found + require(file.path, check_headers(headers, file.size))
 
 
-def structures_of(header: Header, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
-    """The regions and the log, as (start, end, name) in bytes of the file, by place."""
+def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
+    """The regions, and the log where a header tells its place, as (start, end, name) in bytes of the file, by place."""
     extents = [(entry.file_offset, entry.end, f"{entry.name} region") for entry in regions.current.entries]
-    if header.log_length:
+    if header is not None and header.log_length:
         extents.append((header.log_offset, header.log_offset + header.log_length, "log"))
     return tuple(sorted(extents))
 

@@ -55,9 +55,10 @@ class _Survey:
         self._first: dict[str, _Slots] = {}
 
     def findings(self) -> Iterator[Finding]:
-        """What one pass over the table finds."""
+        """What one pass over the table finds; entries that the region has no room for say nothing."""
         table = self._table
-        for first, entries in table.all_entries():
+        for first, window in table.all_entries():
+            entries = window[: max(0, table.bat_length // ENTRY_SIZE - first)]
             slots = np.arange(first, first + len(entries), dtype=np.int64)
             is_bitmap = slots % (table.geometry.chunk_ratio + 1) == table.geometry.chunk_ratio
             self._look_at_payload(slots[~is_bitmap], entries[~is_bitmap])
@@ -110,11 +111,13 @@ class _Survey:
                 yield Finding("BAT-08", Severity.ERROR, text, self._at(int(slot)), ENTRY_SIZE, "2.5.1.2")
 
     def _counted(self) -> Iterator[Finding]:
+        # A bitmap says that a partial block is not whole; without one it reads well as if it were.
+        partial = Severity.ERROR if "bitmap in a base" in self._counts else Severity.WARNING
         for what, code, severity, text in (
             (
                 "partial",
                 "BAT-11",
-                Severity.WARNING,
+                partial,
                 "partially present blocks in a file without a parent, read as whole",
             ),
             ("bitmap in a base", "BAT-12", Severity.WARNING, "sector bitmap entries in a file without a parent"),

@@ -11,6 +11,7 @@ from vhdx.errors import (
     ChainError,
     ChainLoopError,
     ChainTooDeepError,
+    CorruptFileError,
     ParentMismatchError,
     ParentNotFoundError,
     SectorSizeMismatchError,
@@ -19,7 +20,6 @@ from vhdx.errors import (
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
 from vhdx.parents import Link, OnMismatch, Search, find_parent
-from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _CODES: dict[type[VhdxError], str] = {
     ParentNotFoundError: "CHN-01",
@@ -76,8 +76,7 @@ class Walk:
             yield _mismatch(error)
             yield from self._descend_in_spite(child)
         except VhdxError as error:
-            self.broken = True
-            yield from _refusal(error, child.path)
+            yield from self._refuse(error, child)
         else:
             yield from self._follow(child, link)
 
@@ -91,8 +90,16 @@ class Walk:
         try:
             yield from self._follow(child, find_parent(child, accepting, self._given()))
         except VhdxError as error:
-            self.broken = True
-            yield from _refusal(error, child.path)
+            yield from self._refuse(error, child)
+
+    def _refuse(self, error: VhdxError, child: Image) -> Iterator[Finding]:
+        """What keeps the parent of `child` from being opened; a parent that is there and damaged says so itself."""
+        self.broken = True
+        if isinstance(error, CorruptFileError) and error.path != child.path:
+            self.files.append(error.path)
+            yield from check_file_alone(error.path)
+        else:
+            yield _refusal(error, child.path)
 
     def _link(self, child: Image) -> Link:
         return find_parent(child, self.search, self._given())
@@ -107,14 +114,13 @@ class Walk:
         self.files.append(link.parent.path)
         try:
             check_growth(self.layers)
-        except ChainError as error:
-            self.broken = True
-            yield from _refusal(error, child.path)
+        except ChainLoopError as error:  # the file was looked at when it was met first
+            yield from self._refuse(error, child)
             return
+        except ChainError as error:
+            yield from self._refuse(error, child)
         yield from check_file_alone(link.parent.path)
         yield from _compare(child, link)
-        if len(self.layers) >= MAX_CHAIN_DEPTH:
-            self.broken = self.layers[-1].has_parent
 
 
 def _mismatch(error: ParentMismatchError) -> Finding:
@@ -125,11 +131,10 @@ def _mismatch(error: ParentMismatchError) -> Finding:
     )
 
 
-def _refusal(error: VhdxError, child: Path) -> Iterator[Finding]:
-    """What keeps a parent from being opened; its own damage is told for the file itself."""
+def _refusal(error: VhdxError, child: Path) -> Finding:
     code = _CODES.get(type(error), "CHN-01")
     where = getattr(error, "child", child)
-    yield Finding(code, Severity.ERROR, str(error), None, None, _SECTION, path=where)
+    return Finding(code, Severity.ERROR, str(error), None, None, _SECTION, path=where)
 
 
 def _compare(child: Image, link: Link) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ from vhdx.structures.constants import (
     REGION_TABLE_SIZE,
 )
 from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
-from vhdx.structures.header import HeaderPair, judge_headers
+from vhdx.structures.header import Header, HeaderPair, judge_headers
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.identifier import TAIL_SIZE, Identifier, check_identifier, check_length, parse_identifier
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
@@ -124,13 +124,11 @@ class _Examination:
         yield from check_both_region_tables(regions, pages, source.size)
         if regions.current_copy is None:
             return
-        structures = structures_of(headers.current, regions) if headers.current_copy is not None else ()
-        yield from check_layout(list(structures))
-        yield from self._metadata(source, regions, structures)
+        header = None if headers.current_copy is None else headers.current
+        yield from check_layout(list(structures_of(header, regions)))
+        yield from self._metadata(source, regions, header)
 
-    def _metadata(
-        self, source: ByteSource, regions: RegionTablePair, structures: tuple[tuple[int, int, str], ...]
-    ) -> Iterator[Finding]:
+    def _metadata(self, source: ByteSource, regions: RegionTablePair, header: Header | None) -> Iterator[Finding]:
         region, bat = regions.current.find(METADATA_REGION), regions.current.find(BAT_REGION)
         if region is None or region.file_offset + METADATA_TABLE_SIZE > source.size:
             return
@@ -147,8 +145,11 @@ class _Examination:
         usable = all(flaw.severity is not Severity.ERROR or flaw.code == "MET-19" for flaw in flaws)
         if bat is not None and usable and bat.end <= source.size and not bat.file_offset % MIB:
             geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
-            table = BlockTable(source, geometry, bat.file_offset, bat.length, parameters.has_parent, structures)
+            around = structures_of(header, regions)
+            table = BlockTable(source, geometry, bat.file_offset, bat.length, parameters.has_parent, around)
             yield from _check_table(table, parameters)
+            if header is not None:  # else what seems to belong to nothing may be the log
+                yield from check_space(table, live=header.log_is_live)
 
     @staticmethod
     def _items(source: ByteSource, metadata: MetadataTable, at: int) -> dict[UUID, bytes]:
@@ -179,4 +180,3 @@ def _check_table(table: BlockTable, parameters: DiskParameters) -> Iterator[Find
     yield from check_blocks(allocation, parameters)
     if table.has_parent:
         yield from check_bitmaps(table)
-    yield from check_space(table, live=not isinstance(table.source, FileSource))

@@ -10,6 +10,9 @@ from cli import output
 from cli.options import FILE_PATH, json_option
 from cli.text import safe
 from cli.writing import existing_refused
+from fixtures.damage import DAMAGES, write_damaged
+
+DAMAGE = "damage:"
 
 
 @click.group("fixtures")
@@ -17,19 +20,25 @@ def command() -> None:
     """Known-good and known-bad images, for those who test what reads images.
 
     They are built by code that shares nothing with the reader. Each comes with a manifest.json that states the bytes
-    it must read as, or the reason why it must be refused.
+    it must read as, or the reason why it must be refused. Damaged ones, `damage:NAME`, are healthy images with one
+    thing changed, and their manifest states the findings that a check must have.
     """
 
 
 @command.command("list")
+@click.option("--damaged", is_flag=True, help="List the damages, each with its findings, instead.")
 @json_option
-def list_command(as_json: bool) -> None:
+def list_command(damaged: bool, as_json: bool) -> None:
     """List what there is.
 
     \b
-    Example:
+    Examples:
       vhdx fixtures list
+      vhdx fixtures list --damaged
     """
+    if damaged:
+        _list_damages(as_json)
+        return
     recipes = fixtures.RECIPES.values()
     if as_json:
         rows = [{"name": recipe.name, "verdict": recipe.verdict, "summary": recipe.summary} for recipe in recipes]
@@ -40,21 +49,54 @@ def list_command(as_json: bool) -> None:
         click.echo(f"{recipe.name:<{width}}  {recipe.verdict.name.lower():<4}  {recipe.summary}")
 
 
+def _list_damages(as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {
+                "name": f"{DAMAGE}{damage.name}",
+                "recipe": damage.recipe,
+                "code": damage.code,
+                "findings": sorted(damage.codes),
+                "reach": damage.reach,
+                "summary": damage.summary,
+            }
+            for damage in DAMAGES.values()
+        ]
+        output.emit("fixtures", {"fixtures": [], "damages": rows})
+        return
+    width = max(map(len, DAMAGES))
+    for damage in DAMAGES.values():
+        others = "".join(f" {code}" for code in sorted(damage.also))
+        click.echo(f"{DAMAGE}{damage.name:<{width}}  {damage.code}{others}")
+
+
 @command.command("write")
 @click.argument("names", nargs=-1, required=True)
 @click.argument("folder", type=FILE_PATH)
 def write_command(names: Sequence[str], folder: Path) -> None:
-    """Write fixtures into FOLDER/NAME/; `all` for every one.
+    """Write fixtures into FOLDER/NAME/; `all` for every one, `damage:all` for every damaged one.
 
     \b
     Examples:
       vhdx fixtures write chain-3 orphan images/
+      vhdx fixtures write damage:two-blocks-in-one-place images/
       vhdx fixtures write all images/
     """
-    wanted = list(fixtures.RECIPES) if "all" in names else names
-    unknown = [name for name in wanted if name not in fixtures.RECIPES]
+    everything = {"all": list(fixtures.RECIPES), f"{DAMAGE}all": [f"{DAMAGE}{name}" for name in DAMAGES]}
+    wanted = [one for name in names for one in everything.get(name, [name])]
+    unknown = [name for name in wanted if name not in fixtures.RECIPES and _damage_name(name) not in DAMAGES]
     if unknown:
         raise click.UsageError(f"there is no fixture {safe(unknown[0])!r}; `vhdx fixtures list` shows them.")
-    for name in wanted:
+    for name in dict.fromkeys(wanted):
         with existing_refused():
-            click.echo(safe(fixtures.write(name, folder)))
+            click.echo(safe(_write(name, folder)))
+
+
+def _damage_name(name: str) -> str:
+    """The damage that a fixture's name means; "" for another fixture's."""
+    return name.removeprefix(DAMAGE) if name.startswith(DAMAGE) else ""
+
+
+def _write(name: str, folder: Path) -> Path:
+    damage = DAMAGES.get(_damage_name(name))
+    return fixtures.write(name, folder) if damage is None else write_damaged(damage, folder)

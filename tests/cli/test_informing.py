@@ -7,6 +7,7 @@ import os
 import pytest
 
 import fixtures
+from fixtures.damage import DAMAGES
 from tests.cli.conftest import contents
 
 
@@ -157,6 +158,23 @@ def test_fixtures_are_listed_and_written_with_what_they_must_read_as(vhdx_comman
     leaf = next((tmp_path / "dynamic").glob("*.vhdx"))
     digest = vhdx_command("hash", leaf).out.split()[0]
     assert digest in json.dumps(manifest)
+
+
+def test_damaged_fixtures_are_listed_and_written_with_their_findings(vhdx_command, tmp_path):
+    listed = vhdx_command("fixtures", "list", "--damaged", "--json").json["damages"]
+    assert {row["name"] for row in listed} == {f"damage:{name}" for name in DAMAGES}
+    assert "HDR-03 HDR-02" in vhdx_command("fixtures", "list", "--damaged").out
+    name = "current-header-torn-while-written"
+    assert vhdx_command("fixtures", "write", f"damage:{name}", "dynamic", tmp_path).code == 0
+    manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+    assert (manifest["code"], manifest["findings"]) == ("HDR-03", ["HDR-02", "HDR-03"])
+    assert all((tmp_path / name / file).is_file() for file in manifest["files"])
+    assert vhdx_command("fixtures", "write", f"damage:{name}", tmp_path).code == 5
+
+
+def test_a_damage_is_asked_for_as_one(vhdx_command, tmp_path):
+    assert vhdx_command("fixtures", "write", "current-header-torn-while-written", tmp_path).code == 2
+    assert vhdx_command("fixtures", "write", "damage:nonsense", tmp_path).code == 2
 
 
 def test_fixtures_are_never_written_over_and_unknown_ones_are_named(vhdx_command, tmp_path):

@@ -100,6 +100,8 @@ def test_the_table_itself_is_judged():
     assert found(table(*ITEMS, reserved=1)) == ["MET-02"]
     assert found(table(*ITEMS, reserved2=bytes(19) + b"\1")) == ["MET-02"]
     assert found(table(*ITEMS, entry_count=2048)) == ["MET-03"]
+    padded = build_metadata_table(table(*ITEMS, entry_count=2048))
+    assert found(parse_metadata_table(padded)) == ["MET-03"], "entries that nobody wrote are not judged"
     assert found(table(*ITEMS, ITEMS[0]))[0] == "MET-06"
     users = tuple(MetadataEntry(uuid4(), 0, 0, 1, 0) for _ in range(1025))
     assert found(table(*ITEMS, *users)) == ["MET-03"]

@@ -126,7 +126,8 @@ def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Find
         yield Finding("LOC-04", Severity.ERROR, text, at + 18, 2, SECTION)
     for index, entry in enumerate(locator.entries):
         yield from _check_entry(entry, index, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), length)
-    yield from _check_keys(locator, at)
+    if locator.entries:  # else it is told that nothing can be read
+        yield from _check_keys(locator, at)
 
 
 def _check_entry(entry: LocatorEntry, index: int, at: int, length: int) -> Iterator[Finding]:

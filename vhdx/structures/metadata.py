@@ -1,9 +1,9 @@
 """The metadata table and the items that say what disk this is ([MS-VHDX] 2.6)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from uuid import UUID
 
 from construct import Array, Bytes, Int16ul, Int32ul, Struct
@@ -89,6 +89,9 @@ class MetadataEntry:
         return bool(self.flags & REQUIRED)
 
 
+_EMPTY = MetadataEntry(NIL, 0, 0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class MetadataTable:
     """The table. `entries` are at most 2047, whatever `entry_count` claims."""
@@ -134,9 +137,17 @@ def check_metadata_table(table: MetadataTable, at: int, region_length: int) -> I
     if table.entry_count > MAX_TABLE_ENTRIES:
         text = f"the metadata table claims {table.entry_count} entries; at most {MAX_TABLE_ENTRIES} fit"
         yield Finding("MET-03", Severity.ERROR, text, at + 10, 2, SECTION)
-    for index, entry in enumerate(table.entries):
+    entries = _judged(table)
+    for index, entry in enumerate(entries):
         yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), region_length)
-    yield from _check_together(table, at)
+    yield from _check_together(entries, at)
+
+
+def _judged(table: MetadataTable) -> Sequence[MetadataEntry]:
+    """The entries; where their count cannot be right, those before the first empty one."""
+    if table.entry_count <= MAX_TABLE_ENTRIES:
+        return table.entries
+    return tuple(takewhile(lambda entry: entry != _EMPTY, table.entries))
 
 
 def _check_entry(entry: MetadataEntry, at: int, region_length: int) -> Iterator[Finding]:
@@ -179,16 +190,16 @@ def _check_meaning(entry: MetadataEntry, at: int) -> Iterator[Finding]:
         yield Finding("MET-14", Severity.WARNING, text, at + 24, 4, SECTION)
 
 
-def _check_together(table: MetadataTable, at: int) -> Iterator[Finding]:
-    times = Counter((entry.item_id, entry.is_user) for entry in table.entries)
+def _check_together(entries: Sequence[MetadataEntry], at: int) -> Iterator[Finding]:
+    times = Counter((entry.item_id, entry.is_user) for entry in entries)
     for item_id, _ in (key for key, count in times.items() if count > 1):
         yield Finding("MET-06", Severity.ERROR, f"the item {item_id} is listed more than once", at, None, SECTION)
-    if sum(entry.is_user for entry in table.entries) > MAX_USER_ITEMS:
+    if sum(entry.is_user for entry in entries) > MAX_USER_ITEMS:
         yield Finding("MET-03", Severity.ERROR, f"there are over {MAX_USER_ITEMS} user items", at, None, SECTION)
     for item_id in ITEM_SIZES:
         if (item_id, False) not in times:
             yield Finding("MET-12", Severity.ERROR, f"the {NAMES[item_id]} item is missing", at, None, SECTION)
-    placed = sorted((entry.offset, entry.offset + entry.length, entry.name) for entry in table.entries if entry.length)
+    placed = sorted((entry.offset, entry.offset + entry.length, entry.name) for entry in entries if entry.length)
     for (_, end, name), (start, _, other) in pairwise(placed):
         if start < end:
             text = f"the items {name} and {other} overlap"

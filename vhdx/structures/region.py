@@ -1,8 +1,9 @@
 """The two region tables: where the BAT and the metadata stand ([MS-VHDX] 2.2.3)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from uuid import UUID
 
 from construct import Array, Bytes, Int32ul, Int64ul, Struct
@@ -15,6 +16,7 @@ from vhdx.structures.constants import (
     MAX_TABLE_ENTRIES,
     METADATA_REGION,
     MIB,
+    NIL,
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
@@ -53,6 +55,9 @@ class RegionEntry:
     def end(self) -> int:
         """The first byte after the region."""
         return self.file_offset + self.length
+
+
+_EMPTY = RegionEntry(NIL, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +135,16 @@ def check_region_tables(pair: RegionTablePair, file_size: int) -> Iterator[Findi
     yield from _check_copies(pair)
     at = REGION_TABLE_OFFSETS[pair.current_copy]
     yield from _check_head(pair.current, at)
-    for index, entry in enumerate(pair.current.entries):
+    for index, entry in enumerate(_judged(pair.current)):
         yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), file_size)
-    yield from _check_together(pair.current, at)
+    yield from _check_together(_judged(pair.current), at)
+
+
+def _judged(table: RegionTable) -> Sequence[RegionEntry]:
+    """The entries; where their count cannot be right, those before the first empty one."""
+    if table.entry_count <= MAX_TABLE_ENTRIES:
+        return table.entries
+    return tuple(takewhile(lambda entry: entry != _EMPTY, table.entries))
 
 
 def _check_copies(pair: RegionTablePair) -> Iterator[Finding]:
@@ -175,8 +187,8 @@ def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Findin
         yield Finding("REG-09", Severity.ERROR, text, at + 16, 12, SECTION, "the file is truncated, get a whole copy")
 
 
-def _check_together(table: RegionTable, at: int) -> Iterator[Finding]:
-    guids = Counter(entry.guid for entry in table.entries)
+def _check_together(entries: Sequence[RegionEntry], at: int) -> Iterator[Finding]:
+    guids = Counter(entry.guid for entry in entries)
     for guid in (guid for guid, times in guids.items() if times > 1):
         yield Finding("REG-10", Severity.ERROR, f"the region {guid} is listed more than once", at, None, SECTION)
     for guid, name in NAMES.items():
