@@ -2,12 +2,12 @@
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from analyzer.scan import Scan, run_scan
+from analyzer.scan import run_scan
 from cli import output
 from cli.forest import in_this_encoding
 from cli.options import FILE_PATH, json_option, quiet_library
@@ -51,11 +51,11 @@ def command(places: Sequence[Path], as_json: bool) -> int:
     if as_json:
         output.emit("scan", payload_of(scan), scan.findings)
     else:
-        output.emit_lines(in_this_encoding(_text(scan)))
+        output.emit_lines(in_this_encoding(lines_of(scan, _width())))
     failed = any(finding.severity is Severity.ERROR for finding in scan.findings)
     return int(failed or not scan.forest.records)
 
 
-def _text(scan: Scan) -> Iterator[str]:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return lines_of(scan, width)
+def _width() -> int | None:
+    """Columns of the terminal; None where the output goes elsewhere, and lines are left whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
