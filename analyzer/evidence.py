@@ -24,7 +24,7 @@ class Verdict(Enum):
     """What the evidence amounts to."""
 
     SAFE = "safe"
-    """The child may be read on this parent: it is the one, or nothing of it shows, or it was not used since."""
+    """The child may be read on this parent: it is the one, or nothing of it shows."""
     DOUBTFUL = "doubtful"
     """It is that disk, and was or may have been written to since: what the child leaves to it may be too new."""
     WRONG_PARENT = "wrong parent"
@@ -163,5 +163,8 @@ def _verdict(
         known = {trace.bearing for trace in traces}
         only_id = Bearing.OTHER_DISK not in known and Bearing.SAME_DISK in known
         return Verdict.DOUBTFUL if only_id and child.sector_size == parent.sector_size else Verdict.WRONG_PARENT
-    untouched = Bearing.UNTOUCHED in bearings and Bearing.CHANGED not in bearings
-    return Verdict.SAFE if untouched and Bearing.SAME_DISK in bearings else Verdict.DOUBTFUL
+    # What file systems show can prove that a parent was changed, never that it was not: only where nothing of it
+    # shows does it not matter.
+    was_it = facts[0].bearing is Bearing.SAME_DISK
+    nothing_shows = left is not None and left.shown == 0
+    return Verdict.SAFE if was_it and nothing_shows and Bearing.CHANGED not in bearings else Verdict.DOUBTFUL

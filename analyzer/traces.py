@@ -26,7 +26,6 @@ _RECORD_POWERS = range(-15, 0)
 class Bearing(Enum):
     """What a fact speaks for."""
 
-    UNTOUCHED = "parent not used since"
     SAME_DISK = "same disk"
     NEUTRAL = "neither"
     CHANGED = "parent changed since"
@@ -213,7 +212,10 @@ def _aged(name: str, child: int, parent: int) -> Trace:
 
 
 def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
-    """Log sequence numbers only grow: all that the parent has were given before any that the child has given."""
+    """Log sequence numbers only grow: a record that is newer in the parent was written there since.
+
+    That all are older proves nothing: a parent that was used for an hour is still behind a child used for a month.
+    """
     boot = pair.mixed(volume, pair.sector)
     if boot[3:11] != b"NTFS    ":
         return
@@ -256,6 +258,6 @@ def _judge_numbers(rewritten: Sequence[tuple[int, int]], latest: int) -> Trace:
         return Trace(text, Bearing.CHANGED)
     if latest and latest < min(child for child, _ in rewritten):
         text = f"every $MFT record looked at is older in the parent than all {count} that the child has rewritten"
-        return Trace(text, Bearing.UNTOUCHED)
+        return Trace(text, Bearing.SAME_DISK)
     text = f"the log numbers of {count} rewritten $MFT records do not tell whether the parent was used since"
     return Trace(text, Bearing.NEUTRAL)

@@ -5,7 +5,7 @@ still shows when at least one leaf above (or the file itself, when it is a leaf)
 hides it. A leaf shows all that it holds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.scan.forest import Member, Tree
-from analyzer.scan.record import Condition
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
 from vhdx.runs import Kind, RunTable
 
-MOST_SPANS = 1 << 18
-"""Stretches of one file that are kept, 16 bytes each; what a file of more still shows is not counted."""
+KEPT_SPANS = 1 << 12
+"""Stretches of one file that are kept while all files are read, 16 bytes each; a file of more is read once again."""
+MOST_SPANS = 1 << 20
+"""Stretches of one file that are laid together with those of others; what a file of more still shows is not known."""
 MOST_SLOTS = 1 << 24
 """Entries of a block table that are gone through: 16 TiB of blocks of 1 MiB."""
 
@@ -52,25 +53,39 @@ class Spans:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
+    """What one file holds, by itself."""
+
     weight: Weight
     own: Spans | None
+    """Where; None when that is not known, or more than was to be kept."""
     size: int
+    """Bytes of the disk."""
+    is_large: bool = False
+    """There are more stretches than were to be kept."""
 
 
-def weigh(tree: Tree) -> dict[Path, Weight]:
-    """What each file of a tree holds and still shows; never raises for what a file holds."""
+UNKNOWN = Layer(Weight(), None, 0)
+
+
+def weigh(tree: Tree, layers: Mapping[Path, Layer], again: Callable[[Path, int], Layer]) -> dict[Path, Weight]:
+    """What each file of a tree holds and still shows, from what each holds by itself.
+
+    `again` measures a large file once more, with that many stretches kept; only trees of several files need it.
+    """
     hidden: dict[Path, Spans | None] = {}
     weights = {}
     for member in reversed(tree.members):  # a child comes before its parent
-        layer = _measure(member)
+        layer = layers.get(member.path, UNKNOWN)
+        if layer.is_large and len(tree.members) > 1:
+            layer = again(member.path, MOST_SPANS)
         above = _hidden_by([hidden.pop(child) for child in member.children])
         weights[member.path] = _weight(layer, above, member)
         hidden[member.path] = _hides(layer, above, member)
     return weights
 
 
-def _weight(layer: _Layer, above: Spans | None, member: Member) -> Weight:
+def _weight(layer: Layer, above: Spans | None, member: Member) -> Weight:
     weight = layer.weight
     shown = weight.own
     if member.children:
@@ -85,7 +100,7 @@ def _hidden_by(children: Sequence[Spans | None]) -> Spans | None:
     return None if len(known) < len(children) or not known else _where(len(known), known)
 
 
-def _hides(layer: _Layer, above: Spans | None, member: Member) -> Spans | None:
+def _hides(layer: Layer, above: Spans | None, member: Member) -> Spans | None:
     """What a file and those above it hide from what is below; past a disk's end, everything."""
     if layer.own is None or (member.children and above is None):
         return None
@@ -106,19 +121,27 @@ def _where(count: int, tables: Sequence[Spans]) -> Spans:
     return Spans(edges[covered & ~before], edges[before & ~covered])
 
 
-def _measure(member: Member) -> _Layer:
-    unknown = _Layer(Weight(), None, 0)
-    if member.record.condition not in {Condition.WHOLE, Condition.LIVE}:
-        return unknown
+def measure(image: Image, most: int = KEPT_SPANS) -> Layer:
+    """What an image holds, at most `most` stretches of it kept; never raises for what the file holds."""
+    if image.geometry.slots_in_base > MOST_SLOTS:
+        return UNKNOWN
     try:
-        with open_image(member.path) as image:
-            return _measure_image(image) if image.geometry.slots_in_base <= MOST_SLOTS else unknown
+        return _measured(image, most)
     except VhdxError as error:  # changed since, or a table that the medium does not give
-        finding = Finding("FID-11", Severity.ERROR, str(error), path=member.path)
-        return _Layer(Weight(findings=(finding,)), None, 0)
+        finding = Finding("FID-11", Severity.ERROR, str(error), path=image.path)
+        return Layer(Weight(findings=(finding,)), None, 0)
 
 
-def _measure_image(image: Image) -> _Layer:
+def measure_file(path: Path, most: int) -> Layer:
+    """What a file holds; never raises for what is in it."""
+    try:
+        with open_image(path) as image:
+            return measure(image, most)
+    except VhdxError:
+        return UNKNOWN
+
+
+def _measured(image: Image, most: int) -> Layer:
     parts: list[RunTable] = []
     own = lost = kept = 0
     first_lost: int | None = None
@@ -128,11 +151,12 @@ def _measure_image(image: Image) -> _Layer:
         own, lost, kept = own + int(held.length.sum()), lost + int(gone.length.sum()), kept + len(held)
         if len(gone) and first_lost is None:
             first_lost = int(gone.start[0])
-        if kept <= MOST_SPANS:
+        if kept <= most:
             parts.append(held)
     findings = () if first_lost is None else (_lost(image, first_lost, lost),)
-    spans = _spans(parts) if kept <= MOST_SPANS else None
-    return _Layer(Weight(own=own, lost=lost, findings=findings), spans, image.size)
+    is_large = kept > most
+    weight = Weight(own=own, lost=lost, findings=findings)
+    return Layer(weight, None if is_large else _spans(parts), image.size, is_large)
 
 
 def _spans(parts: Sequence[RunTable]) -> Spans:
@@ -150,8 +174,3 @@ def _lost(image: Image, start: int, lost: int) -> Finding:
     message = f"{lost} bytes of the disk cannot be known, the first at {start}: {why}"
     advice = "look for a whole copy of the file; `vhdx map` lists every such range"
     return Finding(code, Severity.ERROR, message, advice=advice, path=image.path, disk_start=start)
-
-
-def total(weights: Mapping[Path, Weight]) -> int:
-    """Bytes that all the layers hold, as far as that is known."""
-    return sum(weight.own or 0 for weight in weights.values())

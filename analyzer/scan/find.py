@@ -12,7 +12,7 @@ from analyzer.scan.record import FileId
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
 from vhdx.source import FileSource, read_at
 
-THREADS = 8
+THREADS = 4
 """Files that are looked at together: on a network share the wait for one is spent on the others."""
 
 _VHDX, _HYPERV_STORE = b"vhdxfile", b"\x14\x20\x28\x01"

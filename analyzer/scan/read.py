@@ -1,15 +1,17 @@
 """A file's record: by opening it, or, where that fails, from whatever of its headers and metadata can be read."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 from construct import ConstructError
 
+from analyzer.scan.coverage import UNKNOWN, Layer, measure
 from analyzer.scan.find import THREADS, Sighting
 from analyzer.scan.record import Condition, FileRecord, Place
+from vhdx import compiling
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
@@ -35,32 +37,45 @@ from vhdx.structures.region import judge_region_tables
 
 _MOST_ROUNDS = 256
 """How often parents outside the folders lead to further ones: as deep as a chain may be."""
+_MANY = 200
+"""Files whose tables, small ones together, repay compiling what goes through them."""
 
 
-def read_records(sightings: Iterable[Sighting], tick: Callable[[int], None]) -> list[FileRecord]:
-    """The record of each file, in the order given; never raises for what a file holds."""
-    records = []
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file's record, and what it holds."""
+
+    record: FileRecord
+    layer: Layer = UNKNOWN
+
+
+def read_all(sightings: Sequence[Sighting], tick: Callable[[int], None]) -> list[Reading]:
+    """The reading of each file, in the order given; never raises for what a file holds."""
+    if len(sightings) >= _MANY:
+        compiling.load()
+    readings = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for record in pool.map(read_record, sightings):
-            records.append(record)
+        for reading in pool.map(read_file, sightings):
+            readings.append(reading)
             tick(1)
-    return records
+    return readings
 
 
-def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> list[FileRecord]:
+def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> list[Reading]:
     """The parents that these files name by path and that are not among them, and theirs in turn."""
     known = {record.file_id for record in records}
-    found: list[FileRecord] = []
+    found: list[Reading] = []
     fresh = list(records)
     for _ in range(_MOST_ROUNDS):
         named = {place.file_id: place.path for record in fresh for place in record.places if place.path}
         paths = [path for file_id, path in named.items() if file_id is not None and file_id not in known]
         known |= set(named)
         sightings = [sighting for sighting in map(_sight, paths) if sighting]
-        fresh = [record for record in read_records(sightings, tick) if record.identity]
-        found += fresh
-        if not fresh:
+        readings = [reading for reading in read_all(sightings, tick) if reading.record.identity]
+        if not readings:
             break
+        found += readings
+        fresh = [reading.record for reading in readings]
     return found
 
 
@@ -72,8 +87,8 @@ def _sight(path: Path) -> Sighting | None:
     return Sighting(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime)
 
 
-def read_record(sighting: Sighting) -> FileRecord:
-    """The record of one file; never raises for what it holds."""
+def read_file(sighting: Sighting) -> Reading:
+    """The reading of one file; never raises for what it holds."""
     blank = FileRecord(
         path=sighting.path,
         file_id=sighting.file_id,
@@ -84,14 +99,14 @@ def read_record(sighting: Sighting) -> FileRecord:
     )
     try:
         with open_image(sighting.path) as image:
-            return _of_image(blank, image)
+            return Reading(_of_image(blank, image), measure(image))
     except CorruptFileError as error:
-        return _salvaged(replace(blank, flaw=str(error), findings=(error.finding,)))
+        return Reading(_salvaged(replace(blank, flaw=str(error), findings=(error.finding,))))
     except VhdxError as error:
-        return _salvaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),)))
+        return Reading(_salvaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),))))
     except (ConstructError, MemoryError) as error:  # what no check foresaw: this file alone is left out
         text = f"{blank.path} cannot be read: {error}"
-        return replace(blank, flaw=text, findings=(_unread(blank, text),))
+        return Reading(replace(blank, flaw=text, findings=(_unread(blank, text),)))
 
 
 def _unread(record: FileRecord, message: str) -> Finding:

@@ -9,13 +9,13 @@ from analyzer.evidence import Evidence, gather_evidence
 from analyzer.progress import Progress, no_progress
 from analyzer.scan.advice import Advice, Known, advise
 from analyzer.scan.beside import companions_of, judge_beside
-from analyzer.scan.coverage import Weight, weigh
+from analyzer.scan.coverage import Weight, measure_file, weigh
 from analyzer.scan.find import THREADS, Finds, Sighting, find_files
 from analyzer.scan.forest import Forest, build_forest
 from analyzer.scan.judging import judge
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
 from analyzer.scan.matching import Link, LinkState
-from analyzer.scan.read import read_named, read_records
+from analyzer.scan.read import Reading, read_all, read_named
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.image import open_image
@@ -53,10 +53,10 @@ def run_scan(
     a file in it holds.
     """
     finds = find_files(folders, tick)
-    records = read_records(finds.disks, tick)
-    outside = read_named(records, tick)
-    forest = build_forest([*records, *outside])
-    weights, evidence = _weigh_all(forest), _gather(forest)
+    readings = read_all(finds.disks, tick)
+    outside = read_named([reading.record for reading in readings], tick)
+    forest = build_forest([reading.record for reading in (*readings, *outside)])
+    weights, evidence = _weigh_all(forest, [*readings, *outside]), _gather(forest)
     machines = read_machines(finds.configurations) if finds.configurations and can_read_machines() else ()
     used_by = match_disks(machines, [record.path for record in forest.records])
     companions = companions_of(forest.records, finds.companions)
@@ -70,7 +70,7 @@ def run_scan(
         companions=companions,
         machines=machines,
         used_by=used_by,
-        outside=frozenset(record.path for record in outside),
+        outside=frozenset(reading.record.path for reading in outside),
         findings=(
             *(finding for record in forest.records for finding in record.findings),
             *(finding for weight in weights.values() for finding in weight.findings),
@@ -82,11 +82,11 @@ def run_scan(
     )
 
 
-def _weigh_all(forest: Forest) -> dict[Path, Weight]:
+def _weigh_all(forest: Forest, readings: Sequence[Reading]) -> dict[Path, Weight]:
+    layers = {reading.record.path: reading.layer for reading in readings}
     weights: dict[Path, Weight] = {}
-    with ThreadPoolExecutor(THREADS) as pool:
-        for some in pool.map(weigh, forest.trees):
-            weights |= some
+    for tree in forest.trees:
+        weights |= weigh(tree, layers, measure_file)
     return weights
 
 

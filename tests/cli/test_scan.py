@@ -93,7 +93,7 @@ def test_copies_that_a_merge_could_not_choose_between_are_named_outright(vhdx_co
 
 def test_a_healthy_chain_is_drawn_from_base_to_leaf(vhdx_command, chain, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    leaf, fixture = chain
+    leaf, _ = chain
     answer = vhdx_command("scan", leaf.parent)
     assert answer.code == 0
     lines = answer.out.splitlines()

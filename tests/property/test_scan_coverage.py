@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.scan.coverage import weigh
+from analyzer.scan.coverage import measure_file, weigh
 from analyzer.scan.find import find_files
 from analyzer.scan.forest import build_forest
-from analyzer.scan.read import read_records
+from analyzer.scan.read import read_all
 from fixtures import Block, BlockState, Brush, ImageSpec, encode
 from fixtures.constants import MIB
 from fixtures.identity import Identity
@@ -23,8 +23,8 @@ layers = st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), spans)), min
 
 
 @settings(max_examples=15)
-@given(layers)
-def test_own_and_shown_bytes_are_those_of_a_model(tmp_path_factory, chosen):
+@given(layers, st.sampled_from((0, 1, 4096)))
+def test_own_and_shown_bytes_are_those_of_a_model(tmp_path_factory, chosen, kept):
     """Layer n stands on layer `parent % n`; None is a zeroed block, a range the sectors that it holds."""
     folder = tmp_path_factory.mktemp("layers")
     base = ImageSpec(size=MIB, identity=Identity.of("base"), blocks={0: Brush(tag=1).full(0, range(4))})
@@ -36,12 +36,18 @@ def test_own_and_shown_bytes_are_those_of_a_model(tmp_path_factory, chosen):
         held.append(set(range(SECTORS)) if span is None else set(span))
     for number, spec in enumerate(specs):
         encode(spec).write_to(folder / f"{number}.vhdx")
-    (tree,) = build_forest(read_records(find_files([folder], lambda _: None).disks, lambda _: None)).trees
-    weights = weigh(tree)
+    weights = weights_of(folder, kept)
     shown = seen(parents, held)
     for number in range(len(specs)):
         weight = weights[folder / f"{number}.vhdx"]
         assert (weight.own, weight.shown) == (len(held[number]) * 512, len(shown[number]) * 512)
+
+
+def weights_of(folder, kept):
+    """What every file of the one tree in a folder holds, when `kept` stretches of each are kept at first."""
+    readings = read_all(find_files([folder], lambda _: None).disks, lambda _: None)
+    (tree,) = build_forest([reading.record for reading in readings]).trees
+    return weigh(tree, {path: measure_file(path, kept) for path in tree.by_path}, measure_file)
 
 
 def seen(parents, held):
@@ -63,5 +69,4 @@ def test_what_lies_past_a_shorter_childs_end_does_not_show(tmp_path, size):
     child = child_of(base, "child", {})
     encode(base).write_to(tmp_path / "base.vhdx")
     encode(ImageSpec(size=size, identity=child.identity, parent=child.parent)).write_to(tmp_path / "child.avhdx")
-    (tree,) = build_forest(read_records(find_files([tmp_path], lambda _: None).disks, lambda _: None)).trees
-    assert weigh(tree)[tmp_path / "base.vhdx"].shown == size
+    assert weights_of(tmp_path, 1)[tmp_path / "base.vhdx"].shown == size
