@@ -20,6 +20,10 @@ MOST_RANGES = 64
 """Ranges in doubt that are listed; their bytes are counted all the same."""
 
 
+_OWN_ID_WRITERS = ("", ".NET DiscUtils")
+"""Creators, as files name them, that give every child a virtual disk id of its own; OpenVMM does not sign its files."""
+
+
 class Verdict(Enum):
     """What the evidence amounts to."""
 
@@ -127,13 +131,20 @@ def _identity_facts(child: Image, parent: Image) -> Iterator[Trace]:
         yield Trace("neither header of the parent has the identity that the child names", Bearing.NEUTRAL)
 
 
+def keeps_disk_id(creator: str) -> bool:
+    """Whether the program that made a file keeps the virtual disk id along a chain, as Hyper-V does."""
+    return creator not in _OWN_ID_WRITERS
+
+
 def _disk_facts(child: Image, parent: Image) -> Iterator[Trace]:
     mine, other = child.parameters.disk_id, parent.parameters.disk_id
     if mine == other:
         bearing = Bearing.NEUTRAL if mine == NIL else Bearing.SAME_DISK
         yield Trace("the virtual disk id is the same", bearing)
-    else:
+    elif keeps_disk_id(child.identifier.creator):
         yield Trace(f"the virtual disk id is {mine} in the child and {other} in the parent", Bearing.OTHER_DISK)
+    else:
+        yield Trace("the virtual disk id differs, as its writer gives every child its own", Bearing.NEUTRAL)
     same = child.size == parent.size
     text = "the disk size is the same" if same else f"the disk size is {child.size} bytes, the parent's {parent.size}"
     yield Trace(text, Bearing.NEUTRAL)

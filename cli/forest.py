@@ -58,6 +58,7 @@ def wrapped(text: str, width: int | None, indent: int) -> list[str]:
     """A sentence in lines that leave room for `indent` columns; one line where `width` is None, as in a pipe."""
     if width is None:
         return [text]
-    return textwrap.wrap(text, max(_NARROWEST, width - indent), subsequent_indent="  ", break_long_words=False) or [
-        text
-    ]
+    room = max(_NARROWEST, width - indent)
+    # Paths and identities stay whole, so that they can be copied.
+    lines = textwrap.wrap(text, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return lines or [text]

@@ -58,7 +58,7 @@ def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
         yield ""
     yield from text.notes()
     yield from text.advice()
-    yield text.summary()
+    yield from wrapped(text.summary(), width, 0)
 
 
 class _Text:

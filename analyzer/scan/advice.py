@@ -14,6 +14,7 @@ from analyzer.scan.forest import Forest, Member, Tree, is_missing
 from analyzer.scan.judging import kin_of
 from analyzer.scan.matching import LinkState
 from analyzer.scan.record import Condition, FileRecord
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _MOST_NAMES = 8
 
@@ -103,7 +104,7 @@ def _age(member: Member) -> tuple[float, int, int, Path]:
 
 def _alone(known: Known, leaf: Member) -> Iterator[str]:
     if leaf.record.condition is Condition.DAMAGED:
-        yield f"it cannot be opened: {leaf.record.flaw}"
+        yield leaf.record.flaw
         return
     yield "it stands alone: there is nothing to merge"
     kin = known.forest.by_disk.get(leaf.record.disk_id, ()) if leaf.record.disk_id else ()
@@ -118,10 +119,12 @@ def _alone(known: Known, leaf: Member) -> Iterator[str]:
 
 def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
     """Why the chain below and with `leaf` cannot be merged, from the leaf down."""
+    if tree.by_path[leaf].depth >= MAX_CHAIN_DEPTH:
+        yield f"the chain of {leaf} has over {MAX_CHAIN_DEPTH} files, more than may be: merge its lower part first"
     for member in tree.down_from(leaf):
         record, link = member.record, member.link
-        if record.condition in {Condition.DAMAGED, Condition.UNREADABLE} or record.flaw:
-            yield f"it cannot be opened: {record.flaw}"
+        if record.flaw:
+            yield record.flaw
         elif known.weights.get(record.path, Weight()).lost:
             yield f"{known.weights[record.path].lost} bytes of {record.path} cannot be known: look for a whole copy"
         if link and link.state is LinkState.MISMATCH:

@@ -53,7 +53,7 @@ class Finds:
 
 
 def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> Finds:
-    """Everything of interest in these folders (or files); `tick` hears of each file looked at.
+    """Everything of interest in these folders (or files); `tick` hears of each file that is no disk.
 
     Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at.
     """
@@ -62,8 +62,9 @@ def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> Finds:
     with ThreadPoolExecutor(THREADS) as pool:
         for sighting, sort in zip(sightings, pool.map(sort_of, sightings), strict=True):
             finds.files += 1
-            tick(1)
             _put(finds, sighting, sort)
+            if sort is not Sort.DISK:  # those that are disks count when they are read
+                tick(1)
     return finds
 
 

@@ -52,11 +52,6 @@ class Tree:
         """The files that nothing stands on."""
         return tuple(member for member in self.members if not member.children)
 
-    @property
-    def is_rooted(self) -> bool:
-        """The root is a base that can be read: nothing is missing below."""
-        return self.root.link is None and self.root.record.condition is not Condition.UNREADABLE
-
     def down_from(self, path: Path) -> Iterator[Member]:
         """A file and those below it, down to the root."""
         here: Path | None = path

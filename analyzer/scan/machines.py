@@ -19,7 +19,7 @@ from vhdx.source import FileSource, read_at
 MISSING_EXTRA = (
     "virtual machine configurations were not read: install dissect.hypervisor (pip install 'vhdx[machines]')"
 )
-_MOST_BYTES, _MOST_READS, _MOST_NODES = 64 << 20, 200_000, 20_000
+_MOST_BYTES, _MOST_READS, _MOST_NODES = 2 << 20, 20_000, 20_000
 _DISK_NAMES = (".vhdx", ".avhdx", ".vhds")
 _FAILURES = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),

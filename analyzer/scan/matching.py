@@ -1,12 +1,13 @@
 """Who is whose parent: from records alone, no file is touched."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
+from analyzer.evidence import keeps_disk_id
 from analyzer.scan.record import Condition, FileRecord
 
 
@@ -78,7 +79,9 @@ def link_all(records: Sequence[FileRecord]) -> dict[Path, Link]:
     """The link of every file that has a parent. The links that join files make up trees: circles are cut."""
     index = _Index(records)
     children = [record for record in records if record.has_parent]
-    links = {child.path: link for child in children if (link := _by_identity(child, index))}
+    links = {child.path: link for child in children if (link := _at_path(child, index))}
+    used = {link.parent for link in links.values()}
+    links |= {c.path: link for c in children if c.path not in links and (link := _by_identity(c, index, used))}
     _cut_circles(links)
     for child in children:
         if child.path not in links:
@@ -86,27 +89,31 @@ def link_all(records: Sequence[FileRecord]) -> dict[Path, Link]:
     return links
 
 
-def _by_identity(child: FileRecord, index: _Index) -> Link | None:
+def _at_path(child: FileRecord, index: _Index) -> Link | None:
+    """The link to a file that stands where the child says, and is the one."""
+    for named in index.named(child):
+        if named.identity is not None and named.identity in child.linkages:
+            second = named.identity != child.linkages[0]
+            return Link(state=LinkState.BY_PATH, parent=named.path, second_linkage=second)
+    return None
+
+
+def _by_identity(child: FileRecord, index: _Index, used: Set[Path | None]) -> Link | None:
+    """Of the files that are the parent: one of the same disk, that opens, beside the child, that others use."""
     for number, linkage in enumerate(child.linkages):
         matches = [record for record in index.by_identity.get(linkage, ()) if record is not child]
         if not matches and child.identity == linkage:
             return Link(state=LinkState.LOOP, parent=child.path)
         if matches:
-            return replace(_chosen(child, matches, index), second_linkage=number > 0)
+            best = min(matches, key=lambda record: (*_distance(child, record), record.path not in used, record.path))
+            return Link(state=LinkState.BY_IDENTITY, parent=best.path, second_linkage=number > 0)
     return None
 
 
-def _chosen(child: FileRecord, matches: Sequence[FileRecord], index: _Index) -> Link:
-    """Of several copies the one at the child's own path; else one beside it, of the same disk, that opens."""
-    at_path = next((record for record in index.named(child) if record.identity == matches[0].identity), None)
-    best = at_path or min(matches, key=lambda record: _distance(child, record))
-    return Link(state=LinkState.BY_PATH if at_path else LinkState.BY_IDENTITY, parent=best.path)
-
-
-def _distance(child: FileRecord, parent: FileRecord) -> tuple[bool, bool, bool, str]:
+def _distance(child: FileRecord, parent: FileRecord) -> tuple[bool, bool, bool]:
     unsound = parent.condition not in {Condition.WHOLE, Condition.LIVE}
     elsewhere = parent.path.parent != child.path.parent
-    return parent.disk_id != child.disk_id, unsound, elsewhere, str(parent.path)
+    return parent.disk_id != child.disk_id, unsound, elsewhere
 
 
 def _cut_circles(links: dict[Path, Link]) -> None:
@@ -133,7 +140,9 @@ def _weak(child: FileRecord, index: _Index, links: Mapping[Path, Link]) -> Link:
     former = [
         record for linkage in child.linkages for record in index.by_previous.get(linkage, ()) if record is not child
     ]
-    for record in sorted(former, key=lambda record: (record.path not in places, _distance(child, record))):
+    for record in sorted(
+        former, key=lambda record: (record.path not in places, *_distance(child, record), record.path)
+    ):
         if not _stands_on(record.path, child.path, links):
             return Link(state=LinkState.MISMATCH, parent=record.path, was_it=True)
     for record in named:
@@ -146,7 +155,7 @@ def _state_of(child: FileRecord, named: FileRecord) -> LinkState:
     if named.identity is None and named.condition is Condition.UNREADABLE:
         return LinkState.UNKNOWN
     differs = child.disk_id is not None and named.disk_id is not None and child.disk_id != named.disk_id
-    return LinkState.STRANGER if differs else LinkState.MISMATCH
+    return LinkState.STRANGER if differs and keeps_disk_id(child.creator) else LinkState.MISMATCH
 
 
 def _stands_on(path: Path, ancestor: Path, links: Mapping[Path, Link]) -> bool:

@@ -122,7 +122,7 @@ def _created(path: Path) -> float | None:
 
 
 def _of_image(blank: FileRecord, image: Image) -> FileRecord:
-    known = _with_headers(blank, image.headers)
+    known = replace(_with_headers(blank, image.headers), creator=image.identifier.creator)
     known = _with_disk(known, image.parameters)
     condition = Condition.LIVE if image.log_was_replayed else Condition.WHOLE
     errors = [finding for finding in image.findings if finding.severity is Severity.ERROR]

@@ -56,6 +56,8 @@ class FileRecord:
     has_parent: bool = False
     linkages: tuple[UUID, ...] = ()
     places: tuple[Place, ...] = ()
+    creator: str = "unknown"
+    """The program that made the file, as it names itself: a stranger's text."""
     disk_id: UUID | None = None
     disk_size: int | None = None
     block_size: int | None = None

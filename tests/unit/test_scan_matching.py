@@ -179,3 +179,15 @@ def test_a_file_without_identity_that_nobody_names_is_not_placed():
 
 def test_identities_of_zero_are_no_identity():
     assert links(file("a", identity=None), file("b", made_from="a", identity=None))["b"] == (LinkState.MISSING, None)
+
+
+def test_of_copies_elsewhere_the_one_that_other_children_use_is_taken():
+    copy = file("aaa/a", identity=guid("a"))
+    records = (copy, file("vm/a"), file("vm/b", made_from="a", named="a"), file("moved/c", made_from="a"))
+    assert links(*records)["moved/c"] == (LinkState.BY_IDENTITY, "vm/a")
+
+
+def test_a_writer_that_gives_every_child_its_own_disk_id_makes_no_strangers():
+    parent = file("vm/a", identity=guid("since"), disk_id=guid("its own"))
+    child = file("vm/b", made_from="a", named="a", creator=".NET DiscUtils")
+    assert links(parent, child) == {"vm/b": (LinkState.MISMATCH, "vm/a")}
