@@ -10,9 +10,15 @@ _NARROWEST = 24
 
 
 def draw(
-    root: Path, children: Mapping[Path, Sequence[Path]], name: Callable[[Path], str], facts: Callable[[Path], list[str]]
+    root: Path,
+    children: Mapping[Path, Sequence[Path]],
+    name: Callable[[Path], str],
+    facts: Callable[[Path, int], list[str]],
 ) -> Iterator[str]:
-    """The lines of one tree. `name` is a file's own line; `facts` are those below it, without what draws the tree."""
+    """The lines of one tree.
+
+    `name` is a file's own line; `facts` are those below it, made to leave room for that many columns on their left.
+    """
     waiting = [(root, "", "")]
     while waiting:  # not by recursion: a tree may be deeper than Python's stack
         top, outer, lead = waiting.pop()
@@ -22,7 +28,7 @@ def draw(
         for number, path in enumerate(stretch):
             goes_on = number < len(stretch) - 1 or bool(branches)
             yield (outer + lead if number == 0 else prefix) + _knot(number, lead, goes_on=goes_on) + name(path)
-            yield from (prefix + ("│  " if goes_on else "   ") + fact for fact in facts(path))
+            yield from (prefix + ("│  " if goes_on else "   ") + fact for fact in facts(path, len(prefix) + 3))
         leads = ["├──"] * (len(branches) - 1) + ["└──"] * bool(branches)
         waiting += reversed([(child, prefix, lead) for child, lead in zip(branches, leads, strict=True)])
 

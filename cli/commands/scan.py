@@ -12,7 +12,8 @@ from cli import output
 from cli.forest import in_this_encoding
 from cli.options import FILE_PATH, json_option, quiet_library
 from cli.progress import counter
-from cli.scanning import lines_of, payload_of
+from cli.scan_json import payload_of
+from cli.scan_text import lines_of
 from vhdx.findings import Severity
 
 

@@ -1,11 +1,8 @@
-"""A scan as text and as JSON."""
+"""A scan as lines of text."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from analyzer.evidence import Evidence
 from analyzer.scan import Advice, Scan
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
@@ -13,6 +10,7 @@ from analyzer.scan.machines import Role
 from analyzer.scan.matching import Link, LinkState
 from analyzer.scan.record import Condition, FileRecord
 from cli.forest import draw, wrapped
+from cli.scan_json import when
 from cli.text import plural, safe, size
 from vhdx.findings import Finding, Severity
 
@@ -33,17 +31,6 @@ _CONDITIONS = {
 }
 
 
-def _when(seconds: float | None) -> str | None:
-    """A time as UTC; None where there is none, or none that a calendar knows."""
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
-        return None
-
-
-# --- text
-
-
 def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
     """A scan as lines, sentences broken at `width` columns; None does not break them."""
     text = _Text(scan, width)
@@ -54,7 +41,7 @@ def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
         yield "not to be placed, for they cannot be read:"
         for record in scan.forest.unplaced:
             yield f"   {safe(record.path)}"
-            yield from (f"      {line}" for line in text.facts(record))
+            yield from (f"      {line}" for line in text.facts(record, 6))
         yield ""
     yield from text.notes()
     yield from text.advice()
@@ -79,12 +66,12 @@ class _Text:
             parent = tree.by_path[path].parent
             return safe(path.name if parent and parent.parent == path.parent else path)
 
-        def facts(path: Path) -> list[str]:
-            return self.facts(tree.by_path[path].record)
+        def facts(path: Path, indent: int) -> list[str]:
+            return self.facts(tree.by_path[path].record, indent)
 
         yield from draw(tree.root.path, children, name, facts)
 
-    def facts(self, record: FileRecord) -> list[str]:
+    def facts(self, record: FileRecord, indent: int) -> list[str]:
         """What stands below a file's name."""
         link = self.scan.forest.links.get(record.path)
         lines = [
@@ -98,7 +85,7 @@ class _Text:
         lines += [
             f"{_mark(finding)} {finding.message} ({finding.code})" for finding in self.findings.get(record.path, ())
         ]
-        return [part for line in lines if line for part in wrapped(safe(line), self.width, 6)]
+        return [part for line in lines if line for part in wrapped(safe(line), self.width, indent)]
 
     def _around(self, path: Path) -> Iterator[str]:
         if path in self.scan.forest.spare:
@@ -156,8 +143,8 @@ def _mark(finding: Finding) -> str:
 
 
 def _shown_time(seconds: float) -> str:
-    when = _when(seconds)
-    return f"{when[:10]} {when[11:16]}Z" if when else ""
+    moment = when(seconds)
+    return f"{moment[:10]} {moment[11:16]}Z" if moment else ""
 
 
 def _disk(record: FileRecord, link: Link | None) -> str:
@@ -173,96 +160,3 @@ def _holds(weight: Weight | None) -> str:
     if weight.shown is None or weight.shown == weight.own:
         return f"holds {size(weight.own)}"
     return f"holds {size(weight.own)}, {size(weight.shown)} of it show"
-
-
-# --- JSON
-
-
-def payload_of(scan: Scan) -> dict[str, Any]:
-    """The members of the JSON answer, findings aside."""
-    advice = {item.root: item for item in scan.advice}
-    return {
-        "folders": scan.folders,
-        "files": scan.files,
-        "trees": [
-            {
-                "root": tree.root.path,
-                "leaves": [leaf.path for leaf in tree.leaves],
-                "members": [
-                    _member(scan, member.record, member.link, member.depth, member.parent) for member in tree.members
-                ],
-                "advice": _advice(advice.get(tree.root.path)),
-            }
-            for tree in scan.forest.trees
-        ],
-        "unplaced": [_member(scan, record, None, 0, None) for record in scan.forest.unplaced],
-        "machines": scan.machines,
-        "notes": scan.notes,
-    }
-
-
-def _member(scan: Scan, record: FileRecord, link: Link | None, depth: int, parent: Path | None) -> dict[str, Any]:
-    weight = scan.weights.get(record.path, Weight())
-    return {
-        "path": record.path,
-        "parent": parent,
-        "depth": depth,
-        "condition": record.condition,
-        "error": record.flaw or None,
-        "file_size": record.file_size,
-        "modified": _when(record.modified),
-        "created": _when(record.created),
-        "data_write_guid": record.identity,
-        "previous_data_write_guid": record.previous_identity,
-        "sequence_number": record.sequence_number,
-        "virtual_disk_id": record.disk_id,
-        "virtual_size": record.disk_size,
-        "block_size": record.block_size,
-        "logical_sector_size": record.sector_size,
-        "own_bytes": weight.own,
-        "shown_bytes": weight.shown,
-        "lost_bytes": weight.lost,
-        "link": _link(record, link, scan.evidence.get(record.path)),
-        "copy_of": scan.forest.spare.get(record.path),
-        "outside": record.path in scan.outside,
-        "companions": [companion.path for companion in scan.companions.get(record.path, ())],
-        "machines": [machine.path for machine in scan.used_by.get(record.path, ())],
-    }
-
-
-def _link(record: FileRecord, link: Link | None, evidence: Evidence | None) -> Mapping[str, Any] | None:
-    if link is None:
-        return None
-    places = [{"key": p.key, "text": p.text, "path": p.path, "refused": p.refused or None} for p in record.places]
-    return {
-        "state": link.state,
-        "parent": link.parent,
-        "linkages": record.linkages,
-        "second_linkage": link.second_linkage,
-        "places": places,
-        "evidence": _evidence(evidence),
-    }
-
-
-def _evidence(evidence: Evidence | None) -> Mapping[str, Any] | None:
-    if evidence is None:
-        return None
-    return {
-        "verdict": evidence.verdict,
-        "facts": evidence.facts,
-        "doubtful_ranges": [list(stretch) for stretch in evidence.doubtful],
-        "doubtful_bytes": evidence.doubtful_bytes,
-        "left_bytes": evidence.left_bytes,
-    }
-
-
-def _advice(advice: Advice | None) -> Mapping[str, Any] | None:
-    if advice is None:
-        return None
-    return {
-        "current": advice.current,
-        "reason": advice.reason,
-        "steps": advice.steps,
-        "mergeable": advice.mergeable,
-        "command": advice.shell or None,
-    }
