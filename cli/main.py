@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "info": "What a file is: type, sizes, identities, log, parent, layers.",
+    "scan": "The forest of chains in folders: who belongs to whom, and what to do next.",
     "map": "Where each range of the disk comes from, by layer.",
     "hash": "SHA-256 of the flat disk, or of any layer's state.",
     "check": "Everything that is wrong with files or chains, or worth knowing: text, SARIF, JUnit, HTML.",

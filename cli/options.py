@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.text import safe
 from vhdx.chain import Chain, open_chain
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Mapping
@@ -62,7 +63,7 @@ def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
     """Open a chain as the chain options say."""
     quiet_library()
     try:
-        return open_chain(
+        chain = open_chain(
             leaf,
             parents=where["parents"],
             search=where["search"],
@@ -71,6 +72,20 @@ def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
         )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--map") from error
+    _say_what_is_accepted(chain)
+    return chain
+
+
+def _say_what_is_accepted(chain: Chain) -> None:
+    """The evidence on every link whose identity does not match, on stderr: it was accepted, it should be known."""
+    for child, link in zip(chain.layers[1:], chain.links, strict=True):
+        if not link.matches:
+            from analyzer.evidence import gather_evidence
+
+            evidence = gather_evidence(child, link.parent)
+            click.echo(
+                f"warning: {safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}", err=True
+            )
 
 
 def search_of(where: dict[str, Any]) -> Search:

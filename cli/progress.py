@@ -49,3 +49,34 @@ def _bar() -> "Bar":
         TimeRemainingColumn(),
     )
     return Bar(*columns, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def counter(what: str) -> Iterator[Progress]:
+    """Something to tell of files done, where nobody knows how many there are; it shows itself after a second."""
+    if not sys.stderr.isatty():
+        yield no_progress
+        return
+    started, done = time.monotonic(), 0
+    bar: Bar | None = None
+    with ExitStack() as shown:
+
+        def update(count: int) -> None:
+            nonlocal bar, done
+            done += count
+            if bar is None and time.monotonic() - started > _PATIENCE:
+                bar = shown.enter_context(_count())
+                bar.add_task(what, total=None)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done)
+
+        yield update
+
+
+def _count() -> "Bar":
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} files"))
+    return Bar(*columns, console=Console(stderr=True), transient=True)

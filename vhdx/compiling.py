@@ -24,6 +24,11 @@ def is_loaded() -> bool:
     return "numba" in sys.modules
 
 
+def load() -> None:
+    """Pay numba's start now: many small tables repay it together, though none of them does by itself."""
+    import numba  # noqa: F401
+
+
 def call(
     kernel: Callable[..., Any], work: int, inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int
 ) -> Any:

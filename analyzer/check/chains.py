@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analyzer.check.file import check_file_alone
+from analyzer.evidence import Evidence, Verdict, gather_evidence
 from vhdx.chain import Chain, check_growth
 from vhdx.errors import (
     ChainError,
@@ -73,14 +74,14 @@ class Walk:
         try:
             link = self._link(child)
         except ParentMismatchError as error:
-            yield _mismatch(error)
-            yield from self._descend_in_spite(child)
+            yield from self._descend_in_spite(child, error)
         except VhdxError as error:
             yield from self._refuse(error, child)
         else:
             yield from self._follow(child, link)
 
-    def _descend_in_spite(self, child: Image) -> Iterator[Finding]:
+    def _descend_in_spite(self, child: Image, mismatch: ParentMismatchError) -> Iterator[Finding]:
+        """Take the file that stands where the parent should all the same, for what it tells of the link."""
         accepting = Search(
             parents=self.search.parents,
             folders=self.search.folders,
@@ -88,9 +89,14 @@ class Walk:
             on_mismatch=OnMismatch.ACCEPT,
         )
         try:
-            yield from self._follow(child, find_parent(child, accepting, self._given()))
+            link = find_parent(child, accepting, self._given())
         except VhdxError as error:
+            yield _mismatch(mismatch, None)
             yield from self._refuse(error, child)
+            return
+        evidence = gather_evidence(child, link.parent)
+        yield _mismatch(mismatch, evidence)
+        yield from self._follow(child, link)
 
     def _refuse(self, error: VhdxError, child: Image) -> Iterator[Finding]:
         """What keeps the parent of `child` from being opened; a parent that is there and damaged says so itself."""
@@ -123,11 +129,20 @@ class Walk:
         yield from _compare(child, link)
 
 
-def _mismatch(error: ParentMismatchError) -> Finding:
+def _mismatch(error: ParentMismatchError, evidence: Evidence | None) -> Finding:
     wanted = " or ".join(map(str, error.wanted)) or "an identity that cannot be read"
     text = f"the parent {error.parent} has the identity {error.found}; the child was made from {wanted}"
+    start, length = evidence.doubtful[0] if evidence and evidence.doubtful else (None, None)
     return Finding(
-        "CHN-02", Severity.ERROR, text, None, None, _SECTION, path=error.child, expected=wanted, found=str(error.found)
+        "CHN-02",
+        Severity.WARNING if evidence and evidence.verdict is Verdict.SAFE else Severity.ERROR,
+        f"{text}; {evidence}" if evidence else text,
+        section=_SECTION,
+        path=error.child,
+        expected=wanted,
+        found=str(error.found),
+        disk_start=start,
+        disk_length=length,
     )
 
 

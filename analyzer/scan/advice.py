@@ -1,0 +1,235 @@
+"""What to do next: which leaf of a tree is the current state, and the command that makes a disk of it. Pure."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.evidence import Evidence, Verdict
+from analyzer.scan.coverage import Weight
+from analyzer.scan.forest import Forest, Member, Tree, is_missing
+from analyzer.scan.judging import kin_of
+from analyzer.scan.matching import LinkState
+from analyzer.scan.record import Condition, FileRecord
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
+
+_MOST_NAMES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to do with one tree."""
+
+    root: Path
+    current: Path | None
+    """The leaf that is the current state; None when no leaf can be told, as in a circle."""
+    reason: str
+    """Why that one."""
+    steps: tuple[str, ...]
+    """What to know and do, a sentence each."""
+    mergeable: Path | None = None
+    """The layer that `command` merges: the current leaf, or the newest state below it that can be read."""
+    command: tuple[str, ...] = ()
+    """The command, word by word; empty when there is nothing to merge, or nothing that can be."""
+
+    @property
+    def shell(self) -> str:
+        """The command as it can be given to a shell; "" when there is none."""
+        return shell_command(self.command)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What advice is drawn from."""
+
+    forest: Forest
+    evidence: Mapping[Path, Evidence]
+    weights: Mapping[Path, Weight]
+    used_by: Mapping[Path, str]
+    """The name of the machine that has a file as its current disk."""
+    is_taken: Callable[[Path], bool]
+    """Whether an output of that name is there already."""
+
+
+def advise(known: Known) -> tuple[Advice, ...]:
+    """The advice for each tree; a copy that nothing needs has none."""
+    taken: set[Path] = set()
+    spare = known.forest.spare
+    trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
+    return tuple(_advise(known, tree, taken) for tree in trees)
+
+
+def _advise(known: Known, tree: Tree, taken: set[Path]) -> Advice:
+    leaf, reason = _current(known, tree)
+    if len(tree.members) == 1 and tree.root.link is None:
+        return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(_alone(known, leaf)))
+    steps = list(_obstacles(known, tree, leaf.path))
+    mergeable = None if steps else leaf
+    if steps:
+        mergeable = next((m for m in tree.down_from(leaf.path) if not any(_obstacles(known, tree, m.path))), None)
+        if mergeable:
+            steps.append(f"the newest state that can be read is {mergeable.path}: the command merges that one")
+    steps += _others(known, tree, leaf)
+    if mergeable is None or (mergeable is not leaf and mergeable.parent is None):
+        return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(steps))
+    command = merge_command(known.forest, tree, mergeable.path, _output(known, tree, taken))
+    return Advice(
+        root=tree.root.path,
+        current=leaf.path,
+        reason=reason,
+        steps=(*_doubts(known, tree, mergeable.path), *steps),
+        mergeable=mergeable.path,
+        command=command,
+    )
+
+
+def _current(known: Known, tree: Tree) -> tuple[Member, str]:
+    """The leaf that a machine runs on; else the one that was modified last."""
+    leaves = [leaf for leaf in tree.leaves if leaf.path not in known.forest.spare] or list(tree.leaves)
+    leaves = leaves or [tree.members[-1]]  # a circle has no leaf
+    used = [leaf for leaf in leaves if leaf.path in known.used_by]
+    if used:
+        newest = max(used, key=_age)
+        return newest, f"{known.used_by[newest.path]} runs on it"
+    newest = max(leaves, key=_age)
+    return newest, "it is the only leaf" if len(leaves) == 1 else "of the leaves it was modified last"
+
+
+def _age(member: Member) -> tuple[float, int, int, Path]:
+    return member.record.modified, member.depth, member.record.sequence_number, member.path
+
+
+def _alone(known: Known, leaf: Member) -> Iterator[str]:
+    if leaf.record.condition is Condition.DAMAGED:
+        yield leaf.record.flaw
+        return
+    yield "it stands alone: there is nothing to merge"
+    kin = known.forest.by_disk.get(leaf.record.disk_id, ()) if leaf.record.disk_id else ()
+    waiting = [str(record.path) for record in kin if is_missing(known.forest.links.get(record.path))]
+    if waiting:
+        yield f"of the same disk, and without their parent: {', '.join(waiting[:_MOST_NAMES])}"
+    if leaf.record.condition is Condition.LIVE:
+        yield "its log is live: read it with these commands, which apply it, before you attach it anywhere"
+    if known.weights.get(leaf.path, Weight()).lost:
+        yield f"{known.weights[leaf.path].lost} bytes of it cannot be known: look for a whole copy"
+
+
+def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
+    """Why the chain below and with `leaf` cannot be merged, from the leaf down."""
+    if tree.by_path[leaf].depth >= MAX_CHAIN_DEPTH:
+        yield f"the chain of {leaf} has over {MAX_CHAIN_DEPTH} files, more than may be: merge its lower part first"
+    for member in tree.down_from(leaf):
+        record, link = member.record, member.link
+        if record.flaw:
+            yield record.flaw
+        elif known.weights.get(record.path, Weight()).lost:
+            yield f"{known.weights[record.path].lost} bytes of {record.path} cannot be known: look for a whole copy"
+        if link and link.state is LinkState.MISMATCH:
+            yield from _wrong(record, link.parent, known.evidence.get(record.path))
+        if link and not link.state.joins:
+            yield _broken(known.forest, record, link.state)
+        parent = tree.by_path[member.parent].record if member.parent else record
+        if parent.sector_size is not None and record.sector_size not in {None, parent.sector_size}:
+            yield f"{record.path} and its parent count in different sectors: they cannot be one disk"
+
+
+def _wrong(child: FileRecord, parent: Path | None, evidence: Evidence | None) -> Iterator[str]:
+    if evidence is None:
+        yield f"{child.path} and {parent} do not belong together, and why cannot be told"
+    elif evidence.verdict is Verdict.WRONG_PARENT:
+        yield f"{parent} is the wrong parent of {child.path}: look for the right one in more folders"
+
+
+def _broken(forest: Forest, record: FileRecord, state: LinkState) -> str:
+    if state is LinkState.LOOP:
+        return f"the chain of {record.path} runs in a circle: look for another copy of one of its files"
+    wanted = record.linkages[0] if record.linkages else "that it does not name"
+    kin = [str(other.path) for other in kin_of(forest, record)[:1]]
+    beside = f"; {kin[0]} is of the same disk, and what is missing may stand between the two" if kin else ""
+    return (
+        f"the parent of {record.path} is missing: look for the file with the identity {wanted} in more folders{beside}"
+    )
+
+
+def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
+    for member in tree.down_from(leaf):
+        evidence = known.evidence.get(member.path)
+        if member.link and member.link.state is LinkState.MISMATCH and evidence:
+            yield f"{member.link.parent} has changed since {member.path} was made: {_in_words(evidence)}"
+
+
+def _in_words(evidence: Evidence) -> str:
+    if evidence.verdict is Verdict.SAFE:
+        return "the evidence says that it is safe to take it"
+    doubt = f"doubtful, with {evidence.doubtful_sectors} sectors that may be newer than the child"
+    return f"{doubt}; look for an older copy of it first, the command reads the mixture"
+
+
+def _others(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
+    others = [m.path for m in tree.leaves if m is not leaf and m.path not in known.forest.spare]
+    if others:
+        names = ", ".join(str(path) for path in others[:_MOST_NAMES])
+        more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""
+        yield f"other states of this disk, which merge the same way: {names}{more}"
+
+
+def merge_command(forest: Forest, tree: Tree, leaf: Path, out: Path) -> tuple[str, ...]:
+    """The words of the command that merges the chain of `leaf` to `out`, wherever its parents are now.
+
+    Folders are named where identity decides; every parent outright where several files could be meant, or where one
+    is taken in spite of its identity.
+    """
+    chain = list(tree.down_from(leaf))
+    words = ["vhdx", "merge", _word(leaf), _word(out)]
+    links = [(member, member.link) for member in chain if member.link and member.parent]
+    accepted = any(link.state is LinkState.MISMATCH for _, link in links)
+    moved = [(m.record, link.parent) for m, link in links if link.state is LinkState.BY_IDENTITY and link.parent]
+    folders = dict.fromkeys(parent.parent for child, parent in moved if parent.parent != child.path.parent)
+    if accepted or any(_is_ambiguous(forest, child, folders) for child, _ in moved):
+        for member in chain[1:]:
+            words += ["--parent", _word(member.path)]
+    else:
+        for folder in folders:
+            words += ["--search", _word(folder)]
+    return (*words, "--on-mismatch", "accept") if accepted else tuple(words)
+
+
+def _is_ambiguous(forest: Forest, child: FileRecord, folders: Iterable[Path]) -> bool:
+    """Several files with the identity wanted are where a merge would look: beside the child and in `folders`."""
+    looked = {child.path.parent, *folders}
+    found = {r.path for linkage in child.linkages for r in forest.by_identity.get(linkage, ()) if r is not child}
+    return sum(path.parent in looked for path in found) > 1
+
+
+def _output(known: Known, tree: Tree, taken: set[Path]) -> Path:
+    """A name for the output that nothing has yet: the base's, in the working folder."""
+    stem = re.sub(r"[^\w.-]+", "_", tree.root.path.stem, flags=re.ASCII).strip("._-") or "disk"
+    number = 1
+    while (path := Path(f"{stem}-merged{'' if number == 1 else f'-{number}'}.vhdx")) in taken or known.is_taken(path):
+        number += 1
+    taken.add(path)
+    return path
+
+
+def _word(path: Path) -> str:
+    """A path as a word of a command line; one that begins with a dash would be taken for an option."""
+    text = str(path)
+    return f".{os.sep}{text}" if text.startswith("-") else text
+
+
+def shell_command(words: Sequence[str]) -> str:
+    """Words quoted for this system's shell, controls in names as escapes: what is shown can be pasted."""
+    if os.name == "nt":
+        return subprocess.list2cmdline(words)
+    return " ".join(shlex.quote(word) if word.isprintable() else _escaped(word) for word in words)
+
+
+def _escaped(word: str) -> str:
+    data = os.fsencode(word)
+    shown = (
+        chr(b) if chr(b).isascii() and chr(b).isprintable() and chr(b) not in "'\\" else f"\\x{b:02x}" for b in data
+    )
+    return f"$'{''.join(shown)}'"

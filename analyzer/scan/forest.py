@@ -1,0 +1,146 @@
+"""The forest: records to trees, each from its base (or its lowest file) to its leaves. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.scan.matching import Link, LinkState, link_all
+from analyzer.scan.record import Condition, FileRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file in its tree. `children` are paths; `depth` is how many files are below it."""
+
+    record: FileRecord
+    link: Link | None
+    children: tuple[Path, ...]
+    depth: int
+
+    @property
+    def path(self) -> Path:
+        """Its path."""
+        return self.record.path
+
+    @property
+    def parent(self) -> Path | None:
+        """The file that it stands on in the tree; None for the root."""
+        return self.link.parent if self.link and self.link.state.joins else None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Files that stand on one another, root first, each before its children."""
+
+    members: tuple[Member, ...]
+
+    @property
+    def root(self) -> Member:
+        """The lowest file: a base, or one whose parent is not there."""
+        return self.members[0]
+
+    @cached_property
+    def by_path(self) -> Mapping[Path, Member]:
+        """The members by their paths."""
+        return {member.path: member for member in self.members}
+
+    @property
+    def leaves(self) -> tuple[Member, ...]:
+        """The files that nothing stands on."""
+        return tuple(member for member in self.members if not member.children)
+
+    def down_from(self, path: Path) -> Iterator[Member]:
+        """A file and those below it, down to the root."""
+        here: Path | None = path
+        while here is not None:
+            member = self.by_path[here]
+            yield member
+            here = member.parent
+
+
+@dataclass(frozen=True)
+class Forest:
+    """All trees, and the files that cannot be placed: no identity, and no child that names them."""
+
+    trees: tuple[Tree, ...]
+    unplaced: tuple[FileRecord, ...]
+    links: Mapping[Path, Link]
+
+    @cached_property
+    def records(self) -> tuple[FileRecord, ...]:
+        """Every file."""
+        placed = (member.record for tree in self.trees for member in tree.members)
+        return (*placed, *self.unplaced)
+
+    @cached_property
+    def by_identity(self) -> Mapping[UUID, tuple[FileRecord, ...]]:
+        """The files that have each identity."""
+        groups = defaultdict(list)
+        for record in self.records:
+            if record.identity:
+                groups[record.identity].append(record)
+        return {identity: tuple(records) for identity, records in groups.items()}
+
+    @cached_property
+    def by_disk(self) -> Mapping[UUID, tuple[FileRecord, ...]]:
+        """The files of each virtual disk, by its id; bases first."""
+        groups = defaultdict(list)
+        for record in self.records:
+            if record.disk_id:
+                groups[record.disk_id].append(record)
+        return {disk_id: tuple(sorted(group, key=_base_first)) for disk_id, group in groups.items()}
+
+    @cached_property
+    def tree_of(self) -> Mapping[Path, Tree]:
+        """The tree that each placed file is in."""
+        return {member.path: tree for tree in self.trees for member in tree.members}
+
+    @cached_property
+    def spare(self) -> Mapping[Path, Path]:
+        """Roots and leaves that are copies of another file, which stands for them: the one that children use."""
+        used = {link.parent for link in self.links.values() if link.state.joins}
+        spare: dict[Path, Path] = {}
+        for records in self.by_identity.values():
+            chosen = min(records, key=lambda record: (record.path not in used, record.file_size == 0, record.path))
+            spare |= {r.path: chosen.path for r in records if r is not chosen and r.path not in used}
+        return spare
+
+
+def build_forest(records: Sequence[FileRecord]) -> Forest:
+    """The forest of these files; each path must occur once. The order of the records does not matter."""
+    ordered = sorted(records, key=lambda record: record.path)
+    links = link_all(ordered)
+    children: dict[Path, list[FileRecord]] = defaultdict(list)
+    roots = []
+    for record in ordered:
+        link = links.get(record.path)
+        if link and link.parent and link.state.joins:
+            children[link.parent].append(record)
+        else:
+            roots.append(record)
+    lone = {root.path for root in roots if root.condition is Condition.UNREADABLE} - set(children)
+    trees = tuple(_grow(root, children, links) for root in roots if root.path not in lone)
+    return Forest(trees, tuple(root for root in roots if root.path in lone), links)
+
+
+def _grow(root: FileRecord, children: Mapping[Path, Sequence[FileRecord]], links: Mapping[Path, Link]) -> Tree:
+    members, waiting = [], [(root, 0)]
+    while waiting:  # not by recursion: files made to do harm may stand on one another deeper than Python's stack
+        record, depth = waiting.pop()
+        upon = sorted(children.get(record.path, ()), key=lambda child: (child.modified, child.path))
+        link = links.get(record.path)
+        members.append(Member(record, link, tuple(child.path for child in upon), depth))
+        waiting += [(child, depth + 1) for child in reversed(upon)]
+    return Tree(tuple(members))
+
+
+def is_missing(link: Link | None) -> bool:
+    """The parent is not among the files: not there, or another disk in its place."""
+    return link is not None and link.state in {LinkState.MISSING, LinkState.STRANGER}
+
+
+def _base_first(record: FileRecord) -> tuple[bool, Path]:
+    return record.has_parent, record.path

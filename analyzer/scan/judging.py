@@ -1,0 +1,166 @@
+"""What is wrong, or worth knowing, in a forest: findings that need more than one file. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.evidence import Evidence, Verdict
+from analyzer.scan.forest import Forest, Member, Tree, is_missing
+from analyzer.scan.matching import Link, LinkState
+from analyzer.scan.record import FileRecord, Place
+from vhdx.findings import Finding, Severity
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
+
+_SLACK = 60.0
+"""Seconds by which a parent may be newer than its child: a checkpoint is not made in an instant, nor is a copy."""
+_MOST_NAMES = 5
+
+
+def judge(forest: Forest, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
+    """The findings of each tree in turn, then those of identities. `evidence` is by child."""
+    for tree in forest.trees:
+        for member in tree.members:
+            yield from _judge_member(forest, tree, member, evidence)
+    yield from _gaps(forest)
+    yield from _copies(forest)
+
+
+def _judge_member(forest: Forest, tree: Tree, member: Member, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
+    if member.link:
+        yield from _judge_link(forest, member, member.link, evidence)
+    if member.parent:
+        parent = tree.by_path[member.parent].record
+        yield from _sizes(member, parent)
+        yield from _times(member, parent)
+        yield from _sectors(member, parent)
+    if member.depth == MAX_CHAIN_DEPTH:
+        text = f"the chain below it has over {MAX_CHAIN_DEPTH} files"
+        yield Finding("CHN-04", Severity.ERROR, text, path=member.path)
+    yield from _fork(tree, member)
+
+
+def _judge_link(forest: Forest, member: Member, link: Link, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
+    match link.state:
+        case LinkState.MISSING | LinkState.UNKNOWN:
+            yield _not_found(forest, member.record, link)
+        case LinkState.MISMATCH | LinkState.STRANGER:
+            yield _mismatch(member.record, link, evidence.get(member.path))
+        case LinkState.LOOP:
+            yield _loop(forest, member)
+        case _ if link.second_linkage:
+            text = f"{link.parent} matches by parent_linkage2 alone"
+            yield Finding("CHN-07", Severity.NOTE, text, path=member.path)
+
+
+def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
+    if link.state is LinkState.UNKNOWN:
+        text = f"the file at its parent's place, {link.parent}, cannot be read, so its parent is not known"
+        return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice="look for another copy of that file")
+    wanted = f"data_write_guid {child.linkages[0]}" if child.linkages else "no known identity"
+    where = "; ".join(f"{place.key} {place.text}: {_why_not(place)}" for place in child.places)
+    text = f"its parent ({wanted}) was not found (looked at every file of the scan; {where or 'it names no path'})"
+    return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice=_where_else(forest, child))
+
+
+def _why_not(place: Place) -> str:
+    return place.refused.partition(";")[0] or ("not it" if place.file_id else "nothing there")
+
+
+def _where_else(forest: Forest, child: FileRecord) -> str:
+    kin = kin_of(forest, child)
+    search = "scan more folders: any file with that identity is found, whatever its name"
+    if not kin:
+        return search
+    names = ", ".join(str(record.path) for record in kin[:_MOST_NAMES])
+    return f"{search}; of the same virtual disk are here: {names}"
+
+
+def kin_of(forest: Forest, child: FileRecord) -> Sequence[FileRecord]:
+    """Files of the same virtual disk in other trees, bases first: candidates where a parent is missing."""
+    if child.disk_id is None:
+        return ()
+    own = forest.tree_of.get(child.path)
+    return [record for record in forest.by_disk[child.disk_id] if own is None or record.path not in own.by_path]
+
+
+def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
+    safe = evidence is not None and evidence.verdict is Verdict.SAFE
+    text = f"{link.parent} is not, or no longer, the file that it was made from"
+    if evidence is not None:
+        text = f"{text}; {evidence}"
+    severity = Severity.WARNING if safe else Severity.ERROR
+    advice = "look for an older copy of the parent first: scan the folders of backups too"
+    return Finding("CHN-02", severity, text, path=child.path, advice="" if safe else advice)
+
+
+def _loop(forest: Forest, member: Member) -> Finding:
+    circle, link = [member.path], member.link
+    while link and link.parent and link.parent not in circle:
+        circle.append(link.parent)
+        link = forest.links.get(link.parent)
+    names = " -> ".join(str(path) for path in (*circle[:_MOST_NAMES], member.path))
+    advice = "one of these files was overwritten or edited: look for another copy of it"
+    return Finding("CHN-03", Severity.ERROR, f"the chain runs in a circle: {names}", path=member.path, advice=advice)
+
+
+def _sizes(member: Member, parent: FileRecord) -> Iterator[Finding]:
+    child = member.record
+    pairs = (("the disk", child.disk_size, parent.disk_size), ("blocks", child.block_size, parent.block_size))
+    for what, mine, other in pairs:
+        if mine is not None and other is not None and mine != other:
+            text = f"{what}: {mine} bytes, {other} in its parent {parent.path}"
+            yield Finding("CHN-06", Severity.NOTE, text, path=child.path)
+
+
+def _times(member: Member, parent: FileRecord) -> Iterator[Finding]:
+    """A note while the identities agree, for then only the times of a copy are wrong."""
+    seconds = parent.modified - member.record.modified
+    if seconds > _SLACK:
+        severity = Severity.NOTE if member.link and member.link.state.holds else Severity.WARNING
+        text = f"its parent {parent.path} was modified {seconds:.0f} seconds after it"
+        yield Finding("CHN-11", severity, text, path=member.path)
+
+
+def _sectors(member: Member, parent: FileRecord) -> Iterator[Finding]:
+    mine, other = member.record.sector_size, parent.sector_size
+    if mine is not None and other is not None and mine != other:
+        text = f"it has logical sectors of {mine} bytes, its parent {parent.path} of {other}"
+        yield Finding("CHN-05", Severity.ERROR, text, path=member.path)
+
+
+def _fork(tree: Tree, member: Member) -> Iterator[Finding]:
+    children = [tree.by_path[path] for path in member.children]
+    true = [child for child in children if child.link and child.link.state.holds]
+    if len({child.record.identity or child.path for child in true}) > 1:
+        names = ", ".join(str(child.path) for child in true[:_MOST_NAMES])
+        more = f" and {len(true) - _MOST_NAMES} more" if len(true) > _MOST_NAMES else ""
+        text = f"{len(true)} files were made from it: {names}{more}"
+        yield Finding("CHN-09", Severity.WARNING, text, path=member.path)
+
+
+def _gaps(forest: Forest) -> Iterator[Finding]:
+    """One finding for each identity that is wanted and not there, however many children want it."""
+    wanted: dict[UUID, list[FileRecord]] = defaultdict(list)
+    for record in forest.records:
+        if is_missing(forest.links.get(record.path)) and record.linkages:
+            wanted[record.linkages[0]].append(record)
+    for identity, children in wanted.items():
+        names = ", ".join(str(child.path) for child in children[:_MOST_NAMES])
+        places = dict.fromkeys(place.text for child in children for place in child.places)
+        called = f"; it was called {' or '.join(list(places)[:3])}" if places else ""
+        text = f"no file has the identity {identity}, the parent of {names}{called}"
+        yield Finding("CHN-10", Severity.WARNING, text, path=children[0].path)
+
+
+def _copies(forest: Forest) -> Iterator[Finding]:
+    for identity, records in forest.by_identity.items():
+        if len(records) > 1:
+            first, *others = sorted(records, key=lambda record: (record.path in forest.spare, record.path))
+            names = ", ".join(str(record.path) for record in others[:_MOST_NAMES])
+            alike = len({(r.file_size, r.sequence_number, r.file_write_guid) for r in records}) == 1
+            how = (
+                "they look like copies" if alike else "they differ in size or headers: one was used after it was copied"
+            )
+            text = f"{len(others)} more with its identity {identity}: {names}; {how}"
+            yield Finding("CHN-08", Severity.WARNING, text, path=first.path)

@@ -1,0 +1,172 @@
+"""Virtual machine configurations (.vmcx, .vmrs): which machine, or checkpoint, has which disks.
+
+Their container is read by dissect.hypervisor, an optional dependency. What a file holds is a stranger's: it is read up
+to a budget, for its tables may point at one another in circles.
+"""
+
+import io
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from analyzer.scan.find import Sighting
+from vhdx.errors import VhdxError
+from vhdx.source import FileSource, read_at
+
+MISSING_EXTRA = (
+    "virtual machine configurations were not read: install dissect.hypervisor (pip install 'vhdx[machines]')"
+)
+_MOST_BYTES, _MOST_READS, _MOST_NODES = 2 << 20, 20_000, 20_000
+_DISK_NAMES = (".vhdx", ".avhdx", ".vhds")
+_FAILURES = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
+    *(RecursionError, RuntimeError, TypeError, ValueError, MemoryError, struct.error),
+)
+"""What the parser raises for content that is none; it has no one error of its own."""
+
+
+class Role(Enum):
+    """What a configuration describes."""
+
+    MACHINE = "machine"
+    CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A virtual machine, or one of its checkpoints. Names and paths are a stranger's."""
+
+    path: Path
+    """The configuration file."""
+    role: Role
+    name: str
+    disks: tuple[str, ...]
+    """The paths of its disks as the host had them."""
+    error: str = ""
+    """Why the configuration could not be read."""
+
+
+class _TooMuchError(ValueError):
+    """The parser asks for more than any configuration needs."""
+
+
+class _Budget(io.RawIOBase):
+    """A file object over a source that gives so much and no more."""
+
+    def __init__(self, source: FileSource) -> None:
+        self._source, self._at, self._bytes, self._reads = source, 0, _MOST_BYTES, _MOST_READS
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        room = max(0, self._source.size - self._at)
+        length = room if size < 0 else min(size, room)
+        self._bytes, self._reads = self._bytes - length, self._reads - 1
+        if self._bytes < 0 or self._reads < 0:
+            raise _TooMuchError("the tables ask for more than a configuration holds")
+        data = read_at(self._source, self._at, length)
+        self._at += length
+        return data
+
+
+def can_read_machines() -> bool:
+    """Whether the optional parser is installed."""
+    try:
+        from dissect.hypervisor.descriptor import hyperv  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def read_machines(sightings: Sequence[Sighting]) -> tuple[Machine, ...]:
+    """The machines and checkpoints of these files, in their order; call it only where `can_read_machines`.
+
+    A .vmrs of a machine whose .vmcx is there as well says nothing new: it is left out.
+    """
+    found = [_read(sighting.path) for sighting in sightings]
+    told = {
+        machine.path.with_suffix("") for machine in found if machine.path.suffix.lower() == ".vmcx" and machine.disks
+    }
+    return tuple(
+        m for m in found if m.path.suffix.lower() == ".vmcx" or (m.disks and m.path.with_suffix("") not in told)
+    )
+
+
+def _read(path: Path) -> Machine:
+    from dissect.hypervisor.descriptor.hyperv import HyperVFile
+    from dissect.hypervisor.exceptions import Error
+
+    role = Role.CHECKPOINT if any(part.lower() == "snapshots" for part in path.parent.parts) else Role.MACHINE
+    try:
+        with FileSource(path) as source:
+            values = dict(_values(HyperVFile(_Budget(source)).root))
+    except (VhdxError, Error, *_FAILURES) as error:
+        return Machine(
+            path=path, role=role, name="", disks=(), error=f"{path} is no configuration that is known: {error}"
+        )
+    return Machine(path=path, role=role, name=_name(values), disks=tuple(_disks(values)))
+
+
+def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys, text) of all texts that matter; nodes may be children of one another in circles, so each is seen once."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((key,), entry) for key, entry in root.items()]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST_NODES:
+        keys, entry = waiting.pop()
+        if id(entry) in seen:
+            continue
+        seen.add(id(entry))
+        waiting += [((*keys, key), child) for key, child in entry.children.items()]
+        if keys[-1].lower() in {"name", "pathname"} and not entry.children:
+            value = entry.value
+            if isinstance(value, str):
+                yield keys, value.rstrip("\0")
+
+
+def _name(values: Mapping[tuple[str, ...], str]) -> str:
+    known = (text for keys, text in values.items() if keys[-2:] == ("properties", "name"))
+    return next(known, "")
+
+
+def _disks(values: Mapping[tuple[str, ...], str]) -> Iterator[str]:
+    for keys, text in sorted(values.items()):
+        if keys[-1].lower() == "pathname" and text.lower().endswith(_DISK_NAMES):
+            yield text
+
+
+def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path, tuple[Machine, ...]]:
+    """The machines that name each of these files: by the longest end of the path that host and scan have in common."""
+    by_name: dict[str, list[Path]] = {}
+    for path in paths:
+        by_name.setdefault(path.name.lower(), []).append(path)
+    used: dict[Path, tuple[Machine, ...]] = {}
+    for machine in machines:
+        for disk in machine.disks:
+            windows = PureWindowsPath(disk)
+            candidates = by_name.get(windows.name.lower(), [])
+            best = max((_common(windows, path) for path in candidates), default=0)
+            for path in (path for path in candidates if _common(windows, path) == best):
+                used[path] = (*used.get(path, ()), machine)
+    return used
+
+
+def _common(windows: PureWindowsPath, path: Path) -> int:
+    """How many parts both paths share, counted from the end."""
+    pairs = zip(reversed(windows.parts), reversed(path.parts), strict=False)
+    same = [mine.lower() == other.lower() for mine, other in pairs]
+    return same.index(False) if False in same else len(same)

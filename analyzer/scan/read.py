@@ -1,0 +1,115 @@
+"""A file's record: by opening it, or, where that fails, from whatever of its headers and metadata can be read."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from construct import ConstructError
+
+from analyzer.scan.coverage import UNKNOWN, Layer, measure
+from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
+from analyzer.scan.find import THREADS, Sighting
+from analyzer.scan.record import Condition, FileRecord
+from vhdx import compiling
+from vhdx.errors import CorruptFileError, VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.image import Image, open_image
+
+_MOST_ROUNDS = 256
+"""How often parents outside the folders lead to further ones: as deep as a chain may be."""
+_MANY = 200
+"""Files whose tables, small ones together, repay compiling what goes through them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file's record, and what it holds."""
+
+    record: FileRecord
+    layer: Layer = UNKNOWN
+
+
+def read_all(sightings: Sequence[Sighting], tick: Callable[[int], None]) -> list[Reading]:
+    """The reading of each file, in the order given; never raises for what a file holds."""
+    if len(sightings) >= _MANY:
+        compiling.load()
+    readings = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for reading in pool.map(read_file, sightings):
+            readings.append(reading)
+            tick(1)
+    return readings
+
+
+def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> list[Reading]:
+    """The parents that these files name by path and that are not among them, and theirs in turn."""
+    known = {record.file_id for record in records}
+    found: list[Reading] = []
+    fresh = list(records)
+    for _ in range(_MOST_ROUNDS):
+        named = {place.file_id: place.path for record in fresh for place in record.places if place.path}
+        paths = [path for file_id, path in named.items() if file_id is not None and file_id not in known]
+        known |= set(named)
+        sightings = [sighting for sighting in map(_sight, paths) if sighting]
+        readings = [reading for reading in read_all(sightings, tick) if reading.record.identity]
+        if not readings:
+            break
+        found += readings
+        fresh = [reading.record for reading in readings]
+    return found
+
+
+def _sight(path: Path) -> Sighting | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return Sighting(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime)
+
+
+def read_file(sighting: Sighting) -> Reading:
+    """The reading of one file; never raises for what it holds."""
+    blank = FileRecord(
+        path=sighting.path,
+        file_id=sighting.file_id,
+        condition=Condition.UNREADABLE,
+        file_size=sighting.size,
+        modified=sighting.modified,
+        created=_created(sighting.path),
+    )
+    try:
+        with open_image(sighting.path) as image:
+            return Reading(_of_image(blank, image), measure(image))
+    except CorruptFileError as error:
+        return Reading(salvaged(replace(blank, flaw=str(error), findings=(error.finding,))))
+    except VhdxError as error:
+        return Reading(salvaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),))))
+    except (ConstructError, MemoryError) as error:  # what no check foresaw: this file alone is left out
+        text = f"{blank.path} cannot be read: {error}"
+        return Reading(replace(blank, flaw=text, findings=(_unread(blank, text),)))
+
+
+def _unread(record: FileRecord, message: str) -> Finding:
+    return Finding("FID-11", Severity.ERROR, message, path=record.path)
+
+
+def _created(path: Path) -> float | None:
+    try:
+        created = getattr(path.stat(), "st_birthtime", None)
+    except OSError:
+        return None
+    return float(created) if created is not None else None
+
+
+def _of_image(blank: FileRecord, image: Image) -> FileRecord:
+    known = replace(with_headers(blank, image.headers), creator=image.identifier.creator)
+    known = with_disk(known, image.parameters)
+    condition = Condition.LIVE if image.log_was_replayed else Condition.WHOLE
+    errors = [finding for finding in image.findings if finding.severity is Severity.ERROR]
+    return replace(
+        with_locator(known, image.locator),
+        condition=condition,
+        findings=image.findings,
+        flaw=f"{image.path}: {errors[0]}" if errors else "",
+    )

@@ -1,0 +1,130 @@
+"""The whole scan: find, read, build, weigh, judge, advise. The only part that puts the pure ones together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.evidence import Evidence, gather_evidence
+from analyzer.progress import Progress, no_progress
+from analyzer.scan.advice import Advice, Known, advise
+from analyzer.scan.beside import companions_of, judge_beside
+from analyzer.scan.coverage import Weight, measure_file, weigh
+from analyzer.scan.find import THREADS, Finds, Sighting, find_files
+from analyzer.scan.forest import Forest, build_forest
+from analyzer.scan.judging import judge
+from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
+from analyzer.scan.matching import Link, LinkState
+from analyzer.scan.read import Reading, read_all, read_named
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding
+from vhdx.image import open_image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What a scan has found. Mappings are by path."""
+
+    folders: tuple[Path, ...]
+    files: int
+    """How many files were looked at."""
+    forest: Forest
+    weights: Mapping[Path, Weight]
+    evidence: Mapping[Path, Evidence]
+    """On links that do not hold, by child."""
+    companions: Mapping[Path, tuple[Sighting, ...]]
+    machines: tuple[Machine, ...]
+    used_by: Mapping[Path, tuple[Machine, ...]]
+    """The machines and checkpoints that name a file."""
+    outside: frozenset[Path]
+    """Parents that the files name by path and that are not in the folders."""
+    findings: tuple[Finding, ...]
+    advice: tuple[Advice, ...]
+    notes: tuple[str, ...]
+    """What could not be looked at."""
+
+
+def run_scan(
+    folders: Sequence[Path], tick: Progress = no_progress, *, is_taken: Callable[[Path], bool] = Path.exists
+) -> Scan:
+    """Scan folders (or files); `tick` hears of every file and `is_taken` tells which outputs are there already.
+
+    Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at; never for what
+    a file in it holds.
+    """
+    finds = find_files(folders, tick)
+    readings = read_all(finds.disks, tick)
+    outside = read_named([reading.record for reading in readings], tick)
+    forest = build_forest([reading.record for reading in (*readings, *outside)])
+    weights, evidence = _weigh_all(forest, [*readings, *outside]), _gather(forest)
+    machines = read_machines(finds.configurations) if finds.configurations and can_read_machines() else ()
+    used_by = match_disks(machines, [record.path for record in forest.records])
+    companions = companions_of(forest.records, finds.companions)
+    known = Known(forest=forest, evidence=evidence, weights=weights, used_by=_running(used_by), is_taken=is_taken)
+    return Scan(
+        folders=tuple(folders),
+        files=finds.files,
+        forest=forest,
+        weights=weights,
+        evidence=evidence,
+        companions=companions,
+        machines=machines,
+        used_by=used_by,
+        outside=frozenset(reading.record.path for reading in outside),
+        findings=(
+            *(finding for record in forest.records for finding in record.findings),
+            *(finding for weight in weights.values() for finding in weight.findings),
+            *judge(forest, evidence),
+            *judge_beside(forest.records, companions, used_by),
+        ),
+        advice=advise(known),
+        notes=_notes(finds, machines),
+    )
+
+
+def _weigh_all(forest: Forest, readings: Sequence[Reading]) -> dict[Path, Weight]:
+    layers = {reading.record.path: reading.layer for reading in readings}
+    weights: dict[Path, Weight] = {}
+    for tree in forest.trees:
+        weights |= weigh(tree, layers, measure_file)
+    return weights
+
+
+def _gather(forest: Forest) -> dict[Path, Evidence]:
+    """The evidence on every link that does not hold and has a file at its other end."""
+    doubtful = {
+        path: link
+        for path, link in forest.links.items()
+        if link.parent and link.state in {LinkState.MISMATCH, LinkState.STRANGER}
+    }
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = zip(doubtful, pool.map(_evidence_on, doubtful.items()), strict=True)
+        return {path: evidence for path, evidence in found if evidence}
+
+
+def _evidence_on(item: tuple[Path, Link]) -> Evidence | None:
+    child, link = item
+    if link.parent is None:
+        return None
+    try:
+        with open_image(child) as upper, open_image(link.parent) as lower:
+            return gather_evidence(upper, lower)
+    except VhdxError:
+        return None
+
+
+def _running(used_by: Mapping[Path, Sequence[Machine]]) -> dict[Path, str]:
+    """The name of the machine that has a file as its current disk; checkpoints do not count."""
+    running = {}
+    for path, machines in used_by.items():
+        names = [machine.name or machine.path.name for machine in machines if machine.role is Role.MACHINE]
+        if names:
+            running[path] = names[0]
+    return running
+
+
+def _notes(finds: Finds, machines: Sequence[Machine]) -> tuple[str, ...]:
+    skipped = [f"{path}: {reason}" for path, reason in finds.skipped]
+    if finds.configurations and not can_read_machines():
+        skipped.append(MISSING_EXTRA)
+    return (*skipped, *(machine.error for machine in machines if machine.error))
