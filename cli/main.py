@@ -13,6 +13,8 @@ COMMANDS = {
     "merge": "A checkpoint chain to one standalone VHDX, or its upper layers to one.",
     "convert": "A chain or file to a raw image, dynamic or fixed VHDX.",
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",
+    "repair": "A plan of exact bytes that mends a file; upon a copy, or in place with a way back.",
+    "undo": "Bring a file back to what it was before it was changed in its place.",
     "dump": "The structures of a file as they stand, damaged ones too.",
     "fixtures": "Known-good and known-bad images for tests.",
     "demo": "Build a checkpoint chain, merge it, prove that nothing was lost.",
@@ -44,7 +46,7 @@ class LazyGroup(click.Group):
         """Import the command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cli.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"cli.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
