@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from analyzer.repair.model import Mending, Patch
 from analyzer.repair.view import PatchedView
+from vhdx.findings import Finding
 from vhdx.source import ByteSource, read_at
 
 
@@ -14,6 +15,8 @@ class Draft:
 
     source: ByteSource
     mendings: list[Mending] = field(default_factory=list)
+    unmended: list[Finding] = field(default_factory=list)
+    """What a mending found that it cannot put right."""
     view: ByteSource = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from analyzer.repair.identifier import mend_identifier
 from analyzer.repair.log import mend_log
 from analyzer.repair.model import RepairPlan
 from analyzer.repair.regions import mend_region_tables
+from analyzer.repair.table import mend_table
 from analyzer.repair.undo import MOST_WITNESSED
 from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity
@@ -32,12 +33,13 @@ def plan_repair(source: ByteSource, identities: Identities = random_identities) 
         mend_log(draft, identities)
         mend_region_tables(draft)
         mend_identifier(draft)
+        mend_table(draft)
     return finished(draft)
 
 
 def finished(draft: Draft) -> RepairPlan:
     """The plan of a draft: the file as it will be is opened, and what is wrong then is what cannot be mended."""
-    found: list[Finding] = []
+    found = list(draft.unmended)
     structures: tuple[tuple[int, int, str], ...] = ()
     image = _opened(draft.view, found)
     if image is not None:
