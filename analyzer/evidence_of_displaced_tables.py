@@ -127,7 +127,7 @@ def _is_sound(table: BlockTable, entries: Entries) -> bool:
 
 
 def _continues(table: BlockTable, first: int, page: Entries) -> bool:
-    """At every slot of a sector bitmap that is not empty stands a block between its neighbours in the file, and the next slot is empty."""
+    """Every slot of a sector bitmap that holds something continues its neighbours, and the next one is empty."""
     step, ratio = table.geometry.block_size // MIB << OFFSET_SHIFT, table.geometry.chunk_ratio
     inner = np.arange(1, _SLOTS - 2)
     held = inner[((first + inner) % (ratio + 1) == ratio) & (page[1:-2] != 0)]

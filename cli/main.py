@@ -15,6 +15,7 @@ COMMANDS = {
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",
     "repair": "A plan of exact bytes that mends a file; upon a copy, or in place with a way back.",
     "undo": "Bring a file back to what it was before it was changed in its place.",
+    "set-parent": "Join a checkpoint to its parent anew: rewrite what its locator says.",
     "dump": "The structures of a file as they stand, damaged ones too.",
     "fixtures": "Known-good and known-bad images for tests.",
     "demo": "Build a checkpoint chain, merge it, prove that nothing was lost.",

@@ -38,4 +38,5 @@ class Draft:
 
     def patches(self, changes: Sequence[tuple[int, bytes]]) -> tuple[Patch, ...]:
         """The changes as patches upon the file as it is with the mendings so far."""
-        return tuple(Patch.between(offset, self.read(offset, len(after)), after) for offset, after in changes)
+        patches = (Patch.between(offset, self.read(offset, len(after)), after) for offset, after in changes)
+        return tuple(patch for patch in patches if patch.length)
