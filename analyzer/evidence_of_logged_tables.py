@@ -18,14 +18,14 @@ from vhdx.image import Image
 from vhdx.replay import Log
 from vhdx.source import read_at
 from vhdx.structures.bat import ENTRY_SIZE, BatEntry, check_payload_entry, parse_bat_entry
-from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
+from vhdx.structures.constants import KIB, LOG_SECTOR_SIZE, MIB
 from vhdx.table import BlockTable
 
 Entries = npt.NDArray[np.int64]
 _SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
 _SLOTS_OF_SECTOR = 512 // ENTRY_SIZE
-_LOOKED_AT = 4096
-"""How much of a block is read to know that it holds something."""
+_PIECE, _OF_BLOCK = 64 * KIB, 2 * MIB
+"""A block is looked into piece by piece, so far and no farther, to know that it holds something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,21 @@ class LoggedPage:
     finding: Finding
 
 
+@dataclass
+class _Patience:
+    """How many bytes of blocks are still looked into: a hostile table must not make this go on for ever."""
+
+    left: int = 256 * MIB
+
+
 def lost_table_updates(image: Image) -> Iterator[LoggedPage]:
     """The pages of the block table that old log entries can heal; nothing while a log is live."""
     table = image.allocation.table
     if image.log_was_replayed:
         return
-    candidates = [page for at, copy in newest_copies(image.log, table).items() if (page := _judge(table, at, *copy))]
+    patience = _Patience()
+    copies = newest_copies(image.log, table).items()
+    candidates = [page for at, copy in copies if (page := _judge(table, at, *copy, patience))]
     patches = [Patch.of(page.offset, page.found, page.mended) for page in candidates]
     healed = replace(table, source=PatchedView(table.source, patches)) if patches else table
     contested = set(healed.contested.tolist()) if patches else set()
@@ -72,7 +81,7 @@ def newest_copies(log: Log, table: BlockTable) -> Mapping[int, tuple[bytes, int]
     return copies
 
 
-def _judge(table: BlockTable, at: int, logged: bytes, sequence: int) -> LoggedPage | None:
+def _judge(table: BlockTable, at: int, logged: bytes, sequence: int, patience: _Patience) -> LoggedPage | None:
     """The page at `at` with what its logged copy heals; None when there is nothing, or no sound way to do it."""
     found = read_at(table.source, at, LOG_SECTOR_SIZE)
     if found == logged:
@@ -82,7 +91,7 @@ def _judge(table: BlockTable, at: int, logged: bytes, sequence: int) -> LoggedPa
     contested = table.contested
     bad = {slot - first for slot in contested[(contested >= first) & (contested < first + _SLOTS)].tolist()}
     bad |= {index for index in range(_SLOTS) if _is_flawed(table, first + index, int(new[index]))}
-    bad = {index for index in bad | _lost(table, first, old, new) if old[index] != new[index]}
+    bad = {index for index in bad | _lost(table, first, old, new, patience) if old[index] != new[index]}
     if not bad or any(_is_flawed(table, first + index, int(old[index])) for index in bad):
         return None
     chosen = sorted(bad)
@@ -110,23 +119,30 @@ def _is_flawed(table: BlockTable, slot: int, value: int) -> bool:
     return any(True for _ in check_payload_entry(entry, 0, MIB, MIB, table.around))
 
 
-def _lost(table: BlockTable, first: int, old: Entries, new: Entries) -> set[int]:
+def _lost(table: BlockTable, first: int, old: Entries, new: Entries, patience: _Patience) -> set[int]:
     """Entries in sectors of 512 zeros where the log has blocks that hold something and that nobody else has."""
     lost: set[int] = set()
     for start in range(0, _SLOTS, _SLOTS_OF_SECTOR):
         sector = slice(start, start + _SLOTS_OF_SECTOR)
         if not new[sector].any() and old[sector].any():
             indexes = [index for index in range(start, start + _SLOTS_OF_SECTOR) if old[index]]
-            if any(_holds_something(table, first + index, int(old[index])) for index in indexes):
+            if any(_holds_something(table, first + index, int(old[index]), patience) for index in indexes):
                 lost.update(indexes)
     return lost
 
 
-def _holds_something(table: BlockTable, slot: int, value: int) -> bool:
+def _holds_something(table: BlockTable, slot: int, value: int, patience: _Patience) -> bool:
     entry = _parse(value)
     if not entry.state.holds_data or _is_flawed(table, slot, value):
         return False
-    return any(read_at(table.source, entry.file_offset, min(_LOOKED_AT, table.source.size - entry.file_offset)))
+    end = min(entry.file_offset + min(table.geometry.block_size, _OF_BLOCK), table.source.size)
+    for at in range(entry.file_offset, end, _PIECE):
+        if patience.left <= 0:
+            return False
+        patience.left -= _PIECE
+        if any(read_at(table.source, at, min(_PIECE, end - at))):
+            return True
+    return False
 
 
 def _parse(value: int) -> BatEntry:

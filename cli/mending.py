@@ -12,6 +12,7 @@ from analyzer.repair.undo import undo_of
 from cli import output
 from cli.options import FILE_PATH
 from cli.text import plural, safe, size
+from vhdx.catalogue import next_step
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _MOST_PATCHES = 8
@@ -84,8 +85,8 @@ def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
     for number, mending in enumerate(plan.mendings, 1):
         _show_mending(number, mending)
     for finding in plan.unmended:
-        advice = f"; {finding.advice}" if finding.advice else ""
-        click.echo(f"not mended: {safe(finding)}{safe(advice)}")
+        click.echo(f"not mended: {finding.code} {safe(finding.message)}")
+        click.echo(f"   next: {safe(next_step(finding))}")
     if not plan.opens:
         click.echo("the file cannot be opened, also not with these changes")
     if outcome:

@@ -69,7 +69,8 @@ def test_what_nothing_helps_is_exit_code_3(vhdx_command, built):
     patch(leaf, HEADER, bytes(128 << 10))
     answer = vhdx_command("repair", leaf)
     assert answer.code == 3
-    assert "not mended" in answer.out
+    assert "not mended: HDR-04" in answer.out
+    assert "next: " in answer.out
 
 
 def test_plan_and_outcome_are_json(vhdx_command, broken, tmp_path):
