@@ -15,6 +15,7 @@ from cli.text import plural, safe, size
 from vhdx.catalogue import next_step
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_NOTHING = {True: "nothing to change", False: "nothing can be mended"}
 _MOST_PATCHES = 8
 """Patches of one mending that are shown; JSON has them all."""
 
@@ -81,14 +82,14 @@ def _patch(patch: Patch) -> dict[str, Any]:
 def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
     """Say the plan, what cannot be mended, and what was done."""
     work = f"{plural(len(plan.mendings), 'change')} of {plural(_length(plan), 'byte')}"
-    click.echo(f"{safe(plan.path)}: {'nothing to mend' if plan.is_empty else work}")
+    click.echo(f"{safe(plan.path)}: {_NOTHING[plan.opens] if plan.is_empty else work}")
     for number, mending in enumerate(plan.mendings, 1):
         _show_mending(number, mending)
     for finding in plan.unmended:
         click.echo(f"not mended: {finding.code} {safe(finding.message)}")
         click.echo(f"   next: {safe(next_step(finding))}")
     if not plan.opens:
-        click.echo("the file cannot be opened, also not with these changes")
+        click.echo("the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes"))
     if outcome:
         click.echo(_done(outcome))
     elif plan.mendings:

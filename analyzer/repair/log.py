@@ -21,6 +21,8 @@ def mend_log(draft: Draft, identities: Identities) -> None:
     found = [*check_headers(pair, draft.view.size), *check_log(log, draft.view.size)]
     if any(finding.severity is Severity.ERROR for finding in found):
         return
+    # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
+    draft.unmended += [finding for finding in found if finding.code == "LOG-05"]
     overlay = replayed(log)
     numbers = f"{log.session[log.active[0]].sequence_number} to {log.session[log.active[-1]].sequence_number}"
     grown = overlay.size - draft.view.size

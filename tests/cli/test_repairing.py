@@ -29,7 +29,7 @@ def test_a_sound_file_has_nothing_to_mend(vhdx_command, built):
     leaf, _ = built("dynamic")
     answer = vhdx_command("repair", leaf, "--in-place")
     assert answer.code == 0
-    assert "nothing to mend" in answer.out
+    assert "nothing to change" in answer.out
     assert not leaf.with_name(leaf.name + ".undo").exists()
 
 

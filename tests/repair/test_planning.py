@@ -124,6 +124,12 @@ def test_a_live_log_is_applied_for_good_and_the_disk_reads_the_same(name):
     assert plan_of(after).is_empty or set(codes_of(plan_of(after))) == {"BAT-13"}
 
 
+def test_entries_behind_a_damaged_one_are_said_to_be_missing():
+    plan = plan_of(sound("log-damaged-middle"))
+    assert codes_of(plan) == ["LOG-01"] * 3
+    assert [finding.code for finding in plan.unmended] == ["LOG-05"]
+
+
 def test_a_view_reads_as_the_file_that_is_written():
     file = sound("log-override")
     plan = plan_of(file)
