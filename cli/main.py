@@ -83,8 +83,8 @@ def vhdx() -> None:
     """Read Hyper-V disks (.vhdx, .avhdx) and checkpoint chains, offline, on any system.
 
     A checkpoint is not a backup: it lives beside its disk and depends on every file below it. When such a chain is
-    all that is left, these commands show what is in it and make it one standalone disk. Sources are opened read-only; a file is
-    changed by `repair` and `set-parent` alone, when --in-place says so, and `undo` brings it back.
+    all that is left, these commands show what is in it and make it one standalone disk. Sources are opened read-only;
+    `repair` and `set-parent` alone change a file, when --in-place says so, and `undo` brings it back.
 
     \b
     Start here:

@@ -31,7 +31,9 @@ def mended(file, *codes):
     return after
 
 
-GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict.name == "GOOD"]
+# One table of 512 MiB is enough: each is looked through several times.
+LARGE = {"huge-small-blocks", "huge-differencing"}
+GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict.name == "GOOD" and name not in LARGE]
 
 
 @pytest.mark.parametrize("name", GOOD)
