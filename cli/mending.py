@@ -1,5 +1,6 @@
 """What `repair` and `set-parent` share: where the result goes, and how a plan is shown."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,7 +117,8 @@ def _done(outcome: RepairOutcome) -> str:
     written = f"{safe(outcome.target)}: written, file of {size(outcome.file_size)}, read back and right"
     if outcome.undo is None:
         return written
-    return f"{written}; `vhdx undo {safe(outcome.target)} {safe(outcome.undo)}` brings back what it was"
+    names = " ".join(safe(shlex.quote(str(path))) for path in (outcome.target, outcome.undo))
+    return f"{written}; `vhdx undo {names}` brings back what it was"
 
 
 def emit(command: str, plan: RepairPlan, outcome: RepairOutcome | None) -> None:
