@@ -17,6 +17,9 @@ COMMANDS = {
     "merge": "A checkpoint chain to one standalone VHDX, or its upper layers to one.",
     "convert": "A chain or file to a raw image, dynamic or fixed VHDX.",
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",
+    "repair": "A plan of exact bytes that mends a file; upon a copy, or in place with a way back.",
+    "undo": "Bring a file back to what it was before it was changed in its place.",
+    "set-parent": "Join a checkpoint to its parent anew: rewrite what its locator says.",
     "dump": "The structures of a file as they stand, damaged ones too.",
     "fixtures": "Known-good and known-bad images for tests.",
     "demo": "Build a checkpoint chain, merge it, prove that nothing was lost.",
@@ -48,7 +51,7 @@ class LazyGroup(click.Group):
         """Import the command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"cli.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"cli.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -84,7 +87,8 @@ def vhdx() -> None:
     """Read Hyper-V disks (.vhdx, .avhdx) and checkpoint chains, offline, on any system.
 
     A checkpoint is not a backup: it lives beside its disk and depends on every file below it. When such a chain is
-    all that is left, these commands show what is in it and make it one standalone disk. Sources are opened read-only.
+    all that is left, these commands show what is in it and make it one standalone disk. Sources are opened read-only;
+    `repair` and `set-parent` alone change a file, when --in-place says so, and `undo` brings it back.
 
     \b
     Start here:

@@ -287,6 +287,50 @@ class UnknownCodeError(VhdxError):
         return f"{self.code!r} is no code of a finding or of Windows ({known}); `vhdx explain` lists all"
 
 
+class PartlyWrittenError(VhdxError):
+    """Changing a file in its place ended before all was written; `undo` holds what it was."""
+
+    exit_code = 6
+
+    def __init__(self, path: Path, undo: Path, reason: str) -> None:
+        super().__init__(path, undo, reason)
+        self.path, self.undo, self.reason = path, undo, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} may be partly changed ({self.reason}); `vhdx undo {self.path} {self.undo}` brings back what "
+            "it was, and can be repeated"
+        )
+
+
+class UndoRefusedError(VhdxError):
+    """An undo file does not fit the file that it is to be applied to, or is not whole."""
+
+    exit_code = 5
+
+    def __init__(self, path: Path, undo: Path, reason: str, advice: str) -> None:
+        super().__init__(path, undo, reason, advice)
+        self.path, self.undo, self.reason, self.advice = path, undo, reason, advice
+
+    def __str__(self) -> str:
+        return f"{self.path} was not changed back with {self.undo}: {self.reason}; {self.advice}"
+
+
+class IdentityDiffersError(ChainError):
+    """A child is to be joined to a parent that it was not made from, and nobody has said that this is meant."""
+
+    def __init__(self, child: Path, parent: Path, wanted: Sequence[UUID], found: UUID) -> None:
+        super().__init__(child, parent, wanted, found)
+        self.child, self.parent, self.wanted, self.found = child, parent, tuple(wanted), found
+
+    def __str__(self) -> str:
+        wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not tell"
+        return (
+            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; look for the "
+            "right parent, or join these two in spite of it with --accept-identity"
+        )
+
+
 def require(path: Path, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Give back findings that are no errors, with their path; raise the first that is one as CorruptFileError."""
     kept = []

@@ -172,6 +172,12 @@ class OverlaySource:
                 buffer[lower - offset : upper - offset] = bytes(upper - lower)
         self._lay_pages(offset, end, buffer)
 
+    def changes(self) -> Iterator[tuple[int, int, bytes | None]]:
+        """(offset, length, content) of what is laid over the file: zeroed ranges, as None, then the pages over them."""
+        yield from ((start, stop - start, None) for start, stop in self._zeroed)
+        for number in self._numbers:
+            yield number * self._page_size, self._page_size, self._pages[number]
+
     def _lay_pages(self, offset: int, end: int, buffer: memoryview) -> None:
         size = self._page_size
         first = bisect_left(self._numbers, offset // size)

@@ -36,7 +36,7 @@ def modules_loaded_by(code):
 def test_every_command_has_help_with_an_example(vhdx_command, name):
     answer = vhdx_command(name, "--help")
     assert answer.code == 0
-    group = importlib.import_module(f"cli.commands.{name}").command
+    group = importlib.import_module(f"cli.commands.{name.replace('-', '_')}").command
     pages = [answer.out, *(vhdx_command(name, sub, "--help").out for sub in getattr(group, "commands", {}))]
     assert any("Example" in page for page in pages)
     assert "\b" not in answer.out

@@ -190,3 +190,26 @@ def test_too_little_space_is_refused_with_both_numbers(tmp_path, monkeypatch):
     assert isinstance(error, OutputError)
     assert "11" in str(error)
     assert "10" in str(error)
+
+
+@posix
+def test_a_clone_shares_the_bytes_where_the_file_system_can_and_says_so_where_not(tmp_path, monkeypatch):
+    import fcntl
+
+    source = tmp_path / "source"
+    source.write_bytes(b"evidence")
+
+    def share(descriptor, _request, other):
+        os.pwrite(descriptor, os.pread(other, 100, 0), 0)
+
+    def refuse(*_):
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    monkeypatch.setattr("sys.platform", "linux")
+    for action, shared in ((share, True), (refuse, False)):
+        monkeypatch.setattr(fcntl, "ioctl", action)
+        with source.open("rb") as file, Sink(tmp_path / "out", existing=Existing.REPLACE) as sink:
+            assert sink.clone(file.fileno(), 8) is shared
+            assert sink.size == (8 if shared else 0)
+            sink.commit()
+        assert (tmp_path / "out").read_bytes() == (b"evidence" if shared else b"")

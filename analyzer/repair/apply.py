@@ -1,0 +1,123 @@
+"""Carrying out a plan: upon a copy, or in place with an undo file first; and the way back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.repair.model import PIECE, Patch, RepairPlan
+from analyzer.repair.undo import check_undo, open_undo, write_undo
+from analyzer.repair.writes import final_writes
+from vhdx.errors import PartlyWrittenError, VerificationError
+from vhdx.patcher import Patcher
+from vhdx.sink import Existing, Sink, check_space, check_target
+from vhdx.source import FileSource, read_at
+
+Verify = Callable[[Path], None]
+"""Opens what was written, and raises a VhdxError when it is not right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOutcome:
+    """What was written; sizes are bytes. `undo` is None for a copy, `target` is the file itself when it has one."""
+
+    target: Path
+    undo: Path | None
+    file_size: int
+    written_bytes: int
+
+
+def run_in_place(plan: RepairPlan, source: FileSource, undo: Path, verify: Verify) -> RepairOutcome:
+    """Write the undo file, then the plan, each mending made durable before the next, then look at the result.
+
+    `source` is the file that the plan was made from, still open. Raises OutputError, SourceChangedError,
+    InputOutputError before anything of the file is changed, and PartlyWrittenError once something may be.
+    """
+    stages = final_writes(plan.mendings)
+    writes = [write for stage in stages for write in stage]
+    with Patcher(source.path, source.identity) as patcher:
+        write_undo(undo, source, writes, plan)
+        source.require_unchanged()
+        try:
+            _write(patcher, stages, plan)
+            require_written(source.path, writes)
+            verify(source.path)
+        except BaseException as error:
+            reason = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else str(error)
+            raise PartlyWrittenError(source.path, undo, reason) from error
+    return _outcome(plan, source.path, undo, writes)
+
+
+def _write(patcher: Patcher, stages: Sequence[Sequence[Patch]], plan: RepairPlan) -> None:
+    if plan.result_size > plan.file_size:
+        patcher.set_size(plan.result_size)
+        patcher.flush()
+    for stage in stages:
+        for piece in (piece for write in stage for piece in write.pieces()):
+            patcher.write_at(piece.offset, piece.content(piece.offset, piece.end))
+        patcher.flush()
+
+
+def run_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing, verify: Verify) -> RepairOutcome:
+    """Write a repaired copy beside its place, look at it, and give it its name; the source is only read.
+
+    Raises OutputError, NoSpaceError, SourceChangedError, InputOutputError, VerificationError, and what `verify` does.
+    """
+    check_target(target, [source.path], existing)
+    writes = [write for stage in final_writes(plan.mendings) for write in stage]
+    with Sink(target, existing=existing) as sink:
+        if not sink.clone(source.descriptor, source.size):
+            _copy(source, sink)
+        sink.set_size(plan.result_size)
+        for piece in (piece for write in writes for piece in write.pieces()):
+            sink.write_at(piece.offset, piece.content(piece.offset, piece.end))
+        sink.flush()
+        require_written(sink.path, writes)
+        verify(sink.path)
+        source.require_unchanged()
+        sink.commit()
+    return _outcome(plan, target, None, writes)
+
+
+def _copy(source: FileSource, sink: Sink) -> None:
+    """Copy what the file holds; holes, and pieces that are all zeros, stay holes."""
+    extents = list(source.extents())
+    check_space(sink.target, sum(end - start for start, end in extents))
+    for start, end in extents:
+        for at in range(start, end, PIECE):
+            data = read_at(source, at, min(PIECE, end - at))
+            if data.count(0) < len(data):
+                sink.write_at(at, data)
+
+
+def _outcome(plan: RepairPlan, target: Path, undo: Path | None, writes: Sequence[Patch]) -> RepairOutcome:
+    written = sum(write.length for write in writes)
+    return RepairOutcome(target=target, undo=undo, file_size=plan.result_size, written_bytes=written)
+
+
+def require_written(path: Path, writes: Sequence[Patch]) -> None:
+    """Raise VerificationError when the file at `path` does not read as it was written."""
+    with FileSource(path) as source:
+        for piece in (piece for write in writes for piece in write.pieces()):
+            if read_at(source, piece.offset, piece.length) != piece.content(piece.offset, piece.end):
+                raise VerificationError(path, piece.offset, piece.length)
+
+
+def run_undo(path: Path, undo: Path) -> int:
+    """Bring a file back to what it was, bit for bit, its size too; returns that size. It can be repeated.
+
+    Raises UndoRefusedError for a file that is not the one or was changed since, PartlyWrittenError.
+    """
+    with FileSource(path) as file, FileSource(undo) as stored:
+        kept = open_undo(stored, path)
+        check_undo(kept, file)
+        with Patcher(path, file.identity) as patcher:
+            file.require_unchanged()
+            try:
+                for record in kept.records():
+                    patcher.write_at(record.offset, record.before)
+                patcher.flush()
+                patcher.set_size(kept.original_size)
+                patcher.flush()
+            except BaseException as error:
+                raise PartlyWrittenError(path, undo, str(error) or "interrupted") from error
+        return kept.original_size

@@ -1,0 +1,55 @@
+"""Header copies: put right by the flip that explains them, else written anew from their twin; and their update."""
+
+from dataclasses import replace
+
+from analyzer.evidence_of_flips import flips_of_headers
+from analyzer.repair.draft import Draft
+from vhdx.identities import Identities
+from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, NIL
+from vhdx.structures.header import Header, HeaderPair, build_header, judge_headers
+
+_LAST_NUMBER = (1 << 64) - 1
+
+
+def headers_of(draft: Draft) -> HeaderPair:
+    """Both headers as they are with the mendings so far."""
+    first, second = (draft.read(offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
+    return judge_headers((first, second))
+
+
+def mend_headers(draft: Draft) -> None:
+    """Put right what a flip explains, then write a copy that is still invalid from its twin."""
+    for flipped in flips_of_headers(draft.view):
+        code = "HDR-04" if headers_of(draft).current_copy is None else "HDR-03"
+        title = f"header copy {flipped.copy + 1}: {flipped.flip.what}"
+        evidence = "of all single errors in the page this one alone makes its checksum match, and the fields make sense"
+        draft.mend(code, title, evidence, (flipped.at, flipped.page))
+    pair = headers_of(draft)
+    for copy, flaws in enumerate(pair.flaws):
+        if flaws and pair.current_copy is not None:
+            _from_twin(draft, copy, pair.current)
+
+
+def _from_twin(draft: Draft, copy: int, twin: Header) -> None:
+    number = twin.sequence_number + 1 if twin.sequence_number < _LAST_NUMBER else twin.sequence_number - 1
+    page = build_header(replace(twin, sequence_number=number))
+    title = f"header copy {copy + 1} is written anew from copy {2 - copy}, with sequence number {number}"
+    evidence = f"copy {2 - copy} has a matching checksum and sequence number {twin.sequence_number}"
+    draft.mend("HDR-03", title, evidence, (HEADER_OFFSETS[copy], page))
+
+
+def update_headers(draft: Draft, code: str, why: str, identities: Identities) -> None:
+    """Write both headers as the format wants an update: the one that is not current first, each with the next number.
+
+    The log is closed and the file gets a new file_write_guid; data_write_guid stays, for children know the disk by it.
+    [MS-VHDX] 2.2.2.1.
+    """
+    pair = headers_of(draft)
+    current, copy = pair.current, pair.current_copy or 0
+    new = replace(current, log_guid=NIL, file_write_guid=identities("file_write_guid"))
+    for step, slot in enumerate((1 - copy, copy), 1):
+        number = min(current.sequence_number + step, _LAST_NUMBER)
+        title = f"header copy {slot + 1} is updated ({why}), with sequence number {number}"
+        evidence = f"copy {copy + 1} is the current header; the other one is written, flushed, and then this one"
+        page = build_header(replace(new, sequence_number=number))
+        draft.mend(code, title, evidence, (HEADER_OFFSETS[slot], page))

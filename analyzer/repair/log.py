@@ -1,0 +1,71 @@
+"""A live log, replayed for good: its pages into their places, then the log closed in both headers."""
+
+from collections.abc import Iterator
+
+from analyzer.repair.draft import Draft
+from analyzer.repair.headers import headers_of, update_headers
+from analyzer.repair.model import PIECE, SHOWN, Mending, Patch
+from vhdx.findings import Severity
+from vhdx.identities import Identities
+from vhdx.replay import check_log, open_log, replayed
+from vhdx.source import ByteSource, FileSource, OverlaySource, read_at
+from vhdx.structures.header import check_headers
+
+
+def mend_log(draft: Draft, identities: Identities) -> None:
+    """Apply the active entries, make the file as long as they want it, and close the log; nothing when it is closed."""
+    pair = headers_of(draft)
+    if pair.current_copy is None or not pair.current.log_is_live:
+        return
+    log = open_log(draft.view, pair.current)
+    found = [*check_headers(pair, draft.view.size), *check_log(log, draft.view.size)]
+    if any(finding.severity is Severity.ERROR for finding in found):
+        return
+    # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
+    draft.unmended += [finding for finding in found if finding.code == "LOG-05"]
+    overlay = replayed(log)
+    numbers = f"{log.session[log.active[0]].sequence_number} to {log.session[log.active[-1]].sequence_number}"
+    grown = overlay.size - draft.view.size
+    title = f"{len(log.active)} log entries are applied" + (f", the file grows by {grown} bytes" if grown else "")
+    evidence = f"the entries {numbers} are an unbroken sequence of the live session, all with matching checksums"
+    patches = tuple(_patches(overlay, draft))
+    draft.add(Mending(code="LOG-01", title=title, evidence=evidence, patches=patches), overlay)
+    update_headers(draft, "LOG-01", "its log is closed", identities)
+
+
+def _patches(overlay: OverlaySource, draft: Draft) -> Iterator[Patch]:
+    """What replay changes, zeroed ranges first; what stands there already is left out."""
+    run: list[tuple[int, bytes]] = []
+    for offset, length, content in overlay.changes():
+        if content is None:
+            yield from _zeroed(draft, offset, min(offset + length, draft.view.size))
+            continue
+        joins = run and run[-1][0] + len(run[-1][1]) == offset and offset - run[0][0] < PIECE
+        if run and not joins:
+            yield _joined(run, draft)
+            run = []
+        run.append((offset, content))
+    if run:
+        yield _joined(run, draft)
+
+
+def _joined(run: list[tuple[int, bytes]], draft: Draft) -> Patch:
+    offset, after = run[0][0], b"".join(content for _, content in run)
+    there = min(len(after), SHOWN, draft.view.size - offset)
+    return Patch.of(offset, draft.read(offset, there) if there > 0 else b"", after)
+
+
+def _zeroed(draft: Draft, start: int, end: int) -> Iterator[Patch]:
+    for low, high in _held(draft.source, start, end):
+        for at in range(low, high, PIECE):
+            data = read_at(draft.source, at, min(PIECE, high - at))
+            if data.count(0) < len(data):
+                yield Patch(at, len(data), None, data[:SHOWN])
+
+
+def _held(source: ByteSource, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the file holds anything from `start` to `end`; holes of the host's file system need no look."""
+    extents = source.extents() if isinstance(source, FileSource) else [(0, source.size)]
+    for low, high in extents:
+        if low < end and start < high:
+            yield max(low, start), min(high, end)

@@ -1,0 +1,85 @@
+"""The plan of a repair: every mending in its order, tried on a view of the file; nothing is written here."""
+
+from collections.abc import Iterator, Sequence
+
+from analyzer.repair.draft import Draft
+from analyzer.repair.headers import mend_headers
+from analyzer.repair.identifier import mend_identifier
+from analyzer.repair.log import mend_log
+from analyzer.repair.model import RepairPlan
+from analyzer.repair.regions import mend_region_tables
+from analyzer.repair.table import mend_table
+from analyzer.repair.undo import MOST_WITNESSED
+from vhdx.errors import CorruptFileError, ShortReadError, located
+from vhdx.findings import Finding, Severity
+from vhdx.identities import Identities, random_identities
+from vhdx.image import Image, image_from
+from vhdx.source import ByteSource
+from vhdx.structures.constants import HEADER_AREA_SIZE
+
+_MOST_WITNESSES = 32
+_MOST_BLOCKS = 16
+"""Damaged blocks that are told one by one."""
+
+
+def plan_repair(source: ByteSource, identities: Identities = random_identities) -> RepairPlan:
+    """What can be mended in a file, and what cannot; works on files that nothing opens.
+
+    `identities` give the new file_write_guid that closing a log needs. Raises InputOutputError.
+    """
+    draft = Draft(source)
+    if source.size >= HEADER_AREA_SIZE:
+        mend_headers(draft)
+        mend_log(draft, identities)
+        mend_region_tables(draft)
+        mend_identifier(draft)
+        mend_table(draft)
+    return finished(draft)
+
+
+def finished(draft: Draft) -> RepairPlan:
+    """The plan of a draft: the file as it will be is opened, and what is wrong then is what cannot be mended."""
+    found = list(draft.unmended)
+    structures: tuple[tuple[int, int, str], ...] = ()
+    image = _opened(draft.view, found)
+    if image is not None:
+        found += [*image.findings, *_lost(image)]
+        structures = image.allocation.table.structures
+    return RepairPlan(
+        path=draft.source.path,
+        file_size=draft.source.size,
+        result_size=draft.view.size,
+        mendings=tuple(draft.mendings),
+        unmended=tuple(located(draft.source.path, (item for item in found if item.severity > Severity.NOTE))),
+        opens=image is not None,
+        witnesses=tuple(_witnesses(draft.source.size, structures)),
+    )
+
+
+def _opened(view: ByteSource, found: list[Finding]) -> Image | None:
+    try:
+        return image_from(view)
+    except CorruptFileError as error:
+        found.append(error.finding)
+    except ShortReadError as error:
+        found.append(Finding("FID-11", Severity.ERROR, str(error), error.offset, error.wanted))
+    return None
+
+
+def _witnesses(size: int, structures: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int]]:
+    """The first MiB, whose headers every proper writer changes, and the front of the log and of each region."""
+    for start, end in ((0, HEADER_AREA_SIZE), *((start, end) for start, end, _ in structures[:_MOST_WITNESSES])):
+        if start < (upto := min(end, start + MOST_WITNESSED, size)):
+            yield start, upto
+
+
+def _lost(image: Image) -> Iterator[Finding]:
+    """What is wrong with each block that cannot be read whole: the first ones by themselves, the others as a number."""
+    table, count = image.allocation.table, 0
+    for blocks in table.damaged_blocks():
+        for block in blocks[: max(0, _MOST_BLOCKS - count)].tolist():
+            yield from table.flaws_of_block(block)
+        count += len(blocks)
+    if count > _MOST_BLOCKS:
+        text = f"{count - _MOST_BLOCKS} more blocks cannot be read whole; `vhdx map` lists them"
+        yield Finding("BAT-01", Severity.ERROR, text)
