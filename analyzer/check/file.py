@@ -13,12 +13,15 @@ from analyzer.check.grading import bounded
 from analyzer.check.locators import check_locator_facts
 from analyzer.check.logs import check_whole_log
 from analyzer.check.space import check_ends, check_host, check_space
+from analyzer.evidence_of_displaced_tables import missing_interleave, shifted_pages
+from analyzer.evidence_of_flips import flips_of_headers, flips_of_region_tables
+from analyzer.evidence_of_logged_tables import lost_table_updates
 from vhdx.allocation import Allocation
 from vhdx.errors import ShortReadError, VhdxError, located
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.image import check_bat_size, judge_locator, structures_of
-from vhdx.replay import open_log, replayed
+from vhdx.replay import Log, open_log, replayed
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -89,6 +92,7 @@ class _Examination:
         yield from check_gaps(self.file)
         yield from check_ends(self.file)
         yield from check_both_headers(headers, pages, self.file.size)
+        yield from (flipped.finding for flipped in flips_of_headers(self.file))
         source, found = self._replay(headers)
         yield from found
         yield from self._regions(source, headers)
@@ -122,6 +126,7 @@ class _Examination:
         pages = self._pages(source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE)
         regions = judge_region_tables(pages)
         yield from check_both_region_tables(regions, pages, source.size)
+        yield from (flipped.finding for flipped in flips_of_region_tables(source))
         if regions.current_copy is None:
             return
         header = None if headers.current_copy is None else headers.current
@@ -150,6 +155,7 @@ class _Examination:
             yield from _check_table(table, parameters)
             if header is not None:  # else what seems to belong to nothing may be the log
                 yield from check_space(table, live=header.log_is_live)
+                yield from _check_history(table, open_log(self.file, header), self._parsed().creator)
 
     @staticmethod
     def _items(source: ByteSource, metadata: MetadataTable, at: int) -> dict[UUID, bytes]:
@@ -172,6 +178,15 @@ class _Examination:
         yield from flaws
         if locator and entry:
             yield from check_locator_facts(locator, region.file_offset + entry.offset)
+
+
+def _check_history(table: BlockTable, log: Log, creator: str) -> Iterator[Finding]:
+    """What writers are known to have done to block tables, and what old log entries say against this one."""
+    yield from (page.finding for page in lost_table_updates(table, log))
+    interleave, shifted = missing_interleave(table), [page.finding for page in shifted_pages(table, creator)]
+    if interleave is None or not shifted:  # where both would explain it, neither is certain
+        yield from shifted
+        yield from [interleave.finding] if interleave else []
 
 
 def _check_table(table: BlockTable, parameters: DiskParameters) -> Iterator[Finding]:
