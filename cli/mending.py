@@ -1,19 +1,18 @@
 """What `repair` and `set-parent` share: where the result goes, and how a plan is shown."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from analyzer.advising import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.model import Mending, Patch, RepairPlan
 from analyzer.repair.undo import undo_of
 from cli import output
 from cli.options import FILE_PATH
 from cli.text import plural, safe, size
-from vhdx.catalogue import next_step
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _NOTHING = {True: "nothing to change", False: "nothing can be mended"}
@@ -117,7 +116,7 @@ def _done(outcome: RepairOutcome) -> str:
     written = f"{safe(outcome.target)}: written, file of {size(outcome.file_size)}, read back and right"
     if outcome.undo is None:
         return written
-    names = " ".join(safe(shlex.quote(str(path))) for path in (outcome.target, outcome.undo))
+    names = shell_command([str(outcome.target), str(outcome.undo)])
     return f"{written}; `vhdx undo {names}` brings back what it was"
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analyzer.advising import next_step
 from analyzer.check.place import common_folder, fingerprint, relative
 from analyzer.check.result import Checked, all_findings, counts
 from analyzer.wording import safe
-from vhdx.catalogue import next_step, rules
+from vhdx.catalogue import rules
 from vhdx.findings import Finding
 
 Json = dict[str, Any]

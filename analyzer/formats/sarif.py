@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from analyzer.advising import next_step
 from analyzer.check.place import fingerprint, with_subject
 from analyzer.check.result import Checked
 from analyzer.wording import safe
-from vhdx.catalogue import Rule, next_step, rules, windows_codes
+from vhdx.catalogue import Rule, rules, windows_codes
 from vhdx.findings import Finding, Severity
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -3,9 +3,9 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from analyzer.advising import next_step
 from analyzer.check.result import Checked, all_findings, counts, worst_first
 from analyzer.wording import plural, safe, size
-from vhdx.catalogue import next_step
 from vhdx.findings import Finding, Severity
 
 _INDENT = "  "

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from analyzer.advising import next_step
 from analyzer.check.result import Checked, all_findings, counts, worst_first
 from analyzer.formats.sarif import windows_of
 from analyzer.formats.text import places
 from analyzer.report.html import Html, element, facts, joined, prose
 from analyzer.wording import plural
-from vhdx.catalogue import next_step, rules
+from vhdx.catalogue import rules
 from vhdx.findings import Finding, Severity
 
 MOST = 500

@@ -2,12 +2,11 @@
 
 import os
 import re
-import shlex
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer.advising import shell_command
 from analyzer.evidence import Evidence, Verdict
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree, is_missing
@@ -218,18 +217,3 @@ def _word(path: Path) -> str:
     """A path as a word of a command line; one that begins with a dash would be taken for an option."""
     text = str(path)
     return f".{os.sep}{text}" if text.startswith("-") else text
-
-
-def shell_command(words: Sequence[str]) -> str:
-    """Words quoted for this system's shell, controls in names as escapes: what is shown can be pasted."""
-    if os.name == "nt":
-        return subprocess.list2cmdline(words)
-    return " ".join(shlex.quote(word) if word.isprintable() else _escaped(word) for word in words)
-
-
-def _escaped(word: str) -> str:
-    data = os.fsencode(word)
-    shown = (
-        chr(b) if chr(b).isascii() and chr(b).isprintable() and chr(b) not in "'\\" else f"\\x{b:02x}" for b in data
-    )
-    return f"$'{''.join(shown)}'"

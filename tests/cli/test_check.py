@@ -117,5 +117,5 @@ def test_lines_for_people_name_code_and_next_step(vhdx_command, damaged):
     answer = vhdx_command("check", damaged)
     (line,) = [line for line in answer.out.splitlines() if "HDR-03" in line]
     assert str(damaged) in line
-    assert "`vhdx repair FILE`" in line
+    assert f"`vhdx repair {damaged}`" in line
     assert answer.out.splitlines()[-1].startswith("1 subject checked: 1 warning")

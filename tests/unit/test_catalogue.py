@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vhdx.catalogue import next_step, rules, windows_codes
+from vhdx.catalogue import remedy_of, rules, windows_codes
 from vhdx.findings import Finding, Severity
 
 ROOT = Path(__file__).parents[2]
@@ -40,5 +40,5 @@ def test_texts_are_sentences():
 
 
 def test_what_to_do_is_the_findings_own_advice_or_its_rules():
-    assert next_step(Finding("BAT-04", Severity.ERROR, "x", advice="do this")) == "do this"
-    assert next_step(Finding("BAT-04", Severity.ERROR, "x")) == rules()["BAT-04"].remedy
+    assert remedy_of(Finding("BAT-04", Severity.ERROR, "x", advice="do this")) == "do this"
+    assert remedy_of(Finding("BAT-04", Severity.ERROR, "x")) == rules()["BAT-04"].remedy

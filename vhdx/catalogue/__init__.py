@@ -56,7 +56,7 @@ def windows_codes() -> Mapping[str, WindowsCode]:
     }
 
 
-def next_step(finding: Finding) -> str:
+def remedy_of(finding: Finding) -> str:
     """What to do about a finding: its own advice, else its rule's."""
     return finding.advice or rules()[finding.code].remedy
 
