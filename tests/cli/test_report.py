@@ -131,7 +131,7 @@ def test_a_report_of_an_orphan_says_why_and_shows_what_the_leaf_says(page_of, bu
     outline = Outline(text)
     assert "was not found" in outline.text
     assert "It was looked for here" in outline.text
-    assert "None beyond the reason at the top." in outline.text
+    assert "CHN-01" in outline.text
     assert "parent_linkage" in outline.text
 
 
