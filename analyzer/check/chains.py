@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analyzer.check.file import check_file_alone
 from analyzer.evidence import Evidence, Verdict, gather_evidence
+from vhdx import compiling
 from vhdx.chain import Chain, check_growth
 from vhdx.errors import (
     ChainError,
@@ -30,6 +31,8 @@ _CODES: dict[type[VhdxError], str] = {
     SectorSizeMismatchError: "CHN-05",
 }
 _SECTION = "2.6.2.6"
+_MANY = 32
+"""Layers whose tables together repay what loading a compiler costs."""
 _CLOCKS_DIFFER = 2.0
 """Seconds by which times of files may differ and say nothing: what FAT counts in."""
 
@@ -66,6 +69,8 @@ class Walk:
             self.broken = True  # told by the file's own findings
 
     def _take(self, image: Image) -> None:
+        if len(self.layers) == _MANY:
+            compiling.load()
         self.opened.callback(image.close)
         self.layers.append(image)
 
