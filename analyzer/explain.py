@@ -6,7 +6,7 @@ from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 from vhdx.errors import UnknownCodeError
 
 _FINDING = re.compile(r"([A-Za-z]{3})-?(\d{1,2})")
-_WINDOWS = re.compile(r"0[xX]([0-9A-Fa-f]{1,8})")
+_WINDOWS = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{8})|0[xX]([0-9A-Fa-f]{1,8})")
 _WIDTH = 1 << 32
 
 
@@ -31,7 +31,7 @@ def _windows(text: str) -> WindowsCode | None:
     known = windows_codes()
     by_name = {entry.name: entry for entry in known.values()}
     match = _WINDOWS.fullmatch(text)
-    number = int(match[1], 16) if match else _decimal(text)
+    number = int(match[1] or match[2], 16) if match else _decimal(text)
     candidates = [text, f"0x{number % _WIDTH:08X}" if number is not None else ""]
     return next((known[name] for name in candidates if name in known), by_name.get(text.upper()))
 

@@ -13,6 +13,7 @@ from analyzer.repair.undo import undo_of
 from cli import output
 from cli.options import FILE_PATH
 from cli.text import plural, safe, size
+from vhdx.errors import OutputError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _NOTHING = {True: "nothing to change", False: "nothing can be mended"}
@@ -50,7 +51,10 @@ def check_choices(choices: dict[str, Any]) -> None:
 def undo_path(path: Path, choices: dict[str, Any]) -> Path:
     """Where the undo file goes."""
     chosen: Path | None = choices["undo"]
-    return chosen or undo_of(path)
+    undo = chosen or undo_of(path)
+    if undo.exists() or undo.is_symlink():
+        raise OutputError(undo, "it exists already, and an undo file is never replaced", "name another with --undo")
+    return undo
 
 
 def as_plain(plan: RepairPlan, outcome: RepairOutcome | None) -> dict[str, Any]:
@@ -87,13 +91,19 @@ def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
         _show_mending(number, mending)
     for finding in plan.unmended:
         click.echo(f"not mended: {finding.code} {safe(finding.message)}")
-        click.echo(f"   next: {safe(next_step(finding))}")
+        step = next_step(finding)
+        click.echo(f"   next: {safe(_ELSE if 'vhdx repair' in step else step)}")
     if not plan.opens:
         click.echo("the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes"))
     if outcome:
         click.echo(_done(outcome))
+    elif plan.is_empty:
+        click.echo("nothing was written, no copy either: there is nothing to change")
     elif plan.mendings:
         click.echo("nothing was written: choose --output COPY, or --in-place (with an undo file)")
+
+
+_ELSE = "keep the file as it is; use another copy of it, and `vhdx map` to see what is lost"
 
 
 def _length(plan: RepairPlan) -> int:

@@ -88,6 +88,18 @@ def _say_what_is_accepted(chain: Chain) -> None:
             )
 
 
+def tell_errors(chain: Chain) -> int:
+    """Say, on stderr, what a check calls an error in a file of the chain; returns the exit code that this asks for."""
+    from analyzer.advising import next_step
+    from analyzer.check import errors_of_layers
+
+    errors = errors_of_layers(chain)
+    for finding in errors:
+        text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
+        click.echo(f"warning: {safe(text)}", err=True)
+    return int(bool(errors))
+
+
 def search_of(where: dict[str, Any]) -> Search:
     """Where parents may be found, as the chain options say."""
     try:

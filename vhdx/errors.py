@@ -152,8 +152,9 @@ class ParentMismatchError(ChainError):
             )
         wanted = " or ".join(str(guid) for guid in self.wanted)
         return (
-            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; let the right "
-            "parent be found (no --parent, folders with --search DIR), or take this one with --on-mismatch accept"
+            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; `vhdx check "
+            "--chain` on the child gathers the evidence; name the right parent's folder with --search DIR, or take "
+            "this one with --on-mismatch accept"
         )
 
 
@@ -283,7 +284,7 @@ class UnknownCodeError(VhdxError):
 
     def __str__(self) -> str:
         near = [known for known in self.findings if known[:3] == self.code[:3].upper()]
-        known = f"{near[0]} to {near[-1]} are known" if near else f"{self.findings[0]} or {self.windows[0]} is one"
+        known = f"{near[0]} to {near[-1]} are known" if near else f"{self.findings[0]} is one"
         return f"{self.code!r} is no code of a finding or of Windows ({known}); `vhdx explain` lists all"
 
 

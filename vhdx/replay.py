@@ -117,7 +117,9 @@ class Log:
 
 def open_log(source: ByteSource, header: Header) -> Log:
     """The log that `header` points at, to be looked into; that raises InputOutputError, ShortReadError."""
-    length = header.log_length if header.log_offset + header.log_length <= source.size else 0
+    place = header.log_offset, header.log_length
+    inside = header.log_offset + header.log_length <= source.size and not any(edge % MIB for edge in place)
+    length = header.log_length if inside else 0
     return Log(source, header.log_offset, length, header.log_guid)
 
 

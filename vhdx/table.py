@@ -22,6 +22,7 @@ from vhdx.structures.bat import (
     check_payload_entry,
     parse_bat_entry,
 )
+from vhdx.structures.constants import MAX_FILE_SIZE
 
 WINDOW_SLOTS = 1 << 20
 """BAT entries that are looked at together: 8 MiB of them."""
@@ -47,7 +48,8 @@ class BlockTable:
     @property
     def forbidden(self) -> npt.NDArray[np.int64]:
         """Pairs of bytes in the file, start and end, rising, where no block may stand."""
-        return np.array([edge for start, end, _ in sorted(self.structures) for edge in (start, end)], dtype=np.int64)
+        edges = [edge for start, end, _ in sorted(self.structures) for edge in (start, end)]
+        return np.array([min(edge, MAX_FILE_SIZE) for edge in edges], dtype=np.int64)
 
     @property
     def around(self) -> Surroundings:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from analyzer.check.chains import Walk
 from analyzer.check.content import check_content
-from analyzer.check.file import check_file_alone
+from analyzer.check.file import check_file_alone, check_source
 from analyzer.check.result import Checked
-from vhdx.errors import VhdxError
+from vhdx.chain import Chain
+from vhdx.errors import VhdxError, located
+from vhdx.findings import Finding, Severity
 from vhdx.image import open_image
 from vhdx.parents import Search
 
-__all__ = ["Checked", "Content", "check_chain", "check_file"]
+__all__ = ["Checked", "Content", "check_chain", "check_file", "errors_of_layers"]
 
 
 class Content(Enum):
@@ -38,6 +40,15 @@ def check_file(path: Path | str, *, content: Content = Content.SKIP) -> Checked:
     except VhdxError:  # told already
         return checked
     return replace(checked, findings=checked.findings + found)
+
+
+def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
+    """What a check calls an error in any file of a chain that opens: reading it gives bytes that may be wrong.
+
+    Opening looks at what it needs; this looks at all of a file, such as a block table that old log entries contradict.
+    """
+    found = (located(layer.path, check_source(layer.file)) for layer in chain.layers)
+    return tuple(finding for findings in found for finding in findings if finding.severity is Severity.ERROR)
 
 
 def check_chain(leaf: Path | str, *, search: Search | None = None, content: Content = Content.SKIP) -> Checked:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analyzer.check.file import check_file_alone
@@ -83,6 +83,9 @@ class Walk:
         except VhdxError as error:
             yield from self._refuse(error, child)
         else:
+            if not link.matches:  # accepted
+                accepted = ParentMismatchError(child.path, link.parent.path, link.wanted, link.parent.data_write_guid)
+                yield replace(_mismatch(accepted, gather_evidence(child, link.parent)), severity=Severity.WARNING)
             yield from self._follow(child, link)
 
     def _descend_in_spite(self, child: Image, mismatch: ParentMismatchError) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from analyzer.evidence_of_displaced_tables import missing_interleave, shifted_pa
 from analyzer.evidence_of_flips import flips_of_headers, flips_of_region_tables
 from analyzer.evidence_of_logged_tables import lost_table_updates
 from vhdx.allocation import Allocation
-from vhdx.errors import ShortReadError, VhdxError, located
+from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, VhdxError, located
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.image import check_bat_size, judge_locator, structures_of
@@ -37,8 +37,15 @@ from vhdx.structures.constants import (
 )
 from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
 from vhdx.structures.header import Header, HeaderPair, judge_headers
+from vhdx.structures.identifier import (
+    SIGNATURE,
+    TAIL_SIZE,
+    Identifier,
+    check_identifier,
+    check_length,
+    parse_identifier,
+)
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
-from vhdx.structures.identifier import TAIL_SIZE, Identifier, check_identifier, check_length, parse_identifier
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
 from vhdx.structures.region import RegionEntry, RegionTablePair, check_layout, judge_region_tables
 from vhdx.table import BlockTable
@@ -65,10 +72,16 @@ def check_source(source: ByteSource) -> Iterator[Finding]:
 
 def _unreadable(error: VhdxError, path: Path) -> Finding:
     offset = getattr(error, "offset", None)
-    text = f"not all of the file can be read: {error}"
+    text, advice = f"not all of the file can be read: {error}", ""
     if isinstance(error, ShortReadError):
         text = f"the file ends inside a structure: of {error.wanted} bytes at {error.offset} {error.got} are there"
-    return Finding("FID-11", Severity.ERROR, text, offset, path=path)
+        advice = "Get a whole copy of the file."
+    elif isinstance(error, NotRegularFileError):
+        text, advice = "it is not a regular file, or a folder without any VHDX", "Name a .vhdx or .avhdx file."
+    elif isinstance(error, InputOutputError):
+        text = f"the system cannot {error.action} it: {error.reason}"
+        advice = "Check the path and its permissions." if error.action == "open" else ""
+    return Finding("FID-11", Severity.ERROR, text, offset, advice=advice, path=path)
 
 
 @dataclass(slots=True)
@@ -80,9 +93,9 @@ class _Examination:
     def findings(self) -> Iterator[Finding]:
         """Everything, as far as it can be read."""
         yield from check_host(self.file)
-        yield from check_length(self.file.size)
         if self.file.size < HEADER_AREA_SIZE:
             yield from self._identifier()
+            yield from check_length(self.file.size) if self._is_named_vhdx() else ()
             return
         pages = self._pages(self.file, HEADER_OFFSETS, HEADER_SIZE)
         headers = judge_headers(pages)
@@ -108,7 +121,8 @@ class _Examination:
         tail = read_at(self.file, max(0, self.file.size - TAIL_SIZE), min(self.file.size, TAIL_SIZE))
         identifier = parse_identifier(page)
         yield from check_identifier(identifier, page, tail)
-        yield from check_creator(identifier)
+        if identifier.signature == SIGNATURE:
+            yield from check_creator(identifier)
 
     @staticmethod
     def _pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple[bytes, bytes]:

@@ -22,11 +22,13 @@ class Depth(Enum):
 def files_in(paths: Sequence[Path], depth: Depth) -> Iterator[Path]:
     """The files named, whatever they are, and of each folder those that look like VHDX by name or by content.
 
-    Links to folders are not followed. A folder that cannot be listed is given itself, for the check to say so.
+    Links to folders are not followed. A folder that cannot be listed, or that has none, is given itself, for the check
+    to say so.
     """
     for path in paths:
         if path.is_dir():
-            yield from _of_folder(path, depth)
+            found = list(_of_folder(path, depth))
+            yield from found or [path]  # a folder without any is told, not passed over
         else:
             yield path
 
@@ -39,11 +41,22 @@ def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
         return
     for entry in entries:
         path = Path(entry.path)
+        if _is_broken(entry):
+            continue
         if entry.is_dir(follow_symlinks=False):
             if depth is Depth.TREE:
                 yield from _of_folder(path, depth)
         elif entry.is_file() and (path.suffix.lower() in _NAMES or _is_vhdx(path)):
             yield path
+
+
+def _is_broken(entry: "os.DirEntry[str]") -> bool:
+    """A link that leads nowhere, or in a circle."""
+    try:
+        entry.is_file()
+    except OSError:
+        return True
+    return False
 
 
 def _is_vhdx(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from analyzer.check.file import check_source
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import mend_headers
 from analyzer.repair.identifier import mend_identifier
@@ -18,6 +19,8 @@ from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
 _MOST_WITNESSES = 32
+_DROPPED = {"LOG-04", "LOG-06"}
+"""Log entries that are never applied: once the log is closed nothing tells of them any more."""
 _MOST_BLOCKS = 16
 """Damaged blocks that are told one by one."""
 
@@ -45,6 +48,7 @@ def finished(draft: Draft) -> RepairPlan:
     if image is not None:
         found += [*image.findings, *_lost(image)]
         structures = image.allocation.table.structures
+    found += _left(draft, {finding.code for finding in found})
     return RepairPlan(
         path=draft.source.path,
         file_size=draft.source.size,
@@ -54,6 +58,13 @@ def finished(draft: Draft) -> RepairPlan:
         opens=image is not None,
         witnesses=tuple(_witnesses(draft.source.size, structures)),
     )
+
+
+def _left(draft: Draft, told: set[str]) -> Iterator[Finding]:
+    """What a check finds in the file as it will be, and what applying the log drops; each code once it is not told."""
+    dropped = [finding for finding in check_source(draft.source) if finding.code in _DROPPED]
+    errors = [finding for finding in check_source(draft.view) if finding.severity is Severity.ERROR]
+    yield from (finding for finding in (*dropped, *errors) if finding.code not in told)
 
 
 def _opened(view: ByteSource, found: list[Finding]) -> Image | None:

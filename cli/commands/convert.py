@@ -8,7 +8,7 @@ import click
 
 from analyzer.convert import OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
 from cli import output
-from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf
+from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.writing import STDOUT, options_from, output_options, report
 from vhdx.chain import Chain
@@ -27,11 +27,12 @@ from vhdx.chain import Chain
 @output_options
 @chain_options
 @json_option
-def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:  # fmt: skip
+def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> int:  # fmt: skip
     """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed. OUT may be `-`: a raw image on stdout, every byte of it. The
     output is written beside its place as OUT.part, flushed, read back, and renamed only then.
+    Exit code 1: it was written, and `vhdx check` has errors to tell of a source.
 
     \b
     Examples:
@@ -41,9 +42,10 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
     """
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
+        code = tell_errors(chain)
         if out == STDOUT:
             _to_stdout(chain, wanted, as_json=as_json)
-            return
+            return code
         form = OutputFormat(wanted) if wanted else format_of(out)
         if form is OutputFormat.RAW and choices["block_size"]:
             raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
@@ -51,6 +53,7 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, chain, update)
         report("convert", outcome, as_json=as_json)
+    return code
 
 
 def _to_stdout(chain: Chain, wanted: str | None, *, as_json: bool) -> None:

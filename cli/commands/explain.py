@@ -14,7 +14,7 @@ from cli.text import facts
 from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 
 
-@click.command("explain")
+@click.command("explain", context_settings={"ignore_unknown_options": True})
 @click.argument("codes", nargs=-1, metavar="CODE...")
 @json_option
 def command(codes: Sequence[str], as_json: bool) -> int:

@@ -7,7 +7,7 @@ import click
 
 from analyzer.digest import sha256_of
 from cli import output
-from cli.options import FILE_PATH, chain_options, json_option, open_leaf
+from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
 
@@ -17,7 +17,7 @@ from cli.text import safe
 @click.option("--layer", type=int, metavar="N", help="The state of layer N (0 is the base) instead of the leaf's.")
 @chain_options
 @json_option
-def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> None:
+def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` of a raw image of it would.
 
     \b
@@ -29,6 +29,7 @@ def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> None:
     with open_leaf(leaf, where) as chain:
         disk = chain if layer is None else chain.upto(layer)
         output.warn(disk.findings)
+        code = tell_errors(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
         if as_json:
@@ -37,3 +38,4 @@ def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> None:
             output.emit("hash", payload, disk.findings)
         else:
             click.echo(f"{digest}  {safe(disk.path)}")
+    return code

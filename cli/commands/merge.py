@@ -8,7 +8,7 @@ import click
 from analyzer.convert import RAW_EXTENSIONS, Options, Outcome, OutputFormat, plan_conversion, run_conversion
 from analyzer.merge import plan_merge, run_merge
 from cli import output
-from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf
+from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
 from cli.writing import options_from, output_options, refuse_stdout, report
@@ -29,12 +29,13 @@ from vhdx.chain import Chain
 @output_options
 @chain_options
 @json_option
-def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool, **choices: Any) -> None:  # fmt: skip
+def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool, **choices: Any) -> int:  # fmt: skip
     """Merge a checkpoint chain to one standalone VHDX: the disk as the leaf shows it.
 
     The output keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that
     reads as zeros. No source is changed. The output is written beside its place as OUT.part, flushed, read back, and
-    renamed only then.
+    renamed only then. Exit code 1: it was written, and `vhdx check` has errors to
+    tell of a source.
 
     \b
     Examples:
@@ -49,12 +50,14 @@ def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool
         raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
+        code = tell_errors(chain)
         options = options_from(choices)
         if base:
             outcome = _upper(chain, base, out, options)
         else:
             outcome = _whole(chain, out, OutputFormat.VHDX_FIXED if fixed else OutputFormat.VHDX, options)
         report("merge", outcome, as_json=as_json)
+    return code
 
 
 def _whole(chain: Chain, out: Path, form: OutputFormat, options: Options) -> Outcome:

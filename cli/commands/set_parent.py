@@ -5,11 +5,14 @@ from typing import Any
 
 import click
 
+from analyzer.evidence import gather_evidence
 from analyzer.relink import Identity, Relink, plan_relink, relink_copy, relink_in_place
 from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.model import RepairPlan
 from cli.mending import check_choices, emit, mending_options, show, undo_path
 from cli.options import FILE_PATH, json_option, quiet_library
+from cli.text import safe
+from vhdx.image import open_image
 from vhdx.sink import Existing
 from vhdx.source import FileSource
 
@@ -51,12 +54,23 @@ def command(child: Path, parent: Path, as_json: bool, **choices: Any) -> int:
             plan = plan_relink(source, wish)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--map") from error
+        _say_what_is_accepted(child, parent)
         outcome = _run(plan, source, wish, choices)
     if as_json:
         emit("set-parent", plan, outcome)
     else:
         show(plan, outcome)
     return int(outcome is None and not plan.is_empty)
+
+
+def _say_what_is_accepted(child: Path, parent: Path) -> None:
+    """The evidence on a parent of another identity: once its identity is written into the child, nothing tells it."""
+    with open_image(child) as upper, open_image(parent) as lower:
+        if upper.locator is not None and lower.data_write_guid in upper.locator.linkages:
+            return
+        evidence = safe(gather_evidence(upper, lower))
+    text = f"{safe(parent)} is not the file that {safe(child)} was made from ({evidence})"
+    click.echo(f"warning: {text}; once it is accepted no command can tell this any more", err=True)
 
 
 def _wish(child: Path, parent: Path, choices: dict[str, Any]) -> Relink:

@@ -62,7 +62,8 @@ def test_a_folder_is_looked_into_as_deep_as_was_asked(vhdx_command, built, tmp_p
     (path.parent / "front lost.vhdx").write_bytes(bytes(1 << 20))
     shallow = vhdx_command("check", tmp_path, "--json")
     deep = vhdx_command("check", tmp_path, "-r", "--json")
-    assert [subject["path"] for subject in shallow.json["subjects"]] == []
+    assert [subject["path"] for subject in shallow.json["subjects"]] == [str(tmp_path)]
+    assert codes(shallow) == ["FID-11"], "a place without any disk is told, not passed over"
     assert {subject["path"] for subject in deep.json["subjects"]} == {str(path), str(path.parent / "front lost.vhdx")}
     assert "FID-01" in codes(deep)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from analyzer.check.file import check_source
 from tests.attempts import attempt
 from tests.fuzz.mutator import NAMES, mutate, subjects
 from tests.laws import assert_lawful
@@ -18,6 +19,8 @@ from vhdx.runs import concatenate
 MIB = 1 << 20
 SHARDS, CASES = 8, 2500
 SECONDS_PER_CASE = 10
+CHECKED = 25
+"""Of so many cases one is checked as well: that looks at all of each file, and never raises."""
 MEMORY = 200 * MIB  # numba and its compiler take 110 of them
 
 
@@ -53,6 +56,8 @@ def survive(seed):
             assert str(error)
         else:
             use(chain, random.Random(seed))
+        if random.Random(f"check {seed}").randrange(CHECKED) == 0:
+            assert all(list(check_source(source)) for source in case.sources)
     except Exception as error:  # noqa: BLE001 - this is the question
         return f"seed {seed!r}, {case.story}: {type(error).__name__}: {error}"
     spent = time.monotonic() - begun
