@@ -1,6 +1,6 @@
 """What differs between two states: plan how it is found, then find it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -56,11 +56,13 @@ class Totals:
         """Bytes of all kinds."""
         return sum(self.bytes.values())
 
-    def count(self, table: ChangeTable) -> None:
-        """Add the ranges of a table."""
-        self.ranges += len(table)
-        for change in Change:
-            self.bytes[change] += int(table.length[table.kind == change].sum())
+    def passing(self, tables: Iterable[ChangeTable]) -> Iterator[tuple[int, int, Change]]:
+        """The ranges of the tables, one by one, each table counted."""
+        for table in tables:
+            self.ranges += len(table)
+            for change in Change:
+                self.bytes[change] += int(table.length[table.kind == change].sum())
+            yield from table
 
 
 def plan_changes(old: Disk, new: Disk, trust: Trust, granularity: int | None = None) -> ChangesPlan:
