@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.changes.find import ChangesPlan, Method
-from analyzer.changes.states import StateName, layers_of, open_state
+from analyzer.changes.states import State, StateName, layers_of, open_state
 from cli import output
 from cli.options import open_leaf, quiet_library
 from cli.text import exact_size, plural, safe
@@ -15,16 +15,16 @@ from vhdx.disk import Disk
 
 
 @contextmanager
-def opened(text: str, where: dict[str, Any]) -> Iterator[Disk]:
+def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
     """The state that `text` names, its warnings said; see `StateName.parse`."""
     quiet_library()
 
     def leaf(path: Path) -> Chain:
         return open_leaf(path, where)
 
-    with open_state(StateName.parse(text), leaf) as disk:
-        output.warn(disk.findings)
-        yield disk
+    with open_state(StateName.parse(text), leaf) as state:
+        output.warn(state.disk.findings)
+        yield state
 
 
 def state_to_plain(disk: Disk) -> dict[str, Any]:

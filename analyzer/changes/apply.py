@@ -4,7 +4,7 @@ from pathlib import Path
 
 from analyzer.changes.delta import NO_ID, Delta
 from analyzer.changes.patched import PatchedDisk
-from analyzer.changes.states import layers_of
+from analyzer.changes.states import State
 from analyzer.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, plan_output
 from analyzer.digest import sha256_of
 from analyzer.progress import Progress, no_progress
@@ -17,20 +17,20 @@ from vhdx.writer import NewDisk
 
 
 def plan_application(
-    delta: Delta, base: Disk, target: Path, output: OutputFormat, options: Options, progress: Progress = no_progress
+    delta: Delta, base: State, target: Path, output: OutputFormat, options: Options, progress: Progress = no_progress
 ) -> Plan:
     """Look at everything that could refuse the output, every byte of the base included; nothing is written.
 
-    The plan is for `run_conversion`, with `PatchedDisk(base, delta)`. Raises OutputError, WrongBaseError for any other
-    base than the one that the delta was made from, DamagedDeltaError when what comes out is not what went in,
+    The plan is for `run_conversion`, with `PatchedDisk(base.disk, delta)`. Raises OutputError, WrongBaseError for any
+    other base than the one that the delta was made from, DamagedDeltaError when what comes out is not what went in,
     NoSpaceError, and what reading raises.
     """
     check_block_size(target, options.block_size)
-    check_target(target, [*layers_of(base), delta.path], options.existing)
+    check_target(target, [*base.files, delta.path], options.existing)
     disk_type = DISK_TYPES.get(output)
     new_disk = _new_disk(delta, target, disk_type, options) if disk_type else None
-    patched = PatchedDisk(base, delta)
-    require_base(delta, base, progress)
+    patched = PatchedDisk(base.disk, delta)
+    require_base(delta, base.disk, progress)
     if sha256_of(patched, progress) != delta.header.after.hex():
         raise DamagedDeltaError(delta.path, "what it makes of its base is not the state that it was made for")
     return plan_output(patched, target, output, new_disk, options)

@@ -13,7 +13,7 @@ from analyzer.cells import CELL, nonzero_spans
 from analyzer.changes.delta import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, build_header
 from analyzer.changes.find import ChangesPlan, Method, exact_changes
 from analyzer.changes.patched import PatchedDisk
-from analyzer.changes.states import layers_of
+from analyzer.changes.states import State
 from analyzer.changes.table import Change, ChangeTable
 from analyzer.convert import Verify
 from analyzer.digest import sha256_of
@@ -59,12 +59,11 @@ class DeltaOutcome:
 
 
 def plan_export(
-    changes: ChangesPlan, states: tuple[Disk, Disk], target: Path, existing: Existing, verify: Verify
+    changes: ChangesPlan, old: State, new: State, target: Path, existing: Existing, verify: Verify
 ) -> ExportPlan:
     """Look at what could refuse the delta; raises OutputError."""
-    old, new = states
-    check_target(target, [*layers_of(old), *layers_of(new)], existing)
-    work = changes.work + old.size + new.size * (2 if verify is Verify.READ_BACK else 1)
+    check_target(target, [*old.files, *new.files], existing)
+    work = changes.work + old.disk.size + new.disk.size * (2 if verify is Verify.READ_BACK else 1)
     return ExportPlan(target=target, changes=changes, work=work, existing=existing, verify=verify)
 
 

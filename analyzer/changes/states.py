@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from analyzer.changes.rawimage import RawImage
 from vhdx.chain import Chain
@@ -31,7 +32,29 @@ class StateName:
         return cls(Path(match[1]), int(match[2]))
 
 
-def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> Disk:
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """A state, opened: a disk, and whatever was opened to get at it. Use it in a `with` statement."""
+
+    disk: Disk
+    whole: Disk
+    """The disk itself, or the chain that it is a layer's state of."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that were opened, those of layers above the state too: none may be written to."""
+        return layers_of(self.whole)
+
+    def __enter__(self) -> Self:
+        """The state itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all files."""
+        self.whole.close()
+
+
+def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> State:
     """Open a state; a VHDX with its parents by `open_leaf`, anything else as a raw image.
 
     Raises NoSuchLayerError, and whatever opening raises.
@@ -39,10 +62,11 @@ def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> Disk:
     if is_raw(name.path):
         if name.layer:
             raise NoSuchLayerError(name.path, str(name.layer), 1)
-        return RawImage(name.path)
+        raw = RawImage(name.path)
+        return State(raw, raw)
     chain = open_leaf(name.path)
     try:
-        return chain if name.layer is None else chain.upto(name.layer)
+        return State(chain if name.layer is None else chain.upto(name.layer), chain)
     except BaseException:
         chain.close()
         raise

@@ -46,10 +46,10 @@ def command(delta: Path, base: str, out: Path, wanted: str | None, as_json: bool
     form = OutputFormat(wanted) if wanted else format_of(out)
     if form is OutputFormat.RAW and choices["block_size"]:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
-    with Delta(delta) as opened_delta, opened(base, choices) as disk:
+    with Delta(delta) as opened_delta, opened(base, choices) as state:
         header = opened_delta.header
         with progress("checking the base", header.old_size + header.new_size) as update:
-            plan = plan_application(opened_delta, disk, out, form, options_from(choices), update)
+            plan = plan_application(opened_delta, state, out, form, options_from(choices), update)
         with progress("writing", plan.work) as update:
-            outcome = run_conversion(plan, PatchedDisk(disk, opened_delta), update)
+            outcome = run_conversion(plan, PatchedDisk(state.disk, opened_delta), update)
         report("apply", outcome, as_json=as_json)

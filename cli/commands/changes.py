@@ -10,7 +10,7 @@ from analyzer.changes.bitmap import BitmapFile
 from analyzer.changes.content import UNIT
 from analyzer.changes.export import plan_export, run_export
 from analyzer.changes.find import ChangesPlan, Totals, Trust, find_changes, plan_changes
-from analyzer.changes.states import layers_of
+from analyzer.changes.states import State
 from analyzer.changes.table import ChangeTable
 from analyzer.convert import Verify
 from cli import output
@@ -18,7 +18,6 @@ from cli.changed import delta_told, show
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option
 from cli.progress import progress
 from cli.states import opened
-from vhdx.disk import Disk
 from vhdx.sink import Existing, Sink, check_space, check_target
 
 
@@ -51,7 +50,6 @@ def _granularity(_context: click.Context, _parameter: click.Parameter, value: in
     "--export", type=FILE_PATH, metavar="DELTA", help="Write what differs, with its data, into DELTA, for `vhdx apply`."
 )
 @click.option("--force", is_flag=True, help="Replace FILE or DELTA if it exists.")
-@click.option("--no-verify", is_flag=True, help="Do not try DELTA upon OLD before it gets its name.")
 @chain_options
 @json_option
 def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any) -> int:
@@ -67,7 +65,8 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
     Kinds say what NEW has there: data; zero; gone (OLD goes on past the end of NEW); lost (cannot be known). Exit code
     0 when nothing differs, 1 when something does.
 
-    --export reads both states whole, for their hashes, and exits with 0 when DELTA is written. (A differencing VHDX on
+    --export reads both states whole, for their hashes, tries DELTA upon OLD, and exits
+    with 0 when it is written. (A differencing VHDX on
     a lower layer of the same chain is `vhdx merge --base`.)
 
     \b
@@ -82,7 +81,7 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
     _refuse_mixtures(shape, as_json=as_json, choices=choices)
     with opened(old, choices) as before, opened(new, choices) as after:
         trust = Trust.VERIFY if choices["verify"] else Trust.PROVENANCE
-        plan = plan_changes(before, after, trust, choices["granularity"])
+        plan = plan_changes(before.disk, after.disk, trust, choices["granularity"])
         if choices["export"]:
             _export(plan, (before, after), choices, as_json=as_json)
             return 0
@@ -96,34 +95,34 @@ def _refuse_mixtures(shape: str | None, *, as_json: bool, choices: dict[str, Any
         raise click.UsageError("--export takes exact ranges and lists none: run again for --list, --csv or --bitmap.")
 
 
-def _compare(plan: ChangesPlan, states: tuple[Disk, Disk], shape: str | None, choices: dict[str, Any]) -> Totals:
+def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, choices: dict[str, Any]) -> Totals:
     totals = Totals()
     with ExitStack() as stack:
         update = stack.enter_context(progress("comparing", plan.work))
-        tables: Iterable[ChangeTable] = find_changes(plan, *states, update)
+        disks = states[0].disk, states[1].disk
+        tables: Iterable[ChangeTable] = find_changes(plan, *disks, update)
         sink = stack.enter_context(_sink(plan, states, choices)) if choices["bitmap"] else None
         if sink:
             tables = BitmapFile(sink, plan.size, plan.granularity).passing(tables)
-        show(shape, plan, states, totals.passing(tables), totals)
+        show(shape, plan, disks, totals.passing(tables), totals)
         if sink:
             sink.commit()
     return totals
 
 
-def _export(plan: ChangesPlan, states: tuple[Disk, Disk], choices: dict[str, Any], *, as_json: bool) -> None:
-    verify = Verify.TRUST if choices["no_verify"] else Verify.READ_BACK
-    export = plan_export(plan, states, choices["export"], _existing(choices), verify)
+def _export(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any], *, as_json: bool) -> None:
+    export = plan_export(plan, *states, choices["export"], _existing(choices), Verify.READ_BACK)
     with progress("exporting", export.work) as update:
-        outcome = run_export(export, *states, update)
+        outcome = run_export(export, states[0].disk, states[1].disk, update)
     if as_json:
         output.emit("changes", {"output": outcome}, outcome.findings)
     else:
         click.echo(delta_told(outcome))
 
 
-def _sink(plan: ChangesPlan, states: tuple[Disk, Disk], choices: dict[str, Any]) -> Sink:
+def _sink(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any]) -> Sink:
     target, existing = choices["bitmap"], _existing(choices)
-    check_target(target, [path for disk in states for path in layers_of(disk)], existing)
+    check_target(target, [path for state in states for path in state.files], existing)
     check_space(target, plan.size // plan.granularity // 8 + 1)
     return Sink(target, existing=existing)
 

@@ -110,6 +110,11 @@ def test_a_bitmap_is_not_written_over_a_source_or_a_file_that_exists(vhdx_comman
     (tmp_path / "bits").write_bytes(b"kept")
     assert vhdx_command("changes", leaf, leaf, "--bitmap", tmp_path / "bits").code == 5
     assert vhdx_command("changes", leaf, leaf, "--bitmap", leaf, "--force").code == 5
+    base = leaf.parent / "vm.vhdx"
+    for source in contents(leaf.parent):  # those above the states that are compared too
+        if source.suffix == ".avhdx":
+            assert vhdx_command("changes", f"{leaf}@0", base, "--bitmap", source, "--force").code == 5
+            assert vhdx_command("changes", f"{leaf}@0", base, "--export", source, "--force").code == 5
     assert (tmp_path / "bits").read_bytes() == b"kept"
     assert vhdx_command("changes", leaf, leaf, "--bitmap", tmp_path / "bits", "--force").code == 0
 

@@ -88,15 +88,31 @@ def test_between_any_two_layers_no_change_is_missed_and_verified_ones_are_exact(
     assert plan.method is Method.PROVENANCE
 
 
+class InvertedSource(SparseSource):
+    """The same file with all bits of its payload inverted: other bytes in the same places."""
+
+    payload = ()
+
+    def read_into(self, offset, buffer):
+        super().read_into(offset, buffer)
+        for start, end in self.payload:
+            low, high = max(start, offset), min(end, offset + len(buffer))
+            if low < high:
+                part = np.frombuffer(buffer[low - offset : high - offset], np.uint8)
+                np.bitwise_not(part, out=part)
+
+
 @given(stacks(min_layers=2), st.data(), granularities)
 def test_between_the_leaves_of_a_fork_too(stack, data, granularity):
-    fork = data.draw(st.integers(0, len(stack.specs) - 2))
+    fork, like = data.draw(st.integers(0, len(stack.specs) - 2)), data.draw(st.integers(1, len(stack.specs) - 1))
     files = [SparseSource(file) for file in stack.files]
     chain = chain_from(files)
-    # The other leaf: the last layer's file once more, laid upon the layer of the fork.
-    twin = SparseSource(stack.files[-1])
-    other = chain_from([*files[: fork + 1], twin])
-    shared = Chain((*chain.layers[: fork + 1], other.leaf), other.links)
+    # The other leaf: a layer's file once more, with other bytes in the same places, upon the layer of the fork.
+    twin = InvertedSource(stack.files[like])
+    leaf = chain_from([*files[: fork + 1], twin]).leaf
+    twin.payload = [(run.file_offset, run.file_offset + run.length) for run in leaf.runs() if run.kind is Kind.DATA]
+    links = (*chain.links[:fork], chain_from([files[fork], twin]).links[0])
+    shared = Chain((*chain.layers[: fork + 1], leaf), links)
     model = shared.read(0, shared.size)
     for old, new, before, after in (
         (chain, shared, stack.disks[-1].bytes, model),

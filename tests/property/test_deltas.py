@@ -11,6 +11,7 @@ from analyzer.changes.export import plan_export, run_export
 from analyzer.changes.find import Trust, plan_changes
 from analyzer.changes.patched import PatchedDisk
 from analyzer.changes.rawimage import RawImage
+from analyzer.changes.states import State
 from analyzer.convert import Options, OutputFormat, Verify, run_conversion
 from tests.laws import assert_lawful
 from tests.strategies import stacks
@@ -23,12 +24,14 @@ OPTIONS = Options(identities=seeded_identities("deltas"), existing=Existing.REPL
 
 
 def export(old, new, target, trust=Trust.PROVENANCE):
-    plan = plan_export(plan_changes(old, new, trust), (old, new), target, Existing.REPLACE, Verify.READ_BACK)
+    plan = plan_export(
+        plan_changes(old, new, trust), State(old, old), State(new, new), target, Existing.REPLACE, Verify.READ_BACK
+    )
     return run_export(plan, old, new)
 
 
 def apply(delta, base, target, output):
-    return run_conversion(plan_application(delta, base, target, output, OPTIONS), PatchedDisk(base, delta))
+    return run_conversion(plan_application(delta, State(base, base), target, output, OPTIONS), PatchedDisk(base, delta))
 
 
 @settings(max_examples=15)
