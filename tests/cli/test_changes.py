@@ -208,3 +208,17 @@ def test_a_delta_is_not_written_over_a_source_nor_an_output_over_its_delta(vhdx_
     assert vhdx_command("changes", "--export", delta, f"{leaf}@0", leaf).code == 5
     assert vhdx_command("apply", delta, f"{leaf}@0", delta, "--format", "raw", "--force").code == 5
     assert vhdx_command("apply", delta, f"{leaf}@0", tmp_path / "new.bad").code == 5
+
+
+def test_what_cannot_be_known_counts_as_changed_and_is_never_exported(vhdx_command, fork):
+    one, two = fork
+    whole = two.read_bytes()
+    with vhdx.open_image(two) as image:
+        place = next(run.file_offset for run in image.runs() if run.kind is vhdx.Kind.DATA)
+    two.write_bytes(whole[:place])
+    for extra in ([], ["--verify"]):
+        answer = vhdx_command("changes", one, two, "--json", *extra)
+        assert answer.code == 1
+        assert answer.json["ranges"] == [[0, 16 * 512, "lost"]]
+    assert vhdx_command("changes", "--export", one.parent / "x.delta", one, two).code == 3
+    assert not (one.parent / "x.delta").exists()
