@@ -1,12 +1,16 @@
 """Deltas between states of random disks: they give the new state from the old one, and from no other."""
 
+import struct
+from dataclasses import replace
+from hashlib import sha256
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
 from analyzer.changes.apply import plan_application
-from analyzer.changes.delta import Delta
+from analyzer.changes.delta import NO_ID, Delta, DeltaHeader, build_header
 from analyzer.changes.export import plan_export, run_export
 from analyzer.changes.find import Trust, plan_changes
 from analyzer.changes.patched import PatchedDisk
@@ -118,3 +122,66 @@ def test_the_reader_of_the_format_document_reads_a_delta(tmp_path):
     with (tmp_path / "x.delta").open("rb") as delta, (tmp_path / "old.raw").open("r+b") as disk:
         names["apply"](delta, disk)
     assert (tmp_path / "old.raw").read_bytes() == new
+
+
+ROWS = {
+    "before the disk": [(-512, 512, 0)],
+    "past the disk's end": [(8000, 600, 0)],
+    "empty": [(0, 0, 0)],
+    "larger than a number": [(1, 2**63 - 1, 0)],
+    "in the header": [(0, 100, 1)],
+    "past the data": [(0, 100, 512 + 1000)],
+    "before the file": [(0, 100, -600)],
+    "one over the other": [(0, 100, 0), (99, 10, 0)],
+    "falling": [(100, 10, 0), (0, 10, 0)],
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_a_delta_whose_checksums_are_right_and_whose_ranges_are_not_is_refused(tmp_path, what):
+    table, data = b"".join(struct.pack("<3q", *row) for row in ROWS[what]), bytes(range(1, 51)) * 20
+    path = tmp_path / "bad.delta"
+    path.write_bytes(build_header(header_of(table, data)) + data + table)
+    with pytest.raises(DamagedDeltaError, match="ranges"):
+        Delta(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"new_size": 1 << 63}, {"logical_sector_size": 0}, {"physical_sector_size": 7}, {"block_size": 0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_delta_that_tells_of_no_possible_disk_is_refused(tmp_path, change):
+    path = tmp_path / "bad.delta"
+    path.write_bytes(build_header(replace(header_of(b"", b""), **change)))
+    with pytest.raises(DamagedDeltaError, match="no disk has"):
+        Delta(path)
+
+
+def header_of(table, data):
+    return DeltaHeader(
+        old_size=8192,
+        new_size=8192,
+        table_offset=512 + len(data),
+        row_count=len(table) // 24,
+        logical_sector_size=512,
+        physical_sector_size=4096,
+        block_size=1 << 20,
+        old_disk_id=NO_ID,
+        new_disk_id=NO_ID,
+        old_data_write_guid=NO_ID,
+        new_data_write_guid=NO_ID,
+        before=sha256(bytes(8192)).digest(),
+        after=bytes(32),
+        data_hash=sha256(data).digest(),
+        table_hash=sha256(table).digest(),
+    )
+
+
+def test_a_delta_that_makes_another_state_than_it_promises_is_refused_before_writing(tmp_path):
+    (tmp_path / "bad.delta").write_bytes(build_header(header_of(b"", b"")))
+    (tmp_path / "old.raw").write_bytes(bytes(8192))
+    refused = pytest.raises(DamagedDeltaError, match="not the state")
+    with Delta(tmp_path / "bad.delta") as delta, RawImage(tmp_path / "old.raw") as base, refused:
+        apply(delta, base, tmp_path / "out.raw", OutputFormat.RAW)
+    assert not list(tmp_path.glob("out*"))
