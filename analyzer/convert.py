@@ -12,6 +12,7 @@ from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verif
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk, RawTarget, StreamTarget
 from vhdx.chain import Chain
+from vhdx.disk import Disk
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
@@ -31,6 +32,7 @@ class OutputFormat(Enum):
     VHDX_FIXED = "vhdx-fixed"
 
 
+DISK_TYPES = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
 RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
 _EXTENSIONS = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {".vhdx": OutputFormat.VHDX}
 
@@ -73,6 +75,8 @@ class Plan:
     needed_bytes: int
     """What the target's file system must have free."""
     new_disk: NewDisk | None
+    layers: int
+    """How many are made one."""
     options: Options
 
     @property
@@ -126,44 +130,52 @@ def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: O
     """Look at everything that could refuse the output; raises OutputError, NoSpaceError, LostDataError."""
     check_block_size(target, options.block_size)
     check_target(target, [layer.path for layer in chain.layers], options.existing)
-    data = count_cells_with_data(require_known(chain, chain.windows())) * CELL
-    types = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
-    disk_type = types.get(output)
+    disk_type = DISK_TYPES.get(output)
     new_disk = new_disk_like(chain, disk_type, options) if disk_type else None
+    return plan_output(chain, target, output, new_disk, options)
+
+
+def plan_output(disk: Disk, target: Path, output: OutputFormat, new_disk: NewDisk | None, options: Options) -> Plan:
+    """The plan for a target that was looked at; `new_disk` is None for a raw image.
+
+    Raises NoSpaceError, LostDataError.
+    """
+    data = count_cells_with_data(require_known(disk, disk.windows())) * CELL
     needed = data + (new_disk.first_block if new_disk else 0)
-    if new_disk and disk_type is DiskType.FIXED:
+    if new_disk and new_disk.type is DiskType.FIXED:
         needed = new_disk.first_block + new_disk.geometry.block_count * new_disk.block_size
     check_space(target, needed)
     return Plan(
         target=target,
         format=output,
-        size=chain.size,
+        size=disk.size,
         data_bytes=data,
         needed_bytes=needed,
         new_disk=new_disk,
+        layers=len(disk.sources),
         options=options,
     )
 
 
-def run_conversion(plan: Plan, chain: Chain, progress: Progress = no_progress) -> Outcome:
+def run_conversion(plan: Plan, disk: Disk, progress: Progress = no_progress) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
-    cells = cells_with_data(chain.windows())
+    cells = cells_with_data(disk.windows())
     with Sink(plan.target, existing=plan.options.existing) as sink:
         if plan.new_disk is None:
-            journal = copy_cells(chain, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
+            journal = copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
         else:
             writer = VhdxWriter(sink, plan.new_disk)
-            journal = copy_cells(chain, cells, writer, progress)
+            journal = copy_cells(disk, cells, writer, progress)
             writer.finish()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
-            _verify(plan, journal, chain, sink.path, progress)
-        chain.require_unchanged()
+            _verify(plan, journal, disk, sink.path, progress)
+        disk.require_unchanged()
         sink.commit()
-        return _outcome(plan, chain, journal, sink.size)
+        return _outcome(plan, disk, journal, sink.size)
 
 
-def _outcome(plan: Plan, chain: Chain, journal: Journal, file_size: int) -> Outcome:
+def _outcome(plan: Plan, disk: Disk, journal: Journal, file_size: int) -> Outcome:
     return Outcome(
         target=plan.target,
         format=plan.format,
@@ -171,19 +183,19 @@ def _outcome(plan: Plan, chain: Chain, journal: Journal, file_size: int) -> Outc
         data_bytes=len(journal.cells) * CELL,
         file_size=file_size,
         verified=plan.options.verify is Verify.READ_BACK,
-        layers=len(chain.layers),
+        layers=plan.layers,
         parent=None,
-        findings=chain.findings,
+        findings=disk.findings,
     )
 
 
-def _verify(plan: Plan, journal: Journal, chain: Chain, path: Path, progress: Progress) -> None:
+def _verify(plan: Plan, journal: Journal, disk: Disk, path: Path, progress: Progress) -> None:
     if plan.new_disk is None:
         with closing(RawDisk(path)) as raw:
-            verify_cells(journal, chain, raw, cells_of_extents(raw.extents()), path, progress)
+            verify_cells(journal, disk, raw, cells_of_extents(raw.extents()), path, progress)
         return
     with open_image(path) as image:
-        verify_cells(journal, chain, image, _held(plan.new_disk, image), path, progress)
+        verify_cells(journal, disk, image, _held(plan.new_disk, image), path, progress)
 
 
 def _held(new_disk: NewDisk, image: Image) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from itertools import islice
@@ -102,16 +102,24 @@ def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] =
 
 
 def emit_stream(
-    command: str, payload: Mapping[str, Any], findings: Iterable[Finding], name: str, items: Iterable[Any]
+    command: str,
+    payload: Mapping[str, Any],
+    findings: Iterable[Finding],
+    name: str,
+    items: Iterable[Any],
+    after: Callable[[], Mapping[str, Any]] = dict,
 ) -> None:
-    """Print an answer whose last member is a list too long to hold: one item a line."""
+    """Print an answer with a list too long to hold: one item a line. `after` gives what is known when it has passed."""
     head = document(command, payload, findings)
     click.echo(f'{head[:-2]},\n  "{name}": [', nl=False)
     separator = "\n    "
     for batch in _batches(json.dumps(item) for item in items):
         click.echo(separator + ",\n    ".join(batch), nl=False)
         separator = ",\n    "
-    click.echo("\n  ]\n}")
+    click.echo("\n  ]", nl=False)
+    for key, value in after().items():
+        click.echo(f',\n  "{key}": {json.dumps(plain(value))}', nl=False)
+    click.echo("\n}")
 
 
 def emit_lines(lines: Iterable[str]) -> None:

@@ -332,6 +332,31 @@ class IdentityDiffersError(ChainError):
         )
 
 
+class DamagedDeltaError(VhdxError):
+    """A delta is not whole, or is none."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be applied: {self.reason}; get a whole copy, or make it anew with --export"
+
+
+class WrongBaseError(ChainError):
+    """A delta is to be applied to a disk that it was not made from; `wanted` is the SHA-256 of the one it was."""
+
+    def __init__(self, base: Path, delta: Path, reason: str, wanted: str) -> None:
+        super().__init__(base, delta, reason, wanted)
+        self.base, self.delta, self.reason, self.wanted = base, delta, reason, wanted
+
+    def __str__(self) -> str:
+        return (
+            f"{self.base} is not the state that {self.delta} was made from ({self.reason}); name the state, PATH@N for "
+            f"a layer, for which `vhdx hash` gives {self.wanted}"
+        )
+
+
 def require(path: Path, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Give back findings that are no errors, with their path; raise the first that is one as CorruptFileError."""
     kept = []

@@ -1,0 +1,174 @@
+"""The delta container (docs/delta-format.md): header, data, and a table of ranges that says where the data goes."""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import numpy as np
+
+from analyzer.progress import Progress, no_progress
+from vhdx.errors import DamagedDeltaError
+from vhdx.runs import Column, Kind, RunTable
+from vhdx.source import FileSource, read_at
+from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
+
+SIGNATURE = b"vhdxdelt"
+VERSION = 1
+HEADER_SIZE = 512
+ROW_SIZE = 24
+_FIELDS = struct.Struct("<8sI4xQQQQIII4x16s16s16s16s32s32s32s32s")
+_SEAL = HEADER_SIZE - 32
+_AT_ONCE = 1 << 20
+_ID_SIZE = 16
+_SECTOR_SIZES = {512, 4096}
+_LARGEST = 1 << 62
+"""Bytes of a disk: no file is larger, and no sum of two such numbers leaves 64 bits."""
+NO_ID = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaHeader:
+    """What a delta says of itself; sizes and offsets are bytes, NO_ID stands where a raw image has no identity."""
+
+    old_size: int
+    new_size: int
+    table_offset: int
+    """Where the data ends and the table begins."""
+    row_count: int
+    logical_sector_size: int
+    physical_sector_size: int
+    block_size: int
+    """Of the new state's base: what a VHDX made from the delta gets."""
+    old_disk_id: UUID
+    new_disk_id: UUID
+    old_data_write_guid: UUID
+    new_data_write_guid: UUID
+    before: bytes
+    """The SHA-256 of the flat old disk."""
+    after: bytes
+    data_hash: bytes
+    """The SHA-256 of what is between the header and the table."""
+    table_hash: bytes
+
+
+def build_header(header: DeltaHeader) -> bytes:
+    """The 512 bytes of a header, sealed by the SHA-256 of what is before the seal."""
+    ids = (header.old_disk_id, header.new_disk_id, header.old_data_write_guid, header.new_data_write_guid)
+    packed = _FIELDS.pack(
+        *(SIGNATURE, VERSION, header.old_size, header.new_size, header.table_offset, header.row_count),
+        *(header.logical_sector_size, header.physical_sector_size, header.block_size),
+        *(guid.bytes for guid in ids),
+        *(header.before, header.after, header.data_hash, header.table_hash),
+    ).ljust(_SEAL, b"\0")
+    return packed + hashlib.sha256(packed).digest()
+
+
+def parse_header(path: Path, page: bytes) -> DeltaHeader:
+    """The header in the first 512 bytes of the file at `path`; raises DamagedDeltaError."""
+    if page[: len(SIGNATURE)] != SIGNATURE:
+        raise DamagedDeltaError(path, "it is no delta of vhdx")
+    if len(page) < HEADER_SIZE or hashlib.sha256(page[:_SEAL]).digest() != page[_SEAL:HEADER_SIZE]:
+        raise DamagedDeltaError(path, "the checksum of its header does not match")
+    _, version, *values = _FIELDS.unpack_from(page)
+    if version != VERSION:
+        raise DamagedDeltaError(path, f"it is of version {version}, and this program knows version {VERSION}")
+    facts: Iterator[Any] = (
+        UUID(bytes=value) if isinstance(value, bytes) and len(value) == _ID_SIZE else value for value in values
+    )
+    header = DeltaHeader(**dict(zip((field.name for field in fields(DeltaHeader)), facts, strict=True)))
+    if not _is_disk(header):
+        raise DamagedDeltaError(path, "its header tells of sizes that no disk has")
+    return header
+
+
+def _is_disk(header: DeltaHeader) -> bool:
+    sectors = {header.logical_sector_size, header.physical_sector_size} <= _SECTOR_SIZES
+    blocks = MIN_BLOCK_SIZE <= header.block_size <= MAX_BLOCK_SIZE and not header.block_size & (header.block_size - 1)
+    return sectors and blocks and max(header.old_size, header.new_size) <= _LARGEST
+
+
+class Delta:
+    """A delta, opened read-only and checked whole: `table` has its ranges, HOLE where the old state stays."""
+
+    def __init__(self, path: Path, progress: Progress = no_progress) -> None:
+        """Open and check it; raises DamagedDeltaError, NotRegularFileError, InputOutputError."""
+        self.file = FileSource(path)
+        try:
+            self.header = parse_header(path, read_at(self.file, 0, min(HEADER_SIZE, self.file.size)))
+            self._check_length()
+            self.table = self._ranges()
+            self._check_data(progress)
+        except BaseException:
+            self.file.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
+
+    def close(self) -> None:
+        """Give the file back to the system."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        """The delta itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _check_length(self) -> None:
+        header = self.header
+        expected = header.table_offset + header.row_count * ROW_SIZE
+        if header.table_offset < HEADER_SIZE or self.file.size != expected:
+            raise DamagedDeltaError(self.path, f"it has {self.file.size} bytes and its header speaks of {expected}")
+
+    def _ranges(self) -> RunTable:
+        header = self.header
+        packed = read_at(self.file, header.table_offset, header.row_count * ROW_SIZE)
+        if hashlib.sha256(packed).digest() != header.table_hash:
+            raise DamagedDeltaError(self.path, "the checksum of its table does not match")
+        rows = np.frombuffer(packed, dtype="<i8").astype(np.int64).reshape(-1, 3)
+        if not _lawful(rows, header):
+            raise DamagedDeltaError(self.path, "its table has ranges that lie outside the disk or the file, or overlap")
+        return _gapless(rows, header.new_size)
+
+    def _check_data(self, progress: Progress) -> None:
+        digest = hashlib.sha256()
+        for piece in _pieces(self.file, HEADER_SIZE, self.header.table_offset):
+            digest.update(piece)
+            progress(len(piece))
+        if digest.digest() != self.header.data_hash:
+            raise DamagedDeltaError(self.path, "the checksum of its data does not match")
+
+
+def _pieces(file: FileSource, start: int, end: int) -> Iterator[bytes]:
+    for at in range(start, end, _AT_ONCE):
+        yield read_at(file, at, min(_AT_ONCE, end - at))
+
+
+def _lawful(rows: Column, header: DeltaHeader) -> bool:
+    """Every range is on the disk and behind the one before it, and its bytes, where it has any, are in the file."""
+    if not len(rows):
+        return True
+    start, length, offset = rows.T
+    data = offset != 0
+    inside = (start >= 0) & (length > 0) & (start <= header.new_size) & (length <= header.new_size - start)
+    stored = (offset >= HEADER_SIZE) & (length <= header.table_offset - offset)
+    return bool((inside & (stored | ~data)).all() and (start[1:] >= start[:-1] + length[:-1]).all())
+
+
+def _gapless(rows: Column, size: int) -> RunTable:
+    """The ranges as runs of layer 0, with holes between them and up to the disk's end."""
+    start, length, offset = rows.T
+    edges = np.concatenate(([0], np.column_stack((start, start + length)).ravel(), [size]))
+    kind, place = (np.full(len(edges) - 1, value, dtype=np.int64) for value in (Kind.HOLE, 0))
+    kind[1::2], place[1::2] = np.where(offset != 0, Kind.DATA, Kind.ZERO), offset
+    table = RunTable(edges[:-1], np.diff(edges), kind, np.zeros_like(kind), place)
+    return table.select(table.length > 0)

@@ -1,0 +1,131 @@
+"""`vhdx changes`."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from analyzer.changes.bitmap import BitmapFile
+from analyzer.changes.content import UNIT
+from analyzer.changes.export import plan_export, run_export
+from analyzer.changes.find import ChangesPlan, Totals, Trust, find_changes, plan_changes
+from analyzer.changes.states import State
+from analyzer.changes.table import ChangeTable
+from analyzer.convert import Verify
+from cli import output
+from cli.changed import delta_told, show
+from cli.options import FILE_PATH, ByteSize, chain_options, json_option
+from cli.progress import progress
+from cli.states import opened
+from vhdx.sink import Existing, Sink, check_space, check_target
+
+
+def _granularity(_context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
+    if value is not None and (value <= 0 or value % UNIT):
+        raise click.BadParameter(f"{value} bytes are no multiple of {UNIT}, the smallest sector.")
+    return value
+
+
+@click.command("changes")
+@click.argument("old")
+@click.argument("new")
+@click.option("--verify", is_flag=True, help="Compare what was written by content: what reads the same drops out.")
+@click.option(
+    "--granularity",
+    type=ByteSize(),
+    metavar="SIZE",
+    callback=_granularity,
+    help="Round ranges outward to multiples of SIZE and merge them; the sector if not given.",
+)
+@click.option("--list", "shape", flag_value="list", help="One line for each range, for people.")
+@click.option("--csv", "shape", flag_value="csv", help="start,length,kind for each range, in bytes.")
+@click.option(
+    "--bitmap",
+    type=FILE_PATH,
+    metavar="FILE",
+    help="Write one bit for each granule into FILE, least significant bit first.",
+)
+@click.option(
+    "--export", type=FILE_PATH, metavar="DELTA", help="Write what differs, with its data, into DELTA, for `vhdx apply`."
+)
+@click.option("--force", is_flag=True, help="Replace FILE or DELTA if it exists.")
+@chain_options
+@json_option
+def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any) -> int:
+    """Show which ranges of the disk differ between two states.
+
+    OLD and NEW are files: a VHDX, read with its parents, or a raw image. PATH@N is the state of layer N of PATH's
+    chain (0 is the base). The options for finding parents hold for both.
+
+    Where both states are made of the same files, only tables are read (by provenance): no change is missed, but what
+    was written anew with the bytes that it held is listed too, unless --verify compares it. States that share no file
+    are compared by content.
+
+    Kinds say what NEW has there: data; zero; gone (OLD goes on past the end of NEW); lost (cannot be known). Exit code
+    0 when nothing differs, 1 when something does.
+
+    --export reads both states whole, for their hashes, tries DELTA upon OLD, and exits
+    with 0 when it is written. (A differencing VHDX on
+    a lower layer of the same chain is `vhdx merge --base`.)
+
+    \b
+    Examples:
+      vhdx changes leaf.avhdx@0 leaf.avhdx            since the first checkpoint
+      vhdx changes monday.avhdx tuesday.avhdx --list  two leaves of a fork
+      vhdx changes old.raw leaf.avhdx --verify --csv
+      vhdx changes leaf.avhdx@1 leaf.avhdx --granularity 64K --bitmap dirty.bin
+      vhdx changes leaf.avhdx@0 leaf.avhdx --export week.delta
+    """
+    shape = "json" if as_json and not shape else shape
+    _refuse_mixtures(shape, as_json=as_json, choices=choices)
+    with opened(old, choices) as before, opened(new, choices) as after:
+        trust = Trust.VERIFY if choices["verify"] else Trust.PROVENANCE
+        plan = plan_changes(before.disk, after.disk, trust, choices["granularity"])
+        if choices["export"]:
+            _export(plan, (before, after), choices, as_json=as_json)
+            return 0
+        return 1 if _compare(plan, (before, after), shape, choices).ranges else 0
+
+
+def _refuse_mixtures(shape: str | None, *, as_json: bool, choices: dict[str, Any]) -> None:
+    if as_json and shape != "json":
+        raise click.UsageError(f"--json and --{shape} exclude each other.")
+    if choices["export"] and (shape in {"list", "csv"} or choices["bitmap"] or choices["granularity"]):
+        raise click.UsageError("--export takes exact ranges and lists none: run again for --list, --csv or --bitmap.")
+
+
+def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, choices: dict[str, Any]) -> Totals:
+    totals = Totals()
+    with ExitStack() as stack:
+        update = stack.enter_context(progress("comparing", plan.work))
+        disks = states[0].disk, states[1].disk
+        tables: Iterable[ChangeTable] = find_changes(plan, *disks, update)
+        sink = stack.enter_context(_sink(plan, states, choices)) if choices["bitmap"] else None
+        if sink:
+            tables = BitmapFile(sink, plan.size, plan.granularity).passing(tables)
+        show(shape, plan, disks, totals.passing(tables), totals)
+        if sink:
+            sink.commit()
+    return totals
+
+
+def _export(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any], *, as_json: bool) -> None:
+    export = plan_export(plan, *states, choices["export"], _existing(choices), Verify.READ_BACK)
+    with progress("exporting", export.work) as update:
+        outcome = run_export(export, states[0].disk, states[1].disk, update)
+    if as_json:
+        output.emit("changes", {"output": outcome}, outcome.findings)
+    else:
+        click.echo(delta_told(outcome))
+
+
+def _sink(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any]) -> Sink:
+    target, existing = choices["bitmap"], _existing(choices)
+    check_target(target, [path for state in states for path in state.files], existing)
+    check_space(target, plan.size // plan.granularity // 8 + 1)
+    return Sink(target, existing=existing)
+
+
+def _existing(choices: dict[str, Any]) -> Existing:
+    return Existing.REPLACE if choices["force"] else Existing.REFUSE
