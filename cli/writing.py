@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from analyzer.convert import Options, Outcome, Verify
+from analyzer.images.image import Compression
 from cli import output
 from cli.text import plural, safe, size
 from vhdx.errors import OutputError
@@ -25,6 +26,15 @@ def output_options(function: Decorated) -> Decorated:
         click.option("--no-verify", is_flag=True, help="Do not read the output back before it gets its name."),
         click.option(
             "--seed", metavar="TEXT", help="Draw the new GUIDs from TEXT: the same input gives the same bytes."
+        ),
+        click.option(
+            "--compress", "compression", flag_value=Compression.ZLIB.value, help="Compress the clusters of a qcow2."
+        ),
+        click.option(
+            "--zstd",
+            "compression",
+            flag_value=Compression.ZSTD.value,
+            help="Compress with zstd, which is quicker; needs the package zstandard, and QEMU 5.1 or newer.",
         ),
     )
     for option in reversed(options):
@@ -65,6 +75,7 @@ def options_from(choices: dict[str, Any]) -> Options:
         identities=random_identities if seed is None else seeded_identities(seed),
         existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
         verify=Verify.TRUST if choices["no_verify"] else Verify.READ_BACK,
+        compression=Compression(choices["compression"] or Compression.FORMAT),
     )
 
 

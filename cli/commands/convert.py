@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from analyzer.convert import OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
+from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
 from cli import output
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf
 from cli.progress import progress
@@ -21,7 +21,7 @@ from vhdx.chain import Chain
     "--format",
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat]),
-    help="The output's format, where its name does not tell (.raw, .img, .vhdx).",
+    help="The output's format, where its name does not tell (.raw, .img, .vhdx, .qcow2).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options
@@ -30,13 +30,14 @@ from vhdx.chain import Chain
 def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:  # fmt: skip
     """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
 
-    Formats: raw (sparse), vhdx (dynamic), vhdx-fixed. OUT may be `-`: a raw image on stdout, every byte of it. The
-    output is written beside its place as OUT.part, flushed, read back, and renamed only then.
+    Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2. OUT may be `-`: a raw image on stdout, every byte of it.
+    The output is written beside its place as OUT.part, flushed, read back, and renamed only then.
 
     \b
     Examples:
       vhdx convert leaf.avhdx disk.raw
       vhdx convert old.vhdx new.vhdx --block-size 2M
+      vhdx convert leaf.avhdx disk.qcow2 --compress
       vhdx convert leaf.avhdx - | zstd > disk.raw.zst
     """
     with open_leaf(leaf, choices) as chain:
@@ -45,8 +46,8 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
             _to_stdout(chain, wanted, as_json=as_json)
             return
         form = OutputFormat(wanted) if wanted else format_of(out)
-        if form is OutputFormat.RAW and choices["block_size"]:
-            raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
+        if choices["block_size"] and form not in VHDX_FORMATS:
+            raise click.UsageError("--block-size is for VHDX outputs.")
         plan = plan_conversion(chain, out, form, options_from(choices))
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, chain, update)

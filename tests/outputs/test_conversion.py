@@ -191,13 +191,14 @@ def test_a_block_size_that_the_format_lacks_is_refused(recipe, tmp_path, size):
         ("a.IMG", OutputFormat.RAW),
         ("a.b.VHDX", OutputFormat.VHDX),
         ("a.dd", OutputFormat.RAW),
+        ("a.qcow2", OutputFormat.QCOW2),
     ],
 )
 def test_a_file_name_tells_the_format(tmp_path, name, expected):
     assert format_of(tmp_path / name) is expected
 
 
-@pytest.mark.parametrize("name", ["a", "a.vhd", "a.qcow2", "raw", ".vhdx"])
+@pytest.mark.parametrize("name", ["a", "a.vdi", "a.qcow", "raw", ".vhdx"])
 def test_a_file_name_without_a_known_format_is_refused(tmp_path, name):
     with pytest.raises(OutputError) as caught:
         format_of(tmp_path / name)

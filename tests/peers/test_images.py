@@ -1,0 +1,102 @@
+"""What other programs make of the images that are written for them."""
+
+import subprocess
+
+import pytest
+
+import vhdx
+from analyzer.convert import Options, OutputFormat
+from analyzer.images.image import Compression
+from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
+from tests.outputs.helpers import MIB, SEEDED, convert
+from tests.peer_tools import qemu_img
+
+pytestmark = pytest.mark.peers
+
+RECIPE_NAMES = [
+    "dynamic",
+    "empty",
+    "one-sector-512",
+    "unaligned-size",
+    "sectors-4096",
+    "states-base",
+    "large-blocks-unaligned",
+    "chain-3",
+    "bitmap-dense",
+    "child-larger",
+]
+QCOW2 = [Compression.FORMAT, Compression.ZLIB, Compression.ZSTD]
+
+
+def packed(compression):
+    return Options(identities=SEEDED.identities, compression=compression)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Open a recipe's chain; gives it with the bytes that the model says."""
+    chains = []
+
+    def build(name):
+        fixture = RECIPES[name].build()
+        write_files(fixture, tmp_path / "in")
+        chains.append(vhdx.open_chain(tmp_path / "in" / fixture.leaf))
+        model = fixture.models[fixture.leaf]
+        return chains[-1], model.read(0, model.size)
+
+    yield build
+    for chain in chains:
+        chain.close()
+
+
+def text_and_noise(tmp_path, rng_bytes):
+    """A disk of compressible and incompressible stretches side by side, and what it holds."""
+    blocks = {}
+    for number in (0, 1, 3, 700):
+        text = b"".join(b"line %08d of a log\n" % line for line in range(60_000))[: MIB // 2]
+        noise = rng_bytes(MIB // 2 - 4096)
+        blocks[number] = Block(state=BlockState.FULLY_PRESENT, data={0: text, 1024: noise})
+    spec = ImageSpec(size=701 * MIB, block_size=MIB, blocks=blocks)
+    encode(spec).write_to(tmp_path / "in.vhdx")
+    return tmp_path / "in.vhdx"
+
+
+@pytest.fixture
+def rng_bytes():
+    import random
+
+    return random.Random(1).randbytes
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+@pytest.mark.parametrize("compression", QCOW2)
+def test_qemu_img_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, name, compression):
+    require_peer("qemu-img")
+    chain, expected = opened(name)
+    target = tmp_path / "out.qcow2"
+    assert convert(chain, target, OutputFormat.QCOW2, packed(compression)).verified
+    qemu_img("check", "-f", "qcow2", target)
+    qemu_img("convert", "-f", "qcow2", "-O", "raw", target, tmp_path / "out.raw")
+    assert (tmp_path / "out.raw").read_bytes() == expected
+
+
+@pytest.mark.parametrize("compression", QCOW2)
+def test_qemu_img_reads_text_and_noise_side_by_side(require_peer, tmp_path, rng_bytes, compression):
+    """Compressed clusters stand between stored ones, and run across clusters of the file."""
+    require_peer("qemu-img")
+    target = tmp_path / "out.qcow2"
+    with vhdx.open_chain(text_and_noise(tmp_path, rng_bytes)) as chain:
+        convert(chain, target, OutputFormat.QCOW2, packed(compression))
+        convert(chain, tmp_path / "out.raw", OutputFormat.RAW)
+    qemu_img("check", "-f", "qcow2", target)
+    qemu_img("compare", "-f", "qcow2", "-F", "raw", target, tmp_path / "out.raw")
+    assert target.stat().st_size < (3 if compression is not Compression.FORMAT else 5) * MIB
+
+
+@pytest.mark.parametrize("compression", [Compression.FORMAT, Compression.ZLIB])
+def test_7zip_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, compression):
+    require_peer("7zz")
+    chain, expected = opened("chain-3")
+    convert(chain, tmp_path / "out.qcow2", OutputFormat.QCOW2, packed(compression))
+    done = subprocess.run(["7zz", "e", "-so", "-tqcow", tmp_path / "out.qcow2"], check=True, capture_output=True)
+    assert done.stdout == expected
