@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
-from analyzer.images import qcow2
+from analyzer.images import qcow2, vhd
 from analyzer.images.image import Compression, Layout, Wanted, require_compression
 from analyzer.images.packing import copy_packed
 from analyzer.progress import Progress, no_progress
@@ -33,17 +33,24 @@ class OutputFormat(Enum):
     VHDX = "vhdx"
     VHDX_FIXED = "vhdx-fixed"
     QCOW2 = "qcow2"
+    VHD = "vhd"
+    VHD_FIXED = "vhd-fixed"
+    VHD_AZURE = "vhd-azure"
 
 
 VHDX_FORMATS = frozenset({OutputFormat.VHDX, OutputFormat.VHDX_FIXED})
 _PLANNERS: Mapping[OutputFormat, Callable[[Wanted], Layout]] = {
     OutputFormat.QCOW2: qcow2.plan,
+    OutputFormat.VHD: vhd.plan_dynamic,
+    OutputFormat.VHD_FIXED: vhd.plan_fixed,
+    OutputFormat.VHD_AZURE: vhd.plan_azure,
 }
 """What plans an image of another program's format; raw and VHDX are planned here."""
 RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
 EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {
     ".vhdx": OutputFormat.VHDX,
     ".qcow2": OutputFormat.QCOW2,
+    ".vhd": OutputFormat.VHD,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert import Options, Outcome, Verify
+from analyzer.convert import Options, Outcome, OutputFormat, Verify
 from analyzer.images.image import Compression
 from cli import output
 from cli.text import plural, safe, size
@@ -36,6 +36,7 @@ def output_options(function: Decorated) -> Decorated:
             flag_value=Compression.ZSTD.value,
             help="Compress with zstd, which is quicker; needs the package zstandard, and QEMU 5.1 or newer.",
         ),
+        click.option("--azure", is_flag=True, help="A fixed VHD of whole MiB, as Azure takes it (vhd-azure)."),
     )
     for option in reversed(options):
         function = option(function)
@@ -77,6 +78,15 @@ def options_from(choices: dict[str, Any]) -> Options:
         verify=Verify.TRUST if choices["no_verify"] else Verify.READ_BACK,
         compression=Compression(choices["compression"] or Compression.FORMAT),
     )
+
+
+def asked_format(wanted: str | None, choices: dict[str, Any]) -> OutputFormat | None:
+    """The format that options ask for; None when they leave it to the name."""
+    if not choices["azure"]:
+        return OutputFormat(wanted) if wanted else None
+    if wanted not in {None, "vhd", "vhd-fixed", "vhd-azure"}:
+        raise click.UsageError(f"--azure makes a VHD, and --format asks for {wanted}.")
+    return OutputFormat.VHD_AZURE
 
 
 def report(command: str, outcome: Outcome, *, as_json: bool) -> None:

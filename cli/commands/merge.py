@@ -20,7 +20,7 @@ from cli import output
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf
 from cli.progress import progress
 from cli.text import safe
-from cli.writing import options_from, output_options, refuse_stdout, report
+from cli.writing import asked_format, options_from, output_options, refuse_stdout, report
 from vhdx.chain import Chain
 
 
@@ -37,7 +37,7 @@ from vhdx.chain import Chain
     "--format",
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat if choice is not OutputFormat.RAW]),
-    help="The output's format, where it is no VHDX and its name does not tell (.qcow2).",
+    help="The output's format, where it is no VHDX and its name does not tell (.qcow2, .vhd).",
 )
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
@@ -60,7 +60,7 @@ def command(
       vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
     """
-    form = _format_of(out, wanted, fixed=fixed)
+    form = _format_of(out, asked_format(wanted, choices), fixed=fixed)
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
     if choices["block_size"] and form not in VHDX_FORMATS:
@@ -73,12 +73,14 @@ def command(
         report("merge", outcome, as_json=as_json)
 
 
-def _format_of(out: Path, wanted: str | None, *, fixed: bool) -> OutputFormat:
+def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> OutputFormat:
     """A VHDX whatever the name, unless the name or an option asks for something else."""
     if fixed and wanted:
-        raise click.UsageError("--fixed is the same as --format vhdx-fixed: give one of them.")
-    if fixed or wanted:
-        return OutputFormat(wanted or "vhdx-fixed")
+        raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
+    if fixed:
+        return OutputFormat.VHDX_FIXED
+    if wanted:
+        return wanted
     if out.suffix.lower() in RAW_EXTENSIONS:
         raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
     return EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)

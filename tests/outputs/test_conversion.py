@@ -83,7 +83,7 @@ def test_a_random_chain_becomes_a_raw_image_that_is_the_disk(tmp_path_factory, s
 
 
 @settings(max_examples=10)
-@given(stack=stacks(max_layers=3))
+@given(stack=stacks(max_layers=3, sectors=(512,)))
 @pytest.mark.parametrize("output", OutputFormat)
 def test_the_same_identities_give_the_same_bytes(tmp_path_factory, output, stack):
     folder = tmp_path_factory.mktemp("twice")
@@ -192,6 +192,7 @@ def test_a_block_size_that_the_format_lacks_is_refused(recipe, tmp_path, size):
         ("a.b.VHDX", OutputFormat.VHDX),
         ("a.dd", OutputFormat.RAW),
         ("a.qcow2", OutputFormat.QCOW2),
+        ("a.vhd", OutputFormat.VHD),
     ],
 )
 def test_a_file_name_tells_the_format(tmp_path, name, expected):

@@ -13,7 +13,7 @@ from vhdx.errors import OutputError, VerificationError
 from vhdx.sink import Sink
 
 TIB = 1 << 40
-IMAGES = [OutputFormat.QCOW2]
+IMAGES = [OutputFormat.QCOW2, OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE]
 every_image = pytest.mark.parametrize("output", IMAGES)
 
 
@@ -93,3 +93,34 @@ def test_a_byte_of_data_that_did_not_arrive_is_found(chain, tmp_path, monkeypatc
     with pytest.raises(VerificationError):
         convert(chain, tmp_path / "out", output, packed(compression))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+VHDS = [OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE]
+
+
+@pytest.mark.parametrize("output", VHDS)
+def test_a_disk_that_no_vhd_can_hold_is_refused(tmp_path, output):
+    path = sparse(tmp_path / "in.vhdx", 2041 << 30)
+    with vhdx.open_chain(path) as chain, pytest.raises(OutputError, match="2040 GiB at most"):
+        plan_conversion(chain, tmp_path / "out.vhd", output, SEEDED)
+
+
+@pytest.mark.parametrize("output", VHDS)
+def test_sectors_that_a_vhd_lacks_are_refused(tmp_path, output):
+    fixture = RECIPES["sectors-4096"].build()
+    write_files(fixture, tmp_path)
+    with vhdx.open_chain(tmp_path / fixture.leaf) as chain, pytest.raises(OutputError, match="sectors of 512 bytes"):
+        plan_conversion(chain, tmp_path / "out.vhd", output, SEEDED)
+
+
+def test_a_vhd_for_azure_is_fixed_and_of_whole_mib(tmp_path):
+    fixture = RECIPES["unaligned-size"].build()
+    write_files(fixture, tmp_path)
+    model = fixture.models[fixture.leaf]
+    with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
+        convert(chain, tmp_path / "out.vhd", OutputFormat.VHD_AZURE)
+    data = (tmp_path / "out.vhd").read_bytes()
+    assert model.size % MIB
+    assert (len(data) - 512) % MIB == 0
+    assert data[:-512] == model.read(0, model.size).ljust(len(data) - 512, b"\0")
+    assert data[-512:-504] == b"conectix"

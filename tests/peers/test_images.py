@@ -9,7 +9,7 @@ from analyzer.convert import Options, OutputFormat
 from analyzer.images.image import Compression
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.outputs.helpers import MIB, SEEDED, convert
-from tests.peer_tools import qemu_img
+from tests.peer_tools import libvhdi_disk, qemu_img
 
 pytestmark = pytest.mark.peers
 
@@ -99,4 +99,31 @@ def test_7zip_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, co
     chain, expected = opened("chain-3")
     convert(chain, tmp_path / "out.qcow2", OutputFormat.QCOW2, packed(compression))
     done = subprocess.run(["7zz", "e", "-so", "-tqcow", tmp_path / "out.qcow2"], check=True, capture_output=True)
+    assert done.stdout == expected
+
+
+VHDS = [OutputFormat.VHD, OutputFormat.VHD_FIXED]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+@pytest.mark.parametrize("output", VHDS)
+def test_qemu_img_and_libvhdi_read_a_vhd_as_the_model_says(require_peer, opened, tmp_path, name, output):
+    for peer in ("qemu-img", "pyvhdi"):
+        require_peer(peer)
+    chain, expected = opened(name)
+    target = tmp_path / "out.vhd"
+    assert convert(chain, target, output).verified
+    qemu_img("convert", "-f", "vpc", "-O", "raw", target, tmp_path / "out.raw")
+    assert (tmp_path / "out.raw").read_bytes() == expected
+    disk, _ = libvhdi_disk([target])
+    assert disk.get_media_size() == len(expected)
+    assert disk.read_buffer_at_offset(len(expected), 0) == expected
+
+
+@pytest.mark.parametrize("output", VHDS)
+def test_7zip_reads_a_vhd_as_the_model_says(require_peer, opened, tmp_path, output):
+    require_peer("7zz")
+    chain, expected = opened("chain-3")
+    convert(chain, tmp_path / "out.vhd", output)
+    done = subprocess.run(["7zz", "e", "-so", "-tvhd", tmp_path / "out.vhd"], check=True, capture_output=True)
     assert done.stdout == expected
