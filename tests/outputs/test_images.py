@@ -13,7 +13,7 @@ from vhdx.errors import OutputError, VerificationError
 from vhdx.sink import Sink
 
 TIB = 1 << 40
-IMAGES = [OutputFormat.QCOW2, OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE]
+IMAGES = [OutputFormat.QCOW2, OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE, OutputFormat.VMDK]
 every_image = pytest.mark.parametrize("output", IMAGES)
 
 
@@ -105,8 +105,8 @@ def test_a_disk_that_no_vhd_can_hold_is_refused(tmp_path, output):
         plan_conversion(chain, tmp_path / "out.vhd", output, SEEDED)
 
 
-@pytest.mark.parametrize("output", VHDS)
-def test_sectors_that_a_vhd_lacks_are_refused(tmp_path, output):
+@pytest.mark.parametrize("output", [*VHDS, OutputFormat.VMDK])
+def test_sectors_that_a_format_lacks_are_refused(tmp_path, output):
     fixture = RECIPES["sectors-4096"].build()
     write_files(fixture, tmp_path)
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain, pytest.raises(OutputError, match="sectors of 512 bytes"):

@@ -127,3 +127,26 @@ def test_7zip_reads_a_vhd_as_the_model_says(require_peer, opened, tmp_path, outp
     convert(chain, tmp_path / "out.vhd", output)
     done = subprocess.run(["7zz", "e", "-so", "-tvhd", tmp_path / "out.vhd"], check=True, capture_output=True)
     assert done.stdout == expected
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+def test_qemu_img_and_7zip_read_a_vmdk_as_the_model_says(require_peer, opened, tmp_path, name):
+    for peer in ("qemu-img", "7zz"):
+        require_peer(peer)
+    chain, expected = opened(name)
+    target = tmp_path / "out.vmdk"
+    assert convert(chain, target, OutputFormat.VMDK).verified
+    qemu_img("check", "-f", "vmdk", target)
+    qemu_img("convert", "-f", "vmdk", "-O", "raw", target, tmp_path / "out.raw")
+    assert (tmp_path / "out.raw").read_bytes() == expected
+    done = subprocess.run(["7zz", "e", "-so", "-tvmdk", target], check=True, capture_output=True)
+    assert done.stdout == expected
+
+
+def test_qemu_img_reads_text_and_noise_of_a_vmdk(require_peer, tmp_path, rng_bytes):
+    require_peer("qemu-img")
+    target = tmp_path / "out.vmdk"
+    with vhdx.open_chain(text_and_noise(tmp_path, rng_bytes)) as chain:
+        convert(chain, target, OutputFormat.VMDK)
+        convert(chain, tmp_path / "out.raw", OutputFormat.RAW)
+    qemu_img("compare", "-f", "vmdk", "-F", "raw", target, tmp_path / "out.raw")
