@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
-from analyzer.images import qcow2, vhd, vmdk
+from analyzer.images import qcow2, vhd, vmdk, zst
 from analyzer.images.image import Compression, Layout, Wanted, require_compression
 from analyzer.images.packing import copy_packed
 from analyzer.progress import Progress, no_progress
@@ -37,6 +37,7 @@ class OutputFormat(Enum):
     VHD_FIXED = "vhd-fixed"
     VHD_AZURE = "vhd-azure"
     VMDK = "vmdk"
+    RAW_ZST = "raw.zst"
 
 
 VHDX_FORMATS = frozenset({OutputFormat.VHDX, OutputFormat.VHDX_FIXED})
@@ -46,6 +47,7 @@ _PLANNERS: Mapping[OutputFormat, Callable[[Wanted], Layout]] = {
     OutputFormat.VHD_FIXED: vhd.plan_fixed,
     OutputFormat.VHD_AZURE: vhd.plan_azure,
     OutputFormat.VMDK: vmdk.plan,
+    OutputFormat.RAW_ZST: zst.plan,
 }
 """What plans an image of another program's format; raw and VHDX are planned here."""
 RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
@@ -54,6 +56,7 @@ EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys(RAW_EXTENSIONS, OutputFor
     ".qcow2": OutputFormat.QCOW2,
     ".vhd": OutputFormat.VHD,
     ".vmdk": OutputFormat.VMDK,
+    ".zst": OutputFormat.RAW_ZST,
 }
 
 

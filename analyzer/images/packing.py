@@ -60,7 +60,8 @@ def units_with_data(data: Bytes, unit: int) -> Iterator[tuple[int, bytes]]:
     """(start, content) of each unit of a cell that is not zeros; the last one is filled up with zeros."""
     if len(data) % unit:
         data = np.append(data, np.zeros(-len(data) % unit, dtype=np.uint8))
-    for number in np.flatnonzero(data.reshape(-1, unit).any(axis=1)).tolist():
+    # By words: eight times fewer of them to look at.
+    for number in np.flatnonzero(data.view(np.uint64).reshape(-1, unit // 8).any(axis=1)).tolist():
         yield number * unit, data[number * unit : (number + 1) * unit].tobytes()
 
 

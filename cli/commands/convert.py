@@ -22,7 +22,7 @@ from vhdx.chain import Chain
     "--format",
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat]),
-    help="The output's format, where its name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk).",
+    help="The output's format, where its name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options
@@ -32,8 +32,8 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
     """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
-    (streamOptimized). OUT may be `-`: a raw image on stdout, every byte of it. The output is written beside its place
-    as OUT.part, flushed, read back, and renamed only then.
+    (streamOptimized), raw.zst (seekable; needs the package zstandard). OUT may be `-`: a raw image on stdout, every
+    byte of it. The output is written beside its place as OUT.part, flushed, read back, and renamed only then.
 
     \b
     Examples:
@@ -42,7 +42,8 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
       vhdx convert leaf.avhdx disk.qcow2 --compress
       vhdx convert leaf.avhdx disk.vhd --azure
       vhdx convert leaf.avhdx disk.vmdk
-      vhdx convert leaf.avhdx - | zstd > disk.raw.zst
+      vhdx convert leaf.avhdx disk.raw.zst
+      vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)

@@ -194,6 +194,7 @@ def test_a_block_size_that_the_format_lacks_is_refused(recipe, tmp_path, size):
         ("a.qcow2", OutputFormat.QCOW2),
         ("a.vhd", OutputFormat.VHD),
         ("a.vmdk", OutputFormat.VMDK),
+        ("a.raw.zst", OutputFormat.RAW_ZST),
     ],
 )
 def test_a_file_name_tells_the_format(tmp_path, name, expected):

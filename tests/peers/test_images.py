@@ -150,3 +150,12 @@ def test_qemu_img_reads_text_and_noise_of_a_vmdk(require_peer, tmp_path, rng_byt
         convert(chain, target, OutputFormat.VMDK)
         convert(chain, tmp_path / "out.raw", OutputFormat.RAW)
     qemu_img("compare", "-f", "vmdk", "-F", "raw", target, tmp_path / "out.raw")
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_zstd_unpacks_a_raw_zst_to_what_the_model_says(require_peer, opened, tmp_path, name):
+    require_peer("zstd")
+    chain, expected = opened(name)
+    target = tmp_path / "out.raw.zst"
+    assert convert(chain, target, OutputFormat.RAW_ZST).verified
+    assert subprocess.run(["zstd", "-dc", target], check=True, capture_output=True).stdout == expected
