@@ -22,7 +22,8 @@ from vhdx.chain import Chain
     "--format",
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat]),
-    help="The output's format, where its name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
+    metavar="FORMAT",
+    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options

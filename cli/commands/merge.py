@@ -37,7 +37,8 @@ from vhdx.chain import Chain
     "--format",
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat if choice is not OutputFormat.RAW]),
-    help="The output's format, where it is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst).",
+    metavar="FORMAT",
+    help="As of `vhdx convert`, where OUT is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst).",
 )
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
