@@ -3,13 +3,15 @@
 import subprocess
 
 import pytest
+from hypothesis import given, settings
 
 import vhdx
 from analyzer.convert import Options, OutputFormat
 from analyzer.images.image import Compression
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.outputs.helpers import MIB, SEEDED, convert
-from tests.peer_tools import libvhdi_disk, qemu_img
+from tests.peer_tools import libvhdi_disk, missing_peer, qemu_img
+from tests.strategies import stacks
 
 pytestmark = pytest.mark.peers
 
@@ -91,6 +93,21 @@ def test_qemu_img_reads_text_and_noise_side_by_side(require_peer, tmp_path, rng_
     qemu_img("check", "-f", "qcow2", target)
     qemu_img("compare", "-f", "qcow2", "-F", "raw", target, tmp_path / "out.raw")
     assert target.stat().st_size < (3 if compression is not Compression.FORMAT else 5) * MIB
+
+
+@pytest.mark.skipif(missing_peer("qemu-img"), reason="qemu-img is not installed")
+@settings(max_examples=8)
+@given(stack=stacks(max_layers=3, sectors=(512,), max_mib=6))
+@pytest.mark.parametrize(
+    ("output", "driver"), [(OutputFormat.QCOW2, "qcow2"), (OutputFormat.VHD, "vpc"), (OutputFormat.VMDK, "vmdk")]
+)
+def test_qemu_img_reads_images_of_random_chains(tmp_path_factory, output, driver, stack):
+    folder = tmp_path_factory.mktemp("qemu")
+    with vhdx.open_chain(stack.write_to(folder)[-1]) as chain:
+        compression = Compression.ZLIB if output is OutputFormat.QCOW2 else Compression.FORMAT
+        convert(chain, folder / "out", output, packed(compression))
+    qemu_img("convert", "-f", driver, "-O", "raw", folder / "out", folder / "by-qemu.raw")
+    assert (folder / "by-qemu.raw").read_bytes() == bytes(stack.disks[-1].bytes)
 
 
 @pytest.mark.parametrize("compression", [Compression.FORMAT, Compression.ZLIB])
