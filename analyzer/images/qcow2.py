@@ -69,7 +69,7 @@ class Qcow2Layout:
 
     def open(self, path: Path) -> Qcow2Image:
         """See Layout."""
-        return Qcow2Image(path, self.size, self.compression)
+        return Qcow2Image(path, self.size, self.compression, self.header)
 
     def header(self, refcount_table: int, refcount_clusters: int) -> bytes:
         """The header, once the place of the refcount table is known."""

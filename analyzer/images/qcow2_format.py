@@ -14,6 +14,8 @@ WINDOW_BITS = 12
 COPIED = 1 << 63
 """Of L1 and standard L2 entries: the refcount is exactly one."""
 COMPRESSED = 1 << 62
+OFFSET_MASK = (1 << 56) - (1 << 9)
+"""Of L1 and standard L2 entries: the host offset."""
 SECTORS_SHIFT = 62 - (CLUSTER_BITS - 8)
 """Of a compressed cluster's descriptor: below are the host offset, above how many more sectors of 512 it touches."""
 SECTOR = 512

@@ -80,11 +80,14 @@ def test_no_more_is_written_than_the_plan_asked_for(chain, tmp_path, output):
     assert (tmp_path / "out").stat().st_blocks * 512 <= plan.needed_bytes + MIB
 
 
-@every_image
-@pytest.mark.parametrize("compression", [Compression.FORMAT, Compression.ZLIB, Compression.ZSTD])
+WAYS = [
+    *((OutputFormat.QCOW2, compression) for compression in Compression),
+    *((output, Compression.FORMAT) for output in IMAGES[1:]),
+]
+
+
+@pytest.mark.parametrize(("output", "compression"), WAYS)
 def test_a_byte_of_data_that_did_not_arrive_is_found(chain, tmp_path, monkeypatch, output, compression):
-    if output is not OutputFormat.QCOW2 and compression is not Compression.FORMAT:
-        pytest.skip("it leaves no choice of compression")
     flush, done = Sink.flush, []
 
     def spoiling(sink):
@@ -140,3 +143,32 @@ def test_a_frame_of_zeros_unpacks_to_zeros(length):
     from analyzer.images.zst import zeros_frame
 
     assert zstandard.ZstdDecompressor().decompress(zeros_frame(length)) == bytes(length)
+
+
+def in_refcount_block(data):
+    table = int.from_bytes(data[48:56], "big")
+    return int.from_bytes(data[table : table + 8], "big") + 2 * 2 + 1
+
+
+PLACES = {
+    "version": lambda _: 7,
+    "L1 entry": lambda _: (64 << 10) + 3,
+    "place of the refcount table": lambda _: 52,
+    "refcount": in_refcount_block,
+}
+
+
+@pytest.mark.parametrize("compression", Compression)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_wrong_structure_of_a_qcow2_is_found(chain, tmp_path, monkeypatch, compression, place):
+    flush = Sink.flush
+
+    def spoiling(sink):
+        flush(sink)
+        data = bytearray(sink.path.read_bytes())
+        data[PLACES[place](data)] ^= 1
+        sink.path.write_bytes(data)
+
+    monkeypatch.setattr(Sink, "flush", spoiling)
+    with pytest.raises(VerificationError):
+        convert(chain, tmp_path / "out", OutputFormat.QCOW2, packed(compression))
