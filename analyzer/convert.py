@@ -1,6 +1,6 @@
-"""A whole chain to one standalone image: raw, dynamic or fixed VHDX."""
+"""A whole chain to one standalone image: raw, VHDX, or a format of `analyzer.images`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -9,6 +9,9 @@ from typing import BinaryIO
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
+from analyzer.images import qcow2, vhd, vmdk, zst
+from analyzer.images.image import Compression, Layout, Wanted, require_compression
+from analyzer.images.packing import copy_packed
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk, RawTarget, StreamTarget
 from vhdx.chain import Chain
@@ -30,17 +33,39 @@ class OutputFormat(Enum):
     RAW = "raw"
     VHDX = "vhdx"
     VHDX_FIXED = "vhdx-fixed"
+    QCOW2 = "qcow2"
+    VHD = "vhd"
+    VHD_FIXED = "vhd-fixed"
+    VHD_AZURE = "vhd-azure"
+    VMDK = "vmdk"
+    RAW_ZST = "raw.zst"
 
 
 DISK_TYPES = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
+VHDX_FORMATS = frozenset(DISK_TYPES)
+_PLANNERS: Mapping[OutputFormat, Callable[[Wanted], Layout]] = {
+    OutputFormat.QCOW2: qcow2.plan,
+    OutputFormat.VHD: vhd.plan_dynamic,
+    OutputFormat.VHD_FIXED: vhd.plan_fixed,
+    OutputFormat.VHD_AZURE: vhd.plan_azure,
+    OutputFormat.VMDK: vmdk.plan,
+    OutputFormat.RAW_ZST: zst.plan,
+}
+"""What plans an image of another program's format; raw and VHDX are planned here."""
 RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
-_EXTENSIONS = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {".vhdx": OutputFormat.VHDX}
+EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {
+    ".vhdx": OutputFormat.VHDX,
+    ".qcow2": OutputFormat.QCOW2,
+    ".vhd": OutputFormat.VHD,
+    ".vmdk": OutputFormat.VMDK,
+    ".zst": OutputFormat.RAW_ZST,
+}
 
 
 def format_of(target: Path) -> OutputFormat:
     """The format that a file name asks for; raises OutputError when it asks for none."""
     try:
-        return _EXTENSIONS[target.suffix.lower()]
+        return EXTENSIONS[target.suffix.lower()]
     except KeyError:
         choices = ", ".join(choice.value for choice in OutputFormat)
         raise OutputError(target, "its name does not tell a format", f"add --format ({choices})") from None
@@ -61,6 +86,7 @@ class Options:
     identities: Identities = random_identities
     existing: Existing = Existing.REFUSE
     verify: Verify = Verify.READ_BACK
+    compression: Compression = Compression.FORMAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +101,11 @@ class Plan:
     needed_bytes: int
     """What the target's file system must have free."""
     new_disk: NewDisk | None
+    """The VHDX to be; None for any other format."""
     layers: int
     """How many are made one."""
+    image: Layout | None = None
+    """The image to be, of another program's format; None for raw and VHDX."""
     options: Options
 
     @property
@@ -136,14 +165,13 @@ def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: O
 
 
 def plan_output(disk: Disk, target: Path, output: OutputFormat, new_disk: NewDisk | None, options: Options) -> Plan:
-    """The plan for a target that was looked at; `new_disk` is None for a raw image.
+    """The plan for a target that was looked at; `new_disk` is None for what is no VHDX.
 
-    Raises NoSpaceError, LostDataError.
+    Raises NoSpaceError, LostDataError, and OutputError for a format that cannot hold the disk.
     """
     data = count_cells_with_data(require_known(disk, disk.windows())) * CELL
-    needed = data + (new_disk.first_block if new_disk else 0)
-    if new_disk and new_disk.type is DiskType.FIXED:
-        needed = new_disk.first_block + new_disk.geometry.block_count * new_disk.block_size
+    image = _image(disk, target, output, data, options)
+    needed = image.needed_bytes if image else _needed(data, new_disk)
     check_space(target, needed)
     return Plan(
         target=target,
@@ -153,26 +181,59 @@ def plan_output(disk: Disk, target: Path, output: OutputFormat, new_disk: NewDis
         needed_bytes=needed,
         new_disk=new_disk,
         layers=len(disk.sources),
+        image=image,
         options=options,
+    )
+
+
+def _needed(data_bytes: int, new_disk: NewDisk | None) -> int:
+    """What a raw image or a VHDX takes."""
+    if new_disk is None:
+        return data_bytes
+    if new_disk.type is DiskType.FIXED:
+        return new_disk.first_block + new_disk.geometry.block_count * new_disk.block_size
+    return new_disk.first_block + data_bytes
+
+
+def _image(disk: Disk, target: Path, output: OutputFormat, data_bytes: int, options: Options) -> Layout | None:
+    planner = _PLANNERS.get(output)
+    if planner is None:
+        require_compression(target, options.compression, (), output.value)
+        return None
+    return planner(
+        Wanted(
+            target=target,
+            size=disk.size,
+            sector_size=disk.sector_size,
+            data_bytes=data_bytes,
+            compression=options.compression,
+            identities=options.identities,
+        )
     )
 
 
 def run_conversion(plan: Plan, disk: Disk, progress: Progress = no_progress) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
-    cells = cells_with_data(disk.windows())
     with Sink(plan.target, existing=plan.options.existing) as sink:
-        if plan.new_disk is None:
-            journal = copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
-        else:
-            writer = VhdxWriter(sink, plan.new_disk)
-            journal = copy_cells(disk, cells, writer, progress)
-            writer.finish()
+        journal = _write(plan, disk, sink, progress)
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, disk, sink.path, progress)
         disk.require_unchanged()
         sink.commit()
         return _outcome(plan, disk, journal, sink.size)
+
+
+def _write(plan: Plan, disk: Disk, sink: Sink, progress: Progress) -> Journal:
+    cells = cells_with_data(disk.windows())
+    if plan.image:
+        return copy_packed(disk, cells, plan.image.writer(sink), progress)
+    if plan.new_disk is None:
+        return copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
+    writer = VhdxWriter(sink, plan.new_disk)
+    journal = copy_cells(disk, cells, writer, progress)
+    writer.finish()
+    return journal
 
 
 def _outcome(plan: Plan, disk: Disk, journal: Journal, file_size: int) -> Outcome:
@@ -191,8 +252,8 @@ def _outcome(plan: Plan, disk: Disk, journal: Journal, file_size: int) -> Outcom
 
 def _verify(plan: Plan, journal: Journal, disk: Disk, path: Path, progress: Progress) -> None:
     if plan.new_disk is None:
-        with closing(RawDisk(path)) as raw:
-            verify_cells(journal, disk, raw, cells_of_extents(raw.extents()), path, progress)
+        with closing(plan.image.open(path) if plan.image else RawDisk(path)) as written:
+            verify_cells(journal, disk, written, cells_of_extents(written.extents()), path, progress)
         return
     with open_image(path) as image:
         verify_cells(journal, disk, image, _held(plan.new_disk, image), path, progress)

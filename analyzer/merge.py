@@ -13,6 +13,7 @@ import numpy.typing as npt
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
 from analyzer.convert import Options, Outcome, OutputFormat, Verify, check_block_size, new_disk_like
 from analyzer.copying import copy_cells, verify_cells
+from analyzer.images.image import require_compression
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
@@ -51,6 +52,7 @@ def plan_merge(chain: Chain, base: Path, target: Path, options: Options) -> Merg
     if kept == len(chain.layers) - 1:
         raise NoSuchLayerError(chain.path, f"one above {base}", len(chain.layers))
     check_block_size(target, options.block_size)
+    require_compression(target, options.compression, (), "a differencing VHDX")
     check_target(target, [layer.path for layer in chain.layers], options.existing)
     sized = replace(options, block_size=options.block_size or chain.leaf.parameters.block_size)
     below = chain.layers[kept]

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert import Options, Outcome, Verify
+from analyzer.convert import Options, Outcome, OutputFormat, Verify
+from analyzer.images.image import Compression
 from cli import output
 from cli.text import plural, safe, size
 from vhdx.errors import OutputError
@@ -26,6 +27,16 @@ def output_options(function: Decorated) -> Decorated:
         click.option(
             "--seed", metavar="TEXT", help="Draw the new GUIDs from TEXT: the same input gives the same bytes."
         ),
+        click.option(
+            "--compress", "compression", flag_value=Compression.ZLIB.value, help="Compress the clusters of a qcow2."
+        ),
+        click.option(
+            "--zstd",
+            "compression",
+            flag_value=Compression.ZSTD.value,
+            help="Compress with zstd, which is quicker; needs the package zstandard, and QEMU 5.1 or newer.",
+        ),
+        click.option("--azure", is_flag=True, help="A fixed VHD of whole MiB, as Azure takes it (vhd-azure)."),
     )
     for option in reversed(options):
         function = option(function)
@@ -65,7 +76,17 @@ def options_from(choices: dict[str, Any]) -> Options:
         identities=random_identities if seed is None else seeded_identities(seed),
         existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
         verify=Verify.TRUST if choices["no_verify"] else Verify.READ_BACK,
+        compression=Compression(choices["compression"] or Compression.FORMAT),
     )
+
+
+def asked_format(wanted: str | None, choices: dict[str, Any]) -> OutputFormat | None:
+    """The format that options ask for; None when they leave it to the name."""
+    if not choices["azure"]:
+        return OutputFormat(wanted) if wanted else None
+    if wanted not in {None, "vhd", "vhd-fixed", "vhd-azure"}:
+        raise click.UsageError(f"--azure makes a VHD, and --format asks for {wanted}.")
+    return OutputFormat.VHD_AZURE
 
 
 def report(command: str, outcome: Outcome, *, as_json: bool) -> None:

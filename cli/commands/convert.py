@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from analyzer.convert import OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
+from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
+from analyzer.images.image import Compression
 from cli import output
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
-from cli.writing import STDOUT, options_from, output_options, report
+from cli.writing import STDOUT, asked_format, options_from, output_options, report
 from vhdx.chain import Chain
 
 
@@ -21,7 +22,8 @@ from vhdx.chain import Chain
     "--format",
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat]),
-    help="The output's format, where its name does not tell (.raw, .img, .vhdx).",
+    metavar="FORMAT",
+    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options
@@ -30,25 +32,31 @@ from vhdx.chain import Chain
 def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> int:  # fmt: skip
     """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
 
-    Formats: raw (sparse), vhdx (dynamic), vhdx-fixed. OUT may be `-`: a raw image on stdout, every byte of it. The
-    output is written beside its place as OUT.part, flushed, read back, and renamed only then.
+    Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
+    (streamOptimized), raw.zst (seekable; needs the package zstandard). OUT may be `-`: a raw image on stdout, every
+    byte of it. The output is written beside its place as OUT.part, flushed, read back, and renamed only then.
     Exit code 1: it was written, and `vhdx check` has errors to tell of a source.
 
     \b
     Examples:
       vhdx convert leaf.avhdx disk.raw
       vhdx convert old.vhdx new.vhdx --block-size 2M
-      vhdx convert leaf.avhdx - | zstd > disk.raw.zst
+      vhdx convert leaf.avhdx disk.qcow2 --compress
+      vhdx convert leaf.avhdx disk.vhd --azure
+      vhdx convert leaf.avhdx disk.vmdk
+      vhdx convert leaf.avhdx disk.raw.zst
+      vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
         code = tell_errors(chain)
+        form = asked_format(wanted, choices)
         if out == STDOUT:
-            _to_stdout(chain, wanted, as_json=as_json)
+            _to_stdout(chain, form, options_from(choices), as_json=as_json)
             return code
-        form = OutputFormat(wanted) if wanted else format_of(out)
-        if form is OutputFormat.RAW and choices["block_size"]:
-            raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
+        form = form or format_of(out)
+        if choices["block_size"] and form not in VHDX_FORMATS:
+            raise click.UsageError("--block-size is for VHDX outputs.")
         plan = plan_conversion(chain, out, form, options_from(choices))
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, chain, update)
@@ -56,8 +64,8 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
     return code
 
 
-def _to_stdout(chain: Chain, wanted: str | None, *, as_json: bool) -> None:
-    if wanted not in {None, "raw"} or as_json:
+def _to_stdout(chain: Chain, wanted: OutputFormat | None, options: Options, *, as_json: bool) -> None:
+    if wanted not in {None, OutputFormat.RAW} or as_json or options.compression is not Compression.FORMAT:
         raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")

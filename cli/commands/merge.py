@@ -5,13 +5,22 @@ from typing import Any
 
 import click
 
-from analyzer.convert import RAW_EXTENSIONS, Options, Outcome, OutputFormat, plan_conversion, run_conversion
+from analyzer.convert import (
+    EXTENSIONS,
+    RAW_EXTENSIONS,
+    VHDX_FORMATS,
+    Options,
+    Outcome,
+    OutputFormat,
+    plan_conversion,
+    run_conversion,
+)
 from analyzer.merge import plan_merge, run_merge
 from cli import output
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
-from cli.writing import options_from, output_options, refuse_stdout, report
+from cli.writing import asked_format, options_from, output_options, refuse_stdout, report
 from vhdx.chain import Chain
 
 
@@ -24,12 +33,21 @@ from vhdx.chain import Chain
     metavar="FILE",
     help="Keep FILE and what is below it: merge the layers above to one differencing file on FILE.",
 )
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice([choice.value for choice in OutputFormat if choice is not OutputFormat.RAW]),
+    metavar="FORMAT",
+    help="As of `vhdx convert`, where OUT is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst).",
+)
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
 @output_options
 @chain_options
 @json_option
-def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool, **choices: Any) -> int:  # fmt: skip
+def command(
+    leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed: bool, as_json: bool, **choices: Any
+) -> int:
     """Merge a checkpoint chain to one standalone VHDX: the disk as the leaf shows it.
 
     The output keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that
@@ -41,23 +59,35 @@ def command(leaf: Path, out: Path, base: Path | None, fixed: bool, as_json: bool
     Examples:
       vhdx merge leaf.avhdx standalone.vhdx
       vhdx merge leaf.avhdx standalone.vhdx --search /mnt/old-host --map 'D:\\VMs=/mnt/vms'
+      vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
     """
-    if base and fixed:
-        raise click.UsageError("--fixed and --base exclude each other: a differencing file is never fixed.")
+    form = _format_of(out, asked_format(wanted, choices), fixed=fixed)
+    if base and form is not OutputFormat.VHDX:
+        raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
+    if choices["block_size"] and form not in VHDX_FORMATS:
+        raise click.UsageError("--block-size is for VHDX outputs.")
     refuse_stdout(out)
-    if out.suffix.lower() in RAW_EXTENSIONS:
-        raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
         code = tell_errors(chain)
         options = options_from(choices)
-        if base:
-            outcome = _upper(chain, base, out, options)
-        else:
-            outcome = _whole(chain, out, OutputFormat.VHDX_FIXED if fixed else OutputFormat.VHDX, options)
+        outcome = _upper(chain, base, out, options) if base else _whole(chain, out, form, options)
         report("merge", outcome, as_json=as_json)
     return code
+
+
+def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> OutputFormat:
+    """A VHDX whatever the name, unless the name or an option asks for something else."""
+    if fixed and wanted:
+        raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
+    if fixed:
+        return OutputFormat.VHDX_FIXED
+    if wanted:
+        return wanted
+    if out.suffix.lower() in RAW_EXTENSIONS:
+        raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
+    return EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)
 
 
 def _whole(chain: Chain, out: Path, form: OutputFormat, options: Options) -> Outcome:

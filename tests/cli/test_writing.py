@@ -67,6 +67,56 @@ def test_convert_takes_the_format_from_the_name(vhdx_command, chain, tmp_path, n
     assert found == fixture.models[fixture.leaf].sha256()
 
 
+IMAGES = {"out.qcow2": "qcow2", "out.vhd": "vhd", "out.vmdk": "vmdk", "out.raw.zst": "raw_zst"}
+
+
+@pytest.mark.parametrize("command", ["convert", "merge"])
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_of_other_formats_are_written_by_name(vhdx_command, chain, tmp_path, command, name):
+    leaf, _ = chain
+    before = contents(leaf.parent)
+    told = vhdx_command(command, leaf, tmp_path / name, "--json").json["output"]
+    assert (told["format"], told["verified"]) == (IMAGES[name], True)
+    assert (tmp_path / name).stat().st_size == told["file_size"]
+    assert contents(leaf.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (["out.qcow2", "--compress"], "qcow2"),
+        (["out.qcow2", "--zstd"], "qcow2"),
+        (["out.vhd", "--azure"], "vhd_azure"),
+        (["out", "--format", "vhd-fixed"], "vhd_fixed"),
+    ],
+)
+@pytest.mark.parametrize("command", ["convert", "merge"])
+def test_options_choose_among_images(vhdx_command, chain, tmp_path, command, extra, expected):
+    name, *options = extra
+    assert vhdx_command(command, chain[0], tmp_path / name, *options, "--json").json["output"]["format"] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["convert", "out.vhd", "--compress"], 5),
+        (["convert", "out.raw", "--zstd"], 5),
+        (["convert", "out.qcow2", "--block-size", "1M"], 2),
+        (["convert", "out.qcow2", "--azure", "--format", "qcow2"], 2),
+        (["convert", "-", "--compress"], 2),
+        (["merge", "out.qcow2", "--fixed", "--format", "qcow2"], 2),
+        (["merge", "out.qcow2", "--base", "vm.vhdx"], 2),
+        (["merge", "-", "--azure"], 2),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(vhdx_command, chain, tmp_path, monkeypatch, arguments, code):
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    command, out, *options = arguments
+    assert vhdx_command(command, chain[0], out, *options).code == code
+    assert contents(tmp_path) == before
+
+
 def test_a_raw_output_is_sparse(vhdx_command, chain, tmp_path):
     leaf, _ = chain
     vhdx_command("convert", leaf, tmp_path / "out.raw")

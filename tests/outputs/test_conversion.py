@@ -83,7 +83,7 @@ def test_a_random_chain_becomes_a_raw_image_that_is_the_disk(tmp_path_factory, s
 
 
 @settings(max_examples=10)
-@given(stack=stacks(max_layers=3))
+@given(stack=stacks(max_layers=3, sectors=(512,)))
 @pytest.mark.parametrize("output", OutputFormat)
 def test_the_same_identities_give_the_same_bytes(tmp_path_factory, output, stack):
     folder = tmp_path_factory.mktemp("twice")
@@ -191,13 +191,17 @@ def test_a_block_size_that_the_format_lacks_is_refused(recipe, tmp_path, size):
         ("a.IMG", OutputFormat.RAW),
         ("a.b.VHDX", OutputFormat.VHDX),
         ("a.dd", OutputFormat.RAW),
+        ("a.qcow2", OutputFormat.QCOW2),
+        ("a.vhd", OutputFormat.VHD),
+        ("a.vmdk", OutputFormat.VMDK),
+        ("a.raw.zst", OutputFormat.RAW_ZST),
     ],
 )
 def test_a_file_name_tells_the_format(tmp_path, name, expected):
     assert format_of(tmp_path / name) is expected
 
 
-@pytest.mark.parametrize("name", ["a", "a.vhd", "a.qcow2", "raw", ".vhdx"])
+@pytest.mark.parametrize("name", ["a", "a.vdi", "a.qcow", "raw", ".vhdx"])
 def test_a_file_name_without_a_known_format_is_refused(tmp_path, name):
     with pytest.raises(OutputError) as caught:
         format_of(tmp_path / name)

@@ -47,7 +47,7 @@ def peak_of(folder, name, what):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["huge-dynamic", "huge-small-blocks", "huge-differencing"])
-@pytest.mark.parametrize("what", ["scan", "vhdx"])
+@pytest.mark.parametrize("what", ["scan", "vhdx", "qcow2"])
 def test_a_disk_of_64_tib_takes_less_than_300_mib(tmp_path, name, what):
     peak, _, _ = peak_of(tmp_path, name, what)
     assert peak < LIMIT

@@ -1,0 +1,1 @@
+"""Images that other programs use: for each format its layout, what writes it and what reads it back."""
