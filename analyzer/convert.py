@@ -1,11 +1,11 @@
 """A whole chain to one standalone image: raw, dynamic or fixed VHDX."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
@@ -16,11 +16,45 @@ from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image, open_image
+from vhdx.reader import RunSource
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.source import FileSource
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from vhdx.structures.disk import DiskType
 from vhdx.writer import NewDisk, VhdxWriter
+
+
+class Layered(RunSource, Protocol):
+    """What can be made one image: a chain, or a disk that stands for one and has no gap to read."""
+
+    @property
+    def layers(self) -> Sequence[Image]:
+        """The files that are there, base first."""
+        ...
+
+    @property
+    def base(self) -> Image:
+        """The lowest of them: a new file takes its block size."""
+        ...
+
+    @property
+    def leaf(self) -> Image:
+        """The uppermost of them: a new file takes its disk id and physical sector."""
+        ...
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        ...
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What opening found that is no error."""
+        ...
+
+    def require_unchanged(self) -> None:
+        """Raise SourceChangedError when what was read cannot be one state."""
+        ...
 
 
 class OutputFormat(Enum):
@@ -99,7 +133,7 @@ class Outcome:
     findings: tuple[Finding, ...]
 
 
-def new_disk_like(chain: Chain, disk_type: DiskType, options: Options) -> NewDisk:
+def new_disk_like(chain: Layered, disk_type: DiskType, options: Options) -> NewDisk:
     """A new disk with the chain's size, sectors and virtual disk id, and with GUIDs of its own."""
     block_size = options.block_size or chain.base.parameters.block_size
     return NewDisk(
@@ -122,11 +156,11 @@ def check_block_size(target: Path, block_size: int | None) -> None:
         raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
 
 
-def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: Options) -> Plan:
+def plan_conversion(chain: Layered, target: Path, output: OutputFormat, options: Options) -> Plan:
     """Look at everything that could refuse the output; raises OutputError, NoSpaceError, LostDataError."""
     check_block_size(target, options.block_size)
     check_target(target, [layer.path for layer in chain.layers], options.existing)
-    data = count_cells_with_data(require_known(chain, chain.windows())) * CELL
+    data = count_cells_with_data(require_known(chain, chain.windows(0, chain.size))) * CELL
     types = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
     disk_type = types.get(output)
     new_disk = new_disk_like(chain, disk_type, options) if disk_type else None
@@ -145,9 +179,22 @@ def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: O
     )
 
 
-def run_conversion(plan: Plan, chain: Chain, progress: Progress = no_progress) -> Outcome:
-    """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
-    cells = cells_with_data(chain.windows())
+def nothing_more() -> None:
+    """What most outputs need before they get their names."""
+
+
+def run_conversion(
+    plan: Plan,
+    chain: Layered,
+    progress: Progress = no_progress,
+    *,
+    before_naming: Callable[[], None] = nothing_more,
+) -> Outcome:
+    """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError.
+
+    `before_naming` is called when the output is right and has not got its name yet.
+    """
+    cells = cells_with_data(chain.windows(0, chain.size))
     with Sink(plan.target, existing=plan.options.existing) as sink:
         if plan.new_disk is None:
             journal = copy_cells(chain, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
@@ -159,11 +206,12 @@ def run_conversion(plan: Plan, chain: Chain, progress: Progress = no_progress) -
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, chain, sink.path, progress)
         chain.require_unchanged()
+        before_naming()
         sink.commit()
         return _outcome(plan, chain, journal, sink.size)
 
 
-def _outcome(plan: Plan, chain: Chain, journal: Journal, file_size: int) -> Outcome:
+def _outcome(plan: Plan, chain: Layered, journal: Journal, file_size: int) -> Outcome:
     return Outcome(
         target=plan.target,
         format=plan.format,
@@ -177,7 +225,7 @@ def _outcome(plan: Plan, chain: Chain, journal: Journal, file_size: int) -> Outc
     )
 
 
-def _verify(plan: Plan, journal: Journal, chain: Chain, path: Path, progress: Progress) -> None:
+def _verify(plan: Plan, journal: Journal, chain: Layered, path: Path, progress: Progress) -> None:
     if plan.new_disk is None:
         with closing(RawDisk(path)) as raw:
             verify_cells(journal, chain, raw, cells_of_extents(raw.extents()), path, progress)

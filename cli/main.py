@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "One HTML page: the chain, a map of the disk, findings, structures.",
     "merge": "A checkpoint chain to one standalone VHDX, or its upper layers to one.",
     "convert": "A chain or file to a raw image, dynamic or fixed VHDX.",
+    "recover": "What is left of a disk whose files are missing, truncated or unreadable, and a map.",
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",
     "repair": "A plan of exact bytes that mends a file; upon a copy, or in place with a way back.",
     "undo": "Bring a file back to what it was before it was changed in its place.",
