@@ -166,36 +166,36 @@ def _between(child: Opened, parent: Opened | None, assumed: Opened | None) -> li
     if parent is not None:
         return _gap(child, parent)
     if assumed is None or assumed.image is None:
-        return [_missing(child)]
+        return _missing(child)
     taken = present(assumed.image, "it was named as the base to be assumed, no link leads to it")
-    return [*_gap(child, assumed), taken, *([] if _is_base(assumed) else [_missing(assumed)])]
+    return [*_gap(child, assumed), taken, *([] if _is_base(assumed) else _missing(assumed))]
 
 
 def _gap(child: Opened, parent: Opened) -> list[Level]:
     """What separates two files: nothing when the evidence says that they may be read as one disk."""
     if parent.image is None:  # the file that cannot be read is taken for the one that is missing: it is a gap itself
         return []
-    if child.image is None:
-        return [_missing(child)]
     previous = parent.record.previous_identity
-    if previous is None or previous not in child.record.linkages:
-        return [_missing(child)]
+    if child.image is None or previous is None or previous not in child.record.linkages:
+        return _missing(child)
     evidence = gather_evidence(child.image, parent.image)
     if evidence.verdict is Verdict.SAFE:
         return []
     return [Level(presence=Presence.DOUBT, evidence=f"{parent.path.name} was written to since: {evidence}")]
 
 
-def _missing(child: Opened) -> Level:
+def _missing(child: Opened) -> list[Level]:
+    """The gap of a parent that is not there. A file of which nothing is known is a gap itself and needs no second."""
     wanted = _wanted(child)
+    if wanted is None and child.image is None:
+        return []
     if wanted is None:
-        return Level(
-            presence=Presence.MISSING, evidence=f"{child.path.name} does not tell which parent it was made from"
-        )
+        text = f"{child.path.name} does not tell which parent it was made from"
+        return [Level(presence=Presence.MISSING, evidence=text)]
     names = ", ".join(place.text for place in child.record.places[:1])
     named = f" ({names})" if names else ""
     text = f"{child.path.name} was made from a file with the identity {wanted}{named}, which is not there"
-    return Level(presence=Presence.MISSING, evidence=text, identity=wanted)
+    return [Level(presence=Presence.MISSING, evidence=text, identity=wanted)]
 
 
 def _wanted(child: Opened) -> UUID | None:

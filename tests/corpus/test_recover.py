@@ -1,5 +1,6 @@
 """Recovery of files that other programs wrote, against a count that shares no code with the library."""
 
+import json
 import struct
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import vhdx
 from cli.failures import run
 from cli.main import vhdx as command
+from tests.files import sparse_copy
 
 pytestmark = pytest.mark.corpus
 
@@ -68,3 +70,80 @@ def test_a_genuine_orphan_gives_every_sector_that_its_bitmap_claims_and_loses_ev
             source.seek(place)
             image.seek(sector * SECTOR)
             assert image.read(SECTOR) == source.read(SECTOR)
+
+
+CHAINS = [
+    *(("openvmm", f"{name}/leaf.avhdx") for name in (
+        "chain3_b1m_s4096", "chain3_b2m_s512", "chain3_b32m_s512", "mixed_blocks_512")),
+    ("openvmm", "diff_b1m_s512/child.vhdx"),
+    ("openvmm", "trim_states_child/child.vhdx"),
+    ("openvmm", "child_larger_than_parent/child.vhdx"),
+    ("discutils", "dyn3-16m-b1m/child2.vhdx"),
+    ("discutils", "fixed3-16m-b1m/child2.vhdx"),
+    ("discutils", "win3-16m-b1m/child3.vhdx"),
+    ("discutils", "dyn3-4k-b2m/child2.vhdx"),
+    ("discutils", "dyn5-32m-b2m/child4.vhdx"),
+]  # fmt: skip
+
+
+def bit_by_bit(path, image):
+    """(state of each block, bit of each sector) of one file, read here and now with nothing but its geometry."""
+    bat = next(entry.file_offset for entry in image.regions.current.entries if entry.name == "BAT")
+    block_size, sector = image.parameters.block_size, image.sector_size
+    ratio = (1 << 23) * sector // block_size
+    data = path.read_bytes()
+
+    def entry(slot):
+        value = struct.unpack_from("<Q", data, bat + 8 * slot)[0]
+        return value & 7, (value >> 20) * MIB
+
+    def settles(start):
+        block = start // block_size
+        chunk = block // ratio
+        state = entry(block + chunk)[0]
+        if not image.has_parent:
+            return True
+        if state != 7:
+            return state != 0
+        number = (block % ratio) * (block_size // sector) + start % block_size // sector
+        return bool(data[entry((chunk + 1) * (ratio + 1) - 1)[1] + number // 8] >> number % 8 & 1)
+
+    return settles
+
+
+def expected(layers, missing, start):
+    """What one sector must be when a layer is gone; layers are (size, settles), base first."""
+    gap = False
+    for number in range(len(layers) - 1, -1, -1):
+        view = min(size for place, (size, _) in enumerate(layers) if place >= number and place != missing)
+        if number == missing:
+            gap = True
+        elif start >= view or layers[number][1](start):
+            return "stale" if gap else "known"
+    return "lost"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "name"), CHAINS, ids=[name for _, name in CHAINS])
+def test_each_layer_taken_out_in_turn_leaves_what_its_tables_say(corpus, tmp_path, capsys, group, name):
+    with vhdx.open_chain(corpus(f"{group}/{name}")) as chain:
+        paths = [layer.path for layer in chain.layers]
+        layers = [(layer.size, bit_by_bit(layer.path, layer)) for layer in chain.layers]
+        truth, sector = chain.read(0, chain.size), chain.sector_size
+    places = []
+    for number, path in enumerate(paths):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        places.append(sparse_copy(path, folder / path.name))
+    for missing in range(len(paths) - 1):
+        out = tmp_path / f"without{missing}.raw"
+        named = [str(path) for number, path in enumerate(places) if number != missing]
+        code = run(command, ["recover", *named, "-o", str(out)])
+        found = json.loads((tmp_path / f"without{missing}.raw.json").read_text())
+        image = out.read_bytes()
+        statuses = [status for start, length, status, *_ in found["runs"] for _ in range(length // sector)]
+        assert statuses == [expected(layers, missing, start) for start in range(0, len(truth), sector)]
+        assert code == int(set(statuses) != {"known"})
+        for start, length, status, *_ in found["runs"]:
+            if status == "known":
+                assert image[start : start + length] == truth[start : start + length]
