@@ -27,7 +27,8 @@ class Gathered:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is missing or in doubt, and what opening found in the files that are there."""
-        gaps = tuple(_finding(level) for level in self.levels if level.image is None)
+        above = (*self.levels[1:], None)
+        gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
         return gaps + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
 
     @property
@@ -41,8 +42,10 @@ class Gathered:
             file.close()
 
 
-def _finding(level: Level) -> Finding:
-    return Finding(_CODES[level.presence], Severity.WARNING, level.evidence, path=level.path)
+def _finding(gap: Level, child: Level | None) -> Finding:
+    """What is said of a gap: about the file that cannot be read, else about the one that has lost its parent."""
+    path = gap.path or (child.path if child else None)
+    return Finding(_CODES[gap.presence], Severity.WARNING, gap.evidence, path=path)
 
 
 def _change(file: Opened) -> Finding | None:
@@ -125,5 +128,7 @@ def _is_plausible(child: Opened, path: Path) -> bool:
         if child.image is None or parent.image is None:
             return False
         return gather_evidence(child.image, parent.image).verdict is not Verdict.WRONG_PARENT
+    except VhdxError:
+        return False
     finally:
         parent.close()

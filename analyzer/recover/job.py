@@ -92,6 +92,8 @@ class Outcome:
     file_size: int
     verified: bool
     totals: Totals
+    changed: tuple[Finding, ...]
+    """The files that somebody wrote to, or cut, while they were read."""
 
 
 Document = Callable[[Plan, Totals], Iterable[str]]
@@ -195,6 +197,7 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
         file_size=written.file_size,
         verified=written.verified,
         totals=totals,
+        changed=plan.gathered.changed,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from construct import ConstructError
 
 from analyzer.recover.faults import CarefulSource
-from analyzer.scan.facts import salvaged
+from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.record import Condition, FileRecord
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
@@ -76,7 +76,5 @@ def _unknown(path: Path) -> FileRecord:
 
 
 def _record(image: Image) -> FileRecord:
-    from analyzer.scan.facts import with_disk, with_headers, with_locator
-
     known = with_disk(with_headers(_unknown(image.path), image.headers), image.parameters)
     return with_locator(known, image.locator)

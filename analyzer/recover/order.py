@@ -9,7 +9,7 @@ from uuid import UUID
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Level, Presence, present
 from analyzer.recover.opening import Opened
-from vhdx.errors import ChainError, ChainLoopError, SectorSizeMismatchError
+from vhdx.errors import ChainError, ChainLoopError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
 
 
@@ -39,6 +39,17 @@ class NothingToRecoverError(ChainError):
         return f"no file can be read: {'; '.join(self.reasons)}"
 
 
+class UnusedBaseError(ChainError):
+    """A base is to be assumed, and the files have one."""
+
+    def __init__(self, assumed: Path, base: Path) -> None:
+        super().__init__(assumed, base)
+        self.assumed, self.base = assumed, base
+
+    def __str__(self) -> str:
+        return f"{self.base} is taken as the base already; leave {self.base} or --assume-base {self.assumed} out"
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Files that are linked without a gap, uppermost first, each named by the one above it."""
@@ -59,15 +70,17 @@ class Segment:
 def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level, ...]:
     """The levels, base first. `assumed` is a base that the user takes although no link leads to it.
 
-    Raises SeveralLeavesError, ChainLoopError, SectorSizeMismatchError, NothingToRecoverError.
+    Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, SectorSizeMismatchError, NothingToRecoverError.
     """
     if not any(file.image for file in files):
         raise NothingToRecoverError([file.reason for file in files])
     segments = _by_age(_segments(files))
+    if assumed is not None and _is_base(segments[-1].bottom):
+        raise UnusedBaseError(assumed.path, segments[-1].bottom.path)
     levels: list[Level] = []
     for number, segment in enumerate(segments):
         below = segments[number + 1] if number + 1 < len(segments) else None
-        levels += _levels_of(segment, first=number == 0)
+        levels += _levels_of(segment, _evidence_of_place(number, segments))
         levels += _between(segment.bottom, below.top if below else None, assumed)
     _require_one_sector_size([level.image for level in levels if level.image])
     return tuple(reversed(levels))
@@ -137,14 +150,24 @@ def _modified(file: Opened) -> float:
         return 0.0
 
 
-def _levels_of(segment: Segment, *, first: bool) -> list[Level]:
-    levels = []
-    for number, file in enumerate(segment.files):
-        if number:
-            evidence = f"{segment.files[number - 1].path.name} names its identity as the parent's"
-        else:
-            evidence = "no file names it as its parent" if first else "it is older than the gap above it"
-        levels.append(_level(file, evidence))
+def _evidence_of_place(number: int, segments: Sequence[Segment]) -> str:
+    """Why a segment stands where it does among the others."""
+    segment, last = segments[number], number == len(segments) - 1
+    if len(segments) == 1:
+        return "no file names it as its parent"
+    if last and _is_base(segment.bottom):
+        return "it ends in the base" if len(segment.files) > 1 else "it is a base"
+    if not segment.bottom.record.linkages:
+        return "nothing tells its place, it is taken for the layer that is missing"
+    if number == 0 and sum(not _is_base(other.bottom) for other in segments) == 1:
+        return "no file names it as its parent, and the others end in the base"
+    return "it has this place by the names in the locators and by the times of the files, for nothing else tells"
+
+
+def _levels_of(segment: Segment, evidence: str) -> list[Level]:
+    levels = [_level(segment.top, evidence)]
+    for child, file in pairwise(segment.files):
+        levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))
     return levels
 
 
@@ -165,9 +188,9 @@ def _between(child: Opened, parent: Opened | None, assumed: Opened | None) -> li
         return []
     if parent is not None:
         return _gap(child, parent)
-    if assumed is None or assumed.image is None:
+    if assumed is None:
         return _missing(child)
-    taken = present(assumed.image, "it was named as the base to be assumed, no link leads to it")
+    taken = _level(assumed, "it was named as the base to be assumed, no link leads to it")
     return [*_gap(child, assumed), taken, *([] if _is_base(assumed) else _missing(assumed))]
 
 
@@ -178,7 +201,10 @@ def _gap(child: Opened, parent: Opened) -> list[Level]:
     previous = parent.record.previous_identity
     if child.image is None or previous is None or previous not in child.record.linkages:
         return _missing(child)
-    evidence = gather_evidence(child.image, parent.image)
+    try:
+        evidence = gather_evidence(child.image, parent.image)
+    except VhdxError:  # a medium that fails where the evidence would be: the gap stays
+        return _missing(child)
     if evidence.verdict is Verdict.SAFE:
         return []
     return [Level(presence=Presence.DOUBT, evidence=f"{parent.path.name} was written to since: {evidence}")]

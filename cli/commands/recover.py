@@ -9,7 +9,7 @@ import click
 
 from analyzer.convert import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
-from analyzer.recover.job import Attempt, Outcome, count, resumes
+from analyzer.recover.job import Attempt, count, resumes
 from cli import output
 from cli.options import FILE_PATH, ByteSize, json_option, quiet_library, search_of
 from cli.progress import progress
@@ -70,7 +70,7 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
     is tried again in smaller pieces, down to a sector; a later run with --resume tries only what is not known yet.
     Sources are never changed.
 
-    Exit code 0 when all of the disk is known, 1 when anything is stale or lost.
+    Exit code 0 when all of the disk is known, 1 when anything is stale or lost, or a file changed while it was read.
 
     \b
     Examples:
@@ -124,12 +124,9 @@ def _only_say(plan: Plan, *, as_json: bool) -> int:
 def _write(plan: Plan, *, as_json: bool) -> int:
     with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
         outcome = run_recovery(plan, document_of, update)
+    output.warn(outcome.changed)
     if as_json:
         emit_account(plan, outcome.totals, outcome)
     else:
         output.emit_lines(lines_of(plan, outcome.totals, outcome))
-    return _code(outcome)
-
-
-def _code(outcome: Outcome) -> int:
-    return int(not outcome.totals.complete)
+    return int(not outcome.totals.complete or bool(outcome.changed))

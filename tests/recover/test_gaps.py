@@ -1,5 +1,7 @@
 """Chains with a layer taken out: what is known is right, and everything that may depend on the layer is said."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 from analyzer.recover.account import Status
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.levels import Presence
-from analyzer.recover.order import NothingToRecoverError
-from fixtures import Identity, ImageSpec, encode
+from analyzer.recover.order import NothingToRecoverError, UnusedBaseError
+from fixtures import BitmapState, Block, BlockState, Identity, ImageSpec, LocatorSpec, encode, stamp
 from tests.recover.disks import disk_of, expected_without, gathered, statuses
 from tests.strategies import name_of, stacks
 from vhdx.reader import Reader
@@ -65,3 +67,43 @@ def test_no_file_that_opens_is_an_error_with_the_reasons():
     file = encode(ImageSpec(size=1 << 20, identity=Identity.of("x")))
     with pytest.raises(NothingToRecoverError, match=r"x\.vhdx"):
         gathered({"x.vhdx": file}, broken=["x.vhdx"])
+
+
+def a_chain(depth):
+    """A chain of `depth` files in which layer n holds sector n alone, {name: file}, base first."""
+    specs = [ImageSpec(size=1 << 20, identity=Identity.of("chain-0", disk="chain"), block_size=1 << 20)]
+    for number in range(1, depth):
+        parent = LocatorSpec.full(f".\\{name_of(number - 1)}", specs[-1].data_write_guid)
+        block = Block(state=BlockState.PARTIALLY_PRESENT, data={number: stamp(number * 512, 512, number)})
+        identity = Identity.of(f"chain-{number}", disk="chain")
+        specs.append(
+            replace(specs[0], identity=identity, parent=parent, blocks={0: block}, bitmaps={0: BitmapState.PRESENT})
+        )
+    return {name_of(number): encode(spec) for number, spec in enumerate(specs)}
+
+
+def test_a_base_that_is_assumed_beside_one_that_is_there_is_refused():
+    files = a_chain(3)
+    with pytest.raises(UnusedBaseError, match="--assume-base"):
+        gathered(files | {"other.vhdx": files[name_of(0)]}, assumed="other.vhdx")
+
+
+def test_an_assumed_base_that_does_not_open_is_a_gap_with_its_reason():
+    files = a_chain(3)
+    del files[name_of(0)]
+    found = gathered(files | {"other.vhdx": a_chain(1)[name_of(0)]}, assumed="other.vhdx", broken=["other.vhdx"])
+    assert found.levels[0].presence is Presence.UNREADABLE
+    assert Status.LOST in statuses(disk_of(found))
+
+
+def test_two_gaps_in_one_chain_leave_the_top_known():
+    files = a_chain(6)
+    for gone in (2, 4):
+        del files[name_of(gone)]
+    found = gathered(files)
+    kept = [level.path.name if level.path else None for level in found.levels]
+    assert kept[0] == name_of(0)
+    assert kept.count(None) == 2
+    known = [n for n, status in enumerate(statuses(disk_of(found))) if status is Status.KNOWN]
+    assert known in ([5], [3])  # the two upper parts name nothing that tells which is above: the times of the files do
+    assert any("times of the files" in level.evidence for level in found.levels)
