@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analyzer.evidence import Verdict, gather_evidence
-from analyzer.recover.levels import Level, Presence
+from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order
 from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
@@ -29,7 +29,10 @@ class Gathered:
         """What is missing or in doubt, and what opening found in the files that are there."""
         above = (*self.levels[1:], None)
         gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
-        return gaps + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+        guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
+        return (
+            gaps + guessed + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+        )
 
     @property
     def changed(self) -> tuple[Finding, ...]:
@@ -46,6 +49,11 @@ def _finding(gap: Level, child: Level | None) -> Finding:
     """What is said of a gap: about the file that cannot be read, else about the one that has lost its parent."""
     path = gap.path or (child.path if child else None)
     return Finding(_CODES[gap.presence], Severity.WARNING, gap.evidence, path=path)
+
+
+def _guess(level: Level) -> Finding:
+    text = f"the order of the files is not certain here: {level.evidence}; what is known above a gap depends on it"
+    return Finding("CHN-10", Severity.WARNING, text, path=level.path, advice="name the files of the chain between them")
 
 
 def _change(file: Opened) -> Finding | None:

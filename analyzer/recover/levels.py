@@ -20,6 +20,15 @@ class Presence(Enum):
     """No file is known to be missing, but what is below is not, or no longer, what the level above was made on."""
 
 
+class Placed(Enum):
+    """What gives a level its place."""
+
+    BY_LINK = "by link"
+    """Identities that name one another, or that nothing else is left."""
+    BY_TIME = "by time"
+    """When its file was modified, or its name: weak evidence, which a copy may have lost."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """One level. A gap (no image) stands for one or more layers of which nothing can be read."""
@@ -32,9 +41,10 @@ class Level:
     """The file; for a gap, the one that cannot be read, else None."""
     identity: UUID | None = None
     """The data_write_guid that the level has, or that the level above asks for."""
+    placed: Placed = Placed.BY_LINK
 
 
-def present(image: Image, evidence: str) -> Level:
+def present(image: Image, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
     """The level of a file that is there."""
     return Level(
         presence=Presence.PRESENT,
@@ -42,4 +52,5 @@ def present(image: Image, evidence: str) -> Level:
         image=image,
         path=image.path,
         identity=image.data_write_guid,
+        placed=placed,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.evidence import Verdict, gather_evidence
-from analyzer.recover.levels import Level, Presence, present
+from analyzer.recover.levels import Level, Placed, Presence, present
 from analyzer.recover.opening import Opened
 from vhdx.errors import ChainError, ChainLoopError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
@@ -80,7 +80,7 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
     levels: list[Level] = []
     for number, segment in enumerate(segments):
         below = segments[number + 1] if number + 1 < len(segments) else None
-        levels += _levels_of(segment, _evidence_of_place(number, segments))
+        levels += _levels_of(segment, *_place_among(number, segments))
         levels += _between(segment.bottom, below.top if below else None, assumed)
     _require_one_sector_size([level.image for level in levels if level.image])
     return tuple(reversed(levels))
@@ -150,35 +150,37 @@ def _modified(file: Opened) -> float:
         return 0.0
 
 
-def _evidence_of_place(number: int, segments: Sequence[Segment]) -> str:
+def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]:
     """Why a segment stands where it does among the others."""
-    segment, last = segments[number], number == len(segments) - 1
+    segment = segments[number]
     if len(segments) == 1:
-        return "no file names it as its parent"
-    if last and _is_base(segment.bottom):
-        return "it ends in the base" if len(segment.files) > 1 else "it is a base"
+        return "no file names it as its parent", Placed.BY_LINK
+    if _is_base(segment.bottom):
+        return "it ends in the base" if len(segment.files) > 1 else "it is a base", Placed.BY_LINK
     if not segment.bottom.record.linkages:
-        return "nothing tells its place, it is taken for the layer that is missing"
-    if number == 0 and sum(not _is_base(other.bottom) for other in segments) == 1:
-        return "no file names it as its parent, and the others end in the base"
-    return "it has this place by the names in the locators and by the times of the files, for nothing else tells"
+        return "nothing tells its place, it is taken for the layer that is missing", Placed.BY_LINK
+    rivals = [other for other in segments if not _is_base(other.bottom) and other.bottom.record.linkages]
+    if len(rivals) == 1:
+        return "no file names it as its parent, and no other file can be above it", Placed.BY_LINK
+    return "only its name and the time of its last change tell its place among the others", Placed.BY_TIME
 
 
-def _levels_of(segment: Segment, evidence: str) -> list[Level]:
-    levels = [_level(segment.top, evidence)]
+def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
+    levels = [_level(segment.top, evidence, placed)]
     for child, file in pairwise(segment.files):
         levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))
     return levels
 
 
-def _level(file: Opened, evidence: str) -> Level:
+def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
     if file.image is not None:
-        return present(file.image, evidence)
+        return present(file.image, evidence, placed)
     return Level(
         presence=Presence.UNREADABLE,
         evidence=f"{evidence}; it cannot be read: {file.reason}",
         path=file.path,
         identity=file.record.identity,
+        placed=placed,
     )
 
 
