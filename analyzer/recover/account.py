@@ -83,6 +83,9 @@ def _pieces(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:
     for table in disk.windows(0, disk.size):
         for run in table:
             row = _row_of(disk, run)
+            if not kept and not faults:
+                yield row
+                continue
             for start, end, is_kept in kept.split(run.start, run.end):
                 if is_kept:
                     yield _part(row, start, end)._replace(status=Status.KNOWN, basis=Basis.EARLIER, cause=None)
@@ -96,20 +99,21 @@ def _with_faults(row: Row, faults: Ranges) -> Iterator[Row]:
         return
     for start, end, failed in faults.split(row.start, row.end):
         piece = _part(row, start, end)
-        yield _lost(piece, Basis.UNREADABLE, row.layer) if failed else piece
+        yield _unreadable(piece) if failed else piece
 
 
 def _row_of(disk: PartialDisk, run: Run) -> Row:
     level, cause = disk.origin_of(run.layer)
     offset = run.file_offset if run.kind is Kind.DATA else None
-    row = Row(run.start, run.length, Status.KNOWN, run.kind, level, offset, Basis.HELD, cause)
     if run.kind is Kind.LOST:
-        return _lost(row, Basis.MISSING if disk.levels[level].image is None else Basis.DAMAGED, level)
-    return row if cause is None else row._replace(status=Status.STALE, basis=Basis.BELOW_GAP)
+        basis = Basis.MISSING if disk.levels[level].image is None else Basis.DAMAGED
+        return Row(run.start, run.length, Status.LOST, Kind.LOST, None, None, basis, level)
+    status, basis = (Status.KNOWN, Basis.HELD) if cause is None else (Status.STALE, Basis.BELOW_GAP)
+    return Row(run.start, run.length, status, run.kind, level, offset, basis, cause)
 
 
-def _lost(row: Row, basis: Basis, cause: int | None) -> Row:
-    return Row(row.start, row.length, Status.LOST, Kind.LOST, None, None, basis, cause)
+def _unreadable(row: Row) -> Row:
+    return Row(row.start, row.length, Status.LOST, Kind.LOST, None, None, Basis.UNREADABLE, row.layer)
 
 
 def _part(row: Row, start: int, end: int) -> Row:
@@ -131,8 +135,8 @@ def _joined(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _goes_on(row: Row, after: Row) -> bool:
-    if (row.status, row.kind, row.layer, row.basis, row.cause) != (
-        *(after.status, after.kind, after.layer, after.basis, after.cause),
-    ):
+    if row.kind is not after.kind or row.status is not after.status:  # most often
+        return False
+    if (row.layer, row.basis, row.cause) != (after.layer, after.basis, after.cause):
         return False
     return row.file_offset is None or row.file_offset + row.length == after.file_offset

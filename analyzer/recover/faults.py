@@ -44,9 +44,8 @@ class CarefulSource:
         end = offset + len(buffer)
         if end > self.end:
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.end - offset))
-        known_bad = next(self.bad.within(offset, end), None)
-        if known_bad is not None:
-            raise InputOutputError(self.path, "read", "it could not be read before", known_bad[0])
+        if self.bad and self.bad.touches(offset, end):
+            raise InputOutputError(self.path, "read", "it could not be read before", offset)
         try:
             self.below.read_into(offset, buffer)
         except ShortReadError as error:
@@ -68,24 +67,28 @@ def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> list[Ra
     A read that fails is repeated in halves down to UNIT. One that comes back short tells where the source ends: what
     follows is not tried. What could not be read is left in the buffer as it was.
     """
-    lost = Ranges()
     waiting = [(offset, offset + len(buffer))]
+    lost: list[Range] = []
     while waiting:
         start, end = waiting.pop()
         try:
             read(start, buffer[start - offset : end - offset])
-        except ShortReadError as error:
-            got = max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
-            lost.add(start + got, end)
-            if 0 < got < end - start:
-                waiting.append((start, start + got))
-        except InputOutputError:
-            if end - start <= UNIT:
-                lost.add(start, end)
-            else:
-                middle = _middle(start, end)
-                waiting += [(middle, end), (start, middle)]
-    return list(lost)
+        except (InputOutputError, ShortReadError) as error:
+            again, given_up = _after(error, start, end)
+            waiting += again
+            lost += given_up
+    return list(Ranges(lost)) if lost else lost
+
+
+def _after(error: InputOutputError | ShortReadError, start: int, end: int) -> tuple[list[Range], list[Range]]:
+    """What to try next of a range that failed, the first one last, and what to give up."""
+    if isinstance(error, ShortReadError):
+        edge = start + max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
+        return [(start, edge)] if start < edge < end else [], [(edge if edge < end else start, end)]
+    if end - start <= UNIT:
+        return [], [(start, end)]
+    middle = _middle(start, end)
+    return [(middle, end), (start, middle)], []
 
 
 def _middle(start: int, end: int) -> int:

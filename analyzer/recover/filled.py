@@ -20,6 +20,7 @@ from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours, overla
 from vhdx.source import ByteSource
 
 _KEPT_GRANULES = 16
+_SHORT = 1 << 16
 Earlier = Callable[[int, memoryview], None]
 """Fills a buffer from byte `start` of the disk as an earlier run wrote it."""
 
@@ -94,6 +95,8 @@ class FilledDisk:
         held = table.kind == Kind.DATA
         if self.fill is Fill.PATTERN:
             held |= table.kind == Kind.LOST
+        # Short gaps are read along: the source gives zeros there, and a call for every sector would cost more.
+        held |= table.length < _SHORT
         nothing = np.zeros_like(table.layer)
         kind = np.where(held, Kind.DATA, Kind.ZERO)
         return merge_neighbours(replace(table, kind=kind, layer=nothing, file_offset=np.where(held, table.start, 0)))
@@ -133,7 +136,7 @@ class RescueSource:
         while position < end:
             granule = position // GRANULE
             upto = min(end, (granule + 1) * GRANULE)
-            for run in self._runs(granule).clip(position, upto):
+            for run in _between(self._runs(granule), position, upto):
                 self._read_run(run, buffer[run.start - start : run.end - start])
             position = upto
 
@@ -156,3 +159,11 @@ class RescueSource:
             part[:] = bytes(len(part))
         else:
             part[:] = pattern(start, len(part), self._disk.sector_size)
+
+
+def _between(table: RunTable, start: int, end: int) -> RunTable:
+    """As `clip`, without a look at all the runs of a long table."""
+    first = int(table.start.searchsorted(start, "right")) - 1
+    window = slice(max(0, first), int(table.start.searchsorted(end)))
+    columns = (table.start, table.length, table.kind, table.layer, table.file_offset)
+    return RunTable(*(column[window] for column in columns)).clip(start, end)

@@ -46,7 +46,8 @@ class Ranges:
 
     def touches(self, start: int, end: int) -> bool:
         """Whether any byte of [start, end) is in the set."""
-        return next(self.within(start, end), None) is not None
+        index = bisect_right(self._ends, start)
+        return index < len(self._starts) and self._starts[index] < end
 
     def __iter__(self) -> Iterator[Range]:
         """All ranges, rising."""
