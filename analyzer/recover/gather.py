@@ -79,7 +79,7 @@ def gather(
     try:
         for path in (*inputs, *search.parents):
             _take(files, path, opener)
-        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), opener)
+        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, opener)
         base = open_carefully(assumed, opener) if assumed else None
         levels = order(files, base)
     except BaseException:
@@ -98,12 +98,15 @@ def _take(files: list[Opened], path: Path, opener: Opener) -> Opened | None:
     return files[-1]
 
 
-def _find_parents(files: list[Opened], search: Search, opener: Opener) -> None:
-    """Add the parent of every file whose parent is not among them, as far as parents can be found."""
+def _find_parents(files: list[Opened], search: Search, assumed: Path | None, opener: Opener) -> None:
+    """Add the parent of every file whose parent is not among them, as far as parents can be found.
+
+    One that is in doubt is left out when the user has said which base to assume.
+    """
     waiting = list(files)
     for _ in range(MAX_CHAIN_DEPTH):
         orphans = [file for file in waiting if file.image and file.image.has_parent and not _has_parent(file, files)]
-        places = [place for file in orphans if (place := _place_of_parent(file, search))]
+        places = [place for file in orphans if (place := _place_of_parent(file, search, assumed))]
         waiting = [found for place in places if (found := _take(files, place, opener))]
         if not waiting:
             return
@@ -113,14 +116,14 @@ def _has_parent(child: Opened, files: Sequence[Opened]) -> bool:
     return any(file.record.identity in child.record.linkages for file in files if file is not child)
 
 
-def _place_of_parent(child: Opened, search: Search) -> Path | None:
+def _place_of_parent(child: Opened, search: Search, assumed: Path | None) -> Path | None:
     """Where the file is that is the parent, or was it; None where nobody knows."""
     if child.image is None:
         return None
     try:
         link = find_parent(child.image, search, None)
     except ParentMismatchError as error:
-        return error.parent if _is_plausible(child, error.parent) else None
+        return error.parent if assumed is None and _is_plausible(child, error.parent) else None
     except CorruptFileError as error:
         return error.path if error.path != child.path else None
     except VhdxError:

@@ -20,7 +20,7 @@ Opener = Callable[[Path], ByteSource]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A file that was named. Where it cannot be read as an image, `reason` is a sentence that says why."""
+    """A file that was named. `reason` says why it cannot be read as an image, or what was rebuilt so that it can."""
 
     path: Path
     source: CarefulSource | None
@@ -54,14 +54,14 @@ def open_carefully(path: Path, opener: Opener = FileSource) -> Opened:
     bat = image.regions.current.find(BAT_REGION)
     if bat is not None:
         source.judged.add(bat.file_offset, bat.end)
-    return Opened(path=path, source=source, image=image, record=_record(image))
+    return Opened(path=path, source=source, image=image, record=_record(image), reason=reason)
 
 
 def salvage(source: ByteSource) -> tuple[Image | None, str]:
-    """The image in a source, or the sentence that says why there is none.
+    """The image in a source, and a sentence: why there is none, or what had to be rebuilt; empty when nothing had.
 
-    The one place where a file that does not open could be given back its lost structures: whoever can rebuild them
-    does it here, in place of giving the reason. Until then such a file is a missing layer.
+    The one place where a file that does not open can be given back its lost structures: what rebuilds them is called
+    in place of `None, str(error)`, and tells by what evidence. Until then such a file is a missing layer.
     """
     try:
         return image_from(source), ""

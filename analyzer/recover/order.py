@@ -174,7 +174,7 @@ def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
 
 def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
     if file.image is not None:
-        return present(file.image, evidence, placed)
+        return present(file.image, "; ".join(filter(None, (evidence, file.reason))), placed)
     return Level(
         presence=Presence.UNREADABLE,
         evidence=f"{evidence}; it cannot be read: {file.reason}",

@@ -11,6 +11,7 @@ from analyzer.recover.disk import PartialDisk
 from analyzer.recover.faults import UNIT, CarefulSource, read_what_can_be
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import gather
+from analyzer.recover.order import NothingToRecoverError
 from analyzer.recover.ranges import Ranges
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from tests.recover.disks import NOWHERE, statuses
@@ -107,6 +108,23 @@ def test_bad_sectors_in_a_block_are_lost_alone_and_in_the_map(fill):
         else:
             assert b"vhdx recover" in sector
             assert f"{n * 512:016x}".encode() in sector
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 8 * MIB // UNIT), st.integers(1, 400)), max_size=6),
+    st.none() | st.integers(0, 8 * MIB),
+)
+def test_wherever_a_medium_fails_what_is_called_known_is_right_and_the_rest_is_filled(places, end):
+    bad = [(start * UNIT, (start + count) * UNIT) for start, count in places]
+    try:
+        filled, _ = recovered(bad, end)
+    except NothingToRecoverError as error:
+        assert "disk.vhdx" in str(error)  # noqa: PT017 - most files can be read, and are looked at below
+        return
+    content = Reader(filled).read(0, SIZE)
+    for n, status in enumerate(statuses(filled.disk, filled.faults)):
+        sector = content[n * 512 : n * 512 + 512]
+        assert sector == (WHOLE[n * 512 : n * 512 + 512] if status is Status.KNOWN else bytes(512))
 
 
 def test_a_file_that_shrinks_while_it_is_read_loses_what_it_no_longer_has():
