@@ -13,7 +13,7 @@ from analyzer.recover.job import Attempt, count, resumes
 from cli import output
 from cli.options import FILE_PATH, ByteSize, json_option, quiet_library, search_of
 from cli.progress import progress
-from cli.recover_text import document_of, emit_account, lines_of
+from cli.recovered import document_of, emit_account, lines_of
 from cli.writing import STDOUT, options_from, output_options, refuse_stdout
 from vhdx.sink import Existing
 
