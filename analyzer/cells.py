@@ -9,7 +9,6 @@ from itertools import cycle
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.disk import Disk
 from vhdx.reader import Reader, RunSource
 from vhdx.runs import Kind, RunTable
 
@@ -50,7 +49,7 @@ def count_cells_with_data(tables: Iterable[RunTable]) -> int:
     return total
 
 
-def require_known(disk: Disk, tables: Iterable[RunTable]) -> Iterator[RunTable]:
+def require_known(disk: RunSource, tables: Iterable[RunTable]) -> Iterator[RunTable]:
     """The tables as they come; raises what reading would raise at the first run that cannot be known."""
     for table in tables:
         lost = next(iter(table.of_kind(Kind.LOST)), None)

@@ -1,11 +1,11 @@
 """A whole chain to one standalone image: raw, VHDX, or a format of `analyzer.images`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
@@ -15,16 +15,53 @@ from analyzer.images.packing import copy_packed
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk, RawTarget, StreamTarget
 from vhdx.chain import Chain
-from vhdx.disk import Disk
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image, open_image
+from vhdx.reader import RunSource
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.source import FileSource
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from vhdx.structures.disk import DiskType
 from vhdx.writer import NewDisk, VhdxWriter
+
+
+class Flat(RunSource, Protocol):
+    """What can be written as one image, once it is known what the image is to be."""
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        ...
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What opening found that is no error."""
+        ...
+
+    def require_unchanged(self) -> None:
+        """Raise SourceChangedError when what was read cannot be one state."""
+        ...
+
+
+class Layered(Flat, Protocol):
+    """What can be made one image like itself: a chain, or a disk that stands for one and has no gap to read."""
+
+    @property
+    def layers(self) -> Sequence[Image]:
+        """The files that are there, base first."""
+        ...
+
+    @property
+    def base(self) -> Image:
+        """The lowest of them: a new file takes its block size."""
+        ...
+
+    @property
+    def leaf(self) -> Image:
+        """The uppermost of them: a new file takes its disk id and physical sector."""
+        ...
 
 
 class OutputFormat(Enum):
@@ -132,7 +169,7 @@ class Outcome:
     findings: tuple[Finding, ...]
 
 
-def new_disk_like(chain: Chain, disk_type: DiskType, options: Options) -> NewDisk:
+def new_disk_like(chain: Layered, disk_type: DiskType, options: Options) -> NewDisk:
     """A new disk with the chain's size, sectors and virtual disk id, and with GUIDs of its own."""
     block_size = options.block_size or chain.base.parameters.block_size
     return NewDisk(
@@ -155,7 +192,7 @@ def check_block_size(target: Path, block_size: int | None) -> None:
         raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
 
 
-def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: Options) -> Plan:
+def plan_conversion(chain: Layered, target: Path, output: OutputFormat, options: Options) -> Plan:
     """Look at everything that could refuse the output; raises OutputError, NoSpaceError, LostDataError."""
     check_block_size(target, options.block_size)
     check_target(target, [layer.path for layer in chain.layers], options.existing)
@@ -164,12 +201,12 @@ def plan_conversion(chain: Chain, target: Path, output: OutputFormat, options: O
     return plan_output(chain, target, output, new_disk, options)
 
 
-def plan_output(disk: Disk, target: Path, output: OutputFormat, new_disk: NewDisk | None, options: Options) -> Plan:
+def plan_output(disk: Flat, target: Path, output: OutputFormat, new_disk: NewDisk | None, options: Options) -> Plan:
     """The plan for a target that was looked at; `new_disk` is None for what is no VHDX.
 
     Raises NoSpaceError, LostDataError, and OutputError for a format that cannot hold the disk.
     """
-    data = count_cells_with_data(require_known(disk, disk.windows())) * CELL
+    data = count_cells_with_data(require_known(disk, disk.windows(0, disk.size))) * CELL
     image = _image(disk, target, output, data, options)
     needed = image.needed_bytes if image else _needed(data, new_disk)
     check_space(target, needed)
@@ -195,7 +232,7 @@ def _needed(data_bytes: int, new_disk: NewDisk | None) -> int:
     return new_disk.first_block + data_bytes
 
 
-def _image(disk: Disk, target: Path, output: OutputFormat, data_bytes: int, options: Options) -> Layout | None:
+def _image(disk: Flat, target: Path, output: OutputFormat, data_bytes: int, options: Options) -> Layout | None:
     planner = _PLANNERS.get(output)
     if planner is None:
         require_compression(target, options.compression, (), output.value)
@@ -212,20 +249,34 @@ def _image(disk: Disk, target: Path, output: OutputFormat, data_bytes: int, opti
     )
 
 
-def run_conversion(plan: Plan, disk: Disk, progress: Progress = no_progress) -> Outcome:
-    """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
+def nothing_more() -> None:
+    """What most outputs need before they get their names."""
+
+
+def run_conversion(
+    plan: Plan,
+    disk: Flat,
+    progress: Progress = no_progress,
+    *,
+    before_naming: Callable[[], None] = nothing_more,
+) -> Outcome:
+    """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError.
+
+    `before_naming` is called when the output is right and has not got its name yet.
+    """
     with Sink(plan.target, existing=plan.options.existing) as sink:
         journal = _write(plan, disk, sink, progress)
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, disk, sink.path, progress)
         disk.require_unchanged()
+        before_naming()
         sink.commit()
         return _outcome(plan, disk, journal, sink.size)
 
 
-def _write(plan: Plan, disk: Disk, sink: Sink, progress: Progress) -> Journal:
-    cells = cells_with_data(disk.windows())
+def _write(plan: Plan, disk: Flat, sink: Sink, progress: Progress) -> Journal:
+    cells = cells_with_data(disk.windows(0, disk.size))
     if plan.image:
         return copy_packed(disk, cells, plan.image.writer(sink), progress)
     if plan.new_disk is None:
@@ -236,7 +287,7 @@ def _write(plan: Plan, disk: Disk, sink: Sink, progress: Progress) -> Journal:
     return journal
 
 
-def _outcome(plan: Plan, disk: Disk, journal: Journal, file_size: int) -> Outcome:
+def _outcome(plan: Plan, disk: Flat, journal: Journal, file_size: int) -> Outcome:
     return Outcome(
         target=plan.target,
         format=plan.format,
@@ -250,7 +301,7 @@ def _outcome(plan: Plan, disk: Disk, journal: Journal, file_size: int) -> Outcom
     )
 
 
-def _verify(plan: Plan, journal: Journal, disk: Disk, path: Path, progress: Progress) -> None:
+def _verify(plan: Plan, journal: Journal, disk: Flat, path: Path, progress: Progress) -> None:
     if plan.new_disk is None:
         with closing(plan.image.open(path) if plan.image else RawDisk(path)) as written:
             verify_cells(journal, disk, written, cells_of_extents(written.extents()), path, progress)

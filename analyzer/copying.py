@@ -14,7 +14,6 @@ import numpy as np
 
 from analyzer.cells import CELL, Bytes, nonzero_spans, read_cells
 from analyzer.progress import Progress
-from vhdx.disk import Disk
 from vhdx.errors import VerificationError
 from vhdx.reader import Reader, RunSource
 from vhdx.structures.checksum import crc32c
@@ -90,7 +89,7 @@ class _Shares:
 
 
 def copy_cells(
-    disk: Disk, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.RISING
+    disk: RunSource, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.RISING
 ) -> Journal:
     """Copy these cells, leaving zeros out; raises what reading and writing raise."""
     if order is Order.RISING:
@@ -107,7 +106,7 @@ def copy_cells(
     return Journal.joined([future.result() for future in work])
 
 
-def _copy_share(disk: Disk, cells: Iterable[int], target: Target, progress: Progress) -> Journal:
+def _copy_share(disk: RunSource, cells: Iterable[int], target: Target, progress: Progress) -> Journal:
     journal = Journal()
     for cell, data in read_cells(disk, cells):
         spans = nonzero_spans(data)

@@ -142,14 +142,18 @@ class Chain(Disk):
 
 def _fold(streams: Sequence[Iterator[RunTable]]) -> Iterator[RunTable]:
     """Overlay streams of windows, lowest layer first, window by window as far as the shortest one reaches."""
+    return (overlay(*reversed(parts)) for parts in in_step(streams))
+
+
+def in_step(streams: Sequence[Iterator[RunTable]]) -> Iterator[list[RunTable]]:
+    """Windows of several streams, cut so that those given together cover the same range; it ends with the first."""
     pending = [next(stream, None) for stream in streams]
     while True:
         tables = [table for table in pending if table is not None]
         if len(tables) < len(pending):
             return
         start, end = int(tables[0].start[0]), min(table.end for table in tables)
-        parts = [table.clip(start, end) for table in tables]
-        yield overlay(*reversed(parts))
+        yield [table.clip(start, end) for table in tables]
         for index, (table, stream) in enumerate(zip(tables, streams, strict=True)):
             pending[index] = next(stream, None) if table.end == end else table.clip(end, table.end)
 

@@ -12,7 +12,7 @@ from analyzer.cells import CELL, Bytes, nonzero_spans, read_cells
 from analyzer.copying import THREADS, Journal
 from analyzer.images.image import Form, ImageWriter, Piece
 from analyzer.progress import Progress
-from vhdx.disk import Disk
+from vhdx.reader import RunSource
 
 WAITING = 4 * THREADS
 """Cells that are packed or wait to be written: what bounds the memory."""
@@ -21,7 +21,7 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def copy_packed(disk: Disk, cells: Iterable[int], writer: ImageWriter, progress: Progress) -> Journal:
+def copy_packed(disk: RunSource, cells: Iterable[int], writer: ImageWriter, progress: Progress) -> Journal:
     """Copy these cells, leaving zeros out; raises what reading and writing raise."""
     journal = Journal()
 

@@ -1,0 +1,11 @@
+"""What is left of a disk whose files are not all there, or cannot all be read: the image, and a map of what it is.
+
+Nothing is guessed silently. Every byte of the disk is *known*, *stale* (an older state, because a layer that might
+have changed it is gone) or *lost*; `disk.py` says what that means in runs.
+"""
+
+from analyzer.recover.account import Status
+from analyzer.recover.filled import Fill
+from analyzer.recover.job import Outcome, Plan, Wishes, plan_recovery, run_recovery
+
+__all__ = ["Fill", "Outcome", "Plan", "Status", "Wishes", "plan_recovery", "run_recovery"]

@@ -1,0 +1,97 @@
+"""Reading from a medium that fails: in smaller and smaller pieces, and never twice what has failed."""
+
+from collections.abc import Callable
+from threading import Lock
+
+from analyzer.recover.ranges import Range, Ranges
+from vhdx.errors import InputOutputError, ShortReadError
+from vhdx.source import ByteSource
+
+UNIT = 512
+"""Bytes of a file below which reading is not tried in smaller pieces: a sector of the medium."""
+ReadInto = Callable[[int, memoryview], None]
+"""What fills a buffer from an offset, as `ByteSource.read_into` does."""
+
+
+class CarefulSource:
+    """A source that remembers, sector by sector, what could not be read, and does not ask for it again.
+
+    Ranges in `judged` hold what is believed only after it was judged (headers, region tables, block table): a sector
+    of them that cannot be read counts as 0xFF, which is valid nowhere. Everywhere else the error is raised.
+    """
+
+    def __init__(self, below: ByteSource) -> None:
+        """Read from `below`."""
+        self.below, self.path, self.size = below, below.path, below.size
+        self.end = self.size
+        """Where the file was found to end; less than `size` when it was cut since it was opened."""
+        self.judged = Ranges()
+        self.bad = Ranges()
+        self._lock = Lock()
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        end = offset + len(buffer)
+        if not self.judged.touches(offset, end):
+            self._read(offset, buffer)
+            return
+        for start, stop in read_what_can_be(self._read, offset, buffer):
+            if not all(judged for _, _, judged in self.judged.split(start, stop)):
+                raise InputOutputError(self.path, "read", "it could not be read before", start)
+            buffer[start - offset : stop - offset] = b"\xff" * (stop - start)
+
+    def _read(self, offset: int, buffer: memoryview) -> None:
+        end = offset + len(buffer)
+        if end > self.end:
+            raise ShortReadError(self.path, offset, len(buffer), max(0, self.end - offset))
+        if self.bad and self.bad.touches(offset, end):
+            raise InputOutputError(self.path, "read", "it could not be read before", offset)
+        try:
+            self.below.read_into(offset, buffer)
+        except ShortReadError as error:
+            self.end = min(self.end, max(offset, error.offset + error.got))
+            raise
+        except InputOutputError:
+            if len(buffer) <= UNIT:
+                self._note(offset, end)
+            raise
+
+    def _note(self, start: int, end: int) -> None:
+        with self._lock:
+            self.bad.add(start, end)
+
+
+def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> list[Range]:
+    """Fill the buffer as far as possible; returns the ranges of the source, rising, that could not be read.
+
+    A read that fails is repeated in halves down to UNIT. One that comes back short tells where the source ends: what
+    follows is not tried. What could not be read is left in the buffer as it was.
+    """
+    waiting = [(offset, offset + len(buffer))]
+    lost: list[Range] = []
+    while waiting:
+        start, end = waiting.pop()
+        try:
+            read(start, buffer[start - offset : end - offset])
+        except (InputOutputError, ShortReadError) as error:
+            again, given_up = _after(error, start, end)
+            waiting += again
+            lost += given_up
+    return list(Ranges(lost)) if lost else lost
+
+
+def _after(error: InputOutputError | ShortReadError, start: int, end: int) -> tuple[list[Range], list[Range]]:
+    """What to try next of a range that failed, the first one last, and what to give up."""
+    if isinstance(error, ShortReadError):
+        edge = start + max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
+        return [(start, edge)] if start < edge < end else [], [(edge if edge < end else start, end)]
+    if end - start <= UNIT:
+        return [], [(start, end)]
+    middle = _middle(start, end)
+    return [(middle, end), (start, middle)], []
+
+
+def _middle(start: int, end: int) -> int:
+    """Half-way, at the edge of a sector of the file."""
+    middle = (start + end) // 2 // UNIT * UNIT
+    return middle if start < middle < end else min(end - 1, (start // UNIT + 1) * UNIT)

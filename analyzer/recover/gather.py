@@ -1,0 +1,145 @@
+"""The files of a recovery: those that were named, and the parents that can be found from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analyzer.evidence import Verdict, gather_evidence
+from analyzer.recover.levels import Level, Placed, Presence
+from analyzer.recover.opening import Opened, Opener, open_carefully
+from analyzer.recover.order import order
+from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.parents import OnMismatch, Search, find_parent
+from vhdx.source import FileSource, file_identity
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
+
+_CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADABLE: "FID-11"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The files, all of them open, and the levels that they make up, base first."""
+
+    files: tuple[Opened, ...]
+    levels: tuple[Level, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is missing or in doubt, and what opening found in the files that are there."""
+        above = (*self.levels[1:], None)
+        gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
+        guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
+        return (
+            gaps + guessed + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+        )
+
+    @property
+    def changed(self) -> tuple[Finding, ...]:
+        """The files that somebody wrote to, or cut, since they were opened."""
+        return tuple(finding for file in self.files if (finding := _change(file)))
+
+    def close(self) -> None:
+        """Give all files back to the system."""
+        for file in self.files:
+            file.close()
+
+
+def _finding(gap: Level, child: Level | None) -> Finding:
+    """What is said of a gap: about the file that cannot be read, else about the one that has lost its parent."""
+    path = gap.path or (child.path if child else None)
+    return Finding(_CODES[gap.presence], Severity.WARNING, gap.evidence, path=path)
+
+
+def _guess(level: Level) -> Finding:
+    text = f"the order of the files is not certain here: {level.evidence}; what is known above a gap depends on it"
+    return Finding("CHN-10", Severity.WARNING, text, path=level.path, advice="name the files of the chain between them")
+
+
+def _change(file: Opened) -> Finding | None:
+    below = file.source.below if file.source else None
+    try:
+        if isinstance(below, FileSource):
+            below.require_unchanged()
+    except VhdxError:
+        text = "the file was changed while it was read: what was taken from it may be a mixture of two states"
+        return Finding("FID-11", Severity.WARNING, text, path=file.path, advice="run again once nothing writes to it")
+    return None
+
+
+def gather(
+    inputs: Sequence[Path], search: Search, assumed: Path | None = None, opener: Opener = FileSource
+) -> Gathered:
+    """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
+
+    Raises what `order` raises.
+    """
+    files: list[Opened] = []
+    base: Opened | None = None
+    try:
+        for path in (*inputs, *search.parents):
+            _take(files, path, opener)
+        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, opener)
+        base = open_carefully(assumed, opener) if assumed else None
+        levels = order(files, base)
+    except BaseException:
+        for file in (*files, *([base] if base else [])):
+            file.close()
+        raise
+    return Gathered(files=(*files, *([base] if base else [])), levels=levels)
+
+
+def _take(files: list[Opened], path: Path, opener: Opener) -> Opened | None:
+    """Open a file and add it, unless it is there already."""
+    identity = file_identity(path)
+    if any(path == file.path or (identity and identity == file_identity(file.path)) for file in files):
+        return None
+    files.append(open_carefully(path, opener))
+    return files[-1]
+
+
+def _find_parents(files: list[Opened], search: Search, assumed: Path | None, opener: Opener) -> None:
+    """Add the parent of every file whose parent is not among them, as far as parents can be found.
+
+    One that is in doubt is left out when the user has said which base to assume.
+    """
+    waiting = list(files)
+    for _ in range(MAX_CHAIN_DEPTH):
+        orphans = [file for file in waiting if file.image and file.image.has_parent and not _has_parent(file, files)]
+        places = [place for file in orphans if (place := _place_of_parent(file, search, assumed))]
+        waiting = [found for place in places if (found := _take(files, place, opener))]
+        if not waiting:
+            return
+
+
+def _has_parent(child: Opened, files: Sequence[Opened]) -> bool:
+    return any(file.record.identity in child.record.linkages for file in files if file is not child)
+
+
+def _place_of_parent(child: Opened, search: Search, assumed: Path | None) -> Path | None:
+    """Where the file is that is the parent, or was it; None where nobody knows."""
+    if child.image is None:
+        return None
+    try:
+        link = find_parent(child.image, search, None)
+    except ParentMismatchError as error:
+        return error.parent if assumed is None and _is_plausible(child, error.parent) else None
+    except CorruptFileError as error:
+        return error.path if error.path != child.path else None
+    except VhdxError:
+        return None
+    link.parent.close()
+    return link.parent.path
+
+
+def _is_plausible(child: Opened, path: Path) -> bool:
+    """Whether a file that stands where the parent should is the same disk, at another time."""
+    parent = open_carefully(path)
+    try:
+        if child.image is None or parent.image is None:
+            return False
+        return gather_evidence(child.image, parent.image).verdict is not Verdict.WRONG_PARENT
+    except VhdxError:
+        return False
+    finally:
+        parent.close()

@@ -1,0 +1,226 @@
+"""Recover a disk: open what is there, say what it amounts to, write the image and its map."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from analyzer import convert
+from analyzer.convert import Options, OutputFormat, plan_conversion, run_conversion
+from analyzer.progress import Progress, no_progress
+from analyzer.raw import RawDisk
+from analyzer.recover.account import Row, Status, Totals, rows_of
+from analyzer.recover.disk import PartialDisk
+from analyzer.recover.filled import Earlier, Fill, FilledDisk
+from analyzer.recover.gather import Gathered, gather
+from analyzer.recover.levels import Level
+from analyzer.recover.mapfile import mapfile_lines, read_mapfile
+from analyzer.recover.opening import Opener
+from analyzer.recover.ranges import Ranges
+from vhdx.errors import OutputError
+from vhdx.findings import Finding
+from vhdx.image import open_image
+from vhdx.parents import Search
+from vhdx.reader import Reader
+from vhdx.sink import Existing, Sink, check_target
+from vhdx.source import FileSource
+
+_PIECE = 1 << 20
+
+
+class Attempt(Enum):
+    """Whether an output that is there already is gone on with."""
+
+    FRESH = "fresh"
+    RESUME = "resume"
+    """What the map beside it has as known is taken from it; all else is tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a recovery is asked for. `target` None: the account alone."""
+
+    inputs: tuple[Path, ...]
+    search: Search
+    target: Path | None = None
+    format: OutputFormat = OutputFormat.RAW
+    options: Options = field(default_factory=Options)
+    fill: Fill = Fill.ZERO
+    assumed_base: Path | None = None
+    attempt: Attempt = Attempt.FRESH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is going to be read and written. The sources are open until `opened_plan` ends; nothing was touched."""
+
+    wishes: Wishes
+    gathered: Gathered
+    filled: FilledDisk
+    conversion: convert.Plan | None
+
+    @property
+    def disk(self) -> PartialDisk:
+        """The disk by its levels."""
+        return self.filled.disk
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Files and gaps, base first."""
+        return self.disk.levels
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is missing, what is wrong with the files, and which of them changed since they were opened."""
+        return self.gathered.findings + self.gathered.changed
+
+    def rows(self) -> Iterator[Row]:
+        """What each range of the disk is, by what is known so far; afresh whenever it is asked."""
+        return rows_of(self.disk, self.filled.faults, self.filled.kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was written; all sizes are bytes."""
+
+    target: Path
+    map: Path
+    account: Path
+    format: OutputFormat
+    size: int
+    file_size: int
+    verified: bool
+    totals: Totals
+    changed: tuple[Finding, ...]
+    """The files that somebody wrote to, or cut, while they were read."""
+
+
+Document = Callable[[Plan, Totals], Iterable[str]]
+"""The account as text, in pieces: what is written to OUT.json."""
+
+
+def map_of(target: Path) -> Path:
+    """Where the mapfile of an output is."""
+    return target.with_name(target.name + ".map")
+
+
+def account_of(target: Path) -> Path:
+    """Where the account of an output is."""
+    return target.with_name(target.name + ".json")
+
+
+@contextmanager
+def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]:
+    """Open what is there and look at everything that could refuse the output; the files stay open while it is used.
+
+    Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
+    """
+    with ExitStack() as opened:
+        gathered = gather(wishes.inputs, wishes.search, wishes.assumed_base, opener)
+        opened.callback(gathered.close)
+        disk = PartialDisk(gathered.levels)
+        kept, earlier = _earlier(wishes, disk, opened)
+        filled = FilledDisk(disk, wishes.fill, kept=kept, earlier=earlier)
+        yield Plan(wishes=wishes, gathered=gathered, filled=filled, conversion=_conversion(wishes, gathered, filled))
+
+
+def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> convert.Plan | None:
+    if wishes.target is None:
+        return None
+    options = wishes.options
+    sources = [file.path for file in gathered.files]
+    for place in (wishes.target, map_of(wishes.target), account_of(wishes.target)):
+        check_target(place, sources, options.existing)
+    return plan_conversion(filled, wishes.target, wishes.format, options)
+
+
+def resumes(wishes: Wishes) -> bool:
+    """Whether there is an output of an earlier run to go on with."""
+    target = wishes.target
+    return wishes.attempt is Attempt.RESUME and target is not None and target.exists() and map_of(target).exists()
+
+
+def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Ranges, Earlier | None]:
+    """What an earlier run has, and what reads it; nothing where there is none, or where it is not wanted."""
+    target = wishes.target
+    if target is None or not resumes(wishes):
+        return Ranges(), None
+    stretches = read_mapfile(map_of(target), disk.size, identity_of(disk))
+    # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
+    written = opened.enter_context(
+        closing(RawDisk(target) if wishes.format is OutputFormat.RAW else open_image(target))
+    )
+    if written.size != disk.size:
+        raise OutputError(target, f"it has {written.size} bytes and the disk {disk.size}", "begin anew with --force")
+    return Ranges((start, end) for start, end, status in stretches if status is Status.KNOWN), Reader(written).read_into
+
+
+def identity_of(disk: PartialDisk) -> str:
+    """The data_write_guid of the uppermost file: which disk, in which state, a map is about."""
+    return str(disk.images[-1].data_write_guid)
+
+
+def count(plan: Plan) -> Totals:
+    """Bytes of the disk by status, as far as is known without reading its data."""
+    totals = Totals()
+    for _ in totals.counting(plan.rows()):
+        pass
+    return totals
+
+
+def run_recovery(plan: Plan, document: Document, progress: Progress = no_progress) -> Outcome:
+    """Write the image, its mapfile and its account; raises what writing raises. The sources are never changed.
+
+    An image never has its name without its map. When one is gone on with, the map follows the image: it may say less
+    than the image holds, never more.
+    """
+    conversion, resumed = plan.conversion, resumes(plan.wishes)
+    if conversion is None:
+        raise ValueError("a plan without a target cannot be run")
+    totals = Totals()
+
+    def write_papers() -> None:
+        _write_papers(plan, conversion.target, totals, document)
+
+    if resumed:
+        written = run_conversion(conversion, plan.filled, progress)
+        write_papers()
+    else:
+        written = run_conversion(conversion, plan.filled, progress, before_naming=write_papers)
+    return Outcome(
+        target=conversion.target,
+        map=map_of(conversion.target),
+        account=account_of(conversion.target),
+        format=conversion.format,
+        size=conversion.size,
+        file_size=written.file_size,
+        verified=written.verified,
+        totals=totals,
+        changed=plan.gathered.changed,
+    )
+
+
+def _write_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> None:
+    existing = plan.wishes.options.existing
+    stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
+    _write(map_of(target), mapfile_lines(stretches, identity_of(plan.disk)), existing)
+    _write(account_of(target), document(plan, totals), existing)
+
+
+def _write(path: Path, pieces: Iterable[str], existing: Existing) -> None:
+    with Sink(path, existing=existing) as sink:
+        for block in _blocks(pieces):
+            sink.write_at(sink.size, block)
+        sink.commit()
+
+
+def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
+    """The text in blocks: one write for each line of a long map would take minutes."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece.encode("utf-8", "backslashreplace")
+        if len(block) >= _PIECE:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)

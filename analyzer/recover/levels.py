@@ -1,0 +1,56 @@
+"""The levels of a disk that is to be recovered: files that are there, and gaps where one is missing."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from uuid import UUID
+
+from vhdx.image import Image
+
+
+class Presence(Enum):
+    """Whether a level can be read."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    """No file is there for it."""
+    UNREADABLE = "unreadable"
+    """Its file is there and does not open."""
+    DOUBT = "doubt"
+    """No file is known to be missing, but what is below is not, or no longer, what the level above was made on."""
+
+
+class Placed(Enum):
+    """What gives a level its place."""
+
+    BY_LINK = "by link"
+    """Identities that name one another, or that nothing else is left."""
+    BY_TIME = "by time"
+    """When its file was modified, or its name: weak evidence, which a copy may have lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One level. A gap (no image) stands for one or more layers of which nothing can be read."""
+
+    presence: Presence
+    evidence: str
+    """Why it has its place: a sentence without its full stop; for a gap, what is missing and how that is known."""
+    image: Image | None = None
+    path: Path | None = None
+    """The file; for a gap, the one that cannot be read, else None."""
+    identity: UUID | None = None
+    """The data_write_guid that the level has, or that the level above asks for."""
+    placed: Placed = Placed.BY_LINK
+
+
+def present(image: Image, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
+    """The level of a file that is there."""
+    return Level(
+        presence=Presence.PRESENT,
+        evidence=evidence,
+        image=image,
+        path=image.path,
+        identity=image.data_write_guid,
+        placed=placed,
+    )

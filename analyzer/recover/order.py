@@ -1,0 +1,237 @@
+"""Files of one chain, in any order, put in order by what links them; where the links fail, with a gap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.evidence import Verdict, gather_evidence
+from analyzer.recover.levels import Level, Placed, Presence, present
+from analyzer.recover.opening import Opened
+from vhdx.errors import ChainError, ChainLoopError, SectorSizeMismatchError, VhdxError
+from vhdx.image import Image
+
+
+class SeveralLeavesError(ChainError):
+    """The files make up more than one state of a disk."""
+
+    def __init__(self, leaves: Sequence[Path]) -> None:
+        super().__init__(leaves)
+        self.leaves = tuple(leaves)
+
+    def __str__(self) -> str:
+        names = ", ".join(str(path) for path in self.leaves)
+        return (
+            f"{names} are leaves of one parent, or bases, and only one can be recovered; name the files of one chain "
+            "(`vhdx scan` shows which these are)"
+        )
+
+
+class NothingToRecoverError(ChainError):
+    """None of the files can be read as an image."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(reasons)
+        self.reasons = tuple(reasons)
+
+    def __str__(self) -> str:
+        return f"no file can be read: {'; '.join(self.reasons)}"
+
+
+class UnusedBaseError(ChainError):
+    """A base is to be assumed, and the files have one."""
+
+    def __init__(self, assumed: Path, base: Path) -> None:
+        super().__init__(assumed, base)
+        self.assumed, self.base = assumed, base
+
+    def __str__(self) -> str:
+        return f"{self.base} is taken as the base already; leave {self.base} or --assume-base {self.assumed} out"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Files that are linked without a gap, uppermost first, each named by the one above it."""
+
+    files: tuple[Opened, ...]
+
+    @property
+    def top(self) -> Opened:
+        """The uppermost."""
+        return self.files[0]
+
+    @property
+    def bottom(self) -> Opened:
+        """The lowest: a base, or a file whose parent is missing."""
+        return self.files[-1]
+
+
+def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level, ...]:
+    """The levels, base first. `assumed` is a base that the user takes although no link leads to it.
+
+    Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, SectorSizeMismatchError, NothingToRecoverError.
+    """
+    if not any(file.image for file in files):
+        raise NothingToRecoverError([file.reason for file in files])
+    segments = _by_age(_segments(files))
+    if assumed is not None and _is_base(segments[-1].bottom):
+        raise UnusedBaseError(assumed.path, segments[-1].bottom.path)
+    levels: list[Level] = []
+    for number, segment in enumerate(segments):
+        below = segments[number + 1] if number + 1 < len(segments) else None
+        levels += _levels_of(segment, *_place_among(number, segments))
+        levels += _between(segment.bottom, below.top if below else None, assumed)
+    _require_one_sector_size([level.image for level in levels if level.image])
+    return tuple(reversed(levels))
+
+
+def _segments(files: Sequence[Opened]) -> list[Segment]:
+    parents = {file.path: _parent_of(file, files) for file in files}
+    used = [parent.path for parent in parents.values() if parent]
+    forked = [file.path for file in files if (parent := parents[file.path]) and used.count(parent.path) > 1]
+    if forked:
+        raise SeveralLeavesError(forked)
+    tops = [file for file in files if file.path not in used]
+    segments = [Segment(_down(top, parents)) for top in tops]
+    placed = {file.path for segment in segments for file in segment.files}
+    for file in files:
+        if file.path not in placed:  # it has a child, and so has every file above it
+            raise ChainLoopError(file.path)
+    return segments
+
+
+def _parent_of(child: Opened, files: Sequence[Opened]) -> Opened | None:
+    """The file whose identity the child names; of several, one that opens."""
+    for linkage in child.record.linkages:
+        found = [file for file in files if file is not child and file.record.identity == linkage]
+        if found:
+            return min(found, key=lambda file: (file.image is None, file.path))
+    return None
+
+
+def _down(top: Opened, parents: dict[Path, Opened | None]) -> tuple[Opened, ...]:
+    files = [top]
+    while (parent := parents[files[-1].path]) is not None:
+        files.append(parent)
+    return tuple(files)
+
+
+def _by_age(segments: list[Segment]) -> list[Segment]:
+    """Uppermost first: what ends in a base is the lowest; of the others, what names the other's file is above it."""
+    bases = [segment for segment in segments if _is_base(segment.bottom)]
+    if len(bases) > 1:
+        raise SeveralLeavesError([segment.bottom.path for segment in bases])
+    others = [segment for segment in segments if segment not in bases]
+    unknown = [segment for segment in others if not segment.bottom.record.linkages]
+    others = [segment for segment in others if segment not in unknown]
+    others.sort(key=lambda segment: (_names_below(segment, others), _modified(segment.top)), reverse=True)
+    return others + unknown + bases
+
+
+def _is_base(file: Opened) -> bool:
+    return file.image is not None and not file.image.has_parent
+
+
+def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
+    """How many of the other segments have a file of the name that this one's lowest file gives its parent."""
+    names = {_basename(place.text) for place in segment.bottom.record.places}
+    return sum(any(file.path.name.lower() in names for file in other.files) for other in others if other is not segment)
+
+
+def _basename(text: str) -> str:
+    return text.replace("\\", "/").rsplit("/", 1)[-1].lower()
+
+
+def _modified(file: Opened) -> float:
+    try:
+        return file.path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]:
+    """Why a segment stands where it does among the others."""
+    segment = segments[number]
+    if len(segments) == 1:
+        return "no file names it as its parent", Placed.BY_LINK
+    if _is_base(segment.bottom):
+        return "it ends in the base" if len(segment.files) > 1 else "it is a base", Placed.BY_LINK
+    if not segment.bottom.record.linkages:
+        return "nothing tells its place, it is taken for the layer that is missing", Placed.BY_LINK
+    rivals = [other for other in segments if not _is_base(other.bottom) and other.bottom.record.linkages]
+    if len(rivals) == 1:
+        return "no file names it as its parent, and no other file can be above it", Placed.BY_LINK
+    return "only its name and the time of its last change tell its place among the others", Placed.BY_TIME
+
+
+def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
+    levels = [_level(segment.top, evidence, placed)]
+    for child, file in pairwise(segment.files):
+        levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))
+    return levels
+
+
+def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
+    if file.image is not None:
+        return present(file.image, "; ".join(filter(None, (evidence, file.reason))), placed)
+    return Level(
+        presence=Presence.UNREADABLE,
+        evidence=f"{evidence}; it cannot be read: {file.reason}",
+        path=file.path,
+        identity=file.record.identity,
+        placed=placed,
+    )
+
+
+def _between(child: Opened, parent: Opened | None, assumed: Opened | None) -> list[Level]:
+    """The gap below a file whose parent is not there, if there is one, and what the user puts below it."""
+    if _is_base(child):
+        return []
+    if parent is not None:
+        return _gap(child, parent)
+    if assumed is None:
+        return _missing(child)
+    taken = _level(assumed, "it was named as the base to be assumed, no link leads to it")
+    return [*_gap(child, assumed), taken, *([] if _is_base(assumed) else _missing(assumed))]
+
+
+def _gap(child: Opened, parent: Opened) -> list[Level]:
+    """What separates two files: nothing when the evidence says that they may be read as one disk."""
+    if parent.image is None:  # the file that cannot be read is taken for the one that is missing: it is a gap itself
+        return []
+    previous = parent.record.previous_identity
+    if child.image is None or previous is None or previous not in child.record.linkages:
+        return _missing(child)
+    try:
+        evidence = gather_evidence(child.image, parent.image)
+    except VhdxError:  # a medium that fails where the evidence would be: the gap stays
+        return _missing(child)
+    if evidence.verdict is Verdict.SAFE:
+        return []
+    return [Level(presence=Presence.DOUBT, evidence=f"{parent.path.name} was written to since: {evidence}")]
+
+
+def _missing(child: Opened) -> list[Level]:
+    """The gap of a parent that is not there. A file of which nothing is known is a gap itself and needs no second."""
+    wanted = _wanted(child)
+    if wanted is None and child.image is None:
+        return []
+    if wanted is None:
+        text = f"{child.path.name} does not tell which parent it was made from"
+        return [Level(presence=Presence.MISSING, evidence=text)]
+    names = ", ".join(place.text for place in child.record.places[:1])
+    named = f" ({names})" if names else ""
+    text = f"{child.path.name} was made from a file with the identity {wanted}{named}, which is not there"
+    return [Level(presence=Presence.MISSING, evidence=text, identity=wanted)]
+
+
+def _wanted(child: Opened) -> UUID | None:
+    return child.record.linkages[0] if child.record.linkages else None
+
+
+def _require_one_sector_size(images: Sequence[Image]) -> None:
+    """Files that count in different sectors cannot be one disk."""
+    for child, parent in pairwise(images):
+        if child.sector_size != parent.sector_size:
+            raise SectorSizeMismatchError(child.path, child.sector_size, parent.path, parent.sector_size)

@@ -1,0 +1,132 @@
+"""`vhdx recover`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.convert import OutputFormat, format_of
+from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
+from analyzer.recover.job import Attempt, count, resumes
+from cli import output
+from cli.options import FILE_PATH, ByteSize, json_option, quiet_library, search_of
+from cli.progress import progress
+from cli.recovered import document_of, emit_account, lines_of
+from cli.writing import STDOUT, options_from, output_options, refuse_stdout
+from vhdx.sink import Existing
+
+
+@click.command("recover")
+@click.argument("inputs", nargs=-1, required=True, type=FILE_PATH, metavar="INPUT...")
+@click.option("-o", "--output", "out", type=FILE_PATH, metavar="OUT", help="The image to write.")
+@click.option("--dry-run", is_flag=True, help="Only say what could be recovered; data is not read.")
+@click.option(
+    "--fill",
+    type=click.Choice([choice.value for choice in Fill]),
+    default="zero",
+    show_default=True,
+    help="What stands where the disk is lost: zeros, or a sentence with its place in every sector.",
+)
+@click.option(
+    "--assume-base", type=FILE_PATH, metavar="FILE", help="Take FILE as the base although no link leads to it."
+)
+@click.option("--resume", is_flag=True, help="Go on with OUT and OUT.map: only what is missing is tried again.")
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice([choice.value for choice in OutputFormat]),
+    help="The output's format, where its name does not tell (.raw, .img, .vhdx).",
+)
+@click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the lowest file's where it is not given.")
+@output_options
+@click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE", help="One more file of the chain.")
+@click.option(
+    "--search", multiple=True, type=FILE_PATH, metavar="DIR", help="A folder in which parents are looked for."
+)
+@click.option(
+    "--map",
+    "mappings",
+    multiple=True,
+    metavar="WIN=DIR",
+    help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'.",
+)
+@json_option
+def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bool, **choices: Any) -> int:
+    """Write what is left of a disk whose files are not all there, or cannot all be read, and a map of what it is.
+
+    INPUT are the files of one chain, in any order, or its leaf alone. They are put in order by what links them, and
+    parents that are not named are looked for as elsewhere. A file that is missing, truncated or damaged, or whose
+    medium fails, takes with it what it alone holds, and nothing else. Every byte of the disk is one of
+
+    \b
+      known   what the newest file shows: nothing that is missing could have changed it
+      stale   an older state, or one in doubt: a layer that is missing may have changed it
+      lost    nothing is known; OUT has zeros there, or the pattern
+
+    Beside OUT stand OUT.map, a mapfile as GNU ddrescue and ddrescuelog have it (+ known, / stale, - lost), and
+    OUT.json: for each range its status, from which file and place it comes, and by what evidence. What cannot be read
+    is tried again in smaller pieces, down to a sector; a later run with --resume tries only what is not known yet.
+    Sources are never changed.
+
+    Exit code 0 when all of the disk is known, 1 when anything is stale or lost, or a file changed while it was read.
+
+    \b
+    Examples:
+      vhdx recover orphan.avhdx -o disk.raw
+      vhdx recover leaf.avhdx base.vhdx -o disk.vhdx        the checkpoint between them is gone
+      vhdx recover leaf.avhdx --assume-base old.vhdx -o disk.raw --fill pattern
+      vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
+      vhdx recover *.avhdx --dry-run --json | jq .totals
+    """
+    quiet_library()
+    wishes = _wishes(inputs, out, choices, dry_run=dry_run)
+    with plan_recovery(wishes) as plan:
+        output.warn(plan.findings)
+        return _only_say(plan, as_json=as_json) if wishes.target is None else _write(plan, as_json=as_json)
+
+
+def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *, dry_run: bool) -> Wishes:
+    if out is None and not dry_run:
+        raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
+    wishes = Wishes(
+        inputs=tuple(inputs),
+        search=search_of(choices | {"on_mismatch": "refuse"}),
+        fill=Fill(choices["fill"]),
+        assumed_base=choices["assume_base"],
+        attempt=Attempt.RESUME if choices["resume"] else Attempt.FRESH,
+    )
+    return wishes if out is None or dry_run else _with_target(wishes, out, choices)
+
+
+def _with_target(wishes: Wishes, out: Path, choices: dict[str, Any]) -> Wishes:
+    if out == STDOUT:
+        refuse_stdout(out)
+    form = OutputFormat(choices["wanted"]) if choices["wanted"] else format_of(out)
+    if form is OutputFormat.RAW and choices["block_size"]:
+        raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
+    wishes = replace(wishes, target=out, format=form, options=options_from(choices))
+    if not resumes(wishes):
+        return wishes
+    return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE))
+
+
+def _only_say(plan: Plan, *, as_json: bool) -> int:
+    totals = count(plan)
+    if as_json:
+        emit_account(plan, totals, None)
+    else:
+        output.emit_lines(lines_of(plan, totals))
+    return int(not totals.complete)
+
+
+def _write(plan: Plan, *, as_json: bool) -> int:
+    with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
+        outcome = run_recovery(plan, document_of, update)
+    output.warn(outcome.changed)
+    if as_json:
+        emit_account(plan, outcome.totals, outcome)
+    else:
+        output.emit_lines(lines_of(plan, outcome.totals, outcome))
+    return int(not outcome.totals.complete or bool(outcome.changed))

@@ -1,0 +1,100 @@
+"""What `vhdx recover` says: the account for people, and in JSON on stdout and in OUT.json."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from analyzer.recover.account import Row, Status, Totals
+from analyzer.recover.job import Outcome, Plan
+from analyzer.recover.levels import Level
+from cli import output
+from cli.text import exact_size, safe, size
+
+_WORDS = {
+    Status.KNOWN: "known",
+    Status.STALE: "stale (an older state, or one in doubt)",
+    Status.LOST: "lost",
+}
+
+
+def lines_of(plan: Plan, totals: Totals, outcome: Outcome | None = None) -> Iterator[str]:
+    """The account for people: the levels from the leaf down, the totals, and what was written."""
+    for number, level in reversed(list(enumerate(plan.levels))):
+        name = safe(level.path) if level.path else "(nothing)"
+        yield f"{number:>3}  {level.presence.value:<10}  {name}: {safe(level.evidence)}"
+    yield f"disk of {size(plan.disk.size)}:"
+    for status, count in totals.bytes_of.items():
+        yield f"  {exact_size(count):<40}  {_WORDS[status]}"
+    if outcome:
+        how = "read back and right" if outcome.verified else "not read back"
+        yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
+        yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
+
+
+def document_of(plan: Plan, totals: Totals) -> Iterator[str]:
+    """The account as OUT.json has it, in pieces."""
+    return _pieces(plan, totals, None)
+
+
+def emit_account(plan: Plan, totals: Totals, outcome: Outcome | None) -> None:
+    """Print the account in JSON."""
+    pieces = _pieces(plan, totals, outcome)
+    while batch := list(islice(pieces, 4096)):
+        click.echo("".join(batch), nl=False)
+
+
+def _pieces(plan: Plan, totals: Totals, outcome: Outcome | None) -> Iterator[str]:
+    """One object whose last member, the list of all runs, has a line for each."""
+    payload = {
+        "path": plan.levels[-1].path or plan.disk.images[-1].path,
+        "size": plan.disk.size,
+        "sector_size": plan.disk.sector_size,
+        "fill": plan.wishes.fill,
+        "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
+        "totals": {status.value: count for status, count in totals.bytes_of.items()},
+        "complete": totals.complete,
+        "output": _written(outcome),
+        "columns": list(Row._fields),
+    }
+    yield f'{output.document("recover", payload, plan.findings)[:-2]},\n  "runs": ['
+    yield from _listed(json.dumps(_plain(row)) for row in plan.rows())
+    yield "\n  ]\n}\n"
+
+
+def _listed(items: Iterable[str]) -> Iterator[str]:
+    separator = "\n    "
+    for item in items:
+        yield separator + item
+        separator = ",\n    "
+
+
+def _layer(number: int, level: Level) -> dict[str, Any]:
+    return {
+        "layer": number,
+        "presence": level.presence,
+        "path": level.path,
+        "data_write_guid": level.identity,
+        "virtual_size": level.image.size if level.image else None,
+        "evidence": level.evidence,
+    }
+
+
+def _written(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    return {
+        "target": outcome.target,
+        "map": outcome.map,
+        "account": outcome.account,
+        "format": outcome.format,
+        "file_size": outcome.file_size,
+        "verified": outcome.verified,
+    }
+
+
+def _plain(row: Row) -> list[Any]:
+    status, kind, basis = row.status.value, row.kind.name.lower(), row.basis.value
+    return [row.start, row.length, status, kind, row.layer, row.file_offset, basis, row.cause]

@@ -1,0 +1,235 @@
+"""`vhdx recover` on the command line: image, mapfile, account, exit codes."""
+
+import json
+import os
+import subprocess
+
+import jsonschema
+import pytest
+
+import vhdx
+from analyzer.recover.account import Status
+from analyzer.recover.mapfile import read_mapfile
+from tests.cli.conftest import SCHEMA, contents
+from tests.files import open_files, sparse_copy
+from vhdx.errors import OutputError
+
+MIB = 1 << 20
+
+
+def layers_of(leaf):
+    """The files of a chain, base first."""
+    with vhdx.open_chain(leaf) as chain:
+        return [layer.path for layer in chain.layers]
+
+
+def flat(leaf):
+    with vhdx.open_chain(leaf) as chain:
+        return chain.read(0, chain.size)
+
+
+@pytest.fixture
+def apart(chain, tmp_path):
+    """The three files of a chain, each in a folder of its own, where no search finds the others; base first."""
+    leaf, _ = chain
+    places = []
+    for number, path in enumerate(layers_of(leaf)):
+        folder = tmp_path / f"apart{number}"
+        folder.mkdir()
+        places.append(sparse_copy(path, folder / path.name))
+    return places
+
+
+def statuses(path):
+    """{status: bytes} of a mapfile, read here and now."""
+    totals = dict.fromkeys("+/-", 0)
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    position = 0
+    for start, length, sign in lines[1:]:
+        assert int(start, 16) == position
+        position += int(length, 16)
+        totals[sign] += int(length, 16)
+    return totals
+
+
+def test_a_whole_chain_is_recovered_whole_and_says_so(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    before = contents(leaf.parent)
+    out = tmp_path / "disk.raw"
+    answer = vhdx_command("recover", leaf, "-o", out)
+    assert answer.code == 0
+    assert out.read_bytes() == flat(leaf)
+    assert statuses(tmp_path / "disk.raw.map") == {"+": out.stat().st_size, "/": 0, "-": 0}
+    assert contents(leaf.parent) == before
+
+
+def test_the_files_may_be_named_in_any_order(vhdx_command, apart, chain, tmp_path):
+    base, middle, top = apart
+    answer = vhdx_command("recover", middle, top, base, "-o", tmp_path / "disk.raw")
+    assert answer.code == 0
+    assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])
+
+
+def test_without_the_base_what_it_alone_held_is_lost(vhdx_command, apart, chain, tmp_path):
+    _, middle, top = apart
+    answer = vhdx_command("recover", top, middle, "-o", tmp_path / "disk.raw", "--json")
+    assert answer.code == 1
+    found = answer.json
+    assert [layer["presence"] for layer in found["layers"]] == ["missing", "present", "present"]
+    assert found["totals"]["stale"] == 0
+    assert found["totals"]["lost"] > 0
+    truth, image = flat(chain[0]), (tmp_path / "disk.raw").read_bytes()
+    for start, length, status, *_ in found["runs"]:
+        if status == "known":
+            assert image[start : start + length] == truth[start : start + length]
+        else:
+            assert not any(image[start : start + length])
+    assert "CHN-10" in {finding["code"] for finding in found["findings"]}
+
+
+def test_without_a_middle_layer_what_is_below_is_stale(vhdx_command, apart, tmp_path):
+    base, _, top = apart
+    answer = vhdx_command("recover", top, base, "-o", tmp_path / "disk.vhdx", "--json")
+    assert answer.code == 1
+    assert answer.json["totals"]["lost"] == 0
+    assert answer.json["totals"]["stale"] > 0
+    assert [layer["presence"] for layer in answer.json["layers"]] == ["present", "missing", "present"]
+    with vhdx.open_image(tmp_path / "disk.vhdx") as image:
+        assert image.size == answer.json["size"]
+
+
+def test_the_account_beside_the_image_follows_the_schema(vhdx_command, apart, tmp_path):
+    vhdx_command("recover", apart[2], apart[0], "-o", tmp_path / "disk.raw")
+    account = json.loads((tmp_path / "disk.raw.json").read_text())
+    jsonschema.validate(account, SCHEMA)
+    assert account["output"] is None
+    assert sum(run[1] for run in account["runs"]) == account["size"]
+
+
+def test_a_dry_run_gives_the_same_account_and_writes_nothing(vhdx_command, apart, tmp_path):
+    written = vhdx_command("recover", apart[2], apart[0], "-o", tmp_path / "disk.raw", "--json").json
+    before = contents(tmp_path)
+    answer = vhdx_command("recover", apart[2], apart[0], "-o", tmp_path / "other.raw", "--dry-run", "--json")
+    assert answer.code == 1
+    assert answer.json | {"output": None} == written | {"output": None}
+    assert contents(tmp_path) == before
+
+
+def test_the_pattern_names_itself_and_the_place_in_every_lost_sector(vhdx_command, apart, tmp_path):
+    out = tmp_path / "disk.raw"
+    found = vhdx_command("recover", apart[2], "-o", out, "--fill", "pattern", "--json").json
+    image = out.read_bytes()
+    for start, length, status, *_ in found["runs"]:
+        for at in range(start, start + length, 512):
+            sector = image[at : at + 512]
+            assert (b"vhdx recover" in sector and f"{at:016x}".encode() in sector) == (status == "lost")
+
+
+def test_a_truncated_base_loses_what_stood_behind_its_end_and_nothing_else(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    base, truth = layers_of(leaf)[0], flat(leaf)
+    base.chmod(0o644)
+    os.truncate(base, base.stat().st_size * 6 // 10)
+    answer = vhdx_command("recover", leaf, "-o", tmp_path / "disk.raw", "--json")
+    assert answer.code == 1
+    image = (tmp_path / "disk.raw").read_bytes()
+    for start, length, status, *_, basis, cause in answer.json["runs"]:
+        if status == "known":
+            assert image[start : start + length] == truth[start : start + length]
+        else:
+            assert (status, basis, cause) == ("lost", "damaged", 0)
+    with vhdx.open_chain(leaf) as chain_now:
+        lost = chain_now.runs().bytes_of(vhdx.Kind.LOST)
+    assert answer.json["totals"]["lost"] == lost > 0
+
+
+def test_a_file_that_does_not_open_is_a_gap_with_its_reason(vhdx_command, apart, tmp_path):
+    base, middle, top = apart
+    os.truncate(middle, 1000)
+    answer = vhdx_command("recover", base, middle, top, "-o", tmp_path / "disk.raw", "--json")
+    assert answer.code == 1
+    gap = answer.json["layers"][1]
+    assert gap["presence"] == "unreadable"
+    assert "cannot be read" in gap["evidence"]
+    assert answer.json["totals"]["lost"] == 0
+
+
+def test_an_assumed_base_makes_what_it_gives_stale(vhdx_command, apart, chain, tmp_path):
+    base, middle, top = apart
+    answer = vhdx_command("recover", top, "--assume-base", base, "-o", tmp_path / "disk.raw", "--json")
+    assert answer.code == 1
+    assert answer.json["totals"]["lost"] == 0
+    assert answer.json["totals"]["stale"] > 0
+    assert middle.exists()
+
+
+def test_a_later_run_takes_what_is_known_from_the_image_and_tries_the_rest(vhdx_command, apart, chain, tmp_path):
+    base, middle, top = apart
+    out = tmp_path / "disk.raw"
+    first = vhdx_command("recover", top, middle, "-o", out, "--json")
+    assert first.code == 1
+    again = vhdx_command("recover", top, middle, base, "-o", out, "--resume", "--json")
+    assert again.code == 0
+    assert out.read_bytes() == flat(chain[0])
+    taken = sum(run[1] for run in again.json["runs"] if run[6] == "earlier")
+    assert taken == first.json["totals"]["known"]
+
+
+def test_a_map_of_another_disk_is_refused(vhdx_command, apart, built, tmp_path):
+    out = tmp_path / "disk.raw"
+    vhdx_command("recover", apart[2], "-o", out)
+    other, _ = built("dynamic")
+    answer = vhdx_command("recover", other, "-o", out, "--resume")
+    assert answer.code == 5
+    assert "not about this disk" in answer.err
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "disk.raw.map", "disk.raw.json"])
+def test_nothing_that_is_there_is_written_over(vhdx_command, apart, tmp_path, name):
+    (tmp_path / name).write_bytes(b"precious")
+    answer = vhdx_command("recover", apart[2], "-o", tmp_path / "disk.raw")
+    assert answer.code == 5
+    assert (tmp_path / name).read_bytes() == b"precious"
+
+
+def test_an_output_must_be_named_or_a_dry_run_asked_for(vhdx_command, apart):
+    assert vhdx_command("recover", apart[2]).code == 2
+    assert vhdx_command("recover", apart[2], "--dry-run").code == 1
+
+
+def test_two_leaves_are_refused_by_name(vhdx_command, built, tmp_path):
+    leaf, _ = built("demo")
+    base, middle, _ = layers_of(leaf)
+    twin = sparse_copy(leaf, tmp_path / "twin.avhdx")
+    answer = vhdx_command("recover", base, middle, leaf, twin, "--dry-run")
+    assert answer.code == 4
+    assert "twin.avhdx" in answer.err
+
+
+def test_all_files_are_closed_afterwards(vhdx_command, apart, tmp_path):
+    before = open_files()
+    vhdx_command("recover", *apart, "-o", tmp_path / "disk.raw")
+    vhdx_command("recover", apart[2], "--assume-base", apart[0], "--dry-run")
+    assert open_files() == before
+
+
+@pytest.mark.peers
+def test_ddrescuelog_reads_the_map_and_agrees_on_every_number(vhdx_command, apart, tmp_path, require_peer):
+    require_peer("ddrescuelog")
+    found = vhdx_command("recover", apart[2], apart[0], "-o", tmp_path / "disk.raw", "--json").json
+    path = tmp_path / "disk.raw.map"
+    for sign, status in (("+", "known"), ("/", "stale"), ("-", "lost")):
+        listed = subprocess.run(["ddrescuelog", f"-l{sign}", "-b512", path], check=True, capture_output=True).stdout
+        assert len(listed.split()) * 512 == found["totals"][status]
+    done = subprocess.run(["ddrescuelog", "-D", path], capture_output=True, check=False)
+    assert done.returncode == 1  # not all is known
+
+
+def test_a_map_that_leaves_a_range_out_is_refused(tmp_path):
+    path = tmp_path / "some.map"
+    guid = "00000000-0000-0000-0000-000000000001"
+    path.write_text(f"# Disk: {guid}\n0x0 + 1\n0x0 0x1000 +\n0x2000 0x1000 -\n")
+    with pytest.raises(OutputError, match="does not cover"):
+        read_mapfile(path, 0x3000, guid)
+    path.write_text(f"# Disk: {guid}\n0x0 + 1\n0x0 0x1000 +\n0x1000 0x1000 ?\n")
+    assert read_mapfile(path, 0x2000, guid) == [(0, 0x1000, Status.KNOWN), (0x1000, 0x2000, Status.LOST)]
