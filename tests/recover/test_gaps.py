@@ -107,3 +107,9 @@ def test_two_gaps_in_one_chain_leave_the_top_known():
     known = [n for n, status in enumerate(statuses(disk_of(found))) if status is Status.KNOWN]
     assert known in ([5], [3])  # the two upper parts name nothing that tells which is above: the times of the files do
     assert sum("order of the files is not certain" in finding.message for finding in found.findings) == 2
+
+
+def test_below_a_leaf_that_does_not_open_everything_is_an_older_state():
+    found = gathered(a_chain(3), broken=[name_of(2)])
+    assert [level.presence for level in found.levels] == [Presence.PRESENT, Presence.PRESENT, Presence.UNREADABLE]
+    assert set(statuses(disk_of(found))) == {Status.STALE}
