@@ -1,0 +1,44 @@
+"""Lost parts of the block table: from the log, and marked as unknown where two states of it are left."""
+
+import numpy as np
+
+from analyzer.evidence_of_logged_tables import lost_table_updates
+from analyzer.salvage.bench import Bench
+from analyzer.salvage.bitmaps import rebuild_bitmaps
+from analyzer.salvage.entries import UNKNOWN, put_entries
+from analyzer.salvage.model import BitmapPolicy, Certainty
+from vhdx.image import Image, image_from
+from vhdx.structures.bat import ENTRY_SIZE
+from vhdx.structures.constants import LOG_SECTOR_SIZE
+from vhdx.table import BlockTable
+
+
+def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:
+    """Bring back what the log knows of the table; make unknown what cannot be decided."""
+    _from_log(bench, image)
+    _doubt(bench, image.allocation.table)
+    rebuild_bitmaps(bench, image_from(bench.view), bitmaps)
+
+
+def _from_log(bench: Bench, image: Image) -> None:
+    pages = list(lost_table_updates(image.allocation.table, image.log))
+    bench.lay(*((page.offset, page.mended) for page in pages))
+    for page in pages:
+        how = f"{len(page.slots)} entries at byte {page.offset} come back from the log"
+        evidence = f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"
+        bench.note("BAT", how, Certainty.LIKELY, evidence)
+
+
+def _doubt(bench: Bench, table: BlockTable) -> None:
+    """Entries on which the file and a log of unknown standing disagree."""
+    end = table.bat_offset + table.bat_length
+    unknown: dict[int, int] = {}
+    for at, other in bench.suspects.items():
+        if table.bat_offset <= at < end:
+            now = np.frombuffer(bench.read(at, LOG_SECTOR_SIZE), "<i8")
+            differing = np.flatnonzero(now != np.frombuffer(other, "<i8"))
+            first = (at - table.bat_offset) // ENTRY_SIZE
+            unknown |= dict.fromkeys((first + differing).tolist(), UNKNOWN)
+    if unknown:
+        put_entries(bench, table, unknown)
+        bench.lost.append(f"{len(unknown)} entries of the block table, on which file and log disagree")
