@@ -18,6 +18,8 @@ class Bench:
     lost: list[str] = field(default_factory=list)
     suspects: dict[int, bytes] = field(default_factory=dict)
     """Pages of the file, by byte, of which the log has another state that may be the right one."""
+    parent_is_open: bool = False
+    """Nothing tells whether the disk has a parent: what the table leaves out is then not known."""
     view: ByteSource = field(init=False)
 
     def __post_init__(self) -> None:

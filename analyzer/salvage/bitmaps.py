@@ -54,7 +54,7 @@ def _empty_pages(bench: Bench, table: BlockTable) -> Iterator[tuple[int, list[in
         if any(True for _ in table.flaws_of_bitmap(chunk)) or entry.file_offset + MIB > bench.view.size:
             continue
         held = np.frombuffer(bench.read(entry.file_offset, SECTOR_BITMAP_SIZE), "<u8").reshape(-1, LOG_SECTOR_SIZE // 8)
-        yield from _under(table, entry.file_offset, blocks, held.any(axis=1).tolist())
+        yield from _under(table, entry.file_offset, blocks, [bool(page.any()) for page in held])
 
 
 def _partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:

@@ -8,7 +8,7 @@ from analyzer.salvage.bitmaps import rebuild_bitmaps
 from analyzer.salvage.entries import UNKNOWN, put_entries
 from analyzer.salvage.model import BitmapPolicy, Certainty
 from vhdx.image import Image, image_from
-from vhdx.structures.bat import ENTRY_SIZE
+from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE
 from vhdx.table import BlockTable
 
@@ -17,6 +17,8 @@ def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
     _from_log(bench, image)
     _doubt(bench, image.allocation.table)
+    if bench.parent_is_open:
+        _forget_absent(bench, image.allocation.table)
     rebuild_bitmaps(bench, image_from(bench.view), bitmaps)
 
 
@@ -42,3 +44,10 @@ def _doubt(bench: Bench, table: BlockTable) -> None:
     if unknown:
         put_entries(bench, table, unknown)
         bench.lost.append(f"{len(unknown)} entries of the block table, on which file and log disagree")
+
+
+def _forget_absent(bench: Bench, table: BlockTable) -> None:
+    """Make unknown what the table leaves out, a window at a time."""
+    for first, entries in table.all_entries():
+        known = np.where(entries & STATE_MASK == BlockState.NOT_PRESENT, UNKNOWN, entries)
+        bench.lay((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.blocks import rebuild_blocks
 from analyzer.salvage.front import rebuild_headers, rebuild_identifier, settle_log
+from analyzer.salvage.metadata import metadata_from_log, rebuild_both, rebuild_metadata
 from analyzer.salvage.model import BitmapPolicy, Salvaged
 from analyzer.salvage.regions import rebuild_regions
 from vhdx.errors import CorruptFileError, ShortReadError
@@ -14,7 +15,15 @@ from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
 Step = Callable[[Bench], None]
-_STEPS: tuple[Step, ...] = (rebuild_headers, settle_log, rebuild_regions, rebuild_identifier)
+_STEPS: tuple[Step, ...] = (
+    rebuild_identifier,
+    rebuild_headers,
+    settle_log,
+    metadata_from_log,
+    rebuild_regions,
+    rebuild_metadata,
+    rebuild_both,
+)
 
 
 def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:

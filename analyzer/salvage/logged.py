@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from vhdx.errors import VhdxError
 from vhdx.replay import Log
+from vhdx.structures.log import Write
 
 _MOST_PAGES = 1 << 15
 """Pages that are held at once: 128 MiB."""
+_MOST_STEPS = 1 << 24
+"""A log is given up whose entries clear so much that to follow them would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +28,24 @@ def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, L
     cleared later is left out.
     """
     pages: dict[int, LoggedImage] = {}
+    steps = 0
     try:
         for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
-            _take(log, at, (start, end), pages)
+            placed = log.entry(at)
+            for write in placed.entry.writes():
+                if write.data is None:
+                    steps += len(pages)
+                    _clear(pages, write)
+                elif start <= write.file_offset < end and (write.file_offset in pages or len(pages) < _MOST_PAGES):
+                    pages[write.file_offset] = LoggedImage(write.data, placed.header.sequence_number)
+            if steps > _MOST_STEPS:
+                return {}
     except VhdxError:
         return {}
     return pages
 
 
-def _take(log: Log, at: int, span: tuple[int, int], pages: dict[int, LoggedImage]) -> None:
-    placed = log.entry(at)
-    for write in placed.entry.writes():
-        offset, end = write.file_offset, write.file_offset + write.length
-        if write.data is None:
-            for page in [page for page in pages if offset <= page < end]:
-                del pages[page]
-        elif span[0] <= offset < span[1] and (offset in pages or len(pages) < _MOST_PAGES):
-            pages[offset] = LoggedImage(write.data, placed.header.sequence_number)
+def _clear(pages: dict[int, LoggedImage], write: Write) -> None:
+    end = write.file_offset + write.length
+    for page in [page for page in pages if write.file_offset <= page < end]:
+        del pages[page]

@@ -152,7 +152,7 @@ def parameters_at(source: ByteSource, at: int, length: int = MIB) -> DiskParamet
 
 def _only_outermost(layouts: list[Layout]) -> Layout | None:
     """The one layout whose blocks hold everything of all the others: those are what the guest keeps."""
-    outer = [layout for layout in layouts if all(_is_inside(other, layout) for other in layouts if other != layout)]
+    outer = [one for one in layouts if all(_is_inside(other, one) for other in layouts if other is not one)]
     return outer[0] if len(outer) == 1 else None
 
 

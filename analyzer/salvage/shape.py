@@ -22,20 +22,23 @@ _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _STATES = np.array([True, True, True, True, False, False, True, True])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """A place whose content can be the block table: `places` are the (start, end) of its blocks, rising."""
+    """A place whose content can be the block table: `places` are rows of (start, end) of its blocks, rising."""
 
     offset: int
     length: int
-    used: int
-    """Entries with a block."""
-    places: tuple[Span, ...]
+    places: npt.NDArray[np.int64]
+
+    @property
+    def used(self) -> int:
+        """Entries with a block."""
+        return len(self.places)
 
     def holds(self, start: int) -> bool:
         """Whether byte `start` of the file stands in one of the blocks."""
-        index = int(np.searchsorted([first for first, _ in self.places], start, side="right")) - 1
-        return index >= 0 and start < self.places[index][1]
+        index = int(np.searchsorted(self.places[:, 0], start, side="right")) - 1
+        return index >= 0 and start < int(self.places[index, 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
     if table[wanted.slots :].any() or not are_entries(entries):
         return None
     places = places_of(entries, wanted)
-    return None if places is None else _fit(source, at, wanted, places)
+    return None if places is None else fit_of(source.size, (at, at + length), wanted, places)
 
 
 def are_entries(values: Entries) -> bool:
@@ -108,16 +111,16 @@ def _interleave_holds(states: Entries, entries: Entries, is_bitmap: npt.NDArray[
     return bool((bitmap_states[needed] >= BlockState.FULLY_PRESENT).all())
 
 
-def _fit(source: ByteSource, at: int, wanted: Wanted, places: npt.NDArray[np.int64]) -> Fit | None:
-    own = (at, at + wanted.length)
+def fit_of(file_size: int, own: Span, wanted: Wanted, places: npt.NDArray[np.int64]) -> Fit | None:
+    """The fit of a table that stands in `own`, when its blocks stand inside the file and upon nothing else."""
     if not len(places) or places[0, 0] < HEADER_AREA_SIZE or places[-1, 0] > MAX_DISK_SIZE * 2:
         return None
     apart = bool((places[1:, 0] >= places[:-1, 1]).all())
-    inside = int(places[-1, 1]) <= -(-source.size // MIB) * MIB
+    inside = int(places[-1, 1]) <= -(-file_size // MIB) * MIB
     clear = all(not ((places[:, 0] < end) & (places[:, 1] > start)).any() for start, end in (own, *wanted.taken))
     if not (apart and inside and clear):
         return None
-    return Fit(at, wanted.length, len(places), tuple((int(start), int(end)) for start, end in places))
+    return Fit(own[0], own[1] - own[0], places)
 
 
 def _meets(span: Span, taken: Iterable[Span]) -> bool:

@@ -54,9 +54,9 @@ def upon(parents, image):
 
 
 def known_bytes(disk, model):
-    """How many bytes are reported as known; each of them must be the model's."""
+    """How many bytes of the model's disk are reported as known; each of them must be right."""
     known = 0
-    for run in disk.runs(0, disk.size):
+    for run in disk.runs(0, min(disk.size, model.size)):
         if run.kind is Kind.LOST:
             continue
         known += run.length
