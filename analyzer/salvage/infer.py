@@ -70,7 +70,8 @@ def _of_table(bench: Bench, table: Table, metadata: int) -> Decision | None:
     proven = [trial for trial in standing if trial.is_proven]
     likely = _with_largest_blocks([trial for trial in standing if trial.guess.steps >= _STEPS_ENOUGH])
     chosen = proven or [trial for trial in likely if _upper_half_is_used(bench.view, trial.guess)]
-    sizes = {trial.guess.parameters.block_size for trial in chosen}
+    # Blocks that each hold the whole disk are all the same to read.
+    sizes = {min(trial.guess.parameters.block_size, trial.guess.parameters.size) for trial in chosen}
     if len(sizes) != 1:
         return None
     first = min(chosen, key=lambda trial: trial.guess.parameters.has_parent)
