@@ -24,6 +24,8 @@ COMMANDS = {
     "undo": "Bring a file back to what it was before it was changed in its place.",
     "set-parent": "Join a checkpoint to its parent anew: rewrite what its locator says.",
     "dump": "The structures of a file as they stand, damaged ones too.",
+    "history": "What a file remembers: its log's sessions, its previous header, blocks let go.",
+    "carve": "What of a file belongs to nothing: free room, old blocks, slack; as files.",
     "fixtures": "Known-good and known-bad images for tests.",
     "demo": "Build a checkpoint chain, merge it, prove that nothing was lost.",
     "completion": "The script that teaches your shell to complete vhdx.",

@@ -7,6 +7,8 @@ from pathlib import Path
 from construct import ConstructError
 
 from analyzer.recover.faults import CarefulSource
+from analyzer.salvage import salvage_image
+from analyzer.salvage.model import Certainty
 from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.record import Condition, FileRecord
 from vhdx.errors import VhdxError
@@ -60,13 +62,16 @@ def open_carefully(path: Path, opener: Opener = FileSource) -> Opened:
 def salvage(source: ByteSource) -> tuple[Image | None, str]:
     """The image in a source, and a sentence: why there is none, or what had to be rebuilt; empty when nothing had.
 
-    The one place where a file that does not open can be given back its lost structures: what rebuilds them is called
-    in place of `None, str(error)`, and tells by what evidence. Until then such a file is a missing layer.
+    What is rebuilt counts as known, so it is taken only where all of it is certain. A file with structures that are
+    merely likely is a missing layer.
     """
     try:
         return image_from(source), ""
     except VhdxError as error:
-        return None, str(error)
+        saved = salvage_image(source)
+        if saved.image is None or any(part.certainty is not Certainty.CERTAIN for part in saved.rebuilt):
+            return None, str(error)
+        return saved.image, "rebuilt: " + "; ".join(f"{part.structure} ({part.how})" for part in saved.rebuilt)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         return None, f"{source.path} cannot be read: {error}; use another copy of the file"
 

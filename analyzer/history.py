@@ -1,0 +1,223 @@
+"""What a file remembers of its past: its log's sessions, its previous header, blocks that entries let go and keep.
+
+A closed log is never wiped, so that entries of earlier sessions tell what each changed ([MS-VHDX] 2.3). Content is read
+in a fixed number of steps, whatever the log claims; nothing here raises for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from vhdx.image import Image
+from vhdx.replay import Log, PlacedEntry
+from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState, parse_bat_entry
+from vhdx.structures.constants import (
+    BAT_REGION,
+    LOG_SECTOR_SIZE,
+    METADATA_REGION,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+    SECTOR_BITMAP_SIZE,
+)
+from vhdx.structures.log import Write
+from vhdx.table import BlockTable
+
+MOST_CHANGES = 1024
+"""Writes that are listed, of all sessions together, and anchored blocks; more are counted."""
+_MOST_PAGES = 1 << 12
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A block table entry that a log entry wrote: what it was before, as far as the log tells, and what it became."""
+
+    block: int | None
+    """The payload block; None for a sector bitmap's entry."""
+    chunk: int | None
+    """The chunk of a sector bitmap's entry; None for a payload block's."""
+    before: str | None
+    after: str
+    file_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write of a log entry: what it hit, and for the block table each entry that changed."""
+
+    sequence_number: int
+    structure: str
+    offset: int
+    length: int
+    zeroed: bool
+    entries: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The log entries that were written under one log_guid, between opening the file and closing it."""
+
+    log_guid: UUID
+    live: bool
+    entries: int
+    first_sequence: int
+    last_sequence: int
+    changes: tuple[Change, ...]
+    unlisted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The header before the current one."""
+
+    sequence_number: int
+    file_write_guid: UUID
+    data_write_guid: UUID
+    same_data: bool
+    """What the disk shows has the same identity as now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A block that reads as zeros while its entry still keeps the place of old data."""
+
+    block: int
+    state: str
+    file_offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Sessions oldest first, the previous header where there is a valid one, anchored blocks by number."""
+
+    path: Path
+    sessions: tuple[Session, ...]
+    previous_header: Previous | None
+    anchored: tuple[Anchor, ...]
+    anchored_blocks: int
+
+
+def history_of(image: Image) -> History:
+    """What the file of an image remembers; raises InputOutputError, ShortReadError."""
+    table = image.allocation.table
+    anchors = _Anchors(table)
+    return History(image.path, tuple(_sessions(image)), _previous(image), anchors.listed, anchors.count)
+
+
+def _previous(image: Image) -> Previous | None:
+    header = image.headers.previous
+    if header is None:
+        return None
+    same = header.data_write_guid == image.data_write_guid
+    return Previous(header.sequence_number, header.file_write_guid, header.data_write_guid, same)
+
+
+class _Anchors:
+    """Blocks whose absent entries keep a place: the first of them, and how many."""
+
+    def __init__(self, table: BlockTable) -> None:
+        """Look through the whole table, a window at a time."""
+        self.count = 0
+        found: list[Anchor] = []
+        geometry = table.geometry
+        for first, entries in table.all_entries():
+            states = entries & STATE_MASK
+            keeps = ((states == BlockState.UNMAPPED) | (states == BlockState.UNDEFINED)) & (entries >> 20 != 0)
+            slots = np.flatnonzero(keeps) + first
+            slots = slots[slots % (geometry.chunk_ratio + 1) != geometry.chunk_ratio]
+            self.count += len(slots)
+            for slot in slots[: MOST_CHANGES - len(found)].tolist():
+                entry, block = table.entry(slot), slot - slot // (geometry.chunk_ratio + 1)
+                length = geometry.bytes_of_block(block)
+                found.append(Anchor(block, entry.state.name, entry.file_offset, length))
+        self.listed = tuple(found)
+
+
+def _sessions(image: Image) -> Iterator[Session]:
+    log = image.log
+    guids: dict[UUID, list[int]] = {}
+    for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
+        guids.setdefault(log.headers[at].log_guid, []).append(at)
+    walk = _Walk()
+    for guid, places in guids.items():
+        yield _session(image, guid, places, walk)
+
+
+@dataclass
+class _Walk:
+    """What is known while the log is followed: the newest copy of each table page, and how much is still listed."""
+
+    pages: dict[int, bytes] = field(default_factory=dict)
+    left: int = MOST_CHANGES
+
+
+def _session(image: Image, guid: UUID, places: list[int], walk: _Walk) -> Session:
+    log: Log = image.log
+    changes, count = [], 0
+    for placed in map(log.entry, places):
+        for change in _changes(image, placed, walk.pages):
+            count += 1
+            if walk.left > 0:
+                walk.left -= 1
+                changes.append(change)
+    numbers = [log.headers[at].sequence_number for at in places]
+    live = image.header.log_is_live and guid == image.header.log_guid
+    return Session(guid, live, len(places), min(numbers), max(numbers), tuple(changes), count - len(changes))
+
+
+def _changes(image: Image, placed: PlacedEntry, pages: dict[int, bytes]) -> Iterator[Change]:
+    number = placed.header.sequence_number
+    for write in placed.entry.writes():
+        structure = _structure(image, write.file_offset)
+        steps = tuple(_steps(image, write, pages)) if structure == "bat" else ()
+        yield Change(number, structure, write.file_offset, write.length, write.data is None, steps)
+
+
+def _structure(image: Image, at: int) -> str:
+    if any(start <= at < start + REGION_TABLE_SIZE for start in REGION_TABLE_OFFSETS):
+        return "region_table"
+    for guid, name in ((BAT_REGION, "bat"), (METADATA_REGION, "metadata")):
+        region = image.regions.current.find(guid)
+        if region and region.file_offset <= at < region.end:
+            return name
+    return "bitmap" if image.has_parent and _is_bitmap(image.allocation.table, at) else "other"
+
+
+def _is_bitmap(table: BlockTable, at: int) -> bool:
+    """Of the first chunks: a bitmap of a later one is called "other"."""
+    places = (table.bitmap_entry(chunk) for chunk in range(min(table.geometry.chunk_count, 64)))
+    return any(one.state.holds_data and one.file_offset <= at < one.file_offset + SECTOR_BITMAP_SIZE for one in places)
+
+
+def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step]:
+    """The entries of one page of the table that differ from the copy that was logged before it."""
+    if write.data is None or write.file_offset % LOG_SECTOR_SIZE:
+        _forget(pages, write)
+        return
+    before = pages.get(write.file_offset)
+    if before is not None or len(pages) < _MOST_PAGES:
+        pages[write.file_offset] = write.data
+    table = image.allocation.table
+    first = (write.file_offset - table.bat_offset) // ENTRY_SIZE
+    now = np.frombuffer(write.data, "<u8")
+    differing = np.flatnonzero(now if before is None else now != np.frombuffer(before, "<u8")).tolist()
+    for index in differing:
+        yield _step(table, first + index, write.data, before, index * ENTRY_SIZE)
+
+
+def _forget(pages: dict[int, bytes], write: Write) -> None:
+    end = write.file_offset + write.length
+    for page in [page for page in pages if write.file_offset <= page < end]:
+        pages[page] = bytes(LOG_SECTOR_SIZE)
+
+
+def _step(table: BlockTable, slot: int, data: bytes, before: bytes | None, at: int) -> Step:
+    after = parse_bat_entry(data[at : at + ENTRY_SIZE])
+    old = parse_bat_entry(before[at : at + ENTRY_SIZE]).state.name if before is not None else None
+    chunk, within = divmod(slot, table.geometry.chunk_ratio + 1)
+    is_bitmap = within == table.geometry.chunk_ratio
+    block, of_chunk = (None, chunk) if is_bitmap else (slot - chunk, None)
+    return Step(block, of_chunk, old, after.state.name, after.file_offset)

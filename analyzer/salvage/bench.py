@@ -1,0 +1,45 @@
+"""The file on the bench: what was rebuilt so far laid over it, so that the next step looks at the result."""
+
+from dataclasses import dataclass, field
+
+from analyzer.repair.draft import Draft
+from analyzer.repair.model import Patch
+from analyzer.repair.view import PatchedView
+from analyzer.salvage.model import Certainty, Rebuilt
+from vhdx.source import ByteSource, read_at
+
+
+@dataclass
+class Bench:
+    """A source that is never changed, and the file as it is with the structures rebuilt so far."""
+
+    source: ByteSource
+    rebuilt: list[Rebuilt] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    suspects: dict[int, bytes] = field(default_factory=dict)
+    """Pages of the file, by byte, of which the log has another state that may be the right one."""
+    parent_is_open: bool = False
+    """Nothing tells whether the disk has a parent: what the table leaves out is then not known."""
+    view: ByteSource = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with the file as it is."""
+        self.view = self.source
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file with what was rebuilt; raises as `read_at` does."""
+        return read_at(self.view, offset, length)
+
+    def lay(self, *changes: tuple[int, bytes]) -> None:
+        """Lay (offset, content) changes, which do not overlap, over the file."""
+        self.view = PatchedView(self.view, [Patch(offset, len(data), data) for offset, data in changes if data])
+
+    def note(self, structure: str, how: str, certainty: Certainty, *evidence: str) -> None:
+        """Write down what was rebuilt, and why that is believed."""
+        self.rebuilt.append(Rebuilt(structure, how, evidence, certainty))
+
+    def take(self, structure: str, draft: Draft) -> None:
+        """Take over what a repair of the view has mended."""
+        for mending in draft.mendings:
+            self.note(structure, mending.title, Certainty.CERTAIN, mending.evidence)
+        self.view = draft.view

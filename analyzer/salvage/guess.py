@@ -1,0 +1,120 @@
+"""What disk a block table can be the table of: each guess is a disk whose table all entries fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.salvage.shape import MOST_TABLE, Entries, Fit, Span, Wanted, are_entries, fit_of, places_of
+from analyzer.salvage.volumes import Gpt, ends_of, primary_gpt
+from vhdx.errors import VhdxError
+from vhdx.geometry import Geometry
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import (
+    MAX_BLOCK_SIZE,
+    MAX_DISK_SIZE,
+    MIB,
+    MIN_BLOCK_SIZE,
+    NIL,
+    SECTOR_SIZES,
+)
+from vhdx.structures.disk import HAS_PARENT, DiskParameters
+
+_PHYSICAL = 4096
+_FRONT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A disk that fits a block table. `size_known` when something tells the size, else it is the least there can be."""
+
+    parameters: DiskParameters
+    fit: Fit
+    size_evidence: str
+    steps: int
+    """Pairs of blocks that follow one another in the file, one block apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The words of a block table whose disk is not known, and the front of its block 0."""
+
+    offset: int
+    length: int
+    entries: Entries
+    front: bytes
+
+    @property
+    def gpt(self) -> Gpt | None:
+        """The primary GPT, when block 0 holds one."""
+        return primary_gpt(self.front)
+
+
+def table_at(source: ByteSource, offset: int, length: int) -> Table | None:
+    """The table in `length` bytes at `offset`, when every word of it can be an entry and one has a block."""
+    if length > MOST_TABLE or offset + length > source.size:
+        return None
+    entries = np.frombuffer(read_at(source, offset, length), "<i8").astype(np.int64)
+    if not are_entries(entries) or not (entries & STATE_MASK >= BlockState.FULLY_PRESENT).any():
+        return None
+    return Table(offset, length, entries, _front(source, int(entries[0])))
+
+
+def _front(source: ByteSource, entry: int) -> bytes:
+    """The front of block 0, which stands in slot 0 whatever the block size; b"" when it is not all there."""
+    if entry & STATE_MASK != BlockState.FULLY_PRESENT:
+        return b""
+    try:
+        return read_at(source, (entry >> OFFSET_SHIFT) * MIB, _FRONT)
+    except VhdxError:
+        return b""
+
+
+def guesses(source: ByteSource, table: Table, taken: tuple[Span, ...]) -> Iterator[Guess]:
+    """Every disk that fits, the largest blocks first."""
+    gpt = table.gpt
+    for sector in (gpt.sector_size,) if gpt else SECTOR_SIZES:
+        block_size = MAX_BLOCK_SIZE
+        while block_size >= MIN_BLOCK_SIZE:
+            for flags in (0, HAS_PARENT):
+                size, why = _size(table, block_size, sector, flags)
+                guess = _try(source, table, taken, DiskParameters(block_size, flags, size, NIL, sector, _PHYSICAL), why)
+                if guess:
+                    yield guess
+            block_size //= 2
+
+
+def _size(table: Table, block_size: int, sector: int, flags: int) -> tuple[int, str]:
+    """Bytes of the disk, and what tells them."""
+    gpt = table.gpt
+    if gpt:
+        return (gpt.other + 1) * gpt.sector_size, "the primary GPT says where its backup stands: in the last sector"
+    period = (1 << 23) * sector // block_size + 1
+    used = np.flatnonzero(table.entries)
+    payload = used[used % period != period - 1] if flags & HAS_PARENT else used
+    last = int(payload[-1]) if len(payload) else 0
+    least = (last - last // period + 1) * block_size
+    why = "the last entry in use: the disk ends in that block or later"
+    for end, text in ends_of(table.front, sector):
+        if least - block_size < end <= MAX_DISK_SIZE and end % sector == 0:
+            least, why = end, text
+    return least, why
+
+
+def _try(source: ByteSource, table: Table, taken: tuple[Span, ...], disk: DiskParameters, why: str) -> Guess | None:
+    if not 0 < disk.size <= MAX_DISK_SIZE:
+        return None
+    wanted = Wanted(Geometry(disk.size, disk.block_size, disk.logical_sector_size), disk.has_parent, taken)
+    if wanted.slots * ENTRY_SIZE > table.length or table.entries[wanted.slots :].any():
+        return None
+    entries = table.entries[: wanted.slots]
+    if not disk.has_parent and (entries & STATE_MASK == BlockState.PARTIALLY_PRESENT).any():
+        return None
+    places = places_of(entries, wanted)
+    fit = None if places is None else fit_of(source.size, (table.offset, table.offset + table.length), wanted, places)
+    return None if fit is None else Guess(disk, fit, why, _steps(fit, disk.block_size))
+
+
+def _steps(fit: Fit, block_size: int) -> int:
+    return int((np.diff(fit.places[:, 0]) == block_size).sum())

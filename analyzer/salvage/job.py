@@ -1,0 +1,68 @@
+"""The salvage of one file: structure after structure, in the order in which one leads to the next."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from analyzer.salvage.bench import Bench
+from analyzer.salvage.blocks import rebuild_blocks
+from analyzer.salvage.front import rebuild_headers, rebuild_identifier, settle_log
+from analyzer.salvage.metadata import metadata_from_log, rebuild_both, rebuild_metadata
+from analyzer.salvage.model import BitmapPolicy, Salvaged
+from analyzer.salvage.regions import rebuild_regions
+from vhdx.errors import CorruptFileError, ShortReadError
+from vhdx.image import Image, image_from
+from vhdx.source import ByteSource
+from vhdx.structures.constants import HEADER_AREA_SIZE
+
+Step = Callable[[Bench], None]
+_STEPS: tuple[Step, ...] = (
+    rebuild_identifier,
+    rebuild_headers,
+    settle_log,
+    metadata_from_log,
+    rebuild_regions,
+    rebuild_metadata,
+    rebuild_both,
+)
+
+
+def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
+    """The image in a source, its lost structures rebuilt from the best evidence at hand; the source is never changed.
+
+    A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
+    does, when the medium fails.
+    """
+    image = _opened(source)
+    if isinstance(image, Image):
+        return Salvaged(image, (), ())
+    if source.size < HEADER_AREA_SIZE:
+        return Salvaged(None, (), (image,))
+    bench = Bench(source)
+    for step in _STEPS:
+        step(bench)
+    return _finished(bench, bitmaps)
+
+
+def _opened(source: ByteSource) -> Image | str:
+    """The image, or the sentence why there is none; raises InputOutputError."""
+    try:
+        return image_from(source)
+    except (CorruptFileError, ShortReadError) as error:
+        return str(error)
+
+
+def salvage_blocks(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
+    """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
+    bench = Bench(source)
+    settle_log(bench)
+    return _finished(bench, bitmaps)
+
+
+def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
+    image = _opened(bench.view)
+    if isinstance(image, Image):
+        rebuild_blocks(bench, image, bitmaps)
+        image = _opened(bench.view)
+    if isinstance(image, str):
+        return Salvaged(None, tuple(bench.rebuilt), (*bench.lost, f"the disk: {image}"))
+    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost))

@@ -1,0 +1,49 @@
+"""What a salvage gives: the image, what of it was rebuilt from which evidence, and what stays lost."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vhdx.image import Image
+
+
+class Certainty(Enum):
+    """How far a rebuilt structure can be believed."""
+
+    CERTAIN = "certain"
+    """The evidence allows nothing else."""
+    LIKELY = "likely"
+    """The evidence fits and nothing contradicts it; something else could fit as well."""
+
+
+class BitmapPolicy(Enum):
+    """What becomes of a partially present block whose sector bitmap is lost."""
+
+    LOST = "lost"
+    """Its sectors cannot be known."""
+    WHOLE = "whole"
+    """All of it is taken as this file's."""
+    PARENT = "parent"
+    """All of it is left to the parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """One structure that was lost: `how` it was made anew, and the evidence, one sentence each."""
+
+    structure: str
+    how: str
+    evidence: tuple[str, ...]
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What could be saved of one file.
+
+    `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left. It
+    closes the source. `lost` has one sentence for each thing that no evidence brings back.
+    """
+
+    image: Image | None
+    rebuilt: tuple[Rebuilt, ...]
+    lost: tuple[str, ...]

@@ -1,0 +1,161 @@
+"""Both region tables lost: the metadata by its signature, the block table by its shape, both on whole MiB."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from analyzer.repair.draft import Draft
+from analyzer.repair.headers import headers_of
+from analyzer.repair.regions import mend_region_tables
+from analyzer.salvage.bench import Bench
+from analyzer.salvage.model import Certainty
+from analyzer.salvage.search import places_to_look
+from analyzer.salvage.shape import Fit, Span, Wanted, fit_at
+from vhdx.errors import VhdxError
+from vhdx.findings import Severity
+from vhdx.geometry import Geometry
+from vhdx.image import structures_of
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.constants import (
+    BAT_REGION,
+    METADATA_REGION,
+    METADATA_TABLE_SIZE,
+    MIB,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+)
+from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
+from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE, check_metadata_table, parse_metadata_table
+from vhdx.structures.region import (
+    REQUIRED,
+    RegionEntry,
+    RegionTable,
+    RegionTablePair,
+    build_region_table,
+    check_layout,
+    check_region_tables,
+    judge_region_tables,
+)
+from vhdx.structures.region import SIGNATURE as REGIONS
+
+_MOST_CANDIDATES = 16
+"""Metadata regions that are tried: a guest may hold disk images of its own."""
+Found = tuple[int, DiskParameters]
+"""A metadata region's place and what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A metadata region and the block table that fits it."""
+
+    metadata: int
+    parameters: DiskParameters
+    bat: Fit
+
+
+def regions_serve(bench: Bench) -> bool:
+    """Whether a region table can be believed."""
+    pair = regions_of(bench.view)
+    header = headers_of(Draft(bench.view)).current
+    found = [*check_region_tables(pair, bench.view.size), *check_layout(list(structures_of(header, pair)))]
+    return not any(finding.severity is Severity.ERROR for finding in found)
+
+
+def regions_of(source: ByteSource) -> RegionTablePair:
+    """Both region tables as they stand."""
+    first, second = (read_at(source, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
+    return judge_region_tables((first, second))
+
+
+def rebuild_regions(bench: Bench) -> None:
+    """Region tables that serve: mended by a flip, else written anew for what is found on MiB boundaries."""
+    if regions_of(bench.view).current_copy is None:
+        draft = Draft(bench.view)
+        mend_region_tables(draft)
+        bench.take("region tables", draft)
+    if regions_serve(bench):
+        return
+    layouts = list(_layouts(bench))
+    best = _only_outermost(layouts)
+    if best is None:
+        many = f"{len(layouts)} block tables fit equally" if layouts else "no block table fits what is left"
+        bench.lost.append(f"the region tables: {many}, so that the blocks cannot be placed")
+        return
+    write_regions(bench, best.metadata, best.bat.offset, best.bat.length)
+    _note(bench, best)
+
+
+def write_regions(bench: Bench, metadata: int, bat: int, bat_length: int) -> None:
+    """Lay both region tables over the file, for these places."""
+    entries = (
+        RegionEntry(BAT_REGION, bat, bat_length, REQUIRED),
+        RegionEntry(METADATA_REGION, metadata, MIB, REQUIRED),
+    )
+    page = build_region_table(RegionTable(REGIONS, 0, len(entries), 0, entries))
+    bench.lay(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+
+
+def _note(bench: Bench, layout: Layout) -> None:
+    bat = layout.bat
+    bench.note(
+        "region tables",
+        f"both are written anew: metadata at byte {layout.metadata}, BAT at byte {bat.offset}",
+        Certainty.CERTAIN if bat.used > 1 else Certainty.LIKELY,
+        f"the metadata's signature, table and items stand whole at byte {layout.metadata}",
+        f"all entries at byte {bat.offset} are valid for this disk, {bat.used} of them with blocks, which stand inside "
+        "the file and upon nothing else; every other place that fits stands inside one of these blocks",
+    )
+
+
+def _layouts(bench: Bench) -> Iterator[Layout]:
+    places = list(places_to_look(bench.view, bench.source))
+    for metadata, parameters in _metadata(bench.view, places):
+        wanted = wanted_of(parameters, ((metadata, metadata + MIB),))
+        for at in places:
+            fit = fit_at(bench.view, at, wanted)
+            if fit:
+                yield Layout(metadata, parameters, fit)
+
+
+def wanted_of(parameters: DiskParameters, taken: tuple[Span, ...]) -> Wanted:
+    """The table that a disk needs."""
+    geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
+    return Wanted(geometry, parameters.has_parent, taken)
+
+
+def _metadata(source: ByteSource, places: list[int]) -> Iterator[Found]:
+    tried = 0
+    for at in places:
+        if tried < _MOST_CANDIDATES and at + MIB <= source.size and read_at(source, at, 8) == SIGNATURE:
+            tried += 1
+            parameters = parameters_at(source, at)
+            if parameters:
+                yield at, parameters
+
+
+def parameters_at(source: ByteSource, at: int, length: int = MIB) -> DiskParameters | None:
+    """What the metadata region at byte `at` says of the disk; None when it cannot be believed."""
+    try:
+        table = parse_metadata_table(read_at(source, at, METADATA_TABLE_SIZE))
+        found = list(check_metadata_table(table, at, length))
+        if any(finding.severity is Severity.ERROR for finding in found):
+            return None
+        items: Mapping[UUID, bytes] = {
+            item: read_at(source, at + entry.offset, entry.length) for item in ITEM_SIZES if (entry := table.find(item))
+        }
+        parameters = parse_disk_parameters(items)
+    except VhdxError:
+        return None
+    flaws = check_disk_parameters(parameters, dict.fromkeys(ITEM_SIZES, at))
+    return None if any(finding.severity is Severity.ERROR for finding in flaws) else parameters
+
+
+def _only_outermost(layouts: list[Layout]) -> Layout | None:
+    """The one layout whose blocks hold everything of all the others: those are what the guest keeps."""
+    outer = [one for one in layouts if all(_is_inside(other, one) for other in layouts if other is not one)]
+    return outer[0] if len(outer) == 1 else None
+
+
+def _is_inside(other: Layout, layout: Layout) -> bool:
+    same = other.metadata == layout.metadata or layout.bat.holds(other.metadata)
+    return same and layout.bat.holds(other.bat.offset)

@@ -1,0 +1,127 @@
+"""Block tables known by their shape: entries that are valid, upon whole MiB of the file, and upon nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx.geometry import Geometry, bat_region_size
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
+
+Entries = npt.NDArray[np.int64]
+Span = tuple[int, int]
+"""Bytes of the file, start and end."""
+
+MOST_TABLE = 64 * MIB
+"""Tables up to this size are looked for."""
+_GLANCE = 4 * KIB
+_RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
+_STATES = np.array([True, True, True, True, False, False, True, True])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """A place whose content can be the block table: `places` are rows of (start, end) of its blocks, rising."""
+
+    offset: int
+    length: int
+    places: npt.NDArray[np.int64]
+
+    @property
+    def used(self) -> int:
+        """Entries with a block."""
+        return len(self.places)
+
+    def holds(self, start: int) -> bool:
+        """Whether byte `start` of the file stands in one of the blocks."""
+        index = int(np.searchsorted(self.places[:, 0], start, side="right")) - 1
+        return index >= 0 and start < int(self.places[index, 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the table has to be like."""
+
+    geometry: Geometry
+    has_parent: bool
+    taken: tuple[Span, ...]
+    """Where other structures stand."""
+
+    @property
+    def slots(self) -> int:
+        """Entries that the disk needs."""
+        return self.geometry.slots_in_child if self.has_parent else self.geometry.slots_in_base
+
+    @property
+    def length(self) -> int:
+        """Bytes of the region, whole MiB."""
+        return bat_region_size(self.slots)
+
+
+def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
+    """The table at byte `at` of the file when all of it fits; None when anything contradicts it or it is empty."""
+    length = wanted.length
+    if length > MOST_TABLE or at + length > source.size or _meets((at, at + length), wanted.taken):
+        return None
+    glance = np.frombuffer(read_at(source, at, _GLANCE), "<i8").astype(np.int64)
+    if not are_entries(glance[: wanted.slots]) or glance[wanted.slots :].any():
+        return None
+    table = np.frombuffer(read_at(source, at, length), "<i8").astype(np.int64)
+    entries = table[: wanted.slots]
+    if table[wanted.slots :].any() or not are_entries(entries):
+        return None
+    places = places_of(entries, wanted)
+    return None if places is None else fit_of(source.size, (at, at + length), wanted, places)
+
+
+def are_entries(values: Entries) -> bool:
+    """Every value is an entry with a valid state and nothing reserved set."""
+    return bool(_STATES[values & STATE_MASK].all()) and not bool((values & _RESERVED).any())
+
+
+def places_of(entries: Entries, wanted: Wanted) -> npt.NDArray[np.int64] | None:
+    """Pairs (start, end) of what the entries own, rising; None when the interleave forbids one of them."""
+    slots = np.arange(len(entries), dtype=np.int64)
+    period = wanted.geometry.chunk_ratio + 1
+    is_bitmap = slots % period == wanted.geometry.chunk_ratio
+    states, starts = entries & STATE_MASK, (entries >> OFFSET_SHIFT) * MIB
+    if not _interleave_holds(states, entries, is_bitmap, wanted):
+        return None
+    owns = (states >= BlockState.FULLY_PRESENT) & (entries >= 0)
+    blocks = slots - slots // period
+    rest = wanted.geometry.size - blocks * wanted.geometry.block_size
+    size = np.where(is_bitmap, MIB, np.clip(rest, 0, wanted.geometry.block_size))
+    pairs = np.column_stack((starts, starts + size))[owns]
+    found: npt.NDArray[np.int64] = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    return found
+
+
+def _interleave_holds(states: Entries, entries: Entries, is_bitmap: npt.NDArray[np.bool_], wanted: Wanted) -> bool:
+    if not wanted.has_parent:
+        return not bool(entries[is_bitmap].any())
+    bitmap_states = states[is_bitmap]
+    if np.isin(bitmap_states, (1, 2, 3)).any():
+        return False
+    slots = np.flatnonzero(states == BlockState.PARTIALLY_PRESENT)
+    partial = slots[~is_bitmap[slots]]
+    needed = partial // (wanted.geometry.chunk_ratio + 1)
+    return bool((bitmap_states[needed] >= BlockState.FULLY_PRESENT).all())
+
+
+def fit_of(file_size: int, own: Span, wanted: Wanted, places: npt.NDArray[np.int64]) -> Fit | None:
+    """The fit of a table that stands in `own`, when its blocks stand inside the file and upon nothing else."""
+    if not len(places) or places[0, 0] < HEADER_AREA_SIZE or places[-1, 0] > MAX_DISK_SIZE * 2:
+        return None
+    apart = bool((places[1:, 0] >= places[:-1, 1]).all())
+    inside = int(places[-1, 1]) <= -(-file_size // MIB) * MIB
+    clear = all(not ((places[:, 0] < end) & (places[:, 1] > start)).any() for start, end in (own, *wanted.taken))
+    if not (apart and inside and clear):
+        return None
+    return Fit(own[0], own[1] - own[0], places)
+
+
+def _meets(span: Span, taken: Iterable[Span]) -> bool:
+    return any(span[0] < end and start < span[1] for start, end in taken)

@@ -1,0 +1,44 @@
+"""Room in the file that nothing owns and that could be a block whose entry is lost."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx.source import read_at
+from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
+from vhdx.table import BlockTable
+
+_MOST_READ = 1 << 12
+"""MiB that are looked into to know whether they hold anything."""
+_MOST_STARTS = 1 << 14
+
+
+def owners_of(table: BlockTable) -> npt.NDArray[np.uint8]:
+    """One byte for each whole MiB of the file: not 0 where a structure, a block or a kept place stands."""
+    owners, _ = table.claims.owners(table.all_places())
+    owners = owners[: table.source.size // MIB]
+    owners[: HEADER_AREA_SIZE // MIB] = 1
+    for start, end, _ in table.structures:
+        owners[start // MIB : -(-end // MIB)] = 1
+    return owners
+
+
+def free_runs(owners: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    """(first, end) in MiB of the stretches that nobody owns, rising."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([1], owners != 0, [1])).astype(np.int8)))
+    yield from ((first, end) for first, end in edges.reshape(-1, 2).tolist())
+
+
+def possible_blocks(table: BlockTable) -> Iterator[int]:
+    """Bytes of the file where a whole block could stand that no entry owns, and which hold something."""
+    size, budget = table.geometry.block_size // MIB, _MOST_READ
+    for first, end in free_runs(owners_of(table)):
+        if end - first < size:
+            continue
+        looked = min(end - first, budget)
+        budget -= looked
+        held = [any(read_at(table.source, (first + mib) * MIB, MIB)) for mib in range(looked)]
+        for start in range(min(len(held) - size + 1, _MOST_STARTS)):
+            if any(held[start : start + size]):
+                yield (first + start) * MIB

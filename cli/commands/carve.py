@@ -1,0 +1,58 @@
+"""`vhdx carve`."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from analyzer.carve import Carving, Piece, carve, extract
+from cli import output
+from cli.options import FILE_PATH, json_option, quiet_library
+from cli.text import plural, safe, size
+from vhdx.image import open_image
+from vhdx.sink import Existing
+
+
+@click.command("carve")
+@click.argument("file", type=FILE_PATH)
+@click.option("--extract", "folder", type=FILE_PATH, metavar="DIR", help="Write each piece to a file in DIR.")
+@click.option("--force", is_flag=True, help="Replace files that exist in DIR.")
+@json_option
+def command(file: Path, folder: Path | None, force: bool, as_json: bool) -> int:
+    """List what of a file belongs to nothing and still holds something.
+
+    Room that no structure and no block has; old data of blocks that read as zeros now; slack, what the last block
+    holds past the disk's end. With what it looks like and its entropy, in bits for each byte that is not zero.
+    Pieces are written under their byte in the file and their kind: `0000000000700000-unowned.bin`.
+
+    \b
+    Examples:
+      vhdx carve disk.vhdx
+      vhdx carve disk.vhdx --extract pieces/
+    """
+    quiet_library()
+    with closing(open_image(file)) as image:
+        carving = carve(image)
+        if folder is not None:
+            carving = extract(image, carving, folder, Existing.REPLACE if force else Existing.REFUSE)
+        image.require_unchanged()
+        if as_json:
+            output.emit("carve", output.plain(carving), image.findings)
+        else:
+            output.warn(image.findings)
+            _print(carving)
+    return 0
+
+
+def _print(carving: Carving) -> None:
+    for piece in carving.pieces:
+        click.echo(_line(piece))
+    more = f", {carving.unlisted} more were not looked at" if carving.unlisted else ""
+    click.echo(f"{plural(len(carving.pieces), 'piece')}{more}")
+
+
+def _line(piece: Piece) -> str:
+    block = f" of block {piece.block}" if piece.block is not None else ""
+    target = f" -> {safe(piece.file)}" if piece.file else ""
+    what = f"{piece.looks}, entropy {piece.entropy}"
+    return f"{piece.kind.value}{block}: {size(piece.length)} at byte {piece.offset}: {what}{target}"

@@ -1,0 +1,60 @@
+"""Identifier, headers and region tables lost: each, each copy, in pairs, all of them."""
+
+from itertools import combinations
+
+import pytest
+
+from analyzer.salvage import Certainty, salvage_image
+from tests.salvage.helpers import HEADERS, IDENTIFIER, TABLES, assert_whole, recipe_of, salvaged, wiped
+from tests.sources import SparseSource
+from vhdx.source import MemorySource
+
+NAMES = ("dynamic", "fixed", "demo", "chain-3", "mixed-block-sizes", "volume-gpt-ntfs", "volume-ext", "sectors-4096")
+PARTS = (IDENTIFIER, HEADERS, TABLES)
+LOSSES = [sum(parts, ()) for count in (1, 2, 3) for parts in combinations(PARTS, count)]
+
+
+@pytest.mark.parametrize("ranges", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_in_front_comes_back_whole(name, ranges):
+    (*parents, leaf), model = recipe_of(name)
+    saved = salvaged(wiped(leaf, *ranges))
+    assert_whole(saved, model, parents)
+    assert saved.rebuilt
+    assert all(one.evidence for one in saved.rebuilt)
+
+
+@pytest.mark.parametrize("lost", [*HEADERS, *TABLES])
+def test_one_copy_is_enough_and_nothing_is_rebuilt(lost):
+    (leaf,), model = recipe_of("dynamic")
+    saved = salvaged(wiped(leaf, lost))
+    assert_whole(saved, model)
+    assert (saved.rebuilt, saved.lost) == ((), ())
+
+
+def test_a_file_that_opens_is_given_back_as_it_is():
+    (leaf,), model = recipe_of("dynamic")
+    saved = salvaged(leaf)
+    assert_whole(saved, model)
+    assert (saved.rebuilt, saved.lost) == ((), ())
+
+
+def test_lost_headers_leave_it_open_whether_the_log_was_live_and_the_identity_is_gone():
+    (leaf,), _ = recipe_of("dynamic")
+    saved = salvaged(wiped(leaf, *HEADERS))
+    assert any("whether it was live is unknown" in text for text in saved.lost)
+    assert any("data_write_guid" in text for text in saved.lost)
+    assert [one.certainty for one in saved.rebuilt] == [Certainty.LIKELY]
+
+
+def test_the_source_is_the_images_own_and_is_never_changed():
+    (leaf,), _ = recipe_of("dynamic")
+    source = SparseSource(wiped(leaf, *TABLES))
+    assert salvage_image(source).image.file is source
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 4096, b"conectix" * 4096, b"\xff" * (3 << 20), b"metadata" * (1 << 18)])
+def test_what_is_no_vhdx_at_all_gives_no_image_and_does_not_raise(data):
+    saved = salvage_image(MemorySource(data))
+    assert saved.image is None
+    assert saved.lost
