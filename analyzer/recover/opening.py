@@ -68,12 +68,19 @@ def salvage(source: ByteSource) -> tuple[Image | None, str]:
     try:
         return image_from(source), ""
     except VhdxError as error:
-        saved = salvage_image(source)
-        if saved.image is None or any(part.certainty is not Certainty.CERTAIN for part in saved.rebuilt):
-            return None, str(error)
-        return saved.image, "rebuilt: " + "; ".join(f"{part.structure} ({part.how})" for part in saved.rebuilt)
+        return _rebuilt(source, str(error))
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         return None, f"{source.path} cannot be read: {error}; use another copy of the file"
+
+
+def _rebuilt(source: ByteSource, reason: str) -> tuple[Image | None, str]:
+    try:
+        saved = salvage_image(source)
+    except VhdxError:  # the medium fails where a structure would have to be looked for
+        return None, reason
+    if saved.image is None or any(part.certainty is not Certainty.CERTAIN for part in saved.rebuilt):
+        return None, reason
+    return saved.image, "rebuilt: " + "; ".join(f"{part.structure} ({part.how})" for part in saved.rebuilt)
 
 
 def _unknown(path: Path) -> FileRecord:
