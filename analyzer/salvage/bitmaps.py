@@ -35,6 +35,7 @@ def rebuild_bitmaps(bench: Bench, image: Image, policy: BitmapPolicy) -> None:
         evidence = "these pages are zeros under blocks that are partially present, and the log has a copy of each"
         how = f"{len(restored)} pages come back from the log's newest copies"
         bench.note("sector bitmaps", how, Certainty.LIKELY, evidence)
+    _treat(bench, table, sorted(set(_doubted(bench, table))), BitmapPolicy.LOST)
     back = {at for at, _ in restored}
     blocks += [block for at, under in empty if at not in back for block in under]
     _treat(bench, table, sorted(set(blocks)), policy)
@@ -55,6 +56,15 @@ def _empty_pages(bench: Bench, table: BlockTable) -> Iterator[tuple[int, list[in
             continue
         held = np.frombuffer(bench.read(entry.file_offset, SECTOR_BITMAP_SIZE), "<u8").reshape(-1, LOG_SECTOR_SIZE // 8)
         yield from _under(table, entry.file_offset, blocks, [bool(page.any()) for page in held])
+
+
+def _doubted(bench: Bench, table: BlockTable) -> Iterator[int]:
+    """Partial blocks under pages of bitmaps on which the file and a log of unknown standing disagree."""
+    for chunk, blocks in _partial_chunks(table) if bench.suspects else ():
+        place = table.bitmap_entry(chunk).file_offset
+        agreed = [place + at not in bench.suspects for at in range(0, SECTOR_BITMAP_SIZE, LOG_SECTOR_SIZE)]
+        for _, under in _under(table, place, blocks, agreed):
+            yield from under
 
 
 def _partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:

@@ -6,6 +6,7 @@ from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of, mend_headers
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.model import Certainty
+from analyzer.salvage.regions import regions_serve
 from analyzer.salvage.ring import find_ring, unknown_session
 from vhdx.findings import Severity
 from vhdx.replay import check_log, open_log, replayed
@@ -18,9 +19,12 @@ _BLANK = Header(SIGNATURE, 0, 1, NIL, NIL, NIL, 0, 1, 0, 0)
 
 
 def rebuild_identifier(bench: Bench) -> None:
-    """Write the signature anew where it is lost; the creator is kept as far as it stands there."""
+    """Write the signature anew where it is lost; the creator is kept as far as it stands there.
+
+    Only once regions are known: what is no VHDX file must not look like one.
+    """
     found = parse_identifier(bench.read(0, SIZE))
-    if found.signature == IDENTIFIER:
+    if found.signature == IDENTIFIER or not regions_serve(bench):
         return
     bench.lay((0, build_identifier(Identifier(IDENTIFIER, found.creator_raw))[: len(IDENTIFIER)]))
     evidence = f"byte 0 holds {found.signature!r}, and structures of a VHDX file stand behind it"

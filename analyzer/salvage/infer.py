@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analyzer.salvage.bench import Bench
+from analyzer.salvage.front import rebuild_identifier
 from analyzer.salvage.guess import Guess, Table, guesses, table_at
 from analyzer.salvage.items import lay_metadata
 from analyzer.salvage.model import Certainty
@@ -89,10 +90,12 @@ def _try(bench: Bench, guess: Guess, metadata: int) -> _Trial:
     trial = Bench(bench.view)
     lay_metadata(trial, metadata, guess.parameters)
     write_regions(trial, metadata, guess.fit.offset, guess.fit.length)
+    view = trial.view
+    rebuild_identifier(trial)
     try:
-        return _Trial(guess, trial.view, tuple(witnesses_of(image_from(trial.view))))
+        return _Trial(guess, view, tuple(witnesses_of(image_from(trial.view))))
     except VhdxError:
-        return _Trial(guess, trial.view, ())
+        return _Trial(guess, view, ())
 
 
 def _upper_half_is_used(source: ByteSource, guess: Guess) -> bool:

@@ -16,13 +16,13 @@ from vhdx.structures.constants import HEADER_AREA_SIZE
 
 Step = Callable[[Bench], None]
 _STEPS: tuple[Step, ...] = (
-    rebuild_identifier,
     rebuild_headers,
     settle_log,
     metadata_from_log,
     rebuild_regions,
     rebuild_metadata,
     rebuild_both,
+    rebuild_identifier,
 )
 
 
@@ -64,5 +64,5 @@ def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
         rebuild_blocks(bench, image, bitmaps)
         image = _opened(bench.view)
     if isinstance(image, str):
-        return Salvaged(None, tuple(bench.rebuilt), (*bench.lost, f"the disk: {image}"))
+        return Salvaged(None, (), (*bench.lost, f"the disk: {image}"))
     return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost))

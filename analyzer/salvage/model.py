@@ -40,8 +40,9 @@ class Rebuilt:
 class Salvaged:
     """What could be saved of one file.
 
-    `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left. It
-    closes the source. `lost` has one sentence for each thing that no evidence brings back.
+    `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left, and
+    then nothing is rebuilt either. It closes the source. `lost` has one sentence for each thing that no evidence
+    brings back.
     """
 
     image: Image | None

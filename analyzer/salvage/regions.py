@@ -8,6 +8,7 @@ from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of
 from analyzer.repair.regions import mend_region_tables
 from analyzer.salvage.bench import Bench
+from analyzer.salvage.logged import newest_pages
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.search import places_to_look
 from analyzer.salvage.shape import Fit, Span, Wanted, fit_at
@@ -15,9 +16,11 @@ from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.geometry import Geometry
 from vhdx.image import structures_of
+from vhdx.replay import open_log
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
+    LOG_SECTOR_SIZE,
     METADATA_REGION,
     METADATA_TABLE_SIZE,
     MIB,
@@ -38,6 +41,8 @@ from vhdx.structures.region import (
 )
 from vhdx.structures.region import SIGNATURE as REGIONS
 
+_MOST_OF_EMPTY = 256
+"""MiB that the file of an empty disk may have."""
 _MOST_CANDIDATES = 16
 """Metadata regions that are tried: a guest may hold disk images of its own."""
 Found = tuple[int, DiskParameters]
@@ -75,14 +80,66 @@ def rebuild_regions(bench: Bench) -> None:
         bench.take("region tables", draft)
     if regions_serve(bench):
         return
-    layouts = list(_layouts(bench))
+    if _from_log(bench):
+        return
+    places = list(places_to_look(bench.view, bench.source))
+    layouts = list(_layouts(bench, places))
     best = _only_outermost(layouts)
+    if best is None and not layouts and _of_empty_disk(bench, places):
+        return
     if best is None:
         many = f"{len(layouts)} block tables fit equally" if layouts else "no block table fits what is left"
         bench.lost.append(f"the region tables: {many}, so that the blocks cannot be placed")
         return
     write_regions(bench, best.metadata, best.bat.offset, best.bat.length)
     _note(bench, best)
+
+
+def _from_log(bench: Bench) -> bool:
+    """The log's newest copies of a region table, when they name regions that are there."""
+    log = open_log(bench.view, headers_of(Draft(bench.view)).current)
+    for start in REGION_TABLE_OFFSETS:
+        pages = newest_pages(log, start, start + REGION_TABLE_SIZE)
+        page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
+        trial = Bench(bench.view)
+        trial.lay(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+        if pages and regions_serve(trial):
+            bench.view = trial.view
+            evidence = f"log entry {max(image.sequence_number for image in pages.values())} wrote this copy"
+            how = f"both come back from the log's copy of the table at byte {start}"
+            bench.note(
+                "region tables", how, Certainty.LIKELY, evidence, "its checksum matches and its regions are there"
+            )
+            return True
+    return False
+
+
+def _pages_of(start: int) -> range:
+    return range(start, start + REGION_TABLE_SIZE, LOG_SECTOR_SIZE)
+
+
+def _of_empty_disk(bench: Bench, places: list[int]) -> bool:
+    """A file that holds nothing but one metadata region and a log: its table is zeros, wherever it stands."""
+    header = headers_of(Draft(bench.view)).current
+    found = list(_metadata(bench.view, places))
+    if len(found) != 1 or found[0][1].has_parent or len(places) > _MOST_OF_EMPTY:
+        return False
+    metadata, parameters = found[0]
+    known = [(metadata, metadata + MIB), (header.log_offset, header.log_offset + header.log_length)]
+    free = [at for at in places if not any(start <= at < end for start, end in known)]
+    wanted = wanted_of(parameters, tuple(known))
+    if len(free) * MIB < wanted.length or any(any(read_at(bench.view, at, _rest(bench, at))) for at in free):
+        return False
+    at = -(-bench.view.size // MIB) * MIB
+    bench.lay((at, bytes(wanted.length)))
+    write_regions(bench, metadata, at, wanted.length)
+    evidence = "the file holds nothing but metadata and a log, so that every entry of the block table is zero"
+    bench.note("region tables", "both are written anew, with an empty block table", Certainty.CERTAIN, evidence)
+    return True
+
+
+def _rest(bench: Bench, at: int) -> int:
+    return min(MIB, bench.view.size - at)
 
 
 def write_regions(bench: Bench, metadata: int, bat: int, bat_length: int) -> None:
@@ -107,8 +164,7 @@ def _note(bench: Bench, layout: Layout) -> None:
     )
 
 
-def _layouts(bench: Bench) -> Iterator[Layout]:
-    places = list(places_to_look(bench.view, bench.source))
+def _layouts(bench: Bench, places: list[int]) -> Iterator[Layout]:
     for metadata, parameters in _metadata(bench.view, places):
         wanted = wanted_of(parameters, ((metadata, metadata + MIB),))
         for at in places:

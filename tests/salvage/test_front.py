@@ -5,7 +5,18 @@ from itertools import combinations
 import pytest
 
 from analyzer.salvage import Certainty, salvage_image
-from tests.salvage.helpers import HEADERS, IDENTIFIER, TABLES, assert_whole, recipe_of, salvaged, wiped
+from fixtures import RECIPES
+from tests.salvage.helpers import (
+    HEADERS,
+    IDENTIFIER,
+    TABLES,
+    assert_whole,
+    known_bytes,
+    recipe_of,
+    salvaged,
+    upon,
+    wiped,
+)
 from tests.sources import SparseSource
 from vhdx.source import MemorySource
 
@@ -58,3 +69,29 @@ def test_what_is_no_vhdx_at_all_gives_no_image_and_does_not_raise(data):
     saved = salvage_image(MemorySource(data))
     assert saved.image is None
     assert saved.lost
+
+
+@pytest.mark.parametrize("ranges", LOSSES)
+def test_an_empty_disk_comes_back_empty(ranges):
+    (leaf,), model = recipe_of("empty")
+    assert_whole(salvaged(wiped(leaf, *ranges)), model)
+
+
+@pytest.mark.parametrize("name", ["not-vhdx-qcow2", "not-vhdx-raw", "not-vhdx-vhd-fixed", "not-vhdx-zeros"])
+def test_another_kind_of_file_is_called_what_it_is_and_nothing_is_rebuilt(name):
+    fixture = RECIPES[name].build()
+    saved = salvaged(fixture.files[fixture.leaf])
+    assert (saved.image, saved.rebuilt) == (None, ())
+    assert "not a VHDX file" in saved.lost[-1] or "headers alone take" in saved.lost[-1]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("log-")])
+@pytest.mark.parametrize("ranges", [HEADERS, HEADERS + TABLES])
+def test_what_a_log_of_unknown_standing_may_have_changed_is_never_called_known(name, ranges):
+    fixture = RECIPES[name].build()
+    if fixture.leaf not in fixture.models or fixture.models[fixture.leaf].size > 64 << 20:
+        pytest.skip("it has no model, or a large one")
+    (*parents, leaf), model = recipe_of(name)
+    saved = salvaged(wiped(leaf, *ranges))
+    if saved.image is not None:
+        known_bytes(upon(parents, saved.image), model)
