@@ -91,10 +91,25 @@ def test_a_file_named_twice_is_one(pair, tmp_path):
         found.close()
 
 
+def test_a_parent_whose_region_tables_are_lost_is_rebuilt_and_known(pair):
+    base, child = pair
+    data = bytearray(base.read_bytes())
+    data[192 << 10 : 193 << 10] = data[256 << 10 : 257 << 10] = bytes(1024)
+    base.write_bytes(data)
+    found = gather([child], NOWHERE)
+    try:
+        assert found.levels[-2].presence is Presence.PRESENT
+        assert "rebuilt" in found.levels[-2].evidence
+    finally:
+        found.close()
+
+
 def test_a_damaged_parent_in_its_place_is_an_unreadable_level(pair):
     base, child = pair
     data = bytearray(base.read_bytes())
     data[192 << 10 : 193 << 10] = data[256 << 10 : 257 << 10] = bytes(1024)  # both region tables
+    metadata = data.index(b"metadata", 1 << 20)
+    data[metadata : metadata + (128 << 10)] = bytes(128 << 10)  # and what would tell where they pointed
     base.write_bytes(data)
     found = gather([child], NOWHERE)
     try:
