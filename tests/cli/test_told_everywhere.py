@@ -1,0 +1,54 @@
+"""What a check calls an error is told wherever a disk is read or mended, and nothing of it ends in a fault."""
+
+import pytest
+
+from fixtures import write_files
+from fixtures.damage import DAMAGES
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    def build(name):
+        fixture = DAMAGES[name].build()
+        write_files(fixture, tmp_path / name)
+        return tmp_path / name / fixture.leaf
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("table-zeroed", "BAT-19"), ("table-shifted-by-qemu", "BAT-17"), ("table-without-slots-for-bitmaps", "BAT-18")],
+)
+def test_a_disk_that_may_be_wrong_is_written_with_a_warning(vhdx_command, damaged, tmp_path, name, code):
+    answer = vhdx_command("merge", damaged(name), tmp_path / "out.vhdx")
+    assert answer.code == 1
+    assert code in answer.err
+    assert vhdx_command("hash", tmp_path / name / "disk.vhdx").code == 1
+
+
+def test_a_repair_names_what_it_cannot_mend(vhdx_command, damaged):
+    answer = vhdx_command("repair", damaged("table-zeroed"))
+    assert answer.code == 1
+    assert "not mended: BAT-19" in answer.out
+
+
+def test_an_accepted_mismatch_is_still_told_by_a_check(vhdx_command, built):
+    leaf, _ = built("linkage-mismatch")
+    answer = vhdx_command("check", "--chain", "--on-mismatch", "accept", leaf, "--json")
+    assert "CHN-02" in [finding["code"] for subject in answer.json["subjects"] for finding in subject["findings"]]
+
+
+@pytest.mark.parametrize("code", ["XYZ", "FOO-99", ""])
+def test_ignoring_what_is_no_code_is_wrong_usage(vhdx_command, built, code):
+    assert vhdx_command("check", built("dynamic")[0], "--ignore", code).code == 2
+
+
+def test_a_link_in_a_circle_does_not_end_the_check_of_its_folder(vhdx_command, built):
+    path, _ = built("dynamic")
+    (path.parent / "loop").symlink_to("loop")
+    assert len(vhdx_command("check", path.parent, "--json").json["subjects"]) == 1
+
+
+def test_a_code_may_be_negative_without_a_separator(vhdx_command):
+    assert vhdx_command("explain", "-1069940722").out.startswith("0xC03A000E")
