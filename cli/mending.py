@@ -98,7 +98,7 @@ def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
     if outcome:
         click.echo(_done(outcome))
     elif plan.is_empty:
-        click.echo("nothing was written, no copy either: there is nothing to change")
+        click.echo("nothing was written, and no copy made")
     elif plan.mendings:
         click.echo("nothing was written: choose --output COPY, or --in-place (with an undo file)")
 

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from analyzer.progress import Progress, no_progress
@@ -14,9 +14,18 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0
 
 
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Progress]:
+def progress(what: str, total: int) -> AbstractContextManager[Progress]:
     """Something to tell of bytes done out of `total`; it shows itself after a second."""
+    return _shown_late(what, total, _bar)
+
+
+def counter(what: str) -> AbstractContextManager[Progress]:
+    """Something to tell of files done, where nobody knows how many there are; it shows itself after a second."""
+    return _shown_late(what, None, _count)
+
+
+@contextmanager
+def _shown_late(what: str, total: int | None, make: Callable[[], "Bar"]) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield no_progress
         return
@@ -28,7 +37,7 @@ def progress(what: str, total: int) -> Iterator[Progress]:
             nonlocal bar, done
             done += count
             if bar is None and time.monotonic() - started > _PATIENCE:
-                bar = shown.enter_context(_bar())
+                bar = shown.enter_context(make())
                 bar.add_task(what, total=total)
             if bar is not None:
                 bar.update(bar.task_ids[0], completed=done)
@@ -49,28 +58,6 @@ def _bar() -> "Bar":
         TimeRemainingColumn(),
     )
     return Bar(*columns, console=Console(stderr=True), transient=True)
-
-
-@contextmanager
-def counter(what: str) -> Iterator[Progress]:
-    """Something to tell of files done, where nobody knows how many there are; it shows itself after a second."""
-    if not sys.stderr.isatty():
-        yield no_progress
-        return
-    started, done = time.monotonic(), 0
-    bar: Bar | None = None
-    with ExitStack() as shown:
-
-        def update(count: int) -> None:
-            nonlocal bar, done
-            done += count
-            if bar is None and time.monotonic() - started > _PATIENCE:
-                bar = shown.enter_context(_count())
-                bar.add_task(what, total=None)
-            if bar is not None:
-                bar.update(bar.task_ids[0], completed=done)
-
-        yield update
 
 
 def _count() -> "Bar":
