@@ -41,8 +41,8 @@ bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)
 
-peers: $(DEV)  ## install other readers of the format, or fail
-	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers]'
+peers: $(DEV)  ## install other readers and the file-system library, or fail
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers,filesystems]'
 	@touch $(PEERS)
 
 clean:  ## remove all that was made here, .venv too
