@@ -130,6 +130,8 @@ def test_a_signal_in_the_middle_of_writing_leaves_nothing_behind(chain, tmp_path
     leaf, _ = chain
     target, part = tmp_path / "out.vhdx", tmp_path / "out.vhdx.part"
     script = (
+        # A shell's background job ignores SIGINT, and what it starts inherits that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys, time, vhdx.writer; vhdx.writer.VhdxWriter.write = lambda *_: time.sleep(60);"
         "from cli.main import main; main(sys.argv[1:])"
     )

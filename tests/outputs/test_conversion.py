@@ -19,7 +19,6 @@ from tests.outputs.helpers import (
     assert_no_full_block_is_zeros,
     convert,
     entries,
-    reads_as,
 )
 from tests.strategies import stacks
 from vhdx.errors import LostDataError, OutputError
@@ -120,7 +119,10 @@ def test_every_good_recipe_can_be_converted(tmp_path, name):
     with vhdx.open_chain(inputs / fixture.leaf, search=search) as chain:
         convert(chain, tmp_path / "flat.vhdx", OutputFormat.VHDX)
     model = fixture.models[fixture.leaf]
-    assert reads_as(tmp_path / "flat.vhdx") == model.read(0, model.size)
+    with vhdx.open_image(tmp_path / "flat.vhdx") as flat:  # piece by piece: memory for 4 GiB costs more than the rest
+        assert flat.size == model.size
+        for at in range(0, model.size, 16 * MIB):
+            assert flat.read(at, 16 * MIB) == model.read(at, 16 * MIB)
 
 
 def test_zeros_that_are_stored_are_not_stored_again(tmp_path):
