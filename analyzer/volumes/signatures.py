@@ -8,6 +8,7 @@ SWAP, SWAP_AT = b"SWAPSPACE2", 4086
 """Linux swap, in pages of 4 KiB."""
 BTRFS, BTRFS_START, BTRFS_AT = b"_BHRfS_M", 1 << 16, 0x40
 XFS = b"XFSB"
+RAID = b"\xfc\x4e\x2b\xa9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ VOLUMES = (
     Signature(SWAP_AT, SWAP, "Linux swap"),
     Signature(BTRFS_START + BTRFS_AT, BTRFS, "Btrfs"),
     Signature(0, XFS, "XFS"),
+    Signature(4096, RAID, "Linux RAID"),
+    Signature(0, RAID, "Linux RAID"),
 )
 """Volumes that are known by name alone."""
 
