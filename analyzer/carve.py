@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer.history import history_of
 from analyzer.salvage.unowned import free_runs, owners_of
+from analyzer.volumes.signatures import looks_like
 from vhdx.errors import ShortReadError
 from vhdx.image import Image
 from vhdx.sink import Existing, Sink, check_target
@@ -21,23 +22,6 @@ MOST_PIECES = 4096
 """Pieces that are looked at."""
 _SAMPLE, _MOST_SAMPLED, _PIECE = 64 * KIB, 64 * MIB, MIB
 _BYTE_VALUES = 256
-_MARKS = (
-    (b"EFI PART", "a GPT"),
-    (b"NTFS    ", "an NTFS boot sector"),
-    (b"EXFAT   ", "an exFAT boot sector"),
-    (b"FAT32   ", "a FAT32 boot sector"),
-    (b"FILE0", "NTFS file records"),
-    (b"INDX(", "an NTFS index"),
-    (b"RCRD(", "an NTFS journal"),
-    (b"vhdxfile", "another VHDX"),
-    (b"\x7fELF", "a program"),
-    (b"MZ\x90", "a Windows program"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"%PDF-", "a PDF document"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"SQLite format 3", "an SQLite database"),
-)
 _RANDOM, _PLAIN = 7.5, 5.0
 
 
@@ -127,7 +111,7 @@ def _piece(source: ByteSource, kind: Remnant, offset: int, length: int, block: i
     for at in range(offset, offset + min(length, _MOST_SAMPLED), _SAMPLE):
         data = read_at(source, at, min(_SAMPLE, offset + length - at))
         totals += np.bincount(np.frombuffer(data, np.uint8), minlength=_BYTE_VALUES)
-        looks = looks or next((name for mark, name in _MARKS if mark in data[: 4 * KIB]), "")
+        looks = looks or looks_like(data[: 4 * KIB])
     if totals[0] == totals.sum():
         return None
     entropy = _entropy(totals[1:].tolist())

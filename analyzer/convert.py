@@ -14,7 +14,6 @@ from analyzer.images.image import Compression, Layout, Wanted, require_compressi
 from analyzer.images.packing import copy_packed
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk, RawTarget, StreamTarget
-from vhdx.chain import Chain
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
@@ -319,11 +318,11 @@ def _held(new_disk: NewDisk, image: Image) -> Iterator[int]:
     return cells_with_data(image.windows())
 
 
-def stream_raw(chain: Chain, stream: BinaryIO, progress: Progress = no_progress) -> None:
+def stream_raw(disk: Flat, stream: BinaryIO, progress: Progress = no_progress) -> None:
     """Write the flat disk to a pipe, every byte of it; raises what reading and writing raise."""
-    for _ in require_known(chain, chain.windows()):
+    for _ in require_known(disk, disk.windows(0, disk.size)):
         pass
-    target = StreamTarget(stream, chain.size)
-    copy_cells(chain, cells_with_data(chain.windows()), target, progress)
+    target = StreamTarget(stream, disk.size)
+    copy_cells(disk, cells_with_data(disk.windows(0, disk.size)), target, progress)
     target.finish()
-    chain.require_unchanged()
+    disk.require_unchanged()

@@ -5,11 +5,15 @@ disk, and the parent's copy must be the older one.
 """
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from analyzer.volumes import ntfs
+from analyzer.volumes.gpt import GptHeader, parse_header
+from analyzer.volumes.mbr import parse_mbr
+from analyzer.volumes.partitions import parts_of_mbr, parts_of_table
+from analyzer.volumes.signatures import MARKS, Mark
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.runs import Kind
@@ -19,8 +23,8 @@ _MFT_SAMPLE = 256
 """Records at the front of an $MFT that are compared."""
 _MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
 """How many entries a GPT may have, and the sectors where they may begin."""
-_RECORD_POWERS = range(-15, 0)
-"""Exponents, negated, of an $MFT record's length."""
+_ENTRY_SIZES = frozenset({128, 256, 512})
+_MOST_CLUSTERS = 1 << 44
 
 
 class Bearing(Enum):
@@ -43,26 +47,6 @@ class Trace:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mark:
-    """A structure of a volume: where its magic, the volume's identity and its age stand, bytes from its own start."""
-
-    name: str
-    at: int
-    magic: tuple[int, bytes]
-    identity: tuple[int, int]
-    age: tuple[int, str] | None = None
-    """Offset and struct format of a number that only grows."""
-
-
-_MARKS = (
-    _Mark(name="NTFS boot sector", at=0, magic=(3, b"NTFS    "), identity=(0x48, 8)),
-    _Mark(name="exFAT boot sector", at=0, magic=(3, b"EXFAT   "), identity=(0x64, 4)),
-    _Mark(name="FAT32 boot sector", at=0, magic=(0x52, b"FAT32   "), identity=(0x43, 4)),
-    _Mark(name="ext superblock", at=1024, magic=(0x38, b"\x53\xef"), identity=(0x68, 16), age=(0x30, "<I")),
-    _Mark(name="XFS superblock", at=0, magic=(0, b"XFSB"), identity=(32, 16)),
-    _Mark(name="btrfs superblock", at=1 << 16, magic=(0x40, b"_BHRfS_M"), identity=(0x20, 16), age=(0x48, "<Q")),
-)
 _MARK_SIZE = 512
 
 
@@ -75,7 +59,7 @@ def _traces(pair: "_Pair") -> Iterator[Trace]:
     yield from _mbr(pair)
     yield from _gpt(pair)
     for start in _volumes(pair):
-        for mark in _MARKS:
+        for mark in MARKS:
             yield from _marked(pair, mark, start)
         yield from _mft(pair, start)
 
@@ -129,9 +113,9 @@ def _held(image: Image, start: int, length: int) -> bytes | None:
 
 def _mbr(pair: _Pair) -> Iterator[Trace]:
     both = pair.both(0, pair.sector)
-    if both is None or any(side[510:512] != b"\x55\xaa" for side in both):
-        return
-    yield _compared("the disk signature in the master boot record", *(side[440:444] for side in both))
+    child, parent = map(parse_mbr, both or (b"", b""))
+    if child and parent:
+        yield _compared("the disk signature in the master boot record", child.signature, parent.signature)
 
 
 def _compared(what: str, child: bytes, parent: bytes) -> Trace:
@@ -142,26 +126,27 @@ def _compared(what: str, child: bytes, parent: bytes) -> Trace:
 
 def _gpt(pair: _Pair) -> Iterator[Trace]:
     sector = pair.sector
-    both = pair.both(sector, sector)
-    if both and all(side.startswith(b"EFI PART") for side in both):
-        yield _compared("the disk GUID in the GPT", *(side[56:72] for side in both))
-    header = pair.mixed(sector, sector)
-    if not header.startswith(b"EFI PART"):
-        return
-    start, length = _entries(header, sector)
-    if length and (pair.is_mixed(sector, sector + (start + length - 2 * sector))):
-        yield _fits(header, pair.mixed(start, -(-length // sector) * sector)[:length])
+    child, parent = map(parse_header, pair.both(sector, sector) or (b"", b""))
+    if child and parent:
+        yield _compared("the disk GUID in the GPT", child.disk_guid, parent.disk_guid)
+    header = parse_header(pair.mixed(sector, sector))
+    if header and _is_sane(header) and pair.is_mixed(sector, header.table_start + header.table_length - sector):
+        yield _fits(header, _table(pair, header))
 
 
-def _entries(header: bytes, sector: int) -> tuple[int, int]:
-    """Start and length, bytes, of the partition entries; a length of 0 when they cannot be right."""
-    place, count, size = struct.unpack_from("<QII", header, 72)
-    sane = place in _ENTRIES_AT and size in {128, 256, 512} and 0 < count <= _MOST_ENTRIES
-    return (place * sector, count * size) if sane else (0, 0)
+def _is_sane(header: GptHeader) -> bool:
+    """The entries can be where the header says, which need not be whole: half of it may be the other file's."""
+    sizes = header.entry_size in _ENTRY_SIZES and 0 < header.count <= _MOST_ENTRIES
+    return header.table in _ENTRIES_AT and sizes
 
 
-def _fits(header: bytes, entries: bytes) -> Trace:
-    if zlib.crc32(entries) == struct.unpack_from("<I", header, 88)[0]:
+def _table(pair: _Pair, header: GptHeader) -> bytes:
+    length = header.table_length
+    return pair.mixed(header.table_start, -(-length // pair.sector) * pair.sector)[:length]
+
+
+def _fits(header: GptHeader, entries: bytes) -> Trace:
+    if header.fits(entries):
         return Trace("GPT header and entries, one from each file, fit by their checksum", Bearing.SAME_DISK)
     return Trace("GPT header and entries, one from each file, do not fit by their checksum", Bearing.CHANGED)
 
@@ -169,37 +154,19 @@ def _fits(header: bytes, entries: bytes) -> Trace:
 def _volumes(pair: _Pair) -> Sequence[int]:
     """Bytes of the disk where volumes begin; 0 for a disk without partitions comes first."""
     sector = pair.sector
-    found = [0, *_gpt_volumes(pair), *(place * sector for place in _mbr_volumes(pair.mixed(0, sector)))]
+    mbr, header = parse_mbr(pair.mixed(0, sector)), parse_header(pair.mixed(sector, sector))
+    parts = list(parts_of_table(_table(pair, header), header.entry_size, sector)) if header and _is_sane(header) else []
+    found = [0, *(part.start for part in (*parts, *(parts_of_mbr(mbr, sector) if mbr else ())))]
     return list(dict.fromkeys(start for start in found if start < pair.child.size))[:_MOST_VOLUMES]
 
 
-def _gpt_volumes(pair: _Pair) -> Iterator[int]:
-    header = pair.mixed(pair.sector, pair.sector)
-    start, length = _entries(header, pair.sector) if header.startswith(b"EFI PART") else (0, 0)
-    entries = pair.mixed(start, -(-length // pair.sector) * pair.sector) if length else b""
-    size = struct.unpack_from("<I", header, 84)[0] if entries else 1
-    for at in range(0, len(entries) - 47, size):
-        if any(entries[at : at + 16]):
-            yield struct.unpack_from("<Q", entries, at + 32)[0] * pair.sector
-
-
-def _mbr_volumes(sector: bytes) -> Iterator[int]:
-    if sector[510:512] != b"\x55\xaa":
-        return
-    for at in range(446, 510, 16):
-        kind, place = sector[at + 4], struct.unpack_from("<I", sector, at + 8)[0]
-        if kind not in {0, 0xEE} and place:
-            yield place
-
-
-def _marked(pair: _Pair, mark: _Mark, volume: int) -> Iterator[Trace]:
+def _marked(pair: _Pair, mark: Mark, volume: int) -> Iterator[Trace]:
     both = pair.both(volume + mark.at, _MARK_SIZE)
     at, magic = mark.magic
     if both is None or any(side[at : at + len(magic)] != magic for side in both):
         return
-    first, length = mark.identity
     what = f"the volume's identity in the {mark.name} at {volume + mark.at}"
-    yield _compared(what, *(side[first : first + length] for side in both))
+    yield _compared(what, *(side[mark.identity] for side in both))
     if mark.age:
         child, parent = (struct.unpack_from(mark.age[1], side, mark.age[0])[0] for side in both)
         yield _aged(mark.name, child, parent)
@@ -216,15 +183,13 @@ def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
 
     That all are older proves nothing: a parent that was used for an hour is still behind a child used for a month.
     """
-    boot = pair.mixed(volume, pair.sector)
-    if boot[3:11] != b"NTFS    ":
+    boot = ntfs.parse_boot(pair.mixed(volume, pair.sector))
+    if boot is None or not (boot.is_sane and boot.has_place_for_records and boot.mft < _MOST_CLUSTERS):
         return
-    place, size = _mft_place(boot)
-    if not place:
-        return
+    first, size = volume + boot.mft * boot.cluster_size, boot.record_size
     rewritten, latest = [], 0
     for number in range(_MFT_SAMPLE):
-        at = volume + place + number * size
+        at = first + number * size
         parent = _lsn(_held(pair.parent, at, size))
         child = _lsn(_held(pair.child, at, size))
         latest = max(latest, parent or 0)
@@ -232,16 +197,6 @@ def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
             rewritten.append((child, parent or 0))
     if rewritten:
         yield _judge_numbers(rewritten, latest)
-
-
-def _mft_place(boot: bytes) -> tuple[int, int]:
-    """Where the $MFT begins in its volume and how long a record is, bytes; 0 when that cannot be right."""
-    sector, cluster = struct.unpack_from("<HB", boot, 0x0B)
-    lcn, per_record = struct.unpack_from("<Q", boot, 0x30)[0], struct.unpack_from("<b", boot, 0x40)[0]
-    unit = sector * cluster
-    size = 1 << -per_record if per_record in _RECORD_POWERS else per_record * unit
-    sane = sector in {512, 1024, 2048, 4096} and 0 < size <= 1 << 16 and unit and lcn < 1 << 44
-    return (lcn * unit, size) if sane else (0, 0)
 
 
 def _lsn(record: bytes | None) -> int | None:

@@ -1,47 +1,20 @@
 """What stands inside the disk, as far as copies of it can be compared: partition tables, boot sectors, file systems."""
 
-import struct
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
+from analyzer.volumes import exfat, ext, fat, ntfs
+from analyzer.volumes.gpt import GptHeader, parse_whole_header
+from analyzer.volumes.mbr import parse_mbr
+from analyzer.volumes.partitions import Part, parts_of_mbr, parts_of_table
+from analyzer.volumes.signatures import VOLUMES
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 
-_GPT = struct.Struct("<8sIIIIQQQQ16sQIII")
-_MOST_TABLE = 1 << 20
-_MBR_ENTRY = struct.Struct("<B3sB3sII")
-_PROTECTIVE, _EXTENDED = 0xEE, {0x05, 0x0F, 0x85}
-_SIGNATURES = (
-    (3, b"-FVE-FS-", "BitLocker"),
-    (3, b"ReFS\0\0\0\0", "ReFS"),
-    (536, b"LVM2 001", "LVM"),
-    (0, b"LUKS\xba\xbe", "LUKS"),
-    (4086, b"SWAPSPACE2", "Linux swap"),
-    (0x10040, b"_BHRfS_M", "Btrfs"),
-    (0, b"XFSB", "XFS"),
-)
-
-
-class Part(NamedTuple):
-    """A partition, or the whole disk: bytes of the disk from `start` to `end`."""
-
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Gpt:
-    raw: bytes
-    this_lba: int
-    other_lba: int
-    disk_guid: bytes
-    table_lba: int
-    count: int
-    entry_size: int
-    table_crc: int
+_SECTOR = 512
+_RECORDS = 4
+"""Records of $MFT that its mirror has."""
 
 
 def check_content(disk: Disk) -> Iterator[Finding]:
@@ -58,72 +31,46 @@ def _check(disk: Disk) -> Iterator[Finding]:
     primary = _read_gpt(disk, 1)
     if primary is not None:
         yield from _check_gpt(disk, primary)
-        parts = list(_gpt_parts(disk, primary))
+        parts = list(parts_of_table(_gpt_table(disk, primary) or b"", primary.entry_size, disk.sector_size))
     else:
-        parts = _mbr_parts(disk)
+        mbr = parse_mbr(disk.read(0, _SECTOR))
+        parts = parts_of_mbr(mbr, disk.sector_size) if mbr else []
         yield from _check_ends(disk, parts)
     for part in parts or [Part(0, disk.size)]:
         for check in _CHECKS:
             yield from check(disk, part)
 
 
-def _read_gpt(disk: Disk, lba: int) -> _Gpt | None:
+def _read_gpt(disk: Disk, lba: int) -> GptHeader | None:
     """The GPT header in a sector, when it is whole."""
-    raw = disk.read(lba * disk.sector_size, disk.sector_size)
-    if len(raw) < _GPT.size or raw[:8] != b"EFI PART":
-        return None
-    _, _, size, crc, _, this, other, _, _, guid, table, count, entry, table_crc = _GPT.unpack_from(raw)
-    bare = raw[:16] + bytes(4) + raw[20 : min(size, len(raw))]
-    if size < _GPT.size or zlib.crc32(bare) != crc or entry < 128 or count * entry > _MOST_TABLE:
-        return None
-    return _Gpt(raw, this, other, guid, table, count, entry, table_crc)
+    return parse_whole_header(disk.read(lba * disk.sector_size, disk.sector_size))
 
 
-def _gpt_table(disk: Disk, gpt: _Gpt) -> bytes | None:
-    table = disk.read(min(gpt.table_lba * disk.sector_size, disk.size), gpt.count * gpt.entry_size)
-    return table if zlib.crc32(table) == gpt.table_crc else None
+def _gpt_table(disk: Disk, gpt: GptHeader) -> bytes | None:
+    table = disk.read(min(gpt.table_start, disk.size), gpt.table_length)
+    return table if gpt.fits(table) else None
 
 
-def _check_gpt(disk: Disk, primary: _Gpt) -> Iterator[Finding]:
+def _check_gpt(disk: Disk, primary: GptHeader) -> Iterator[Finding]:
     sector, sectors = disk.sector_size, disk.size // disk.sector_size
-    if primary.other_lba != sectors - 1:
-        text = f"the GPT was made for a disk of {(primary.other_lba + 1) * sector} bytes, and this one has {disk.size}"
+    if primary.other != sectors - 1:
+        text = f"the GPT was made for a disk of {(primary.other + 1) * sector} bytes, and this one has {disk.size}"
         yield _finding("MET-23", text, sector, sector)
-    if primary.other_lba >= sectors:
+    if primary.other >= sectors:
         return
-    backup, at = _read_gpt(disk, primary.other_lba), primary.other_lba * sector
+    backup, at = _read_gpt(disk, primary.other), primary.other * sector
     if backup is None:
         yield _finding("CON-01", "the GPT's backup is not there or is damaged", at, sector)
-    elif (backup.disk_guid, backup.table_crc, backup.count) != (primary.disk_guid, primary.table_crc, primary.count):
+    elif (backup.disk_guid, backup.table_checksum, backup.count) != (
+        primary.disk_guid,
+        primary.table_checksum,
+        primary.count,
+    ):
         yield _finding("CON-01", "the GPT and its backup name other partitions", at, sector)
     elif _gpt_table(disk, backup) is None:
         yield _finding("CON-01", "the backup of the GPT's partition entries is damaged", at, sector)
     if _gpt_table(disk, primary) is None:
-        yield _finding("CON-01", "the GPT's partition entries fail their checksum", primary.table_lba * sector, None)
-
-
-def _gpt_parts(disk: Disk, gpt: _Gpt) -> Iterator[Part]:
-    table = _gpt_table(disk, gpt) or b""
-    for at in range(0, len(table), gpt.entry_size):
-        entry = table[at : at + gpt.entry_size]
-        first, last = struct.unpack_from("<QQ", entry, 32)
-        if any(entry[:16]) and first <= last:
-            yield Part(first * disk.sector_size, (last + 1) * disk.sector_size)
-
-
-def _mbr_parts(disk: Disk) -> list[Part]:
-    """The primary partitions of an MBR; none where the first sector is a file system's own boot sector."""
-    front = disk.read(0, 512)
-    if front[510:512] != b"\x55\xaa" or front[3:11] in {b"NTFS    ", b"EXFAT   "} or front[82:87] == b"FAT32":
-        return []
-    entries = [_MBR_ENTRY.unpack_from(front, 446 + 16 * index) for index in range(4)]
-    if any(status & 0x7F for status, *_ in entries):
-        return []
-    return [
-        Part(first * disk.sector_size, (first + count) * disk.sector_size)
-        for _, _, kind, _, first, count in entries
-        if kind not in {0, _PROTECTIVE, *_EXTENDED} and count
-    ]
+        yield _finding("CON-01", "the GPT's partition entries fail their checksum", primary.table_start, None)
 
 
 def _check_ends(disk: Disk, parts: list[Part]) -> Iterator[Finding]:
@@ -134,71 +81,67 @@ def _check_ends(disk: Disk, parts: list[Part]) -> Iterator[Finding]:
 
 
 def _check_ntfs(disk: Disk, part: Part) -> Iterator[Finding]:
-    boot = disk.read(part.start, 512)
-    if boot[3:11] != b"NTFS    ":
+    front = disk.read(part.start, ntfs.SIZE)
+    boot = ntfs.parse_boot(front)
+    if boot is None:
         return
-    sector, clusters, total = int.from_bytes(boot[11:13], "little"), boot[13], int.from_bytes(boot[40:48], "little")
-    if sector not in {512, 1024, 2048, 4096} or not clusters:
-        yield _finding("CON-02", "the NTFS boot sector has impossible sizes", part.start, 512)
+    if not boot.is_sane:
+        yield _finding("CON-02", "the NTFS boot sector has impossible sizes", part.start, ntfs.SIZE)
         return
-    at = part.start + total * sector
-    if at + 512 > disk.size or disk.read(at, 512) != boot:
-        yield _finding("CON-02", "the NTFS boot sector and its backup differ", at, 512)
-    yield from _check_mft(disk, part, boot, sector * clusters if clusters <= 128 else sector << (256 - clusters))
+    at = part.start + boot.sectors * boot.sector_size
+    if at + ntfs.SIZE > disk.size or disk.read(at, ntfs.SIZE) != front:
+        yield _finding("CON-02", "the NTFS boot sector and its backup differ", at, ntfs.SIZE)
+    yield from _check_mft(disk, part, boot)
 
 
-def _check_mft(disk: Disk, part: Part, boot: bytes, cluster: int) -> Iterator[Finding]:
-    mft, mirror, size = struct.unpack_from("<QQb", boot, 48)
-    record = size * cluster if size > 0 else 1 << -size
-    if not 512 <= record <= 65536 or max(mft, mirror) * cluster + 4 * record > part.end - part.start:
-        yield _finding("CON-03", "the NTFS boot sector puts $MFT outside its volume", part.start, 512)
+def _check_mft(disk: Disk, part: Part, boot: ntfs.NtfsBoot) -> Iterator[Finding]:
+    size, furthest = _RECORDS * boot.record_size, max(boot.mft, boot.mirror) * boot.cluster_size
+    if not boot.has_place_for_records or furthest + size > part.end - part.start:
+        yield _finding("CON-03", "the NTFS boot sector puts $MFT outside its volume", part.start, ntfs.SIZE)
         return
-    places = part.start + mft * cluster, part.start + mirror * cluster
-    if disk.read(places[0], 4 * record) != disk.read(places[1], 4 * record):
-        yield _finding("CON-03", "the first four records of $MFT and $MFTMirr differ", places[1], 4 * record)
+    table, mirror = (part.start + place * boot.cluster_size for place in (boot.mft, boot.mirror))
+    if disk.read(table, size) != disk.read(mirror, size):
+        yield _finding("CON-03", "the first four records of $MFT and $MFTMirr differ", mirror, size)
 
 
 def _check_fat32(disk: Disk, part: Part) -> Iterator[Finding]:
-    boot = disk.read(part.start, 512)
-    if boot[82:90] != b"FAT32   ":
+    front = disk.read(part.start, fat.SIZE)
+    boot = fat.parse_boot(front)
+    if boot is None or boot.backup is None:
         return
-    sector, place = struct.unpack_from("<H", boot, 11)[0], struct.unpack_from("<H", boot, 50)[0]
-    at = part.start + place * sector
-    if 0 < place < 0xFFFF and disk.read(at, 512) != boot:
-        yield _finding("CON-02", "the FAT32 boot sector and its backup differ", at, 512)
+    at = part.start + boot.backup
+    if disk.read(at, fat.SIZE) != front:
+        yield _finding("CON-02", "the FAT32 boot sector and its backup differ", at, fat.SIZE)
 
 
 def _check_exfat(disk: Disk, part: Part) -> Iterator[Finding]:
-    boot = disk.read(part.start, 512)
-    if boot[3:11] != b"EXFAT   " or not 9 <= boot[108] <= 12:
+    boot = exfat.parse_boot(disk.read(part.start, _SECTOR))
+    if boot is None or boot.region is None:
         return
-    size = 12 << boot[108]
-    front, backup = (bytearray(disk.read(at, size)) for at in (part.start, part.start + size))
-    for region in (front, backup):  # volume flags and the percentage in use are kept in the first alone
-        region[106:108], region[112:113] = b"\0\0", b"\0"
+    front, backup = (exfat.lasting(disk.read(at, boot.region)) for at in (part.start, part.start + boot.region))
     if front != backup:
-        yield _finding("CON-02", "the exFAT boot region and its backup differ", part.start + size, size)
+        text = "the exFAT boot region and its backup differ"
+        yield _finding("CON-02", text, part.start + boot.region, boot.region)
 
 
 def _check_ext(disk: Disk, part: Part) -> Iterator[Finding]:
-    block = disk.read(part.start + 1024, 1024)
-    if block[56:58] != b"\x53\xef" or len(block) < 1024:
+    block = disk.read(part.start + ext.START, ext.SIZE)
+    superblock = ext.parse_superblock(block)
+    if superblock is None or not superblock.block_size or not superblock.blocks_per_group:
         return
-    size, group = 1024 << min(struct.unpack_from("<I", block, 24)[0], 6), struct.unpack_from("<I", block, 32)[0]
-    first = struct.unpack_from("<I", block, 20)[0]
-    at = part.start + (first + group) * size
-    if not group or at + 1024 > min(part.end, disk.size):
+    at = part.start + superblock.copy_of(1)
+    if at + ext.SIZE > min(part.end, disk.size):
         return  # a single group: there is no backup
-    backup = disk.read(at, 1024)
-    fixed = [(56, 58), (24, 28), (32, 36), (40, 44), (88, 90), (104, 120)]
-    if any(backup[start:end] != block[start:end] for start, end in fixed):
-        yield _finding("CON-04", "the ext superblock and its first backup disagree", at, 1024)
+    backup = disk.read(at, ext.SIZE)
+    if any(backup[field] != block[field] for field in ext.STEADY):
+        yield _finding("CON-04", "the ext superblock and its first backup disagree", at, ext.SIZE)
 
 
 def _recognise(disk: Disk, part: Part) -> Iterator[Finding]:
-    for at, mark, name in _SIGNATURES:
-        if disk.read(min(part.start + at, disk.size), len(mark)) == mark:
-            yield Finding("CON-05", Severity.NOTE, f"the volume at {part.start} is {name}", disk_start=part.start)
+    for signature in VOLUMES:
+        if disk.read(min(part.start + signature.at, disk.size), len(signature.magic)) == signature.magic:
+            text = f"the volume at {part.start} is {signature.name}"
+            yield Finding("CON-05", Severity.NOTE, text, disk_start=part.start)
 
 
 _CHECKS: tuple[Callable[[Disk, Part], Iterator[Finding]], ...] = (

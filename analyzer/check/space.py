@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.volumes.signatures import looks_like
 from vhdx.findings import Finding, Severity
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MIB
@@ -16,16 +17,6 @@ from vhdx.table import BlockTable
 _SAMPLE = 4 * KIB
 _MOST_SAMPLES, _WINDOW = 1 << 14, 1 << 16
 _SPARSE, _COMPRESSED, _ENCRYPTED = 0x200, 0x800, 0x4000
-_MARKS = (
-    (b"EFI PART", "a GPT"),
-    (b"NTFS    ", "an NTFS boot sector"),
-    (b"FILE0", "NTFS file records"),
-    (b"INDX(", "an NTFS index"),
-    (b"RCRD(", "an NTFS journal"),
-    (b"\x7fELF", "a program"),
-    (b"MZ\x90", "a Windows program"),
-    (b"vhdxfile", "another VHDX"),
-)
 
 
 def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
@@ -70,8 +61,7 @@ def _holds_something(source: ByteSource, mib: int) -> bool:
 
 
 def _looks(source: ByteSource, at: int) -> str:
-    front = read_at(source, at, _SAMPLE)
-    return next((name for mark, name in _MARKS if mark in front), "data")
+    return looks_like(read_at(source, at, _SAMPLE)) or "data"
 
 
 def _ranges(places: list[int]) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.salvage.shape import MOST_TABLE, Entries, Fit, Span, Wanted, are_entries, fit_of, places_of
-from analyzer.salvage.volumes import Gpt, ends_of, primary_gpt
+from analyzer.salvage.volumes import ends_of, primary_gpt
+from analyzer.volumes.gpt import GptHeader
 from vhdx.errors import VhdxError
 from vhdx.geometry import Geometry
 from vhdx.source import ByteSource, read_at
@@ -46,7 +47,7 @@ class Table:
     front: bytes
 
     @property
-    def gpt(self) -> Gpt | None:
+    def gpt(self) -> GptHeader | None:
         """The primary GPT, when block 0 holds one."""
         return primary_gpt(self.front)
 

@@ -9,7 +9,7 @@ from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.unowned import possible_blocks
-from analyzer.salvage.volumes import parse_gpt
+from analyzer.volumes.gpt import parse_whole_header
 from vhdx.image import Image
 from vhdx.source import read_at
 from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState
@@ -65,11 +65,11 @@ def _signs(image: Image) -> Iterator[Sign]:
     last = size // sector - 1
 
     def is_primary(raw: bytes) -> bool:
-        gpt = parse_gpt(raw, sector)
+        gpt = parse_whole_header(raw)
         return gpt is not None and (gpt.here, gpt.other) == (1, last)
 
     def is_backup(raw: bytes) -> bool:
-        gpt = parse_gpt(raw, sector)
+        gpt = parse_whole_header(raw)
         return gpt is not None and (gpt.here, gpt.other) == (last, 1)
 
     yield Sign("the primary GPT, which stands in sector 1", sector, sector, is_primary)

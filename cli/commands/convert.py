@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, format_of, plan_conversion, run_conversion, stream_raw
+from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, format_of, stream_raw
 from analyzer.images.image import Compression
 from cli import output
+from cli.cloning import clone_of, clone_options, lines_of, write_disk
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
-from cli.writing import STDOUT, asked_format, options_from, output_options, report
+from cli.writing import STDOUT, asked_format, options_from, output_options
 from vhdx.chain import Chain
 
 
@@ -27,14 +28,17 @@ from vhdx.chain import Chain
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options
+@clone_options
 @chain_options
 @json_option
-def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> int:  # fmt: skip
+def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
     """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
     (streamOptimized), raw.zst (seekable; needs the package zstandard). OUT may be `-`: a raw image on stdout, every
     byte of it. The output is written beside its place as OUT.part, flushed, read back, and renamed only then.
+    With --clone the disk gets new identities, so that it and its original can be used by one system: MBR, GPT, and
+    file systems where that is safe; each is told, old and new, and so is what could not be changed.
     Exit code 1: it was written, and `vhdx check` has errors to tell of a source.
 
     \b
@@ -45,6 +49,7 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
       vhdx convert leaf.avhdx disk.vhd --azure
       vhdx convert leaf.avhdx disk.vmdk
       vhdx convert leaf.avhdx disk.raw.zst
+      vhdx convert leaf.avhdx second.vhdx --clone
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     with open_leaf(leaf, choices) as chain:
@@ -52,22 +57,22 @@ def command(leaf: Path, out: Path, wanted: str | None, as_json: bool, **choices:
         code = tell_errors(chain)
         form = asked_format(wanted, choices)
         if out == STDOUT:
-            _to_stdout(chain, form, options_from(choices), as_json=as_json)
+            _to_stdout(chain, form, options_from(choices), choices)
             return code
         form = form or format_of(out)
         if choices["block_size"] and form not in VHDX_FORMATS:
             raise click.UsageError("--block-size is for VHDX outputs.")
-        plan = plan_conversion(chain, out, form, options_from(choices))
-        with progress("writing", plan.work) as update:
-            outcome = run_conversion(plan, chain, update)
-        report("convert", outcome, as_json=as_json)
+        write_disk("convert", chain, out, form, options_from(choices), choices)
     return code
 
 
-def _to_stdout(chain: Chain, wanted: OutputFormat | None, options: Options, *, as_json: bool) -> None:
-    if wanted not in {None, OutputFormat.RAW} or as_json or options.compression is not Compression.FORMAT:
+def _to_stdout(chain: Chain, wanted: OutputFormat | None, options: Options, choices: dict[str, Any]) -> None:
+    if wanted not in {None, OutputFormat.RAW} or choices["as_json"] or options.compression is not Compression.FORMAT:
         raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
+    clone = clone_of(chain, choices, options)
     with progress("writing", chain.size) as update:
-        stream_raw(chain, sys.stdout.buffer, update)
+        stream_raw(clone or chain, sys.stdout.buffer, update)
+    for line in lines_of(clone.clone) if clone else ():
+        click.echo(line, err=True)

@@ -12,11 +12,10 @@ from analyzer.convert import (
     Options,
     Outcome,
     OutputFormat,
-    plan_conversion,
-    run_conversion,
 )
 from analyzer.merge import plan_merge, run_merge
 from cli import output
+from cli.cloning import clone_options, is_clone, write_disk
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
@@ -43,17 +42,17 @@ from vhdx.chain import Chain
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
 @output_options
+@clone_options
 @chain_options
 @json_option
-def command(
-    leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed: bool, as_json: bool, **choices: Any
-) -> int:
+def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed: bool, **choices: Any) -> int:
     """Merge a checkpoint chain to one standalone VHDX: the disk as the leaf shows it.
 
     The output keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that
-    reads as zeros. No source is changed. The output is written beside its place as OUT.part, flushed, read back, and
-    renamed only then. Exit code 1: it was written, and `vhdx check` has errors to
-    tell of a source.
+    reads as zeros. --clone gives it a new virtual disk id, and its disk new identities, to be used beside the
+    original; what is new, and what could not be changed, is told. No source is changed. The output is written beside
+    its place as OUT.part, flushed, read back, and renamed only then. Exit code 1: it was written, and `vhdx check`
+    has errors to tell of a source.
 
     \b
     Examples:
@@ -65,6 +64,8 @@ def command(
     form = _format_of(out, asked_format(wanted, choices), fixed=fixed)
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
+    if base and is_clone(choices):
+        raise click.UsageError("a clone stands alone: leave out --base, or --clone.")
     if choices["block_size"] and form not in VHDX_FORMATS:
         raise click.UsageError("--block-size is for VHDX outputs.")
     refuse_stdout(out)
@@ -72,8 +73,10 @@ def command(
         output.warn(chain.findings)
         code = tell_errors(chain)
         options = options_from(choices)
-        outcome = _upper(chain, base, out, options) if base else _whole(chain, out, form, options)
-        report("merge", outcome, as_json=as_json)
+        if base:
+            report("merge", _upper(chain, base, out, options), as_json=choices["as_json"])
+        else:
+            write_disk("merge", chain, out, form, options, choices)
     return code
 
 
@@ -88,12 +91,6 @@ def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> Output
     if out.suffix.lower() in RAW_EXTENSIONS:
         raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
     return EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)
-
-
-def _whole(chain: Chain, out: Path, form: OutputFormat, options: Options) -> Outcome:
-    plan = plan_conversion(chain, out, form, options)
-    with progress("merging", plan.work) as update:
-        return run_conversion(plan, chain, update)
 
 
 def _upper(chain: Chain, base: Path, out: Path, options: Options) -> Outcome:

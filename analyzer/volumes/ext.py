@@ -1,0 +1,172 @@
+"""The superblock of an ext2, ext3 or ext4 volume, at byte 1024, and of its copies in some block groups."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntFlag
+
+from vhdx.structures.checksum import crc32c
+
+START, SIZE = 1024, 1024
+MAGIC = b"\x53\xef"
+MAGIC_AT = 56
+UUID = slice(104, 120)
+STEADY = (slice(56, 58), slice(24, 28), slice(32, 36), slice(40, 44), slice(88, 90), UUID)
+"""What every copy has alike: magic, sizes of block, group, inode table and inode, the UUID."""
+_FIELDS = struct.Struct("<4xI12xII4xI12xI38xHIII")
+
+
+class Compatible(IntFlag):
+    """Features that may be unknown to who writes."""
+
+    HAS_JOURNAL = 0x4
+    SPARSE_SUPER2 = 0x200
+    STABLE_INODES = 0x800
+    """The UUID is part of encryption keys."""
+
+
+class Incompatible(IntFlag):
+    """Features that who reads must know."""
+
+    RECOVER = 0x4
+    """The journal has to be replayed first."""
+    JOURNAL_DEVICE = 0x8
+    META_GROUPS = 0x10
+    LARGE = 0x80
+    """Blocks are counted with 64 bits."""
+    CHECKSUM_SEED = 0x2000
+    """Checksums begin with a number in the superblock in place of the UUID."""
+
+
+class ReadOnly(IntFlag):
+    """Features that who writes must know."""
+
+    SPARSE_SUPER = 0x1
+    GROUP_CHECKSUM = 0x10
+    METADATA_CHECKSUM = 0x400
+
+
+KNOWN_INCOMPATIBLE = 0x3F7DF
+"""Every incompatible feature that e2fsprogs 1.47 knows: what another would do with the UUID nobody can tell."""
+_INCOMPATIBLE, _JOURNAL_INODE, _DESCRIPTOR_SIZE = slice(0x60, 0x64), slice(0xE0, 0xE4), slice(0xFE, 0x100)
+_BLOCKS_HIGH, _BACKUP_GROUPS = slice(0x150, 0x154), slice(0x24C, 0x254)
+_SEED, _CHECKSUM = slice(0x270, 0x274), slice(0x3FC, 0x400)
+_BACKUPS = struct.Struct("<II")
+_PLAIN_DESCRIPTOR = 32
+_LARGEST_POWER = 6
+MOST_GROUPS = 1 << 17
+"""Groups that are believed: 16 TiB in blocks of 4 KiB."""
+_SPARSE_GROUPS = sorted({1, *(base**power for base in (3, 5, 7) for power in range(1, 22))})
+"""Groups with a copy where not all have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtSuperblock:
+    """What a superblock says. `block_size` in bytes, 0 when it cannot be; counts in blocks; `written` in Unix time."""
+
+    blocks: int
+    first_block: int
+    block_size: int
+    blocks_per_group: int
+    written: int
+    group: int
+    """The group that this copy was written for."""
+    compatible: int
+    incompatible: int
+    read_only: int
+    uuid: bytes
+    backup_groups: tuple[int, int]
+    """The two groups with a copy, where the volume has no more (SPARSE_SUPER2); 0 for none."""
+    journal_inode: int
+    descriptor_size: int
+    """Bytes of a group descriptor."""
+
+    @property
+    def end(self) -> int:
+        """Bytes of the volume."""
+        return self.blocks * self.block_size
+
+    @property
+    def groups(self) -> int:
+        """How many block groups."""
+        return -(-(self.blocks - self.first_block) // self.blocks_per_group) if self.blocks_per_group else 0
+
+    def copies(self) -> Iterator[tuple[int, int]]:
+        """(group, byte of the volume) at which copies of the superblock may stand, up to the volume's end."""
+        if not self.block_size or not self.blocks_per_group:
+            return
+        for group in self._groups_with_copy():
+            at = self.copy_of(group)
+            if at + SIZE > self.end:
+                return
+            yield group, at
+
+    def _groups_with_copy(self) -> Iterable[int]:
+        if self.compatible & Compatible.SPARSE_SUPER2:
+            return sorted(group for group in self.backup_groups if group)
+        return _SPARSE_GROUPS if self.read_only & ReadOnly.SPARSE_SUPER else range(1, min(self.groups, MOST_GROUPS))
+
+    def copy_of(self, group: int) -> int:
+        """The byte of the volume at which the copy of a group stands."""
+        return (self.first_block + group * self.blocks_per_group) * self.block_size
+
+
+def parse_superblock(block: bytes) -> ExtSuperblock | None:
+    """What 1024 bytes say; None where they are no superblock."""
+    if len(block) < SIZE or not block.startswith(MAGIC, MAGIC_AT):
+        return None
+    blocks, first, power, per_group, written, group, compatible, incompatible, read_only = _FIELDS.unpack_from(block)
+    size = SIZE << power if power <= _LARGEST_POWER else 0
+    descriptor = _PLAIN_DESCRIPTOR
+    if incompatible & Incompatible.LARGE:
+        blocks |= int.from_bytes(block[_BLOCKS_HIGH], "little") << 32
+        descriptor = int.from_bytes(block[_DESCRIPTOR_SIZE], "little")
+    return ExtSuperblock(
+        blocks,
+        first,
+        size,
+        per_group,
+        written,
+        group,
+        compatible,
+        incompatible,
+        read_only,
+        block[UUID],
+        _BACKUPS.unpack(block[_BACKUP_GROUPS]),
+        int.from_bytes(block[_JOURNAL_INODE], "little"),
+        descriptor,
+    )
+
+
+def holds(block: bytes) -> bool:
+    """Whether a superblock's checksum is right; every one without a checksum holds."""
+    superblock = parse_superblock(block)
+    summed = superblock is not None and superblock.read_only & ReadOnly.METADATA_CHECKSUM
+    return not summed or block[_CHECKSUM] == _checksum(block)
+
+
+def build_superblock(block: bytes, uuid: bytes, *, seeded: bool) -> bytes:
+    """The superblock with another UUID, its checksum right.
+
+    `seeded` keeps what checksums of everything else begin with, which came from the UUID so far, in a field of its own:
+    they all stay right, and whoever reads the volume must know the feature.
+    """
+    built = bytearray(block)
+    if seeded:
+        features = int.from_bytes(block[_INCOMPATIBLE], "little") | Incompatible.CHECKSUM_SEED
+        built[_INCOMPATIBLE] = features.to_bytes(4, "little")
+        built[_SEED] = _raw_crc32c(block[UUID])
+    built[UUID] = uuid
+    superblock = parse_superblock(block)
+    if superblock and superblock.read_only & ReadOnly.METADATA_CHECKSUM:
+        built[_CHECKSUM] = _checksum(bytes(built))
+    return bytes(built)
+
+
+def _checksum(block: bytes) -> bytes:
+    return _raw_crc32c(block[: _CHECKSUM.start])
+
+
+def _raw_crc32c(data: bytes) -> bytes:
+    """CRC-32C as ext has it: without the inversion at the end."""
+    return (crc32c(data) ^ 0xFFFFFFFF).to_bytes(4, "little")

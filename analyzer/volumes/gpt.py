@@ -1,0 +1,115 @@
+"""The GUID partition table (UEFI specification, 5.3): a header and an array of entries, each kept twice."""
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+SIGNATURE = b"EFI PART"
+MOST_TABLE = 1 << 20
+"""Bytes of the largest array of entries that is believed: 64 times the common one."""
+_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+_ENTRY = struct.Struct("<16s16sQQ")
+_ENTRY_SIZES = frozenset(128 << power for power in range(6))
+_CHECKSUM, _DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
+_PARTITION_GUID = slice(16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class GptHeader:
+    """A header as it stands, right or not. Places are sectors, sizes bytes; `raw` is the sector that holds it."""
+
+    raw: bytes
+    size: int
+    checksum: int
+    here: int
+    other: int
+    disk_guid: bytes
+    table: int
+    count: int
+    entry_size: int
+    table_checksum: int
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        return len(self.raw)
+
+    @property
+    def table_start(self) -> int:
+        """The byte of the disk at which the entries begin."""
+        return self.table * self.sector_size
+
+    @property
+    def table_length(self) -> int:
+        """Bytes of all entries."""
+        return self.count * self.entry_size
+
+    @property
+    def is_whole(self) -> bool:
+        """The checksum holds, and the entries have a size that can be."""
+        sizes = _HEADER.size <= self.size <= len(self.raw) and self.entry_size in _ENTRY_SIZES
+        return sizes and self.table_length <= MOST_TABLE and _header_checksum(self.raw, self.size) == self.checksum
+
+    def fits(self, table: bytes) -> bool:
+        """Whether these are the entries that the header was written for."""
+        return len(table) == self.table_length and zlib.crc32(table) == self.table_checksum
+
+
+@dataclass(frozen=True, slots=True)
+class GptEntry:
+    """A partition; `first` and `last` are sectors, both its own."""
+
+    index: int
+    kind: UUID
+    guid: UUID
+    first: int
+    last: int
+
+
+def parse_header(sector: bytes) -> GptHeader | None:
+    """What a whole sector holds where a GPT header may stand; None without its signature. `is_whole` judges it."""
+    if len(sector) < _HEADER.size or not sector.startswith(SIGNATURE):
+        return None
+    _, _, size, checksum, _, here, other, _, _, guid, *table = _HEADER.unpack_from(sector)
+    return GptHeader(sector, size, checksum, here, other, guid, *table)
+
+
+def parse_whole_header(sector: bytes) -> GptHeader | None:
+    """The header in a sector, when its checksum holds."""
+    header = parse_header(sector)
+    return header if header and header.is_whole else None
+
+
+def parse_entries(table: bytes, entry_size: int) -> Iterator[GptEntry]:
+    """The entries that are in use: those with a type; none where the size cannot be."""
+    if entry_size < _ENTRY.size:
+        return
+    for index in range(len(table) // entry_size):
+        kind, guid, first, last = _ENTRY.unpack_from(table, index * entry_size)
+        if any(kind):
+            yield GptEntry(index, UUID(bytes_le=kind), UUID(bytes_le=guid), first, last)
+
+
+def build_table(table: bytes, entry_size: int, guids: Mapping[int, UUID]) -> bytes:
+    """The entries with these partition GUIDs, by index, in place of their own."""
+    built = bytearray(table)
+    for index, guid in guids.items():
+        at = index * entry_size
+        built[at + _PARTITION_GUID.start : at + _PARTITION_GUID.stop] = guid.bytes_le
+    return bytes(built)
+
+
+def build_header(header: GptHeader, disk_guid: UUID, table: bytes) -> bytes:
+    """The header's sector with another disk GUID, for these entries, its checksums right."""
+    built = bytearray(header.raw)
+    built[_DISK_GUID] = disk_guid.bytes_le
+    built[_TABLE_CHECKSUM] = zlib.crc32(table).to_bytes(4, "little")
+    built[_CHECKSUM] = _header_checksum(bytes(built), header.size).to_bytes(4, "little")
+    return bytes(built)
+
+
+def _header_checksum(raw: bytes, size: int) -> int:
+    """The checksum of a header, taken with zeros where it stands itself."""
+    return zlib.crc32(raw[: _CHECKSUM.start] + bytes(4) + raw[_CHECKSUM.stop : size])
