@@ -30,13 +30,14 @@ def rebuild_bitmaps(bench: Bench, image: Image, policy: BitmapPolicy) -> None:
     empty = list(_empty_pages(bench, table))
     copies = newest_pages(image.log) if empty else {}
     restored = [(at, copies[at].content) for at, _ in empty if at in copies and any(copies[at].content)]
+    back = {at for at, _ in restored}
     if restored:
         bench.lay(*restored)
         evidence = "these pages are zeros under blocks that are partially present, and the log has a copy of each"
         how = f"{len(restored)} pages come back from the log's newest copies"
         bench.note("sector bitmaps", how, Certainty.LIKELY, evidence)
+        bench.doubt_blocks(table.geometry.block_size, [n for at, under in empty if at in back for n in under])
     _treat(bench, table, sorted(set(_doubted(bench, table))), BitmapPolicy.LOST)
-    back = {at for at, _ in restored}
     blocks += [block for at, under in empty if at not in back for block in under]
     _treat(bench, table, sorted(set(blocks)), policy)
 
@@ -99,6 +100,7 @@ def _treat(bench: Bench, table: BlockTable, blocks: list[int], policy: BitmapPol
     if policy is not BitmapPolicy.LOST:
         evidence = "which sectors are this file's is not known; the choice was the caller's"
         bench.note("sector bitmaps", f"{len(blocks)} blocks: {_TREATED[policy]}", Certainty.LIKELY, evidence)
+        bench.doubt_blocks(table.geometry.block_size, blocks)
 
 
 def _entry(table: BlockTable, block: int, policy: BitmapPolicy) -> int:
