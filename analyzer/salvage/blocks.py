@@ -19,7 +19,7 @@ from analyzer.salvage.unowned import possible_blocks
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
 from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState
-from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION
+from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
 
 _MOST_STARTS = 4096
@@ -33,16 +33,23 @@ def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:
     pages, agreed = _from_log(bench, image)
     table = replace(table, source=bench.view)
     rooms = [start for start, _ in zip(possible_blocks(table), range(_MOST_STARTS), strict=False)]
+    if bench.log_is_open and rooms[:1] == [MIB]:
+        del rooms[0]  # a log of unknown place: every writer known puts it there
     _note(bench, table, pages, agreed=agreed and not rooms and not bench.log_is_open)
     if bench.log_is_open and (rooms or image.has_parent):
         bench.doubt_all()
     healed = frozenset(slot for page in pages for slot in page.slots)
-    forget(bench, table, Suspicion(bool(rooms), bench.log_is_open, healed, _zeros_in_log(image)))
+    forget(bench, table, Suspicion(_count(rooms, table), bench.log_is_open, healed, _zeros_in_log(image)))
     if rooms:
         place_blocks(bench, image_from(bench.view), rooms)
     _doubt(bench, table)
     _doubt_size(bench, image)
     rebuild_bitmaps(bench, image_from(bench.view), bitmaps)
+
+
+def _count(rooms: list[int], table: BlockTable) -> int:
+    """How many blocks there is room for, when each MiB at which one could begin is in `rooms`."""
+    return -(-len(rooms) * MIB // table.geometry.block_size)
 
 
 def _from_log(bench: Bench, image: Image) -> tuple[list[LoggedPage], bool]:

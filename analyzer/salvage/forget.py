@@ -15,6 +15,8 @@ _SLOTS = 512 // ENTRY_SIZE
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _NOISE = 2
 """So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip."""
+_RARE = 1024
+"""Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is."""
 
 Entries = npt.NDArray[np.int64]
 Sectors = npt.NDArray[np.bool_]
@@ -24,8 +26,8 @@ Sectors = npt.NDArray[np.bool_]
 class Suspicion:
     """Why a table may be not whole."""
 
-    has_rooms: bool
-    """The file holds something that no entry owns and that can be a block."""
+    rooms: int
+    """How many blocks could stand where the file holds something that no entry owns."""
     log_is_open: bool
     """A log that is lost may have had later states of any part of the table."""
     healed: frozenset[int]
@@ -38,15 +40,17 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
     """Make entries unknown that may hide a block, and all of a sector that is noise.
 
     A table of which sectors are zeros and a file in which every block has an owner are taken at their word: the blocks
-    are absent. Where blocks have no owner, such sectors are unknown; where the file was cut, or the log has zeros there
-    as well, they are likely.
+    are absent. Where blocks have no owner, such sectors are unknown; where these are very few, where the file was cut,
+    or where the log has zeros as well, they are likely.
     """
     is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
+    absent = table.count_states().get(BlockState.NOT_PRESENT, 0) if why.rooms else 0
+    few = why.rooms * _RARE < absent and not why.log_is_open
     forgotten = 0
     for first, entries in table.all_entries():
-        if not (why.has_rooms or is_cut or (entries & _RESERVED).any()):
+        if not (why.rooms or is_cut or (entries & _RESERVED).any()):
             continue
-        lost, doubted = _judge(first, table, entries, why, is_cut=is_cut)
+        lost, doubted = _judge(first, table, entries, why, is_cut=is_cut, few=few)
         forgotten += int(lost.sum())
         if lost.any():
             known = np.where(lost, UNKNOWN, entries)
@@ -57,7 +61,9 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
         bench.lost.append(f"{forgotten} entries of the block table, {text}")
 
 
-def _judge(first: int, table: BlockTable, entries: Entries, why: Suspicion, *, is_cut: bool) -> tuple[Sectors, Sectors]:
+def _judge(
+    first: int, table: BlockTable, entries: Entries, why: Suspicion, *, is_cut: bool, few: bool
+) -> tuple[Sectors, Sectors]:
     """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
     empty, sector = entries == 0, np.arange(len(entries)) // _SLOTS
     zeros = _every(empty, sector)
@@ -66,8 +72,11 @@ def _judge(first: int, table: BlockTable, entries: Entries, why: Suspicion, *, i
     agreed = np.isin(at + sector * 512, np.array(sorted(why.zeros_in_log), dtype=np.int64))
     healed = np.isin(first // _SLOTS + sector, np.array(sorted({slot // _SLOTS for slot in why.healed}), dtype=np.int64))
     hides = zeros & ~agreed | healed & empty | empty & why.log_is_open
-    doubted = zeros & (agreed if why.has_rooms else ~agreed & is_cut)
-    return noise | hides & why.has_rooms, doubted & ~(hides & why.has_rooms)
+    if not why.rooms:
+        return noise, zeros & ~agreed & is_cut
+    if few:
+        return noise, (hides | zeros) & ~noise
+    return noise | hides, zeros & ~(noise | hides)
 
 
 def _every(flags: Sectors, sector: npt.NDArray[np.int64]) -> Sectors:
