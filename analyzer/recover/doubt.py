@@ -7,7 +7,7 @@ from analyzer.recover.ranges import Ranges
 
 
 class Doubts:
-    """The doubted ranges of each level: a level in doubt may hold what shows from below it, so that is in doubt, too."""
+    """The doubted ranges of each level: what shows from below such a range is in doubt, too."""
 
     def __init__(self, levels: Sequence[Level]) -> None:
         """Of levels, base first."""

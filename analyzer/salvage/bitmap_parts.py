@@ -1,4 +1,4 @@
-"""Sector bitmaps in parts of 512 bytes, and which of these are lost: zeros over blocks that hold something, or noise."""
+"""Sector bitmaps in parts of 512 bytes, and which are lost: zeros over blocks that hold something, or noise."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

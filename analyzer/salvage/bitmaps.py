@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from analyzer.salvage.bench import Bench
-from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.bitmap_parts import UNIT, Part, lost_parts, partial_chunks, parts_of
+from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.logged import newest_pages
 from analyzer.salvage.model import BitmapPolicy, Certainty
 from vhdx.image import Image

@@ -70,7 +70,9 @@ def _note(bench: Bench, table: BlockTable, pages: list[LoggedPage], *, agreed: b
         how = f"{len(page.slots)} entries at byte {page.offset} come back from the log"
         evidence = [f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"]
         if agreed:
-            evidence.append("all else in the page is as in that copy, and with them every block of the file has an owner")
+            evidence.append(
+                "all else in the page is as in that copy, and with them every block of the file has an owner"
+            )
         else:
             bench.doubt_blocks(table.geometry.block_size, blocks_of(table, page.slots))
         bench.note("BAT", how, certainty, *evidence)

@@ -70,7 +70,9 @@ def _judge(
     noise = np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE
     at = table.bat_offset + first * ENTRY_SIZE
     agreed = np.isin(at + sector * 512, np.array(sorted(why.zeros_in_log), dtype=np.int64))
-    healed = np.isin(first // _SLOTS + sector, np.array(sorted({slot // _SLOTS for slot in why.healed}), dtype=np.int64))
+    healed = np.isin(
+        first // _SLOTS + sector, np.array(sorted({slot // _SLOTS for slot in why.healed}), dtype=np.int64)
+    )
     hides = zeros & ~agreed | healed & empty | empty & why.log_is_open
     if not why.rooms:
         return noise, zeros & ~agreed & is_cut

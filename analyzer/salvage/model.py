@@ -6,7 +6,6 @@ from enum import Enum
 
 from vhdx.image import Image
 
-
 Range = tuple[int, int]
 """(start, end) in bytes of the disk."""
 

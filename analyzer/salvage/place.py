@@ -13,7 +13,6 @@ from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.table import BlockTable
 
 
-
 @dataclass(frozen=True, slots=True)
 class Sign:
     """What stands at byte `start` of the disk alone: how a block that holds it is known."""

@@ -67,7 +67,7 @@ def with_closed_log(spec: ImageSpec) -> ImageSpec:
 
 
 def with_live_log(spec: ImageSpec, late: int) -> ImageSpec:
-    """The file with a closed session, and a live one that has the last `late` blocks; the file's table has all still."""
+    """The file with a closed session, and a live one that has the last `late` blocks, as the table has."""
     numbers = list(spec.blocks)
     old = _session(spec, "closed", numbers[:-late])
     entries = (_pages(spec, numbers[: -late // 2]), _pages(spec, numbers))
@@ -103,5 +103,3 @@ def _bitmap_pages(spec: ImageSpec) -> tuple[PageWrite, ...]:
                 page = pages.setdefault((start + at) // c.PAGE * c.PAGE, bytearray(c.PAGE))
                 page[(start + at) % c.PAGE] = data[at - place]
     return tuple(PageWrite(at, bytes(page)) for at, page in sorted(pages.items()))
-
-

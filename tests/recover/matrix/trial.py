@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import combinations
 from pathlib import Path
 
-from analyzer.recover.account import Basis, Row, Status, rows_of
+from analyzer.recover.account import Basis, Row, rows_of
 from analyzer.recover.disk import PartialDisk
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import gather
@@ -17,6 +17,7 @@ from tests.recover.matrix.specimens import Specimen
 from tests.sources import PatchedSource
 from vhdx.errors import VhdxError
 from vhdx.parents import Search
+from vhdx.runs import Kind
 
 
 class Filler(Enum):
@@ -97,7 +98,13 @@ def damaged(specimen: Specimen, damage: Damage) -> PatchedSource:
 def attempt(specimen: Specimen, damage: Damage) -> Result:
     """What recovery says of the damaged chain, compared with the disk as it was."""
     paths = [_path(number) for number in range(len(specimen.files))]
-    sources = dict(zip(paths, [PatchedSource(content, path=path) for content, path in zip(specimen.files, paths, strict=True)], strict=True))
+    sources = dict(
+        zip(
+            paths,
+            [PatchedSource(content, path=path) for content, path in zip(specimen.files, paths, strict=True)],
+            strict=True,
+        )
+    )
     sources[paths[-1]] = damaged(specimen, damage)
     try:
         found = gather(paths, Search(), None, sources.__getitem__)
@@ -130,7 +137,9 @@ def _name(row: Row) -> str:
 
 
 def _compare(source, row: Row, truth) -> tuple[int, int]:
-    """Bytes of a row that are wrong, counted in cells; bytes that hold something and are right."""
+    """Bytes of a row that are wrong, in pieces of up to 1 MiB; bytes that hold something and are right."""
+    if row.kind is not Kind.DATA:
+        return (row.length if truth[row.start : row.end].strip(b"\0") else 0), 0
     wrong = back = 0
     for start in range(row.start, row.end, MIB):
         end = min(start + MIB, row.end)
