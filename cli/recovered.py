@@ -10,6 +10,7 @@ import click
 from analyzer.recover.account import Row, Status, Totals
 from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.levels import Level
+from analyzer.salvage import Rebuilt
 from cli import output
 from cli.text import exact_size, safe, size
 
@@ -25,9 +26,15 @@ def lines_of(plan: Plan, totals: Totals, outcome: Outcome | None = None) -> Iter
     for number, level in reversed(list(enumerate(plan.levels))):
         name = safe(level.path) if level.path else "(nothing)"
         yield f"{number:>3}  {level.presence.value:<10}  {name}: {safe(level.evidence)}"
+        for part in level.rebuilt:
+            yield f"{'':17}rebuilt, {part.certainty.value}: {part.structure}: {safe(part.how)}"
+        for text in level.lost:
+            yield f"{'':17}lost: {safe(text)}"
     yield f"disk of {size(plan.disk.size)}:"
     for status, count in totals.bytes_of.items():
         yield f"  {exact_size(count):<40}  {_WORDS[status]}"
+    if totals.likely:
+        yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
     if outcome:
         how = "read back and right" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
@@ -54,7 +61,7 @@ def _pieces(plan: Plan, totals: Totals, outcome: Outcome | None) -> Iterator[str
         "sector_size": plan.disk.sector_size,
         "fill": plan.wishes.fill,
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
-        "totals": {status.value: count for status, count in totals.bytes_of.items()},
+        "totals": {status.value: count for status, count in totals.bytes_of.items()} | {"likely": totals.likely},
         "complete": totals.complete,
         "output": _written(outcome),
         "columns": list(Row._fields),
@@ -79,6 +86,17 @@ def _layer(number: int, level: Level) -> dict[str, Any]:
         "data_write_guid": level.identity,
         "virtual_size": level.image.size if level.image else None,
         "evidence": level.evidence,
+        "rebuilt": [_rebuilt(part) for part in level.rebuilt],
+        "beyond_rebuilding": list(level.lost),
+    }
+
+
+def _rebuilt(part: Rebuilt) -> dict[str, Any]:
+    return {
+        "structure": part.structure,
+        "how": part.how,
+        "certainty": part.certainty,
+        "evidence": list(part.evidence),
     }
 
 

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from analyzer.recover.disk import PartialDisk
+from analyzer.recover.doubt import Doubts
 from analyzer.recover.ranges import Ranges
 from vhdx.runs import Kind, Run
 
@@ -34,6 +35,8 @@ class Basis(Enum):
     """The file of a level (`cause`) held it: past its end now, or by a table that cannot be believed."""
     UNREADABLE = "unreadable"
     """The medium failed where the file of a level (`cause`) holds it."""
+    REBUILT = "rebuilt"
+    """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
     EARLIER = "earlier"
     """An earlier run read it; it is taken from that run's output."""
 
@@ -61,11 +64,14 @@ class Totals:
     """Bytes of the disk by status."""
 
     bytes_of: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
+    likely: int = 0
+    """Of the stale bytes, those that are in doubt only because they rest on what was rebuilt."""
 
     def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows as they come, counted."""
         for row in rows:
             self.bytes_of[row.status] += row.length
+            self.likely += row.length * (row.basis is Basis.REBUILT)
             yield row
 
     @property
@@ -76,7 +82,18 @@ class Totals:
 
 def rows_of(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:
     """All ranges of the disk, rising and without gaps; `faults` could not be read, `kept` an earlier run has."""
-    return _joined(_pieces(disk, faults, kept))
+    rows, doubts = _pieces(disk, faults, kept), Doubts(disk.levels)
+    return _joined(_with_doubts(rows, doubts) if doubts else rows)
+
+
+def _with_doubts(rows: Iterable[Row], doubts: Doubts) -> Iterator[Row]:
+    for row in rows:
+        if row.basis is not Basis.HELD or row.layer is None:
+            yield row
+            continue
+        for start, end, cause in doubts.split(row.start, row.end, row.layer):
+            piece = _part(row, start, end)
+            yield piece if cause is None else piece._replace(status=Status.STALE, basis=Basis.REBUILT, cause=cause)
 
 
 def _pieces(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:

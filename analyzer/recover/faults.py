@@ -52,7 +52,7 @@ class CarefulSource:
             self.end = min(self.end, max(offset, error.offset + error.got))
             raise
         except InputOutputError:
-            if len(buffer) <= UNIT:
+            if _is_one_sector(offset, end):
                 self._note(offset, end)
             raise
 
@@ -85,10 +85,15 @@ def _after(error: InputOutputError | ShortReadError, start: int, end: int) -> tu
     if isinstance(error, ShortReadError):
         edge = start + max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
         return [(start, edge)] if start < edge < end else [], [(edge if edge < end else start, end)]
-    if end - start <= UNIT:
+    if _is_one_sector(start, end):
         return [], [(start, end)]
     middle = _middle(start, end)
     return [(middle, end), (start, middle)], []
+
+
+def _is_one_sector(start: int, end: int) -> bool:
+    """Whether all of a range lies in one sector of the file."""
+    return start // UNIT == (end - 1) // UNIT
 
 
 def _middle(start: int, end: int) -> int:

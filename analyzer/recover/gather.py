@@ -1,19 +1,23 @@
 """The files of a recovery: those that were named, and the parents that can be found from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order
+from analyzer.salvage import BitmapPolicy
 from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.parents import OnMismatch, Search, find_parent
 from vhdx.source import FileSource, file_identity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
+How = Callable[[Path], Opened]
+"""Opens a file as this recovery wants it."""
 _CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADABLE: "FID-11"}
 
 
@@ -68,19 +72,25 @@ def _change(file: Opened) -> Finding | None:
 
 
 def gather(
-    inputs: Sequence[Path], search: Search, assumed: Path | None = None, opener: Opener = FileSource
+    inputs: Sequence[Path],
+    search: Search,
+    assumed: Path | None = None,
+    opener: Opener = FileSource,
+    *,
+    bitmaps: BitmapPolicy = BitmapPolicy.LOST,
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
     Raises what `order` raises.
     """
+    how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
     files: list[Opened] = []
     base: Opened | None = None
     try:
         for path in (*inputs, *search.parents):
-            _take(files, path, opener)
-        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, opener)
-        base = open_carefully(assumed, opener) if assumed else None
+            _take(files, path, how)
+        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
+        base = how(assumed) if assumed else None
         levels = order(files, base)
     except BaseException:
         for file in (*files, *([base] if base else [])):
@@ -89,16 +99,16 @@ def gather(
     return Gathered(files=(*files, *([base] if base else [])), levels=levels)
 
 
-def _take(files: list[Opened], path: Path, opener: Opener) -> Opened | None:
+def _take(files: list[Opened], path: Path, how: How) -> Opened | None:
     """Open a file and add it, unless it is there already."""
     identity = file_identity(path)
     if any(path == file.path or (identity and identity == file_identity(file.path)) for file in files):
         return None
-    files.append(open_carefully(path, opener))
+    files.append(how(path))
     return files[-1]
 
 
-def _find_parents(files: list[Opened], search: Search, assumed: Path | None, opener: Opener) -> None:
+def _find_parents(files: list[Opened], search: Search, assumed: Path | None, how: How) -> None:
     """Add the parent of every file whose parent is not among them, as far as parents can be found.
 
     One that is in doubt is left out when the user has said which base to assume.
@@ -107,7 +117,7 @@ def _find_parents(files: list[Opened], search: Search, assumed: Path | None, ope
     for _ in range(MAX_CHAIN_DEPTH):
         orphans = [file for file in waiting if file.image and file.image.has_parent and not _has_parent(file, files)]
         places = [place for file in orphans if (place := _place_of_parent(file, search, assumed))]
-        waiting = [found for place in places if (found := _take(files, place, opener))]
+        waiting = [found for place in places if (found := _take(files, place, how))]
         if not waiting:
             return
 

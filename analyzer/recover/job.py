@@ -18,6 +18,7 @@ from analyzer.recover.levels import Level
 from analyzer.recover.mapfile import mapfile_lines, read_mapfile
 from analyzer.recover.opening import Opener
 from analyzer.recover.ranges import Ranges
+from analyzer.salvage import BitmapPolicy
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.image import open_image
@@ -49,6 +50,8 @@ class Wishes:
     fill: Fill = Fill.ZERO
     assumed_base: Path | None = None
     attempt: Attempt = Attempt.FRESH
+    bitmaps: BitmapPolicy = BitmapPolicy.LOST
+    """What becomes of partially present blocks whose sector bitmap is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,7 @@ def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
     with ExitStack() as opened:
-        gathered = gather(wishes.inputs, wishes.search, wishes.assumed_base, opener)
+        gathered = gather(wishes.inputs, wishes.search, wishes.assumed_base, opener, bitmaps=wishes.bitmaps)
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
         kept, earlier = _earlier(wishes, disk, opened)

@@ -5,6 +5,8 @@ from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
+from analyzer.recover.ranges import Range
+from analyzer.salvage import Rebuilt
 from vhdx.image import Image
 
 
@@ -42,15 +44,9 @@ class Level:
     identity: UUID | None = None
     """The data_write_guid that the level has, or that the level above asks for."""
     placed: Placed = Placed.BY_LINK
-
-
-def present(image: Image, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
-    """The level of a file that is there."""
-    return Level(
-        presence=Presence.PRESENT,
-        evidence=evidence,
-        image=image,
-        path=image.path,
-        identity=image.data_write_guid,
-        placed=placed,
-    )
+    rebuilt: tuple[Rebuilt, ...] = ()
+    """What of the file's structures had to be made anew, by what evidence."""
+    lost: tuple[str, ...] = ()
+    """What of them nothing brings back, one sentence each."""
+    doubted: tuple[Range, ...] = ()
+    """Ranges of the disk that rest on what is likely, not certain."""

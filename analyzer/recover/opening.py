@@ -1,14 +1,14 @@
 """One input file: opened as far as it can be, or what is known of it and why it cannot."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from construct import ConstructError
 
 from analyzer.recover.faults import CarefulSource
-from analyzer.salvage import salvage_image
-from analyzer.salvage.model import Certainty
+from analyzer.recover.ranges import Range
+from analyzer.salvage import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
 from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.record import Condition, FileRecord
 from vhdx.errors import VhdxError
@@ -22,7 +22,7 @@ Opener = Callable[[Path], ByteSource]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A file that was named. `reason` says why it cannot be read as an image, or what was rebuilt so that it can."""
+    """A file that was named. `reason` says why it cannot be read as an image."""
 
     path: Path
     source: CarefulSource | None
@@ -31,6 +31,12 @@ class Opened:
     record: FileRecord
     """Identity and linkage, as far as they are known: they give a file its place that cannot be read."""
     reason: str = ""
+    rebuilt: tuple[Rebuilt, ...] = ()
+    """What had to be made anew so that it can be read."""
+    lost: tuple[str, ...] = ()
+    """What of its structures nothing brings back, one sentence each."""
+    doubted: tuple[Range, ...] = ()
+    """Ranges of the disk that rest on what is likely, not certain."""
 
     def close(self) -> None:
         """Give the file back to the system."""
@@ -39,48 +45,78 @@ class Opened:
             below.close()
 
 
-def open_carefully(path: Path, opener: Opener = FileSource) -> Opened:
+def open_carefully(path: Path, opener: Opener = FileSource, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Opened:
     """Open one file for recovery; never raises for what the file holds or for what its medium does.
 
     A header, region table or part of the block table that cannot be read counts as invalid: its copy is taken, or the
-    blocks that it was about are lost.
+    blocks that it was about are lost. What is lost is rebuilt from the best evidence at hand; `bitmaps` says what
+    becomes of blocks whose sector bitmap is beyond that.
     """
     try:
         source = CarefulSource(opener(path))
     except VhdxError as error:
         return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error))
     source.judged.add(HEADER_OFFSETS[0], MIB)
-    image, reason = salvage(source)
-    if image is None:
-        return Opened(path=path, source=source, image=None, record=salvaged(_unknown(path)), reason=reason)
+    try:
+        return _whole(source, image_from(source), bitmaps)
+    except VhdxError as error:
+        return _rebuilt(source, str(error), bitmaps)
+    except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
+        return _without(source, f"{path} cannot be read: {error}; use another copy of the file")
+
+
+def _whole(source: CarefulSource, image: Image, bitmaps: BitmapPolicy) -> Opened:
+    """A file that opens; of its block table and its bitmaps parts may be lost all the same."""
+    _judge_table(source, image)
+    try:
+        saved = salvage_blocks(source, bitmaps=bitmaps)
+    except VhdxError:  # the medium fails where a structure would have to be looked for
+        saved = Salvaged(None, (), ())
+    if saved.image is not None and (saved.rebuilt or saved.lost):
+        image = replace(image, source=saved.image.source, allocation=saved.image.allocation)
+    return _opened(source, image, saved)
+
+
+def _rebuilt(source: CarefulSource, reason: str, bitmaps: BitmapPolicy) -> Opened:
+    try:
+        saved = salvage_image(source, bitmaps=bitmaps)
+    except VhdxError:
+        return _without(source, reason)
+    if saved.image is None:
+        return _without(source, reason, saved.lost)
+    _judge_table(source, saved.image)
+    return _opened(source, saved.image, saved)
+
+
+def _judge_table(source: CarefulSource, image: Image) -> None:
+    """What cannot be read of the block table counts as invalid entries from now on."""
     bat = image.regions.current.find(BAT_REGION)
     if bat is not None:
         source.judged.add(bat.file_offset, bat.end)
-    return Opened(path=path, source=source, image=image, record=_record(image), reason=reason)
 
 
-def salvage(source: ByteSource) -> tuple[Image | None, str]:
-    """The image in a source, and a sentence: why there is none, or what had to be rebuilt; empty when nothing had.
-
-    What is rebuilt counts as known, so it is taken only where all of it is certain. A file with structures that are
-    merely likely is a missing layer.
-    """
-    try:
-        return image_from(source), ""
-    except VhdxError as error:
-        return _rebuilt(source, str(error))
-    except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
-        return None, f"{source.path} cannot be read: {error}; use another copy of the file"
+def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:
+    return Opened(
+        path=source.path,
+        source=source,
+        image=image,
+        record=_record(image),
+        rebuilt=saved.rebuilt,
+        lost=saved.lost,
+        doubted=saved.doubted,
+    )
 
 
-def _rebuilt(source: ByteSource, reason: str) -> tuple[Image | None, str]:
-    try:
-        saved = salvage_image(source)
-    except VhdxError:  # the medium fails where a structure would have to be looked for
-        return None, reason
-    if saved.image is None or any(part.certainty is not Certainty.CERTAIN for part in saved.rebuilt):
-        return None, reason
-    return saved.image, "rebuilt: " + "; ".join(f"{part.structure} ({part.how})" for part in saved.rebuilt)
+def _without(source: CarefulSource, reason: str, lost: tuple[str, ...] = ()) -> Opened:
+    """A file that cannot be read as an image; where its headers stand, they still tell which it is."""
+    return Opened(
+        path=source.path,
+        source=source,
+        image=None,
+        record=salvaged(_unknown(source.path)),
+        reason=reason,
+        lost=lost,
+    )
 
 
 def _unknown(path: Path) -> FileRecord:

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.evidence import Verdict, gather_evidence
-from analyzer.recover.levels import Level, Placed, Presence, present
+from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened
 from vhdx.errors import ChainError, ChainLoopError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
@@ -173,14 +173,21 @@ def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
 
 
 def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
-    if file.image is not None:
-        return present(file.image, "; ".join(filter(None, (evidence, file.reason))), placed)
+    image = file.image
+    if image is None:
+        evidence += f"; it cannot be read: {file.reason}"
+    elif file.rebuilt:
+        evidence += f"; rebuilt: {', '.join(dict.fromkeys(part.structure for part in file.rebuilt))}"
     return Level(
-        presence=Presence.UNREADABLE,
-        evidence=f"{evidence}; it cannot be read: {file.reason}",
+        presence=Presence.UNREADABLE if image is None else Presence.PRESENT,
+        evidence=evidence,
+        image=image,
         path=file.path,
         identity=file.record.identity,
         placed=placed,
+        rebuilt=file.rebuilt,
+        lost=file.lost,
+        doubted=file.doubted,
     )
 
 

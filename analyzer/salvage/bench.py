@@ -1,12 +1,14 @@
 """The file on the bench: what was rebuilt so far laid over it, so that the next step looks at the result."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from analyzer.repair.draft import Draft
 from analyzer.repair.model import Patch
 from analyzer.repair.view import PatchedView
-from analyzer.salvage.model import Certainty, Rebuilt
+from analyzer.salvage.model import Certainty, Range, Rebuilt
 from vhdx.source import ByteSource, read_at
+from vhdx.structures.constants import MAX_DISK_SIZE
 
 
 @dataclass
@@ -20,6 +22,10 @@ class Bench:
     """Pages of the file, by byte, of which the log has another state that may be the right one."""
     parent_is_open: bool = False
     """Nothing tells whether the disk has a parent: what the table leaves out is then not known."""
+    log_is_open: bool = False
+    """Nothing tells whether a log that is lost had more to say."""
+    doubted: list[Range] = field(default_factory=list)
+    """Ranges of the disk that rest on something that is merely likely; they may overlap and pass the disk's end."""
     view: ByteSource = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,6 +43,14 @@ class Bench:
     def note(self, structure: str, how: str, certainty: Certainty, *evidence: str) -> None:
         """Write down what was rebuilt, and why that is believed."""
         self.rebuilt.append(Rebuilt(structure, how, evidence, certainty))
+
+    def doubt_all(self) -> None:
+        """Nothing of the disk is certain."""
+        self.doubted.append((0, MAX_DISK_SIZE))
+
+    def doubt_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
+        """These blocks of the disk are as the file has them now likely, not certainly."""
+        self.doubted += [(block * block_size, (block + 1) * block_size) for block in blocks]
 
     def take(self, structure: str, draft: Draft) -> None:
         """Take over what a repair of the view has mended."""

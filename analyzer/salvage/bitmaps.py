@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from analyzer.salvage.bench import Bench
+from analyzer.salvage.bitmap_parts import UNIT, Part, lost_parts, partial_chunks, parts_of
 from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.logged import newest_pages
 from analyzer.salvage.model import BitmapPolicy, Certainty
 from vhdx.image import Image
-from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
-from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB, SECTOR_BITMAP_SIZE
+from vhdx.structures.bat import OFFSET_SHIFT, BlockState
+from vhdx.structures.constants import LOG_SECTOR_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
-_MOST_BITMAPS = 1 << 12
 _TREATED = {
     BitmapPolicy.LOST: "they are lost",
     BitmapPolicy.WHOLE: "they are taken whole, as asked for",
@@ -22,23 +20,51 @@ _TREATED = {
 
 
 def rebuild_bitmaps(bench: Bench, image: Image, policy: BitmapPolicy) -> None:
-    """Bring empty pages of bitmaps back from the log; treat partial blocks that have no bitmap as `policy` says."""
+    """Bring empty parts of bitmaps back from the log; treat partial blocks that have no bitmap as `policy` says."""
     if not image.has_parent:
         return
     table = image.allocation.table
     blocks = list(_without_entry(table))
-    empty = list(_empty_pages(bench, table))
-    copies = newest_pages(image.log) if empty else {}
-    restored = [(at, copies[at].content) for at, _ in empty if at in copies and any(copies[at].content)]
-    if restored:
-        bench.lay(*restored)
-        evidence = "these pages are zeros under blocks that are partially present, and the log has a copy of each"
-        how = f"{len(restored)} pages come back from the log's newest copies"
-        bench.note("sector bitmaps", how, Certainty.LIKELY, evidence)
+    parts = list(lost_parts(bench, table))
+    back = _from_log(bench, image, parts)
     _treat(bench, table, sorted(set(_doubted(bench, table))), BitmapPolicy.LOST)
-    back = {at for at, _ in restored}
-    blocks += [block for at, under in empty if at not in back for block in under]
+    blocks += [block for part in parts if part.place not in back for block in part.blocks]
     _treat(bench, table, sorted(set(blocks)), policy)
+
+
+def _from_log(bench: Bench, image: Image, parts: list[Part]) -> set[int]:
+    """Lay the log's newest copies over parts that are lost; the places of those that came back.
+
+    Certain where the copy is the page as it is now but for parts that are lost.
+    """
+    copies = newest_pages(image.log) if parts else {}
+    table, back = image.allocation.table, set()
+    pages: dict[int, list[Part]] = {}
+    for part in parts:
+        pages.setdefault(part.place // LOG_SECTOR_SIZE * LOG_SECTOR_SIZE, []).append(part)
+    for at, inside in pages.items():
+        copy = copies[at].content if at in copies else bytes(LOG_SECTOR_SIZE)
+        found = [part for part in inside if any(copy[part.place - at :][:UNIT])]
+        if not found:
+            continue
+        now = bytearray(bench.read(at, LOG_SECTOR_SIZE))
+        for part in found:
+            now[part.place - at : part.place - at + UNIT] = copy[part.place - at :][:UNIT]
+        bench.lay((at, bytes(now)))
+        _note(bench, table, at, found, agreed=bytes(now) == copy)
+        back |= {part.place for part in found}
+    return back
+
+
+def _note(bench: Bench, table: BlockTable, at: int, parts: list[Part], *, agreed: bool) -> None:
+    certain = agreed and not bench.log_is_open
+    how = f"{len(parts) * UNIT} bytes of the page at byte {at} come back from the log's newest copy"
+    evidence = ["they are zeros or noise under blocks that are partially present and hold something"]
+    if certain:
+        evidence.append("all else in the page is as in that copy")
+    else:
+        bench.doubt_blocks(table.geometry.block_size, [block for part in parts for block in part.blocks])
+    bench.note("sector bitmaps", how, Certainty.CERTAIN if certain else Certainty.LIKELY, *evidence)
 
 
 def _without_entry(table: BlockTable) -> Iterator[int]:
@@ -48,46 +74,13 @@ def _without_entry(table: BlockTable) -> Iterator[int]:
         yield from table.blocks_without_bitmap(first, min(first + WINDOW_SLOTS, count)).tolist()
 
 
-def _empty_pages(bench: Bench, table: BlockTable) -> Iterator[tuple[int, list[int]]]:
-    """Pages of bitmaps, by byte of the file, that are all zeros, each with the partial blocks that it describes."""
-    for chunk, blocks in _partial_chunks(table):
-        entry = table.bitmap_entry(chunk)
-        if any(True for _ in table.flaws_of_bitmap(chunk)) or entry.file_offset + MIB > bench.view.size:
-            continue
-        held = np.frombuffer(bench.read(entry.file_offset, SECTOR_BITMAP_SIZE), "<u8").reshape(-1, LOG_SECTOR_SIZE // 8)
-        yield from _under(table, entry.file_offset, blocks, [bool(page.any()) for page in held])
-
-
 def _doubted(bench: Bench, table: BlockTable) -> Iterator[int]:
     """Partial blocks under pages of bitmaps on which the file and a log of unknown standing disagree."""
-    for chunk, blocks in _partial_chunks(table) if bench.suspects else ():
+    for chunk, blocks in partial_chunks(table) if bench.suspects else ():
         place = table.bitmap_entry(chunk).file_offset
-        agreed = [place + at not in bench.suspects for at in range(0, SECTOR_BITMAP_SIZE, LOG_SECTOR_SIZE)]
-        for _, under in _under(table, place, blocks, agreed):
-            yield from under
-
-
-def _partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:
-    geometry = table.geometry
-    ratio = geometry.chunk_ratio
-    for chunk in range(min(geometry.chunk_count, _MOST_BITMAPS)):
-        first, last = chunk * ratio, min((chunk + 1) * ratio, geometry.block_count)
-        states = table.entries(geometry.payload_slot(first), last - first) & STATE_MASK
-        blocks = (first + np.flatnonzero(states == BlockState.PARTIALLY_PRESENT)).tolist()
-        if blocks:
-            yield chunk, blocks
-
-
-def _under(table: BlockTable, place: int, blocks: list[int], held: list[bool]) -> Iterator[tuple[int, list[int]]]:
-    geometry = table.geometry
-    share = geometry.block_size // geometry.sector_size // 8
-    pages: dict[int, list[int]] = {}
-    for block in blocks:
-        start = block % geometry.chunk_ratio * share
-        for page in range(start // LOG_SECTOR_SIZE, -(-(start + share) // LOG_SECTOR_SIZE)):
-            if not held[page]:
-                pages.setdefault(place + page * LOG_SECTOR_SIZE, []).append(block)
-    yield from pages.items()
+        for part in parts_of(table, place, blocks):
+            if part.place // LOG_SECTOR_SIZE * LOG_SECTOR_SIZE in bench.suspects:
+                yield from part.blocks
 
 
 def _treat(bench: Bench, table: BlockTable, blocks: list[int], policy: BitmapPolicy) -> None:
@@ -99,6 +92,7 @@ def _treat(bench: Bench, table: BlockTable, blocks: list[int], policy: BitmapPol
     if policy is not BitmapPolicy.LOST:
         evidence = "which sectors are this file's is not known; the choice was the caller's"
         bench.note("sector bitmaps", f"{len(blocks)} blocks: {_TREATED[policy]}", Certainty.LIKELY, evidence)
+        bench.doubt_blocks(table.geometry.block_size, blocks)
 
 
 def _entry(table: BlockTable, block: int, policy: BitmapPolicy) -> int:

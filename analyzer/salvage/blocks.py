@@ -1,40 +1,94 @@
-"""Lost parts of the block table: from the log, and marked as unknown where two states of it are left."""
+"""Lost parts of the block table: from the log, from the disk's own signs, and marked as unknown where neither tells."""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from analyzer.evidence_of_logged_tables import lost_table_updates
+from analyzer.evidence_of_logged_tables import LoggedPage, lost_table_updates, newest_copies
 from analyzer.repair.model import Patch
 from analyzer.repair.view import PatchedView
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.bitmaps import rebuild_bitmaps
-from analyzer.salvage.entries import UNKNOWN, put_entries
+from analyzer.salvage.entries import UNKNOWN, blocks_of, put_entries
+from analyzer.salvage.forget import Suspicion, forget
 from analyzer.salvage.model import BitmapPolicy, Certainty
 from analyzer.salvage.place import place_blocks
 from analyzer.salvage.regions import parameters_at
+from analyzer.salvage.unowned import possible_blocks
+from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
 from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState
-from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION
+from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
+
+_MOST_STARTS = 4096
 
 
 def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
+    table = image.allocation.table
     if bench.parent_is_open:
-        _forget_absent(bench, image.allocation.table)
-    _from_log(bench, image)
-    place_blocks(bench, image_from(bench.view))
-    _doubt(bench, image.allocation.table)
+        _forget_absent(bench, table)
+    pages, agreed = _from_log(bench, image)
+    table = replace(table, source=bench.view)
+    rooms = [start for start, _ in zip(possible_blocks(table), range(_MOST_STARTS), strict=False)]
+    if bench.log_is_open and rooms[:1] == [MIB]:
+        del rooms[0]  # a log of unknown place: every writer known puts it there
+    _note(bench, table, pages, agreed=agreed and not rooms and not bench.log_is_open)
+    if bench.log_is_open and (rooms or image.has_parent):
+        bench.doubt_all()
+    healed = frozenset(slot for page in pages for slot in page.slots)
+    forget(bench, table, Suspicion(_count(rooms, table), bench.log_is_open, healed, _zeros_in_log(image)))
+    if rooms:
+        place_blocks(bench, image_from(bench.view), rooms)
+    _doubt(bench, table)
     _doubt_size(bench, image)
     rebuild_bitmaps(bench, image_from(bench.view), bitmaps)
 
 
-def _from_log(bench: Bench, image: Image) -> None:
-    pages = list(lost_table_updates(image.allocation.table, image.log))
+def _count(rooms: list[int], table: BlockTable) -> int:
+    """How many blocks there is room for, when each MiB at which one could begin is in `rooms`."""
+    return -(-len(rooms) * MIB // table.geometry.block_size)
+
+
+def _from_log(bench: Bench, image: Image) -> tuple[list[LoggedPage], bool]:
+    """Lay what the log can heal over the table; the pages, and whether the log's copies are the table as it is now."""
+    try:
+        pages = list(lost_table_updates(image.allocation.table, image.log))
+        copies = newest_copies(image.log, image.allocation.table) if pages else {}
+    except VhdxError:  # a medium that fails where the log is
+        return [], False
     bench.lay(*((page.offset, page.mended) for page in pages))
+    return pages, all(copies[page.offset][0] == page.mended for page in pages)
+
+
+def _note(bench: Bench, table: BlockTable, pages: list[LoggedPage], *, agreed: bool) -> None:
+    """Say what came from the log: certain where nothing tells that the table went on after the log's copy."""
+    certainty = Certainty.CERTAIN if agreed else Certainty.LIKELY
     for page in pages:
         how = f"{len(page.slots)} entries at byte {page.offset} come back from the log"
-        evidence = f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"
-        bench.note("BAT", how, Certainty.LIKELY, evidence)
+        evidence = [f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"]
+        if agreed:
+            evidence.append(
+                "all else in the page is as in that copy, and with them every block of the file has an owner"
+            )
+        else:
+            bench.doubt_blocks(table.geometry.block_size, blocks_of(table, page.slots))
+        bench.note("BAT", how, certainty, *evidence)
+
+
+def _zeros_in_log(image: Image) -> frozenset[int]:
+    """Bytes of the file at which sectors of the table begin that are zeros in the log's newest copy as well."""
+    try:
+        copies = newest_copies(image.log, image.allocation.table)
+    except VhdxError:
+        return frozenset()
+    return frozenset(at + start for at, (page, _) in copies.items() for start in _zero_sectors(page))
+
+
+def _zero_sectors(page: bytes) -> Iterator[int]:
+    yield from (start for start in range(0, len(page), 512) if not any(page[start : start + 512]))
 
 
 def _doubt(bench: Bench, table: BlockTable) -> None:

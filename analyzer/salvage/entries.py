@@ -1,6 +1,6 @@
 """Entries of a block table set anew: the pages that hold them, laid over the file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -17,6 +17,17 @@ _SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
 def entry_for(state: BlockState, place: int) -> int:
     """The entry of a block at byte `place` of the file."""
     return state | place // MIB << OFFSET_SHIFT
+
+
+def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
+    """The blocks of the disk that these slots, rising, speak of: for a sector bitmap's slot all of its chunk."""
+    ratio, count = table.geometry.chunk_ratio, table.geometry.block_count
+    for slot in slots:
+        chunk, within = divmod(slot, ratio + 1)
+        if within < ratio:
+            yield chunk * ratio + within
+        elif table.has_parent:
+            yield from range(chunk * ratio, min((chunk + 1) * ratio, count))
 
 
 def put_entries(bench: Bench, table: BlockTable, values: Mapping[int, int]) -> None:

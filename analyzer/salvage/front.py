@@ -7,9 +7,9 @@ from analyzer.repair.headers import headers_of, mend_headers
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import regions_serve
-from analyzer.salvage.ring import find_ring, unknown_session
+from analyzer.salvage.ring import Ring, find_ring, newest_session, pages_changed_by, unknown_session
 from vhdx.findings import Severity
-from vhdx.replay import check_log, open_log, replayed
+from vhdx.replay import Log, check_log, open_log, replayed
 from vhdx.structures.constants import HEADER_OFFSETS, NIL
 from vhdx.structures.header import SIGNATURE, Header, build_header, check_headers
 from vhdx.structures.identifier import SIGNATURE as IDENTIFIER
@@ -59,6 +59,8 @@ def _make_header(bench: Bench, known: Header) -> None:
     else:
         where = "no log entry was found, so that no log is claimed"
         bench.lost.append("the log: no whole entry was found; whether it was live is unknown")
+        bench.log_is_open = True
+        bench.doubt_all()
     page = build_header(place)
     bench.lay(*((offset, page) for offset in HEADER_OFFSETS))
     bench.note("headers", "both are made anew, with a closed log", Certainty.LIKELY, where)
@@ -69,17 +71,52 @@ def _make_header(bench: Bench, known: Header) -> None:
 def settle_log(bench: Bench) -> None:
     """A live log is applied in memory, so that every later step looks at the file as it was left.
 
-    One that cannot be applied is closed: the state without it is offered, and said to be that.
+    In a file that was cut since, it is applied as far as the file goes. One that cannot be applied is closed: the state
+    without it is offered, and said to be that.
     """
     header = headers_of(Draft(bench.view)).current
     if not header.log_is_live:
         return
     log = open_log(bench.view, header)
-    flaws = [finding for finding in check_log(log, bench.view.size) if finding.severity is Severity.ERROR]
-    closed = build_header(replace(header, log_guid=NIL))
-    if flaws:
-        bench.lost.append(f"the last writes, which only the log had: {flaws[0]}; the state without them is shown")
+    codes = {finding.code for finding in check_log(log, bench.view.size)}
+    if not log.active:
+        bench.lost.append("the last writes, which only the log had: nothing of it is whole; the state without is shown")
+        bench.log_is_open = True
+        bench.doubt_all()
+    elif "LOG-03" in codes:
+        _apply_inside(bench, log)
     else:
         bench.view = replayed(log)
-        bench.note("log", f"{len(log.active)} entries are applied in memory", Certainty.CERTAIN, "the log is live")
+    if "LOG-05" in codes:
+        bench.lost.append("the last writes of the log: its sequence of entries is broken; the state before is shown")
+        bench.doubt_all()
+    closed = build_header(replace(header, log_guid=NIL))
     bench.lay(*((offset, closed) for offset in HEADER_OFFSETS))
+
+
+def _apply_inside(bench: Bench, log: Log) -> None:
+    """Apply a log to a file that was cut: what it writes past the end is not there, and must not look like zeros."""
+    size = bench.view.size
+    pages = {at: page for at, page in pages_changed_by(log, bench.view) if at + len(page) <= size}
+    bench.lay(*pages.items())
+    evidence = "its entries are whole; the file was longer when they were written"
+    bench.note("log", f"{len(pages)} pages are applied in memory", Certainty.CERTAIN, evidence)
+
+
+def question_lone_header(bench: Bench) -> None:
+    """Where one header copy is lost, it may have been the newer one: a log that the other does not name counts.
+
+    Only the number of the last entry tells which session was the last.
+    """
+    pair = headers_of(Draft(bench.view))
+    if all(not flaws for flaws in pair.flaws):
+        return
+    header = pair.current
+    log = open_log(bench.view, header)
+    if not log.places:
+        bench.log_is_open = not header.log_is_live
+    elif not header.log_is_live:
+        unknown_session(bench, Ring(log.log_offset, log.log_length))
+    elif newest_session(log) != header.log_guid:
+        bench.lost.append("which session of the log was live: a header copy is lost, and the other names an older one")
+        bench.doubt_all()

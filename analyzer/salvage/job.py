@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.blocks import rebuild_blocks
-from analyzer.salvage.front import rebuild_headers, rebuild_identifier, settle_log
+from analyzer.salvage.front import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
 from analyzer.salvage.metadata import metadata_from_log, rebuild_both, rebuild_metadata
-from analyzer.salvage.model import BitmapPolicy, Salvaged
+from analyzer.salvage.model import BitmapPolicy, Salvaged, disjoint
 from analyzer.salvage.regions import rebuild_regions
 from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_from
@@ -17,6 +17,7 @@ from vhdx.structures.constants import HEADER_AREA_SIZE
 Step = Callable[[Bench], None]
 _STEPS: tuple[Step, ...] = (
     rebuild_headers,
+    question_lone_header,
     settle_log,
     metadata_from_log,
     rebuild_regions,
@@ -54,6 +55,7 @@ def _opened(source: ByteSource) -> Image | str:
 def salvage_blocks(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
     """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
     bench = Bench(source)
+    question_lone_header(bench)
     settle_log(bench)
     return _finished(bench, bitmaps)
 
@@ -65,4 +67,5 @@ def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
         image = _opened(bench.view)
     if isinstance(image, str):
         return Salvaged(None, (), (*bench.lost, f"the disk: {image}"))
-    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost))
+    doubted = disjoint(bench.doubted, image.size)
+    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost), doubted)

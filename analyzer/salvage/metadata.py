@@ -156,6 +156,8 @@ def _take(bench: Bench, decision: Decision, at: int) -> None:
     bench.view = decision.view
     disk = decision.guess.parameters
     bench.parent_is_open = decision.parent_is_open
+    if decision.certainty is Certainty.LIKELY:
+        bench.doubt_all()
     what = "differencing" if disk.has_parent else "without a parent"
     how = f"a disk of {disk.size} bytes in blocks of {disk.block_size}, {what}, at byte {at}"
     bench.note("metadata", how, decision.certainty, *decision.evidence)

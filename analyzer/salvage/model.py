@@ -1,9 +1,13 @@
 """What a salvage gives: the image, what of it was rebuilt from which evidence, and what stays lost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from vhdx.image import Image
+
+Range = tuple[int, int]
+"""(start, end) in bytes of the disk."""
 
 
 class Certainty(Enum):
@@ -42,9 +46,21 @@ class Salvaged:
 
     `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left, and
     then nothing is rebuilt either. It closes the source. `lost` has one sentence for each thing that no evidence
-    brings back.
+    brings back. `doubted` are the ranges of the disk, rising and apart, that rest on what is merely likely.
     """
 
     image: Image | None
     rebuilt: tuple[Rebuilt, ...]
     lost: tuple[str, ...]
+    doubted: tuple[Range, ...] = ()
+
+
+def disjoint(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:
+    """The bytes of a disk of `size` bytes that are in any of the ranges, as ranges that rise and are apart."""
+    found: list[Range] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], min(end, size))
+        elif start < min(end, size):
+            found.append((start, min(end, size)))
+    return tuple(found)

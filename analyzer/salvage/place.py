@@ -1,22 +1,16 @@
-"""Lost entries of the block table: what may be missing is made unknown, and what tells its own place is put there."""
+"""Lost entries of the block table: blocks that tell their own place are put there."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.model import Certainty
-from analyzer.salvage.unowned import possible_blocks
 from analyzer.volumes.gpt import parse_whole_header
 from vhdx.image import Image
 from vhdx.source import read_at
-from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState
+from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.table import BlockTable
-
-_SLOTS_OF_SECTOR = 512 // ENTRY_SIZE
-_MOST_STARTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +23,11 @@ class Sign:
     fits: Callable[[bytes], bool]
 
 
-def place_blocks(bench: Bench, image: Image) -> None:
-    """Where the file holds blocks that no entry owns: sectors of zeros in the table are unknown, and signs place some.
-
-    A table of which sectors are zeros and a file without such blocks are taken at their word: the blocks are absent.
-    """
+def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
+    """Put blocks that tell their own place into slots that are unknown; `rooms` are bytes of the file without owner."""
     table = image.allocation.table
-    starts = [start for _, start in zip(range(_MOST_STARTS), possible_blocks(table), strict=False)]
-    if not starts:
-        return
-    _forget_empty_sectors(bench, table)
-    table = replace(table, source=bench.view)
     for sign in _signs(image):
-        _place(bench, table, sign, starts)
-
-
-def _forget_empty_sectors(bench: Bench, table: BlockTable) -> None:
-    count = 0
-    for first, entries in table.all_entries():
-        whole = len(entries) // _SLOTS_OF_SECTOR * _SLOTS_OF_SECTOR
-        empty = ~entries[:whole].reshape(-1, _SLOTS_OF_SECTOR).any(axis=1)
-        lost = np.concatenate(
-            (np.repeat(empty, _SLOTS_OF_SECTOR), np.repeat(not entries[whole:].any(), len(entries) - whole))
-        )
-        count += int(lost.sum())
-        known = np.where(lost, UNKNOWN, entries)
-        bench.lay((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
-    if count:
-        text = "which stand in sectors of zeros while the file holds blocks that no entry owns"
-        bench.lost.append(f"{count} entries of the block table, {text}")
+        _place(bench, replace(table, source=bench.view), sign, rooms)
 
 
 def _signs(image: Image) -> Iterator[Sign]:
@@ -93,3 +63,4 @@ def _place(bench: Bench, table: BlockTable, sign: Sign, starts: list[int]) -> No
         how = f"the entry of block {block} is put back: it stands at byte {found[0]} of the file"
         evidence = f"of all room that nothing owns this alone holds {sign.what}, and it names this disk's size"
         bench.note("BAT", how, Certainty.LIKELY, evidence)
+        bench.doubt_blocks(table.geometry.block_size, [block])

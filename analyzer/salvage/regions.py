@@ -107,6 +107,7 @@ def _from_log(bench: Bench) -> bool:
             bench.view = trial.view
             evidence = f"log entry {max(image.sequence_number for image in pages.values())} wrote this copy"
             how = f"both come back from the log's copy of the table at byte {start}"
+            bench.doubt_all()
             bench.note(
                 "region tables", how, Certainty.LIKELY, evidence, "its checksum matches and its regions are there"
             )
@@ -154,6 +155,8 @@ def write_regions(bench: Bench, metadata: int, bat: int, bat_length: int) -> Non
 
 def _note(bench: Bench, layout: Layout) -> None:
     bat = layout.bat
+    if bat.used <= 1:
+        bench.doubt_all()
     bench.note(
         "region tables",
         f"both are written anew: metadata at byte {layout.metadata}, BAT at byte {bat.offset}",

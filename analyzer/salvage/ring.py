@@ -1,6 +1,8 @@
 """The log without a header that names it: found by its entries, and judged by whether it would change anything."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import numpy as np
 
@@ -58,9 +60,8 @@ def unknown_session(bench: Bench, ring: Ring) -> None:
     was live, or the file was damaged since: pages that differ are suspects.
     """
     log = ring.log(bench.view)
-    newest = max(log.headers.values(), key=lambda head: head.sequence_number)
-    session = replace(log, log_guid=newest.log_guid)
-    pages = _differing(bench.view, session) if session.active else {}
+    session = replace(log, log_guid=newest_session(log))
+    pages = dict(pages_changed_by(session, bench.view)) if session.active else {}
     if pages:
         bench.suspects |= pages
         text = f"whether the log was live is unknown: its newest session would change {len(pages)} pages of 4 KiB"
@@ -69,16 +70,20 @@ def unknown_session(bench: Bench, ring: Ring) -> None:
         bench.lost.append("whether the log was live is unknown; its newest session is in the file already")
 
 
-def _differing(source: ByteSource, session: Log) -> dict[int, bytes]:
-    """Pages, by byte, that replaying the session would change, as they would be then."""
-    found: dict[int, bytes] = {}
-    after = replayed(session)
+def newest_session(log: Log) -> UUID:
+    """The log_guid of the entry with the greatest number; there must be an entry."""
+    return max(log.headers.values(), key=lambda head: head.sequence_number).log_guid
+
+
+def pages_changed_by(session: Log, source: ByteSource) -> Iterator[tuple[int, bytes]]:
+    """Pages, by byte of the file, that replaying the session would change, as they would be then."""
+    after, count = replayed(session), 0
     for offset, length, _ in after.changes():
         for at in range(offset, min(offset + length, source.size + MIB), LOG_SECTOR_SIZE):
             wanted = _page(after, at)
-            if _page(source, at) != wanted and len(found) < _MOST_PAGES:
-                found[at] = wanted
-    return found
+            if _page(source, at) != wanted and count < _MOST_PAGES:
+                count += 1
+                yield at, wanted
 
 
 def _page(source: ByteSource, at: int) -> bytes:

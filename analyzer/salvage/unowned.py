@@ -5,13 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.source import read_at
+from vhdx.errors import VhdxError
+from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 from vhdx.table import BlockTable
 
 _MOST_READ = 1 << 12
 """MiB that are looked into to know whether they hold anything."""
 _MOST_STARTS = 1 << 14
+_PIECE = 1 << 16
+_ZEROS = bytes(_PIECE)
 
 
 def owners_of(table: BlockTable) -> npt.NDArray[np.uint8]:
@@ -30,6 +33,14 @@ def free_runs(owners: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     yield from ((first, end) for first, end in edges.reshape(-1, 2).tolist())
 
 
+def _holds_something(source: ByteSource, at: int) -> bool:
+    """Whether a MiB of the file is other than zeros; one that cannot be read may be."""
+    try:
+        return any(read_at(source, start, _PIECE) != _ZEROS for start in range(at, at + MIB, _PIECE))
+    except VhdxError:
+        return True
+
+
 def possible_blocks(table: BlockTable) -> Iterator[int]:
     """Bytes of the file where a whole block could stand that no entry owns, and which hold something."""
     size, budget = table.geometry.block_size // MIB, _MOST_READ
@@ -38,7 +49,7 @@ def possible_blocks(table: BlockTable) -> Iterator[int]:
             continue
         looked = min(end - first, budget)
         budget -= looked
-        held = [any(read_at(table.source, (first + mib) * MIB, MIB)) for mib in range(looked)]
+        held = [_holds_something(table.source, (first + mib) * MIB) for mib in range(looked)]
         for start in range(min(len(held) - size + 1, _MOST_STARTS)):
             if any(held[start : start + size]):
                 yield (first + start) * MIB

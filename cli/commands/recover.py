@@ -10,12 +10,15 @@ import click
 from analyzer.convert import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.job import Attempt, count, resumes
+from analyzer.salvage import BitmapPolicy
 from cli import output
 from cli.options import FILE_PATH, ByteSize, json_option, quiet_library, search_of
 from cli.progress import progress
 from cli.recovered import document_of, emit_account, lines_of
 from cli.writing import STDOUT, options_from, output_options, refuse_stdout
 from vhdx.sink import Existing
+
+_LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave": BitmapPolicy.PARENT}
 
 
 @click.command("recover")
@@ -31,6 +34,14 @@ from vhdx.sink import Existing
 )
 @click.option(
     "--assume-base", type=FILE_PATH, metavar="FILE", help="Take FILE as the base although no link leads to it."
+)
+@click.option(
+    "--lost-bitmaps",
+    type=click.Choice(list(_LOST_BITMAPS)),
+    default="lose",
+    show_default=True,
+    help="Partial blocks whose sector bitmap is lost: lose them, take them whole, or leave them to the parent; the map "
+    "has what is taken or left as stale.",
 )
 @click.option("--resume", is_flag=True, help="Go on with OUT and OUT.map: only what is missing is tried again.")
 @click.option(
@@ -58,11 +69,14 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
 
     INPUT are the files of one chain, in any order, or its leaf alone. They are put in order by what links them, and
     parents that are not named are looked for as elsewhere. A file that is missing, truncated or damaged, or whose
-    medium fails, takes with it what it alone holds, and nothing else. Every byte of the disk is one of
+    medium fails, takes with it what it alone holds, and nothing else. Structures that are lost (headers, region tables,
+    metadata, parts of the block table, sector bitmaps) are rebuilt in memory from what is left, each with its evidence.
+    Every byte of the disk is one of
 
     \b
       known   what the newest file shows: nothing that is missing could have changed it
-      stale   an older state, or one in doubt: a layer that is missing may have changed it
+      stale   an older state, or one in doubt: a layer that is missing may have changed it, or it rests on a table
+              that was lost and made anew, and is likely, not certain
       lost    nothing is known; OUT has zeros there, or the pattern
 
     Beside OUT stand OUT.map, a mapfile as GNU ddrescue and ddrescuelog have it (+ known, / stale, - lost), and
@@ -96,6 +110,7 @@ def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *
         fill=Fill(choices["fill"]),
         assumed_base=choices["assume_base"],
         attempt=Attempt.RESUME if choices["resume"] else Attempt.FRESH,
+        bitmaps=_LOST_BITMAPS[choices["lost_bitmaps"]],
     )
     return wishes if out is None or dry_run else _with_target(wishes, out, choices)
 

@@ -72,5 +72,30 @@ def settles(spec, start):
     return any(at <= sector < at + len(data) // spec.logical_sector for at, data in block.data.items())
 
 
+def looks_wiped(specs):
+    """Whether 512 bytes of a sector bitmap are zeros over partial blocks that hold something there, in any layer.
+
+    Old data under bits that are 0 are allowed, and look like a bitmap that was wiped: no reader can tell the two apart.
+    """
+    return any(_looks_wiped(spec) for spec in specs if spec.parent)
+
+
+def _looks_wiped(spec):
+    sector, per_part = spec.logical_sector, 512 * 8
+    marked, held = set(), set()
+    for index, block in spec.blocks.items():
+        if block.state.name == "PARTIALLY_PRESENT":
+            first = index * spec.block_size // sector
+            marked |= {(first + bit) // per_part for run in block.bit_runs(sector) for bit in run}
+            pieces = [(first + at, data) for at, data in block.data.items()]
+            held |= {
+                (at + n // sector) // per_part
+                for at, data in pieces
+                for n in range(0, len(data), sector)
+                if any(data[n : n + sector])
+            }
+    return bool(held - marked)
+
+
 def disk_of(found):
     return PartialDisk(found.levels)

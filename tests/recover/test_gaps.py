@@ -11,16 +11,21 @@ from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.levels import Presence
 from analyzer.recover.order import NothingToRecoverError, UnusedBaseError
 from fixtures import BitmapState, Block, BlockState, Identity, ImageSpec, LocatorSpec, encode, stamp
-from tests.recover.disks import disk_of, expected_without, gathered, statuses
+from tests.recover.disks import disk_of, expected_without, gathered, looks_wiped, statuses
 from tests.strategies import name_of, stacks
 from vhdx.reader import Reader
+
+
+def whole_stacks(**limits):
+    """Chains in which no bitmap looks as if it had been wiped."""
+    return stacks(max_mib=6, **limits).filter(lambda stack: not looks_wiped(stack.specs))
 
 
 def without(stack, missing):
     return {name_of(number): file for number, file in enumerate(stack.files) if number != missing}
 
 
-@given(stacks(min_layers=2, max_layers=4, max_mib=6), st.data())
+@given(whole_stacks(min_layers=2, max_layers=4), st.data())
 def test_every_sector_is_what_the_model_says_when_any_layer_but_the_leaf_is_gone(stack, data):
     missing = data.draw(st.integers(0, len(stack.specs) - 2))
     disk = disk_of(gathered(without(stack, missing)))
@@ -36,7 +41,7 @@ def test_every_sector_is_what_the_model_says_when_any_layer_but_the_leaf_is_gone
             assert not any(content[place])
 
 
-@given(stacks(min_layers=1, max_layers=4, max_mib=6), st.randoms())
+@given(whole_stacks(min_layers=1, max_layers=4), st.randoms())
 def test_a_whole_chain_is_known_end_to_end_in_whatever_order_its_files_are_named(stack, random):
     files = list(without(stack, None).items())
     random.shuffle(files)
@@ -45,7 +50,7 @@ def test_a_whole_chain_is_known_end_to_end_in_whatever_order_its_files_are_named
     assert Reader(FilledDisk(disk, Fill.ZERO)).read(0, disk.size) == bytes(stack.disks[-1].bytes)
 
 
-@given(stacks(min_layers=2, max_layers=4, max_mib=6), st.data())
+@given(whole_stacks(min_layers=2, max_layers=4), st.data())
 def test_a_layer_that_does_not_open_is_as_one_that_is_gone(stack, data):
     missing = data.draw(st.integers(0, len(stack.specs) - 2))
     found = gathered(without(stack, None), broken=[name_of(missing)])
@@ -61,6 +66,16 @@ def test_what_is_below_an_assumed_base_is_stale_and_never_lost(stack):
         del files[name_of(1)]
     found = gathered(files, assumed="other.vhdx")
     assert set(statuses(disk_of(found))) <= {Status.KNOWN, Status.STALE}
+
+
+@given(stacks(min_layers=2, max_layers=4, max_mib=6))
+def test_what_is_known_of_a_whole_chain_is_right_even_where_bitmaps_look_wiped(stack):
+    disk = disk_of(gathered(without(stack, None)))
+    content = Reader(FilledDisk(disk, Fill.ZERO)).read(0, disk.size)
+    for number, status in enumerate(statuses(disk)):
+        place = slice(number * disk.sector_size, (number + 1) * disk.sector_size)
+        if status is Status.KNOWN:
+            assert content[place] == bytes(stack.disks[-1].bytes[place])
 
 
 def test_no_file_that_opens_is_an_error_with_the_reasons():
