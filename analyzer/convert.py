@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
-from analyzer.images import qcow2, vhd, vmdk, zst
+from analyzer.images import e01, qcow2, vhd, vmdk, zst
+from analyzer.images.evidence import Digests, Evidence
 from analyzer.images.image import Compression, Layout, Wanted, require_compression
 from analyzer.images.packing import copy_packed
+from analyzer.images.segments import SegmentedSink, check_segments
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk, RawTarget, StreamTarget
 from vhdx.errors import OutputError
@@ -75,6 +77,7 @@ class OutputFormat(Enum):
     VHD_AZURE = "vhd-azure"
     VMDK = "vmdk"
     RAW_ZST = "raw.zst"
+    E01 = "e01"
 
 
 DISK_TYPES = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
@@ -86,6 +89,7 @@ _PLANNERS: Mapping[OutputFormat, Callable[[Wanted], Layout]] = {
     OutputFormat.VHD_AZURE: vhd.plan_azure,
     OutputFormat.VMDK: vmdk.plan,
     OutputFormat.RAW_ZST: zst.plan,
+    OutputFormat.E01: e01.plan,
 }
 """What plans an image of another program's format; raw and VHDX are planned here."""
 RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
@@ -95,6 +99,7 @@ EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys(RAW_EXTENSIONS, OutputFor
     ".vhd": OutputFormat.VHD,
     ".vmdk": OutputFormat.VMDK,
     ".zst": OutputFormat.RAW_ZST,
+    ".e01": OutputFormat.E01,
 }
 
 
@@ -123,6 +128,9 @@ class Options:
     existing: Existing = Existing.REFUSE
     verify: Verify = Verify.READ_BACK
     compression: Compression = Compression.FORMAT
+    evidence: Evidence = field(default_factory=Evidence)
+    digests: Digests = Digests.TAKEN
+    segment_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,14 +202,23 @@ def check_block_size(target: Path, block_size: int | None) -> None:
 def plan_conversion(chain: Layered, target: Path, output: OutputFormat, options: Options) -> Plan:
     """Look at everything that could refuse the output; raises OutputError, NoSpaceError, LostDataError."""
     check_block_size(target, options.block_size)
-    check_target(target, [layer.path for layer in chain.layers], options.existing)
+    sources = [layer.path for layer in chain.layers]
+    check_target(target, sources, options.existing)
     disk_type = DISK_TYPES.get(output)
     new_disk = new_disk_like(chain, disk_type, options) if disk_type else None
-    return plan_output(chain, target, output, new_disk, options)
+    plan = plan_output(chain, target, output, new_disk, options)
+    check_further(plan, sources)
+    return plan
+
+
+def check_further(plan: Plan, sources: Sequence[Path]) -> None:
+    """Look at the other files that the output may come to have, as `check_target` does; raises OutputError."""
+    if isinstance(plan.image, e01.E01Layout):
+        check_segments(plan.target, plan.image.most_segments, sources, plan.options.existing)
 
 
 def plan_output(disk: Flat, target: Path, output: OutputFormat, new_disk: NewDisk | None, options: Options) -> Plan:
-    """The plan for a target that was looked at; `new_disk` is None for what is no VHDX.
+    """The plan for a target that was looked at; `new_disk` is None for what is no VHDX. See `check_further`.
 
     Raises NoSpaceError, LostDataError, and OutputError for a format that cannot hold the disk.
     """
@@ -244,6 +261,9 @@ def _image(disk: Flat, target: Path, output: OutputFormat, data_bytes: int, opti
             data_bytes=data_bytes,
             compression=options.compression,
             identities=options.identities,
+            evidence=options.evidence,
+            digests=options.digests,
+            segment_size=options.segment_size,
         )
     )
 
@@ -263,7 +283,8 @@ def run_conversion(
 
     `before_naming` is called when the output is right and has not got its name yet.
     """
-    with Sink(plan.target, existing=plan.options.existing) as sink:
+    kind = SegmentedSink if isinstance(plan.image, e01.E01Layout) else Sink
+    with kind(plan.target, existing=plan.options.existing) as sink:
         journal = _write(plan, disk, sink, progress)
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:

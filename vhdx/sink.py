@@ -80,6 +80,7 @@ class Sink:
         """Create `target`.part; raises OutputError when it exists and must not be replaced, InputOutputError."""
         self.target, self.path = target, part_of(target)
         self._existing, self._lock, self._size = existing, threading.Lock(), 0
+        self._kept = False
         if existing is Existing.REPLACE:
             _remove_left_over(self.path, target)
         try:
@@ -94,6 +95,11 @@ class Sink:
     def size(self) -> int:
         """Bytes of the file so far."""
         return self._size
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still takes bytes."""
+        return self._descriptor >= 0
 
     def write_at(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of `data` at `offset`; raises OutputError when the file system is full, InputOutputError."""
@@ -144,10 +150,16 @@ class Sink:
         except OSError as error:
             raise self._failure("flush", error) from error
 
-    def commit(self) -> None:
-        """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
+    def seal(self) -> None:
+        """Make the file durable and let go of it: it takes no more bytes, and waits for its name."""
         self.flush()
         self._close()
+
+    def commit(self) -> None:
+        """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
+        if self.is_open:
+            self.seal()
+        self._kept = True  # even when it gets no name now: all of it is there
         if self._existing is Existing.REFUSE and self.target.exists():
             raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
         try:
@@ -158,9 +170,11 @@ class Sink:
 
     def discard(self) -> None:
         """Close and remove what was written; nothing happens after `commit`."""
-        if self._descriptor >= 0:
+        if self.is_open:
             self._close()
+        if not self._kept:
             self.path.unlink(missing_ok=True)
+            self._kept = True
 
     def __enter__(self) -> Self:
         """The sink itself."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from analyzer.changes.delta import NO_ID, Delta
 from analyzer.changes.patched import PatchedDisk
 from analyzer.changes.states import State
-from analyzer.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, check_further, plan_output
 from analyzer.digest import sha256_of
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
@@ -26,14 +26,17 @@ def plan_application(
     NoSpaceError, and what reading raises.
     """
     check_block_size(target, options.block_size)
-    check_target(target, [*base.files, delta.path], options.existing)
+    sources = [*base.files, delta.path]
+    check_target(target, sources, options.existing)
     disk_type = DISK_TYPES.get(output)
     new_disk = _new_disk(delta, target, disk_type, options) if disk_type else None
     patched = PatchedDisk(base.disk, delta)
     require_base(delta, base.disk, progress)
     if sha256_of(patched, progress) != delta.header.after.hex():
         raise DamagedDeltaError(delta.path, "what it makes of its base is not the state that it was made for")
-    return plan_output(patched, target, output, new_disk, options)
+    plan = plan_output(patched, target, output, new_disk, options)
+    check_further(plan, sources)
+    return plan
 
 
 def require_base(delta: Delta, base: Disk, progress: Progress = no_progress) -> None:

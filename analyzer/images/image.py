@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from analyzer.cells import Bytes
+from analyzer.images.evidence import Digests, Evidence
 from vhdx.errors import OutputError
 from vhdx.identities import Identities
 from vhdx.reader import RunSource
@@ -24,7 +25,10 @@ class Compression(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What an image is to hold; sizes are bytes. `data_bytes` counts whole cells, the most that can be copied."""
+    """What an image is to hold; sizes are bytes. `data_bytes` counts whole cells, the most that can be copied.
+
+    The last three are for images of evidence; `segment_size` None leaves it to the format.
+    """
 
     target: Path
     size: int
@@ -32,6 +36,9 @@ class Wanted:
     data_bytes: int
     compression: Compression
     identities: Identities
+    evidence: Evidence
+    digests: Digests
+    segment_size: int | None
 
 
 class Form(Enum):
@@ -39,6 +46,8 @@ class Form(Enum):
 
     STORED = "stored"
     PACKED = "packed"
+    SEEN = "seen"
+    """Not kept: the whole cell as it is, for digests."""
 
 
 class Piece(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer.cells import CELL
 from analyzer.cells import Bytes as CellBytes
-from analyzer.images.codecs import Zstd, raw_deflate, require_zstd
+from analyzer.images.codecs import Zstd, deflate, require_zstd
 from analyzer.images.image import Compression, Form, Piece, Wanted, require_compression
 from analyzer.images.packing import units_with_data
 from analyzer.images.qcow2_format import (
@@ -142,7 +142,7 @@ class Qcow2Writer:
             case Compression.FORMAT:
                 return Piece(start, cluster, Form.STORED)
             case Compression.ZLIB:
-                packed = raw_deflate(cluster, WINDOW_BITS)
+                packed = deflate(cluster, -WINDOW_BITS)
             case Compression.ZSTD:
                 packed = self._zstd.pack(cluster)
         return Piece(start, packed, Form.PACKED) if len(packed) < CLUSTER else Piece(start, cluster, Form.STORED)

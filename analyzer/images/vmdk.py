@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.cells import CELL, Bytes
-from analyzer.images.codecs import UndecodableError, inflate
+from analyzer.images.codecs import UndecodableError, deflate, inflate
 from analyzer.images.decoding import DecodedImage
 from analyzer.images.image import Compression, Form, ImageWriter, Piece, Wanted, WrittenImage, require_compression
 from analyzer.images.packing import units_with_data
@@ -100,7 +100,9 @@ class VmdkWriter:
 
     def pack(self, data: Bytes) -> list[Piece]:
         """See ImageWriter."""
-        return [Piece(start, zlib.compress(grain), Form.PACKED) for start, grain in units_with_data(data, GRAIN)]
+        return [
+            Piece(start, deflate(grain, zlib.MAX_WBITS), Form.PACKED) for start, grain in units_with_data(data, GRAIN)
+        ]
 
     def put(self, start: int, piece: Piece) -> None:
         """See ImageWriter."""

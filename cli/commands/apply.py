@@ -9,6 +9,7 @@ from analyzer.changes.apply import plan_application
 from analyzer.changes.delta import Delta
 from analyzer.changes.patched import PatchedDisk
 from analyzer.convert import OutputFormat, format_of, run_conversion
+from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option
 from cli.progress import progress
 from cli.states import opened
@@ -27,6 +28,7 @@ from cli.writing import options_from, output_options, refuse_stdout, report
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; what the new state had if not given.")
 @output_options
+@evidence_options
 @chain_options
 @json_option
 def command(delta: Path, base: str, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:  # fmt: skip
@@ -49,7 +51,9 @@ def command(delta: Path, base: str, out: Path, wanted: str | None, as_json: bool
     with Delta(delta) as opened_delta, opened(base, choices) as state:
         header = opened_delta.header
         with progress("checking the base", header.old_size + header.new_size) as update:
-            plan = plan_application(opened_delta, state, out, form, options_from(choices), update)
+            plan = plan_application(
+                opened_delta, state, out, form, with_evidence(options_from(choices), form, choices), update
+            )
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, PatchedDisk(state.disk, opened_delta), update)
         report("apply", outcome, as_json=as_json)

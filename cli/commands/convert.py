@@ -10,6 +10,7 @@ from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, format_of, str
 from analyzer.images.image import Compression
 from cli import output
 from cli.cloning import clone_of, clone_options, lines_of, write_disk
+from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.writing import STDOUT, asked_format, options_from, output_options
@@ -24,19 +25,21 @@ from vhdx.chain import Chain
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat]),
     metavar="FORMAT",
-    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
+    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst, .E01).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options
 @clone_options
+@evidence_options
 @chain_options
 @json_option
 def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
     """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
-    (streamOptimized), raw.zst (seekable; needs the package zstandard). OUT may be `-`: a raw image on stdout, every
-    byte of it. The output is written beside its place as OUT.part, flushed, read back, and renamed only then.
+    (streamOptimized), raw.zst (seekable; needs the package zstandard), e01 (evidence, as EnCase 6 has it, in files
+    NAME.E01, NAME.E02 ..., with MD5 and SHA-1). OUT may be `-`: a raw image on stdout, every byte of it. The output is
+    written beside its place as OUT.part, flushed, read back, and renamed only then.
     With --clone the disk gets new identities, so that it and its original can be used by one system: MBR, GPT, and
     file systems where that is safe; each is told, old and new, and so is what could not be changed.
     Exit code 1: it was written, and `vhdx check` has errors to tell of a source.
@@ -50,6 +53,7 @@ def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
       vhdx convert leaf.avhdx disk.vmdk
       vhdx convert leaf.avhdx disk.raw.zst
       vhdx convert leaf.avhdx second.vhdx --clone
+      vhdx convert leaf.avhdx disk.E01 --case-number 2026-17 --examiner 'A. Name'
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     with open_leaf(leaf, choices) as chain:
@@ -57,12 +61,12 @@ def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
         code = tell_errors(chain)
         form = asked_format(wanted, choices)
         if out == STDOUT:
-            _to_stdout(chain, form, options_from(choices), choices)
+            _to_stdout(chain, form, with_evidence(options_from(choices), form, choices), choices)
             return code
         form = form or format_of(out)
         if choices["block_size"] and form not in VHDX_FORMATS:
             raise click.UsageError("--block-size is for VHDX outputs.")
-        write_disk("convert", chain, out, form, options_from(choices), choices)
+        write_disk("convert", chain, out, form, with_evidence(options_from(choices), form, choices), choices)
     return code
 
 

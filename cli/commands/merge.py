@@ -16,6 +16,7 @@ from analyzer.convert import (
 from analyzer.merge import plan_merge, run_merge
 from cli import output
 from cli.cloning import clone_options, is_clone, write_disk
+from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
@@ -37,12 +38,13 @@ from vhdx.chain import Chain
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat if choice is not OutputFormat.RAW]),
     metavar="FORMAT",
-    help="As of `vhdx convert`, where OUT is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst).",
+    help="As of `vhdx convert`, where OUT is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst, .E01).",
 )
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
 @output_options
 @clone_options
+@evidence_options
 @chain_options
 @json_option
 def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed: bool, **choices: Any) -> int:
@@ -72,7 +74,7 @@ def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed:
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
         code = tell_errors(chain)
-        options = options_from(choices)
+        options = with_evidence(options_from(choices), form, choices)
         if base:
             report("merge", _upper(chain, base, out, options), as_json=choices["as_json"])
         else:

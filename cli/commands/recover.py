@@ -12,6 +12,7 @@ from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.job import Attempt, count, resumes
 from analyzer.salvage import BitmapPolicy
 from cli import output
+from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, json_option, quiet_library, search_of
 from cli.progress import progress
 from cli.recovered import document_of, emit_account, lines_of
@@ -52,6 +53,7 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the lowest file's where it is not given.")
 @output_options
+@evidence_options
 @click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE", help="One more file of the chain.")
 @click.option(
     "--search", multiple=True, type=FILE_PATH, metavar="DIR", help="A folder in which parents are looked for."
@@ -90,6 +92,7 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
     Examples:
       vhdx recover orphan.avhdx -o disk.raw
       vhdx recover leaf.avhdx base.vhdx -o disk.vhdx        the checkpoint between them is gone
+      vhdx recover orphan.avhdx -o disk.E01 --examiner 'A. Name'
       vhdx recover leaf.avhdx --assume-base old.vhdx -o disk.raw --fill pattern
       vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
       vhdx recover *.avhdx --dry-run --json | jq .totals
@@ -121,7 +124,7 @@ def _with_target(wishes: Wishes, out: Path, choices: dict[str, Any]) -> Wishes:
     form = OutputFormat(choices["wanted"]) if choices["wanted"] else format_of(out)
     if form is OutputFormat.RAW and choices["block_size"]:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
-    wishes = replace(wishes, target=out, format=form, options=options_from(choices))
+    wishes = replace(wishes, target=out, format=form, options=with_evidence(options_from(choices), form, choices))
     if not resumes(wishes):
         return wishes
     return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE))

@@ -1,0 +1,117 @@
+"""The layout of EWF-E01 as EnCase 6 writes it (libyal/libewf, "Expert Witness Compression Format (EWF)").
+
+A segment file is a header and sections, each of which tells where the next one begins. Chunks of the disk stand in
+sections "sectors", and each of those is followed by a table of their places, twice.
+"""
+
+import zlib
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+
+FILE_HEADER = Struct("signature" / Bytes(8), Const(b"\1"), "segment" / Int16ul, Const(b"\0\0"))
+SIGNATURE = b"EVF\x09\x0d\x0a\xff\x00"
+SECTION = Struct("type" / Bytes(16), "next" / Int64ul, "size" / Int64ul, "padding" / Bytes(40), "checksum" / Int32ul)
+TABLE_HEADER = Struct(
+    "entries" / Int32ul, "padding" / Bytes(4), "base_offset" / Int64ul, "padding_2" / Bytes(4), "checksum" / Int32ul
+)
+VOLUME = Struct(
+    "media_type" / Int8ul,
+    "unknown" / Bytes(3),
+    "chunks" / Int32ul,
+    "sectors_per_chunk" / Int32ul,
+    "bytes_per_sector" / Int32ul,
+    "sectors" / Int64ul,
+    "geometry" / Bytes(12),
+    "media_flags" / Int8ul,
+    "unknown_2" / Bytes(3),
+    "palm_start" / Bytes(4),
+    "unknown_3" / Bytes(4),
+    "smart_start" / Bytes(4),
+    "compression_level" / Int8ul,
+    "unknown_4" / Bytes(3),
+    "error_granularity" / Int32ul,
+    "unknown_5" / Bytes(4),
+    "set_identifier" / Bytes(16),
+    "unknown_6" / Bytes(963),
+    "signature" / Bytes(5),
+)
+DESCRIPTOR: int = SECTION.sizeof()
+TABLE_LEAD: int = TABLE_HEADER.sizeof()
+VOLUME_SIZE: int = DESCRIPTOR + VOLUME.sizeof() + 4
+MOST_ENTRIES = 16375
+"""Of a table: readers of EnCase's age take no more."""
+COMPRESSED = 1 << 31
+"""Of a table's entry; below it is the place, counted from the table's base."""
+MD5_SIZE, SHA1_SIZE = 16, 20
+END_SIZE: int = 3 * DESCRIPTOR + (MD5_SIZE + SHA1_SIZE + 40 + 4) + (MD5_SIZE + 16 + 4)
+"""Of the sections digest, hash, and done or next."""
+_FIXED_DISK, _WHOLE_DISK_IMAGE = 1, 3
+
+Entries = npt.NDArray[np.uint32]
+
+
+def checksum(data: bytes) -> bytes:
+    """Adler-32, as every structure has it behind itself."""
+    return zlib.adler32(data).to_bytes(4, "little")
+
+
+def file_header(segment: int) -> bytes:
+    """The first bytes of a segment file; segments count from 1."""
+    return bytes(FILE_HEADER.build({"signature": SIGNATURE, "segment": segment}))
+
+
+def descriptor(kind: bytes, at: int, size: int, *, following: int | None = None) -> bytes:
+    """What stands before a section of `size` bytes, itself included, at byte `at`; the next one is right behind."""
+    fields = {"next": at + size if following is None else following, "size": size, "padding": bytes(40)}
+    built = bytes(SECTION.build({"type": kind.ljust(16, b"\0"), **fields, "checksum": 0}))[:-4]
+    return built + checksum(built)
+
+
+def section(kind: bytes, at: int, body: bytes) -> bytes:
+    """A whole section that stands at byte `at` of its file."""
+    return descriptor(kind, at, DESCRIPTOR + len(body)) + body
+
+
+def last_section(kind: bytes, at: int) -> bytes:
+    """The end of a segment: "next" when there is one more, "done" when not. It has no size and is its own next."""
+    return descriptor(kind, at, 0, following=at)
+
+
+def volume(*, size: int, sector_size: int, sectors_per_chunk: int, level: int, identifier: UUID) -> bytes:
+    """What the sections "volume" and "data" tell of a disk of `size` bytes."""
+    fields = {
+        **{field.name: bytes(field.sizeof()) for field in VOLUME.subcons if field.subcon.__class__ is Bytes},
+        "media_type": _FIXED_DISK,
+        "chunks": -(-size // (sectors_per_chunk * sector_size)),
+        "sectors_per_chunk": sectors_per_chunk,
+        "bytes_per_sector": sector_size,
+        "sectors": size // sector_size,
+        "media_flags": _WHOLE_DISK_IMAGE,
+        "compression_level": level,
+        "error_granularity": sectors_per_chunk,
+        "set_identifier": identifier.bytes_le,
+    }
+    built = bytes(VOLUME.build(fields))
+    return built + checksum(built)
+
+
+def table(entries: bytes, base: int) -> bytes:
+    """The body of a section "table": places counted from byte `base` of the file."""
+    fields = {"entries": len(entries) // 4, "padding": bytes(4), "base_offset": base, "padding_2": bytes(4)}
+    lead = bytes(TABLE_HEADER.build({**fields, "checksum": 0}))[:-4]
+    return lead + checksum(lead) + entries + checksum(entries)
+
+
+def digest(md5: bytes, sha1: bytes) -> bytes:
+    """The body of the section "digest"."""
+    built = md5 + sha1 + bytes(40)
+    return built + checksum(built)
+
+
+def md5_hash(md5: bytes) -> bytes:
+    """The body of the section "hash"."""
+    built = md5 + bytes(16)
+    return built + checksum(built)

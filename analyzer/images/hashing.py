@@ -1,0 +1,77 @@
+"""MD5 and SHA-1 of a whole disk, each in a thread of its own, beside whatever else is going on."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+_WAITING = 8
+"""Pieces that a digest may be behind: what bounds the memory."""
+_STEP = 1 << 20
+_LEAP = 64 << 20
+"""Zeros that are one piece of work."""
+_ZEROS = bytes(_STEP)
+
+
+class _Digest:
+    """One digest, fed in order by a thread."""
+
+    def __init__(self, state: "hashlib._Hash") -> None:
+        self._state, self._waiting = state, deque[Future[None]]()
+        self._thread = ThreadPoolExecutor(1)
+
+    def do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
+        """Have the thread do it after what it was told before; waits while it is too far behind."""
+        self._waiting.append(self._thread.submit(work, self._state, what))
+        if len(self._waiting) > _WAITING:
+            self._waiting.popleft().result()
+
+    def close(self) -> bytes:
+        """The digest of all that came."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._thread.shutdown()
+        return self._state.digest()
+
+
+class DiskDigests:
+    """The digests of a disk whose data come in rising order; between them are zeros."""
+
+    def __init__(self) -> None:
+        """Begin at the disk's first byte."""
+        self._position = 0
+        # Not for security: these two are what the format has.
+        self._digests = [_Digest(hashlib.new(name, usedforsecurity=False)) for name in ("md5", "sha1")]
+
+    def update(self, start: int, data: bytes | memoryview) -> None:
+        """Bytes of the disk at `start`; they must not change until `close`."""
+        self._zeros_until(start)
+        self._do(_update, data)
+        self._position = start + len(data)
+
+    def close(self, size: int) -> tuple[bytes, bytes]:
+        """MD5 and SHA-1 of the disk of `size` bytes."""
+        self._zeros_until(size)
+        md5, sha1 = (digest.close() for digest in self._digests)
+        return md5, sha1
+
+    def _zeros_until(self, position: int) -> None:
+        while self._position < position:
+            count = min(_LEAP, position - self._position)
+            self._do(_update_zeros, count)
+            self._position += count
+
+    def _do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
+        for digest in self._digests:
+            digest.do(work, what)
+
+
+def _update(state: "hashlib._Hash", data: bytes | memoryview) -> None:
+    state.update(data)
+
+
+def _update_zeros(state: "hashlib._Hash", count: int) -> None:
+    for done in range(0, count, _STEP):
+        left = count - done
+        state.update(_ZEROS if left >= _STEP else _ZEROS[:left])
