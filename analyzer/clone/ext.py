@@ -26,6 +26,8 @@ from analyzer.volumes.partitions import Part
 _RANDOM = "run `e2fsck -f` and `tune2fs -U random` on the clone's volume"
 _REPAIR = "run `e2fsck -f` on the clone's volume, and then `tune2fs -U random`"
 _DESCRIPTOR_SIZES = (32, 64)
+_MOST_DESCRIPTORS = 128 << 20
+"""Bytes of descriptors, copies included, that are summed anew: some 16 TiB of a volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def _refusal(superblock: ExtSuperblock, scope: Scope) -> tuple[str, str] | None:
 
 def _damage(superblock: ExtSuperblock, block: bytes) -> tuple[str, str]:
     sizes = superblock.block_size and superblock.blocks_per_group and superblock.descriptor_size in _DESCRIPTOR_SIZES
-    if not sizes or superblock.group or not holds(block) or superblock.groups > MOST_GROUPS:
+    room = superblock.blocks_per_group * superblock.block_size
+    fits = superblock.groups <= MOST_GROUPS and superblock.groups * superblock.descriptor_size < room
+    if not sizes or not fits or superblock.group or not holds(block):
         return "its superblock is damaged", _REPAIR
     return "", ""
 
@@ -113,6 +117,8 @@ def _descriptors(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy], n
     if superblock.incompatible & Incompatible.META_GROUPS:
         return
     length = superblock.groups * superblock.descriptor_size
+    if length * len(copies) > _MOST_DESCRIPTORS:
+        return
     for copy in copies:
         at = copy.at + superblock.block_size
         if not copy.group:  # the first superblock stands at byte 1024, whatever the block
