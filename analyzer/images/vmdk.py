@@ -29,6 +29,7 @@ from analyzer.images.vmdk_format import (
     header,
     marker,
 )
+from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.sink import Sink
 
@@ -68,7 +69,7 @@ class VmdkLayout:
         tables = min(self.tables, self.data_bytes // CELL) * (_TABLE + SECTOR)
         return OVERHEAD_SECTORS * SECTOR + grains + tables + SECTOR + self.directory_bytes + _AFTER_DIRECTORY
 
-    def writer(self, sink: Sink) -> ImageWriter:
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
         """See Layout."""
         return VmdkWriter(sink, self)
 
