@@ -154,8 +154,9 @@ class Plan:
 
     @property
     def work(self) -> int:
-        """Bytes to copy and to read back, for progress."""
-        return self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
+        """Bytes to copy, to read back, and zeros to take digests of, for progress: what it comes to at most."""
+        digested = self.size if isinstance(self.image, e01.E01Layout) and self.image.digests is Digests.TAKEN else 0
+        return digested + self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +299,7 @@ def run_conversion(
 def _write(plan: Plan, disk: Flat, sink: Sink, progress: Progress) -> Journal:
     cells = cells_with_data(disk.windows(0, disk.size))
     if plan.image:
-        return copy_packed(disk, cells, plan.image.writer(sink), progress)
+        return copy_packed(disk, cells, plan.image.writer(sink, progress), progress)
     if plan.new_disk is None:
         return copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
     writer = VhdxWriter(sink, plan.new_disk)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 PEERS_REQUIRED = os.environ.get("VHDX_REQUIRE_PEERS") == "1"
-_MODULES = {"pyvhdi", "dissect.hypervisor"}
+_MODULES = {"pyvhdi", "pyewf", "pyqcow", "pyvmdk", "dissect.hypervisor"}
 
 
 def missing_peer(name):
@@ -36,3 +36,8 @@ def libvhdi_disk(paths):
             layer.set_parent(layers[-1])
         layers.append(layer)
     return layers[-1], layers
+
+
+def image_cat(path):
+    """The disk that The Sleuth Kit finds in an image."""
+    return subprocess.run(["img_cat", path], check=True, capture_output=True).stdout

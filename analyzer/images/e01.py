@@ -28,6 +28,7 @@ from analyzer.images.evidence import Digests, Evidence, header2_text, header_tex
 from analyzer.images.hashing import DiskDigests
 from analyzer.images.image import Compression, Form, ImageWriter, Piece, Wanted, WrittenImage, require_compression
 from analyzer.images.segments import MOST, SegmentedSink, is_first
+from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.sink import Sink
 
@@ -107,11 +108,11 @@ class E01Layout:
         plain = zlib.compress(header_text(self.evidence, _program()).encode("ascii", "replace"))
         return [(b"header2", unicode), (b"header2", unicode), (b"header", plain), (b"volume", told)]
 
-    def writer(self, sink: Sink) -> ImageWriter:
+    def writer(self, sink: Sink, progress: Progress, /) -> ImageWriter:
         """See Layout."""
         if not isinstance(sink, SegmentedSink):
             raise TypeError("an E01 may take several files")
-        return E01Writer(sink, self)
+        return E01Writer(sink, self, progress)
 
     def open(self, path: Path) -> WrittenImage:
         """See Layout."""
@@ -167,10 +168,10 @@ def _require_possible(target: Path, layout: E01Layout) -> None:
 class E01Writer:
     """Appends chunks as they come, zeros between them, and begins a segment when one is full."""
 
-    def __init__(self, sink: SegmentedSink, layout: E01Layout) -> None:
+    def __init__(self, sink: SegmentedSink, layout: E01Layout, progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout = sink, layout
-        self._digests = DiskDigests() if layout.digests is Digests.TAKEN else None
+        self._digests = DiskDigests(progress) if layout.digests is Digests.TAKEN else None
         self._next, self._number = 0, 1
         self._segment = SegmentWriter(sink, 1, layout.front(1), layout.segment_size)
 

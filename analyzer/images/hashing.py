@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from analyzer.progress import Progress
+
 _WAITING = 8
 """Pieces that a digest may be behind: what bounds the memory."""
 _STEP = 1 << 20
@@ -38,9 +40,9 @@ class _Digest:
 class DiskDigests:
     """The digests of a disk whose data come in rising order; between them are zeros."""
 
-    def __init__(self) -> None:
-        """Begin at the disk's first byte."""
-        self._position = 0
+    def __init__(self, progress: Progress) -> None:
+        """Begin at the disk's first byte; `progress` is told of zeros alone."""
+        self._position, self._progress = 0, progress
         # Not for security: these two are what the format has.
         self._digests = [_Digest(hashlib.new(name, usedforsecurity=False)) for name in ("md5", "sha1")]
 
@@ -61,6 +63,7 @@ class DiskDigests:
             count = min(_LEAP, position - self._position)
             self._do(_update_zeros, count)
             self._position += count
+            self._progress(count)
 
     def _do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
         for digest in self._digests:

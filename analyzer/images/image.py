@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from analyzer.cells import Bytes
 from analyzer.images.evidence import Digests, Evidence
+from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.identities import Identities
 from vhdx.reader import RunSource
@@ -94,8 +95,8 @@ class Layout(Protocol):
         """What the target's file system must have free."""
         ...
 
-    def writer(self, sink: Sink) -> ImageWriter:
-        """Begin the image in a new file."""
+    def writer(self, sink: Sink, progress: Progress, /) -> ImageWriter:
+        """Begin the image in a new file; `progress` is told of zeros, where they take time, and of nothing else."""
         ...
 
     def open(self, path: Path) -> WrittenImage:

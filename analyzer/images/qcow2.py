@@ -34,6 +34,7 @@ from analyzer.images.qcow2_format import (
     WINDOW_BITS,
 )
 from analyzer.images.qcow2_reading import Qcow2Image
+from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.sink import Sink
 
@@ -63,7 +64,7 @@ class Qcow2Layout:
         blocks = -(-held // CLUSTER // REFCOUNTS_PER_BLOCK) + 1
         return held + blocks * CLUSTER + (blocks * 8 // CLUSTER + 1) * CLUSTER
 
-    def writer(self, sink: Sink) -> "Qcow2Writer":
+    def writer(self, sink: Sink, _progress: Progress, /) -> "Qcow2Writer":
         """See Layout."""
         return Qcow2Writer(sink, self)
 

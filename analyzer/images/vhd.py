@@ -24,6 +24,7 @@ from analyzer.images.vhd_format import (
     dynamic_header,
     footer,
 )
+from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.sink import Sink
 
@@ -46,7 +47,7 @@ class FixedLayout:
         """See Layout; what is zeros takes no room."""
         return self.data_bytes + SECTOR
 
-    def writer(self, sink: Sink) -> ImageWriter:
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
         """See Layout."""
         return FixedWriter(sink, self)
 
@@ -82,7 +83,7 @@ class DynamicLayout:
         """See Layout; what is zeros inside a block takes no room."""
         return self.first_block + self.data_bytes + self.data_bytes // CELL * BITMAP + SECTOR
 
-    def writer(self, sink: Sink) -> ImageWriter:
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
         """See Layout."""
         return DynamicWriter(sink, self)
 

@@ -25,9 +25,11 @@ from analyzer.images.vmdk_format import (
     TABLE_RANGE,
     Marker,
     descriptor,
+    extent_name,
     header,
     marker,
 )
+from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.sink import Sink
 
@@ -47,6 +49,8 @@ class VmdkLayout:
     size: int
     data_bytes: int
     content_id: int
+    extent: str
+    """The name that the file will have, as far as its descriptor can tell it."""
 
     @property
     def tables(self) -> int:
@@ -65,7 +69,7 @@ class VmdkLayout:
         tables = min(self.tables, self.data_bytes // CELL) * (_TABLE + SECTOR)
         return OVERHEAD_SECTORS * SECTOR + grains + tables + SECTOR + self.directory_bytes + _AFTER_DIRECTORY
 
-    def writer(self, sink: Sink) -> ImageWriter:
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
         """See Layout."""
         return VmdkWriter(sink, self)
 
@@ -81,7 +85,8 @@ def plan(wanted: Wanted) -> VmdkLayout:
         reason = f"a VMDK has sectors of 512 bytes, the disk of {wanted.sector_size}"
         raise OutputError(wanted.target, reason, "write a VHDX, which has both")
     # The two highest values mean that there is no parent, and that a disk was never written.
-    layout = VmdkLayout(wanted.size, wanted.data_bytes, wanted.identities("content_id").int % 0xFFFFFFFE)
+    content_id = wanted.identities("content_id").int % 0xFFFFFFFE
+    layout = VmdkLayout(wanted.size, wanted.data_bytes, content_id, extent_name(wanted.target.name))
     if layout.needed_bytes > MAX_FILE:
         reason = f"a streamOptimized VMDK has 2 TiB at most, and this one may take {layout.needed_bytes} bytes"
         raise OutputError(wanted.target, reason, "write a VHDX or a qcow2")
@@ -118,7 +123,7 @@ class VmdkWriter:
         directory = self._append_marked(Marker.GRAIN_DIRECTORY, self._directory.tobytes())
         self._append_marked(Marker.FOOTER, header(self._layout.size, directory))
         self._append(marker(Marker.END_OF_STREAM, 0))
-        self._sink.write_at(SECTOR, descriptor(self._layout.size, self._layout.content_id))
+        self._sink.write_at(SECTOR, descriptor(self._layout.size, self._layout.content_id, self._layout.extent))
         self._sink.write_at(0, header(self._layout.size, GD_AT_END))
 
     def _write_table(self) -> None:
@@ -145,7 +150,7 @@ class VmdkImage(DecodedImage):
         """Open it; raises VerificationError when a structure is another than was written, InputOutputError."""
         super().__init__(path, layout.size, GRAIN)
         self.require(structure=self.take(0, SECTOR), expected=header(layout.size, GD_AT_END))
-        text = descriptor(layout.size, layout.content_id)
+        text = descriptor(layout.size, layout.content_id, layout.extent)
         self.require(structure=self.take(SECTOR, len(text)), expected=text)
         place = self.file.size - _AFTER_DIRECTORY - layout.directory_bytes
         end = marker(Marker.FOOTER, SECTOR) + header(layout.size, place // SECTOR) + marker(Marker.END_OF_STREAM, 0)

@@ -79,8 +79,14 @@ def marker(kind: Marker, length: int) -> bytes:
     return bytes(METADATA_MARKER.build(fields))
 
 
-def descriptor(size: int, content_id: int) -> bytes:
-    """The text that tells what the file is ("Text Descriptor"); the name of the extent means the file itself."""
+def extent_name(file_name: str) -> str:
+    """What the descriptor calls the file itself: some readers look for that name. One that all take, if need be."""
+    plain = file_name.isascii() and file_name.isprintable() and not set(file_name) & set('"/\\')
+    return file_name if plain else "generated-stream.vmdk"
+
+
+def descriptor(size: int, content_id: int, extent: str) -> bytes:
+    """The text that tells what the file is ("Text Descriptor"); `extent` names the file itself."""
     heads, sectors = 255, 63
     cylinders = min(65535, size // SECTOR // heads // sectors)
     text = f"""# Disk DescriptorFile
@@ -90,7 +96,7 @@ parentCID=ffffffff
 createType="streamOptimized"
 
 # Extent description
-RW {size // SECTOR} SPARSE "generated-stream.vmdk"
+RW {size // SECTOR} SPARSE "{extent}"
 
 # The Disk Data Base
 #DDB

@@ -18,6 +18,7 @@ from analyzer.cells import Bytes as CellBytes
 from analyzer.images.codecs import UndecodableError, Zstd, require_zstd
 from analyzer.images.decoding import DecodedImage
 from analyzer.images.image import Compression, Form, ImageWriter, Piece, Wanted, WrittenImage, require_compression
+from analyzer.progress import Progress
 from vhdx.sink import Sink
 
 LONGEST = 1 << 30
@@ -80,7 +81,7 @@ class ZstLayout:
             + len(zeros_frame(LONGEST)) * (self.size // LONGEST + 1)
         )
 
-    def writer(self, sink: Sink) -> ImageWriter:
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
         """See Layout."""
         return ZstWriter(sink, self.size)
 

@@ -67,7 +67,7 @@ def test_convert_takes_the_format_from_the_name(vhdx_command, chain, tmp_path, n
     assert found == fixture.models[fixture.leaf].sha256()
 
 
-IMAGES = {"out.qcow2": "qcow2", "out.vhd": "vhd", "out.vmdk": "vmdk", "out.raw.zst": "raw_zst"}
+IMAGES = {"out.qcow2": "qcow2", "out.vhd": "vhd", "out.vmdk": "vmdk", "out.raw.zst": "raw_zst", "out.E01": "e01"}
 
 
 @pytest.mark.parametrize("command", ["convert", "merge"])

@@ -256,7 +256,7 @@ def test_a_source_that_changes_under_way_is_said_and_leaves_no_output(chain, tmp
 
 def test_plans_for_every_output_touch_nothing(chain, tmp_path):
     for output in OutputFormat:
-        plan_conversion(chain, tmp_path / "x", output, SEEDED)
+        plan_conversion(chain, tmp_path / "x.E01", output, SEEDED)
     plan_merge(chain, chain.base.path, tmp_path / "x", SEEDED)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

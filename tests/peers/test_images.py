@@ -10,7 +10,7 @@ from analyzer.convert import Options, OutputFormat
 from analyzer.images.image import Compression
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.outputs.helpers import MIB, SEEDED, convert
-from tests.peer_tools import libvhdi_disk, missing_peer, qemu_img
+from tests.peer_tools import image_cat, libvhdi_disk, missing_peer, qemu_img
 from tests.strategies import stacks
 
 pytestmark = pytest.mark.peers
@@ -158,6 +158,57 @@ def test_qemu_img_and_7zip_read_a_vmdk_as_the_model_says(require_peer, opened, t
     assert (tmp_path / "out.raw").read_bytes() == expected
     done = subprocess.run(["7zz", "e", "-so", "-tvmdk", target], check=True, capture_output=True)
     assert done.stdout == expected
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+def test_libvmdk_and_the_sleuth_kit_read_a_vmdk_as_the_model_says(require_peer, opened, tmp_path, name):
+    for peer in ("pyvmdk", "img_cat"):
+        require_peer(peer)
+    import pyvmdk
+
+    chain, expected = opened(name)
+    target = tmp_path / "a name.vmdk"
+    convert(chain, target, OutputFormat.VMDK)
+    disk = pyvmdk.handle()
+    disk.open(str(target))
+    disk.open_extent_data_files()
+    assert disk.get_media_size() == len(expected)
+    assert disk.read_buffer_at_offset(len(expected), 0) == expected
+    disk.close()
+    assert image_cat(target) == expected
+
+
+@pytest.mark.parametrize("file_name", ['quo"te.vmdk', "Gerät.vmdk", "new\nline.vmdk"])
+def test_a_vmdk_of_any_name_is_read(require_peer, opened, tmp_path, file_name):
+    require_peer("qemu-img")
+    chain, expected = opened("chain-3")
+    convert(chain, tmp_path / file_name, OutputFormat.VMDK)
+    qemu_img("convert", "-f", "vmdk", "-O", "raw", f"file:{tmp_path / file_name}", tmp_path / "out.raw")
+    assert (tmp_path / "out.raw").read_bytes() == expected
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_libqcow_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, name):
+    """One that is not compressed: of compressed ones it reads wrong what qemu-img wrote, too."""
+    require_peer("pyqcow")
+    import pyqcow
+
+    chain, expected = opened(name)
+    convert(chain, tmp_path / "out.qcow2", OutputFormat.QCOW2)
+    disk = pyqcow.file()
+    disk.open(str(tmp_path / "out.qcow2"))
+    assert disk.get_media_size() == len(expected)
+    assert disk.read_buffer_at_offset(len(expected), 0) == expected
+    disk.close()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+@pytest.mark.parametrize("output", VHDS)
+def test_the_sleuth_kit_reads_a_vhd_as_the_model_says(require_peer, opened, tmp_path, name, output):
+    require_peer("img_cat")
+    chain, expected = opened(name)
+    convert(chain, tmp_path / "out.vhd", output)
+    assert image_cat(tmp_path / "out.vhd") == expected
 
 
 def test_qemu_img_reads_text_and_noise_of_a_vmdk(require_peer, tmp_path, rng_bytes):
