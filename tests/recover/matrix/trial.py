@@ -47,8 +47,9 @@ class Result:
     lost: int = 0
     wrong: int = 0
     likely_wrong: int = 0
-    data_back: int = 0
-    """Bytes in cells of 4 KiB that hold anything, known or likely, and right."""
+    data_known: int = 0
+    """Bytes of the disk that are not zero and are known; `data_likely` those that are likely, and right."""
+    data_likely: int = 0
     data: int = 0
     refusal: str = ""
 
@@ -119,17 +120,20 @@ def _path(number: int) -> Path:
 
 def _compared(disk: PartialDisk, specimen: Specimen) -> Result:
     source = FilledDisk(disk, Fill.ZERO).sources[0]
-    counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", "data_back"), 0)
+    counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", *_BACK.values()), 0)
     for row in rows_of(disk, Ranges(), Ranges()):
         name = _name(row)
         counts[name] += row.length
         if name in {"known", "likely"}:
             wrong, back = _compare(source, row, specimen.truth)
             counts["wrong" if name == "known" else "likely_wrong"] += wrong
-            counts["data_back"] += back
+            counts[_BACK[name]] += back
     if counts["known"]:  # a disk of another size is as wrong as other bytes
         counts["wrong"] += abs(disk.size - len(specimen.truth))
     return Result(**counts, data=_held(specimen))
+
+
+_BACK = {"known": "data_known", "likely": "data_likely"}
 
 
 def _name(row: Row) -> str:
