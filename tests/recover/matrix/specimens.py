@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from fixtures import Block, BlockState, Identity, ImageSpec, encode
 from fixtures.recipes.kit import child_of
 from fixtures.spec import Provision
@@ -23,6 +26,8 @@ class Specimen:
     name: str
     files: tuple[bytes, ...]
     truth: mmap.mmap
+    written: npt.NDArray[np.int64]
+    """How many bytes that are not zero the disk has before each sector, and in all at last."""
     parts: dict[str, Range]
     """The structures of the leaf, by name."""
 
@@ -80,7 +85,16 @@ def _dynamic(name: str, disk: mmap.mmap, block_size: int) -> ImageSpec:
 
 
 def _specimen(name: str, spec: ImageSpec, truth: mmap.mmap, *lower: bytes) -> Specimen:
-    return Specimen(name=name, files=(*lower, encode(spec).to_bytes()), truth=truth, parts=dict(parts_of(spec)))
+    files = (*lower, encode(spec).to_bytes())
+    return Specimen(name=name, files=files, truth=truth, written=_written(truth), parts=dict(parts_of(spec)))
+
+
+def _written(disk: mmap.mmap) -> npt.NDArray[np.int64]:
+    counts = [np.zeros(1, dtype=np.int64)]
+    for start in range(0, len(disk), 16 << 20):
+        piece = np.frombuffer(disk[start : start + (16 << 20)], dtype=np.uint8)
+        counts.append(np.count_nonzero(piece.reshape(-1, SECTOR), axis=1))
+    return np.cumsum(np.concatenate(counts))
 
 
 def _block(disk: mmap.mmap, number: int, block_size: int) -> Block:

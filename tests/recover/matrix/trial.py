@@ -13,7 +13,7 @@ from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import gather
 from analyzer.recover.ranges import Ranges
 from fixtures.constants import MIB
-from tests.recover.matrix.specimens import Specimen
+from tests.recover.matrix.specimens import SECTOR, Specimen
 from tests.sources import PatchedSource
 from vhdx.errors import VhdxError
 from vhdx.parents import Search
@@ -47,8 +47,9 @@ class Result:
     lost: int = 0
     wrong: int = 0
     likely_wrong: int = 0
-    data_back: int = 0
-    """Bytes in cells of 4 KiB that hold anything, known or likely, and right."""
+    data_known: int = 0
+    """Bytes of the disk that are not zero and are known; `data_likely` those that are likely, and right."""
+    data_likely: int = 0
     data: int = 0
     refusal: str = ""
 
@@ -119,50 +120,46 @@ def _path(number: int) -> Path:
 
 def _compared(disk: PartialDisk, specimen: Specimen) -> Result:
     source = FilledDisk(disk, Fill.ZERO).sources[0]
-    counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", "data_back"), 0)
+    counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", *_BACK.values()), 0)
     for row in rows_of(disk, Ranges(), Ranges()):
         name = _name(row)
         counts[name] += row.length
         if name in {"known", "likely"}:
-            wrong, back = _compare(source, row, specimen.truth)
+            wrong, back = _compare(source, row, specimen)
             counts["wrong" if name == "known" else "likely_wrong"] += wrong
-            counts["data_back"] += back
+            counts[_BACK[name]] += back
     if counts["known"]:  # a disk of another size is as wrong as other bytes
         counts["wrong"] += abs(disk.size - len(specimen.truth))
-    return Result(**counts, data=_held(specimen))
+    return Result(**counts, data=int(specimen.written[-1]))
+
+
+_BACK = {"known": "data_known", "likely": "data_likely"}
 
 
 def _name(row: Row) -> str:
     return "likely" if row.basis is Basis.REBUILT else row.status.value
 
 
-def _compare(source, row: Row, truth) -> tuple[int, int]:
+def _compare(source, row: Row, specimen: Specimen) -> tuple[int, int]:
     """Bytes of a row that are wrong, in pieces of up to 1 MiB; bytes that hold something and are right."""
     if row.kind is not Kind.DATA:
-        return (row.length if truth[row.start : row.end].strip(b"\0") else 0), 0
+        return (row.length if _written(specimen, row.start, row.end) else 0), 0
     wrong = back = 0
     for start in range(row.start, row.end, MIB):
         end = min(start + MIB, row.end)
         buffer = bytearray(end - start)
         source.read_into(start, memoryview(buffer))
-        expected = truth[start:end].ljust(end - start, b"\xee")
-        if buffer != expected:
+        if buffer == specimen.truth[start:end].ljust(end - start, b"\xee"):
+            back += _written(specimen, start, end)
+        else:
             wrong += end - start
-        elif expected.count(0) != len(expected):
-            back += len(expected) - expected.count(0)
     return wrong, back
 
 
-_HELD: dict[str, int] = {}
-
-
-def _held(specimen: Specimen) -> int:
-    """Bytes of the disk that are not zero."""
-    if specimen.name not in _HELD:
-        truth = specimen.truth
-        pieces = (truth[at : at + MIB] for at in range(0, len(truth), MIB))
-        _HELD[specimen.name] = sum(len(piece) - piece.count(0) for piece in pieces)
-    return _HELD[specimen.name]
+def _written(specimen: Specimen, start: int, end: int) -> int:
+    """Bytes of the true disk that are not zero."""
+    last = len(specimen.written) - 1
+    return int(specimen.written[min(end // SECTOR, last)] - specimen.written[min(start // SECTOR, last)])
 
 
 def attempts(specimen: Specimen, damages: Sequence[Damage]) -> Iterator[tuple[Damage, Result]]:

@@ -1,0 +1,50 @@
+"""What stands at one byte of the disk alone: how a block that holds it is known, whatever lost its entry."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from analyzer.salvage.volumes import primary_gpt, read_known
+from analyzer.volumes.gpt import parse_whole_header
+from analyzer.volumes.partitions import parts_of_table
+from vhdx.disk import Disk
+
+_MOST_PARTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """`length` bytes at byte `start` of the disk, and whether what stands somewhere can be them."""
+
+    what: str
+    start: int
+    length: int
+    fits: Callable[[bytes], bool]
+
+
+def gpt_signs(disk: Disk) -> Iterator[Sign]:
+    """Both headers of a GPT, each of which names its own place and the other's."""
+    sector = disk.sector_size
+    last = disk.size // sector - 1
+
+    def is_primary(raw: bytes) -> bool:
+        gpt = parse_whole_header(raw)
+        return gpt is not None and (gpt.here, gpt.other) == (1, last)
+
+    def is_backup(raw: bytes) -> bool:
+        gpt = parse_whole_header(raw)
+        return gpt is not None and (gpt.here, gpt.other) == (last, 1)
+
+    yield Sign("the primary GPT, which stands in sector 1", sector, sector, is_primary)
+    yield Sign("the backup GPT, which stands in the last sector", last * sector, sector, is_backup)
+
+
+def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:
+    """Where volumes can be, (start, end) in bytes of the disk: all of it, and the partitions of a GPT that stands."""
+    yield 0, disk.size
+    sector = disk.sector_size
+    gpt = primary_gpt(read_known(disk, 0, 2 * 4096)) or parse_whole_header(read_known(disk, disk.size - sector, sector))
+    table = read_known(disk, gpt.table_start, gpt.table_length) if gpt else b""
+    for part in islice(parts_of_table(table, gpt.entry_size, sector) if gpt else (), _MOST_PARTS):
+        if 0 < part.start < part.end <= disk.size:
+            yield part.start, part.end
