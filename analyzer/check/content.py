@@ -14,7 +14,7 @@ _GPT = struct.Struct("<8sIIIIQQQQ16sQIII")
 _MOST_TABLE = 1 << 20
 _MBR_ENTRY = struct.Struct("<B3sB3sII")
 _PROTECTIVE, _EXTENDED = 0xEE, {0x05, 0x0F, 0x85}
-_SIGNATURES = (
+SIGNATURES = (
     (3, b"-FVE-FS-", "BitLocker"),
     (3, b"ReFS\0\0\0\0", "ReFS"),
     (536, b"LVM2 001", "LVM"),
@@ -196,7 +196,7 @@ def _check_ext(disk: Disk, part: Part) -> Iterator[Finding]:
 
 
 def _recognise(disk: Disk, part: Part) -> Iterator[Finding]:
-    for at, mark, name in _SIGNATURES:
+    for at, mark, name in SIGNATURES:
         if disk.read(min(part.start + at, disk.size), len(mark)) == mark:
             yield Finding("CON-05", Severity.NOTE, f"the volume at {part.start} is {name}", disk_start=part.start)
 
