@@ -61,6 +61,8 @@ class NoSuchFileError(VhdxError):
 class UnreadableFileError(VhdxError):
     """What a file holds cannot be given as it was; `reason` says why."""
 
+    exit_code: ClassVar[int] = 1
+
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
         self.path, self.reason = path, reason
