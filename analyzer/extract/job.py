@@ -9,7 +9,7 @@ from analyzer.extract.names import Names
 from analyzer.extract.target import ExistsError, Parts, Target
 from analyzer.filesystems.content import Content, Piece
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableFileError
-from analyzer.filesystems.record import FileKind, FileRecord, Stream, Trouble
+from analyzer.filesystems.record import FileKind, FileRecord, Role, Stream, Trouble
 from analyzer.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import OutputError
@@ -184,7 +184,7 @@ class _Runner:
         for folder in self._plan.volume.folders(self._plan.include, top):
             parts, names = self._places.get(folder.record.address), Names()
             for record in folder.entries:
-                if parts is not None and record.path != "/$OrphanFiles":
+                if parts is not None and (record.role is Role.USER or top.role is Role.SYSTEM):
                     self._entry(record, parts, names)
 
     def _entry(self, record: FileRecord, parts: Parts, names: Names, stream: Stream | None = None) -> None:

@@ -26,6 +26,7 @@ _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
 _INLINE, _SCRAMBLED = 0x10000000, 0x800
 _NOTHING = Attributes(None, (), (), runs_missing=False)
 _MOST_LISTED = 4096
+_EXFAT_FILES = {0x85, 0x05}
 
 
 @dataclass(slots=True, eq=False)
@@ -91,8 +92,15 @@ class Maker:
     def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
         if is_virtual(file) or (parent is not None and parent.role is Role.SYSTEM):
             return Role.SYSTEM
+        if self.type == "exfat" and path.startswith("/$"):
+            return Role.USER if self._first_byte(address) in _EXFAT_FILES else Role.SYSTEM
         is_system = self.type == "ntfs" and address < _NTFS_SYSTEM and address != _NTFS_ROOT
         return Role.SYSTEM if is_system and path.startswith("/$") else Role.USER
+
+    def _first_byte(self, address: int) -> int:
+        """Of a directory entry: what it is an entry of."""
+        places = self.layout.record_places(address)
+        return int.from_bytes(self.view.read(places[0][0] - self.view.start, 1), "little") if places else 0
 
     def _reparse(self, file: Any, kind: FileKind) -> tuple[FileKind, str | None, str | None]:  # noqa: ANN401
         """Kind, target, obstacle, as a reparse point has them."""
