@@ -17,6 +17,8 @@ COMMANDS = {
     "merge": "A checkpoint chain to one standalone VHDX, or its upper layers to one.",
     "convert": "A chain or file to a raw image, dynamic or fixed VHDX.",
     "changes": "What differs between two states: ranges, a bitmap, or a delta to carry away.",
+    "files": "The files inside a disk, in any of its states: volumes, folders, what was deleted.",
+    "extract": "Files and folders out of any state of a disk, under names that harm nothing.",
     "apply": "A delta upon the state that it was made from: the new state, in any format.",
     "recover": "What is left of a disk whose files are missing, truncated or unreadable, and a map.",
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",

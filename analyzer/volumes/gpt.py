@@ -10,7 +10,7 @@ SIGNATURE = b"EFI PART"
 MOST_TABLE = 1 << 20
 """Bytes of the largest array of entries that is believed: 64 times the common one."""
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-_ENTRY = struct.Struct("<16s16sQQ")
+_ENTRY = struct.Struct("<16s16sQQQ72s")
 _ENTRY_SIZES = frozenset(128 << power for power in range(6))
 _CHECKSUM, _DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
 _PARTITION_GUID = slice(16, 32)
@@ -66,6 +66,7 @@ class GptEntry:
     guid: UUID
     first: int
     last: int
+    name: str
 
 
 def parse_header(sector: bytes) -> GptHeader | None:
@@ -87,9 +88,10 @@ def parse_entries(table: bytes, entry_size: int) -> Iterator[GptEntry]:
     if entry_size < _ENTRY.size:
         return
     for index in range(len(table) // entry_size):
-        kind, guid, first, last = _ENTRY.unpack_from(table, index * entry_size)
+        kind, guid, first, last, _, name = _ENTRY.unpack_from(table, index * entry_size)
         if any(kind):
-            yield GptEntry(index, UUID(bytes_le=kind), UUID(bytes_le=guid), first, last)
+            text = name.decode("utf-16-le", "replace").split("\0")[0]
+            yield GptEntry(index, UUID(bytes_le=kind), UUID(bytes_le=guid), first, last, text)
 
 
 def build_table(table: bytes, entry_size: int, guids: Mapping[int, UUID]) -> bytes:

@@ -50,6 +50,7 @@ def _granularity(_context: click.Context, _parameter: click.Parameter, value: in
     "--export", type=FILE_PATH, metavar="DELTA", help="Write what differs, with its data, into DELTA, for `vhdx apply`."
 )
 @click.option("--force", is_flag=True, help="Replace FILE or DELTA if it exists.")
+@click.option("--files", is_flag=True, help="Which files differ, and how; as text, --csv or --json.")
 @chain_options
 @json_option
 def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any) -> int:
@@ -69,6 +70,10 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
     with 0 when it is written. (A differencing VHDX on
     a lower layer of the same chain is `vhdx merge --base`.)
 
+    --files lists the files that differ, on NTFS, FAT, exFAT and ext2 to ext4: created, deleted, replaced (another
+    file has the name), renamed, changed (what they hold), metadata (times, mode). Only files that lie where the disk
+    changed are compared, by what they hold. Exit code 0 when none differs.
+
     \b
     Examples:
       vhdx changes leaf.avhdx@0 leaf.avhdx            since the first checkpoint
@@ -76,6 +81,7 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
       vhdx changes old.raw leaf.avhdx --verify --csv
       vhdx changes leaf.avhdx@1 leaf.avhdx --granularity 64K --bitmap dirty.bin
       vhdx changes leaf.avhdx@0 leaf.avhdx --export week.delta
+      vhdx changes leaf.avhdx@0 leaf.avhdx --files
     """
     shape = "json" if as_json and not shape else shape
     _refuse_mixtures(shape, as_json=as_json, choices=choices)
@@ -85,12 +91,16 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
         if choices["export"]:
             _export(plan, (before, after), choices, as_json=as_json)
             return 0
+        if choices["files"]:
+            return _compare_files(plan, (before, after), shape)
         return 1 if _compare(plan, (before, after), shape, choices).ranges else 0
 
 
 def _refuse_mixtures(shape: str | None, *, as_json: bool, choices: dict[str, Any]) -> None:
     if as_json and shape != "json":
         raise click.UsageError(f"--json and --{shape} exclude each other.")
+    if choices["files"] and (shape == "list" or choices["bitmap"] or choices["granularity"] or choices["export"]):
+        raise click.UsageError("--files lists files, not ranges: it goes with --csv, --json and --verify alone.")
     if choices["export"] and (shape in {"list", "csv"} or choices["bitmap"] or choices["granularity"]):
         raise click.UsageError("--export takes exact ranges and lists none: run again for --list, --csv or --bitmap.")
 
@@ -108,6 +118,18 @@ def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, 
         if sink:
             sink.commit()
     return totals
+
+
+def _compare_files(plan: ChangesPlan, states: tuple[State, State], shape: str | None) -> int:
+    from cli.changed_files import finder_of, show_files
+
+    disks = states[0].disk, states[1].disk
+    with progress("comparing", plan.work) as update:
+        finder = finder_of(plan, *disks, update)
+    code = show_files(shape, plan, disks, finder)
+    for disk in disks:
+        disk.require_unchanged()
+    return code
 
 
 def _export(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any], *, as_json: bool) -> None:

@@ -1,0 +1,263 @@
+"""Which files are taken, under which names, and what became of each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from analyzer.extract.names import Names
+from analyzer.extract.target import ExistsError, Parts, Target
+from analyzer.filesystems.content import Content, Piece
+from analyzer.filesystems.errors import NoSuchFileError, UnreadableFileError
+from analyzer.filesystems.record import FileKind, FileRecord, Role, Stream, Trouble
+from analyzer.filesystems.volume import Include, Volume
+from analyzer.progress import Progress, no_progress
+from vhdx.errors import OutputError
+from vhdx.sink import Existing
+
+_MOST_TOLD = 10_000
+_MOST_PATH = 4000
+"""Bytes of a path below the target: longer ones most programs cannot name."""
+
+
+class Lost(Enum):
+    """What becomes of a file of which bytes cannot be known."""
+
+    LEAVE_OUT = "leave out"
+    PARTIAL = "partial"
+    """It is written under its name and `.partial`, with zeros where it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was asked for: a file or folder, and the alternate stream of it that is meant, if one is."""
+
+    record: FileRecord
+    stream: Stream | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extraction:
+    """What is going to be taken out of a volume; nothing was written yet."""
+
+    volume: Volume
+    named: tuple[Named, ...]
+    target: Path
+    include: Include
+    existing: Existing
+    lost: Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is to be said of one file; `file` is where it was written to, below the target."""
+
+    path: str
+    text: str
+    file: str | None = None
+    lost_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was written, and all that is not as it was in the disk. Long lists end after 10,000 entries."""
+
+    files: int = 0
+    folders: int = 0
+    bytes: int = 0
+    streams_left: int = 0
+    """Alternate streams that were not asked for by name."""
+    renamed: list[Told] = field(default_factory=list)
+    left_out: list[Told] = field(default_factory=list)
+    refused: list[Told] = field(default_factory=list)
+    """Left out because something in the target has the name."""
+    partial: list[Told] = field(default_factory=list)
+    links: list[Told] = field(default_factory=list)
+    """Links, which are never made."""
+    unlisted: int = 0
+    troubles: tuple[Trouble, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Everything but links was written, as it was."""
+        return not (self.left_out or self.refused or self.partial or self.troubles)
+
+    def tell(self, into: list[Told], told: Told) -> None:
+        """Add to a list, as long as it is not too long."""
+        if len(into) < _MOST_TOLD:
+            into.append(told)
+        else:
+            self.unlisted += 1
+
+
+def plan_extraction(volume: Volume, paths: Iterable[str], target: Path, *, include: Include = Include.PRESENT,
+                    existing: Existing = Existing.REFUSE, lost: Lost = Lost.LEAVE_OUT) -> Extraction:  # fmt: skip
+    """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError."""
+    named = tuple(_named(volume, path, include) for path in paths)
+    return Extraction(volume=volume, named=named, target=target, include=include, existing=existing, lost=lost)
+
+
+def _named(volume: Volume, path: str, include: Include) -> Named:
+    try:
+        return Named(volume.find(path, include))
+    except NoSuchFileError:
+        head, colon, name = path.rpartition(":")
+        if not colon or volume.record.type != "ntfs":
+            raise
+        record = volume.find(head, include)
+        found = next((stream for stream in record.streams if stream.name.casefold() == name.casefold()), None)
+        if found is None:
+            raise
+        return Named(record, found)
+
+
+def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcome:
+    """Write everything; what cannot be is told and left out. Raises OutputError for the target itself."""
+    with Target(plan.target, plan.existing) as target:
+        runner = _Runner(plan, target, progress)
+        names = Names()
+        for named in plan.named:
+            runner.take(named, names)
+        runner.set_folder_times()
+    runner.outcome.troubles = tuple(plan.volume.troubles)
+    return runner.outcome
+
+
+def whole_content(plan: Extraction) -> Iterator[bytes]:
+    """The one file that was asked for, for a pipe: holes are zeros. Raises UnreadableFileError, NoSuchFileError."""
+    named = plan.named[0]
+    if len(plan.named) != 1 or named.record.kind is not FileKind.FILE:
+        raise UnreadableFileError(named.record.path, "stdout takes a single file; name one, or a folder with -o")
+    stream = named.stream or named.record.data
+    if stream is None:
+        return
+    content, position = Content(plan.volume, named.record, stream), 0
+    for piece in _checked(content, plan.lost, named.record.path):
+        yield from _zeros(piece.offset - position)
+        yield piece.data
+        position = piece.offset + len(piece.data)
+    yield from _zeros(content.size - position)
+    if content.lost:
+        raise UnreadableFileError(named.record.path, f"{content.lost} bytes of it are lost and were written as zeros")
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    for at in range(0, count, 1 << 20):
+        yield bytes(min(1 << 20, count - at))
+
+
+def _checked(content: Content, lost: Lost, path: str) -> Iterator[Piece]:
+    for piece in content.pieces():
+        if content.lost and lost is Lost.LEAVE_OUT:
+            raise UnreadableFileError(path, "some of it is lost; --partial writes what there is, with zeros elsewhere")
+        yield piece
+
+
+class _Runner:
+    """Writes, and keeps account."""
+
+    def __init__(self, plan: Extraction, target: Target, progress: Progress) -> None:
+        self._plan, self._target, self._progress = plan, target, progress
+        self._places: dict[int, Parts] = {}
+        self._times: list[tuple[Parts, FileRecord]] = []
+        self.outcome = Outcome()
+
+    def take(self, named: Named, names: Names) -> None:
+        """A file or folder that was asked for, and all that is below it. The root itself is the target."""
+        record = named.record
+        if record.kind is not FileKind.DIRECTORY:
+            self._entry(record, (), names, named.stream)
+            return
+        if record.path:
+            self._entry(record, (), names)
+        else:
+            self._places[record.address] = ()
+        if record.address in self._places:
+            self._tree(record)
+
+    def set_folder_times(self) -> None:
+        """At the end: what is written into a folder changes its times. The lowest first."""
+        for parts, record in reversed(self._times):
+            self._target.set_folder_times(parts, record.times)
+
+    def _tree(self, top: FileRecord) -> None:
+        for folder in self._plan.volume.folders(self._plan.include, top):
+            parts, names = self._places.get(folder.record.address), Names()
+            for record in folder.entries:
+                if parts is not None and (record.role is Role.USER or top.role is Role.SYSTEM):
+                    self._entry(record, parts, names)
+
+    def _entry(self, record: FileRecord, parts: Parts, names: Names, stream: Stream | None = None) -> None:
+        name = record.name if stream is None else f"{record.name}:{stream.name}"
+        place = (*parts, names.give(name))
+        if sum(len(part.encode()) + 1 for part in place) > _MOST_PATH:
+            self._leave_out(record, "its path is too long")
+        elif record.kind is FileKind.DIRECTORY:
+            self._folder(record, place)
+        elif record.kind is FileKind.LINK:
+            self.outcome.tell(self.outcome.links, Told(record.path, f"a link to {record.target}: it is not made"))
+        elif record.kind is FileKind.OTHER:
+            self._leave_out(record, record.obstacle or "it is a device, a pipe or a socket")
+        else:
+            self._file(record, place, names, stream)
+
+    def _folder(self, record: FileRecord, place: Parts) -> None:
+        if record.address in self._places:
+            return  # the walk tells of it
+        try:
+            self._target.make_folder(place)
+        except OutputError as error:
+            self.outcome.tell(self.outcome.refused, Told(record.path, error.reason))
+            return
+        self._places[record.address] = place
+        self._times.append((place, record))
+        self.outcome.folders += 1
+        self._note_name(record.path, record.name, place)
+
+    def _file(self, record: FileRecord, place: Parts, names: Names, stream: Stream | None) -> None:
+        lost = 0
+        try:
+            content = self._content(record, stream or record.data)
+            lost = self._write(record, place, content, names)
+        except UnreadableFileError as error:
+            self._leave_out(record, error.reason)
+        except OutputError as error:
+            into = self.outcome.refused if isinstance(error, ExistsError) else self.outcome.left_out
+            self.outcome.tell(into, Told(record.path, error.reason))
+        else:
+            self.outcome.files += 1
+            self.outcome.bytes += content.size if content else 0
+            self.outcome.streams_left += len(record.streams) if stream is None else 0
+            name = record.name if stream is None else f"{record.name}:{stream.name}"
+            if not lost:
+                self._note_name(record.path, name, place)
+        self._progress(1)
+
+    def _content(self, record: FileRecord, stream: Stream | None) -> Content | None:
+        if stream is None and record.obstacle:
+            raise UnreadableFileError(record.path, record.obstacle)
+        return Content(self._plan.volume, record, stream) if stream else None
+
+    def _write(self, record: FileRecord, place: Parts, content: Content | None, names: Names) -> int:
+        """Write one file; returns how many bytes of it are lost, which makes it a partial one."""
+        if content is None:
+            self._target.write(place, 0, (), record.times)
+            return 0
+        try:
+            self._target.write(place, content.size, _checked(content, Lost.LEAVE_OUT, record.path), record.times)
+        except UnreadableFileError:
+            if not content.lost or self._plan.lost is Lost.LEAVE_OUT:
+                raise
+            content.lost = 0
+            partial = (*place[:-1], names.give(f"{place[-1]}.partial"))
+            self._target.write(partial, content.size, content.pieces(), record.times)
+            told = Told(record.path, "zeros stand where it is lost", "/".join(partial), content.lost)
+            self.outcome.tell(self.outcome.partial, told)
+        return content.lost
+
+    def _leave_out(self, record: FileRecord, reason: str) -> None:
+        self.outcome.tell(self.outcome.left_out, Told(record.path, reason))
+
+    def _note_name(self, path: str, name: str, place: Parts) -> None:
+        if place[-1] != name:
+            self.outcome.tell(self.outcome.renamed, Told(path, "renamed", "/".join(place)))

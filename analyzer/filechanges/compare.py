@@ -1,0 +1,150 @@
+"""What differs between two files that are one: what is known of them, and what they hold."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from analyzer.changes.content import UNIT, differing_units
+from analyzer.filechanges.model import Data
+from analyzer.filesystems.content import Content
+from analyzer.filesystems.errors import UnreadableFileError
+from analyzer.filesystems.layouts import NtfsLayout
+from analyzer.filesystems.places import Places
+from analyzer.filesystems.record import Extent, FileKind, FileRecord, Packing, Stream
+from analyzer.filesystems.volume import Volume
+
+_PIECE = 1 << 20
+_MOST_RANGES = 1000
+Range = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Difference:
+    """What of the data differs: (offset, length) in bytes of the file."""
+
+    data: Data = Data.SAME
+    ranges: list[Range] = field(default_factory=list)
+    range_count: int = 0
+    changed_bytes: int = 0
+
+    def add(self, offset: int, length: int) -> None:
+        """A range that follows those that are there; one that touches the last goes on with it."""
+        if length <= 0:
+            return
+        self.data, self.changed_bytes = Data.CHANGED, self.changed_bytes + length
+        if self.ranges and sum(self.ranges[-1]) == offset:
+            self.ranges[-1] = self.ranges[-1][0], self.ranges[-1][1] + length
+            return
+        self.range_count += 1
+        if len(self.ranges) < _MOST_RANGES:
+            self.ranges.append((offset, length))
+
+
+def fields_that_differ(old: FileRecord, new: FileRecord) -> tuple[str, ...]:
+    """Names of what is known of a file and differs. Of a folder times do not count: what is in it changes them."""
+    names = ["kind", "mode", "owner", "group", "target"]
+    found = [name for name in names if getattr(old, name) != getattr(new, name)]
+    if new.kind is FileKind.DIRECTORY and old.kind is FileKind.DIRECTORY:
+        return tuple(found)
+    found += [name for name in ("size", "links") if getattr(old, name) != getattr(new, name)]
+    times = ("modified", "accessed", "changed", "created")
+    found += [name for name in times if getattr(old.times, name) != getattr(new.times, name)]
+    if [stream.name for stream in old.streams] != [stream.name for stream in new.streams]:
+        found.append("streams")
+    return tuple(found)
+
+
+class Comparer:
+    """Compares what files hold in two volumes, where the disk changed in `changed`."""
+
+    def __init__(self, old: Volume, new: Volume, changed: Places) -> None:
+        self._old, self._new, self._changed = old, new, changed
+
+    def difference(self, old: FileRecord, new: FileRecord) -> Difference:
+        """What of the data of a file differs; of alternate streams only that they do."""
+        found = self._of_streams(old, new, old.data, new.data)
+        if found.data is Data.SAME:
+            streams = {stream.name: stream for stream in old.streams}
+            for stream in new.streams:
+                other = streams.get(stream.name)
+                if other is not None and self._of_streams(old, new, other, stream).data is not Data.SAME:
+                    return Difference(Data.CHANGED)
+        return found
+
+    def _of_streams(self, old: FileRecord, new: FileRecord, before: Stream | None, after: Stream | None) -> Difference:
+        found = Difference()
+        if before is None or after is None:
+            size = max(before.size if before else 0, after.size if after else 0)
+            found.add(0, size)
+            return found
+        candidates = self._candidates(old, new, before, after)
+        if not candidates and before.size == after.size:
+            return found
+        try:
+            self._compare((Content(self._old, old, before), Content(self._new, new, after)), candidates, found)
+        except UnreadableFileError:
+            return Difference(Data.UNKNOWN)
+        shorter, longer = sorted((before.size, after.size))
+        found.add(shorter, longer - shorter)
+        return found
+
+    def _candidates(self, old: FileRecord, new: FileRecord, before: Stream, after: Stream) -> list[Range]:
+        """The ranges of the file that may differ, as far as both go: where it stands elsewhere, all of it."""
+        whole = [(0, min(before.size, after.size))] if min(before.size, after.size) else []
+        plain = before.packing is Packing.PLAIN and after.packing is Packing.PLAIN
+        if before.resident or after.resident or not plain:
+            untouched = before == after and not self._changed.touch((*new.metadata, *new.content))
+            return [] if untouched else whole
+        common = min(before.size, after.size)
+        places = _upto(before.extents, common)
+        if places != _upto(after.extents, common) or not self._reads_alike(old, new):
+            return whole
+        return [
+            (extent.offset + start - extent.start, length)
+            for extent in places
+            for start, length in self._changed.within(extent.start, extent.length)
+        ]
+
+    def _reads_alike(self, old: FileRecord, new: FileRecord) -> bool:
+        """Whether both read as far into their places: past a point NTFS gives zeros, whatever stands there."""
+        before, after = self._old.made().layout, self._new.made().layout
+        if not isinstance(before, NtfsLayout) or not isinstance(after, NtfsLayout):
+            return True
+        if not self._changed.touch(new.metadata):
+            return True
+        reach = before.initialized(old.address), after.initialized(new.address)
+        ends_with_it = reach == (old.size, new.size)
+        return ends_with_it or (reach[0] is not None and reach[0] == reach[1])
+
+    def _compare(self, contents: tuple[Content, Content], candidates: Iterable[Range], found: Difference) -> None:
+        for offset, length in _pieces(_rounded(candidates, min(content.size for content in contents))):
+            old, new = (np.frombuffer(content.read(offset, length), np.uint8) for content in contents)
+            if any(content.lost for content in contents):
+                raise UnreadableFileError("", "it is lost in one of the states")
+            for start, end in _edges(differing_units(old, new)):
+                found.add(offset + start * UNIT, min(end * UNIT, length) - start * UNIT)
+
+
+def _upto(extents: Sequence[Extent], size: int) -> list[Extent]:
+    """The extents as far as byte `size` of the file."""
+    return [replace(e, length=min(e.length, size - e.offset)) for e in extents if e.offset < size]
+
+
+def _rounded(candidates: Iterable[Range], size: int) -> Places:
+    """The ranges in whole units, as far as the file goes."""
+    return Places.of(
+        (start // UNIT * UNIT, min(size, -(-(start + length) // UNIT) * UNIT) - start // UNIT * UNIT)
+        for start, length in candidates
+    )
+
+
+def _pieces(ranges: Iterable[Range]) -> Iterator[Range]:
+    for start, length in ranges:
+        for at in range(start, start + length, _PIECE):
+            yield at, min(_PIECE, start + length - at)
+
+
+def _edges(differs: "np.typing.NDArray[np.bool_]") -> Iterator[Range]:
+    bounds = np.flatnonzero(np.diff(np.concatenate(([0], differs.view(np.int8), [0]))))
+    yield from ((int(start), int(end)) for start, end in bounds.reshape(-1, 2))

@@ -1,0 +1,158 @@
+"""What is known of volumes and of the files in them. All places are bytes of the disk."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+Place = tuple[int, int]
+"""(start, length), bytes of the disk."""
+
+
+class FileKind(Enum):
+    """What a file is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+    """A symbolic link or a junction."""
+    OTHER = "other"
+    """A device, a pipe, a socket; or nothing is known of it but its name."""
+
+
+class FileState(Enum):
+    """Whether a file is there."""
+
+    ALLOCATED = "allocated"
+    DELETED = "deleted"
+    """Its name and its record are left; what it held may have been given to others since."""
+    OVERWRITTEN = "overwritten"
+    """Its name alone is left: another file has its record, or the record cannot be read."""
+
+
+class Role(Enum):
+    """Whose a file is."""
+
+    USER = "user"
+    SYSTEM = "system"
+    """The file system's own: $MFT, $Bitmap, the FAT."""
+
+
+class Packing(Enum):
+    """How a stream's bytes are stored."""
+
+    PLAIN = "plain"
+    COMPRESSED = "compressed"
+    ENCRYPTED = "encrypted"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Nanoseconds since 1970, UTC; None is not known. FAT has local times, which are taken for UTC."""
+
+    modified: int | None = None
+    accessed: int | None = None
+    changed: int | None = None
+    """When the file's record was changed; FAT has none."""
+    created: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A run of a stream: `length` bytes at byte `offset` of it stand at byte `start` of the disk."""
+
+    offset: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a file holds: its data (no name), an alternate stream, or something of the file system's own.
+
+    `extents` is where it stands; what they do not cover is a hole, or stands in the file's record (`resident`).
+    """
+
+    name: str
+    size: int
+    type: int
+    id: int
+    packing: Packing
+    resident: tuple[()] | tuple[Place, ...]
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """A name in a folder, and the file that it leads to.
+
+    `address` and `sequence` tell files of one volume apart: on NTFS the number of the file's record and how often that
+    was given away, on ext the inode and its generation, on FAT and exFAT the place of the directory entry alone.
+    """
+
+    volume: int
+    path: str
+    """From the volume's root, with slashes; bytes that are no UTF-8 are surrogates."""
+    address: int
+    sequence: int
+    parent: int
+    """The address of its folder."""
+    kind: FileKind
+    state: FileState
+    role: Role
+    size: int
+    times: Times
+    mode: int = 0
+    owner: int = 0
+    group: int = 0
+    links: int = 0
+    target: str | None = None
+    """Where a link leads to."""
+    data: Stream | None = None
+    """What it holds; None where it holds nothing, or where nothing is known of it."""
+    streams: tuple[Stream, ...] = ()
+    """Alternate streams."""
+    metadata: tuple[Place, ...] = ()
+    """Where its record, its index and its tables stand."""
+    obstacle: str | None = None
+    """Why its content cannot be read as the file system of its own would read it."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def content(self) -> tuple[Place, ...]:
+        """Where its data, and that of its streams, stands."""
+        streams = (*((self.data,) if self.data else ()), *self.streams)
+        extents = ((extent.start, extent.length) for stream in streams for extent in stream.extents)
+        return (*extents, *(place for stream in streams for place in stream.resident))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRecord:
+    """A volume: a partition, or the whole disk."""
+
+    number: int
+    start: int
+    length: int
+    type: str
+    """ntfs, fat12, fat16, fat32, exfat, ext2, ext3, ext4; for others what they are; "unknown"."""
+    label: str
+    table: str
+    """Where it is listed: gpt, mbr, or none for a disk without a partition table."""
+    reason: str | None = None
+    """Why its files cannot be read; None where they can."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing of it: a journal that was not applied, a superblock that is a backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something of a volume that could not be read, or is not as it must be."""
+
+    volume: int
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"volume {self.volume}, {self.path or '/'}: {self.text}"

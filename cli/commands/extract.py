@@ -1,0 +1,128 @@
+"""`vhdx extract`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
+from analyzer.extract.job import Told, whole_content
+from analyzer.filesystems import Include
+from cli import output
+from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
+from cli.options import FILE_PATH, chain_options, json_option
+from cli.progress import counter
+from cli.states import opened
+from cli.text import plural, safe, size
+from cli.writing import STDOUT
+from vhdx.sink import Existing
+
+_MOST_SAID = 20
+_REFUSED = 5
+
+
+@click.command("extract")
+@click.argument("leaf")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-o", "--output", "out", type=FILE_PATH, required=True, metavar="DIR",
+              help="The folder to write to, made where it is not there; - writes a single file to stdout.")  # fmt: skip
+@volume_option
+@click.option("--deleted", is_flag=True, help="Deleted files too: what now stands where they were.")
+@click.option("--partial", is_flag=True,
+              help="Write files of which a part is lost, too: as NAME.partial, with zeros there.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace files that exist in DIR.")
+@chain_options
+@json_option
+def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_json: bool, **choices: Any) -> int:
+    """Take files and folders out of a disk, in any of its states.
+
+    LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
+    under its own name; / is the whole volume. On NTFS, PATH:STREAM is an alternate stream.
+
+    Nothing is ever written outside of DIR: links that stand in it are not followed, and links of the disk are told, not
+    made. Names that any system would take for more than a name (separators, colons, CON, trailing dots, controls, bytes
+    that are no UTF-8, the same in another case) are changed, and told. Files have their times, holes stay holes; modes
+    and owners are not kept. A file of which anything is lost is left out, unless --partial asks for the rest of it.
+
+    Exit code 0 when everything was written, 1 when something was left out or is partial, 5 when DIR has files of the
+    same names and --force was not given.
+
+    \b
+    Examples:
+      vhdx extract leaf.avhdx /Users/anna/Documents -o rescued
+      vhdx extract leaf.avhdx@0 /etc/fstab -o -
+      vhdx extract leaf.avhdx / -o everything --volume 3 --partial
+    """
+    with opened(leaf, choices) as state:
+        volumes = volumes_of(state.disk)
+        plan = plan_extraction(
+            chosen(volumes, volume, state.disk),
+            paths,
+            out,
+            include=Include.DELETED if choices["deleted"] else Include.PRESENT,
+            existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
+            lost=Lost.PARTIAL if choices["partial"] else Lost.LEAVE_OUT,
+        )
+        if out == STDOUT:
+            return _to_stdout(plan, as_json=as_json)
+        with counter("extracting") as update:
+            outcome = run_extraction(plan, update)
+        state.disk.require_unchanged()
+        if as_json:
+            _print_json(plan, outcome)
+        else:
+            _print_text(plan, outcome)
+            say_troubles([plan.volume])
+        return _REFUSED if outcome.refused else int(not outcome.is_complete)
+
+
+def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
+    if as_json:
+        raise click.UsageError("--json and -o - exclude each other.")
+    for data in whole_content(plan):
+        sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _print_json(plan: Extraction, outcome: Outcome) -> None:
+    lists = {"renamed": outcome.renamed, "left_out": outcome.left_out, "refused": outcome.refused,
+             "partial": outcome.partial, "links": outcome.links}  # fmt: skip
+    payload = {
+        "target": plan.target,
+        "volume": plan.volume.record.number,
+        "files": outcome.files,
+        "folders": outcome.folders,
+        "bytes": outcome.bytes,
+        "streams_left": outcome.streams_left,
+        "unlisted": outcome.unlisted,
+        "troubles": plain_troubles(outcome.troubles),
+    }
+    output.emit("extract", payload | {name: [_plain(told) for told in told_of] for name, told_of in lists.items()})
+
+
+def _plain(told: Told) -> dict[str, Any]:
+    return {"path": plain_text(told.path), "file": told.file, "text": told.text, "lost_bytes": told.lost_bytes}
+
+
+def _print_text(plan: Extraction, outcome: Outcome) -> None:
+    what = f"{plural(outcome.files, 'file')}, {plural(outcome.folders, 'folder')}, {size(outcome.bytes)}"
+    streams = f"; {plural(outcome.streams_left, 'alternate stream')} not asked for" if outcome.streams_left else ""
+    click.echo(f"{safe(plan.target)}: {what}{streams}")
+    _say("renamed", outcome.renamed)
+    _say("partial", outcome.partial)
+    _say("left out", outcome.left_out)
+    _say("refused", outcome.refused)
+    _say("not made", outcome.links)
+
+
+def _say(word: str, all_told: Sequence[Told]) -> None:
+    for told in all_told[:_MOST_SAID]:
+        place = f" -> {safe(told.file)}" if told.file else ""
+        lost = f" ({told.lost_bytes} bytes)" if told.lost_bytes else ""
+        text = "" if told.text == word else f": {safe(told.text)}{lost}"
+        click.echo(f"{word}: {safe(told.path)}{place}{text}", err=True)
+    if len(all_told) > _MOST_SAID:
+        click.echo(f"{word}: {len(all_told) - _MOST_SAID} more; --json lists them", err=True)

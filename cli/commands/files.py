@@ -1,0 +1,116 @@
+"""`vhdx files`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from analyzer.filesystems import FileKind, FileRecord, Include, Role, Volume
+from cli import output
+from cli.inside import (
+    chosen,
+    file_line,
+    plain_file,
+    plain_troubles,
+    plain_volume,
+    say_troubles,
+    volume_lines,
+    volume_option,
+    volumes_of,
+)
+from cli.options import chain_options, json_option
+from cli.states import opened, state_to_plain
+from vhdx.disk import Disk
+
+
+@click.command("files")
+@click.argument("leaf")
+@click.argument("path", required=False)
+@volume_option
+@click.option("-r", "--recursive", is_flag=True, help="What is below the folders, too.")
+@click.option("--deleted", is_flag=True, help="Deleted files too, where their names are left.")
+@click.option("--all", "with_system", is_flag=True, help="The file system's own files, too: $MFT, $Bitmap, the FAT.")
+@chain_options
+@json_option
+def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **choices: Any) -> int:
+    """List the files inside a disk.
+
+    LEAF is a VHDX, read with its parents, or a raw image; LEAF@N is the state of layer N of its chain (0 is the base),
+    as it was before the checkpoint after it. PATH is a folder or file of the volume, with slashes; the topmost folder
+    where it is not given. Of a disk with several volumes that can be read, the volumes are listed; then --volume N
+    chooses one, or --recursive lists them all.
+
+    NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3), as they stand on the disk: a journal is not
+    applied. What cannot be read is told, and the rest is listed. Exit code 1 when anything of a folder cannot be read.
+
+    \b
+    Examples:
+      vhdx files leaf.avhdx
+      vhdx files leaf.avhdx@0 /Users/anna --recursive
+      vhdx files leaf.avhdx --volume 3 --deleted -r
+      vhdx files ext4.vhdx -r --json | jq -r '.files[].path'
+    """
+    with opened(leaf, choices) as state:
+        volumes = volumes_of(state.disk)
+        taken = _taken(volumes, volume, path, state.disk, choices)
+        files = _files(taken, path, choices)
+        if as_json:
+            _print_json(state.disk, volumes, files)
+        else:
+            _print_text(volumes, taken, files, recursive=choices["recursive"])
+        state.disk.require_unchanged()
+        return say_troubles(volumes)
+
+
+def _taken(
+    volumes: list[Volume], number: int | None, path: str | None, disk: Disk, choices: dict[str, Any]
+) -> list[Volume]:
+    """The volumes whose files are listed; none where only the volumes themselves are."""
+    if number is None and path is None:
+        readable = [volume for volume in volumes if volume.is_readable]
+        if len(readable) > 1:
+            return readable if choices["recursive"] else []
+    return [chosen(volumes, number, disk)]
+
+
+def _files(volumes: Iterable[Volume], path: str | None, choices: dict[str, Any]) -> Iterator[FileRecord]:
+    include = Include.DELETED if choices["deleted"] else Include.PRESENT
+    for volume in volumes:
+        top = volume.find(path, include) if path else None
+        for record in _below(volume, top, include, recursive=choices["recursive"]):
+            if choices["with_system"] or record.role is Role.USER:
+                yield record
+
+
+def _below(volume: Volume, top: FileRecord | None, include: Include, *, recursive: bool) -> Iterable[FileRecord]:
+    if top is not None and top.kind is not FileKind.DIRECTORY:
+        return [top]
+    if recursive:
+        return volume.walk(include, top)
+    return volume.entries(top or volume.root(), include)
+
+
+def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord]) -> None:
+    payload = {
+        "state": state_to_plain(disk),
+        "volumes": [plain_volume(volume.record) for volume in volumes],
+    }
+
+    def after() -> dict[str, Any]:
+        return {"troubles": plain_troubles(trouble for volume in volumes for trouble in volume.troubles)}
+
+    output.emit_stream("files", payload, disk.findings, "files", map(plain_file, files), after)
+
+
+def _print_text(volumes: list[Volume], taken: list[Volume], files: Iterator[FileRecord], *, recursive: bool) -> None:
+    if len(volumes) > 1:
+        output.emit_lines(volume_lines(volume.record for volume in volumes))
+        if not taken:
+            click.echo("choose one with --volume N, or list them all with --recursive", err=True)
+    several = len(taken) > 1
+    output.emit_lines(_line(record, several=several, recursive=recursive) for record in files)
+
+
+def _line(record: FileRecord, *, several: bool, recursive: bool) -> str:
+    shown = record.path if recursive else record.name
+    return file_line(record, f"{record.volume}:{shown}" if several else shown)
