@@ -21,6 +21,7 @@ COMMANDS = {
     "extract": "Files and folders out of any state of a disk, under names that harm nothing.",
     "apply": "A delta upon the state that it was made from: the new state, in any format.",
     "recover": "What is left of a disk whose files are missing, truncated or unreadable, and a map.",
+    "backup": "Restore points of disks in a repository elsewhere: small, verifiable, for any restorer.",
     "create": "A new empty disk: dynamic, fixed, or differencing on a parent.",
     "repair": "A plan of exact bytes that mends a file; upon a copy, or in place with a way back.",
     "undo": "Bring a file back to what it was before it was changed in its place.",

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Restores a disk from this repository with nothing but Python 3.8 or newer and the program zstd.
+
+    python3 restore.py                      the restore points
+    python3 restore.py NAME OUT.raw         the whole disk, as a sparse raw image
+    python3 restore.py NAME - | ...         the same to a pipe
+
+Every chunk is checked against its id, and the whole image against the SHA-256 in the manifest where that has one.
+The repository is the folder in which this file stands, unless --repository names another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+
+Item = Tuple[int, int, str]
+"""Start and end of a chunk on the disk, and its id."""
+
+AT_ONCE = 64 << 20
+ITEM = struct.Struct("<Q32s")
+FRONT = struct.Struct("<8Q")
+INDEX_OF_SHA256 = (48, 0x96824D9C7B129FF9, 0x9000000000000000)
+TABLE = 0xE75B9E112F17417D
+TAIL = struct.Struct("<5Q")
+
+
+class RestoreError(Exception):
+    """Why the disk cannot be restored."""
+
+
+def plain_json(path: Path) -> Dict[str, Any]:
+    """The members of a JSON document."""
+    try:
+        members: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RestoreError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RestoreError(f"{path} is damaged: {error}") from None
+    return members
+
+
+def read_index(path: Path, expected: str) -> List[Item]:
+    """(start, end, id) of every chunk, in order."""
+    stored = path.read_bytes()
+    if hashlib.sha256(stored).hexdigest() != expected:
+        raise RestoreError(f"{path} is damaged: its SHA-256 is not the one in the manifest")
+    front = FRONT.unpack_from(stored)
+    if front[:3] != INDEX_OF_SHA256 or front[7] != TABLE:
+        raise RestoreError(f"{path} is no index of chunks with SHA-256")
+    items: List[Item] = []
+    start = 0
+    for end, chunk in ITEM.iter_unpack(stored[FRONT.size : -TAIL.size]):
+        items.append((start, end, chunk.hex()))
+        start = end
+    return items
+
+
+class Chunks:
+    """The chunk store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.zeros: Dict[int, str] = {}
+
+    def is_zeros(self, length: int, chunk: str) -> bool:
+        """Whether a chunk of that id is all zeros."""
+        if length not in self.zeros:
+            self.zeros[length] = hashlib.sha256(bytes(length)).hexdigest()
+        return self.zeros[length] == chunk
+
+    def read(self, items: List[Item]) -> List[bytes]:
+        """The content of each of a few chunks; all are unpacked by one process, for it costs more than a chunk."""
+        wanted = [self.path(chunk) for _, _, chunk in items]
+        for path in wanted:
+            if not path.is_file():
+                raise RestoreError(f"chunk {path} is missing")
+        content = unpack(wanted)
+        parts, position = [], 0
+        for start, end, chunk in items:
+            part = content[position : position + end - start]
+            position += end - start
+            if hashlib.sha256(part).hexdigest() != chunk:
+                raise RestoreError(self.blame(items))
+            parts.append(part)
+        return parts
+
+    def blame(self, items: List[Item]) -> str:
+        """Which chunk is the bad one."""
+        for start, end, chunk in items:
+            if hashlib.sha256(unpack([self.path(chunk)])).hexdigest() != chunk:
+                place = f"bytes {start} to {end} of the disk"
+                return f"chunk {self.path(chunk)} ({place}) is damaged: its content has another SHA-256"
+        return "zstd gave other bytes the second time; suspect the medium or the memory"
+
+    def path(self, chunk: str) -> Path:
+        """Where a chunk stands."""
+        return self.folder / chunk[:4] / (chunk + ".cacnk")
+
+
+def unpack(paths: List[Path]) -> bytes:
+    """What zstd makes of some files, one after the other; whether that is right, the ids tell."""
+    command = ["zstd", "-d", "-c", "-q", "--"] + [str(path) for path in paths]
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+    except FileNotFoundError:
+        raise RestoreError("the program zstd is not installed (Debian: apt install zstd)") from None
+
+
+def batches(items: List[Item], chunks: Chunks) -> Iterator[List[Item]]:
+    """Chunks that hold something, a few at a time."""
+    batch: List[Item] = []
+    size = 0
+    for item in items:
+        start, end, chunk = item
+        if chunks.is_zeros(end - start, chunk):
+            continue
+        batch.append(item)
+        size += end - start
+        if size >= AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class Image:
+    """The output: what is skipped is zeros, a hole in a file."""
+
+    def __init__(self, out: BinaryIO, size: int) -> None:
+        self.out, self.size, self.position = out, size, 0
+        self.sparse = out.seekable()
+        self.sum = hashlib.sha256()
+
+    def write(self, start: int, data: bytes) -> None:
+        """Put bytes at `start`, after all that was written before."""
+        self.skip(start)
+        self.sum.update(data)
+        self.out.write(data)
+        self.position = start + len(data)
+
+    def skip(self, until: int) -> None:
+        """Zeros up to a place."""
+        zeros = bytes(1 << 20)
+        while self.position < until:
+            step = min(len(zeros), until - self.position)
+            self.sum.update(zeros[:step])
+            if self.sparse:
+                self.out.seek(step, os.SEEK_CUR)
+            else:
+                self.out.write(zeros[:step])
+            self.position += step
+
+    def finish(self) -> str:
+        """The rest is zeros; the SHA-256 of all of it."""
+        self.skip(self.size)
+        if self.sparse:
+            self.out.truncate(self.size)
+        self.out.flush()
+        return self.sum.hexdigest()
+
+
+def restore(repository: Path, name: str, out: BinaryIO) -> str:
+    """Write the disk; returns a sentence."""
+    settings = plain_json(repository / "repository.json")
+    if settings.get("mode") != "plain":
+        raise RestoreError("this repository is encrypted; only vhdx itself, with its key, can read it")
+    manifest = plain_json(repository / "points" / (name + ".json"))
+    items = read_index(repository / "points" / (name + ".caibx"), manifest["index_sha256"])
+    chunks, image = Chunks(repository / "chunks.castr"), Image(out, manifest["size"])
+    for batch in batches(items, chunks):
+        for (start, _, _), data in zip(batch, chunks.read(batch)):
+            image.write(start, data)
+    found, expected = image.finish(), manifest["image_sha256"]
+    if expected is not None and found != expected:
+        raise RestoreError(f"the image has SHA-256 {found} and the manifest says {expected}")
+    proof = "as the manifest says" if expected else "every chunk is right, the manifest has no sum of the whole"
+    return f"{manifest['size']} bytes, SHA-256 {found}, {proof}"
+
+
+def restore_to_file(repository: Path, name: str, target: Path) -> str:
+    """Write the disk beside its place, and give it its name once it is right; returns a sentence."""
+    if target.exists():
+        raise RestoreError(f"{target} exists already")
+    unfinished = target.with_name(target.name + ".part")
+    try:
+        with unfinished.open("xb") as out:
+            said = restore(repository, name, out)
+            os.fsync(out.fileno())
+    except RestoreError:
+        unfinished.unlink()
+        raise
+    unfinished.replace(target)
+    return said
+
+
+def list_points(repository: Path) -> None:
+    """A line for each restore point."""
+    for path in sorted((repository / "points").glob("*.json")):
+        manifest = plain_json(path)
+        print(f"{path.name[: -len('.json')]}  {manifest['created']}  {manifest['size']} bytes")
+
+
+def main() -> None:
+    """Parse, restore, and leave with 0 or 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("out", nargs="?")
+    parser.add_argument("--repository", type=Path, default=Path(__file__).resolve().parent)
+    given = parser.parse_args()
+    try:
+        if given.name is None:
+            list_points(given.repository)
+        elif given.out is None:
+            parser.error("name the image to write, or - for a pipe")
+        elif given.out == "-":
+            sys.stderr.write(restore(given.repository, given.name, sys.stdout.buffer) + "\n")
+        else:
+            print(given.out + ": " + restore_to_file(given.repository, given.name, Path(given.out)))
+    except (RestoreError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

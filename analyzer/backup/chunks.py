@@ -1,0 +1,95 @@
+"""The chunk store: content by id, each written once."""
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from analyzer.backup.codec import ID_SIZE, Codec
+from analyzer.backup.place import Data, Entry, Place
+
+FOLDER = "chunks.castr"
+SUFFIX = ".cacnk"
+_BATCH = 32 << 20
+"""Packed bytes that are collected and made durable together."""
+
+
+def object_of(chunk_id: bytes) -> str:
+    """The name of a chunk's object."""
+    digits = chunk_id.hex()
+    return f"{FOLDER}/{digits[:4]}/{digits}{SUFFIX}"
+
+
+def id_of_object(name: str) -> bytes | None:
+    """The id that an object's name stands for; None for a name that no chunk has."""
+    digits = name.rpartition("/")[2].removesuffix(SUFFIX)
+    try:
+        chunk_id = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return chunk_id if len(chunk_id) == ID_SIZE and object_of(chunk_id) == name else None
+
+
+class ChunkStore:
+    """The chunks of a repository, for one run. What is put is there after `flush`. All calls from any thread."""
+
+    def __init__(self, place: Place, codec: Codec) -> None:
+        """A run over the chunks at `place`."""
+        self.place, self.codec = place, codec
+        self._known: set[bytes] = set()
+        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting_bytes = 0
+        self._lock = threading.Lock()
+        self.written, self.written_bytes = 0, 0
+
+    def know(self, ids: Iterable[bytes]) -> None:
+        """Take these chunks for stored, without asking."""
+        self._known.update(ids)
+
+    def has(self, chunk_id: bytes) -> bool:
+        """Whether a chunk is stored, or waits to be."""
+        if chunk_id in self._known:
+            return True
+        there = bool(self.place.size(object_of(chunk_id)))
+        if there:
+            self._known.add(chunk_id)
+        return there
+
+    def put(self, data: Data) -> bytes:
+        """Store a chunk unless it is there; returns its id."""
+        chunk_id = self.codec.id_of(data)
+        if not self.has(chunk_id):
+            self._add(chunk_id, self.codec.pack(data))
+        return chunk_id
+
+    def get(self, chunk_id: bytes) -> bytes:
+        """The content of a chunk; raises MissingObjectError, BadChunkError."""
+        return self.codec.unpack(self.place.read(object_of(chunk_id)), chunk_id)
+
+    def flush(self) -> None:
+        """Write whatever waits."""
+        with self._lock:
+            batch = self._take_batch()
+        self.place.write_all(batch)
+
+    def entries(self) -> Iterator[tuple[bytes, Entry]]:
+        """Every chunk that is stored, in no order, and its object."""
+        for entry in self.place.list(FOLDER):
+            chunk_id = id_of_object(entry.name)
+            if chunk_id is not None:
+                yield chunk_id, entry
+
+    def _add(self, chunk_id: bytes, packed: bytes) -> None:
+        batch: list[tuple[str, bytes]] = []
+        with self._lock:
+            if chunk_id in self._known:
+                return  # another thread was quicker
+            self._known.add(chunk_id)
+            self._waiting.append((object_of(chunk_id), packed))
+            self._waiting_bytes += len(packed)
+            self.written, self.written_bytes = self.written + 1, self.written_bytes + len(packed)
+            if self._waiting_bytes >= _BATCH:
+                batch = self._take_batch()
+        self.place.write_all(batch)
+
+    def _take_batch(self) -> list[tuple[str, bytes]]:
+        batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return batch

@@ -1,0 +1,264 @@
+"""Making restore points: chunks are read, hashed, packed and stored, then come index and manifest."""
+
+import threading
+from array import array
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from analyzer.backup.imagehash import Bytes, ImageHash, hashes_of
+from analyzer.backup.index import Ids, Index, chunk_count, length_of
+from analyzer.backup.manifest import Effort, Manifest
+from analyzer.backup.plan import CreatePlan, Hashing, Lost
+from analyzer.backup.quarantine import release
+from analyzer.backup.touched import Part, Touched, parts_of, states_in_step
+from analyzer.images.packing import in_order
+from analyzer.progress import Progress, no_progress
+from vhdx.chain import Chain
+from vhdx.errors import VhdxError
+from vhdx.reader import GRANULE, Reader
+from vhdx.runs import Kind, Run
+
+_ALWAYS_HASHED = 16 << 30
+"""Bytes of images that are hashed without asking; twice what is read, where that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a worker made of one chunk: the id of each state that has it changed, and the content if it was asked."""
+
+    touched: Touched
+    ids: tuple[bytes, ...]
+    contents: tuple[Bytes, ...]
+    read: int
+
+
+@dataclass
+class _Changes:
+    """The chunks of one point that are not those of the point before it, in the order in which they became known."""
+
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    ids: bytearray = field(default_factory=bytearray)
+    zeros: list[tuple[int, int]] = field(default_factory=list)
+
+    def apply(self, ids: Ids, zero: bytes) -> None:
+        """Put them into the ids of the point before it."""
+        for first, count in self.zeros:
+            ids[first : first + count] = np.frombuffer(zero, np.uint8)
+        if self.numbers:
+            ids[np.frombuffer(self.numbers, np.int64)] = np.frombuffer(self.ids, np.uint8).reshape(
+                len(self.numbers), -1
+            )
+
+
+def run_create(plan: CreatePlan, progress: Progress = no_progress) -> tuple[Manifest, ...]:
+    """Make the points, and return their manifests, lowest layer first.
+
+    Raises what reading the disk raises, and PlaceError; then chunks may be there that belong to no point, and nothing
+    else is.
+    """
+    run = _Run(plan)
+    with closing(in_order(run.work, run.items())) as made:
+        for one in made:
+            run.note(one)
+            progress(one.read)
+    return run.finish()
+
+
+class _Run:
+    """A run of `create`."""
+
+    def __init__(self, plan: CreatePlan) -> None:
+        self._plan, self._store = plan, plan.repository.chunks()
+        self._before = plan.before
+        self._zero = self._store.put(bytes(plan.chunk_size))
+        self._changes = [_Changes() for _ in plan.points]
+        self._own, self._read = threading.local(), 0
+        self._seen: set[bytes] = set()
+        self._hashes = [ImageHash(point.state.size) for point in plan.points] if _hashes_image(plan) else []
+
+    def items(self) -> Iterator[Touched]:
+        """The chunks that must be read; what turns out to be zeros is noted while they pass by."""
+        plan = self._plan
+        streams = [
+            parts_of(number, plan.tables(number), plan.chunk_size, point.state.size)
+            for number, point in enumerate(plan.points)
+        ]
+        for item in states_in_step(streams):
+            if isinstance(item, Part):
+                self._changes[item.state].zeros.append((item.number, item.count))
+            else:
+                yield item
+
+    def work(self, touched: Touched) -> Made:
+        """Read a chunk as each state has it, and store it. Called by threads."""
+        buffer = self._begin(touched)
+        ids, contents, read = [], [], 0
+        for part in touched.parts:
+            content = self._lay(part, touched.number, buffer)
+            read += sum(end - start for start, end in part.spans)
+            ids.append(self._store.put(content.data))
+            if self._hashes:
+                contents.append(content.copy())
+        return Made(touched, tuple(ids), tuple(contents), read)
+
+    def note(self, made: Made) -> None:
+        """Take down what a worker made. Called in the order of the disk."""
+        self._read += made.read
+        for part, chunk_id in zip(made.touched.parts, made.ids, strict=True):
+            self._changes[part.state].numbers.append(made.touched.number)
+            self._changes[part.state].ids += chunk_id
+            if chunk_id in self._plan.set_aside:
+                self._seen.add(chunk_id)
+        shown, parts = None, dict(zip((part.state for part in made.touched.parts), made.contents, strict=False))
+        for state, image in enumerate(self._hashes):
+            shown = parts.get(state, shown)
+            if shown is not None:
+                image.update(made.touched.number * self._plan.chunk_size, shown)
+
+    def finish(self) -> tuple[Manifest, ...]:
+        """Make everything durable in the order that leaves no point without its chunks."""
+        plan = self._plan
+        sizes = {point.state.size % plan.chunk_size for point in plan.points} - {0}
+        last = {size: self._store.put(bytes(size)) for size in sizes}
+        self._store.flush()
+        for point in plan.points:
+            point.state.require_unchanged()
+        ids = self._before.ids if self._before else np.empty((0, len(self._zero)), np.uint8)
+        effort = self._effort()
+        manifests, before = list[Manifest](), plan.reference.manifest if plan.reference else None
+        for number, point in enumerate(plan.points):
+            ids = self._ids(ids, number, last.get(point.state.size % plan.chunk_size))
+            index = Index(plan.chunk_size, point.state.size, ids)
+            index_sha256 = plan.repository.write_index(point.name, index)
+            same = before if before is not None and before.index_sha256 == index_sha256 else None
+            sums = self._image_sums(number, index, same)
+            before = self._manifest(number, index_sha256, sums, before.name if before else None, effort)
+            plan.repository.write_manifest(before)
+            manifests.append(before)
+        for chunk_id in plan.set_aside & self._seen:
+            release(plan.repository.place, chunk_id)
+        return tuple(manifests)
+
+    def _begin(self, touched: Touched) -> Bytes:
+        """A buffer with what the chunk held in the reference, unless all of it is read."""
+        plan, number = self._plan, touched.number
+        buffer = np.zeros(plan.chunk_size, np.uint8)
+        first = touched.parts[0]
+        length = length_of(number, plan.chunk_size, plan.points[first.state].state.size)
+        covered = sum(end - start for start, end in first.spans)
+        if self._before is not None and number < len(self._before.ids) and not first.is_zeros and covered < length:
+            held = self._before.id_of(number)
+            if held != self._zero:
+                content = self._store.get(held)
+                buffer[: len(content)] = np.frombuffer(content, np.uint8)
+        return buffer
+
+    def _lay(self, part: Part, number: int, buffer: Bytes) -> Bytes:
+        """Lay over the buffer what a state has; returns what of it belongs to the disk."""
+        origin = number * self._plan.chunk_size
+        length = length_of(number, self._plan.chunk_size, self._plan.points[part.state].state.size)
+        if part.is_zeros:
+            buffer[:] = 0
+        elif not part.state and self._before is None:
+            self._reader(0, origin).read_into(origin, buffer[:length].data)  # zeros between its spans cost nothing
+        else:
+            reader = self._reader(part.state, origin)
+            for start, end in part.spans:
+                reader.read_into(start, buffer[start - origin : end - origin].data)
+        buffer[length:] = 0
+        return buffer[:length]
+
+    def _reader(self, state: int, at: int) -> Reader:
+        """This thread's reader of a state; made anew for each granule, so that no more than one is kept."""
+        kept: dict[int, tuple[int, Reader]] = self._own.__dict__.setdefault("readers", {})
+        granule, reader = kept.get(state, (-1, None))
+        if reader is None or granule != at // GRANULE:
+            chain = self._plan.points[state].state
+            reader = Reader(_Forgiving(chain) if self._plan.wishes.lost is Lost.ALLOW else chain)
+            kept[state] = at // GRANULE, reader
+        return reader
+
+    def _ids(self, before: Ids, number: int, last_zero: bytes | None) -> Ids:
+        """The ids of a point from those of the one before it."""
+        size, chunk = self._plan.points[number].state.size, self._plan.chunk_size
+        count = chunk_count(size, chunk)
+        ids = np.empty((count, len(self._zero)), np.uint8)
+        kept = min(count, len(before))
+        ids[:kept], ids[kept:] = before[:kept], np.frombuffer(self._zero, np.uint8)
+        changes = self._changes[number]
+        changes.apply(ids, self._zero)
+        if last_zero is not None and ids[-1].tobytes() == self._zero:
+            ids[-1] = np.frombuffer(last_zero, np.uint8)
+        return ids
+
+    def _image_sums(self, number: int, index: Index, same: Manifest | None) -> tuple[str | None, str | None]:
+        """SHA-256 and SHA-512/256 of a point's image; `same` is a point with the same index."""
+        if self._hashes:
+            return self._hashes[number].digests()
+        if same is not None and same.image_sha256:
+            return same.image_sha256, same.image_sha512_256
+        if self._plan.wishes.hashing is Hashing.ALWAYS:
+            return hashes_of(self._store, index)
+        return None, None
+
+    def _effort(self) -> Effort:
+        return Effort(
+            read_in_full=self._plan.read_in_full,
+            read_bytes=self._read,
+            chunks_written=self._store.written,
+            bytes_written=self._store.written_bytes,
+        )
+
+    def _manifest(
+        self,
+        number: int,
+        index_sha256: str,
+        sums: tuple[str | None, str | None],
+        parent: str | None,
+        effort: Effort,
+    ) -> Manifest:
+        plan, point = self._plan, self._plan.points[number]
+        parameters = point.state.leaf.parameters
+        return Manifest(
+            name=point.name,
+            created=plan.created,
+            tool=plan.wishes.tool,
+            size=point.state.size,
+            chunk_size=plan.chunk_size,
+            logical_sector_size=point.state.sector_size,
+            physical_sector_size=parameters.physical_sector_size,
+            block_size=point.state.base.parameters.block_size,
+            disk_id=str(parameters.disk_id),
+            index_sha256=index_sha256,
+            image_sha256=sums[0],
+            image_sha512_256=sums[1],
+            layer=point.layer,
+            chain=plan.records[: point.layer + 1],
+            lost=point.lost,
+            warnings=tuple(str(finding) for finding in point.state.findings),
+            parent=parent,
+            effort=effort,
+        )
+
+
+class _Forgiving:
+    """A chain whose lost ranges read as zeros."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self.size, self.sources, self.windows = chain.size, chain.sources, partial(chain.windows)
+
+    def refusal(self, run: Run) -> VhdxError | None:
+        """Nothing is refused that is lost."""
+        return None if run.kind is Kind.LOST else self._chain.refusal(run)
+
+
+def _hashes_image(plan: CreatePlan) -> bool:
+    if plan.reference or plan.wishes.hashing is Hashing.NEVER:
+        return False
+    total = sum(point.state.size for point in plan.points)
+    return plan.wishes.hashing is Hashing.ALWAYS or total <= max(_ALWAYS_HASHED, 2 * plan.work)

@@ -1,0 +1,84 @@
+"""The index of a restore point: the id of every chunk of the disk, in order; a casync blob index (.caibx)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.backup.codec import ID_SIZE
+
+_HEADER = 48
+_INDEX = 0x96824D9C7B129FF9
+_SHA256 = 0x9000000000000000
+"""Feature flags of an index whose ids are SHA-256."""
+_TABLE = 0xE75B9E112F17417D
+_TAIL = 0x4B4F050E5549ECD1
+_STREAMED = 0xFFFFFFFFFFFFFFFF
+_FRONT_SIZE, _TAIL_SIZE = 64, 40
+_ITEM = np.dtype([("end", "<u8"), ("id", "u1", (ID_SIZE,))])
+Ids = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """A disk of `size` bytes in chunks of `chunk_size`, the last one shorter; `ids` has a row of 32 bytes for each."""
+
+    chunk_size: int
+    size: int
+    ids: Ids
+
+    def id_of(self, number: int) -> bytes:
+        """The id of chunk `number`."""
+        return bytes(self.ids[number])
+
+    def length_of(self, number: int) -> int:
+        """Bytes of chunk `number`."""
+        return length_of(number, self.chunk_size, self.size)
+
+
+class BadIndexError(ValueError):
+    """Bytes are no index of uniform chunks; the text says why. Whoever read them knows where they stood."""
+
+
+def chunk_count(size: int, chunk_size: int) -> int:
+    """How many chunks a disk has."""
+    return -(-size // chunk_size)
+
+
+def length_of(number: int, chunk_size: int, size: int) -> int:
+    """Bytes of one chunk: the last one may be shorter, and there is none past it."""
+    return max(0, min(chunk_size, size - number * chunk_size))
+
+
+def build_index(index: Index) -> bytearray:
+    """The .caibx."""
+    count, chunk = len(index.ids), index.chunk_size
+    whole = bytearray(_FRONT_SIZE + count * _ITEM.itemsize + _TAIL_SIZE)
+    front = [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE]
+    whole[:_FRONT_SIZE] = np.array(front, dtype="<u8").tobytes()
+    items = np.frombuffer(whole, _ITEM, count, _FRONT_SIZE)
+    items["end"] = np.minimum(np.arange(1, count + 1, dtype=np.int64) * chunk, index.size)
+    items["id"] = index.ids
+    table_size = 16 + count * _ITEM.itemsize + _TAIL_SIZE
+    whole[-_TAIL_SIZE:] = np.array([0, 0, _HEADER, table_size, _TAIL], dtype="<u8").tobytes()
+    return whole
+
+
+def parse_index(stored: bytes) -> Index:
+    """The index in a .caibx of uniform chunks; raises BadIndexError for anything else."""
+    if len(stored) < _FRONT_SIZE + _TAIL_SIZE or (len(stored) - _FRONT_SIZE - _TAIL_SIZE) % _ITEM.itemsize:
+        raise BadIndexError(f"no index is {len(stored)} bytes long")
+    front = np.frombuffer(stored, "<u8", _FRONT_SIZE // 8).tolist()
+    count = (len(stored) - _FRONT_SIZE - _TAIL_SIZE) // _ITEM.itemsize
+    tail = np.frombuffer(stored, "<u8", _TAIL_SIZE // 8, len(stored) - _TAIL_SIZE).tolist()
+    chunk = front[4]
+    if front != [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE] or not chunk:
+        raise BadIndexError("its header is none of an index of uniform chunks with SHA-256")
+    if tail != [0, 0, _HEADER, 16 + count * _ITEM.itemsize + _TAIL_SIZE, _TAIL]:
+        raise BadIndexError("its end is not where its length says")
+    items = np.frombuffer(stored, _ITEM, count, _FRONT_SIZE)
+    size = int(items["end"][-1]) if count else 0
+    wanted = np.minimum(np.arange(1, count + 1, dtype=np.int64) * chunk, size)
+    if chunk_count(size, chunk) != count or not np.array_equal(items["end"].astype(np.int64), wanted):
+        raise BadIndexError("its chunks are not of one size")
+    return Index(chunk, size, items["id"])

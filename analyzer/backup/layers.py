@@ -1,0 +1,131 @@
+"""What a layer of a chain is known by, and which chunks of the disk it claims: the proof that it needs no reading."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from vhdx.chain import Chain
+from vhdx.image import Image, windows_of
+from vhdx.runs import Kind, RunTable
+from vhdx.source import FileSource
+from vhdx.structures.header import Header
+from vhdx.structures.locator import ParentLocator
+
+Ranges = tuple[tuple[int, int], ...]
+"""(first, count) of chunks, or (start, length) of bytes; rising and apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRecord:
+    """One file of the chain as it was when it was backed up."""
+
+    name: str
+    """Of the file, without its folder."""
+    path: str
+    file_size: int
+    modified_ns: int | None
+    """Of the file, nanoseconds since 1970; None for what is no file."""
+    disk_size: int
+    block_size: int
+    disk_id: str
+    data_write_guid: str
+    file_write_guid: str
+    log_was_replayed: bool
+    headers: tuple[dict[str, int | str], ...]
+    """Both copies, field by field, as they stand."""
+    locator: dict[str, str] | None
+    matches: bool
+    """The parent's identity is the one that this layer names; always for a base."""
+    claims: Ranges
+    """(first, count) of the chunks in which the layer has anything of its own."""
+
+    def same_content(self, other: "LayerRecord") -> bool:
+        """Whether two records are of one file that nobody wrote to in between.
+
+        The identity of content and of the file's last opening for writing, its header's number, its size and time.
+        Names do not count: a file may be moved.
+        """
+        return all(getattr(self, name) == getattr(other, name) for name in _PROOF)
+
+
+_PROOF = (
+    "data_write_guid",
+    "file_write_guid",
+    "file_size",
+    "modified_ns",
+    "disk_size",
+    "block_size",
+    "headers",
+    "log_was_replayed",
+)
+
+
+def records_of(chain: Chain) -> tuple[LayerRecord, ...]:
+    """A record for each layer, base first, without claims yet."""
+    matches = (True, *(link.matches for link in chain.links))
+    return tuple(_record(image, matches[number]) for number, image in enumerate(chain.layers))
+
+
+def with_claims(records: Sequence[LayerRecord], chain: Chain, chunk_size: int) -> tuple[LayerRecord, ...]:
+    """The records of a chain with their claims; tables are read for it, and no data."""
+    return tuple(replace(record, claims=claims_of(chain, n, chunk_size)) for n, record in enumerate(records))
+
+
+def _record(image: Image, matches: bool) -> LayerRecord:  # noqa: FBT001 - a fact, not a choice
+    status = image.path.stat() if isinstance(image.file, FileSource) else None
+    return LayerRecord(
+        name=image.path.name,
+        path=str(image.path.absolute()),
+        file_size=image.file.size,
+        modified_ns=status.st_mtime_ns if status else None,
+        disk_size=image.size,
+        block_size=image.parameters.block_size,
+        disk_id=str(image.parameters.disk_id),
+        data_write_guid=str(image.data_write_guid),
+        file_write_guid=str(image.header.file_write_guid),
+        log_was_replayed=image.log_was_replayed,
+        headers=tuple(_plain_header(header) for header in image.headers.copies),
+        locator=_plain_locator(image.locator) if image.locator else None,
+        matches=matches,
+        claims=(),
+    )
+
+
+def _plain_header(header: Header) -> dict[str, int | str]:
+    values = {name: getattr(header, name) for name in Header.__slots__}
+    plain = {name: value if isinstance(value, int) else str(value) for name, value in values.items()}
+    return plain | {"signature": header.signature.hex()}
+
+
+def _plain_locator(locator: ParentLocator) -> dict[str, str]:
+    return {entry.key: entry.value for entry in locator.entries if entry.key and entry.value is not None}
+
+
+def claims_of(chain: Chain, number: int, chunk_size: int) -> Ranges:
+    """The chunks in which layer `number` hides the one below, as (first, count); as far as the chain's disk goes."""
+    image = chain.layers[number]
+    return merged(_touched(windows_of(image, number, chain.views[number], 0, chain.size), chunk_size))
+
+
+def _touched(tables: Iterator[RunTable], chunk_size: int) -> Iterator[tuple[int, int]]:
+    for table in tables:
+        own = table.select(table.kind != Kind.HOLE)
+        first, last = own.start // chunk_size, (own.start + own.length - 1) // chunk_size
+        yield from zip(first.tolist(), (last - first + 1).tolist(), strict=True)
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Rising ranges, those that touch or overlap made one."""
+    found: list[tuple[int, int]] = []
+    for start, length in ranges:
+        if found and start <= sum(found[-1]):
+            first = found[-1][0]
+            found[-1] = first, max(sum(found[-1]), start + length) - first
+        else:
+            found.append((start, length))
+    return tuple(found)
+
+
+def now() -> datetime:
+    """The time in UTC, to the second: what manifests and names have."""
+    return datetime.now(UTC).replace(microsecond=0)

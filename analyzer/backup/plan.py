@@ -1,0 +1,236 @@
+"""What a run of `create` is going to do: which restore points, built upon what, reading how much."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+import numpy as np
+
+from analyzer.backup.errors import DamagedObjectError, MissingObjectError, PointRefusedError
+from analyzer.backup.idset import id_array, ids_from
+from analyzer.backup.index import Index
+from analyzer.backup.layers import LayerRecord, Ranges, merged, now, records_of, with_claims
+from analyzer.backup.manifest import Manifest
+from analyzer.backup.names import name_for, require_name
+from analyzer.backup.quarantine import set_aside_ids
+from analyzer.backup.reference import Reference, references, shared_layers, why_in_full
+from analyzer.backup.repository import Repository
+from analyzer.backup.touched import changes, everything
+from vhdx.chain import Chain
+from vhdx.errors import LostDataError
+from vhdx.runs import Kind, RunTable
+
+
+class Which(Enum):
+    """Of which states restore points are made."""
+
+    LEAF = "leaf"
+    CHECKPOINTS = "checkpoints"
+    """Of every layer, those left out of which a point is there already."""
+
+
+class Lost(Enum):
+    """What to do where the disk cannot be known."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+    """Zeros are stored, and the manifest lists the ranges."""
+
+
+class Reading(Enum):
+    """Whether what is proved to be unchanged is read."""
+
+    CHANGED = "changed"
+    ALL = "all"
+
+
+class Hashing(Enum):
+    """Whether the whole image is hashed, beside its chunks."""
+
+    CHEAP = "cheap"
+    """Where it costs little: all of the disk is read anyway, and its zeros are not too many."""
+    ALWAYS = "always"
+    """Chunks that are not read from the disk are read back from the repository."""
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What is asked of a run."""
+
+    name: str | None = None
+    which: Which = Which.LEAF
+    lost: Lost = Lost.REFUSE
+    reading: Reading = Reading.CHANGED
+    hashing: Hashing = Hashing.CHEAP
+    tool: str = "vhdx"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointPlan:
+    """One restore point to be."""
+
+    name: str
+    state: Chain
+    lost: Ranges
+    """(start, length) of bytes."""
+
+    @property
+    def layer(self) -> int:
+        """The number of its newest layer."""
+        return len(self.state.layers) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CreatePlan:
+    """A run; nothing was written to make it, and no data read. Sizes are bytes."""
+
+    repository: Repository
+    points: tuple[PointPlan, ...]
+    """From the lowest layer up."""
+    skipped: tuple[tuple[int, str], ...]
+    """(layer, name of the point that is there) of the states that have one already."""
+    records: tuple[LayerRecord, ...]
+    chunk_size: int
+    reference: Reference | None
+    before: Index | None
+    """The reference's."""
+    doubtful: Ranges
+    """(start, length) of bytes that are read although no layer claims them: where the reference is something else."""
+    read_in_full: str | None
+    """Why; None when a reference serves."""
+    set_aside: frozenset[bytes]
+    """The ids of chunks that were found bad: those that are seen again come back."""
+    work: int
+    """Bytes of data to be read."""
+    created: datetime
+    wishes: Wishes
+
+    def tables(self, number: int) -> Iterator[RunTable]:
+        """What point `number` shows that the one before it, or the reference, does not."""
+        state = self.points[number].state
+        if number:
+            before = self.points[number - 1]
+            return changes(state, before.layer + 1, seam(before.state.size, state.size, self.chunk_size))
+        return changes(state, self.reference.shared, self.doubtful) if self.reference else everything(state)
+
+
+def seam(before: int, size: int, chunk_size: int) -> Ranges:
+    """What must be looked at because a disk's size is another: from the first chunk that is not of one length."""
+    start = min(before, size) // chunk_size * chunk_size
+    return () if size in {before, start} else ((start, size - start),)
+
+
+def plan_create(repository: Repository, chain: Chain, wishes: Wishes) -> CreatePlan:
+    """Look at everything that could refuse a run, and choose what it builds upon.
+
+    Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
+    """
+    moment, records, known = now(), records_of(chain), list(repository.manifests())
+    bad = set_aside_ids(repository.place)
+    made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], wishes)
+    points = tuple(_points(repository, chain, made, wishes, moment))
+    usable = known if wishes.reading is Reading.CHANGED else []
+    reference, before = _usable(repository, references(records[: made[0] + 1], usable))
+    chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(chain.size)
+    plan = CreatePlan(
+        repository=repository,
+        points=points,
+        skipped=skipped,
+        records=with_claims(records, chain, chunk_size),
+        chunk_size=chunk_size,
+        reference=reference,
+        before=before,
+        doubtful=_doubtful(reference, before, points[0].state.size, bad),
+        set_aside=bad,
+        read_in_full=None if reference else _reason(records, known, wishes),
+        work=0,
+        created=moment,
+        wishes=wishes,
+    )
+    return replace(plan, work=sum(_data_bytes(plan.tables(number)) for number in range(len(points))))
+
+
+def _needs(repository: Repository, manifest: Manifest, bad: frozenset[bytes]) -> bool:
+    """Whether a point needs a chunk that was set aside: then its state is looked at again."""
+    index = _usable(repository, [Reference(manifest, 0)])[1] if bad else None
+    return index is not None and bool(_chunks_of(index, bad))
+
+
+def _layers(
+    records: Sequence[LayerRecord], known: Sequence[Manifest], wishes: Wishes
+) -> tuple[list[int], tuple[tuple[int, str], ...]]:
+    """The layers of which points are made, and those that have one: (layer, its name)."""
+    leaf = len(records) - 1
+    if wishes.which is Which.LEAF:
+        return [leaf], ()
+    there = {
+        manifest.layer: manifest.name
+        for manifest in known
+        if shared_layers(records, manifest.chain) == len(manifest.chain)
+    }
+    return [n for n in range(leaf) if n not in there] + [leaf], tuple(
+        (layer, name) for layer, name in sorted(there.items()) if layer < leaf
+    )
+
+
+def _points(
+    repository: Repository, chain: Chain, layers: Sequence[int], wishes: Wishes, moment: datetime
+) -> Iterator[PointPlan]:
+    taken = set(repository.names())
+    for layer in layers:
+        state = chain.upto(layer)
+        if wishes.name is not None and layer == layers[-1]:
+            name = require_name(wishes.name)
+            if name in taken:
+                raise PointRefusedError(name, "there is one of that name", "choose another name, or forget that one")
+        else:
+            name = name_for(state.path.stem, moment, taken.__contains__)
+        taken.add(name)
+        yield PointPlan(name, state, lost_ranges(state, wishes.lost))
+
+
+def lost_ranges(state: Chain, lost: Lost) -> Ranges:
+    """(start, length) of what cannot be known; raises LostDataError at the first, unless that is allowed."""
+    found = merged(
+        (run.start, run.length) for table in state.windows() for run in table.of_kind(Kind.LOST)
+    )  # fmt: skip
+    if found and lost is Lost.REFUSE:
+        run = next(run for table in state.windows() for run in table.of_kind(Kind.LOST))
+        raise state.refusal(run) or LostDataError(state.path, run.start, run.length, "it is lost")
+    return found
+
+
+def _usable(repository: Repository, found: Sequence[Reference]) -> tuple[Reference | None, Index | None]:
+    """The first reference whose index is whole, and that index."""
+    for reference in found:
+        try:
+            return reference, repository.index(reference.manifest)
+        except (MissingObjectError, DamagedObjectError):
+            continue
+    return None, None
+
+
+def _doubtful(reference: Reference | None, before: Index | None, size: int, bad: frozenset[bytes]) -> Ranges:
+    """(start, length) of what is read besides the claims of layers: see `CreatePlan.doubtful`."""
+    if reference is None or before is None:
+        return ()
+    chunk = reference.manifest.chunk_size
+    numbers = [*reference.doubtful, *((number, 1) for number in _chunks_of(before, bad))]
+    ranges = [(first * chunk, count * chunk) for first, count in numbers]
+    return merged(sorted([*ranges, *seam(reference.manifest.size, size, chunk)]))
+
+
+def _chunks_of(index: Index, ids: frozenset[bytes]) -> list[int]:
+    """The numbers of the chunks that have one of these ids."""
+    found: list[int] = np.flatnonzero(np.isin(id_array(index.ids), ids_from(ids))).tolist() if ids else []
+    return found
+
+
+def _reason(records: Sequence[LayerRecord], known: Sequence[Manifest], wishes: Wishes) -> str:
+    return "that was asked for" if wishes.reading is Reading.ALL else why_in_full(records, known)
+
+
+def _data_bytes(tables: Iterator[RunTable]) -> int:
+    return sum(table.bytes_of(Kind.DATA) for table in tables)

@@ -1,0 +1,205 @@
+"""A restore point as a disk: every format that a chain can be converted to, it can be restored to."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.backup.chunks import ChunkStore
+from analyzer.backup.index import Ids, Index, chunk_count
+from analyzer.backup.manifest import Manifest
+from analyzer.backup.repository import Repository
+from analyzer.convert import DISK_TYPES, Flat, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.progress import Progress, no_progress
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding
+from vhdx.reader import Reader
+from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
+from vhdx.sink import Existing, Sink, check_target
+from vhdx.source import ByteSource
+from vhdx.structures.disk import DiskType
+from vhdx.writer import NewDisk
+
+_KEPT_BYTES = 32 << 20
+"""Of chunks that were read last."""
+_STEP = 1 << 20
+_AT_ONCE = 1 << 18
+"""Chunks whose runs are made at once."""
+
+
+class ChunkSource:
+    """The flat disk as bytes: chunks are read, checked and kept for a while. From any thread."""
+
+    def __init__(self, store: ChunkStore, index: Index, name: str) -> None:
+        """The bytes of a restore point called `name`."""
+        self.path, self.size = Path(name), index.size
+        self._store, self._index = store, index
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._most, self._lock = max(2, _KEPT_BYTES // index.chunk_size), threading.Lock()
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource; raises MissingObjectError, BadChunkError, PlaceError."""
+        position, end = offset, offset + len(buffer)
+        while position < end:
+            number, within = divmod(position, self._index.chunk_size)
+            part = self._chunk(number)[within : within + end - position]
+            buffer[position - offset : position - offset + len(part)] = part
+            position += len(part)
+
+    def _chunk(self, number: int) -> bytes:
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+                return self._kept[number]
+        content = self._store.get(self._index.id_of(number))
+        with self._lock:
+            self._kept[number] = content
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return content
+
+
+class PointDisk:
+    """A restore point as a disk that can be converted (`Flat`). Chunks of zeros are not read."""
+
+    def __init__(self, repository: Repository, name: str) -> None:
+        """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError."""
+        self.manifest = repository.manifest(name)
+        self.index = repository.index(self.manifest)
+        self._store = repository.chunks()
+        self._source = ChunkSource(self._store, self.index, name)
+        zeros = {repository.codec.id_of(bytes(size)) for size in (self.index.chunk_size, self._last_length)}
+        self._zeros = [np.frombuffer(chunk_id, np.uint8) for chunk_id in zeros]
+
+    @property
+    def _last_length(self) -> int:
+        return self.index.length_of(len(self.index.ids) - 1)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+        return self.manifest.size
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        return self.manifest.logical_sector_size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """The chunks."""
+        return (self._source,)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """None: what was wrong when the point was made stands in the manifest."""
+        return ()
+
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """DATA for chunks that hold something, ZERO for others; each window of bounded size."""
+        upto = self.size if end is None else min(end, self.size)
+        chunk = self.index.chunk_size
+        for first in range(start // chunk, chunk_count(upto, chunk), _AT_ONCE):
+            last = min(first + _AT_ONCE, chunk_count(upto, chunk))
+            table = self._table(first, last).clip(start, upto)
+            if len(table):
+                yield table
+
+    def chunks_with_data(self) -> Iterator[int]:
+        """The numbers of the chunks that are not zeros."""
+        for first in range(0, len(self.index.ids), _AT_ONCE):
+            zero = self._is_zero(self.index.ids[first : first + _AT_ONCE])
+            yield from (np.flatnonzero(~zero) + first).tolist()
+
+    def chunk(self, number: int) -> bytes:
+        """The content of a chunk; raises MissingObjectError, BadChunkError, PlaceError."""
+        return self._store.get(self.index.id_of(number))
+
+    def id_of(self, data: bytes) -> bytes:
+        """The id that a content has in this repository."""
+        return self._store.codec.id_of(data)
+
+    def refusal(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
+        """Everything can be read."""
+        return None
+
+    def require_unchanged(self) -> None:
+        """Chunks never change: each is checked when it is read."""
+
+    def runs(self, start: int = 0, end: int | None = None) -> RunTable:
+        """All runs in one table."""
+        return concatenate(self.windows(start, end))
+
+    def _table(self, first: int, last: int) -> RunTable:
+        ids, chunk = self.index.ids[first:last], self.index.chunk_size
+        zero = self._is_zero(ids)
+        start = np.arange(first, last, dtype=np.int64) * chunk
+        length = np.minimum(start + chunk, self.size) - start
+        kind = np.where(zero, np.int64(Kind.ZERO), np.int64(Kind.DATA))
+        offset = np.where(zero, 0, start)
+        return merge_neighbours(RunTable(start, length, kind, np.zeros_like(start), offset))
+
+    def _is_zero(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        zero = np.zeros(len(ids), dtype=np.bool_)
+        for known in self._zeros:
+            zero |= (ids == known).all(axis=1)
+        return zero
+
+
+def new_disk_of(manifest: Manifest, disk_type: DiskType, options: Options) -> NewDisk:
+    """The VHDX that a restore point becomes: its files' GUIDs are new, its disk id is not."""
+    return NewDisk(
+        type=disk_type,
+        size=manifest.size,
+        block_size=options.block_size or manifest.block_size,
+        logical_sector_size=manifest.logical_sector_size,
+        physical_sector_size=manifest.physical_sector_size,
+        disk_id=UUID(manifest.disk_id),
+        file_write_guid=options.identities("file_write_guid"),
+        data_write_guid=options.identities("data_write_guid"),
+    )
+
+
+def plan_restore(manifest: Manifest, disk: Flat, target: Path, output: OutputFormat, options: Options) -> Plan:
+    """The plan to write a restore point, or what was made of it, as one image; `run_conversion` carries it out.
+
+    `disk` is the PointDisk, or one that stands for it: a clone with other identities. Raises OutputError, NoSpaceError.
+    """
+    check_block_size(target, options.block_size)
+    check_target(target, (), options.existing)
+    disk_type = DISK_TYPES.get(output)
+    new_disk = new_disk_of(manifest, disk_type, options) if disk_type else None
+    return plan_output(disk, target, output, new_disk, options)
+
+
+def stream_range(disk: PointDisk, start: int, length: int, stream: BinaryIO, progress: Progress = no_progress) -> None:
+    """Write a range of the disk to a stream, every byte of it; raises what reading chunks raises."""
+    reader, end = Reader(disk), min(disk.size, start + length)
+    for position in range(start, end, _STEP):
+        data = reader.read(position, min(_STEP, end - position))
+        stream.write(data)
+        progress(len(data))
+    stream.flush()
+
+
+def extract_range(
+    disk: PointDisk, start: int, length: int, target: Path, existing: Existing, progress: Progress = no_progress
+) -> int:
+    """Write a range of the disk to a file of its own, sparse; returns its bytes. Raises OutputError."""
+    check_target(target, (), existing)
+    end = max(start, min(disk.size, start + length))
+    with Sink(target, existing=existing) as sink:
+        sink.set_size(end - start)
+        reader = Reader(disk)
+        for run in (run for table in disk.windows(start, end) for run in table.of_kind(Kind.DATA)):
+            for position in range(run.start, run.end, _STEP):
+                data = reader.read(position, min(_STEP, run.end - position))
+                sink.write_at(position - start, data)
+                progress(len(data))
+        sink.commit()
+    return end - start

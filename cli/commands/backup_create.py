@@ -1,0 +1,97 @@
+"""`vhdx backup create`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.backup.create import run_create
+from analyzer.backup.manifest import Manifest
+from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
+from analyzer.backup.repository import Repository
+from cli import output
+from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.progress import progress
+from cli.repositories import point_line, repository_of
+from cli.text import plural, safe, size
+
+
+@click.command("create")
+@click.argument("repository")
+@click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
+@click.option("--name", help="Of the restore point; by default the leaf's name and the time.")
+@click.option("--checkpoints", is_flag=True, help="A restore point for every layer of the chain, in one pass.")
+@click.option("--full", is_flag=True, help="Read all of the disk, whatever is proved to be unchanged.")
+@click.option("--allow-lost", is_flag=True, help="Store zeros where the disk cannot be known, and list the ranges.")
+@click.option("--image-hash", is_flag=True, help="Hash the whole image, however long that takes.")
+@chain_options
+@json_option
+def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: Any) -> int:
+    """Make a restore point of each LEAF's disk.
+
+    Layers that are proved to be those of an earlier restore point, unwritten since, are not read: neither is what
+    reads as zeros. Where nothing is proved, all data is read and hashed, and it is said why; what the repository has
+    already is not stored again in either case. An interrupted run leaves no restore point; the next one goes on.
+    Exit code 1: it was made, and `vhdx check` has errors to tell of a source.
+
+    \b
+    Examples:
+      vhdx backup create /mnt/nas/backups leaf.avhdx
+      vhdx backup create /mnt/nas/backups leaf.avhdx --checkpoints
+      vhdx backup create /mnt/nas/backups *.vhdx
+      vhdx backup create /mnt/nas/backups leaf.avhdx --name before-upgrade
+    """
+    if choices["name"] and len(leaves) > 1:
+        raise click.UsageError("--name is for one LEAF.")
+    kept, code, told = repository_of(repository), 0, list[Manifest]()
+    for leaf in leaves:
+        with open_leaf(leaf, choices) as chain:
+            output.warn(chain.findings)
+            code = max(code, tell_errors(chain))
+            plan = plan_create(kept, chain, _wishes(choices))
+            manifests = _run(plan)
+        told += manifests
+        if not as_json:
+            _tell(plan, manifests)
+    if as_json:
+        _emit(kept, told)
+    return code
+
+
+def _wishes(choices: dict[str, Any]) -> Wishes:
+    return Wishes(
+        name=choices["name"],
+        which=Which.CHECKPOINTS if choices["checkpoints"] else Which.LEAF,
+        lost=Lost.ALLOW if choices["allow_lost"] else Lost.REFUSE,
+        reading=Reading.ALL if choices["full"] else Reading.CHANGED,
+        hashing=Hashing.ALWAYS if choices["image_hash"] else Hashing.CHEAP,
+        tool=f"vhdx {output.version()}",
+    )
+
+
+def _run(plan: CreatePlan) -> tuple[Manifest, ...]:
+    with progress("backing up", plan.work) as update:
+        return run_create(plan, update)
+
+
+def _emit(repository: Repository, manifests: Sequence[Manifest]) -> None:
+    output.emit("backup create", {"repository": repository.place.url, "points": [plain_point(m) for m in manifests]})
+
+
+def plain_point(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as JSON has it."""
+    plain: dict[str, Any] = output.plain(manifest) | {"created": manifest.created.isoformat()}
+    return plain
+
+
+def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:
+    for layer, name in plan.skipped:
+        click.echo(f"{name}: is there already, of layer {layer}")
+    for manifest in manifests:
+        click.echo(point_line(manifest))
+    effort = manifests[-1].effort
+    if effort.read_in_full:
+        click.echo(f"read in full, because {safe(effort.read_in_full)}")
+    stored = f"{plural(effort.chunks_written, 'new chunk')} stored in {size(effort.bytes_written)}"
+    click.echo(f"{size(effort.read_bytes)} read, {stored}")
