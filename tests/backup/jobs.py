@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import nullcontext
+from pathlib import Path
 
 import vhdx
 from analyzer.backup.codec import PlainCodec
@@ -12,9 +13,12 @@ from analyzer.backup.locks import Hold, take
 from analyzer.backup.plan import Wishes, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository import Repository, Settings, init_repository
-from analyzer.backup.restore import PointDisk
+from analyzer.backup.restore import PointDisk, plan_restore
+from analyzer.convert import Options, OutputFormat, run_conversion
 from analyzer.digest import sha256_of
 from fixtures import RECIPES, write_files
+from tests.attempts import attempt
+from vhdx.sink import Existing
 
 CHUNK = 256 << 10
 
@@ -38,6 +42,7 @@ def plain(place):
 
 def create(repository, path, name, *, lock=None):
     """`backup create`; with a context instead of a lock, that."""
+    path = Path(path)
     holding = take(repository.place, Hold.SHARED, "create", wait=0.1) if lock is None else lock
     with holding as held, vhdx.open_chain(path) as chain:
         plan = plan_create(repository, chain, Wishes(name=name))
@@ -58,6 +63,24 @@ def prune(repository, window=0.0):
         plan = plan_prune(repository.place, repository.codec, lock, window)
         run_prune(plan, repository.place, repository.codec, lock)
     return plan
+
+
+def prune_at_once(repository):
+    prune(repository)
+
+
+def prune_often(repository):
+    """Prune, over and over, whenever nobody else is at work."""
+    for _ in range(40):
+        attempt(lambda: prune(repository))
+
+
+def restore(repository, name, target):
+    """`backup restore` to a raw image, in place of what an interrupted run left."""
+    disk = PointDisk(repository, name)
+    options = Options(existing=Existing.REPLACE)
+    plan = plan_restore(disk.manifest, disk, Path(target), OutputFormat.RAW, options)
+    return run_conversion(plan, disk)
 
 
 def content(repository, name):

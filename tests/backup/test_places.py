@@ -7,6 +7,7 @@ import pytest
 from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.places.failures import AddressError, ServerError
 from analyzer.backup.places.opening import place_of
+from analyzer.backup.places.session import Sharing
 from tests.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
@@ -41,6 +42,7 @@ def test_what_is_written_is_read_listed_and_measured(place):
     (entry,) = place.list("chunks.castr")
     assert entry.size == len(content)
     assert abs(entry.modified - time.time()) < 60
+    assert place.size("chunks.castr/0123/one") == len(content)  # and so after a listing
 
 
 def test_writing_again_replaces_and_leaves_nothing_beside_it(place):
@@ -196,6 +198,8 @@ def test_a_url_that_names_no_place_is_refused(url):
 
 class Hostile:
     """A server that says what no server should."""
+
+    sharing = Sharing.THREAD
 
     def __init__(self, names=(), size=0):
         self._names, self._size = names, size

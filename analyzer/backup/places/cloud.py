@@ -11,6 +11,7 @@ from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address
 from analyzer.backup.places.failures import AddressError, ServerError, extra_module, silence
 from analyzer.backup.places.folders import Found, Upload
+from analyzer.backup.places.session import Sharing
 
 _TIMEOUT = 30
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -37,12 +38,12 @@ class FsspecServer:
         silence("fsspec", "s3fs", "botocore", "aiobotocore", "asyncio")
         self._address = address
         self._system = _system(fsspec, address)
+        self.sharing = Sharing.ALL if address.scheme in _WHOLE else Sharing.THREAD
 
     def fetch(self, path: str, most: int) -> bytes:
         """All bytes of an object, but no more than `most` + 1 of them."""
         with self._told():
-            size = int(self._system.info(path)["size"] or 0)
-            return bytes(self._system.cat_file(path, start=0, end=most + 1) if size > most else self._system.cat(path))
+            return bytes(self._system.cat_file(path)[: most + 1])
 
     def store(self, path: str, data: Data) -> None:
         """Write an object."""

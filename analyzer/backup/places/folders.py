@@ -9,7 +9,7 @@ from typing import Protocol
 from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.place import UNFINISHED, Data, Entry
 from analyzer.backup.places.failures import ServerError
-from analyzer.backup.places.session import Session
+from analyzer.backup.places.session import Session, Sharing
 
 UPLOADS = "tmp"
 """Where objects are while they come in. What an interrupted upload leaves there is nobody's, and `prune` removes it."""
@@ -39,6 +39,10 @@ class Found:
 
 class FolderServer(Protocol):
     """One connection. Paths are those of the server; FileNotFoundError where nothing is, ConnectionError when lost."""
+
+    @property
+    def sharing(self) -> Sharing:
+        """Who may use it."""
 
     def fetch(self, path: str, most: int) -> bytes:
         """All bytes of a file, but no more than `most` + 1 of them."""

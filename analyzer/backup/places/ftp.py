@@ -13,6 +13,7 @@ from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address, login_of
 from analyzer.backup.places.failures import ServerError
 from analyzer.backup.places.folders import Found
+from analyzer.backup.places.session import Sharing
 
 _TIMEOUT = 30.0
 _PORT = 21
@@ -29,6 +30,8 @@ def path_on_server(address: Address) -> str:
 
 class FtpServer:
     """One FTP connection."""
+
+    sharing = Sharing.THREAD
 
     def __init__(self, address: Address) -> None:
         """Connect and log in; raises ServerError for what another attempt cannot mend, ConnectionError."""
@@ -106,13 +109,9 @@ class FtpServer:
         """What is in a folder."""
         with self._told():
             try:
-                return [_of_facts(name, facts) for name, facts in self._ftp.mlsd(path or ".")]
-            except ftplib.error_perm as error:
-                if not self._is_folder(path):  # servers say 501, 550 and other numbers
-                    return []
-                if not str(error).startswith(_UNKNOWN_COMMAND):
-                    raise
-            return self._scan_lines(path)
+                return self._scan(path)
+            finally:
+                self._ftp.voidcmd("TYPE I")  # a listing left us in ASCII mode, where servers refuse SIZE
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -151,6 +150,16 @@ class FtpServer:
                 return False
             self._ftp.cwd(here)
             return True
+
+    def _scan(self, path: str) -> list[Found]:
+        try:
+            return [_of_facts(name, facts) for name, facts in self._ftp.mlsd(path or ".")]
+        except ftplib.error_perm as error:
+            if not self._is_folder(path):  # servers say 501, 550 and other numbers
+                return []
+            if not str(error).startswith(_UNKNOWN_COMMAND):
+                raise
+        return self._scan_lines(path)
 
     def _scan_lines(self, path: str) -> list[Found]:
         """A folder as servers without MLSD tell it, in the lines of `ls -l`; times are asked for one by one."""

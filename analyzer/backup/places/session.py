@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
 from analyzer.backup.places.failures import ServerError
@@ -15,8 +16,21 @@ Result = TypeVar("Result")
 class Connection(Protocol):
     """Something that speaks with one server; it raises ConnectionError, EOFError or TimeoutError once it is lost."""
 
+    @property
+    def sharing(self) -> "Sharing":
+        """Who may use it."""
+
     def close(self) -> None:
         """Leave, without complaint where the server has gone."""
+
+
+class Sharing(Enum):
+    """Who may use a connection."""
+
+    THREAD = auto()
+    """The thread that made it, until it is lost."""
+    ALL = auto()
+    """All threads, and after a loss too: it is a pool of connections by itself."""
 
 
 Spoken = TypeVar("Spoken", bound=Connection)
@@ -37,7 +51,7 @@ class Patience:
 
 
 class Session(Generic[Spoken]):
-    """The connections to one place, one for each thread."""
+    """The connections to one place: one for each thread, or one that all share."""
 
     def __init__(self, place: str, connect: Callable[[], Spoken], patience: Patience) -> None:
         """`connect` makes a connection; nothing is connected yet."""
@@ -72,16 +86,20 @@ class Session(Generic[Spoken]):
         known: Spoken | None = getattr(self._mine, "connection", None)
         if known is not None:
             return known
-        made = self._connect()
         with self._lock:
-            self._all.append(made)
+            shared = [connection for connection in self._all if connection.sharing is Sharing.ALL]
+        made = shared[0] if shared else self._connect()
+        if not shared:
+            with self._lock:
+                self._all.append(made)
         self._mine.connection = made
         return made
 
     def _drop(self) -> None:
         known: Spoken | None = getattr(self._mine, "connection", None)
+        if known is None or known.sharing is Sharing.ALL:
+            return
         self._mine.connection = None
-        if known is not None:
-            with self._lock:
-                self._all.remove(known)
-            known.close()
+        with self._lock:
+            self._all.remove(known)
+        known.close()

@@ -11,6 +11,7 @@ from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address, Login, login_of
 from analyzer.backup.places.failures import ServerError, extra_module, silence
 from analyzer.backup.places.folders import Found
+from analyzer.backup.places.session import Sharing
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""
@@ -26,6 +27,8 @@ def path_on_server(address: Address) -> str:
 
 class SftpServer:
     """One SSH connection with its SFTP channel."""
+
+    sharing = Sharing.THREAD
 
     def __init__(self, address: Address) -> None:
         """Connect and log in; raises ServerError for what another attempt cannot mend, ConnectionError."""
@@ -144,6 +147,8 @@ class SftpServer:
         except ssh.PasswordRequiredException as error:
             raise ServerError(place, "the key is locked with a passphrase", "unlock it with ssh-add") from error
         except ssh.AuthenticationException as error:
+            if any(word in str(error).lower() for word in ("shut down", "timeout")):  # lost while logging in
+                raise ConnectionError(str(error)) from error
             raise ServerError(place, "the server did not let us in", _LOGIN_ADVICE) from error
         except ssh.SSHException as error:
             raise _of_ssh(place, error) from error

@@ -9,6 +9,7 @@ from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address, login_of
 from analyzer.backup.places.failures import AddressError, ServerError, extra_module, silence
 from analyzer.backup.places.folders import Found
+from analyzer.backup.places.session import Sharing
 
 _TIMEOUT = 30
 _PORT = 445
@@ -24,6 +25,8 @@ def path_on_server(address: Address) -> str:
 
 class SmbServer:
     """One SMB connection with its session."""
+
+    sharing = Sharing.THREAD
 
     def __init__(self, address: Address) -> None:
         """Connect and log in; raises ServerError for what another attempt cannot mend, ConnectionError."""
