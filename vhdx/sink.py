@@ -30,6 +30,8 @@ class Existing(Enum):
 
     REFUSE = "refuse"
     REPLACE = "replace"
+    RESUME = "resume"
+    """Refuse the target, but go on with what an interrupted run left beside it, and leave it there when interrupted."""
 
 
 def part_of(target: Path) -> Path:
@@ -56,7 +58,7 @@ def _refuse_source(place: Path, sources: Sequence[Path]) -> None:
 def _refuse_existing(place: Path, target: Path, existing: Existing) -> None:
     if place.exists() and not place.is_file():
         raise OutputError(place, "it is not a regular file", "name a new file")
-    if existing is Existing.REFUSE and place == target:
+    if existing is not Existing.REPLACE and place == target:
         raise OutputError(place, "it exists already", "name another target, or replace it with --force")
     if existing is Existing.REFUSE:
         advice = "when no other run is writing it, replace it with --force"
@@ -82,13 +84,16 @@ class Sink:
         self._existing, self._lock, self._size = existing, threading.Lock(), 0
         if existing is Existing.REPLACE:
             _remove_left_over(self.path, target)
+        flags = _FLAGS & ~os.O_EXCL if existing is Existing.RESUME else _FLAGS
         try:
-            self._descriptor = os.open(self.path, _FLAGS, 0o666)
+            self._descriptor = os.open(self.path, flags, 0o666)
         except FileExistsError:
             _refuse_existing(self.path, target, Existing.REFUSE)
         except OSError as error:
             raise self._failure("create", error) from error
-        _lock(self._descriptor)
+        if not _lock(self._descriptor) and existing is Existing.RESUME:
+            os.close(self._descriptor)
+            raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
 
     @property
     def size(self) -> int:
@@ -148,7 +153,7 @@ class Sink:
         """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
         self.flush()
         self._close()
-        if self._existing is Existing.REFUSE and self.target.exists():
+        if self._existing is not Existing.REPLACE and self.target.exists():
             raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
         try:
             self.path.replace(self.target)
@@ -157,10 +162,11 @@ class Sink:
         _flush_folder(self.target.parent)
 
     def discard(self) -> None:
-        """Close and remove what was written; nothing happens after `commit`."""
+        """Close and remove what was written, unless it may be resumed; nothing happens after `commit`."""
         if self._descriptor >= 0:
             self._close()
-            self.path.unlink(missing_ok=True)
+            if self._existing is not Existing.RESUME:
+                self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         """The sink itself."""

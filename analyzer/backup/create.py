@@ -1,6 +1,5 @@
 """Making restore points: chunks are read, hashed, packed and stored, then come index and manifest."""
 
-import hashlib
 import threading
 from array import array
 from collections.abc import Callable, Iterator
@@ -11,9 +10,11 @@ from functools import partial
 import numpy as np
 
 from analyzer.backup.candidates import candidate_ids
+from analyzer.backup.imagehash import Bytes, ImageHash, hashes_of
 from analyzer.backup.index import Ids, Index, chunk_count, length_of
 from analyzer.backup.manifest import Effort, Manifest
 from analyzer.backup.plan import CreatePlan, Hashing, Lost
+from analyzer.backup.quarantine import release
 from analyzer.backup.touched import Part, Touched, parts_of, states_in_step
 from analyzer.images.packing import in_order
 from analyzer.progress import Progress, no_progress
@@ -22,7 +23,6 @@ from vhdx.errors import VhdxError
 from vhdx.reader import GRANULE, Reader
 from vhdx.runs import Kind, Run
 
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 _ALWAYS_HASHED = 16 << 30
 """Bytes of images that are hashed without asking; twice what is read, where that is more."""
 
@@ -76,13 +76,13 @@ class _Run:
     """A run of `create`."""
 
     def __init__(self, plan: CreatePlan) -> None:
-        self._plan = plan
+        self._plan, self._before = plan, plan.before
         self._store = plan.repository.chunks(candidate_ids(plan.repository.place, plan.repository.codec))
-        self._before = plan.repository.index(plan.reference.manifest) if plan.reference else None
         self._zero = self._store.put(bytes(plan.chunk_size))
         self._changes = [_Changes() for _ in plan.points]
         self._own, self._read = threading.local(), 0
-        self._hashes = [_ImageHash(point.state.size) for point in plan.points] if _hashes_image(plan) else []
+        self._seen: set[bytes] = set()
+        self._hashes = [ImageHash(point.state.size) for point in plan.points] if _hashes_image(plan) else []
 
     def items(self) -> Iterator[Touched]:
         """The chunks that must be read; what turns out to be zeros is noted while they pass by."""
@@ -115,6 +115,8 @@ class _Run:
         for part, chunk_id in zip(made.touched.parts, made.ids, strict=True):
             self._changes[part.state].numbers.append(made.touched.number)
             self._changes[part.state].ids += chunk_id
+            if chunk_id in self._plan.set_aside:
+                self._seen.add(chunk_id)
         shown, parts = None, dict(zip((part.state for part in made.touched.parts), made.contents, strict=False))
         for state, image in enumerate(self._hashes):
             shown = parts.get(state, shown)
@@ -131,14 +133,19 @@ class _Run:
             point.state.require_unchanged()
         ids = self._before.ids if self._before else np.empty((0, len(self._zero)), np.uint8)
         effort = self._effort()
-        manifests, before = [], plan.reference.manifest.name if plan.reference else None
+        manifests, before = list[Manifest](), plan.reference.manifest if plan.reference else None
         for number, point in enumerate(plan.points):
             ids = self._ids(ids, number, last.get(point.state.size % plan.chunk_size))
             index = Index(plan.chunk_size, point.state.size, ids)
             confirm()
-            manifests.append(self._manifest(number, plan.repository.write_index(point.name, index), before, effort))
-            plan.repository.write_manifest(manifests[-1])
-            before = point.name
+            index_sha256 = plan.repository.write_index(point.name, index)
+            same = before if before is not None and before.index_sha256 == index_sha256 else None
+            sums = self._image_sums(number, index, same)
+            before = self._manifest(number, index_sha256, sums, before.name if before else None, effort)
+            plan.repository.write_manifest(before)
+            manifests.append(before)
+        for chunk_id in plan.set_aside & self._seen:
+            release(plan.repository.place, chunk_id)
         return tuple(manifests)
 
     def _begin(self, touched: Touched) -> Bytes:
@@ -193,6 +200,16 @@ class _Run:
             ids[-1] = np.frombuffer(last_zero, np.uint8)
         return ids
 
+    def _image_sums(self, number: int, index: Index, same: Manifest | None) -> tuple[str | None, str | None]:
+        """SHA-256 and SHA-512/256 of a point's image; `same` is a point with the same index."""
+        if self._hashes:
+            return self._hashes[number].digests()
+        if same is not None and same.image_sha256:
+            return same.image_sha256, same.image_sha512_256
+        if self._plan.wishes.hashing is Hashing.ALWAYS:
+            return hashes_of(self._store, index)
+        return None, None
+
     def _effort(self) -> Effort:
         return Effort(
             read_in_full=self._plan.read_in_full,
@@ -201,10 +218,16 @@ class _Run:
             bytes_written=self._store.written_bytes,
         )
 
-    def _manifest(self, number: int, index_sha256: str, parent: str | None, effort: Effort) -> Manifest:
+    def _manifest(
+        self,
+        number: int,
+        index_sha256: str,
+        sums: tuple[str | None, str | None],
+        parent: str | None,
+        effort: Effort,
+    ) -> Manifest:
         plan, point = self._plan, self._plan.points[number]
         parameters = point.state.leaf.parameters
-        sha256, sha512_256 = self._hashes[number].digests() if self._hashes else (None, None)
         return Manifest(
             name=point.name,
             created=plan.created,
@@ -216,8 +239,8 @@ class _Run:
             block_size=point.state.base.parameters.block_size,
             disk_id=str(parameters.disk_id),
             index_sha256=index_sha256,
-            image_sha256=sha256,
-            image_sha512_256=sha512_256,
+            image_sha256=sums[0],
+            image_sha512_256=sums[1],
             layer=point.layer,
             chain=plan.records[: point.layer + 1],
             lost=point.lost,
@@ -225,39 +248,6 @@ class _Run:
             parent=parent,
             effort=effort,
         )
-
-
-class _ImageHash:
-    """The hashes of a whole image, fed in the order of the disk; what is left out is zeros."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._position = size, 0
-        self._sums = [hashlib.sha256()]
-        if "sha512_256" in hashlib.algorithms_available:
-            self._sums.append(hashlib.new("sha512_256"))
-
-    def update(self, start: int, data: Bytes) -> None:
-        """Take the bytes at `start`."""
-        if start >= self._size:
-            return
-        self._pad(start)
-        for one in self._sums:
-            one.update(data[: self._size - start].data)
-        self._position = min(self._size, start + len(data))
-
-    def digests(self) -> tuple[str, str | None]:
-        """SHA-256, and SHA-512/256 where this Python has it."""
-        self._pad(self._size)
-        first, *others = (one.hexdigest() for one in self._sums)
-        return first, others[0] if others else None
-
-    def _pad(self, until: int) -> None:
-        zeros = bytes(1 << 20)
-        while self._position < until:
-            step = min(len(zeros), until - self._position)
-            for one in self._sums:
-                one.update(zeros[:step])
-            self._position += step
 
 
 class _Forgiving:

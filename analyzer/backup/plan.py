@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from analyzer.backup.errors import PointRefusedError
+import numpy as np
+
+from analyzer.backup.errors import DamagedObjectError, MissingObjectError, PointRefusedError
+from analyzer.backup.idset import id_array, ids_from
+from analyzer.backup.index import Index
 from analyzer.backup.layers import LayerRecord, Ranges, merged, now, records_of, with_claims
 from analyzer.backup.manifest import Manifest
 from analyzer.backup.names import name_for, require_name
-from analyzer.backup.reference import Reference, find_reference, shared_layers, why_in_full
+from analyzer.backup.quarantine import set_aside_ids
+from analyzer.backup.reference import Reference, references, shared_layers, why_in_full
 from analyzer.backup.repository import Repository
 from analyzer.backup.touched import changes, everything
 from vhdx.chain import Chain
@@ -89,10 +94,14 @@ class CreatePlan:
     records: tuple[LayerRecord, ...]
     chunk_size: int
     reference: Reference | None
+    before: Index | None
+    """The reference's."""
     doubtful: Ranges
     """(start, length) of bytes that are read although no layer claims them: where the reference is something else."""
     read_in_full: str | None
     """Why; None when a reference serves."""
+    set_aside: frozenset[bytes]
+    """The ids of chunks that were found bad: those that are seen again come back."""
     work: int
     """Bytes of data to be read."""
     created: datetime
@@ -119,10 +128,11 @@ def plan_create(repository: Repository, chain: Chain, wishes: Wishes) -> CreateP
     Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
     """
     moment, records, known = now(), records_of(chain), list(repository.manifests())
-    made, skipped = _layers(records, known, wishes)
+    bad = set_aside_ids(repository.place)
+    made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], wishes)
     points = tuple(_points(repository, chain, made, wishes, moment))
     usable = known if wishes.reading is Reading.CHANGED else []
-    reference = find_reference(records[: made[0] + 1], usable)
+    reference, before = _usable(repository, references(records[: made[0] + 1], usable))
     chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(chain.size)
     plan = CreatePlan(
         repository=repository,
@@ -131,13 +141,21 @@ def plan_create(repository: Repository, chain: Chain, wishes: Wishes) -> CreateP
         records=with_claims(records, chain, chunk_size),
         chunk_size=chunk_size,
         reference=reference,
-        doubtful=_doubtful(reference, points[0].state.size, chunk_size),
+        before=before,
+        doubtful=_doubtful(reference, before, points[0].state.size, bad),
+        set_aside=bad,
         read_in_full=None if reference else _reason(records, known, wishes),
         work=0,
         created=moment,
         wishes=wishes,
     )
     return replace(plan, work=sum(_data_bytes(plan.tables(number)) for number in range(len(points))))
+
+
+def _needs(repository: Repository, manifest: Manifest, bad: frozenset[bytes]) -> bool:
+    """Whether a point needs a chunk that was set aside: then its state is looked at again."""
+    index = _usable(repository, [Reference(manifest, 0)])[1] if bad else None
+    return index is not None and bool(_chunks_of(index, bad))
 
 
 def _layers(
@@ -184,11 +202,30 @@ def lost_ranges(state: Chain, lost: Lost) -> Ranges:
     return found
 
 
-def _doubtful(reference: Reference | None, size: int, chunk_size: int) -> Ranges:
-    if reference is None:
+def _usable(repository: Repository, found: Sequence[Reference]) -> tuple[Reference | None, Index | None]:
+    """The first reference whose index is whole, and that index."""
+    for reference in found:
+        try:
+            return reference, repository.index(reference.manifest)
+        except (MissingObjectError, DamagedObjectError):
+            continue
+    return None, None
+
+
+def _doubtful(reference: Reference | None, before: Index | None, size: int, bad: frozenset[bytes]) -> Ranges:
+    """(start, length) of what is read besides the claims of layers: see `CreatePlan.doubtful`."""
+    if reference is None or before is None:
         return ()
-    others = ((first * chunk_size, count * chunk_size) for first, count in reference.doubtful)
-    return merged(sorted([*others, *seam(reference.manifest.size, size, chunk_size)]))
+    chunk = reference.manifest.chunk_size
+    numbers = [*reference.doubtful, *((number, 1) for number in _chunks_of(before, bad))]
+    ranges = [(first * chunk, count * chunk) for first, count in numbers]
+    return merged(sorted([*ranges, *seam(reference.manifest.size, size, chunk)]))
+
+
+def _chunks_of(index: Index, ids: frozenset[bytes]) -> list[int]:
+    """The numbers of the chunks that have one of these ids."""
+    found: list[int] = np.flatnonzero(np.isin(id_array(index.ids), ids_from(ids))).tolist() if ids else []
+    return found
 
 
 def _reason(records: Sequence[LayerRecord], known: Sequence[Manifest], wishes: Wishes) -> str:

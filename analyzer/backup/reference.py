@@ -26,13 +26,14 @@ class Reference:
         return self.shared == len(self.manifest.chain)
 
 
-def find_reference(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) -> Reference | None:
-    """The point that leaves the least to be read: with the most layers in common, then with the fewest other chunks.
+def references(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) -> list[Reference]:
+    """The points that can be built upon, first the one that leaves the least to be read.
 
-    What lost data it stands on, it does not tell of again; a point with any is no reference.
+    That is the one with the most layers in common, then the one with the fewest other chunks. A point that was made
+    with lost ranges is none: what is lost there may be read today.
     """
     found = (Reference(manifest, shared_layers(records, manifest.chain)) for manifest in manifests if not manifest.lost)
-    return max((reference for reference in found if reference.shared), key=_merit, default=None)
+    return sorted((reference for reference in found if reference.shared), key=_merit, reverse=True)
 
 
 def _merit(reference: Reference) -> tuple[int, int, str]:

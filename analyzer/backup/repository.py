@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -37,6 +37,8 @@ class Settings:
     chunk_size: int | None = None
     """Bytes; None: by the size of the disk."""
     codec: dict[str, Any] | None = None
+    leaflets: dict[str, str] | None = None
+    """The SHA-256 of README.md and restore.py as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,18 @@ class Repository:
         return manifest
 
     def manifests(self) -> Iterator[Manifest]:
-        """Those of all restore points, oldest first; raises as `manifest` does."""
-        yield from sorted(map(self.manifest, self.names()), key=lambda manifest: (manifest.created, manifest.layer))
+        """Those of all restore points that can be read, oldest first; raises PlaceError."""
+        yield from self.survey()[0]
+
+    def survey(self) -> tuple[list[Manifest], list[tuple[str, str, tuple[str, ...]]]]:
+        """The manifests that can be read, oldest first, and of each that cannot: its object, why not, its point."""
+        good, bad = list[Manifest](), list[tuple[str, str, tuple[str, ...]]]()
+        for name in self.names():
+            try:
+                good.append(self.manifest(name))
+            except (DamagedObjectError, NoSuchPointError) as error:
+                bad.append((manifest_object(name), str(error), (name,)))
+        return sorted(good, key=lambda manifest: (manifest.created, manifest.layer)), bad
 
     def index(self, manifest: Manifest) -> Index:
         """The index of a restore point; raises MissingObjectError, DamagedObjectError."""
@@ -140,10 +152,11 @@ def init_repository(place: Place, settings: Settings, codec: Codec) -> Repositor
     """Make a repository in a place that holds none; raises NotRepositoryError, PlaceError."""
     require_zstandard()
     check_chunk_size(place, settings.chunk_size)
-    for name in LEAFLETS:
-        place.write(name, leaflet(name))
+    settings = replace(settings, leaflets={name: hashlib.sha256(leaflet(name)).hexdigest() for name in LEAFLETS})
     if not place.create(SETTINGS, build_document({"format": FORMAT, "version": VERSION} | asdict(settings))):
         raise NotRepositoryError(place.url, "a repository is there already", "name another place")
+    for name in LEAFLETS:
+        place.write(name, leaflet(name))
     return Repository(place, codec, settings)
 
 

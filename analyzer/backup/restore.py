@@ -3,27 +3,31 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.backup.chunks import ChunkStore
-from analyzer.backup.index import Index, chunk_count
+from analyzer.backup.index import Ids, Index, chunk_count
 from analyzer.backup.manifest import Manifest
 from analyzer.backup.repository import Repository
 from analyzer.convert import DISK_TYPES, Flat, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
+from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
-from vhdx.sink import check_target
+from vhdx.sink import Existing, Sink, check_target
 from vhdx.source import ByteSource
 from vhdx.structures.disk import DiskType
 from vhdx.writer import NewDisk
 
 _KEPT_BYTES = 32 << 20
 """Of chunks that were read last."""
+_STEP = 1 << 20
 _AT_ONCE = 1 << 18
 """Chunks whose runs are made at once."""
 
@@ -67,7 +71,8 @@ class PointDisk:
         """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError."""
         self.manifest = repository.manifest(name)
         self.index = repository.index(self.manifest)
-        self._source = ChunkSource(repository.chunks(), self.index, name)
+        self._store = repository.chunks()
+        self._source = ChunkSource(self._store, self.index, name)
         zeros = {repository.codec.id_of(bytes(size)) for size in (self.index.chunk_size, self._last_length)}
         self._zeros = [np.frombuffer(chunk_id, np.uint8) for chunk_id in zeros]
 
@@ -105,6 +110,20 @@ class PointDisk:
             if len(table):
                 yield table
 
+    def chunks_with_data(self) -> Iterator[int]:
+        """The numbers of the chunks that are not zeros."""
+        for first in range(0, len(self.index.ids), _AT_ONCE):
+            zero = self._is_zero(self.index.ids[first : first + _AT_ONCE])
+            yield from (np.flatnonzero(~zero) + first).tolist()
+
+    def chunk(self, number: int) -> bytes:
+        """The content of a chunk; raises MissingObjectError, BadChunkError, PlaceError."""
+        return self._store.get(self.index.id_of(number))
+
+    def id_of(self, data: bytes) -> bytes:
+        """The id that a content has in this repository."""
+        return self._store.codec.id_of(data)
+
     def refusal(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
         """Everything can be read."""
         return None
@@ -118,36 +137,32 @@ class PointDisk:
 
     def _table(self, first: int, last: int) -> RunTable:
         ids, chunk = self.index.ids[first:last], self.index.chunk_size
-        zero = np.zeros(len(ids), dtype=np.bool_)
-        for known in self._zeros:
-            zero |= (ids == known).all(axis=1)
+        zero = self._is_zero(ids)
         start = np.arange(first, last, dtype=np.int64) * chunk
         length = np.minimum(start + chunk, self.size) - start
         kind = np.where(zero, np.int64(Kind.ZERO), np.int64(Kind.DATA))
         offset = np.where(zero, 0, start)
         return merge_neighbours(RunTable(start, length, kind, np.zeros_like(start), offset))
 
+    def _is_zero(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        zero = np.zeros(len(ids), dtype=np.bool_)
+        for known in self._zeros:
+            zero |= (ids == known).all(axis=1)
+        return zero
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """How a VHDX made from a restore point is called and laid out; its identities are new, its disk id is not."""
 
-    manifest: Manifest
-    options: Options
-
-    def new_disk(self, disk_type: DiskType) -> NewDisk:
-        """The VHDX to be."""
-        manifest, options = self.manifest, self.options
-        return NewDisk(
-            type=disk_type,
-            size=manifest.size,
-            block_size=options.block_size or manifest.block_size,
-            logical_sector_size=manifest.logical_sector_size,
-            physical_sector_size=manifest.physical_sector_size,
-            disk_id=UUID(manifest.disk_id),
-            file_write_guid=options.identities("file_write_guid"),
-            data_write_guid=options.identities("data_write_guid"),
-        )
+def new_disk_of(manifest: Manifest, disk_type: DiskType, options: Options) -> NewDisk:
+    """The VHDX that a restore point becomes: its files' GUIDs are new, its disk id is not."""
+    return NewDisk(
+        type=disk_type,
+        size=manifest.size,
+        block_size=options.block_size or manifest.block_size,
+        logical_sector_size=manifest.logical_sector_size,
+        physical_sector_size=manifest.physical_sector_size,
+        disk_id=UUID(manifest.disk_id),
+        file_write_guid=options.identities("file_write_guid"),
+        data_write_guid=options.identities("data_write_guid"),
+    )
 
 
 def plan_restore(manifest: Manifest, disk: Flat, target: Path, output: OutputFormat, options: Options) -> Plan:
@@ -158,5 +173,33 @@ def plan_restore(manifest: Manifest, disk: Flat, target: Path, output: OutputFor
     check_block_size(target, options.block_size)
     check_target(target, (), options.existing)
     disk_type = DISK_TYPES.get(output)
-    new_disk = Restored(manifest=manifest, options=options).new_disk(disk_type) if disk_type else None
+    new_disk = new_disk_of(manifest, disk_type, options) if disk_type else None
     return plan_output(disk, target, output, new_disk, options)
+
+
+def stream_range(disk: PointDisk, start: int, length: int, stream: BinaryIO, progress: Progress = no_progress) -> None:
+    """Write a range of the disk to a stream, every byte of it; raises what reading chunks raises."""
+    reader, end = Reader(disk), min(disk.size, start + length)
+    for position in range(start, end, _STEP):
+        data = reader.read(position, min(_STEP, end - position))
+        stream.write(data)
+        progress(len(data))
+    stream.flush()
+
+
+def extract_range(
+    disk: PointDisk, start: int, length: int, target: Path, existing: Existing, progress: Progress = no_progress
+) -> int:
+    """Write a range of the disk to a file of its own, sparse; returns its bytes. Raises OutputError."""
+    check_target(target, (), existing)
+    end = max(start, min(disk.size, start + length))
+    with Sink(target, existing=existing) as sink:
+        sink.set_size(end - start)
+        reader = Reader(disk)
+        for run in (run for table in disk.windows(start, end) for run in table.of_kind(Kind.DATA)):
+            for position in range(run.start, run.end, _STEP):
+                data = reader.read(position, min(_STEP, run.end - position))
+                sink.write_at(position - start, data)
+                progress(len(data))
+        sink.commit()
+    return end - start

@@ -9,7 +9,9 @@ SUBCOMMANDS = {
     "create": "Restore points of disks: what changed is read, the rest is proved to be the same.",
     "list": "The restore points of a repository.",
     "show": "All that is known of a restore point.",
+    "verify": "Whether what is stored is what was put there: all, a share, or as far as time goes.",
     "restore": "A restore point as an image of any format.",
+    "stats": "How much is stored, and how much of it each restore point holds alone.",
 }
 """Every command and its line in the help; the module backup_NAME holds it."""
 

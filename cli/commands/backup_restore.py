@@ -1,16 +1,21 @@
 """`vhdx backup restore`."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from analyzer.backup.restore import PointDisk, plan_restore
+from analyzer.backup.restore import PointDisk, extract_range, plan_restore, stream_range
+from analyzer.backup.resume import resume_raw
 from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, run_conversion
+from cli import output
 from cli.options import FILE_PATH, ByteSize, json_option
 from cli.progress import progress
 from cli.repositories import repository_of
-from cli.writing import asked_format, options_from, output_options, report
+from cli.text import safe, size
+from cli.writing import STDOUT, asked_format, options_from, output_options, report
+from vhdx.sink import Existing
 
 
 @click.command("restore")
@@ -25,18 +30,39 @@ from cli.writing import asked_format, options_from, output_options, report
     help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
+@click.option("--offset", type=ByteSize(), help="Only the bytes of the disk from here on, as they are.")
+@click.option("--length", type=ByteSize(), help="How many of them; all that follow where it is not given.")
+@click.option(
+    "--resume", is_flag=True, help="Raw: go on with what an interrupted run left, and leave it if interrupted."
+)
 @output_options
 @json_option
 def command(repository: str, name: str, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:
     """Write the disk of the restore point NAME as one image that depends on nothing.
 
+    Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new identities for its
+    file, and keeps the disk's. Every chunk is compared with its id as it is read. A block device is never written to.
+
     \b
     Examples:
       vhdx backup restore /mnt/nas/backups NAME disk.vhdx
-      vhdx backup restore /mnt/nas/backups NAME disk.raw
+      vhdx backup restore /mnt/nas/backups NAME disk.raw --resume
       vhdx backup restore /mnt/nas/backups NAME disk.qcow2
+      vhdx backup restore /mnt/nas/backups NAME boot.bin --offset 0 --length 1M
+      vhdx backup restore /mnt/nas/backups NAME - | ssh host 'cat > disk.raw'
     """
     disk = PointDisk(repository_of(repository), name)
+    if out == STDOUT:
+        _to_stdout(disk, choices, as_json=as_json)
+    elif choices["offset"] is not None or choices["length"] is not None:
+        _range(disk, out, choices, as_json=as_json)
+    elif choices["resume"]:
+        _resume(disk, out, wanted, choices, as_json=as_json)
+    else:
+        _whole(disk, out, wanted, choices, as_json=as_json)
+
+
+def _whole(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
     form = asked_format(wanted, choices) or format_of(out)
     if choices["block_size"] and form not in VHDX_FORMATS:
         raise click.UsageError("--block-size is for VHDX outputs.")
@@ -44,3 +70,42 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
     with progress("restoring", plan.work) as update:
         outcome = run_conversion(plan, disk, update)
     report("backup restore", outcome, as_json=as_json)
+
+
+def _extent(disk: PointDisk, choices: dict[str, Any]) -> tuple[int, int]:
+    """Start and length of what is asked for."""
+    start = min(choices["offset"] or 0, disk.size)
+    return start, min(disk.size - start, disk.size if choices["length"] is None else choices["length"])
+
+
+def _to_stdout(disk: PointDisk, choices: dict[str, Any], *, as_json: bool) -> None:
+    if as_json or choices["resume"] or choices["block_size"] or choices["compression"]:
+        raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
+    if sys.stdout.isatty():
+        raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
+    start, length = _extent(disk, choices)
+    with progress("restoring", length) as update:
+        stream_range(disk, start, length, sys.stdout.buffer, update)
+
+
+def _range(disk: PointDisk, out: Path, choices: dict[str, Any], *, as_json: bool) -> None:
+    start, length = _extent(disk, choices)
+    existing = Existing.REPLACE if choices["force"] else Existing.REFUSE
+    with progress("restoring", length) as update:
+        written = extract_range(disk, start, length, out, existing, update)
+    if as_json:
+        output.emit("backup restore", {"range": {"target": out, "start": start, "length": written}})
+    else:
+        click.echo(f"{safe(out)}: {size(written)} of the disk from byte {start} on")
+
+
+def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
+    if (asked_format(wanted, choices) or format_of(out)) is not OutputFormat.RAW:
+        raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
+    with progress("restoring", disk.size) as update:
+        resumed = resume_raw(disk, out, update)
+    if as_json:
+        output.emit("backup restore", {"resumed": resumed})
+    else:
+        there = f"{size(resumed.found_bytes)} were there, {size(resumed.written_bytes)} written"
+        click.echo(f"{safe(out)}: raw, disk of {size(resumed.size)}, {there}, read back and right")

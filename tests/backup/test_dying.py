@@ -68,15 +68,16 @@ def test_the_first_create_may_end_anywhere(disks):
         assert jobs.assert_sound(repository, expected_of(disks)) == ["base"]
 
 
-def test_init_may_end_anywhere_and_is_repeated():
+def test_init_may_end_anywhere_and_leaves_a_repository_or_none(disks):
     count = Mortal(MemoryPlace())
     jobs.init(count)
     for at in range(count.changes):
         place = MemoryPlace()
         with pytest.raises(Death):
             jobs.init(Mortal(place, at))
-        jobs.init(place)
-        assert jobs.plain(place).names() == []
+        attempt(lambda place=place: jobs.init(place))  # refused where there is one
+        jobs.create(jobs.plain(place), disks[0][0], "base")
+        assert jobs.assert_sound(jobs.plain(place), expected_of(disks)) == ["base"]
 
 
 @pytest.fixture(scope="module")

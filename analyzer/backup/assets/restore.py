@@ -185,6 +185,22 @@ def restore(repository: Path, name: str, out: BinaryIO) -> str:
     return f"{manifest['size']} bytes, SHA-256 {found}, {proof}"
 
 
+def restore_to_file(repository: Path, name: str, target: Path) -> str:
+    """Write the disk beside its place, and give it its name once it is right; returns a sentence."""
+    if target.exists():
+        raise RestoreError(f"{target} exists already")
+    unfinished = target.with_name(target.name + ".part")
+    try:
+        with unfinished.open("xb") as out:
+            said = restore(repository, name, out)
+            os.fsync(out.fileno())
+    except RestoreError:
+        unfinished.unlink()
+        raise
+    unfinished.replace(target)
+    return said
+
+
 def list_points(repository: Path) -> None:
     """A line for each restore point."""
     for path in sorted((repository / "points").glob("*.json")):
@@ -207,8 +223,7 @@ def main() -> None:
         elif given.out == "-":
             sys.stderr.write(restore(given.repository, given.name, sys.stdout.buffer) + "\n")
         else:
-            with Path(given.out).open("xb") as out:
-                print(given.out + ": " + restore(given.repository, given.name, out))
+            print(given.out + ": " + restore_to_file(given.repository, given.name, Path(given.out)))
     except (RestoreError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -1,0 +1,211 @@
+"""Whether what is in a repository is what was put there: documents, indexes, chunks."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from analyzer.backup.candidates import read_candidates
+from analyzer.backup.chunks import object_of
+from analyzer.backup.errors import BackupError, BadChunkError, MissingObjectError
+from analyzer.backup.idset import IdArray, id_array, ids_from, places_in, raw
+from analyzer.backup.memory import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
+from analyzer.backup.quarantine import set_aside
+from analyzer.backup.repository import LEAFLETS, POINTS, Repository, leaflet
+from analyzer.images.packing import in_order
+from analyzer.progress import Progress, no_progress
+
+_KEPT_EVERY = 60.0
+"""Seconds between two writings of what was found good."""
+
+
+class Depth(Enum):
+    """How far to look."""
+
+    INDEXES = "indexes"
+    """Documents and indexes, and whether every chunk is there; none is read."""
+    CHUNKS = "chunks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which chunks are read: those that were not read for the longest time come first."""
+
+    depth: Depth = Depth.CHUNKS
+    percent: float = 100.0
+    seconds: float | None = None
+    """When to stop; None: when all is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One object that is not as it was written."""
+
+    object: str
+    reason: str
+    points: tuple[str, ...]
+    """The restore points that need it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found."""
+
+    points: int
+    chunks: int
+    """That are stored."""
+    checked: int
+    """That were read now."""
+    never: int
+    """That were never read by a verification, this one included."""
+    oldest: int | None
+    """When the chunk was last good that was not read for longest, seconds since 1970; None while some never were."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass
+class _Survey:
+    """Points, what they need, and what is wrong so far."""
+
+    problems: list[Problem] = field(default_factory=list)
+    needed: dict[str, IdArray] = field(default_factory=dict)
+    """By point: its ids, sorted, each once."""
+
+    def users_of(self, chunk_id: bytes) -> tuple[str, ...]:
+        """The points that need a chunk."""
+        wanted = ids_from([chunk_id])
+        return tuple(name for name, ids in self.needed.items() if places_in(wanted, ids)[0] >= 0)
+
+
+def verify(repository: Repository, scope: Scope, progress: Progress = no_progress) -> Verdict:
+    """Look at all documents, and at as many chunks as the scope asks for; bad chunks are set aside.
+
+    Raises PlaceError when the place fails.
+    """
+    survey = _survey(repository)
+    stored = np.sort(ids_from(chunk_id for chunk_id, _ in repository.chunks().entries()))
+    gone = _missing(survey, stored)
+    try:
+        times = times_of(stored, read_memory(repository.place))
+    except BadMemoryError as error:
+        survey.problems.append(Problem(OBJECT, f"{error}; when chunks were last good is forgotten", ()))
+        times = np.zeros(len(stored), np.uint32)
+    order = _chosen(times, scope)
+    checked = 0
+    if scope.depth is Depth.CHUNKS:
+        for chunk_id in gone:
+            if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
+                set_aside(repository.place, chunk_id)
+        checked = _Reading(repository, survey, stored, times).run(order, scope, progress)
+    never = int((times == 0).sum())
+    return Verdict(
+        points=len(survey.needed),
+        chunks=len(stored),
+        checked=checked,
+        never=never,
+        oldest=int(times.min()) if len(times) and not never else None,
+        problems=tuple(survey.problems),
+    )
+
+
+def _survey(repository: Repository) -> _Survey:
+    manifests, damaged = repository.survey()
+    survey = _Survey([Problem(name, reason, points) for name, reason, points in damaged])
+    survey.problems += _leaflet_problems(repository)
+    lists = read_candidates(repository.place, repository.codec)
+    survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
+    for manifest in manifests:
+        try:
+            survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
+        except BackupError as error:
+            survey.problems.append(Problem(f"{POINTS}/{manifest.name}.caibx", str(error), (manifest.name,)))
+    return survey
+
+
+def _leaflet_problems(repository: Repository) -> Iterator[Problem]:
+    """README and restore.py; one that can be is written anew."""
+    for name in LEAFLETS:
+        expected = (repository.settings.leaflets or {}).get(name)
+        try:
+            found = hashlib.sha256(repository.place.read(name)).hexdigest()
+        except MissingObjectError:
+            found = ""
+        if found != expected:
+            again = hashlib.sha256(leaflet(name)).hexdigest() == expected
+            if again:
+                repository.place.write(name, leaflet(name))
+            reason = "it is missing or was changed; " + (
+                "it was written anew" if again else "copy it from another repository"
+            )
+            yield Problem(name, reason, ())
+
+
+def _missing(survey: _Survey, stored: IdArray) -> list[bytes]:
+    """The chunks that a point needs and that are not there."""
+    gone = sorted({raw(one) for ids in survey.needed.values() for one in ids[places_in(ids, stored) < 0].tolist()})
+    for chunk_id in gone:
+        survey.problems.append(Problem(object_of(chunk_id), "it is missing", survey.users_of(chunk_id)))
+    return gone
+
+
+def _chosen(times: Times, scope: Scope) -> Iterable[int]:
+    """The places of the chunks to be read, the longest unread first."""
+    count = -int(-len(times) * scope.percent // 100)
+    chosen: list[int] = np.argsort(times, kind="stable")[:count].tolist()
+    return chosen
+
+
+class _Reading:
+    """Reads chunks and keeps account."""
+
+    def __init__(self, repository: Repository, survey: _Survey, stored: IdArray, times: Times) -> None:
+        self._repository, self._survey, self._stored, self._times = repository, survey, stored, times
+        self._store = repository.chunks()
+        self._kept = time.monotonic()
+
+    def run(self, order: Iterable[int], scope: Scope, progress: Progress) -> int:
+        """Read the chunks at these places; returns how many were read."""
+        count = 0
+        try:
+            with closing(in_order(self._look, self._until(order, scope.seconds))) as looked:
+                for place, reason in looked:
+                    self._note(place, reason)
+                    count += 1
+                    progress(1)
+        finally:
+            self._keep()
+        return count
+
+    def _until(self, order: Iterable[int], seconds: float | None) -> Iterator[int]:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for place in order:
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            yield place
+
+    def _look(self, place: int) -> tuple[int, str | None]:
+        """Read one; why it is bad, None when it is good. Called by threads."""
+        try:
+            self._store.get(raw(self._stored[place]))
+        except BadChunkError as error:
+            return place, error.reason
+        except MissingObjectError:
+            return place, "it went away while it was to be read"
+        return place, None
+
+    def _note(self, place: int, reason: str | None) -> None:
+        self._times[place] = 0 if reason else int(time.time())
+        if reason:
+            chunk_id = raw(self._stored[place])
+            set_aside(self._repository.place, chunk_id)
+            self._survey.problems.append(Problem(object_of(chunk_id), reason, self._survey.users_of(chunk_id)))
+        if time.monotonic() - self._kept > _KEPT_EVERY:
+            self._keep()
+
+    def _keep(self) -> None:
+        self._repository.place.write(OBJECT, build_memory(self._stored, self._times))
+        self._kept = time.monotonic()

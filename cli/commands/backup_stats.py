@@ -1,0 +1,41 @@
+"""`vhdx backup stats`."""
+
+import click
+
+from analyzer.backup.stats import Stats, stats_of
+from cli import output
+from cli.options import json_option
+from cli.repositories import repository_of
+from cli.text import plural, size
+
+
+@click.command("stats")
+@click.argument("repository")
+@json_option
+def command(repository: str, as_json: bool) -> None:
+    """Show how much a repository holds, and how much of it each restore point holds alone.
+
+    \b
+    Examples:
+      vhdx backup stats /mnt/nas/backups
+    """
+    kept = repository_of(repository)
+    stats = stats_of(kept)
+    if as_json:
+        output.emit("backup stats", {"repository": kept.place.url, "stats": stats})
+        return
+    output.emit_lines([*_points(stats), *_whole(stats)])
+
+
+def _points(stats: Stats) -> list[str]:
+    return [
+        f"{point.name}: disk of {size(point.size)}, {plural(point.chunks, 'chunk')} in {size(point.bytes)}, "
+        f"alone {point.own_chunks} in {size(point.own_bytes)}"
+        for point in stats.points
+    ]
+
+
+def _whole(stats: Stats) -> list[str]:
+    disks = f"{plural(len(stats.points), 'restore point')} of {size(stats.disk_bytes)} of disks"
+    unused = f"{stats.unused_chunks} of them in {size(stats.unused_bytes)} needed by none (`vhdx backup prune`)"
+    return [f"{disks} in {plural(stats.chunks, 'chunk')} of {size(stats.bytes)}; {unused}"]

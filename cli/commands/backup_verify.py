@@ -1,0 +1,91 @@
+"""`vhdx backup verify`."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from analyzer.backup.verify import Depth, Problem, Scope, Verdict, verify
+from cli import output
+from cli.options import json_option
+from cli.progress import counter
+from cli.repositories import repository_of
+from cli.text import plural, safe
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A time: 90s, 30m, 2h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+@click.command("verify")
+@click.argument("repository")
+@click.option(
+    "--percent", type=click.FloatRange(0, 100), help="Read this share of the chunks, the longest unread ones."
+)
+@click.option("--time-box", type=Duration(), help="Stop after 90s, 30m, 2h; the next run goes on.")
+@click.option("--indexes", is_flag=True, help="Only documents and indexes, and whether all chunks are there.")
+@json_option
+def command(repository: str, as_json: bool, **choices: Any) -> int:
+    """Verify that a repository holds what was put there.
+
+    Every chunk is unpacked and compared with its id, those that were not read for the longest time first; when each was
+    last good is remembered in the repository. A bad chunk is named with the restore points that need it, and set aside:
+    the next `create` that finds its content on a disk stores it again.
+
+    Exit code 1 when anything is wrong.
+
+    \b
+    Examples:
+      vhdx backup verify /mnt/nas/backups
+      vhdx backup verify /mnt/nas/backups --percent 5        every night: all in 20 nights
+      vhdx backup verify /mnt/nas/backups --time-box 2h
+      vhdx backup verify /mnt/nas/backups --indexes
+    """
+    if choices["indexes"] and (choices["percent"] is not None or choices["time_box"]):
+        raise click.UsageError("--indexes reads no chunk; leave --percent and --time-box out.")
+    kept = repository_of(repository)
+    scope = Scope(
+        depth=Depth.INDEXES if choices["indexes"] else Depth.CHUNKS,
+        percent=100.0 if choices["percent"] is None else choices["percent"],
+        seconds=choices["time_box"],
+    )
+    with counter("verifying") as update:
+        verdict = verify(kept, scope, update)
+    if as_json:
+        output.emit("backup verify", {"repository": kept.place.url, "verdict": verdict})
+    else:
+        output.emit_lines([*map(_problem, verdict.problems), _summary(verdict)])
+    return int(bool(verdict.problems))
+
+
+def _problem(problem: Problem) -> str:
+    needed = f"; needed by {', '.join(problem.points)}" if problem.points else ""
+    return f"{safe(problem.object)}: {safe(problem.reason)}{needed}"
+
+
+def _summary(verdict: Verdict) -> str:
+    read = f"{verdict.checked} of {plural(verdict.chunks, 'chunk')} read"
+    if verdict.never:
+        age = f"{verdict.never} never read yet"
+    else:
+        age = (
+            "all read"
+            if verdict.oldest is None
+            else f"none unread since {datetime.fromtimestamp(verdict.oldest, UTC):%Y-%m-%d %H:%M}Z"
+        )
+    wrong = plural(len(verdict.problems), "problem") if verdict.problems else "nothing is wrong"
+    return f"{plural(verdict.points, 'restore point')}, {read}, {age}: {wrong}"
