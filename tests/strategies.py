@@ -178,3 +178,10 @@ def tables(draw, total, layers=3, most=12):
             runs.append(run)
             previous = run
     return runs
+
+
+@st.composite
+def layers_upon(draw, stack):
+    """Another uppermost layer for a stack of two or more, of the same size: its spec, and the disk that it shows."""
+    top = stack.specs[-1]
+    return draw(_layers(len(stack.specs) - 1, top.logical_sector, top.size, stack.specs[:-1], stack.disks[:-1]))
