@@ -1,7 +1,7 @@
 """The chunk store: content by id, each written once."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from analyzer.backup.codec import ID_SIZE, Codec
 from analyzer.backup.place import Data, Entry, Place
@@ -31,10 +31,11 @@ def id_of_object(name: str) -> bytes | None:
 class ChunkStore:
     """The chunks of a repository, for one run. What is put is there after `flush`. All calls from any thread."""
 
-    def __init__(self, place: Place, codec: Codec) -> None:
-        """A run over the chunks at `place`."""
+    def __init__(self, place: Place, codec: Codec, beware: Set[bytes] = frozenset()) -> None:
+        """A run over the chunks at `place`; those to beware of may be deleted soon, and count as absent."""
         self.place, self.codec = place, codec
         self._known: set[bytes] = set()
+        self._beware = beware
         self._waiting: list[tuple[str, bytes]] = []
         self._waiting_bytes = 0
         self._lock = threading.Lock()
@@ -48,6 +49,8 @@ class ChunkStore:
         """Whether a chunk is stored, or waits to be."""
         if chunk_id in self._known:
             return True
+        if chunk_id in self._beware:
+            return False
         there = bool(self.place.size(object_of(chunk_id)))
         if there:
             self._known.add(chunk_id)

@@ -2,13 +2,14 @@
 
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
+from analyzer.backup.candidates import candidate_ids
 from analyzer.backup.imagehash import Bytes, ImageHash, hashes_of
 from analyzer.backup.index import Ids, Index, chunk_count, length_of
 from analyzer.backup.manifest import Effort, Manifest
@@ -54,10 +55,13 @@ class _Changes:
             )
 
 
-def run_create(plan: CreatePlan, progress: Progress = no_progress) -> tuple[Manifest, ...]:
+def run_create(
+    plan: CreatePlan, progress: Progress = no_progress, confirm: Callable[[], None] = lambda: None
+) -> tuple[Manifest, ...]:
     """Make the points, and return their manifests, lowest layer first.
 
-    Raises what reading the disk raises, and PlaceError; then chunks may be there that belong to no point, and nothing
+    `confirm` is asked before a point is written whether the run's lock is still held, and raises if not. Raises what
+    reading the disk raises, and PlaceError; then chunks may be there that belong to no point, and nothing
     else is.
     """
     run = _Run(plan)
@@ -65,15 +69,15 @@ def run_create(plan: CreatePlan, progress: Progress = no_progress) -> tuple[Mani
         for one in made:
             run.note(one)
             progress(one.read)
-    return run.finish()
+    return run.finish(confirm)
 
 
 class _Run:
     """A run of `create`."""
 
     def __init__(self, plan: CreatePlan) -> None:
-        self._plan, self._store = plan, plan.repository.chunks()
-        self._before = plan.before
+        self._plan, self._before = plan, plan.before
+        self._store = plan.repository.chunks(candidate_ids(plan.repository.place, plan.repository.codec))
         self._zero = self._store.put(bytes(plan.chunk_size))
         self._changes = [_Changes() for _ in plan.points]
         self._own, self._read = threading.local(), 0
@@ -119,7 +123,7 @@ class _Run:
             if shown is not None:
                 image.update(made.touched.number * self._plan.chunk_size, shown)
 
-    def finish(self) -> tuple[Manifest, ...]:
+    def finish(self, confirm: Callable[[], None]) -> tuple[Manifest, ...]:
         """Make everything durable in the order that leaves no point without its chunks."""
         plan = self._plan
         sizes = {point.state.size % plan.chunk_size for point in plan.points} - {0}
@@ -133,6 +137,7 @@ class _Run:
         for number, point in enumerate(plan.points):
             ids = self._ids(ids, number, last.get(point.state.size % plan.chunk_size))
             index = Index(plan.chunk_size, point.state.size, ids)
+            confirm()
             index_sha256 = plan.repository.write_index(point.name, index)
             same = before if before is not None and before.index_sha256 == index_sha256 else None
             sums = self._image_sums(number, index, same)

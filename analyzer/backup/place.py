@@ -56,6 +56,10 @@ class Place(Protocol):
         """All objects below a folder, in no order; none when it is not there. "" is the whole place."""
         ...
 
+    def unfinished(self) -> Iterator[Entry]:
+        """What is there of objects that were not written to their end, or are being written; `delete` takes them."""
+        ...
+
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
         ...
@@ -132,9 +136,16 @@ class LocalPlace:
 
     def list(self, folder: str) -> Iterator[Entry]:
         """See Place. Unfinished files are no objects; links are not followed."""
+        return (entry for entry in self._walk(folder) if not entry.name.endswith(UNFINISHED))
+
+    def unfinished(self) -> Iterator[Entry]:
+        """See Place."""
+        return (entry for entry in self._walk("") if entry.name.endswith(UNFINISHED))
+
+    def _walk(self, folder: str) -> Iterator[Entry]:
         try:
             with os.scandir(self._path(folder) if folder else self.folder) as entries:
-                found = [entry for entry in entries if not entry.name.endswith(UNFINISHED)]
+                found = list(entries)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -142,7 +153,7 @@ class LocalPlace:
         for entry in found:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from self.list(name)
+                yield from self._walk(name)
             elif entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
                     status = entry.stat(follow_symlinks=False)

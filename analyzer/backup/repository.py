@@ -1,7 +1,7 @@
 """A repository: chunks, restore points, and what says how they are kept."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import Any
@@ -49,9 +49,9 @@ class Repository:
     codec: Codec
     settings: Settings
 
-    def chunks(self) -> ChunkStore:
-        """The chunk store, for one run."""
-        return ChunkStore(self.place, self.codec)
+    def chunks(self, beware: Set[bytes] = frozenset()) -> ChunkStore:
+        """The chunk store, for one run; see there of what to beware."""
+        return ChunkStore(self.place, self.codec, beware)
 
     def chunk_size_for(self, size: int) -> int:
         """Bytes of a chunk of a new disk: more for a larger disk, so that its index stays small."""

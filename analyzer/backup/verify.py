@@ -9,6 +9,7 @@ from enum import Enum
 
 import numpy as np
 
+from analyzer.backup.candidates import read_candidates
 from analyzer.backup.chunks import object_of
 from analyzer.backup.errors import BackupError, BadChunkError, MissingObjectError
 from analyzer.backup.idset import IdArray, id_array, ids_from, places_in, raw
@@ -97,7 +98,8 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
     checked = 0
     if scope.depth is Depth.CHUNKS:
         for chunk_id in gone:
-            set_aside(repository.place, chunk_id)
+            if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
+                set_aside(repository.place, chunk_id)
         checked = _Reading(repository, survey, stored, times).run(order, scope, progress)
     never = int((times == 0).sum())
     return Verdict(
@@ -114,6 +116,8 @@ def _survey(repository: Repository) -> _Survey:
     manifests, damaged = repository.survey()
     survey = _Survey([Problem(name, reason, points) for name, reason, points in damaged])
     survey.problems += _leaflet_problems(repository)
+    lists = read_candidates(repository.place, repository.codec)
+    survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
     for manifest in manifests:
         try:
             survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))

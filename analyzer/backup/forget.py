@@ -1,0 +1,83 @@
+"""Giving up restore points: what stays is decided from times alone, and chunks are left to `prune`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
+from analyzer.backup.locks import Lock
+from analyzer.backup.repository import Repository, index_object, manifest_object
+from analyzer.backup.retention import Every, RestorePoint, Verdict, emptied, judge, named
+
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
+
+
+class LastPointError(BackupError):
+    """A disk would be left without any restore point, and nobody has said that this is meant."""
+
+    exit_code = 5
+
+    def __init__(self, url: str, disks: Sequence[str]) -> None:
+        super().__init__(url, disks)
+        self.url, self.disks = url, tuple(disks)
+
+    def __str__(self) -> str:
+        disks = ", ".join(self.disks)
+        return f"{self.url}: no restore point of disk {disks} would be left; give up all of it with --even-the-last"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetPlan:
+    """What becomes of each restore point."""
+
+    verdicts: tuple[Verdict, ...]
+    damaged: tuple[str, ...]
+    """Points whose manifest cannot be read: no rule touches them, they can be given up by name."""
+
+    @property
+    def going(self) -> tuple[str, ...]:
+        """The names of those that go."""
+        return tuple(verdict.point.name for verdict in self.verdicts if not verdict.stays)
+
+
+def plan_by_rules(repository: Repository, rules: dict[Every, int]) -> ForgetPlan:
+    """What the rules say; every rule keeps something of every disk."""
+    points, damaged = _points(repository)
+    return ForgetPlan(verdicts=tuple(judge(points, rules)), damaged=damaged)
+
+
+def plan_by_name(repository: Repository, names: Sequence[str], *, even_the_last: bool) -> ForgetPlan:
+    """Those named go; raises NoSuchPointError, and LastPointError unless that is meant."""
+    points, damaged = _points(repository)
+    known = {point.name for point in points}
+    for name in names:
+        if name not in known and name not in damaged:
+            raise NoSuchPointError(repository.place.url, name)
+    verdicts = named(points, names)
+    if disks := () if even_the_last else emptied(verdicts):
+        raise LastPointError(repository.place.url, disks)
+    broken = [RestorePoint(name=name, disk="", created=_UNKNOWN) for name in damaged if name in names]
+    left = tuple(name for name in damaged if name not in names)
+    return ForgetPlan(verdicts=(*verdicts, *(Verdict(point, ()) for point in broken)), damaged=left)
+
+
+def run_forget(plan: ForgetPlan, repository: Repository, lock: Lock) -> None:
+    """Delete manifests and indexes; raises LockLostError, PlaceError. Killed in between, no point is half there."""
+    for name in plan.going:
+        lock.confirm()
+        repository.place.delete(manifest_object(name))  # from now on it does not exist
+        repository.place.delete(index_object(name))
+
+
+def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]]:
+    found, damaged = list[RestorePoint](), list[str]()
+    for name in repository.names():
+        try:
+            manifest = repository.manifest(name)
+        except DamagedObjectError:
+            damaged.append(name)
+        except NoSuchPointError:  # somebody else has just given it up
+            continue
+        else:
+            found.append(RestorePoint(name=name, disk=manifest.disk_id, created=manifest.created))
+    return found, tuple(damaged)

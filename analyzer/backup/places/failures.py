@@ -1,0 +1,52 @@
+"""What places do wrong, as sentences; and the libraries that speak with them, imported when one is asked for."""
+
+import importlib
+import logging
+from typing import Any
+
+from analyzer.backup.errors import BackupError, PlaceError
+
+
+class ServerError(PlaceError):
+    """A server refused, or could not be reached; `url` has no credentials in it."""
+
+    def __init__(self, url: str, reason: str, advice: str) -> None:
+        super().__init__(url, "use", "the server", reason)
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.reason}; {self.advice}"
+
+
+class AddressError(ServerError):
+    """A URL that names no place, or says more than it should."""
+
+    exit_code = 2
+
+
+class MissingExtraError(BackupError):
+    """A library is not installed that this kind of place, or an encrypted repository, needs."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, library: str, name: str) -> None:
+        super().__init__(what, library, name)
+        self.what, self.library, self.name = what, library, name
+
+    def __str__(self) -> str:
+        return f"{self.what} needs {self.library}, which is not installed; pip install 'vhdx[{self.name}]'"
+
+
+def extra_module(module: str, what: str, extra: str = "places") -> Any:  # noqa: ANN401 - none of them ships types
+    """A module of an optional library; raises MissingExtraError."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(what, module.partition(".")[0], extra) from error
+
+
+def silence(*loggers: str) -> None:
+    """Keep a library from writing to stderr where nobody has configured logging: what it has to say, we say."""
+    for name in loggers:
+        if not logging.getLogger(name).handlers:
+            logging.getLogger(name).addHandler(logging.NullHandler())

@@ -1,0 +1,84 @@
+"""Which restore points stay: pure, from their times alone."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class Every(Enum):
+    """A kind of `--keep-`, by the name of what it counts."""
+
+    LAST = "last"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePoint:
+    """A restore point as far as retention cares; `disk` tells points of one disk from those of another."""
+
+    name: str
+    disk: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a point stays, and for which reasons; with none it goes."""
+
+    point: RestorePoint
+    reasons: tuple[str, ...]
+
+    @property
+    def stays(self) -> bool:
+        """Whether any rule keeps the point."""
+        return bool(self.reasons)
+
+
+def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:
+    """What becomes of each point, newest first, disk by disk.
+
+    Of each of the last N days (weeks by ISO 8601, months, years) that have a point, the newest point stays; days are
+    those of each point's own time zone. A number below 0 keeps them all.
+    """
+    disks = dict[str, list[RestorePoint]]()
+    for point in sorted(points, key=lambda point: (point.created, point.name), reverse=True):
+        disks.setdefault(point.disk, []).append(point)
+    return [verdict for disk in sorted(disks) for verdict in _of_one_disk(disks[disk], rules)]
+
+
+def named(points: Iterable[RestorePoint], names: Sequence[str]) -> list[Verdict]:
+    """The verdicts where points are given up by name."""
+    return [Verdict(point, () if point.name in names else ("not named",)) for point in points]
+
+
+def emptied(verdicts: Iterable[Verdict]) -> list[str]:
+    """The disks of which no point would be left."""
+    verdicts = list(verdicts)
+    kept = {verdict.point.disk for verdict in verdicts if verdict.stays}
+    return sorted({verdict.point.disk for verdict in verdicts} - kept)
+
+
+def _of_one_disk(points: list[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:
+    """`points` are those of one disk, newest first."""
+    reasons: list[list[str]] = [[] for _ in points]
+    for every, count in rules.items():
+        seen = set[str]()
+        for point, found in zip(points, reasons, strict=True):
+            period = _PERIODS[every](point)
+            if period not in seen and (count < 0 or len(seen) < count):
+                seen.add(period)
+                found.append(f"{every.value} {period}" if every is not Every.LAST else every.value)
+    return [Verdict(point, tuple(found)) for point, found in zip(points, reasons, strict=True)]
+
+
+_PERIODS: dict[Every, Callable[[RestorePoint], str]] = {
+    Every.LAST: lambda point: point.name,
+    Every.DAILY: lambda point: f"{point.created:%Y-%m-%d}",
+    Every.WEEKLY: lambda point: f"{point.created:%G-W%V}",
+    Every.MONTHLY: lambda point: f"{point.created:%Y-%m}",
+    Every.YEARLY: lambda point: f"{point.created:%Y}",
+}

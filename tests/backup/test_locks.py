@@ -1,0 +1,163 @@
+"""Locks exclude the living, and the dead do not exclude anybody."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from analyzer.backup import locks
+from analyzer.backup.locks import STALE, Hold, LockedError, LockLostError, owners, take
+from analyzer.backup.place import LocalPlace
+
+
+@pytest.fixture
+def place(tmp_path):
+    return LocalPlace(tmp_path / "repository")
+
+
+def try_to_take(place, hold):
+    return take(place, hold, "test", attempts=1)
+
+
+def aged(place, name, seconds):
+    path = place.folder / name
+    status = path.stat()
+    os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(Hold.SHARED, Hold.EXCLUSIVE), (Hold.EXCLUSIVE, Hold.SHARED), (Hold.EXCLUSIVE, Hold.EXCLUSIVE)],
+)
+def test_an_exclusive_lock_is_alone(place, first, second):
+    with try_to_take(place, first):
+        with pytest.raises(LockedError, match="is in use by `vhdx backup test` on"):
+            try_to_take(place, second)
+        assert len(owners(place)) == 1
+    with try_to_take(place, second):
+        pass
+    assert owners(place) == []
+
+
+def test_shared_locks_are_many(place):
+    with try_to_take(place, Hold.SHARED), try_to_take(place, Hold.SHARED):
+        assert len(owners(place)) == 2
+
+
+def test_of_two_that_come_at_once_at_least_one_is_refused(place):
+    """[written first, looked for afterwards]: neither sees the other only if each looked before the other wrote."""
+    one, two = LocalPlace(place.folder), LocalPlace(place.folder)
+    taken = []
+
+    class Meanwhile(LocalPlace):
+        def list(self, folder):
+            if not taken:
+                taken.append(None)
+                with pytest.raises(LockedError):
+                    try_to_take(two, Hold.EXCLUSIVE)
+            yield from super().list(folder)
+
+    with try_to_take(Meanwhile(one.folder), Hold.EXCLUSIVE):
+        assert len(owners(place)) == 1
+
+
+def test_a_process_that_ended_without_a_word_locks_nothing(place):
+    code = (
+        "import os, sys; from pathlib import Path; from analyzer.backup.locks import *; "
+        "from analyzer.backup.place import LocalPlace; "
+        "take(LocalPlace(Path(sys.argv[1])), Hold.EXCLUSIVE, 'prune'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(place.folder)], check=False, cwd=os.getcwd())  # noqa: PTH109
+    assert len(owners(place)) == 1
+    if sys.platform == "linux":
+        with try_to_take(place, Hold.SHARED):
+            assert len(owners(place)) == 1
+
+
+def foreign(place, **changes):
+    """A lock of another machine, as it would stand there."""
+    with try_to_take(place, Hold.EXCLUSIVE) as lock:
+        plain = json.loads(place.read(lock.name))
+    place.write("locks/foreign.json", json.dumps(plain | {"host": "other", "boot": "elsewhere"} | changes).encode())
+    return "locks/foreign.json"
+
+
+def test_a_lock_of_another_machine_counts_until_it_is_stale(place):
+    name = foreign(place)
+    aged(place, name, STALE - 60)
+    with pytest.raises(LockedError, match="on other"):
+        try_to_take(place, Hold.SHARED)
+    aged(place, name, 120)
+    with try_to_take(place, Hold.SHARED):
+        assert place.size(name) is None
+
+
+def test_a_machine_of_the_same_name_is_not_the_same_machine(place):
+    """Containers share host names and number their processes alike."""
+    foreign(place, host=locks._ourselves(Hold.SHARED, "x").host, pid=2**22 - 1)
+    with pytest.raises(LockedError):
+        try_to_take(place, Hold.SHARED)
+
+
+def test_a_lock_that_cannot_be_read_excludes_until_it_is_stale(place):
+    place.write("locks/x.json", b"\x00garbage")
+    with pytest.raises(LockedError, match="unreadable"):
+        try_to_take(place, Hold.SHARED)
+    aged(place, "locks/x.json", STALE + 60)
+    with try_to_take(place, Hold.SHARED):
+        pass
+
+
+def test_a_clock_that_is_wrong_here_does_not_make_a_lock_stale(place, monkeypatch):
+    foreign(place)
+    now = locks.time.time()
+    monkeypatch.setattr(locks.time, "time", lambda: now + 10 * STALE)
+    with pytest.raises(LockedError):
+        try_to_take(place, Hold.SHARED)
+
+
+def test_an_owner_whose_lock_was_removed_learns_it(place):
+    with try_to_take(place, Hold.SHARED) as lock:
+        lock.confirm()
+        place.delete(lock.name)
+        with pytest.raises(LockLostError):
+            lock.confirm()
+        assert place.size(lock.name) is None  # it was not put back
+
+
+def test_an_owner_that_slept_too_long_learns_it_without_asking(place, monkeypatch):
+    with try_to_take(place, Hold.EXCLUSIVE) as lock:
+        lock.check()
+        now = locks.time.time()
+        monkeypatch.setattr(locks.time, "time", lambda: now + STALE + 1)
+        with pytest.raises(LockLostError):
+            lock.check()
+
+
+def test_a_lock_put_back_after_a_standstill_in_the_middle_is_lost_all_the_same(place, monkeypatch):
+    """The process stands still after it looked for its lock and before it writes it anew; a prune comes and goes."""
+    with try_to_take(place, Hold.SHARED) as lock:
+        size, now = LocalPlace.size, locks.time.time()
+
+        def slow(self, name):
+            found = size(self, name)
+            monkeypatch.setattr(locks.time, "time", lambda: now + STALE + 1)
+            return found
+
+        monkeypatch.setattr(LocalPlace, "size", slow)
+        with pytest.raises(LockLostError):
+            lock.confirm()
+
+
+def test_a_lock_gives_signs_of_life(place, monkeypatch):
+    monkeypatch.setattr(locks, "PULSE", 0.01)
+    with try_to_take(place, Hold.SHARED) as lock:
+        aged(place, lock.name, 1000)
+        before = (place.folder / lock.name).stat().st_mtime
+        for _ in range(500):
+            if (place.folder / lock.name).stat().st_mtime > before:
+                break
+            locks.time.sleep(0.01)
+        assert (place.folder / lock.name).stat().st_mtime > before

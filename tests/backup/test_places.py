@@ -1,0 +1,247 @@
+"""Every kind of place keeps the same few promises, against its real server."""
+
+import time
+
+import pytest
+
+from analyzer.backup.errors import MissingObjectError
+from analyzer.backup.places.failures import AddressError, ServerError
+from analyzer.backup.places.opening import place_of
+from analyzer.backup.places.session import Sharing
+from tests.backup.places import KINDS, PASSWORD, QUICK, SERVERS
+
+# smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(params=KINDS)
+def site(request, site_of):
+    return site_of(request.param)
+
+
+@pytest.fixture
+def place(site, request):
+    made = site.place(f"{request.node.originalname}/deep")
+    yield made
+    if hasattr(made, "close"):
+        made.close()
+
+
+def names(place, folder):
+    return sorted(entry.name for entry in place.list(folder))
+
+
+def test_what_is_written_is_read_listed_and_measured(place):
+    content = bytes(range(256)) * 4097
+    place.write("chunks.castr/0123/one", content)
+    place.write("points/two", b"")
+    assert place.read("chunks.castr/0123/one") == content
+    assert place.read("points/two") == b""
+    assert place.size("chunks.castr/0123/one") == len(content)
+    assert names(place, "chunks.castr") == ["chunks.castr/0123/one"]
+    (entry,) = place.list("chunks.castr")
+    assert entry.size == len(content)
+    assert abs(entry.modified - time.time()) < 60
+    assert place.size("chunks.castr/0123/one") == len(content)  # and so after a listing
+
+
+def test_writing_again_replaces_and_leaves_nothing_beside_it(place):
+    place.write("points/a", b"long, and before")
+    place.write("points/a", b"new")
+    assert place.read("points/a") == b"new"
+    assert names(place, "") == ["points/a"]
+
+
+def test_creating_is_refused_where_something_is(place):
+    assert place.create("locks/x", b"first")
+    assert not place.create("locks/x", b"second")
+    assert place.read("locks/x") == b"first"
+
+
+def test_what_is_absent_is_said_to_be(place):
+    assert place.size("nowhere/x") is None
+    assert list(place.list("nowhere")) == []
+    place.delete("nowhere/x")
+    with pytest.raises(MissingObjectError):
+        place.read("nowhere/x")
+
+
+def test_what_is_deleted_is_gone(place):
+    place.write("points/a", b"1")
+    place.write("points/b", b"2")
+    place.delete("points/a")
+    place.delete("points/a")
+    assert place.size("points/a") is None
+    assert names(place, "points") == ["points/b"]
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_connection_cut_at_any_byte_is_made_anew_and_nothing_half_written_is_ever_seen(kind, site_of):
+    site = site_of(kind)
+    place = site.place_to_cut("cut")
+    before = site.budget.cuts
+    contents = [bytes([count]) * 300_001 for count in range(7)]
+    for content, budget in zip(contents, (1, 2500, 20_000, 150_000, 299_000, 301_000, 450_000), strict=True):
+        site.budget.cut_after(budget)
+        place.write("points/same", content)
+        assert place.read("points/same") == content
+        assert names(place, "points") == ["points/same"]
+    site.budget.cut_after(None)
+    place.close()
+    assert site.budget.cuts - before >= 5  # each of them was a real cut
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_server_that_is_gone_is_told_in_one_sentence_without_the_password(kind, site_of, monkeypatch):
+    from tests.backup.servers import free_port
+
+    site = site_of(kind)
+    port = free_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    url = "s3://bucket/x" if kind == "s3" else site.base.replace(site.base.split(":")[-1].split("/")[0], str(port), 1)
+    place = place_of(url, QUICK)
+    with pytest.raises(ServerError) as raised:
+        place.read("repository.json")
+    place.close()
+    assert PASSWORD not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "failed 5 times" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"),
+    [
+        pytest.param("ftp", "VHDX_FTP_PASSWORD", marks=pytest.mark.peers),
+        pytest.param("smb", "VHDX_SMB_PASSWORD", marks=pytest.mark.peers),
+    ],
+)
+def test_a_wrong_password_is_told_at_once_and_not_shown(kind, variable, site_of, monkeypatch):
+    place = site_of(kind).place("x")
+    monkeypatch.setenv(variable, "another secret")
+    with pytest.raises(ServerError, match="did not let us in") as raised:
+        place.read("repository.json")
+    assert "another secret" not in str(raised.value)
+    place.close()
+
+
+@pytest.mark.peers
+def test_a_password_is_taken_from_netrc(site_of, monkeypatch, tmp_path):
+    site = site_of("ftp")
+    monkeypatch.delenv("VHDX_FTP_PASSWORD")
+    (tmp_path / "netrc").write_text(f'machine 127.0.0.1 login user password "{PASSWORD}"\n')
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    place = site.place("netrc")
+    place.write("points/a", b"1")
+    assert place.read("points/a") == b"1"
+    place.close()
+
+
+@pytest.mark.peers
+def test_an_sftp_server_that_nobody_knows_is_refused(site_of, monkeypatch, tmp_path):
+    place = site_of("sftp").place("x")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ServerError, match=r"not in ~/.ssh/known_hosts.*connect once with ssh"):
+        place.read("repository.json")
+    place.close()
+
+
+@pytest.mark.peers
+def test_an_sftp_server_with_another_key_is_refused(site_of, monkeypatch, tmp_path):
+    site = site_of("sftp")
+    from pathlib import Path
+
+    keys = tmp_path / ".ssh"
+    keys.mkdir()
+    other = (Path.home() / ".ssh" / "id_ed25519.pub").read_text().split()[:2]
+    host = site.base.split("@")[1].split("/")[0]
+    (keys / "known_hosts").write_text(f"[{host.split(':')[0]}]:{host.split(':')[1]} {' '.join(other)}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = site.place("x")
+    with pytest.raises(ServerError, match="key is not the one"):
+        place.read("repository.json")
+    place.close()
+
+
+@pytest.mark.peers
+def test_ssh_config_gives_host_port_user_and_key(site_of, monkeypatch, tmp_path):
+    from pathlib import Path
+
+    site = site_of("sftp")
+    user, _, rest = site.base.removeprefix("sftp://").partition("@")
+    port, _, path = rest.removeprefix("127.0.0.1:").partition("/")
+    old = Path.home() / ".ssh"
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text(
+        f"Host nas\n HostName 127.0.0.1\n Port {port}\n User {user}\n IdentityFile {old / 'id_ed25519'}\n"
+        f" UserKnownHostsFile {old / 'known_hosts'}\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = place_of(f"sftp://nas/{path}/by-name", QUICK)
+    place.write("points/a", b"1")
+    assert place.read("points/a") == b"1"
+    place.close()
+
+
+@pytest.mark.parametrize("url", ["sftp://user:geheim@host/path", "ftp://:geheim@host", "s3://key:geheim@bucket/x"])
+def test_a_password_in_a_url_is_refused_and_not_repeated(url):
+    with pytest.raises(AddressError, match="has a password in it") as raised:
+        place_of(url)
+    assert "geheim" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["ftp:///path", "smb://host", "nonsense://host/x", "ftp://host:port/", "sftp://h/a?b"])
+def test_a_url_that_names_no_place_is_refused(url):
+    with pytest.raises(AddressError):
+        place_of(url, QUICK).read("x")
+
+
+class Hostile:
+    """A server that says what no server should."""
+
+    sharing = Sharing.THREAD
+
+    def __init__(self, names=(), size=0):
+        self._names, self._size = names, size
+
+    def scan(self, path):
+        from analyzer.backup.places.folders import Found
+
+        return [Found(name, is_folder=False, size=self._size, modified=0.0) for name in self._names]
+
+    def fetch(self, path, most):
+        class Long(bytes):
+            def __len__(self):
+                return most + 1
+
+        return Long()
+
+    def close(self):
+        pass
+
+
+def hostile_place(server):
+    from analyzer.backup.places.folders import FolderPlace, Upload
+    from analyzer.backup.places.session import Session
+
+    return FolderPlace("test://", "root", Session("test://", lambda: server, QUICK), Upload.RENAMED)
+
+
+def test_names_that_lead_elsewhere_are_passed_over():
+    bad = ["..", ".", "", "../x", "a/../../x", "/etc/passwd", "a\\b", "c:x", "a\x1b[2J", "a\nb", "a\u202eb"]
+    assert names(hostile_place(Hostile([*bad, "good"])), "points") == ["points/good"]
+
+
+def test_an_object_of_absurd_size_is_refused():
+    with pytest.raises(ServerError, match="no object of a repository has"):
+        hostile_place(Hostile()).read("points/a")
+
+
+def test_folders_that_never_end_do():
+    from analyzer.backup.places.folders import Found
+
+    class Endless(Hostile):
+        def scan(self, path):
+            return [Found("deeper", is_folder=True, size=0, modified=0.0)]
+
+    assert names(hostile_place(Endless()), "points") == []
