@@ -2,7 +2,7 @@
 
 On NTFS and ext a file has an identity: its record's number, and what tells one use of that from the next. FAT and
 exFAT have none: there a file is the one of the same name in the same folder, and else the one that begins in the same
-cluster and was made at the same time.
+cluster and has the same size and times.
 """
 
 from collections import defaultdict
@@ -85,9 +85,16 @@ def _is_folder(record: FileRecord) -> bool:
 
 
 def _beginning(record: FileRecord) -> Hashable | None:
-    """Where a file of FAT begins, what it is and when it was made; None where it has no place."""
+    """What stays with a file of FAT that is renamed: where it begins, and what is known of it; None without a place.
+
+    Clusters are given away again, so that a new file may begin where a deleted one did: size and times must agree, too.
+    A folder has no size, and is modified by what happens in it.
+    """
     places = record.content or record.metadata[1:]
-    return (places[0][0], record.kind, record.times.created) if places else None
+    if not places:
+        return None
+    known = (record.kind, record.times.created)
+    return (places[0][0], *known) if _is_folder(record) else (places[0][0], *known, record.times.modified, record.size)
 
 
 def _pair(

@@ -1,6 +1,7 @@
 """The command line, run in this process: quick, and with coverage."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,14 @@ from cli.main import vhdx
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schema/vhdx-1.json").read_text())
 
 
+@cache
+def _validator():
+    """Made once: to look at the schema itself takes longer than most commands."""
+    kind = jsonschema.validators.validator_for(SCHEMA)
+    kind.check_schema(SCHEMA)
+    return kind(SCHEMA)
+
+
 class Answer(NamedTuple):
     code: int
     out: str
@@ -23,7 +32,7 @@ class Answer(NamedTuple):
     def json(self):
         """The answer as JSON, which must be as the published schema says."""
         answer = json.loads(self.out)
-        jsonschema.validate(answer, SCHEMA)
+        _validator().validate(answer)
         return answer
 
 

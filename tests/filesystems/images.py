@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 from fixtures import encode
@@ -95,7 +96,9 @@ def ext_write(image, name, data):
     """A file in an ext image, made anew."""
     source = image.with_suffix(".content")
     source.write_bytes(data)
-    debugfs(image, f'write "{source}" "{name}"')
+    # Linux gives an inode another generation whenever it is used anew; debugfs leaves it at 0.
+    generation = zlib.crc32(data + name.encode())
+    debugfs(image, f'write "{source}" "{name}"', f'set_inode_field "{name}" generation {generation}')
     source.unlink()
 
 
