@@ -17,25 +17,29 @@ VARIABLE = "VHDX_PASSPHRASE"
 
 
 def passphrase_options(function: Decorated) -> Decorated:
-    """`--passphrase-file` and `--passphrase-command`, for `Passphrase`."""
+    """`--passphrase-file` and `--passphrase-command`, kept with the context of the command for `Passphrase`."""
     options = (
-        click.option("--passphrase-file", type=FILE_PATH, metavar="FILE",
-                     help=f"Of an encrypted repository: its first line is the passphrase. Else ${VARIABLE}, or asked."),
-        click.option("--passphrase-command", metavar="COMMAND",
-                     help="A command that prints the passphrase; run without a shell."),
+        click.option("--passphrase-file", type=FILE_PATH, metavar="FILE", expose_value=False, callback=_keep,
+                     help=f"Its first line opens an encrypted repository; else {VARIABLE} does, or you are asked."),
+        click.option("--passphrase-command", metavar="COMMAND", expose_value=False, callback=_keep,
+                     help="A command that prints the passphrase; it is run without a shell."),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
     return function
 
 
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    ctx.meta[f"{__name__}.{param.name}"] = value
+
+
 class Passphrase:
     """The passphrase, fetched when it is asked for."""
 
-    def __init__(self, choices: dict[str, Any]) -> None:
-        """Take both options out of a command's choices; raises UsageError when both are given."""
-        self._file: Path | None = choices.pop("passphrase_file")
-        self._command: str | None = choices.pop("passphrase_command")
+    def __init__(self, ctx: click.Context) -> None:
+        """As the command's options say; raises UsageError when both are given."""
+        self._file: Path | None = ctx.meta.get(f"{__name__}.passphrase_file")
+        self._command: str | None = ctx.meta.get(f"{__name__}.passphrase_command")
         if self._file and self._command:
             raise click.UsageError("--passphrase-file and --passphrase-command exclude each other.")
 
@@ -62,7 +66,7 @@ class Passphrase:
     def _asked(self, *, twice: bool) -> str:
         if not sys.stdin.isatty():
             raise click.UsageError(
-                f"The repository is encrypted: give its passphrase by --passphrase-file, --passphrase-command or "
+                "An encrypted repository needs a passphrase: give it by --passphrase-file, --passphrase-command or "
                 f"{VARIABLE} in the environment."
             )
         return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True))

@@ -1,21 +1,37 @@
 """What the commands of `vhdx backup` share: how a repository is named and opened, and how points are shown."""
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import click
+
+from analyzer.backup.encrypted import ENCRYPTED, open_any
 from analyzer.backup.manifest import Manifest
-from analyzer.backup.place import LocalPlace, Place
-from analyzer.backup.repository import Repository, open_repository
+from analyzer.backup.place import Place
+from analyzer.backup.places.opening import place_of as place_named
+from analyzer.backup.repository import Repository
+from cli.passphrases import Passphrase, passphrase_options
 from cli.text import plural, safe, size
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def repository_argument(function: Decorated) -> Decorated:
+    """REPOSITORY, a folder or URL, as `repository`; and where its passphrase comes from, for `repository_of`."""
+    return click.argument("repository")(passphrase_options(function))
 
 
 def place_of(name: str) -> Place:
-    """The place that a command line names: a folder."""
-    return LocalPlace(Path(name))
+    """The place that a command line names, a folder or URL; it is closed when the command ends."""
+    place = place_named(name)
+    click.get_current_context().call_on_close(place.close)
+    return place
 
 
 def repository_of(name: str) -> Repository:
-    """The repository that a command line names, opened."""
-    return open_repository(place_of(name))
+    """The repository that a command line names, opened, whichever way it is kept."""
+    passphrase = Passphrase(click.get_current_context())
+    return open_any(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
 
 
 def point_line(manifest: Manifest) -> str:

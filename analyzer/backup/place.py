@@ -64,6 +64,10 @@ class Place(Protocol):
         """Remove an object; one that is not there is no error."""
         ...
 
+    def close(self) -> None:
+        """Let go of connections; using the place again makes new ones."""
+        ...
+
 
 class LocalPlace:
     """A folder. An object is written beside its name, flushed, and renamed."""
@@ -165,6 +169,9 @@ class LocalPlace:
             self._path(name).unlink(missing_ok=True)
         except OSError as error:
             raise self._failure("delete", name, error) from error
+
+    def close(self) -> None:
+        """See Place: there is nothing to let go of."""
 
     def _begin(self, name: str, data: Data) -> tuple[Path, int]:
         """Write a file beside its place; returns it, open and not flushed yet."""

@@ -11,6 +11,8 @@ SUBCOMMANDS = {
     "show": "All that is known of a restore point.",
     "verify": "Whether what is stored is what was put there: all, a share, or as far as time goes.",
     "restore": "A restore point as an image of any format.",
+    "forget": "Give up restore points: by rules (so many days, weeks, months) or by name.",
+    "prune": "Delete the chunks that no restore point needs.",
     "stats": "How much is stored, and how much of it each restore point holds alone.",
 }
 """Every command and its line in the help; the module backup_NAME holds it."""

@@ -7,18 +7,19 @@ from typing import Any
 import click
 
 from analyzer.backup.create import run_create
+from analyzer.backup.locks import Hold, Lock, take
 from analyzer.backup.manifest import Manifest
 from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
 from analyzer.backup.repository import Repository
 from cli import output
 from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
-from cli.repositories import point_line, repository_of
+from cli.repositories import point_line, repository_argument, repository_of
 from cli.text import plural, safe, size
 
 
 @click.command("create")
-@click.argument("repository")
+@repository_argument
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
 @click.option("--name", help="Of the restore point; by default the leaf's name and the time.")
 @click.option("--checkpoints", is_flag=True, help="A restore point for every layer of the chain, in one pass.")
@@ -45,15 +46,16 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
     if choices["name"] and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
     kept, code, told = repository_of(repository), 0, list[Manifest]()
-    for leaf in leaves:
-        with open_leaf(leaf, choices) as chain:
-            output.warn(chain.findings)
-            code = max(code, tell_errors(chain))
-            plan = plan_create(kept, chain, _wishes(choices))
-            manifests = _run(plan)
-        told += manifests
-        if not as_json:
-            _tell(plan, manifests)
+    with take(kept.place, Hold.SHARED, "create") as lock:
+        for leaf in leaves:
+            with open_leaf(leaf, choices) as chain:
+                output.warn(chain.findings)
+                code = max(code, tell_errors(chain))
+                plan = plan_create(kept, chain, _wishes(choices))
+                manifests = _run(plan, lock)
+            told += manifests
+            if not as_json:
+                _tell(plan, manifests)
     if as_json:
         _emit(kept, told)
     return code
@@ -70,9 +72,9 @@ def _wishes(choices: dict[str, Any]) -> Wishes:
     )
 
 
-def _run(plan: CreatePlan) -> tuple[Manifest, ...]:
+def _run(plan: CreatePlan, lock: Lock) -> tuple[Manifest, ...]:
     with progress("backing up", plan.work) as update:
-        return run_create(plan, update)
+        return run_create(plan, update, lock.confirm)
 
 
 def _emit(repository: Repository, manifests: Sequence[Manifest]) -> None:

@@ -1,31 +1,50 @@
 """`vhdx backup init`."""
 
+from dataclasses import replace
+
 import click
 
 from analyzer.backup.codec import PlainCodec
-from analyzer.backup.repository import Settings, init_repository
+from analyzer.backup.encrypted import init_encrypted
+from analyzer.backup.repository import Repository, Settings, init_repository
 from cli import output
 from cli.options import ByteSize, json_option
-from cli.repositories import place_of
+from cli.passphrases import VARIABLE, Passphrase
+from cli.repositories import place_of, repository_argument
 from cli.text import safe
 
 
 @click.command("init")
-@click.argument("repository")
+@repository_argument
 @click.option("--chunk-size", type=ByteSize(), help="64K to 16M; where not given, 1M, and more for disks over 1 TiB.")
+@click.option("--encrypt", is_flag=True, help="AES-256-GCM under a passphrase; casync cannot read such a repository.")
 @json_option
-def command(repository: str, chunk_size: int | None, as_json: bool) -> None:
-    """Make an empty repository in the folder REPOSITORY, which need not be there.
+def command(repository: str, chunk_size: int | None, encrypt: bool, as_json: bool) -> None:
+    """Make an empty repository in REPOSITORY, a folder, which need not be there, or a URL (docs/backup-places.md).
 
-    Smaller chunks keep small changes small and make for larger indexes: 40 bytes for each chunk of a disk.
+    Smaller chunks keep small changes small and make for larger indexes: 40 bytes for each chunk of a disk. With
+    --encrypt nothing can be read without the passphrase, by nobody: casync and restore.py cannot read it at all.
 
     \b
     Examples:
       vhdx backup init /mnt/nas/backups
       vhdx backup init /mnt/nas/backups --chunk-size 256K
+      vhdx backup init sftp://user@host/backups
+      vhdx backup init s3://bucket/backups --encrypt --passphrase-file ~/.vhdx-passphrase
     """
-    made = init_repository(place_of(repository), Settings(chunk_size=chunk_size), PlainCodec())
+    made = _encrypted(repository, chunk_size) if encrypt else _plain(repository, chunk_size)
     if as_json:
-        output.emit("backup init", {"repository": made.place.url, "settings": made.settings})
+        output.emit("backup init", {"repository": made.place.url, "settings": replace(made.settings, codec=None)})
     else:
         click.echo(f"{safe(made.place.url)}: an empty repository")
+
+
+def _plain(repository: str, chunk_size: int | None) -> Repository:
+    if Passphrase(click.get_current_context()).is_given:
+        raise click.UsageError(f"A passphrase is given ({VARIABLE} counts): add --encrypt, or leave it out.")
+    return init_repository(place_of(repository), Settings(chunk_size=chunk_size), PlainCodec())
+
+
+def _encrypted(repository: str, chunk_size: int | None) -> Repository:
+    passphrase = Passphrase(click.get_current_context())
+    return init_encrypted(place_of(repository), chunk_size, passphrase.new())

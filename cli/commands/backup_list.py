@@ -4,11 +4,11 @@ import click
 
 from cli import output
 from cli.options import json_option
-from cli.repositories import point_line, repository_of
+from cli.repositories import point_line, repository_argument, repository_of
 
 
 @click.command("list")
-@click.argument("repository")
+@repository_argument
 @json_option
 def command(repository: str, as_json: bool) -> None:
     """List the restore points of a repository, oldest first.

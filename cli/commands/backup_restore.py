@@ -12,14 +12,14 @@ from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, run_conversi
 from cli import output
 from cli.options import FILE_PATH, ByteSize, json_option
 from cli.progress import progress
-from cli.repositories import repository_of
+from cli.repositories import repository_argument, repository_of
 from cli.text import safe, size
 from cli.writing import STDOUT, asked_format, options_from, output_options, report
 from vhdx.sink import Existing
 
 
 @click.command("restore")
-@click.argument("repository")
+@repository_argument
 @click.argument("name")
 @click.argument("out", type=FILE_PATH)
 @click.option(

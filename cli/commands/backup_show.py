@@ -6,12 +6,12 @@ from analyzer.backup.manifest import Manifest
 from cli import output
 from cli.commands.backup_create import plain_point
 from cli.options import json_option
-from cli.repositories import repository_of
+from cli.repositories import repository_argument, repository_of
 from cli.text import exact_size, facts, plural, safe
 
 
 @click.command("show")
-@click.argument("repository")
+@repository_argument
 @click.argument("name")
 @json_option
 def command(repository: str, name: str, as_json: bool) -> None:

@@ -5,12 +5,12 @@ import click
 from analyzer.backup.stats import Stats, stats_of
 from cli import output
 from cli.options import json_option
-from cli.repositories import repository_of
+from cli.repositories import repository_argument, repository_of
 from cli.text import plural, size
 
 
 @click.command("stats")
-@click.argument("repository")
+@repository_argument
 @json_option
 def command(repository: str, as_json: bool) -> None:
     """Show how much a repository holds, and how much of it each restore point holds alone.

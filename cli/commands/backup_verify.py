@@ -1,16 +1,19 @@
 """`vhdx backup verify`."""
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from analyzer.backup.locks import Hold, take
+from analyzer.backup.repository import Repository
 from analyzer.backup.verify import Depth, Problem, Scope, Verdict, verify
 from cli import output
 from cli.options import json_option
 from cli.progress import counter
-from cli.repositories import repository_of
+from cli.repositories import repository_argument, repository_of
 from cli.text import plural, safe
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -32,7 +35,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
 
 @click.command("verify")
-@click.argument("repository")
+@repository_argument
 @click.option(
     "--percent", type=click.FloatRange(0, 100), help="Read this share of the chunks, the longest unread ones."
 )
@@ -63,13 +66,18 @@ def command(repository: str, as_json: bool, **choices: Any) -> int:
         percent=100.0 if choices["percent"] is None else choices["percent"],
         seconds=choices["time_box"],
     )
-    with counter("verifying") as update:
+    with _holding(kept, scope), counter("verifying") as update:
         verdict = verify(kept, scope, update)
     if as_json:
         output.emit("backup verify", {"repository": kept.place.url, "verdict": verdict})
     else:
         output.emit_lines([*map(_problem, verdict.problems), _summary(verdict)])
     return int(bool(verdict.problems))
+
+
+def _holding(repository: Repository, scope: Scope) -> AbstractContextManager[object]:
+    """A lock where bad chunks may be set aside; what only looks works where nothing can be written, too."""
+    return nullcontext() if scope.depth is Depth.INDEXES else take(repository.place, Hold.SHARED, "verify")
 
 
 def _problem(problem: Problem) -> str:

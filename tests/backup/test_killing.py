@@ -53,7 +53,7 @@ def rounds_of_kills(workers, folder, disks, rounds, seed):
             assert hashlib.sha256(target.read_bytes()).hexdigest() == expected[asked]
         if len(names) > 6:
             jobs.forget(repository, *chance.sample(names, 4))
-        assert jobs.assert_sound(repository, expected)
+        jobs.assert_sound(repository, expected)
     assert workers.run("prune_at_once", place.folder) == 0
     jobs.assert_sound(repository, expected)
     assert list(place.list("locks")) == []

@@ -1,0 +1,94 @@
+"""`vhdx backup prune`."""
+
+from typing import Any
+
+import click
+
+from analyzer.backup.locks import Hold, take
+from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
+from cli import output
+from cli.options import json_option
+from cli.progress import progress
+from cli.repositories import repository_argument, repository_of
+from cli.text import plural, size
+
+_HOUR = 3600.0
+
+
+@click.command("prune")
+@repository_argument
+@click.option(
+    "--window",
+    type=click.FloatRange(min=0),
+    default=WINDOW / _HOUR,
+    show_default=True,
+    metavar="HOURS",
+    help="How long a chunk must have been known to be unneeded; 0 deletes at once, behind nothing but the lock.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done; delete nothing.")
+@json_option
+def command(repository: str, window: float, dry_run: bool, as_json: bool) -> None:
+    """Delete the chunks that no restore point needs.
+
+    The first run lists them, and one after the window deletes what is still unneeded: so nothing is lost that
+    a `create` is about to refer to, even where locks fail. Refused while a `create` runs. Killed at any moment it
+    leaves every restore point whole.
+
+    \b
+    Examples:
+      vhdx backup prune /mnt/nas/backups
+      vhdx backup prune /mnt/nas/backups --window 0
+      vhdx backup prune sftp://user@host/backups --dry-run
+    """
+    kept = repository_of(repository)
+    with take(kept.place, Hold.EXCLUSIVE, "prune") as lock:
+        plan = plan_prune(kept.place, kept.codec, lock, window * _HOUR)
+        if not dry_run:
+            with progress("pruning", _bytes(plan)["ripe"]) as update:
+                run_prune(plan, kept.place, kept.codec, lock, update)
+    if as_json:
+        output.emit("backup prune", {"repository": kept.place.url, "done": not dry_run} | _plain(plan))
+    else:
+        output.emit_lines(_lines(plan, done=not dry_run))
+
+
+def _bytes(plan: PrunePlan) -> dict[str, int]:
+    return {
+        "ripe": sum(entry.size for entry in (*plan.ripe, *plan.remains)),
+        "waiting": sum(entry.size for entry in plan.waiting),
+        "fresh": sum(entry.size for entry in plan.fresh),
+    }
+
+
+def _plain(plan: PrunePlan) -> dict[str, Any]:
+    counted = _bytes(plan)
+    return {
+        "window_seconds": plan.window,
+        "points": plan.points,
+        "chunks": plan.chunks,
+        "chunk_bytes": plan.chunk_bytes,
+        "deleted_chunks": len(plan.ripe),
+        "deleted_remains": len(plan.remains),
+        "deleted_bytes": counted["ripe"],
+        "waiting_chunks": len(plan.waiting),
+        "waiting_bytes": counted["waiting"],
+        "listed_chunks": len(plan.fresh),
+        "listed_bytes": counted["fresh"],
+    }
+
+
+def _lines(plan: PrunePlan, *, done: bool) -> list[str]:
+    counted = _bytes(plan)
+    would = "" if done else "would be "
+    lines = [f"{plural(plan.points, 'restore point')}, {plural(plan.chunks, 'chunk')} of {size(plan.chunk_bytes)}"]
+    lines.append(f"{would}deleted: {plural(len(plan.ripe), 'chunk')}, {size(counted['ripe'])} in all")
+    if plan.fresh:
+        after = f"a prune in {plan.window / _HOUR:g} hours or later deletes them"
+        lines.append(
+            f"{would}listed as unneeded: {plural(len(plan.fresh), 'chunk')}, {size(counted['fresh'])}; {after}"
+        )
+    if plan.waiting:
+        lines.append(
+            f"listed before, not for long enough: {plural(len(plan.waiting), 'chunk')}, {size(counted['waiting'])}"
+        )
+    return lines

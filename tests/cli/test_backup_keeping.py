@@ -1,0 +1,188 @@
+"""`vhdx backup forget` and `prune`, encryption and places, as people call them."""
+
+import io
+import json
+import sys
+
+import pytest
+
+pytest.importorskip("zstandard")
+
+from analyzer.backup import keys, locks
+from analyzer.backup.locks import Hold, take
+from analyzer.backup.place import LocalPlace
+
+
+@pytest.fixture
+def repository(vhdx_command, chain, tmp_path):
+    """The path of a repository with two points of one disk, and the leaf."""
+    leaf, _ = chain
+    path = tmp_path / "repository"
+    assert vhdx_command("backup", "init", path, "--chunk-size", "256K").code == 0
+    for name in ("first", "second"):
+        assert vhdx_command("backup", "create", path, leaf, "--name", name).code == 0
+    return path
+
+
+def points(vhdx_command, path):
+    listed = json.loads(vhdx_command("backup", "list", path, "--json").out)
+    return [point["name"] for point in listed["points"]]
+
+
+def test_forget_says_what_would_become_of_each_point_and_then_does_it(vhdx_command, repository):
+    told = vhdx_command("backup", "forget", repository, "--keep-last", 1, "--dry-run", "--json").json
+    assert not told["done"]
+    assert sorted((point["name"], point["kept"]) for point in told["points"]) in (
+        [("first", False), ("second", True)],
+        [("first", True), ("second", False)],  # both may be of the same second; then their names decide
+    )
+    assert sorted(points(vhdx_command, repository)) == ["first", "second"]
+    (going,) = [point["name"] for point in told["points"] if not point["kept"]]
+    done = vhdx_command("backup", "forget", repository, "--keep-last", 1)
+    assert "1 restore point forgotten, 1 kept" in done.out
+    assert going not in points(vhdx_command, repository)
+
+
+def test_forget_wants_rules_or_names_and_never_both(vhdx_command, repository):
+    assert vhdx_command("backup", "forget", repository).code == 2
+    assert vhdx_command("backup", "forget", repository, "first", "--keep-last", 1).code == 2
+    answer = vhdx_command("backup", "forget", repository, "nothing")
+    assert answer.code == 2
+    assert "no restore point 'nothing'" in answer.err
+
+
+def test_the_last_point_goes_only_when_that_is_said(vhdx_command, repository):
+    answer = vhdx_command("backup", "forget", repository, "first", "second")
+    assert answer.code == 5
+    assert "--even-the-last" in answer.err
+    assert len(points(vhdx_command, repository)) == 2
+    assert vhdx_command("backup", "forget", repository, "first", "second", "--even-the-last").code == 0
+    assert points(vhdx_command, repository) == []
+
+
+def test_a_point_with_a_damaged_manifest_can_be_given_up_by_name(vhdx_command, repository):
+    path = repository / "points" / "first.json"
+    path.write_bytes(path.read_bytes().replace(b"first", b"fIrst"))
+    ruled = vhdx_command("backup", "forget", repository, "--keep-last", 5)
+    assert "the manifest of first cannot be read" in ruled.err
+    assert vhdx_command("backup", "forget", repository, "first").code == 0
+    assert not path.exists()
+
+
+def test_prune_lists_first_and_deletes_at_once_when_asked_to(vhdx_command, repository):
+    vhdx_command("backup", "forget", repository, "first", "second", "--even-the-last")
+    tried = vhdx_command("backup", "prune", repository, "--dry-run", "--json").json
+    assert (tried["deleted_chunks"], tried["done"]) == (0, False)
+    assert tried["listed_chunks"] == tried["chunks"] > 0
+    assert "a prune in 24 hours or later deletes them" in vhdx_command("backup", "prune", repository).out
+    assert vhdx_command("backup", "prune", repository, "--json").json["waiting_chunks"] == tried["chunks"]
+    assert (
+        vhdx_command("backup", "prune", repository, "--window", 0, "--json").json["deleted_chunks"] == tried["chunks"]
+    )
+    assert not list((repository / "chunks.castr").rglob("*.cacnk"))
+
+
+def test_who_is_at_work_is_said_to_whoever_has_to_wait(vhdx_command, repository, chain, monkeypatch):
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: None)
+    with take(LocalPlace(repository), Hold.SHARED, "create"):
+        answer = vhdx_command("backup", "prune", repository)
+    assert answer.code == 5
+    assert "is in use by `vhdx backup create`" in answer.err
+    with take(LocalPlace(repository), Hold.EXCLUSIVE, "prune"):
+        answer = vhdx_command("backup", "create", repository, chain[0])
+    assert answer.code == 5
+    assert "is in use by `vhdx backup prune`" in answer.err
+
+
+def test_no_lock_is_left_behind(vhdx_command, repository):
+    assert vhdx_command("backup", "verify", repository).code == 0
+    assert not list((repository / "locks").iterdir())
+
+
+@pytest.fixture
+def secret(tmp_path, monkeypatch):
+    pytest.importorskip("cryptography")
+    monkeypatch.delenv("VHDX_PASSPHRASE", raising=False)
+    # As it is meant, scrypt takes 128 MiB and half a second each time.
+    usual = keys.Cost
+    monkeypatch.setattr(keys, "Cost", lambda **told: usual(**({"n": 16, "r": 1, "p": 1} | told)))
+    path = tmp_path / "passphrase"
+    path.write_text("correct horse\n")
+    return path
+
+
+@pytest.fixture
+def encrypted(vhdx_command, chain, tmp_path, secret):
+    path = tmp_path / "encrypted"
+    made = vhdx_command("backup", "init", path, "--encrypt", "--chunk-size", "256K", "--passphrase-file", secret)
+    assert made.code == 0
+    assert vhdx_command("backup", "create", path, chain[0], "--name", "p", "--passphrase-file", secret).code == 0
+    return path
+
+
+def test_an_encrypted_repository_lives_its_whole_life(vhdx_command, encrypted, secret, chain, tmp_path):
+    key = ("--passphrase-file", secret)
+    assert vhdx_command("backup", "verify", encrypted, *key).code == 0
+    assert vhdx_command("backup", "restore", encrypted, "p", tmp_path / "out.vhdx", *key).code == 0
+    out, leaf = (vhdx_command("hash", path, "--json").json for path in (tmp_path / "out.vhdx", chain[0]))
+    assert out["sha256"] == leaf["sha256"]
+    assert vhdx_command("backup", "create", encrypted, chain[0], "--name", "q", *key).code == 0
+    assert vhdx_command("backup", "forget", encrypted, "p", *key).code == 0
+    assert vhdx_command("backup", "prune", encrypted, "--window", 0, *key).code == 0
+    assert points_of(vhdx_command, encrypted, key) == ["q"]
+    assert vhdx_command("backup", "stats", encrypted, *key).code == 0
+
+
+def points_of(vhdx_command, path, key):
+    return [one["name"] for one in json.loads(vhdx_command("backup", "list", path, "--json", *key).out)["points"]]
+
+
+def test_nothing_of_the_disk_or_its_files_shows_in_an_encrypted_repository(encrypted, chain):
+    leaf, _ = chain
+    stored = b"".join(path.read_bytes() for path in encrypted.rglob("*") if path.is_file())
+    for word in (leaf.name.encode(), b"disk_id", b"data_write_guid", b"correct horse", b"\x28\xb5\x2f\xfd"):
+        assert word not in stored, word
+
+
+def test_a_wrong_key_says_so_and_a_missing_one_what_to_give(vhdx_command, encrypted, tmp_path, monkeypatch):
+    (tmp_path / "other").write_text("correct house\n")
+    answer = vhdx_command("backup", "list", encrypted, "--passphrase-file", tmp_path / "other")
+    assert answer.code == 5
+    assert "the passphrase does not open this repository" in answer.err
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    answer = vhdx_command("backup", "list", encrypted)
+    assert answer.code == 2
+    assert "--passphrase-file" in answer.err
+
+
+def test_the_passphrase_comes_from_the_environment_or_a_command(vhdx_command, encrypted, monkeypatch):
+    command = f"{sys.executable} -c 'print(\"correct horse\")'"
+    assert vhdx_command("backup", "list", encrypted, "--passphrase-command", command).code == 0
+    assert vhdx_command("backup", "list", encrypted, "--passphrase-command", "false").code == 2
+    assert vhdx_command("backup", "list", encrypted, "--passphrase-command", "no-such-program-at-all").code == 2
+    monkeypatch.setenv("VHDX_PASSPHRASE", "correct horse")
+    assert vhdx_command("backup", "list", encrypted).code == 0
+
+
+def test_with_a_passphrase_nothing_is_stored_in_the_clear(vhdx_command, repository, secret, chain, tmp_path):
+    """[a server puts a plain repository.json in place of the encrypted one]."""
+    answer = vhdx_command("backup", "create", repository, chain[0], "--passphrase-file", secret)
+    assert answer.code == 3
+    assert "the repository is not encrypted" in answer.err
+    assert len(points(vhdx_command, repository)) == 2
+    assert vhdx_command("backup", "init", tmp_path / "x", "--passphrase-file", secret).code == 2
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("url", ["ftp://u:geheim@127.0.0.1/x", "sftp://u:geheim@127.0.0.1/x"])
+def test_a_password_in_a_url_is_refused_before_anything_is_called(vhdx_command, url):
+    answer = vhdx_command("backup", "list", url)
+    assert answer.code == 2
+    assert "has a password in it" in answer.err
+    assert "geheim" not in answer.err + answer.out
+
+
+def test_a_kind_of_place_that_nobody_knows_is_refused(vhdx_command):
+    answer = vhdx_command("backup", "list", "nonsense://host/x")
+    assert answer.code == 2
+    assert "there is no nonsense://" in answer.err
