@@ -101,7 +101,8 @@ def plan_clone(chain: Layered, clone: ClonedDisk, target: Path, output: OutputFo
     disk_type = DISK_TYPES.get(output)
     like = new_disk_like(chain, disk_type, options) if disk_type else None
     new_disk = replace(like, disk_id=renewed_disk_id(like.disk_id, options.identities)) if like else None
-    return plan_output(clone, target, output, new_disk, options)
+    # What lies over the original is no layer of it.
+    return replace(plan_output(clone, target, output, new_disk, options), layers=len(chain.layers))
 
 
 def told(clone: ClonedDisk, chain: Layered, plan: Plan) -> Clone:

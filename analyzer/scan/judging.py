@@ -159,8 +159,7 @@ def _copies(forest: Forest) -> Iterator[Finding]:
             first, *others = sorted(records, key=lambda record: (record.path in forest.spare, record.path))
             names = ", ".join(str(record.path) for record in others[:_MOST_NAMES])
             alike = len({(r.file_size, r.sequence_number, r.file_write_guid) for r in records}) == 1
-            how = (
-                "they look like copies" if alike else "they differ in size or headers: one was used after it was copied"
-            )
+            same = "size and headers are the same, and their content was not compared"
+            how = same if alike else "they differ in size or headers: one was used after it was copied"
             text = f"{len(others)} more with its identity {identity}: {names}; {how}"
             yield Finding("CHN-08", Severity.WARNING, text, path=first.path)
