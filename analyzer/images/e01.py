@@ -171,8 +171,10 @@ class E01Writer:
     def __init__(self, sink: SegmentedSink, layout: E01Layout, progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout = sink, layout
-        self._digests = DiskDigests(progress) if layout.digests is Digests.TAKEN else None
+        self._running = DiskDigests(progress) if layout.digests is Digests.TAKEN else None
         self._next, self._number = 0, 1
+        self.digests: dict[str, str] = {}
+        """By name, in hex, once all is written."""
         self._segment = SegmentWriter(sink, 1, layout.front(1), layout.segment_size)
 
     def pack(self, data: Bytes) -> list[Piece]:
@@ -188,8 +190,8 @@ class E01Writer:
         if piece.form is not Form.SEEN:
             self._zeros_until(start // self._layout.chunk)
             self._add(piece.data, piece.form)
-        elif self._digests:
-            self._digests.update(start, piece.data)
+        elif self._running:
+            self._running.update(start, piece.data)
 
     def finish(self) -> None:
         """Write the zeros that are left, and the digests."""
@@ -228,7 +230,8 @@ class E01Writer:
         self._segment = SegmentWriter(self._sink.further(), self._number, front, self._layout.segment_size)
 
     def _ending(self) -> Sections:
-        if not self._digests:
+        if not self._running:
             return []
-        md5, sha1 = self._digests.close(self._layout.size)
+        md5, sha1 = self._running.close(self._layout.size)
+        self.digests = {"md5": md5.hex(), "sha1": sha1.hex()}
         return [(b"digest", digest(md5, sha1)), (b"hash", md5_hash(md5))]
