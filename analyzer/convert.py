@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
 from analyzer.images import e01, qcow2, vhd, vmdk, zst
+from analyzer.images.e01_writing import E01Writer
 from analyzer.images.evidence import Digests, Evidence
 from analyzer.images.image import Compression, Layout, Wanted, require_compression
 from analyzer.images.packing import copy_packed
@@ -304,7 +305,7 @@ def _write(plan: Plan, disk: Flat, sink: Sink, progress: Progress) -> tuple[Jour
     if plan.image:
         packer = plan.image.writer(sink, progress)
         journal = copy_packed(disk, cells, packer, progress)
-        return journal, packer.digests if isinstance(packer, e01.E01Writer) else {}
+        return journal, packer.digests if isinstance(packer, E01Writer) else {}
     if plan.new_disk is None:
         return copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY), {}
     writer = VhdxWriter(sink, plan.new_disk)
