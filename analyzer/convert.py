@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
 from analyzer.images import e01, qcow2, vhd, vmdk, zst
+from analyzer.images.e01_writing import E01Writer
 from analyzer.images.evidence import Digests, Evidence
 from analyzer.images.image import Compression, Layout, Wanted, require_compression
 from analyzer.images.packing import copy_packed
@@ -175,6 +176,8 @@ class Outcome:
     parent: Path | None
     """What a differencing output is laid upon; None for one that stands alone."""
     findings: tuple[Finding, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """MD5 and SHA-1 of the whole disk, in hex, where the output holds them."""
 
 
 def new_disk_like(chain: Layered, disk_type: DiskType, options: Options) -> NewDisk:
@@ -286,26 +289,28 @@ def run_conversion(
     """
     kind = SegmentedSink if isinstance(plan.image, e01.E01Layout) else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
-        journal = _write(plan, disk, sink, progress)
+        journal, digests = _write(plan, disk, sink, progress)
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, disk, sink.path, progress)
         disk.require_unchanged()
         before_naming()
         sink.commit()
-        return _outcome(plan, disk, journal, sink.size)
+        return replace(_outcome(plan, disk, journal, sink.size), digests=digests)
 
 
-def _write(plan: Plan, disk: Flat, sink: Sink, progress: Progress) -> Journal:
+def _write(plan: Plan, disk: Flat, sink: Sink, progress: Progress) -> tuple[Journal, Mapping[str, str]]:
     cells = cells_with_data(disk.windows(0, disk.size))
     if plan.image:
-        return copy_packed(disk, cells, plan.image.writer(sink, progress), progress)
+        packer = plan.image.writer(sink, progress)
+        journal = copy_packed(disk, cells, packer, progress)
+        return journal, packer.digests if isinstance(packer, E01Writer) else {}
     if plan.new_disk is None:
-        return copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY)
+        return copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY), {}
     writer = VhdxWriter(sink, plan.new_disk)
     journal = copy_cells(disk, cells, writer, progress)
     writer.finish()
-    return journal
+    return journal, {}
 
 
 def _outcome(plan: Plan, disk: Flat, journal: Journal, file_size: int) -> Outcome:

@@ -16,6 +16,7 @@ from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink, check_target
 
 STDOUT = Path("-")
+_DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -28,7 +29,10 @@ def output_options(function: Decorated) -> Decorated:
             "--seed", metavar="TEXT", help="Draw the new GUIDs from TEXT: the same input gives the same bytes."
         ),
         click.option(
-            "--compress", "compression", flag_value=Compression.ZLIB.value, help="Compress the clusters of a qcow2."
+            "--compress",
+            "compression",
+            flag_value=Compression.ZLIB.value,
+            help="Compress the clusters of a qcow2; pack an E01 tightly.",
         ),
         click.option(
             "--zstd",
@@ -101,6 +105,7 @@ def report(command: str, outcome: Outcome, *, as_json: bool) -> None:
         f"file of {size(outcome.file_size)}",
         "read back and right" if outcome.verified else "not read back",
     ]
+    facts += [f"{_DIGESTS[name]} {value}" for name, value in outcome.digests.items()]
     if any(finding.code == "CHN-02" for finding in outcome.findings):
         facts.append("WITH A PARENT THAT DOES NOT MATCH, as accepted")
     click.echo(", ".join(facts))

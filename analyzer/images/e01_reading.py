@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,45 +30,14 @@ from analyzer.images.e01_format import (
     section,
     table,
 )
-from analyzer.images.e01_segment import Sections
 from analyzer.images.evidence import Digests
 from analyzer.images.segments import sibling
 from vhdx.source import FileSource
 
+if TYPE_CHECKING:
+    from analyzer.images.e01 import E01Layout
+
 _STEP = 1 << 20
-
-
-class Expected(Protocol):
-    """What the image is to be."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the disk."""
-        ...
-
-    @property
-    def digests(self) -> Digests:
-        """Whether it has them."""
-        ...
-
-    @property
-    def chunk(self) -> int:
-        """Bytes of a chunk."""
-        ...
-
-    @property
-    def chunks(self) -> int:
-        """How many there are."""
-        ...
-
-    @property
-    def zeros(self) -> bytes:
-        """A chunk of zeros, packed."""
-        ...
-
-    def front(self, number: int) -> Sections:
-        """The sections with which a segment begins."""
-        ...
 
 
 class _Table(NamedTuple):
@@ -91,7 +60,7 @@ class _Places(NamedTuple):
 class E01Image(DecodedImage):
     """The disk of an image; of its segments one is open at a time."""
 
-    def __init__(self, path: Path, layout: Expected) -> None:
+    def __init__(self, path: Path, layout: "E01Layout") -> None:
         """Open it; raises VerificationError when a section is not as it has to be, InputOutputError."""
         super().__init__(path, layout.size, layout.chunk)
         self._layout, self._segment = layout, 1

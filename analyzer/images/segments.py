@@ -4,6 +4,7 @@ All of them are written under temporary names. The first gets its name last: wit
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
 from string import ascii_uppercase
@@ -88,9 +89,12 @@ class SegmentedSink(Sink):
         self._refuse_appeared(stale)
         if self._further or stale:
             self._forget_older(stale)
-        for sink in self._further:
-            sink.commit()
-        super().commit()
+        with ExitStack() as named:
+            for sink in self._further:
+                sink.commit()
+                named.callback(sink.target.unlink, missing_ok=True)
+            super().commit()
+            named.pop_all()
 
     def discard(self) -> None:
         """See Sink."""

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from analyzer import convert
-from analyzer.convert import Options, OutputFormat, plan_conversion, run_conversion
+from analyzer.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk
 from analyzer.recover.account import Row, Status, Totals, rows_of
@@ -135,7 +135,9 @@ def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> conve
     sources = [file.path for file in gathered.files]
     for place in (wishes.target, map_of(wishes.target), account_of(wishes.target)):
         check_target(place, sources, options.existing)
-    return plan_conversion(filled, wishes.target, wishes.format, options)
+    plan = plan_conversion(filled, wishes.target, wishes.format, options)
+    check_further(plan, sources)
+    return plan
 
 
 def resumes(wishes: Wishes) -> bool:

@@ -1,5 +1,6 @@
 """The options of an E01."""
 
+import hashlib
 import zlib
 
 import pytest
@@ -73,3 +74,16 @@ def test_a_segment_size_that_cannot_be_is_refused(vhdx_command, chain, tmp_path,
     answer = vhdx_command("convert", leaf, tmp_path / "out.E01", *extra)
     assert answer.code == 5
     assert "4M to 2047M" in answer.err
+
+
+def test_the_digests_are_told(vhdx_command, chain, tmp_path):
+    leaf, fixture = chain
+    model = fixture.models[fixture.leaf]
+    content = model.read(0, model.size)
+    expected = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in ("md5", "sha1")}
+    told = vhdx_command("convert", leaf, tmp_path / "one.E01", "--json").json["output"]
+    assert told["digests"] == expected
+    said = vhdx_command("convert", leaf, tmp_path / "two.E01").out
+    assert f"MD5 {expected['md5']}, SHA-1 {expected['sha1']}" in said
+    untold = vhdx_command("convert", leaf, tmp_path / "three.E01", "--no-hash", "--json").json["output"]
+    assert untold["digests"] == {}

@@ -1,5 +1,6 @@
 """EWF-E01: what is in it, by a reader of the test's own, and what else can go wrong where there are several files."""
 
+import errno
 import hashlib
 import os
 import random
@@ -176,6 +177,22 @@ def test_the_first_segment_gets_its_name_last(noise, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", lambda self, to: (named.append(to.name), replace(self, to))[1])
     write(chain, tmp_path / "out.E01")
     assert named == ["out.E02", "out.E03", "out.E01"]
+
+
+@pytest.mark.parametrize("failing", ["out.E03", "out.E01"])
+def test_a_name_that_cannot_be_given_takes_back_those_that_were(noise, tmp_path, monkeypatch, failing):
+    chain, _ = noise
+    replace = Path.replace
+
+    def fail(self, to):
+        if to.name == failing:
+            raise OSError(errno.EIO, "it is broken")
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(VhdxError, match="cannot rename"):
+        write(chain, tmp_path / "out.E01")
+    assert [path.name for path in segments(tmp_path)] == [failing + ".part"]
 
 
 def test_an_interrupted_run_leaves_no_segment(noise, tmp_path, monkeypatch):
