@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from analyzer.recover.account import Row, Status, Totals
+from analyzer.recover.guest import WholeVolume, whole_volume
 from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.levels import Level
 from analyzer.salvage import Rebuilt
@@ -35,6 +36,8 @@ def lines_of(plan: Plan, totals: Totals, outcome: Outcome | None = None) -> Iter
         yield f"  {exact_size(count):<40}  {_WORDS[status]}"
     if totals.likely:
         yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
+    if volume := whole_volume(plan.filled):
+        yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
     if outcome:
         how = "read back and right" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
@@ -63,6 +66,7 @@ def _pieces(plan: Plan, totals: Totals, outcome: Outcome | None) -> Iterator[str
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
         "totals": {status.value: count for status, count in totals.bytes_of.items()} | {"likely": totals.likely},
         "complete": totals.complete,
+        "volume": _volume(whole_volume(plan.filled)),
         "output": _written(outcome),
         "columns": list(Row._fields),
     }
@@ -89,6 +93,12 @@ def _layer(number: int, level: Level) -> dict[str, Any]:
         "rebuilt": [_rebuilt(part) for part in level.rebuilt],
         "beyond_rebuilding": list(level.lost),
     }
+
+
+def _volume(volume: WholeVolume | None) -> dict[str, Any] | None:
+    if volume is None:
+        return None
+    return {"kind": "ext", "blocks": volume.blocks, "block_size": volume.block_size, "superblock": volume.superblock}
 
 
 def _rebuilt(part: Rebuilt) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Files of one chain, in any order, put in order by what links them; where the links fail, with a gap."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -9,23 +8,9 @@ from uuid import UUID
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened
-from vhdx.errors import ChainError, ChainLoopError, SectorSizeMismatchError, VhdxError
+from analyzer.recover.segments import Segment, by_age, is_base, segments_of
+from vhdx.errors import ChainError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
-
-
-class SeveralLeavesError(ChainError):
-    """The files make up more than one state of a disk."""
-
-    def __init__(self, leaves: Sequence[Path]) -> None:
-        super().__init__(leaves)
-        self.leaves = tuple(leaves)
-
-    def __str__(self) -> str:
-        names = ", ".join(str(path) for path in self.leaves)
-        return (
-            f"{names} are leaves of one parent, or bases, and only one can be recovered; name the files of one chain "
-            "(`vhdx scan` shows which these are)"
-        )
 
 
 class NothingToRecoverError(ChainError):
@@ -50,23 +35,6 @@ class UnusedBaseError(ChainError):
         return f"{self.base} is taken as the base already; leave {self.base} or --assume-base {self.assumed} out"
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Files that are linked without a gap, uppermost first, each named by the one above it."""
-
-    files: tuple[Opened, ...]
-
-    @property
-    def top(self) -> Opened:
-        """The uppermost."""
-        return self.files[0]
-
-    @property
-    def bottom(self) -> Opened:
-        """The lowest: a base, or a file whose parent is missing."""
-        return self.files[-1]
-
-
 def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level, ...]:
     """The levels, base first. `assumed` is a base that the user takes although no link leads to it.
 
@@ -74,8 +42,8 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
     """
     if not any(file.image for file in files):
         raise NothingToRecoverError([file.reason for file in files])
-    segments = _by_age(_segments(files))
-    if assumed is not None and _is_base(segments[-1].bottom):
+    segments = by_age(segments_of(files))
+    if assumed is not None and is_base(segments[-1].bottom):
         raise UnusedBaseError(assumed.path, segments[-1].bottom.path)
     levels: list[Level] = []
     for number, segment in enumerate(segments):
@@ -86,80 +54,16 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
     return tuple(reversed(levels))
 
 
-def _segments(files: Sequence[Opened]) -> list[Segment]:
-    parents = {file.path: _parent_of(file, files) for file in files}
-    used = [parent.path for parent in parents.values() if parent]
-    forked = [file.path for file in files if (parent := parents[file.path]) and used.count(parent.path) > 1]
-    if forked:
-        raise SeveralLeavesError(forked)
-    tops = [file for file in files if file.path not in used]
-    segments = [Segment(_down(top, parents)) for top in tops]
-    placed = {file.path for segment in segments for file in segment.files}
-    for file in files:
-        if file.path not in placed:  # it has a child, and so has every file above it
-            raise ChainLoopError(file.path)
-    return segments
-
-
-def _parent_of(child: Opened, files: Sequence[Opened]) -> Opened | None:
-    """The file whose identity the child names; of several, one that opens."""
-    for linkage in child.record.linkages:
-        found = [file for file in files if file is not child and file.record.identity == linkage]
-        if found:
-            return min(found, key=lambda file: (file.image is None, file.path))
-    return None
-
-
-def _down(top: Opened, parents: dict[Path, Opened | None]) -> tuple[Opened, ...]:
-    files = [top]
-    while (parent := parents[files[-1].path]) is not None:
-        files.append(parent)
-    return tuple(files)
-
-
-def _by_age(segments: list[Segment]) -> list[Segment]:
-    """Uppermost first: what ends in a base is the lowest; of the others, what names the other's file is above it."""
-    bases = [segment for segment in segments if _is_base(segment.bottom)]
-    if len(bases) > 1:
-        raise SeveralLeavesError([segment.bottom.path for segment in bases])
-    others = [segment for segment in segments if segment not in bases]
-    unknown = [segment for segment in others if not segment.bottom.record.linkages]
-    others = [segment for segment in others if segment not in unknown]
-    others.sort(key=lambda segment: (_names_below(segment, others), _modified(segment.top)), reverse=True)
-    return others + unknown + bases
-
-
-def _is_base(file: Opened) -> bool:
-    return file.image is not None and not file.image.has_parent
-
-
-def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
-    """How many of the other segments have a file of the name that this one's lowest file gives its parent."""
-    names = {_basename(place.text) for place in segment.bottom.record.places}
-    return sum(any(file.path.name.lower() in names for file in other.files) for other in others if other is not segment)
-
-
-def _basename(text: str) -> str:
-    return text.replace("\\", "/").rsplit("/", 1)[-1].lower()
-
-
-def _modified(file: Opened) -> float:
-    try:
-        return file.path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
 def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]:
     """Why a segment stands where it does among the others."""
     segment = segments[number]
     if len(segments) == 1:
         return "no file names it as its parent", Placed.BY_LINK
-    if _is_base(segment.bottom):
+    if is_base(segment.bottom):
         return "it ends in the base" if len(segment.files) > 1 else "it is a base", Placed.BY_LINK
     if not segment.bottom.record.linkages:
         return "nothing tells its place, it is taken for the layer that is missing", Placed.BY_LINK
-    rivals = [other for other in segments if not _is_base(other.bottom) and other.bottom.record.linkages]
+    rivals = [other for other in segments if not is_base(other.bottom) and other.bottom.record.linkages]
     if len(rivals) == 1:
         return "no file names it as its parent, and no other file can be above it", Placed.BY_LINK
     return "only its name and the time of its last change tell its place among the others", Placed.BY_TIME
@@ -193,14 +97,14 @@ def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Leve
 
 def _between(child: Opened, parent: Opened | None, assumed: Opened | None) -> list[Level]:
     """The gap below a file whose parent is not there, if there is one, and what the user puts below it."""
-    if _is_base(child):
+    if is_base(child):
         return []
     if parent is not None:
         return _gap(child, parent)
     if assumed is None:
         return _missing(child)
     taken = _level(assumed, "it was named as the base to be assumed, no link leads to it")
-    return [*_gap(child, assumed), taken, *([] if _is_base(assumed) else _missing(assumed))]
+    return [*_gap(child, assumed), taken, *([] if is_base(assumed) else _missing(assumed))]
 
 
 def _gap(child: Opened, parent: Opened) -> list[Level]:

@@ -24,6 +24,8 @@ class Bench:
     """Nothing tells whether the disk has a parent: what the table leaves out is then not known."""
     log_is_open: bool = False
     """Nothing tells whether a log that is lost had more to say."""
+    log_was_live: bool = False
+    """A log was live, or may have been, and its last entries may be lost without a trace."""
     doubted: list[Range] = field(default_factory=list)
     """Ranges of the disk that rest on something that is merely likely; they may overlap and pass the disk's end."""
     view: ByteSource = field(init=False)

@@ -18,7 +18,7 @@ from analyzer.salvage.regions import parameters_at
 from analyzer.salvage.unowned import possible_blocks
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
-from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
 
@@ -39,10 +39,11 @@ def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:
     if bench.log_is_open and (rooms or image.has_parent):
         bench.doubt_all()
     healed = frozenset(slot for page in pages for slot in page.slots)
-    forget(bench, table, Suspicion(_count(rooms, table), bench.log_is_open, healed, _zeros_in_log(image)))
+    count = _count(rooms, table)
+    forget(bench, table, Suspicion(count, bench.log_is_open, bench.log_was_live, healed, _zeros_in_log(image)))
+    _doubt(bench, table, frozenset(rooms))
     if rooms:
         place_blocks(bench, image_from(bench.view), rooms)
-    _doubt(bench, table)
     _doubt_size(bench, image)
     rebuild_bitmaps(bench, image_from(bench.view), bitmaps)
 
@@ -91,19 +92,37 @@ def _zero_sectors(page: bytes) -> Iterator[int]:
     yield from (start for start in range(0, len(page), 512) if not any(page[start : start + 512]))
 
 
-def _doubt(bench: Bench, table: BlockTable) -> None:
-    """Entries on which the file and a log of unknown standing disagree."""
+def _doubt(bench: Bench, table: BlockTable, rooms: frozenset[int]) -> None:
+    """Entries on which the file and a log of unknown standing disagree.
+
+    Where the file has none and the log a block in room that nothing else owns, the log is likely right: it was live.
+    """
     end = table.bat_offset + table.bat_length
-    unknown: dict[int, int] = {}
+    entries: dict[int, int] = {}
     for at, other in bench.suspects.items():
         if table.bat_offset <= at < end:
-            now = np.frombuffer(bench.read(at, LOG_SECTOR_SIZE), "<i8")
-            differing = np.flatnonzero(now != np.frombuffer(other, "<i8"))
+            now, logged = (np.frombuffer(page, "<i8") for page in (bench.read(at, LOG_SECTOR_SIZE), other))
             first = (at - table.bat_offset) // ENTRY_SIZE
-            unknown |= dict.fromkeys((first + differing).tolist(), UNKNOWN)
+            for index in np.flatnonzero(now != logged).tolist():
+                entries[first + index] = _of_two(int(now[index]), int(logged[index]), rooms)
+    unknown = [slot for slot, entry in entries.items() if entry == UNKNOWN]
+    put_entries(bench, table, entries)
+    if len(unknown) < len(entries):
+        how = f"{len(entries) - len(unknown)} entries are taken from the last session of the log"
+        evidence = (
+            "which session was live is not known; the file has no entry there, and nothing else owns these blocks"
+        )
+        bench.note("BAT", how, Certainty.LIKELY, evidence)
+        bench.doubt_blocks(table.geometry.block_size, blocks_of(table, sorted(entries)))
     if unknown:
-        put_entries(bench, table, unknown)
         bench.lost.append(f"{len(unknown)} entries of the block table, on which file and log disagree")
+
+
+def _of_two(now: int, logged: int, rooms: frozenset[int]) -> int:
+    place, state = (logged >> OFFSET_SHIFT) * MIB, logged & STATE_MASK
+    reserved = logged & ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
+    is_sound = state == BlockState.FULLY_PRESENT and not reserved and place in rooms
+    return logged if is_sound and now in (0, UNKNOWN) else UNKNOWN
 
 
 def _forget_absent(bench: Bench, table: BlockTable) -> None:

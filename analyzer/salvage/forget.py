@@ -30,6 +30,9 @@ class Suspicion:
     """How many blocks could stand where the file holds something that no entry owns."""
     log_is_open: bool
     """A log that is lost may have had later states of any part of the table."""
+    log_was_live: bool
+    """A log was live, or may have been, and its last entries may be gone without a trace: a crash leaves them like
+    that, and so does damage."""
     healed: frozenset[int]
     """Slots that came back from the log: the other entries of their sectors were lost with them."""
     zeros_in_log: frozenset[int]
@@ -41,7 +44,7 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
 
     A table of which sectors are zeros and a file in which every block has an owner are taken at their word: the blocks
     are absent. Where blocks have no owner, such sectors are unknown; where these are very few, where the file was cut,
-    or where the log has zeros as well, they are likely.
+    or where the log has zeros as well, they are likely. Behind a log that was live every entry without a block is so.
     """
     is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
     absent = table.count_states().get(BlockState.NOT_PRESENT, 0) if why.rooms else 0
@@ -76,9 +79,10 @@ def _judge(
     hides = zeros & ~agreed | healed & empty | empty & why.log_is_open
     if not why.rooms:
         return noise, zeros & ~agreed & is_cut
+    weak = zeros | empty & why.log_was_live
     if few:
-        return noise, (hides | zeros) & ~noise
-    return noise | hides, zeros & ~(noise | hides)
+        return noise, (hides | weak) & ~noise
+    return noise | hides, weak & ~(noise | hides)
 
 
 def _every(flags: Sectors, sector: npt.NDArray[np.int64]) -> Sectors:

@@ -78,6 +78,7 @@ def settle_log(bench: Bench) -> None:
     if not header.log_is_live:
         return
     log = open_log(bench.view, header)
+    bench.log_was_live = True
     codes = {finding.code for finding in check_log(log, bench.view.size)}
     if not log.active:
         bench.lost.append("the last writes, which only the log had: nothing of it is whole; the state without is shown")

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
+from analyzer.salvage.left import NOTHING, Left
 from analyzer.salvage.shape import MOST_TABLE, Entries, Fit, Span, Wanted, are_entries, fit_of, places_of
 from analyzer.salvage.volumes import ends_of, primary_gpt
 from analyzer.volumes.gpt import GptHeader
@@ -17,12 +19,10 @@ from vhdx.structures.constants import (
     MAX_DISK_SIZE,
     MIB,
     MIN_BLOCK_SIZE,
-    NIL,
     SECTOR_SIZES,
 )
 from vhdx.structures.disk import HAS_PARENT, DiskParameters
 
-_PHYSICAL = 4096
 _FRONT = 64 * 1024
 
 
@@ -64,7 +64,7 @@ def table_at(source: ByteSource, offset: int, length: int) -> Table | None:
 
 def _front(source: ByteSource, entry: int) -> bytes:
     """The front of block 0, which stands in slot 0 whatever the block size; b"" when it is not all there."""
-    if entry & STATE_MASK != BlockState.FULLY_PRESENT:
+    if entry & STATE_MASK < BlockState.FULLY_PRESENT:
         return b""
     try:
         return read_at(source, (entry >> OFFSET_SHIFT) * MIB, _FRONT)
@@ -72,18 +72,28 @@ def _front(source: ByteSource, entry: int) -> bytes:
         return b""
 
 
-def guesses(source: ByteSource, table: Table, taken: tuple[Span, ...]) -> Iterator[Guess]:
-    """Every disk that fits, the largest blocks first."""
-    gpt = table.gpt
-    for sector in (gpt.sector_size,) if gpt else SECTOR_SIZES:
-        block_size = MAX_BLOCK_SIZE
-        while block_size >= MIN_BLOCK_SIZE:
-            for flags in (0, HAS_PARENT):
-                size, why = _size(table, block_size, sector, flags)
-                guess = _try(source, table, taken, DiskParameters(block_size, flags, size, NIL, sector, _PHYSICAL), why)
-                if guess:
-                    yield guess
-            block_size //= 2
+def guesses(source: ByteSource, table: Table, taken: tuple[Span, ...], left: Left = NOTHING) -> Iterator[Guess]:
+    """Every disk that fits, and that contradicts nothing of what is left of the metadata; the largest blocks first."""
+    for sector, block_size, flags in product(_sectors(table, left), _block_sizes(left), left.flags_to_try):
+        size, why = _size(table, block_size, sector, flags)
+        if left.size is not None:
+            size, why = left.size, "the item that tells it is there"
+        disk = DiskParameters(block_size, flags, size, left.disk_id, sector, left.physical)
+        guess = _try(source, table, taken, disk, why)
+        if guess:
+            yield guess
+
+
+def _sectors(table: Table, left: Left) -> tuple[int, ...]:
+    if left.sector is not None:
+        return (left.sector,)
+    return (table.gpt.sector_size,) if table.gpt else tuple(SECTOR_SIZES)
+
+
+def _block_sizes(left: Left) -> list[int]:
+    if left.block_size is not None:
+        return [left.block_size]
+    return [MAX_BLOCK_SIZE >> power for power in range((MAX_BLOCK_SIZE // MIN_BLOCK_SIZE).bit_length())]
 
 
 def _size(table: Table, block_size: int, sector: int, flags: int) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from analyzer.salvage.bench import Bench
 from analyzer.salvage.front import rebuild_identifier
 from analyzer.salvage.guess import Guess, Table, guesses, table_at
 from analyzer.salvage.items import lay_metadata
+from analyzer.salvage.left import NOTHING, Left
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import write_regions
 from analyzer.salvage.volumes import Witness, witnesses_of
@@ -50,13 +51,16 @@ class _Trial:
         return not all(witness.stands for witness in self.witnesses)
 
 
-def decide(bench: Bench, tables: Sequence[tuple[int, int]], metadata: int) -> Decision | None:
-    """The one disk that fits one of the tables, (offset, length) in the file; None when none or several do."""
+def decide(bench: Bench, tables: Sequence[tuple[int, int]], metadata: int, left: Left = NOTHING) -> Decision | None:
+    """The one disk that fits one of the tables, (offset, length) in the file; None when none or several do.
+
+    `left` is what is sound of the metadata.
+    """
     found: list[Decision] = []
     for offset, length in tables:
         table = table_at(bench.view, offset, length)
         if table is not None and len(found) < _MOST_TABLES:
-            decision = _of_table(bench, table, metadata)
+            decision = _of_table(bench, table, metadata, left)
             if decision:
                 found.append(decision)
     outer = [
@@ -65,12 +69,17 @@ def decide(bench: Bench, tables: Sequence[tuple[int, int]], metadata: int) -> De
     return outer[0] if len(outer) == 1 else None
 
 
-def _of_table(bench: Bench, table: Table, metadata: int) -> Decision | None:
-    trials = [_try(bench, guess, metadata) for guess in guesses(bench.view, table, ((metadata, metadata + MIB),))]
+def _of_table(bench: Bench, table: Table, metadata: int, left: Left) -> Decision | None:
+    taken = ((metadata, metadata + MIB),)
+    trials = [_try(bench, guess, metadata, left.locator) for guess in guesses(bench.view, table, taken, left)]
     standing = [trial for trial in trials if not trial.is_refuted]
     proven = [trial for trial in standing if trial.is_proven]
     likely = _with_largest_blocks([trial for trial in standing if trial.guess.steps >= _STEPS_ENOUGH])
-    chosen = proven or [trial for trial in likely if _upper_half_is_used(bench.view, trial.guess)]
+    if left.block_size is None:
+        likely = [trial for trial in likely if _upper_half_is_used(bench.view, trial.guess)]
+    else:
+        likely = standing
+    chosen = proven or likely
     # Blocks that each hold the whole disk are all the same to read.
     sizes = {min(trial.guess.parameters.block_size, trial.guess.parameters.size) for trial in chosen}
     if len(sizes) != 1:
@@ -86,9 +95,9 @@ def _with_largest_blocks(trials: list[_Trial]) -> list[_Trial]:
     return [trial for trial in trials if trial.guess.parameters.block_size == largest]
 
 
-def _try(bench: Bench, guess: Guess, metadata: int) -> _Trial:
+def _try(bench: Bench, guess: Guess, metadata: int, locator: bytes) -> _Trial:
     trial = Bench(bench.view)
-    lay_metadata(trial, metadata, guess.parameters)
+    lay_metadata(trial, metadata, guess.parameters, locator if guess.parameters.has_parent else b"")
     write_regions(trial, metadata, guess.fit.offset, guess.fit.length)
     view = trial.view
     rebuild_identifier(trial)

@@ -7,6 +7,7 @@ from analyzer.repair.view import PatchedView
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.infer import Decision, decide
 from analyzer.salvage.items import lay_metadata
+from analyzer.salvage.left import NOTHING, Left, left_in
 from analyzer.salvage.logged import LoggedImage, newest_pages
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import parameters_at, regions_of, regions_serve, wanted_of
@@ -72,8 +73,21 @@ def rebuild_metadata(bench: Bench) -> None:
     region, bat = _region(bench, METADATA_REGION), _region(bench, BAT_REGION)
     if region is None or bat is None or parameters_at(bench.view, region.file_offset, region.length):
         return
-    if not _from_items(bench, region, bat):
-        _from_disk(bench, region, bat)
+    left = left_in(bench, region)
+    if not _from_left(bench, region, bat, left) and not _from_items(bench, region, bat):
+        _from_disk(bench, region, bat, left)
+
+
+def _from_left(bench: Bench, region: RegionEntry, bat: RegionEntry, left: Left) -> bool:
+    """Items lost that nothing depends on: the physical sector size, the disk's id, the locator."""
+    disk = left.whole()
+    wanted = wanted_of(disk, ((region.file_offset, region.end),)) if disk else None
+    if disk is None or wanted is None or wanted.slots * ENTRY_SIZE > bat.length:
+        return False
+    lay_metadata(bench, region.file_offset, disk, left.locator if disk.has_parent else b"")
+    evidence = "the items that tell blocks, sectors, size and parent stand whole under their table"
+    bench.note("metadata", "made anew with the items that are left", Certainty.CERTAIN, evidence)
+    return True
 
 
 def _from_items(bench: Bench, region: RegionEntry, bat: RegionEntry) -> bool:
@@ -124,12 +138,12 @@ def _locator(bench: Bench, region: RegionEntry) -> bytes:
     return item.rstrip(b"\0") + b"\0"
 
 
-def _from_disk(bench: Bench, region: RegionEntry, bat: RegionEntry) -> None:
-    decision = decide(bench, [(bat.file_offset, min(bat.length, MOST_TABLE))], region.file_offset)
+def _from_disk(bench: Bench, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
+    decision = decide(bench, [(bat.file_offset, min(bat.length, MOST_TABLE))], region.file_offset, left)
     if decision is None:
         bench.lost.append("the metadata: nothing tells the block size of the disk for certain")
         return
-    _take(bench, decision, region.file_offset)
+    _take(bench, decision, region.file_offset, left)
 
 
 def rebuild_both(bench: Bench) -> None:
@@ -152,7 +166,7 @@ def rebuild_both(bench: Bench) -> None:
     _take(bench, decision, at)
 
 
-def _take(bench: Bench, decision: Decision, at: int) -> None:
+def _take(bench: Bench, decision: Decision, at: int, left: Left = NOTHING) -> None:
     bench.view = decision.view
     disk = decision.guess.parameters
     bench.parent_is_open = decision.parent_is_open
@@ -161,8 +175,9 @@ def _take(bench: Bench, decision: Decision, at: int) -> None:
     what = "differencing" if disk.has_parent else "without a parent"
     how = f"a disk of {disk.size} bytes in blocks of {disk.block_size}, {what}, at byte {at}"
     bench.note("metadata", how, decision.certainty, *decision.evidence)
-    bench.lost.append("the virtual disk id and the physical sector size, which nothing else tells")
-    if disk.has_parent:
+    if left is NOTHING:
+        bench.lost.append("the virtual disk id and the physical sector size, which nothing else tells")
+    if disk.has_parent and not left.locator:
         bench.lost.append("the parent locator: name the parent with --parent")
     if decision.parent_is_open:
         bench.lost.append("whether the disk has a parent; blocks that the table leaves out are not known")

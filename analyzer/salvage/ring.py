@@ -59,6 +59,7 @@ def unknown_session(bench: Bench, ring: Ring) -> None:
     A log that was closed has been applied, so that to apply it again changes nothing. One that would change something
     was live, or the file was damaged since: pages that differ are suspects.
     """
+    bench.log_was_live = True  # perhaps
     log = ring.log(bench.view)
     session = replace(log, log_guid=newest_session(log))
     pages = dict(pages_changed_by(session, bench.view)) if session.active else {}

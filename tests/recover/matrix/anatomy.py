@@ -6,6 +6,7 @@ from dataclasses import replace
 from fixtures import ImageSpec, LogSpec, PageWrite
 from fixtures import constants as c
 from fixtures.bat import bat_writes, bitmap_writes
+from fixtures.encoder import encode_header
 from fixtures.identity import guid
 from fixtures.metadata import items
 from fixtures.placement import Placement
@@ -34,6 +35,7 @@ def parts_of(spec: ImageSpec) -> Iterator[tuple[str, Range]]:
     yield "region table 1", (192 * KIB, 64 * KIB)
     yield "region table 2", (256 * KIB, 64 * KIB)
     yield "log", (place.log, spec.log_length)
+    yield from (("newest log entry", each) for each in _newest_entry(spec, place.log))
     yield "metadata", (place.metadata, c.MIB)
     yield "metadata table", (place.metadata, 64 * KIB)
     at = place.metadata + 64 * KIB
@@ -49,6 +51,13 @@ def parts_of(spec: ImageSpec) -> Iterator[tuple[str, Range]]:
         yield "bitmap", (start, c.MIB)
         yield "first page of the bitmap", (start, c.PAGE)
         yield "first sector of the bitmap", (start, SECTOR)
+
+
+def _newest_entry(spec: ImageSpec, at: int) -> Iterator[Range]:
+    sessions = (*spec.old_logs, *((spec.log,) if spec.log else ()))
+    for session in sessions[-1:]:
+        lengths = [c.PAGE * (1 + len(entry)) for entry in session.entries]
+        yield at + session.start + sum(lengths[:-1]), lengths[-1]
 
 
 def table_of(spec: ImageSpec, blocks: Sequence[int]) -> bytes:
@@ -76,10 +85,14 @@ def with_live_log(spec: ImageSpec, late: int) -> ImageSpec:
     return replace(spec, old_logs=(old,), log=log)
 
 
-def last_part_taken_back(content: bytes, spec: ImageSpec, late: int) -> bytes:
-    """The file with its table as it was before its last `late` blocks."""
-    at, table = Placement.of(spec).bat, table_of(spec, list(spec.blocks)[:-late])
-    return content[:at] + table + content[at + len(table) :]
+def as_a_host_left_it(content: bytes, spec: ImageSpec, late: int) -> bytes:
+    """The file with its table as it was before its last `late` blocks, and its older header from before the log."""
+    place = Placement.of(spec)
+    header = encode_header(replace(spec, log=None), spec.headers[0], place.log)
+    table = table_of(spec, list(spec.blocks)[:-late])
+    for at, part in ((c.HEADER_OFFSETS[0], header), (place.bat, table)):
+        content = content[:at] + part + content[at + len(part) :]
+    return content
 
 
 def _session(spec: ImageSpec, seed: str, blocks: Sequence[int]) -> LogSpec:

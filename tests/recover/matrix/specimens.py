@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fixtures import Block, BlockState, Identity, ImageSpec, encode
 from fixtures.recipes.kit import child_of
 from fixtures.spec import Provision
-from tests.recover.matrix.anatomy import Range, last_part_taken_back, parts_of, with_closed_log, with_live_log
+from tests.recover.matrix.anatomy import Range, as_a_host_left_it, parts_of, with_closed_log, with_live_log
 
 CELL, SECTOR = 4 << 10, 512
 LATE = 12
@@ -68,7 +68,7 @@ def live(name: str, raw: Path, block_size: int) -> Specimen:
     disk = truth_of(raw)
     spec = with_live_log(_dynamic(name, disk, block_size), LATE)
     specimen = _specimen(name, spec, disk)
-    return replace(specimen, files=(last_part_taken_back(specimen.leaf, spec, LATE),))
+    return replace(specimen, files=(as_a_host_left_it(specimen.leaf, spec, LATE),))
 
 
 def differencing(name: str, before: Path, after: Path, block_size: int) -> Specimen:

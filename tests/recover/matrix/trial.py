@@ -110,7 +110,7 @@ def attempt(specimen: Specimen, damage: Damage) -> Result:
     try:
         found = gather(paths, Search(), None, sources.__getitem__)
     except VhdxError as error:
-        return Result(lost=len(specimen.truth), refusal=str(error))
+        return Result(lost=len(specimen.truth), data=int(specimen.written[-1]), refusal=str(error))
     return _compared(PartialDisk(found.levels), specimen)
 
 
