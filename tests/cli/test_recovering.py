@@ -10,6 +10,9 @@ import pytest
 import vhdx
 from analyzer.recover.account import Status
 from analyzer.recover.mapfile import read_mapfile
+from fixtures import Brush, Identity, ImageSpec, encode, flatten
+from fixtures.placement import Placement
+from fixtures.recipes.kit import child_of
 from tests.cli.conftest import SCHEMA, contents
 from tests.files import open_files, sparse_copy
 from vhdx.errors import OutputError
@@ -233,3 +236,55 @@ def test_a_map_that_leaves_a_range_out_is_refused(tmp_path):
         read_mapfile(path, 0x3000, guid)
     path.write_text(f"# Disk: {guid}\n0x0 + 1\n0x0 0x1000 +\n0x1000 0x1000 ?\n")
     assert read_mapfile(path, 0x2000, guid) == [(0, 0x1000, Status.KNOWN), (0x1000, 0x2000, Status.LOST)]
+
+
+@pytest.fixture
+def without_bitmap(tmp_path):
+    """A base and a child whose sector bitmap is wiped, the child's blocks 1 and 4 partially present."""
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("base"), blocks=Brush(tag=1).fulls(range(8)))
+    child = child_of(base, "child", {n: Brush(tag=2).partial(n, range(7)) for n in (1, 4)})
+    encode(base).write_to(tmp_path / "base.vhdx")
+    wiped = encode(child).patched(Placement.of(child).bitmaps[0], bytes(MIB))
+    wiped.write_to(tmp_path / "child.avhdx")
+    return tmp_path / "child.avhdx", flatten([base, child]), flatten([base])
+
+
+@pytest.mark.parametrize(
+    ("choice", "sign", "basis"), [("lose", "/", "below gap"), ("take", "/", "rebuilt"), ("leave", "/", "rebuilt")]
+)
+def test_blocks_whose_bitmap_is_lost_are_treated_as_asked_and_never_called_known(
+    vhdx_command, without_bitmap, tmp_path, choice, sign, basis
+):
+    leaf, _, _ = without_bitmap
+    out = tmp_path / "disk.raw"
+    answer = vhdx_command("recover", leaf, "-o", out, "--lost-bitmaps", choice, "--json")
+    jsonschema.validate(answer.json, SCHEMA)
+    assert answer.code == 1
+    assert statuses(tmp_path / "disk.raw.map")[sign] == 2 * MIB
+    assert {run[6] for run in answer.json["runs"] if run[2] == "stale"} == {basis}
+    assert answer.json["totals"]["likely"] == (0 if choice == "lose" else 2 * MIB)
+
+
+def test_a_block_that_is_left_to_its_parent_shows_the_parent_and_one_that_is_taken_the_file(
+    vhdx_command, without_bitmap, tmp_path
+):
+    leaf, whole, before = without_bitmap
+    vhdx_command("recover", leaf, "-o", tmp_path / "left.raw", "--lost-bitmaps", "leave")
+    assert (tmp_path / "left.raw").read_bytes() == before.read(0, 8 * MIB)
+    vhdx_command("recover", leaf, "-o", tmp_path / "taken.raw", "--lost-bitmaps", "take")
+    taken = (tmp_path / "taken.raw").read_bytes()
+    assert taken[MIB : MIB + 7 * 512] == whole.read(MIB, 7 * 512)
+    assert taken[2 * MIB : 4 * MIB] == whole.read(2 * MIB, 2 * MIB)
+
+
+def test_what_was_rebuilt_is_told_with_its_evidence(vhdx_command, without_bitmap, tmp_path):
+    base = tmp_path / "base.vhdx"
+    content = bytearray(base.read_bytes())
+    content[192 << 10 : 320 << 10] = bytes(128 << 10)
+    base.write_bytes(content)
+    answer = vhdx_command("recover", base, "--dry-run", "--json")
+    (layer,) = answer.json["layers"]
+    assert answer.code == 0
+    assert [(part["structure"], part["certainty"]) for part in layer["rebuilt"]] == [("region tables", "certain")]
+    assert all(part["evidence"] for part in layer["rebuilt"])
+    assert "rebuilt, certain: region tables" in vhdx_command("recover", base, "--dry-run").out

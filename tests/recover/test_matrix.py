@@ -18,6 +18,7 @@ from tests.recover.matrix.trial import (
 from tests.recover.matrix.volumes import missing_programs
 
 MIB = 1 << 20
+WITHOUT_LOG = "dynamic, NTFS, log unused"
 WANTED = ("dynamic, ext4", "dynamic, ext4, log live", "differencing, NTFS", "fixed, NTFS")
 
 
@@ -31,7 +32,7 @@ def made(folder, names=()):
 @pytest.fixture(scope="module")
 def some(tmp_path_factory):
     """Specimens of each type of file, by name."""
-    return {one.name: one for one in made(tmp_path_factory.mktemp("matrix"), WANTED)}
+    return {one.name: one for one in made(tmp_path_factory.mktemp("matrix"), (*WANTED, WITHOUT_LOG))}
 
 
 @pytest.mark.parametrize("name", WANTED)
@@ -102,6 +103,14 @@ def test_a_live_log_that_is_lost_leaves_nothing_known(some):
     result = attempt(specimen, Damage("log", (specimen.parts["log"],)))
     assert result.known == 0
     assert result.likely > 0
+
+
+@pytest.mark.parametrize("filler", Filler)
+def test_without_a_log_ntfs_itself_tells_where_its_blocks_belong(some, filler):
+    specimen = some[WITHOUT_LOG]
+    result = attempt(specimen, Damage("BAT", (specimen.parts["BAT"],), filler))
+    assert result.data_likely == result.data
+    assert (result.known, result.likely_wrong) == (0, 0)
 
 
 @pytest.mark.fuzz
