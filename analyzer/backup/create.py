@@ -12,9 +12,11 @@ import numpy as np
 from analyzer.backup.candidates import candidate_ids
 from analyzer.backup.imagehash import Bytes, ImageHash, hashes_of
 from analyzer.backup.index import Ids, Index, chunk_count, length_of
+from analyzer.backup.locks import LockLostError
 from analyzer.backup.manifest import Effort, Manifest
 from analyzer.backup.plan import CreatePlan, Hashing, Lost
 from analyzer.backup.quarantine import release
+from analyzer.backup.repository import Repository
 from analyzer.backup.touched import Part, Touched, parts_of, states_in_step
 from analyzer.images.packing import in_order
 from analyzer.progress import Progress, no_progress
@@ -60,9 +62,8 @@ def run_create(
 ) -> tuple[Manifest, ...]:
     """Make the points, and return their manifests, lowest layer first.
 
-    `confirm` is asked before a point is written whether the run's lock is still held, and raises if not. Raises what
-    reading the disk raises, and PlaceError; then chunks may be there that belong to no point, and nothing
-    else is.
+    `confirm` is asked around the writing of a point whether the run's lock is still held: LockLostError if not. Raises
+    what reading the disk raises, and PlaceError; then chunks may be there that belong to no point, and nothing else is.
     """
     run = _Run(plan)
     with closing(in_order(run.work, run.items())) as made:
@@ -142,7 +143,7 @@ class _Run:
             same = before if before is not None and before.index_sha256 == index_sha256 else None
             sums = self._image_sums(number, index, same)
             before = self._manifest(number, index_sha256, sums, before.name if before else None, effort)
-            plan.repository.write_manifest(before)
+            _publish(plan.repository, before, confirm)
             manifests.append(before)
         for chunk_id in plan.set_aside & self._seen:
             release(plan.repository.place, chunk_id)
@@ -260,6 +261,16 @@ class _Forgiving:
     def refusal(self, run: Run) -> VhdxError | None:
         """Nothing is refused that is lost."""
         return None if run.kind is Kind.LOST else self._chain.refusal(run)
+
+
+def _publish(repository: Repository, manifest: Manifest, confirm: Callable[[], None]) -> None:
+    """Write a manifest, and take it back when the lock was lost meanwhile: its chunks may be gone."""
+    repository.write_manifest(manifest)
+    try:
+        confirm()
+    except LockLostError:
+        repository.remove(manifest.name)
+        raise
 
 
 def _hashes_image(plan: CreatePlan) -> bool:

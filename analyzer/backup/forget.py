@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
 from analyzer.backup.locks import Lock
-from analyzer.backup.repository import Repository, index_object, manifest_object
+from analyzer.backup.repository import Repository
 from analyzer.backup.retention import Every, RestorePoint, Verdict, emptied, judge, named
 
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
@@ -65,8 +65,7 @@ def run_forget(plan: ForgetPlan, repository: Repository, lock: Lock) -> None:
     """Delete manifests and indexes; raises LockLostError, PlaceError. Killed in between, no point is half there."""
     for name in plan.going:
         lock.confirm()
-        repository.place.delete(manifest_object(name))  # from now on it does not exist
-        repository.place.delete(index_object(name))
+        repository.remove(name)
 
 
 def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]]:

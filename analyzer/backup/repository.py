@@ -124,6 +124,11 @@ class Repository:
         stored_as = manifest_object(manifest.name)
         self.place.write(stored_as, self.codec.seal(stored_as, build_manifest(manifest)))
 
+    def remove(self, name: str) -> None:
+        """Delete a restore point: the manifest first, from then on it does not exist; the index second."""
+        self.place.delete(manifest_object(name))
+        self.place.delete(index_object(name))
+
 
 def index_object(name: str) -> str:
     """The name of an index's object."""

@@ -7,7 +7,7 @@ from analyzer.backup.place import Entry
 
 
 class MemoryPlace:
-    """A dictionary. Time passes when a test says so."""
+    """A dictionary. Time passes when a test says so, and a little with every change."""
 
     url = "memory"
 
@@ -39,6 +39,7 @@ class MemoryPlace:
         return iter(())
 
     def write(self, name, data):
+        self.clock += 0.001  # no two changes are of one time
         self.objects[name] = bytes(data), self.clock
 
     def write_all(self, objects):
@@ -65,6 +66,22 @@ class When(Enum):
     BEFORE = auto()
     AFTER = auto()
     """It happened, and nobody was told."""
+
+
+class Meddled:
+    """A place over another one; before its call number `at`, something else happens there."""
+
+    def __init__(self, place, at=None, meddle=None):
+        self._place, self._at, self._meddle, self.calls = place, at, meddle, 0
+
+    url = property(lambda self: self._place.url)
+
+    def __getattr__(self, name):
+        if self.calls == self._at:
+            self._at = None
+            self._meddle()
+        self.calls += 1
+        return getattr(self._place, name)
 
 
 class Mortal:

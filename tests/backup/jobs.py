@@ -43,7 +43,7 @@ def plain(place):
 def create(repository, path, name, *, lock=None):
     """`backup create`; with a context instead of a lock, that."""
     path = Path(path)
-    holding = take(repository.place, Hold.SHARED, "create", wait=0.1) if lock is None else lock
+    holding = take(repository.place, Hold.SHARED, "create", wait=0.01) if lock is None else lock
     with holding as held, vhdx.open_chain(path) as chain:
         plan = plan_create(repository, chain, Wishes(name=name))
         return run_create(plan, confirm=held.confirm if held else lambda: None)
@@ -54,12 +54,12 @@ def create_unlocked(repository, path, name):
 
 
 def forget(repository, *names):
-    with take(repository.place, Hold.EXCLUSIVE, "forget", wait=0.1) as lock:
+    with take(repository.place, Hold.EXCLUSIVE, "forget", wait=0.01) as lock:
         run_forget(plan_by_name(repository, names, even_the_last=True), repository, lock)
 
 
 def prune(repository, window=0.0):
-    with take(repository.place, Hold.EXCLUSIVE, "prune", wait=0.1) as lock:
+    with take(repository.place, Hold.EXCLUSIVE, "prune", wait=0.01) as lock:
         plan = plan_prune(repository.place, repository.codec, lock, window)
         run_prune(plan, repository.place, repository.codec, lock)
     return plan
