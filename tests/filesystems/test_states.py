@@ -83,7 +83,9 @@ def test_csv_and_text_tell_the_same_files(vhdx_command, states_of, kind):
     states = states_of(kind)
     of_both = (f"{states.leaf}@0", states.leaf, "--files")
     rows = list(csv.DictReader(io.StringIO(vhdx_command("changes", *of_both, "--csv").out)))
-    assert {(r["what"], r["path"][1:], r["old_path"][1:] or None) for r in rows if r["what"] != "metadata"} == states.done
+    assert {
+        (r["what"], r["path"][1:], r["old_path"][1:] or None) for r in rows if r["what"] != "metadata"
+    } == states.done
     text = vhdx_command("changes", *of_both).out
     assert all(f"{what:<9} 1:/{path}" in text for what, path, _ in states.done)
 
