@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from analyzer.recover.account import Row, Status, Totals
+from analyzer.recover.files import Survey
 from analyzer.recover.guest import WholeVolume, whole_volume
 from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.levels import Level
 from analyzer.salvage import Rebuilt
 from cli import output
 from cli.text import exact_size, safe, size
+from cli.touched import plain_touched, touched_lines
 
 _WORDS = {
     Status.KNOWN: "known",
@@ -22,8 +24,8 @@ _WORDS = {
 }
 
 
-def lines_of(plan: Plan, totals: Totals, outcome: Outcome | None = None) -> Iterator[str]:
-    """The account for people: the levels from the leaf down, the totals, and what was written."""
+def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
+    """The account for people: the levels from the leaf down, the totals, the files, and what was written."""
     for number, level in reversed(list(enumerate(plan.levels))):
         name = safe(level.path) if level.path else "(nothing)"
         yield f"{number:>3}  {level.presence.value:<10}  {name}: {safe(level.evidence)}"
@@ -38,25 +40,26 @@ def lines_of(plan: Plan, totals: Totals, outcome: Outcome | None = None) -> Iter
         yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
     if volume := whole_volume(plan.filled):
         yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
+    yield from touched_lines(survey.files, outcome.account if outcome else None)
     if outcome:
         how = "read back and right" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
         yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
 
 
-def document_of(plan: Plan, totals: Totals) -> Iterator[str]:
+def document_of(plan: Plan, totals: Totals, survey: Survey) -> Iterator[str]:
     """The account as OUT.json has it, in pieces."""
-    return _pieces(plan, totals, None)
+    return _pieces(plan, totals, survey, None)
 
 
-def emit_account(plan: Plan, totals: Totals, outcome: Outcome | None) -> None:
+def emit_account(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None) -> None:
     """Print the account in JSON."""
-    pieces = _pieces(plan, totals, outcome)
+    pieces = _pieces(plan, totals, survey, outcome)
     while batch := list(islice(pieces, 4096)):
         click.echo("".join(batch), nl=False)
 
 
-def _pieces(plan: Plan, totals: Totals, outcome: Outcome | None) -> Iterator[str]:
+def _pieces(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None) -> Iterator[str]:
     """One object whose last member, the list of all runs, has a line for each."""
     payload = {
         "path": plan.levels[-1].path or plan.disk.images[-1].path,
@@ -68,6 +71,7 @@ def _pieces(plan: Plan, totals: Totals, outcome: Outcome | None) -> Iterator[str
         "complete": totals.complete,
         "volume": _volume(whole_volume(plan.filled)),
         "output": _written(outcome),
+        "files": plain_touched(survey.files),
         "columns": list(Row._fields),
     }
     yield f'{output.document("recover", payload, plan.findings)[:-2]},\n  "runs": ['

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from analyzer.convert import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
+from analyzer.recover.files import Survey
 from analyzer.recover.job import Attempt, count, resumes
 from analyzer.salvage import BitmapPolicy
 from cli import output
@@ -25,7 +27,11 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
 @click.command("recover")
 @click.argument("inputs", nargs=-1, required=True, type=FILE_PATH, metavar="INPUT...")
 @click.option("-o", "--output", "out", type=FILE_PATH, metavar="OUT", help="The image to write.")
-@click.option("--dry-run", is_flag=True, help="Only say what could be recovered; data is not read.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what could be recovered; of the data only what file systems say of their files is read.",
+)
 @click.option(
     "--fill",
     type=click.Choice([choice.value for choice in Fill]),
@@ -82,8 +88,9 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
       lost    nothing is known; OUT has zeros there, or the pattern
 
     Beside OUT stand OUT.map, a mapfile as GNU ddrescue and ddrescuelog have it (+ known, / stale, - lost), and
-    OUT.json: for each range its status, from which file and place it comes, and by what evidence. What cannot be read
-    is tried again in smaller pieces, down to a sector; a later run with --resume tries only what is not known yet.
+    OUT.json: the files that are touched (on NTFS, FAT, exFAT and ext, with the package pytsk3), and for each range its
+    status, from which file and place it comes, and by what evidence. What cannot be read is tried again in smaller
+    pieces, down to a sector; a later run with --resume tries only what is not known yet.
     Sources are never changed.
 
     Exit code 0 when all of the disk is known, 1 when anything is stale or lost, or a file changed while it was read.
@@ -101,7 +108,10 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
     wishes = _wishes(inputs, out, choices, dry_run=dry_run)
     with plan_recovery(wishes) as plan:
         output.warn(plan.findings)
-        return _only_say(plan, as_json=as_json) if wishes.target is None else _write(plan, as_json=as_json)
+        survey = Survey(plan)
+        if wishes.target is None:
+            return _only_say(plan, survey, as_json=as_json)
+        return _write(plan, survey, as_json=as_json)
 
 
 def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *, dry_run: bool) -> Wishes:
@@ -130,21 +140,21 @@ def _with_target(wishes: Wishes, out: Path, choices: dict[str, Any]) -> Wishes:
     return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE))
 
 
-def _only_say(plan: Plan, *, as_json: bool) -> int:
+def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:
     totals = count(plan)
     if as_json:
-        emit_account(plan, totals, None)
+        emit_account(plan, totals, survey, None)
     else:
-        output.emit_lines(lines_of(plan, totals))
+        output.emit_lines(lines_of(plan, totals, survey))
     return int(not totals.complete)
 
 
-def _write(plan: Plan, *, as_json: bool) -> int:
+def _write(plan: Plan, survey: Survey, *, as_json: bool) -> int:
     with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
-        outcome = run_recovery(plan, document_of, update)
+        outcome = run_recovery(plan, partial(document_of, survey=survey), update)
     output.warn(outcome.changed)
     if as_json:
-        emit_account(plan, outcome.totals, outcome)
+        emit_account(plan, outcome.totals, survey, outcome)
     else:
-        output.emit_lines(lines_of(plan, outcome.totals, outcome))
+        output.emit_lines(lines_of(plan, outcome.totals, survey, outcome))
     return int(not outcome.totals.complete or bool(outcome.changed))

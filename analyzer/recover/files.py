@@ -1,0 +1,145 @@
+"""The files that lost and stale ranges touch: what a recovered disk is worth, in the terms of its users."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+from analyzer.filesystems import FileKind, FileRecord, Role, Trouble, Volume, VolumeRecord, open_volumes
+from analyzer.filesystems.errors import MissingReaderError
+from analyzer.filesystems.places import Places
+from analyzer.filesystems.record import Place
+from analyzer.recover.account import Status
+from analyzer.recover.job import Plan
+from vhdx.reader import Reader
+
+MOST_LISTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class TouchedFile:
+    """A file of which not all is known: how many bytes of its data, and whether what is known of it is."""
+
+    volume: int
+    path: str
+    kind: FileKind
+    role: Role
+    address: int
+    size: int
+    lost_bytes: int
+    stale_bytes: int
+    metadata: Status
+
+    @property
+    def status(self) -> Status:
+        """Lost where any of it is lost, else stale."""
+        lost = self.lost_bytes or self.metadata is Status.LOST
+        return Status.LOST if lost else Status.STALE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchedFiles:
+    """All files that are touched, those of which something is lost first; `touched` ends after 100,000.
+
+    `error` says why they could not be looked for.
+    """
+
+    error: str | None = None
+    volumes: tuple[VolumeRecord, ...] = ()
+    count: int = 0
+    lost: int = 0
+    stale: int = 0
+    touched: tuple[TouchedFile, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Survey:
+    """Looks at the file systems of a recovery once, when it is asked: after the data was read, all faults are known."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @cached_property
+    def files(self) -> TouchedFiles:
+        """The files that lost and stale ranges touch; none are looked for where everything is known."""
+        lost, stale = (_places(self._plan, status) for status in (Status.LOST, Status.STALE))
+        if not len(lost) and not len(stale):
+            return TouchedFiles()
+        try:
+            volumes = open_volumes(_Recovered(self._plan, lost))
+        except MissingReaderError as error:
+            return TouchedFiles(error=str(error))
+        return _counted(volumes, lost, stale)
+
+
+class _Recovered:
+    """The disk as it is recovered, its lost ranges as zeros whatever fills the output there."""
+
+    def __init__(self, plan: Plan, lost: Places) -> None:
+        disk = plan.disk
+        self.path, self.size, self.sector_size = disk.images[-1].path, disk.size, disk.sector_size
+        self._reader, self._faults, self._lost = Reader(plan.filled), plan.filled.faults, lost
+
+    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+        """See Readable."""
+        data = bytearray(self._reader.read(start, length))
+        faults = [(lower, upper - lower) for lower, upper in self._faults.within(start, start + length)]
+        missed = [*self._lost.within(start, length), *faults]
+        for at, count in missed:
+            data[at - start : at - start + count] = bytes(count)
+        return bytes(data), missed
+
+
+def _places(plan: Plan, status: Status) -> Places:
+    return Places.of((row.start, row.length) for row in plan.rows() if row.status is status)
+
+
+def _counted(volumes: list[Volume], lost: Places, stale: Places) -> TouchedFiles:
+    listed: dict[Status, list[TouchedFile]] = {Status.LOST: [], Status.STALE: []}
+    counts = dict.fromkeys(listed, 0)
+    for file in _touched(volumes, lost, stale):
+        counts[file.status] += 1
+        if len(listed[file.status]) < MOST_LISTED:
+            listed[file.status].append(file)
+    return TouchedFiles(
+        volumes=tuple(volume.record for volume in volumes),
+        count=sum(counts.values()),
+        lost=counts[Status.LOST],
+        stale=counts[Status.STALE],
+        touched=tuple([*listed[Status.LOST], *listed[Status.STALE]][:MOST_LISTED]),
+        troubles=tuple(trouble for volume in volumes for trouble in volume.troubles),
+    )
+
+
+def _touched(volumes: list[Volume], lost: Places, stale: Places) -> Iterator[TouchedFile]:
+    for volume in volumes:
+        if volume.is_readable:
+            for record in chain([volume.root()], volume.walk()):
+                yield from _of_record(record, lost, stale)
+
+
+def _of_record(record: FileRecord, lost: Places, stale: Places) -> Iterator[TouchedFile]:
+    if not any(places.touch(record.metadata) or places.touch(record.content) for places in (lost, stale)):
+        return
+    is_lost, is_stale = lost.touch(record.metadata), stale.touch(record.metadata)
+    yield TouchedFile(
+        volume=record.volume,
+        path=record.path,
+        kind=record.kind,
+        role=record.role,
+        address=record.address,
+        size=record.size,
+        lost_bytes=_bytes_of(record, lost),
+        stale_bytes=_bytes_of(record, stale),
+        metadata=Status.LOST if is_lost else Status.STALE if is_stale else Status.KNOWN,
+    )
+
+
+def _bytes_of(record: FileRecord, places: Places) -> int:
+    """Bytes of a file's data, and of its alternate streams, that lie in the places."""
+    streams = (*((record.data,) if record.data else ()), *record.streams)
+    count = 0
+    for stream in streams:
+        count += places.shared_with((extent.start, extent.length) for extent in stream.extents).size
+        count += stream.size if places.touch(stream.resident) else 0
+    return count
