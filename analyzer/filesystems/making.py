@@ -1,6 +1,7 @@
 """A record for each file that the reader finds."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from analyzer.filesystems.reading import (
     Attributes,
     attributes_of,
     decoded,
+    is_in_use,
     is_virtual,
     kind_of,
     listed_records,
@@ -22,6 +24,8 @@ from analyzer.filesystems.view import View
 
 FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
+ORPHANS = "/$OrphanFiles"
+"""Where the reader puts deleted files that no folder has a name of."""
 _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
 _INLINE, _SCRAMBLED = 0x10000000, 0x800
 _NOTHING = Attributes(None, (), (), runs_missing=False)
@@ -31,7 +35,10 @@ _EXFAT_FILES = {0x85, 0x05}
 
 @dataclass(slots=True, eq=False)
 class Maker:
-    """Makes the records of one volume. `special_inodes`: ext files may stand in their inodes, or be encrypted."""
+    """Makes the records of one volume.
+
+    `opened` gives the file of an address. `special_inodes`: files of ext may stand in their inodes, or be encrypted.
+    """
 
     number: int
     type: str
@@ -39,15 +46,18 @@ class Maker:
     layout: Layout
     block: int
     special_inodes: bool
+    opened: Callable[[int], Any]
     _lost: Places = field(default_factory=lambda: Places.of(()))
     _noted: int = 0
 
     def record(self, file: Any, folder: str, parent: FileRecord | None) -> FileRecord:  # noqa: ANN401 - untyped
         """The record of a file in the folder of that path; what cannot be read of it is its obstacle."""
         name, meta = file.info.name, file.info.meta
+        if meta is None and name is not None and self.type == "ntfs":
+            file, meta = self._let_go(file)
         address = int(name.meta_addr) if name is not None else int(meta.addr)
         path = f"{folder}/{decoded(name.name)}" if name is not None and name.name else folder
-        state = state_of(file) if name is not None else FileState.ALLOCATED
+        state = state_of(name, meta) if name is not None else FileState.ALLOCATED
         common: dict[str, Any] = {
             "volume": self.number, "path": path, "address": address, "state": state,
             "parent": parent.address if parent else address, "role": self._role(file, path, address, parent),
@@ -58,6 +68,15 @@ class Maker:
             return FileRecord(**common, sequence=0, kind=kind_of(file), size=0, times=Times(), metadata=places,
                               obstacle=why)  # fmt: skip
         return self._whole(file, meta, common)
+
+    def _let_go(self, file: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        """The record of a deleted name: NTFS counts its sequence number up when it lets a record go."""
+        name = file.info.name
+        with contextlib.suppress(*FAILURES):
+            found = self.opened(int(name.meta_addr))
+            if int(found.info.meta.seq) == int(name.meta_seq) + 1 and not is_in_use(found.info.meta):
+                return found, found.info.meta
+        return file, None
 
     def _whole(self, file: Any, meta: Any, common: dict[str, Any]) -> FileRecord:  # noqa: ANN401
         address, kind, obstacle = int(meta.addr), kind_of(file), None
@@ -90,7 +109,8 @@ class Maker:
         )  # fmt: skip
 
     def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
-        if is_virtual(file) or (parent is not None and parent.role is Role.SYSTEM):
+        is_below = parent is not None and parent.role is Role.SYSTEM and parent.path != ORPHANS
+        if is_virtual(file) or is_below:
             return Role.SYSTEM
         if self.type == "exfat" and path.startswith("/$"):
             return Role.USER if self._first_byte(address) in _EXFAT_FILES else Role.SYSTEM

@@ -71,8 +71,15 @@ def _readable(record: VolumeRecord, view: View, found: Recognised) -> Volume:
     image = image_of(view)
     fs = reader().FS_Info(image, offset=0, type=_type_of(found.type))
     layout = _layout(found.type, view, fs)
-    maker = Maker(number=record.number, type=found.type, view=view, layout=layout, block=int(fs.info.block_size),
-                  special_inodes=found.type.startswith("ext") and _has_special_inodes(view))  # fmt: skip
+    maker = Maker(
+        number=record.number,
+        type=found.type,
+        view=view,
+        layout=layout,
+        block=int(fs.info.block_size),
+        special_inodes=found.type.startswith("ext") and _has_special_inodes(view),
+        opened=lambda address: fs.open_meta(inode=address),
+    )
     record = replace(record, label=_label(view, fs, layout) or record.label)
     if isinstance(layout, NtfsLayout) and _is_dirty(fs):
         record = replace(record, notes=(*record.notes, _DIRTY))

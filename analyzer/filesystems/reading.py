@@ -62,12 +62,16 @@ def is_virtual(file: Any) -> bool:  # noqa: ANN401 - see above
     return bool((meta and int(meta.type) in _VIRTUAL) or (name and int(name.type) in _VIRTUAL))
 
 
-def state_of(file: Any) -> FileState:  # noqa: ANN401 - see above
-    """Whether a file is there."""
-    meta, name = file.info.meta, file.info.name
+def is_in_use(meta: Any) -> bool:  # noqa: ANN401 - see above
+    """Whether a record is in use."""
+    return not int(meta.flags) & _UNALLOCATED
+
+
+def state_of(name: Any, meta: Any) -> FileState:  # noqa: ANN401 - see above
+    """Whether the file that a name leads to is there; `meta` is None where its record is not."""
     if not int(name.flags) & _UNALLOCATED:
         return FileState.ALLOCATED
-    if meta is None or not int(meta.flags) & _UNALLOCATED:
+    if meta is None or is_in_use(meta):
         return FileState.OVERWRITTEN
     return FileState.DELETED
 

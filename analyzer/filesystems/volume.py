@@ -7,14 +7,13 @@ from typing import Any
 
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableVolumeError
 from analyzer.filesystems.layouts import ExtLayout
-from analyzer.filesystems.making import FAILURES, Maker, sentence
+from analyzer.filesystems.making import FAILURES, ORPHANS, Maker, sentence
 from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Times, Trouble, VolumeRecord
 from analyzer.filesystems.view import View
 
 _MOST_TROUBLES = 1000
 _MOST_DEPTH = 4096
 _LABEL_MARK = b" (Volume Label Entry)"
-_ORPHANS = "/$OrphanFiles"
 UNREACHED = "$unreached"
 """Above folders that no path leads to, because what is above them is lost."""
 
@@ -162,7 +161,7 @@ class Volume:
             if record.kind is FileKind.DIRECTORY and (is_open or record.state is FileState.ALLOCATED):
                 if record.path.count("/") > _MOST_DEPTH:
                     self.trouble(record.path[:200], "folders are nested too deeply: what is below is not listed")
-                elif record.path != _ORPHANS or include is Include.DELETED:  # what is in it takes a look at all inodes
+                elif record.path != ORPHANS or include is Include.DELETED:  # what is in it takes a look at all inodes
                     below.append(record)
             yield record
 

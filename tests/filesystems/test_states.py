@@ -3,13 +3,16 @@
 import csv
 import io
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.corpus_files import ROOT
-from tests.filesystems.conftest import MAKERS, POKE
+from tests.files import patch
+from tests.filesystems import images
+from tests.filesystems.conftest import MAKERS, POKE, content, need
 
 pytestmark = pytest.mark.peers
 KINDS = list(MAKERS)
@@ -88,6 +91,54 @@ def test_csv_and_text_tell_the_same_files(vhdx_command, states_of, kind):
     } == states.done
     text = vhdx_command("changes", *of_both).out
     assert all(f"{what:<9} 1:/{path}" in text for what, path, _ in states.done)
+
+
+def test_what_was_written_elsewhere_with_the_bytes_that_it_had_holds_the_same(vhdx_command, tmp_path):
+    need("ntfs")
+    before, after = tmp_path / "before.raw", tmp_path / "after.raw"
+    data = {"/a": content(1, 20_000), "/b": content(2, 30_000)}
+    images.make_ntfs(before)
+    images.edit_ntfs(before, *(("write", *item) for item in data.items()))
+    shutil.copy(before, after)
+    images.edit_ntfs(
+        after, ("grow", "/a", 0), ("grow", "/b", 0), ("write", "/b", data["/b"]), ("write", "/a", data["/a"])
+    )
+    leaf = images.chain_of(tmp_path / "chain", before, after)
+    listed = [{f["path"]: f["content"] for f in vhdx_command("files", state, "--json").json["files"]}
+              for state in (f"{leaf}@0", leaf)]  # fmt: skip
+    assert all(listed[0][path] != listed[1][path] for path in data)
+    files = vhdx_command("changes", f"{leaf}@0", leaf, "--files", "--json").json["files"]
+    assert {(file["what"], file["data"]) for file in files} <= {("metadata", "same")}
+
+
+def test_a_volume_that_was_made_anew_has_other_files_under_its_names(vhdx_command, tmp_path):
+    need("ntfs")
+    states = [images.make_ntfs(tmp_path / f"{n}.raw") for n in range(2)]
+    for number, state in enumerate(states):
+        images.edit_ntfs(state, ("write", "/same name", content(1, 5000)), ("write", f"/only {number}", b"x"))
+    patch(states[1], 72, b"another!")  # the serial number, which mkntfs draws from the second it was made in
+    answer = vhdx_command("changes", *states, "--files", "--json")
+    assert told(answer.json) == {
+        ("replaced", "same name", "same name"), ("deleted", "only 0", "only 0"), ("created", "only 1", None),
+    }  # fmt: skip
+    (same,) = [file for file in answer.json["files"] if file["what"] == "replaced"]
+    assert same["data"] == "same"
+
+
+def test_a_volume_that_cannot_be_looked_into_is_said_to_have_changed(vhdx_command, tmp_path):
+    pytest.importorskip("pytsk3")
+    for number in range(2):
+        images.empty(tmp_path / f"{number}.raw", images.MIB)
+        (tmp_path / f"{number}.raw").write_bytes(b"XFSB" + bytes(5000) + bytes([number]) + bytes(507))
+    answer = vhdx_command("changes", tmp_path / "0.raw", tmp_path / "1.raw", "--files", "--json")
+    assert answer.code == 1
+    assert "it is XFS" in answer.json["unread"][0]
+
+
+@pytest.mark.parametrize("more", [["--list"], ["--granularity", "4K"], ["--bitmap", "x"], ["--export", "x"]])
+def test_files_do_not_go_with_what_lists_ranges(vhdx_command, tmp_path, more):
+    disk = images.empty(tmp_path / "disk.raw", images.MIB)
+    assert vhdx_command("changes", disk, disk, "--files", *more).code == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
