@@ -15,6 +15,7 @@ _SLOTS = 512 // ENTRY_SIZE
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _NOISE = 2
 """So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip."""
+_FREED = (BlockState.UNDEFINED, BlockState.ZERO, BlockState.UNMAPPED)
 _RARE = 1024
 """Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is."""
 
@@ -43,12 +44,14 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
     """Make entries unknown that may hide a block, and all of a sector that is noise.
 
     A table of which sectors are zeros and a file in which every block has an owner are taken at their word: the blocks
-    are absent. Where blocks have no owner, such sectors are unknown; where these are very few, where the file was cut,
+    are absent. Where blocks have no owner, such sectors are unknown; where these are very few, or no more than blocks
+    were given back (a guest that trims leaves them behind), where the file was cut,
     or where the log has zeros as well, they are likely. Behind a log that was live every entry without a block is so.
     """
     is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
-    absent = table.count_states().get(BlockState.NOT_PRESENT, 0) if why.rooms else 0
-    few = why.rooms * _RARE < absent and not why.log_is_open
+    states = table.count_states() if why.rooms else {}
+    freed = sum(states.get(state, 0) for state in _FREED)
+    few = not why.log_is_open and (why.rooms * _RARE < states.get(BlockState.NOT_PRESENT, 0) or 0 < why.rooms <= freed)
     forgotten = 0
     for first, entries in table.all_entries():
         if not (why.rooms or is_cut or (entries & _RESERVED).any()):
@@ -68,9 +71,9 @@ def _judge(
     first: int, table: BlockTable, entries: Entries, why: Suspicion, *, is_cut: bool, few: bool
 ) -> tuple[Sectors, Sectors]:
     """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
-    empty, sector = entries == 0, np.arange(len(entries)) // _SLOTS
-    zeros = _every(empty, sector)
-    noise = np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE
+    sector, used = np.arange(len(entries)) // _SLOTS, _in_use(first, table, len(entries))
+    zeros, empty = _every(entries == 0, sector) & used, (entries == 0) & used
+    noise = (np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE) & used
     at = table.bat_offset + first * ENTRY_SIZE
     agreed = np.isin(at + sector * 512, np.array(sorted(why.zeros_in_log), dtype=np.int64))
     healed = np.isin(
@@ -83,6 +86,14 @@ def _judge(
     if few:
         return noise, (hides | weak) & ~noise
     return noise | hides, weak & ~(noise | hides)
+
+
+def _in_use(first: int, table: BlockTable, count: int) -> Sectors:
+    """Slots that a block of the disk or a sector bitmap has; a child's table goes on to the end of its last chunk."""
+    slots = first + np.arange(count, dtype=np.int64)
+    period = table.geometry.chunk_ratio + 1
+    used: Sectors = (slots % period == period - 1) | (slots - slots // period < table.geometry.block_count)
+    return used
 
 
 def _every(flags: Sectors, sector: npt.NDArray[np.int64]) -> Sectors:

@@ -7,6 +7,7 @@ import numpy as np
 
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, blocks_of, entry_for, put_entries
+from analyzer.salvage.in_order import place_in_order
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.signs import Sign, gpt_signs
 from analyzer.salvage.signs_ext import group_signs, superblock_signs
@@ -45,6 +46,8 @@ def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
                 looks -= len(rooms)
                 rooms = _place(bench, image.allocation.table, sign, rooms)
         image = image_from(bench.view)
+    place_in_order(bench, image)
+    image = image_from(bench.view)
     _fill_between(bench, replace(image.allocation.table, source=bench.view), rooms)
 
 
