@@ -20,7 +20,7 @@ from fixtures import RECIPES, write_files
 from tests.attempts import attempt
 from vhdx.sink import Existing
 
-CHUNK = 256 << 10
+CHUNK = 1 << 20
 
 
 def disk_files(folder):
