@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.backup.codec import ID_SIZE
+from analyzer.backup.codec import ID_SIZE, LARGEST
 
 _HEADER = 48
 _INDEX = 0x96824D9C7B129FF9
@@ -72,13 +72,15 @@ def parse_index(stored: bytes) -> Index:
     count = (len(stored) - _FRONT_SIZE - _TAIL_SIZE) // _ITEM.itemsize
     tail = np.frombuffer(stored, "<u8", _TAIL_SIZE // 8, len(stored) - _TAIL_SIZE).tolist()
     chunk = front[4]
-    if front != [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE] or not chunk:
+    if front != [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE] or not 0 < chunk <= LARGEST:
         raise BadIndexError("its header is none of an index of uniform chunks with SHA-256")
     if tail != [0, 0, _HEADER, 16 + count * _ITEM.itemsize + _TAIL_SIZE, _TAIL]:
         raise BadIndexError("its end is not where its length says")
     items = np.frombuffer(stored, _ITEM, count, _FRONT_SIZE)
     size = int(items["end"][-1]) if count else 0
+    if chunk_count(size, chunk) != count:
+        raise BadIndexError("its last chunk does not end where the disk does")
     wanted = np.minimum(np.arange(1, count + 1, dtype=np.int64) * chunk, size)
-    if chunk_count(size, chunk) != count or not np.array_equal(items["end"].astype(np.int64), wanted):
+    if not np.array_equal(items["end"].astype(np.int64), wanted):
         raise BadIndexError("its chunks are not of one size")
     return Index(chunk, size, items["id"])
