@@ -14,13 +14,13 @@ from analyzer.backup.plan import Wishes, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository import Repository, Settings, init_repository
 from analyzer.backup.restore import PointDisk, plan_restore
-from analyzer.convert import Options, OutputFormat, run_conversion
+from analyzer.convert import Options, format_of, run_conversion
 from analyzer.digest import sha256_of
 from fixtures import RECIPES, write_files
 from tests.attempts import attempt
 from vhdx.sink import Existing
 
-CHUNK = 256 << 10
+CHUNK = 1 << 20
 
 
 def disk_files(folder):
@@ -76,10 +76,10 @@ def prune_often(repository):
 
 
 def restore(repository, name, target):
-    """`backup restore` to a raw image, in place of what an interrupted run left."""
+    """`backup restore`, in place of what an interrupted run left."""
     disk = PointDisk(repository, name)
     options = Options(existing=Existing.REPLACE)
-    plan = plan_restore(disk.manifest, disk, Path(target), OutputFormat.RAW, options)
+    plan = plan_restore(disk.manifest, disk, Path(target), format_of(Path(target)), options)
     return run_conversion(plan, disk)
 
 

@@ -105,12 +105,9 @@ def smb_server(folder, password):
     config.write_text(SMB_CONFIG.format(port=port, state=state, shared=shared))
     user = getpass.getuser()
     typed = f"{password}\n{password}\n".encode()
-    subprocess.run(
-        ["smbpasswd", "-L", "-c", config, "-s", "-a", user] if os.geteuid() else
-        ["smbpasswd", "-c", config, "-s", "-a", user],
-        input=typed, check=True, capture_output=True,
-    )  # fmt: skip
-    with started(["smbd", "-F", "-s", config], port, folder / "smbd.log"):
+    add = ["pdbedit", "-s", config, "-t", "-a", "-u", user]
+    subprocess.run(add, input=typed, check=True, capture_output=True)
+    with started([shutil.which("smbd") or "/usr/sbin/smbd", "-F", "-s", config], port, folder / "smbd.log"):
         yield port
 
 

@@ -1,12 +1,17 @@
 """`create`, `forget` and `prune` end at every change that they make to a repository, and nothing is lost."""
 
+import hashlib
+
 import pytest
 
 pytest.importorskip("zstandard")
 
+import vhdx
+from analyzer.digest import sha256_of
 from tests.attempts import attempt
 from tests.backup import jobs
 from tests.backup.faults import Death, MemoryPlace, Mortal, When
+from vhdx.sink import Sink
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +153,42 @@ def test_a_place_that_refuses_any_one_change_ends_create_with_a_sentence_and_a_s
         assert made or "no space left" in str(error)
         names = jobs.assert_sound(jobs.plain(place), expected_of(disks))
         assert names == ["base", "last"] if made else names in (["base"], ["base", "last"])
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "disk.vhdx"])
+def test_restore_may_end_at_every_write_and_a_second_run_completes(three, disks, tmp_path, monkeypatch, name):
+    """[a kill leaves OUT.part, as a file that nobody cleans up]: OUT itself appears when it is whole, or not at all."""
+    repository, write, left = jobs.plain(three()), Sink.write_at, []
+
+    def mortal(self, offset, data):
+        if left and not left[0]:
+            raise Death
+        if left:
+            left[0] -= 1
+        write(self, offset, data)
+
+    monkeypatch.setattr(Sink, "write_at", mortal)
+    monkeypatch.setattr(Sink, "discard", lambda self: self._descriptor >= 0 and self._close())
+    writes = 0
+    while True:
+        target = tmp_path / str(writes) / name
+        target.parent.mkdir()
+        left[:] = [writes]
+        try:
+            jobs.restore(repository, "last", target)
+            break
+        except Death:
+            assert not target.exists()
+        left.clear()
+        jobs.restore(repository, "last", target)
+        assert vhdx_sha256(target) == disks[2][1]
+        writes += 1
+    assert writes > 3
+    assert jobs.assert_sound(repository, expected_of(disks)) == ["base", "last", "next"]
+
+
+def vhdx_sha256(path):
+    if path.suffix == ".raw":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with vhdx.open_chain(path) as chain:
+        return sha256_of(chain)
