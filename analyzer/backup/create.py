@@ -61,11 +61,14 @@ def run_create(plan: CreatePlan, progress: Progress = no_progress) -> tuple[Mani
     else is.
     """
     run = _Run(plan)
-    with closing(in_order(run.work, run.items())) as made:
-        for one in made:
-            run.note(one)
-            progress(one.read)
-    return run.finish()
+    try:
+        with closing(in_order(run.work, run.items())) as made:
+            for one in made:
+                run.note(one)
+                progress(one.read)
+        return run.finish()
+    finally:
+        run.discard()
 
 
 class _Run:
@@ -118,6 +121,10 @@ class _Run:
             shown = parts.get(state, shown)
             if shown is not None:
                 image.update(made.touched.number * self._plan.chunk_size, shown)
+
+    def discard(self) -> None:
+        """Leave nothing unfinished behind."""
+        self._store.discard()
 
     def finish(self) -> tuple[Manifest, ...]:
         """Make everything durable in the order that leaves no point without its chunks."""
