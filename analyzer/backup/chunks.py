@@ -4,12 +4,10 @@ import threading
 from collections.abc import Iterable, Iterator, Set
 
 from analyzer.backup.codec import ID_SIZE, Codec
-from analyzer.backup.place import Data, Entry, Place
+from analyzer.backup.place import Data, Entry, Place, batch_for
 
 FOLDER = "chunks.castr"
 SUFFIX = ".cacnk"
-_BATCH = 32 << 20
-"""Packed bytes that are collected and made durable together."""
 
 
 def object_of(chunk_id: bytes) -> str:
@@ -36,8 +34,7 @@ class ChunkStore:
         self.place, self.codec = place, codec
         self._known: set[bytes] = set()
         self._beware = beware
-        self._waiting: list[tuple[str, bytes]] = []
-        self._waiting_bytes = 0
+        self._batch = batch_for(place)
         self._lock = threading.Lock()
         self.written, self.written_bytes = 0, 0
 
@@ -68,10 +65,12 @@ class ChunkStore:
         return self.codec.unpack(self.place.read(object_of(chunk_id)), chunk_id)
 
     def flush(self) -> None:
-        """Write whatever waits."""
-        with self._lock:
-            batch = self._take_batch()
-        self.place.write_all(batch)
+        """Have everything there that was put."""
+        self._batch.commit()
+
+    def discard(self) -> None:
+        """Leave behind nothing that is not there for sure yet; nothing happens after `flush`."""
+        self._batch.discard()
 
     def entries(self) -> Iterator[tuple[bytes, Entry]]:
         """Every chunk that is stored, in no order, and its object."""
@@ -81,18 +80,9 @@ class ChunkStore:
                 yield chunk_id, entry
 
     def _add(self, chunk_id: bytes, packed: bytes) -> None:
-        batch: list[tuple[str, bytes]] = []
         with self._lock:
             if chunk_id in self._known:
                 return  # another thread was quicker
             self._known.add(chunk_id)
-            self._waiting.append((object_of(chunk_id), packed))
-            self._waiting_bytes += len(packed)
             self.written, self.written_bytes = self.written + 1, self.written_bytes + len(packed)
-            if self._waiting_bytes >= _BATCH:
-                batch = self._take_batch()
-        self.place.write_all(batch)
-
-    def _take_batch(self) -> list[tuple[str, bytes]]:
-        batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        return batch
+        self._batch.add(object_of(chunk_id), packed)

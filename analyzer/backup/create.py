@@ -66,11 +66,14 @@ def run_create(
     what reading the disk raises, and PlaceError; then chunks may be there that belong to no point, and nothing else is.
     """
     run = _Run(plan)
-    with closing(in_order(run.work, run.items())) as made:
-        for one in made:
-            run.note(one)
-            progress(one.read)
-    return run.finish(confirm)
+    try:
+        with closing(in_order(run.work, run.items())) as made:
+            for one in made:
+                run.note(one)
+                progress(one.read)
+        return run.finish(confirm)
+    finally:
+        run.discard()
 
 
 class _Run:
@@ -123,6 +126,10 @@ class _Run:
             shown = parts.get(state, shown)
             if shown is not None:
                 image.update(made.touched.number * self._plan.chunk_size, shown)
+
+    def discard(self) -> None:
+        """Leave nothing unfinished behind."""
+        self._store.discard()
 
     def finish(self, confirm: Callable[[], None]) -> tuple[Manifest, ...]:
         """Make everything durable in the order that leaves no point without its chunks."""

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +13,10 @@ from typing import Protocol
 from analyzer.backup.errors import MissingObjectError, PlaceError
 
 Data = bytes | bytearray | memoryview
+_COLLECTED = 8 << 20
+"""Bytes that are collected for a place that takes whole objects; more of them would be more memory."""
+_BATCHED, _MOST_BATCHED = 256 << 20, 1024
+"""Bytes and files of a local batch, which an interrupted run has to write anew."""
 UNFINISHED = ".part"
 """How the name of a file ends that was not written to its end; no object is called so."""
 
@@ -69,6 +75,91 @@ class Place(Protocol):
         ...
 
 
+class Batch(Protocol):
+    """Objects that are made together: nothing is there for sure before `commit`. All calls from any thread."""
+
+    def add(self, name: str, data: Data) -> None:
+        """Take one more; the data may be used again afterwards."""
+        ...
+
+    def commit(self) -> None:
+        """Have all that were added there, each whole, and durable."""
+        ...
+
+    def discard(self) -> None:
+        """Forget what was added and not committed."""
+        ...
+
+
+class CollectedBatch:
+    """The batch of a place that writes what it is given: it collects some, and hands them over."""
+
+    def __init__(self, place: Place) -> None:
+        """A batch for `place`."""
+        self._place, self._lock, self._waiting = place, threading.Lock(), list[tuple[str, Data]]()
+        self._bytes = 0
+
+    def add(self, name: str, data: Data) -> None:
+        """See Batch."""
+        with self._lock:
+            self._waiting.append((name, data))
+            self._bytes += len(data)
+            full = self._bytes >= _COLLECTED
+        if full:
+            self.commit()
+
+    def commit(self) -> None:
+        """See Batch."""
+        with self._lock:
+            waiting, self._waiting, self._bytes = self._waiting, [], 0
+        self._place.write_all(waiting)
+
+    def discard(self) -> None:
+        """See Batch."""
+        self._waiting = []
+
+
+class LocalBatch:
+    """The batch of a folder: files are written at once, and get their names when the file system was flushed.
+
+    One flush for hundreds of files: a flush for each, and one for its folder, would take longer than all the rest.
+    """
+
+    def __init__(self, place: "LocalPlace") -> None:
+        """A batch for `place`."""
+        self._place, self._lock, self._waiting = place, threading.Lock(), list[tuple[str, Path]]()
+        self._bytes = 0
+
+    def add(self, name: str, data: Data) -> None:
+        """See Batch."""
+        part, descriptor = self._place.begin(name, data)
+        os.close(descriptor)
+        with self._lock:
+            self._waiting.append((name, part))
+            self._bytes += len(data)
+            full = self._bytes >= _BATCHED or len(self._waiting) >= _MOST_BATCHED
+        if full:
+            self.commit()
+
+    def commit(self) -> None:
+        """See Batch."""
+        with self._lock:
+            waiting, self._waiting, self._bytes = self._waiting, [], 0
+        if waiting:
+            self._place.name_all(waiting)
+
+    def discard(self) -> None:
+        """See Batch."""
+        for _, part in self._waiting:
+            part.unlink(missing_ok=True)
+        self._waiting = []
+
+
+def batch_for(place: Place) -> Batch:
+    """The batch that suits a place best."""
+    return LocalBatch(place) if isinstance(place, LocalPlace) else CollectedBatch(place)
+
+
 class LocalPlace:
     """A folder. An object is written beside its name, flushed, and renamed."""
 
@@ -100,7 +191,7 @@ class LocalPlace:
         unfinished: list[tuple[str, Path, int]] = []
         try:
             for name, data in objects:
-                unfinished.append((name, *self._begin(name, data)))
+                unfinished.append((name, *self.begin(name, data)))
             while unfinished:
                 name, part, descriptor = unfinished[0]
                 self._finish(name, part, descriptor)
@@ -115,7 +206,7 @@ class LocalPlace:
 
     def create(self, name: str, data: Data) -> bool:
         """See Place: a hard link is made or not, and never replaces; where there are none, an exclusive file."""
-        part, descriptor = self._begin(name, data)
+        part, descriptor = self.begin(name, data)
         try:
             os.fsync(descriptor)
             os.link(part, self._path(name))
@@ -173,7 +264,41 @@ class LocalPlace:
     def close(self) -> None:
         """See Place: there is nothing to let go of."""
 
-    def _begin(self, name: str, data: Data) -> tuple[Path, int]:
+    def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
+        """Give files that were begun their names, once they are durable; the names are durable on return."""
+        try:
+            self._flush(part for _, part in written)
+            for name, part in written:
+                part.replace(self._path(name))
+            self._flush({self._path(name).parent for name, _ in written})
+        except OSError as error:
+            raise self._failure("write", written[0][0], error) from error
+
+    def _flush(self, paths: Iterable[Path]) -> None:
+        """Make files or folders durable: by one flush of their file system, or one by one where there is no such."""
+        if flush_file_system(self.folder):
+            return
+        for path in paths:
+            if path.is_dir():
+                _flush_folder(path)
+            else:
+                descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def remove_unfinished(self, before: float) -> int:
+        """Remove files that interrupted runs left, last written before a time (seconds since 1970); how many."""
+        count = 0
+        for path in self.folder.rglob(f".*{UNFINISHED}"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+                    count += 1
+        return count
+
+    def begin(self, name: str, data: Data) -> tuple[Path, int]:
         """Write a file beside its place; returns it, open and not flushed yet."""
         path = self._path(name)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
@@ -220,6 +345,25 @@ def _write_whole(descriptor: int, data: memoryview) -> None:
     done = 0
     while done < len(data):
         done += os.write(descriptor, data[done:])
+
+
+def flush_file_system(folder: Path) -> bool:
+    """Make everything durable on the file system of a folder; False where the system cannot do that for one alone."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    try:
+        call = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

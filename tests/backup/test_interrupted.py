@@ -1,9 +1,11 @@
 """A run that is cut off at any write leaves nothing broken, and the next one completes."""
 
+import time
+
 import pytest
 
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.place import LocalPlace
+from analyzer.backup.place import LocalPlace, batch_for
 from analyzer.backup.plan import Which
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.resume import resume_raw
@@ -139,3 +141,27 @@ def test_a_resume_never_replaces_an_image(point, tmp_path):
     with pytest.raises(OutputError):
         resume_raw(point, tmp_path / "disk.raw")
     assert (tmp_path / "disk.raw").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_batch_is_there_when_it_is_committed_and_not_before(tmp_path, monkeypatch, whole):
+    if not whole:
+        monkeypatch.setattr("analyzer.backup.place.flush_file_system", lambda _: False)
+    place = LocalPlace(tmp_path)
+    batch = batch_for(place)
+    batch.add("a/b", b"first")
+    assert list(place.list("")) == []
+    batch.commit()
+    assert place.read("a/b") == b"first"
+    batch.add("a/c", b"second")
+    assert place.remove_unfinished(0) == 0
+    batch.discard()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_what_a_killed_run_left_is_no_object_and_can_be_removed(tmp_path):
+    place = LocalPlace(tmp_path)
+    batch_for(place).add("chunks.castr/ab/cd", b"unfinished")
+    assert list(place.list("")) == []
+    assert place.remove_unfinished(time.time() + 60) == 1
+    assert not list((tmp_path / "chunks.castr" / "ab").iterdir())
