@@ -38,10 +38,10 @@ def is_clone(choices: dict[str, Any]) -> bool:
     return bool(choices["clone"] or choices["clone_ids"])
 
 
-def clone_of(chain: Chain, choices: dict[str, Any], options: Options) -> ClonedDisk | None:
-    """The clone of a chain, when one is asked for."""
+def clone_of(disk: Flat, choices: dict[str, Any], options: Options) -> ClonedDisk | None:
+    """The clone of a disk, when one is asked for."""
     scope = Scope(choices["clone_ids"] or Scope.VOLUMES)
-    return cloned(chain, options.identities, scope=scope) if is_clone(choices) else None
+    return cloned(disk, options.identities, scope=scope) if is_clone(choices) else None
 
 
 def write_disk(
@@ -54,7 +54,7 @@ def write_disk(
     with progress("merging" if command == "merge" else "writing", plan.work) as update:
         outcome = run_conversion(plan, disk, update)
     if clone:
-        report_clone(command, outcome, told(clone, chain, plan), as_json=choices["as_json"])
+        report_clone(command, outcome, told(clone, chain.leaf.parameters.disk_id, plan), as_json=choices["as_json"])
     else:
         report(command, outcome, as_json=choices["as_json"])
 

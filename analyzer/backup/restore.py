@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -14,7 +15,8 @@ from analyzer.backup.chunks import ChunkStore
 from analyzer.backup.index import Ids, Index, chunk_count
 from analyzer.backup.manifest import Manifest
 from analyzer.backup.repository import Repository
-from analyzer.convert import DISK_TYPES, Flat, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.clone import ClonedDisk, renewed_disk_id
+from analyzer.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, plan_output
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
@@ -165,16 +167,22 @@ def new_disk_of(manifest: Manifest, disk_type: DiskType, options: Options) -> Ne
     )
 
 
-def plan_restore(manifest: Manifest, disk: Flat, target: Path, output: OutputFormat, options: Options) -> Plan:
-    """The plan to write a restore point, or what was made of it, as one image; `run_conversion` carries it out.
+def plan_restore(
+    disk: PointDisk, target: Path, output: OutputFormat, options: Options, clone: ClonedDisk | None = None
+) -> Plan:
+    """The plan to write a restore point, or a clone of it, as one image; `run_conversion` carries it out.
 
-    `disk` is the PointDisk, or one that stands for it: a clone with other identities. Raises OutputError, NoSpaceError.
+    Raises OutputError, NoSpaceError.
     """
     check_block_size(target, options.block_size)
     check_target(target, (), options.existing)
     disk_type = DISK_TYPES.get(output)
-    new_disk = new_disk_of(manifest, disk_type, options) if disk_type else None
-    return plan_output(disk, target, output, new_disk, options)
+    new_disk = new_disk_of(disk.manifest, disk_type, options) if disk_type else None
+    if clone is None:
+        return plan_output(disk, target, output, new_disk, options)
+    if new_disk is not None:
+        new_disk = replace(new_disk, disk_id=renewed_disk_id(new_disk.disk_id, options.identities))
+    return replace(plan_output(clone, target, output, new_disk, options), layers=len(disk.sources))
 
 
 def stream_range(disk: PointDisk, start: int, length: int, stream: BinaryIO, progress: Progress = no_progress) -> None:

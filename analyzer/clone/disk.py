@@ -105,9 +105,9 @@ def plan_clone(chain: Layered, clone: ClonedDisk, target: Path, output: OutputFo
     return replace(plan_output(clone, target, output, new_disk, options), layers=len(chain.layers))
 
 
-def told(clone: ClonedDisk, chain: Layered, plan: Plan) -> Clone:
-    """Everything that became of the identities, with that of the VHDX when it is to be one."""
+def told(clone: ClonedDisk, disk_id: UUID, plan: Plan) -> Clone:
+    """Everything that became of the identities, with the virtual disk id, `disk_id` before, of a VHDX."""
     if plan.new_disk is None:
         return clone.clone
-    old, new = chain.leaf.parameters.disk_id, plan.new_disk.disk_id
-    return replace(clone.clone, changes=(Change("the virtual disk id", (), str(old), str(new)), *clone.changes))
+    new = plan.new_disk.disk_id
+    return replace(clone.clone, changes=(Change("the virtual disk id", (), str(disk_id), str(new)), *clone.changes))

@@ -3,13 +3,17 @@
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore, stream_range
 from analyzer.backup.resume import resume_raw
+from analyzer.clone import told
 from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, run_conversion
 from cli import output
+from cli.cloning import clone_of, clone_options, is_clone, report_clone
+from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, json_option
 from cli.progress import progress
 from cli.repositories import repository_argument, repository_of
@@ -27,7 +31,7 @@ from vhdx.sink import Existing
     "wanted",
     type=click.Choice([choice.value for choice in OutputFormat]),
     metavar="FORMAT",
-    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst).",
+    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst, .E01).",
 )
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @click.option("--offset", type=ByteSize(), help="Only the bytes of the disk from here on, as they are.")
@@ -36,22 +40,29 @@ from vhdx.sink import Existing
     "--resume", is_flag=True, help="Raw: go on with what an interrupted run left, and leave it if interrupted."
 )
 @output_options
+@clone_options
+@evidence_options
 @json_option
 def command(repository: str, name: str, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:
     """Write the disk of the restore point NAME as one image that depends on nothing.
 
     Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new identities for its
-    file, and keeps the disk's. Every chunk is compared with its id as it is read. A block device is never written to.
+    file, and keeps the disk's; with --clone the disk gets new ones too, as with `vhdx convert --clone`, and can be used
+    beside its original. Every chunk is compared with its id as it is read. A block device is never written to.
 
     \b
     Examples:
       vhdx backup restore /mnt/nas/backups NAME disk.vhdx
       vhdx backup restore /mnt/nas/backups NAME disk.raw --resume
       vhdx backup restore /mnt/nas/backups NAME disk.qcow2
+      vhdx backup restore /mnt/nas/backups NAME second.vhdx --clone
       vhdx backup restore /mnt/nas/backups NAME boot.bin --offset 0 --length 1M
       vhdx backup restore /mnt/nas/backups NAME - | ssh host 'cat > disk.raw'
     """
     disk = PointDisk(repository_of(repository), name)
+    is_whole = out != STDOUT and choices["offset"] is None and choices["length"] is None and not choices["resume"]
+    if is_clone(choices) and not is_whole:
+        raise click.UsageError("a clone is written whole, to a file: leave out --clone, or --resume and the range.")
     if out == STDOUT:
         _to_stdout(disk, choices, as_json=as_json)
     elif choices["offset"] is not None or choices["length"] is not None:
@@ -66,10 +77,15 @@ def _whole(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, An
     form = asked_format(wanted, choices) or format_of(out)
     if choices["block_size"] and form not in VHDX_FORMATS:
         raise click.UsageError("--block-size is for VHDX outputs.")
-    plan = plan_restore(disk.manifest, disk, out, form, options_from(choices))
+    options = with_evidence(options_from(choices), form, choices)
+    clone = clone_of(disk, choices, options)
+    plan = plan_restore(disk, out, form, options, clone)
     with progress("restoring", plan.work) as update:
-        outcome = run_conversion(plan, disk, update)
-    report("backup restore", outcome, as_json=as_json)
+        outcome = run_conversion(plan, clone or disk, update)
+    if clone:
+        report_clone("backup restore", outcome, told(clone, UUID(disk.manifest.disk_id), plan), as_json=as_json)
+    else:
+        report("backup restore", outcome, as_json=as_json)
 
 
 def _extent(disk: PointDisk, choices: dict[str, Any]) -> tuple[int, int]:

@@ -79,7 +79,7 @@ def restore(repository, name, target):
     """`backup restore`, in place of what an interrupted run left."""
     disk = PointDisk(repository, name)
     options = Options(existing=Existing.REPLACE)
-    plan = plan_restore(disk.manifest, disk, Path(target), format_of(Path(target)), options)
+    plan = plan_restore(disk, Path(target), format_of(Path(target)), options)
     return run_conversion(plan, disk)
 
 

@@ -123,7 +123,7 @@ def test_a_point_is_restored_to_what_this_project_reads(repositories, name, form
     manifest, expected = points[-1]
     target = tmp_path / "out"
     disk = PointDisk(repository, manifest.name)
-    run_conversion(plan_restore(manifest, disk, target, form, Options()), disk)
+    run_conversion(plan_restore(disk, target, form, Options()), disk)
     if form is OutputFormat.RAW:
         assert target.read_bytes() == expected
         return
@@ -141,7 +141,7 @@ def test_a_point_is_restored_to_an_image_that_qemu_reads(repositories, tmp_path,
     manifest, expected = points[-1]
     target, raw = tmp_path / "out.qcow2", tmp_path / "out.raw"
     disk = PointDisk(repository, manifest.name)
-    run_conversion(plan_restore(manifest, disk, target, OutputFormat.QCOW2, Options()), disk)
+    run_conversion(plan_restore(disk, target, OutputFormat.QCOW2, Options()), disk)
     qemu_img("convert", "-f", "qcow2", "-O", "raw", str(target), str(raw))
     assert raw.read_bytes() == expected
 

@@ -92,3 +92,33 @@ def test_no_source_is_changed(vhdx_command, disk, tmp_path):
     before = contents(disk.parent)
     vhdx_command("convert", disk, tmp_path / "clone.qcow2", "--clone", "--clone-ids", "all")
     assert contents(disk.parent) == before
+
+
+@pytest.fixture
+def point(vhdx_command, disk, tmp_path):
+    """A repository with a restore point of the disk: its folder, and the point's name."""
+    repository = tmp_path / "backups"
+    vhdx_command("backup", "init", repository)
+    answer = vhdx_command("backup", "create", repository, disk, "--name", "monday")
+    assert answer.code == 0
+    return repository, "monday"
+
+
+def test_a_restore_point_comes_back_as_a_clone_with_every_identity_told(vhdx_command, disk, point, tmp_path):
+    answer = vhdx_command("backup", "restore", *point, tmp_path / "second.vhdx", "--clone", "--seed", "x")
+    assert answer.code == 0
+    converted = vhdx_command("convert", disk, tmp_path / "clone.vhdx", "--clone", "--seed", "x")
+    identities = [line for line in answer.out.splitlines() if " is now " in line]
+    assert identities == [line for line in converted.out.splitlines() if " is now " in line]
+    assert len(identities) == 4
+    with vhdx.open_image(disk) as old, vhdx.open_image(tmp_path / "second.vhdx") as new:
+        assert new.parameters.disk_id != old.parameters.disk_id
+    assert reads_as(tmp_path / "second.vhdx") == reads_as(tmp_path / "clone.vhdx") != reads_as(disk)
+
+
+@pytest.mark.parametrize("part", [["--offset", "0"], ["--length", "1M"], ["--resume"]])
+def test_a_part_of_a_restore_point_is_no_clone(vhdx_command, point, tmp_path, part):
+    answer = vhdx_command("backup", "restore", *point, tmp_path / "part.raw", "--clone", *part)
+    assert answer.code == 2
+    assert "a clone is written whole" in answer.err
+    assert not list(tmp_path.glob("part*"))
