@@ -11,7 +11,10 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 def safe(text: object) -> str:
     """The text with everything that a terminal or page would obey, or that would hide, visible as an escape."""
-    return "".join(_shown(character) for character in str(text))
+    shown = str(text)
+    if shown.isascii() and shown.isprintable():  # most names
+        return shown
+    return "".join(map(_shown, shown))
 
 
 def _shown(character: str) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +15,8 @@ from vhdx.disk import Disk
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _NARROW, _WIDE = 60, 100
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
+_EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
 _BILLION = 1_000_000_000
 _LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", FileKind.OTHER: "?"}
 
@@ -69,20 +70,25 @@ def volume_lines(records: Iterable[VolumeRecord]) -> Iterator[str]:
             yield f"     {safe(text)}"
 
 
-def file_line(record: FileRecord, shown: str) -> str:
-    """A line as `ls -l` has it; on a narrow terminal size and name alone."""
+def terminal_width() -> int:
+    """Columns of the terminal; those of a wide one where there is none."""
+    return shutil.get_terminal_size((_WIDE, 24)).columns
+
+
+def file_line(record: FileRecord, shown: str, width: int) -> str:
+    """A line as `ls -l` has it; on a terminal of few columns size and name alone."""
     target = f" -> {safe(record.target)}" if record.kind is FileKind.LINK and record.target is not None else ""
     state = "" if record.state is FileState.ALLOCATED else f" ({record.state.value})"
     slash = "/" if record.kind is FileKind.DIRECTORY else ""
     obstacle = f" [{safe(record.obstacle)}]" if record.obstacle and record.state is FileState.ALLOCATED else ""
     end = f"{safe(shown)}{slash}{target}{state}{obstacle}"
-    if shutil.get_terminal_size((_WIDE, 24)).columns < _NARROW:
+    if width < _NARROW:
         return f"{record.size:>12} {end}"
     return f"{_LETTERS[record.kind]}{_mode(record.mode)} {record.size:>14} {_short(record.times.modified):<16} {end}"
 
 
 def _mode(mode: int) -> str:
-    return "".join(letter if mode >> (8 - bit) & 1 else "-" for bit, letter in enumerate("rwxrwxrwx"))
+    return "".join(_TRIPLETS[mode >> shift & 7] for shift in (6, 3, 0))
 
 
 def _short(moment: int | None) -> str:
@@ -96,7 +102,7 @@ def iso(moment: int) -> str:
         when = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
         return str(moment)
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
+    return f"{when.isoformat()}.{fraction:09}Z"
 
 
 def plain_text(text: str) -> str:

@@ -3,6 +3,7 @@
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Protocol
 
 from analyzer.filesystems.recognise import EXT_SIZE, EXT_SUPERBLOCK
@@ -18,6 +19,7 @@ _FIRST_FAT_INODE = 3
 _EXT_64BIT = 0x80
 _GENERATION_AT, _FLAGS_AT, _MODE_AT, _LINKS_AT = 0x64, 0x20, 0, 0x1A
 _DIRECTORY = 0x4
+_NEAR, _KEPT = 1 << 16, 64
 
 
 class Layout(Protocol):
@@ -149,6 +151,7 @@ class ExtLayout:
         wide = struct.unpack_from("<I", block, 96)[0] & _EXT_64BIT
         self.descriptor = max(32, struct.unpack_from("<H", block, 254)[0]) if wide else 32
         self.groups = min(-(-(blocks - first) // self.blocks_per_group), -(-self.inodes // self.inodes_per_group))
+        self._near = lru_cache(maxsize=_KEPT)(self._near_bytes)
         self._descriptors = view.read((first + 1) * self.block, max(0, self.groups) * self.descriptor)
 
     def inode_table(self, group: int) -> int | None:
@@ -179,7 +182,11 @@ class ExtLayout:
     def raw_inode(self, address: int) -> bytes:
         """The bytes of an inode; b"" where it has no place."""
         at = self.inode_at(address)
-        return b"" if at is None else self._view.read(at, 128)
+        return b"" if at is None else self._near(at // _NEAR)[at % _NEAR : at % _NEAR + 128]
+
+    def _near_bytes(self, number: int) -> bytes:
+        """The inodes around one, with what the last one has beyond: a walk asks for them one by one."""
+        return self._view.read(number * _NEAR, _NEAR + 128)
 
     def sequence_of(self, address: int) -> int:
         """The inode's generation."""

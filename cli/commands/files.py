@@ -14,6 +14,7 @@ from cli.inside import (
     plain_troubles,
     plain_volume,
     say_troubles,
+    terminal_width,
     volume_lines,
     volume_option,
     volumes_of,
@@ -107,10 +108,8 @@ def _print_text(volumes: list[Volume], taken: list[Volume], files: Iterator[File
         output.emit_lines(volume_lines(volume.record for volume in volumes))
         if not taken:
             click.echo("choose one with --volume N, or list them all with --recursive", err=True)
-    several = len(taken) > 1
-    output.emit_lines(_line(record, several=several, recursive=recursive) for record in files)
-
-
-def _line(record: FileRecord, *, several: bool, recursive: bool) -> str:
-    shown = record.path if recursive else record.name
-    return file_line(record, f"{record.volume}:{shown}" if several else shown)
+    several, width = len(taken) > 1, terminal_width()
+    shown = ((record, record.path if recursive else record.name) for record in files)
+    output.emit_lines(
+        file_line(record, f"{record.volume}:{name}" if several else name, width) for record, name in shown
+    )
