@@ -89,10 +89,14 @@ def _judge(
 
 
 def _in_use(first: int, table: BlockTable, count: int) -> Sectors:
-    """Slots that a block of the disk or a sector bitmap has; a child's table goes on to the end of its last chunk."""
+    """Slots that a block of the disk has.
+
+    A child's table goes on to the end of its last chunk; a sector bitmap that is lost is noticed by the blocks that
+    need it.
+    """
     slots = first + np.arange(count, dtype=np.int64)
     period = table.geometry.chunk_ratio + 1
-    used: Sectors = (slots % period == period - 1) | (slots - slots // period < table.geometry.block_count)
+    used: Sectors = (slots % period != period - 1) & (slots - slots // period < table.geometry.block_count)
     return used
 
 
