@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,8 @@ _COLLECTED = 8 << 20
 """Bytes that are collected for a place that takes whole objects; more of them would be more memory."""
 _BATCHED, _MOST_BATCHED = 256 << 20, 1024
 """Bytes and files of a local batch, which an interrupted run has to write anew."""
+_WORTH_ALL = 64
+"""Files that repay flushing all of a file system."""
 UNFINISHED = ".part"
 """How the name of a file ends that was not written to its end; no object is called so."""
 
@@ -267,16 +269,16 @@ class LocalPlace:
     def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
         """Give files that were begun their names, once they are durable; the names are durable on return."""
         try:
-            self._flush(part for _, part in written)
+            self._flush([part for _, part in written])
             for name, part in written:
                 part.replace(self._path(name))
-            self._flush({self._path(name).parent for name, _ in written})
+            self._flush(list({self._path(name).parent for name, _ in written}))
         except OSError as error:
             raise self._failure("write", written[0][0], error) from error
 
-    def _flush(self, paths: Iterable[Path]) -> None:
-        """Make files or folders durable: by one flush of their file system, or one by one where there is no such."""
-        if flush_file_system(self.folder):
+    def _flush(self, paths: Sequence[Path]) -> None:
+        """Make files or folders durable: many by one flush of their file system, which has to write others' too."""
+        if len(paths) >= _WORTH_ALL and flush_file_system(self.folder):
             return
         for path in paths:
             if path.is_dir():

@@ -1,0 +1,122 @@
+"""`vhdx backup` as a person and as a program use it."""
+
+import hashlib
+
+import pytest
+
+from tests.cli.conftest import contents
+
+
+@pytest.fixture
+def kept(vhdx_command, chain, tmp_path):
+    """A repository with a point for every layer of a chain; and the leaf."""
+    folder = tmp_path / "kept"
+    assert vhdx_command("backup", "init", folder).code == 0
+    leaf, fixture = chain
+    made = vhdx_command("backup", "create", folder, leaf, "--checkpoints", "--json")
+    assert made.code == 0, made.err
+    return folder, leaf, fixture, [point["name"] for point in made.json["points"]]
+
+
+def test_a_backup_goes_round_from_init_to_restore_and_leaves_its_sources_alone(vhdx_command, kept, tmp_path):
+    folder, leaf, fixture, names = kept
+    before = contents(leaf.parent)
+    listed = vhdx_command("backup", "list", folder, "--json").json["points"]
+    assert [point["name"] for point in listed] == names
+    out = tmp_path / "out.raw"
+    done = vhdx_command("backup", "restore", folder, names[-1], out, "--json")
+    assert done.code == 0
+    assert done.json["output"]["verified"] is True
+    model = fixture.models[fixture.leaf]
+    assert out.read_bytes() == model.read(0, model.size)
+    told = vhdx_command("backup", "show", folder, names[-1], "--json").json["point"]
+    assert told["image_sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert told["image_sha256"] in vhdx_command("backup", "show", folder, names[-1]).out
+    assert contents(leaf.parent) == before
+
+
+def test_the_next_backup_reads_nothing_and_says_why_where_it_does(vhdx_command, kept):
+    folder, leaf, _, _ = kept
+    again = vhdx_command("backup", "create", folder, leaf, "--name", "again")
+    assert again.code == 0
+    assert "0 bytes read" in again.out
+    assert "read in full" not in again.out
+    leaf.parent.joinpath(leaf.name).touch()  # the base stays as it was: only the leaf is read
+    third = vhdx_command("backup", "create", folder, leaf, "--name", "third")
+    assert "read in full" not in third.out
+    full = vhdx_command("backup", "create", folder, leaf, "--full")
+    assert "read in full, because that was asked for" in full.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["create", "{leaf}", "--name", "../x"], 5, "no name for a restore point"),
+        (["create", "{leaf}", "--name", "taken"], 5, "there is one of that name"),
+        (["show", "nothing"], 2, "has no restore point"),
+        (["restore", "nothing", "x.raw"], 2, "has no restore point"),
+        (["restore", "../../x", "x.raw"], 2, "has no restore point"),
+        (["restore", "taken", "x.vhdx", "--resume"], 2, "--resume is for raw images"),
+        (["verify", "--indexes", "--percent", "5"], 2, "--indexes reads no chunk"),
+        (["verify", "--time-box", "soon"], 2, "is not a time"),
+    ],
+)
+def test_what_is_refused_is_refused_in_one_sentence(vhdx_command, kept, arguments, code, words):
+    folder, leaf, _, _ = kept
+    assert vhdx_command("backup", "create", folder, leaf, "--name", "taken").code == 0
+    command, *rest = arguments
+    refused = vhdx_command("backup", command, folder, *(text.format(leaf=leaf) for text in rest))
+    assert refused.code == code
+    assert words in refused.err
+
+
+def test_a_folder_that_is_no_repository_is_said_to_be_none(vhdx_command, tmp_path):
+    for command in ("list", "verify", "stats"):
+        answer = vhdx_command("backup", command, tmp_path)
+        assert answer.code == 3
+        assert "no repository is there" in answer.err
+
+
+def test_verify_names_damage_with_exit_code_1_and_the_next_backup_heals_it(vhdx_command, kept):
+    folder, leaf, _, names = kept
+    assert vhdx_command("backup", "verify", folder).code == 0
+    chunk = max(folder.rglob("*.cacnk"), key=lambda path: path.stat().st_size)
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    found = vhdx_command("backup", "verify", folder, "--json")
+    assert found.code == 1
+    (problem,) = found.json["verdict"]["problems"]
+    assert problem["object"] == chunk.relative_to(folder).as_posix()
+    assert set(problem["points"]) <= set(names)
+    assert vhdx_command("backup", "create", folder, leaf, "--checkpoints").code == 0
+    assert vhdx_command("backup", "verify", folder).code == 0
+
+
+def test_stats_are_told_to_people_and_programs(vhdx_command, kept):
+    folder, _, _, names = kept
+    stats = vhdx_command("backup", "stats", folder, "--json").json["stats"]
+    assert [point["name"] for point in stats["points"]] == names
+    assert stats["chunks"] == len(list(folder.rglob("*.cacnk")))
+    assert f"{len(names)} restore points" in vhdx_command("backup", "stats", folder).out
+
+
+def test_a_range_and_a_resumed_image_are_told_in_json(vhdx_command, kept, tmp_path):
+    folder, _, fixture, names = kept
+    model = fixture.models[fixture.leaf]
+    ranged = vhdx_command(
+        "backup", "restore", folder, names[-1], tmp_path / "a", "--offset", 512, "--length", "4K", "--json"
+    )
+    assert ranged.json["range"]["length"] == 4096
+    assert (tmp_path / "a").read_bytes() == model.read(512, 4096)
+    resumed = vhdx_command("backup", "restore", folder, names[-1], tmp_path / "b.raw", "--resume", "--json")
+    assert resumed.json["resumed"]["found_bytes"] == 0
+    assert (tmp_path / "b.raw").read_bytes() == model.read(0, model.size)
+
+
+def test_help_names_every_command_and_imports_none(vhdx_command):
+    answer = vhdx_command("backup", "--help")
+    assert answer.code == 0
+    for name in ("init", "create", "list", "show", "verify", "restore", "stats"):
+        assert f"  {name} " in answer.out
+        assert "Examples:" in vhdx_command("backup", name, "--help").out
