@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
 PEERS := .venv/.peers-tried
 
-.PHONY: help demo test lint format docs bench bench-check fuzz peers clean
+.PHONY: help demo test lint format docs bench bench-check matrix fuzz peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -37,6 +37,9 @@ bench: $(DEV) $(PEERS)  ## measure
 
 bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
 	$(BIN)/pytest benchmarks --benchmark-disable
+
+matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pairs, and write what comes back
+	$(BIN)/python -m tests.recover.matrix docs/recovery.md
 
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)
