@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from analyzer.extract.holes import fill
 from analyzer.filesystems.content import Piece
 from analyzer.filesystems.record import Times
 from vhdx.errors import InputOutputError, OutputError
@@ -20,7 +21,6 @@ _BY_DESCRIPTOR = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.utime} <=
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _MOST_TIME = 1 << 62
-_GRAIN = 4096
 
 
 class ExistsError(OutputError):
@@ -69,7 +69,7 @@ class Target:
             descriptor = os.open(self._at(folder, parts, part), _FILE, 0o666, dir_fd=self._dir(folder))
         try:
             with self._complaining(parts, "write"):
-                self._fill(descriptor, size, pieces)
+                fill(descriptor, size, pieces)
             os.close(descriptor)
             descriptor = -1
             with self._complaining(parts, "name"):
@@ -95,12 +95,6 @@ class Target:
             if moments:
                 with contextlib.suppress(OSError, OverflowError):
                     os.utime(folder if _BY_DESCRIPTOR else self.root.joinpath(*parts), ns=moments)
-
-    def _fill(self, descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
-        os.ftruncate(descriptor, size)
-        for piece in pieces:
-            for at, data in _not_zero(piece.data):
-                _write_all(descriptor, piece.offset + at, data)
 
     def _set_times(self, place: str, times: Times, folder: int) -> None:
         moments = _moments(times)
@@ -195,25 +189,3 @@ def _moments(times: Times) -> tuple[int, int] | None:
         return None
     accessed = times.modified if times.accessed is None else times.accessed
     return max(-_MOST_TIME, min(_MOST_TIME, accessed)), max(-_MOST_TIME, min(_MOST_TIME, times.modified))
-
-
-def _not_zero(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """The parts of a piece, in grains, that are not all zeros; neighbours are one."""
-    start = None
-    for at in range(0, len(data), _GRAIN):
-        grain = data[at : at + _GRAIN]
-        if grain.count(0) == len(grain):
-            if start is not None:
-                yield start, data[start:at]
-                start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        yield start, data[start:]
-
-
-def _write_all(descriptor: int, offset: int, data: bytes) -> None:
-    view = memoryview(data)
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -5,7 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from analyzer.filesystems.backups import find_backup, needs_backup
-from analyzer.filesystems.layouts import ExtLayout, FatLayout, Layout, NtfsLayout
+from analyzer.filesystems.layout_ext import ExtLayout
+from analyzer.filesystems.layout_fat import FatLayout
+from analyzer.filesystems.layout_ntfs import NtfsLayout
+from analyzer.filesystems.layouts import Layout
 from analyzer.filesystems.making import FAILURES, Maker, sentence
 from analyzer.filesystems.partitions import Part, parts_of
 from analyzer.filesystems.recognise import EXT_SIZE, EXT_SUPERBLOCK, READABLE, Recognised, recognise, recognise_ext

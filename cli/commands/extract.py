@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
-from analyzer.extract.job import Told, whole_content
+from analyzer.extract.job import whole_content
+from analyzer.extract.model import Told
 from analyzer.filesystems import Include
 from cli import output
 from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of

@@ -76,8 +76,7 @@ def test_blocks_of_extents_and_further_records_are_a_files_metadata(vhdx_command
     assert len(many["streams"]) == 60
     records = [start for start, _ in many["metadata"] if raw[start : start + 4] == b"FILE"]
     assert len(records) > 1
-    # What else there is, is the list of them, where it has outgrown the record.
-    assert len(many["metadata"]) - len(records) <= 1
+    assert len(many["metadata"]) - len(records) <= 2  # their list and who may read it, which outgrew the record
 
 
 @pytest.mark.peers
