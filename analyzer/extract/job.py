@@ -1,6 +1,6 @@
 """Which files are taken, under which names, and what became of each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from analyzer.extract.model import Extraction, Lost, Named, Outcome, Told
@@ -18,11 +18,27 @@ _MOST_PATH = 4000
 """Bytes of a path below the target: longer ones most programs cannot name."""
 
 
-def plan_extraction(volume: Volume, paths: Iterable[str], target: Path, *, include: Include = Include.PRESENT,
-                    existing: Existing = Existing.REFUSE, lost: Lost = Lost.LEAVE_OUT) -> Extraction:  # fmt: skip
-    """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError."""
+def plan_extraction(
+    volume: Volume,
+    paths: Iterable[str],
+    target: Path,
+    *,
+    sources: Sequence[Path],
+    include: Include = Include.PRESENT,
+    existing: Existing = Existing.REFUSE,
+    lost: Lost = Lost.LEAVE_OUT,
+) -> Extraction:
+    """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError. The `sources` are never replaced."""
     named = tuple(_named(volume, path, include) for path in paths)
-    return Extraction(volume=volume, named=named, target=target, include=include, existing=existing, lost=lost)
+    return Extraction(
+        volume=volume,
+        named=named,
+        target=target,
+        sources=tuple(sources),
+        include=include,
+        existing=existing,
+        lost=lost,
+    )
 
 
 def _named(volume: Volume, path: str, include: Include) -> Named:
@@ -41,7 +57,7 @@ def _named(volume: Volume, path: str, include: Include) -> Named:
 
 def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcome:
     """Write everything; what cannot be is told and left out. Raises OutputError for the target itself."""
-    with Target(plan.target, plan.existing) as target:
+    with Target(plan.target, plan.existing, plan.sources) as target:
         runner = _Runner(plan, target, progress)
         names = Names()
         for named in plan.named:

@@ -36,6 +36,8 @@ class Extraction:
     target: Path
     include: Include
     existing: Existing
+    sources: tuple[Path, ...]
+    """Files of the disk: none of them is ever replaced."""
     lost: Lost
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,7 @@ from analyzer.filesystems.content import Piece
 from analyzer.filesystems.record import Times
 from vhdx.errors import InputOutputError, OutputError
 from vhdx.sink import Existing
+from vhdx.source import file_identity
 
 Parts = tuple[str, ...]
 """Names from the target down, each a safe one."""
@@ -30,8 +31,9 @@ class ExistsError(OutputError):
 class Target:
     """A folder, and the one below it that is being filled. Use it in a `with` statement."""
 
-    def __init__(self, root: Path, existing: Existing) -> None:
-        """Make the folder where there is none; raises OutputError, InputOutputError."""
+    def __init__(self, root: Path, existing: Existing, sources: Sequence[Path] = ()) -> None:
+        """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
+        self._sources = {file_identity(source) for source in sources}
         self.root, self._existing = root, existing
         try:
             root.mkdir(exist_ok=True)
@@ -112,6 +114,8 @@ class Target:
         except FileNotFoundError:
             return
         path = self.root.joinpath(*parts)
+        if (found.st_dev, found.st_ino) in self._sources:
+            raise OutputError(path, "it is a source, which is never written to", "name another target")
         if stat.S_ISDIR(found.st_mode):
             raise OutputError(path, "a folder has its name", "name another target")
         if self._existing is Existing.REFUSE:

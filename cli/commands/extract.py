@@ -62,6 +62,7 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
             chosen(volumes, volume, state.disk),
             paths,
             out,
+            sources=state.files,
             include=Include.DELETED if choices["deleted"] else Include.PRESENT,
             existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
             lost=Lost.PARTIAL if choices["partial"] else Lost.LEAVE_OUT,
