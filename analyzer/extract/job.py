@@ -1,100 +1,44 @@
 """Which files are taken, under which names, and what became of each."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from analyzer.extract.model import Extraction, Lost, Named, Outcome, Told
 from analyzer.extract.names import Names
 from analyzer.extract.target import ExistsError, Parts, Target
 from analyzer.filesystems.content import Content, Piece
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableFileError
-from analyzer.filesystems.record import FileKind, FileRecord, Role, Stream, Trouble
+from analyzer.filesystems.record import FileKind, FileRecord, Role, Stream
 from analyzer.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import OutputError
 from vhdx.sink import Existing
 
-_MOST_TOLD = 10_000
 _MOST_PATH = 4000
 """Bytes of a path below the target: longer ones most programs cannot name."""
 
 
-class Lost(Enum):
-    """What becomes of a file of which bytes cannot be known."""
-
-    LEAVE_OUT = "leave out"
-    PARTIAL = "partial"
-    """It is written under its name and `.partial`, with zeros where it is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What was asked for: a file or folder, and the alternate stream of it that is meant, if one is."""
-
-    record: FileRecord
-    stream: Stream | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Extraction:
-    """What is going to be taken out of a volume; nothing was written yet."""
-
-    volume: Volume
-    named: tuple[Named, ...]
-    target: Path
-    include: Include
-    existing: Existing
-    lost: Lost
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is to be said of one file; `file` is where it was written to, below the target."""
-
-    path: str
-    text: str
-    file: str | None = None
-    lost_bytes: int = 0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What was written, and all that is not as it was in the disk. Long lists end after 10,000 entries."""
-
-    files: int = 0
-    folders: int = 0
-    bytes: int = 0
-    streams_left: int = 0
-    """Alternate streams that were not asked for by name."""
-    renamed: list[Told] = field(default_factory=list)
-    left_out: list[Told] = field(default_factory=list)
-    refused: list[Told] = field(default_factory=list)
-    """Left out because something in the target has the name."""
-    partial: list[Told] = field(default_factory=list)
-    links: list[Told] = field(default_factory=list)
-    """Links, which are never made."""
-    unlisted: int = 0
-    troubles: tuple[Trouble, ...] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Everything but links was written, as it was."""
-        return not (self.left_out or self.refused or self.partial or self.troubles)
-
-    def tell(self, into: list[Told], told: Told) -> None:
-        """Add to a list, as long as it is not too long."""
-        if len(into) < _MOST_TOLD:
-            into.append(told)
-        else:
-            self.unlisted += 1
-
-
-def plan_extraction(volume: Volume, paths: Iterable[str], target: Path, *, include: Include = Include.PRESENT,
-                    existing: Existing = Existing.REFUSE, lost: Lost = Lost.LEAVE_OUT) -> Extraction:  # fmt: skip
-    """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError."""
+def plan_extraction(
+    volume: Volume,
+    paths: Iterable[str],
+    target: Path,
+    *,
+    sources: Sequence[Path],
+    include: Include = Include.PRESENT,
+    existing: Existing = Existing.REFUSE,
+    lost: Lost = Lost.LEAVE_OUT,
+) -> Extraction:
+    """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError. The `sources` are never replaced."""
     named = tuple(_named(volume, path, include) for path in paths)
-    return Extraction(volume=volume, named=named, target=target, include=include, existing=existing, lost=lost)
+    return Extraction(
+        volume=volume,
+        named=named,
+        target=target,
+        sources=tuple(sources),
+        include=include,
+        existing=existing,
+        lost=lost,
+    )
 
 
 def _named(volume: Volume, path: str, include: Include) -> Named:
@@ -113,7 +57,7 @@ def _named(volume: Volume, path: str, include: Include) -> Named:
 
 def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcome:
     """Write everything; what cannot be is told and left out. Raises OutputError for the target itself."""
-    with Target(plan.target, plan.existing) as target:
+    with Target(plan.target, plan.existing, plan.sources) as target:
         runner = _Runner(plan, target, progress)
         names = Names()
         for named in plan.named:

@@ -4,15 +4,17 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from analyzer.extract.holes import fill
 from analyzer.filesystems.content import Piece
 from analyzer.filesystems.record import Times
 from vhdx.errors import InputOutputError, OutputError
 from vhdx.sink import Existing
+from vhdx.source import file_identity
 
 Parts = tuple[str, ...]
 """Names from the target down, each a safe one."""
@@ -20,7 +22,6 @@ _BY_DESCRIPTOR = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.utime} <=
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _MOST_TIME = 1 << 62
-_GRAIN = 4096
 
 
 class ExistsError(OutputError):
@@ -30,8 +31,9 @@ class ExistsError(OutputError):
 class Target:
     """A folder, and the one below it that is being filled. Use it in a `with` statement."""
 
-    def __init__(self, root: Path, existing: Existing) -> None:
-        """Make the folder where there is none; raises OutputError, InputOutputError."""
+    def __init__(self, root: Path, existing: Existing, sources: Sequence[Path] = ()) -> None:
+        """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
+        self._sources = {file_identity(source) for source in sources}
         self.root, self._existing = root, existing
         try:
             root.mkdir(exist_ok=True)
@@ -69,7 +71,7 @@ class Target:
             descriptor = os.open(self._at(folder, parts, part), _FILE, 0o666, dir_fd=self._dir(folder))
         try:
             with self._complaining(parts, "write"):
-                self._fill(descriptor, size, pieces)
+                fill(descriptor, size, pieces)
             os.close(descriptor)
             descriptor = -1
             with self._complaining(parts, "name"):
@@ -96,12 +98,6 @@ class Target:
                 with contextlib.suppress(OSError, OverflowError):
                     os.utime(folder if _BY_DESCRIPTOR else self.root.joinpath(*parts), ns=moments)
 
-    def _fill(self, descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
-        os.ftruncate(descriptor, size)
-        for piece in pieces:
-            for at, data in _not_zero(piece.data):
-                _write_all(descriptor, piece.offset + at, data)
-
     def _set_times(self, place: str, times: Times, folder: int) -> None:
         moments = _moments(times)
         if moments:
@@ -118,6 +114,8 @@ class Target:
         except FileNotFoundError:
             return
         path = self.root.joinpath(*parts)
+        if (found.st_dev, found.st_ino) in self._sources:
+            raise OutputError(path, "it is a source, which is never written to", "name another target")
         if stat.S_ISDIR(found.st_mode):
             raise OutputError(path, "a folder has its name", "name another target")
         if self._existing is Existing.REFUSE:
@@ -195,25 +193,3 @@ def _moments(times: Times) -> tuple[int, int] | None:
         return None
     accessed = times.modified if times.accessed is None else times.accessed
     return max(-_MOST_TIME, min(_MOST_TIME, accessed)), max(-_MOST_TIME, min(_MOST_TIME, times.modified))
-
-
-def _not_zero(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """The parts of a piece, in grains, that are not all zeros; neighbours are one."""
-    start = None
-    for at in range(0, len(data), _GRAIN):
-        grain = data[at : at + _GRAIN]
-        if grain.count(0) == len(grain):
-            if start is not None:
-                yield start, data[start:at]
-                start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        yield start, data[start:]
-
-
-def _write_all(descriptor: int, offset: int, data: bytes) -> None:
-    view = memoryview(data)
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -9,7 +9,7 @@ from analyzer.changes.content import UNIT, differing_units
 from analyzer.filechanges.model import Data
 from analyzer.filesystems.content import Content
 from analyzer.filesystems.errors import UnreadableFileError
-from analyzer.filesystems.layouts import NtfsLayout
+from analyzer.filesystems.layout_ntfs import NtfsLayout
 from analyzer.filesystems.places import Places
 from analyzer.filesystems.record import Extent, FileKind, FileRecord, Packing, Stream
 from analyzer.filesystems.volume import Volume

@@ -1,4 +1,8 @@
-"""ext's backup superblocks: where the first one is gone, a copy of it and of the group descriptors stands in for it."""
+"""Copies that file systems keep of where they begin: where that is gone, a copy stands in for it.
+
+ext has its superblock, and the group descriptors behind it, in several groups; NTFS its boot sector in the last sector
+of the volume, FAT32 and exFAT theirs a few sectors on.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ _BLOCK_SIZES = (4096, 1024, 2048)
 _GROUPS = (1, 3, 5, 7, 9, 25, 27, 49)
 _EXT_64BIT = 0x80
 _GROUP_NUMBER_AT = 90
+_SECTORS, _BOOT = (512, 4096), 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,22 @@ class Backup:
     start: int
     group: int
     redirects: tuple[Redirect, ...]
+
+
+def find_boot_copy(view: View) -> Redirect | None:
+    """The copy of a boot sector, for a volume that begins with nothing that is known."""
+    for sector in _SECTORS:
+        for at, mark_at, mark in _boot_copies(view.size, sector):
+            look = View(view.disk, view.start, view.size)
+            if at > 0 and look.read(at, _BOOT)[mark_at : mark_at + 8] == mark and not look.missed:
+                return Redirect(0, _BOOT, at)
+    return None
+
+
+def _boot_copies(size: int, sector: int) -> tuple[tuple[int, int, bytes], ...]:
+    """(byte of the volume, where in it the mark stands, the mark) of each."""
+    last = size // sector * sector - sector
+    return (last, 3, b"NTFS    "), (6 * sector, 82, b"FAT32   "), (12 * sector, 3, b"EXFAT   ")
 
 
 def needs_backup(view: View) -> bool:

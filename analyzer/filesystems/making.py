@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analyzer.filesystems.layouts import ExtLayout, FatLayout, Layout
+from analyzer.filesystems.layout_ext import ExtLayout
+from analyzer.filesystems.layout_fat import FatLayout
+from analyzer.filesystems.layouts import Layout
 from analyzer.filesystems.places import Places
 from analyzer.filesystems.reading import (
     Attributes,

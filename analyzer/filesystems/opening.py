@@ -4,8 +4,11 @@ import struct
 from dataclasses import replace
 from typing import Any
 
-from analyzer.filesystems.backups import find_backup, needs_backup
-from analyzer.filesystems.layouts import ExtLayout, FatLayout, Layout, NtfsLayout
+from analyzer.filesystems.backups import find_backup, find_boot_copy, needs_backup
+from analyzer.filesystems.layout_ext import ExtLayout
+from analyzer.filesystems.layout_fat import FatLayout
+from analyzer.filesystems.layout_ntfs import NtfsLayout
+from analyzer.filesystems.layouts import Layout
 from analyzer.filesystems.making import FAILURES, Maker, sentence
 from analyzer.filesystems.partitions import Part, parts_of
 from analyzer.filesystems.recognise import EXT_SIZE, EXT_SUPERBLOCK, READABLE, Recognised, recognise, recognise_ext
@@ -33,6 +36,8 @@ def open_volumes(disk: Readable) -> list[Volume]:
 def _open(disk: Readable, number: int, part: Part) -> Volume:
     view = View(disk, part.start, part.length)
     found = recognise(view)
+    if found.type == "unknown":
+        view, found = _with_boot_copy(view, found)
     if found.type in {"unknown", "ext2", "ext3", "ext4"} and needs_backup(view):
         view, found = _with_backup(view, found)
     record = VolumeRecord(number=number, start=part.start, length=part.length, type=found.type, table=part.table,
@@ -44,6 +49,17 @@ def _open(disk: Readable, number: int, part: Part) -> Volume:
     except (*FAILURES, struct.error, ZeroDivisionError, StopIteration) as error:
         lost = "its structures are lost in part" if view.missed else "its structures make no sense"
         return Volume(replace(record, reason=f"{lost} ({sentence(error)})"), view)
+
+
+def _with_boot_copy(view: View, found: Recognised) -> tuple[View, Recognised]:
+    """The view with the copy of a boot sector in its place; as they were where there is no copy."""
+    copy = find_boot_copy(view)
+    if copy is None:
+        return view, found
+    view = View(view.disk, view.start, view.size, (copy,))
+    found = recognise(view)
+    note = f"its boot sector is lost: read by the copy at byte {copy.source} of the volume"
+    return view, replace(found, notes=(note, *found.notes))
 
 
 def _with_backup(view: View, found: Recognised) -> tuple[View, Recognised]:

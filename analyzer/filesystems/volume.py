@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableVolumeError
-from analyzer.filesystems.layouts import ExtLayout
+from analyzer.filesystems.layout_ext import ExtLayout
 from analyzer.filesystems.making import FAILURES, ORPHANS, Maker, sentence
 from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Times, Trouble, VolumeRecord
 from analyzer.filesystems.view import View

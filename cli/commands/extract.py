@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
-from analyzer.extract.job import Told, whole_content
+from analyzer.extract.job import whole_content
+from analyzer.extract.model import Told
 from analyzer.filesystems import Include
 from cli import output
 from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
@@ -61,6 +62,7 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
             chosen(volumes, volume, state.disk),
             paths,
             out,
+            sources=state.files,
             include=Include.DELETED if choices["deleted"] else Include.PRESENT,
             existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
             lost=Lost.PARTIAL if choices["partial"] else Lost.LEAVE_OUT,

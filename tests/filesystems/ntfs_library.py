@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 _FILE, _DIRECTORY = 0o100000, 0o040000
-_DATA, _COMPRESSED = 0x80, 0x800
+_DATA, _REPARSE, _COMPRESSED = 0x80, 0xC0, 0x800
 
 
 def library_path():
@@ -63,6 +63,13 @@ class Ntfs:
             )
         )
         self._put(node, name, bytes.fromhex(data))
+
+    def reparse(self, path, data):
+        """A reparse point: what Windows takes for a link, or keeps elsewhere."""
+        node, raw = self._find(path), bytes.fromhex(data)
+        size = ctypes.c_int64(len(raw))
+        self._zero(self.lib.ntfs_attr_add(ctypes.c_void_p(node), _REPARSE, None, ctypes.c_uint8(0), raw, size))
+        self._close(node)
 
     def mkdir(self, path):
         """A folder."""

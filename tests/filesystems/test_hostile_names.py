@@ -137,6 +137,20 @@ def test_what_exists_is_kept_unless_it_may_be_replaced(vhdx_command, tmp_path):
     assert (out / "one").read_bytes() == b"of the disk"
 
 
+@pytest.mark.peers
+def test_a_source_is_not_replaced_by_a_file_of_its_name(vhdx_command, tmp_path):
+    need("ext4")
+    image = images.make_ext(tmp_path / "disk.raw", {"layer1.avhdx": b"a", "base.vhdx": b"b", "other": b"c"})
+    leaf = images.chain_of(tmp_path / "chain", image, image)
+    present = {path: path.read_bytes() for path in leaf.parent.iterdir()}
+    for state in (leaf, f"{leaf}@0"):
+        answer = vhdx_command("extract", state, "/", "-o", leaf.parent, "--force", "--json")
+        assert answer.code == 1
+        assert {told["path"] for told in answer.json["left_out"]} == {"/layer1.avhdx", "/base.vhdx"}
+        assert {path: path.read_bytes() for path in present} == present
+    assert (leaf.parent / "other").read_bytes() == b"c"
+
+
 @given(st.text(st.characters(), max_size=400))
 def test_a_safe_name_is_one_name_that_stays_as_it_is(name):
     safe = safe_name(name)

@@ -124,6 +124,18 @@ def test_a_whole_disk_has_no_touched_files(vhdx_command, states_of):
     assert (told["count"], told["volumes"]) == (0, [])
 
 
+@pytest.mark.parametrize("kind", ["ntfs", "fat32", "exfat"])
+def test_a_volume_without_its_boot_sector_is_read_by_the_copy(vhdx_command, states_of, tmp_path, kind):
+    states = states_of(kind)
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(512) + states.raw[1].read_bytes()[512:])
+    answer = vhdx_command("extract", disk, "/", "-o", tmp_path / "out", "--json")
+    assert answer.code == 0
+    found = {str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert found == states.after
+    assert "copy" in vhdx_command("files", disk, "--json").json["volumes"][0]["notes"][0]
+
+
 @pytest.mark.parametrize("block", [1024, 4096])
 def test_an_ext_volume_without_its_front_is_read_by_a_backup_superblock(vhdx_command, tmp_path, block):
     need("ext4")

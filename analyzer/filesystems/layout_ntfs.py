@@ -1,0 +1,62 @@
+"""NTFS: where the records of files stand, and how far their data was written."""
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+from analyzer.filesystems.record import Extent, Place
+from analyzer.filesystems.view import View
+
+_MOST_SECTORS = 128
+"""Sectors of a cluster; a larger number is a power of two, negative."""
+_DATA, _ATTRIBUTE, _LEAST_ATTRIBUTE = 0x80, 64, 16
+
+
+class NtfsLayout:
+    """NTFS: records in $MFT, whose own runs say where they are."""
+
+    def __init__(self, view: View, runs: Iterable[tuple[int, int, int]]) -> None:
+        """`runs` of $MFT's data: (cluster, clusters, first cluster of the stream)."""
+        self._view, boot = view, view.read(0, 512)
+        sector, per_cluster, size = *struct.unpack_from("<HB", boot, 11), struct.unpack_from("<b", boot, 64)[0]
+        cluster = sector * per_cluster if per_cluster <= _MOST_SECTORS else sector << (256 - per_cluster)
+        self.cluster, self._record = cluster, size * cluster if size > 0 else 1 << -size
+        self._extents = sorted((at * cluster, view.start + place * cluster, n * cluster) for place, n, at in runs)
+        self._offsets = [offset for offset, _, _ in self._extents]
+
+    def record_places(self, address: int) -> list[Place]:
+        """See Layout."""
+        offset, end = address * self._record, (address + 1) * self._record
+        places, index = [], max(0, bisect_right(self._offsets, offset) - 1)
+        for at, start, length in self._extents[index:]:
+            lower, upper = max(offset, at), min(end, at + length)
+            if at >= end:
+                break
+            if lower < upper:
+                places.append((start + lower - at, upper - lower))
+        return places
+
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Place]:  # noqa: ARG002 - see Layout
+        """None: what a file has stands in its records."""
+        return iter(())
+
+    def initialized(self, address: int) -> int | None:
+        """How far the data of a file was ever written, bytes; past that it reads as zeros, whatever stands there.
+
+        None where its record does not say: the data is in the record, or described in another one.
+        """
+        places, view = self.record_places(address), self._view
+        raw = b"".join(view.read(start - view.start, length) for start, length in places)
+        at = int.from_bytes(raw[20:22], "little")
+        while at + _ATTRIBUTE <= len(raw):
+            kind, length, is_outside, name = struct.unpack_from("<IIBB", raw, at)
+            if kind == _DATA and is_outside and not name:
+                return int.from_bytes(raw[at + 56 : at + 64], "little")
+            if length < _LEAST_ATTRIBUTE:
+                return None
+            at += length
+        return None
+
+    def sequence_of(self, address: int) -> int:  # noqa: ARG002 - see Layout
+        """The reader gives it."""
+        return 0
