@@ -10,7 +10,7 @@ from analyzer.backup.chunks import ChunkStore
 from analyzer.backup.codec import Codec, PlainCodec, require_zstandard
 from analyzer.backup.documents import BadDocumentError, build_document, parse_document
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError, NoSuchPointError, NotRepositoryError
-from analyzer.backup.index import BadIndexError, Index, build_index, parse_index
+from analyzer.backup.index import BadIndexError, Index, parse_index
 from analyzer.backup.manifest import Manifest, build_manifest, parse_manifest
 from analyzer.backup.names import is_name
 from analyzer.backup.place import Place
@@ -113,9 +113,9 @@ class Repository:
             raise DamagedObjectError(self.place.url, stored_as, "it is of another disk than the manifest says")
         return index
 
-    def write_index(self, name: str, index: Index) -> str:
-        """Store an index; returns its SHA-256."""
-        document, stored_as = build_index(index), index_object(name)
+    def write_index(self, name: str, document: bytearray) -> str:
+        """Store an index, a .caibx; returns its SHA-256."""
+        stored_as = index_object(name)
         self.place.write(stored_as, self.codec.seal(stored_as, document))
         return hashlib.sha256(document).hexdigest()
 
