@@ -76,7 +76,10 @@ class _Run:
 
     def __init__(self, plan: CreatePlan) -> None:
         self._plan, self._store = plan, plan.repository.chunks()
-        self._before = plan.before
+        # Of a huge disk there is room for one index: the reference's becomes, in its place, that of the first point.
+        stored = plan.repository.index_document(plan.reference.manifest) if plan.reference else b""
+        self._document = bytearray(stored)
+        self._before = parse_index(self._document) if stored else None
         self._zero = self._store.put(bytes(plan.chunk_size))
         self._changes = [_Changes() for _ in plan.points]
         self._own, self._read = threading.local(), 0
@@ -135,12 +138,12 @@ class _Run:
         for point in plan.points:
             point.state.require_unchanged()
         ids = self._before.ids if self._before else np.empty((0, len(self._zero)), np.uint8)
-        document = bytearray()
+        document, size = self._document, self._before.size if self._before else -1
         effort = self._effort()
         manifests, before = list[Manifest](), plan.reference.manifest if plan.reference else None
         for number, point in enumerate(plan.points):
-            if not number or plan.points[number - 1].state.size != point.state.size:
-                document = self._begun(ids, point.state.size)
+            if size != point.state.size:
+                document, size = self._begun(ids, point.state.size), point.state.size
             index = parse_index(document)
             ids = index.ids
             self._lay_ids(ids, number, last.get(point.state.size % plan.chunk_size))

@@ -101,10 +101,7 @@ class Repository:
 
     def index(self, manifest: Manifest) -> Index:
         """The index of a restore point; raises MissingObjectError, DamagedObjectError."""
-        stored_as = index_object(manifest.name)
-        document = self.codec.open(stored_as, self.place.read(stored_as))
-        if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
-            raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
+        stored_as, document = index_object(manifest.name), self.index_document(manifest)
         try:
             index = parse_index(document)
         except BadIndexError as error:
@@ -112,6 +109,14 @@ class Repository:
         if (index.size, index.chunk_size) != (manifest.size, manifest.chunk_size or index.chunk_size):
             raise DamagedObjectError(self.place.url, stored_as, "it is of another disk than the manifest says")
         return index
+
+    def index_document(self, manifest: Manifest) -> bytes:
+        """The .caibx of a restore point, as it was written; raises MissingObjectError, DamagedObjectError."""
+        stored_as = index_object(manifest.name)
+        document = self.codec.open(stored_as, self.place.read(stored_as))
+        if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
+            raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
+        return document
 
     def write_index(self, name: str, document: bytearray) -> str:
         """Store an index, a .caibx; returns its SHA-256."""
