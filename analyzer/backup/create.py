@@ -78,7 +78,7 @@ class _Run:
         self._plan, self._store = plan, plan.repository.chunks()
         # Of a huge disk there is room for one index: the reference's becomes, in its place, that of the first point.
         stored = plan.repository.index_document(plan.reference.manifest) if plan.reference else b""
-        self._document = bytearray(stored)
+        self._document = stored if isinstance(stored, bytearray) else bytearray(stored)
         self._before = parse_index(self._document) if stored else None
         self._zero = self._store.put(bytes(plan.chunk_size))
         self._changes = [_Changes() for _ in plan.points]

@@ -13,7 +13,7 @@ from analyzer.backup.errors import DamagedObjectError, MissingObjectError, NoSuc
 from analyzer.backup.index import BadIndexError, Index, parse_index
 from analyzer.backup.manifest import Manifest, build_manifest, parse_manifest
 from analyzer.backup.names import is_name
-from analyzer.backup.place import Place
+from analyzer.backup.place import LocalPlace, Place
 
 SETTINGS = "repository.json"
 POINTS = "points"
@@ -110,10 +110,14 @@ class Repository:
             raise DamagedObjectError(self.place.url, stored_as, "it is of another disk than the manifest says")
         return index
 
-    def index_document(self, manifest: Manifest) -> bytes:
+    def index_document(self, manifest: Manifest) -> bytes | bytearray:
         """The .caibx of a restore point, as it was written; raises MissingObjectError, DamagedObjectError."""
         stored_as = index_object(manifest.name)
-        document = self.codec.open(stored_as, self.place.read(stored_as))
+        document: bytes | bytearray
+        if isinstance(self.place, LocalPlace) and self.settings.mode == PLAIN:
+            document = self.place.read_writable(stored_as)  # nobody else has it: it can be changed where it is
+        else:
+            document = self.codec.open(stored_as, self.place.read(stored_as))
         if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
             raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
         return document
