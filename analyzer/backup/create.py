@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.backup.candidates import candidate_ids
 from analyzer.backup.imagehash import Bytes, ImageHash, hashes_of
-from analyzer.backup.index import Ids, Index, chunk_count, length_of
+from analyzer.backup.index import Ids, Index, blank_index, length_of, parse_index
 from analyzer.backup.locks import LockLostError
 from analyzer.backup.manifest import Effort, Manifest
 from analyzer.backup.plan import CreatePlan, Hashing, Lost
@@ -80,8 +80,12 @@ class _Run:
     """A run of `create`."""
 
     def __init__(self, plan: CreatePlan) -> None:
-        self._plan, self._before = plan, plan.before
+        self._plan = plan
         self._store = plan.repository.chunks(candidate_ids(plan.repository.place, plan.repository.codec))
+        # Of a huge disk there is room for one index: the reference's becomes, in its place, that of the first point.
+        stored = plan.repository.index_document(plan.reference.manifest) if plan.reference else b""
+        self._document = stored if isinstance(stored, bytearray) else bytearray(stored)
+        self._before = parse_index(self._document) if stored else None
         self._zero = self._store.put(bytes(plan.chunk_size))
         self._changes = [_Changes() for _ in plan.points]
         self._own, self._read = threading.local(), 0
@@ -140,13 +144,17 @@ class _Run:
         for point in plan.points:
             point.state.require_unchanged()
         ids = self._before.ids if self._before else np.empty((0, len(self._zero)), np.uint8)
+        document, size = self._document, self._before.size if self._before else -1
         effort = self._effort()
         manifests, before = list[Manifest](), plan.reference.manifest if plan.reference else None
         for number, point in enumerate(plan.points):
-            ids = self._ids(ids, number, last.get(point.state.size % plan.chunk_size))
-            index = Index(plan.chunk_size, point.state.size, ids)
+            if size != point.state.size:
+                document, size = self._begun(ids, point.state.size), point.state.size
+            index = parse_index(document)
+            ids = index.ids
+            self._lay_ids(ids, number, last.get(point.state.size % plan.chunk_size))
             confirm()
-            index_sha256 = plan.repository.write_index(point.name, index)
+            index_sha256 = plan.repository.write_index(point.name, document)
             same = before if before is not None and before.index_sha256 == index_sha256 else None
             sums = self._image_sums(number, index, same)
             before = self._manifest(number, index_sha256, sums, before.name if before else None, effort)
@@ -195,18 +203,19 @@ class _Run:
             kept[state] = at // GRANULE, reader
         return reader
 
-    def _ids(self, before: Ids, number: int, last_zero: bytes | None) -> Ids:
-        """The ids of a point from those of the one before it."""
-        size, chunk = self._plan.points[number].state.size, self._plan.chunk_size
-        count = chunk_count(size, chunk)
-        ids = np.empty((count, len(self._zero)), np.uint8)
-        kept = min(count, len(before))
+    def _begun(self, before: Ids, size: int) -> bytearray:
+        """The index of a disk of some size with the ids of the point before it, and zeros where that has none."""
+        document = blank_index(self._plan.chunk_size, size)
+        ids = parse_index(document).ids
+        kept = min(len(ids), len(before))
         ids[:kept], ids[kept:] = before[:kept], np.frombuffer(self._zero, np.uint8)
-        changes = self._changes[number]
-        changes.apply(ids, self._zero)
+        return document
+
+    def _lay_ids(self, ids: Ids, number: int, last_zero: bytes | None) -> None:
+        """Make the ids of a point of those of the point before it."""
+        self._changes[number].apply(ids, self._zero)
         if last_zero is not None and ids[-1].tobytes() == self._zero:
             ids[-1] = np.frombuffer(last_zero, np.uint8)
-        return ids
 
     def _image_sums(self, number: int, index: Index, same: Manifest | None) -> tuple[str | None, str | None]:
         """SHA-256 and SHA-512/256 of a point's image; `same` is a point with the same index."""

@@ -184,6 +184,21 @@ class LocalPlace:
         except OSError as error:
             raise self._failure("read", name, error) from error
 
+    def read_writable(self, name: str) -> bytearray:
+        """A whole object, to be changed in memory: one of 160 MiB need not be copied for that; raises as `read`."""
+        size = self.size(name)
+        if size is None:
+            raise MissingObjectError(self.url, name)
+        data = bytearray(size)
+        try:
+            with self._path(name).open("rb", buffering=0) as file:
+                view = memoryview(data)
+                while view and (got := file.readinto(view)):
+                    view = view[got:]
+        except OSError as error:
+            raise self._failure("read", name, error) from error
+        return data
+
     def write(self, name: str, data: Data) -> None:
         """See Place."""
         self.write_all([(name, data)])

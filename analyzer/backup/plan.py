@@ -94,8 +94,6 @@ class CreatePlan:
     records: tuple[LayerRecord, ...]
     chunk_size: int
     reference: Reference | None
-    before: Index | None
-    """The reference's."""
     doubtful: Ranges
     """(start, length) of bytes that are read although no layer claims them: where the reference is something else."""
     read_in_full: str | None
@@ -141,7 +139,6 @@ def plan_create(repository: Repository, chain: Chain, wishes: Wishes) -> CreateP
         records=with_claims(records, chain, chunk_size),
         chunk_size=chunk_size,
         reference=reference,
-        before=before,
         doubtful=_doubtful(reference, before, points[0].state.size, bad),
         set_aside=bad,
         read_in_full=None if reference else _reason(records, known, wishes),

@@ -10,10 +10,10 @@ from analyzer.backup.chunks import ChunkStore
 from analyzer.backup.codec import Codec, PlainCodec, require_zstandard
 from analyzer.backup.documents import BadDocumentError, build_document, parse_document
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError, NoSuchPointError, NotRepositoryError
-from analyzer.backup.index import BadIndexError, Index, build_index, parse_index
+from analyzer.backup.index import BadIndexError, Index, parse_index
 from analyzer.backup.manifest import Manifest, build_manifest, parse_manifest
 from analyzer.backup.names import is_name
-from analyzer.backup.place import Place
+from analyzer.backup.place import LocalPlace, Place
 
 SETTINGS = "repository.json"
 POINTS = "points"
@@ -101,10 +101,7 @@ class Repository:
 
     def index(self, manifest: Manifest) -> Index:
         """The index of a restore point; raises MissingObjectError, DamagedObjectError."""
-        stored_as = index_object(manifest.name)
-        document = self.codec.open(stored_as, self.place.read(stored_as))
-        if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
-            raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
+        stored_as, document = index_object(manifest.name), self.index_document(manifest)
         try:
             index = parse_index(document)
         except BadIndexError as error:
@@ -113,9 +110,21 @@ class Repository:
             raise DamagedObjectError(self.place.url, stored_as, "it is of another disk than the manifest says")
         return index
 
-    def write_index(self, name: str, index: Index) -> str:
-        """Store an index; returns its SHA-256."""
-        document, stored_as = build_index(index), index_object(name)
+    def index_document(self, manifest: Manifest) -> bytes | bytearray:
+        """The .caibx of a restore point, as it was written; raises MissingObjectError, DamagedObjectError."""
+        stored_as = index_object(manifest.name)
+        document: bytes | bytearray
+        if isinstance(self.place, LocalPlace) and self.settings.mode == PLAIN:
+            document = self.place.read_writable(stored_as)  # nobody else has it: it can be changed where it is
+        else:
+            document = self.codec.open(stored_as, self.place.read(stored_as))
+        if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
+            raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
+        return document
+
+    def write_index(self, name: str, document: bytearray) -> str:
+        """Store an index, a .caibx; returns its SHA-256."""
+        stored_as = index_object(name)
         self.place.write(stored_as, self.codec.seal(stored_as, document))
         return hashlib.sha256(document).hexdigest()
 

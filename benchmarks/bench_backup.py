@@ -1,0 +1,92 @@
+"""`vhdx backup create` of the chain, as a whole process, against casync and restic on the flat disk."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from benchmarks.programs import VHDX, convert, run, sha256_of_file
+
+pytestmark = pytest.mark.peers
+
+
+@pytest.fixture(scope="module", params=["memory", "disk"])
+def folder(request, tmp_path_factory):
+    """A folder for repositories, in memory and on a disk; nothing is left there."""
+    chosen = request.getfixturevalue("memory_folder") if request.param == "memory" else tmp_path_factory.mktemp("kept")
+    yield chosen
+    shutil.rmtree(chosen, ignore_errors=True)
+    chosen.mkdir(exist_ok=True)
+
+
+@pytest.fixture(scope="module")
+def flat(chain, tmp_path_factory):
+    """The chain as a raw image, which is what the others can read of it."""
+    path = tmp_path_factory.mktemp("flat") / "flat.raw"
+    convert(chain.leaf, path)
+    yield path
+    path.unlink()
+
+
+def _ours(chain, folder, *options):
+    run(*VHDX, "backup", "init", folder / "ours")
+    run(*VHDX, "backup", "create", folder / "ours", chain.leaf, "--name", "leaf", *options)
+
+
+def _casync(flat, folder):
+    (folder / "casync").mkdir()
+    run("casync", "make", f"--store={folder / 'casync' / 'chunks.castr'}", folder / "casync" / "flat.caibx", flat)
+    getattr(os, "sync", bool)()
+
+
+def _restic(flat, folder):
+    environment = {**os.environ, "RESTIC_PASSWORD": "benchmark"}
+    for command in (("init",), ("backup", flat)):
+        place = ("-q", "--no-cache", "-r", folder / "restic")
+        subprocess.run(("restic", *place, *command), env=environment, check=True, capture_output=True)
+
+
+def _clear(folder):
+    for kept in folder.iterdir():
+        shutil.rmtree(kept, ignore_errors=True)
+    getattr(os, "sync", bool)()
+
+
+def _place(folder):
+    return "in memory" if folder.parts[:3] == ("/", "dev", "shm") else "on disk"
+
+
+PEERS = {"casync": (_casync, 1 / 3), "restic": (_restic, 1.0)}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_full_backup_against(pairs, chain, flat, folder, require_peer, peer):
+    require_peer(peer)
+    backup, bar = PEERS[peer]
+    _clear(folder)
+    _ours(chain, folder)
+    run(*VHDX, "backup", "restore", folder / "ours", "leaf", folder / "back.raw", "--no-verify")
+    assert sha256_of_file(folder / "back.raw") == chain.leaf_sha256
+    (folder / "back.raw").unlink()
+    pairs.compare(
+        (f"full backup of the chain {_place(folder)}", f"{peer} of the flat disk"),
+        lambda: _ours(chain, folder),
+        lambda: backup(flat, folder),
+        bar=bar,
+        rounds=3,
+        between=lambda: _clear(folder),
+    )
+
+
+def test_six_checkpoints_store_no_more_than_their_different_chunks(pairs, chain, folder, measuring):
+    _clear(folder)
+    pairs.benchmark.pedantic(lambda: _ours(chain, folder, "--checkpoints"), setup=lambda: _clear(folder), rounds=1)
+    stats = json.loads(run(*VHDX, "backup", "stats", folder / "ours", "--json"))["stats"]
+    chunk = 1 << 20
+    unique = stats["chunks"] * chunk  # noise does not pack; one of them is zeros
+    if measuring:
+        ratio = stats["bytes"] / unique
+        names = ("six checkpoints, bytes stored", "their different chunks")
+        pairs.note(names, stats["bytes"] / chunk, unique / chunk, "MiB", ratio, 1.05)
