@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from analyzer.backup.candidates import candidate_ids
-from analyzer.backup.imagehash import Bytes, ImageHash, hashes_of
+from analyzer.backup.imagehash import Bytes, ImageHash, Sums, hashes_of
 from analyzer.backup.index import Ids, Index, blank_index, length_of, parse_index
 from analyzer.backup.locks import LockLostError
 from analyzer.backup.manifest import Effort, Manifest
@@ -90,7 +90,8 @@ class _Run:
         self._changes = [_Changes() for _ in plan.points]
         self._own, self._read = threading.local(), 0
         self._seen: set[bytes] = set()
-        self._hashes = [ImageHash(point.state.size) for point in plan.points] if _hashes_image(plan) else []
+        sums = Sums.BOTH if plan.wishes.hashing is Hashing.ALWAYS else Sums.SHA256
+        self._hashes = [ImageHash(point.state.size, sums) for point in plan.points] if _hashes_image(plan) else []
 
     def items(self) -> Iterator[Touched]:
         """The chunks that must be read; what turns out to be zeros is noted while they pass by."""
@@ -219,11 +220,12 @@ class _Run:
 
     def _image_sums(self, number: int, index: Index, same: Manifest | None) -> tuple[str | None, str | None]:
         """SHA-256 and SHA-512/256 of a point's image; `same` is a point with the same index."""
+        wants_both = self._plan.wishes.hashing is Hashing.ALWAYS
         if self._hashes:
             return self._hashes[number].digests()
-        if same is not None and same.image_sha256:
+        if same is not None and same.image_sha256 and (same.image_sha512_256 or not wants_both):
             return same.image_sha256, same.image_sha512_256
-        if self._plan.wishes.hashing is Hashing.ALWAYS:
+        if wants_both:
             return hashes_of(self._store, index)
         return None, None
 

@@ -25,7 +25,9 @@ from cli.text import plural, safe, size
 @click.option("--checkpoints", is_flag=True, help="A restore point for every layer of the chain, in one pass.")
 @click.option("--full", is_flag=True, help="Read all of the disk, whatever is proved to be unchanged.")
 @click.option("--allow-lost", is_flag=True, help="Store zeros where the disk cannot be known, and list the ranges.")
-@click.option("--image-hash", is_flag=True, help="Hash the whole image, however long that takes.")
+@click.option(
+    "--image-hash", is_flag=True, help="Hash the whole image, however long that takes, also as `casync digest` does."
+)
 @chain_options
 @json_option
 def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: Any) -> int:

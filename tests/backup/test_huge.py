@@ -28,7 +28,7 @@ with vhdx.open_chain(leaf) as chain:
     manifest = back_up(repository, chain)[-1]
     assert manifest.effort.read_bytes == 0
 disk = PointDisk(repository, manifest.name)
-run_conversion(plan_restore(manifest, disk, folder / "out.vhdx", OutputFormat.VHDX, Options()), disk)
+run_conversion(plan_restore(disk, folder / "out.vhdx", OutputFormat.VHDX, Options()), disk)
 status = Path("/proc/self/status")
 if status.exists():
     print(1024 * int(status.read_text().split("VmHWM:")[1].split()[0]))
