@@ -1,27 +1,29 @@
-"""Raw images that are brought to their content chunk by chunk: what is right already is neither fetched nor written."""
+"""Raw images and devices, brought to their content chunk by chunk: what is right is neither fetched nor written."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from analyzer.backup.index import Index
 from analyzer.backup.restore import PointDisk
 from analyzer.images.packing import in_order
 from analyzer.progress import Progress, no_progress
+from vhdx.device import BlockDevice
 from vhdx.errors import VerificationError
 from vhdx.sink import Existing, Sink, check_target, part_of
-from vhdx.source import FileSource, read_at
+from vhdx.source import ByteSource, FileSource, read_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """What a resumed restore did; bytes of the disk."""
+    """What a restore did that goes on with what is there; bytes of the disk."""
 
     target: Path
     size: int
     found_bytes: int
-    """That the interrupted run had brought, zeros not counted."""
+    """That were there already, zeros not counted."""
     written_bytes: int
 
 
@@ -36,21 +38,36 @@ def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) 
     with Sink(target, existing=Existing.RESUME) as sink:
         sink.set_size(disk.size)
         with FileSource(sink.path) as there:
-            found, written = _bring(disk, there, sink, progress)
-            sink.flush()
-            _check(disk, there, written)
+            candidates = sorted({*disk.chunks_with_data(), *_chunks_of(there.extents(), disk.index)})
+            resumed = _bring(disk, there, sink, candidates, progress)
         sink.commit()
-    lengths = disk.index.length_of
-    return Resumed(
-        target=target, size=disk.size, found_bytes=found, written_bytes=sum(lengths(number) for number in written)
-    )
+    return replace(resumed, target=target)
 
 
-def _bring(disk: PointDisk, there: FileSource, sink: Sink, progress: Progress) -> tuple[int, list[int]]:
-    """Write every chunk that is not there; returns the bytes that are, and the numbers of those written."""
+def restore_device(disk: PointDisk, device: Path, progress: Progress = no_progress) -> Resumed:
+    """Write the disk onto a block device, zeros too, and what is on the device already not again; it may be larger.
+
+    An interrupted run leaves a mixture, and the next one goes on. Raises OutputError before anything is written, and
+    what `resume_raw` raises.
+    """
+    with BlockDevice(device, disk.size) as opened:
+        return _bring(disk, opened, opened, range(len(disk.index.ids)), progress)
+
+
+class _Target(Protocol):
+    """What is written by position: a sink, or a device."""
+
+    def write_at(self, offset: int, data: bytes) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def _bring(
+    disk: PointDisk, there: ByteSource, target: _Target, candidates: Iterable[int], progress: Progress
+) -> Resumed:
+    """Write every chunk of these that is not there, and read it back."""
     index, found, written = disk.index, 0, list[int]()
     wanted = set(disk.chunks_with_data())
-    candidates = sorted(wanted | set(_chunks_of(there.extents(), index)))
 
     def look(number: int) -> tuple[int, bytes | None]:
         """The content that must be written; None where it is there. Called by threads."""
@@ -64,10 +81,13 @@ def _bring(disk: PointDisk, there: FileSource, sink: Sink, progress: Progress) -
             if content is None:
                 found += index.length_of(number) if number in wanted else 0
             else:
-                sink.write_at(number * index.chunk_size, content)
+                target.write_at(number * index.chunk_size, content)
                 written.append(number)
             progress(index.length_of(number))
-    return found, written
+    target.flush()
+    _check(disk, there, written)
+    total = sum(index.length_of(number) for number in written)
+    return Resumed(target=there.path, size=disk.size, found_bytes=found, written_bytes=total)
 
 
 def _chunks_of(extents: Iterable[tuple[int, int]], index: Index) -> Iterator[int]:
@@ -76,7 +96,7 @@ def _chunks_of(extents: Iterable[tuple[int, int]], index: Index) -> Iterator[int
         yield from range(start // index.chunk_size, -(-min(end, index.size) // index.chunk_size))
 
 
-def _check(disk: PointDisk, there: FileSource, written: Iterable[int]) -> None:
+def _check(disk: PointDisk, there: ByteSource, written: Iterable[int]) -> None:
     """Read back what was written; raises VerificationError."""
     for number in written:
         start, length = number * disk.index.chunk_size, disk.index.length_of(number)

@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore, stream_range
-from analyzer.backup.resume import resume_raw
+from analyzer.backup.resume import Resumed, restore_device, resume_raw
 from analyzer.clone import told
 from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, run_conversion
 from cli import output
@@ -39,6 +39,9 @@ from vhdx.sink import Existing
 @click.option(
     "--resume", is_flag=True, help="Raw: go on with what an interrupted run left, and leave it if interrupted."
 )
+@click.option(
+    "--onto-device", is_flag=True, help="OUT is a block device: ALL THAT IS ON IT IS OVERWRITTEN, to the disk's size."
+)
 @output_options
 @clone_options
 @evidence_options
@@ -48,7 +51,8 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
 
     Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new identities for its
     file, and keeps the disk's; with --clone the disk gets new ones too, as with `vhdx convert --clone`, and can be used
-    beside its original. Every chunk is compared with its id as it is read. A block device is never written to.
+    beside its original. Every chunk is compared with its id as it is read. A block device is
+    written to with --onto-device alone.
 
     \b
     Examples:
@@ -56,14 +60,20 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
       vhdx backup restore /mnt/nas/backups NAME disk.raw --resume
       vhdx backup restore /mnt/nas/backups NAME disk.qcow2
       vhdx backup restore /mnt/nas/backups NAME second.vhdx --clone
+      vhdx backup restore /mnt/nas/backups NAME /dev/sdx --onto-device
       vhdx backup restore /mnt/nas/backups NAME boot.bin --offset 0 --length 1M
       vhdx backup restore /mnt/nas/backups NAME - | ssh host 'cat > disk.raw'
     """
     disk = PointDisk(repository_of(repository), name)
     is_whole = out != STDOUT and choices["offset"] is None and choices["length"] is None and not choices["resume"]
+    is_whole = is_whole and not choices["onto_device"]
     if is_clone(choices) and not is_whole:
-        raise click.UsageError("a clone is written whole, to a file: leave out --clone, or --resume and the range.")
-    if out == STDOUT:
+        raise click.UsageError(
+            "a clone is written whole, to a file: leave out --clone, or --resume, --onto-device and the range."
+        )
+    if choices["onto_device"]:
+        _onto_device(disk, out, choices, as_json=as_json)
+    elif out == STDOUT:
         _to_stdout(disk, choices, as_json=as_json)
     elif choices["offset"] is not None or choices["length"] is not None:
         _range(disk, out, choices, as_json=as_json)
@@ -120,8 +130,21 @@ def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, A
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
     with progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)
+    _tell(resumed, "raw", as_json=as_json)
+
+
+def _onto_device(disk: PointDisk, device: Path, choices: dict[str, Any], *, as_json: bool) -> None:
+    given = [name for name in ("offset", "length", "block_size", "compression", "azure", "seed") if choices.get(name)]
+    if given or choices["no_verify"]:
+        raise click.UsageError("a device gets the whole disk as it is, read back: leave out what makes an image of it.")
+    with progress("restoring", disk.size) as update:
+        restored = restore_device(disk, device, update)
+    _tell(restored, "block device", as_json=as_json)
+
+
+def _tell(resumed: Resumed, what: str, *, as_json: bool) -> None:
     if as_json:
         output.emit("backup restore", {"resumed": resumed})
     else:
         there = f"{size(resumed.found_bytes)} were there, {size(resumed.written_bytes)} written"
-        click.echo(f"{safe(out)}: raw, disk of {size(resumed.size)}, {there}, read back and right")
+        click.echo(f"{safe(resumed.target)}: {what}, disk of {size(resumed.size)}, {there}, read back and right")
