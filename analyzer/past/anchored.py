@@ -1,11 +1,14 @@
 """Blocks that were let go and whose entries keep the place of old data, read as if they were still there."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.past.about import united
 from analyzer.past.given import places_of
+from analyzer.past.pages import Area
 from vhdx.claims import Owners
 from vhdx.image import Image
 from vhdx.structures.bat import STATE_MASK, BlockState
@@ -67,6 +70,22 @@ def with_anchored(image: Image) -> Image:
     values = {one.name: getattr(table, one.name) for one in fields(BlockTable)}
     anchored = AnchoredTable(**values, below=table, owners=owners)
     return replace(image, allocation=replace(image.allocation, table=anchored))
+
+
+def ranges_brought_back(image: Image) -> Iterator[Area]:
+    """Ranges of the disk, rising and apart, that have old data in an image that `with_anchored` gave."""
+    table = image.allocation.table
+    if isinstance(table, AnchoredTable):
+        yield from united(_blocks_brought_back(table))
+
+
+def _blocks_brought_back(table: AnchoredTable) -> Iterator[Area]:
+    geometry = table.geometry
+    for first, entries in table.all_entries():
+        slots = first + np.flatnonzero(table.returns(first, len(entries)))
+        for block in (slots - slots // (geometry.chunk_ratio + 1)).tolist():
+            start = block * geometry.block_size
+            yield start, min(start + geometry.block_size, geometry.size)
 
 
 def _keeps(entries: Entries) -> Mask:

@@ -6,17 +6,18 @@ that moment wrote it and the log tells of all since, or nothing wrote it afterwa
 is taken, and what it decides is called so.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 
-from analyzer.past.given import TableAsOf, places_of, sizes_of, take, with_given
+from analyzer.past.about import bitmaps_of, end_of_table, range_of_bits, range_of_entries, united
+from analyzer.past.given import places_of, sizes_of, take, with_given
+from analyzer.past.moment import Moment, find_moment
 from analyzer.past.pages import PAGE, Area, Pages, later_tables, pages_as_of
-from analyzer.past.timeline import Stretch, Timeline, timeline_of
-from vhdx.errors import VhdxError
+from analyzer.past.timeline import Stretch, timeline_of
+from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.image import Image, image_from
 from vhdx.source import ByteSource, OverlaySource, read_at
 from vhdx.structures.bat import ENTRY_SIZE
@@ -33,25 +34,6 @@ from vhdx.structures.constants import (
 from vhdx.structures.header import build_header
 from vhdx.structures.region import judge_region_tables
 from vhdx.table import BlockTable
-
-Moment = int | UUID
-"""The number of a log entry, or a log_guid: the last entry of that session."""
-_MOST_NAMED = 8
-
-
-class NotLoggedError(VhdxError):
-    """The log does not have the entry that was asked for, or has it twice."""
-
-    exit_code = 2
-
-    def __init__(self, path: Path, moment: Moment, timeline: Timeline) -> None:
-        super().__init__(path, moment, timeline)
-        self.path, self.moment, self.timeline = path, moment, timeline
-
-    def __str__(self) -> str:
-        reaches = [f"{one.first} to {one.last}" for one in self.timeline.stretches[:_MOST_NAMED]]
-        has = f"its entries are {', '.join(reaches)}" if reaches else "it has no entries"
-        return f"{self.path}: the log does not tell one state as of {self.moment}; {has} (`vhdx history` lists them)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,35 +55,19 @@ def image_as_of(image: Image, moment: Moment) -> AsOf:
     Raises NotLoggedError, TooMuchLoggedError; CorruptFileError where the structures of then cannot be read.
     """
     timeline = timeline_of(image)
-    stretch, number = _find(image, timeline, moment)
+    stretch, number = find_moment(image, timeline, moment)
     past = _Past(image, stretch, number, by_file=stretch is timeline.last)
     regions, regions_reached = past.regions()
     structures = past.pages(regions)
     then = past.opened(structures)
     bitmaps = past.pages([*regions, *_bitmaps(then)])
     then = past.opened(bitmaps)
-    sure = regions_reached and past.is_sure(bitmaps, _metadata(then))
+    sure = regions_reached and past.is_sure(bitmaps, _metadata(then)) and past.kept_its_places(then)
     doubts = tuple(past.doubts(bitmaps, then.allocation.table)) if sure else ((0, then.size),)
     table = with_given(then.allocation.table, past.given(then.allocation.table))
     found = replace(then, allocation=replace(then.allocation, table=table), file=image.file)
     session = image.log.headers[stretch.places[number - stretch.first]].log_guid
     return AsOf(found, number, session, doubts, stretch is timeline.last)
-
-
-def _find(image: Image, timeline: Timeline, moment: Moment) -> tuple[Stretch, int]:
-    """The one stretch that a moment belongs to, and the number of its entry."""
-    if isinstance(moment, int):
-        found = [(one, moment) for one in timeline.stretches if one.holds(moment)]
-    else:
-        found = [(one, _last_of(image, one, moment)) for one in timeline.stretches if moment in one.sessions]
-    if len(found) != 1:
-        raise NotLoggedError(image.path, moment, timeline)
-    return found[0]
-
-
-def _last_of(image: Image, stretch: Stretch, session: UUID) -> int:
-    heads = (image.log.headers[at] for at in stretch.places)
-    return max(head.sequence_number for head in heads if head.log_guid == session)
 
 
 @dataclass(frozen=True)
@@ -143,38 +109,37 @@ class _Past:
             return not any(area[0] <= at < area[1] and at not in pages.before for at in pages.after)
         return all(at in pages.before for at in range(area[0], area[1], PAGE))
 
+    def kept_its_places(self, then: Image) -> bool:
+        """Whether the regions stand where they stood: what was moved away may have been written over, unlogged."""
+        return then.allocation.table.structures == self.image.allocation.table.structures
+
     def doubts(self, pages: Pages, table: BlockTable) -> Iterator[Area]:
         """Ranges of the disk that pages decide which are not certain."""
-        of_table = ((_by_entries(table, at), at) for at in range(table.bat_offset, _end_of(table), PAGE))
+        of_table = ((range_of_entries(table, at), at) for at in range(table.bat_offset, end_of_table(table), PAGE))
         ranges = [area for area, at in of_table if not pages.is_reached(at, by_file=self.by_file)]
-        for chunk, start in _bitmaps_by_chunk(table):
-            for step in range(0, SECTOR_BITMAP_SIZE, PAGE):
-                if not pages.is_reached(start + step, by_file=self.by_file):
-                    ranges.append(_by_bits(table, chunk, step))
-        return _united((start, min(end, table.geometry.size)) for start, end in ranges)
+        for chunk, start in bitmaps_of(table):
+            steps = range(0, SECTOR_BITMAP_SIZE, PAGE)
+            unreached = (step for step in steps if not pages.is_reached(start + step, by_file=self.by_file))
+            ranges += [range_of_bits(table, chunk, step) for step in unreached]
+        return united((start, min(end, table.geometry.size)) for start, end in ranges)
 
-    def given(self, table: BlockTable) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def given(self, table: BlockTable) -> Owners:
         """For each MiB of the file 1 when something was given it since: by the table of now, or by one in between."""
-        given = np.zeros(self.image.source.size // MIB + 1, dtype=np.uint8)
+        given = np.zeros(min(self.image.source.size // MIB + 1, MOST_MIB), dtype=np.uint8)
         now = self.image.allocation.table
         for start, end, _ in now.structures:
             if all((start, end) != (low, high) for low, high, _ in table.structures):
                 given[start // MIB : -(-end // MIB)] = 1
         for first, entries in now.all_entries():
             _take_moved(given, table, first, entries)
-        area = table.bat_offset, _end_of(table)
+        area = table.bat_offset, end_of_table(table)
         for at, page in later_tables(self.image.log, self.stretch, self.number, area):
             first = (at - table.bat_offset) // ENTRY_SIZE
             _take_moved(given, table, first, np.frombuffer(page, "<i8").astype(np.int64))
         return given
 
 
-def _take_moved(
-    given: np.ndarray[tuple[int], np.dtype[np.uint8]],
-    then: BlockTable,
-    first: int,
-    entries: np.ndarray[tuple[int], np.dtype[np.int64]],
-) -> None:
+def _take_moved(given: Owners, then: BlockTable, first: int, entries: Entries) -> None:
     """Note the places that slots from `first` on have in `entries` and did not have then."""
     entries = entries[: max(0, then.slots_needed - first)]
     places = places_of(entries)
@@ -189,58 +154,5 @@ def _metadata(image: Image) -> Area:
 
 
 def _bitmaps(image: Image) -> Iterator[Area]:
-    for _, start in _bitmaps_by_chunk(image.allocation.table):
+    for _, start in bitmaps_of(image.allocation.table):
         yield start, start + SECTOR_BITMAP_SIZE
-
-
-def _bitmaps_by_chunk(table: BlockTable) -> Iterator[tuple[int, int]]:
-    """(chunk, byte of the file) of the sector bitmaps that a child has."""
-    if not table.has_parent:
-        return
-    period = table.geometry.chunk_ratio + 1
-    for first, entries in table.all_entries():
-        slots = np.arange(first, first + len(entries), dtype=np.int64)
-        places = np.where((slots + 1) % period == 0, places_of(entries), 0)
-        for index in np.flatnonzero(places).tolist():
-            yield (first + index) // period, int(places[index]) * MIB
-
-
-def _end_of(table: BlockTable) -> int:
-    """The byte of the file where the pages of the table end that the disk needs."""
-    needed = -(-table.slots_needed * ENTRY_SIZE // PAGE) * PAGE
-    return table.bat_offset + min(needed, table.bat_length)
-
-
-def _by_entries(table: BlockTable, at: int) -> Area:
-    """The range of the disk that a page of the table is about; a bitmap's entry is about its whole chunk."""
-    geometry, slots = table.geometry, PAGE // ENTRY_SIZE
-    period = geometry.chunk_ratio + 1
-    first = (at - table.bat_offset) // ENTRY_SIZE
-    start, end = (slot - slot // period for slot in (first, first + slots))
-    if table.has_parent:
-        for slot in range(first, first + slots):
-            if (slot + 1) % period == 0:
-                start = min(start, slot // period * geometry.chunk_ratio)
-    return start * geometry.block_size, end * geometry.block_size
-
-
-def _by_bits(table: BlockTable, chunk: int, step: int) -> Area:
-    """The range of the disk that a page of a sector bitmap, `step` bytes from its start, is about."""
-    start = chunk * table.geometry.chunk_size + step * 8 * table.geometry.sector_size
-    return start, start + PAGE * 8 * table.geometry.sector_size
-
-
-def _united(ranges: Iterable[Area]) -> Iterator[Area]:
-    pending: Area | None = None
-    for start, end in sorted(one for one in ranges if one[0] < one[1]):
-        if pending and start <= pending[1]:
-            pending = pending[0], max(end, pending[1])
-        else:
-            if pending:
-                yield pending
-            pending = start, end
-    if pending:
-        yield pending
-
-
-__all__ = ["AsOf", "Moment", "NotLoggedError", "TableAsOf", "image_as_of"]

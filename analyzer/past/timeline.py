@@ -41,7 +41,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The stretches of a log, by number; `last` is the one after which no entry was written, None where nobody knows."""
+    """The stretches of a log, by number; `last`: after which no entry was written, None where nobody knows."""
 
     stretches: tuple[Stretch, ...]
     last: Stretch | None
@@ -57,7 +57,7 @@ def timeline_of(image: Image) -> Timeline:
 def _applied(image: Image) -> Sequence[int]:
     """Places of the entries that made the file what it is; what a live log has behind its sequence never did."""
     log = image.log
-    if not image.header.log_is_live:
+    if not image.header.log_is_live or not log.active:
         return log.places
     newest = log.session[log.active[-1]].sequence_number
     live = log.session
@@ -93,6 +93,8 @@ def _stretch(log: Log, places: Sequence[int]) -> Stretch:
 
 def _last(image: Image, stretches: Sequence[Stretch]) -> Stretch | None:
     if image.header.log_is_live:
+        if not image.log.active:  # it could not be replayed: the file is as nobody left it
+            return None
         active = image.log.active[-1]
         return next(stretch for stretch in stretches if active in stretch.places)
     agreeing = [stretch for stretch in stretches if _writes_something(image.log, stretch) and _agrees(image, stretch)]

@@ -2,17 +2,20 @@
 
 import random
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, partial
 from pathlib import Path
 
 from analyzer.convert import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
+from analyzer.recover.account import Totals
 from analyzer.recover.faults import UNIT
+from analyzer.recover.files import Survey
 from analyzer.recover.job import Attempt, map_of
 from analyzer.recover.levels import Placed
 from analyzer.recover.pattern import pattern
 from analyzer.recover.ranges import Ranges
+from analyzer.salvage import BitmapPolicy
 from cli.recovered import document_of, lines_of
 from fixtures import RECIPES
 from tests.fuzz.mutator import _change, _repaired, subjects
@@ -117,6 +120,8 @@ def _extras(chance, inputs):
     extras = {}
     if chance.random() < 0.1:
         extras["assumed_base"] = chance.choice([*inputs, FOLDER / "gone.vhdx"])
+    if chance.random() < 0.3:
+        extras["bitmaps"] = chance.choice(list(BitmapPolicy))
     return extras
 
 
@@ -183,7 +188,7 @@ def run_case(case, folder):
         rows = list(plan.rows())
         assert_covers(rows, plan.disk.size)
         assert_told(rows, content, plan, _truth_of(plan, case))
-        assert list(lines_of(plan, _totals(rows)))
+        assert list(lines_of(plan, _totals(rows), Survey(plan)))
         case.counts["read"] = 1
         if case.format is not None:
             _write(case, folder, opener, content)
@@ -226,8 +231,6 @@ def assert_told(rows, content, plan, truth):
 
 
 def _totals(rows):
-    from analyzer.recover.account import Totals
-
     totals = Totals()
     for _ in totals.counting(rows):
         pass
@@ -236,12 +239,10 @@ def _totals(rows):
 
 def _write(case, folder, opener, content):
     """Write the image, damage its map as the case says, and go on with it."""
-    from dataclasses import replace
-
     target = folder / "disk.out"
     first = replace(case.wishes, target=target, format=case.format, options=AGAIN)
     with plan_recovery(first, opener) as plan:
-        run_recovery(plan, document_of)
+        run_recovery(plan, partial(document_of, survey=Survey(plan)))
     if case.format is OutputFormat.RAW:
         assert target.read_bytes() == content
     if case.damage_to_map:
@@ -250,6 +251,6 @@ def _write(case, folder, opener, content):
         text[at : at + len(case.damage_to_map)] = case.damage_to_map
         map_of(target).write_bytes(text)
     with plan_recovery(replace(first, attempt=Attempt.RESUME), opener) as plan:
-        run_recovery(plan, document_of)
+        run_recovery(plan, partial(document_of, survey=Survey(plan)))
         if case.damage_to_map is None:
             assert Reader(plan.filled).read(0, plan.disk.size) == content
