@@ -9,6 +9,7 @@ from pathlib import Path
 from analyzer.convert import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.account import Totals
+from analyzer.recover.aged import LetGo, View
 from analyzer.recover.faults import UNIT
 from analyzer.recover.files import Survey
 from analyzer.recover.job import Attempt, map_of
@@ -18,6 +19,7 @@ from analyzer.recover.ranges import Ranges
 from analyzer.salvage import BitmapPolicy
 from cli.recovered import document_of, lines_of
 from fixtures import RECIPES
+from fixtures.identity import guid
 from tests.fuzz.mutator import _change, _repaired, subjects
 from tests.sources import PatchedSource
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
@@ -42,6 +44,8 @@ NAMES = (
 )
 FOLDER = Path("/nowhere")
 MOST_BYTES = 128 * MIB
+_MOMENTS = (*range(8, 48), *(guid("log session", name) for name in ("oldest", "older")), guid("live log"))
+"""Numbers and sessions of the fixtures' logs, and a few that none of them has."""
 FORMATS = (OutputFormat.RAW, OutputFormat.VHDX, OutputFormat.VHDX_FIXED)
 AGAIN = Options(existing=Existing.REPLACE)
 
@@ -112,7 +116,8 @@ def _truths(fixture, numbers):
 
 
 def _is_aged(wishes):
-    return bool(getattr(wishes, "as_of", None) or getattr(wishes, "old_blocks", None))
+    """Whether the disk is not the present one."""
+    return not wishes.view.is_present
 
 
 def _extras(chance, inputs):
@@ -120,6 +125,8 @@ def _extras(chance, inputs):
     extras = {}
     if chance.random() < 0.1:
         extras["assumed_base"] = chance.choice([*inputs, FOLDER / "gone.vhdx"])
+    if chance.random() < 0.3:
+        extras["view"] = View(as_of=chance.choice((None, *_MOMENTS)), let_go=chance.choice(list(LetGo)))
     if chance.random() < 0.3:
         extras["bitmaps"] = chance.choice(list(BitmapPolicy))
     return extras
@@ -219,15 +226,23 @@ def assert_covers(rows, size):
 def assert_told(rows, content, plan, truth):
     """What is lost has its fill, what is zero is zero, and what is known is right where that can be told."""
     sector = plan.disk.sector_size
-    for row in rows:
+    for row in _in_pieces(rows):
         got = content[row.start : row.end]
         if row.status is Status.LOST:
             pattern_wanted = plan.wishes.fill is Fill.PATTERN
             assert got == (pattern(row.start, row.length, sector) if pattern_wanted else bytes(row.length))
         elif row.kind is not Kind.DATA:
             assert not any(got)
+        assert plan.wishes.view.as_of is None or row.status is not Status.KNOWN
         if row.status is Status.KNOWN and truth is not None and row.start < truth.size:
             assert got == truth.read(row.start, row.length), f"{row} is called known and is not right"
+
+
+def _in_pieces(rows):
+    """Rows of a MiB at most: what is compared is made thrice."""
+    for row in rows:
+        for start in range(row.start, row.end, MIB):
+            yield row._replace(start=start, length=min(MIB, row.end - start))
 
 
 def _totals(rows):
