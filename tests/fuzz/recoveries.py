@@ -44,7 +44,15 @@ NAMES = (
 )
 FOLDER = Path("/nowhere")
 MOST_BYTES = 128 * MIB
-_MOMENTS = (*range(8, 48), *(guid("log session", name) for name in ("oldest", "older")), guid("live log"))
+_MOMENTS = (
+    None,
+    None,
+    *range(10, 15),
+    *range(25, 28),
+    *range(40, 44),
+    *(guid("log session", name) for name in ("oldest", "older")),
+    guid("live log"),
+)
 """Numbers and sessions of the fixtures' logs, and a few that none of them has."""
 FORMATS = (OutputFormat.RAW, OutputFormat.VHDX, OutputFormat.VHDX_FIXED)
 AGAIN = Options(existing=Existing.REPLACE)
@@ -103,7 +111,9 @@ def case_of(seed):
     story.append(f"layers {numbers}")
     inputs = list(sources)
     chance.shuffle(inputs)
-    wishes = Wishes(inputs=tuple(inputs), search=Search(), fill=chance.choice(list(Fill)), **_extras(chance, inputs))
+    wishes = Wishes(
+        inputs=tuple(inputs), search=Search(), fill=chance.choice(list(Fill)), **_extras(chance, name, inputs)
+    )
     judged = honest and wishes.assumed_base is None and not _is_aged(wishes)
     truths = _truths(bounds_of(name), numbers) if judged else {}
     story.append(", ".join(f"{key.name}={getattr(wishes, key.name)}" for key in fields(wishes)[5:]))
@@ -120,13 +130,14 @@ def _is_aged(wishes):
     return not wishes.view.is_present
 
 
-def _extras(chance, inputs):
+def _extras(chance, name, inputs):
     """Further wishes, whatever of them there is."""
     extras = {}
     if chance.random() < 0.1:
         extras["assumed_base"] = chance.choice([*inputs, FOLDER / "gone.vhdx"])
     if chance.random() < 0.3:
-        extras["view"] = View(as_of=chance.choice((None, *_MOMENTS)), let_go=chance.choice(list(LetGo)))
+        moments = _MOMENTS if name.startswith("log-") else (None,)
+        extras["view"] = View(as_of=chance.choice(moments), let_go=chance.choice(list(LetGo)))
     if chance.random() < 0.3:
         extras["bitmaps"] = chance.choice(list(BitmapPolicy))
     return extras
