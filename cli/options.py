@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import click
 
@@ -35,6 +36,22 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         if amount != int(amount):
             self.fail(f"{value!r} is not a whole number of bytes", param, ctx)
         return int(amount)
+
+
+class LogMoment(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A moment of a file's log: the number of an entry, or the log_guid of a session."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | UUID:
+        """The number, or the GUID."""
+        if isinstance(value, int | UUID):
+            return value
+        text = str(value).strip()
+        try:
+            return int(text) if text.isascii() and text.isdigit() else UUID(text)
+        except ValueError:
+            self.fail(f"{value!r} is neither a log entry's number nor a log_guid; see `vhdx history`", param, ctx)
 
 
 def chain_options(function: Decorated) -> Decorated:

@@ -11,7 +11,7 @@ from analyzer.recover.account import Row, Status, Totals
 from analyzer.recover.files import Survey
 from analyzer.recover.guest import WholeVolume, whole_volume
 from analyzer.recover.job import Outcome, Plan
-from analyzer.recover.levels import Level
+from analyzer.recover.levels import Level, Past
 from analyzer.salvage import Rebuilt
 from cli import output
 from cli.text import exact_size, safe, size
@@ -29,6 +29,7 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
     for number, level in reversed(list(enumerate(plan.levels))):
         name = safe(level.path) if level.path else "(nothing)"
         yield f"{number:>3}  {level.presence.value:<10}  {name}: {safe(level.evidence)}"
+        yield from (f"{'':17}{line}" for line in _past_lines(level.past))
         for part in level.rebuilt:
             yield f"{'':17}rebuilt, {part.certainty.value}: {part.structure}: {safe(part.how)}"
         for text in level.lost:
@@ -45,6 +46,15 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
         how = "read back and right" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
         yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
+
+
+def _past_lines(past: Past | None) -> Iterator[str]:
+    if past and past.number is not None:
+        yield f"as of log entry {past.number}, session {past.session}: tables of then, data as it stands now"
+        if not past.goes_on:
+            yield "the log does not tell of all that was written since"
+    if past and past.brought_back is not None:
+        yield f"blocks that were let go have their old data: {exact_size(past.brought_back)}"
 
 
 def document_of(plan: Plan, totals: Totals, survey: Survey) -> Iterator[str]:
@@ -96,6 +106,18 @@ def _layer(number: int, level: Level) -> dict[str, Any]:
         "evidence": level.evidence,
         "rebuilt": [_rebuilt(part) for part in level.rebuilt],
         "beyond_rebuilding": list(level.lost),
+        "past": _past(level.past),
+    }
+
+
+def _past(past: Past | None) -> dict[str, Any] | None:
+    if past is None:
+        return None
+    return {
+        "log_entry": past.number,
+        "log_guid": past.session,
+        "reaches_the_present": past.goes_on,
+        "anchored_bytes": past.brought_back,
     }
 
 

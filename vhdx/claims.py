@@ -10,7 +10,7 @@ from vhdx import compiling, kernels
 from vhdx.geometry import Geometry
 from vhdx.structures.constants import MIB
 
-_MOST_MIB = 1 << 27
+MOST_MIB = 1 << 27
 """Files are searched for overlapping blocks up to 128 TiB, twice the largest disk: one byte of memory for each MiB."""
 
 Entries = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ class Claims:
 
     def owners(self, windows: Windows) -> tuple[Owners, int]:
         """For each MiB of the file 0, 1 when an entry claims it, 2 when several do; and how many have 2."""
-        owners = np.zeros(min(self.file_size // MIB + 1, _MOST_MIB), dtype=np.uint8)
+        owners = np.zeros(min(self.file_size // MIB + 1, MOST_MIB), dtype=np.uint8)
         doubled = 0
         for first, entries in windows:
             doubled += compiling.call(

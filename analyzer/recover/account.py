@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from analyzer.recover.disk import PartialDisk
-from analyzer.recover.doubt import Doubts
+from analyzer.recover.doubt import Cause, Doubts
 from analyzer.recover.ranges import Ranges
 from vhdx.runs import Kind, Run
 
@@ -32,11 +32,20 @@ class Basis(Enum):
     MISSING = "missing"
     """A level that is missing (`cause`) may have held it, and nothing below does."""
     DAMAGED = "damaged"
-    """The file of a level (`cause`) held it: past its end now, or by a table that cannot be believed."""
+    """The file of a level (`cause`) held it: past its end now, or by a table that cannot be believed.
+
+    In a file that is taken as it was, also what stood where something else stands since.
+    """
     UNREADABLE = "unreadable"
     """The medium failed where the file of a level (`cause`) holds it."""
     REBUILT = "rebuilt"
     """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
+    AS_OF = "as of"
+    """A file (`cause`) is taken as it was: by its tables of then, with the data that stands there now."""
+    UNREACHED = "unreached"
+    """As AS_OF, and the log does not tell what the table of then had for it: the nearest copy is taken."""
+    ANCHORED = "anchored"
+    """A block of a file (`cause`) that was let go: the data where its entry still points."""
     EARLIER = "earlier"
     """An earlier run read it; it is taken from that run's output."""
 
@@ -93,7 +102,11 @@ def _with_doubts(rows: Iterable[Row], doubts: Doubts) -> Iterator[Row]:
             continue
         for start, end, cause in doubts.split(row.start, row.end, row.layer):
             piece = _part(row, start, end)
-            yield piece if cause is None else piece._replace(status=Status.STALE, basis=Basis.REBUILT, cause=cause)
+            yield piece if cause is None else _doubted(piece, cause)
+
+
+def _doubted(row: Row, cause: Cause) -> Row:
+    return row._replace(status=Status.STALE, basis=Basis(cause.reason.value), cause=cause.level)
 
 
 def _pieces(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:

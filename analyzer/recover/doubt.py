@@ -1,9 +1,21 @@
-"""What of a disk rests on structures that were lost and rebuilt, and are likely, not certain."""
+"""What of a disk is likely, not certain: it rests on structures that were rebuilt, or on an earlier state of a file."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from analyzer.recover.levels import Level
+from analyzer.recover.levels import Level, Reason
 from analyzer.recover.ranges import Ranges
+
+
+class Cause(NamedTuple):
+    """Why a range is in doubt, and by which level."""
+
+    level: int
+    reason: Reason
+
+
+Piece = tuple[int, int, Cause | None]
+"""(start, end, cause) in bytes of the disk."""
 
 
 class Doubts:
@@ -11,25 +23,30 @@ class Doubts:
 
     def __init__(self, levels: Sequence[Level]) -> None:
         """Of levels, base first."""
-        self._ranges = [(number, Ranges(level.doubted)) for number, level in enumerate(levels) if level.doubted]
+        self._ranges = [
+            (Cause(number, doubt.reason), Ranges(doubt.ranges))
+            for number, level in reversed(list(enumerate(levels)))
+            for doubt in level.doubts
+            if doubt.ranges
+        ]
 
     def __bool__(self) -> bool:
         """Whether anything is in doubt."""
         return bool(self._ranges)
 
-    def split(self, start: int, end: int, level: int) -> Iterator[tuple[int, int, int | None]]:
-        """What `level` settles in pieces, rising: (start, end, the uppermost level at or above it that is in doubt)."""
-        above = [(number, ranges) for number, ranges in self._ranges if number >= level]
-        pieces: list[tuple[int, int, int | None]] = [(start, end, None)]
-        for number, ranges in reversed(above):
-            pieces = [part for piece in pieces for part in _cut(piece, number, ranges)]
+    def split(self, start: int, end: int, level: int) -> Iterator[Piece]:
+        """What `level` settles in pieces, rising, each with the uppermost doubt at or above that level."""
+        pieces: list[Piece] = [(start, end, None)]
+        for cause, ranges in self._ranges:
+            if cause.level >= level:
+                pieces = [part for piece in pieces for part in _cut(piece, cause, ranges)]
         yield from pieces
 
 
-def _cut(piece: tuple[int, int, int | None], number: int, ranges: Ranges) -> Iterator[tuple[int, int, int | None]]:
-    start, end, cause = piece
-    if cause is not None:
+def _cut(piece: Piece, cause: Cause, ranges: Ranges) -> Iterator[Piece]:
+    start, end, known = piece
+    if known is not None:
         yield piece
         return
     for lower, upper, doubted in ranges.split(start, end):
-        yield lower, upper, number if doubted else None
+        yield lower, upper, cause if doubted else None

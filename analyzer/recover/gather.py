@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from analyzer.evidence import Verdict, gather_evidence
+from analyzer.recover.aged import PRESENT, View, aged
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
-from analyzer.recover.order import order
+from analyzer.recover.order import order, require_one_sector_size
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -78,10 +79,11 @@ def gather(
     opener: Opener = FileSource,
     *,
     bitmaps: BitmapPolicy = BitmapPolicy.LOST,
+    view: View = PRESENT,
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
-    Raises what `order` raises.
+    Raises what `order`, `aged` and `require_one_sector_size` raise.
     """
     how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
     files: list[Opened] = []
@@ -91,7 +93,8 @@ def gather(
             _take(files, path, how)
         _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
         base = how(assumed) if assumed else None
-        levels = order(files, base)
+        levels = aged(order(files, base), view)
+        require_one_sector_size([level.image for level in levels if level.image])
     except BaseException:
         for file in (*files, *([base] if base else [])):
             file.close()

@@ -11,6 +11,7 @@ from analyzer.convert import Options, OutputFormat, check_further, plan_conversi
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk
 from analyzer.recover.account import Row, Status, Totals, rows_of
+from analyzer.recover.aged import PRESENT, View
 from analyzer.recover.disk import PartialDisk
 from analyzer.recover.filled import Earlier, Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
@@ -52,6 +53,8 @@ class Wishes:
     attempt: Attempt = Attempt.FRESH
     bitmaps: BitmapPolicy = BitmapPolicy.LOST
     """What becomes of partially present blocks whose sector bitmap is lost."""
+    view: View = PRESENT
+    """Which state of the uppermost file is wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,9 @@ def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
     with ExitStack() as opened:
-        gathered = gather(wishes.inputs, wishes.search, wishes.assumed_base, opener, bitmaps=wishes.bitmaps)
+        gathered = gather(
+            *(wishes.inputs, wishes.search, wishes.assumed_base, opener), bitmaps=wishes.bitmaps, view=wishes.view
+        )
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
         kept, earlier = _earlier(wishes, disk, opened)
@@ -151,7 +156,7 @@ def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Rang
     target = wishes.target
     if target is None or not resumes(wishes):
         return Ranges(), None
-    stretches = read_mapfile(map_of(target), disk.size, identity_of(disk))
+    stretches = read_mapfile(map_of(target), disk.size, identity_of(disk, wishes.view))
     # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
     written = opened.enter_context(
         closing(RawDisk(target) if wishes.format is OutputFormat.RAW else open_image(target))
@@ -161,9 +166,9 @@ def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Rang
     return Ranges((start, end) for start, end, status in stretches if status is Status.KNOWN), Reader(written).read_into
 
 
-def identity_of(disk: PartialDisk) -> str:
-    """The data_write_guid of the uppermost file: which disk, in which state, a map is about."""
-    return str(disk.images[-1].data_write_guid)
+def identity_of(disk: PartialDisk, view: View) -> str:
+    """The data_write_guid of the uppermost file, and which of its states is read: what a map is about."""
+    return f"{disk.images[-1].data_write_guid} {view}".rstrip()
 
 
 def count(plan: Plan) -> Totals:
@@ -209,7 +214,7 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
 def _write_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> None:
     existing = plan.wishes.options.existing
     stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
-    _write(map_of(target), mapfile_lines(stretches, identity_of(plan.disk)), existing)
+    _write(map_of(target), mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view)), existing)
     _write(account_of(target), document(plan, totals), existing)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from analyzer.recover.ranges import Range
@@ -31,6 +32,40 @@ class Placed(Enum):
     """When its file was modified, or its name: weak evidence, which a copy may have lost."""
 
 
+class Reason(Enum):
+    """Why a range is in doubt; `Basis` has the same words."""
+
+    REBUILT = "rebuilt"
+    """It rests on a structure that was lost and made anew."""
+    AS_OF = "as of"
+    """The table is one of an earlier time; the data are what stands there now."""
+    UNREACHED = "unreached"
+    """As AS_OF, and the log does not tell of the table's page either: its nearest copy is taken."""
+    ANCHORED = "anchored"
+    """The block was let go, and its entry keeps the place."""
+
+
+class Doubt(NamedTuple):
+    """Ranges of the disk that are in doubt for one reason."""
+
+    reason: Reason
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Which state of a file a level has, when it is not the present one."""
+
+    number: int | None = None
+    """The log entry after which the file was so; None: its tables are the present ones."""
+    session: UUID | None = None
+    """The log_guid of that entry."""
+    goes_on: bool | None = None
+    """Whether the log tells of all that was written to the tables since; None: nothing was asked of the log."""
+    brought_back: int | None = None
+    """Bytes of the disk of blocks that were let go, with their old data; None: they were not asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """One level. A gap (no image) stands for one or more layers of which nothing can be read."""
@@ -48,5 +83,7 @@ class Level:
     """What of the file's structures had to be made anew, by what evidence."""
     lost: tuple[str, ...] = ()
     """What of them nothing brings back, one sentence each."""
-    doubted: tuple[Range, ...] = ()
-    """Ranges of the disk that rest on what is likely, not certain."""
+    doubts: tuple[Doubt, ...] = ()
+    """Ranges of the disk that are likely, not certain; where several have one, the first counts."""
+    past: Past | None = None
+    """None: the file as it is."""

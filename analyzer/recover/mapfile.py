@@ -12,7 +12,7 @@ _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 _STATUSES = {sign: status for status, sign in _SIGNS.items()}
 _OTHER_SIGNS = {"?": Status.LOST, "*": Status.LOST}
 """What ddrescue itself writes for what was not tried: to be tried."""
-_IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36})")
+_IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36}(?: .*)?)")
 _MOST_BYTES = 1 << 30
 """A mapfile that is longer is none."""
 
@@ -23,7 +23,8 @@ Stretch = tuple[int, int, Status]
 def mapfile_lines(stretches: Iterable[Stretch], identity: str) -> Iterator[str]:
     """The lines of a mapfile, each with its line feed; neighbours of one status become one line.
 
-    `identity` is the leaf's data_write_guid: a later run is refused when it is about another disk.
+    `identity` is the leaf's data_write_guid, and which of its states was read: a later run is refused when it is about
+    another disk.
     """
     merged = list_merged(stretches)
     yield "# Mapfile. Created by vhdx recover\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.evidence import Verdict, gather_evidence
-from analyzer.recover.levels import Level, Placed, Presence
+from analyzer.recover.levels import Doubt, Level, Placed, Presence, Reason
 from analyzer.recover.opening import Opened
 from analyzer.recover.segments import Segment, by_age, is_base, segments_of
 from vhdx.errors import ChainError, SectorSizeMismatchError, VhdxError
@@ -38,7 +38,7 @@ class UnusedBaseError(ChainError):
 def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level, ...]:
     """The levels, base first. `assumed` is a base that the user takes although no link leads to it.
 
-    Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, SectorSizeMismatchError, NothingToRecoverError.
+    Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, NothingToRecoverError.
     """
     if not any(file.image for file in files):
         raise NothingToRecoverError([file.reason for file in files])
@@ -50,7 +50,6 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
         below = segments[number + 1] if number + 1 < len(segments) else None
         levels += _levels_of(segment, *_place_among(number, segments))
         levels += _between(segment.bottom, below.top if below else None, assumed)
-    _require_one_sector_size([level.image for level in levels if level.image])
     return tuple(reversed(levels))
 
 
@@ -91,7 +90,7 @@ def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Leve
         placed=placed,
         rebuilt=file.rebuilt,
         lost=file.lost,
-        doubted=file.doubted,
+        doubts=(Doubt(Reason.REBUILT, file.doubted),) if file.doubted else (),
     )
 
 
@@ -141,8 +140,8 @@ def _wanted(child: Opened) -> UUID | None:
     return child.record.linkages[0] if child.record.linkages else None
 
 
-def _require_one_sector_size(images: Sequence[Image]) -> None:
-    """Files that count in different sectors cannot be one disk."""
+def require_one_sector_size(images: Sequence[Image]) -> None:
+    """Files that count in different sectors cannot be one disk: raises SectorSizeMismatchError."""
     for child, parent in pairwise(images):
         if child.sector_size != parent.sector_size:
             raise SectorSizeMismatchError(child.path, child.sector_size, parent.path, parent.sector_size)

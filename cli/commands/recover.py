@@ -10,12 +10,13 @@ import click
 
 from analyzer.convert import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
+from analyzer.recover.aged import LetGo, View
 from analyzer.recover.files import Survey
 from analyzer.recover.job import Attempt, count, resumes
 from analyzer.salvage import BitmapPolicy
 from cli import output
 from cli.evidence import evidence_options, with_evidence
-from cli.options import FILE_PATH, ByteSize, json_option, quiet_library, search_of
+from cli.options import FILE_PATH, ByteSize, LogMoment, json_option, quiet_library, search_of
 from cli.progress import progress
 from cli.recovered import document_of, emit_account, lines_of
 from cli.writing import STDOUT, options_from, output_options, refuse_stdout
@@ -49,6 +50,18 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
     show_default=True,
     help="Partial blocks whose sector bitmap is lost: lose them, take them whole, or leave them to the parent; the map "
     "has what is taken or left as stale.",
+)
+@click.option(
+    "--as-of",
+    type=LogMoment(),
+    metavar="N",
+    help="Read the uppermost file as it was after log entry N, or at the end of a session (its log_guid), as "
+    "`vhdx history` lists them. Nothing is called known.",
+)
+@click.option(
+    "--anchored",
+    is_flag=True,
+    help="Where the uppermost file let a block go and its entry keeps the place: the old data there, as stale.",
 )
 @click.option("--resume", is_flag=True, help="Go on with OUT and OUT.map: only what is missing is tried again.")
 @click.option(
@@ -87,6 +100,10 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
               that was lost and made anew, and is likely, not certain
       lost    nothing is known; OUT has zeros there, or the pattern
 
+    With --as-of the tables of the uppermost file are read as they were, as far as its log tells; the data of blocks is
+    written in place and never logged, so that it is what stands there now. Nothing of it is more than stale, and what
+    stood where something else stands since is lost. See docs/past.md.
+
     Beside OUT stand OUT.map, a mapfile as GNU ddrescue and ddrescuelog have it (+ known, / stale, - lost), and
     OUT.json: the files that are touched (on NTFS, FAT, exFAT and ext, with the package pytsk3), and for each range its
     status, from which file and place it comes, and by what evidence. What cannot be read is tried again in smaller
@@ -101,6 +118,8 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
       vhdx recover leaf.avhdx base.vhdx -o disk.vhdx        the checkpoint between them is gone
       vhdx recover orphan.avhdx -o disk.E01 --examiner 'A. Name'
       vhdx recover leaf.avhdx --assume-base old.vhdx -o disk.raw --fill pattern
+      vhdx recover disk.vhdx --as-of 1042 -o before.raw     its tables after log entry 1042
+      vhdx recover disk.vhdx --anchored -o trimmed.raw      blocks that were let go, where they still point to data
       vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
       vhdx recover *.avhdx --dry-run --json | jq .totals
     """
@@ -124,6 +143,7 @@ def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *
         assumed_base=choices["assume_base"],
         attempt=Attempt.RESUME if choices["resume"] else Attempt.FRESH,
         bitmaps=_LOST_BITMAPS[choices["lost_bitmaps"]],
+        view=View(as_of=choices["as_of"], let_go=LetGo.OLD_DATA if choices["anchored"] else LetGo.ABSENT),
     )
     return wishes if out is None or dry_run else _with_target(wishes, out, choices)
 

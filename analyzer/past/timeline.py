@@ -1,0 +1,149 @@
+"""In which order the entries of a log were written, as far as that can be known.
+
+Numbers order the entries of one session, and sessions whose numbers go on. They do not order sessions at large: Windows
+begins each with a number drawn at random. What tells that a session is the last one: the file is as it left it, and
+every other one is contradicted by the file, or was written over by this one.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from vhdx.errors import VhdxError
+from vhdx.image import Image
+from vhdx.replay import Log, candidates_of
+from vhdx.source import read_at
+from vhdx.structures.log import HEAD_SIZE, parse_log_header
+
+_MOST_STEPS = 1 << 24
+"""A session that clears so much that to follow it would take minutes is not believed to be the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Entries whose numbers follow one another without a gap, oldest first, by their places in the log."""
+
+    places: tuple[int, ...]
+    first: int
+    sessions: tuple[UUID, ...]
+    """The log_guids of its entries, oldest first."""
+
+    @property
+    def last(self) -> int:
+        """The number of the last entry."""
+        return self.first + len(self.places) - 1
+
+    def holds(self, number: int) -> bool:
+        """Whether it has the entry with this number."""
+        return self.first <= number <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The stretches of a log, by number; `last`: after which no entry was written, None where nobody knows."""
+
+    stretches: tuple[Stretch, ...]
+    last: Stretch | None
+
+
+def timeline_of(image: Image) -> Timeline:
+    """The order of an image's log; raises InputOutputError, ShortReadError."""
+    log = image.log
+    stretches = tuple(_stretches(log, _applied(image)))
+    return Timeline(stretches, _last(image, stretches))
+
+
+def _applied(image: Image) -> Sequence[int]:
+    """Places of the entries that made the file what it is; what a live log has behind its sequence never did."""
+    log = image.log
+    if not image.header.log_is_live or not log.active:
+        return log.places
+    newest = log.session[log.active[-1]].sequence_number
+    live = log.session
+    return [at for at in log.places if at not in live or live[at].sequence_number <= newest]
+
+
+def _stretches(log: Log, places: Sequence[int]) -> Iterator[Stretch]:
+    """Entries joined while exactly one has the next number: where two have it, nobody knows which comes first."""
+    by_number: dict[int, list[int]] = {}
+    for at in places:
+        by_number.setdefault(log.headers[at].sequence_number, []).append(at)
+    chain: list[int] = []
+    previous: int | None = None
+    for number in sorted(by_number):
+        ends = len(by_number[number]) > 1 or number - 1 != previous
+        if ends and chain:
+            yield _stretch(log, chain)
+            chain = []
+        if len(by_number[number]) > 1:
+            yield from (_stretch(log, [at]) for at in by_number[number])
+            previous = None
+        else:
+            chain.append(by_number[number][0])
+            previous = number
+    if chain:
+        yield _stretch(log, chain)
+
+
+def _stretch(log: Log, places: Sequence[int]) -> Stretch:
+    heads = [log.headers[at] for at in places]
+    return Stretch(tuple(places), heads[0].sequence_number, tuple(dict.fromkeys(head.log_guid for head in heads)))
+
+
+def _last(image: Image, stretches: Sequence[Stretch]) -> Stretch | None:
+    if image.header.log_is_live:
+        if not image.log.active:  # it could not be replayed: the file is as nobody left it
+            return None
+        active = image.log.active[-1]
+        return next(stretch for stretch in stretches if active in stretch.places)
+    agreeing = [stretch for stretch in stretches if _writes_something(image.log, stretch) and _agrees(image, stretch)]
+    winners = [one for one in agreeing if all(_wrote_over(image.log, one, two) for two in agreeing if two is not one)]
+    return winners[0] if len(winners) == 1 and not _goes_on(image.log, winners[0]) else None
+
+
+def _writes_something(log: Log, stretch: Stretch) -> bool:
+    return any(log.headers[at].descriptor_count for at in stretch.places)
+
+
+def _agrees(image: Image, stretch: Stretch) -> bool:
+    """Whether the file has, of every page that the stretch wrote, the copy that it wrote last."""
+    seen: set[int] = set()
+    cleared: list[tuple[int, int]] = []
+    steps = 0
+    for placed in map(image.log.entry, reversed(stretch.places)):
+        for write in reversed(list(placed.entry.writes())):
+            steps += len(cleared)
+            if write.data is None:
+                cleared.append((write.file_offset, write.file_offset + write.length))
+            elif write.file_offset not in seen and not any(low <= write.file_offset < up for low, up in cleared):
+                seen.add(write.file_offset)
+                if not _stands(image, write.file_offset, write.data):
+                    return False
+        if steps > _MOST_STEPS:
+            return False
+    return True
+
+
+def _stands(image: Image, at: int, data: bytes) -> bool:
+    try:
+        return read_at(image.source, at, len(data)) == data
+    except VhdxError:
+        return False
+
+
+def _wrote_over(log: Log, later: Stretch, earlier: Stretch) -> bool:
+    """Whether an entry of one stretch stands where an entry of the other says that its session's tail stood."""
+    spans = sorted((at, at + log.headers[at].entry_length) for at in later.places)
+    for tail in {log.headers[at].tail for at in earlier.places}:
+        index = bisect_right(spans, (tail, log.log_length * 2)) - 1
+        if index >= 0 and tail < spans[index][1]:
+            return True
+    return False
+
+
+def _goes_on(log: Log, stretch: Stretch) -> bool:
+    """Whether the log has the remains of an entry of the same session that followed and cannot be read."""
+    valid = set(log.places)
+    broken = (parse_log_header(log.ring(at, HEAD_SIZE)) for at in candidates_of(log) if at not in valid)
+    return any(head.log_guid in stretch.sessions and head.sequence_number > stretch.last for head in broken)
