@@ -75,16 +75,18 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((_WIDE, 24)).columns
 
 
-def file_line(record: FileRecord, shown: str, width: int) -> str:
-    """A line as `ls -l` has it; on a terminal of few columns size and name alone."""
+def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> str:
+    """A line as `ls -l` has it, `doubt` behind it; on a terminal of few columns size and name alone."""
     target = f" -> {safe(record.target)}" if record.kind is FileKind.LINK and record.target is not None else ""
     state = "" if record.state is FileState.ALLOCATED else f" ({record.state.value})"
     slash = "/" if record.kind is FileKind.DIRECTORY else ""
     obstacle = f" [{safe(record.obstacle)}]" if record.obstacle and record.state is FileState.ALLOCATED else ""
-    end = f"{safe(shown)}{slash}{target}{state}{obstacle}"
+    doubted = f" [{doubt}]" if doubt else ""
+    end = f"{safe(shown)}{slash}{target}{state}{obstacle}{doubted}"
+    size_told = "?" if record.is_name_alone else str(record.size)
     if width < _NARROW:
-        return f"{record.size:>12} {end}"
-    return f"{_LETTERS[record.kind]}{_mode(record.mode)} {record.size:>14} {_short(record.times.modified):<16} {end}"
+        return f"{size_told:>12} {end}"
+    return f"{_LETTERS[record.kind]}{_mode(record.mode)} {size_told:>14} {_short(record.times.modified):<16} {end}"
 
 
 def _mode(mode: int) -> str:
@@ -131,7 +133,7 @@ def plain_file(record: FileRecord) -> dict[str, Any]:
         "kind": record.kind.value,
         "state": record.state.value,
         "role": record.role.value,
-        "size": record.size,
+        "size": None if record.is_name_alone else record.size,
         "times": plain_times(record.times),
         "address": record.address,
         "sequence": record.sequence,

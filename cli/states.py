@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from analyzer.changes.find import ChangesPlan, Method
+from analyzer.changes.mapped import MappedDisk, by_map, without_map
 from analyzer.changes.states import State, StateName, layers_of, open_state
 from cli import output
 from cli.options import open_leaf, quiet_library
-from cli.text import exact_size, plural, safe
+from cli.text import exact_size, plural, safe, size
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 
@@ -27,14 +31,33 @@ def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
         yield state
 
 
+@contextmanager
+def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
+    """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
+    with opened(text, where) as state:
+        disk = by_map(state.disk)
+        if isinstance(disk, MappedDisk):
+            click.echo(
+                f"note: {safe(disk.path)} was recovered, and is read by {safe(disk.map)}: {_parts(disk)}", err=True
+            )
+        yield replace(state, disk=disk)
+
+
+def _parts(disk: MappedDisk) -> str:
+    return f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
+
+
 def state_to_plain(disk: Disk) -> dict[str, Any]:
     """A state as JSON has it."""
+    used = {"map": disk.map} if isinstance(disk, MappedDisk) else {}
+    disk = without_map(disk)
     kind = "vhdx" if isinstance(disk, Chain) else "raw"
-    return {"path": disk.path, "format": kind, "size": disk.size, "layers": layers_of(disk)}
+    return {"path": disk.path, "format": kind, "size": disk.size, "layers": layers_of(disk)} | used
 
 
 def told(disk: Disk) -> str:
     """A state in words."""
+    disk = without_map(disk)
     kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else "a raw image"
     return f"{safe(disk.path)}, {exact_size(disk.size)}, {kind}"
 

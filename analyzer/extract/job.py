@@ -8,6 +8,7 @@ from analyzer.extract.names import Names
 from analyzer.extract.target import ExistsError, Parts, Target
 from analyzer.filesystems.content import Content, Piece
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableFileError
+from analyzer.filesystems.places import NOWHERE, Places
 from analyzer.filesystems.record import FileKind, FileRecord, Role, Stream
 from analyzer.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
@@ -27,6 +28,7 @@ def plan_extraction(
     include: Include = Include.PRESENT,
     existing: Existing = Existing.REFUSE,
     lost: Lost = Lost.LEAVE_OUT,
+    stale: Places = NOWHERE,
 ) -> Extraction:
     """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError. The `sources` are never replaced."""
     named = tuple(_named(volume, path, include) for path in paths)
@@ -38,6 +40,7 @@ def plan_extraction(
         include=include,
         existing=existing,
         lost=lost,
+        stale=stale,
     )
 
 
@@ -83,6 +86,13 @@ def whole_content(plan: Extraction) -> Iterator[bytes]:
     yield from _zeros(content.size - position)
     if content.lost:
         raise UnreadableFileError(named.record.path, f"{content.lost} bytes of it are lost and were written as zeros")
+
+
+def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
+    """What is to be said of a file whose data, or record, is in the disk's stale places."""
+    if plan.stale.touch(record.content) or plan.stale.touch(record.metadata):
+        return "it holds an older or unproved state"
+    return None
 
 
 def _zeros(count: int) -> Iterator[bytes]:
@@ -175,6 +185,8 @@ class _Runner:
             name = record.name if stream is None else f"{record.name}:{stream.name}"
             if not lost:
                 self._note_name(record.path, name, place)
+            if doubt := doubt_of(self._plan, record):
+                self.outcome.tell(self.outcome.stale, Told(record.path, doubt))
         self._progress(1)
 
     def _content(self, record: FileRecord, stream: Stream | None) -> Content | None:

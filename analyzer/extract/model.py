@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from analyzer.filesystems.places import Places
 from analyzer.filesystems.record import FileRecord, Stream, Trouble
 from analyzer.filesystems.volume import Include, Volume
 from vhdx.sink import Existing
@@ -39,6 +40,8 @@ class Extraction:
     sources: tuple[Path, ...]
     """Files of the disk: none of them is ever replaced."""
     lost: Lost
+    stale: Places
+    """Bytes of the disk that are of an older or unproved state: files that have any are written, and told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Outcome:
     refused: list[Told] = field(default_factory=list)
     """Left out because something in the target has the name."""
     partial: list[Told] = field(default_factory=list)
+    stale: list[Told] = field(default_factory=list)
+    """Written, but what they hold is older than the disk, or unproved."""
     links: list[Told] = field(default_factory=list)
     """Links, which are never made."""
     unlisted: int = 0
@@ -73,7 +78,7 @@ class Outcome:
     @property
     def is_complete(self) -> bool:
         """Everything but links was written, as it was."""
-        return not (self.left_out or self.refused or self.partial or self.troubles)
+        return not (self.left_out or self.refused or self.partial or self.stale or self.troubles)
 
     def tell(self, into: list[Told], told: Told) -> None:
         """Add to a list, as long as it is not too long."""

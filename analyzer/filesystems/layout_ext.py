@@ -11,6 +11,9 @@ from analyzer.filesystems.view import View
 _EXT_64BIT = 0x80
 _GENERATION_AT, _FLAGS_AT, _MODE_AT, _LINKS_AT = 0x64, 0x20, 0, 0x1A
 _DIRECTORY = 0x4
+_COMPATIBLE_AT, _JOURNAL_AT, _HAS_JOURNAL = 0x5C, 0xE0, 0x4
+JOURNAL = "$journal"
+"""What the journal is called here; it has no name of its own."""
 _NEAR, _KEPT = 1 << 16, 64
 """Bytes of inodes that are read at once, and how many times that are kept."""
 
@@ -75,6 +78,13 @@ class ExtLayout:
     def flags_of(self, address: int) -> int:
         """The inode's flags."""
         return int.from_bytes(self.raw_inode(address)[_FLAGS_AT : _FLAGS_AT + 4], "little")
+
+    def own_files(self) -> Iterator[tuple[str, int]]:
+        """(name, address) of files that no folder names. The names are made up here: they have none."""
+        block = self._view.read(EXT_SUPERBLOCK, EXT_SIZE)
+        features, journal = (struct.unpack_from("<I", block, at)[0] for at in (_COMPATIBLE_AT, _JOURNAL_AT))
+        if features & _HAS_JOURNAL and 0 < journal <= self.inodes:
+            yield JOURNAL, journal
 
     def directories(self) -> Iterator[int]:
         """The addresses of all inodes that are folders and in use."""

@@ -21,7 +21,7 @@ from analyzer.filesystems.reading import (
     state_of,
     times_of,
 )
-from analyzer.filesystems.record import FileKind, FileRecord, FileState, Packing, Place, Role, Times
+from analyzer.filesystems.record import NO_RECORD, FileKind, FileRecord, FileState, Packing, Place, Role, Times
 from analyzer.filesystems.view import View
 
 FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
@@ -65,7 +65,7 @@ class Maker:
             "parent": parent.address if parent else address, "role": self._role(file, path, address, parent),
         }  # fmt: skip
         if meta is None or state is FileState.OVERWRITTEN:
-            why = "its record cannot be read" if state is FileState.ALLOCATED else "another file has its record"
+            why = NO_RECORD if state is FileState.ALLOCATED else "another file has its record"
             places = () if is_virtual(file) else tuple(self.layout.record_places(address))
             return FileRecord(**common, sequence=0, kind=kind_of(file), size=0, times=Times(), metadata=places,
                               obstacle=why)  # fmt: skip

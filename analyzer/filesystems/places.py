@@ -61,3 +61,7 @@ class Places:
     def size(self) -> int:
         """Bytes of all ranges together."""
         return int((self.end - self.start).sum())
+
+
+NOWHERE = Places.of(())
+"""No bytes at all."""

@@ -36,6 +36,10 @@ class Role(Enum):
     """The file system's own: $MFT, $Bitmap, the FAT."""
 
 
+NO_RECORD = "its record cannot be read"
+"""The obstacle of a name whose file nothing else is known of."""
+
+
 class Packing(Enum):
     """How a stream's bytes are stored."""
 
@@ -114,6 +118,11 @@ class FileRecord:
     """Where its record, its index and its tables stand."""
     obstacle: str | None = None
     """Why its content cannot be read as the file system of its own would read it."""
+
+    @property
+    def is_name_alone(self) -> bool:
+        """Whether nothing is known of it but its name, although it is there."""
+        return self.state is FileState.ALLOCATED and self.obstacle == NO_RECORD
 
     @property
     def name(self) -> str:

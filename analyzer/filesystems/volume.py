@@ -1,7 +1,7 @@
 """Volumes, opened: the walk over their folders, and the way to one file."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -85,6 +85,19 @@ class Volume:
         yield from self._below(top or self.root(), include, seen)
         if top is None and self._is_damaged():
             yield from self._unreached(include, seen)
+
+    def unnamed(self) -> Iterator[FileRecord]:
+        """The file system's own files that no folder names: the journal of ext. Raises UnreadableVolumeError."""
+        maker = self.made()
+        if not isinstance(maker.layout, ExtLayout):
+            return
+        for name, address in maker.layout.own_files():
+            try:
+                record = maker.record(self.fs.open_meta(inode=address), f"/{name}", None)
+            except FAILURES as error:
+                self.trouble(f"/{name}", f"the file system's own file cannot be read ({sentence(error)})")
+            else:
+                yield replace(record, role=Role.SYSTEM)
 
     def entries(self, folder: FileRecord, include: Include = Include.PRESENT) -> Iterator[FileRecord]:
         """What is in one folder, in the order of the file system."""

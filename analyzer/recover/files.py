@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 from analyzer.filesystems import FileKind, FileRecord, Role, Trouble, Volume, VolumeRecord, open_volumes
 from analyzer.filesystems.errors import MissingReaderError
@@ -18,14 +18,17 @@ MOST_LISTED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class TouchedFile:
-    """A file of which not all is known: how many bytes of its data, and whether what is known of it is."""
+    """A file of which not all is known: how many bytes of its data, and whether what is known of it is.
+
+    `size` is None where its record cannot be read: then all of it is lost, and nobody knows how much that is.
+    """
 
     volume: int
     path: str
     kind: FileKind
     role: Role
     address: int
-    size: int
+    size: int | None
     lost_bytes: int
     stale_bytes: int
     metadata: Status
@@ -39,9 +42,10 @@ class TouchedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TouchedFiles:
-    """All files that are touched, those of which something is lost first; `touched` ends after 100,000.
+    """All files that are touched: the users' first, and those of which something is lost; `touched` ends after 100,000.
 
-    `error` says why they could not be looked for.
+    `error` says why they could not be looked for. `untouched` are the users' files of which all is known, folders not
+    counted; None where no volume could be listed, or none needed to be.
     """
 
     error: str | None = None
@@ -49,6 +53,7 @@ class TouchedFiles:
     count: int = 0
     lost: int = 0
     stale: int = 0
+    untouched: int | None = None
     touched: tuple[TouchedFile, ...] = ()
     troubles: tuple[Trouble, ...] = ()
 
@@ -95,40 +100,51 @@ def _places(plan: Plan, status: Status) -> Places:
 
 
 def _counted(volumes: list[Volume], lost: Places, stale: Places) -> TouchedFiles:
-    listed: dict[Status, list[TouchedFile]] = {Status.LOST: [], Status.STALE: []}
-    counts = dict.fromkeys(listed, 0)
-    for file in _touched(volumes, lost, stale):
+    listed: dict[tuple[Role, Status], list[TouchedFile]] = {
+        (role, status): [] for role in (Role.USER, Role.SYSTEM) for status in (Status.LOST, Status.STALE)
+    }
+    counts, untouched = dict.fromkeys((Status.LOST, Status.STALE), 0), 0
+    for record in _records(volumes):
+        file = touched_file(record, lost, stale)
+        if file is None:
+            untouched += record.role is Role.USER and record.kind is FileKind.FILE
+            continue
         counts[file.status] += 1
-        if len(listed[file.status]) < MOST_LISTED:
-            listed[file.status].append(file)
+        if len(listed[file.role, file.status]) < MOST_LISTED:
+            listed[file.role, file.status].append(file)
     return TouchedFiles(
         volumes=tuple(volume.record for volume in volumes),
         count=sum(counts.values()),
         lost=counts[Status.LOST],
         stale=counts[Status.STALE],
-        touched=tuple([*listed[Status.LOST], *listed[Status.STALE]][:MOST_LISTED]),
+        untouched=untouched if any(volume.is_readable for volume in volumes) else None,
+        touched=tuple(islice(chain.from_iterable(listed.values()), MOST_LISTED)),
         troubles=tuple(trouble for volume in volumes for trouble in volume.troubles),
     )
 
 
-def _touched(volumes: list[Volume], lost: Places, stale: Places) -> Iterator[TouchedFile]:
+def _records(volumes: list[Volume]) -> Iterator[FileRecord]:
     for volume in volumes:
         if volume.is_readable:
-            for record in chain([volume.root()], volume.walk()):
-                yield from _of_record(record, lost, stale)
+            yield from chain([volume.root()], volume.walk(), volume.unnamed())
 
 
-def _of_record(record: FileRecord, lost: Places, stale: Places) -> Iterator[TouchedFile]:
-    if not any(places.touch(record.metadata) or places.touch(record.content) for places in (lost, stale)):
-        return
-    is_lost, is_stale = lost.touch(record.metadata), stale.touch(record.metadata)
-    yield TouchedFile(
+def touched_file(record: FileRecord, lost: Places, stale: Places) -> TouchedFile | None:
+    """What of a file is in places that are lost or stale; None where all of it is known.
+
+    A name whose record cannot be read is lost, wherever the record stands: an older state of it may be no record.
+    """
+    touches = any(places.touch(record.metadata) or places.touch(record.content) for places in (lost, stale))
+    if not touches and not record.is_name_alone:
+        return None
+    is_lost, is_stale = record.is_name_alone or lost.touch(record.metadata), stale.touch(record.metadata)
+    return TouchedFile(
         volume=record.volume,
         path=record.path,
         kind=record.kind,
         role=record.role,
         address=record.address,
-        size=record.size,
+        size=None if record.is_name_alone else record.size,
         lost_bytes=_bytes_of(record, lost),
         stale_bytes=_bytes_of(record, stale),
         metadata=Status.LOST if is_lost else Status.STALE if is_stale else Status.KNOWN,

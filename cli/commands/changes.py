@@ -17,7 +17,7 @@ from cli import output
 from cli.changed import delta_told, show
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option
 from cli.progress import progress
-from cli.states import opened
+from cli.states import opened, opened_by_map
 from vhdx.sink import Existing, Sink, check_space, check_target
 
 
@@ -85,7 +85,8 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
     """
     shape = "json" if as_json and not shape else shape
     _refuse_mixtures(shape, as_json=as_json, choices=choices)
-    with opened(old, choices) as before, opened(new, choices) as after:
+    by = opened_by_map if choices["files"] else opened
+    with by(old, choices) as before, by(new, choices) as after:
         trust = Trust.VERIFY if choices["verify"] else Trust.PROVENANCE
         plan = plan_changes(before.disk, after.disk, trust, choices["granularity"])
         if choices["export"]:

@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
+from analyzer.changes.mapped import MappedDisk
 from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
-from analyzer.extract.job import whole_content
+from analyzer.extract.job import doubt_of, whole_content
 from analyzer.extract.model import Told
 from analyzer.filesystems import Include
+from analyzer.filesystems.places import NOWHERE
 from cli import output
 from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
 from cli.options import FILE_PATH, chain_options, json_option
 from cli.progress import counter
-from cli.states import opened
+from cli.states import opened_by_map
 from cli.text import plural, safe, size
 from cli.writing import STDOUT
 from vhdx.sink import Existing
@@ -47,8 +49,11 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
     that are no UTF-8, the same in another case) are changed, and told. Files have their times, holes stay holes; modes
     and owners are not kept. A file of which anything is lost is left out, unless --partial asks for the rest of it.
 
-    Exit code 0 when everything was written, 1 when something was left out or is partial, 5 when DIR has files of the
-    same names and --force was not given.
+    An image that `vhdx recover` wrote is read by the map beside it: what that has as lost is lost here, whatever fills
+    the image there, and files of an older or unproved state are written, and told.
+
+    Exit code 0 when everything was written, 1 when something was left out, is partial or stale, 5 when DIR has files of
+    the same names and --force was not given.
 
     \b
     Examples:
@@ -56,7 +61,7 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
       vhdx extract leaf.avhdx@0 /etc/fstab -o -
       vhdx extract leaf.avhdx / -o everything --volume 3 --partial
     """
-    with opened(leaf, choices) as state:
+    with opened_by_map(leaf, choices) as state:
         volumes = volumes_of(state.disk)
         plan = plan_extraction(
             chosen(volumes, volume, state.disk),
@@ -66,6 +71,7 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
             include=Include.DELETED if choices["deleted"] else Include.PRESENT,
             existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
             lost=Lost.PARTIAL if choices["partial"] else Lost.LEAVE_OUT,
+            stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NOWHERE,
         )
         if out == STDOUT:
             return _to_stdout(plan, as_json=as_json)
@@ -86,12 +92,16 @@ def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
     for data in whole_content(plan):
         sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+    record = plan.named[0].record
+    if doubt := doubt_of(plan, record):
+        click.echo(f"stale: {safe(record.path)}: {doubt}", err=True)
+        return 1
     return 0
 
 
 def _print_json(plan: Extraction, outcome: Outcome) -> None:
     lists = {"renamed": outcome.renamed, "left_out": outcome.left_out, "refused": outcome.refused,
-             "partial": outcome.partial, "links": outcome.links}  # fmt: skip
+             "partial": outcome.partial, "stale": outcome.stale, "links": outcome.links}  # fmt: skip
     payload = {
         "target": plan.target,
         "volume": plan.volume.record.number,
@@ -115,6 +125,7 @@ def _print_text(plan: Extraction, outcome: Outcome) -> None:
     click.echo(f"{safe(plan.target)}: {what}{streams}")
     _say("renamed", outcome.renamed)
     _say("partial", outcome.partial)
+    _say("stale", outcome.stale)
     _say("left out", outcome.left_out)
     _say("refused", outcome.refused)
     _say("not made", outcome.links)

@@ -10,7 +10,6 @@ from cli import output
 from cli.inside import (
     chosen,
     file_line,
-    plain_file,
     plain_troubles,
     plain_volume,
     say_troubles,
@@ -19,8 +18,9 @@ from cli.inside import (
     volume_option,
     volumes_of,
 )
+from cli.known import Known
 from cli.options import chain_options, json_option
-from cli.states import opened, state_to_plain
+from cli.states import opened_by_map, state_to_plain
 from vhdx.disk import Disk
 
 
@@ -42,7 +42,9 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
     chooses one, or --recursive lists them all.
 
     NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3), as they stand on the disk: a journal is not
-    applied. What cannot be read is told, and the rest is listed. Exit code 1 when anything of a folder cannot be read.
+    applied. What cannot be read is told, and the rest is listed. Of an image that `vhdx recover` wrote, with its map
+    beside it, each file is told of that is not wholly known. Exit code 1 when anything of a folder, or a file's record,
+    cannot be read, and when something of a listed file is lost by that map.
 
     \b
     Examples:
@@ -51,16 +53,17 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
       vhdx files leaf.avhdx --volume 3 --deleted -r
       vhdx files ext4.vhdx -r --json | jq -r '.files[].path'
     """
-    with opened(leaf, choices) as state:
+    with opened_by_map(leaf, choices) as state:
+        known = Known(state.disk)
         volumes = volumes_of(state.disk)
         taken = _taken(volumes, volume, path, state.disk, choices)
         files = _files(taken, path, choices)
         if as_json:
-            _print_json(state.disk, volumes, files)
+            _print_json(state.disk, volumes, files, known)
         else:
-            _print_text(volumes, taken, files, recursive=choices["recursive"])
+            _print_text(volumes, taken, files, known, recursive=choices["recursive"])
         state.disk.require_unchanged()
-        return say_troubles(volumes)
+        return say_troubles(volumes) or int(known.lost > 0)
 
 
 def _taken(
@@ -81,6 +84,8 @@ def _files(volumes: Iterable[Volume], path: str | None, choices: dict[str, Any])
         for record in _below(volume, top, include, recursive=choices["recursive"]):
             if choices["with_system"] or record.role is Role.USER:
                 yield record
+        if choices["with_system"] and top is None:
+            yield from volume.unnamed()
 
 
 def _below(volume: Volume, top: FileRecord | None, include: Include, *, recursive: bool) -> Iterable[FileRecord]:
@@ -91,7 +96,7 @@ def _below(volume: Volume, top: FileRecord | None, include: Include, *, recursiv
     return volume.entries(top or volume.root(), include)
 
 
-def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord]) -> None:
+def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord], known: Known) -> None:
     payload = {
         "state": state_to_plain(disk),
         "volumes": [plain_volume(volume.record) for volume in volumes],
@@ -100,10 +105,12 @@ def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord]) 
     def after() -> dict[str, Any]:
         return {"troubles": plain_troubles(trouble for volume in volumes for trouble in volume.troubles)}
 
-    output.emit_stream("files", payload, disk.findings, "files", map(plain_file, files), after)
+    output.emit_stream("files", payload, disk.findings, "files", map(known.plain, files), after)
 
 
-def _print_text(volumes: list[Volume], taken: list[Volume], files: Iterator[FileRecord], *, recursive: bool) -> None:
+def _print_text(
+    volumes: list[Volume], taken: list[Volume], files: Iterator[FileRecord], known: Known, *, recursive: bool
+) -> None:
     if len(volumes) > 1:
         output.emit_lines(volume_lines(volume.record for volume in volumes))
         if not taken:
@@ -111,5 +118,6 @@ def _print_text(volumes: list[Volume], taken: list[Volume], files: Iterator[File
     several, width = len(taken) > 1, terminal_width()
     shown = ((record, record.path if recursive else record.name) for record in files)
     output.emit_lines(
-        file_line(record, f"{record.volume}:{name}" if several else name, width) for record, name in shown
+        file_line(record, f"{record.volume}:{name}" if several else name, width, known.told(record))
+        for record, name in shown
     )

@@ -92,6 +92,11 @@ def debugfs(image, *requests):
     run("debugfs", "-w", "-f", "-", image, input=text.encode())
 
 
+def debugfs_said(image, request):
+    """What debugfs answers to a request, read-only."""
+    return run("debugfs", "-R", request, image).decode()
+
+
 def ext_write(image, name, data):
     """A file in an ext image, made anew."""
     source = image.with_suffix(".content")

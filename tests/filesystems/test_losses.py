@@ -158,7 +158,7 @@ def test_folders_that_nothing_leads_to_any_more_are_listed_when_the_front_is_los
     options = ("-b", 1024, "-N", 192, "-O", "^flex_bg")
     path = images.make_ext(tmp_path / "disk.raw", files, 24 * MIB, *options)
     leaf = images.chain_of(tmp_path / "chain", path)
-    _lose_first_block(leaf)
+    _lose_block(leaf, 0)
     told = vhdx_command("recover", leaf, "--dry-run", "--json").json["files"]
     assert "backup" in told["volumes"][0]["notes"][0]
     assert any(file["role"] == "user" or file["path"] for file in told["touched"])
@@ -170,13 +170,161 @@ def test_folders_that_nothing_leads_to_any_more_are_listed_when_the_front_is_los
     assert found & {f"file{m}" for m in range(20)}
 
 
-def _lose_first_block(leaf):
-    """Point the block table's first entry past the end of the file."""
+def _lose_block(leaf, number):
+    """Point a block's entry of the table past the end of the file."""
     with vhdx.open_image(leaf) as image:
-        at = image.allocation.table.payload_entry(0).file_offset
+        at = image.allocation.table.payload_entry(number).file_offset
         raw = leaf.read_bytes()
     entry = (at | 6).to_bytes(8, "little")
     place = raw.index(entry, MIB)
     with leaf.open("r+b") as file:
         file.seek(place)
         file.write((1 << 40 | 6).to_bytes(8, "little"))
+
+
+def recovered(vhdx_command, leaf, out, *options):
+    """What a recovery wrote, its losses filled with the pattern, so that zeros stand for nothing."""
+    assert vhdx_command("recover", leaf, "-o", out, "--fill", "pattern", *options).code == 1
+    return out
+
+
+@pytest.mark.parametrize("name", ["out.raw", "out.vhdx"])
+def test_a_recovered_image_gives_no_more_files_than_the_chain_that_it_came_from(vhdx_command, cut, tmp_path, name):
+    leaf, lost = cut
+    broken = {file for file, count in lost.items() if count}
+    image = recovered(vhdx_command, leaf, tmp_path / name)
+    answer = vhdx_command("extract", image, "/", "-o", tmp_path / "out", "--json")
+    assert answer.code == 1
+    assert f"{name}.map" in answer.err
+    assert {told["path"][1:] for told in answer.json["left_out"]} == broken
+    found = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert found == {file: FILES[file] for file in set(FILES) - broken}
+    answer = vhdx_command("extract", image, "/", "-o", tmp_path / "more", "--partial", "--json")
+    assert {told["path"][1:]: told["lost_bytes"] for told in answer.json["partial"]} == {n: lost[n] for n in broken}
+    assert vhdx_command("extract", image, sorted(broken)[0], "-o", "-").code == 1
+
+
+def test_files_of_a_recovered_image_are_each_told_to_be_known_or_lost(vhdx_command, cut, tmp_path):
+    leaf, lost = cut
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
+    answer = vhdx_command("files", image, "--json")
+    assert answer.code == 1
+    assert answer.json["state"]["map"] == str(tmp_path / "out.raw.map")
+    known = {f["path"][1:]: f["known"] for f in answer.json["files"] if f["kind"] == "file"}
+    assert {name: one["lost_bytes"] for name, one in known.items()} == {name: lost[name] for name in FILES}
+    assert {name for name, one in known.items() if one["status"] != "known"} == {n for n in lost if lost[n]}
+    lines = vhdx_command("files", image).out.splitlines()
+    assert {name for name in FILES if any(name in line and "bytes of it are lost" in line for line in lines)} == {
+        name for name in lost if lost[name]
+    }
+
+
+def test_without_its_map_a_recovered_image_is_read_as_it_stands(vhdx_command, cut, tmp_path):
+    leaf, _ = cut
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
+    (tmp_path / "out.raw.map").rename(tmp_path / "elsewhere")
+    answer = vhdx_command("files", image, "--json")
+    assert (answer.code, "map" in answer.json["state"]) == (0, False)
+
+
+def test_the_map_of_another_image_is_refused_and_one_of_ddrescue_is_left_alone(vhdx_command, cut, tmp_path):
+    leaf, _ = cut
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
+    with image.open("r+b") as file:
+        file.truncate(image.stat().st_size - MIB)
+    answer = vhdx_command("files", image)
+    assert answer.code not in {0, 1}
+    assert "out.raw.map" in answer.err
+    map_file = tmp_path / "out.raw.map"
+    map_file.write_text(map_file.read_text().replace("Created by vhdx recover", "Created by GNU ddrescue version 1.27"))
+    assert vhdx_command("files", image).code in {0, 1}
+
+
+def test_what_changed_is_not_known_of_files_that_a_recovered_image_lost(vhdx_command, cut, tmp_path):
+    leaf, lost = cut
+    whole = image_again(leaf, tmp_path)
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
+    answer = vhdx_command("changes", whole, image, "--files", "--json")
+    by_path = {change["path"][1:]: change["data"] for change in answer.json["files"]}
+    assert {name for name in FILES if by_path.get(name) == "unknown"} == {name for name in lost if lost[name]}
+    assert all(by_path.get(name, "same") == "same" for name in FILES if not lost[name])
+
+
+def image_again(leaf, folder):
+    """The raw image that the chain was made of."""
+    assert leaf.parent.parent == folder
+    return folder / "disk.raw"
+
+
+@pytest.fixture
+def gap(vhdx_command, states_of, tmp_path):
+    """An NTFS volume in three layers of which the second is missing, recovered."""
+    states = states_of("ntfs")
+    third = tmp_path / "third.raw"
+    third.write_bytes(states.raw[1].read_bytes())
+    images.edit_ntfs(third, ("write", "/in the leaf.txt", content(50, 9000)))
+    leaf = images.chain_of(tmp_path / "chain", *states.raw, third)
+    (leaf.parent / "layer1.avhdx").unlink()
+    return recovered(vhdx_command, leaf, tmp_path / "out.raw", "--parent", leaf.parent / "base.vhdx")
+
+
+def test_stale_files_are_taken_out_and_told(vhdx_command, gap, tmp_path):
+    answer = vhdx_command("extract", gap, "/kept.txt", "-o", tmp_path / "out", "--json")
+    assert answer.code == 1
+    assert [told["path"] for told in answer.json["stale"]] == ["/kept.txt"]
+    assert (tmp_path / "out" / "kept.txt").is_file()
+    assert "older or unproved" in vhdx_command("extract", gap, "/kept.txt", "-o", tmp_path / "more").err
+    answer = vhdx_command("extract", gap, "/small.txt", "-o", "-")
+    assert (answer.code, "older or unproved" in answer.err) == (1, True)
+    assert "kept.txt [holds an older or unproved state]" in vhdx_command("files", gap).out
+
+
+def test_users_files_are_told_of_before_those_of_the_file_system(vhdx_command, gap):
+    told = json.loads(gap.with_name("out.raw.json").read_text())["files"]
+    roles = [file["role"] for file in told["touched"]]
+    assert roles == sorted(roles, key=["user", "system"].index)
+    assert set(roles) == {"user", "system"}
+    listed = [f for f in vhdx_command("files", gap, "-r", "--json").json["files"] if f["kind"] == "file"]
+    assert told["untouched"] == sum(1 for file in listed if file["known"]["status"] == "known")
+
+
+def test_a_file_whose_record_is_gone_is_lost_and_not_merely_stale(vhdx_command, tmp_path):
+    need("ntfs")
+    disk = images.make_ntfs(tmp_path / "disk.raw")
+    images.edit_ntfs(disk, ("write", "/gone.txt", content(60, 5000)), ("write", "/kept.txt", content(61, 5000)))
+    files = {file["path"]: file for file in vhdx_command("files", disk, "--json").json["files"]}
+    (start, length), *_ = files["/gone.txt"]["metadata"]
+    with disk.open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(length))
+    answer = vhdx_command("files", disk, "--json")
+    assert answer.code == 1
+    assert {file["path"]: file["size"] for file in answer.json["files"]} == {"/gone.txt": None, "/kept.txt": 5000}
+    leaf = images.chain_of(tmp_path / "chain", disk, disk, disk)
+    (leaf.parent / "layer1.avhdx").unlink()
+    answer = vhdx_command("recover", leaf, leaf.parent / "base.vhdx", "--dry-run", "--json")
+    told = {file["path"]: file for file in answer.json["files"]["touched"]}
+    assert (told["/gone.txt"]["metadata"], told["/gone.txt"]["size"]) == ("lost", None)
+    assert (answer.json["files"]["lost"], told["/kept.txt"]["metadata"]) == (1, "stale")
+
+
+def test_where_no_volume_can_be_listed_no_count_of_files_is_told(vhdx_command, states_of, tmp_path):
+    states = states_of("ntfs")
+    leaf = images.chain_of(tmp_path / "chain", *states.raw)
+    (leaf.parent / "base.vhdx").unlink()
+    answer = vhdx_command("recover", leaf, "--dry-run")
+    assert "not known" in answer.out
+    assert "0 files" not in answer.out
+    assert vhdx_command("recover", leaf, "--dry-run", "--json").json["files"]["untouched"] is None
+
+
+def test_a_lost_journal_of_ext_is_told_with_what_to_do(vhdx_command, tmp_path):
+    need("ext4")
+    disk = images.make_ext(tmp_path / "disk.raw", {"file": content(1, 5000)}, 64 * MIB)
+    place = int(images.debugfs_said(disk, "bmap <8> 0")) * 1024
+    leaf = images.chain_of(tmp_path / "chain", disk)
+    _lose_block(leaf, place // MIB)
+    answer = vhdx_command("recover", leaf, "--dry-run", "--json")
+    journal = next(file for file in answer.json["files"]["touched"] if file["address"] == 8)
+    assert (journal["role"], journal["lost_bytes"] > 0) == ("system", True)
+    assert "e2fsck may refuse" in vhdx_command("recover", leaf, "--dry-run").out
