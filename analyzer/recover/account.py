@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from analyzer.recover.disk import PartialDisk
 from analyzer.recover.doubt import Cause, Doubts
+from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.ranges import Ranges
 from vhdx.runs import Kind, Run
 
@@ -89,9 +90,9 @@ class Totals:
         return not self.bytes_of[Status.STALE] and not self.bytes_of[Status.LOST]
 
 
-def rows_of(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:
-    """All ranges of the disk, rising and without gaps; `faults` could not be read, `kept` an earlier run has."""
-    rows, doubts = _pieces(disk, faults, kept), Doubts(disk.levels)
+def rows_of(disk: PartialDisk, faults: Ranges, earlier: EarlierRun) -> Iterator[Row]:
+    """All ranges of the disk, rising and without gaps; `faults` could not be read."""
+    rows, doubts = _with_earlier(_pieces(disk, faults, earlier.known), earlier.stale), Doubts(disk.levels)
     return _joined(_with_doubts(rows, doubts) if doubts else rows)
 
 
@@ -121,6 +122,17 @@ def _pieces(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:
                     yield _part(row, start, end)._replace(status=Status.KNOWN, basis=Basis.EARLIER, cause=None)
                 else:
                     yield from _with_faults(_part(row, start, end), faults)
+
+
+def _with_earlier(rows: Iterable[Row], stale: Ranges) -> Iterator[Row]:
+    """Where this run has nothing, what an earlier one had, although it was no more than stale."""
+    for row in rows:
+        if not stale or row.status is not Status.LOST:
+            yield row
+            continue
+        for start, end, had in stale.split(row.start, row.end):
+            piece = _part(row, start, end)
+            yield piece._replace(status=Status.STALE, kind=Kind.DATA, basis=Basis.EARLIER) if had else piece
 
 
 def _with_faults(row: Row, faults: Ranges) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """A partial disk as an output takes it: every byte has a value, and what is lost is filled as it was asked."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
@@ -10,6 +10,7 @@ from threading import Lock
 import numpy as np
 
 from analyzer.recover.disk import PartialDisk
+from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.pattern import pattern
 from analyzer.recover.ranges import Ranges
 from vhdx.errors import VhdxError
@@ -21,8 +22,6 @@ from vhdx.source import ByteSource
 
 _KEPT_GRANULES = 16
 _SHORT = 1 << 16
-Earlier = Callable[[int, memoryview], None]
-"""Fills a buffer from byte `start` of the disk as an earlier run wrote it."""
 
 
 class Fill(Enum):
@@ -36,12 +35,10 @@ class Fill(Enum):
 class FilledDisk:
     """What `convert` reads: one source, whose bytes stand where the disk has them."""
 
-    def __init__(
-        self, disk: PartialDisk, fill: Fill, *, kept: Ranges | None = None, earlier: Earlier | None = None
-    ) -> None:
-        """`kept` are ranges of the disk that an earlier run has already; `earlier` reads them."""
-        self.disk, self.fill, self.kept = disk, fill, kept or Ranges()
-        self._rescue = RescueSource(disk, fill, self.kept, earlier)
+    def __init__(self, disk: PartialDisk, fill: Fill, earlier: EarlierRun | None = None) -> None:
+        """`earlier` is what a run before this one has already."""
+        self.disk, self.fill, self.earlier = disk, fill, earlier or EarlierRun()
+        self._rescue = RescueSource(disk, fill, self.earlier)
         self.findings: tuple[Finding, ...] = ()
 
     @property
@@ -102,32 +99,34 @@ class FilledDisk:
         return merge_neighbours(replace(table, kind=kind, layer=nothing, file_offset=np.where(held, table.start, 0)))
 
     def _with_kept(self, table: RunTable) -> RunTable:
+        """All that the earlier run has something of is DATA: the source says where it is taken from."""
         start, end = int(table.start[0]), table.end
-        if not self.kept.touches(start, end):
-            return table
-        pieces = self.kept.split(start, end)
-        rows = ((at, to - at, Kind.DATA if is_kept else Kind.HOLE, 0, at * is_kept) for at, to, is_kept in pieces)
-        return overlay(RunTable.of(rows), table)
+        for had in (self.earlier.known, self.earlier.stale):
+            if had.touches(start, end):
+                pieces = had.split(start, end)
+                rows = ((at, to - at, Kind.DATA if held else Kind.HOLE, 0, at * held) for at, to, held in pieces)
+                table = overlay(RunTable.of(rows), table)
+        return table
 
 
 class RescueSource:
     """The disk as one source, from which every read succeeds: what fails is filled, and noted in `faults`."""
 
-    def __init__(self, disk: PartialDisk, fill: Fill, kept: Ranges, earlier: Earlier | None) -> None:
-        """Read `disk`, but the ranges in `kept` from `earlier`."""
+    def __init__(self, disk: PartialDisk, fill: Fill, earlier: EarlierRun) -> None:
+        """Read `disk`, but what an earlier run knew from that."""
         self.path: Path = disk.images[-1].path
         self.size, self.faults = disk.size, Ranges()
-        self._disk, self._fill, self._kept, self._earlier = disk, fill, kept, earlier
+        self._disk, self._fill, self._earlier = disk, fill, earlier
         self._lock = Lock()
         self._runs = lru_cache(maxsize=_KEPT_GRANULES)(self._list_runs)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource. One thread reads at a time: two on a failing medium only make it slower."""
         with self._lock:
-            for start, end, is_kept in self._kept.split(offset, offset + len(buffer)):
+            for start, end, is_kept in self._earlier.known.split(offset, offset + len(buffer)):
                 part = buffer[start - offset : end - offset]
-                if is_kept and self._earlier:
-                    self._earlier(start, part)
+                if is_kept:
+                    self._earlier.read(start, part)
                 else:
                     self._read(start, part)
 
@@ -155,10 +154,14 @@ class RescueSource:
                 self._put_fill(start, part[start - run.start : end - run.start])
 
     def _put_fill(self, start: int, part: memoryview) -> None:
-        if self._fill is Fill.ZERO:
-            part[:] = bytes(len(part))
-        else:
-            part[:] = pattern(start, len(part), self._disk.sector_size)
+        for low, high, is_stale in self._earlier.stale.split(start, start + len(part)):
+            piece = part[low - start : high - start]
+            if is_stale:
+                self._earlier.read(low, piece)
+            elif self._fill is Fill.ZERO:
+                piece[:] = bytes(len(piece))
+            else:
+                piece[:] = pattern(low, len(piece), self._disk.sector_size)
 
 
 def _between(table: RunTable, start: int, end: int) -> RunTable:

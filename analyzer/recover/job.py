@@ -13,11 +13,13 @@ from analyzer.raw import RawDisk
 from analyzer.recover.account import Row, Status, Totals, rows_of
 from analyzer.recover.aged import PRESENT, View
 from analyzer.recover.disk import PartialDisk
-from analyzer.recover.filled import Earlier, Fill, FilledDisk
+from analyzer.recover.earlier import EarlierRun
+from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
 from analyzer.recover.levels import Level
 from analyzer.recover.mapfile import mapfile_lines, read_mapfile
 from analyzer.recover.opening import Opener
+from analyzer.recover.papers import Papers, account_of, existing_papers, forget_papers, map_of
 from analyzer.recover.ranges import Ranges
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import OutputError
@@ -25,10 +27,8 @@ from vhdx.findings import Finding
 from vhdx.image import open_image
 from vhdx.parents import Search
 from vhdx.reader import Reader
-from vhdx.sink import Existing, Sink, check_target
+from vhdx.sink import Existing, check_target
 from vhdx.source import FileSource
-
-_PIECE = 1 << 20
 
 
 class Attempt(Enum):
@@ -83,7 +83,7 @@ class Plan:
 
     def rows(self) -> Iterator[Row]:
         """What each range of the disk is, by what is known so far; afresh whenever it is asked."""
-        return rows_of(self.disk, self.filled.faults, self.filled.kept)
+        return rows_of(self.disk, self.filled.faults, self.filled.earlier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +106,6 @@ Document = Callable[[Plan, Totals], Iterable[str]]
 """The account as text, in pieces: what is written to OUT.json."""
 
 
-def map_of(target: Path) -> Path:
-    """Where the mapfile of an output is."""
-    return target.with_name(target.name + ".map")
-
-
-def account_of(target: Path) -> Path:
-    """Where the account of an output is."""
-    return target.with_name(target.name + ".json")
-
-
 @contextmanager
 def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]:
     """Open what is there and look at everything that could refuse the output; the files stay open while it is used.
@@ -128,8 +118,7 @@ def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]
         )
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
-        kept, earlier = _earlier(wishes, disk, opened)
-        filled = FilledDisk(disk, wishes.fill, kept=kept, earlier=earlier)
+        filled = FilledDisk(disk, wishes.fill, _earlier(wishes, disk, opened))
         yield Plan(wishes=wishes, gathered=gathered, filled=filled, conversion=_conversion(wishes, gathered, filled))
 
 
@@ -138,8 +127,9 @@ def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> conve
         return None
     options = wishes.options
     sources = [file.path for file in gathered.files]
-    for place in (wishes.target, map_of(wishes.target), account_of(wishes.target)):
-        check_target(place, sources, options.existing)
+    check_target(wishes.target, sources, options.existing)
+    for place in (map_of(wishes.target), account_of(wishes.target)):
+        check_target(place, sources, existing_papers(wishes.target, options.existing))
     plan = plan_conversion(filled, wishes.target, wishes.format, options)
     check_further(plan, sources)
     return plan
@@ -151,11 +141,11 @@ def resumes(wishes: Wishes) -> bool:
     return wishes.attempt is Attempt.RESUME and target is not None and target.exists() and map_of(target).exists()
 
 
-def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Ranges, Earlier | None]:
+def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> EarlierRun:
     """What an earlier run has, and what reads it; nothing where there is none, or where it is not wanted."""
     target = wishes.target
     if target is None or not resumes(wishes):
-        return Ranges(), None
+        return EarlierRun()
     stretches = read_mapfile(map_of(target), disk.size, identity_of(disk, wishes.view))
     # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
     written = opened.enter_context(
@@ -163,7 +153,11 @@ def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Rang
     )
     if written.size != disk.size:
         raise OutputError(target, f"it has {written.size} bytes and the disk {disk.size}", "begin anew with --force")
-    return Ranges((start, end) for start, end, status in stretches if status is Status.KNOWN), Reader(written).read_into
+    known, stale = (
+        Ranges((start, end) for start, end, found in stretches if found is status)
+        for status in (Status.KNOWN, Status.STALE)
+    )
+    return EarlierRun(known, stale, Reader(written).read_into)
 
 
 def identity_of(disk: PartialDisk, view: View) -> str:
@@ -182,22 +176,18 @@ def count(plan: Plan) -> Totals:
 def run_recovery(plan: Plan, document: Document, progress: Progress = no_progress) -> Outcome:
     """Write the image, its mapfile and its account; raises what writing raises. The sources are never changed.
 
-    An image never has its name without its map. When one is gone on with, the map follows the image: it may say less
-    than the image holds, never more.
+    An image never stands beside the map of another. A new one gets its name after its map, and an old one goes before
+    that. When one is gone on with, the map follows the image: it may say less than the image holds, never more.
     """
-    conversion, resumed = plan.conversion, resumes(plan.wishes)
+    conversion = plan.conversion
     if conversion is None:
         raise ValueError("a plan without a target cannot be run")
     totals = Totals()
-
-    def write_papers() -> None:
-        _write_papers(plan, conversion.target, totals, document)
-
-    if resumed:
+    if resumes(plan.wishes):
         written = run_conversion(conversion, plan.filled, progress)
-        write_papers()
+        _write_papers(plan, conversion.target, totals, document)
     else:
-        written = run_conversion(conversion, plan.filled, progress, before_naming=write_papers)
+        written = _run_anew(plan, conversion, totals, document, progress)
     return Outcome(
         target=conversion.target,
         map=map_of(conversion.target),
@@ -211,26 +201,32 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
     )
 
 
+def _run_anew(
+    plan: Plan, conversion: convert.Plan, totals: Totals, document: Document, progress: Progress
+) -> convert.Outcome:
+    """Write image and papers; where the image does not get its name, the papers are not left either."""
+    target = conversion.target
+    with ExitStack() as named:
+
+        def name_papers() -> None:
+            with _written_papers(plan, target, totals, document) as papers:
+                if conversion.options.existing is Existing.REPLACE:
+                    target.unlink(missing_ok=True)  # from here on no map can be taken for the old image's
+                named.callback(forget_papers, target)
+                papers.commit()
+
+        written = run_conversion(conversion, plan.filled, progress, before_naming=name_papers)
+        named.pop_all()
+    return written
+
+
 def _write_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> None:
-    existing = plan.wishes.options.existing
+    with _written_papers(plan, target, totals, document) as papers:
+        papers.commit()
+
+
+def _written_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> Papers:
     stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
-    _write(map_of(target), mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view)), existing)
-    _write(account_of(target), document(plan, totals), existing)
-
-
-def _write(path: Path, pieces: Iterable[str], existing: Existing) -> None:
-    with Sink(path, existing=existing) as sink:
-        for block in _blocks(pieces):
-            sink.write_at(sink.size, block)
-        sink.commit()
-
-
-def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
-    """The text in blocks: one write for each line of a long map would take minutes."""
-    block = bytearray()
-    for piece in pieces:
-        block += piece.encode("utf-8", "backslashreplace")
-        if len(block) >= _PIECE:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
+    map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view))
+    # The account's totals are counted while the map is written: the map goes first.
+    return Papers.written(target, plan.wishes.options.existing, map_lines, document(plan, totals))

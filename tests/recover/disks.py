@@ -4,6 +4,7 @@ from pathlib import Path
 
 from analyzer.recover.account import Status, rows_of
 from analyzer.recover.disk import PartialDisk
+from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.gather import gather
 from analyzer.recover.ranges import Ranges
 from tests.sources import SparseSource
@@ -26,10 +27,10 @@ def gathered(files, *, assumed=None, broken=()):
     return gather(inputs, NOWHERE, Path("/nowhere", assumed) if assumed else None, opener)
 
 
-def statuses(disk, faults=None, kept=None):
+def statuses(disk, faults=None):
     """One status for each sector of the disk."""
     found = []
-    for row in rows_of(disk, faults or Ranges(), kept or Ranges()):
+    for row in rows_of(disk, faults or Ranges(), EarlierRun()):
         assert row.start == len(found) * disk.sector_size
         found += [row.status] * (row.length // disk.sector_size)
     assert len(found) * disk.sector_size == disk.size

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from analyzer.recover.account import Basis, Status, rows_of
 from analyzer.recover.disk import PartialDisk
+from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.faults import UNIT, CarefulSource, read_what_can_be
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import gather
@@ -96,7 +97,7 @@ def test_bad_sectors_in_a_block_are_lost_alone_and_in_the_map(fill):
     expected = {2 * MIB // 512 + n for n in (5, 700, 701)}
     found = statuses(filled.disk, filled.faults)
     assert {n for n, status in enumerate(found) if status is not Status.KNOWN} == expected
-    assert {row.basis for row in rows_of(filled.disk, filled.faults, Ranges()) if row.status is Status.LOST} == {
+    assert {row.basis for row in rows_of(filled.disk, filled.faults, EarlierRun()) if row.status is Status.LOST} == {
         Basis.UNREADABLE
     }
     for n in range(SIZE // 512):
@@ -175,5 +176,5 @@ def test_a_bitmap_that_cannot_be_read_loses_its_blocks_and_leaves_the_others():
     assert [run.length for run in next(disk.windows(0, SIZE)).of_kind(Kind.DATA)] == [512, MIB]
     source.bad.add(bitmap, bitmap + MIB)
     disk = PartialDisk(gather([source.path], NOWHERE, None, lambda _path: source).levels)
-    rows = list(rows_of(disk, Ranges(), Ranges()))
+    rows = list(rows_of(disk, Ranges(), EarlierRun()))
     assert [(row.start, row.length) for row in rows if row.status is Status.KNOWN] == [(3 * MIB, MIB)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analyzer.recover.account import Basis, Row, rows_of
 from analyzer.recover.disk import PartialDisk
+from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import gather
 from analyzer.recover.ranges import Ranges
@@ -121,7 +122,7 @@ def _path(number: int) -> Path:
 def _compared(disk: PartialDisk, specimen: Specimen) -> Result:
     source = FilledDisk(disk, Fill.ZERO).sources[0]
     counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", *_BACK.values()), 0)
-    for row in rows_of(disk, Ranges(), Ranges()):
+    for row in rows_of(disk, Ranges(), EarlierRun()):
         name = _name(row)
         counts[name] += row.length
         if name in {"known", "likely"}:
