@@ -14,6 +14,7 @@ _MOST_READ = 1 << 12
 """MiB that are looked into to know whether they hold anything."""
 _MOST_STARTS = 1 << 14
 _PIECE = 1 << 16
+_WINDOW = 1 << 20
 _ZEROS = bytes(_PIECE)
 
 
@@ -29,8 +30,23 @@ def owners_of(table: BlockTable) -> npt.NDArray[np.uint8]:
 
 def free_runs(owners: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     """(first, end) in MiB of the stretches that nobody owns, rising."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([1], owners != 0, [1])).astype(np.int8)))
-    yield from ((first, end) for first, end in edges.reshape(-1, 2).tolist())
+    begun: int | None = None
+    for at, is_free in _changes(owners):
+        if begun is not None:
+            yield begun, at
+        begun = at if is_free else None
+    if begun is not None:
+        yield begun, len(owners)
+
+
+def _changes(owners: npt.NDArray[np.uint8]) -> Iterator[tuple[int, bool]]:
+    """Where a stretch begins and whether it is free; a window at a time, for a log may claim 128 TiB of file."""
+    before = True
+    for start in range(0, len(owners), _WINDOW):
+        owned = owners[start : start + _WINDOW] != 0
+        edges = np.flatnonzero(owned != np.concatenate(([before], owned[:-1])))
+        yield from ((start + edge, not owned[edge]) for edge in edges.tolist())
+        before = bool(owned[-1])
 
 
 def _holds_something(source: ByteSource, at: int) -> bool:

@@ -57,12 +57,13 @@ def _lines(history: History) -> Iterator[str]:
 
 def _session(session: Session) -> Iterator[str]:
     state = "live" if session.live else "closed"
-    numbers = f"{session.first_sequence} to {session.last_sequence}"
-    yield f"session {session.log_guid} ({state}): {plural(session.entries, 'log write')}, numbers {numbers}"
+    first, last = session.first_sequence, session.last_sequence
+    numbers = f"number {first}" if first == last else f"numbers {first} to {last}"
+    yield f"session {session.log_guid} ({state}): {plural(session.entries, 'log write')}, {numbers}"
     for change in session.changes:
         yield from _change(change)
     if session.unlisted:
-        yield f"  and {session.unlisted} more writes"
+        yield f"  and {plural(session.unlisted, 'more write')}"
 
 
 def _change(change: Change) -> Iterator[str]:
