@@ -328,3 +328,10 @@ def test_a_lost_journal_of_ext_is_told_with_what_to_do(vhdx_command, tmp_path):
     journal = next(file for file in answer.json["files"]["touched"] if file["address"] == 8)
     assert (journal["role"], journal["lost_bytes"] > 0) == ("system", True)
     assert "e2fsck may refuse" in vhdx_command("recover", leaf, "--dry-run").out
+
+
+def test_in_forty_columns_what_is_said_of_a_file_stands_below_its_name(vhdx_command, gap, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = vhdx_command("files", gap).out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert lines[next(n for n, line in enumerate(lines) if line.endswith(" kept.txt")) + 1].startswith("    [holds")
