@@ -29,8 +29,8 @@ def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Findin
     if names:
         shown = f"{', '.join(map(safe, names[:_MOST_TOLD]))}{' and more' if len(names) > _MOST_TOLD else ''}"
         text = (
-            f"of the same disk, and linked to none of the files: {shown}; name them as well, or a base with --assume-base, "
-            "and what they hold is stale instead of lost"
+            f"of the same disk, and linked to none of the files: {shown}; name them as well, or a base with "
+            "--assume-base, and what they hold is stale instead of lost"
         )
         yield Finding("CHN-10", Severity.WARNING, text, path=child.path)
 
