@@ -10,11 +10,11 @@ import click
 from analyzer.filesystems import FileKind, FileRecord, FileState, Times, Trouble, Volume, VolumeRecord, open_volumes
 from analyzer.filesystems.errors import NoSuchVolumeError, UnreadableVolumeError
 from analyzer.filesystems.view import ReadableDisk
-from cli.text import safe, size
+from cli.text import fitted, safe, size
 from vhdx.disk import Disk
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-_NARROW, _WIDE = 60, 100
+_NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
 _TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
 _EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
 _BILLION = 1_000_000_000
@@ -76,17 +76,28 @@ def terminal_width() -> int:
 
 
 def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> str:
-    """A line as `ls -l` has it, `doubt` behind it; on a terminal of few columns size and name alone."""
+    """A line as `ls -l` has it, `doubt` behind it; on a terminal of few columns size and name alone.
+
+    There, what is said of the file has lines of its own; a name is never broken.
+    """
     target = f" -> {safe(record.target)}" if record.kind is FileKind.LINK and record.target is not None else ""
     state = "" if record.state is FileState.ALLOCATED else f" ({record.state.value})"
     slash = "/" if record.kind is FileKind.DIRECTORY else ""
     obstacle = f" [{safe(record.obstacle)}]" if record.obstacle and record.state is FileState.ALLOCATED else ""
     doubted = f" [{doubt}]" if doubt else ""
-    end = f"{safe(shown)}{slash}{target}{state}{obstacle}{doubted}"
+    notes = _notes(f"{obstacle}{doubted}", f"{safe(shown)}{slash}{target}{state}", width)
+    end = f"{safe(shown)}{slash}{target}{state}{notes}"
     size_told = "?" if record.is_name_alone else str(record.size)
     if width < _NARROW:
         return f"{size_told:>12} {end}"
     return f"{_LETTERS[record.kind]}{_mode(record.mode)} {size_told:>14} {_short(record.times.modified):<16} {end}"
+
+
+def _notes(notes: str, name: str, width: int) -> str:
+    """What is said of a file: behind its name, on a terminal that is too narrow for both below it."""
+    if not notes or width >= _NARROW or _BEFORE_NAME + len(name) + len(notes) <= width:
+        return notes
+    return "".join(f"\n{line}" for line in fitted([f"    {notes.strip()}"], width))
 
 
 def _mode(mode: int) -> str:

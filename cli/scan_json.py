@@ -107,4 +107,5 @@ def _advice(advice: Advice | None) -> Mapping[str, Any] | None:
         "steps": advice.steps,
         "mergeable": advice.mergeable,
         "command": advice.shell or None,
+        "recovery": advice.recovery_shell or None,
     }

@@ -115,6 +115,8 @@ class _Text:
             yield from (f"      {line}" for sentence in _sentences(advice) for line in self._wrap(sentence))
             if advice.command:
                 yield f"      $ {advice.shell}"
+            if advice.recovery:
+                yield f"      $ {advice.recovery_shell}"
         if self.scan.advice:
             yield ""
 

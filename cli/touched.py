@@ -50,8 +50,8 @@ def _journal_lines(files: TouchedFiles) -> Iterator[str]:
         if file.role is Role.SYSTEM and file.path == f"/{JOURNAL}":
             yield (
                 f"files: volume {file.volume}: its journal is {file.status.value} in part; e2fsck may refuse it, or "
-                'put zeros from it into the volume: take it away first, on a copy (docs/wsl.md, "Where the journal is '
-                'lost")'
+                "put zeros from it into the volume: take it away on a copy first (docs/wsl.md, "
+                '"Where the journal is lost")'
             )
 
 

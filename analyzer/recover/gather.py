@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.aged import PRESENT, View, aged
+from analyzer.recover.kin import of_the_same_disk
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order, require_one_sector_size
@@ -28,6 +29,8 @@ class Gathered:
 
     files: tuple[Opened, ...]
     levels: tuple[Level, ...]
+    hints: tuple[Finding, ...] = ()
+    """Files that could stand in for what is missing, if the user says so."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -36,7 +39,10 @@ class Gathered:
         gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
         guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
         return (
-            gaps + guessed + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+            gaps
+            + self.hints
+            + guessed
+            + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
         )
 
     @property
@@ -99,7 +105,8 @@ def gather(
         for file in (*files, *([base] if base else [])):
             file.close()
         raise
-    return Gathered(files=(*files, *([base] if base else [])), levels=levels)
+    hints = tuple(of_the_same_disk(levels, search)) if base is None else ()
+    return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
 
 
 def _take(files: list[Opened], path: Path, how: How) -> Opened | None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analyzer.advising import shell_command
@@ -13,6 +13,7 @@ from analyzer.scan.forest import Forest, Member, Tree, is_missing
 from analyzer.scan.judging import kin_of
 from analyzer.scan.matching import LinkState
 from analyzer.scan.record import Condition, FileRecord
+from analyzer.scan.recovering import has_no_front, inputs_of
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _MOST_NAMES = 8
@@ -33,11 +34,18 @@ class Advice:
     """The layer that `command` merges: the current leaf, or the newest state below it that can be read."""
     command: tuple[str, ...] = ()
     """The command, word by word; empty when there is nothing to merge, or nothing that can be."""
+    recovery: tuple[str, ...] = ()
+    """The command that makes a disk of what is left, where the chain of `current` is not whole."""
 
     @property
     def shell(self) -> str:
         """The command as it can be given to a shell; "" when there is none."""
         return shell_command(self.command)
+
+    @property
+    def recovery_shell(self) -> str:
+        """The other command; "" when there is none."""
+        return shell_command(self.recovery)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +66,29 @@ def advise(known: Known) -> tuple[Advice, ...]:
     taken: set[Path] = set()
     spare = known.forest.spare
     trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
-    return tuple(_advise(known, tree, taken) for tree in trees)
+    fronts = (_without_front(known, record, taken) for record in known.forest.unplaced if has_no_front(record))
+    return (*(_with_recovery(known, tree, _advise(known, tree, taken), taken) for tree in trees), *fronts)
+
+
+def _with_recovery(known: Known, tree: Tree, advice: Advice, taken: set[Path]) -> Advice:
+    """The advice, with the command that recovers the current state where its chain is not whole."""
+    lossy = {path for path, weight in known.weights.items() if weight.lost}
+    inputs = inputs_of(known.forest, tree, advice.current, lossy) if advice.current else ()
+    if not inputs:
+        return advice
+    step = "what is left of the current state, with a map of what is lost and stale, `vhdx recover` writes"
+    return replace(advice, steps=(*advice.steps, step), recovery=_recovery(known, inputs, taken))
+
+
+def _without_front(known: Known, record: FileRecord, taken: set[Path]) -> Advice:
+    step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
+    command = _recovery(known, (record.path,), taken)
+    return Advice(root=record.path, current=None, reason="", steps=(step,), recovery=command)
+
+
+def _recovery(known: Known, inputs: Iterable[Path], taken: set[Path]) -> tuple[str, ...]:
+    words = [_word(path) for path in inputs]
+    return ("vhdx", "recover", *words, "-o", _word(_output(known, Path(words[0]), taken, "recovered.raw")))
 
 
 def _advise(known: Known, tree: Tree, taken: set[Path]) -> Advice:
@@ -74,12 +104,12 @@ def _advise(known: Known, tree: Tree, taken: set[Path]) -> Advice:
     steps += _others(known, tree, leaf)
     if mergeable is None or (mergeable is not leaf and mergeable.parent is None):
         return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(steps))
-    command = merge_command(known.forest, tree, mergeable.path, _output(known, tree, taken))
+    command = merge_command(known.forest, tree, mergeable.path, _output(known, tree.root.path, taken, "merged.vhdx"))
     return Advice(
         root=tree.root.path,
         current=leaf.path,
         reason=reason,
-        steps=(*_doubts(known, tree, mergeable.path), *steps),
+        steps=(*_doubts(known, tree, mergeable.path), *_newer(known, tree, mergeable), *steps),
         mergeable=mergeable.path,
         command=command,
     )
@@ -160,6 +190,25 @@ def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
             yield f"{member.link.parent} has changed since {member.path} was made: {_in_words(evidence)}"
 
 
+def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
+    """Files of the disk that stand on a parent that is missing: it is no parent of these, so they came later."""
+    waiting = _waiting(known, tree.root.record)
+    if waiting:
+        yield (
+            f"{', '.join(waiting[:_MOST_NAMES])}, of the same disk, without its parent, is likely newer: the merge of "
+            f"{leaf.path} gives an older state"
+        )
+
+
+def _waiting(known: Known, record: FileRecord) -> list[str]:
+    """Files of the same disk whose parent is missing, copies left out."""
+    kin = known.forest.by_disk.get(record.disk_id, ()) if record.disk_id else ()
+    own = known.forest.tree_of.get(record.path)
+    links, spare = known.forest.links, known.forest.spare
+    others = (r for r in kin if r.path not in spare and known.forest.tree_of.get(r.path) is not own)
+    return [str(other.path) for other in others if is_missing(links.get(other.path))]
+
+
 def _in_words(evidence: Evidence) -> str:
     if evidence.verdict is Verdict.SAFE:
         return "the evidence says that it is safe to take it"
@@ -203,11 +252,11 @@ def _is_ambiguous(forest: Forest, child: FileRecord, folders: Iterable[Path]) ->
     return sum(path.parent in looked for path in found) > 1
 
 
-def _output(known: Known, tree: Tree, taken: set[Path]) -> Path:
-    """A name for the output that nothing has yet: the base's, in the working folder."""
-    stem = re.sub(r"[^\w.-]+", "_", tree.root.path.stem, flags=re.ASCII).strip("._-") or "disk"
-    number = 1
-    while (path := Path(f"{stem}-merged{'' if number == 1 else f'-{number}'}.vhdx")) in taken or known.is_taken(path):
+def _output(known: Known, source: Path, taken: set[Path], what: str) -> Path:
+    """A name for the output that nothing has yet: that of a source, in the working folder."""
+    stem = re.sub(r"[^\w.-]+", "_", source.stem, flags=re.ASCII).strip("._-") or "disk"
+    number, (word, end) = 1, what.split(".")
+    while (path := Path(f"{stem}-{word}{'' if number == 1 else f'-{number}'}.{end}")) in taken or known.is_taken(path):
         number += 1
     taken.add(path)
     return path

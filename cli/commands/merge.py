@@ -36,7 +36,7 @@ from vhdx.chain import Chain
 @click.option(
     "--format",
     "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat if choice is not OutputFormat.RAW]),
+    type=click.Choice([choice.value for choice in OutputFormat]),
     metavar="FORMAT",
     help="As of `vhdx convert`, where OUT is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst, .E01).",
 )
@@ -88,6 +88,10 @@ def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> Output
         raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
     if fixed:
         return OutputFormat.VHDX_FIXED
+    if wanted is OutputFormat.RAW:
+        raise click.UsageError(
+            "merge writes no raw image: `vhdx convert LEAF OUT --format raw` does, of the same chain."
+        )
     if wanted:
         return wanted
     if out.suffix.lower() in RAW_EXTENSIONS:

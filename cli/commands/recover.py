@@ -19,6 +19,7 @@ from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, LogMoment, json_option, quiet_library, search_of
 from cli.progress import progress
 from cli.recovered import document_of, emit_account, lines_of
+from cli.text import fitted, line_width
 from cli.writing import STDOUT, options_from, output_options, refuse_stdout
 from vhdx.sink import Existing
 
@@ -165,7 +166,7 @@ def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:
     if as_json:
         emit_account(plan, totals, survey, None)
     else:
-        output.emit_lines(lines_of(plan, totals, survey))
+        output.emit_lines(fitted(lines_of(plan, totals, survey), line_width()))
     return int(not totals.complete)
 
 
@@ -176,5 +177,5 @@ def _write(plan: Plan, survey: Survey, *, as_json: bool) -> int:
     if as_json:
         emit_account(plan, outcome.totals, survey, outcome)
     else:
-        output.emit_lines(lines_of(plan, outcome.totals, survey, outcome))
+        output.emit_lines(fitted(lines_of(plan, outcome.totals, survey, outcome), line_width()))
     return int(not outcome.totals.complete or bool(outcome.changed))

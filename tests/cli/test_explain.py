@@ -43,3 +43,8 @@ def test_an_unknown_code_is_one_sentence_and_wrong_usage(vhdx_command, text, nea
 def test_without_a_code_all_are_listed_one_a_line(vhdx_command):
     lines = vhdx_command("explain").out.splitlines()
     assert len(lines) == len(rules()) + len(windows_codes())
+
+
+@pytest.mark.parametrize("code", ["FID-01", "CHN-01", "CHN-10"])
+def test_what_a_recovery_can_do_about_a_finding_is_said(vhdx_command, code):
+    assert "vhdx recover" in vhdx_command("explain", code).out

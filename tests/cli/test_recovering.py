@@ -12,7 +12,7 @@ from analyzer.recover.account import Status
 from analyzer.recover.mapfile import read_mapfile
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
-from fixtures.recipes.kit import child_of
+from fixtures.recipes.kit import child_of, disk
 from tests.cli.conftest import SCHEMA, contents
 from tests.files import open_files, sparse_copy
 from vhdx.errors import OutputError
@@ -288,3 +288,30 @@ def test_what_was_rebuilt_is_told_with_its_evidence(vhdx_command, without_bitmap
     assert [(part["structure"], part["certainty"]) for part in layer["rebuilt"]] == [("region tables", "certain")]
     assert all(part["evidence"] for part in layer["rebuilt"])
     assert "rebuilt, certain: region tables" in vhdx_command("recover", base, "--dry-run").out
+
+
+def test_files_of_the_same_disk_that_nothing_links_are_offered(vhdx_command, tmp_path):
+    base = disk("kin")
+    middle = child_of(base, "kin-1", {1: Brush(tag=2).partial(1, range(3))}, path=".\\gone.vhdx")
+    leaf = child_of(middle, "kin-2", {2: Brush(tag=3).partial(2, range(3))}, path=".\\gone.avhdx")
+    for name, spec in (("a/leaf.avhdx", leaf), ("b/base.vhdx", base), ("b/other.vhdx", disk("stranger"))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        encode(spec).write_to(tmp_path / name)
+    alone = vhdx_command("recover", tmp_path / "a/leaf.avhdx", "--dry-run")
+    assert "--assume-base" not in alone.err
+    found = vhdx_command("recover", tmp_path / "a/leaf.avhdx", "--search", tmp_path / "b", "--dry-run")
+    assert "base.vhdx" in found.err
+    assert "--assume-base" in found.err
+    assert "other.vhdx" not in found.err
+    words = ("recover", tmp_path / "a/leaf.avhdx", "--assume-base", tmp_path / "b/base.vhdx", "--dry-run", "--json")
+    followed = vhdx_command(*words)
+    assert followed.json["totals"]["lost"] == 0
+
+
+def test_an_account_is_readable_in_forty_columns(vhdx_command, tmp_path, monkeypatch):
+    encode(child_of(disk("narrow"), "narrow-1", {}, path=".\\gone.vhdx")).write_to(tmp_path / "leaf.avhdx")
+    monkeypatch.setattr("cli.commands.recover.line_width", lambda: 40)
+    monkeypatch.chdir(tmp_path)
+    lines = vhdx_command("recover", "leaf.avhdx", "--dry-run").out.splitlines()
+    assert max(len(line) for line in lines if max(map(len, line.split())) < 36) <= 40
+    assert any("cannot be known" in line or "lost" in line for line in lines)

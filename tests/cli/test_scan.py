@@ -133,6 +133,7 @@ def test_a_truncated_leaf_leads_to_the_newest_state_that_can_be_read(vhdx_comman
     assert {finding["code"] for finding in answer.json["findings"]} >= {"BAT-04"}
     (tree,) = answer.json["trees"]
     assert (tree["advice"]["current"], tree["advice"]["mergeable"]) == (str(leaf), str(tmp_path / "layer1.avhdx"))
+    assert run_recovery(vhdx_command, tree["advice"]["recovery"])[1][0] == str(leaf)
     assert hash_of(run_advice(vhdx_command, answer.json, tree["root"])) == flatten(specs[:2]).sha256()
 
 
@@ -279,3 +280,44 @@ def test_the_previous_header_is_evidence(vhdx_command, tmp_path):
     evidence = tree["members"][1]["link"]["evidence"]
     assert evidence["verdict"] == "doubtful"
     assert "the parent's previous header" in evidence["facts"][0]["text"]
+
+
+def run_recovery(vhdx_command, command):
+    """Run the recovery that a scan advises; the output's path and the words."""
+    program, *words = shlex.split(command)
+    assert (program, words[0]) == ("vhdx", "recover")
+    assert vhdx_command(*words).code == 1
+    return words[-1], words[1:-2]
+
+
+@posix
+def test_where_a_middle_layer_is_gone_the_scan_recovers_with_all_that_is_left(vhdx_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    specs = chain_of("gap", 4)
+    for name, spec in zip(("base.vhdx", "layer1.avhdx", "layer2.avhdx", "layer3.avhdx"), specs, strict=True):
+        put(tmp_path / "vm" / name, spec)
+    (tmp_path / "vm" / "layer2.avhdx").unlink()
+    trees = {tree["root"]: tree["advice"] for tree in vhdx_command("scan", "vm", "--json").json["trees"]}
+    out, inputs = run_recovery(vhdx_command, trees["vm/layer3.avhdx"]["recovery"])
+    assert inputs == ["vm/layer3.avhdx", "vm/layer1.avhdx", "vm/base.vhdx"]
+    said = vhdx_command("recover", *inputs, "--dry-run", "--json").json
+    assert [layer["presence"] for layer in said["layers"]] == ["present", "present", "missing", "present"]
+    assert (tmp_path / out).stat().st_size == specs[0].size
+    older = trees["vm/base.vhdx"]
+    assert (older["mergeable"], older["recovery"]) == ("vm/layer1.avhdx", None)
+    assert any("vm/layer3.avhdx" in step and "older state" in step for step in older["steps"])
+
+
+@posix
+def test_a_disk_without_its_front_is_offered_to_be_recovered(vhdx_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = put(tmp_path / "wsl" / "ext4.vhdx", disk("front"))
+    with path.open("r+b") as file:
+        file.write(b"\xf1" * (1 << 20))
+    lines = vhdx_command("scan", "wsl").out.splitlines()
+    command = next(line.strip()[2:] for line in lines if "$ vhdx recover" in line)
+    _, inputs = run_recovery(vhdx_command, command)
+    assert inputs == ["wsl/ext4.vhdx"]
+    for name in ("info", "check", "history"):
+        answer = vhdx_command(name, path)
+        assert "try `vhdx recover`" in answer.out + answer.err

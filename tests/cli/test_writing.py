@@ -304,6 +304,12 @@ def test_what_only_takes_a_vhdx_refuses_stdout_and_raw_names(vhdx_command, chain
     assert contents(tmp_path) == before
 
 
+def test_who_asks_a_merge_for_a_raw_image_is_sent_to_convert(vhdx_command, chain, tmp_path):
+    answer = vhdx_command("merge", chain[0], tmp_path / "out.bin", "--format", "raw")
+    assert answer.code == 2
+    assert "vhdx convert" in answer.err
+
+
 def test_a_raw_image_has_no_blocks(vhdx_command, chain, tmp_path):
     leaf, _ = chain
     assert vhdx_command("convert", leaf, tmp_path / "out.raw", "--block-size", "1M").code == 2

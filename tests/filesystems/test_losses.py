@@ -1,6 +1,9 @@
 """Disks of which something is lost: what is still listed and taken out, and which files a recovery says are touched."""
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -328,3 +331,29 @@ def test_a_lost_journal_of_ext_is_told_with_what_to_do(vhdx_command, tmp_path):
     journal = next(file for file in answer.json["files"]["touched"] if file["address"] == 8)
     assert (journal["role"], journal["lost_bytes"] > 0) == ("system", True)
     assert "e2fsck may refuse" in vhdx_command("recover", leaf, "--dry-run").out
+
+
+def test_in_forty_columns_what_is_said_of_a_file_stands_below_its_name(vhdx_command, gap, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = vhdx_command("files", gap).out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert lines[next(n for n, line in enumerate(lines) if line.endswith(" kept.txt")) + 1].startswith("    [holds")
+
+
+def test_the_page_says_how_to_do_without_a_lost_journal(tmp_path):
+    need("ext4")
+    disk = images.make_ext(tmp_path / "disk.raw", {"file": FILES["file0"]}, 64 * MIB)
+    images.debugfs(disk, "feature needs_recovery")
+    with disk.open("r+b") as file:
+        file.seek(int(images.debugfs_said(disk, "bmap <8> 0")) * 1024)
+        file.write(b"lost" * (MIB // 4))
+    page = (Path(__file__).parents[2] / "docs" / "wsl.md").read_text().partition("### Where the journal is lost")[2]
+    lines = [line[2:] for line in page.partition("```console\n")[2].partition("```")[0].splitlines()]
+    assert len(lines) == 3
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    for line in lines:
+        done = subprocess.run(["sh", "-c", line], check=False, cwd=tmp_path, capture_output=True, env={"PATH": path})
+        assert done.returncode in {0, 1}, (line, done)
+    images.run("e2fsck", "-fn", tmp_path / "mended.raw")
+    images.run("debugfs", "-R", "dump file out", "mended.raw", cwd=tmp_path)
+    assert (tmp_path / "out").read_bytes() == FILES["file0"]

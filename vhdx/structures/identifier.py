@@ -87,5 +87,11 @@ def _instead(page: bytes, tail: bytes) -> tuple[str, str]:
     if not page:
         return "it is empty", "get a whole copy of the file"
     if not any(page):
-        return "it begins with zeros", "the front is lost or never arrived; get a whole copy of the file"
-    return f"it begins with {page[:8]!r}", "name a .vhdx or .avhdx file"
+        return (
+            "it begins with zeros",
+            "the front is lost or never arrived: get a whole copy of the file, or try `vhdx recover`",
+        )
+    return (
+        f"it begins with {page[:8]!r}",
+        "name a .vhdx or .avhdx file; if it is one, its front is damaged: try `vhdx recover`",
+    )

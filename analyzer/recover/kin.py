@@ -1,0 +1,56 @@
+"""Files of the same disk, beside the ones named, that nothing links to a recovery: what a user may want to name."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.recover.levels import Level, Presence
+from analyzer.wording import safe
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.image import Image, open_image
+from vhdx.parents import Search
+
+_NAMES = {".vhdx", ".avhdx"}
+_MOST_TRIED, _MOST_TOLD = 1000, 4
+
+
+def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Finding]:
+    """What to say where nothing is below the lowest file, although files of its disk are where parents may be."""
+    child = next((level for level in levels if level.image is not None and level.path is not None), None)
+    if levels[0].presence is not Presence.MISSING or child is None or child.image is None or child.path is None:
+        return
+    wanted = _id_of(child.image)
+    used = {level.path for level in levels if level.path}
+    folders = dict.fromkeys((child.path.parent, *search.folders))
+    others = (path for folder in folders for path in islice(_disks_in(folder), _MOST_TRIED) if path not in used)
+    names = [str(path) for path in others if wanted and _disk_of(path) == wanted]
+    if names:
+        shown = f"{', '.join(map(safe, names[:_MOST_TOLD]))}{' and more' if len(names) > _MOST_TOLD else ''}"
+        text = (
+            f"of the same disk, and linked to none of the files: {shown}; name them as well, or a base with "
+            "--assume-base, and what they hold is stale instead of lost"
+        )
+        yield Finding("CHN-10", Severity.WARNING, text, path=child.path)
+
+
+def _disks_in(folder: Path) -> Iterator[Path]:
+    try:
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in _NAMES)
+    except OSError:
+        return
+
+
+def _id_of(image: Image) -> UUID | None:
+    """The virtual disk's id; None where it is not set, which tells nothing."""
+    return image.parameters.disk_id if image.parameters.disk_id.int else None
+
+
+def _disk_of(path: Path) -> UUID | None:
+    """The virtual disk's id; None of a file that cannot be read."""
+    try:
+        with open_image(path) as image:
+            return _id_of(image)
+    except (VhdxError, OSError):
+        return None
