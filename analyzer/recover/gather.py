@@ -1,12 +1,13 @@
 """The files of a recovery: those that were named, and the parents that can be found from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.aged import PRESENT, View, aged
+from analyzer.recover.aside import another_disk, set_aside
 from analyzer.recover.kin import of_the_same_disk
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
@@ -30,7 +31,7 @@ class Gathered:
     files: tuple[Opened, ...]
     levels: tuple[Level, ...]
     hints: tuple[Finding, ...] = ()
-    """Files that could stand in for what is missing, if the user says so."""
+    """Files that were passed over, that could stand in for what is missing, or that may be of another disk."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -99,14 +100,20 @@ def gather(
             _take(files, path, how)
         _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
         base = how(assumed) if assumed else None
-        levels = aged(order(files, base), view)
+        chain, aside = set_aside(files)
+        levels = aged(order(chain, base), view)
         require_one_sector_size([level.image for level in levels if level.image])
     except BaseException:
         for file in (*files, *([base] if base else [])):
             file.close()
         raise
-    hints = tuple(of_the_same_disk(levels, search)) if base is None else ()
+    hints = (*aside, *(of_the_same_disk(levels, search) if base is None else _of_another_disk(base, levels)))
     return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
+
+
+def _of_another_disk(base: Opened, levels: Sequence[Level]) -> Iterator[Finding]:
+    above = next((level.image for level in levels if level.image and level.path != base.path), None)
+    return another_disk(base, above)
 
 
 def _take(files: list[Opened], path: Path, how: How) -> Opened | None:

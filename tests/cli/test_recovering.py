@@ -204,6 +204,9 @@ def test_two_leaves_are_refused_by_name(vhdx_command, built, tmp_path):
     leaf, _ = built("demo")
     base, middle, _ = layers_of(leaf)
     twin = sparse_copy(leaf, tmp_path / "twin.avhdx")
+    with twin.open("r+b") as handle:  # a copy that has changed since; one that has not is taken once
+        handle.seek(-1, 2)
+        handle.write(b"x")
     answer = vhdx_command("recover", base, middle, leaf, twin, "--dry-run")
     assert answer.code == 4
     assert "twin.avhdx" in answer.err
