@@ -34,9 +34,16 @@ def match_by_identity(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> M
     """NTFS and ext; of several names of one file those that stayed are paired first."""
     matched = Matched()
     left_old, left_new = _pair(old, new, lambda r: (r.address, r.sequence, r.parent, r.name), matched.same)
-    left_old, left_new = _pair(left_old, left_new, lambda r: (r.address, r.sequence), matched.same)
+    left_old, left_new = _pair(left_old, left_new, _identity, matched.same)
     matched.gone, matched.come = _pair(left_old, left_new, lambda r: r.path, matched.followed)
     return matched
+
+
+def _identity(record: FileRecord) -> Hashable:
+    """What stays with a file that is renamed. Some programs leave ext's generation at 0: then all must agree."""
+    if record.sequence or _is_folder(record):
+        return record.address, record.sequence
+    return record.address, record.kind, record.size, record.times.modified
 
 
 def match_by_path(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> Matched:
