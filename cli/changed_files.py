@@ -102,8 +102,8 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
 
 def _csv_line(row: tuple[Any, ...]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(row)
-    return buffer.getvalue()
+    csv.writer(buffer).writerow(row)  # with its own end of line it knows that one in a field must be quoted
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def _modified(record: FileRecord | None) -> str:

@@ -11,9 +11,10 @@ from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
 from vhdx.source import FileSource, read_at
-from vhdx.structures.identifier import SIGNATURE
+from vhdx.structures.identifier import SIGNATURE, container_in
 
 VHDX_EXTENSIONS = {".vhdx", ".avhdx"}
+_FRONT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,17 @@ def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> State:
 
 
 def is_raw(path: Path) -> bool:
-    """Whether a file is taken for a raw image: neither its first bytes nor its name say that it is a VHDX.
+    """Whether a file is taken for a raw image: neither its first bytes nor its name say that it is an image.
+
+    Any other program's image, qcow2 or the like, is none either: opening it as a VHDX tells what it is.
 
     Raises NotRegularFileError, InputOutputError.
     """
     if path.suffix.lower() in VHDX_EXTENSIONS:
         return False  # a damaged one must not pass for a disk
     with FileSource(path) as file:
-        return read_at(file, 0, min(file.size, len(SIGNATURE))) != SIGNATURE
+        front = read_at(file, 0, min(file.size, _FRONT))
+        return not front.startswith(SIGNATURE) and container_in(front) is None
 
 
 def layers_of(disk: Disk) -> tuple[Path, ...]:

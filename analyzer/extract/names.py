@@ -4,6 +4,8 @@ import re
 import unicodedata
 from hashlib import sha256
 
+from analyzer.filesystems.record import SLASH
+
 MOST_BYTES = 255
 """Of a name, in UTF-8: what every file system takes, and no more units of UTF-16 than Windows does."""
 _ROOM = MOST_BYTES - 24
@@ -60,7 +62,8 @@ def _is_harmful(character: str) -> bool:
 
 
 def _encoded(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", _handler(character)))
+    raw = b"/" if character == SLASH else character.encode("utf-8", _handler(character))
+    return "".join(f"%{byte:02X}" for byte in raw)
 
 
 def _handler(character: str) -> str:

@@ -17,6 +17,7 @@ from analyzer.filesystems.reading import (
     is_virtual,
     kind_of,
     listed_records,
+    path_of,
     reparse_of,
     state_of,
     times_of,
@@ -90,7 +91,7 @@ class Maker:
                        for place in self.layout.record_places(number)][:_MOST_LISTED]  # fmt: skip
         except FAILURES as error:
             obstacle = f"what it is made of cannot be read ({sentence(error)})"
-        target = decoded(meta.link) if meta.link else None
+        target = path_of(meta.link) if meta.link else None
         data = attributes.data
         if self.type == "ntfs":
             kind, target, found = self._reparse(file, kind)

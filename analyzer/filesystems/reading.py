@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from analyzer.filesystems.record import Extent, FileKind, FileState, Packing, Place, Stream, Times
+from analyzer.filesystems.record import SLASH, Extent, FileKind, FileState, Packing, Place, Stream, Times
 
 _NTFS_DATA, _NTFS_LIST, _NTFS_REPARSE = 128, 32, 192
 _PLAIN_DATA = 1
@@ -45,7 +45,12 @@ class Reparse(NamedTuple):
 
 def decoded(raw: bytes) -> str:
     """A name; bytes that are no UTF-8, and a slash, which no name can have, become surrogates."""
-    return raw.decode("utf-8", "surrogateescape").replace("/", "\udc2f")
+    return raw.decode("utf-8", "surrogateescape").replace("/", SLASH)
+
+
+def path_of(raw: bytes) -> str:
+    """Where a link leads to, slashes and all; bytes that are no UTF-8 become surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def kind_of(file: Any) -> FileKind:  # noqa: ANN401 - the reader ships no types

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
+SLASH = "\udc2f"
+"""What a slash in a name becomes: no name can have one, and a path would be another."""
+
 Place = tuple[int, int]
 """(start, length), bytes of the disk."""
 

@@ -13,7 +13,7 @@ from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option
 from cli.progress import progress
 from cli.states import opened
-from cli.writing import options_from, output_options, refuse_stdout, report
+from cli.writing import asked_format, options_from, output_options, refuse_stdout, report
 
 
 @click.command("apply")
@@ -45,7 +45,7 @@ def command(delta: Path, base: str, out: Path, wanted: str | None, as_json: bool
       vhdx apply friday.delta old.raw new.raw
     """
     refuse_stdout(out)
-    form = OutputFormat(wanted) if wanted else format_of(out)
+    form = asked_format(wanted, choices) or format_of(out)
     if form is OutputFormat.RAW and choices["block_size"]:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
     with Delta(delta) as opened_delta, opened(base, choices) as state:

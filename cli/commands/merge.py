@@ -86,6 +86,8 @@ def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> Output
     """A VHDX whatever the name, unless the name or an option asks for something else."""
     if fixed and wanted:
         raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
+    if fixed and EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX) is not OutputFormat.VHDX:
+        raise click.UsageError(f"--fixed makes a VHDX, and {safe(out.name)!r} asks for something else.")
     if fixed:
         return OutputFormat.VHDX_FIXED
     if wanted is OutputFormat.RAW:

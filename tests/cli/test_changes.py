@@ -222,3 +222,23 @@ def test_what_cannot_be_known_counts_as_changed_and_is_never_exported(vhdx_comma
         assert answer.json["ranges"] == [[0, 16 * 512, "lost"]]
     assert vhdx_command("changes", "--export", one.parent / "x.delta", one, two).code == 3
     assert not (one.parent / "x.delta").exists()
+
+
+@pytest.mark.parametrize(
+    ("front", "name"), [(b"QFI\xfb", "qcow2"), (b"KDMV", "VMDK"), (b"EVF\x09\x0d\x0a\xff\x00", "E01")]
+)
+def test_an_image_of_another_program_is_not_taken_for_a_disk(vhdx_command, chain, tmp_path, front, name):
+    leaf, _ = chain
+    other = tmp_path / "other.img"
+    other.write_bytes(front + bytes(1 << 20))
+    answer = vhdx_command("changes", other, leaf)
+    assert answer.code == 3
+    assert name in answer.err
+
+
+def test_apply_makes_the_vhd_that_azure_takes(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    vhdx_command("changes", f"{leaf}@0", leaf, "--export", tmp_path / "a.delta")
+    answer = vhdx_command("apply", tmp_path / "a.delta", f"{leaf}@0", tmp_path / "out.vhd", "--azure", "--json")
+    assert answer.json["output"]["format"] == "vhd_azure"
+    assert (tmp_path / "out.vhd").stat().st_size % (1 << 20) == 512

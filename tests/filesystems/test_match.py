@@ -1,9 +1,14 @@
-"""Which file is which, where an inode says nothing of how often it was given away."""
+"""Which file is which, where an inode says nothing of how often it was given away; and odd names in what is told."""
+
+import csv
+import io
 
 import pytest
 
+from analyzer.extract.names import safe_name
 from analyzer.filechanges.match import match_by_identity
-from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Times
+from analyzer.filesystems.record import SLASH, FileKind, FileRecord, FileState, Role, Times
+from cli.changed_files import _csv_line
 
 
 def record(name, address, sequence, size, modified):
@@ -35,3 +40,13 @@ def test_an_inode_without_a_generation_that_agrees_in_all_was_renamed():
 def test_an_inode_of_one_generation_is_one_file_whatever_it_holds():
     matched = match_by_identity([record("photo", 12, 5, 900, 7)], [record("thesis", 12, 5, 901, 8)])
     assert len(matched.same) == 1
+
+
+def test_a_name_with_a_line_end_is_one_field_of_a_csv():
+    line = _csv_line(("created", 1, "/d/\nzz", ""))
+    assert list(csv.reader(io.StringIO(line))) == [["created", "1", "/d/\nzz", ""]]
+    assert not line.endswith("\n")
+
+
+def test_a_slash_in_a_name_is_written_as_one():
+    assert safe_name("a" + SLASH + "b") == "a%2Fb"

@@ -65,6 +65,8 @@ def test_the_creator_ends_at_its_terminator_and_may_fill_the_field():
         (b"conectix", "VHD"),
         (b"QFI\xfb", "qcow2"),
         (b"KDMV", "VMDK"),
+        (b"EVF\x09\x0d\x0a\xff\x00", "E01"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
         (b"PK\3\4", "ZIP"),
         (b"\xfd7zXZ\0", "xz"),
         (b"version https://git-lfs", "LFS"),
@@ -81,6 +83,13 @@ def test_what_is_no_vhdx_is_called_by_its_name(front, words):
     assert finding.code == "FID-01"
     assert words in finding.message
     assert finding.advice
+
+
+def test_a_vhd_whose_footer_stands_in_front_too_is_not_called_fixed():
+    (finding,) = check_identifier(parse_identifier(b"conectix"), b"conectix", b"conectix")
+    assert "fixed" not in finding.message
+    (finding,) = check_identifier(parse_identifier(b"data"), b"data", b"conectix")
+    assert "fixed VHD" in finding.message
 
 
 @given(st.integers(0, (1 << 64) - 1))

@@ -19,11 +19,6 @@ SIZE = _LAYOUT.sizeof()
 
 # What people hand in instead: magic bytes, their offset, the name, and the way out.
 _LOOKALIKES = (
-    (b"conectix", 0, "a VHD (version 1) disk", "convert it with `qemu-img convert -O vhdx`"),
-    (b"QFI\xfb", 0, "a qcow2 image", "convert it with `qemu-img convert -O vhdx`"),
-    (b"KDMV", 0, "a VMDK image", "convert it with `qemu-img convert -O vhdx`"),
-    (b"# Disk DescriptorFile", 0, "a VMDK descriptor", "convert it with `qemu-img convert -O vhdx`"),
-    (b"<<< ", 0, "a VirtualBox VDI image", "convert it with `qemu-img convert -O vhdx`"),
     (b"EFI PART", 512, "a raw disk image with a GPT", "it needs no VHDX tool; use it as it is"),
     (b"\x55\xaa", 510, "a raw disk image with a boot sector", "it needs no VHDX tool; use it as it is"),
     (b"version https://git-lfs", 0, "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
@@ -32,6 +27,22 @@ _LOOKALIKES = (
     (b"\xfd7zXZ\x00", 0, "an xz archive", "unpack it first with `xz -dk`"),
     (b"\x1f\x8b", 0, "a gzip archive", "unpack it first"),
 )
+_BY_QEMU = "convert it with `qemu-img convert -O vhdx`"
+_CONTAINER_MAGIC = (
+    (b"conectix", "a VHD (version 1) disk"),
+    (b"QFI\xfb", "a qcow2 image"),
+    (b"KDMV", "a VMDK image"),
+    (b"# Disk DescriptorFile", "a VMDK descriptor"),
+    (b"<<< ", "a VirtualBox VDI image"),
+    (b"EVF\x09\x0d\x0a\xff\x00", "an E01 (EWF) image"),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd"),
+    (b"\x5e\x2a\x4d\x18", "packed by zstd"),
+)
+_CONTAINERS = {name: _BY_QEMU for _, name in _CONTAINER_MAGIC} | {
+    "an E01 (EWF) image": "write it out raw first, with `ewfexport`",
+    "packed by zstd": "unpack it first, with `zstd -d`",
+}
+"""Images of disks that are not the disk as it is, and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,11 @@ def check_identifier(identifier: Identifier, page: bytes, tail: bytes = b"") -> 
         yield Finding("FID-03", Severity.NOTE, "the creator is not UTF-16 text", 8, CREATOR_SIZE, SECTION)
 
 
+def container_in(page: bytes) -> str | None:
+    """Which other program's image begins with these bytes; None for a raw disk and for all else."""
+    return next((name for magic, name in _CONTAINER_MAGIC if page.startswith(magic)), None)
+
+
 def check_length(file_size: int) -> Iterator[Finding]:
     """Whether a file of `file_size` bytes can hold its headers."""
     if file_size < HEADER_AREA_SIZE:
@@ -79,6 +95,9 @@ def check_length(file_size: int) -> Iterator[Finding]:
 
 
 def _instead(page: bytes, tail: bytes) -> tuple[str, str]:
+    container = container_in(page)
+    if container:
+        return f"it is {container}", _CONTAINERS[container]
     if tail.startswith(b"conectix"):
         return "it is a fixed VHD (version 1) disk", "convert it with `qemu-img convert -f vpc -O vhdx`"
     for magic, at, what, advice in _LOOKALIKES:
