@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from analyzer.filesystems.directories import INLINE, is_whole
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableVolumeError
 from analyzer.filesystems.layout_ext import ExtLayout
 from analyzer.filesystems.making import FAILURES, ORPHANS, Maker, sentence
@@ -13,6 +14,7 @@ from analyzer.filesystems.view import View
 
 _MOST_TROUBLES = 1000
 _MOST_DEPTH = 4096
+_MOST_FOLDER = 256 << 20
 _LABEL_MARK = b" (Volume Label Entry)"
 UNREACHED = "$unreached"
 """Above folders that no path leads to, because what is above them is lost."""
@@ -109,6 +111,8 @@ class Volume:
             return
         if maker.is_lost(folder.metadata):
             self.trouble(folder.path, "part of the folder is lost: names may be missing")
+        elif self._is_damaged_folder(folder):
+            self.trouble(folder.path, "part of the folder is damaged: names may be missing")
         for file in self._taken(directory, folder):
             name = file.info.name
             if name is None or name.name in {b".", b"..", b"", None} or self._is_label(maker, name):
@@ -197,6 +201,19 @@ class Volume:
             raw = self.view.read(start - self.view.start, 32)
             return raw[:1] in {b"\x83", b"\x03"} if maker.type == "exfat" else bool(raw[11:12] and raw[11] & 0x08)
         return False
+
+    def _is_damaged_folder(self, folder: FileRecord) -> bool:
+        """Whether the reader leaves out a part of a folder without a word; known of ext alone."""
+        layout = self.made().layout
+        if not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & INLINE:
+            return False
+        try:
+            file = self.fs.open_meta(inode=folder.address)
+            size = min(int(file.info.meta.size), _MOST_FOLDER)
+            content = file.read_random(0, size) if size else b""
+        except FAILURES:
+            return True
+        return len(content) == size and not is_whole(content, layout.block)
 
     def _is_damaged(self) -> bool:
         return bool(self.view.missed or self.view.redirects)
