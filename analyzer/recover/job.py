@@ -16,6 +16,7 @@ from analyzer.recover.filled import Earlier, Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
 from analyzer.recover.levels import Level
 from analyzer.recover.mapfile import mapfile_lines, read_mapfile
+from analyzer.recover.naming import name_again, name_anew
 from analyzer.recover.opening import Opener
 from analyzer.recover.ranges import Ranges
 from analyzer.salvage import BitmapPolicy
@@ -177,22 +178,19 @@ def count(plan: Plan) -> Totals:
 def run_recovery(plan: Plan, document: Document, progress: Progress = no_progress) -> Outcome:
     """Write the image, its mapfile and its account; raises what writing raises. The sources are never changed.
 
-    An image never has its name without its map. When one is gone on with, the map follows the image: it may say less
-    than the image holds, never more.
+    See `naming` for the order in which these get their names.
     """
-    conversion, resumed = plan.conversion, resumes(plan.wishes)
+    conversion = plan.conversion
     if conversion is None:
         raise ValueError("a plan without a target cannot be run")
-    totals = Totals()
+    totals, give_names = Totals(), name_again if resumes(plan.wishes) else name_anew
 
-    def write_papers() -> None:
-        _write_papers(plan, conversion.target, totals, document)
+    def name(image: Sink) -> None:
+        image.seal()
+        with ExitStack() as papers:
+            give_names(image, _papers(plan, conversion.target, totals, document, papers))
 
-    if resumed:
-        written = run_conversion(conversion, plan.filled, progress)
-        write_papers()
-    else:
-        written = run_conversion(conversion, plan.filled, progress, before_naming=write_papers)
+    written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(
         target=conversion.target,
         map=map_of(conversion.target),
@@ -206,18 +204,21 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
     )
 
 
-def _write_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> None:
-    existing = plan.wishes.options.existing
+def _papers(plan: Plan, target: Path, totals: Totals, document: Document, opened: ExitStack) -> list[Sink]:
+    """Map and account, written and whole, that wait for their names until `opened` ends."""
     stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
-    _write(map_of(target), mapfile_lines(stretches, identity_of(plan.disk)), existing)
-    _write(account_of(target), document(plan, totals), existing)
+    existing = plan.wishes.options.existing
+    mapped = _written(map_of(target), mapfile_lines(stretches, identity_of(plan.disk)), existing, opened)
+    # The map first: the rows are counted as it is written, and the account has the totals.
+    return [mapped, _written(account_of(target), document(plan, totals), existing, opened)]
 
 
-def _write(path: Path, pieces: Iterable[str], existing: Existing) -> None:
-    with Sink(path, existing=existing) as sink:
-        for block in _blocks(pieces):
-            sink.write_at(sink.size, block)
-        sink.commit()
+def _written(path: Path, pieces: Iterable[str], existing: Existing, opened: ExitStack) -> Sink:
+    sink = opened.enter_context(Sink(path, existing=existing))
+    for block in _blocks(pieces):
+        sink.write_at(sink.size, block)
+    sink.seal()
+    return sink
 
 
 def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
