@@ -38,7 +38,7 @@ class Basis(Enum):
     REBUILT = "rebuilt"
     """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
     EARLIER = "earlier"
-    """An earlier run read it; it is taken from that run's output."""
+    """An earlier run read it, or had an older state of it; it is taken from that run's output."""
 
 
 class Row(NamedTuple):
@@ -80,10 +80,25 @@ class Totals:
         return not self.bytes_of[Status.STALE] and not self.bytes_of[Status.LOST]
 
 
-def rows_of(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:
-    """All ranges of the disk, rising and without gaps; `faults` could not be read, `kept` an earlier run has."""
+def rows_of(disk: PartialDisk, faults: Ranges, kept: Ranges, older: Ranges | None = None) -> Iterator[Row]:
+    """All ranges of the disk, rising and without gaps.
+
+    `faults` could not be read, `kept` an earlier run knows, `older` it has as stale: better than what is lost now.
+    """
     rows, doubts = _pieces(disk, faults, kept), Doubts(disk.levels)
+    if older:
+        rows = _with_older(rows, older)
     return _joined(_with_doubts(rows, doubts) if doubts else rows)
+
+
+def _with_older(rows: Iterable[Row], older: Ranges) -> Iterator[Row]:
+    for row in rows:
+        if row.status is not Status.LOST:
+            yield row
+            continue
+        for start, end, is_held in older.split(row.start, row.end):
+            piece = _part(row, start, end)
+            yield piece._replace(status=Status.STALE, kind=Kind.DATA, basis=Basis.EARLIER) if is_held else piece
 
 
 def _with_doubts(rows: Iterable[Row], doubts: Doubts) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """A partial disk as an output takes it: every byte has a value, and what is lost is filled as it was asked."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +21,24 @@ from vhdx.source import ByteSource
 
 _KEPT_GRANULES = 16
 _SHORT = 1 << 16
-Earlier = Callable[[int, memoryview], None]
-"""Fills a buffer from byte `start` of the disk as an earlier run wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier run wrote, by what its map says."""
+
+    known: Ranges
+    stale: Ranges
+    """Taken where the disk is lost now: a run that is given fewer files makes nothing worse."""
+    read_into: Callable[[int, memoryview], None]
+    """Fills a buffer from a byte of the disk."""
+
+
+def _nothing_earlier(_start: int, buffer: memoryview) -> None:
+    buffer[:] = bytes(len(buffer))
+
+
+NOTHING_EARLIER = Earlier(Ranges(), Ranges(), _nothing_earlier)
 
 
 class Fill(Enum):
@@ -36,12 +52,10 @@ class Fill(Enum):
 class FilledDisk:
     """What `convert` reads: one source, whose bytes stand where the disk has them."""
 
-    def __init__(
-        self, disk: PartialDisk, fill: Fill, *, kept: Ranges | None = None, earlier: Earlier | None = None
-    ) -> None:
-        """`kept` are ranges of the disk that an earlier run has already; `earlier` reads them."""
-        self.disk, self.fill, self.kept = disk, fill, kept or Ranges()
-        self._rescue = RescueSource(disk, fill, self.kept, earlier)
+    def __init__(self, disk: PartialDisk, fill: Fill, earlier: Earlier = NOTHING_EARLIER) -> None:
+        """`earlier` is what an earlier run has already."""
+        self.disk, self.fill, self.earlier = disk, fill, earlier
+        self._rescue = RescueSource(disk, fill, earlier)
         self.findings: tuple[Finding, ...] = ()
 
     @property
@@ -82,7 +96,7 @@ class FilledDisk:
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """See RunSource: DATA for all that may be other than zero."""
         for table in self.disk.windows(start, end):
-            yield self._with_kept(self._as_output(table))
+            yield self._with_kept(self._as_output(table), self._taken(table))
 
     def refusal(self, _run: Run) -> VhdxError | None:
         """Everything can be read: what is lost is filled."""
@@ -101,11 +115,20 @@ class FilledDisk:
         kind = np.where(held, Kind.DATA, Kind.ZERO)
         return merge_neighbours(replace(table, kind=kind, layer=nothing, file_offset=np.where(held, table.start, 0)))
 
-    def _with_kept(self, table: RunTable) -> RunTable:
+    def _taken(self, table: RunTable) -> Ranges:
+        """What of a window the earlier run gives."""
         start, end = int(table.start[0]), table.end
-        if not self.kept.touches(start, end):
+        taken = Ranges(self.earlier.known.within(start, end))
+        if self.earlier.stale.touches(start, end):
+            for run in table.of_kind(Kind.LOST):
+                for lower, upper in self.earlier.stale.within(run.start, run.end):
+                    taken.add(lower, upper)
+        return taken
+
+    def _with_kept(self, table: RunTable, taken: Ranges) -> RunTable:
+        if not taken:
             return table
-        pieces = self.kept.split(start, end)
+        pieces = taken.split(int(table.start[0]), table.end)
         rows = ((at, to - at, Kind.DATA if is_kept else Kind.HOLE, 0, at * is_kept) for at, to, is_kept in pieces)
         return overlay(RunTable.of(rows), table)
 
@@ -113,21 +136,21 @@ class FilledDisk:
 class RescueSource:
     """The disk as one source, from which every read succeeds: what fails is filled, and noted in `faults`."""
 
-    def __init__(self, disk: PartialDisk, fill: Fill, kept: Ranges, earlier: Earlier | None) -> None:
-        """Read `disk`, but the ranges in `kept` from `earlier`."""
+    def __init__(self, disk: PartialDisk, fill: Fill, earlier: Earlier) -> None:
+        """Read `disk`, but from `earlier` what is known there, and what is stale there and lost here."""
         self.path: Path = disk.images[-1].path
         self.size, self.faults = disk.size, Ranges()
-        self._disk, self._fill, self._kept, self._earlier = disk, fill, kept, earlier
+        self._disk, self._fill, self._earlier = disk, fill, earlier
         self._lock = Lock()
         self._runs = lru_cache(maxsize=_KEPT_GRANULES)(self._list_runs)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource. One thread reads at a time: two on a failing medium only make it slower."""
         with self._lock:
-            for start, end, is_kept in self._kept.split(offset, offset + len(buffer)):
+            for start, end, is_kept in self._earlier.known.split(offset, offset + len(buffer)):
                 part = buffer[start - offset : end - offset]
-                if is_kept and self._earlier:
-                    self._earlier(start, part)
+                if is_kept:
+                    self._earlier.read_into(start, part)
                 else:
                     self._read(start, part)
 
@@ -146,13 +169,22 @@ class RescueSource:
 
     def _read_run(self, run: Run, part: memoryview) -> None:
         if run.kind is Kind.LOST:
-            self._put_fill(run.start, part)
+            self._put_older(run.start, part)
         elif run.kind is not Kind.DATA:
             part[:] = bytes(len(part))
         else:
             for start, end in self._disk.rescue(run, part):
                 self.faults.add(start, end)
-                self._put_fill(start, part[start - run.start : end - run.start])
+                self._put_older(start, part[start - run.start : end - run.start])
+
+    def _put_older(self, start: int, part: memoryview) -> None:
+        """What is lost: as the earlier run has it, else the fill."""
+        for lower, upper, is_held in self._earlier.stale.split(start, start + len(part)):
+            piece = part[lower - start : upper - start]
+            if is_held:
+                self._earlier.read_into(lower, piece)
+            else:
+                self._put_fill(lower, piece)
 
     def _put_fill(self, start: int, part: memoryview) -> None:
         if self._fill is Fill.ZERO:

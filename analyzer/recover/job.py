@@ -7,15 +7,15 @@ from enum import Enum
 from pathlib import Path
 
 from analyzer import convert
-from analyzer.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
+from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, check_further, plan_conversion, run_conversion
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk
 from analyzer.recover.account import Row, Status, Totals, rows_of
 from analyzer.recover.disk import PartialDisk
-from analyzer.recover.filled import Earlier, Fill, FilledDisk
+from analyzer.recover.filled import NOTHING_EARLIER, Earlier, Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
 from analyzer.recover.levels import Level
-from analyzer.recover.mapfile import mapfile_lines, read_mapfile
+from analyzer.recover.mapfile import Stretch, mapfile_lines, read_mapfile
 from analyzer.recover.naming import name_again, name_anew
 from analyzer.recover.opening import Opener
 from analyzer.recover.ranges import Ranges
@@ -36,7 +36,8 @@ class Attempt(Enum):
 
     FRESH = "fresh"
     RESUME = "resume"
-    """What the map beside it has as known is taken from it; all else is tried again."""
+    """What the map beside it has as known is taken from it; all else is tried again, and what is lost now and stale in
+    the map stays as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,8 @@ class Plan:
 
     def rows(self) -> Iterator[Row]:
         """What each range of the disk is, by what is known so far; afresh whenever it is asked."""
-        return rows_of(self.disk, self.filled.faults, self.filled.kept)
+        earlier = self.filled.earlier
+        return rows_of(self.disk, self.filled.faults, earlier.known, earlier.stale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +126,7 @@ def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]
         gathered = gather(wishes.inputs, wishes.search, wishes.assumed_base, opener, bitmaps=wishes.bitmaps)
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
-        kept, earlier = _earlier(wishes, disk, opened)
-        filled = FilledDisk(disk, wishes.fill, kept=kept, earlier=earlier)
+        filled = FilledDisk(disk, wishes.fill, _earlier(wishes, disk, opened))
         yield Plan(wishes=wishes, gathered=gathered, filled=filled, conversion=_conversion(wishes, gathered, filled))
 
 
@@ -147,11 +148,14 @@ def resumes(wishes: Wishes) -> bool:
     return wishes.attempt is Attempt.RESUME and target is not None and target.exists() and map_of(target).exists()
 
 
-def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Ranges, Earlier | None]:
-    """What an earlier run has, and what reads it; nothing where there is none, or where it is not wanted."""
+def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> Earlier:
+    """What an earlier run has; nothing where there is none, or where it is not wanted."""
     target = wishes.target
     if target is None or not resumes(wishes):
-        return Ranges(), None
+        return NOTHING_EARLIER
+    if wishes.format is not OutputFormat.RAW and wishes.format not in VHDX_FORMATS:
+        reason = f"only raw images and VHDX can be gone on with, not {wishes.format.value}"
+        raise OutputError(target, reason, "recover to one of these, or begin anew with --force and without --resume")
     stretches = read_mapfile(map_of(target), disk.size, identity_of(disk))
     # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
     written = opened.enter_context(
@@ -159,7 +163,11 @@ def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> tuple[Rang
     )
     if written.size != disk.size:
         raise OutputError(target, f"it has {written.size} bytes and the disk {disk.size}", "begin anew with --force")
-    return Ranges((start, end) for start, end, status in stretches if status is Status.KNOWN), Reader(written).read_into
+    return Earlier(_of(stretches, Status.KNOWN), _of(stretches, Status.STALE), Reader(written).read_into)
+
+
+def _of(stretches: Iterable[Stretch], wanted: Status) -> Ranges:
+    return Ranges((start, end) for start, end, status in stretches if status is wanted)
 
 
 def identity_of(disk: PartialDisk) -> str:

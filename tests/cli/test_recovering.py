@@ -178,6 +178,27 @@ def test_a_later_run_takes_what_is_known_from_the_image_and_tries_the_rest(vhdx_
     assert taken == first.json["totals"]["known"]
 
 
+@pytest.mark.parametrize("name", ["disk.raw", "disk.vhdx"])
+def test_a_later_run_with_fewer_files_keeps_what_the_earlier_one_has(vhdx_command, apart, tmp_path, name):
+    base, _, top = apart
+    out = tmp_path / name
+    first = vhdx_command("recover", top, base, "-o", out, "--json").json
+    before = flat(out) if name.endswith("vhdx") else out.read_bytes()
+    assert first["totals"]["stale"] > 0
+    again = vhdx_command("recover", top, "-o", out, "--resume", "--fill", "pattern", "--json").json
+    assert again["totals"] == first["totals"]
+    assert (flat(out) if name.endswith("vhdx") else out.read_bytes()) == before
+    assert {run[6] for run in again["runs"] if run[2] == "stale"} == {"earlier"}
+    jsonschema.validate(again, SCHEMA)
+
+
+def test_a_format_that_cannot_be_gone_on_with_is_named_with_those_that_can(vhdx_command, apart, tmp_path):
+    vhdx_command("recover", apart[2], "-o", tmp_path / "disk.qcow2")
+    answer = vhdx_command("recover", apart[2], "-o", tmp_path / "disk.qcow2", "--resume")
+    assert answer.code == 5
+    assert "only raw images and VHDX can be gone on with, not qcow2" in answer.err
+
+
 def test_a_map_of_another_disk_is_refused(vhdx_command, apart, built, tmp_path):
     out = tmp_path / "disk.raw"
     vhdx_command("recover", apart[2], "-o", out)

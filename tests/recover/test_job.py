@@ -181,3 +181,13 @@ def test_an_image_of_another_size_is_not_gone_on_with(tmp_path):
     target.write_bytes(b"short")
     with pytest.raises(OutputError, match="begin anew"):
         attempt(target, failing(), **AGAIN)
+
+
+def test_a_sector_that_fails_now_stays_what_the_earlier_run_had_as_stale(tmp_path):
+    target = tmp_path / "disk.raw"
+    attempt(target, failing())
+    map_of(target).write_text(map_of(target).read_text().replace("  +\n", "  /\n"))
+    totals, bases = attempt(target, failing(3), **AGAIN)
+    assert totals == {Status.KNOWN: SIZE - 512, Status.STALE: 512, Status.LOST: 0}
+    assert bases == {Basis.HELD, Basis.EARLIER}
+    assert target.read_bytes() == WHOLE
