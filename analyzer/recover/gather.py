@@ -9,6 +9,7 @@ from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order
+from analyzer.recover.strays import Sorted, sort_out
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -27,6 +28,8 @@ class Gathered:
 
     files: tuple[Opened, ...]
     levels: tuple[Level, ...]
+    sorted: Sorted
+    """What of the files is no level, and why."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -34,9 +37,8 @@ class Gathered:
         above = (*self.levels[1:], None)
         gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
         guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
-        return (
-            gaps + guessed + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
-        )
+        opened = tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+        return self.sorted.findings + gaps + guessed + opened
 
     @property
     def changed(self) -> tuple[Finding, ...]:
@@ -81,7 +83,7 @@ def gather(
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
-    Raises what `order` raises.
+    Raises what `sort_out` and `order` raise.
     """
     how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
     files: list[Opened] = []
@@ -91,12 +93,13 @@ def gather(
             _take(files, path, how)
         _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
         base = how(assumed) if assumed else None
-        levels = order(files, base)
+        found = sort_out(files)
+        levels = order(found.files, base)
     except BaseException:
         for file in (*files, *([base] if base else [])):
             file.close()
         raise
-    return Gathered(files=(*files, *([base] if base else [])), levels=levels)
+    return Gathered(files=(*files, *([base] if base else [])), levels=levels, sorted=found)
 
 
 def _take(files: list[Opened], path: Path, how: How) -> Opened | None:

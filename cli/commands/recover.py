@@ -93,7 +93,8 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
     pieces, down to a sector; a later run with --resume tries only what is not known yet.
     Sources are never changed.
 
-    Exit code 0 when all of the disk is known, 1 when anything is stale or lost, or a file changed while it was read.
+    Exit code 0 when all of the disk is known, 1 when anything is stale or lost, a file changed while it was read, or
+    one of INPUT was passed over because nothing in it is of a VHDX.
 
     \b
     Examples:
@@ -146,7 +147,7 @@ def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:
         emit_account(plan, totals, survey, None)
     else:
         output.emit_lines(lines_of(plan, totals, survey))
-    return int(not totals.complete)
+    return int(not totals.complete or plan.gathered.sorted.has_strays)
 
 
 def _write(plan: Plan, survey: Survey, *, as_json: bool) -> int:
@@ -157,4 +158,4 @@ def _write(plan: Plan, survey: Survey, *, as_json: bool) -> int:
         emit_account(plan, outcome.totals, survey, outcome)
     else:
         output.emit_lines(lines_of(plan, outcome.totals, survey, outcome))
-    return int(not outcome.totals.complete or bool(outcome.changed))
+    return int(not outcome.totals.complete or bool(outcome.changed) or plan.gathered.sorted.has_strays)

@@ -221,13 +221,72 @@ def test_an_output_must_be_named_or_a_dry_run_asked_for(vhdx_command, apart):
     assert vhdx_command("recover", apart[2], "--dry-run").code == 1
 
 
-def test_two_leaves_are_refused_by_name(vhdx_command, built, tmp_path):
-    leaf, _ = built("demo")
-    base, middle, _ = layers_of(leaf)
-    twin = sparse_copy(leaf, tmp_path / "twin.avhdx")
-    answer = vhdx_command("recover", base, middle, leaf, twin, "--dry-run")
+def test_two_leaves_are_refused_by_name(vhdx_command, tmp_path):
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("base"), blocks=Brush(tag=1).fulls(range(8)))
+    encode(base).write_to(tmp_path / "base.vhdx")
+    for name in ("leaf", "twin"):
+        encode(child_of(base, name, {})).write_to(tmp_path / f"{name}.avhdx")
+    answer = vhdx_command("recover", *tmp_path.glob("*hdx"), "--dry-run")
     assert answer.code == 4
     assert "twin.avhdx" in answer.err
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_copy_of_a_file_is_passed_over_and_said(vhdx_command, apart, chain, tmp_path, number):
+    twin = sparse_copy(apart[number], tmp_path / "twin.avhdx")
+    answer = vhdx_command("recover", *apart, twin, "-o", tmp_path / "disk.raw", "--json")
+    assert answer.code == 0
+    assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])
+    assert len(answer.json["layers"]) == 3
+    (said,) = [finding for finding in answer.json["findings"] if finding["code"] == "CHN-08"]
+    assert (said["path"], "byte for byte" in said["message"]) == (str(twin), True)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_copies_that_have_grown_apart_are_refused_with_the_byte(vhdx_command, apart, tmp_path, number):
+    twin = sparse_copy(apart[number], tmp_path / "twin.avhdx")
+    twin.chmod(0o644)
+    with twin.open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        at = file.tell()
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    answer = vhdx_command("recover", *apart, twin, "--dry-run")
+    assert answer.code == 4
+    assert f"byte {at}" in answer.err
+    assert "twin.avhdx" in answer.err
+    assert apart[number].name in answer.err
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "photo.jpg", "disk.raw"])
+def test_a_file_that_is_no_vhdx_is_passed_over_and_takes_nothing_from_what_is_known(
+    vhdx_command, apart, chain, tmp_path, name
+):
+    stray = tmp_path / name
+    stray.write_bytes(b"\xff\xd8\xff\xe0 not a disk of Hyper-V" * 100_000)
+    answer = vhdx_command("recover", *apart, stray, "-o", tmp_path / "out.raw", "--json")
+    assert answer.code == 1
+    assert answer.json["totals"]["known"] == answer.json["size"]
+    assert (tmp_path / "out.raw").read_bytes() == flat(chain[0])
+    (said,) = [finding for finding in answer.json["findings"] if finding["code"] == "FID-01"]
+    assert said["path"] == str(stray)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("wiped.avhdx", None), ("wiped.bin", 64 << 10), ("wiped.bin", 2 * MIB)])
+def test_a_file_that_was_wiped_counts_as_a_layer_by_its_name_or_by_any_structure(
+    vhdx_command, apart, tmp_path, name, kept
+):
+    content = bytearray(apart[2].read_bytes())
+    for page in (0, 4 << 10, 64 << 10, 128 << 10, 192 << 10, 256 << 10, *range(MIB, len(content), MIB)):
+        if page != kept:
+            content[page : page + 1024] = bytes(1024)
+    (tmp_path / name).write_bytes(content)
+    if kept == 2 * MIB:
+        assert content[kept : kept + 8] == b"metadata"
+    answer = vhdx_command("recover", *apart[:2], tmp_path / name, "--dry-run", "--json")
+    assert len(answer.json["layers"]) == 3
+    assert answer.json["totals"]["stale"] > 0
 
 
 def test_all_files_are_closed_afterwards(vhdx_command, apart, tmp_path):
