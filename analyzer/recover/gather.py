@@ -1,6 +1,6 @@
 """The files of a recovery: those that were named, and the parents that can be found from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ class Gathered:
     levels: tuple[Level, ...]
     sorted: Sorted
     """What of the files is no level, and why."""
+    assumed: tuple[Finding, ...] = ()
+    """What speaks against the base that is assumed."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -38,7 +40,7 @@ class Gathered:
         gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
         guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
         opened = tuple(finding for level in self.levels if level.image for finding in level.image.findings)
-        return self.sorted.findings + gaps + guessed + opened
+        return self.sorted.findings + gaps + guessed + self.assumed + opened
 
     @property
     def changed(self) -> tuple[Finding, ...]:
@@ -60,6 +62,24 @@ def _finding(gap: Level, child: Level | None) -> Finding:
 def _guess(level: Level) -> Finding:
     text = f"the order of the files is not certain here: {level.evidence}; what is known above a gap depends on it"
     return Finding("CHN-10", Severity.WARNING, text, path=level.path, advice="name the files of the chain between them")
+
+
+def _against(base: Opened, levels: Sequence[Level]) -> Iterator[Finding]:
+    """What tells that the base that is assumed may be another disk: its virtual disk id, its size."""
+    images = [level.image for level in levels if level.image]
+    place = next((n for n, image in enumerate(images) if base.image and image.path == base.path), len(images))
+    if place + 1 >= len(images):
+        return
+    mine, child = images[place].parameters, images[place + 1].parameters
+    facts = []
+    if mine.disk_id != child.disk_id:
+        facts.append(f"its virtual disk id is {mine.disk_id}, that of {images[place + 1].path} is {child.disk_id}")
+    if mine.size != child.size:
+        facts.append(f"its disk has {mine.size} bytes, that of {images[place + 1].path} has {child.size}")
+    if facts:
+        text = f"the base that is assumed may be another disk: {'; '.join(facts)}"
+        advice = "look for one of the same disk with `vhdx scan`; what this one gives is in the map as stale"
+        yield Finding("CHN-02", Severity.WARNING, text, path=base.path, advice=advice)
 
 
 def _change(file: Opened) -> Finding | None:
@@ -95,11 +115,12 @@ def gather(
         base = how(assumed) if assumed else None
         found = sort_out(files)
         levels = order(found.files, base)
+        against = tuple(_against(base, levels)) if base else ()
     except BaseException:
         for file in (*files, *([base] if base else [])):
             file.close()
         raise
-    return Gathered(files=(*files, *([base] if base else [])), levels=levels, sorted=found)
+    return Gathered(files=(*files, *([base] if base else [])), levels=levels, sorted=found, assumed=against)
 
 
 def _take(files: list[Opened], path: Path, how: How) -> Opened | None:

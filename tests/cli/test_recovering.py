@@ -166,6 +166,26 @@ def test_an_assumed_base_makes_what_it_gives_stale(vhdx_command, apart, chain, t
     assert middle.exists()
 
 
+@pytest.mark.parametrize(("disk", "size"), [("another", 8), ("base", 6), ("another", 6), ("base", 8)])
+def test_a_base_of_another_disk_is_assumed_with_a_warning_that_has_both_ids_and_sizes(
+    vhdx_command, tmp_path, disk, size
+):
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("base", disk="base"))
+    encode(child_of(base, "leaf", {})).write_to(tmp_path / "leaf.avhdx")
+    other = ImageSpec(size=size * MIB, identity=Identity.of("other", disk=disk))
+    encode(other).write_to(tmp_path / "other.vhdx")
+    answer = vhdx_command(
+        "recover", tmp_path / "leaf.avhdx", "--assume-base", tmp_path / "other.vhdx", "--dry-run", "--json"
+    )
+    said = [finding for finding in answer.json["findings"] if "may be another disk" in finding["message"]]
+    with vhdx.open_image(tmp_path / "leaf.avhdx") as leaf, vhdx.open_image(tmp_path / "other.vhdx") as low:
+        ids = [leaf.parameters.disk_id, low.parameters.disk_id]
+    assert bool(said) == (disk == "another" or size != 8)
+    for finding in said:
+        assert all(str(one) in finding["message"] for one in ids) == (ids[0] != ids[1])
+        assert (f"{size * MIB} bytes" in finding["message"] and f"{8 * MIB}" in finding["message"]) == (size != 8)
+
+
 def test_a_later_run_takes_what_is_known_from_the_image_and_tries_the_rest(vhdx_command, apart, chain, tmp_path):
     base, middle, top = apart
     out = tmp_path / "disk.raw"
