@@ -8,6 +8,7 @@ from typing import NamedTuple
 from analyzer.recover.disk import PartialDisk
 from analyzer.recover.doubt import Doubts
 from analyzer.recover.ranges import Ranges
+from analyzer.salvage import Certainty
 from vhdx.runs import Kind, Run
 
 
@@ -37,8 +38,13 @@ class Basis(Enum):
     """The medium failed where the file of a level (`cause`) holds it."""
     REBUILT = "rebuilt"
     """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
+    CHOSEN = "chosen"
+    """It is as the user chose (`--lost-bitmaps`), without evidence: a structure of a level (`cause`) was lost."""
     EARLIER = "earlier"
     """An earlier run read it, or had an older state of it; it is taken from that run's output."""
+
+
+_BASES = {Certainty.LIKELY: Basis.REBUILT, Certainty.GUESSED: Basis.CHOSEN}
 
 
 class Row(NamedTuple):
@@ -66,12 +72,15 @@ class Totals:
     bytes_of: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     likely: int = 0
     """Of the stale bytes, those that are in doubt only because they rest on what was rebuilt."""
+    guessed: int = 0
+    """Of the stale bytes, those that are as the user chose."""
 
     def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows as they come, counted."""
         for row in rows:
             self.bytes_of[row.status] += row.length
             self.likely += row.length * (row.basis is Basis.REBUILT)
+            self.guessed += row.length * (row.basis is Basis.CHOSEN)
             yield row
 
     @property
@@ -106,9 +115,13 @@ def _with_doubts(rows: Iterable[Row], doubts: Doubts) -> Iterator[Row]:
         if row.basis is not Basis.HELD or row.layer is None:
             yield row
             continue
-        for start, end, cause in doubts.split(row.start, row.end, row.layer):
+        for start, end, doubt in doubts.split(row.start, row.end, row.layer):
             piece = _part(row, start, end)
-            yield piece if cause is None else piece._replace(status=Status.STALE, basis=Basis.REBUILT, cause=cause)
+            if doubt is None:
+                yield piece
+            else:
+                cause, certainty = doubt
+                yield piece._replace(status=Status.STALE, basis=_BASES[certainty], cause=cause)
 
 
 def _pieces(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:

@@ -50,3 +50,5 @@ class Level:
     """What of them nothing brings back, one sentence each."""
     doubted: tuple[Range, ...] = ()
     """Ranges of the disk that rest on what is likely, not certain."""
+    guessed: tuple[Range, ...] = ()
+    """Those that are as the caller chose, without evidence."""

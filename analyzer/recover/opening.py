@@ -37,6 +37,8 @@ class Opened:
     """What of its structures nothing brings back, one sentence each."""
     doubted: tuple[Range, ...] = ()
     """Ranges of the disk that rest on what is likely, not certain."""
+    guessed: tuple[Range, ...] = ()
+    """Those that are as the caller chose, without evidence."""
 
     def close(self) -> None:
         """Give the file back to the system."""
@@ -104,6 +106,7 @@ def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:
         rebuilt=saved.rebuilt,
         lost=saved.lost,
         doubted=saved.doubted,
+        guessed=saved.guessed,
     )
 
 

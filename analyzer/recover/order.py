@@ -92,6 +92,7 @@ def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Leve
         rebuilt=file.rebuilt,
         lost=file.lost,
         doubted=file.doubted,
+        guessed=file.guessed,
     )
 
 

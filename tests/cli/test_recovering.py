@@ -350,7 +350,7 @@ def without_bitmap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "sign", "basis"), [("lose", "/", "below gap"), ("take", "/", "rebuilt"), ("leave", "/", "rebuilt")]
+    ("choice", "sign", "basis"), [("lose", "/", "below gap"), ("take", "/", "chosen"), ("leave", "/", "chosen")]
 )
 def test_blocks_whose_bitmap_is_lost_are_treated_as_asked_and_never_called_known(
     vhdx_command, without_bitmap, tmp_path, choice, sign, basis
@@ -362,7 +362,28 @@ def test_blocks_whose_bitmap_is_lost_are_treated_as_asked_and_never_called_known
     assert answer.code == 1
     assert statuses(tmp_path / "disk.raw.map")[sign] == 2 * MIB
     assert {run[6] for run in answer.json["runs"] if run[2] == "stale"} == {basis}
-    assert answer.json["totals"]["likely"] == (0 if choice == "lose" else 2 * MIB)
+    assert answer.json["totals"]["likely"] == 0
+    assert answer.json["totals"]["guessed"] == (0 if choice == "lose" else 2 * MIB)
+
+
+@pytest.mark.parametrize("choice", ["take", "leave"])
+def test_what_was_done_by_choice_is_called_a_guess_and_not_lost_as_well(vhdx_command, without_bitmap, choice):
+    text = vhdx_command("recover", without_bitmap[0], "--dry-run", "--lost-bitmaps", choice).out
+    assert "rebuilt, guessed: sector bitmaps" in text
+    assert "is a guess, as --lost-bitmaps asked" in text
+    assert "likely right" not in text
+    assert "lost: " not in text
+
+
+def test_blocks_whose_bitmap_is_lost_show_an_older_state_where_there_is_one_and_are_lost_where_there_is_none(
+    vhdx_command, without_bitmap
+):
+    leaf, _, _ = without_bitmap
+    with_parent = vhdx_command("recover", leaf, "--dry-run")
+    assert "an older state shows there as stale" in with_parent.out
+    (leaf.parent / "base.vhdx").unlink()
+    totals = vhdx_command("recover", leaf, "--dry-run", "--json").json["totals"]
+    assert (totals["known"], totals["stale"], totals["lost"]) == (0, 0, 8 * MIB)
 
 
 def test_a_block_that_is_left_to_its_parent_shows_the_parent_and_one_that_is_taken_the_file(
