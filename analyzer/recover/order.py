@@ -16,9 +16,11 @@ from vhdx.image import Image
 class NothingToRecoverError(ChainError):
     """None of the files can be read as an image."""
 
-    def __init__(self, reasons: Sequence[str]) -> None:
+    def __init__(self, reasons: Sequence[str], exit_codes: Sequence[int] = ()) -> None:
         super().__init__(reasons)
         self.reasons = tuple(reasons)
+        if len(set(exit_codes)) == 1:  # one thing is wrong with all of them: not with the chain
+            self.exit_code = exit_codes[0]
 
     def __str__(self) -> str:
         return f"no file can be read: {'; '.join(self.reasons)}"
@@ -41,7 +43,7 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
     Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, SectorSizeMismatchError, NothingToRecoverError.
     """
     if not any(file.image for file in files):
-        raise NothingToRecoverError([file.reason for file in files])
+        raise NothingToRecoverError([file.reason for file in files], [file.exit_code for file in files])
     segments = by_age(segments_of(files))
     if assumed is not None and is_base(segments[-1].bottom):
         raise UnusedBaseError(assumed.path, segments[-1].bottom.path)

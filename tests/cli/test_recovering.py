@@ -309,6 +309,19 @@ def test_a_file_that_was_wiped_counts_as_a_layer_by_its_name_or_by_any_structure
     assert answer.json["totals"]["stale"] > 0
 
 
+@pytest.mark.parametrize("kind", ["missing", "folder", "text"])
+def test_one_file_that_is_nothing_to_recover_gives_the_exit_code_of_info(vhdx_command, tmp_path, kind):
+    path = tmp_path / "some.vhdx"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("not a disk\n" * 1000)
+    wanted = vhdx_command("info", path).code
+    answer = vhdx_command("recover", path, "--dry-run")
+    assert (answer.code, wanted in {3, 6}) == (wanted, True)
+    assert "some.vhdx" in answer.err
+
+
 def test_all_files_are_closed_afterwards(vhdx_command, apart, tmp_path):
     before = open_files()
     vhdx_command("recover", *apart, "-o", tmp_path / "disk.raw")
