@@ -59,7 +59,9 @@ def open_carefully(path: Path, opener: Opener = FileSource, bitmaps: BitmapPolic
     try:
         source = CarefulSource(opener(path))
     except VhdxError as error:
-        return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error), exit_code=error.exit_code)
+        return Opened(
+            path=path, source=None, image=None, record=_unknown(path), reason=str(error), exit_code=error.exit_code
+        )
     source.judged.add(HEADER_OFFSETS[0], MIB)
     try:
         return _whole(source, image_from(source), bitmaps)

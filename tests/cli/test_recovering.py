@@ -322,6 +322,20 @@ def test_one_file_that_is_nothing_to_recover_gives_the_exit_code_of_info(vhdx_co
     assert "some.vhdx" in answer.err
 
 
+def test_what_is_likely_of_a_file_that_was_cut_is_told_with_its_evidence(vhdx_command, tmp_path):
+    spec = ImageSpec(size=200 * MIB, block_size=MIB, identity=Identity.of("cut"), blocks=Brush(tag=1).fulls(range(4)))
+    path = tmp_path / "cut.vhdx"
+    encode(spec).write_to(path)
+    os.truncate(path, path.stat().st_size - 2 * MIB)
+    answer = vhdx_command("recover", path, "--dry-run", "--json").json
+    likely = answer["totals"]["likely"] // MIB
+    assert likely > 0
+    (told,) = answer["layers"][0]["rebuilt"]
+    assert (told["structure"], told["certainty"]) == ("BAT", "likely")
+    assert told["how"].startswith(f"{likely} entries ")
+    assert "the file was cut" in told["evidence"][0]
+
+
 def test_all_files_are_closed_afterwards(vhdx_command, apart, tmp_path):
     before = open_files()
     vhdx_command("recover", *apart, "-o", tmp_path / "disk.raw")
