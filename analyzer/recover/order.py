@@ -9,21 +9,41 @@ from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened
 from analyzer.recover.segments import Segment, by_age, is_base, segments_of
-from vhdx.errors import ChainError, SectorSizeMismatchError, VhdxError
+from vhdx.errors import ChainError, CorruptFileError, InputOutputError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
 
 
 class NothingToRecoverError(ChainError):
     """None of the files can be read as an image."""
 
-    def __init__(self, reasons: Sequence[str], exit_codes: Sequence[int] = ()) -> None:
+    def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__(reasons)
         self.reasons = tuple(reasons)
-        if len(set(exit_codes)) == 1:  # one thing is wrong with all of them: not with the chain
-            self.exit_code = exit_codes[0]
 
     def __str__(self) -> str:
         return f"no file can be read: {'; '.join(self.reasons)}"
+
+
+class NothingSoundError(NothingToRecoverError):
+    """Each of the files is damaged beyond use, or is no VHDX."""
+
+    exit_code = CorruptFileError.exit_code
+
+
+class NothingReadableError(NothingToRecoverError):
+    """The system opens, or reads, none of the files."""
+
+    exit_code = InputOutputError.exit_code
+
+
+_BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadableError)}
+"""Where one thing is wrong with all of the files it is not the chain."""
+
+
+def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
+    codes = {file.exit_code for file in files}
+    kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
+    return kind([file.reason for file in files])
 
 
 class UnusedBaseError(ChainError):
@@ -43,7 +63,7 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
     Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, SectorSizeMismatchError, NothingToRecoverError.
     """
     if not any(file.image for file in files):
-        raise NothingToRecoverError([file.reason for file in files], [file.exit_code for file in files])
+        raise _nothing(files)
     segments = by_age(segments_of(files))
     if assumed is not None and is_base(segments[-1].bottom):
         raise UnusedBaseError(assumed.path, segments[-1].bottom.path)
