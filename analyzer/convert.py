@@ -272,8 +272,8 @@ def _image(disk: Flat, target: Path, output: OutputFormat, data_bytes: int, opti
     )
 
 
-def nothing_more() -> None:
-    """What most outputs need before they get their names."""
+def _commit(sink: Sink) -> None:
+    sink.commit()
 
 
 def run_conversion(
@@ -281,11 +281,11 @@ def run_conversion(
     disk: Flat,
     progress: Progress = no_progress,
     *,
-    before_naming: Callable[[], None] = nothing_more,
+    name: Callable[[Sink], None] = _commit,
 ) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError.
 
-    `before_naming` is called when the output is right and has not got its name yet.
+    `name` is called when the output is right, to give it its name.
     """
     kind = SegmentedSink if isinstance(plan.image, e01.E01Layout) else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
@@ -294,8 +294,7 @@ def run_conversion(
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, disk, sink.path, progress)
         disk.require_unchanged()
-        before_naming()
-        sink.commit()
+        name(sink)
         return replace(_outcome(plan, disk, journal, sink.size), digests=digests)
 
 

@@ -1,5 +1,10 @@
 """`python -m cli` is `vhdx`."""
 
-from cli.main import main
+import sys
+
+try:
+    from cli.main import main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 main()

@@ -1,10 +1,14 @@
 """The entry point. It loads click alone: a command's module, and what that needs, waits until the command runs."""
 
-import importlib
 import sys
-from collections.abc import Sequence
 
-import click
+try:  # Ctrl-C that comes while this is loaded ends the program as it does later: without a traceback
+    import importlib
+    from collections.abc import Sequence
+
+    import click
+except KeyboardInterrupt:
+    sys.exit(130)
 
 COMMANDS = {
     "info": "What a file is: type, sizes, identities, log, parent, layers.",

@@ -34,11 +34,7 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
             yield f"{'':17}rebuilt, {part.certainty.value}: {part.structure}: {safe(part.how)}"
         for text in level.lost:
             yield f"{'':17}lost: {safe(text)}"
-    yield f"disk of {size(plan.disk.size)}:"
-    for status, count in totals.bytes_of.items():
-        yield f"  {exact_size(count):<40}  {_WORDS[status]}"
-    if totals.likely:
-        yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
+    yield from _counted(plan, totals)
     if volume := whole_volume(plan.filled):
         yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
     yield from touched_lines(survey.files, outcome.account if outcome else None)
@@ -46,6 +42,16 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
         how = "read back and right" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
         yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
+
+
+def _counted(plan: Plan, totals: Totals) -> Iterator[str]:
+    yield f"disk of {size(plan.disk.size)}:"
+    for status, count in totals.bytes_of.items():
+        yield f"  {exact_size(count):<40}  {_WORDS[status]}"
+    if totals.likely:
+        yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
+    if totals.guessed:
+        yield f"  {exact_size(totals.guessed)} of what is stale is a guess, as --lost-bitmaps asked: it may be wrong"
 
 
 def _past_lines(past: Past | None) -> Iterator[str]:
@@ -77,7 +83,8 @@ def _pieces(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None)
         "sector_size": plan.disk.sector_size,
         "fill": plan.wishes.fill,
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
-        "totals": {status.value: count for status, count in totals.bytes_of.items()} | {"likely": totals.likely},
+        "totals": {status.value: count for status, count in totals.bytes_of.items()}
+        | {"likely": totals.likely, "guessed": totals.guessed},
         "complete": totals.complete,
         "volume": _volume(whole_volume(plan.filled)),
         "output": _written(outcome),

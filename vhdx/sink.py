@@ -164,13 +164,27 @@ class Sink:
         """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
         if self.is_open:
             self.seal()
-        self._kept = True  # even when it gets no name now: all of it is there
+        self.keep()
         if self._existing is not Existing.REPLACE and self.target.exists():
             raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
         try:
             self.path.replace(self.target)
         except OSError as error:
             raise self._failure("rename", error) from error
+        _flush_folder(self.target.parent)
+
+    def keep(self) -> None:
+        """From now on it is not discarded, even when it gets no name: all of it is there."""
+        self._kept = True
+
+    def remove_older(self) -> None:
+        """Remove what has the target's name now, where it may be replaced; raises InputOutputError."""
+        if self._existing is not Existing.REPLACE:
+            return
+        try:
+            self.target.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failure("remove", error) from error
         _flush_folder(self.target.parent)
 
     def discard(self) -> None:

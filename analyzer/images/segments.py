@@ -96,6 +96,12 @@ class SegmentedSink(Sink):
             super().commit()
             named.pop_all()
 
+    def keep(self) -> None:
+        """See Sink."""
+        for sink in self._further:
+            sink.keep()
+        super().keep()
+
     def discard(self) -> None:
         """See Sink."""
         for sink in self._further:

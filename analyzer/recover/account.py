@@ -41,6 +41,8 @@ class Basis(Enum):
     """The medium failed where the file of a level (`cause`) holds it."""
     REBUILT = "rebuilt"
     """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
+    CHOSEN = "chosen"
+    """It is as the user chose (`--lost-bitmaps`), without evidence: a structure of a level (`cause`) was lost."""
     AS_OF = "as of"
     """A file (`cause`) is taken as it was: by its tables of then, with the data that stands there now."""
     UNREACHED = "unreached"
@@ -76,12 +78,15 @@ class Totals:
     bytes_of: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     likely: int = 0
     """Of the stale bytes, those that are in doubt only because they rest on what was rebuilt."""
+    guessed: int = 0
+    """Of the stale bytes, those that are as the user chose."""
 
     def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows as they come, counted."""
         for row in rows:
             self.bytes_of[row.status] += row.length
             self.likely += row.length * (row.basis is Basis.REBUILT)
+            self.guessed += row.length * (row.basis is Basis.CHOSEN)
             yield row
 
     @property

@@ -83,16 +83,21 @@ class _Recovered:
     def __init__(self, plan: Plan, lost: Places) -> None:
         disk = plan.disk
         self.path, self.size, self.sector_size = disk.images[-1].path, disk.size, disk.sector_size
-        self._reader, self._faults, self._lost = Reader(plan.filled), plan.filled.faults, lost
+        self._reader, self._filled, self._lost = Reader(plan.filled), plan.filled, lost
 
     def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
         """See Readable."""
         data = bytearray(self._reader.read(start, length))
-        faults = [(lower, upper - lower) for lower, upper in self._faults.within(start, start + length)]
-        missed = [*self._lost.within(start, length), *faults]
+        missed = [*self._lost.within(start, length), *self._faults(start, start + length)]
         for at, count in missed:
             data[at - start : at - start + count] = bytes(count)
         return bytes(data), missed
+
+    def _faults(self, start: int, end: int) -> Iterator[Place]:
+        """What failed while it was read, and an earlier run has not either."""
+        for lower, upper in self._filled.faults.within(start, end):
+            pieces = self._filled.earlier.stale.split(lower, upper)
+            yield from ((at, to - at) for at, to, is_held in pieces if not is_held)
 
 
 def _places(plan: Plan, status: Status) -> Places:

@@ -1,17 +1,17 @@
 """The files of a recovery: those that were named, and the parents that can be found from them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.aged import PRESENT, View, aged
-from analyzer.recover.aside import another_disk, set_aside
-from analyzer.recover.kin import of_the_same_disk
+from analyzer.recover.kin import of_another_disk, of_the_same_disk
 from analyzer.recover.levels import Level, Placed, Presence
 from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order, require_one_sector_size
+from analyzer.recover.strays import sort_out
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -90,7 +90,7 @@ def gather(
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
-    Raises what `order`, `aged` and `require_one_sector_size` raise.
+    Raises what `sort_out`, `order`, `aged` and `require_one_sector_size` raise.
     """
     how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
     files: list[Opened] = []
@@ -100,20 +100,15 @@ def gather(
             _take(files, path, how)
         _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
         base = how(assumed) if assumed else None
-        chain, aside = set_aside(files)
+        chain, strays = sort_out(files)
         levels = aged(order(chain, base), view)
         require_one_sector_size([level.image for level in levels if level.image])
     except BaseException:
         for file in (*files, *([base] if base else [])):
             file.close()
         raise
-    hints = (*aside, *(of_the_same_disk(levels, search) if base is None else _of_another_disk(base, levels)))
+    hints = (*strays, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
     return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
-
-
-def _of_another_disk(base: Opened, levels: Sequence[Level]) -> Iterator[Finding]:
-    above = next((level.image for level in levels if level.image and level.path != base.path), None)
-    return another_disk(base, above)
 
 
 def _take(files: list[Opened], path: Path, how: How) -> Opened | None:

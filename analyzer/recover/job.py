@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from analyzer import convert
-from analyzer.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
+from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, check_further, plan_conversion, run_conversion
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk
 from analyzer.recover.account import Row, Status, Totals, rows_of
@@ -18,8 +18,9 @@ from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
 from analyzer.recover.levels import Level
 from analyzer.recover.mapfile import mapfile_lines, read_mapfile
+from analyzer.recover.naming import name_again, name_anew
 from analyzer.recover.opening import Opener
-from analyzer.recover.papers import Papers, account_of, existing_papers, forget_papers, map_of
+from analyzer.recover.papers import account_of, existing_papers, map_of, write_papers
 from analyzer.recover.ranges import Ranges
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import OutputError
@@ -27,7 +28,7 @@ from vhdx.findings import Finding
 from vhdx.image import open_image
 from vhdx.parents import Search
 from vhdx.reader import Reader
-from vhdx.sink import Existing, check_target
+from vhdx.sink import Sink, check_target
 from vhdx.source import FileSource
 
 
@@ -36,7 +37,8 @@ class Attempt(Enum):
 
     FRESH = "fresh"
     RESUME = "resume"
-    """What the map beside it has as known is taken from it; all else is tried again."""
+    """What the map beside it has as known is taken from it; all else is tried again, and what is lost now and stale in
+    the map stays as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,9 @@ def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> EarlierRun
     target = wishes.target
     if target is None or not resumes(wishes):
         return EarlierRun()
+    if wishes.format is not OutputFormat.RAW and wishes.format not in VHDX_FORMATS:
+        reason = f"only raw images and VHDX can be gone on with, not {wishes.format.value}"
+        raise OutputError(target, reason, "recover to one of these, or begin anew with --force and without --resume")
     stretches = read_mapfile(map_of(target), disk.size, identity_of(disk, wishes.view))
     # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
     written = opened.enter_context(
@@ -176,18 +181,19 @@ def count(plan: Plan) -> Totals:
 def run_recovery(plan: Plan, document: Document, progress: Progress = no_progress) -> Outcome:
     """Write the image, its mapfile and its account; raises what writing raises. The sources are never changed.
 
-    An image never stands beside the map of another. A new one gets its name after its map, and an old one goes before
-    that. When one is gone on with, the map follows the image: it may say less than the image holds, never more.
+    See `naming` for the order in which these get their names.
     """
     conversion = plan.conversion
     if conversion is None:
         raise ValueError("a plan without a target cannot be run")
-    totals = Totals()
-    if resumes(plan.wishes):
-        written = run_conversion(conversion, plan.filled, progress)
-        _write_papers(plan, conversion.target, totals, document)
-    else:
-        written = _run_anew(plan, conversion, totals, document, progress)
+    totals, give_names = Totals(), name_again if resumes(plan.wishes) else name_anew
+
+    def name(image: Sink) -> None:
+        image.seal()
+        with ExitStack() as papers:
+            give_names(image, _papers(plan, conversion.target, totals, document, papers))
+
+    written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(
         target=conversion.target,
         map=map_of(conversion.target),
@@ -201,32 +207,7 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
     )
 
 
-def _run_anew(
-    plan: Plan, conversion: convert.Plan, totals: Totals, document: Document, progress: Progress
-) -> convert.Outcome:
-    """Write image and papers; where the image does not get its name, the papers are not left either."""
-    target = conversion.target
-    with ExitStack() as named:
-
-        def name_papers() -> None:
-            with _written_papers(plan, target, totals, document) as papers:
-                if conversion.options.existing is Existing.REPLACE:
-                    target.unlink(missing_ok=True)  # from here on no map can be taken for the old image's
-                named.callback(forget_papers, target)
-                papers.commit()
-
-        written = run_conversion(conversion, plan.filled, progress, before_naming=name_papers)
-        named.pop_all()
-    return written
-
-
-def _write_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> None:
-    with _written_papers(plan, target, totals, document) as papers:
-        papers.commit()
-
-
-def _written_papers(plan: Plan, target: Path, totals: Totals, document: Document) -> Papers:
+def _papers(plan: Plan, target: Path, totals: Totals, document: Document, opened: ExitStack) -> list[Sink]:
     stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
     map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view))
-    # The account's totals are counted while the map is written: the map goes first.
-    return Papers.written(target, plan.wishes.options.existing, map_lines, document(plan, totals))
+    return write_papers(target, plan.wishes.options.existing, map_lines, document(plan, totals), opened)

@@ -1,4 +1,4 @@
-"""Files of the same disk, beside the ones named, that nothing links to a recovery: what a user may want to name."""
+"""Files of the same disk that nothing links to a recovery, and a base that may be of another: what to say of them."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.recover.levels import Level, Presence
+from analyzer.recover.opening import Opened
 from analyzer.wording import safe
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -33,6 +34,25 @@ def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Findin
             "--assume-base, and what they hold is stale instead of lost"
         )
         yield Finding("CHN-10", Severity.WARNING, text, path=child.path)
+
+
+def of_another_disk(base: Opened, levels: Sequence[Level]) -> Iterator[Finding]:
+    """What to say when a base that is assumed may be another disk: its virtual disk id, its size."""
+    images = [level.image for level in levels if level.image]
+    place = next((number for number, image in enumerate(images) if image.path == base.path), len(images))
+    if place + 1 >= len(images):
+        return
+    below, above = images[place], images[place + 1]
+    mine, child = below.parameters, above.parameters
+    facts = []
+    if mine.disk_id != child.disk_id:
+        facts.append(f"its virtual disk id is {mine.disk_id}, that of {safe(above.path)} is {child.disk_id}")
+    if mine.size != child.size:
+        facts.append(f"its disk has {mine.size} bytes, that of {safe(above.path)} has {child.size}")
+    if facts:
+        text = f"the base that is assumed may be another disk's: {'; '.join(facts)}"
+        advice = "look for one of the same disk with `vhdx scan`; what this one gives is in the map as stale"
+        yield Finding("CHN-02", Severity.WARNING, text, path=base.path, advice=advice)
 
 
 def _disks_in(folder: Path) -> Iterator[Path]:

@@ -37,6 +37,8 @@ class Reason(Enum):
 
     REBUILT = "rebuilt"
     """It rests on a structure that was lost and made anew."""
+    CHOSEN = "chosen"
+    """It is as the user chose, without evidence."""
     AS_OF = "as of"
     """The table is one of an earlier time; the data are what stands there now."""
     UNREACHED = "unreached"

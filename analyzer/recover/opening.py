@@ -11,7 +11,7 @@ from analyzer.recover.ranges import Range
 from analyzer.salvage import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
 from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.record import Condition, FileRecord
-from vhdx.errors import VhdxError
+from vhdx.errors import ChainError, VhdxError
 from vhdx.image import Image, image_from
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import BAT_REGION, HEADER_OFFSETS, MIB
@@ -35,8 +35,12 @@ class Opened:
     """What had to be made anew so that it can be read."""
     lost: tuple[str, ...] = ()
     """What of its structures nothing brings back, one sentence each."""
+    exit_code: int = ChainError.exit_code
+    """What the error that `reason` comes from asks for."""
     doubted: tuple[Range, ...] = ()
     """Ranges of the disk that rest on what is likely, not certain."""
+    guessed: tuple[Range, ...] = ()
+    """Those that are as the caller chose, without evidence."""
 
     def close(self) -> None:
         """Give the file back to the system."""
@@ -55,12 +59,14 @@ def open_carefully(path: Path, opener: Opener = FileSource, bitmaps: BitmapPolic
     try:
         source = CarefulSource(opener(path))
     except VhdxError as error:
-        return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error))
+        return Opened(
+            path=path, source=None, image=None, record=_unknown(path), reason=str(error), exit_code=error.exit_code
+        )
     source.judged.add(HEADER_OFFSETS[0], MIB)
     try:
         return _whole(source, image_from(source), bitmaps)
     except VhdxError as error:
-        return _rebuilt(source, str(error), bitmaps)
+        return replace(_rebuilt(source, str(error), bitmaps), exit_code=error.exit_code)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         return _without(source, f"{path} cannot be read: {error}; use another copy of the file")
 
@@ -104,6 +110,7 @@ def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:
         rebuilt=saved.rebuilt,
         lost=saved.lost,
         doubted=saved.doubted,
+        guessed=saved.guessed,
     )
 
 

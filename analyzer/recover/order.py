@@ -9,7 +9,7 @@ from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Doubt, Level, Placed, Presence, Reason
 from analyzer.recover.opening import Opened
 from analyzer.recover.segments import Segment, by_age, is_base, segments_of
-from vhdx.errors import ChainError, SectorSizeMismatchError, VhdxError
+from vhdx.errors import ChainError, CorruptFileError, InputOutputError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
 
 
@@ -22,6 +22,28 @@ class NothingToRecoverError(ChainError):
 
     def __str__(self) -> str:
         return f"no file can be read: {'; '.join(self.reasons)}"
+
+
+class NothingSoundError(NothingToRecoverError):
+    """Each of the files is damaged beyond use, or is no VHDX."""
+
+    exit_code = CorruptFileError.exit_code
+
+
+class NothingReadableError(NothingToRecoverError):
+    """The system opens, or reads, none of the files."""
+
+    exit_code = InputOutputError.exit_code
+
+
+_BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadableError)}
+"""Where one thing is wrong with all of the files it is not the chain."""
+
+
+def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
+    codes = {file.exit_code for file in files}
+    kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
+    return kind([file.reason for file in files])
 
 
 class UnusedBaseError(ChainError):
@@ -41,7 +63,7 @@ def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level
     Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, NothingToRecoverError.
     """
     if not any(file.image for file in files):
-        raise NothingToRecoverError([file.reason for file in files])
+        raise _nothing(files)
     segments = by_age(segments_of(files))
     if assumed is not None and is_base(segments[-1].bottom):
         raise UnusedBaseError(assumed.path, segments[-1].bottom.path)
@@ -90,7 +112,7 @@ def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Leve
         placed=placed,
         rebuilt=file.rebuilt,
         lost=file.lost,
-        doubts=(Doubt(Reason.REBUILT, file.doubted),) if file.doubted else (),
+        doubts=(Doubt(Reason.CHOSEN, file.guessed), Doubt(Reason.REBUILT, file.doubted)),
     )
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 from analyzer.recover.mapfile import is_own_mapfile
-from vhdx.sink import Existing, Sink, part_of
+from vhdx.sink import Existing, Sink
 
 _PIECE = 1 << 20
 
@@ -27,46 +26,26 @@ def existing_papers(target: Path, existing: Existing) -> Existing:
     return Existing.REPLACE if left_over else existing
 
 
-def forget_papers(target: Path) -> None:
-    """Remove map and account of an image that did not get its name."""
-    if not target.exists():
-        for path in (map_of(target), account_of(target)):
-            path.unlink(missing_ok=True)
-            part_of(path).unlink(missing_ok=True)
+def write_papers(
+    target: Path, existing: Existing, map_lines: Iterable[str], account: Iterable[str], opened: ExitStack
+) -> list[Sink]:
+    """Map and account, written and whole, that wait for their names; the end of `opened` discards what has none.
+
+    The map is written first: its lines may count what the account tells. Raises OutputError, InputOutputError.
+    """
+    how = existing_papers(target, existing)
+    return [
+        _written(path, pieces, how, opened)
+        for path, pieces in ((map_of(target), map_lines), (account_of(target), account))
+    ]
 
 
-class Papers:
-    """A map and an account that are written and wait for their names; a `with` statement discards what has none."""
-
-    def __init__(self, sinks: tuple[Sink, ...]) -> None:
-        """Those in `sinks`, all written."""
-        self._sinks = sinks
-
-    @classmethod
-    def written(cls, target: Path, existing: Existing, map_lines: Iterable[str], account: Iterable[str]) -> Self:
-        """Write both, the map first; raises OutputError, InputOutputError, and then leaves neither."""
-        how, sinks = existing_papers(target, existing), []
-        with ExitStack() as opened:
-            for path, pieces in ((map_of(target), map_lines), (account_of(target), account)):
-                sinks.append(opened.enter_context(Sink(path, existing=how)))
-                for block in _blocks(pieces):
-                    sinks[-1].write_at(sinks[-1].size, block)
-            opened.pop_all()
-        return cls(tuple(sinks))
-
-    def commit(self) -> None:
-        """Give them their names."""
-        for sink in self._sinks:
-            sink.commit()
-
-    def __enter__(self) -> Self:
-        """The papers themselves."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Discard what was not committed."""
-        for sink in self._sinks:
-            sink.discard()
+def _written(path: Path, pieces: Iterable[str], existing: Existing, opened: ExitStack) -> Sink:
+    sink = opened.enter_context(Sink(path, existing=existing))
+    for block in _blocks(pieces):
+        sink.write_at(sink.size, block)
+    sink.seal()
+    return sink
 
 
 def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:

@@ -28,6 +28,8 @@ class Bench:
     """A log was live, or may have been, and its last entries may be lost without a trace."""
     doubted: list[Range] = field(default_factory=list)
     """Ranges of the disk that rest on something that is merely likely; they may overlap and pass the disk's end."""
+    guessed: list[Range] = field(default_factory=list)
+    """Ranges of the disk that are as the caller chose; otherwise as `doubted`."""
     view: ByteSource = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,10 @@ class Bench:
     def doubt_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
         """These blocks of the disk are as the file has them now likely, not certainly."""
         self.doubted += [(block * block_size, (block + 1) * block_size) for block in blocks]
+
+    def guess_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
+        """These blocks of the disk are as the caller chose; nothing tells whether that is right."""
+        self.guessed += [(block * block_size, (block + 1) * block_size) for block in blocks]
 
     def take(self, structure: str, draft: Draft) -> None:
         """Take over what a repair of the view has mended."""

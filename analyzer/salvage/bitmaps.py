@@ -13,7 +13,6 @@ from vhdx.structures.constants import LOG_SECTOR_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
 _TREATED = {
-    BitmapPolicy.LOST: "they are lost",
     BitmapPolicy.WHOLE: "they are taken whole, as asked for",
     BitmapPolicy.PARENT: "they are left to the parent, as asked for",
 }
@@ -88,11 +87,13 @@ def _treat(bench: Bench, table: BlockTable, blocks: list[int], policy: BitmapPol
         return
     put_entries(bench, table, {table.geometry.payload_slot(block): _entry(table, block, policy) for block in blocks})
     named = ", ".join(map(str, blocks[:8])) + (" and more" if len(blocks) > len(blocks[:8]) else "")
-    bench.lost.append(f"the sector bitmap of {len(blocks)} blocks ({named}); {_TREATED[policy]}")
-    if policy is not BitmapPolicy.LOST:
-        evidence = "which sectors are this file's is not known; the choice was the caller's"
-        bench.note("sector bitmaps", f"{len(blocks)} blocks: {_TREATED[policy]}", Certainty.LIKELY, evidence)
-        bench.doubt_blocks(table.geometry.block_size, blocks)
+    if policy is BitmapPolicy.LOST:
+        then = "what this file has in them is not shown; an older state shows there as stale, where there is one"
+        bench.lost.append(f"the sector bitmap of {len(blocks)} blocks ({named}); {then}")
+        return
+    evidence = "which sectors are this file's is not known; the choice was the caller's and may be wrong"
+    bench.note("sector bitmaps", f"{len(blocks)} blocks ({named}): {_TREATED[policy]}", Certainty.GUESSED, evidence)
+    bench.guess_blocks(table.geometry.block_size, blocks)
 
 
 def _entry(table: BlockTable, block: int, policy: BitmapPolicy) -> int:

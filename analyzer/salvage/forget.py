@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, blocks_of
+from analyzer.salvage.model import Certainty
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -52,7 +53,7 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
     states = table.count_states() if why.rooms else {}
     freed = sum(states.get(state, 0) for state in _FREED)
     few = not why.log_is_open and (why.rooms * _RARE < states.get(BlockState.NOT_PRESENT, 0) or 0 < why.rooms <= freed)
-    forgotten = 0
+    forgotten = believed = 0
     for first, entries in table.all_entries():
         if not (why.rooms or is_cut or (entries & _RESERVED).any()):
             continue
@@ -61,10 +62,25 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
         if lost.any():
             known = np.where(lost, UNKNOWN, entries)
             bench.lay((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
+        believed += int(doubted.sum())
         bench.doubt_blocks(table.geometry.block_size, blocks_of(table, (first + np.flatnonzero(doubted)).tolist()))
+    if believed:
+        _note_believed(bench, believed, why, is_cut=is_cut)
     if forgotten:
         text = "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
         bench.lost.append(f"{forgotten} entries of the block table, {text}")
+
+
+def _note_believed(bench: Bench, count: int, why: Suspicion, *, is_cut: bool) -> None:
+    """Say which entries are taken at their word, and what speaks against them."""
+    if why.rooms:
+        evidence = f"the file has room for {why.rooms} blocks that hold something and that no entry owns"
+    elif is_cut:
+        evidence = "the file was cut: what stood behind its end could have had an entry among them"
+    else:
+        evidence = "parts of the table are noise"
+    how = f"{count} entries without a block are taken at their word: nothing stands there"
+    bench.note("BAT", how, Certainty.LIKELY, evidence)
 
 
 def _judge(

@@ -67,5 +67,5 @@ def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
         image = _opened(bench.view)
     if isinstance(image, str):
         return Salvaged(None, (), (*bench.lost, f"the disk: {image}"))
-    doubted = disjoint(bench.doubted, image.size)
-    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost), doubted)
+    doubted, guessed = disjoint(bench.doubted, image.size), disjoint(bench.guessed, image.size)
+    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost), doubted, guessed)

@@ -17,6 +17,8 @@ class Certainty(Enum):
     """The evidence allows nothing else."""
     LIKELY = "likely"
     """The evidence fits and nothing contradicts it; something else could fit as well."""
+    GUESSED = "guessed"
+    """No evidence at all: the caller chose, and the choice may be wrong."""
 
 
 class BitmapPolicy(Enum):
@@ -46,13 +48,15 @@ class Salvaged:
 
     `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left, and
     then nothing is rebuilt either. It closes the source. `lost` has one sentence for each thing that no evidence
-    brings back. `doubted` are the ranges of the disk, rising and apart, that rest on what is merely likely.
+    brings back. `doubted` are the ranges of the disk, rising and apart, that rest on what is merely likely, and
+    `guessed` those that rest on the caller's choice alone.
     """
 
     image: Image | None
     rebuilt: tuple[Rebuilt, ...]
     lost: tuple[str, ...]
     doubted: tuple[Range, ...] = ()
+    guessed: tuple[Range, ...] = ()
 
 
 def disjoint(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:

@@ -124,6 +124,21 @@ def test_a_reader_that_leaves_early_causes_no_noise(built):
     assert process.returncode in {0, 141}
 
 
+@pytest.mark.parametrize("module", ["click", "cli.main", "cli.failures"])
+def test_an_interruption_while_the_program_is_loaded_gives_no_traceback(module):
+    script = (
+        "import runpy, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts)\n"
+        "runpy.run_module('cli', run_name='__main__')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_in_the_middle_of_writing_leaves_nothing_behind(chain, tmp_path, number, code):

@@ -166,6 +166,26 @@ def test_an_assumed_base_makes_what_it_gives_stale(vhdx_command, apart, chain, t
     assert middle.exists()
 
 
+@pytest.mark.parametrize(("disk", "size"), [("another", 8), ("base", 6), ("another", 6), ("base", 8)])
+def test_a_base_of_another_disk_is_assumed_with_a_warning_that_has_both_ids_and_sizes(
+    vhdx_command, tmp_path, disk, size
+):
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("base", disk="base"))
+    encode(child_of(base, "leaf", {})).write_to(tmp_path / "leaf.avhdx")
+    other = ImageSpec(size=size * MIB, identity=Identity.of("other", disk=disk))
+    encode(other).write_to(tmp_path / "other.vhdx")
+    answer = vhdx_command(
+        "recover", tmp_path / "leaf.avhdx", "--assume-base", tmp_path / "other.vhdx", "--dry-run", "--json"
+    )
+    said = [finding for finding in answer.json["findings"] if "may be another disk" in finding["message"]]
+    with vhdx.open_image(tmp_path / "leaf.avhdx") as leaf, vhdx.open_image(tmp_path / "other.vhdx") as low:
+        ids = [leaf.parameters.disk_id, low.parameters.disk_id]
+    assert bool(said) == (disk == "another" or size != 8)
+    for finding in said:
+        assert all(str(one) in finding["message"] for one in ids) == (ids[0] != ids[1])
+        assert (f"{size * MIB} bytes" in finding["message"] and f"{8 * MIB}" in finding["message"]) == (size != 8)
+
+
 def test_a_later_run_takes_what_is_known_from_the_image_and_tries_the_rest(vhdx_command, apart, chain, tmp_path):
     base, middle, top = apart
     out = tmp_path / "disk.raw"
@@ -176,6 +196,27 @@ def test_a_later_run_takes_what_is_known_from_the_image_and_tries_the_rest(vhdx_
     assert out.read_bytes() == flat(chain[0])
     taken = sum(run[1] for run in again.json["runs"] if run[6] == "earlier")
     assert taken == first.json["totals"]["known"]
+
+
+@pytest.mark.parametrize("name", ["disk.raw", "disk.vhdx"])
+def test_a_later_run_with_fewer_files_keeps_what_the_earlier_one_has(vhdx_command, apart, tmp_path, name):
+    base, _, top = apart
+    out = tmp_path / name
+    first = vhdx_command("recover", top, base, "-o", out, "--json").json
+    before = flat(out) if name.endswith("vhdx") else out.read_bytes()
+    assert first["totals"]["stale"] > 0
+    again = vhdx_command("recover", top, "-o", out, "--resume", "--fill", "pattern", "--json").json
+    assert again["totals"] == first["totals"]
+    assert (flat(out) if name.endswith("vhdx") else out.read_bytes()) == before
+    assert {run[6] for run in again["runs"] if run[2] == "stale"} == {"earlier"}
+    jsonschema.validate(again, SCHEMA)
+
+
+def test_a_format_that_cannot_be_gone_on_with_is_named_with_those_that_can(vhdx_command, apart, tmp_path):
+    vhdx_command("recover", apart[2], "-o", tmp_path / "disk.qcow2")
+    answer = vhdx_command("recover", apart[2], "-o", tmp_path / "disk.qcow2", "--resume")
+    assert answer.code == 5
+    assert "only raw images and VHDX can be gone on with, not qcow2" in answer.err
 
 
 def test_a_map_of_another_disk_is_refused(vhdx_command, apart, built, tmp_path):
@@ -200,16 +241,99 @@ def test_an_output_must_be_named_or_a_dry_run_asked_for(vhdx_command, apart):
     assert vhdx_command("recover", apart[2], "--dry-run").code == 1
 
 
-def test_two_leaves_are_refused_by_name(vhdx_command, built, tmp_path):
-    leaf, _ = built("demo")
-    base, middle, _ = layers_of(leaf)
-    twin = sparse_copy(leaf, tmp_path / "twin.avhdx")
-    with twin.open("r+b") as handle:  # a copy that has changed since; one that has not is taken once
-        handle.seek(-1, 2)
-        handle.write(b"x")
-    answer = vhdx_command("recover", base, middle, leaf, twin, "--dry-run")
+def test_two_leaves_are_refused_by_name(vhdx_command, tmp_path):
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("base"), blocks=Brush(tag=1).fulls(range(8)))
+    encode(base).write_to(tmp_path / "base.vhdx")
+    for name in ("leaf", "twin"):
+        encode(child_of(base, name, {})).write_to(tmp_path / f"{name}.avhdx")
+    answer = vhdx_command("recover", *tmp_path.glob("*hdx"), "--dry-run")
     assert answer.code == 4
     assert "twin.avhdx" in answer.err
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_copy_of_a_file_is_passed_over_and_said(vhdx_command, apart, chain, tmp_path, number):
+    twin = sparse_copy(apart[number], tmp_path / "twin.avhdx")
+    answer = vhdx_command("recover", *apart, twin, "-o", tmp_path / "disk.raw", "--json")
+    assert answer.code == 0
+    assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])
+    assert len(answer.json["layers"]) == 3
+    (said,) = [finding for finding in answer.json["findings"] if finding["code"] == "CHN-08"]
+    assert (said["path"], "byte for byte" in said["message"]) == (str(twin), True)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_copies_that_have_grown_apart_are_refused_with_the_byte(vhdx_command, apart, tmp_path, number):
+    twin = sparse_copy(apart[number], tmp_path / "twin.avhdx")
+    twin.chmod(0o644)
+    with twin.open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        at = file.tell()
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    answer = vhdx_command("recover", *apart, twin, "--dry-run")
+    assert answer.code == 4
+    assert f"byte {at}" in answer.err
+    assert "twin.avhdx" in answer.err
+    assert apart[number].name in answer.err
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "photo.jpg", "disk.raw"])
+def test_a_file_that_is_no_vhdx_is_passed_over_and_takes_nothing_from_what_is_known(
+    vhdx_command, apart, chain, tmp_path, name
+):
+    stray = tmp_path / name
+    stray.write_bytes(b"\xff\xd8\xff\xe0 not a disk of Hyper-V" * 100_000)
+    answer = vhdx_command("recover", *apart, stray, "-o", tmp_path / "out.raw", "--json")
+    assert answer.code == 0
+    assert answer.json["totals"]["known"] == answer.json["size"]
+    assert (tmp_path / "out.raw").read_bytes() == flat(chain[0])
+    (said,) = [finding for finding in answer.json["findings"] if finding["code"] == "FID-01"]
+    assert said["path"] == str(stray)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("wiped.avhdx", None), ("wiped.bin", 64 << 10), ("wiped.bin", 2 * MIB)])
+def test_a_file_that_was_wiped_counts_as_a_layer_by_its_name_or_by_any_structure(
+    vhdx_command, apart, tmp_path, name, kept
+):
+    content = bytearray(apart[2].read_bytes())
+    for page in (0, 4 << 10, 64 << 10, 128 << 10, 192 << 10, 256 << 10, *range(MIB, len(content), MIB)):
+        if page != kept:
+            content[page : page + 1024] = bytes(1024)
+    (tmp_path / name).write_bytes(content)
+    if kept == 2 * MIB:
+        assert content[kept : kept + 8] == b"metadata"
+    answer = vhdx_command("recover", *apart[:2], tmp_path / name, "--dry-run", "--json")
+    assert len(answer.json["layers"]) == 3
+    assert answer.json["totals"]["stale"] > 0
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "text"])
+def test_one_file_that_is_nothing_to_recover_gives_the_exit_code_of_info(vhdx_command, tmp_path, kind):
+    path = tmp_path / "some.vhdx"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("not a disk\n" * 1000)
+    wanted = vhdx_command("info", path).code
+    answer = vhdx_command("recover", path, "--dry-run")
+    assert (answer.code, wanted in {3, 6}) == (wanted, True)
+    assert "some.vhdx" in answer.err
+
+
+def test_what_is_likely_of_a_file_that_was_cut_is_told_with_its_evidence(vhdx_command, tmp_path):
+    spec = ImageSpec(size=200 * MIB, block_size=MIB, identity=Identity.of("cut"), blocks=Brush(tag=1).fulls(range(4)))
+    path = tmp_path / "cut.vhdx"
+    encode(spec).write_to(path)
+    os.truncate(path, path.stat().st_size - 2 * MIB)
+    answer = vhdx_command("recover", path, "--dry-run", "--json").json
+    likely = answer["totals"]["likely"] // MIB
+    assert likely > 0
+    (told,) = answer["layers"][0]["rebuilt"]
+    assert (told["structure"], told["certainty"]) == ("BAT", "likely")
+    assert told["how"].startswith(f"{likely} entries ")
+    assert "the file was cut" in told["evidence"][0]
 
 
 def test_all_files_are_closed_afterwards(vhdx_command, apart, tmp_path):
@@ -253,7 +377,7 @@ def without_bitmap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "sign", "basis"), [("lose", "/", "below gap"), ("take", "/", "rebuilt"), ("leave", "/", "rebuilt")]
+    ("choice", "sign", "basis"), [("lose", "/", "below gap"), ("take", "/", "chosen"), ("leave", "/", "chosen")]
 )
 def test_blocks_whose_bitmap_is_lost_are_treated_as_asked_and_never_called_known(
     vhdx_command, without_bitmap, tmp_path, choice, sign, basis
@@ -265,7 +389,28 @@ def test_blocks_whose_bitmap_is_lost_are_treated_as_asked_and_never_called_known
     assert answer.code == 1
     assert statuses(tmp_path / "disk.raw.map")[sign] == 2 * MIB
     assert {run[6] for run in answer.json["runs"] if run[2] == "stale"} == {basis}
-    assert answer.json["totals"]["likely"] == (0 if choice == "lose" else 2 * MIB)
+    assert answer.json["totals"]["likely"] == 0
+    assert answer.json["totals"]["guessed"] == (0 if choice == "lose" else 2 * MIB)
+
+
+@pytest.mark.parametrize("choice", ["take", "leave"])
+def test_what_was_done_by_choice_is_called_a_guess_and_not_lost_as_well(vhdx_command, without_bitmap, choice):
+    text = vhdx_command("recover", without_bitmap[0], "--dry-run", "--lost-bitmaps", choice).out
+    assert "rebuilt, guessed: sector bitmaps" in text
+    assert "is a guess, as --lost-bitmaps asked" in text
+    assert "likely right" not in text
+    assert "lost: " not in text
+
+
+def test_blocks_whose_bitmap_is_lost_show_an_older_state_where_there_is_one_and_are_lost_where_there_is_none(
+    vhdx_command, without_bitmap
+):
+    leaf, _, _ = without_bitmap
+    with_parent = vhdx_command("recover", leaf, "--dry-run")
+    assert "an older state shows there as stale" in with_parent.out
+    (leaf.parent / "base.vhdx").unlink()
+    totals = vhdx_command("recover", leaf, "--dry-run", "--json").json["totals"]
+    assert (totals["known"], totals["stale"], totals["lost"]) == (0, 0, 8 * MIB)
 
 
 def test_a_block_that_is_left_to_its_parent_shows_the_parent_and_one_that_is_taken_the_file(

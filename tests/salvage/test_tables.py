@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.salvage import BitmapPolicy, salvage_blocks
+from analyzer.salvage import BitmapPolicy, Certainty, salvage_blocks
 from fixtures import Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
 from fixtures.identity import guid
 from fixtures.placement import Placement
@@ -84,7 +84,8 @@ def test_blocks_whose_bitmap_is_lost_are_lost():
 def test_a_policy_takes_them_or_leaves_them_and_marks_it(policy, kind):
     saved = salvaged(wiped(encode(CHILD), BITMAP, *TABLES), policy)
     assert {run.kind for run in saved.image.runs(MIB, 2 * MIB)} == {kind}
-    assert saved.lost
+    assert saved.rebuilt[-1].certainty is Certainty.GUESSED
+    assert saved.guessed == ((MIB, 2 * MIB), (4 * MIB, 5 * MIB))
     assert any("asked for" in one.how for one in saved.rebuilt)
 
 
