@@ -305,16 +305,6 @@ class LocalPlace:
                 finally:
                     os.close(descriptor)
 
-    def remove_unfinished(self, before: float) -> int:
-        """Remove files that interrupted runs left, last written before a time (seconds since 1970); how many."""
-        count = 0
-        for path in self.folder.rglob(f".*{UNFINISHED}"):
-            with contextlib.suppress(OSError):
-                if path.lstat().st_mtime < before:
-                    path.unlink()
-                    count += 1
-        return count
-
     def begin(self, name: str, data: Data) -> tuple[Path, int]:
         """Write a file beside its place; returns it, open and not flushed yet."""
         path = self._path(name)

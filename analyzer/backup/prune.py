@@ -15,7 +15,7 @@ from analyzer.backup.codec import Codec
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.index import BadIndexError, parse_index
 from analyzer.backup.locks import FOLDER as LOCKS
-from analyzer.backup.locks import Lock
+from analyzer.backup.locks import STALE, Lock
 from analyzer.backup.place import Entry, Place
 from analyzer.progress import Progress, no_progress
 
@@ -89,7 +89,8 @@ def plan_prune(place: Place, codec: Codec, lock: Lock, window: float = WINDOW) -
 
     `lock` is the exclusive one; it also tells the place's time.
     """
-    limit = _time_at(place, lock) - window
+    now = _time_at(place, lock)
+    limit = now - window
     marked = _mark(place, codec, limit)
     lists = sorted(read_candidates(place, codec), key=lambda found: found.since)
     sorted_out: dict[_Fate, list[Entry]] = {fate: [] for fate in _Fate}
@@ -106,7 +107,7 @@ def plan_prune(place: Place, codec: Codec, lock: Lock, window: float = WINDOW) -
         ripe=tuple(sorted_out[_Fate.GOES]),
         waiting=tuple(sorted_out[_Fate.WAITS]),
         fresh=tuple(sorted_out[_Fate.IS_NEW]),
-        remains=(*marked.orphans, *(entry for entry in place.unfinished() if _is_before(entry, limit))),
+        remains=(*marked.orphans, *_left_over(place, now - max(window, STALE))),
         done_lists=tuple(found.name for found in lists if left.isdisjoint(found.ids)),
     )
 
@@ -178,6 +179,11 @@ def _fate(entry: Entry, listed: float | None, window: float, limit: float) -> _F
 
 def _is_before(entry: Entry, limit: float) -> bool:
     return bool(entry.modified) and entry.modified <= limit
+
+
+def _left_over(place: Place, limit: float) -> Iterator[Entry]:
+    """Uploads that did not end. One that is young may be somebody's lock, on its way: no window makes that a rest."""
+    return (entry for entry in place.unfinished() if _is_before(entry, limit))
 
 
 def _ids(entries: Iterable[Entry]) -> Iterator[bytes]:

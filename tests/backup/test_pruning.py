@@ -11,7 +11,7 @@ from analyzer.backup.candidates import FOLDER, candidate_ids
 from analyzer.backup.chunks import ChunkStore, object_of
 from analyzer.backup.codec import PlainCodec
 from analyzer.backup.index import Index, build_index
-from analyzer.backup.locks import Hold, LockLostError, take
+from analyzer.backup.locks import Hold, LockedError, LockLostError, take
 from analyzer.backup.place import LocalPlace
 from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
 
@@ -148,6 +148,16 @@ def test_unfinished_files_go_when_they_are_old(rig):
     rig.pass_time(25)
     rig.prune()
     assert not part.exists()
+
+
+def test_a_lock_that_somebody_is_writing_is_no_rest_although_nothing_is_to_wait(rig):
+    part, descriptor = rig.place.begin("locks/somebody.json", b"half of a lo")
+    os.close(descriptor)
+    rig.pass_time(0.2)
+    rig.prune(window=0)
+    part.rename(rig.place.folder / "locks" / "somebody.json")
+    with pytest.raises(LockedError, match="in use by"):
+        rig.prune(window=0)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
