@@ -90,9 +90,10 @@ class Case:
 
 
 @cache
-def bounds_of(name):
-    """The fixture of a recipe, and the sequence numbers that its logs may hold."""
-    return RECIPES[name].build()
+def models_of(name):
+    """What the disk of each file of a recipe reads as, base first; None where there is no model."""
+    fixture = RECIPES[name].build()
+    return tuple(fixture.models.get(file) for file in fixture.chain[::-1])
 
 
 def case_of(seed):
@@ -115,14 +116,13 @@ def case_of(seed):
         inputs=tuple(inputs), search=Search(), fill=chance.choice(list(Fill)), **_extras(chance, name, inputs)
     )
     judged = honest and wishes.assumed_base is None and not _is_aged(wishes)
-    truths = _truths(bounds_of(name), numbers) if judged else {}
+    truths = _truths(models_of(name), numbers) if judged else {}
     story.append(", ".join(f"{key.name}={getattr(wishes, key.name)}" for key in fields(wishes)[5:]))
     return Case(story, sources, wishes, truths, *_output(chance))
 
 
-def _truths(fixture, numbers):
-    names = fixture.chain[::-1]
-    return {FOLDER / f"{number}.avhdx": fixture.models.get(names[number]) for number in numbers}
+def _truths(models, numbers):
+    return {FOLDER / f"{number}.avhdx": models[number] for number in numbers}
 
 
 def _is_aged(wishes):
