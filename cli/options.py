@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import logging
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,17 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         if amount != int(amount):
             self.fail(f"{value!r} is not a whole number of bytes", param, ctx)
         return int(amount)
+
+
+class Number(click.FloatRange):
+    """A number; nan and inf are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class LogMoment(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone

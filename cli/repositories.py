@@ -1,6 +1,6 @@
 """What the commands of `vhdx backup` share: how a repository is named and opened, and how points are shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
@@ -45,3 +45,9 @@ def point_line(manifest: Manifest) -> str:
     if manifest.lost:
         facts.append(f"{plural(len(manifest.lost), 'range')} LOST")
     return "  ".join(facts)
+
+
+def tell_damaged(names: Iterable[str]) -> None:
+    """Warn of restore points whose manifest cannot be read."""
+    for name in names:
+        click.echo(f"warning: the manifest of {safe(name)} is damaged; `vhdx backup verify` tells more", err=True)

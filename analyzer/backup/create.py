@@ -265,6 +265,7 @@ class _Run:
             lost=point.lost,
             warnings=tuple(str(finding) for finding in point.state.findings),
             parent=parent,
+            checkpoints=plan.checkpoints_below(number),
             effort=effort,
         )
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
 from analyzer.backup.locks import Lock
+from analyzer.backup.manifest import Manifest
 from analyzer.backup.repository import Repository
 from analyzer.backup.retention import Every, RestorePoint, Verdict, emptied, judge, named
 
@@ -68,6 +69,12 @@ def run_forget(plan: ForgetPlan, repository: Repository, lock: Lock) -> None:
         repository.remove(name)
 
 
+def _retained(manifest: Manifest) -> RestorePoint:
+    return RestorePoint(
+        name=manifest.name, disk=manifest.disk_id, created=manifest.created, checkpoints=manifest.checkpoints
+    )
+
+
 def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]]:
     found, damaged = list[RestorePoint](), list[str]()
     for name in repository.names():
@@ -78,5 +85,5 @@ def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]
         except NoSuchPointError:  # somebody else has just given it up
             continue
         else:
-            found.append(RestorePoint(name=name, disk=manifest.disk_id, created=manifest.created))
+            found.append(_retained(manifest))
     return found, tuple(damaged)

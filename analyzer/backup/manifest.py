@@ -55,6 +55,8 @@ class Manifest:
     """What opening found: parents that do not match (what is read may be stale), logs replayed, and the like."""
     parent: str | None
     """The restore point whose chunks were taken over unread."""
+    checkpoints: tuple[str, ...] = ()
+    """The restore points of the layers below that its run made, or found there; they are given up together with it."""
     effort: Effort
 
 
@@ -83,6 +85,7 @@ def _manifest(members: Mapping[str, Any]) -> Manifest:
         "chain": tuple(_layer(layer) for layer in members["chain"]),
         "lost": _ranges(members["lost"]),
         "warnings": tuple(members["warnings"]),
+        "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
         "effort": Effort(**members["effort"]),
     }
     return Manifest(**{**members, **made})

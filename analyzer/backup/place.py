@@ -31,6 +31,10 @@ class Entry:
     size: int
     modified: float
 
+    def is_before(self, limit: float) -> bool:
+        """Whether it was last written until a time; False where the place tells no times."""
+        return bool(self.modified) and self.modified <= limit
+
 
 class Place(Protocol):
     """Objects by name; `/` stands between folders. Whatever fails raises PlaceError. All calls from any thread."""

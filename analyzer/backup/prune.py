@@ -12,10 +12,9 @@ from enum import Enum, auto
 from analyzer.backup.candidates import CandidateList, read_candidates, write_candidates
 from analyzer.backup.chunks import ChunkStore, id_of_object
 from analyzer.backup.codec import Codec
-from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
-from analyzer.backup.index import BadIndexError, parse_index
 from analyzer.backup.locks import FOLDER as LOCKS
 from analyzer.backup.locks import STALE, Lock
+from analyzer.backup.marking import mark
 from analyzer.backup.place import Entry, Place
 from analyzer.progress import Progress, no_progress
 
@@ -23,22 +22,6 @@ WINDOW = 24 * 3600.0
 """Seconds between finding a chunk unreferenced and deleting it."""
 _CONFIRM_EVERY = 256
 """Deletions between two looks at the lock."""
-POINTS = "points"
-_INDEX, _MANIFEST = ".caibx", ".json"
-
-
-class UnknownReferencesError(BackupError):
-    """What a restore point refers to cannot be told, so nothing may be deleted."""
-
-    def __init__(self, url: str, point: str, reason: str) -> None:
-        super().__init__(url, point, reason)
-        self.url, self.point, self.reason = url, point, reason
-
-    def __str__(self) -> str:
-        return (
-            f"{self.url}: nothing was pruned, for what restore point {self.point!r} needs cannot be told "
-            f"({self.reason}); get its index back from another copy, or give the point up with `vhdx backup forget`"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +58,6 @@ class _Fate(Enum):
     IS_NEW = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Marked:
-    """What the restore points refer to, and the indexes that belong to none."""
-
-    points: int
-    ids: set[bytes]
-    orphans: tuple[Entry, ...]
-
-
 def plan_prune(place: Place, codec: Codec, lock: Lock, window: float = WINDOW) -> PrunePlan:
     """Look at everything; raises UnknownReferencesError when an index cannot be read.
 
@@ -91,7 +65,7 @@ def plan_prune(place: Place, codec: Codec, lock: Lock, window: float = WINDOW) -
     """
     now = _time_at(place, lock)
     limit = now - window
-    marked = _mark(place, codec, limit)
+    marked = mark(place, codec, limit)
     lists = sorted(read_candidates(place, codec), key=lambda found: found.since)
     sorted_out: dict[_Fate, list[Entry]] = {fate: [] for fate in _Fate}
     for chunk, entry in ChunkStore(place, codec).entries():
@@ -136,35 +110,6 @@ def _time_at(place: Place, lock: Lock) -> float:
     return next((entry.modified for entry in place.list(LOCKS) if entry.name == lock.name), 0.0)
 
 
-def _mark(place: Place, codec: Codec, limit: float) -> _Marked:
-    """What every point refers to. An index alone is a point that is being made, or one that never was."""
-    entries = {entry.name: entry for entry in place.list(POINTS)}
-    names = {name.removesuffix(_MANIFEST) for name in entries if name.endswith(_MANIFEST)}
-    orphans, ids = list[Entry](), set[bytes]()
-    for name, entry in entries.items():
-        point = name.removesuffix(_INDEX)
-        if name.endswith(_INDEX) and point not in names and _is_before(entry, limit):
-            orphans.append(entry)
-        elif name.endswith(_INDEX):
-            names.add(point)
-    for point in names:
-        ids |= _references(place, codec, point)
-    return _Marked(len(names), ids, tuple(orphans))
-
-
-def _references(place: Place, codec: Codec, point: str) -> set[bytes]:
-    name, title = point + _INDEX, point.rpartition("/")[2]
-    try:
-        index = parse_index(codec.open(name, place.read(name)))
-    except MissingObjectError:
-        raise UnknownReferencesError(place.url, title, f"{name} is missing") from None
-    except DamagedObjectError as error:
-        raise UnknownReferencesError(place.url, title, f"{name}: {error.reason}") from error
-    except BadIndexError as error:
-        raise UnknownReferencesError(place.url, title, f"{name}: {error}") from error
-    return {index.id_of(number) for number in range(len(index.ids))}
-
-
 def _listed(chunk: bytes, entry: Entry, lists: Iterable[CandidateList]) -> float | None:
     """Since when a chunk is on a list; None where it is on none, or was written after all that it is on."""
     return next((found.since for found in lists if chunk in found.ids and found.since > entry.modified), None)
@@ -177,13 +122,9 @@ def _fate(entry: Entry, listed: float | None, window: float, limit: float) -> _F
     return _Fate.WAITS if listed is not None or not entry.modified else _Fate.IS_NEW
 
 
-def _is_before(entry: Entry, limit: float) -> bool:
-    return bool(entry.modified) and entry.modified <= limit
-
-
 def _left_over(place: Place, limit: float) -> Iterator[Entry]:
     """Uploads that did not end. One that is young may be somebody's lock, on its way: no window makes that a rest."""
-    return (entry for entry in place.unfinished() if _is_before(entry, limit))
+    return (entry for entry in place.unfinished() if entry.is_before(limit))
 
 
 def _ids(entries: Iterable[Entry]) -> Iterator[bytes]:

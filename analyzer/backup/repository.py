@@ -96,7 +96,8 @@ class Repository:
             try:
                 good.append(self.manifest(name))
             except (DamagedObjectError, NoSuchPointError) as error:
-                bad.append((manifest_object(name), str(error), (name,)))
+                reason = error.reason if isinstance(error, DamagedObjectError) else str(error)
+                bad.append((manifest_object(name), reason, (name,)))
         return sorted(good, key=lambda manifest: (manifest.created, manifest.layer)), bad
 
     def index(self, manifest: Manifest) -> Index:

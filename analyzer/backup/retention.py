@@ -16,6 +16,10 @@ class Every(Enum):
     YEARLY = "yearly"
 
 
+NOT_NAMED = ("not named",)
+"""Why a point stays when others are given up by name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorePoint:
     """A restore point as far as retention cares; `disk` tells points of one disk from those of another."""
@@ -23,6 +27,8 @@ class RestorePoint:
     name: str
     disk: str
     created: datetime
+    checkpoints: tuple[str, ...] = ()
+    """The points of the layers below that belong to it: they stay as long as it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,8 @@ class Verdict:
 def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:
     """What becomes of each point, newest first, disk by disk.
 
-    Of each of the last N days (weeks by ISO 8601, months, years) that have a point, the newest point stays; days are
-    those of each point's own time zone. A number below 0 keeps them all.
+    Of each of the last N days (weeks by ISO 8601, months, years) that have a point, the newest point stays, and with it
+    its checkpoints; days are those of each point's own time zone. A number below 0 keeps them all.
     """
     disks = dict[str, list[RestorePoint]]()
     for point in sorted(points, key=lambda point: (point.created, point.name), reverse=True):
@@ -52,7 +58,7 @@ def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdi
 
 def named(points: Iterable[RestorePoint], names: Sequence[str]) -> list[Verdict]:
     """The verdicts where points are given up by name."""
-    return [Verdict(point, () if point.name in names else ("not named",)) for point in points]
+    return [Verdict(point, () if point.name in names else NOT_NAMED) for point in points]
 
 
 def emptied(verdicts: Iterable[Verdict]) -> list[str]:
@@ -63,7 +69,15 @@ def emptied(verdicts: Iterable[Verdict]) -> list[str]:
 
 
 def _of_one_disk(points: list[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:
-    """`points` are those of one disk, newest first."""
+    """`points` are those of one disk, newest first. Those that a run made beside its newest layer's do not count."""
+    beside = {(name, point.created) for point in points for name in point.checkpoints}
+    counted = [point for point in points if (point.name, point.created) not in beside]
+    reasons = {point.name: found for point, found in zip(counted, _reasons_of(counted, rules), strict=True)}
+    owners = {name: point.name for point in counted if reasons[point.name] for name in point.checkpoints}
+    return [Verdict(point, reasons.get(point.name, ()) or _as_checkpoint(point, owners)) for point in points]
+
+
+def _reasons_of(points: list[RestorePoint], rules: dict[Every, int]) -> list[tuple[str, ...]]:
     reasons: list[list[str]] = [[] for _ in points]
     for every, count in rules.items():
         seen = set[str]()
@@ -72,7 +86,11 @@ def _of_one_disk(points: list[RestorePoint], rules: dict[Every, int]) -> list[Ve
             if period not in seen and (count < 0 or len(seen) < count):
                 seen.add(period)
                 found.append(f"{every.value} {period}" if every is not Every.LAST else every.value)
-    return [Verdict(point, tuple(found)) for point, found in zip(points, reasons, strict=True)]
+    return [tuple(found) for found in reasons]
+
+
+def _as_checkpoint(point: RestorePoint, owners: dict[str, str]) -> tuple[str, ...]:
+    return (f"checkpoint of {owners[point.name]}",) if point.name in owners else ()
 
 
 _PERIODS: dict[Every, Callable[[RestorePoint], str]] = {

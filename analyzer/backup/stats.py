@@ -33,8 +33,10 @@ class Stats:
     chunks: int
     bytes: int
     unused_chunks: int
-    """That no point needs."""
+    """That no point needs of which the manifest can be read."""
     unused_bytes: int
+    damaged: tuple[str, ...] = ()
+    """The points whose manifest cannot be read; what they need is among the unused."""
 
 
 def stats_of(repository: Repository) -> Stats:
@@ -43,16 +45,16 @@ def stats_of(repository: Repository) -> Stats:
     stored = ids_from(chunk_id for chunk_id, _ in entries)
     order = np.argsort(stored)
     stored, sizes = stored[order], np.array([entry.size for _, entry in entries], np.int64)[order]
-    manifests = list(repository.manifests())
+    manifests, damaged = repository.survey()
     used = []
     for manifest in manifests:
         place = places_in(np.unique(id_array(repository.index(manifest).ids)), stored)
         used.append(place[place >= 0])
     users = np.bincount(np.concatenate([*used, np.empty(0, np.intp)]), minlength=len(stored))
-    points = []
+    counted = []
     for manifest, place in zip(manifests, used, strict=True):
         own = place[users[place] == 1]
-        points.append(
+        counted.append(
             PointStats(
                 name=manifest.name,
                 size=manifest.size,
@@ -64,10 +66,11 @@ def stats_of(repository: Repository) -> Stats:
         )
     unused = users == 0
     return Stats(
-        points=tuple(points),
+        points=tuple(counted),
         disk_bytes=sum(manifest.size for manifest in manifests),
         chunks=len(stored),
         bytes=int(sizes.sum()),
         unused_chunks=int(unused.sum()),
         unused_bytes=int(sizes[unused].sum()),
+        damaged=tuple(name for _, _, points in damaged for name in points),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.backup.candidates import read_candidates
 from analyzer.backup.chunks import object_of
-from analyzer.backup.errors import BackupError, BadChunkError, MissingObjectError
+from analyzer.backup.errors import BackupError, BadChunkError, DamagedObjectError, MissingObjectError
 from analyzer.backup.idset import IdArray, id_array, ids_from, places_in, raw
 from analyzer.backup.memory import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
 from analyzer.backup.quarantine import set_aside
@@ -95,19 +95,20 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
         survey.problems.append(Problem(OBJECT, f"{error}; when chunks were last good is forgotten", ()))
         times = np.zeros(len(stored), np.uint32)
     order = _chosen(times, scope)
+    reading = _Reading(repository, survey, stored, times)
     checked = 0
     if scope.depth is Depth.CHUNKS:
         for chunk_id in gone:
             if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
                 set_aside(repository.place, chunk_id)
-        checked = _Reading(repository, survey, stored, times).run(order, scope, progress)
-    never = int((times == 0).sum())
+        checked = reading.run(order, scope, progress)
+    never = int((times == 0).sum()) - reading.bad
     return Verdict(
         points=len(survey.needed),
         chunks=len(stored),
         checked=checked,
         never=never,
-        oldest=int(times.min()) if len(times) and not never else None,
+        oldest=int(times[times > 0].min()) if times.any() and not never else None,
         problems=tuple(survey.problems),
     )
 
@@ -122,8 +123,15 @@ def _survey(repository: Repository) -> _Survey:
         try:
             survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
         except BackupError as error:
-            survey.problems.append(Problem(f"{POINTS}/{manifest.name}.caibx", str(error), (manifest.name,)))
+            survey.problems.append(Problem(f"{POINTS}/{manifest.name}.caibx", _reason(error), (manifest.name,)))
     return survey
+
+
+def _reason(error: BackupError) -> str:
+    """What is wrong, without the place and the advice that stand around it elsewhere."""
+    if isinstance(error, DamagedObjectError):
+        return error.reason
+    return "it is missing" if isinstance(error, MissingObjectError) else str(error)
 
 
 def _leaflet_problems(repository: Repository) -> Iterator[Problem]:
@@ -166,6 +174,7 @@ class _Reading:
         self._repository, self._survey, self._stored, self._times = repository, survey, stored, times
         self._store = repository.chunks()
         self._kept = time.monotonic()
+        self.bad = 0
 
     def run(self, order: Iterable[int], scope: Scope, progress: Progress) -> int:
         """Read the chunks at these places; returns how many were read."""
@@ -200,6 +209,7 @@ class _Reading:
     def _note(self, place: int, reason: str | None) -> None:
         self._times[place] = 0 if reason else int(time.time())
         if reason:
+            self.bad += 1
             chunk_id = raw(self._stored[place])
             set_aside(self._repository.place, chunk_id)
             self._survey.problems.append(Problem(object_of(chunk_id), reason, self._survey.users_of(chunk_id)))

@@ -8,7 +8,7 @@ import click
 from analyzer.backup.forget import ForgetPlan, plan_by_name, plan_by_rules, run_forget
 from analyzer.backup.locks import Hold, take
 from analyzer.backup.repository import Repository
-from analyzer.backup.retention import Every, Verdict
+from analyzer.backup.retention import NOT_NAMED, Every, Verdict
 from cli import output
 from cli.options import json_option
 from cli.repositories import repository_argument, repository_of
@@ -40,8 +40,9 @@ def _rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(repository: str, names: Sequence[str], as_json: bool, **choices: Any) -> None:
     """Give up restore points: those that no rule keeps, or those named.
 
-    A point stays when any rule keeps it; every disk is judged by itself; -1 keeps all. Days are UTC. No chunk is
-    deleted: `vhdx backup prune` does that.
+    A point stays when any rule keeps it; every disk is judged by itself; -1 keeps all. Days are UTC. The points of
+    checkpoints (`create --checkpoints`) stay as long as a point stays that was made above them, and rules count all
+    points of one run as one. No chunk is deleted: `vhdx backup prune` does that.
 
     \b
     Examples:
@@ -51,7 +52,9 @@ def command(repository: str, names: Sequence[str], as_json: bool, **choices: Any
     """
     rules = {every: choices[every.value] for every in Every if choices[every.value]}
     if bool(rules) == bool(names):
-        raise click.UsageError("Give rules (--keep-last 7, --keep-daily 14, ...) or names of restore points.")
+        raise click.UsageError(
+            "Give rules that keep something (--keep-last 7, --keep-daily 14, ...) or names of restore points."
+        )
     kept = repository_of(repository)
     if choices["dry_run"]:
         plan = _plan(kept, names, rules, choices)
@@ -74,7 +77,8 @@ def _report(repository: Repository, plan: ForgetPlan, *, as_json: bool, done: bo
         payload = {"points": points, "damaged": plan.damaged, "done": done}
         output.emit("backup forget", {"repository": repository.place.url} | payload)
         return
-    output.emit_lines(_line(verdict) for verdict in plan.verdicts)
+    named = any(verdict.reasons == NOT_NAMED for verdict in plan.verdicts)
+    output.emit_lines(_line(verdict) for verdict in plan.verdicts if not (named and verdict.stays))
     for name in plan.damaged:
         click.echo(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it", err=True)
     verb = "forgotten" if done else "would be forgotten"

@@ -1,17 +1,22 @@
 """`vhdx backup list`."""
 
+from typing import Any
+
 import click
 
+from analyzer.backup.manifest import Manifest
 from cli import output
 from cli.options import json_option
-from cli.repositories import point_line, repository_argument, repository_of
+from cli.repositories import point_line, repository_argument, repository_of, tell_damaged
 
 
 @click.command("list")
 @repository_argument
 @json_option
-def command(repository: str, as_json: bool) -> None:
+def command(repository: str, as_json: bool) -> int:
     """List the restore points of a repository, oldest first.
+
+    Exit code 1 when the manifest of one cannot be read.
 
     \b
     Examples:
@@ -19,23 +24,27 @@ def command(repository: str, as_json: bool) -> None:
       vhdx backup list /mnt/nas/backups --json | jq -r '.points[].name'
     """
     kept = repository_of(repository)
-    manifests = list(kept.manifests())
-    if not as_json:
+    manifests, found = kept.survey()
+    damaged = [name for _, _, points in found for name in points]
+    tell_damaged(damaged)
+    if as_json:
+        payload = {"points": [_line(manifest) for manifest in manifests], "damaged": damaged}
+        output.emit("backup list", {"repository": kept.place.url} | payload)
+    elif manifests or not damaged:
         output.emit_lines([point_line(manifest) for manifest in manifests] or ["no restore points yet"])
-        return
-    points = [
-        {
-            "name": manifest.name,
-            "created": manifest.created.isoformat(),
-            "size": manifest.size,
-            "layer": manifest.layer,
-            "file": manifest.chain[-1].name,
-            "disk_id": manifest.disk_id,
-            "index_sha256": manifest.index_sha256,
-            "image_sha256": manifest.image_sha256,
-            "parent": manifest.parent,
-            "lost": manifest.lost,
-        }
-        for manifest in manifests
-    ]
-    output.emit("backup list", {"repository": kept.place.url, "points": points})
+    return int(bool(damaged))
+
+
+def _line(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "created": manifest.created.isoformat(),
+        "size": manifest.size,
+        "layer": manifest.layer,
+        "file": manifest.chain[-1].name,
+        "disk_id": manifest.disk_id,
+        "index_sha256": manifest.index_sha256,
+        "image_sha256": manifest.image_sha256,
+        "parent": manifest.parent,
+        "lost": manifest.lost,
+    }

@@ -7,7 +7,7 @@ import click
 from analyzer.backup.locks import Hold, take
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from cli import output
-from cli.options import json_option
+from cli.options import Number, json_option
 from cli.progress import progress
 from cli.repositories import repository_argument, repository_of
 from cli.text import plural, size
@@ -19,7 +19,7 @@ _HOUR = 3600.0
 @repository_argument
 @click.option(
     "--window",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=WINDOW / _HOUR,
     show_default=True,
     metavar="HOURS",

@@ -5,15 +5,17 @@ import click
 from analyzer.backup.stats import Stats, stats_of
 from cli import output
 from cli.options import json_option
-from cli.repositories import repository_argument, repository_of
+from cli.repositories import repository_argument, repository_of, tell_damaged
 from cli.text import plural, size
 
 
 @click.command("stats")
 @repository_argument
 @json_option
-def command(repository: str, as_json: bool) -> None:
+def command(repository: str, as_json: bool) -> int:
     """Show how much a repository holds, and how much of it each restore point holds alone.
+
+    Exit code 1 when the manifest of a restore point cannot be read.
 
     \b
     Examples:
@@ -21,10 +23,12 @@ def command(repository: str, as_json: bool) -> None:
     """
     kept = repository_of(repository)
     stats = stats_of(kept)
+    tell_damaged(stats.damaged)
     if as_json:
         output.emit("backup stats", {"repository": kept.place.url, "stats": stats})
-        return
-    output.emit_lines([*_points(stats), *_whole(stats)])
+    else:
+        output.emit_lines([*_points(stats), *_whole(stats)])
+    return int(bool(stats.damaged))
 
 
 def _points(stats: Stats) -> list[str]:
@@ -37,5 +41,6 @@ def _points(stats: Stats) -> list[str]:
 
 def _whole(stats: Stats) -> list[str]:
     disks = f"{plural(len(stats.points), 'restore point')} of {size(stats.disk_bytes)} of disks"
-    unused = f"{stats.unused_chunks} of them in {size(stats.unused_bytes)} needed by none (`vhdx backup prune`)"
+    of_none = "needed by none of these; the damaged may" if stats.damaged else "needed by none (`vhdx backup prune`)"
+    unused = f"{stats.unused_chunks} of them in {size(stats.unused_bytes)} {of_none}"
     return [f"{disks} in {plural(stats.chunks, 'chunk')} of {size(stats.bytes)}; {unused}"]

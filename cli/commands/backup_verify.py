@@ -11,7 +11,7 @@ from analyzer.backup.locks import Hold, take
 from analyzer.backup.repository import Repository
 from analyzer.backup.verify import Depth, Problem, Scope, Verdict, verify
 from cli import output
-from cli.options import json_option
+from cli.options import Number, json_option
 from cli.progress import counter
 from cli.repositories import repository_argument, repository_of
 from cli.text import plural, safe
@@ -36,9 +36,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
 @click.command("verify")
 @repository_argument
-@click.option(
-    "--percent", type=click.FloatRange(0, 100), help="Read this share of the chunks, the longest unread ones."
-)
+@click.option("--percent", type=Number(0, 100), help="Read this share of the chunks, the longest unread ones.")
 @click.option("--time-box", type=Duration(), help="Stop after 90s, 30m, 2h; the next run goes on.")
 @click.option("--indexes", is_flag=True, help="Only documents and indexes, and whether all chunks are there.")
 @json_option

@@ -1,5 +1,6 @@
 """Prune deletes what nothing refers to, late, and nothing else."""
 
+import hashlib
 import os
 
 import numpy as np
@@ -10,10 +11,12 @@ pytest.importorskip("zstandard")
 from analyzer.backup.candidates import FOLDER, candidate_ids
 from analyzer.backup.chunks import ChunkStore, object_of
 from analyzer.backup.codec import PlainCodec
+from analyzer.backup.documents import build_document
 from analyzer.backup.index import Index, build_index
 from analyzer.backup.locks import Hold, LockedError, LockLostError, take
+from analyzer.backup.marking import UnknownReferencesError
 from analyzer.backup.place import LocalPlace
-from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
+from analyzer.backup.prune import WINDOW, plan_prune, run_prune
 
 CODEC = PlainCodec()
 HOUR = 3600
@@ -34,9 +37,11 @@ class Rig:
     def point(self, name, *contents, manifest=True):
         ids = self.store(*contents)
         rows = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 32)
-        self.place.write(f"points/{name}.caibx", bytes(build_index(Index(65536, 65536 * len(ids), rows))))
+        index = bytes(build_index(Index(65536, 65536 * len(ids), rows)))
+        self.place.write(f"points/{name}.caibx", index)
         if manifest:
-            self.place.write(f"points/{name}.json", b"{}")
+            document = build_document({"index_sha256": hashlib.sha256(index).hexdigest()})
+            self.place.write(f"points/{name}.json", document)
         return ids
 
     def forget(self, name):
@@ -160,17 +165,20 @@ def test_a_lock_that_somebody_is_writing_is_no_rest_although_nothing_is_to_wait(
         rig.prune(window=0)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+@pytest.mark.parametrize("damage", ["head", "id", "cut", "gone", "manifest"])
 def test_nothing_is_deleted_when_a_point_does_not_tell_what_it_needs(rig, damage):
     rig.forget("gone")
     rig.prune()
     rig.pass_time(25)
-    path = rig.place.folder / "points" / "kept.caibx"
+    path = rig.place.folder / "points" / ("kept.json" if damage == "manifest" else "kept.caibx")
     content = bytearray(path.read_bytes())
-    content[3] ^= 1
-    {"flip": lambda: path.write_bytes(content), "cut": lambda: path.write_bytes(content[:-1]), "gone": path.unlink}[
-        damage
-    ]()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:-1])
+    else:
+        content[content.index(rig.kept[0]) + 5 if damage == "id" else 3] ^= 1
+        path.write_bytes(content)
     with pytest.raises(UnknownReferencesError, match="'kept' needs cannot be told"):
         rig.prune()
     assert rig.has(rig.gone, *rig.kept) == [True, True, True]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from analyzer.backup.retention import Every, RestorePoint, emptied, judge, named
 
 
-def point(name, *when, disk="a", zone=UTC):
-    return RestorePoint(name=name, disk=disk, created=datetime(*when, tzinfo=zone))
+def point(name, *when, disk="a", zone=UTC, above=()):
+    return RestorePoint(name=name, disk=disk, created=datetime(*when, tzinfo=zone), checkpoints=tuple(above))
 
 
 def kept(points, **rules):
@@ -51,6 +51,19 @@ def test_days_are_those_of_the_point_and_order_is_by_true_time():
 def test_each_disk_is_judged_by_itself():
     points = [point("a1", 2026, 3, 1), point("b1", 2020, 3, 1, disk="b"), point("a2", 2026, 3, 2)]
     assert sorted(kept(points, last=1)) == ["a2", "b1"]
+
+
+def test_the_checkpoints_of_a_point_stay_as_long_as_it_does_and_count_for_nothing():
+    first = [point("base", 2026, 3, 1), point("middle", 2026, 3, 1, above=["base"])]
+    first += [point("leaf", 2026, 3, 1, above=["base", "middle"])]
+    later = point("leaf-2", 2026, 3, 2, above=["base", "middle"])
+    alone = point("other", 2026, 2, 1)
+    assert kept([*first, alone], last=1) == {
+        "leaf": ("last",), "base": ("checkpoint of leaf",), "middle": ("checkpoint of leaf",)
+    }  # fmt: skip
+    assert sorted(kept([*first, alone], last=2)) == ["base", "leaf", "middle", "other"]
+    assert sorted(kept([*first, later, alone], daily=1)) == ["base", "leaf-2", "middle"]
+    assert sorted(kept([*first, later, alone, point("new", 2026, 3, 3)], daily=1)) == ["new"]
 
 
 def test_a_number_below_zero_keeps_all():

@@ -69,6 +69,35 @@ def test_a_point_with_a_damaged_manifest_can_be_given_up_by_name(vhdx_command, r
     assert not path.exists()
 
 
+def test_a_point_with_a_damaged_manifest_is_told_by_list_and_stats(vhdx_command, repository):
+    path = repository / "points" / "first.json"
+    path.write_bytes(path.read_bytes().replace(b"first", b"fIrst"))
+    for command in ("list", "stats"):
+        answer = vhdx_command("backup", command, repository)
+        assert (answer.code, "the manifest of first is damaged" in answer.err) == (1, True)
+        assert vhdx_command("backup", command, repository, "--json").code == 1
+    assert vhdx_command("backup", "list", repository, "--json").json["damaged"] == ["first"]
+    assert vhdx_command("backup", "stats", repository, "--json").json["stats"]["damaged"] == ["first"]
+
+
+def test_checkpoints_are_kept_with_the_point_that_was_made_above_them(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    path = tmp_path / "repository"
+    vhdx_command("backup", "init", path, "--chunk-size", "256K")
+    for _ in range(2):  # the second run finds the layers below the leaf there
+        assert vhdx_command("backup", "create", path, leaf, "--checkpoints").code == 0
+    before = points(vhdx_command, path)
+    assert vhdx_command("backup", "forget", path, "--keep-last", 1).code == 0
+    assert len(before) - len(points(vhdx_command, path)) == 1
+    assert len(points(vhdx_command, path)) == 3
+
+
+def test_odd_numbers_are_refused(vhdx_command, repository):
+    for command, option in (("verify", "--percent"), ("prune", "--window")):
+        for value in ("nan", "inf", "-1"):
+            assert vhdx_command("backup", command, repository, option, value).code == 2
+
+
 def test_prune_lists_first_and_deletes_at_once_when_asked_to(vhdx_command, repository):
     vhdx_command("backup", "forget", repository, "first", "second", "--even-the-last")
     tried = vhdx_command("backup", "prune", repository, "--dry-run", "--json").json
