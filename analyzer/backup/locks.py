@@ -6,20 +6,15 @@ age is how much older its object is than our own, which was written a moment ago
 """
 
 import contextlib
-import json
-import os
 import secrets
-import socket
-import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from enum import Enum
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 from analyzer.backup.errors import BackupError, MissingObjectError
+from analyzer.backup.owners import Hold, Owner, build_owner, ourselves, parse_owner
 from analyzer.backup.place import Entry, Place
 
 FOLDER = "locks"
@@ -27,15 +22,6 @@ PULSE = 240.0
 """Seconds between two signs of life."""
 STALE = 1800.0
 """Seconds without one after which an owner counts as gone."""
-
-
-class Hold(Enum):
-    """What an owner does to the repository."""
-
-    SHARED = "shared"
-    """Adds to it: any number at a time."""
-    EXCLUSIVE = "exclusive"
-    """Takes from it: alone."""
 
 
 class LockedError(BackupError):
@@ -67,33 +53,17 @@ class LockLostError(BackupError):
         return f"{self.place}: the lock of this run was lost while it stood still; run it again, it goes on from there"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Who holds a lock; `boot` tells one start of one machine, `birth` one process of many with the same number."""
-
-    hold: Hold
-    command: str
-    host: str
-    pid: int
-    boot: str
-    birth: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"`vhdx backup {self.command}` on {self.host} (process {self.pid}, since {self.since})"
-
-
 class Lock:
     """A lock that is held; a thread keeps it alive. Leaving the `with` statement removes it."""
 
-    def __init__(self, place: Place, name: str, data: bytes) -> None:
+    def __init__(self, place: Place, name: str, owner: Owner) -> None:
         """Write it: from now on others see it."""
         self.name = name
-        self._place, self._data = place, data
+        self._place, self._owner = place, owner
         self._lock, self._last, self._lost = threading.Lock(), _Moment(), False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="vhdx lock", daemon=True)
-        place.write(name, data)
+        self._write()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -123,13 +93,35 @@ class Lock:
             self._lost = True
             raise LockLostError(self._place.url)
 
+    def claim(self, point: str, *, attempts: int = 3, wait: float = 0.2) -> bool:
+        """Keep the name of a restore point for this run; False when somebody else who is alive makes one of it.
+
+        Written first and looked for afterwards, like the lock itself: of two that come at once one at least has to go.
+        Raises LockLostError, PlaceError.
+        """
+        for attempt in range(attempts):
+            self._rewrite(replace(self._owner, points=(*self._owner.points, point)))
+            if not any(point in other.points for other in _others(self._place, self.name)):
+                return True
+            self._rewrite(replace(self._owner, points=self._owner.points[:-1]))
+            if attempt + 1 < attempts:
+                _wait_about(wait)
+        return False
+
+    def _rewrite(self, owner: Owner) -> None:
+        self._owner = owner
+        self.confirm()
+
+    def _write(self) -> None:
+        self._place.write(self.name, build_owner(self._owner))
+
     def _sign(self) -> None:
         """Another sign of life. A standstill between looking and writing shows in the time that both took."""
         with self._lock:
             before, now = self._last, _Moment()
             self._lost |= self._place.size(self.name) is None
             if not self._lost:
-                self._place.write(self.name, self._data)
+                self._write()
             self._lost |= before.age > STALE
             self._last = now
 
@@ -154,9 +146,9 @@ class _Moment:
 def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: float = 1.5) -> Lock:
     """Lock a repository; raises LockedError, after a few attempts, when somebody alive is in the way."""
     for attempt in range(attempts):
-        lock = Lock(place, f"{FOLDER}/{secrets.token_hex(16)}.json", _to_bytes(_ourselves(hold, command)))
+        lock = Lock(place, f"{FOLDER}/{secrets.token_hex(16)}.json", ourselves(hold, command))
         try:
-            other = _in_the_way(place, lock.name, hold)
+            other = next(_in_the_way(place, lock.name, hold), None)
         except BaseException:
             lock.release()
             raise
@@ -164,8 +156,8 @@ def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: flo
             return lock
         lock.release()
         if attempt + 1 < attempts:
-            time.sleep(wait * (0.5 + secrets.randbelow(1000) / 1000))
-    raise LockedError(place.url, other or _ourselves(hold, command))
+            _wait_about(wait)
+    raise LockedError(place.url, other or ourselves(hold, command))
 
 
 def owners(place: Place) -> list[Owner]:
@@ -174,18 +166,28 @@ def owners(place: Place) -> list[Owner]:
     return [owner for owner in found if owner is not None]
 
 
-def _in_the_way(place: Place, own: str, hold: Hold) -> Owner | None:
-    """Somebody alive whose hold and ours exclude each other. The dead are removed: they shall notice, if they wake."""
+def _wait_about(seconds: float) -> None:
+    """Not all for the same time: two that came at once shall not meet again."""
+    time.sleep(seconds * (0.5 + secrets.randbelow(1000) / 1000))
+
+
+def _in_the_way(place: Place, own: str, hold: Hold) -> Iterator[Owner]:
+    """Those alive whose hold and ours exclude each other."""
+    return (owner for owner in _others(place, own) if Hold.EXCLUSIVE in {owner.hold, hold})
+
+
+def _others(place: Place, own: str) -> Iterator[Owner]:
+    """All others that are alive. The dead that exclude somebody are removed: they shall notice, if they wake."""
     entries = list(place.list(FOLDER))
     now = max((entry.modified for entry in entries if entry.name == own), default=0.0)
     for entry in entries:
         owner = None if entry.name == own else _owner(place, entry.name)
-        if owner is None or Hold.EXCLUSIVE not in {owner.hold, hold}:
+        if owner is None:
             continue
-        if not _is_gone(owner) and not _is_stale(entry, now):
-            return owner
-        place.delete(entry.name)
-    return None
+        if owner.is_gone or _is_stale(entry, now):
+            place.delete(entry.name)
+        else:
+            yield owner
 
 
 def _is_stale(entry: Entry, now: float) -> bool:
@@ -193,58 +195,8 @@ def _is_stale(entry: Entry, now: float) -> bool:
 
 
 def _owner(place: Place, name: str) -> Owner | None:
-    """Who holds a lock; None for one that has just been released. One that cannot be read excludes everybody."""
+    """Who holds a lock; None for one that has just been released."""
     try:
-        plain = json.loads(place.read(name))
-        texts = {key: str(plain[key])[:200] for key in ("command", "host", "boot", "birth", "since")}
-        return Owner(hold=Hold(plain["hold"]), pid=int(plain["pid"]), **texts)
+        return parse_owner(place.read(name))
     except MissingObjectError:
         return None
-    except (ValueError, KeyError, TypeError):
-        unknown = dict.fromkeys(("command", "host", "since"), "(unreadable)")
-        return Owner(hold=Hold.EXCLUSIVE, pid=0, boot="", birth="", **unknown)
-
-
-def _ourselves(hold: Hold, command: str) -> Owner:
-    return Owner(
-        hold=hold,
-        command=command,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        boot=_boot(),
-        birth=_birth(os.getpid()),
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _to_bytes(owner: Owner) -> bytes:
-    return json.dumps(asdict(owner) | {"hold": owner.hold.value}, indent=1).encode()
-
-
-def _is_gone(owner: Owner) -> bool:
-    """Whether a process of this very machine, since it started and in this namespace, is known to have ended."""
-    return bool(owner.boot) and owner.boot == _boot() and _birth(owner.pid) != owner.birth
-
-
-def _boot() -> str:
-    """One start of one machine and one namespace of processes; empty where the system does not tell.
-
-    A host name is not enough: containers share it, and see processes of their own.
-    """
-    if sys.platform != "linux":
-        return ""
-    try:
-        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{started}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _birth(pid: int) -> str:
-    """When a process was started, in the system's own count; empty when there is none."""
-    try:
-        # The name of the program stands in brackets and may hold anything, brackets too.
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-    except OSError:
-        return ""
-    return after_name.split()[19]

@@ -1,6 +1,6 @@
 """What a run of `create` is going to do: which restore points, built upon what, reading how much."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -125,15 +125,19 @@ def seam(before: int, size: int, chunk_size: int) -> Ranges:
     return () if size in {before, start} else ((start, size - start),)
 
 
-def plan_create(repository: Repository, chain: Chain, wishes: Wishes) -> CreatePlan:
-    """Look at everything that could refuse a run, and choose what it builds upon.
+Claim = Callable[[str], bool]
+"""Keeps a name for this run; False when another run has it."""
+
+
+def plan_create(repository: Repository, chain: Chain, wishes: Wishes, claim: Claim = lambda _: True) -> CreatePlan:
+    """Look at everything that could refuse a run, claim names for its points, and choose what it builds upon.
 
     Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
     """
     moment, records, known = now(), records_of(chain), list(repository.manifests())
     bad = set_aside_ids(repository.place)
     made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], wishes)
-    points = tuple(_points(repository, chain, made, wishes, moment))
+    points = tuple(_points(repository, chain, made, wishes, moment, claim))
     usable = known if wishes.reading is Reading.CHANGED else []
     reference, before = _usable(repository, references(records[: made[0] + 1], usable))
     chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(chain.size)
@@ -178,17 +182,22 @@ def _layers(
 
 
 def _points(
-    repository: Repository, chain: Chain, layers: Sequence[int], wishes: Wishes, moment: datetime
+    repository: Repository, chain: Chain, layers: Sequence[int], wishes: Wishes, moment: datetime, claim: Claim
 ) -> Iterator[PointPlan]:
-    taken = set(repository.names())
+    taken = set[str]()
+
+    def is_taken(name: str) -> bool:  # first claimed, then looked for: a run that has just ended has it no more
+        return name in taken or not claim(name) or repository.has(name)
+
     for layer in layers:
         state = chain.upto(layer)
         if wishes.name is not None and layer == layers[-1]:
             name = require_name(wishes.name)
-            if name in taken:
-                raise PointRefusedError(name, "there is one of that name", "choose another name, or forget that one")
+            if is_taken(name):
+                reason = "there is one of that name, or another run is just making it"
+                raise PointRefusedError(name, reason, "choose another name, or forget that one")
         else:
-            name = name_for(state.path.stem, moment, taken.__contains__)
+            name = name_for(state.path.stem, moment, is_taken)
         taken.add(name)
         yield PointPlan(name, state, lost_ranges(state, wishes.lost))
 

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from analyzer.backup.create import run_create
-from analyzer.backup.locks import Hold, Lock, take
+from analyzer.backup.locks import Lock, take
 from analyzer.backup.manifest import Manifest
+from analyzer.backup.owners import Hold
 from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
 from analyzer.backup.repository import Repository
 from cli import output
@@ -53,7 +54,7 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
             with open_leaf(leaf, choices) as chain:
                 output.warn(chain.findings)
                 code = max(code, tell_errors(chain))
-                plan = plan_create(kept, chain, _wishes(choices))
+                plan = plan_create(kept, chain, _wishes(choices), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests
             if not as_json:

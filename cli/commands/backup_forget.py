@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from analyzer.backup.forget import ForgetPlan, plan_by_name, plan_by_rules, run_forget
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.locks import take
+from analyzer.backup.owners import Hold
 from analyzer.backup.repository import Repository
 from analyzer.backup.retention import NOT_NAMED, Every, Verdict
 from cli import output

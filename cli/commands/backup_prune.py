@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.locks import take
+from analyzer.backup.owners import Hold
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from cli import output
 from cli.options import Number, json_option

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.locks import take
+from analyzer.backup.owners import Hold
 from analyzer.backup.repository import Repository
 from analyzer.backup.verify import Depth, Problem, Scope, Verdict, verify
 from cli import output

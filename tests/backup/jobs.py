@@ -9,7 +9,8 @@ from analyzer.backup.codec import PlainCodec
 from analyzer.backup.create import run_create
 from analyzer.backup.forget import plan_by_name, run_forget
 from analyzer.backup.locks import FOLDER as LOCKS
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.locks import take
+from analyzer.backup.owners import Hold
 from analyzer.backup.plan import Wishes, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository import Repository, Settings, init_repository
@@ -45,7 +46,7 @@ def create(repository, path, name, *, lock=None):
     path = Path(path)
     holding = take(repository.place, Hold.SHARED, "create", wait=0.01) if lock is None else lock
     with holding as held, vhdx.open_chain(path) as chain:
-        plan = plan_create(repository, chain, Wishes(name=name))
+        plan = plan_create(repository, chain, Wishes(name=name or None), held.claim if held else lambda _: True)
         return run_create(plan, confirm=held.confirm if held else lambda: None)
 
 

@@ -99,3 +99,19 @@ def test_two_creates_and_a_prune_at_once_lose_nothing_that_is_referred_to(worker
 def test_two_creates_and_a_prune_at_once_many_times(workers, tmp_path, disks):
     expected, repository = at_once(workers, tmp_path, disks, rounds=40)
     assert jobs.assert_sound(repository, expected)
+
+
+def test_two_creates_at_once_never_share_a_name(workers, tmp_path, disks):
+    """Named by the user: one is made, the other refused or told. By themselves: two points, also in one second."""
+    place = LocalPlace(tmp_path / "repository")
+    repository = jobs.init(place)
+    for number in range(4):
+        pids = [workers.start("create", place.folder, path, f"point-{number}") for path, _ in disks[:2]]
+        assert sorted(workers.wait(pid) for pid in pids) in ([0, 2], [2, 2])
+        assert all(jobs.content(repository, name) for name in repository.names())
+    before = len(repository.names())
+    for _ in range(4):
+        pids = [workers.start("create", place.folder, disks[0][0], "") for _ in range(2)]
+        assert [workers.wait(pid) for pid in pids] == [0, 0]
+    assert len(repository.names()) == before + 8
+    assert all(jobs.content(repository, name) for name in repository.names())

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from analyzer.backup import locks
-from analyzer.backup.locks import STALE, Hold, LockedError, LockLostError, owners, take
+from analyzer.backup.locks import STALE, LockedError, LockLostError, owners, take
+from analyzer.backup.owners import Hold, ourselves
 from analyzer.backup.place import LocalPlace
 
 
@@ -46,6 +47,16 @@ def test_shared_locks_are_many(place):
         assert len(owners(place)) == 2
 
 
+def test_a_name_is_claimed_by_one_that_lives(place):
+    with try_to_take(place, Hold.SHARED) as one, try_to_take(place, Hold.SHARED) as two:
+        assert one.claim("point")
+        assert not two.claim("point", wait=0.001)
+        assert two.claim("other")
+        assert [sorted(owner.points) for owner in owners(place)] in ([["point"], ["other"]], [["other"], ["point"]])
+    with try_to_take(place, Hold.SHARED) as three:
+        assert three.claim("point")
+
+
 def test_of_two_that_come_at_once_at_least_one_is_refused(place):
     """[written first, looked for afterwards]: neither sees the other only if each looked before the other wrote."""
     one, two = LocalPlace(place.folder), LocalPlace(place.folder)
@@ -66,6 +77,7 @@ def test_of_two_that_come_at_once_at_least_one_is_refused(place):
 def test_a_process_that_ended_without_a_word_locks_nothing(place):
     code = (
         "import os, sys; from pathlib import Path; from analyzer.backup.locks import *; "
+        "from analyzer.backup.owners import *; "
         "from analyzer.backup.place import LocalPlace; "
         "take(LocalPlace(Path(sys.argv[1])), Hold.EXCLUSIVE, 'prune'); os._exit(9)"
     )
@@ -96,7 +108,7 @@ def test_a_lock_of_another_machine_counts_until_it_is_stale(place):
 
 def test_a_machine_of_the_same_name_is_not_the_same_machine(place):
     """Containers share host names and number their processes alike."""
-    foreign(place, host=locks._ourselves(Hold.SHARED, "x").host, pid=2**22 - 1)
+    foreign(place, host=ourselves(Hold.SHARED, "x").host, pid=2**22 - 1)
     with pytest.raises(LockedError):
         try_to_take(place, Hold.SHARED)
 

@@ -13,8 +13,9 @@ from analyzer.backup.chunks import ChunkStore, object_of
 from analyzer.backup.codec import PlainCodec
 from analyzer.backup.documents import build_document
 from analyzer.backup.index import Index, build_index
-from analyzer.backup.locks import Hold, LockedError, LockLostError, take
+from analyzer.backup.locks import LockedError, LockLostError, take
 from analyzer.backup.marking import UnknownReferencesError
+from analyzer.backup.owners import Hold
 from analyzer.backup.place import LocalPlace
 from analyzer.backup.prune import WINDOW, plan_prune, run_prune
 

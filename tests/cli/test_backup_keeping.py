@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("zstandard")
 
 from analyzer.backup import keys, locks
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.locks import take
+from analyzer.backup.owners import Hold
 from analyzer.backup.place import LocalPlace
 
 
