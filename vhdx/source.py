@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, SourceChangedError
+from vhdx.spans import united
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -178,6 +179,13 @@ class OverlaySource:
         for number in self._numbers:
             yield number * self._page_size, self._page_size, self._pages[number]
 
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See `extents_of`: what is past the file's end and in no page is zeros, whatever length a log claims."""
+        below = ((start, min(end, self.size)) for start, end in extents_of(self._below) if start < self.size)
+        return united(
+            [*below, *((number * self._page_size, (number + 1) * self._page_size) for number in self._numbers)]
+        )
+
     def _lay_pages(self, offset: int, end: int, buffer: memoryview) -> None:
         size = self._page_size
         first = bisect_left(self._numbers, offset // size)
@@ -185,6 +193,15 @@ class OverlaySource:
             lower, upper = max(number * size, offset), min(number * size + size, end)
             page = self._pages[number]
             buffer[lower - offset : upper - offset] = page[lower - number * size : upper - number * size]
+
+
+def extents_of(source: ByteSource) -> Iterator[tuple[int, int]]:
+    """(start, end) of what of a source may be other than zeros, rising; all of it where the source cannot tell."""
+    tell = getattr(source, "extents", None)
+    if tell is None:
+        yield 0, source.size
+    else:
+        yield from tell()
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:

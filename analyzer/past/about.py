@@ -1,6 +1,6 @@
 """What of a disk the pages of its block table and of its sector bitmaps are about."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -34,20 +34,6 @@ def range_of_bits(table: BlockTable, chunk: int, step: int) -> Area:
     """The range of the disk that a page of a sector bitmap, `step` bytes from its start, is about."""
     start = chunk * table.geometry.chunk_size + step * 8 * table.geometry.sector_size
     return start, start + PAGE * 8 * table.geometry.sector_size
-
-
-def united(ranges: Iterable[Area]) -> Iterator[Area]:
-    """The ranges, rising; those that overlap or touch are one, and empty ones are left out."""
-    pending: Area | None = None
-    for start, end in sorted(one for one in ranges if one[0] < one[1]):
-        if pending and start <= pending[1]:
-            pending = pending[0], max(end, pending[1])
-        else:
-            if pending:
-                yield pending
-            pending = start, end
-    if pending:
-        yield pending
 
 
 def bitmaps_of(table: BlockTable) -> Iterator[tuple[int, int]]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.past.about import united
 from analyzer.past.given import places_of
 from analyzer.past.pages import Area
 from vhdx.claims import Owners
 from vhdx.image import Image
+from vhdx.spans import united
 from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable

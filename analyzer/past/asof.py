@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
-from analyzer.past.about import bitmaps_of, end_of_table, range_of_bits, range_of_entries, united
+from analyzer.past.about import bitmaps_of, end_of_table, range_of_bits, range_of_entries
 from analyzer.past.given import places_of, sizes_of, take, with_given
 from analyzer.past.moment import Moment, find_moment
 from analyzer.past.pages import PAGE, Area, Pages, later_tables, pages_as_of
@@ -20,6 +20,7 @@ from analyzer.past.timeline import Stretch, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.image import Image, image_from
 from vhdx.source import ByteSource, OverlaySource, read_at
+from vhdx.spans import united
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,

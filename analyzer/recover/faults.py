@@ -1,11 +1,11 @@
 """Reading from a medium that fails: in smaller and smaller pieces, and never twice what has failed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
 
 from analyzer.recover.ranges import Range, Ranges
-from vhdx.errors import InputOutputError, ShortReadError
-from vhdx.source import ByteSource
+from vhdx.errors import InputOutputError, ShortReadError, VhdxError
+from vhdx.source import ByteSource, extents_of
 
 UNIT = 512
 """Bytes of a file below which reading is not tried in smaller pieces: a sector of the medium."""
@@ -28,6 +28,13 @@ class CarefulSource:
         self.judged = Ranges()
         self.bad = Ranges()
         self._lock = Lock()
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See `extents_of`: as the file system below tells; where that fails, all of it."""
+        try:
+            yield from extents_of(self.below)
+        except (VhdxError, OSError):
+            yield 0, self.size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""

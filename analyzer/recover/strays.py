@@ -8,7 +8,7 @@ from analyzer.recover.opening import Opened
 from analyzer.recover.ranges import Ranges
 from vhdx.errors import ChainError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
-from vhdx.source import ByteSource, FileSource, read_at
+from vhdx.source import ByteSource, extents_of, read_at
 from vhdx.structures.constants import HEADER_OFFSETS, MIB, REGION_TABLE_OFFSETS
 
 _SIGNS = {0: b"vhdxfile"} | dict.fromkeys(HEADER_OFFSETS, b"head") | dict.fromkeys(REGION_TABLE_OFFSETS, b"regi")
@@ -139,7 +139,7 @@ def _held(first: ByteSource, second: ByteSource) -> Iterator[tuple[int, int]]:
     end = min(first.size, second.size)
     held = Ranges()
     for source in (first, second):
-        for start, stop in source.extents() if isinstance(source, FileSource) else [(0, source.size)]:
+        for start, stop in extents_of(source):
             held.add(start, min(stop, end))
     for start, stop in held:
         yield from ((at, min(_PIECE, stop - at)) for at in range(start, stop, _PIECE))

@@ -8,7 +8,7 @@ from analyzer.repair.model import PIECE, SHOWN, Mending, Patch
 from vhdx.findings import Severity
 from vhdx.identities import Identities
 from vhdx.replay import check_log, open_log, replayed
-from vhdx.source import ByteSource, FileSource, OverlaySource, read_at
+from vhdx.source import ByteSource, OverlaySource, extents_of, read_at
 from vhdx.structures.header import check_headers
 
 
@@ -65,7 +65,6 @@ def _zeroed(draft: Draft, start: int, end: int) -> Iterator[Patch]:
 
 def _held(source: ByteSource, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Where the file holds anything from `start` to `end`; holes of the host's file system need no look."""
-    extents = source.extents() if isinstance(source, FileSource) else [(0, source.size)]
-    for low, high in extents:
+    for low, high in extents_of(source):
         if low < end and start < high:
             yield max(low, start), min(high, end)

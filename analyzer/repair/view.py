@@ -1,12 +1,13 @@
 """A file as it will be: patches laid over a source, which is what a plan is tried on before anything is written."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analyzer.repair.model import Patch
 from vhdx.errors import ShortReadError
-from vhdx.source import ByteSource
+from vhdx.source import ByteSource, extents_of
+from vhdx.spans import united
 
 
 class PatchedView:
@@ -28,6 +29,10 @@ class PatchedView:
     def size(self) -> int:
         """Bytes that the file will have."""
         return self._size
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See `extents_of`."""
+        return united([*extents_of(self._below), *((patch.offset, patch.end) for patch in self._patches)])
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""

@@ -1,17 +1,18 @@
 """The salvage of one file: structure after structure, in the order in which one leads to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.blocks import rebuild_blocks
 from analyzer.salvage.front import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
 from analyzer.salvage.metadata import metadata_from_log, rebuild_both, rebuild_metadata
-from analyzer.salvage.model import BitmapPolicy, Salvaged, disjoint
+from analyzer.salvage.model import BitmapPolicy, Range, Salvaged
 from analyzer.salvage.regions import rebuild_regions
 from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_from
 from vhdx.source import ByteSource
+from vhdx.spans import united
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
 Step = Callable[[Bench], None]
@@ -67,5 +68,10 @@ def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
         image = _opened(bench.view)
     if isinstance(image, str):
         return Salvaged(None, (), (*bench.lost, f"the disk: {image}"))
-    doubted, guessed = disjoint(bench.doubted, image.size), disjoint(bench.guessed, image.size)
+    doubted, guessed = (_of_disk(ranges, image.size) for ranges in (bench.doubted, bench.guessed))
     return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost), doubted, guessed)
+
+
+def _of_disk(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:
+    """What lies within the disk, rising and apart."""
+    return tuple(united((start, min(end, size)) for start, end in ranges))

@@ -151,7 +151,7 @@ def rebuild_both(bench: Bench) -> None:
     if regions_serve(bench):
         return
     at = -(-bench.view.size // MIB) * MIB
-    places = [(place, MIB) for place in places_to_look(bench.view, bench.source)]
+    places = [(place, MIB) for place in places_to_look(bench.view)]
     decision = decide(bench, places, at)
     if decision is None:
         return

@@ -1,6 +1,5 @@
 """What a salvage gives: the image, what of it was rebuilt from which evidence, and what stays lost."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -57,14 +56,3 @@ class Salvaged:
     lost: tuple[str, ...]
     doubted: tuple[Range, ...] = ()
     guessed: tuple[Range, ...] = ()
-
-
-def disjoint(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:
-    """The bytes of a disk of `size` bytes that are in any of the ranges, as ranges that rise and are apart."""
-    found: list[Range] = []
-    for start, end in sorted(ranges):
-        if found and start <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], min(end, size))
-        elif start < min(end, size):
-            found.append((start, min(end, size)))
-    return tuple(found)

@@ -82,7 +82,7 @@ def rebuild_regions(bench: Bench) -> None:
         return
     if _from_log(bench):
         return
-    places = list(places_to_look(bench.view, bench.source))
+    places = list(places_to_look(bench.view))
     layouts = list(_layouts(bench, places))
     best = _only_outermost(layouts)
     if best is None and not layouts and _of_empty_disk(bench, places):
