@@ -41,6 +41,8 @@ class Basis(Enum):
     """The medium failed where the file of a level (`cause`) holds it."""
     REBUILT = "rebuilt"
     """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
+    ORDER = "order"
+    """A file holds it, and only names and times tell that no other of the files (`cause` is uppermost) is newer."""
     CHOSEN = "chosen"
     """It is as the user chose (`--lost-bitmaps`), without evidence: a structure of a level (`cause`) was lost."""
     AS_OF = "as of"

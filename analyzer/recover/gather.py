@@ -13,7 +13,7 @@ from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order, require_one_sector_size
 from analyzer.recover.strays import sort_out
 from analyzer.salvage import BitmapPolicy
-from vhdx.errors import CorruptFileError, ParentMismatchError, VhdxError
+from vhdx.errors import ChainError, CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.parents import OnMismatch, Search, find_parent
 from vhdx.source import FileSource, file_identity
@@ -22,6 +22,17 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 How = Callable[[Path], Opened]
 """Opens a file as this recovery wants it."""
 _CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADABLE: "FID-11"}
+
+
+class AssumedTwiceError(ChainError):
+    """A file that is a layer already is to be assumed as the base."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is one of the files already and cannot be the base too; name another for --assume-base"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +75,7 @@ def _finding(gap: Level, child: Level | None) -> Finding:
 
 
 def _guess(level: Level) -> Finding:
-    text = f"the order of the files is not certain here: {level.evidence}; what is known above a gap depends on it"
+    text = f"the order of the files is not certain here: {level.evidence}; nothing that depends on it is called known"
     return Finding("CHN-10", Severity.WARNING, text, path=level.path, advice="name the files of the chain between them")
 
 
@@ -90,16 +101,21 @@ def gather(
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
-    Raises what `sort_out`, `order`, `aged` and `require_one_sector_size` raise.
+    Raises what `sort_out`, `order`, `aged` and `require_one_sector_size` raise, AssumedTwiceError, and what opening a
+    named file raises where there is none.
     """
     how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
     files: list[Opened] = []
     base: Opened | None = None
     try:
         for path in (*inputs, *search.parents):
-            _take(files, path, how)
+            if taken := _take(files, path, how):
+                _require_file(taken)
         _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
-        base = how(assumed) if assumed else None
+        if assumed:
+            base = how(assumed)
+            _require_file(base)
+            _require_another(base, files)
         chain, strays = sort_out(files)
         levels = aged(order(chain, base), view)
         require_one_sector_size([level.image for level in levels if level.image])
@@ -109,6 +125,18 @@ def gather(
         raise
     hints = (*strays, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
     return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
+
+
+def _require_file(named: Opened) -> None:
+    """A name under which no file can be opened is a slip of the user, and no layer that is lost."""
+    if named.error and named.is_no_file:
+        raise named.error
+
+
+def _require_another(base: Opened, files: Sequence[Opened]) -> None:
+    identity = file_identity(base.path)
+    if identity and any(identity == file_identity(file.path) for file in files):
+        raise AssumedTwiceError(base.path)
 
 
 def _take(files: list[Opened], path: Path, how: How) -> Opened | None:

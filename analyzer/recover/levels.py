@@ -37,6 +37,8 @@ class Reason(Enum):
 
     REBUILT = "rebuilt"
     """It rests on a structure that was lost and made anew."""
+    ORDER = "order"
+    """Which file is the uppermost rests on names and times: another one may be newer."""
     CHOSEN = "chosen"
     """It is as the user chose, without evidence."""
     AS_OF = "as of"

@@ -1,5 +1,6 @@
 """One input file: opened as far as it can be, or what is known of it and why it cannot."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from analyzer.recover.ranges import Range
 from analyzer.salvage import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
 from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.record import Condition, FileRecord
-from vhdx.errors import ChainError, VhdxError
+from vhdx.errors import NotRegularFileError, VhdxError
 from vhdx.image import Image, image_from
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import BAT_REGION, HEADER_OFFSETS, MIB
+
+_MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
+"""What a system says of a medium that fails."""
 
 Opener = Callable[[Path], ByteSource]
 """What opens a file: FileSource, or what a test puts in its place."""
@@ -35,12 +39,19 @@ class Opened:
     """What had to be made anew so that it can be read."""
     lost: tuple[str, ...] = ()
     """What of its structures nothing brings back, one sentence each."""
-    exit_code: int = ChainError.exit_code
-    """What the error that `reason` comes from asks for."""
+    error: VhdxError | None = None
+    """What `reason` comes from."""
     doubted: tuple[Range, ...] = ()
     """Ranges of the disk that rest on what is likely, not certain."""
     guessed: tuple[Range, ...] = ()
     """Those that are as the caller chose, without evidence."""
+
+    @property
+    def is_no_file(self) -> bool:
+        """Whether the system has no file there that could be opened: a name that is wrong, not a medium that fails."""
+        cause = self.error.__cause__ if self.error and self.source is None else None
+        refused = isinstance(cause, OSError) and cause.errno not in _MEDIUM
+        return refused or isinstance(cause, ValueError) or isinstance(self.error, NotRegularFileError)
 
     def close(self) -> None:
         """Give the file back to the system."""
@@ -59,14 +70,12 @@ def open_carefully(path: Path, opener: Opener = FileSource, bitmaps: BitmapPolic
     try:
         source = CarefulSource(opener(path))
     except VhdxError as error:
-        return Opened(
-            path=path, source=None, image=None, record=_unknown(path), reason=str(error), exit_code=error.exit_code
-        )
+        return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error), error=error)
     source.judged.add(HEADER_OFFSETS[0], MIB)
     try:
         return _whole(source, image_from(source), bitmaps)
     except VhdxError as error:
-        return replace(_rebuilt(source, str(error), bitmaps), exit_code=error.exit_code)
+        return replace(_rebuilt(source, str(error), bitmaps), error=error)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         return _without(source, f"{path} cannot be read: {error}; use another copy of the file")
 

@@ -1,6 +1,7 @@
 """Files of one chain, in any order, put in order by what links them; where the links fail, with a gap."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -8,9 +9,18 @@ from uuid import UUID
 from analyzer.evidence import Verdict, gather_evidence
 from analyzer.recover.levels import Doubt, Level, Placed, Presence, Reason
 from analyzer.recover.opening import Opened
-from analyzer.recover.segments import Segment, by_age, is_base, segments_of
+from analyzer.recover.segments import (
+    Segment,
+    by_age,
+    is_base,
+    is_surely_uppermost,
+    names_as_parent,
+    require_one_disk,
+    segments_of,
+)
 from vhdx.errors import ChainError, CorruptFileError, InputOutputError, SectorSizeMismatchError, VhdxError
 from vhdx.image import Image
+from vhdx.structures.constants import MAX_DISK_SIZE
 
 
 class NothingToRecoverError(ChainError):
@@ -41,7 +51,7 @@ _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadable
 
 
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
-    codes = {file.exit_code for file in files}
+    codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
     kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
     return kind([file.reason for file in files])
 
@@ -60,11 +70,12 @@ class UnusedBaseError(ChainError):
 def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level, ...]:
     """The levels, base first. `assumed` is a base that the user takes although no link leads to it.
 
-    Raises SeveralLeavesError, UnusedBaseError, ChainLoopError, NothingToRecoverError.
+    Raises SeveralLeavesError, SeveralDisksError, UnusedBaseError, ChainLoopError, NothingToRecoverError.
     """
     if not any(file.image for file in files):
         raise _nothing(files)
     segments = by_age(segments_of(files))
+    require_one_disk(segments)
     if assumed is not None and is_base(segments[-1].bottom):
         raise UnusedBaseError(assumed.path, segments[-1].bottom.path)
     levels: list[Level] = []
@@ -80,6 +91,8 @@ def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]
     segment = segments[number]
     if len(segments) == 1:
         return "no file names it as its parent", Placed.BY_LINK
+    if not number and not is_surely_uppermost(segments):
+        return "only its name and the time of its last change tell that it is the uppermost", Placed.BY_TIME
     if is_base(segment.bottom):
         return "it ends in the base" if len(segment.files) > 1 else "it is a base", Placed.BY_LINK
     if not segment.bottom.record.linkages:
@@ -91,7 +104,10 @@ def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]
 
 
 def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
-    levels = [_level(segment.top, evidence, placed)]
+    top = _level(segment.top, evidence, placed)
+    if placed is Placed.BY_TIME:
+        top = replace(top, doubts=(Doubt(Reason.ORDER, ((0, MAX_DISK_SIZE),)), *top.doubts))
+    levels = [top]
     for child, file in pairwise(segment.files):
         levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))
     return levels
@@ -132,6 +148,9 @@ def _gap(child: Opened, parent: Opened) -> list[Level]:
     """What separates two files: nothing when the evidence says that they may be read as one disk."""
     if parent.image is None:  # the file that cannot be read is taken for the one that is missing: it is a gap itself
         return []
+    if parent.record.identity is None and names_as_parent(child, parent):
+        text = f"{child.path.name} names a file called {parent.path.name}, whose identity is lost: nothing proves it"
+        return [Level(presence=Presence.DOUBT, evidence=text, identity=_wanted(child))]
     previous = parent.record.previous_identity
     if child.image is None or previous is None or previous not in child.record.linkages:
         return _missing(child)

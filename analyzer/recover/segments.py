@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from uuid import UUID
 
+from analyzer.evidence import keeps_disk_id
 from analyzer.recover.opening import Opened
 from vhdx.errors import ChainError, ChainLoopError
+from vhdx.structures.constants import NIL
 
 
 class SeveralLeavesError(ChainError):
@@ -23,6 +27,21 @@ class SeveralLeavesError(ChainError):
         )
 
 
+class SeveralDisksError(ChainError):
+    """The files are of several virtual disks."""
+
+    def __init__(self, disks: Sequence[tuple[Path, UUID]]) -> None:
+        super().__init__(disks)
+        self.disks = tuple(disks)
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{path} (virtual disk id {disk})" for path, disk in self.disks)
+        return (
+            f"these are of several disks, and one at a time can be recovered: {named}; name the files of one "
+            "(`vhdx scan` sorts a folder), or a base on purpose with --assume-base"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Files that are linked without a gap, uppermost first, each named by the one above it."""
@@ -33,6 +52,12 @@ class Segment:
     def top(self) -> Opened:
         """The uppermost."""
         return self.files[0]
+
+    @property
+    def disks(self) -> set[UUID]:
+        """The virtual disk ids of its files, where these tell disks apart."""
+        images = [file.image for file in self.files if file.image]
+        return {one.parameters.disk_id for one in images if keeps_disk_id(one.identifier.creator)} - {NIL}
 
     @property
     def bottom(self) -> Opened:
@@ -89,10 +114,38 @@ def is_base(file: Opened) -> bool:
     return file.image is not None and not file.image.has_parent
 
 
+def require_one_disk(segments: Sequence[Segment]) -> None:
+    """Files that nothing links, and whose ids say that they are of different disks, are not stacked.
+
+    Raises SeveralDisksError.
+    """
+    known = [segment for segment in segments if segment.disks]
+    if any(one.disks.isdisjoint(other.disks) for one, other in combinations(known, 2)):
+        raise SeveralDisksError([(segment.top.path, min(segment.disks)) for segment in known])
+
+
+def is_surely_uppermost(segments: Sequence[Segment]) -> bool:
+    """Whether the first of several segments, as `by_age` has them, is above all others, whatever their times are.
+
+    A base is below everything. Of two others either can be above what the other one lacks, unless one names the other;
+    a file that does not tell its parent may stand on any of them.
+    """
+    first, *others = (segment for segment in segments if not is_base(segment.bottom))
+    if first.bottom.record.linkages and not first.bottom.record.places:
+        return not any(other.bottom.record.linkages for other in others)
+    return all(names_as_parent(first.bottom, other.top) for other in others)
+
+
+def names_as_parent(child: Opened, other: Opened) -> bool:
+    """Whether a file names another one's name as that of its parent."""
+    return other.path.name.lower() in {_basename(place.text) for place in child.record.places}
+
+
 def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
     """How many of the other segments have a file of the name that this one's lowest file gives its parent."""
-    names = {_basename(place.text) for place in segment.bottom.record.places}
-    return sum(any(file.path.name.lower() in names for file in other.files) for other in others if other is not segment)
+    return sum(
+        any(names_as_parent(segment.bottom, file) for file in other.files) for other in others if other is not segment
+    )
 
 
 def _basename(text: str) -> str:

@@ -3,15 +3,22 @@
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from analyzer.recover import Status, Wishes, plan_recovery
+from analyzer.recover.gather import AssumedTwiceError
 from analyzer.recover.job import count
-from fixtures import RECIPES, write_files
-from vhdx.errors import ChainError
+from analyzer.recover.segments import SeveralDisksError
+from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
+from fixtures.recipes.kit import child_of
+from vhdx.errors import ChainError, InputOutputError, NotRegularFileError
 from vhdx.parents import Search
+
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -53,8 +60,21 @@ def test_a_file_with_a_disks_name_or_any_sign_of_one_may_still_be_the_missing_la
     signed.write_bytes(bytes(1 << 16) + b"head" + bytes(1 << 20))
     for file in (wiped, signed):
         totals, levels, _ = recovered(orphan, file)
-        assert totals == recovered(orphan)[0]
+        alone = recovered(orphan)[0]
+        assert totals[Status.LOST] == alone[Status.LOST]
+        assert totals[Status.KNOWN] == 0  # it may as well be newer than the orphan
         assert file in levels
+
+
+def test_a_wiped_file_of_the_name_that_the_orphan_asks_for_is_the_missing_layer(chain):
+    orphan, parent = chain[-1], chain[-2]
+    chain[0].unlink()
+    parent.unlink()
+    alone = recovered(orphan)[0]
+    assert alone[Status.KNOWN] > 0
+    parent.write_bytes(bytes(1 << 20))
+    totals, levels, _ = recovered(orphan, parent)
+    assert (totals[Status.KNOWN], parent in levels) == (alone[Status.KNOWN], True)
 
 
 def test_strangers_alone_are_refused_with_their_reason(tmp_path):
@@ -82,3 +102,59 @@ def test_a_base_of_another_disk_is_told(chain, tmp_path, request):
     assert any("may be another disk's" in finding.message for finding in findings)
     _, _, findings = recovered(orphan, assumed_base=base)
     assert not any("may be another disk's" in finding.message for finding in findings)
+
+
+def test_of_two_orphans_none_is_called_the_newest(tmp_path):
+    """Their times may have been lost in a copy: what both hold must not be known by them."""
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("base"), blocks=Brush(tag=1).fulls(range(8)))
+    specs = [base]
+    for number in range(1, 4):
+        specs.append(child_of(specs[-1], f"layer{number}", Brush(tag=number + 1).fulls(range(4))))
+    paths = [tmp_path / f"layer{number}.avhdx" for number in (1, 3)]
+    for path, spec in zip(paths, (specs[1], specs[3]), strict=True):
+        encode(spec).write_to(path)
+    for newest in paths:
+        for path in paths:
+            os.utime(path, (0, 2_000_000_000 if path == newest else 1_000_000_000))
+        totals, _, findings = recovered(*paths)
+        assert (totals[Status.KNOWN], totals[Status.STALE]) == (0, 4 * MIB)
+        assert any("order of the files is not certain" in finding.message for finding in findings)
+
+
+def test_files_of_two_disks_are_not_stacked(chain, tmp_path):
+    other = ImageSpec(size=8 * MIB, identity=Identity.of("other"), blocks=Brush(tag=9).fulls(range(4)))
+    orphan = child_of(other, "orphan", Brush(tag=8).fulls(range(2)))
+    encode(replace(orphan, identity=replace(orphan.identity, virtual_disk_id=uuid4()))).write_to(
+        tmp_path / "orphan.avhdx"
+    )
+    with pytest.raises(SeveralDisksError, match="orphan"):
+        recovered(*chain, tmp_path / "orphan.avhdx")
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe"])
+def test_a_name_that_is_none_of_a_file_is_refused_and_no_layer(chain, tmp_path, kind):
+    slip = tmp_path / "slip.avhdx"
+    if kind == "folder":
+        slip.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(slip)
+    for how in ({"inputs": (*chain, slip)}, {"inputs": (chain[-1],), "assumed_base": slip}):
+        with pytest.raises((InputOutputError, NotRegularFileError), match="slip"):
+            recovered(*how.pop("inputs"), **how)
+
+
+def test_a_layer_is_not_its_own_base(orphan):
+    with pytest.raises(AssumedTwiceError, match="layer2"):
+        recovered(orphan, assumed_base=orphan)
+
+
+def test_a_parent_that_lost_its_identity_is_found_by_the_name_that_its_child_has(chain):
+    base, middle, leaf = chain
+    with middle.open("r+b") as file:
+        file.seek(64 << 10)
+        file.write(bytes(128 << 10))
+    totals, levels, findings = recovered(*chain)
+    assert None in levels  # the doubt between the two
+    assert [path for path in levels if path] == [base, middle, leaf]
+    assert any("whose identity is lost" in finding.message for finding in findings)
+    assert totals[Status.LOST] == 0
