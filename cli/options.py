@@ -89,7 +89,14 @@ def json_option(function: Decorated) -> Decorated:
 
 
 def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
-    """Open a chain as the chain options say."""
+    """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
+    chain = open_as_it_is(leaf, where)
+    _tell_map(chain)
+    return chain
+
+
+def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
+    """Open a chain as the chain options say, for one who reads it by its map."""
     quiet_library()
     try:
         chain = open_chain(
@@ -103,6 +110,21 @@ def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
         raise click.BadParameter(str(error), param_hint="--map") from error
     _say_what_is_accepted(chain)
     return chain
+
+
+def _tell_map(chain: Chain) -> None:
+    from analyzer.changes.mapped import MappedDisk, UnusableMapError, by_map
+    from cli.text import safe, size
+
+    try:
+        disk = by_map(chain)
+    except UnusableMapError as error:
+        click.echo(f"warning: {safe(error)}", err=True)
+        return
+    if isinstance(disk, MappedDisk) and (disk.lost.size or disk.stale.size):
+        parts = f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
+        advice = "keep the map with it, and with every copy"
+        click.echo(f"warning: {safe(disk.path)} was recovered: by {safe(disk.map)}, {parts}; {advice}", err=True)
 
 
 def _say_what_is_accepted(chain: Chain) -> None:

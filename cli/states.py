@@ -12,7 +12,7 @@ from analyzer.changes.find import ChangesPlan, Method
 from analyzer.changes.mapped import MappedDisk, by_map, without_map
 from analyzer.changes.states import State, StateName, layers_of, open_state
 from cli import output
-from cli.options import open_leaf, quiet_library
+from cli.options import open_as_it_is, quiet_library
 from cli.text import exact_size, plural, safe, size
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -24,7 +24,7 @@ def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
     quiet_library()
 
     def leaf(path: Path) -> Chain:
-        return open_leaf(path, where)
+        return open_as_it_is(path, where)
 
     with open_state(StateName.parse(text), leaf) as state:
         output.warn(state.disk.findings)

@@ -12,8 +12,8 @@ from vhdx.findings import Finding
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource
 
-_HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36})\r?\n")
-_HEAD_LENGTH = 128
+_HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
+_HEAD_LENGTH = 256
 
 
 class UnusableMapError(VhdxError):
@@ -90,10 +90,10 @@ def by_map(disk: Disk) -> Disk:
     A map that ddrescue made is about reading the file, not about the disk in it, and is left alone. Raises
     UnusableMapError for a map that is one, and cannot be about this disk.
     """
-    path = disk.path.with_name(disk.path.name + ".map")
-    identity = _identity_in(path)
-    if identity is None:
+    found = _map_of(disk.path)
+    if found is None:
         return disk
+    path, identity = found
     from analyzer.recover.account import Status
     from analyzer.recover.mapfile import read_mapfile
 
@@ -111,6 +111,15 @@ def by_map(disk: Disk) -> Disk:
 def without_map(disk: Disk) -> Disk:
     """The image itself."""
     return disk.inner if isinstance(disk, MappedDisk) else disk
+
+
+def _map_of(image: Path) -> tuple[Path, str] | None:
+    """The map beside an image, or beside what a link leads to, and which disk it is about."""
+    for place in dict.fromkeys((image, image.resolve())):
+        path = place.with_name(place.name + ".map")
+        if identity := _identity_in(path):
+            return path, identity
+    return None
 
 
 def _identity_in(path: Path) -> str | None:

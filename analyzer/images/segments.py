@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from string import ascii_uppercase
 
+from analyzer.images.e01_format import SIGNATURE
 from vhdx.errors import OutputError
 from vhdx.sink import PART_SUFFIX, Existing, Sink, check_target, part_of
 
@@ -51,10 +52,20 @@ def following(target: Path, number: int) -> Iterator[Path]:
 
 def check_segments(target: Path, most: int, sources: Sequence[Path], existing: Existing) -> None:
     """Refuse what `check_target` refuses, for each name that the output may come to have; raises OutputError."""
-    for number in range(2, most + 1):
-        check_target(segment_name(target, number), sources, existing)
-    for place in following(target, most + 1):
+    names = (segment_name(target, number) for number in range(2, most + 1))
+    for place in (*names, *following(target, most + 1)):
         check_target(place, sources, existing)
+        if place.exists() and not _is_segment(place):
+            advice = "move it away, or name another target"
+            raise OutputError(place, "it is no segment of an image, and its name is wanted for one", advice)
+
+
+def _is_segment(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
 
 
 class SegmentedSink(Sink):

@@ -13,7 +13,7 @@ from analyzer.recover.opening import Opened, Opener, open_carefully
 from analyzer.recover.order import order, require_one_sector_size
 from analyzer.recover.strays import sort_out
 from analyzer.salvage import BitmapPolicy
-from vhdx.errors import ChainError, CorruptFileError, ParentMismatchError, VhdxError
+from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.parents import OnMismatch, Search, find_parent
 from vhdx.source import FileSource, file_identity
@@ -156,7 +156,7 @@ def _find_parents(files: list[Opened], search: Search, assumed: Path | None, how
     waiting = list(files)
     for _ in range(MAX_CHAIN_DEPTH):
         orphans = [file for file in waiting if file.image and file.image.has_parent and not _has_parent(file, files)]
-        places = [place for file in orphans if (place := _place_of_parent(file, search, assumed))]
+        places = [place for file in orphans for place in _places_of_parent(file, search, assumed)]
         waiting = [found for place in places if (found := _take(files, place, how))]
         if not waiting:
             return
@@ -166,20 +166,22 @@ def _has_parent(child: Opened, files: Sequence[Opened]) -> bool:
     return any(file.record.identity in child.record.linkages for file in files if file is not child)
 
 
-def _place_of_parent(child: Opened, search: Search, assumed: Path | None) -> Path | None:
-    """Where the file is that is the parent, or was it; None where nobody knows."""
+def _places_of_parent(child: Opened, search: Search, assumed: Path | None) -> Sequence[Path]:
+    """Where the file is that is the parent, or was it; several where they have one identity, for these are compared."""
     if child.image is None:
-        return None
+        return ()
     try:
         link = find_parent(child.image, search, None)
     except ParentMismatchError as error:
-        return error.parent if assumed is None and _is_plausible(child, error.parent) else None
+        return (error.parent,) if assumed is None and _is_plausible(child, error.parent) else ()
+    except AmbiguousParentError as error:
+        return error.found
     except CorruptFileError as error:
-        return error.path if error.path != child.path else None
+        return (error.path,) if error.path != child.path else ()
     except VhdxError:
-        return None
+        return ()
     link.parent.close()
-    return link.parent.path
+    return (link.parent.path,)
 
 
 def _is_plausible(child: Opened, path: Path) -> bool:

@@ -16,8 +16,9 @@ from analyzer.recover.disk import PartialDisk
 from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
+from analyzer.recover.kin import is_layer_beside
 from analyzer.recover.levels import Level
-from analyzer.recover.mapfile import mapfile_lines, read_mapfile
+from analyzer.recover.mapfile import is_own_mapfile, mapfile_lines, read_mapfile
 from analyzer.recover.naming import name_again, name_anew
 from analyzer.recover.opening import Opener
 from analyzer.recover.papers import account_of, existing_papers, map_of, write_papers
@@ -130,6 +131,9 @@ def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> conve
     options = wishes.options
     sources = [file.path for file in gathered.files]
     check_target(wishes.target, sources, options.existing)
+    if not is_own_mapfile(map_of(wishes.target)) and is_layer_beside(wishes.target, gathered.levels):
+        reason = "it is a file of the disk that is recovered, and may be a layer of it"
+        raise OutputError(wishes.target, reason, "name another OUT")
     for place in (map_of(wishes.target), account_of(wishes.target)):
         check_target(place, sources, existing_papers(wishes.target, options.existing))
     plan = plan_conversion(filled, wishes.target, wishes.format, options)

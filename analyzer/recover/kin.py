@@ -36,6 +36,12 @@ def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Findin
         yield Finding("CHN-10", Severity.WARNING, text, path=child.path)
 
 
+def is_layer_beside(path: Path, levels: Sequence[Level]) -> bool:
+    """Whether a file is a VHDX of the disk that is recovered, by its virtual disk id: no output may take its place."""
+    ids = {_id_of(level.image) for level in levels if level.image} - {None}
+    return path.is_file() and _disk_of(path) in ids
+
+
 def of_another_disk(base: Opened, levels: Sequence[Level]) -> Iterator[Finding]:
     """What to say when a base that is assumed may be another disk: its virtual disk id, its size."""
     images = [level.image for level in levels if level.image]

@@ -87,3 +87,12 @@ def test_the_digests_are_told(vhdx_command, chain, tmp_path):
     assert f"MD5 {expected['md5']}, SHA-1 {expected['sha1']}" in said
     untold = vhdx_command("convert", leaf, tmp_path / "three.E01", "--no-hash", "--json").json["output"]
     assert untold["digests"] == {}
+
+
+def test_a_file_that_has_a_segments_name_and_is_none_is_not_removed(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    (tmp_path / "out.E02").write_bytes(b"a disk, and no segment")
+    answer = vhdx_command("convert", leaf, tmp_path / "out.E01", "--force")
+    assert answer.code == 5
+    assert "out.E02: it is no segment" in answer.err
+    assert (tmp_path / "out.E02").read_bytes() == b"a disk, and no segment"

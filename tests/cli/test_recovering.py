@@ -463,3 +463,26 @@ def test_an_account_is_readable_in_forty_columns(vhdx_command, tmp_path, monkeyp
     lines = vhdx_command("recover", "leaf.avhdx", "--dry-run").out.splitlines()
     assert max(len(line) for line in lines if max(map(len, line.split())) < 36) <= 40
     assert any("cannot be known" in line or "lost" in line for line in lines)
+
+
+@pytest.mark.parametrize("options", [[], ["--anchored"]])
+def test_every_reader_of_a_recovered_image_is_told_what_its_map_has_as_lost(vhdx_command, apart, tmp_path, options):
+    out = tmp_path / "disk.vhdx"
+    vhdx_command("recover", *apart[1:], *options, "-o", out)
+    for command in (
+        ["convert", out, tmp_path / "copy.raw"],
+        ["hash", out],
+        ["info", out],
+        ["merge", out, tmp_path / "m.vhdx"],
+    ):
+        answer = vhdx_command(*command)
+        assert "was recovered: by" in answer.err, command
+        assert "are lost" in answer.err
+
+
+def test_a_link_to_a_recovered_image_is_read_by_its_map_too(vhdx_command, apart, tmp_path):
+    vhdx_command("recover", *apart[1:], "-o", tmp_path / "disk.vhdx")
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.vhdx"
+    link.symlink_to(tmp_path / "disk.vhdx")
+    assert "was recovered" in vhdx_command("hash", link).err

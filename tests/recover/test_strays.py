@@ -9,14 +9,17 @@ from uuid import uuid4
 
 import pytest
 
-from analyzer.recover import Status, Wishes, plan_recovery
+from analyzer.convert import Options, OutputFormat
+from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.gather import AssumedTwiceError
 from analyzer.recover.job import count
 from analyzer.recover.segments import SeveralDisksError
+from analyzer.recover.strays import CopiesDifferError
 from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
 from fixtures.recipes.kit import child_of
-from vhdx.errors import ChainError, InputOutputError, NotRegularFileError
+from vhdx.errors import ChainError, InputOutputError, NotRegularFileError, OutputError
 from vhdx.parents import Search
+from vhdx.sink import Existing
 
 MIB = 1 << 20
 
@@ -158,3 +161,38 @@ def test_a_parent_that_lost_its_identity_is_found_by_the_name_that_its_child_has
     assert [path for path in levels if path] == [base, middle, leaf]
     assert any("whose identity is lost" in finding.message for finding in findings)
     assert totals[Status.LOST] == 0
+
+
+def test_copies_that_a_search_finds_are_one_parent_and_others_are_refused(chain, tmp_path):
+    base, middle, leaf = chain
+    for name in ("n.dat.vhdx", "q.vhdx"):
+        shutil.copy(base, tmp_path / name)
+    base.unlink()
+    totals, levels, findings = recovered(leaf, middle)
+    assert (totals[Status.LOST], len(levels)) == (0, 3)
+    assert "CHN-08" in {finding.code for finding in findings}
+    with (tmp_path / "q.vhdx").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    with pytest.raises(CopiesDifferError, match="differ"):
+        recovered(leaf, middle)
+
+
+def test_no_output_takes_the_place_of_a_layer_that_nothing_links(chain, tmp_path):
+    base, middle, leaf = chain
+    middle.unlink()
+    forced = Options(existing=Existing.REPLACE)
+    with pytest.raises(OutputError, match="may be a layer of it"):
+        recovered(leaf, target=base, format=OutputFormat.VHDX, options=forced)
+
+
+def test_an_older_output_is_replaced_although_it_is_of_the_same_disk(chain, tmp_path):
+    target, forced = tmp_path / "out" / "disk.vhdx", Options(existing=Existing.REPLACE)
+    target.parent.mkdir()
+    for _ in range(2):
+        wishes = Wishes(
+            inputs=tuple(chain), search=Search(), target=target, format=OutputFormat.VHDX, options=forced
+        )  # fmt: skip
+        with plan_recovery(wishes) as plan:
+            run_recovery(plan, lambda _plan, _totals: ["{}"])
+    assert target.exists()
