@@ -89,7 +89,7 @@ class _Text:
 
     def _around(self, path: Path) -> Iterator[str]:
         if path in self.scan.forest.spare:
-            yield f"a copy of {self.scan.forest.spare[path]}"
+            yield f"has the identity of {self.scan.forest.spare[path]}: a copy of it, if the content is the same"
         if path in self.scan.outside:
             yield "outside the folders, named by its child"
         for machine in self.scan.used_by.get(path, ()):

@@ -82,8 +82,20 @@ def _with_recovery(known: Known, tree: Tree, advice: Advice, taken: set[Path]) -
 
 def _without_front(known: Known, record: FileRecord, taken: set[Path]) -> Advice:
     step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
-    command = _recovery(known, (record.path,), taken)
+    command = _recovery(known, (record.path, *_chain_beside(known, record)), taken)
     return Advice(root=record.path, current=None, reason="", steps=(step,), recovery=command)
+
+
+def _chain_beside(known: Known, record: FileRecord) -> tuple[Path, ...]:
+    """The one chain in the folder of a checkpoint that cannot be read: it may be what that stands on."""
+    if record.path.suffix.lower() != ".avhdx":
+        return ()
+    trees = [tree for tree in known.forest.trees if tree.root.path.parent == record.path.parent]
+    return (
+        tuple(member.path for member in trees[0].down_from(_current(known, trees[0])[0].path))
+        if len(trees) == 1
+        else ()
+    )
 
 
 def _recovery(known: Known, inputs: Iterable[Path], taken: set[Path]) -> tuple[str, ...]:
@@ -198,6 +210,20 @@ def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
             f"{', '.join(waiting[:_MOST_NAMES])}, of the same disk, without its parent, is likely newer: the merge of "
             f"{leaf.path} gives an older state"
         )
+    if torn := [str(record.path) for record in _unreadable_beside(known.forest, leaf.path)]:
+        yield (
+            f"{', '.join(torn[:_MOST_NAMES])}, beside it, cannot be read and may be newer: then the merge of "
+            f"{leaf.path} gives an older state"
+        )
+
+
+def _unreadable_beside(forest: Forest, path: Path) -> Iterator[FileRecord]:
+    """Files of a folder that are called checkpoints, and could be: what they hold no scan can tell."""
+    return (
+        record
+        for record in forest.unplaced
+        if record.path.parent == path.parent and record.path.suffix.lower() == ".avhdx" and has_no_front(record)
+    )
 
 
 def _waiting(known: Known, record: FileRecord) -> list[str]:

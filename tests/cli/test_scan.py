@@ -321,3 +321,21 @@ def test_a_disk_without_its_front_is_offered_to_be_recovered(vhdx_command, tmp_p
     for name in ("info", "check", "history"):
         answer = vhdx_command(name, path)
         assert "try `vhdx recover`" in answer.out + answer.err
+
+
+@posix
+def test_a_checkpoint_without_its_front_may_be_newer_and_is_recovered_on_the_chain_beside_it(
+    vhdx_command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    specs = chain_of("torn", 3)
+    for name, spec in zip(("base.vhdx", "layer1.avhdx", "layer2.avhdx"), specs, strict=True):
+        put(tmp_path / "vm" / name, spec)
+    with (tmp_path / "vm" / "layer2.avhdx").open("r+b") as file:
+        file.write(b"\xf1" * (1 << 20))
+    (tree,) = vhdx_command("scan", "vm", "--json").json["trees"]
+    assert any("vm/layer2.avhdx" in step and "may be newer" in step for step in tree["advice"]["steps"])
+    lines = vhdx_command("scan", "vm").out.splitlines()
+    command = next(line.strip()[2:] for line in lines if "$ vhdx recover" in line)
+    _, inputs = run_recovery(vhdx_command, command)
+    assert inputs == ["vm/layer2.avhdx", "vm/layer1.avhdx", "vm/base.vhdx"]
