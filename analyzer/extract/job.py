@@ -7,7 +7,7 @@ from analyzer.extract.model import DELETED, Extraction, Lost, Named, Outcome, To
 from analyzer.extract.names import Names
 from analyzer.extract.target import ExistsError, Parts, Target
 from analyzer.filesystems.content import Content, Piece
-from analyzer.filesystems.errors import NoSuchFileError, UnreadableFileError
+from analyzer.filesystems.errors import NoSuchFileError, NotAFileError, UnreadableFileError
 from analyzer.filesystems.places import NOWHERE, Places
 from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Stream
 from analyzer.filesystems.volume import Include, Volume
@@ -17,6 +17,7 @@ from vhdx.sink import Existing
 
 _MOST_PATH = 4000
 """Bytes of a path below the target: longer ones most programs cannot name."""
+_SPECIAL = "it is a device, a pipe or a socket"
 GONE = "it is deleted in the disk, and holds what now stands in its place"
 
 
@@ -72,12 +73,12 @@ def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcom
 
 
 def whole_content(plan: Extraction) -> Iterator[bytes]:
-    """The one file that was asked for, for a pipe: holes are zeros. Raises UnreadableFileError, NoSuchFileError."""
-    named = plan.named[0]
-    if len(plan.named) != 1 or named.record.kind is not FileKind.FILE:
-        raise UnreadableFileError(named.record.path, "stdout takes a single file; name one, or a folder with -o")
+    """The one file that was asked for, for a pipe: holes are zeros. Raises UnreadableFileError, NotAFileError."""
+    named = _single(plan)
     stream = named.stream or named.record.data
     if stream is None:
+        if named.record.obstacle:
+            raise UnreadableFileError(named.record.path, named.record.obstacle)
         return
     content, position = Content(plan.volume, named.record, stream), 0
     for piece in _checked(content, plan.lost, named.record.path):
@@ -87,6 +88,22 @@ def whole_content(plan: Extraction) -> Iterator[bytes]:
     yield from _zeros(content.size - position)
     if content.lost:
         raise UnreadableFileError(named.record.path, f"{content.lost} bytes of it are lost and were written as zeros")
+
+
+def _single(plan: Extraction) -> Named:
+    named = plan.named[0]
+    if len(plan.named) != 1:
+        reason = f"it is one of {len(plan.named)}, and stdout takes a single file; write them to a folder, -o DIR"
+        raise NotAFileError(named.record.path, reason)
+    if named.record.kind is FileKind.DIRECTORY:
+        raise NotAFileError(
+            named.record.path, "it is a folder, and stdout takes a single file; write it to one, -o DIR"
+        )
+    if named.record.kind is FileKind.LINK:
+        raise NotAFileError(named.record.path, f"it is a link to {named.record.target}; name what that is")
+    if named.record.kind is FileKind.OTHER:
+        raise UnreadableFileError(named.record.path, named.record.obstacle or _SPECIAL)
+    return named
 
 
 def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
@@ -151,7 +168,7 @@ class _Runner:
         elif record.kind is FileKind.LINK:
             self.outcome.tell(self.outcome.links, Told(record.path, f"a link to {record.target}: it is not made"))
         elif record.kind is FileKind.OTHER:
-            self._leave_out(record, record.obstacle or "it is a device, a pipe or a socket")
+            self._leave_out(record, record.obstacle or _SPECIAL)
         else:
             self._file(record, place, names, stream)
 

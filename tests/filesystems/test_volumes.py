@@ -187,6 +187,22 @@ def test_a_deleted_file_beside_a_present_one_of_its_name_is_the_one_that_is_mark
     assert "renamed" not in answer.err
 
 
+def test_stdout_takes_a_single_file_and_nothing_else(vhdx_command, tmp_path):
+    need("ext4")
+    disk = images.make_ext(tmp_path / "disk.raw", {"folder/file": b"x", "other": b"y"})
+    images.debugfs(disk, "symlink link folder/file", "mknod pipe p")
+    for paths, code, said in (
+        (["/folder"], 2, "it is a folder, and stdout takes a single file"),
+        (["/folder/file", "/other"], 2, "it is one of 2"),
+        (["/"], 2, "/: it is a folder"),
+        (["/link"], 2, "it is a link to folder/file"),
+        (["/pipe"], 1, "it is a device, a pipe or a socket"),
+    ):
+        answer = vhdx_command("extract", disk, *paths, "-o", "-")
+        assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1)
+        assert said in answer.err
+
+
 def _with_deleted_file(kind, disk, data):
     if kind == "ntfs":
         images.make_ntfs(disk)
