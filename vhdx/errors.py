@@ -352,8 +352,8 @@ class WrongBaseError(ChainError):
 
     def __str__(self) -> str:
         return (
-            f"{self.base} is not the state that {self.delta} was made from ({self.reason}); name the state, PATH@N for "
-            f"a layer, for which `vhdx hash` gives {self.wanted}"
+            f"{self.base} is not the state that {self.delta} was made from ({self.reason}); give the one whose SHA-256 "
+            f"is {self.wanted}: LEAF@N where `vhdx hash LEAF --layer N` prints that, or a raw image of that SHA-256"
         )
 
 
