@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def version() -> str:
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON has it: dataclasses are objects, enums their names, paths, GUIDs and bytes are text."""
+    """A result as JSON has it: dataclasses are objects, enums their names (a StrEnum its text), paths, GUIDs and bytes are text."""
     match value:
         case Finding():
             return finding_to_plain(value)
@@ -45,6 +45,8 @@ def plain(value: Any) -> Any:
 
 def _scalar(value: Any) -> Any:
     match value:
+        case StrEnum():
+            return str(value)  # what a command line takes, which can be handed back to one
         case Enum():
             return value.name.lower()
         case Path():

@@ -241,7 +241,7 @@ def test_apply_makes_the_vhd_that_azure_takes(vhdx_command, chain, tmp_path):
     leaf, _ = chain
     vhdx_command("changes", f"{leaf}@0", leaf, "--export", tmp_path / "a.delta")
     answer = vhdx_command("apply", tmp_path / "a.delta", f"{leaf}@0", tmp_path / "out.vhd", "--azure", "--json")
-    assert answer.json["output"]["format"] == "vhd_azure"
+    assert answer.json["output"]["format"] == "vhd-azure"
     assert (tmp_path / "out.vhd").stat().st_size % (1 << 20) == 512
 
 
