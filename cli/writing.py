@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert import Options, Outcome, OutputFormat, Verify
+from analyzer.convert import EXTENSIONS, Options, Outcome, OutputFormat, Verify
 from analyzer.images.image import Compression
 from cli import output
 from cli.text import plural, safe, size
@@ -84,12 +84,14 @@ def options_from(choices: dict[str, Any]) -> Options:
     )
 
 
-def asked_format(wanted: str | None, choices: dict[str, Any]) -> OutputFormat | None:
-    """The format that options ask for; None when they leave it to the name."""
+def asked_format(wanted: str | None, out: Path, choices: dict[str, Any]) -> OutputFormat | None:
+    """The format that options ask for; None when they leave it to the name of `out`."""
     if not choices["azure"]:
         return OutputFormat(wanted) if wanted else None
     if wanted not in {None, "vhd", "vhd-fixed", "vhd-azure"}:
         raise click.UsageError(f"--azure makes a VHD, and --format asks for {wanted}.")
+    if EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHD) is not OutputFormat.VHD:
+        raise click.UsageError(f"--azure makes a VHD, and {safe(out.name)!r} asks for something else: name it .vhd.")
     return OutputFormat.VHD_AZURE
 
 

@@ -45,7 +45,7 @@ def command(delta: Path, base: str, out: Path, wanted: str | None, as_json: bool
       vhdx apply friday.delta old.raw new.raw
     """
     refuse_stdout(out)
-    form = asked_format(wanted, choices) or format_of(out)
+    form = asked_format(wanted, out, choices) or format_of(out)
     if form is OutputFormat.RAW and choices["block_size"]:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
     with Delta(delta) as opened_delta, opened(base, choices) as state:

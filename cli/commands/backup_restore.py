@@ -84,7 +84,7 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
 
 
 def _whole(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    form = asked_format(wanted, choices) or format_of(out)
+    form = asked_format(wanted, out, choices) or format_of(out)
     if choices["block_size"] and form not in VHDX_FORMATS:
         raise click.UsageError("--block-size is for VHDX outputs.")
     options = with_evidence(options_from(choices), form, choices)
@@ -126,7 +126,7 @@ def _range(disk: PointDisk, out: Path, choices: dict[str, Any], *, as_json: bool
 
 
 def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    if (asked_format(wanted, choices) or format_of(out)) is not OutputFormat.RAW:
+    if (asked_format(wanted, out, choices) or format_of(out)) is not OutputFormat.RAW:
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
     with progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)

@@ -59,7 +59,7 @@ def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
         code = tell_errors(chain)
-        form = asked_format(wanted, choices)
+        form = asked_format(wanted, out, choices)
         if out == STDOUT:
             _to_stdout(chain, form, with_evidence(options_from(choices), form, choices), choices)
             return code

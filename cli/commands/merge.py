@@ -63,7 +63,7 @@ def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed:
       vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
     """
-    form = _format_of(out, asked_format(wanted, choices), fixed=fixed)
+    form = _format_of(out, asked_format(wanted, out, choices), fixed=fixed)
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
     if base and is_clone(choices):
