@@ -30,7 +30,7 @@ def version() -> str:
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON has it: dataclasses are objects, enums their names (a StrEnum its text), paths, GUIDs and bytes are text."""
+    """A result as JSON has it: dataclasses are objects, enums their names, paths, GUIDs and bytes are text."""
     match value:
         case Finding():
             return finding_to_plain(value)
