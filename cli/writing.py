@@ -30,15 +30,14 @@ def output_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--compress",
-            "compression",
-            flag_value=Compression.ZLIB.value,
-            help="Compress the clusters of a qcow2; pack an E01 tightly.",
+            is_flag=True,
+            help="Compress the clusters of a qcow2, with zlib; pack an E01 tightly. Not with --zstd.",
         ),
         click.option(
             "--zstd",
-            "compression",
-            flag_value=Compression.ZSTD.value,
-            help="Compress with zstd, which is quicker; needs the package zstandard, and QEMU 5.1 or newer.",
+            is_flag=True,
+            help="Instead, compress the clusters of a qcow2 with zstd, which is quicker; needs the package zstandard,"
+            " and QEMU 5.1 or newer.",
         ),
         click.option("--azure", is_flag=True, help="A fixed VHD of whole MiB, as Azure takes it (vhd-azure)."),
     )
@@ -80,8 +79,16 @@ def options_from(choices: dict[str, Any]) -> Options:
         identities=random_identities if seed is None else seeded_identities(seed),
         existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
         verify=Verify.TRUST if choices["no_verify"] else Verify.READ_BACK,
-        compression=Compression(choices["compression"] or Compression.FORMAT),
+        compression=_compression(choices),
     )
+
+
+def _compression(choices: dict[str, Any]) -> Compression:
+    if choices["compress"] and choices["zstd"]:
+        raise click.UsageError("--compress packs with zlib and --zstd with zstd: choose one.")
+    if choices["compress"]:
+        return Compression.ZLIB
+    return Compression.ZSTD if choices["zstd"] else Compression.FORMAT
 
 
 def asked_format(wanted: str | None, out: Path, choices: dict[str, Any]) -> OutputFormat | None:

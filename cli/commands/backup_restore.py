@@ -105,7 +105,7 @@ def _extent(disk: PointDisk, choices: dict[str, Any]) -> tuple[int, int]:
 
 
 def _to_stdout(disk: PointDisk, choices: dict[str, Any], *, as_json: bool) -> None:
-    if as_json or choices["resume"] or choices["block_size"] or choices["compression"]:
+    if as_json or choices["resume"] or choices["block_size"] or choices["compress"] or choices["zstd"]:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
@@ -134,7 +134,8 @@ def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, A
 
 
 def _onto_device(disk: PointDisk, device: Path, choices: dict[str, Any], *, as_json: bool) -> None:
-    given = [name for name in ("offset", "length", "block_size", "compression", "azure", "seed") if choices.get(name)]
+    refused = ("offset", "length", "block_size", "compress", "zstd", "azure", "seed")
+    given = [name for name in refused if choices.get(name)]
     if given or choices["no_verify"]:
         raise click.UsageError("a device gets the whole disk as it is, read back: leave out what makes an image of it.")
     with progress("restoring", disk.size) as update:

@@ -108,6 +108,8 @@ def test_options_choose_among_images(vhdx_command, chain, tmp_path, command, ext
         (["merge", "out.VHDX", "--azure"], 2),
         (["convert", "out.raw", "--azure"], 2),
         (["convert", "-", "--compress"], 2),
+        (["convert", "out.qcow2", "--compress", "--zstd"], 2),
+        (["merge", "out.qcow2", "--zstd", "--compress"], 2),
         (["merge", "out.qcow2", "--fixed", "--format", "qcow2"], 2),
         (["merge", "out.qcow2", "--base", "vm.vhdx"], 2),
         (["merge", "-", "--azure"], 2),
