@@ -20,6 +20,17 @@ _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def format_option(function: Decorated) -> Decorated:
+    """`--format`, as `wanted`, for `asked_format`."""
+    return click.option(
+        "--format",
+        "wanted",
+        type=click.Choice([choice.value for choice in OutputFormat]),
+        metavar="FORMAT",
+        help=f"Where the name does not tell ({', '.join(EXTENSIONS)}): {', '.join(OutputFormat)}.",
+    )(function)
+
+
 def output_options(function: Decorated) -> Decorated:
     """How an image is written; `options_from` turns what the command gets into Options."""
     options = (

@@ -18,7 +18,7 @@ from cli.options import FILE_PATH, ByteSize, json_option
 from cli.progress import progress
 from cli.repositories import repository_argument, repository_of
 from cli.text import safe, size
-from cli.writing import STDOUT, asked_format, options_from, output_options, report
+from cli.writing import STDOUT, asked_format, format_option, options_from, output_options, report
 from vhdx.sink import Existing
 
 
@@ -26,13 +26,7 @@ from vhdx.sink import Existing
 @repository_argument
 @click.argument("name")
 @click.argument("out", type=FILE_PATH)
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat]),
-    metavar="FORMAT",
-    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst, .E01).",
-)
+@format_option
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @click.option("--offset", type=ByteSize(), help="Only the bytes of the disk from here on, as they are.")
 @click.option("--length", type=ByteSize(), help="How many of them; all that follow where it is not given.")
