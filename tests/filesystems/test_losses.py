@@ -340,6 +340,16 @@ def test_in_forty_columns_what_is_said_of_a_file_stands_below_its_name(vhdx_comm
     assert lines[next(n for n, line in enumerate(lines) if line.endswith(" kept.txt")) + 1].startswith("    [holds")
 
 
+def test_in_forty_columns_each_file_still_has_its_mode_and_its_time(vhdx_command, gap, monkeypatch):
+    wide = vhdx_command("files", gap).out.splitlines()
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = vhdx_command("files", gap).out.splitlines()
+    for line in wide:
+        mode, size, day, hour, name = line.split(maxsplit=4)
+        at = next(n for n, told in enumerate(narrow) if told.split() == [size, name.partition(" [")[0]])
+        assert f"    {mode} {day} {hour}" in narrow[at + 1 : at + 4]
+
+
 def test_the_page_says_how_to_do_without_a_lost_journal(tmp_path):
     need("ext4")
     disk = images.make_ext(tmp_path / "disk.raw", {"file": FILES["file0"]}, 64 * MIB)
