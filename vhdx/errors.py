@@ -183,6 +183,25 @@ class ChainLoopError(ChainError):
         return f"the chain runs in a circle: {self.path} is its own ancestor; name the right parents with --parent"
 
 
+class OwnAncestorError(ChainLoopError):
+    """A file is to become a parent of itself, right away or by way of others."""
+
+    def __init__(self, child: Path, parent: Path, *, is_itself: bool) -> None:
+        super().__init__(child)
+        self.args = child, parent, is_itself
+        self.child, self.parent, self.is_itself = child, parent, is_itself
+
+    def __str__(self) -> str:
+        if self.is_itself:
+            return (
+                f"a disk cannot be its own parent: {self.parent} is {self.child}; name the file that it was made from"
+            )
+        return (
+            f"{self.parent} cannot be the parent of {self.child}: it needs that file itself, the chain would run in a "
+            "circle; name the file that the child was made from"
+        )
+
+
 class ChainTooDeepError(ChainError):
     """More layers than the format allows."""
 

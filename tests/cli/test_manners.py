@@ -218,6 +218,17 @@ def test_the_readme_names_every_command():
     assert all(f"vhdx {name}" in text for name in COMMANDS)
 
 
+@pytest.mark.parametrize("command", [["info"], ["hash"], ["merge", "out.vhdx"], ["set-parent", "vm.vhdx"], ["check"]])
+def test_a_search_folder_that_is_none_is_wrong_usage_even_where_no_parent_is_looked_for_in_it(
+    vhdx_command, chain, command
+):
+    leaf, _ = chain
+    for place, said in (("gone", "is not there"), (leaf.name, "is no folder")):
+        answer = vhdx_command(command[0], leaf, *command[1:], "--search", leaf.parent / place)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{place} {said}; name the folder that holds the parents" in answer.err
+
+
 @pytest.mark.parametrize("command", [["convert"], ["merge"], ["apply"], ["backup", "restore"]])
 def test_the_help_of_what_writes_images_names_every_format_and_every_ending(vhdx_command, command):
     page = " ".join(vhdx_command(*command, "--help").out.split())
