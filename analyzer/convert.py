@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -66,8 +66,8 @@ class Layered(Flat, Protocol):
         ...
 
 
-class OutputFormat(Enum):
-    """What an output is to be."""
+class OutputFormat(StrEnum):
+    """What an output is to be, spelled as `--format` takes it and as JSON gives it."""
 
     RAW = "raw"
     VHDX = "vhdx"

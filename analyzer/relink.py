@@ -14,10 +14,10 @@ from analyzer.repair.model import RepairPlan
 from analyzer.repair.plan import finished
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import (
-    ChainLoopError,
     ChainTooDeepError,
     IdentityDiffersError,
     OutputError,
+    OwnAncestorError,
     ParentNotFoundError,
     SectorSizeMismatchError,
 )
@@ -80,10 +80,11 @@ class Relink:
 def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
     """The patches that make the child in `source` name its parent.
 
-    Raises IdentityDiffersError, SectorSizeMismatchError, ChainLoopError, ChainTooDeepError, OutputError for a file
+    Raises IdentityDiffersError, SectorSizeMismatchError, OwnAncestorError, ChainTooDeepError, OutputError for a file
     that has no parent, whose log is live or whose metadata has no room; and what opening either chain raises.
     """
     child = image_from(source)
+    _require_another(source, wish.parent)
     _require_child(child)
     with open_chain(wish.parent, search=wish.search, mappings=wish.mappings) as chain:
         _require_fitting(child, source, chain, wish)
@@ -104,6 +105,11 @@ def _mixture(parent: Image) -> Finding:
     return Finding("CHN-02", Severity.WARNING, text, section="2.6.2.6")
 
 
+def _require_another(source: FileSource, parent: Path) -> None:
+    if source.identity == file_identity(parent):
+        raise OwnAncestorError(source.path, parent, is_itself=True)
+
+
 def _require_child(child: Image) -> None:
     if not child.has_parent:
         raise OutputError(child.path, "it is no differencing file, so it has no parent", "name a checkpoint (.avhdx)")
@@ -116,7 +122,9 @@ def _require_fitting(child: Image, source: FileSource, chain: Chain, wish: Relin
     parent = chain.leaf
     files = {file_identity(layer.path) for layer in chain.layers}
     if source.identity in files or (wish.place.exists() and file_identity(wish.place) in files):
-        raise ChainLoopError(child.path)
+        raise OwnAncestorError(
+            wish.place, parent.path, is_itself=file_identity(wish.place) == file_identity(parent.path)
+        )
     if len(chain.layers) >= MAX_CHAIN_DEPTH:
         raise ChainTooDeepError(child.path, MAX_CHAIN_DEPTH)
     if child.sector_size != parent.sector_size:

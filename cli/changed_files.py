@@ -20,7 +20,7 @@ from cli.text import facts, plural, safe, size
 from vhdx.disk import Disk
 
 _COLUMNS = ("what", "volume", "path", "old_path", "kind", "old_size", "new_size", "old_modified", "new_modified",
-            "data", "changed_bytes", "fields")  # fmt: skip
+            "data", "changed_bytes", "fields", "streams")  # fmt: skip
 
 
 def finder_of(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress) -> Finder:
@@ -72,11 +72,12 @@ def _plain(change: FileChange) -> dict[str, Any]:
         "path": plain_text(change.record.path),
         "old": plain_file(change.old) if change.old else None,
         "new": plain_file(change.new) if change.new else None,
-        "data": change.data.value,
+        "data": change.data.value if change.data else None,
         "ranges": [list(part) for part in change.ranges],
         "range_count": change.range_count,
         "changed_bytes": change.changed_bytes,
         "fields": list(change.fields),
+        "streams": [plain_text(name) for name in change.streams],
     }
 
 
@@ -94,9 +95,10 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
             new.size if new else "",
             _modified(old),
             _modified(new),
-            change.data.value,
+            change.data.value if change.data else "",
             change.changed_bytes,
             " ".join(change.fields),
+            ":".join(map(plain_text, change.streams)),
         )
 
 
@@ -126,8 +128,10 @@ def _details(change: FileChange) -> str:
         words.append(size(change.record.size))
     if change.data is Data.UNKNOWN:
         words.append("what it holds cannot be compared")
-    elif change.data is Data.CHANGED:
+    elif change.changed_bytes:
         words.append(f"{size(change.changed_bytes)} differ in {plural(change.range_count, 'range')}")
+    if change.streams:
+        words.append(f"not the same: {', '.join(f'stream {safe(name)}' for name in change.streams)}")
     if change.what is What.METADATA:
         words.append(", ".join(change.fields))
     return f": {'; '.join(words)}" if words else ""

@@ -39,9 +39,22 @@ def is_clone(choices: dict[str, Any]) -> bool:
 
 
 def clone_of(disk: Flat, choices: dict[str, Any], options: Options) -> ClonedDisk | None:
-    """The clone of a disk, when one is asked for."""
+    """The clone of a disk, when one is asked for; on stderr, where nothing on the disk could be made new, that."""
+    if not is_clone(choices):
+        return None
     scope = Scope(choices["clone_ids"] or Scope.VOLUMES)
-    return cloned(disk, options.identities, scope=scope) if is_clone(choices) else None
+    clone = cloned(disk, options.identities, scope=scope)
+    if not clone.changes:
+        click.echo(f"warning: {_nothing_new(scope)}", err=True)
+    return clone
+
+
+def _nothing_new(scope: Scope) -> str:
+    looked = "the disk signature of an MBR and the GUIDs of a GPT"
+    if scope is not Scope.DISK:
+        looked += ", serial numbers of NTFS, FAT and exFAT, UUIDs of ext2 to ext4 and Linux swap"
+    found = "and found none that could be changed; the copy shows a system whatever its original does"
+    return f"no identity on the disk is new: looked for {looked}, {found}"
 
 
 def write_disk(

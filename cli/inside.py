@@ -76,9 +76,9 @@ def terminal_width() -> int:
 
 
 def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> str:
-    """A line as `ls -l` has it, `doubt` behind it; on a terminal of few columns size and name alone.
+    """A line as `ls -l` has it, `doubt` behind it; on a terminal of few columns several lines.
 
-    There, what is said of the file has lines of its own; a name is never broken.
+    There, size and name come first, below them what is said of the file, its mode and its time; a name is never broken.
     """
     target = f" -> {safe(record.target)}" if record.kind is FileKind.LINK and record.target is not None else ""
     state = "" if record.state is FileState.ALLOCATED else f" ({record.state.value})"
@@ -87,10 +87,11 @@ def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> st
     doubted = f" [{doubt}]" if doubt else ""
     notes = _notes(f"{obstacle}{doubted}", f"{safe(shown)}{slash}{target}{state}", width)
     end = f"{safe(shown)}{slash}{target}{state}{notes}"
+    mode = f"{_LETTERS[record.kind]}{_mode(record.mode)}"
     size_told = "?" if record.is_name_alone else str(record.size)
     if width < _NARROW:
-        return f"{size_told:>12} {end}"
-    return f"{_LETTERS[record.kind]}{_mode(record.mode)} {size_told:>14} {_short(record.times.modified):<16} {end}"
+        return f"{size_told:>12} {end}\n    {mode} {_short(record.times.modified)}".rstrip()
+    return f"{mode} {size_told:>14} {_short(record.times.modified):<16} {end}"
 
 
 def _notes(notes: str, name: str, width: int) -> str:

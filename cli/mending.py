@@ -1,6 +1,6 @@
 """What `repair` and `set-parent` share: where the result goes, and how a plan is shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from analyzer.repair.model import Mending, Patch, RepairPlan
 from analyzer.repair.undo import undo_of
 from cli import output
 from cli.options import FILE_PATH
-from cli.text import plural, safe, size
+from cli.text import fitted, line_width, plural, safe, size
 from vhdx.errors import OutputError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -85,22 +85,26 @@ def _patch(patch: Patch) -> dict[str, Any]:
 
 def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
     """Say the plan, what cannot be mended, and what was done."""
+    output.emit_lines(fitted(_lines(plan, outcome), line_width()))
+
+
+def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
     work = f"{plural(len(plan.mendings), 'change')} of {plural(_length(plan), 'byte')}"
-    click.echo(f"{safe(plan.path)}: {_NOTHING[plan.opens] if plan.is_empty else work}")
+    yield f"{safe(plan.path)}: {_NOTHING[plan.opens] if plan.is_empty else work}"
     for number, mending in enumerate(plan.mendings, 1):
-        _show_mending(number, mending)
+        yield from _mending_lines(number, mending)
     for finding in plan.unmended:
-        click.echo(f"not mended: {finding.code} {safe(finding.message)}")
+        yield f"not mended: {finding.code} {safe(finding.message)}"
         step = next_step(finding)
-        click.echo(f"   next: {safe(_ELSE if 'vhdx repair' in step else step)}")
+        yield f"   next: {safe(_ELSE if 'vhdx repair' in step else step)}"
     if not plan.opens:
-        click.echo("the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes"))
+        yield "the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes")
     if outcome:
-        click.echo(_done(outcome))
+        yield _done(outcome)
     elif plan.is_empty:
-        click.echo("nothing was written, and no copy made")
+        yield "nothing was written, and no copy made"
     elif plan.mendings:
-        click.echo("nothing was written: choose --output COPY, or --in-place (with an undo file)")
+        yield "nothing was written: choose --output COPY, or --in-place (with an undo file)"
 
 
 _ELSE = "keep the file as it is; use another copy of it, and `vhdx map` to see what is lost"
@@ -110,16 +114,16 @@ def _length(plan: RepairPlan) -> int:
     return sum(mending.length for mending in plan.mendings)
 
 
-def _show_mending(number: int, mending: Mending) -> None:
-    click.echo(f"{number}. {mending.code} {safe(mending.title)}")
-    click.echo(f"   because {safe(mending.evidence)}")
+def _mending_lines(number: int, mending: Mending) -> Iterator[str]:
+    yield f"{number}. {mending.code} {safe(mending.title)}"
+    yield f"   because {safe(mending.evidence)}"
     for patch in mending.patches[:_MOST_PATCHES]:
         more = "..." if patch.length > len(patch.front) else ""
-        click.echo(f"   at byte {patch.offset}, {plural(patch.length, 'byte')}")
-        click.echo(f"     before {patch.before.hex() or '(past the end)'}{more}")
-        click.echo(f"     after  {patch.front.hex()}{more}")
+        yield f"   at byte {patch.offset}, {plural(patch.length, 'byte')}"
+        yield f"     before {patch.before.hex() or '(past the end)'}{more}"
+        yield f"     after  {patch.front.hex()}{more}"
     if len(mending.patches) > _MOST_PATCHES:
-        click.echo(f"   and {len(mending.patches) - _MOST_PATCHES} more places; --json lists them all")
+        yield f"   and {plural(len(mending.patches) - _MOST_PATCHES, 'more place')}; --json lists them all"
 
 
 def _done(outcome: RepairOutcome) -> str:

@@ -3,7 +3,8 @@
 import logging
 import math
 import re
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -66,12 +67,33 @@ class LogMoment(click.ParamType):  # type: ignore[type-arg]  # generic in the ne
             self.fail(f"{value!r} is neither a log entry's number nor a log_guid; see `vhdx history`", param, ctx)
 
 
+def known_folders(_context: click.Context, _parameter: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders, each of which must be one: a slip of the pen must not go unseen where nothing is looked for there.
+
+    What keeps a folder that is there from being listed, the library says when it is needed.
+    """
+    for folder in folders:
+        what = _not_a_folder(folder)
+        if what:
+            raise click.BadParameter(f"{safe(folder)} {what}; name the folder that holds the parents.")
+    return folders
+
+
+def _not_a_folder(path: Path) -> str:
+    try:
+        return "" if stat.S_ISDIR(path.stat().st_mode) else "is no folder"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except OSError:
+        return ""
+
+
 def chain_options(function: Decorated) -> Decorated:
     """How parents are found. The command gets them as `where`, for `open_leaf`."""
     options = (
         click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
                      help="A parent, given outright; repeat from the leaf's parent down to the base."),
-        click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR",
+        click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders,
                      help="A folder whose files (not those of its subfolders) are tried by identity after the leaf's."),
         click.option("--map", "mappings", multiple=True, metavar="WIN=DIR",
                      help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),
@@ -153,16 +175,20 @@ def tell_errors(chain: Chain) -> int:
 
 def search_of(where: dict[str, Any]) -> Search:
     """Where parents may be found, as the chain options say."""
-    try:
-        mappings = [Mapping.parse(text) for text in where["mappings"]]
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--map") from error
     return Search(
         parents=where["parents"],
         folders=where["search"],
-        mappings=mappings,
+        mappings=mappings_of(where),
         on_mismatch=OnMismatch(where["on_mismatch"]),
     )
+
+
+def mappings_of(where: dict[str, Any]) -> list[Mapping]:
+    """Where folders of the old host are now, as `--map` says."""
+    try:
+        return [Mapping.parse(text) for text in where["mappings"]]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from error
 
 
 def quiet_library() -> None:

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ def plain(value: Any) -> Any:
 
 def _scalar(value: Any) -> Any:
     match value:
+        case StrEnum():
+            return str(value)  # what a command line takes, which can be handed back to one
         case Enum():
             return value.name.lower()
         case Path():

@@ -10,17 +10,31 @@ from analyzer.wording import exact_size, plural, safe, size
 __all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size"]
 
 _NARROWEST = 24
+_BELOW = "    "
 
 
-def facts(pairs: list[tuple[str, str]]) -> str:
-    """Names and values in two columns; a value's further lines stand below it."""
-    width = max(len(name) for name, _ in pairs) + 2
-    lines = []
-    for name, value in pairs:
-        first, *rest = value.splitlines() or [""]
-        lines.append(f"  {name:<{width}}{first}")
-        lines += [f"  {'':<{width}}{line}" for line in rest]
-    return "\n".join(lines)
+def facts(pairs: list[tuple[str, str]], width: int | None = None) -> str:
+    """Names and values in two columns; a value's further lines, and what `width` has no room for, stand below it."""
+    column = max(len(name) for name, _ in pairs) + 2
+    return "\n".join(line for name, value in pairs for line in _fact(f"  {name:<{column}}", value, width))
+
+
+def _fact(name: str, value: str, width: int | None) -> list[str]:
+    """A name and its value; a value with a word that is too long for its column has all of the width."""
+    lines, room = value.splitlines() or [""], None if width is None else width - len(name)
+    indents = [name, *[" " * len(name)] * (len(lines) - 1)]
+    if width is None or room is None or all(len(line) <= room for line in lines):
+        return [f"{indent}{line}" for indent, line in zip(indents, lines, strict=True)]
+    if max(map(len, value.split()), default=0) > room:
+        return [name.rstrip(), *(part for line in lines for part in _wrapped(line, width, _BELOW, f"{_BELOW}  "))]
+    rest = " " * (len(name) + 2)
+    return [part for indent, line in zip(indents, lines, strict=True) for part in _wrapped(line, width, indent, rest)]
+
+
+def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
+    """Lines broken at spaces alone: paths and numbers stay whole, to be copied."""
+    return textwrap.wrap(text, max(_NARROWEST, width), initial_indent=first, subsequent_indent=rest,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def line_width() -> int | None:
@@ -35,5 +49,4 @@ def fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:
             yield line
             continue
         indent = " " * (len(line) - len(line.lstrip()))
-        yield from textwrap.wrap(line, max(_NARROWEST, width), subsequent_indent=f"{indent}  ",
-                                 break_long_words=False, break_on_hyphens=False)  # fmt: skip
+        yield from _wrapped(line, width, "", f"{indent}  ")

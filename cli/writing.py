@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert import Options, Outcome, OutputFormat, Verify
+from analyzer.convert import EXTENSIONS, Options, Outcome, OutputFormat, Verify
 from analyzer.images.image import Compression
 from cli import output
 from cli.text import plural, safe, size
@@ -20,6 +20,17 @@ _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def format_option(function: Decorated) -> Decorated:
+    """`--format`, as `wanted`, for `asked_format`."""
+    return click.option(
+        "--format",
+        "wanted",
+        type=click.Choice([choice.value for choice in OutputFormat]),
+        metavar="FORMAT",
+        help=f"Where the name does not tell ({', '.join(EXTENSIONS)}): {', '.join(OutputFormat)}.",
+    )(function)
+
+
 def output_options(function: Decorated) -> Decorated:
     """How an image is written; `options_from` turns what the command gets into Options."""
     options = (
@@ -30,15 +41,14 @@ def output_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--compress",
-            "compression",
-            flag_value=Compression.ZLIB.value,
-            help="Compress the clusters of a qcow2; pack an E01 tightly.",
+            is_flag=True,
+            help="Compress the clusters of a qcow2, with zlib; pack an E01 tightly. Not with --zstd.",
         ),
         click.option(
             "--zstd",
-            "compression",
-            flag_value=Compression.ZSTD.value,
-            help="Compress with zstd, which is quicker; needs the package zstandard, and QEMU 5.1 or newer.",
+            is_flag=True,
+            help="Instead, compress the clusters of a qcow2 with zstd, which is quicker; needs the package zstandard,"
+            " and QEMU 5.1 or newer.",
         ),
         click.option("--azure", is_flag=True, help="A fixed VHD of whole MiB, as Azure takes it (vhd-azure)."),
     )
@@ -80,16 +90,26 @@ def options_from(choices: dict[str, Any]) -> Options:
         identities=random_identities if seed is None else seeded_identities(seed),
         existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
         verify=Verify.TRUST if choices["no_verify"] else Verify.READ_BACK,
-        compression=Compression(choices["compression"] or Compression.FORMAT),
+        compression=_compression(choices),
     )
 
 
-def asked_format(wanted: str | None, choices: dict[str, Any]) -> OutputFormat | None:
-    """The format that options ask for; None when they leave it to the name."""
+def _compression(choices: dict[str, Any]) -> Compression:
+    if choices["compress"] and choices["zstd"]:
+        raise click.UsageError("--compress packs with zlib and --zstd with zstd: choose one.")
+    if choices["compress"]:
+        return Compression.ZLIB
+    return Compression.ZSTD if choices["zstd"] else Compression.FORMAT
+
+
+def asked_format(wanted: str | None, out: Path, choices: dict[str, Any]) -> OutputFormat | None:
+    """The format that options ask for; None when they leave it to the name of `out`."""
     if not choices["azure"]:
         return OutputFormat(wanted) if wanted else None
     if wanted not in {None, "vhd", "vhd-fixed", "vhd-azure"}:
         raise click.UsageError(f"--azure makes a VHD, and --format asks for {wanted}.")
+    if EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHD) is not OutputFormat.VHD:
+        raise click.UsageError(f"--azure makes a VHD, and {safe(out.name)!r} asks for something else: name it .vhd.")
     return OutputFormat.VHD_AZURE
 
 

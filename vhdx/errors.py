@@ -183,6 +183,25 @@ class ChainLoopError(ChainError):
         return f"the chain runs in a circle: {self.path} is its own ancestor; name the right parents with --parent"
 
 
+class OwnAncestorError(ChainLoopError):
+    """A file is to become a parent of itself, right away or by way of others."""
+
+    def __init__(self, child: Path, parent: Path, *, is_itself: bool) -> None:
+        super().__init__(child)
+        self.args = child, parent, is_itself
+        self.child, self.parent, self.is_itself = child, parent, is_itself
+
+    def __str__(self) -> str:
+        if self.is_itself:
+            return (
+                f"a disk cannot be its own parent: {self.parent} is {self.child}; name the file that it was made from"
+            )
+        return (
+            f"{self.parent} cannot be the parent of {self.child}: it needs that file itself, the chain would run in a "
+            "circle; name the file that the child was made from"
+        )
+
+
 class ChainTooDeepError(ChainError):
     """More layers than the format allows."""
 
@@ -352,8 +371,8 @@ class WrongBaseError(ChainError):
 
     def __str__(self) -> str:
         return (
-            f"{self.base} is not the state that {self.delta} was made from ({self.reason}); name the state, PATH@N for "
-            f"a layer, for which `vhdx hash` gives {self.wanted}"
+            f"{self.base} is not the state that {self.delta} was made from ({self.reason}); give the one whose SHA-256 "
+            f"is {self.wanted}: LEAF@N where `vhdx hash LEAF --layer N` prints that, or a raw image of that SHA-256"
         )
 
 

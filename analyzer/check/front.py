@@ -18,6 +18,7 @@ from vhdx.structures.header import Header, HeaderPair, build_header, check_heade
 from vhdx.structures.identifier import CREATOR_SIZE, Identifier
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.region import RegionTablePair, check_region_tables
+from vhdx.writer import CREATOR
 
 _CREATOR_AT = 8
 _GAPS = (
@@ -34,6 +35,7 @@ _WRITERS = (
     (".NET DiscUtils", "DiscUtils"),
     ("OpenVMM", "OpenVMM"),
     ("cloud-hypervisor", "cloud-hypervisor"),
+    (CREATOR, "vhdx, as this program is called"),
 )
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from analyzer.extract.model import Extraction, Lost, Named, Outcome, Told
+from analyzer.extract.model import DELETED, Extraction, Lost, Named, Outcome, Told
 from analyzer.extract.names import Names
 from analyzer.extract.target import ExistsError, Parts, Target
 from analyzer.filesystems.content import Content, Piece
-from analyzer.filesystems.errors import NoSuchFileError, UnreadableFileError
+from analyzer.filesystems.errors import NoSuchFileError, NotAFileError, UnreadableFileError
 from analyzer.filesystems.places import NOWHERE, Places
-from analyzer.filesystems.record import FileKind, FileRecord, Role, Stream
+from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Stream
 from analyzer.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import OutputError
@@ -17,6 +17,8 @@ from vhdx.sink import Existing
 
 _MOST_PATH = 4000
 """Bytes of a path below the target: longer ones most programs cannot name."""
+_SPECIAL = "it is a device, a pipe or a socket"
+GONE = "it is deleted in the disk, and holds what now stands in its place"
 
 
 def plan_extraction(
@@ -71,12 +73,12 @@ def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcom
 
 
 def whole_content(plan: Extraction) -> Iterator[bytes]:
-    """The one file that was asked for, for a pipe: holes are zeros. Raises UnreadableFileError, NoSuchFileError."""
-    named = plan.named[0]
-    if len(plan.named) != 1 or named.record.kind is not FileKind.FILE:
-        raise UnreadableFileError(named.record.path, "stdout takes a single file; name one, or a folder with -o")
+    """The one file that was asked for, for a pipe: holes are zeros. Raises UnreadableFileError, NotAFileError."""
+    named = _single(plan)
     stream = named.stream or named.record.data
     if stream is None:
+        if named.record.obstacle:
+            raise UnreadableFileError(named.record.path, named.record.obstacle)
         return
     content, position = Content(plan.volume, named.record, stream), 0
     for piece in _checked(content, plan.lost, named.record.path):
@@ -86,6 +88,22 @@ def whole_content(plan: Extraction) -> Iterator[bytes]:
     yield from _zeros(content.size - position)
     if content.lost:
         raise UnreadableFileError(named.record.path, f"{content.lost} bytes of it are lost and were written as zeros")
+
+
+def _single(plan: Extraction) -> Named:
+    named = plan.named[0]
+    if len(plan.named) != 1:
+        reason = f"it is one of {len(plan.named)}, and stdout takes a single file; write them to a folder, -o DIR"
+        raise NotAFileError(named.record.path, reason)
+    if named.record.kind is FileKind.DIRECTORY:
+        raise NotAFileError(
+            named.record.path, "it is a folder, and stdout takes a single file; write it to one, -o DIR"
+        )
+    if named.record.kind is FileKind.LINK:
+        raise NotAFileError(named.record.path, f"it is a link to {named.record.target}; name what that is")
+    if named.record.kind is FileKind.OTHER:
+        raise UnreadableFileError(named.record.path, named.record.obstacle or _SPECIAL)
+    return named
 
 
 def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
@@ -142,8 +160,7 @@ class _Runner:
                     self._entry(record, parts, names)
 
     def _entry(self, record: FileRecord, parts: Parts, names: Names, stream: Stream | None = None) -> None:
-        name = record.name if stream is None else f"{record.name}:{stream.name}"
-        place = (*parts, names.give(name))
+        place = (*parts, names.give(_name(record, stream)))
         if sum(len(part.encode()) + 1 for part in place) > _MOST_PATH:
             self._leave_out(record, "its path is too long")
         elif record.kind is FileKind.DIRECTORY:
@@ -151,7 +168,7 @@ class _Runner:
         elif record.kind is FileKind.LINK:
             self.outcome.tell(self.outcome.links, Told(record.path, f"a link to {record.target}: it is not made"))
         elif record.kind is FileKind.OTHER:
-            self._leave_out(record, record.obstacle or "it is a device, a pipe or a socket")
+            self._leave_out(record, record.obstacle or _SPECIAL)
         else:
             self._file(record, place, names, stream)
 
@@ -166,13 +183,13 @@ class _Runner:
         self._places[record.address] = place
         self._times.append((place, record))
         self.outcome.folders += 1
-        self._note_name(record.path, record.name, place)
+        self._note_name(record, _name(record), place)
+        self._note_deleted(record, place)
 
     def _file(self, record: FileRecord, place: Parts, names: Names, stream: Stream | None) -> None:
-        lost = 0
         try:
             content = self._content(record, stream or record.data)
-            lost = self._write(record, place, content, names)
+            written = self._write(record, place, content, names)
         except UnreadableFileError as error:
             self._leave_out(record, error.reason)
         except OutputError as error:
@@ -182,9 +199,9 @@ class _Runner:
             self.outcome.files += 1
             self.outcome.bytes += content.size if content else 0
             self.outcome.streams_left += len(record.streams) if stream is None else 0
-            name = record.name if stream is None else f"{record.name}:{stream.name}"
-            if not lost:
-                self._note_name(record.path, name, place)
+            if written == place:
+                self._note_name(record, _name(record, stream), place)
+            self._note_deleted(record, written)
             if doubt := doubt_of(self._plan, record):
                 self.outcome.tell(self.outcome.stale, Told(record.path, doubt))
         self._progress(1)
@@ -194,11 +211,11 @@ class _Runner:
             raise UnreadableFileError(record.path, record.obstacle)
         return Content(self._plan.volume, record, stream) if stream else None
 
-    def _write(self, record: FileRecord, place: Parts, content: Content | None, names: Names) -> int:
-        """Write one file; returns how many bytes of it are lost, which makes it a partial one."""
+    def _write(self, record: FileRecord, place: Parts, content: Content | None, names: Names) -> Parts:
+        """Write one file; returns where to, which is another place where it is a partial one."""
         if content is None:
             self._target.write(place, 0, (), record.times)
-            return 0
+            return place
         try:
             self._target.write(place, content.size, _checked(content, Lost.LEAVE_OUT, record.path), record.times)
         except UnreadableFileError:
@@ -209,11 +226,22 @@ class _Runner:
             self._target.write(partial, content.size, content.pieces(), record.times)
             told = Told(record.path, "zeros stand where it is lost", "/".join(partial), content.lost)
             self.outcome.tell(self.outcome.partial, told)
-        return content.lost
+            return partial
+        return place
 
     def _leave_out(self, record: FileRecord, reason: str) -> None:
         self.outcome.tell(self.outcome.left_out, Told(record.path, reason))
 
-    def _note_name(self, path: str, name: str, place: Parts) -> None:
+    def _note_name(self, record: FileRecord, name: str, place: Parts) -> None:
         if place[-1] != name:
-            self.outcome.tell(self.outcome.renamed, Told(path, "renamed", "/".join(place)))
+            self.outcome.tell(self.outcome.renamed, Told(record.path, "renamed", "/".join(place)))
+
+    def _note_deleted(self, record: FileRecord, place: Parts) -> None:
+        if record.state is not FileState.ALLOCATED:
+            self.outcome.tell(self.outcome.deleted, Told(record.path, GONE, "/".join(place)))
+
+
+def _name(record: FileRecord, stream: Stream | None = None) -> str:
+    """The name to write it under, before it is made safe: that of a deleted one says so."""
+    name = record.name if stream is None else f"{record.name}:{stream.name}"
+    return name if record.state is FileState.ALLOCATED else f"{name}{DELETED}"

@@ -10,6 +10,8 @@ from analyzer.filesystems.volume import Include, Volume
 from vhdx.sink import Existing
 
 _MOST_TOLD = 10_000
+DELETED = ".deleted"
+"""Behind the name of what the disk has as deleted: its name alone may be a present file's, too."""
 
 
 class Lost(Enum):
@@ -64,6 +66,8 @@ class Outcome:
     streams_left: int = 0
     """Alternate streams that were not asked for by name."""
     renamed: list[Told] = field(default_factory=list)
+    deleted: list[Told] = field(default_factory=list)
+    """Written with DELETED behind their names: what a deleted one held may be another's by now."""
     left_out: list[Told] = field(default_factory=list)
     refused: list[Told] = field(default_factory=list)
     """Left out because something in the target has the name."""

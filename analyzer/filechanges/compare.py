@@ -21,12 +21,13 @@ Range = tuple[int, int]
 
 @dataclass(slots=True)
 class Difference:
-    """What of the data differs: (offset, length) in bytes of the file."""
+    """What of the data differs: (offset, length) in bytes of the file; of alternate streams their names."""
 
     data: Data = Data.SAME
     ranges: list[Range] = field(default_factory=list)
     range_count: int = 0
     changed_bytes: int = 0
+    streams: tuple[str, ...] = ()
 
     def add(self, offset: int, length: int) -> None:
         """A range that follows those that are there; one that touches the last goes on with it."""
@@ -62,15 +63,19 @@ class Comparer:
         self._old, self._new, self._changed = old, new, changed
 
     def difference(self, old: FileRecord, new: FileRecord) -> Difference:
-        """What of the data of a file differs; of alternate streams only that they do."""
+        """What of the data of a file differs, and which of its alternate streams do."""
         found = self._of_streams(old, new, old.data, new.data)
+        states = self._of_alternates(old, new)
+        found.streams = tuple(name for name, data in states.items() if data is Data.CHANGED)
         if found.data is Data.SAME:
-            streams = {stream.name: stream for stream in old.streams}
-            for stream in new.streams:
-                other = streams.get(stream.name)
-                if other is not None and self._of_streams(old, new, other, stream).data is not Data.SAME:
-                    return Difference(Data.CHANGED)
+            found.data = next((data for data in (Data.CHANGED, Data.UNKNOWN) if data in states.values()), Data.SAME)
         return found
+
+    def _of_alternates(self, old: FileRecord, new: FileRecord) -> dict[str, Data]:
+        before, after = ({stream.name: stream for stream in record.streams} for record in (old, new))
+        alone = dict.fromkeys(sorted(before.keys() ^ after.keys()), Data.CHANGED)
+        common = [name for name in after if name in before]
+        return alone | {name: self._of_streams(old, new, before[name], after[name]).data for name in common}
 
     def _of_streams(self, old: FileRecord, new: FileRecord, before: Stream | None, after: Stream | None) -> Difference:
         found = Difference()

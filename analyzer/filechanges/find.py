@@ -71,7 +71,7 @@ class Finder:
         for before, after in matched.same:
             what = What.RENAMED if matched.is_moved(before, after) else None
             change = _change(what or What.METADATA, before, after, comparer)
-            if what is None and change.data is not Data.SAME:
+            if what is None and change.data in {Data.CHANGED, Data.UNKNOWN}:
                 yield replace(change, what=What.CHANGED)
             elif what is not None or change.fields:
                 yield change
@@ -104,5 +104,6 @@ def _change(what: What, old: FileRecord, new: FileRecord, comparer: Comparer) ->
         ranges=tuple(found.ranges),
         range_count=found.range_count,
         changed_bytes=found.changed_bytes,
+        streams=found.streams,
         fields=fields,
     )

@@ -41,11 +41,14 @@ class FileChange:
     what: What
     old: FileRecord | None
     new: FileRecord | None
-    data: Data = Data.SAME
+    data: Data | None = None
+    """None where there are no two files to compare: one of them is not there, or is a folder or a link."""
     ranges: tuple[tuple[int, int], ...] = ()
     range_count: int = 0
     """How many ranges there are: at most 1000 are listed."""
     changed_bytes: int = 0
+    streams: tuple[str, ...] = ()
+    """Names of the alternate streams that differ, that are new, or gone; `ranges` say nothing of them."""
     fields: tuple[str, ...] = ()
 
     @property

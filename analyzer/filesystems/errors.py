@@ -58,6 +58,19 @@ class NoSuchFileError(VhdxError):
         return f"volume {self.number} has nothing at {self.path!r}; `vhdx files` lists what there is"
 
 
+class NotAFileError(VhdxError):
+    """A single file is wanted, and what was named is none, or not one."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path or '/'}: {self.reason}"
+
+
 class UnreadableFileError(VhdxError):
     """What a file holds cannot be given as it was; `reason` says why."""
 

@@ -13,19 +13,14 @@ from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option
 from cli.progress import progress
 from cli.states import opened
-from cli.writing import asked_format, options_from, output_options, refuse_stdout, report
+from cli.writing import asked_format, format_option, options_from, output_options, refuse_stdout, report
 
 
 @click.command("apply")
 @click.argument("delta", type=FILE_PATH)
 @click.argument("base")
 @click.argument("out", type=FILE_PATH)
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat]),
-    help="The output's format, where its name does not tell (.raw, .img, .vhdx).",
-)
+@format_option
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; what the new state had if not given.")
 @output_options
 @evidence_options
@@ -45,7 +40,7 @@ def command(delta: Path, base: str, out: Path, wanted: str | None, as_json: bool
       vhdx apply friday.delta old.raw new.raw
     """
     refuse_stdout(out)
-    form = asked_format(wanted, choices) or format_of(out)
+    form = asked_format(wanted, out, choices) or format_of(out)
     if form is OutputFormat.RAW and choices["block_size"]:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
     with Delta(delta) as opened_delta, opened(base, choices) as state:

@@ -18,7 +18,7 @@ from cli.options import FILE_PATH, ByteSize, json_option
 from cli.progress import progress
 from cli.repositories import repository_argument, repository_of
 from cli.text import safe, size
-from cli.writing import STDOUT, asked_format, options_from, output_options, report
+from cli.writing import STDOUT, asked_format, format_option, options_from, output_options, report
 from vhdx.sink import Existing
 
 
@@ -26,13 +26,7 @@ from vhdx.sink import Existing
 @repository_argument
 @click.argument("name")
 @click.argument("out", type=FILE_PATH)
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat]),
-    metavar="FORMAT",
-    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst, .E01).",
-)
+@format_option
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @click.option("--offset", type=ByteSize(), help="Only the bytes of the disk from here on, as they are.")
 @click.option("--length", type=ByteSize(), help="How many of them; all that follow where it is not given.")
@@ -84,7 +78,7 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
 
 
 def _whole(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    form = asked_format(wanted, choices) or format_of(out)
+    form = asked_format(wanted, out, choices) or format_of(out)
     if choices["block_size"] and form not in VHDX_FORMATS:
         raise click.UsageError("--block-size is for VHDX outputs.")
     options = with_evidence(options_from(choices), form, choices)
@@ -105,7 +99,7 @@ def _extent(disk: PointDisk, choices: dict[str, Any]) -> tuple[int, int]:
 
 
 def _to_stdout(disk: PointDisk, choices: dict[str, Any], *, as_json: bool) -> None:
-    if as_json or choices["resume"] or choices["block_size"] or choices["compression"]:
+    if as_json or choices["resume"] or choices["block_size"] or choices["compress"] or choices["zstd"]:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
@@ -126,7 +120,7 @@ def _range(disk: PointDisk, out: Path, choices: dict[str, Any], *, as_json: bool
 
 
 def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    if (asked_format(wanted, choices) or format_of(out)) is not OutputFormat.RAW:
+    if (asked_format(wanted, out, choices) or format_of(out)) is not OutputFormat.RAW:
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
     with progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)
@@ -134,7 +128,8 @@ def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, A
 
 
 def _onto_device(disk: PointDisk, device: Path, choices: dict[str, Any], *, as_json: bool) -> None:
-    given = [name for name in ("offset", "length", "block_size", "compression", "azure", "seed") if choices.get(name)]
+    refused = ("offset", "length", "block_size", "compress", "zstd", "azure", "seed")
+    given = [name for name in refused if choices.get(name)]
     if given or choices["no_verify"]:
         raise click.UsageError("a device gets the whole disk as it is, read back: leave out what makes an image of it.")
     with progress("restoring", disk.size) as update:

@@ -13,20 +13,14 @@ from cli.cloning import clone_of, clone_options, lines_of, write_disk
 from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
-from cli.writing import STDOUT, asked_format, options_from, output_options
+from cli.writing import STDOUT, asked_format, format_option, options_from, output_options
 from vhdx.chain import Chain
 
 
 @click.command("convert")
 @click.argument("leaf", type=FILE_PATH)
 @click.argument("out", type=FILE_PATH)
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat]),
-    metavar="FORMAT",
-    help="Where the name does not tell (.raw, .img, .vhdx, .qcow2, .vhd, .vmdk, .zst, .E01).",
-)
+@format_option
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
 @output_options
 @clone_options
@@ -34,7 +28,7 @@ from vhdx.chain import Chain
 @chain_options
 @json_option
 def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
-    """Write the flat disk of a chain, or of a single file, as one image that depends on nothing.
+    """Write the flat disk of a chain, or of a single VHDX, as one image of any format that depends on nothing.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
     (streamOptimized), raw.zst (seekable; needs the package zstandard), e01 (evidence, as EnCase 6 has it, in files
@@ -59,7 +53,7 @@ def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
         code = tell_errors(chain)
-        form = asked_format(wanted, choices)
+        form = asked_format(wanted, out, choices)
         if out == STDOUT:
             _to_stdout(chain, form, with_evidence(options_from(choices), form, choices), choices)
             return code

@@ -9,9 +9,9 @@ import click
 
 from analyzer.changes.mapped import MappedDisk
 from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
-from analyzer.extract.job import doubt_of, whole_content
+from analyzer.extract.job import GONE, doubt_of, whole_content
 from analyzer.extract.model import Told
-from analyzer.filesystems import Include
+from analyzer.filesystems import FileState, Include
 from analyzer.filesystems.places import NOWHERE
 from cli import output
 from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
@@ -32,7 +32,8 @@ _REFUSED = 5
 @click.option("-o", "--output", "out", type=FILE_PATH, required=True, metavar="DIR",
               help="The folder to write to, made where it is not there; - writes a single file to stdout.")  # fmt: skip
 @volume_option
-@click.option("--deleted", is_flag=True, help="Deleted files too: what now stands where they were.")
+@click.option("--deleted", is_flag=True,
+              help="Deleted files too, as NAME.deleted: what now stands where they were.")  # fmt: skip
 @click.option("--partial", is_flag=True,
               help="Write files of which a part is lost, too: as NAME.partial, with zeros there.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace files that exist in DIR.")
@@ -48,6 +49,9 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
     made. Names that any system would take for more than a name (separators, colons, CON, trailing dots, controls, bytes
     that are no UTF-8, the same in another case) are changed, and told. Files have their times, holes stay holes; modes
     and owners are not kept. A file of which anything is lost is left out, unless --partial asks for the rest of it.
+
+    With --deleted, each file and folder that the disk has as deleted is written as NAME.deleted, and told: what it
+    held may have been given to others since.
 
     An image that `vhdx recover` wrote is read by the map beside it: what that has as lost is lost here, whatever fills
     the image there, and files of an older or unproved state are written, and told.
@@ -93,6 +97,8 @@ def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
         sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
     record = plan.named[0].record
+    if record.state is not FileState.ALLOCATED:
+        click.echo(f"deleted: {safe(record.path)}: {GONE}", err=True)
     if doubt := doubt_of(plan, record):
         click.echo(f"stale: {safe(record.path)}: {doubt}", err=True)
         return 1
@@ -100,8 +106,9 @@ def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
 
 
 def _print_json(plan: Extraction, outcome: Outcome) -> None:
-    lists = {"renamed": outcome.renamed, "left_out": outcome.left_out, "refused": outcome.refused,
-             "partial": outcome.partial, "stale": outcome.stale, "links": outcome.links}  # fmt: skip
+    lists = {"renamed": outcome.renamed, "deleted": outcome.deleted, "left_out": outcome.left_out,
+             "refused": outcome.refused, "partial": outcome.partial, "stale": outcome.stale,
+             "links": outcome.links}  # fmt: skip
     payload = {
         "target": plan.target,
         "volume": plan.volume.record.number,
@@ -124,6 +131,7 @@ def _print_text(plan: Extraction, outcome: Outcome) -> None:
     streams = f"; {plural(outcome.streams_left, 'alternate stream')} not asked for" if outcome.streams_left else ""
     click.echo(f"{safe(plan.target)}: {what}{streams}")
     _say("renamed", outcome.renamed)
+    _say("deleted", outcome.deleted)
     _say("partial", outcome.partial)
     _say("stale", outcome.stale)
     _say("left out", outcome.left_out)

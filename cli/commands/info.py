@@ -11,7 +11,7 @@ from analyzer.describe import ImageDescription, LayerDescription, describe_image
 from cli import output
 from cli.failures import complain
 from cli.options import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
-from cli.text import exact_size, facts, plural, safe, size
+from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.image import open_image
@@ -92,15 +92,18 @@ def _print(answers: Sequence[dict[str, Any]]) -> None:
         _print_file(answer)
     if len(answers) > 1:
         click.echo()
-        for leaf in _leaves(answers):
-            click.echo(f"leaf: {safe(leaf.path)} ({plural(leaf.layer + 1, 'layer')}); no other of these files needs it")
+        output.emit_lines(fitted(map(_leaf_line, _leaves(answers)), line_width()))
+
+
+def _leaf_line(leaf: LayerDescription) -> str:
+    return f"leaf: {safe(leaf.path)} ({plural(leaf.layer + 1, 'layer')}); no other of these files needs it"
 
 
 def _print_file(answer: dict[str, Any]) -> None:
     description: ImageDescription | None = answer.get("description")
     click.echo(safe(answer["path"]))
     if description:
-        click.echo(facts(_facts(description, answer.get("layers"))))
+        click.echo(facts(_facts(description, answer.get("layers")), line_width()))
         output.warn(answer.get("findings", description.findings))
     if "failure" in answer:
         complain(answer["failure"])

@@ -9,13 +9,15 @@ import click
 
 from cli import output
 from cli.options import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
-from cli.text import exact_size, safe
+from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.image import open_image
 from vhdx.runs import Kind, Run
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}
+_HEAD = f"# {'start':>14} {'length':>16}  kind  layer   file offset"
+_WIDTH = len(_HEAD)
 
 
 @click.command("map")
@@ -90,10 +92,20 @@ def _line(run: Run) -> str:
     return f"{run.start:>16} {run.length:>16}  {_NAMES[run.kind]:<5} {run.layer:>5} {place:>13}"
 
 
+def _narrow_line(run: Run) -> str:
+    place = "-" if run.kind is not Kind.DATA else run.file_offset
+    return f"{run.start} {run.length} {_NAMES[run.kind]} {run.layer} {place}"
+
+
 def _print_text(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int]) -> None:
-    for number, path in enumerate(_layers(disk)):
-        click.echo(f"# layer {number}: {safe(path)}")
-    click.echo(f"# {'start':>14} {'length':>16}  kind  layer   file offset")
-    output.emit_lines(map(_line, runs))
+    width = line_width()
+    output.emit_lines(fitted(_lines(disk, runs, totals, is_narrow=width is not None and width < _WIDTH), width))
+
+
+def _lines(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int], *, is_narrow: bool) -> Iterator[str]:
+    """All lines; on a terminal that has no room for the table the same numbers, one space between them."""
+    yield from (f"# layer {number}: {safe(path)}" for number, path in enumerate(_layers(disk)))
+    yield "# start length kind layer file-offset" if is_narrow else _HEAD
+    yield from map(_narrow_line if is_narrow else _line, runs)
     shares = [f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.items() if count]
-    click.echo(f"# {', '.join(shares)}")
+    yield f"# {', '.join(shares)}"

@@ -20,7 +20,7 @@ from cli.evidence import evidence_options, with_evidence
 from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
-from cli.writing import asked_format, options_from, output_options, refuse_stdout, report
+from cli.writing import asked_format, format_option, options_from, output_options, refuse_stdout, report
 from vhdx.chain import Chain
 
 
@@ -33,13 +33,7 @@ from vhdx.chain import Chain
     metavar="FILE",
     help="Keep FILE and what is below it: merge the layers above to one differencing file on FILE.",
 )
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat]),
-    metavar="FORMAT",
-    help="As of `vhdx convert`, where OUT is no VHDX and its name does not tell (.qcow2, .vhd, .vmdk, .zst, .E01).",
-)
+@format_option
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
 @click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
 @output_options
@@ -48,13 +42,16 @@ from vhdx.chain import Chain
 @chain_options
 @json_option
 def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed: bool, **choices: Any) -> int:
-    """Merge a checkpoint chain to one standalone VHDX: the disk as the leaf shows it.
+    """Merge a checkpoint chain to one standalone image, a VHDX if not told otherwise: the disk as the leaf shows it.
 
-    The output keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that
-    reads as zeros. --clone gives it a new virtual disk id, and its disk new identities, to be used beside the
-    original; what is new, and what could not be changed, is told. No source is changed. The output is written beside
-    its place as OUT.part, flushed, read back, and renamed only then. Exit code 1: it was written, and `vhdx check`
-    has errors to tell of a source.
+    The name of OUT, or --format, may ask for a format of another program, as with `vhdx convert`; for a raw image use
+    that. With --base the upper layers alone become one differencing VHDX.
+
+    A VHDX keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that reads
+    as zeros. --clone gives it a new virtual disk id, and its disk new identities, to be used beside the original;
+    what is new, and what could not be changed, is told. No source is changed. The output is written beside its
+    place as OUT.part, flushed, read back, and renamed only then. Exit code 1: it was written, and `vhdx check` has
+    errors to tell of a source.
 
     \b
     Examples:
@@ -63,7 +60,7 @@ def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed:
       vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
     """
-    form = _format_of(out, asked_format(wanted, choices), fixed=fixed)
+    form = _format_of(out, asked_format(wanted, out, choices), fixed=fixed)
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
     if base and is_clone(choices):

@@ -10,7 +10,7 @@ from analyzer.relink import Identity, Relink, plan_relink, relink_copy, relink_i
 from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.model import RepairPlan
 from cli.mending import check_choices, emit, mending_options, show, undo_path
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
 from cli.text import safe
 from vhdx.image import open_image
 from vhdx.sink import Existing
@@ -26,7 +26,8 @@ from vhdx.source import FileSource
     help="Also when PARENT is not the file that CHILD was made from; the disk may then be a mixture.",
 )
 @click.option("--windows-path", metavar="PATH", default="", help=r"PARENT's path on its host: 'D:\VMs\base.vhdx'.")
-@click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", help="A folder with PARENT's own parents.")
+@click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders,
+              help="A folder with PARENT's own parents.")  # fmt: skip
 @click.option("--map", "mappings", multiple=True, metavar="WIN=DIR", help=r"Where a folder of the old host is now.")
 @mending_options
 @json_option
@@ -48,12 +49,10 @@ def command(child: Path, parent: Path, as_json: bool, **choices: Any) -> int:
     """
     quiet_library()
     check_choices(choices)
+    mappings_of(choices)
     wish = _wish(child, parent, choices)
     with FileSource(child) as source:
-        try:
-            plan = plan_relink(source, wish)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--map") from error
+        plan = plan_relink(source, wish)
         _say_what_is_accepted(child, parent)
         outcome = _run(plan, source, wish, choices)
     if as_json:

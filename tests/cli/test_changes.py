@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -240,5 +241,19 @@ def test_apply_makes_the_vhd_that_azure_takes(vhdx_command, chain, tmp_path):
     leaf, _ = chain
     vhdx_command("changes", f"{leaf}@0", leaf, "--export", tmp_path / "a.delta")
     answer = vhdx_command("apply", tmp_path / "a.delta", f"{leaf}@0", tmp_path / "out.vhd", "--azure", "--json")
-    assert answer.json["output"]["format"] == "vhd_azure"
+    assert answer.json["output"]["format"] == "vhd-azure"
     assert (tmp_path / "out.vhd").stat().st_size % (1 << 20) == 512
+
+
+def test_what_apply_says_of_a_wrong_base_leads_to_the_right_one(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    vhdx_command("changes", f"{leaf}@1", leaf, "--export", tmp_path / "x.delta")
+    refused = vhdx_command("apply", tmp_path / "x.delta", f"{leaf}@0", tmp_path / "out.raw")
+    assert refused.code == 4
+    wanted = re.search(r"give the one whose SHA-256 is ([0-9a-f]{64})", refused.err)[1]
+    hint = re.search(r"LEAF@N where `vhdx (.*?)` prints that", refused.err)[1].split()
+    for layer in range(3):
+        names = {"LEAF": str(leaf), "N": str(layer)}
+        answer = vhdx_command(*(names.get(word, word) for word in hint))
+        applied = vhdx_command("apply", tmp_path / "x.delta", f"{leaf}@{layer}", tmp_path / f"out{layer}.raw")
+        assert (applied.code == 0) == answer.out.startswith(wanted) == (layer == 1)

@@ -27,6 +27,17 @@ def test_a_sound_file_is_sound(vhdx_command, built):
     assert answer.json["counts"]["error"] == answer.json["counts"]["warning"] == 0
 
 
+@pytest.mark.parametrize("form", ["vhdx", "vhdx-fixed"])
+def test_what_is_written_here_has_nothing_to_be_told_but_who_made_it_and_that_it_has_holes(
+    vhdx_command, chain, tmp_path, form
+):
+    assert vhdx_command("convert", chain[0], tmp_path / "out.vhdx", "--format", form).code == 0
+    answer = vhdx_command("check", tmp_path / "out.vhdx", "--content", "--json")
+    assert set(codes(answer)) <= {"FID-05", "FID-10"}
+    (maker,) = [finding for finding in answer.json["subjects"][0]["findings"] if finding["code"] == "FID-05"]
+    assert "not known" not in maker["message"]
+
+
 @pytest.mark.parametrize(("severity", "code"), [("error", 0), ("warning", 1), ("note", 1)])
 def test_the_severity_that_fails_can_be_chosen(vhdx_command, damaged, severity, code):
     assert vhdx_command("check", damaged, "--fail-on", severity).code == code

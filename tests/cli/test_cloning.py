@@ -73,6 +73,21 @@ def test_merge_writes_a_clone_of_a_chain(vhdx_command, disk, tmp_path):
     assert disk_guid(reads_as(tmp_path / "clone.vhdx")) != disk_guid(reads_as(disk))
 
 
+@pytest.mark.parametrize(("more", "looked"), [(["--clone"], "NTFS"), (["--clone-ids", "disk"], "GPT")])
+@pytest.mark.parametrize("command", ["convert", "merge"])
+def test_a_clone_of_a_disk_without_identities_says_that_nothing_on_it_is_new(
+    vhdx_command, built, tmp_path, command, more, looked
+):
+    leaf, _ = built("chain-3")
+    answer = vhdx_command(command, leaf, tmp_path / "out.vhdx", *more, "--json")
+    assert answer.code == vhdx_command(command, leaf, tmp_path / "copy.vhdx").code == 0
+    assert [change["what"] for change in answer.json["clone"]["changes"]] == ["the virtual disk id"]
+    assert answer.err.startswith("warning: no identity on the disk is new: looked for the disk signature of an MBR")
+    assert looked in answer.err
+    assert ("NTFS" in answer.err) == ("disk" not in more)
+    assert "found none that could be changed" in answer.err
+
+
 def test_a_clone_upon_a_base_is_refused(vhdx_command, chain, tmp_path):
     leaf, _ = chain
     answer = vhdx_command("merge", leaf, tmp_path / "out.avhdx", "--base", leaf, "--clone")
@@ -85,6 +100,7 @@ def test_a_disk_without_identities_is_said_to_have_none_and_is_a_copy(vhdx_comma
     answer = vhdx_command("convert", leaf, tmp_path / "clone.raw", "--clone")
     assert answer.code == 0
     assert "no identity was found" in answer.out
+    assert "warning: no identity on the disk is new" in answer.err
     assert (tmp_path / "clone.raw").read_bytes() == reads_as(leaf)
 
 

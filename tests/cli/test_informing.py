@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 
 import pytest
 
@@ -254,3 +255,32 @@ def test_a_name_that_is_no_text_is_shown_as_escapes(vhdx_command, chain):
         pytest.skip("this file system takes UTF-8 names alone")
     answer = vhdx_command("info", os.fsdecode(odd), "--json")
     assert "\\xff" in answer.json["files"][0]["path"]
+
+
+def _words(text):
+    """Without the heads of columns, which a narrow table spells otherwise, and identities that are drawn anew."""
+    lines = (line for line in text.splitlines() if not re.match(r"# +start ", line))
+    return [re.sub("[0-9a-f]{33,}", "bytes", word) for line in lines for word in line.split()]
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "name"),
+    [
+        ("info", "commands.info", "demo"),
+        ("info", "commands.info", "log-live"),
+        ("map", "commands.map", "demo"),
+        ("repair", "mending", "demo"),
+        ("repair", "mending", "log-live"),
+    ],
+)
+def test_in_forty_columns_single_words_alone_go_past_the_edge_and_nothing_is_left_out(
+    vhdx_command, built, monkeypatch, command, module, name
+):
+    leaf, _ = built(name)
+    monkeypatch.chdir(leaf.parent)
+    whole = vhdx_command(command, leaf.name).out
+    monkeypatch.setattr(f"cli.{module}.line_width", lambda: 40)
+    narrow = vhdx_command(command, leaf.name).out
+    assert max(map(len, whole.splitlines())) > 40
+    assert [line for line in narrow.splitlines() if len(line) > 40 and " " in line.strip()] == []
+    assert _words(narrow) == _words(whole)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fixtures
+from analyzer.convert import EXTENSIONS, OutputFormat
 from cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -230,3 +231,22 @@ def test_a_fault_of_our_own_is_no_traceback(vhdx_command, chain, monkeypatch):
 def test_the_readme_names_every_command():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"vhdx {name}" in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [["info"], ["hash"], ["merge", "out.vhdx"], ["set-parent", "vm.vhdx"], ["check"]])
+def test_a_search_folder_that_is_none_is_wrong_usage_even_where_no_parent_is_looked_for_in_it(
+    vhdx_command, chain, command
+):
+    leaf, _ = chain
+    for place, said in (("gone", "is not there"), (leaf.name, "is no folder")):
+        answer = vhdx_command(command[0], leaf, *command[1:], "--search", leaf.parent / place)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{place} {said}; name the folder that holds the parents" in answer.err
+
+
+@pytest.mark.parametrize("command", [["convert"], ["merge"], ["apply"], ["backup", "restore"]])
+def test_the_help_of_what_writes_images_names_every_format_and_every_ending(vhdx_command, command):
+    page = " ".join(vhdx_command(*command, "--help").out.split())
+    options = page.partition("Options:")[2]
+    assert all(f" {form.value}" in options for form in OutputFormat)
+    assert all(ending in options for ending in EXTENSIONS)

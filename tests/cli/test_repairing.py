@@ -112,6 +112,26 @@ def test_a_moved_parent_is_set_and_undone(vhdx_command, built):
     assert leaf.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["differencing", "orphan"])
+def test_a_disk_cannot_be_its_own_parent(vhdx_command, built, name):
+    leaf, _ = built(name)
+    (leaf.parent / "link.vhdx").symlink_to(leaf.name)
+    for parent in (leaf, leaf.parent / "link.vhdx"):
+        answer = vhdx_command("set-parent", leaf, parent)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (4, "", 1)
+        assert answer.err.startswith("error: a disk cannot be its own parent: ")
+        assert "name the file that it was made from" in answer.err
+
+
+def test_a_disk_cannot_be_the_parent_of_what_it_needs(vhdx_command, built):
+    leaf, _ = built("chain-3")
+    middle = next(path for path in leaf.parent.glob("*.avhdx") if path != leaf)
+    answer = vhdx_command("set-parent", middle, leaf, "--accept-identity")
+    assert (answer.code, answer.out) == (4, "")
+    assert f"{leaf} cannot be the parent of {middle}: it needs that file itself" in answer.err
+    assert "--parent" not in answer.err
+
+
 def test_a_wrong_parent_is_refused_with_both_identities(vhdx_command, built):
     leaf, _ = built("differencing")
     other, _ = built("dynamic")

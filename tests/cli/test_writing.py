@@ -9,6 +9,7 @@ import pytest
 
 import vhdx
 from analyzer import convert
+from analyzer.convert import OutputFormat
 from tests.cli.conftest import contents
 from vhdx.sink import Sink
 
@@ -67,7 +68,7 @@ def test_convert_takes_the_format_from_the_name(vhdx_command, chain, tmp_path, n
     assert found == fixture.models[fixture.leaf].sha256()
 
 
-IMAGES = {"out.qcow2": "qcow2", "out.vhd": "vhd", "out.vmdk": "vmdk", "out.raw.zst": "raw_zst", "out.E01": "e01"}
+IMAGES = {"out.qcow2": "qcow2", "out.vhd": "vhd", "out.vmdk": "vmdk", "out.raw.zst": "raw.zst", "out.E01": "e01"}
 
 
 @pytest.mark.parametrize("command", ["convert", "merge"])
@@ -86,8 +87,8 @@ def test_images_of_other_formats_are_written_by_name(vhdx_command, chain, tmp_pa
     [
         (["out.qcow2", "--compress"], "qcow2"),
         (["out.qcow2", "--zstd"], "qcow2"),
-        (["out.vhd", "--azure"], "vhd_azure"),
-        (["out", "--format", "vhd-fixed"], "vhd_fixed"),
+        (["out.vhd", "--azure"], "vhd-azure"),
+        (["out", "--format", "vhd-fixed"], "vhd-fixed"),
     ],
 )
 @pytest.mark.parametrize("command", ["convert", "merge"])
@@ -103,7 +104,12 @@ def test_options_choose_among_images(vhdx_command, chain, tmp_path, command, ext
         (["convert", "out.raw", "--zstd"], 5),
         (["convert", "out.qcow2", "--block-size", "1M"], 2),
         (["convert", "out.qcow2", "--azure", "--format", "qcow2"], 2),
+        (["convert", "out.vhdx", "--azure"], 2),
+        (["merge", "out.VHDX", "--azure"], 2),
+        (["convert", "out.raw", "--azure"], 2),
         (["convert", "-", "--compress"], 2),
+        (["convert", "out.qcow2", "--compress", "--zstd"], 2),
+        (["merge", "out.qcow2", "--zstd", "--compress"], 2),
         (["merge", "out.qcow2", "--fixed", "--format", "qcow2"], 2),
         (["merge", "out.qcow2", "--base", "vm.vhdx"], 2),
         (["merge", "-", "--azure"], 2),
@@ -115,6 +121,12 @@ def test_options_that_do_not_go_together_are_refused(vhdx_command, chain, tmp_pa
     command, out, *options = arguments
     assert vhdx_command(command, chain[0], out, *options).code == code
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("form", [form.value for form in OutputFormat])
+def test_the_format_that_json_tells_is_the_one_that_format_takes(vhdx_command, chain, tmp_path, form):
+    told = vhdx_command("convert", chain[0], tmp_path / "out.E01", "--format", form, "--json").json["output"]
+    assert told["format"] == form
 
 
 def test_a_raw_output_is_sparse(vhdx_command, chain, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -338,6 +339,16 @@ def test_in_forty_columns_what_is_said_of_a_file_stands_below_its_name(vhdx_comm
     lines = vhdx_command("files", gap).out.splitlines()
     assert max(map(len, lines)) <= 40
     assert lines[next(n for n, line in enumerate(lines) if line.endswith(" kept.txt")) + 1].startswith("    [holds")
+
+
+def test_in_forty_columns_each_file_still_has_its_mode_and_its_time(vhdx_command, gap, monkeypatch):
+    wide = vhdx_command("files", gap).out
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = vhdx_command("files", gap).out
+    assert re.search(
+        r"^ +3000 kept.txt\n    \[holds.*\n    -rwxrwxrwx \d{4}-\d\d-\d\d \d\d:\d\d$", narrow, re.MULTILINE
+    )
+    assert sorted(narrow.split()) == sorted(wide.split())
 
 
 def test_the_page_says_how_to_do_without_a_lost_journal(tmp_path):

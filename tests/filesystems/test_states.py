@@ -61,6 +61,13 @@ def test_the_files_that_changed_are_those_that_the_test_changed(vhdx_command, st
     poked = next(file for file in answer.json["files"] if file["path"] == "/poked.bin")
     assert poked["ranges"] == [[POKE[0] // 512 * 512, 1024 - 512]] or poked["ranges"] == [[512, 1024]]
     assert "size" not in poked["fields"]
+    compared = {file["path"] for file in answer.json["files"] if file["data"] is not None}
+    assert compared == {
+        file["path"]
+        for file in answer.json["files"]
+        if file["old"] and file["new"] and file["old"]["kind"] == file["new"]["kind"] == "file"
+    }
+    assert not compared & {"/gone.txt", "/new.bin", "/papers"}
     assert answer.json["troubles"] == answer.json["unread"] == []
 
 
@@ -109,6 +116,30 @@ def test_what_was_written_elsewhere_with_the_bytes_that_it_had_holds_the_same(vh
     assert all(listed[0][path] != listed[1][path] for path in data)
     files = vhdx_command("changes", f"{leaf}@0", leaf, "--files", "--json").json["files"]
     assert {(file["what"], file["data"]) for file in files} <= {("metadata", "same")}
+
+
+def test_an_alternate_stream_that_differs_is_named_and_no_bytes_of_the_file_are_said_to(vhdx_command, tmp_path):
+    need("ntfs")
+    before, after = tmp_path / "before.raw", tmp_path / "after.raw"
+    data = {"poked": content(1, 20_000), "kept": content(2, 20_000)}
+    images.make_ntfs(before)
+    images.edit_ntfs(before, ("write", "/file", b"data"), *(("stream", "/file", *item) for item in data.items()))
+    images.edit_ntfs(before, ("write", "/other", b"data"))
+    after.write_bytes(before.read_bytes().replace(data["poked"][:4096], bytes(4096)))
+    images.edit_ntfs(after, ("stream", "/other", "new", b"x"))
+    files = {
+        file["path"]: (file["what"], file["data"], file["range_count"], file["streams"])
+        for file in vhdx_command("changes", before, after, "--files", "--json").json["files"]
+    }
+    assert files == {
+        "/file": ("changed", "changed", 0, ["poked"]),
+        "/other": ("changed", "changed", 0, ["new"]),
+    }
+    text = vhdx_command("changes", before, after, "--files").out
+    assert "1:/file: not the same: stream poked\n" in text
+    assert "0 bytes" not in text
+    rows = csv.DictReader(io.StringIO(vhdx_command("changes", before, after, "--files", "--csv").out))
+    assert {row["path"]: row["streams"] for row in rows} == {"/file": "poked", "/other": "new"}
 
 
 def test_a_volume_that_was_made_anew_has_other_files_under_its_names(vhdx_command, tmp_path):

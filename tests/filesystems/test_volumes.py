@@ -164,9 +164,43 @@ def test_a_deleted_file_is_listed_and_taken_out_when_that_is_asked_for(vhdx_comm
     assert file["size"] == len(data)
     out = tmp_path / "out"
     assert vhdx_command("extract", disk, file["path"], "-o", out).code == 2
-    assert vhdx_command("extract", disk, file["path"], "--deleted", "-o", out).code == 0
+    answer = vhdx_command("extract", disk, file["path"], "--deleted", "-o", out, "--json")
     (written,) = out.iterdir()
     assert written.read_bytes() == data
+    assert (answer.code, answer.json["renamed"], written.name) == (0, [], f"{file['path'][1:]}.deleted")
+    assert [(told["path"], told["file"]) for told in answer.json["deleted"]] == [(file["path"], written.name)]
+
+
+def test_a_deleted_file_beside_a_present_one_of_its_name_is_the_one_that_is_marked(vhdx_command, tmp_path):
+    need("exfat")
+    old, new, disk = content(9, 20_000), content(8, 30_000), tmp_path / "disk.raw"
+    volume = Exfat(images.make_exfat(disk))
+    volume.write("again", old)
+    volume.write("between", b"x")
+    volume.remove("again")
+    volume.write("again", new)
+    volume.save()
+    answer = vhdx_command("extract", disk, "/", "--deleted", "-o", tmp_path / "out")
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert written == {"again": new, "again.deleted": old, "between": b"x"}
+    assert "deleted: /again -> again.deleted: it is deleted in the disk" in answer.err
+    assert "renamed" not in answer.err
+
+
+def test_stdout_takes_a_single_file_and_nothing_else(vhdx_command, tmp_path):
+    need("ext4")
+    disk = images.make_ext(tmp_path / "disk.raw", {"folder/file": b"x", "other": b"y"})
+    images.debugfs(disk, "symlink link folder/file", "mknod pipe p")
+    for paths, code, said in (
+        (["/folder"], 2, "it is a folder, and stdout takes a single file"),
+        (["/folder/file", "/other"], 2, "it is one of 2"),
+        (["/"], 2, "/: it is a folder"),
+        (["/link"], 2, "it is a link to folder/file"),
+        (["/pipe"], 1, "it is a device, a pipe or a socket"),
+    ):
+        answer = vhdx_command("extract", disk, *paths, "-o", "-")
+        assert (answer.code, answer.out, answer.err.count("\n")) == (code, "", 1)
+        assert said in answer.err
 
 
 def _with_deleted_file(kind, disk, data):

@@ -1,5 +1,6 @@
 """What other programs make of the images that are written for them."""
 
+import json
 import subprocess
 
 import pytest
@@ -135,6 +136,24 @@ def test_qemu_img_and_libvhdi_read_a_vhd_as_the_model_says(require_peer, opened,
     disk, _ = libvhdi_disk([target])
     assert disk.get_media_size() == len(expected)
     assert disk.read_buffer_at_offset(len(expected), 0) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "taken_for"),
+    [(OutputFormat.VHD, "vpc"), (OutputFormat.VHD_FIXED, "raw"), (OutputFormat.VHD_AZURE, "raw")],
+)
+def test_qemu_img_reads_a_fixed_vhd_whole_when_it_is_told_that_it_is_one(
+    require_peer, opened, tmp_path, output, taken_for
+):
+    require_peer("qemu-img")
+    chain, expected = opened("chain-3")
+    convert(chain, tmp_path / "out.vhd", output)
+    told = [json.loads(qemu_img("info", "--output=json", *more, tmp_path / "out.vhd")) for more in ([], ["-f", "vpc"])]
+    assert [info["format"] for info in told] == [taken_for, "vpc"]
+    assert told[1]["virtual-size"] == len(expected)
+    assert (told[0]["virtual-size"] == len(expected)) == (taken_for == "vpc")
+    qemu_img("convert", "-f", "vpc", "-O", "raw", tmp_path / "out.vhd", tmp_path / "out.raw")
+    assert (tmp_path / "out.raw").read_bytes() == expected
 
 
 @pytest.mark.parametrize("output", VHDS)

@@ -72,6 +72,7 @@ def test_the_creator_ends_at_its_terminator_and_may_fill_the_field():
         (b"version https://git-lfs", "LFS"),
         (bytes(510) + b"\x55\xaa", "boot sector"),
         (bytes(512) + b"EFI PART", "GPT"),
+        (bytes(1080) + b"\x53\xef", "ext"),
         (bytes(600), "zeros"),
         (b"", "empty"),
         (b"hello", "begins with"),
@@ -83,6 +84,14 @@ def test_what_is_no_vhdx_is_called_by_its_name(front, words):
     assert finding.code == "FID-01"
     assert words in finding.message
     assert finding.advice
+
+
+@pytest.mark.parametrize(
+    "front", [bytes(510) + b"\x55\xaa", bytes(512) + b"EFI PART", bytes(1080) + b"\x53\xef", bytes(1 << 16)]
+)
+def test_whoever_hands_in_a_raw_image_is_told_what_makes_a_vhdx_of_it(front):
+    (finding,) = check_identifier(parse_identifier(front), front)
+    assert "`qemu-img convert -f raw -O vhdx`" in finding.advice
 
 
 def test_a_vhd_whose_footer_stands_in_front_too_is_not_called_fixed():

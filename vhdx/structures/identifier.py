@@ -18,9 +18,16 @@ _LAYOUT = Struct("signature" / Bytes(8), "creator" / Bytes(CREATOR_SIZE))
 SIZE = _LAYOUT.sizeof()
 
 # What people hand in instead: magic bytes, their offset, the name, and the way out.
+_FROM_RAW = "make a VHDX of it with `qemu-img convert -f raw -O vhdx`"
+_RAW = f"it has no parent and nothing to merge: use it as it is, or {_FROM_RAW}"
+_ZEROS = (
+    "the front is lost or never arrived: get a whole copy of the file, or try `vhdx recover`; if it is a raw image, "
+    f"{_FROM_RAW}"
+)
 _LOOKALIKES = (
-    (b"EFI PART", 512, "a raw disk image with a GPT", "it needs no VHDX tool; use it as it is"),
-    (b"\x55\xaa", 510, "a raw disk image with a boot sector", "it needs no VHDX tool; use it as it is"),
+    (b"EFI PART", 512, "a raw disk image with a GPT", _RAW),
+    (b"\x55\xaa", 510, "a raw disk image with a boot sector", _RAW),
+    (b"\x53\xef", 1080, "a raw image of an ext file system", _RAW),
     (b"version https://git-lfs", 0, "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
     (b"PK\x03\x04", 0, "a ZIP archive", "unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", 0, "a 7z archive", "unpack it first"),
@@ -106,10 +113,7 @@ def _instead(page: bytes, tail: bytes) -> tuple[str, str]:
     if not page:
         return "it is empty", "get a whole copy of the file"
     if not any(page):
-        return (
-            "it begins with zeros",
-            "the front is lost or never arrived: get a whole copy of the file, or try `vhdx recover`",
-        )
+        return "it begins with zeros", _ZEROS
     return (
         f"it begins with {page[:8]!r}",
         "name a .vhdx or .avhdx file; if it is one, its front is damaged: try `vhdx recover`",
