@@ -41,6 +41,6 @@ def put_entries(bench: Bench, table: BlockTable, values: Mapping[int, int]) -> N
 
 def _page(bench: Bench, table: BlockTable, number: int, chosen: Mapping[int, int]) -> tuple[int, bytes]:
     at = table.bat_offset + number * LOG_SECTOR_SIZE
-    page = np.frombuffer(bench.read(at, LOG_SECTOR_SIZE), "<i8").copy()
+    page = np.frombuffer(bench.read(at, LOG_SECTOR_SIZE), "<u8").copy()  # an entry of noise may have its highest bit
     page[list(chosen)] = list(chosen.values())
     return at, page.tobytes()

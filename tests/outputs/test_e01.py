@@ -14,6 +14,7 @@ import pytest
 import vhdx
 from analyzer.convert import Options, OutputFormat, plan_conversion
 from analyzer.images.e01 import plan
+from analyzer.images.e01_format import SIGNATURE
 from analyzer.images.evidence import Digests, Evidence
 from analyzer.images.image import Compression, Wanted
 from analyzer.images.segments import MOST, SegmentedSink, segment_name
@@ -242,7 +243,7 @@ def test_a_folder_under_a_segments_name_is_refused(noise, tmp_path):
 def test_an_older_longer_output_is_replaced_whole(noise, tmp_path):
     chain, content = noise
     for number in range(1, 8):
-        segment_name(tmp_path / "out.E01", number).write_bytes(b"old")
+        segment_name(tmp_path / "out.E01", number).write_bytes(SIGNATURE + b"old")
     (tmp_path / "out.E09").write_bytes(b"behind a gap, so no reader comes to it")
     write(chain, tmp_path / "out.E01", existing=Existing.REPLACE)
     names = [path.name for path in segments(tmp_path)]

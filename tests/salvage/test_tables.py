@@ -89,6 +89,21 @@ def test_a_policy_takes_them_or_leaves_them_and_marks_it(policy, kind):
     assert any("asked for" in one.how for one in saved.rebuilt)
 
 
+@pytest.mark.parametrize("policy", BitmapPolicy)
+def test_a_block_at_the_end_of_all_places_whose_bitmap_is_lost_is_treated_like_any_other(policy):
+    bat = Placement.of(CHILD).bat
+    far = encode(CHILD).patched(bat + 8, ((1 << 64) - (1 << 20) | 7).to_bytes(8, "little"))
+    saved = salvage_blocks(SparseSource(wiped(far, (bat + 4096 * 8, 8))), bitmaps=policy)
+    if policy is not BitmapPolicy.PARENT:  # whatever is chosen, the file ends before that place
+        assert (MIB, 2 * MIB) in lost_runs(saved)
+    if policy is not BitmapPolicy.LOST:
+        assert saved.guessed == ((MIB, 2 * MIB), (4 * MIB, 5 * MIB))
+
+
+def lost_runs(saved):
+    return [(run.start, run.end) for run in saved.image.runs(0, saved.image.size) if run.kind is Kind.LOST]
+
+
 @pytest.mark.parametrize("name", ["demo", "chain-3", "differencing", "states-base", "log-override", "volume-ext"])
 def test_nothing_reported_as_known_is_ever_wrong_whatever_sector_of_the_table_is_wiped(name):
     (*parents, leaf), model = recipe_of(name)
