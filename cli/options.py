@@ -13,6 +13,7 @@ import click
 
 from cli.text import safe
 from vhdx.chain import Chain, open_chain
+from vhdx.disk import Disk
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Mapping
 
@@ -138,6 +139,7 @@ def _tell_map(chain: Chain) -> None:
     from analyzer.changes.mapped import MappedDisk, UnusableMapError, by_map
     from cli.text import safe, size
 
+    tell_lacking_map(chain)
     try:
         disk = by_map(chain)
     except UnusableMapError as error:
@@ -147,6 +149,16 @@ def _tell_map(chain: Chain) -> None:
         parts = f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
         advice = "keep the map with it, and with every copy"
         click.echo(f"warning: {safe(disk.path)} was recovered: by {safe(disk.map)}, {parts}; {advice}", err=True)
+
+
+def tell_lacking_map(disk: Disk) -> None:
+    """Warn where only an account says that an image was recovered: what is lost in it looks like data."""
+    from analyzer.changes.mapped import account_without_map
+    from cli.text import safe
+
+    if account := account_without_map(disk):
+        text = f"{safe(account)} says that parts of {safe(disk.path)} are lost or stale, and its map is not there"
+        click.echo(f"warning: {text}: what is lost is read as it stands", err=True)
 
 
 def _say_what_is_accepted(chain: Chain) -> None:

@@ -12,7 +12,7 @@ from analyzer.changes.find import ChangesPlan, Method
 from analyzer.changes.mapped import MappedDisk, by_map, without_map
 from analyzer.changes.states import State, StateName, layers_of, open_state
 from cli import output
-from cli.options import open_as_it_is, quiet_library
+from cli.options import open_as_it_is, quiet_library, tell_lacking_map
 from cli.text import exact_size, plural, safe, size
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -36,6 +36,7 @@ def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
     """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
     with opened(text, where) as state:
         disk = by_map(state.disk)
+        tell_lacking_map(disk)
         if isinstance(disk, MappedDisk):
             click.echo(
                 f"note: {safe(disk.path)} was recovered, and is read by {safe(disk.map)}: {_parts(disk)}", err=True

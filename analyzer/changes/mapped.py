@@ -13,7 +13,11 @@ from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
-_HEAD_LENGTH = 256
+_ACCOUNT = re.compile(
+    rb'\{\s*"schema": "vhdx/1",\s*"tool": \{[^}]*\},\s*"command": "recover"(?!.*"complete": true)', re.DOTALL
+)
+"""How the account of a recovery begins by which something is lost or stale."""
+_HEAD_LENGTH = 1 << 16
 
 
 class UnusableMapError(VhdxError):
@@ -108,6 +112,15 @@ def by_map(disk: Disk) -> Disk:
     return MappedDisk(disk, path, lost, stale)
 
 
+def account_without_map(disk: Disk) -> Path | None:
+    """The account that says that the image was recovered and something of it is lost, where its map is not there."""
+    for place in dict.fromkeys((disk.path, disk.path.resolve())):
+        account = place.with_name(place.name + ".json")
+        if _begins_with(account, _ACCOUNT):
+            return account if _map_of(disk.path) is None else None
+    return None
+
+
 def without_map(disk: Disk) -> Disk:
     """The image itself."""
     return disk.inner if isinstance(disk, MappedDisk) else disk
@@ -122,15 +135,19 @@ def _map_of(image: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _identity_in(path: Path) -> str | None:
-    """Which disk a map of `vhdx recover` is about; None for anything else, and for nothing."""
+def _begins_with(path: Path, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
     try:
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            found = _HEAD.match(file.read(_HEAD_LENGTH))
+            return pattern.match(file.read(_HEAD_LENGTH))
     except OSError:
         return None
+
+
+def _identity_in(path: Path) -> str | None:
+    """Which disk a map of `vhdx recover` is about; None for anything else, and for nothing."""
+    found = _begins_with(path, _HEAD)
     return found[1].decode() if found else None
 
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 from analyzer import convert
 from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, check_further, plan_conversion, run_conversion
@@ -170,8 +171,15 @@ def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> EarlierRun
 
 
 def identity_of(disk: PartialDisk, view: View) -> str:
-    """The data_write_guid of the uppermost file, and which of its states is read: what a map is about."""
-    return f"{disk.images[-1].data_write_guid} {view}".rstrip()
+    """The data_write_guid of the uppermost file, and which of its states is read: what a map is about.
+
+    Where that guid is lost with the headers, the virtual disk's id stands for it, and where that is lost too, a guid
+    made of the file's name: no map is to be taken for that of another disk.
+    """
+    top = disk.images[-1]
+    made = uuid5(NAMESPACE_URL, top.path.name)
+    identity = next(one for one in (top.data_write_guid, top.parameters.disk_id, made) if one.int)
+    return f"{identity} {view}".rstrip()
 
 
 def count(plan: Plan) -> Totals:

@@ -91,16 +91,21 @@ def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]
     segment = segments[number]
     if len(segments) == 1:
         return "no file names it as its parent", Placed.BY_LINK
-    if not number and not is_surely_uppermost(segments):
-        return "only its name and the time of its last change tell that it is the uppermost", Placed.BY_TIME
     if is_base(segment.bottom):
         return "it ends in the base" if len(segment.files) > 1 else "it is a base", Placed.BY_LINK
+    if not number:
+        return _place_on_top(segments)
     if not segment.bottom.record.linkages:
         return "nothing tells its place, it is taken for the layer that is missing", Placed.BY_LINK
-    rivals = [other for other in segments if not is_base(other.bottom) and other.bottom.record.linkages]
-    if len(rivals) == 1:
-        return "no file names it as its parent, and no other file can be above it", Placed.BY_LINK
     return "only its name and the time of its last change tell its place among the others", Placed.BY_TIME
+
+
+def _place_on_top(segments: Sequence[Segment]) -> tuple[str, Placed]:
+    if not is_surely_uppermost(segments):
+        return "only its name and the time of its last change tell that it is the uppermost", Placed.BY_TIME
+    if not segments[0].bottom.record.linkages:
+        return "nothing tells its place, it may be newer than all others: leave it out if it is not", Placed.BY_LINK
+    return "no file names it as its parent, and no other file can be above it", Placed.BY_LINK
 
 
 def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:

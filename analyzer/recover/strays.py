@@ -9,7 +9,7 @@ from analyzer.recover.ranges import Ranges
 from vhdx.errors import ChainError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.source import ByteSource, extents_of, read_at
-from vhdx.structures.constants import HEADER_OFFSETS, MIB, REGION_TABLE_OFFSETS
+from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, MIB, REGION_TABLE_OFFSETS
 
 _SIGNS = {0: b"vhdxfile"} | dict.fromkeys(HEADER_OFFSETS, b"head") | dict.fromkeys(REGION_TABLE_OFFSETS, b"regi")
 _LATER_SIGNS = (b"metadata", b"loge")
@@ -48,11 +48,13 @@ def sort_out(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
     copies: list[Finding] = []
     # What opens, and needed no help, comes first; of equals, what was named first.
     for file in sorted((file for file in files if file not in strays), key=_rank):
-        twin = next((other for other in used if _is_copy(file, other)), None)
-        if twin is None:
-            used.append(file)
-        else:
+        if twin := next((other for other in used if _is_copy(file, other)), None):
             copies.append(_copy(file, twin))
+        elif twin := next((other for other in used if _is_torn_copy(file, other)), None):
+            text = f"its front is damaged, and all that follows is, byte for byte, {twin.path}: that one is used"
+            copies.append(Finding("CHN-08", Severity.WARNING, text, path=file.path, advice="name one of them"))
+        else:
+            used.append(file)
     return [file for file in files if file in used], [*map(_stray, strays), *copies]
 
 
@@ -99,6 +101,19 @@ def _is_copy(file: Opened, other: Opened) -> bool:
     return file.record.identity is not None and file.record.identity == other.record.identity
 
 
+def _is_torn_copy(file: Opened, other: Opened) -> bool:
+    """Whether a file that lost its identity with its headers is the same as another behind the header area."""
+    if file.record.identity is not None or other.image is None or file.source is None or other.source is None:
+        return False
+    first, second = other.source.below, file.source.below
+    if first.size != second.size or first.size <= HEADER_AREA_SIZE:
+        return False
+    try:
+        return next(_differences(first, second, HEADER_AREA_SIZE), None) is None
+    except VhdxError:
+        return False
+
+
 def _copy(file: Opened, used: Opened) -> Finding:
     """What is said of a copy that is passed over; raises CopiesDifferError."""
     if file.image is None:
@@ -124,9 +139,9 @@ def _compare(file: Opened, used: Opened) -> bool:
     return True
 
 
-def _differences(first: ByteSource, second: ByteSource) -> Iterator[int]:
+def _differences(first: ByteSource, second: ByteSource, begin: int = 0) -> Iterator[int]:
     """Where two files differ: the first byte of each piece that is not the same, and where the shorter one ends."""
-    for at, length in _held(first, second):
+    for at, length in _held(first, second, begin):
         one, two = (read_at(source, at, length) for source in (first, second))
         if one != two:
             yield at + next(n for n in range(length) if one[n] != two[n])
@@ -134,12 +149,12 @@ def _differences(first: ByteSource, second: ByteSource) -> Iterator[int]:
         yield min(first.size, second.size)
 
 
-def _held(first: ByteSource, second: ByteSource) -> Iterator[tuple[int, int]]:
-    """(offset, length) of what either file may hold that is not zero, as far as both go."""
+def _held(first: ByteSource, second: ByteSource, begin: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what either file may hold that is not zero, from a byte on and as far as both go."""
     end = min(first.size, second.size)
     held = Ranges()
     for source in (first, second):
         for start, stop in extents_of(source):
-            held.add(start, min(stop, end))
+            held.add(max(start, begin), min(stop, end))
     for start, stop in held:
         yield from ((at, min(_PIECE, stop - at)) for at in range(start, stop, _PIECE))

@@ -1,5 +1,6 @@
 """`vhdx recover` on the command line: image, mapfile, account, exit codes."""
 
+import gc
 import json
 import os
 import subprocess
@@ -337,6 +338,7 @@ def test_what_is_likely_of_a_file_that_was_cut_is_told_with_its_evidence(vhdx_co
 
 
 def test_all_files_are_closed_afterwards(vhdx_command, apart, tmp_path):
+    gc.collect()  # what an earlier test left to be collected is none of ours
     before = open_files()
     vhdx_command("recover", *apart, "-o", tmp_path / "disk.raw")
     vhdx_command("recover", apart[2], "--assume-base", apart[0], "--dry-run")
@@ -486,3 +488,32 @@ def test_a_link_to_a_recovered_image_is_read_by_its_map_too(vhdx_command, apart,
     link = tmp_path / "links" / "link.vhdx"
     link.symlink_to(tmp_path / "disk.vhdx")
     assert "was recovered" in vhdx_command("hash", link).err
+
+
+@pytest.mark.parametrize("left", [None, b"", b"noise"])
+def test_of_a_recovered_image_whose_map_is_gone_it_is_said(vhdx_command, apart, tmp_path, left):
+    out, map_ = tmp_path / "disk.raw", tmp_path / "disk.raw.map"
+    vhdx_command("recover", *apart[1:], "-o", out)
+    map_.unlink()
+    if left is not None:
+        map_.write_bytes(left)
+    assert "disk.raw.json says that parts of" in vhdx_command("files", out).err
+
+
+def test_a_complete_recovery_needs_no_map(vhdx_command, apart, tmp_path):
+    vhdx_command("recover", *apart, "-o", tmp_path / "disk.vhdx")
+    (tmp_path / "disk.vhdx.map").unlink()
+    assert "recovered" not in vhdx_command("hash", tmp_path / "disk.vhdx").err
+
+
+def test_a_map_of_a_disk_without_identity_is_not_gone_on_with_for_another(vhdx_command, tmp_path):
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.vhdx"
+        encode(ImageSpec(size=8 * MIB, identity=Identity.of(name), blocks=Brush(tag=3).fulls(range(4)))).write_to(path)
+        with path.open("r+b") as file:
+            file.write(bytes(MIB))
+    out = tmp_path / "disk.raw"
+    assert vhdx_command("recover", tmp_path / "one.vhdx", "-o", out).code == 1
+    answer = vhdx_command("recover", tmp_path / "two.vhdx", "-o", out, "--resume")
+    assert answer.code == 5
+    assert "not about this disk" in answer.err

@@ -196,3 +196,15 @@ def test_an_older_output_is_replaced_although_it_is_of_the_same_disk(chain, tmp_
         with plan_recovery(wishes) as plan:
             run_recovery(plan, lambda _plan, _totals: ["{}"])
     assert target.exists()
+
+
+def test_a_copy_whose_front_is_damaged_is_passed_over(chain, tmp_path):
+    base, middle, leaf = chain
+    shutil.copy(middle, tmp_path / "middle - copy.avhdx")
+    with middle.open("r+b") as file:
+        file.seek(64 << 10)
+        file.write(bytes(256 << 10))
+    totals, levels, findings = recovered(*chain, tmp_path / "middle - copy.avhdx")
+    assert totals[Status.KNOWN] == sum(totals.values())
+    assert [finding.path for finding in findings if finding.code == "CHN-08"] == [middle]
+    assert levels == [base, tmp_path / "middle - copy.avhdx", leaf]
