@@ -11,6 +11,7 @@ from enum import Enum
 import numpy as np
 
 from analyzer.traces import Bearing, Trace, traces_of
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, windows_of
 from vhdx.runs import Kind, RunTable, concatenate, cut_alike
@@ -56,7 +57,7 @@ class Evidence:
 
     def __str__(self) -> str:
         facts = "; ".join(str(fact) for fact in self.facts)
-        doubt = f"; {self.doubtful_sectors} sectors are in doubt" if self.doubtful_bytes else ""
+        doubt = f"; {plural(self.doubtful_sectors, 'sector', 'is', 'are')} in doubt" if self.doubtful_bytes else ""
         return f"{self.verdict.value}: {facts}{doubt}"
 
 
@@ -157,7 +158,8 @@ def _left_fact(left: _Left | None, sector: int) -> Trace:
     if left is None:
         return Trace("what the child leaves to its parent cannot be counted: a table cannot be read", Bearing.NEUTRAL)
     text = (
-        f"the child leaves {left.total // sector} sectors to its parent, which has something in {left.shown // sector}"
+        f"the child leaves {plural(left.total // sector, 'sector')} to its parent, which has something in "
+        f"{left.shown // sector}"
     )
     return Trace(text, Bearing.NEUTRAL)
 

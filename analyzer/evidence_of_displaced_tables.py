@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
@@ -83,11 +84,12 @@ def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: s
         return None
     mended = ways[0]
     count = int((page != mended).sum())
-    text = f"{count} entries of the block table stand one slot (8 bytes) from where they belong"
+    text = f"{plural(count, 'block table entry', 'stands', 'stand')} one slot (8 bytes) from the right one"
     at = table.bat_offset + first * ENTRY_SIZE
     finding = Finding("BAT-17", Severity.ERROR, text, at, length * ENTRY_SIZE, "2.5")
     held = int((page[empty] != 0).sum())
-    evidence = f"{held} slots that must be empty hold blocks; one slot down every entry has a place of its own"
+    found = plural(held, "slot", "holds a block", "hold blocks")
+    evidence = f"{found} where none may be; one slot down every entry has a place of its own"
     if by_qemu:
         evidence += f"; the file was made by {creator}"
     last = first + _SLOTS - 1
@@ -149,11 +151,12 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
         return None
     mended = np.zeros(needed, dtype=np.int64)
     mended[numbers + numbers // geometry.chunk_ratio] = entries[:blocks]
-    text = f"{len(held)} slots kept for sector bitmaps hold blocks: the table was written without its interleave"
+    slots = plural(len(held), "sector bitmap slot", "holds a block", "hold blocks")
+    text = f"{slots}: the table was written without its interleave"
     finding = Finding("BAT-18", Severity.ERROR, text, table.bat_offset, needed * ENTRY_SIZE, "2.5")
     evidence = (
-        f"blocks stand in {len(held)} bitmap slots and go on in the slots behind them, the last {needed - blocks} "
-        "slots are empty, and no block is partially present"
+        f"blocks stand in {plural(len(held), 'bitmap slot')} and go on behind, at the end "
+        f"{plural(needed - blocks, 'slot', 'is', 'are')} empty, and no block is partially present"
     )
     return Displacement(finding, evidence, tuple(_pages(table, entries, mended)))
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from analyzer.repair.model import Patch
 from analyzer.repair.view import PatchedView
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.replay import Log
 from vhdx.source import read_at
@@ -99,7 +100,9 @@ def _judge(table: BlockTable, at: int, logged: bytes, sequence: int, patience: _
     chosen = sorted(bad)
     mended = new.copy()
     mended[chosen] = old[chosen]
-    text = f"{len(chosen)} entries of the block table contradict a logged copy of it (log entry {sequence})"
+    text = (
+        f"{plural(len(chosen), 'block table entry', 'contradicts', 'contradict')} a logged copy (log entry {sequence})"
+    )
     finding = Finding("BAT-16", Severity.ERROR, text, at + chosen[0] * ENTRY_SIZE, len(chosen) * ENTRY_SIZE, "2.3")
     slots = tuple(first + index for index in chosen)
     return LoggedPage(at, found, mended.astype("<i8").tobytes(), sequence, slots, finding)

@@ -3,6 +3,7 @@
 import unicodedata
 
 _STEP = 1024
+_VOWELS = set("aeiou")
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 # Letters, marks and the like can be shown; controls, format characters (which can reverse a line) and lone
 # surrogates are shown as what they are.
@@ -42,6 +43,11 @@ def exact_size(count: int) -> str:
     return size(count) if count < _STEP else f"{size(count)} ({count} bytes)"
 
 
-def plural(count: int, what: str) -> str:
-    """`1 layer`, `3 layers`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def plural(count: int, what: str, one: str = "", many: str = "") -> str:
+    """`1 layer`, `3 layers`, `2 entries`; with a verb for one and for many: `1 block has`, `3 blocks have`."""
+    verb = one if count == 1 else many
+    return f"{count} {what if count == 1 else _several(what)}{' ' if verb else ''}{verb}"
+
+
+def _several(what: str) -> str:
+    return f"{what[:-1]}ies" if what.endswith("y") and what[-2:-1] not in _VOWELS else f"{what}s"

@@ -10,7 +10,7 @@ import click
 from analyzer.filesystems import FileKind, FileRecord, FileState, Times, Trouble, Volume, VolumeRecord, open_volumes
 from analyzer.filesystems.errors import NoSuchVolumeError, UnreadableVolumeError
 from analyzer.filesystems.view import ReadableDisk
-from cli.text import fitted, safe, size
+from cli.text import fitted, plural, safe, size
 from vhdx.disk import Disk
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -189,6 +189,8 @@ def say_troubles(volumes: Iterable[Volume]) -> int:
             click.echo(f"warning: {safe(trouble)}", err=True)
         left = len(volume.troubles[20:]) + volume.unlisted
         if left:
-            click.echo(f"warning: volume {volume.record.number}: {left} more places could not be read", err=True)
+            click.echo(
+                f"warning: volume {volume.record.number}: {plural(left, 'more place')} could not be read", err=True
+            )
         code = code or int(bool(volume.troubles))
     return code

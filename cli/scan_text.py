@@ -127,7 +127,7 @@ class _Text:
         """One line of counts."""
         scan = self.scan
         disks = len(scan.forest.records)
-        found = f"{plural(disks, 'VHDX file')} of {plural(scan.files, 'file')} looked at"
+        found = f"{plural(scan.files, 'file')} looked at, {disks} of them VHDX"
         counts = [sum(f.severity is severity for f in scan.findings) for severity in (Severity.ERROR, Severity.WARNING)]
         return f"{found}; {plural(len(scan.forest.trees), 'chain')}, {plural(counts[0], 'error')}, " + plural(
             counts[1], "warning"

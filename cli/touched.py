@@ -34,7 +34,7 @@ def touched_lines(files: TouchedFiles, account: Path | None) -> Iterator[str]:
     for trouble in files.troubles[:_FIRST]:
         yield f"files: {safe(trouble)}"
     if len(files.troubles) > _FIRST:
-        yield f"files: {len(files.troubles) - _FIRST} more places could not be read"
+        yield f"files: {plural(len(files.troubles) - _FIRST, 'more place')} could not be read"
 
 
 def _volume_lines(files: TouchedFiles) -> Iterator[str]:

@@ -165,7 +165,7 @@ def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Path | None:
             identity = file_identity(path)
             if identity not in {None, file_identity(tried.child.path)} and _has_identity(path, tried):
                 matches.setdefault(identity, path)
-        tried.places.append((f"{folder}/", f"its files, {len(files)} of them, have other identities or none"))
+        tried.places.append((f"{folder}/", f"no file of the {len(files)} there has the identity"))
     if len(matches) > 1:
         raise AmbiguousParentError(tried.child.path, tried.wanted[0], tuple(matches.values()))
     return next(iter(matches.values()), None)

@@ -173,7 +173,8 @@ def check_log(log: Log, file_size: int) -> Iterator[Finding]:
             "was never flushed or is damaged, and the disk is read as of before it"
         )
         yield Finding("LOG-05", Severity.WARNING, text, log.log_offset, log.log_length, SECTION, _ADVICE)
-    text = f"the log is live: {len(log.active)} entries were replayed in memory, the file itself is unchanged"
+    replayed = "1 entry was" if len(log.active) == 1 else f"{len(log.active)} entries were"
+    text = f"the log is live: {replayed} replayed in memory, the file itself is unchanged"
     yield Finding("LOG-01", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.3")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import read_at
 from vhdx.structures.bat import STATE_MASK, BlockState
@@ -43,7 +44,8 @@ def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
         yield from _check_tail(table, chunk, blocks, raw)
         yield from _check_looks(table, chunk, raw)
     if full or empty:
-        text = f"of the partially present blocks {full} have all their sectors marked and {empty} none"
+        has_all, has_none = plural(full, "block", "has", "have"), plural(empty, "block", "has", "have")
+        text = f"of the partially present ones {has_all} all sectors marked, and {has_none} none"
         yield Finding("SBM-01", Severity.NOTE, text, None, None, SECTION)
 
 
@@ -81,7 +83,7 @@ def _check_tail(
     upto = (last % geometry.chunk_ratio + 1) * geometry.block_size // geometry.sector_size
     beyond = int(np.unpackbits(raw[end // 8 : upto // 8], bitorder="little")[end % 8 :].sum())
     if beyond:
-        text = f"{beyond} sectors behind the disk's end are marked as this file's"
+        text = f"{plural(beyond, 'sector', 'is', 'are')} marked as this file's behind the disk's end"
         at = table.bitmap_entry(chunk).file_offset + end // 8
         yield Finding("SBM-02", Severity.WARNING, text, at, (upto - end) // 8, SECTION)
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.check.grading import MOST_ALIKE
+from analyzer.wording import plural
 from vhdx.allocation import Allocation
 from vhdx.findings import Finding, Severity
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry
@@ -41,7 +42,8 @@ def _check_damaged(allocation: Allocation) -> Iterator[Finding]:
         count += len(blocks)
     if count > _MOST_BLOCKS:
         text = (
-            f"{count} blocks cannot be read whole, the first of them above; `vhdx map` lists every range that is lost"
+            f"{plural(count, 'block')} cannot be read whole, the first of them above; `vhdx map` lists every range "
+            "that is lost"
         )
         yield Finding(code, Severity.ERROR, text, table.bat_offset, None, "2.5")
 
@@ -113,21 +115,23 @@ class _Survey:
     def _counted(self) -> Iterator[Finding]:
         # A bitmap says that a partial block is not whole; without one it reads well as if it were.
         partial = Severity.ERROR if "bitmap in a base" in self._counts else Severity.WARNING
-        for what, code, severity, text in (
+        for what, code, severity, counted, rest in (
+            ("partial", "BAT-11", partial, ("partially present block",), "in a file without a parent, read as whole"),
+            ("bitmap in a base", "BAT-12", Severity.WARNING, ("sector bitmap entry",), "in a file without a parent"),
+            ("stale", "BAT-13", Severity.NOTE, ("absent block", "keeps", "keep"), "a place in the file"),
             (
-                "partial",
-                "BAT-11",
-                partial,
-                "partially present blocks in a file without a parent, read as whole",
+                "anchored",
+                "BAT-14",
+                Severity.NOTE,
+                ("unmapped or undefined block", "keeps", "keep"),
+                "old place and data",
             ),
-            ("bitmap in a base", "BAT-12", Severity.WARNING, "sector bitmap entries in a file without a parent"),
-            ("stale", "BAT-13", Severity.NOTE, "entries of absent blocks keep a place in the file"),
-            ("anchored", "BAT-14", Severity.NOTE, "unmapped or undefined blocks keep their old place and data"),
-            ("absent", "BAT-15", Severity.WARNING, "blocks of a fixed disk are not fully present"),
+            ("absent", "BAT-15", Severity.WARNING, ("block", "is", "are"), "not fully present on a fixed disk"),
         ):
             if what in self._counts:
                 first = self._at(int(self._first[what][0]))
-                yield Finding(code, severity, f"{self._counts[what]} {text}", first, ENTRY_SIZE, "2.5.1")
+                text = f"{plural(self._counts[what], *counted)} {rest}"
+                yield Finding(code, severity, text, first, ENTRY_SIZE, "2.5.1")
 
     def _at(self, slot: int) -> int:
         return self._table.bat_offset + slot * ENTRY_SIZE
@@ -137,12 +141,12 @@ def _check_surplus(table: BlockTable) -> Iterator[Finding]:
     """Entries behind the last one that the disk needs."""
     needed, present = table.slots_needed, table.bat_length // ENTRY_SIZE
     if present > 2 * needed and (present - needed) * ENTRY_SIZE > 2 * MIB:
-        text = f"the BAT region holds {present} entries and the disk needs {needed}"
+        text = f"the BAT region holds {plural(present, 'entry')} and the disk needs {needed}"
         yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")
     used = 0
     for first in range(needed, present, WINDOW_SLOTS):
         used += int(np.count_nonzero(table.entries(first, min(WINDOW_SLOTS, present - first))))
     if used:
-        text = f"{used} entries behind the last one that the disk needs are not zero"
+        text = f"{plural(used, 'entry', 'is', 'are')} not zero behind the last one that the disk needs"
         at = table.bat_offset + needed * ENTRY_SIZE
         yield Finding("BAT-21", Severity.NOTE, text, at, (present - needed) * ENTRY_SIZE, "2.5")

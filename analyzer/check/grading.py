@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 
 MOST_ALIKE = 20
@@ -27,5 +28,5 @@ def bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
             yield finding
     for kind, count in seen.items():
         if count > MOST_ALIKE:
-            text = f"{count - MOST_ALIKE} more findings {kind[0]} like the ones above"
+            text = f"{plural(count - MOST_ALIKE, 'more finding')} {kind[0]} like the ones above"
             yield Finding(*kind, text, section=last[kind].section, path=last[kind].path)

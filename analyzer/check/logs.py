@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.replay import Log, candidates_of, check_log, flaws_of_entry
 from vhdx.structures.constants import NIL
@@ -43,7 +44,8 @@ def _graded(log: Log, head: LogHeader, flaw: Finding, at: int, *, inside: bool) 
     if flaw.code == "LOG-06":
         return Finding("LOG-06", Severity.ERROR, flaw.message, *where, flaw.section)
     if inside:
-        text = f"{flaw.message}; what it and those behind it change, {head.descriptor_count} places at least, is lost"
+        places = plural(head.descriptor_count, "place")
+        text = f"{flaw.message}; what it and those behind it change, {places} at least, is lost"
         return Finding("LOG-04", Severity.ERROR, text, *where, flaw.section)
     text = f"{flaw.message}; it stands behind the sequence's end and is taken as never written"
     return Finding("LOG-05", Severity.WARNING, text, *where, flaw.section)
@@ -67,6 +69,7 @@ def _check_old(log: Log, *, live: bool) -> Iterator[Finding]:
     old = [head for head in log.headers.values() if not live or head.log_guid != log.log_guid]
     if old:
         sessions = len({head.log_guid for head in old})
-        numbers = f"{min(head.sequence_number for head in old)} to {max(head.sequence_number for head in old)}"
-        text = f"{len(old)} old entries of {sessions} sessions are still in the log, numbers {numbers}"
+        first, last = min(head.sequence_number for head in old), max(head.sequence_number for head in old)
+        numbers = f"number {first}" if first == last else f"numbers {first} to {last}"
+        text = f"the log still has {plural(len(old), 'old entry')} of {plural(sessions, 'session')}, {numbers}"
         yield Finding("LOG-09", Severity.NOTE, text, log.log_offset, log.log_length, SECTION)

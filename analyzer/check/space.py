@@ -27,7 +27,7 @@ def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
     owners = _owners(table)
     held = [mib for mib in islice(_unowned(owners), _MOST_SAMPLES) if _holds_something(table.source, mib)]
     if held and not live and not _claims_anything(table):
-        text = f"the block table is empty, and {len(held)} MiB of the file hold data where blocks would stand"
+        text = f"the block table is empty, and data stands in {len(held)} MiB of the file where blocks would"
         yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
     for first, last in _ranges(held):
         what = _looks(table.source, first * MIB)

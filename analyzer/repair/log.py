@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of, update_headers
 from analyzer.repair.model import PIECE, SHOWN, Mending, Patch
+from analyzer.wording import plural
 from vhdx.findings import Severity
 from vhdx.identities import Identities
 from vhdx.replay import check_log, open_log, replayed
@@ -24,10 +25,13 @@ def mend_log(draft: Draft, identities: Identities) -> None:
     # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
     draft.unmended += [finding for finding in found if finding.code == "LOG-05"]
     overlay = replayed(log)
-    numbers = f"{log.session[log.active[0]].sequence_number} to {log.session[log.active[-1]].sequence_number}"
+    first, last = (log.session[at].sequence_number for at in (log.active[0], log.active[-1]))
+    numbers = f"entry {first} is" if first == last else f"the entries {first} to {last} are"
     grown = overlay.size - draft.view.size
-    title = f"{len(log.active)} log entries are applied" + (f", the file grows by {grown} bytes" if grown else "")
-    evidence = f"the entries {numbers} are an unbroken sequence of the live session, all with matching checksums"
+    title = f"{plural(len(log.active), 'log entry', 'is', 'are')} applied" + (
+        f", the file grows by {grown} bytes" if grown else ""
+    )
+    evidence = f"{numbers} an unbroken sequence of the live session, all with matching checksums"
     patches = tuple(_patches(overlay, draft))
     draft.add(Mending(code="LOG-01", title=title, evidence=evidence, patches=patches), overlay)
     update_headers(draft, "LOG-01", "its log is closed", identities)

@@ -11,6 +11,7 @@ from analyzer.repair.model import RepairPlan
 from analyzer.repair.regions import mend_region_tables
 from analyzer.repair.table import mend_table
 from analyzer.repair.undo import MOST_WITNESSED
+from analyzer.wording import plural
 from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity
 from vhdx.identities import Identities, random_identities
@@ -92,5 +93,5 @@ def _lost(image: Image) -> Iterator[Finding]:
             yield from table.flaws_of_block(block)
         count += len(blocks)
     if count > _MOST_BLOCKS:
-        text = f"{count - _MOST_BLOCKS} more blocks cannot be read whole; `vhdx map` lists them"
+        text = f"{plural(count - _MOST_BLOCKS, 'more block')} cannot be read whole; `vhdx map` lists them"
         yield Finding("BAT-01", Severity.ERROR, text)

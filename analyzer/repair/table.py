@@ -8,6 +8,7 @@ from analyzer.evidence_of_displaced_tables import missing_interleave, shifted_pa
 from analyzer.evidence_of_logged_tables import lost_table_updates
 from analyzer.repair.draft import Draft
 from analyzer.repair.model import Mending, Patch
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_from
@@ -31,7 +32,7 @@ def mend_table(draft: Draft) -> None:
 
 def _from_log(draft: Draft, image: Image) -> None:
     for page in lost_table_updates(image.allocation.table, image.log):
-        title = f"{len(page.slots)} entries of the block table come back from the log"
+        title = f"{plural(len(page.slots), 'block table entry', 'comes', 'come')} back from the log"
         evidence = (
             f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound; as they are "
             "in the file they are zeros or impossible; sound entries are kept"
@@ -65,7 +66,7 @@ def _old_places(draft: Draft, image: Image) -> None:
         return
     patches = tuple(patch for _, patch in zip(range(_MOST_PAGES), stale_pages(table), strict=False))
     if patches:
-        title = f"places of absent blocks are cleared in {len(patches)} pages of the block table"
+        title = f"places of absent blocks are cleared in {plural(len(patches), 'page')} of the block table"
         evidence = "the entries say that the blocks are absent or zeros, so that their places mean nothing"
         draft.add(Mending(code="BAT-13", title=title, evidence=evidence, patches=patches))
 

@@ -7,7 +7,7 @@ from typing import Any
 from analyzer.describe import ImageDescription
 from analyzer.report.html import Html, element, facts, joined, table
 from analyzer.report.model import FilePart, Structure
-from analyzer.wording import exact_size, size
+from analyzer.wording import exact_size, plural, size
 
 _FEW = 2
 """Records that stand beside one another, field by field, so that two copies can be compared."""
@@ -35,7 +35,7 @@ def _file(part: FilePart) -> Html:
 
 def _description(image: ImageDescription) -> Html:
     blocks = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())
-    log = f"LIVE, {image.log.replayed_entries} entries replayed in memory" if image.log.live else "clean"
+    log = f"LIVE, {plural(image.log.replayed_entries, 'entry')} replayed in memory" if image.log.live else "clean"
     return facts(
         (
             ("type", f"{image.type.value} VHDX"),

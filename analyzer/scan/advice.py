@@ -14,6 +14,7 @@ from analyzer.scan.judging import kin_of
 from analyzer.scan.matching import LinkState
 from analyzer.scan.record import Condition, FileRecord
 from analyzer.scan.recovering import has_no_front, inputs_of
+from analyzer.wording import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _MOST_NAMES = 8
@@ -238,7 +239,7 @@ def _waiting(known: Known, record: FileRecord) -> list[str]:
 def _in_words(evidence: Evidence) -> str:
     if evidence.verdict is Verdict.SAFE:
         return "the evidence says that it is safe to take it"
-    doubt = f"doubtful, with {evidence.doubtful_sectors} sectors that may be newer than the child"
+    doubt = f"doubtful, with {plural(evidence.doubtful_sectors, 'sector')} that may be newer than the child"
     return f"{doubt}; look for an older copy of it first, the command reads the mixture"
 
 

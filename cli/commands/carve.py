@@ -47,7 +47,7 @@ def command(file: Path, folder: Path | None, force: bool, as_json: bool) -> int:
 def _print(carving: Carving) -> None:
     for piece in carving.pieces:
         click.echo(_line(piece))
-    more = f", {carving.unlisted} more were not looked at" if carving.unlisted else ""
+    more = f"; {plural(carving.unlisted, 'more piece')} not looked at" if carving.unlisted else ""
     click.echo(f"{plural(len(carving.pieces), 'piece')}{more}")
 
 

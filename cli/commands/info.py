@@ -144,7 +144,7 @@ def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -
 
 def _log(image: ImageDescription) -> str:
     if image.log.live:
-        return f"LIVE: {image.log.replayed_entries} entries replayed in memory; the file itself is not changed"
+        return f"LIVE: {plural(image.log.replayed_entries, 'entry')} replayed in memory; the file itself is not changed"
     return f"clean, {size(image.log.length)}" if image.log.length else "none"
 
 

@@ -1,6 +1,7 @@
 """`vhdx check`: what it looks at, what it answers, and when it fails."""
 
 import json
+import re
 
 import pytest
 
@@ -131,3 +132,16 @@ def test_lines_for_people_name_code_and_next_step(vhdx_command, damaged):
     assert str(damaged) in line
     assert f"`vhdx repair {damaged}`" in line
     assert answer.out.splitlines()[-1].startswith("1 subject checked: 1 warning")
+
+
+_MANY = re.compile(
+    r"(?<![\d.])1 (?:[a-z]+ ){0,3}?(?:entries|blocks|sessions|slots|sectors|places|pages)\b|numbers (\d+) to \1\b"
+)
+
+
+@pytest.mark.parametrize("name", ["log-live", "log-damaged-middle", "log-applied", "mixed-disk-sizes", "log-growing"])
+@pytest.mark.parametrize("command", [["check", "--chain"], ["info"], ["repair"]])
+def test_one_of_a_thing_is_counted_as_one(vhdx_command, built, command, name):
+    path, _ = built(name)
+    answer = vhdx_command(*command, path)
+    assert [match[0] for match in _MANY.finditer(answer.out + answer.err)] == []

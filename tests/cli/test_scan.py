@@ -191,7 +191,7 @@ def test_files_that_are_called_disks_and_are_none_are_shown_with_their_reason(vh
 
 def test_a_folder_without_a_disk_gives_exit_code_1(vhdx_command, tmp_path):
     answer = vhdx_command("scan", tmp_path)
-    assert (answer.code, answer.out) == (1, "0 VHDX files of 0 files looked at; 0 chains, 0 errors, 0 warnings\n")
+    assert (answer.code, answer.out) == (1, "0 files looked at, 0 of them VHDX; 0 chains, 0 errors, 0 warnings\n")
 
 
 def test_a_folder_that_is_not_there_gives_exit_code_6(vhdx_command, tmp_path):

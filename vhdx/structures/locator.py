@@ -122,7 +122,7 @@ def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Find
         yield Finding("LOC-03", Severity.ERROR, text, at, 16, SECTION)
     count = locator.key_value_count
     if not count or len(locator.entries) != count:
-        text = f"the parent locator claims {count} entries in {length} bytes"
+        text = f"the parent locator of {length} bytes cannot have the number of entries that it claims, {count}"
         yield Finding("LOC-04", Severity.ERROR, text, at + 18, 2, SECTION)
     for index, entry in enumerate(locator.entries):
         yield from _check_entry(entry, index, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), length)
