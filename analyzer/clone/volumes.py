@@ -65,7 +65,7 @@ def _renew_fat(bench: Bench, part: Part) -> bool:
     if boot.backup is not None:
         at = part.start + boot.backup
         second = bench.read(at, fat.SIZE)
-        if fat.parse_boot(second) == boot and second[boot.serial] == front[boot.serial]:
+        if _is_alike(fat.parse_boot(second), boot) and second[boot.serial] == front[boot.serial]:
             copies.append((at, second))
         else:
             why = "it is not this volume's, and was left as it is"
@@ -75,6 +75,12 @@ def _renew_fat(bench: Bench, part: Part) -> bool:
     new = bench.serial("fat volume", front[boot.serial])
     _lay_serial(bench, "FAT", copies, boot.serial, new)
     return True
+
+
+def _is_alike(copy: fat.FatBoot | None, boot: fat.FatBoot) -> bool:
+    """Whether a copy has its serial number, and itself, where the boot sector has them."""
+    places = (boot.sector_size, boot.serial, boot.backup)
+    return copy is not None and (copy.sector_size, copy.serial, copy.backup) == places
 
 
 def _lay_serial(bench: Bench, name: str, copies: list[tuple[int, bytes]], place: slice, new: bytes) -> None:

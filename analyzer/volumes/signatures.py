@@ -49,8 +49,14 @@ class Mark:
 MARKS = (
     Mark(name="NTFS boot sector", at=0, magic=(ntfs.SIGNATURE_AT, ntfs.SIGNATURE), identity=ntfs.SERIAL),
     Mark(name="exFAT boot sector", at=0, magic=(exfat.SIGNATURE_AT, exfat.SIGNATURE), identity=exfat.SERIAL),
-    Mark(name="FAT32 boot sector", at=0, magic=(fat.FAT32_AT, fat.FAT32), identity=slice(0x43, 0x47)),
-    Mark(name="ext superblock", at=ext.START, magic=(ext.MAGIC_AT, ext.MAGIC), identity=ext.UUID, age=(0x30, "<I")),
+    Mark(name="FAT32 boot sector", at=0, magic=(fat.FAT32_AT, fat.FAT32), identity=fat.FAT32_SERIAL),
+    Mark(
+        name="ext superblock",
+        at=ext.START,
+        magic=(ext.MAGIC_AT, ext.MAGIC),
+        identity=ext.UUID,
+        age=(ext.WRITTEN_AT, "<I"),
+    ),
     Mark(name="XFS superblock", at=0, magic=(0, XFS), identity=slice(32, 48)),
     Mark(
         name="btrfs superblock", at=BTRFS_START, magic=(BTRFS_AT, BTRFS), identity=slice(0x20, 0x30), age=(0x48, "<Q")
