@@ -15,12 +15,11 @@ from analyzer.volumes.ext import (
     ExtSuperblock,
     Incompatible,
     ReadOnly,
-    build_superblock,
     holds,
     parse_superblock,
 )
 from analyzer.volumes.ext import UUID as UUID_AT
-from analyzer.volumes.ext_groups import build_descriptors
+from analyzer.volumes.ext_identity import build_descriptors, build_superblock
 from analyzer.volumes.partitions import Part
 
 _RANDOM = "run `e2fsck -f` and `tune2fs -U random` on the clone's volume"

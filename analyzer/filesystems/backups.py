@@ -4,16 +4,12 @@ ext has its superblock, and the group descriptors behind it, in several groups; 
 of the volume, FAT32 and exFAT theirs a few sectors on.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 
 from analyzer.filesystems.recognise import superblock_of
 from analyzer.filesystems.view import Redirect, View
 from analyzer.volumes import exfat, ext, fat, ntfs
 
-_BLOCK_SIZES = (4096, 1024, 2048)
-_LAST_GROUP = 49
 _SECTORS, _BOOT = (512, 4096), 512
 
 
@@ -58,19 +54,8 @@ def needs_backup(view: View) -> bool:
 
 def find_backup(view: View) -> Backup | None:
     """The first copy that can be read, tells its own place, and has whole group descriptors behind it."""
-    return next(_backups(view), None)
-
-
-def _backups(view: View) -> Iterator[Backup]:
-    for size in _BLOCK_SIZES:
-        first, per_group = int(size == ext.SIZE), 8 * size  # only then block 0 is the boot block
-        for group in takewhile(lambda group: group <= _LAST_GROUP, ext.SPARSE_GROUPS):
-            at = (first + group * per_group) * size
-            if at + ext.SIZE > view.size:
-                break
-            backup = _backup_at(view, at, size, group)
-            if backup:
-                yield backup
+    found = (_backup_at(view, at, size, group) for at, group, size in ext.likely_places(view.size))
+    return next(filter(None, found), None)
 
 
 def _backup_at(view: View, at: int, size: int, group: int) -> Backup | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntFlag
 
-from analyzer.volumes.ext_checksums import crc32c
+from analyzer.volumes.ext_checksums import crc32c, sums_to
 
 START, SIZE = 1024, 1024
 MAGIC = b"\x53\xef"
@@ -53,7 +53,7 @@ class ReadOnly(IntFlag):
 
 KNOWN_INCOMPATIBLE = 0x3F7DF
 """Every incompatible feature that e2fsprogs 1.47 knows: what another would do with the UUID nobody can tell."""
-_INCOMPATIBLE, _SEED, _CHECKSUM = slice(0x60, 0x64), slice(0x270, 0x274), slice(0x3FC, 0x400)
+INCOMPATIBLE, SEED, CHECKSUM = slice(0x60, 0x64), slice(0x270, 0x274), slice(0x3FC, 0x400)
 _PLAIN_DESCRIPTOR, _PLAIN_INODE = 32, 128
 _INODE_SIZES, _DESCRIPTOR_SIZES = frozenset({128, 256, 512, 1024}), frozenset({32, 64, 128, 256, 512, 1024})
 _LARGEST_POWER = 6
@@ -164,7 +164,7 @@ def holds(block: bytes) -> bool:
     """Whether a superblock's checksum is right; every one without a checksum holds."""
     superblock = parse_superblock(block)
     summed = superblock is not None and superblock.read_only & ReadOnly.METADATA_CHECKSUM
-    return not summed or block[_CHECKSUM] == _checksum(block)
+    return not summed or sums_to(block[CHECKSUM], block[: CHECKSUM.start])
 
 
 def parse_sound_superblock(block: bytes) -> ExtSuperblock | None:
@@ -173,23 +173,14 @@ def parse_sound_superblock(block: bytes) -> ExtSuperblock | None:
     return superblock if superblock and superblock.is_sane and holds(block) else None
 
 
-def build_superblock(block: bytes, uuid: bytes, *, seeded: bool) -> bytes:
-    """The superblock with another UUID, its checksum right.
+def likely_places(size: int) -> Iterator[tuple[int, int, int]]:
+    """(byte, group, block size) at which superblocks stand as mkfs puts them, on a volume of `size` bytes.
 
-    `seeded` keeps what checksums of everything else begin with, which came from the UUID so far, in a field of its own:
-    they all stay right, and whoever reads the volume must know the feature.
+    Its groups have as many blocks as their bitmap, one block long, has bits.
     """
-    built = bytearray(block)
-    if seeded:
-        features = int.from_bytes(block[_INCOMPATIBLE], "little") | Incompatible.CHECKSUM_SEED
-        built[_INCOMPATIBLE] = features.to_bytes(4, "little")
-        built[_SEED] = crc32c(block[UUID]).to_bytes(4, "little")
-    built[UUID] = uuid
-    superblock = parse_superblock(block)
-    if superblock and superblock.read_only & ReadOnly.METADATA_CHECKSUM:
-        built[_CHECKSUM] = _checksum(bytes(built))
-    return bytes(built)
-
-
-def _checksum(block: bytes) -> bytes:
-    return crc32c(block[: _CHECKSUM.start]).to_bytes(4, "little")
+    for block_size in (4096, 1024, 2048):
+        first = int(block_size == SIZE)  # only then block 0 is the boot block alone
+        for group in SPARSE_GROUPS:
+            at = (first + group * 8 * block_size) * block_size
+            if at + SIZE <= size:
+                yield at, group, block_size

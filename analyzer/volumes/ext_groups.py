@@ -1,13 +1,10 @@
-"""The group descriptors of an ext volume: where bitmaps and inodes stand, and checksums tied to the volume's UUID."""
+"""The group descriptors of an ext volume: where bitmaps and inodes stand."""
 
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
 
-from analyzer.volumes.ext_checksums import crc16
-
 _LOW, _HIGH = struct.Struct("<III6xH4x2s2s4x"), struct.Struct("<III12x2s2s4x")
-_CHECKSUM = slice(0x1E, 0x20)
 
 
 class GroupFlag(IntFlag):
@@ -39,20 +36,3 @@ def parse_descriptor(raw: bytes) -> ExtGroup | None:
         blocks, inodes, table = (low | high << 32 for low, high in zip((blocks, inodes, table), upper, strict=True))
         block_sum, inode_sum = block_sum + block_high, inode_sum + inode_high
     return ExtGroup(blocks, inodes, table, flags, block_sum, inode_sum)
-
-
-def build_descriptors(table: bytes, size: int, uuids: tuple[bytes, bytes]) -> bytes | None:
-    """Descriptors of `size` bytes with checksums for the second UUID; None where one does not fit the first.
-
-    For volumes whose feature GROUP_CHECKSUM ties each descriptor to the UUID by a CRC-16.
-    """
-    old, new = map(crc16, uuids)
-    built = bytearray(table)
-    for group in range(len(table) // size):
-        at = group * size
-        content = group.to_bytes(4, "little") + table[at : at + _CHECKSUM.start]
-        content += table[at + _CHECKSUM.stop : at + size]
-        if table[at + _CHECKSUM.start : at + _CHECKSUM.stop] != crc16(content, old).to_bytes(2, "little"):
-            return None
-        built[at + _CHECKSUM.start : at + _CHECKSUM.stop] = crc16(content, new).to_bytes(2, "little")
-    return bytes(built)
