@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from analyzer.volumes import exfat, ext, fat, gpt, ntfs
+from analyzer.volumes import exfat, ext, fat, gpt, ntfs, swap
 
-SWAP, SWAP_AT = b"SWAPSPACE2", 4086
-"""Linux swap, in pages of 4 KiB."""
 BTRFS, BTRFS_START, BTRFS_AT = b"_BHRfS_M", 1 << 16, 0x40
 XFS = b"XFSB"
 RAID = b"\xfc\x4e\x2b\xa9"
@@ -25,7 +23,7 @@ VOLUMES = (
     Signature(3, b"ReFS\0\0\0\0", "ReFS"),
     Signature(536, b"LVM2 001", "LVM"),
     Signature(0, b"LUKS\xba\xbe", "LUKS"),
-    Signature(SWAP_AT, SWAP, "Linux swap"),
+    Signature(swap.SIGNATURE_AT, swap.SIGNATURE, "Linux swap"),
     Signature(BTRFS_START + BTRFS_AT, BTRFS, "Btrfs"),
     Signature(0, XFS, "XFS"),
     Signature(4096, RAID, "Linux RAID"),
