@@ -1,6 +1,5 @@
 """The volumes of a disk, opened."""
 
-import struct
 from dataclasses import replace
 from typing import Any
 
@@ -48,7 +47,7 @@ def _open(disk: Readable, number: int, part: Part) -> Volume:
         return Volume(replace(record, reason=_reason(view, found)), view)
     try:
         return _readable(record, view, found.front)
-    except (*FAILURES, struct.error, ZeroDivisionError, StopIteration) as error:
+    except (*FAILURES, ZeroDivisionError, StopIteration) as error:
         lost = "its structures are lost in part" if view.missed else "its structures make no sense"
         return Volume(replace(record, reason=f"{lost} ({sentence(error)})"), view)
 
