@@ -12,6 +12,7 @@ from enum import Enum
 from analyzer.volumes import ntfs
 from analyzer.volumes.gpt import GptHeader, parse_header
 from analyzer.volumes.mbr import parse_mbr
+from analyzer.volumes.ntfs_records import parse_record
 from analyzer.volumes.partitions import parts_of_mbr, parts_of_table
 from analyzer.volumes.signatures import MARKS, Mark
 from vhdx.errors import VhdxError
@@ -200,10 +201,8 @@ def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
 
 
 def _lsn(record: bytes | None) -> int | None:
-    if record is None or not record.startswith(b"FILE"):
-        return None
-    number: int = struct.unpack_from("<Q", record, 8)[0]
-    return number
+    head = parse_record(record) if record else None
+    return head.log_number if head else None
 
 
 def _judge_numbers(rewritten: Sequence[tuple[int, int]], latest: int) -> Trace:

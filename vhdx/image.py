@@ -13,7 +13,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.replay import Log, check_log, open_log, replayed
 from vhdx.runs import Kind, Run, RunTable
-from vhdx.source import ByteSource, FileSource, read_at
+from vhdx.source import ByteSource, FileSource, Opener, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
     HEADER_OFFSETS,
@@ -155,12 +155,12 @@ def windows_of(
         yield RunTable.filled(max(start, view), end, Kind.ZERO, layer)
 
 
-def open_image(path: Path | str) -> Image:
-    """Open one file read-only, judge its structures, and replay a live log in memory.
+def open_image(path: Path | str, *, opened: Opener = FileSource) -> Image:
+    """Open one file read-only, by `opened`, judge its structures, and replay a live log in memory.
 
     Raises CorruptFileError for the first rule that is broken, NotRegularFileError, InputOutputError, ShortReadError.
     """
-    source = FileSource(Path(path))
+    source = opened(Path(path))
     try:
         return image_from(source)
     except BaseException:

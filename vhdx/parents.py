@@ -19,7 +19,7 @@ from vhdx.errors import (
 )
 from vhdx.image import Image, open_image
 from vhdx.paths import Mapping, Refused, locate
-from vhdx.source import FileSource, file_identity, read_at
+from vhdx.source import FileSource, Opener, file_identity, read_at
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MAX_CHAIN_DEPTH
 from vhdx.structures.header import check_copies, judge_headers
 from vhdx.structures.identifier import SIGNATURE, check_length
@@ -46,6 +46,8 @@ class Search:
     mappings: Sequence[Mapping] = ()
     """Where folders of the old host are now."""
     on_mismatch: OnMismatch = OnMismatch.REFUSE
+    opened: Opener = FileSource
+    """How files are opened."""
 
 
 class Found(Enum):
@@ -77,6 +79,7 @@ class _Tried:
 
     child: Image
     wanted: tuple[UUID, ...]
+    opened: Opener
     places: list[tuple[str, str]] = field(default_factory=list)
     mismatch: tuple[Path, UUID] | None = None
     damaged: Path | None = None
@@ -90,15 +93,15 @@ def find_parent(child: Image, search: Search, given: Path | None) -> Link:
     opening the parent raises; CorruptFileError when the locator is damaged and no parent is given.
     """
     if given is not None:
-        return _given(child, given, search.on_mismatch)
+        return _given(child, given, search)
     require(child.path, child.locator_flaws)
-    tried = _Tried(child, _wanted(child))
+    tried = _Tried(child, _wanted(child), search.opened)
     path = next(_by_path(tried, search.mappings), None)
     if path is not None:
-        return Link(open_image(path), Found.PATH, tried.wanted)
+        return Link(open_image(path, opened=search.opened), Found.PATH, tried.wanted)
     twin = _by_identity(tried, search.folders)
     if twin is not None:
-        return Link(open_image(twin), Found.IDENTITY, tried.wanted)
+        return Link(open_image(twin, opened=search.opened), Found.IDENTITY, tried.wanted)
     return _last_resort(tried, search.on_mismatch)
 
 
@@ -106,9 +109,9 @@ def _wanted(child: Image) -> tuple[UUID, ...]:
     return child.locator.linkages if child.locator else ()
 
 
-def _given(child: Image, path: Path, on_mismatch: OnMismatch) -> Link:
-    link = Link(open_image(path), Found.GIVEN, _wanted(child))
-    if not link.matches and on_mismatch is OnMismatch.REFUSE:
+def _given(child: Image, path: Path, search: Search) -> Link:
+    link = Link(open_image(path, opened=search.opened), Found.GIVEN, _wanted(child))
+    if not link.matches and search.on_mismatch is OnMismatch.REFUSE:
         found = link.parent.data_write_guid
         link.parent.close()
         raise ParentMismatchError(child.path, path, link.wanted, found)
@@ -132,7 +135,7 @@ def _by_path(tried: _Tried, mappings: Sequence[Mapping]) -> Iterator[Path]:
 def _try(tried: _Tried, path: Path) -> str | None:
     """Why the file at `path` is not the parent; None when it is."""
     try:
-        found = identity_of(path)
+        found = identity_of(path, opened=tried.opened)
     except NotRegularFileError:
         return "not a regular file"
     except InputOutputError as error:
@@ -178,7 +181,7 @@ def _files_of(folder: Path) -> list[Path]:
 def _has_identity(path: Path, tried: _Tried) -> bool:
     """Whether a file is one that the child accepts. One that should tell and cannot is noted: it may be the parent."""
     try:
-        found = identity_of(path)
+        found = identity_of(path, opened=tried.opened)
     except InputOutputError as error:
         tried.places.append((str(path), f"it cannot be read: {error.reason}"))
         return False
@@ -190,12 +193,12 @@ def _has_identity(path: Path, tried: _Tried) -> bool:
     return found in tried.wanted
 
 
-def identity_of(path: Path) -> UUID | None:
+def identity_of(path: Path, *, opened: Opener = FileSource) -> UUID | None:
     """The data_write_guid of a file, from its headers alone; None when it is no VHDX.
 
     Raises NotRegularFileError, InputOutputError, CorruptFileError for a VHDX without a valid header.
     """
-    with FileSource(path) as source:
+    with opened(path) as source:
         if source.size < len(SIGNATURE) or read_at(source, 0, len(SIGNATURE)) != SIGNATURE:
             return None
         require(path, check_length(source.size))
@@ -208,7 +211,7 @@ def identity_of(path: Path) -> UUID | None:
 def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:
     child = tried.child
     if tried.mismatch is None and tried.damaged is not None:
-        open_image(tried.damaged).close()  # raises, and says what is wrong with it
+        open_image(tried.damaged, opened=tried.opened).close()  # raises, and says what is wrong with it
     if tried.mismatch is None:
         names = [text for _, text in child.locator.paths] if child.locator else []
         wanted = tried.wanted[0] if tried.wanted else None
@@ -216,7 +219,7 @@ def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:
     path, found = tried.mismatch
     if on_mismatch is OnMismatch.REFUSE:
         raise ParentMismatchError(child.path, path, tried.wanted, found)
-    return Link(open_image(path), Found.PATH, tried.wanted)
+    return Link(open_image(path, opened=tried.opened), Found.PATH, tried.wanted)
 
 
 def parents_of(leaf: Image, search: Search) -> Iterator[Link]:

@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -125,6 +125,10 @@ class FileSource:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+Opener = Callable[[Path], FileSource]
+"""What opens a file by its path; raises as FileSource does."""
 
 
 class MemorySource:

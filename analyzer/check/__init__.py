@@ -9,13 +9,14 @@ from analyzer.check.chains import Walk
 from analyzer.check.content import check_content
 from analyzer.check.file import check_file_alone, check_source
 from analyzer.check.result import Checked
+from analyzer.check.shelf import Shelf
 from vhdx.chain import Chain
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding, Severity
 from vhdx.image import open_image
 from vhdx.parents import Search
 
-__all__ = ["Checked", "Content", "check_chain", "check_file", "errors_of_layers"]
+__all__ = ["Checked", "Content", "Shelf", "check_chain", "check_file", "errors_of_layers"]
 
 
 class Content(Enum):
@@ -51,11 +52,16 @@ def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
     return tuple(finding for findings in found for finding in findings if finding.severity is Severity.ERROR)
 
 
-def check_chain(leaf: Path | str, *, search: Search | None = None, content: Content = Content.SKIP) -> Checked:
-    """Everything about a leaf, its parents down to the base, and their links; never raises for what is in them."""
+def check_chain(
+    leaf: Path | str, *, search: Search | None = None, content: Content = Content.SKIP, shelf: Shelf | None = None
+) -> Checked:
+    """Everything about a leaf, its parents down to the base, and their links; never raises for what is in them.
+
+    What chains that are checked with the same `shelf` share is opened and looked at once.
+    """
     where = Path(leaf)
     with ExitStack() as opened:
-        walk = Walk(search or Search(), opened)
+        walk = Walk(search or Search(), shelf or opened.enter_context(Shelf()), opened)
         found = tuple(walk.findings(where))
         if content is Content.LOOK and walk.chain is not None:
             found += tuple(check_content(walk.chain))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.volumes import exfat, gpt, ntfs
 from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import read_at
@@ -14,11 +15,11 @@ from vhdx.table import BlockTable, distinct
 
 SECTION = "2.4"
 _SIGNATURES = (
-    b"NTFS    ",
-    b"EFI PART",
+    ntfs.SIGNATURE,
+    gpt.SIGNATURE,
     b"FILE0",
     b"MSDOS5.0",
-    b"EXFAT   ",
+    exfat.SIGNATURE,
     b"\x7fELF",
     b"vhdxfile",
     b"metadata",

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analyzer.check.file import check_file_alone
+from analyzer.check.shelf import Shelf
 from analyzer.evidence import Evidence, Verdict, gather_evidence
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
@@ -42,6 +42,7 @@ class Walk:
     """From a leaf towards its base: what was opened on the way, and what was found."""
 
     search: Search
+    shelf: Shelf
     opened: ExitStack
     layers: list[Image] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
@@ -62,9 +63,9 @@ class Walk:
 
     def _open(self, path: Path) -> Iterator[Finding]:
         self.files.append(path)
-        yield from check_file_alone(path)
+        yield from self.shelf.findings(path)
         try:
-            self._take(open_image(path))
+            self._take(open_image(path, opened=self.shelf.source))
         except VhdxError:
             self.broken = True  # told by the file's own findings
 
@@ -77,7 +78,7 @@ class Walk:
     def _descend(self) -> Iterator[Finding]:
         child = self.layers[-1]
         try:
-            link = self._link(child)
+            link = self._link(child, self.search.on_mismatch)
         except ParentMismatchError as error:
             yield from self._descend_in_spite(child, error)
         except VhdxError as error:
@@ -90,14 +91,8 @@ class Walk:
 
     def _descend_in_spite(self, child: Image, mismatch: ParentMismatchError) -> Iterator[Finding]:
         """Take the file that stands where the parent should all the same, for what it tells of the link."""
-        accepting = Search(
-            parents=self.search.parents,
-            folders=self.search.folders,
-            mappings=self.search.mappings,
-            on_mismatch=OnMismatch.ACCEPT,
-        )
         try:
-            link = find_parent(child, accepting, self._given())
+            link = self._link(child, OnMismatch.ACCEPT)
         except VhdxError as error:
             yield _mismatch(mismatch, None)
             yield from self._refuse(error, child)
@@ -111,12 +106,13 @@ class Walk:
         self.broken = True
         if isinstance(error, CorruptFileError) and error.path != child.path:
             self.files.append(error.path)
-            yield from check_file_alone(error.path)
+            yield from self.shelf.findings(error.path)
         else:
             yield _refusal(error, child.path)
 
-    def _link(self, child: Image) -> Link:
-        return find_parent(child, self.search, self._given())
+    def _link(self, child: Image, on_mismatch: OnMismatch) -> Link:
+        search = replace(self.search, on_mismatch=on_mismatch, opened=self.shelf.source)
+        return find_parent(child, search, self._given())
 
     def _given(self) -> Path | None:
         depth = len(self.links)
@@ -133,7 +129,7 @@ class Walk:
             return
         except ChainError as error:
             yield from self._refuse(error, child)
-        yield from check_file_alone(link.parent.path)
+        yield from self.shelf.findings(link.parent.path)
         yield from _compare(child, link)
 
 

@@ -57,7 +57,7 @@ def check_file_alone(path: Path) -> tuple[Finding, ...]:
         with closing(FileSource(path)) as source:
             return tuple(located(path, check_source(source)))
     except VhdxError as error:
-        return (_unreadable(error, path),)
+        return (unreadable(error, path),)
 
 
 def check_source(source: ByteSource) -> Iterator[Finding]:
@@ -66,11 +66,12 @@ def check_source(source: ByteSource) -> Iterator[Finding]:
     try:
         found.extend(_Examination(source).findings())  # what came before an error stays
     except VhdxError as error:
-        found.append(_unreadable(error, source.path))
+        found.append(unreadable(error, source.path))
     return bounded(dict.fromkeys(found))
 
 
-def _unreadable(error: VhdxError, path: Path) -> Finding:
+def unreadable(error: VhdxError, path: Path) -> Finding:
+    """That a file cannot be read, or not all of it."""
     offset = getattr(error, "offset", None)
     text, advice = f"not all of the file can be read: {error}", ""
     if isinstance(error, ShortReadError):

@@ -15,12 +15,11 @@ from analyzer.volumes.ext import (
     ExtSuperblock,
     Incompatible,
     ReadOnly,
-    build_superblock,
     holds,
     parse_superblock,
 )
 from analyzer.volumes.ext import UUID as UUID_AT
-from analyzer.volumes.ext_groups import build_descriptors
+from analyzer.volumes.ext_identity import build_descriptors, build_superblock
 from analyzer.volumes.partitions import Part
 
 _RANDOM = "run `e2fsck -f` and `tune2fs -U random` on the clone's volume"
@@ -75,7 +74,7 @@ def _refusal(superblock: ExtSuperblock, scope: Scope) -> tuple[str, str] | None:
 def _damage(superblock: ExtSuperblock, block: bytes) -> tuple[str, str]:
     sizes = superblock.block_size and superblock.blocks_per_group and superblock.descriptor_size in _DESCRIPTOR_SIZES
     room = superblock.blocks_per_group * superblock.block_size
-    fits = superblock.groups <= MOST_GROUPS and superblock.groups * superblock.descriptor_size < room
+    fits = superblock.groups <= MOST_GROUPS and superblock.descriptors_length < room
     if not sizes or not fits or superblock.group or not holds(block):
         return "its superblock is damaged", _REPAIR
     return "", ""
@@ -116,13 +115,13 @@ def _descriptors(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy], n
     """Descriptors for the new UUID: none unless those that are in use are right. They stand behind each superblock."""
     if superblock.incompatible & Incompatible.META_GROUPS:
         return
-    length = superblock.groups * superblock.descriptor_size
+    length = superblock.descriptors_length
     if length * len(copies) > _MOST_DESCRIPTORS:
         return
     for copy in copies:
         at = copy.at + superblock.block_size
         if not copy.group:  # the first superblock stands at byte 1024, whatever the block
-            at = copy.at - START + (superblock.first_block + 1) * superblock.block_size
+            at = copy.at - START + superblock.descriptors_start
         table = bench.read(at, length)
         built = build_descriptors(table, superblock.descriptor_size, (superblock.uuid, new.bytes))
         if (built is None or len(table) < length) and not copy.group:

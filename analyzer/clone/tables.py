@@ -7,7 +7,16 @@ from uuid import UUID
 
 from analyzer.clone.bench import Bench, Piece
 from analyzer.clone.model import Change, Kept
-from analyzer.volumes.gpt import GptHeader, build_header, build_table, parse_entries, parse_header, parse_whole_header
+from analyzer.volumes.gpt import (
+    DISK_GUID,
+    PARTITION_GUID,
+    GptHeader,
+    build_header,
+    build_table,
+    parse_entries,
+    parse_header,
+    parse_whole_header,
+)
 from analyzer.volumes.mbr import DYNAMIC, SIGNATURE, SIZE, Mbr, parse_mbr
 from analyzer.volumes.partitions import Part, logical_parts, parts_of_mbr, parts_of_table
 from vhdx.structures.constants import SECTOR_SIZES
@@ -137,10 +146,13 @@ def _guid_changes(bench: Bench, copies: Sequence[_Copy]) -> list[Change]:
     found: dict[tuple[str, str, UUID], list[int]] = {}
     for copy in copies:
         header = copy.header
-        found.setdefault(("the disk GUID", "gpt disk", UUID(bytes_le=header.disk_guid)), []).append(copy.at + 56)
+        found.setdefault(("the disk GUID", "gpt disk", UUID(bytes_le=header.disk_guid)), []).append(
+            copy.at + DISK_GUID.start
+        )
         for entry in parse_entries(copy.table, header.entry_size):
             what = f"the GUID of partition {entry.index + 1}", "partition", entry.guid
-            found.setdefault(what, []).append(header.table_start + entry.index * header.entry_size + 16)
+            at = header.table_start + entry.index * header.entry_size + PARTITION_GUID.start
+            found.setdefault(what, []).append(at)
     return [
         Change(what, tuple(places), str(old), str(bench.guid(role, old)))
         for (what, role, old), places in found.items()

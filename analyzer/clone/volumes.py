@@ -6,13 +6,11 @@ from uuid import UUID
 from analyzer.clone.bench import Bench
 from analyzer.clone.ext import renew_ext
 from analyzer.clone.model import Change, Kept, Scope
-from analyzer.volumes import exfat, fat, ntfs
+from analyzer.volumes import exfat, fat, ntfs, swap
 from analyzer.volumes.partitions import Part
-from analyzer.volumes.signatures import RAID, SWAP, SWAP_AT, VOLUMES
+from analyzer.volumes.signatures import RAID, VOLUMES
 
 _PAGE, _STRIPE = 4096, 1 << 16
-_SWAP_UUID, _SWAP_VERSION, _VERSION = slice(1036, 1052), slice(1024, 1028), b"\x01\0\0\0"
-_SLEEPING = b"S1SUSPEND"
 _NO_CHKDSK = "run `chkdsk` on the clone's volume"
 _THEN = {
     "BitLocker": "keep the clone away from the original's system, or decrypt it there first",
@@ -65,7 +63,7 @@ def _renew_fat(bench: Bench, part: Part) -> bool:
     if boot.backup is not None:
         at = part.start + boot.backup
         second = bench.read(at, fat.SIZE)
-        if fat.parse_boot(second) == boot and second[boot.serial] == front[boot.serial]:
+        if _is_alike(fat.parse_boot(second), boot) and second[boot.serial] == front[boot.serial]:
             copies.append((at, second))
         else:
             why = "it is not this volume's, and was left as it is"
@@ -75,6 +73,12 @@ def _renew_fat(bench: Bench, part: Part) -> bool:
     new = bench.serial("fat volume", front[boot.serial])
     _lay_serial(bench, "FAT", copies, boot.serial, new)
     return True
+
+
+def _is_alike(copy: fat.FatBoot | None, boot: fat.FatBoot) -> bool:
+    """Whether a copy has its serial number, and itself, where the boot sector has them."""
+    places = (boot.sector_size, boot.serial, boot.backup)
+    return copy is not None and (copy.sector_size, copy.serial, copy.backup) == places
 
 
 def _lay_serial(bench: Bench, name: str, copies: list[tuple[int, bytes]], place: slice, new: bytes) -> None:
@@ -111,20 +115,20 @@ def _renew_exfat(bench: Bench, part: Part) -> bool:
 
 
 def _renew_swap(bench: Bench, part: Part) -> bool:
-    page = bench.read(part.start, _PAGE)
+    page = bench.read(part.start, swap.SIZE)
     what = "the UUID of the swap space"
-    if page.startswith(_SLEEPING, SWAP_AT):
+    if swap.is_asleep(page):
         text = "a sleeping system's memory is in it"
         bench.kept.append(
             Kept(what, part.start, text, "run `mkswap` on the clone's volume: it must not be woken twice")
         )
         return True
-    if not page.startswith(SWAP, SWAP_AT) or page[_SWAP_VERSION] != _VERSION:
+    if not swap.is_swap(page):
         return False
-    old = UUID(bytes=page[_SWAP_UUID])
+    old = UUID(bytes=page[swap.UUID])
     new = bench.guid("swap", old)
-    if any(old.bytes) and bench.lay([(part.start, page[: _SWAP_UUID.start] + new.bytes + page[_SWAP_UUID.stop :])]):
-        bench.changes.append(Change(what, (part.start + _SWAP_UUID.start,), str(old), str(new)))
+    if any(old.bytes) and bench.lay([(part.start, page[: swap.UUID.start] + new.bytes + page[swap.UUID.stop :])]):
+        bench.changes.append(Change(what, (part.start + swap.UUID.start,), str(old), str(new)))
     return True
 
 

@@ -4,8 +4,6 @@ import struct
 
 _ENTRY = struct.Struct("<IHB")
 _LEAST, _STEP = 8, 4
-INLINE = 0x10000000
-"""The flag of an inode that holds its folder itself, which is laid out in another way."""
 
 
 def is_whole(content: bytes, block: int) -> bool:

@@ -1,26 +1,20 @@
 """NTFS: where the records of files stand, and how far their data was written."""
 
-import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from analyzer.filesystems.record import Extent, Place
 from analyzer.filesystems.view import View
-
-_MOST_SECTORS = 128
-"""Sectors of a cluster; a larger number is a power of two, negative."""
-_DATA, _ATTRIBUTE, _LEAST_ATTRIBUTE = 0x80, 64, 16
+from analyzer.volumes.ntfs import NtfsBoot
+from analyzer.volumes.ntfs_records import parse_data
 
 
 class NtfsLayout:
     """NTFS: records in $MFT, whose own runs say where they are."""
 
-    def __init__(self, view: View, runs: Iterable[tuple[int, int, int]]) -> None:
+    def __init__(self, view: View, boot: NtfsBoot, runs: Iterable[tuple[int, int, int]]) -> None:
         """`runs` of $MFT's data: (cluster, clusters, first cluster of the stream)."""
-        self._view, boot = view, view.read(0, 512)
-        sector, per_cluster, size = *struct.unpack_from("<HB", boot, 11), struct.unpack_from("<b", boot, 64)[0]
-        cluster = sector * per_cluster if per_cluster <= _MOST_SECTORS else sector << (256 - per_cluster)
-        self.cluster, self._record = cluster, size * cluster if size > 0 else 1 << -size
+        self._view, self._record, cluster = view, boot.record_size, boot.cluster_size
         self._extents = sorted((at * cluster, view.start + place * cluster, n * cluster) for place, n, at in runs)
         self._offsets = [offset for offset, _, _ in self._extents]
 
@@ -47,15 +41,8 @@ class NtfsLayout:
         """
         places, view = self.record_places(address), self._view
         raw = b"".join(view.read(start - view.start, length) for start, length in places)
-        at = int.from_bytes(raw[20:22], "little")
-        while at + _ATTRIBUTE <= len(raw):
-            kind, length, is_outside, name = struct.unpack_from("<IIBB", raw, at)
-            if kind == _DATA and is_outside and not name:
-                return int.from_bytes(raw[at + 56 : at + 64], "little")
-            if length < _LEAST_ATTRIBUTE:
-                return None
-            at += length
-        return None
+        data = parse_data(raw)
+        return data.initialized if data else None
 
     def sequence_of(self, address: int) -> int:  # noqa: ARG002 - see Layout
         """The reader gives it."""

@@ -24,13 +24,13 @@ from analyzer.filesystems.reading import (
 )
 from analyzer.filesystems.record import NO_RECORD, FileKind, FileRecord, FileState, Packing, Place, Role, Times
 from analyzer.filesystems.view import View
+from analyzer.volumes.ext_inodes import InodeFlag
 
 FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
 ORPHANS = "/$OrphanFiles"
 """Where the reader puts deleted files that no folder has a name of."""
 _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
-_INLINE, _SCRAMBLED = 0x10000000, 0x800
 _NOTHING = Attributes(None, (), (), runs_missing=False)
 _MOST_LISTED = 4096
 _EXFAT_FILES = {0x85, 0x05}
@@ -149,9 +149,9 @@ class Maker:
             return "it is encrypted (EFS)"
         if self.special_inodes and isinstance(self.layout, ExtLayout) and kind is FileKind.FILE:
             flags = self.layout.flags_of(address)
-            if flags & _SCRAMBLED:
+            if flags & InodeFlag.ENCRYPTED:
                 return "it is encrypted (fscrypt)"
-            if flags & _INLINE:
+            if flags & InodeFlag.INLINE:
                 return "it stands in its inode (inline_data), which is not read"
         return None
 

@@ -1,6 +1,5 @@
 """The volumes of a disk, opened."""
 
-import struct
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +10,18 @@ from analyzer.filesystems.layout_ntfs import NtfsLayout
 from analyzer.filesystems.layouts import Layout
 from analyzer.filesystems.making import FAILURES, Maker, sentence
 from analyzer.filesystems.partitions import Part, parts_of
-from analyzer.filesystems.recognise import EXT_SIZE, EXT_SUPERBLOCK, READABLE, Recognised, recognise, recognise_ext
+from analyzer.filesystems.recognise import Front, Recognised, recognise
 from analyzer.filesystems.record import VolumeRecord
 from analyzer.filesystems.view import Readable, View, image_of, reader
 from analyzer.filesystems.volume import Volume
+from analyzer.volumes.ext import ExtSuperblock, Incompatible
+from analyzer.volumes.ntfs import NtfsBoot
 
 _NTFS_VOLUME, _NTFS_NAME, _NTFS_INFORMATION, _NTFS_DATA = 3, 96, 112, 128
 _NTFS_DIRTY = 1
 _DIRTY = "it was not shut down cleanly: what was written last may be missing, or half there"
 _MOST_LABEL = 1024
-_INLINE, _ENCRYPTED = 0x8000, 0x10000
+_SPECIAL_INODES = Incompatible.INLINE_DATA | Incompatible.ENCRYPT
 _EXFAT_LABEL = 0x83
 
 
@@ -42,11 +43,11 @@ def _open(disk: Readable, number: int, part: Part) -> Volume:
         view, found = _with_backup(view, found)
     record = VolumeRecord(number=number, start=part.start, length=part.length, type=found.type, table=part.table,
                           label=found.label or part.name, notes=found.notes)  # fmt: skip
-    if found.type not in READABLE:
+    if found.front is None:
         return Volume(replace(record, reason=_reason(view, found)), view)
     try:
-        return _readable(record, view, found)
-    except (*FAILURES, struct.error, ZeroDivisionError, StopIteration) as error:
+        return _readable(record, view, found.front)
+    except (*FAILURES, ZeroDivisionError, StopIteration) as error:
         lost = "its structures are lost in part" if view.missed else "its structures make no sense"
         return Volume(replace(record, reason=f"{lost} ({sentence(error)})"), view)
 
@@ -68,7 +69,7 @@ def _with_backup(view: View, found: Recognised) -> tuple[View, Recognised]:
     if backup is None:
         return view, found
     view = View(view.disk, view.start, view.size, backup.redirects)
-    told = recognise_ext(view.read(EXT_SUPERBLOCK, EXT_SIZE))
+    told = recognise(view)
     note = f"its superblock is lost: read by the backup in group {backup.group}, byte {backup.start} of the volume"
     return view, replace(told, notes=(note, *told.notes))
 
@@ -82,18 +83,18 @@ def _reason(view: View, found: Recognised) -> str:
     return "nothing is known that begins like it" if any(front) else "it begins with zeros"
 
 
-def _readable(record: VolumeRecord, view: View, found: Recognised) -> Volume:
+def _readable(record: VolumeRecord, view: View, front: Front) -> Volume:
     """The volume, opened; raises what the reader raises."""
     image = image_of(view)
-    fs = reader().FS_Info(image, offset=0, type=_type_of(found.type))
-    layout = _layout(found.type, view, fs)
+    fs = reader().FS_Info(image, offset=0, type=_type_of(record.type))
+    layout = _layout(front, view, fs)
     maker = Maker(
         number=record.number,
-        type=found.type,
+        type=record.type,
         view=view,
         layout=layout,
         block=int(fs.info.block_size),
-        special_inodes=found.type.startswith("ext") and _has_special_inodes(view),
+        special_inodes=isinstance(front, ExtSuperblock) and bool(front.incompatible & _SPECIAL_INODES),
         opened=lambda address: fs.open_meta(inode=address),
     )
     record = replace(record, label=_label(view, fs, layout) or record.label)
@@ -109,23 +110,18 @@ def _type_of(kind: str) -> Any:  # noqa: ANN401 - the reader ships no types
     return tsk.TSK_FS_TYPE_FAT_DETECT if kind.startswith("fat") else tsk.TSK_FS_TYPE_EXT_DETECT
 
 
-def _has_special_inodes(view: View) -> bool:
-    features = struct.unpack_from("<I", view.read(EXT_SUPERBLOCK, EXT_SIZE), 96)[0]
-    return bool(features & (_INLINE | _ENCRYPTED))
-
-
-def _layout(kind: str, view: View, fs: Any) -> Layout:  # noqa: ANN401
-    if kind == "ntfs":
+def _layout(front: Front, view: View, fs: Any) -> Layout:  # noqa: ANN401
+    if isinstance(front, NtfsBoot):
         data = [a for a in fs.open_meta(inode=0) if int(a.info.type) == _NTFS_DATA and not a.info.name]
-        return NtfsLayout(view, [(int(run.addr), int(run.len), int(run.offset)) for a in data for run in a])
-    return ExtLayout(view) if kind.startswith("ext") else FatLayout(view, kind)
+        return NtfsLayout(view, front, [(int(run.addr), int(run.len), int(run.offset)) for a in data for run in a])
+    return ExtLayout(view, front) if isinstance(front, ExtSuperblock) else FatLayout(view, front)
 
 
 def _label(view: View, fs: Any, layout: Layout) -> str:  # noqa: ANN401
     """The label of NTFS and exFAT, which stands among the files; others have it in front."""
     if isinstance(layout, NtfsLayout):
         return _ntfs_attribute(fs, _NTFS_NAME).decode("utf-16-le", "replace")
-    if isinstance(layout, FatLayout) and layout.kind == "exfat":
+    if isinstance(layout, FatLayout) and layout.is_exfat:
         return _exfat_label(view, layout)
     return ""
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from analyzer.filesystems.directories import INLINE, is_whole
+from analyzer.filesystems.directories import is_whole
 from analyzer.filesystems.errors import NoSuchFileError, UnreadableVolumeError
 from analyzer.filesystems.layout_ext import ExtLayout
 from analyzer.filesystems.making import FAILURES, ORPHANS, Maker, sentence
 from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Times, Trouble, VolumeRecord
 from analyzer.filesystems.view import View
+from analyzer.volumes.ext_inodes import InodeFlag
 
 _MOST_TROUBLES = 1000
 _MOST_DEPTH = 4096
@@ -205,7 +206,9 @@ class Volume:
     def _is_damaged_folder(self, folder: FileRecord) -> bool:
         """Whether the reader leaves out a part of a folder without a word; known of ext alone."""
         layout = self.made().layout
-        if not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & INLINE:
+        if (
+            not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & InodeFlag.INLINE
+        ):  # laid out in another way
             return False
         try:
             file = self.fs.open_meta(inode=folder.address)

@@ -1,5 +1,6 @@
 """The boot region of an exFAT volume (Microsoft's specification, 3): twelve sectors, and their copy behind them."""
 
+import struct
 from dataclasses import dataclass
 
 SIGNATURE = b"EXFAT   "
@@ -7,25 +8,40 @@ SIGNATURE_AT = 3
 SERIAL = slice(0x64, 0x68)
 SECTORS = 12
 """Sectors of a boot region; the last holds the checksum of the others, again and again."""
-_SHIFT_AT, _SHIFTS = 108, range(9, 13)
+_FIELDS = struct.Struct("<80xI4xI4xI8xBB402x")
+_SECTOR_SHIFTS, _LARGEST_SHIFT = range(9, 13), 25
 _VOLATILE = (106, 107, 112)
 """Bytes that change while the volume is used: flags, and the percentage in use. The copy does not follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExfatBoot:
-    """What a boot sector says; `region` is the bytes of one boot region, None when that cannot be right."""
+    """What a boot sector says: sizes in bytes, 0 when they cannot be; `root` is a cluster, counted from 2."""
 
     serial: bytes
-    region: int | None
+    fat: int
+    """The sector at which the allocation table begins."""
+    heap: int
+    """The sector at which clusters begin."""
+    root: int
+    sector_size: int
+    cluster_size: int
+
+    @property
+    def region(self) -> int | None:
+        """Bytes of one boot region; None when that cannot be right."""
+        return SECTORS * self.sector_size or None
 
 
 def parse_boot(sector: bytes) -> ExfatBoot | None:
     """What the first sector of a volume says; None where it is not exFAT."""
-    if len(sector) <= _VOLATILE[-1] or not sector.startswith(SIGNATURE, SIGNATURE_AT):
+    if len(sector) < _FIELDS.size or not sector.startswith(SIGNATURE, SIGNATURE_AT):
         return None
-    shift = sector[_SHIFT_AT]
-    return ExfatBoot(sector[SERIAL], SECTORS << shift if shift in _SHIFTS else None)
+    fat, heap, root, shift, clusters = _FIELDS.unpack_from(sector)
+    size = 1 << shift if shift in _SECTOR_SHIFTS else 0
+    return ExfatBoot(
+        sector[SERIAL], fat, heap, root, size, size << clusters if shift + clusters <= _LARGEST_SHIFT else 0
+    )
 
 
 def lasting(region: bytes) -> bytes:

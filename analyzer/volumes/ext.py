@@ -5,15 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntFlag
 
-from vhdx.structures.checksum import crc32c
+from analyzer.volumes.ext_checksums import crc32c, sums_to
 
 START, SIZE = 1024, 1024
 MAGIC = b"\x53\xef"
 MAGIC_AT = 56
 UUID = slice(104, 120)
+WRITTEN_AT = 48
 STEADY = (slice(56, 58), slice(24, 28), slice(32, 36), slice(40, 44), slice(88, 90), UUID)
 """What every copy has alike: magic, sizes of block, group, inode table and inode, the UUID."""
-_FIELDS = struct.Struct("<4xI12xII4xI12xI38xHIII")
+_FIELDS = struct.Struct("<II12xII4xI4xI4xI24xI8xHHIII16s16s88xI26xH80xI248x2I28xI")
 
 
 class Compatible(IntFlag):
@@ -32,10 +33,14 @@ class Incompatible(IntFlag):
     """The journal has to be replayed first."""
     JOURNAL_DEVICE = 0x8
     META_GROUPS = 0x10
+    EXTENTS = 0x40
     LARGE = 0x80
     """Blocks are counted with 64 bits."""
     CHECKSUM_SEED = 0x2000
     """Checksums begin with a number in the superblock in place of the UUID."""
+    INLINE_DATA = 0x8000
+    """Small files stand in their inodes."""
+    ENCRYPT = 0x10000
 
 
 class ReadOnly(IntFlag):
@@ -48,38 +53,49 @@ class ReadOnly(IntFlag):
 
 KNOWN_INCOMPATIBLE = 0x3F7DF
 """Every incompatible feature that e2fsprogs 1.47 knows: what another would do with the UUID nobody can tell."""
-_INCOMPATIBLE, _JOURNAL_INODE, _DESCRIPTOR_SIZE = slice(0x60, 0x64), slice(0xE0, 0xE4), slice(0xFE, 0x100)
-_BLOCKS_HIGH, _BACKUP_GROUPS = slice(0x150, 0x154), slice(0x24C, 0x254)
-_SEED, _CHECKSUM = slice(0x270, 0x274), slice(0x3FC, 0x400)
-_BACKUPS = struct.Struct("<II")
-_PLAIN_DESCRIPTOR = 32
+INCOMPATIBLE, SEED, CHECKSUM = slice(0x60, 0x64), slice(0x270, 0x274), slice(0x3FC, 0x400)
+_PLAIN_DESCRIPTOR, _PLAIN_INODE = 32, 128
+_INODE_SIZES, _DESCRIPTOR_SIZES = frozenset({128, 256, 512, 1024}), frozenset({32, 64, 128, 256, 512, 1024})
 _LARGEST_POWER = 6
 MOST_GROUPS = 1 << 17
 """Groups that are believed: 16 TiB in blocks of 4 KiB."""
-_SPARSE_GROUPS = sorted({1, *(base**power for base in (3, 5, 7) for power in range(1, 22))})
+SPARSE_GROUPS = tuple(sorted({1, *(base**power for base in (3, 5, 7) for power in range(1, 22))}))
 """Groups with a copy where not all have one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtSuperblock:
     """What a superblock says. `block_size` in bytes, 0 when it cannot be; counts in blocks; `written` in Unix time."""
 
+    inodes: int
     blocks: int
     first_block: int
     block_size: int
     blocks_per_group: int
+    inodes_per_group: int
     written: int
+    inode_size: int
+    """Bytes of an inode."""
     group: int
     """The group that this copy was written for."""
     compatible: int
     incompatible: int
     read_only: int
     uuid: bytes
-    backup_groups: tuple[int, int]
-    """The two groups with a copy, where the volume has no more (SPARSE_SUPER2); 0 for none."""
+    label: bytes
     journal_inode: int
     descriptor_size: int
     """Bytes of a group descriptor."""
+    backup_groups: tuple[int, int]
+    """The two groups with a copy, where the volume has no more (SPARSE_SUPER2); 0 for none."""
+    seed: int
+    """What checksums of everything else begin with."""
+
+    @property
+    def is_sane(self) -> bool:
+        """Blocks, groups, their descriptors and inodes have sizes that can be."""
+        counts = self.block_size and self.blocks_per_group and self.inodes_per_group and self.blocks > self.first_block
+        return bool(counts) and self.inode_size in _INODE_SIZES and self.descriptor_size in _DESCRIPTOR_SIZES
 
     @property
     def end(self) -> int:
@@ -89,7 +105,21 @@ class ExtSuperblock:
     @property
     def groups(self) -> int:
         """How many block groups."""
-        return -(-(self.blocks - self.first_block) // self.blocks_per_group) if self.blocks_per_group else 0
+        return -(-max(0, self.blocks - self.first_block) // self.blocks_per_group) if self.blocks_per_group else 0
+
+    def takes_all(self, room: int) -> bool:
+        """Whether the volume fills `room` bytes, but for less than one group."""
+        return 0 <= room - self.end < self.blocks_per_group * self.block_size
+
+    @property
+    def descriptors_start(self) -> int:
+        """The byte of the volume at which the group descriptors begin."""
+        return (self.first_block + 1) * self.block_size
+
+    @property
+    def descriptors_length(self) -> int:
+        """Bytes of all group descriptors."""
+        return self.groups * self.descriptor_size
 
     def copies(self) -> Iterator[tuple[int, int]]:
         """(group, byte of the volume) at which copies of the superblock may stand, up to the volume's end."""
@@ -104,7 +134,7 @@ class ExtSuperblock:
     def _groups_with_copy(self) -> Iterable[int]:
         if self.compatible & Compatible.SPARSE_SUPER2:
             return sorted(group for group in self.backup_groups if group)
-        return _SPARSE_GROUPS if self.read_only & ReadOnly.SPARSE_SUPER else range(1, min(self.groups, MOST_GROUPS))
+        return SPARSE_GROUPS if self.read_only & ReadOnly.SPARSE_SUPER else range(1, min(self.groups, MOST_GROUPS))
 
     def copy_of(self, group: int) -> int:
         """The byte of the volume at which the copy of a group stands."""
@@ -115,58 +145,42 @@ def parse_superblock(block: bytes) -> ExtSuperblock | None:
     """What 1024 bytes say; None where they are no superblock."""
     if len(block) < SIZE or not block.startswith(MAGIC, MAGIC_AT):
         return None
-    blocks, first, power, per_group, written, group, compatible, incompatible, read_only = _FIELDS.unpack_from(block)
-    size = SIZE << power if power <= _LARGEST_POWER else 0
-    descriptor = _PLAIN_DESCRIPTOR
-    if incompatible & Incompatible.LARGE:
-        blocks |= int.from_bytes(block[_BLOCKS_HIGH], "little") << 32
-        descriptor = int.from_bytes(block[_DESCRIPTOR_SIZE], "little")
+    (
+        inodes, blocks, first, power, per_group, inodes_per_group, written, revision, inode, group, compatible,
+        incompatible, read_only, uuid, label, journal, descriptor, blocks_high, one, other, seed,
+    ) = _FIELDS.unpack_from(block)  # fmt: skip
+    is_large, is_seeded = incompatible & Incompatible.LARGE, incompatible & Incompatible.CHECKSUM_SEED
     return ExtSuperblock(
-        blocks,
-        first,
-        size,
-        per_group,
-        written,
-        group,
-        compatible,
-        incompatible,
-        read_only,
-        block[UUID],
-        _BACKUPS.unpack(block[_BACKUP_GROUPS]),
-        int.from_bytes(block[_JOURNAL_INODE], "little"),
-        descriptor,
-    )
+        inodes=inodes, blocks=blocks | blocks_high << 32 if is_large else blocks, first_block=first,
+        block_size=SIZE << power if power <= _LARGEST_POWER else 0, blocks_per_group=per_group,
+        inodes_per_group=inodes_per_group, written=written, inode_size=inode if revision else _PLAIN_INODE, group=group,
+        compatible=compatible, incompatible=incompatible, read_only=read_only, uuid=uuid, label=label,
+        journal_inode=journal, descriptor_size=descriptor if is_large else _PLAIN_DESCRIPTOR,
+        backup_groups=(one, other), seed=seed if is_seeded else crc32c(uuid),
+    )  # fmt: skip
 
 
 def holds(block: bytes) -> bool:
     """Whether a superblock's checksum is right; every one without a checksum holds."""
     superblock = parse_superblock(block)
     summed = superblock is not None and superblock.read_only & ReadOnly.METADATA_CHECKSUM
-    return not summed or block[_CHECKSUM] == _checksum(block)
+    return not summed or sums_to(block[CHECKSUM], block[: CHECKSUM.start])
 
 
-def build_superblock(block: bytes, uuid: bytes, *, seeded: bool) -> bytes:
-    """The superblock with another UUID, its checksum right.
-
-    `seeded` keeps what checksums of everything else begin with, which came from the UUID so far, in a field of its own:
-    they all stay right, and whoever reads the volume must know the feature.
-    """
-    built = bytearray(block)
-    if seeded:
-        features = int.from_bytes(block[_INCOMPATIBLE], "little") | Incompatible.CHECKSUM_SEED
-        built[_INCOMPATIBLE] = features.to_bytes(4, "little")
-        built[_SEED] = _raw_crc32c(block[UUID])
-    built[UUID] = uuid
+def parse_sound_superblock(block: bytes) -> ExtSuperblock | None:
+    """The superblock, when its sizes can be and its checksum holds."""
     superblock = parse_superblock(block)
-    if superblock and superblock.read_only & ReadOnly.METADATA_CHECKSUM:
-        built[_CHECKSUM] = _checksum(bytes(built))
-    return bytes(built)
+    return superblock if superblock and superblock.is_sane and holds(block) else None
 
 
-def _checksum(block: bytes) -> bytes:
-    return _raw_crc32c(block[: _CHECKSUM.start])
+def likely_places(size: int) -> Iterator[tuple[int, int, int]]:
+    """(byte, group, block size) at which superblocks stand as mkfs puts them, on a volume of `size` bytes.
 
-
-def _raw_crc32c(data: bytes) -> bytes:
-    """CRC-32C as ext has it: without the inversion at the end."""
-    return (crc32c(data) ^ 0xFFFFFFFF).to_bytes(4, "little")
+    Its groups have as many blocks as their bitmap, one block long, has bits.
+    """
+    for block_size in (4096, 1024, 2048):
+        first = int(block_size == SIZE)  # only then block 0 is the boot block alone
+        for group in SPARSE_GROUPS:
+            at = (first + group * 8 * block_size) * block_size
+            if at + SIZE <= size:
+                yield at, group, block_size

@@ -1,36 +1,38 @@
-"""The group descriptors of an ext volume whose feature GROUP_CHECKSUM ties each to the volume's UUID by a CRC-16."""
+"""The group descriptors of an ext volume: where bitmaps and inodes stand."""
 
-from collections.abc import Iterator
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
 
-_CHECKSUM = slice(0x1E, 0x20)
-_POLYNOMIAL, _START = 0xA001, 0xFFFF
-
-
-def _table() -> Iterator[int]:
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (_POLYNOMIAL if value & 1 else 0)  # noqa: PLW2901
-        yield value
+_LOW, _HIGH = struct.Struct("<III6xH4x2s2s4x"), struct.Struct("<III12x2s2s4x")
 
 
-_TABLE = tuple(_table())
+class GroupFlag(IntFlag):
+    """What of a group was never written."""
+
+    INODES_UNUSED = 1
+    BLOCK_BITMAP_UNUSED = 2
 
 
-def build_descriptors(table: bytes, size: int, uuids: tuple[bytes, bytes]) -> bytes | None:
-    """Descriptors of `size` bytes with checksums for the second UUID; None where one does not fit the first."""
-    old, new = (_crc16(_START, uuid) for uuid in uuids)
-    built = bytearray(table)
-    for group in range(len(table) // size):
-        at = group * size
-        content = group.to_bytes(4, "little") + table[at : at + _CHECKSUM.start]
-        content += table[at + _CHECKSUM.stop : at + size]
-        if table[at + _CHECKSUM.start : at + _CHECKSUM.stop] != _crc16(old, content).to_bytes(2, "little"):
-            return None
-        built[at + _CHECKSUM.start : at + _CHECKSUM.stop] = _crc16(new, content).to_bytes(2, "little")
-    return bytes(built)
+@dataclass(frozen=True, slots=True)
+class ExtGroup:
+    """What a descriptor says: places in blocks of the volume, checksums of two bytes, or four where it is wide."""
+
+    block_bitmap: int
+    inode_bitmap: int
+    inode_table: int
+    flags: int
+    block_bitmap_checksum: bytes
+    inode_bitmap_checksum: bytes
 
 
-def _crc16(crc: int, data: bytes) -> int:
-    for byte in data:
-        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
-    return crc
+def parse_descriptor(raw: bytes) -> ExtGroup | None:
+    """What one descriptor says; None where it is cut off."""
+    if len(raw) < _LOW.size:
+        return None
+    blocks, inodes, table, flags, block_sum, inode_sum = _LOW.unpack_from(raw)
+    if len(raw) >= _LOW.size + _HIGH.size:
+        *upper, block_high, inode_high = _HIGH.unpack_from(raw, _LOW.size)
+        blocks, inodes, table = (low | high << 32 for low, high in zip((blocks, inodes, table), upper, strict=True))
+        block_sum, inode_sum = block_sum + block_high, inode_sum + inode_high
+    return ExtGroup(blocks, inodes, table, flags, block_sum, inode_sum)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 SIZE = 512
 FAT32 = b"FAT32   "
 FAT32_AT = 0x52
-_FIELDS = struct.Struct("<HBHBHHBH")
-_FIELDS_AT = 11
+_FIELDS = struct.Struct("<11xHBHBHHBH8xII10xH460x")
 _JUMPS = (b"\xeb", b"\xe9")
 _SECTORS = frozenset({512, 1024, 2048, 4096})
 _CLUSTERS = frozenset(1 << power for power in range(8))
@@ -15,17 +14,80 @@ _COPIES = frozenset({1, 2})
 _FIRST_MEDIUM = 0xF0
 _EXTENDED_MARKS = frozenset({0x28, 0x29})
 _MARK_AT, _MARK_AT_32 = 0x26, 0x42
-_BACKUP_AT, _NO_BACKUP = 50, frozenset({0, 0xFFFF})
+FAT32_SERIAL = slice(_MARK_AT_32 + 1, _MARK_AT_32 + 5)
+_NO_BACKUP = frozenset({0, 0xFFFF})
+ENTRY = 32
+"""Bytes of a directory entry."""
+_FAT12_CLUSTERS, _FAT16_CLUSTERS = 4085, 65525
 
 
 @dataclass(frozen=True, slots=True)
 class FatBoot:
-    """What a boot sector says. `serial` is where in the sector the volume's serial number stands; None without one."""
+    """What a boot sector says, right or not: counts in sectors, sizes in bytes."""
 
     sector_size: int
+    cluster: int
+    reserved: int
+    copies: int
+    root_entries: int
+    """Directory entries of the root; none on FAT32."""
+    medium: int
+    sectors: int
+    table: int
+    """Sectors of one allocation table."""
+    is_fat32: bool
+    """Its table is counted where only FAT32 has it."""
     serial: slice | None
+    """Where in the sector the volume's serial number stands; None without one."""
     backup: int | None
     """The byte of the volume at which the copy of the boot sector stands; None without one."""
+
+    @property
+    def has_sizes(self) -> bool:
+        """Sectors, clusters and what is reserved have sizes that can be."""
+        return self.sector_size in _SECTORS and self.cluster in _CLUSTERS and self.reserved > 0
+
+    @property
+    def cluster_size(self) -> int:
+        """Bytes of a cluster."""
+        return self.sector_size * self.cluster
+
+    @property
+    def root(self) -> int:
+        """The sector behind the tables: the root of FAT12 and FAT16, the first cluster of FAT32."""
+        return self.reserved + self.copies * self.table
+
+    @property
+    def heap(self) -> int:
+        """The sector at which clusters begin."""
+        return self.root + -(-self.root_entries * ENTRY // self.sector_size)
+
+    @property
+    def kind(self) -> str:
+        """fat12, fat16 or fat32: by the number of clusters, as the format defines it."""
+        count = (self.sectors - self.heap) // self.cluster
+        if self.is_fat32 or count >= _FAT16_CLUSTERS:
+            return "fat32"
+        return "fat12" if count < _FAT12_CLUSTERS else "fat16"
+
+    @property
+    def label(self) -> slice:
+        """Where in the sector the volume's label stands."""
+        mark = _MARK_AT_32 if self.kind == "fat32" else _MARK_AT
+        return slice(mark + 5, mark + 16)
+
+
+def parse_fields(sector: bytes) -> FatBoot | None:
+    """What a boot sector says if it is one of FAT; None where it is too short for any."""
+    if len(sector) < SIZE:
+        return None
+    size, cluster, reserved, copies, roots, small, medium, short, large, wide, place = _FIELDS.unpack_from(sector)
+    names_itself = sector.startswith(FAT32, FAT32_AT)
+    serial = _serial(sector, _MARK_AT_32 if names_itself else _MARK_AT)
+    backup = place * size if names_itself and place not in _NO_BACKUP else None
+    return FatBoot(
+        size, cluster, reserved, copies, roots, medium, small or large, short or wide, not short, serial, backup
+    )
 
 
 def parse_boot(sector: bytes) -> FatBoot | None:
@@ -33,16 +95,13 @@ def parse_boot(sector: bytes) -> FatBoot | None:
 
     FAT32 names itself. The others are known by fields that no master boot record has together.
     """
-    if len(sector) < SIZE:
-        return None
-    size, clusters, reserved, copies, _, _, medium, _ = _FIELDS.unpack_from(sector, _FIELDS_AT)
-    if sector.startswith(FAT32, FAT32_AT):
-        place = struct.unpack_from("<H", sector, _BACKUP_AT)[0]
-        return FatBoot(size, _serial(sector, _MARK_AT_32), None if place in _NO_BACKUP else place * size)
-    shape = size in _SECTORS and clusters in _CLUSTERS and reserved and copies in _COPIES and medium >= _FIRST_MEDIUM
-    if not shape or not sector.startswith(_JUMPS):
-        return None
-    return FatBoot(size, _serial(sector, _MARK_AT), None)
+    boot = parse_fields(sector)
+    return boot if boot and (sector.startswith(FAT32, FAT32_AT) or _has_shape(sector, boot)) else None
+
+
+def _has_shape(sector: bytes, boot: FatBoot) -> bool:
+    is_fat = boot.has_sizes and boot.copies in _COPIES and boot.medium >= _FIRST_MEDIUM
+    return is_fat and sector.startswith(_JUMPS)
 
 
 def _serial(sector: bytes, mark: int) -> slice | None:

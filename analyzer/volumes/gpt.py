@@ -12,8 +12,8 @@ MOST_TABLE = 1 << 20
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 _ENTRY_SIZES = frozenset(128 << power for power in range(6))
-_CHECKSUM, _DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
-_PARTITION_GUID = slice(16, 32)
+_CHECKSUM, DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
+PARTITION_GUID = slice(16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,14 @@ def build_table(table: bytes, entry_size: int, guids: Mapping[int, UUID]) -> byt
     built = bytearray(table)
     for index, guid in guids.items():
         at = index * entry_size
-        built[at + _PARTITION_GUID.start : at + _PARTITION_GUID.stop] = guid.bytes_le
+        built[at + PARTITION_GUID.start : at + PARTITION_GUID.stop] = guid.bytes_le
     return bytes(built)
 
 
 def build_header(header: GptHeader, disk_guid: UUID, table: bytes) -> bytes:
     """The header's sector with another disk GUID, for these entries, its checksums right."""
     built = bytearray(header.raw)
-    built[_DISK_GUID] = disk_guid.bytes_le
+    built[DISK_GUID] = disk_guid.bytes_le
     built[_TABLE_CHECKSUM] = zlib.crc32(table).to_bytes(4, "little")
     built[_CHECKSUM] = _header_checksum(bytes(built), header.size).to_bytes(4, "little")
     return bytes(built)

@@ -7,7 +7,7 @@ SIZE = 512
 SIGNATURE = b"NTFS    "
 SIGNATURE_AT = 3
 SERIAL = slice(0x48, 0x50)
-_FIELDS = struct.Struct("<11xHB26xQQQb3xb3x8s")
+_FIELDS = struct.Struct("<11xHB14xI8xQQQb7x8s")
 _SECTORS = frozenset({512, 1024, 2048, 4096})
 _MOST_SECTORS = 1 << 50
 _MOST_PLAIN = 128
@@ -21,6 +21,8 @@ class NtfsBoot:
 
     sector_size: int
     cluster_size: int
+    hidden: int
+    """Sectors of the disk before the volume."""
     sectors: int
     mft: int
     mirror: int
@@ -47,7 +49,7 @@ def parse_boot(sector: bytes) -> NtfsBoot | None:
     """What the first sector of a volume says; None where it is not NTFS."""
     if len(sector) < SIZE or not sector.startswith(SIGNATURE, SIGNATURE_AT):
         return None
-    size, clusters, sectors, mft, mirror, per_record, _, serial = _FIELDS.unpack_from(sector)
+    size, clusters, hidden, sectors, mft, mirror, per_record, serial = _FIELDS.unpack_from(sector)
     cluster = size * clusters if clusters <= _MOST_PLAIN else size << (256 - clusters)
     record = per_record * cluster if per_record > 0 else 1 << -per_record
-    return NtfsBoot(size, cluster, sectors, mft, mirror, record, serial)
+    return NtfsBoot(size, cluster, hidden, sectors, mft, mirror, record, serial)

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from analyzer.volumes import exfat, ext, fat, gpt, ntfs
+from analyzer.volumes import exfat, ext, fat, gpt, ntfs, swap
 
-SWAP, SWAP_AT = b"SWAPSPACE2", 4086
-"""Linux swap, in pages of 4 KiB."""
 BTRFS, BTRFS_START, BTRFS_AT = b"_BHRfS_M", 1 << 16, 0x40
 XFS = b"XFSB"
 RAID = b"\xfc\x4e\x2b\xa9"
@@ -25,7 +23,7 @@ VOLUMES = (
     Signature(3, b"ReFS\0\0\0\0", "ReFS"),
     Signature(536, b"LVM2 001", "LVM"),
     Signature(0, b"LUKS\xba\xbe", "LUKS"),
-    Signature(SWAP_AT, SWAP, "Linux swap"),
+    Signature(swap.SIGNATURE_AT, swap.SIGNATURE, "Linux swap"),
     Signature(BTRFS_START + BTRFS_AT, BTRFS, "Btrfs"),
     Signature(0, XFS, "XFS"),
     Signature(4096, RAID, "Linux RAID"),
@@ -49,8 +47,14 @@ class Mark:
 MARKS = (
     Mark(name="NTFS boot sector", at=0, magic=(ntfs.SIGNATURE_AT, ntfs.SIGNATURE), identity=ntfs.SERIAL),
     Mark(name="exFAT boot sector", at=0, magic=(exfat.SIGNATURE_AT, exfat.SIGNATURE), identity=exfat.SERIAL),
-    Mark(name="FAT32 boot sector", at=0, magic=(fat.FAT32_AT, fat.FAT32), identity=slice(0x43, 0x47)),
-    Mark(name="ext superblock", at=ext.START, magic=(ext.MAGIC_AT, ext.MAGIC), identity=ext.UUID, age=(0x30, "<I")),
+    Mark(name="FAT32 boot sector", at=0, magic=(fat.FAT32_AT, fat.FAT32), identity=fat.FAT32_SERIAL),
+    Mark(
+        name="ext superblock",
+        at=ext.START,
+        magic=(ext.MAGIC_AT, ext.MAGIC),
+        identity=ext.UUID,
+        age=(ext.WRITTEN_AT, "<I"),
+    ),
     Mark(name="XFS superblock", at=0, magic=(0, XFS), identity=slice(32, 48)),
     Mark(
         name="btrfs superblock", at=BTRFS_START, magic=(BTRFS_AT, BTRFS), identity=slice(0x20, 0x30), age=(0x48, "<Q")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from analyzer.check import Checked, Content, check_chain, check_file
+from analyzer.check import Checked, Content, Shelf, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.gather import Depth, files_in
 from analyzer.check.result import all_findings, at_least
@@ -76,11 +76,11 @@ def _check_all(paths: Sequence[Path], options: dict[str, Any]) -> list[Checked]:
     search = search_of(options)
 
     def check(path: Path) -> Checked:
-        return (
-            check_chain(path, search=search, content=content) if options["chain"] else check_file(path, content=content)
-        )
+        if options["chain"]:
+            return check_chain(path, search=search, content=content, shelf=shelf)
+        return check_file(path, content=content)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with Shelf() as shelf, ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(check, files_in(paths, depth)))
 
 

@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections import Counter
 
 import pytest
 
+from analyzer.check import check_chain, shelf
 from tests.files import patch
+from vhdx.source import FileSource
 
 HEADER = 64 << 10
 
@@ -97,6 +100,58 @@ def test_a_chain_is_checked_with_its_parents(vhdx_command, chain):
     answer = vhdx_command("check", "--chain", "--content", leaf, "--json")
     assert answer.code == 0
     assert len(answer.json["subjects"][0]["files"]) == 3
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """How often each file was opened, and looked at whole."""
+    opened, checked = Counter(), Counter()
+    open_file, check_source = FileSource.__init__, shelf.check_source
+
+    def counting_open(source, path):
+        opened[path] += 1
+        open_file(source, path)
+
+    def counting_check(source):
+        checked[source.path] += 1
+        return check_source(source)
+
+    monkeypatch.setattr(FileSource, "__init__", counting_open)
+    monkeypatch.setattr(shelf, "check_source", counting_check)
+    return opened, checked
+
+
+def test_a_file_is_opened_and_looked_at_once_however_many_chains_lead_to_it(vhdx_command, chain, looks):
+    leaf, fixture = chain
+    patch(leaf.with_name(fixture.chain[-1]), HEADER, b"hurt")
+    (leaf.parent / "sibling.avhdx").write_bytes(leaf.read_bytes())
+    files = sorted(leaf.parent.iterdir())
+    answer = vhdx_command("check", "--chain", "-r", leaf.parent, "--json")
+    assert [dict(counted) for counted in looks] == [dict.fromkeys(files, 1)] * 2
+    found = [(subject["path"], len(subject["findings"]), subject["files"]) for subject in answer.json["subjects"]]
+    alone = [check_chain(path) for path in files]
+    assert found == [(str(one.path), len(one.findings), [str(path) for path in one.files]) for one in alone]
+    assert all(one.findings for one in alone)
+
+
+def test_a_file_that_two_paths_lead_to_is_looked_at_once_and_told_by_both(vhdx_command, chain, looks):
+    leaf, _ = chain
+    patch(leaf, HEADER, b"hurt")
+    twin = leaf.with_name("twin.avhdx")
+    twin.hardlink_to(leaf)
+    answer = vhdx_command("check", "--chain", leaf, twin, "--json")
+    assert sum(count for path, count in looks[1].items() if path in {leaf, twin}) == 1
+    told = [finding["path"] for subject in answer.json["subjects"] for finding in subject["findings"]
+            if finding["code"] == "HDR-03"]  # fmt: skip
+    assert told == [str(leaf), str(twin)]
+
+
+def test_files_beyond_those_that_stay_open_are_looked_at_once_all_the_same(vhdx_command, chain, looks, monkeypatch):
+    monkeypatch.setattr(shelf, "_MOST_OPEN", 1)
+    leaf, _ = chain
+    assert vhdx_command("check", "--chain", "-r", leaf.parent).code == 0
+    assert set(looks[1].values()) == {1}
+    assert max(looks[0].values()) > 1
 
 
 def test_a_missing_parent_is_an_error_of_the_chain_alone(vhdx_command, chain, tmp_path):

@@ -1,0 +1,54 @@
+"""The inodes of an ext volume (kernel documentation, "ext4 Data Structures and Algorithms", Index Nodes)."""
+
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
+
+from analyzer.volumes.ext_checksums import crc32c, sums_to
+
+LEAST_SIZE = 128
+"""Bytes of an inode that every volume has, and all that is parsed of one."""
+_FIELDS = struct.Struct("<H24xH4xI64xI24x")
+_DIRECTORY, _KIND_SHIFT = 0x4, 12
+_GENERATION, _EXTRA_SIZE = slice(100, 104), slice(128, 130)
+_CHECKSUM, _CHECKSUM_HIGH = slice(124, 126), slice(130, 132)
+_EXTRA_WITH_HIGH = 4
+"""Bytes behind the first 128 from which on the checksum has its upper half."""
+
+
+class InodeFlag(IntFlag):
+    """Ways of holding content that are not the common ones."""
+
+    ENCRYPTED = 0x800
+    INLINE = 0x10000000
+    """It stands in the inode itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtInode:
+    """What an inode says of its file."""
+
+    mode: int
+    links: int
+    flags: int
+    generation: int
+
+    @property
+    def is_directory_in_use(self) -> bool:
+        """It is a folder that something names."""
+        return self.mode >> _KIND_SHIFT == _DIRECTORY and self.links > 0
+
+
+def parse_inode(raw: bytes) -> ExtInode | None:
+    """What an inode says; None where it is cut off."""
+    return ExtInode(*_FIELDS.unpack_from(raw)) if len(raw) >= LEAST_SIZE else None
+
+
+def inode_holds(raw: bytes, number: int, seed: int) -> bool:
+    """Whether a whole inode has the checksum that it has with this number, on the volume with this seed."""
+    blank, wanted = bytearray(raw), raw[_CHECKSUM]
+    blank[_CHECKSUM] = bytes(2)
+    if len(raw) > LEAST_SIZE and int.from_bytes(raw[_EXTRA_SIZE], "little") >= _EXTRA_WITH_HIGH:
+        blank[_CHECKSUM_HIGH] = bytes(2)
+        wanted += raw[_CHECKSUM_HIGH]
+    return sums_to(wanted, bytes(blank), crc32c(raw[_GENERATION], crc32c(number.to_bytes(4, "little"), seed)))

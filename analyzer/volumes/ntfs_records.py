@@ -1,0 +1,89 @@
+"""Records of an NTFS volume's $MFT (Linux-NTFS project, "NTFS Documentation"): a head, and attributes behind it."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SIGNATURE = b"FILE"
+HEAD_SIZE = 48
+STRIDE = 512
+"""Bytes after which two bytes tell a torn write, whatever the sectors of the disk."""
+_HEAD = struct.Struct("<4sHHQ4xH22xI")
+_ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
+_DATA, _END = 0x80, 0xFFFFFFFF
+_LEAST_ATTRIBUTE = 16
+_MOST_RUNS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class NtfsRecord:
+    """The head of a record: `log_number` only grows, `attributes` is the byte of the record where they begin."""
+
+    fixups: int
+    fixup_count: int
+    log_number: int
+    attributes: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NtfsData:
+    """The data of a file that stands outside of its record; `initialized` bytes of it were ever written."""
+
+    initialized: int
+    raw_runs: bytes
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """(first cluster, count) of what has a place, in order."""
+        return _parse_runs(self.raw_runs)
+
+
+def parse_record(raw: bytes) -> NtfsRecord | None:
+    """What the head of a record says; None where there is none."""
+    if len(raw) < HEAD_SIZE or not raw.startswith(SIGNATURE):
+        return None
+    _, *fields = _HEAD.unpack_from(raw)
+    return NtfsRecord(*fields)
+
+
+def parse_data(raw: bytes) -> NtfsData | None:
+    """Where a whole record says that the file's unnamed data stands; None where it does not, or is torn."""
+    record = _without_fixups(raw)
+    head = parse_record(record)
+    at = head.attributes if head else 0
+    while 0 < at <= len(record) - _ATTRIBUTE.size:
+        kind, length, is_outside, name, runs, initialized = _ATTRIBUTE.unpack_from(record, at)
+        if kind == _END or length < _LEAST_ATTRIBUTE:
+            return None
+        if kind == _DATA and is_outside and not name:
+            return NtfsData(initialized, record[at + runs : at + length])
+        at += length
+    return None
+
+
+def _without_fixups(raw: bytes) -> bytes:
+    """The record with the ends of its strides put back; b"" when it is none or torn."""
+    head = parse_record(raw)
+    if head is None or head.fixups + 2 * head.fixup_count > len(raw) or (head.fixup_count - 1) * STRIDE > len(raw):
+        return b""
+    fixed = bytearray(raw)
+    for number in range(1, head.fixup_count):
+        end, place = number * STRIDE, head.fixups + 2 * number
+        if raw[end - 2 : end] != raw[head.fixups : head.fixups + 2]:
+            return b""
+        fixed[end - 2 : end] = raw[place : place + 2]
+    return bytes(fixed)
+
+
+def _parse_runs(raw: bytes) -> Iterator[tuple[int, int]]:
+    at, place = 0, 0
+    for _ in range(_MOST_RUNS):
+        sizes = raw[at] if at < len(raw) else 0
+        counts, places = sizes & 15, sizes >> 4
+        if not sizes or at + 1 + counts + places > len(raw):
+            return
+        count = int.from_bytes(raw[at + 1 : at + 1 + counts], "little")
+        place += int.from_bytes(raw[at + 1 + counts : at + 1 + counts + places], "little", signed=True)
+        if places and count and place >= 0:
+            yield place, count
+        at += 1 + counts + places
