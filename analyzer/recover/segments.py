@@ -55,8 +55,8 @@ class Segment:
 
     @property
     def disks(self) -> set[UUID]:
-        """The virtual disk ids of its files, where these tell disks apart."""
-        images = [file.image for file in self.files if file.image]
+        """The virtual disk ids of its files, where these tell disks apart: not in metadata that lost its locator."""
+        images = [file.image for file in self.files if file.image and (file.record.linkages or is_base(file))]
         return {one.parameters.disk_id for one in images if keeps_disk_id(one.identifier.creator)} - {NIL}
 
     @property
