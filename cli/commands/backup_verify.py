@@ -16,6 +16,7 @@ from analyzer.backup.repository import Repository
 from analyzer.backup.survey import Problem, Traces
 from analyzer.backup.verify import Depth, Scope, Verdict, verify
 from cli import output
+from cli.failures import when_interrupted
 from cli.options import Number, json_option
 from cli.progress import counter
 from cli.repositories import repository_argument, repository_of
@@ -45,6 +46,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @click.option("--time-box", type=Duration(), help="Stop after 90s, 30m, 2h; the next run goes on.")
 @click.option("--indexes", is_flag=True, help="Only documents and indexes, and whether all chunks are there.")
 @json_option
+@when_interrupted("run the command again; it reads first what was not read for longest")
 def command(repository: str, as_json: bool, **choices: Any) -> int:
     """Verify that a repository holds what was put there.
 
