@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import click
 
+from analyzer.interruption import interruption_behind
 from cli.text import safe
 
 USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
@@ -21,15 +22,46 @@ class Terminated(SystemExit):
     """The process was asked to end; unfinished outputs are removed on the way out."""
 
 
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise Terminated(128 + number)
+class _Ender:
+    """What a signal sets off. It remembers which: libraries lose exceptions that they do not expect."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        raise _end_by(number)
+
+
+def _end_by(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(128 + number)
 
 
 def end_tidily() -> None:
     """Have SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that unfinished outputs are removed."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):  # Windows has no SIGHUP
-            signal.signal(getattr(signal, name), _terminate)
+    ender = _Ender()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a shell's background job
+            signal.signal(number, ender)
+
+
+def _ended_by() -> BaseException | None:
+    """What the last signal raised, whatever became of that."""
+    ender = signal.getsignal(signal.SIGTERM)
+    return _end_by(ender.number) if isinstance(ender, _Ender) and ender.number else None
+
+
+@contextlib.contextmanager
+def when_interrupted(kept: str) -> Iterator[None]:
+    """What to say of a command, or a part of it, that is interrupted: what was kept, and what to do."""
+    try:
+        yield
+    except BaseException as error:
+        interruption = interruption_behind(error)
+        if interruption is not None or _ended_by() is not None:
+            (interruption or error).add_note(kept)
+        raise
 
 
 def run(command: click.Command, arguments: Sequence[str] | None) -> int:
@@ -40,18 +72,41 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
         color = False if os.environ.get("NO_COLOR") else None
         result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
         sys.stdout.flush()
-    except (click.Abort, KeyboardInterrupt):
-        return _say(f"interrupted: {_KEPT}", INTERRUPTED)
-    except Terminated as end:
-        return _say(f"terminated: {_KEPT}", int(str(end.code)))
-    except click.ClickException as error:
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - `complain` tells which are faults
+        return _told(error)
+    return result if isinstance(result, int) else 0
+
+
+def _told(error: BaseException) -> int:
+    """Say what ended a command; returns the exit code. An interruption wins over what fails while it passes."""
+    if isinstance(error, click.ClickException):
         error.show()
         return USAGE
-    except (OSError, MemoryError) as error:
+    interruption = interruption_behind(error) or _ended_by()
+    if isinstance(error, click.Abort) or (interruption is not None and not _is_of_library(error)):
+        return _interrupted(interruption, [*_notes(interruption), *_notes(error), _KEPT][0])
+    if isinstance(error, OSError | MemoryError):
         return _of_system(error)
-    except Exception as error:  # noqa: BLE001 - which errors are the library's is known once it is imported
-        return complain(error)
-    return result if isinstance(result, int) else 0
+    return complain(error)
+
+
+def _interrupted(interruption: BaseException | None, kept: str) -> int:
+    if isinstance(interruption, SystemExit):
+        return _say(f"terminated: {kept}", int(str(interruption.code)))
+    return _say(f"interrupted: {kept}", INTERRUPTED)
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Whether it is the library's own, which says what the interruption has left half done."""
+    if not isinstance(error, Exception):
+        return False
+    from vhdx.errors import VhdxError
+
+    return isinstance(error, VhdxError)
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def reader_gone() -> int:
@@ -71,7 +126,7 @@ def _of_system(error: OSError | MemoryError) -> int:
     )
 
 
-def complain(error: Exception) -> int:
+def complain(error: BaseException) -> int:
     """Say an error of the library on stderr; returns its exit code. Any other is a fault of this program."""
     from vhdx.errors import ParentNotFoundError, VhdxError
 
@@ -84,7 +139,7 @@ def complain(error: Exception) -> int:
     return code
 
 
-def _fault(error: Exception) -> int:
+def _fault(error: BaseException) -> int:
     if os.environ.get("VHDX_TRACEBACK"):
         traceback.print_exception(error)
     name = type(error).__name__

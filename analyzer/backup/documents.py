@@ -28,7 +28,7 @@ def parse_document(stored: bytes) -> dict[str, Any]:
         raise BadDocumentError("it is no JSON object")
     expected = members.pop(SELF, None)
     if expected != _sum_of(members) or stored != build_document(members):
-        raise BadDocumentError("it was changed: its SHA-256 is another")
+        raise BadDocumentError("its SHA-256 is not the one it was written with")
     return members
 
 

@@ -32,7 +32,7 @@ def parse_memory(stored: bytes) -> tuple[IdArray, Times]:
     body, told = stored[:-_SUM_SIZE], stored[-_SUM_SIZE:]
     count, rest = divmod(len(body) - len(_SIGNATURE), ID_SIZE + 4)
     if count < 0 or rest or not body.startswith(_SIGNATURE) or hashlib.sha256(body).digest() != told:
-        raise BadMemoryError("it was changed: its SHA-256 is another")
+        raise BadMemoryError("its SHA-256 is not the one it was written with")
     ids = np.frombuffer(body, f"S{ID_SIZE}", count, len(_SIGNATURE))
     return ids, np.frombuffer(body, "<u4", count, len(_SIGNATURE) + count * ID_SIZE).astype(np.uint32)
 

@@ -1,21 +1,20 @@
 """Whether what is in a repository is what was put there: documents, indexes, chunks."""
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
-from analyzer.backup.candidates import read_candidates
 from analyzer.backup.chunks import object_of
-from analyzer.backup.errors import BackupError, BadChunkError, DamagedObjectError, MissingObjectError
-from analyzer.backup.idset import IdArray, id_array, ids_from, places_in, raw
+from analyzer.backup.errors import BadChunkError, MissingObjectError
+from analyzer.backup.idset import IdArray, ids_from, raw
 from analyzer.backup.memory import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
 from analyzer.backup.quarantine import set_aside
-from analyzer.backup.repository import LEAFLETS, POINTS, Repository, leaflet
+from analyzer.backup.repository import Repository
+from analyzer.backup.survey import Problem, Survey, Traces, missing_chunks, survey_of
 from analyzer.images.packing import in_order
 from analyzer.progress import Progress, no_progress
 
@@ -39,16 +38,7 @@ class Scope:
     percent: float = 100.0
     seconds: float | None = None
     """When to stop; None: when all is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One object that is not as it was written."""
-
-    object: str
-    reason: str
-    points: tuple[str, ...]
-    """The restore points that need it."""
+    traces: Traces = Traces.KEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,40 +57,25 @@ class Verdict:
     problems: tuple[Problem, ...]
 
 
-@dataclass
-class _Survey:
-    """Points, what they need, and what is wrong so far."""
-
-    problems: list[Problem] = field(default_factory=list)
-    needed: dict[str, IdArray] = field(default_factory=dict)
-    """By point: its ids, sorted, each once."""
-
-    def users_of(self, chunk_id: bytes) -> tuple[str, ...]:
-        """The points that need a chunk."""
-        wanted = ids_from([chunk_id])
-        return tuple(name for name, ids in self.needed.items() if places_in(wanted, ids)[0] >= 0)
-
-
 def verify(repository: Repository, scope: Scope, progress: Progress = no_progress) -> Verdict:
-    """Look at all documents, and at as many chunks as the scope asks for; bad chunks are set aside.
+    """Look at all documents, and at as many chunks as the scope asks for; with traces, bad chunks are set aside.
 
     Raises PlaceError when the place fails.
     """
-    survey = _survey(repository)
+    survey = survey_of(repository, scope.traces)
     stored = np.sort(ids_from(chunk_id for chunk_id, _ in repository.chunks().entries()))
-    gone = _missing(survey, stored)
+    gone = missing_chunks(survey, stored)
     try:
         times = times_of(stored, read_memory(repository.place))
     except BadMemoryError as error:
         survey.problems.append(Problem(OBJECT, f"{error}; when chunks were last good is forgotten", ()))
         times = np.zeros(len(stored), np.uint32)
     order = _chosen(times, scope)
-    reading = _Reading(repository, survey, stored, times)
+    reading = _Reading(repository, survey, stored, times, scope.traces)
     checked = 0
     if scope.depth is Depth.CHUNKS:
-        for chunk_id in gone:
-            if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
-                set_aside(repository.place, chunk_id)
+        if scope.traces is Traces.KEPT:
+            _set_aside_missing(repository, gone)
         checked = reading.run(order, scope, progress)
     never = int((times == 0).sum()) - reading.bad
     return Verdict(
@@ -113,51 +88,10 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
     )
 
 
-def _survey(repository: Repository) -> _Survey:
-    manifests, damaged = repository.survey()
-    survey = _Survey([Problem(name, reason, points) for name, reason, points in damaged])
-    survey.problems += _leaflet_problems(repository)
-    lists = read_candidates(repository.place, repository.codec)
-    survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
-    for manifest in manifests:
-        try:
-            survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
-        except BackupError as error:
-            survey.problems.append(Problem(f"{POINTS}/{manifest.name}.caibx", _reason(error), (manifest.name,)))
-    return survey
-
-
-def _reason(error: BackupError) -> str:
-    """What is wrong, without the place and the advice that stand around it elsewhere."""
-    if isinstance(error, DamagedObjectError):
-        return error.reason
-    return "it is missing" if isinstance(error, MissingObjectError) else str(error)
-
-
-def _leaflet_problems(repository: Repository) -> Iterator[Problem]:
-    """README and restore.py; one that can be is written anew."""
-    for name in LEAFLETS:
-        expected = (repository.settings.leaflets or {}).get(name)
-        try:
-            found = hashlib.sha256(repository.place.read(name)).hexdigest()
-        except MissingObjectError:
-            found = ""
-        if found != expected:
-            again = hashlib.sha256(leaflet(name)).hexdigest() == expected
-            if again:
-                repository.place.write(name, leaflet(name))
-            reason = "it is missing or was changed; " + (
-                "it was written anew" if again else "copy it from another repository"
-            )
-            yield Problem(name, reason, ())
-
-
-def _missing(survey: _Survey, stored: IdArray) -> list[bytes]:
-    """The chunks that a point needs and that are not there."""
-    gone = sorted({raw(one) for ids in survey.needed.values() for one in ids[places_in(ids, stored) < 0].tolist()})
+def _set_aside_missing(repository: Repository, gone: Iterable[bytes]) -> None:
     for chunk_id in gone:
-        survey.problems.append(Problem(object_of(chunk_id), "it is missing", survey.users_of(chunk_id)))
-    return gone
+        if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
+            set_aside(repository.place, chunk_id)
 
 
 def _chosen(times: Times, scope: Scope) -> Iterable[int]:
@@ -170,8 +104,9 @@ def _chosen(times: Times, scope: Scope) -> Iterable[int]:
 class _Reading:
     """Reads chunks and keeps account."""
 
-    def __init__(self, repository: Repository, survey: _Survey, stored: IdArray, times: Times) -> None:
+    def __init__(self, repository: Repository, survey: Survey, stored: IdArray, times: Times, traces: Traces) -> None:
         self._repository, self._survey, self._stored, self._times = repository, survey, stored, times
+        self._leaves_traces = traces is Traces.KEPT
         self._store = repository.chunks()
         self._kept = time.monotonic()
         self.bad = 0
@@ -211,11 +146,14 @@ class _Reading:
         if reason:
             self.bad += 1
             chunk_id = raw(self._stored[place])
-            set_aside(self._repository.place, chunk_id)
+            if self._leaves_traces:
+                set_aside(self._repository.place, chunk_id)
             self._survey.problems.append(Problem(object_of(chunk_id), reason, self._survey.users_of(chunk_id)))
         if time.monotonic() - self._kept > _KEPT_EVERY:
             self._keep()
 
     def _keep(self) -> None:
+        if not self._leaves_traces:
+            return
         self._repository.place.write(OBJECT, build_memory(self._stored, self._times))
         self._kept = time.monotonic()

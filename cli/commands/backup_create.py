@@ -13,6 +13,7 @@ from analyzer.backup.owners import Hold
 from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
 from analyzer.backup.repository import Repository
 from cli import output
+from cli.failures import when_interrupted
 from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.repositories import point_line, repository_argument, repository_of
@@ -31,6 +32,9 @@ from cli.text import plural, safe, size
 )
 @chain_options
 @json_option
+@when_interrupted(
+    "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
+)
 def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: Any) -> int:
     """Make a restore point of each LEAF's disk.
 

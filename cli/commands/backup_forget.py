@@ -11,6 +11,7 @@ from analyzer.backup.owners import Hold
 from analyzer.backup.repository import Repository
 from analyzer.backup.retention import NOT_NAMED, Every, Verdict
 from cli import output
+from cli.failures import when_interrupted
 from cli.options import json_option
 from cli.repositories import repository_argument, repository_of
 from cli.text import plural, safe
@@ -38,6 +39,7 @@ def _rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--even-the-last", is_flag=True, help="By name: also the last restore point of a disk.")
 @click.option("--dry-run", is_flag=True, help="Say what would become of each restore point; change nothing.")
 @json_option
+@when_interrupted("every restore point is whole or given up; run the command again")
 def command(repository: str, names: Sequence[str], as_json: bool, **choices: Any) -> None:
     """Give up restore points: those that no rule keeps, or those named.
 

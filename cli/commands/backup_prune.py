@@ -8,6 +8,7 @@ from analyzer.backup.locks import take
 from analyzer.backup.owners import Hold
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from cli import output
+from cli.failures import when_interrupted
 from cli.options import Number, json_option
 from cli.progress import progress
 from cli.repositories import repository_argument, repository_of
@@ -28,6 +29,7 @@ _HOUR = 3600.0
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done; delete nothing.")
 @json_option
+@when_interrupted("every restore point is whole; run the command again, it goes on from there")
 def command(repository: str, window: float, dry_run: bool, as_json: bool) -> None:
     """Delete the chunks that no restore point needs.
 

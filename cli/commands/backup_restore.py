@@ -14,12 +14,13 @@ from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, run_conversi
 from cli import output
 from cli.cloning import clone_of, clone_options, is_clone, report_clone
 from cli.evidence import evidence_options, with_evidence
+from cli.failures import when_interrupted
 from cli.options import FILE_PATH, ByteSize, json_option
 from cli.progress import progress
 from cli.repositories import repository_argument, repository_of
 from cli.text import safe, size
 from cli.writing import STDOUT, asked_format, format_option, options_from, output_options, report
-from vhdx.sink import Existing
+from vhdx.sink import Existing, part_of
 
 
 @click.command("restore")
@@ -122,7 +123,8 @@ def _range(disk: PointDisk, out: Path, choices: dict[str, Any], *, as_json: bool
 def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
     if (asked_format(wanted, out, choices) or format_of(out)) is not OutputFormat.RAW:
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
-    with progress("restoring", disk.size) as update:
+    kept = f"what is written is kept in {part_of(out)}; run the command again, it goes on from there"
+    with when_interrupted(kept), progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)
     _tell(resumed, "raw", as_json=as_json)
 
@@ -132,7 +134,8 @@ def _onto_device(disk: PointDisk, device: Path, choices: dict[str, Any], *, as_j
     given = [name for name in refused if choices.get(name)]
     if given or choices["no_verify"]:
         raise click.UsageError("a device gets the whole disk as it is, read back: leave out what makes an image of it.")
-    with progress("restoring", disk.size) as update:
+    kept = "the device holds a part of the disk and a part of what it held before; run the command again, it goes on"
+    with when_interrupted(kept), progress("restoring", disk.size) as update:
         restored = restore_device(disk, device, update)
     _tell(restored, "block device", as_json=as_json)
 

@@ -2,16 +2,21 @@
 
 import re
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from analyzer.backup.chunks import FOLDER as CHUNKS
+from analyzer.backup.errors import PlaceError
 from analyzer.backup.locks import take
 from analyzer.backup.owners import Hold
 from analyzer.backup.repository import Repository
-from analyzer.backup.verify import Depth, Problem, Scope, Verdict, verify
+from analyzer.backup.survey import Problem, Traces
+from analyzer.backup.verify import Depth, Scope, Verdict, verify
 from cli import output
+from cli.failures import when_interrupted
 from cli.options import Number, json_option
 from cli.progress import counter
 from cli.repositories import repository_argument, repository_of
@@ -41,12 +46,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @click.option("--time-box", type=Duration(), help="Stop after 90s, 30m, 2h; the next run goes on.")
 @click.option("--indexes", is_flag=True, help="Only documents and indexes, and whether all chunks are there.")
 @json_option
+@when_interrupted("run the command again; it reads first what was not read for longest")
 def command(repository: str, as_json: bool, **choices: Any) -> int:
     """Verify that a repository holds what was put there.
 
     Every chunk is unpacked and compared with its id, those that were not read for the longest time first; when each was
     last good is remembered in the repository. A bad chunk is named with the restore points that need it, and set aside:
-    the next `create` that finds its content on a disk stores it again.
+    the next `create` that finds its content on a disk stores it again. Where nothing can be written, chunks are read
+    and compared all the same. `prune` and `forget` wait for it, except with --indexes, which writes nothing.
 
     Exit code 1 when anything is wrong.
 
@@ -65,18 +72,30 @@ def command(repository: str, as_json: bool, **choices: Any) -> int:
         percent=100.0 if choices["percent"] is None else choices["percent"],
         seconds=choices["time_box"],
     )
-    with _holding(kept, scope), counter("verifying") as update:
+    held, scope = _holding(kept, scope)
+    with held, counter("verifying") as update:
         verdict = verify(kept, scope, update)
     if as_json:
         output.emit("backup verify", {"repository": kept.place.url, "verdict": verdict})
     else:
-        output.emit_lines([*map(_problem, verdict.problems), _summary(verdict)])
+        output.emit_lines([*map(_problem, verdict.problems), _summary(verdict), *_advice(verdict)])
     return int(bool(verdict.problems))
 
 
-def _holding(repository: Repository, scope: Scope) -> AbstractContextManager[object]:
-    """A lock where bad chunks may be set aside; what only looks works where nothing can be written, too."""
-    return nullcontext() if scope.depth is Depth.INDEXES else take(repository.place, Hold.SHARED, "verify")
+def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManager[object], Scope]:
+    """A lock, for what is read is remembered and what is bad set aside; none, nor that, where nothing can be written.
+
+    Raises LockedError.
+    """
+    looking = nullcontext(), replace(scope, traces=Traces.NONE)
+    if scope.depth is Depth.INDEXES:
+        return looking
+    try:
+        return take(repository.place, Hold.SHARED, "verify"), scope
+    except PlaceError as error:
+        told = f"{error.url} cannot be written to ({error.reason})"
+        click.echo(f"note: {safe(told)}: what is read is not remembered, and what is bad not set aside", err=True)
+        return looking
 
 
 def _problem(problem: Problem) -> str:
@@ -96,3 +115,11 @@ def _summary(verdict: Verdict) -> str:
         )
     wrong = plural(len(verdict.problems), "problem") if verdict.problems else "nothing is wrong"
     return f"{plural(verdict.points, 'restore point')}, {read}, {age}: {wrong}"
+
+
+def _advice(verdict: Verdict) -> list[str]:
+    """What brings back chunks that are damaged or missing."""
+    if not any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
+        return []
+    healed = "chunks come back with the next `vhdx backup create` of a disk that still holds their content"
+    return [f"{healed} (for the point of an older layer add --checkpoints)"]

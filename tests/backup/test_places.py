@@ -1,6 +1,8 @@
 """Every kind of place keeps the same few promises, against its real server."""
 
+import signal
 import time
+from random import Random
 
 import pytest
 
@@ -245,3 +247,90 @@ def test_folders_that_never_end_do():
             return [Found("deeper", is_folder=True, size=0, modified=0.0)]
 
     assert names(hostile_place(Endless()), "points") == []
+
+
+def test_an_interruption_that_tidying_up_hides_is_no_lost_connection():
+    """[what paramiko does: it closes the file, and takes the rest of an unread message for the answer]."""
+    from analyzer.backup.places.session import Session
+
+    class Interrupted(Hostile):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    made, calls = [], []
+
+    def connect():
+        made.append(Interrupted())
+        return made[-1]
+
+    def read(server):
+        calls.append(server)
+        try:
+            raise SystemExit(143)
+        finally:
+            raise EOFError("garbage")
+
+    session = Session("test://", connect, QUICK)
+    with pytest.raises(SystemExit):
+        session.call(read)
+    assert len(calls) == 1  # it was not tried again
+    assert made[0].closed
+    session.call(calls.append)
+    assert calls == made  # what comes afterwards, to remove a lock, has a connection of its own
+
+
+@pytest.mark.peers
+def test_an_sftp_read_that_is_interrupted_in_the_middle_of_a_message_says_that_it_was(site_of, monkeypatch):
+    from paramiko.sftp import BaseSFTP
+
+    place = site_of("sftp").place("interrupted")
+    place.write("points/a", bytes(1 << 20))
+    whole, after = BaseSFTP._read_all, [20]
+
+    def interrupted(self, count):
+        after[0] -= 1
+        if after[0] == 0:
+            whole(self, count // 2)
+            raise KeyboardInterrupt
+        return whole(self, count)
+
+    monkeypatch.setattr(BaseSFTP, "_read_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        place.read("points/a")
+    assert after[0] <= 0
+    assert place.read("points/a") == bytes(1 << 20)
+    place.close()
+
+
+@pytest.mark.fuzz
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no such signals")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signal_at_any_moment_ends_a_call_as_a_signal_does(kind, site_of):
+    site, random, data = site_of(kind), Random(1), bytes(3 << 20)
+
+    def ring(number, _frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    ended = 0
+    try:
+        place = site.place("signals")
+        place.write("points/a", data)  # an import that is interrupted cannot be gone on with
+        for _ in range(150):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.15))
+                for _ in range(100):
+                    place.write("points/a", data)
+                    assert place.read("points/a") == data
+                    assert names(place, "points") == ["points/a"]
+            except SystemExit:
+                ended += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            place.write("points/a", data)
+        place.close()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert ended > 100

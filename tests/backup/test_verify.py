@@ -2,13 +2,14 @@
 
 import pytest
 
-from analyzer.backup.errors import DamagedObjectError, NotRepositoryError
+from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, PlaceError
 from analyzer.backup.memory import OBJECT
 from analyzer.backup.plan import Which
 from analyzer.backup.quarantine import set_aside_ids
 from analyzer.backup.repository import SETTINGS, open_repository
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.stats import stats_of
+from analyzer.backup.survey import Traces
 from analyzer.backup.verify import Depth, Scope, verify
 from fixtures import RECIPES
 from tests.backup.helpers import MIB, MemoryPlace, back_up, content_of, new_repository
@@ -92,6 +93,32 @@ def test_a_bad_chunk_is_set_aside_with_the_points_that_need_it_and_the_next_back
     assert set_aside_ids(place) == frozenset()
     assert verify(backed_up, Scope()).problems == ()
     assert PointDisk(backed_up, disk.manifest.name).chunk(0)
+
+
+class Sealed(MemoryPlace):
+    """A place that nothing can be written to."""
+
+    def __init__(self, objects):
+        super().__init__()
+        self.objects = dict(objects)
+
+    def _step(self):
+        raise PlaceError(self.url, "write", "anything", "Read-only file system")
+
+
+@pytest.mark.parametrize("damaged", ["nothing", "a chunk", "README.md"])
+def test_what_cannot_be_written_to_is_read_and_compared_all_the_same(backed_up, damaged):
+    objects = dict(backed_up.place.objects)
+    name = next((name for name in sorted(objects) if name.endswith(".cacnk")), "") if damaged == "a chunk" else damaged
+    if name in objects:
+        objects[name] = bytes(byte ^ 1 for byte in objects[name])
+    sealed = Sealed(objects)
+    verdict = verify(open_repository(sealed), Scope(traces=Traces.NONE))
+    assert named(verdict) == {name} - {"nothing"}
+    assert verdict.checked == verdict.chunks > 3
+    assert sealed.objects == objects
+    with pytest.raises(PlaceError):
+        verify(open_repository(sealed), Scope())
 
 
 def test_a_missing_chunk_is_brought_back_by_the_next_backup_too(backed_up, chain, fixture):

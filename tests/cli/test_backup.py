@@ -114,6 +114,41 @@ def test_a_range_and_a_resumed_image_are_told_in_json(vhdx_command, kept, tmp_pa
     assert (tmp_path / "b.raw").read_bytes() == model.read(0, model.size)
 
 
+@pytest.mark.parametrize(
+    ("command", "where", "words"),
+    [
+        ("create", "cli.commands.backup_create.run_create", "the next run uses the chunks that are stored"),
+        ("resume", "cli.commands.backup_restore.resume_raw", "out.raw.part; run the command again, it goes on"),
+        ("prune", "cli.commands.backup_prune.run_prune", "every restore point is whole"),
+        ("forget", "cli.commands.backup_forget.run_forget", "whole or given up"),
+        ("verify", "cli.commands.backup_verify.verify", "run the command again"),
+        ("restore", "cli.commands.backup_restore.run_conversion", "no unfinished output was kept"),
+    ],
+)
+def test_what_an_interrupted_command_says_of_what_was_kept_is_true(
+    vhdx_command, kept, tmp_path, monkeypatch, command, where, words
+):
+    folder, leaf, _, names = kept
+    arguments = {
+        "create": ("create", folder, leaf),
+        "resume": ("restore", folder, names[-1], tmp_path / "out.raw", "--resume"),
+        "prune": ("prune", folder),
+        "forget": ("forget", folder, names[0]),
+        "verify": ("verify", folder),
+        "restore": ("restore", folder, names[-1], tmp_path / "out.vhdx"),
+    }[command]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupted)
+    answer = vhdx_command("backup", *arguments)
+    assert answer.code == 130
+    assert words in answer.err
+    assert ("no unfinished output" in answer.err) == (command == "restore")
+    assert not list((folder / "locks").iterdir())
+
+
 def test_help_names_every_command_and_imports_none(vhdx_command):
     answer = vhdx_command("backup", "--help")
     assert answer.code == 0

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("zstandard")
 
 from analyzer.backup import keys, locks
+from analyzer.backup.errors import PlaceError
 from analyzer.backup.locks import take
 from analyzer.backup.owners import Hold
 from analyzer.backup.place import LocalPlace
@@ -127,6 +128,44 @@ def test_who_is_at_work_is_said_to_whoever_has_to_wait(vhdx_command, repository,
 def test_no_lock_is_left_behind(vhdx_command, repository):
     assert vhdx_command("backup", "verify", repository).code == 0
     assert not list((repository / "locks").iterdir())
+
+
+@pytest.fixture
+def unwritable(repository, monkeypatch):
+    """[a share that is mounted read-only]."""
+
+    def refuse(place, name, _data):
+        raise PlaceError(place.url, "write", name, "Read-only file system")
+
+    monkeypatch.setattr(LocalPlace, "begin", refuse)
+    monkeypatch.setattr(LocalPlace, "delete", lambda place, name: refuse(place, name, b""))
+    return repository
+
+
+def test_verify_reads_what_cannot_be_written_to_and_says_that_nothing_is_remembered(vhdx_command, unwritable):
+    answer = vhdx_command("backup", "verify", unwritable)
+    assert answer.code == 0
+    assert "nothing is wrong" in answer.out
+    assert answer.err.count("\n") == 1
+    assert "cannot be written to (Read-only file system): what is read is not remembered" in answer.err
+    assert "0 of" not in answer.out
+    chunk = max(unwritable.rglob("*.cacnk"), key=lambda path: path.stat().st_size)
+    chunk.write_bytes(b"x" + chunk.read_bytes())
+    answer = vhdx_command("backup", "verify", unwritable)
+    assert answer.code == 1
+    assert chunk.name in answer.out
+    assert "`vhdx backup create` of a disk that still holds their content" in answer.out
+    assert chunk.exists()
+    for command in ("list", "stats"):
+        assert vhdx_command("backup", command, unwritable).err == ""
+    assert vhdx_command("backup", "verify", unwritable, "--indexes").err == ""
+
+
+def test_verify_waits_for_a_prune_where_it_can_be_written(vhdx_command, repository, monkeypatch):
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: None)
+    with take(LocalPlace(repository), Hold.EXCLUSIVE, "prune"):
+        assert vhdx_command("backup", "verify", repository).code == 5
+        assert vhdx_command("backup", "verify", repository, "--indexes").code == 0
 
 
 @pytest.fixture

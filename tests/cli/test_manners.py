@@ -12,6 +12,7 @@ import pytest
 
 import fixtures
 from analyzer.convert import EXTENSIONS, OutputFormat
+from cli.failures import Terminated
 from cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -226,6 +227,59 @@ def test_a_fault_of_our_own_is_no_traceback(vhdx_command, chain, monkeypatch):
     answer = vhdx_command("hash", leaf)
     assert answer.code == 70
     assert "ZeroDivisionError" in answer.err
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (Terminated(143), 143)])
+def test_what_fails_because_of_an_interruption_is_no_fault(vhdx_command, chain, monkeypatch, raised, code):
+    def hidden(*_):
+        try:
+            raise raised
+        finally:
+            raise RuntimeError("garbage")
+
+    monkeypatch.setattr("cli.commands.hash.sha256_of", hidden)
+    answer = vhdx_command("hash", chain[0])
+    assert answer.code == code
+    assert "fault" not in answer.err
+    assert answer.err.strip().startswith(("error: interrupted", "error: terminated"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_whose_exception_a_library_loses_is_told_all_the_same(chain, number, code):
+    script = (
+        "import os, signal, sys, cli.commands.hash as command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def lost(*_):\n"
+        f"    try: os.kill(os.getpid(), {int(number)})\n"
+        "    except BaseException: pass\n"
+        "    raise RuntimeError('garbage')\n"
+        "command.sha256_of = lost\n"
+        "from cli.main import main; main(sys.argv[1:])\n"
+    )
+    command = [sys.executable, "-c", script, "hash", str(chain[0])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == code
+    assert "fault" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_what_nohup_started_goes_on_when_its_terminal_goes(chain):
+    script = (
+        "import os, signal, sys, cli.commands.hash as command\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "whole = command.sha256_of\n"
+        "def hung_up(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    return whole(*given)\n"
+        "command.sha256_of = hung_up\n"
+        "from cli.main import main; main(sys.argv[1:])\n"
+    )
+    command = [sys.executable, "-c", script, "hash", str(chain[0])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_readme_names_every_command():

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
 from analyzer.backup.places.failures import ServerError
+from analyzer.interruption import interruption_behind
 
 Result = TypeVar("Result")
 
@@ -33,6 +34,7 @@ class Sharing(Enum):
     """All threads, and after a loss too: it is a pool of connections by itself."""
 
 
+_LOST = (ConnectionError, EOFError, TimeoutError)
 Spoken = TypeVar("Spoken", bound=Connection)
 
 
@@ -66,7 +68,12 @@ class Session(Generic[Spoken]):
         for attempt in range(self._patience.attempts):
             try:
                 return action(self._connection())
-            except (ConnectionError, EOFError, TimeoutError) as error:
+            except BaseException as error:
+                if (interruption := interruption_behind(error)) is not None:
+                    self._drop()  # it came in the middle of a message, maybe: nothing sensible follows
+                    raise interruption from None
+                if not isinstance(error, _LOST):
+                    raise
                 lost = error
                 self._drop()
             if attempt + 1 < self._patience.attempts:
@@ -101,5 +108,5 @@ class Session(Generic[Spoken]):
             return
         self._mine.connection = None
         with self._lock:
-            self._all.remove(known)
+            self._all = [one for one in self._all if one is not known]
         known.close()

@@ -150,7 +150,7 @@ class SftpServer:
             if any(word in str(error).lower() for word in ("shut down", "timeout")):  # lost while logging in
                 raise ConnectionError(str(error)) from error
             raise ServerError(place, "the server did not let us in", _LOGIN_ADVICE) from error
-        except ssh.SSHException as error:
+        except (ssh.SSHException, ssh.SFTPError) as error:  # the second: what came is no message of the protocol
             raise _of_ssh(place, error) from error
         except OSError as error:
             raise _of_system(place, error) from error
