@@ -9,10 +9,12 @@ from random import Random
 
 import pytest
 
-from analyzer.backup.errors import MissingObjectError
+from analyzer.backup.codec import PlainCodec
+from analyzer.backup.errors import InitRefusedError, MissingObjectError
 from analyzer.backup.places.failures import AddressError, ServerError
 from analyzer.backup.places.opening import place_of
 from analyzer.backup.places.session import Sharing
+from analyzer.backup.repository import Settings, init_repository
 from tests.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
@@ -126,6 +128,27 @@ def test_a_wrong_password_is_told_at_once_and_not_shown(kind, variable, site_of,
     with pytest.raises(ServerError, match="did not let us in") as raised:
         place.read("repository.json")
     assert "another secret" not in str(raised.value)
+    place.close()
+
+
+@pytest.mark.peers
+def test_a_bucket_that_is_not_there_is_said_not_to_be(site_of):
+    site_of("s3")
+    place = place_of("s3://no-such-bucket/x", QUICK)
+    for write in (place.write, place.create):
+        with pytest.raises(ServerError, match="there is no bucket no-such-bucket"):
+            write("repository.json", b"x")
+    place.close()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_repository_is_made_once_on_a_server_too(kind, site_of):
+    """[the second `init` writes the same bytes, which are taken for what the first has written]."""
+    place = site_of(kind).place("made-once")
+    init_repository(place, Settings(), PlainCodec())
+    with pytest.raises(InitRefusedError, match="a repository is there already, with 0 restore points"):
+        init_repository(place, Settings(), PlainCodec())
     place.close()
 
 

@@ -39,7 +39,7 @@ def test_the_next_backup_reads_nothing_and_says_why_where_it_does(vhdx_command, 
     folder, leaf, _, _ = kept
     again = vhdx_command("backup", "create", folder, leaf, "--name", "again")
     assert again.code == 0
-    assert "0 bytes read" in again.out
+    assert "0 bytes read, 0 new chunks stored" in again.out
     assert "read in full" not in again.out
     leaf.parent.joinpath(leaf.name).touch()  # the base stays as it was: only the leaf is read
     third = vhdx_command("backup", "create", folder, leaf, "--name", "third")

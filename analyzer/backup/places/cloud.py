@@ -43,17 +43,12 @@ class FsspecServer:
 
     def store(self, path: str, data: Data) -> None:
         """Write an object."""
-        with self._told():
-            try:
-                self._system.pipe_file(path, data)
-            except FileNotFoundError as error:
-                raise ServerError(
-                    str(self._address), f"the server did not take an object ({error})", _ADVICE
-                ) from error
+        with self._told(), self._bucket_told():
+            self._system.pipe_file(path, data)
 
     def store_new(self, path: str, data: Data) -> bool:
         """Write an object that must not be there; False when it is. Not every store can do both in one step."""
-        with self._told():
+        with self._told(), self._bucket_told():
             if self._system.exists(path):
                 return False
             try:
@@ -101,6 +96,15 @@ class FsspecServer:
         if close is not None and client is not None:
             with contextlib.suppress(Exception):
                 close(self._system.loop, client)
+
+    @contextlib.contextmanager
+    def _bucket_told(self) -> Iterator[None]:
+        """What is absent for an object that is written is the bucket."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            told = f"there is no bucket {self._address.host}"
+            raise ServerError(str(self._address), told, "make it, or check its name and the provider's URL") from error
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
