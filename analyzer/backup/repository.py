@@ -20,7 +20,8 @@ from analyzer.backup.errors import (
 from analyzer.backup.index import BadIndexError, Index, parse_index
 from analyzer.backup.manifest import Manifest, build_manifest, parse_manifest
 from analyzer.backup.names import is_name
-from analyzer.backup.place import LocalPlace, Place
+from analyzer.backup.place import Place
+from analyzer.backup.places.local import LocalPlace
 
 SETTINGS = "repository.json"
 POINTS = "points"

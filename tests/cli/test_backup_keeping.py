@@ -13,7 +13,7 @@ from analyzer.backup import keys, locks
 from analyzer.backup.errors import PlaceError
 from analyzer.backup.locks import take
 from analyzer.backup.owners import Hold
-from analyzer.backup.place import LocalPlace
+from analyzer.backup.places.local import LocalPlace
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from analyzer.backup.place import LocalPlace, Place
+from analyzer.backup.place import Place
 from analyzer.backup.places import cloud, ftp, sftp, smb
 from analyzer.backup.places.address import Address, is_url, parse_address
 from analyzer.backup.places.failures import AddressError
 from analyzer.backup.places.folders import FolderPlace, FolderServer, Upload
+from analyzer.backup.places.local import LocalPlace
 from analyzer.backup.places.session import Patience, Session
 
 _KINDS: dict[str, tuple[Callable[[Address], FolderServer], Callable[[Address], str]]] = {
