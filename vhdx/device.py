@@ -26,6 +26,8 @@ class BlockDevice:
 
     def __init__(self, path: Path, needed: int) -> None:
         """Open a device that has room for `needed` bytes; raises OutputError, InputOutputError. Nothing is written."""
+        if not path.exists():
+            raise OutputError(path, "it is not there", "name a block device, such as /dev/sdx")
         if not is_block_device(path):
             raise OutputError(path, "it is no block device", "for a file leave out --onto-device")
         self.path, self._lock = path, threading.Lock()

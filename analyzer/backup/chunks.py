@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Iterable, Iterator, Set
 
+from analyzer.backup.batches import batch_for
 from analyzer.backup.codec import ID_SIZE, Codec
-from analyzer.backup.place import Data, Entry, Place, batch_for
+from analyzer.backup.place import Data, Entry, Place
 
 FOLDER = "chunks.castr"
 SUFFIX = ".cacnk"

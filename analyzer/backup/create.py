@@ -28,6 +28,9 @@ from vhdx.runs import Kind, Run
 _ALWAYS_HASHED = 16 << 30
 """Bytes of images that are hashed without asking; twice what is read, where that is more."""
 
+_AT_ONCE = 1 << 16
+"""Ids that are compared at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -86,7 +89,7 @@ class _Run:
         stored = plan.repository.index_document(plan.reference.manifest) if plan.reference else b""
         self._document = stored if isinstance(stored, bytearray) else bytearray(stored)
         self._before = parse_index(self._document) if stored else None
-        self._zero = self._store.put(bytes(plan.chunk_size))
+        self._zero = self._store.codec.id_of(bytes(plan.chunk_size))
         self._changes = [_Changes() for _ in plan.points]
         self._own, self._read = threading.local(), 0
         self._seen: set[bytes] = set()
@@ -124,8 +127,7 @@ class _Run:
         for part, chunk_id in zip(made.touched.parts, made.ids, strict=True):
             self._changes[part.state].numbers.append(made.touched.number)
             self._changes[part.state].ids += chunk_id
-            if chunk_id in self._plan.set_aside:
-                self._seen.add(chunk_id)
+            self._note_seen(chunk_id)
         shown, parts = None, dict(zip((part.state for part in made.touched.parts), made.contents, strict=False))
         for state, image in enumerate(self._hashes):
             shown = parts.get(state, shown)
@@ -139,26 +141,24 @@ class _Run:
     def finish(self, confirm: Callable[[], None]) -> tuple[Manifest, ...]:
         """Make everything durable in the order that leaves no point without its chunks."""
         plan = self._plan
-        sizes = {point.state.size % plan.chunk_size for point in plan.points} - {0}
-        last = {size: self._store.put(bytes(size)) for size in sizes}
         self._store.flush()
         for point in plan.points:
             point.state.require_unchanged()
         ids = self._before.ids if self._before else np.empty((0, len(self._zero)), np.uint8)
         document, size = self._document, self._before.size if self._before else -1
-        effort = self._effort()
         manifests, before = list[Manifest](), plan.reference.manifest if plan.reference else None
         for number, point in enumerate(plan.points):
             if size != point.state.size:
                 document, size = self._begun(ids, point.state.size), point.state.size
             index = parse_index(document)
             ids = index.ids
-            self._lay_ids(ids, number, last.get(point.state.size % plan.chunk_size))
+            self._lay_ids(ids, number)
+            self._put_zeros(ids, length_of(len(ids) - 1, plan.chunk_size, size))
             confirm()
             index_sha256 = plan.repository.write_index(point.name, document)
             same = before if before is not None and before.index_sha256 == index_sha256 else None
             sums = self._image_sums(number, index, same)
-            before = self._manifest(number, index_sha256, sums, before.name if before else None, effort)
+            before = self._manifest(number, index_sha256, sums, before.name if before else None)
             _publish(plan.repository, before, confirm)
             manifests.append(before)
         for chunk_id in plan.set_aside & self._seen:
@@ -212,11 +212,25 @@ class _Run:
         ids[:kept], ids[kept:] = before[:kept], np.frombuffer(self._zero, np.uint8)
         return document
 
-    def _lay_ids(self, ids: Ids, number: int, last_zero: bytes | None) -> None:
+    def _lay_ids(self, ids: Ids, number: int) -> None:
         """Make the ids of a point of those of the point before it."""
         self._changes[number].apply(ids, self._zero)
-        if last_zero is not None and ids[-1].tobytes() == self._zero:
-            ids[-1] = np.frombuffer(last_zero, np.uint8)
+        length = length_of(len(ids) - 1, self._plan.chunk_size, self._plan.points[number].state.size)
+        if length != self._plan.chunk_size and ids[-1].tobytes() == self._zero:
+            ids[-1] = np.frombuffer(self._store.codec.id_of(bytes(length)), np.uint8)
+
+    def _put_zeros(self, ids: Ids, last: int) -> None:
+        """Store the chunks of zeros that an index refers to: they are never read. `last` is the last chunk's length."""
+        ends_in = bytes(last)
+        zeros = [bytes(self._plan.chunk_size)] if _has(ids, self._zero) else []
+        zeros += [ends_in] if ids[-1].tobytes() == self._store.codec.id_of(ends_in) else []
+        for content in zeros:
+            self._note_seen(self._store.put(content))
+        self._store.flush()
+
+    def _note_seen(self, chunk_id: bytes) -> None:
+        if chunk_id in self._plan.set_aside:
+            self._seen.add(chunk_id)
 
     def _image_sums(self, number: int, index: Index, same: Manifest | None) -> tuple[str | None, str | None]:
         """SHA-256 and SHA-512/256 of a point's image; `same` is a point with the same index."""
@@ -243,7 +257,6 @@ class _Run:
         index_sha256: str,
         sums: tuple[str | None, str | None],
         parent: str | None,
-        effort: Effort,
     ) -> Manifest:
         plan, point = self._plan, self._plan.points[number]
         parameters = point.state.leaf.parameters
@@ -266,8 +279,15 @@ class _Run:
             warnings=tuple(str(finding) for finding in point.state.findings),
             parent=parent,
             checkpoints=plan.checkpoints_below(number),
-            effort=effort,
+            effort=self._effort(),
         )
+
+
+def _has(ids: Ids, chunk_id: bytes) -> bool:
+    """Whether a chunk is among them; a huge index is looked at in pieces."""
+    wanted = np.frombuffer(chunk_id, np.uint8)
+    pieces = (ids[first : first + _AT_ONCE] for first in range(0, len(ids), _AT_ONCE))
+    return any(bool((piece == wanted).all(axis=1).any()) for piece in pieces)
 
 
 class _Forgiving:

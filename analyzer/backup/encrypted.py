@@ -26,7 +26,7 @@ ENCRYPTED = "aes-256-gcm"
 
 
 def init_encrypted(place: Place, chunk_size: int | None, passphrase: str, cost: Cost | None = None) -> Repository:
-    """Make an encrypted repository; raises NotRepositoryError, MissingExtraError, PlaceError."""
+    """Make an encrypted repository; raises what `init_repository` does, MissingExtraError."""
     settings = Settings(mode=ENCRYPTED, chunk_size=chunk_size)
     slot, keys = new_key(passphrase, _bound(settings), cost)
     return init_repository(place, replace(settings, codec=slot.to_plain()), SealedCodec(place.url, keys))

@@ -67,6 +67,18 @@ class NotRepositoryError(BackupError):
         return f"{self.url}: {self.reason}; {self.advice}"
 
 
+class InitRefusedError(NotRepositoryError):
+    """A repository is to be made where something is already."""
+
+    exit_code = 5
+
+
+class ChunkSizeError(NotRepositoryError):
+    """A repository is to be made with chunks that would serve nobody."""
+
+    exit_code = 2
+
+
 class NoSuchPointError(BackupError):
     """A restore point was asked for that the repository does not have."""
 
@@ -78,6 +90,33 @@ class NoSuchPointError(BackupError):
 
     def __str__(self) -> str:
         return f"{self.url} has no restore point {self.name!r}; `vhdx backup list` names them"
+
+
+class RangeError(BackupError):
+    """A range was asked for that the disk does not have."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, size: int, start: int, length: int) -> None:
+        super().__init__(name, size, start, length)
+        self.name, self.size, self.start, self.length = name, size, start, length
+
+    def __str__(self) -> str:
+        asked = f"{self.length} bytes from byte {self.start} on" if self.length else f"what follows byte {self.start}"
+        return f"the disk of {self.name} has {self.size} bytes, and {asked} was asked for; choose a range within it"
+
+
+class PointNameError(BackupError):
+    """A text was given that no restore point may be called."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, advice: str) -> None:
+        super().__init__(name, advice)
+        self.name, self.advice = name, advice
+
+    def __str__(self) -> str:
+        return f"{self.name!r} is no name for a restore point; {self.advice}"
 
 
 class PointRefusedError(BackupError):

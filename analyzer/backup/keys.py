@@ -21,7 +21,7 @@ _MOST_WORK = 1 << 28
 class WrongKeyError(BackupError):
     """The passphrase is not the repository's, or what it opens was changed: the two cannot be told apart."""
 
-    exit_code = 5
+    exit_code = 2
 
     def __str__(self) -> str:
         return (

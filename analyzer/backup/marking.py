@@ -7,6 +7,7 @@ from analyzer.backup.codec import Codec
 from analyzer.backup.documents import BadDocumentError, parse_document
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.index import BadIndexError, parse_index
+from analyzer.backup.names import is_name
 from analyzer.backup.place import Entry, Place
 
 POINTS = "points"
@@ -39,9 +40,10 @@ class Marked:
 def mark(place: Place, codec: Codec, limit: float) -> Marked:
     """What every point refers to; raises UnknownReferencesError.
 
+    What no restore point can be called (a server may show anything) is passed over, as whoever lists points does it.
     An index alone is a point that is being made, or one that never was: an orphan when it was written before `limit`.
     """
-    entries = {entry.name: entry for entry in place.list(POINTS)}
+    entries = {entry.name: entry for entry in place.list(POINTS) if is_name(_title(entry.name))}
     names = {name.removesuffix(_MANIFEST) for name in entries if name.endswith(_MANIFEST)}
     orphans, ids = list[Entry](), set[bytes]()
     for name, entry in entries.items():
@@ -53,6 +55,11 @@ def mark(place: Place, codec: Codec, limit: float) -> Marked:
     for point in names:
         ids |= _references(place, codec, point, has_manifest=point + _MANIFEST in entries)
     return Marked(len(names), ids, tuple(orphans))
+
+
+def _title(name: str) -> str:
+    """What the point would be called whose object this is."""
+    return name.removeprefix(f"{POINTS}/").removesuffix(_MANIFEST).removesuffix(_INDEX)
 
 
 def _references(place: Place, codec: Codec, point: str, *, has_manifest: bool) -> set[bytes]:

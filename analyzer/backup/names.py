@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from analyzer.backup.errors import PointRefusedError
+from analyzer.backup.errors import PointNameError
 
 _LONGEST = 100
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]*")
@@ -19,10 +19,10 @@ def is_name(text: str) -> bool:
 
 
 def require_name(text: str) -> str:
-    """The text itself; raises PointRefusedError when no restore point may be called so."""
+    """The text itself; raises PointNameError when no restore point may be called so."""
     if not is_name(text):
         advice = f"use up to {_LONGEST} letters, digits and . _ + @ -, the first of them a letter or digit"
-        raise PointRefusedError(text, "it is no name for a restore point", advice)
+        raise PointNameError(text, advice)
     return text
 
 

@@ -9,11 +9,19 @@ from typing import Any
 from analyzer.backup.chunks import ChunkStore
 from analyzer.backup.codec import Codec, PlainCodec, require_zstandard
 from analyzer.backup.documents import BadDocumentError, build_document, parse_document
-from analyzer.backup.errors import DamagedObjectError, MissingObjectError, NoSuchPointError, NotRepositoryError
+from analyzer.backup.errors import (
+    ChunkSizeError,
+    DamagedObjectError,
+    InitRefusedError,
+    MissingObjectError,
+    NoSuchPointError,
+    NotRepositoryError,
+)
 from analyzer.backup.index import BadIndexError, Index, parse_index
 from analyzer.backup.manifest import Manifest, build_manifest, parse_manifest
 from analyzer.backup.names import is_name
-from analyzer.backup.place import LocalPlace, Place
+from analyzer.backup.place import Place
+from analyzer.backup.places.local import LocalPlace
 
 SETTINGS = "repository.json"
 POINTS = "points"
@@ -21,6 +29,7 @@ FORMAT, VERSION = "vhdx-backup-repository", 1
 PLAIN = "plain"
 LEAFLETS = {"README.md": "readme.md", "restore.py": "restore.py"}
 """Objects that every repository carries, and what they are called in the package."""
+_SEALED_README = "readme-encrypted.md"
 KIB, MIB = 1 << 10, 1 << 20
 SMALLEST_CHUNK, USUAL_CHUNK, LARGEST_CHUNK = 64 * KIB, MIB, 16 * MIB
 _USUAL_MOST = 1 << 20
@@ -150,29 +159,44 @@ def manifest_object(name: str) -> str:
     return f"{POINTS}/{name}.json"
 
 
-def leaflet(name: str) -> bytes:
-    """The content of README.md or restore.py, as a repository carries it."""
-    return (resources.files("analyzer.backup") / "assets" / LEAFLETS[name]).read_bytes()
+def leaflet(name: str, mode: str) -> bytes:
+    """The content of README.md or restore.py, as a repository that is kept in this way carries it."""
+    asset = _SEALED_README if mode != PLAIN and name == "README.md" else LEAFLETS[name]
+    return (resources.files("analyzer.backup") / "assets" / asset).read_bytes()
 
 
 def check_chunk_size(place: Place, chunk_size: int | None) -> None:
-    """Refuse a chunk size that would serve nobody; raises NotRepositoryError."""
+    """Refuse a chunk size that would serve nobody; raises ChunkSizeError."""
     if chunk_size is None:
         return
     if not SMALLEST_CHUNK <= chunk_size <= LARGEST_CHUNK or chunk_size & (chunk_size - 1):
-        raise NotRepositoryError(place.url, f"no chunk has {chunk_size} bytes", "choose 64K, 128K ... 16M")
+        raise ChunkSizeError(place.url, f"no chunk has {chunk_size} bytes", "choose 64K, 128K ... 16M")
 
 
 def init_repository(place: Place, settings: Settings, codec: Codec) -> Repository:
-    """Make a repository in a place that holds none; raises NotRepositoryError, PlaceError."""
+    """Make a repository in a place that holds nothing; raises InitRefusedError, ChunkSizeError, PlaceError."""
     require_zstandard()
     check_chunk_size(place, settings.chunk_size)
-    settings = replace(settings, leaflets={name: hashlib.sha256(leaflet(name)).hexdigest() for name in LEAFLETS})
+    leaflets = {name: leaflet(name, settings.mode) for name in LEAFLETS}
+    settings = replace(settings, leaflets={name: hashlib.sha256(text).hexdigest() for name, text in leaflets.items()})
+    _require_empty(place)
     if not place.create(SETTINGS, build_document({"format": FORMAT, "version": VERSION} | asdict(settings))):
-        raise NotRepositoryError(place.url, "a repository is there already", "name another place")
-    for name in LEAFLETS:
-        place.write(name, leaflet(name))
+        raise InitRefusedError(place.url, "a repository is there already", "use it, or name another place")
+    for name, text in leaflets.items():
+        place.write(name, text)
     return Repository(place, codec, settings)
+
+
+def _require_empty(place: Place) -> None:
+    """Refuse a place that holds anything: a repository has names of its own there, README.md for one."""
+    if place.size(SETTINGS) is not None:
+        points = sum(entry.name.endswith(".json") for entry in place.list(POINTS))
+        held = f"a repository is there already, with {points} restore point{'' if points == 1 else 's'}"
+        raise InitRefusedError(place.url, held, "use it, or name another place")
+    other = next(iter(place.list("")), None)
+    if other is not None:
+        advice = "name a folder that is empty or not there; if a repository was there, get its repository.json back"
+        raise InitRefusedError(place.url, f"something is there already ({other.name}), and no repository", advice)
 
 
 def read_settings(place: Place) -> Settings:

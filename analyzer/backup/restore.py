@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.backup.chunks import ChunkStore
+from analyzer.backup.errors import RangeError
 from analyzer.backup.index import Ids, Index, chunk_count
 from analyzer.backup.manifest import Manifest
 from analyzer.backup.repository import Repository
@@ -183,6 +184,13 @@ def plan_restore(
     if new_disk is not None:
         new_disk = replace(new_disk, disk_id=renewed_disk_id(new_disk.disk_id, options.identities))
     return replace(plan_output(clone, target, output, new_disk, options), layers=len(disk.sources))
+
+
+def range_of(disk: PointDisk, start: int, length: int | None) -> tuple[int, int]:
+    """Start and length of a range of the disk, to its end where no length is given; raises RangeError outside of it."""
+    if start >= disk.size or start + (length or 0) > disk.size:
+        raise RangeError(disk.manifest.name, disk.size, start, length or 0)
+    return start, disk.size - start if length is None else length
 
 
 def stream_range(disk: PointDisk, start: int, length: int, stream: BinaryIO, progress: Progress = no_progress) -> None:

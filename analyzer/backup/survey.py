@@ -78,9 +78,10 @@ def _leaflet_problems(repository: Repository, traces: Traces) -> Iterator[Proble
         except MissingObjectError:
             found = ""
         if found != expected:
-            again = hashlib.sha256(leaflet(name)).hexdigest() == expected
+            text = leaflet(name, repository.settings.mode)
+            again = hashlib.sha256(text).hexdigest() == expected
             if again and traces is Traces.KEPT:
-                repository.place.write(name, leaflet(name))
+                repository.place.write(name, text)
             yield Problem(name, f"it is missing or was changed; {_WRITTEN[again, traces]}", ())
 
 

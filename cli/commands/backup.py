@@ -46,6 +46,11 @@ def command() -> None:
     the small restore.py that lies in it, bring back any of them without this program (docs/backup.md). Sources are
     opened read-only.
 
+    REPOSITORY is a folder, or a URL: sftp://user@host/path, ftp://, ftps://, smb://host/share/path, s3://bucket/path.
+    No URL takes a password. SFTP uses ssh-agent, ~/.ssh and VHDX_SFTP_PASSWORD; FTP and SMB use VHDX_FTP_PASSWORD and
+    VHDX_SMB_PASSWORD (and _USER), or ~/.netrc; S3 what Amazon's own tools use (AWS_PROFILE, AWS_ACCESS_KEY_ID, ...).
+    The passphrase of an encrypted repository comes from --passphrase-file, --passphrase-command or VHDX_PASSPHRASE.
+
     \b
     Examples:
       vhdx backup init /mnt/nas/backups

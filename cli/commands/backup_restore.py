@@ -7,10 +7,10 @@ from uuid import UUID
 
 import click
 
-from analyzer.backup.restore import PointDisk, extract_range, plan_restore, stream_range
+from analyzer.backup.restore import PointDisk, extract_range, plan_restore, range_of, stream_range
 from analyzer.backup.resume import Resumed, restore_device, resume_raw
 from analyzer.clone import told
-from analyzer.convert import VHDX_FORMATS, OutputFormat, format_of, run_conversion
+from analyzer.convert import EXTENSIONS, VHDX_FORMATS, OutputFormat, format_of, run_conversion
 from cli import output
 from cli.cloning import clone_of, clone_options, is_clone, report_clone
 from cli.evidence import evidence_options, with_evidence
@@ -71,7 +71,7 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
     elif out == STDOUT:
         _to_stdout(disk, choices, as_json=as_json)
     elif choices["offset"] is not None or choices["length"] is not None:
-        _range(disk, out, choices, as_json=as_json)
+        _range(disk, out, wanted, choices, as_json=as_json)
     elif choices["resume"]:
         _resume(disk, out, wanted, choices, as_json=as_json)
     else:
@@ -93,24 +93,23 @@ def _whole(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, An
         report("backup restore", outcome, as_json=as_json)
 
 
-def _extent(disk: PointDisk, choices: dict[str, Any]) -> tuple[int, int]:
-    """Start and length of what is asked for."""
-    start = min(choices["offset"] or 0, disk.size)
-    return start, min(disk.size - start, disk.size if choices["length"] is None else choices["length"])
-
-
 def _to_stdout(disk: PointDisk, choices: dict[str, Any], *, as_json: bool) -> None:
     if as_json or choices["resume"] or choices["block_size"] or choices["compress"] or choices["zstd"]:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
-    start, length = _extent(disk, choices)
+    start, length = range_of(disk, choices["offset"] or 0, choices["length"])
     with progress("restoring", length) as update:
         stream_range(disk, start, length, sys.stdout.buffer, update)
 
 
-def _range(disk: PointDisk, out: Path, choices: dict[str, Any], *, as_json: bool) -> None:
-    start, length = _extent(disk, choices)
+def _range(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
+    asked = OutputFormat(wanted) if wanted else EXTENSIONS.get(out.suffix.lower(), OutputFormat.RAW)
+    if asked is not OutputFormat.RAW:
+        raise click.UsageError("a range is raw bytes, and no image: name it .raw, .img or .bin.")
+    if choices["block_size"] or choices["compression"] or choices["azure"]:
+        raise click.UsageError("a range is raw bytes: leave out what makes an image of it.")
+    start, length = range_of(disk, choices["offset"] or 0, choices["length"])
     existing = Existing.REPLACE if choices["force"] else Existing.REFUSE
     with progress("restoring", length) as update:
         written = extract_range(disk, start, length, out, existing, update)

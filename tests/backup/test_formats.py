@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from analyzer.backup.codec import PlainCodec
 from analyzer.backup.documents import BadDocumentError, build_document, parse_document
-from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointRefusedError
+from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointNameError
 from analyzer.backup.index import BadIndexError, Index, build_index, parse_index
 from analyzer.backup.layers import now
 from analyzer.backup.manifest import build_manifest, parse_manifest
@@ -58,7 +58,7 @@ def test_an_index_cut_or_changed_outside_its_ids_is_refused(index, data):
 )
 def test_hostile_names_are_refused_everywhere(text):
     assert not is_name(text)
-    with pytest.raises(PointRefusedError):
+    with pytest.raises(PointNameError):
         require_name(text)
     with pytest.raises(NoSuchPointError):
         new_repository().manifest(text)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from analyzer.backup.batches import batch_for
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.place import LocalPlace, batch_for
+from analyzer.backup.places.local import LocalPlace
 from analyzer.backup.plan import Which
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.resume import resume_raw
@@ -143,7 +144,7 @@ def test_a_resume_never_replaces_an_image(point, tmp_path):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_batch_is_there_when_it_is_committed_and_not_before(tmp_path, monkeypatch, whole):
-    monkeypatch.setattr("analyzer.backup.place._WORTH_ALL", 0 if whole else 64)
+    monkeypatch.setattr("analyzer.backup.places.local._WORTH_ALL", 0 if whole else 64)
     place = LocalPlace(tmp_path)
     batch = batch_for(place)
     batch.add("a/b", b"first")

@@ -10,7 +10,7 @@ import pytest
 from analyzer.backup import locks
 from analyzer.backup.locks import STALE, LockedError, LockLostError, owners, take
 from analyzer.backup.owners import Hold, ourselves
-from analyzer.backup.place import LocalPlace
+from analyzer.backup.places.local import LocalPlace
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_process_that_ended_without_a_word_locks_nothing(place):
     code = (
         "import os, sys; from pathlib import Path; from analyzer.backup.locks import *; "
         "from analyzer.backup.owners import *; "
-        "from analyzer.backup.place import LocalPlace; "
+        "from analyzer.backup.places.local import LocalPlace; "
         "take(LocalPlace(Path(sys.argv[1])), Hold.EXCLUSIVE, 'prune'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(place.folder)], check=False, cwd=os.getcwd())  # noqa: PTH109

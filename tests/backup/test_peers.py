@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from analyzer.backup.place import LocalPlace
+from analyzer.backup.places.local import LocalPlace
 from analyzer.backup.plan import Hashing, Which
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore
 from analyzer.convert import Options, OutputFormat, run_conversion

@@ -1,15 +1,20 @@
 """Every kind of place keeps the same few promises, against its real server."""
 
+import _thread
 import signal
+import socket
+import threading
 import time
 from random import Random
 
 import pytest
 
-from analyzer.backup.errors import MissingObjectError
+from analyzer.backup.codec import PlainCodec
+from analyzer.backup.errors import InitRefusedError, MissingObjectError
 from analyzer.backup.places.failures import AddressError, ServerError
 from analyzer.backup.places.opening import place_of
 from analyzer.backup.places.session import Sharing
+from analyzer.backup.repository import Settings, init_repository
 from tests.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
@@ -127,6 +132,27 @@ def test_a_wrong_password_is_told_at_once_and_not_shown(kind, variable, site_of,
 
 
 @pytest.mark.peers
+def test_a_bucket_that_is_not_there_is_said_not_to_be(site_of):
+    site_of("s3")
+    place = place_of("s3://no-such-bucket/x", QUICK)
+    for write in (place.write, place.create):
+        with pytest.raises(ServerError, match="there is no bucket no-such-bucket"):
+            write("repository.json", b"x")
+    place.close()
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_repository_is_made_once_on_a_server_too(kind, site_of):
+    """[the second `init` writes the same bytes, which are taken for what the first has written]."""
+    place = site_of(kind).place("made-once")
+    init_repository(place, Settings(), PlainCodec())
+    with pytest.raises(InitRefusedError, match="a repository is there already, with 0 restore points"):
+        init_repository(place, Settings(), PlainCodec())
+    place.close()
+
+
+@pytest.mark.peers
 def test_a_password_is_taken_from_netrc(site_of, monkeypatch, tmp_path):
     site = site_of("ftp")
     monkeypatch.delenv("VHDX_FTP_PASSWORD")
@@ -198,6 +224,26 @@ def test_a_url_that_names_no_place_is_refused(url):
         place_of(url, QUICK).read("x")
 
 
+@pytest.mark.parametrize("kind", ["sftp", "ftp", "ftps", "smb", "s3"])
+def test_a_host_that_nobody_knows_is_said_to_be_unknown(kind, monkeypatch, tmp_path):
+    for module, extra in {"sftp": "paramiko", "smb": "smbclient", "s3": "s3fs"}.items():
+        if kind == module:
+            pytest.importorskip(extra)
+
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://nosuch.host")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
+    place = place_of(f"{kind}://nosuch.host/x/y", QUICK)
+    with pytest.raises(ServerError, match="the host name cannot be resolved"):
+        place.read("repository.json")
+    place.close()
+
+
 class Hostile:
     """A server that says what no server should."""
 
@@ -249,59 +295,29 @@ def test_folders_that_never_end_do():
     assert names(hostile_place(Endless()), "points") == []
 
 
-def test_an_interruption_that_tidying_up_hides_is_no_lost_connection():
-    """[what paramiko does: it closes the file, and takes the rest of an unread message for the answer]."""
+def test_an_interruption_leaves_the_call_alone_and_the_next_one_has_a_connection_of_its_own():
+    """[interrupted in the middle of a message, a library waits for the rest of it, or for its own locks]."""
     from analyzer.backup.places.session import Session
 
-    class Interrupted(Hostile):
-        closed = False
-
-        def close(self):
-            self.closed = True
-
-    made, calls = [], []
+    made, used, going_on = [], [], threading.Event()
 
     def connect():
-        made.append(Interrupted())
+        made.append(Hostile())
         return made[-1]
 
     def read(server):
-        calls.append(server)
-        try:
-            raise SystemExit(143)
-        finally:
-            raise EOFError("garbage")
+        used.append(server)
+        _thread.interrupt_main()
+        assert going_on.wait(60)
 
     session = Session("test://", connect, QUICK)
-    with pytest.raises(SystemExit):
-        session.call(read)
-    assert len(calls) == 1  # it was not tried again
-    assert made[0].closed
-    session.call(calls.append)
-    assert calls == made  # what comes afterwards, to remove a lock, has a connection of its own
-
-
-@pytest.mark.peers
-def test_an_sftp_read_that_is_interrupted_in_the_middle_of_a_message_says_that_it_was(site_of, monkeypatch):
-    from paramiko.sftp import BaseSFTP
-
-    place = site_of("sftp").place("interrupted")
-    place.write("points/a", bytes(1 << 20))
-    whole, after = BaseSFTP._read_all, [20]
-
-    def interrupted(self, count):
-        after[0] -= 1
-        if after[0] == 0:
-            whole(self, count // 2)
-            raise KeyboardInterrupt
-        return whole(self, count)
-
-    monkeypatch.setattr(BaseSFTP, "_read_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        place.read("points/a")
-    assert after[0] <= 0
-    assert place.read("points/a") == bytes(1 << 20)
-    place.close()
+        session.call(read)
+    session.call(used.append)
+    assert used == made
+    assert len(made) == 2
+    going_on.set()
+    session.close()
 
 
 @pytest.mark.fuzz
@@ -317,20 +333,21 @@ def test_a_signal_at_any_moment_ends_a_call_as_a_signal_does(kind, site_of):
     ended = 0
     try:
         place = site.place("signals")
-        place.write("points/a", data)  # an import that is interrupted cannot be gone on with
-        for _ in range(150):
+        place.write("points/last", data)  # an import that is interrupted cannot be gone on with
+        for number in range(80):
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.15))
                 for _ in range(100):
-                    place.write("points/a", data)
-                    assert place.read("points/a") == data
-                    assert names(place, "points") == ["points/a"]
+                    place.write(f"points/{number}", data)
+                    assert place.read(f"points/{number}") == data
+                    assert f"points/{number}" in names(place, "points")
             except SystemExit:
                 ended += 1
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            place.write("points/a", data)
+            place.write("points/last", data[number:])
+            assert place.read("points/last") == data[number:]
         place.close()
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert ended > 100
+    assert ended > 60

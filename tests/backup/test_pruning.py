@@ -16,7 +16,7 @@ from analyzer.backup.index import Index, build_index
 from analyzer.backup.locks import LockedError, LockLostError, take
 from analyzer.backup.marking import UnknownReferencesError
 from analyzer.backup.owners import Hold
-from analyzer.backup.place import LocalPlace
+from analyzer.backup.places.local import LocalPlace
 from analyzer.backup.prune import WINDOW, plan_prune, run_prune
 
 CODEC = PlainCodec()

@@ -1,7 +1,10 @@
 """Damage is named, set aside, and healed; what was read is remembered."""
 
+import hashlib
+
 import pytest
 
+from analyzer.backup.chunks import object_of
 from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, PlaceError
 from analyzer.backup.memory import OBJECT
 from analyzer.backup.plan import Which
@@ -130,6 +133,16 @@ def test_a_missing_chunk_is_brought_back_by_the_next_backup_too(backed_up, chain
     assert verify(backed_up, Scope()).problems == ()
     model = fixture.models[fixture.leaf]
     assert content_of(backed_up, made[-1].name) == model.read(0, model.size)
+
+
+def test_a_missing_chunk_of_zeros_is_brought_back_and_then_forgotten(backed_up, chain):
+    zeros = hashlib.sha256(bytes(MIB)).digest()
+    del backed_up.place.objects[object_of(zeros)]
+    assert named(verify(backed_up, Scope())) == {object_of(zeros)}
+    assert set_aside_ids(backed_up.place) == {zeros}
+    back_up(backed_up, chain, which=Which.CHECKPOINTS)
+    assert verify(backed_up, Scope()).problems == ()
+    assert set_aside_ids(backed_up.place) == frozenset()
 
 
 def test_shares_come_round_to_every_chunk(backed_up):

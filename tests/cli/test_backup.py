@@ -39,7 +39,7 @@ def test_the_next_backup_reads_nothing_and_says_why_where_it_does(vhdx_command, 
     folder, leaf, _, _ = kept
     again = vhdx_command("backup", "create", folder, leaf, "--name", "again")
     assert again.code == 0
-    assert "0 bytes read" in again.out
+    assert "0 bytes read, 0 new chunks stored" in again.out
     assert "read in full" not in again.out
     leaf.parent.joinpath(leaf.name).touch()  # the base stays as it was: only the leaf is read
     third = vhdx_command("backup", "create", folder, leaf, "--name", "third")
@@ -51,7 +51,7 @@ def test_the_next_backup_reads_nothing_and_says_why_where_it_does(vhdx_command, 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["create", "{leaf}", "--name", "../x"], 5, "no name for a restore point"),
+        (["create", "{leaf}", "--name", "../x"], 2, "no name for a restore point"),
         (["create", "{leaf}", "--name", "taken"], 5, "there is one of that name"),
         (["show", "nothing"], 2, "has no restore point"),
         (["restore", "nothing", "x.raw"], 2, "has no restore point"),
@@ -112,6 +112,46 @@ def test_a_range_and_a_resumed_image_are_told_in_json(vhdx_command, kept, tmp_pa
     resumed = vhdx_command("backup", "restore", folder, names[-1], tmp_path / "b.raw", "--resume", "--json")
     assert resumed.json["resumed"]["found_bytes"] == 0
     assert (tmp_path / "b.raw").read_bytes() == model.read(0, model.size)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["--offset", "{end}"], "and what follows byte"),
+        (["--offset", "{end}", "--length", "1"], "has {end} bytes"),
+        (["--offset", "{last}", "--length", "2M"], "has {end} bytes, and 2097152 bytes from byte {last} on"),
+        (["--length", "1T"], "has {end} bytes"),
+    ],
+)
+@pytest.mark.parametrize("name", ["out.raw", "-"])
+def test_a_range_that_the_disk_does_not_have_is_refused_with_its_size(vhdx_command, kept, tmp_path, asked, words, name):
+    folder, _, fixture, names = kept
+    end = fixture.models[fixture.leaf].size
+    places = {"end": end, "last": end - (1 << 20)}
+    out = name if name == "-" else tmp_path / name
+    arguments = [text.format(**places) for text in asked]
+    answer = vhdx_command("backup", "restore", folder, names[-1], out, *arguments)
+    assert answer.code == 2
+    assert words.format(**places) in answer.err
+    assert answer.out == ""
+    assert not (tmp_path / name).exists()
+
+
+def test_a_range_under_the_name_of_an_image_is_refused(vhdx_command, kept, tmp_path):
+    folder, _, _, names = kept
+    for name in ("x.vhdx", "x.qcow2", "x.zst"):
+        answer = vhdx_command("backup", "restore", folder, names[-1], tmp_path / name, "--length", "1M")
+        assert answer.code == 2
+        assert "a range is raw bytes" in answer.err
+    out = tmp_path / "x.vhdx"
+    assert vhdx_command("backup", "restore", folder, names[-1], out, "--length", "4K", "--format", "raw").code == 0
+
+
+def test_a_device_that_is_not_there_is_said_not_to_be(vhdx_command, kept, tmp_path):
+    folder, _, _, names = kept
+    answer = vhdx_command("backup", "restore", folder, names[-1], tmp_path / "nothing", "--onto-device")
+    assert answer.code == 5
+    assert "it is not there" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,17 @@ class RestoreError(Exception):
     """Why the disk cannot be restored."""
 
 
+def shown(text: object) -> str:
+    """A text with everything that a terminal would obey as an escape."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(text))
+
+
+def require_plain(repository: Path) -> None:
+    """Refuse a repository that this program cannot read."""
+    if plain_json(repository / "repository.json").get("mode") != "plain":
+        raise RestoreError(f"{repository} is encrypted: only the program vhdx, with its passphrase, can read it")
+
+
 def plain_json(path: Path) -> Dict[str, Any]:
     """The members of a JSON document."""
     try:
@@ -44,7 +55,19 @@ def plain_json(path: Path) -> Dict[str, Any]:
         raise RestoreError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise RestoreError(f"{path} is damaged: {error}") from None
+    if not isinstance(members, dict):
+        raise RestoreError(f"{path} is damaged: it is no JSON object")
     return members
+
+
+def plain_manifest(path: Path) -> Dict[str, Any]:
+    """The manifest of a restore point, with the members that are used here."""
+    manifest = plain_json(path)
+    for member, kind in (("created", str), ("size", int), ("index_sha256", str)):
+        if not isinstance(manifest.get(member), kind):
+            raise RestoreError(f"{path} is damaged: its member {member} is not what it should be")
+    manifest.setdefault("image_sha256", None)
+    return manifest
 
 
 def read_index(path: Path, expected: str) -> List[Item]:
@@ -52,6 +75,8 @@ def read_index(path: Path, expected: str) -> List[Item]:
     stored = path.read_bytes()
     if hashlib.sha256(stored).hexdigest() != expected:
         raise RestoreError(f"{path} is damaged: its SHA-256 is not the one in the manifest")
+    if len(stored) < FRONT.size + TAIL.size or (len(stored) - FRONT.size - TAIL.size) % ITEM.size:
+        raise RestoreError(f"{path} is no index: its length is not that of one")
     front = FRONT.unpack_from(stored)
     if front[:3] != INDEX_OF_SHA256 or front[7] != TABLE:
         raise RestoreError(f"{path} is no index of chunks with SHA-256")
@@ -169,10 +194,8 @@ class Image:
 
 def restore(repository: Path, name: str, out: BinaryIO) -> str:
     """Write the disk; returns a sentence."""
-    settings = plain_json(repository / "repository.json")
-    if settings.get("mode") != "plain":
-        raise RestoreError("this repository is encrypted; only vhdx itself, with its key, can read it")
-    manifest = plain_json(repository / "points" / (name + ".json"))
+    require_plain(repository)
+    manifest = plain_manifest(repository / "points" / (name + ".json"))
     items = read_index(repository / "points" / (name + ".caibx"), manifest["index_sha256"])
     chunks, image = Chunks(repository / "chunks.castr"), Image(out, manifest["size"])
     for batch in batches(items, chunks):
@@ -201,11 +224,19 @@ def restore_to_file(repository: Path, name: str, target: Path) -> str:
     return said
 
 
-def list_points(repository: Path) -> None:
-    """A line for each restore point."""
+def list_points(repository: Path) -> int:
+    """A line for each restore point; returns how many cannot be read."""
+    require_plain(repository)
+    bad = 0
     for path in sorted((repository / "points").glob("*.json")):
-        manifest = plain_json(path)
-        print(f"{path.name[: -len('.json')]}  {manifest['created']}  {manifest['size']} bytes")
+        try:
+            manifest = plain_manifest(path)
+        except RestoreError as error:
+            sys.stderr.write(f"error: {shown(error)}\n")
+            bad += 1
+        else:
+            print(f"{shown(path.name[: -len('.json')])}  {shown(manifest['created'])}  {manifest['size']} bytes")
+    return bad
 
 
 def main() -> None:
@@ -217,15 +248,15 @@ def main() -> None:
     given = parser.parse_args()
     try:
         if given.name is None:
-            list_points(given.repository)
+            sys.exit(min(1, list_points(given.repository)))
         elif given.out is None:
             parser.error("name the image to write, or - for a pipe")
         elif given.out == "-":
             sys.stderr.write(restore(given.repository, given.name, sys.stdout.buffer) + "\n")
         else:
-            print(given.out + ": " + restore_to_file(given.repository, given.name, Path(given.out)))
+            print(shown(given.out) + ": " + restore_to_file(given.repository, given.name, Path(given.out)))
     except (RestoreError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {shown(error)}")
 
 
 if __name__ == "__main__":

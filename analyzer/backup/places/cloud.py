@@ -1,4 +1,4 @@
-"""S3, and whatever else fsspec knows: stores where an object comes in whole, or files that are renamed into place."""
+"""S3, and other stores that fsspec knows, where an object comes in whole."""
 
 import contextlib
 import posixpath
@@ -9,19 +9,14 @@ from typing import Any
 
 from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address
-from analyzer.backup.places.failures import AddressError, ServerError, extra_module, silence
-from analyzer.backup.places.folders import Found, Upload
+from analyzer.backup.places.failures import AddressError, ServerError, extra_module, silence, unresolved
+from analyzer.backup.places.folders import Found
 from analyzer.backup.places.session import Sharing
 
 _TIMEOUT = 30
-_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
-"""Kinds of place where an object is there with all its bytes or not at all."""
+SCHEMES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+"""Kinds of store where an object is there with all its bytes or not at all. Others that fsspec knows only read."""
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
-
-
-def upload_of(address: Address) -> Upload:
-    """How an object has to come in."""
-    return Upload.WHOLE if address.scheme in _WHOLE else Upload.RENAMED
 
 
 def path_on_server(address: Address) -> str:
@@ -32,13 +27,14 @@ def path_on_server(address: Address) -> str:
 class FsspecServer:
     """One file system of fsspec, with none of its caches."""
 
+    sharing = Sharing.ALL
+
     def __init__(self, address: Address) -> None:
         """Make the file system; raises AddressError where fsspec knows no such kind, MissingExtraError, ServerError."""
         fsspec = extra_module("fsspec", f"a repository at {address.scheme}://")
         silence("fsspec", "s3fs", "botocore", "aiobotocore", "asyncio")
         self._address = address
         self._system = _system(fsspec, address)
-        self.sharing = Sharing.ALL if address.scheme in _WHOLE else Sharing.THREAD
 
     def fetch(self, path: str, most: int) -> bytes:
         """All bytes of an object, but no more than `most` + 1 of them."""
@@ -47,17 +43,12 @@ class FsspecServer:
 
     def store(self, path: str, data: Data) -> None:
         """Write an object."""
-        with self._told():
-            try:
-                self._system.pipe_file(path, data)
-            except FileNotFoundError as error:
-                raise ServerError(
-                    str(self._address), f"the server did not take an object ({error})", _ADVICE
-                ) from error
+        with self._told(), self._bucket_told():
+            self._system.pipe_file(path, data)
 
     def store_new(self, path: str, data: Data) -> bool:
         """Write an object that must not be there; False when it is. Not every store can do both in one step."""
-        with self._told():
+        with self._told(), self._bucket_told():
             if self._system.exists(path):
                 return False
             try:
@@ -96,10 +87,7 @@ class FsspecServer:
             self._system.rm_file(path)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder, where the store has them."""
-        if self._address.scheme not in _WHOLE:
-            with self._told():
-                self._system.makedirs(path, exist_ok=True)
+        """Stores have no folders."""
 
     def close(self) -> None:
         """Leave."""
@@ -108,6 +96,15 @@ class FsspecServer:
         if close is not None and client is not None:
             with contextlib.suppress(Exception):
                 close(self._system.loop, client)
+
+    @contextlib.contextmanager
+    def _bucket_told(self) -> Iterator[None]:
+        """What is absent for an object that is written is the bucket."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            told = f"there is no bucket {self._address.host}"
+            raise ServerError(str(self._address), told, "make it, or check its name and the provider's URL") from error
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -126,6 +123,8 @@ class FsspecServer:
     def _of_library(self, error: Exception) -> Exception:
         if isinstance(error, _classes("botocore.exceptions", "NoCredentialsError", "PartialCredentialsError")):
             return ServerError(str(self._address), "no credentials were found", _LOGIN_ADVICE)
+        if (unknown := unresolved(str(self._address), error)) is not None:
+            return unknown
         lost = (*_classes("botocore.exceptions", *_LOST), *_classes("aiohttp", *_LOST))
         if isinstance(error, lost) or getattr(error, "errno", None) is not None:
             return ConnectionError(str(error))
@@ -146,7 +145,9 @@ def _system(fsspec: Any, address: Address) -> Any:  # noqa: ANN401 - fsspec ship
     try:
         kind = fsspec.get_filesystem_class(address.scheme)
     except ValueError as error:
-        raise AddressError(str(address), f"there is no {address.scheme}://", _KINDS) from error
+        raise AddressError(
+            str(address), f"this fsspec knows no {address.scheme}://", "install another version of it"
+        ) from error
     except ImportError as error:
         raise AddressError(str(address), f"a library is missing ({error})", "install it") from error
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
@@ -156,9 +157,6 @@ def _system(fsspec: Any, address: Address) -> Any:  # noqa: ANN401 - fsspec ship
         system.retries = 1  # its own are without end where a server is gone; ours are bounded
         return system
     return kind(**options)
-
-
-_KINDS = "repositories are in folders, or at sftp://, ftp://, ftps://, smb://, s3:// and what fsspec knows"
 
 
 def _classes(module: str, *names: str) -> tuple[type[Exception], ...]:

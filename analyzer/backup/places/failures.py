@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import socket
 from typing import Any
 
 from analyzer.backup.errors import BackupError, PlaceError
@@ -22,6 +23,16 @@ class AddressError(ServerError):
     """A URL that names no place, or says more than it should."""
 
     exit_code = 2
+
+
+def unresolved(url: str, error: BaseException) -> ServerError | None:
+    """What to say where a host name is behind an error, one that nobody knows; None for any other."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, socket.gaierror):
+        found = found.__cause__ or found.__context__
+    if found is None or found.errno == socket.EAI_AGAIN:  # another attempt may mend that
+        return None
+    return ServerError(url, "the host name cannot be resolved", "check how it is written, and the network's DNS")
 
 
 class MissingExtraError(BackupError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address, login_of
-from analyzer.backup.places.failures import ServerError
+from analyzer.backup.places.failures import ServerError, unresolved
 from analyzer.backup.places.folders import Found
 from analyzer.backup.places.session import Sharing
 
@@ -198,7 +198,7 @@ class FtpServer:
         except OSError as error:
             if isinstance(error, FileNotFoundError):
                 raise
-            raise ConnectionError(str(error)) from error
+            raise unresolved(str(self._address), error) or ConnectionError(str(error)) from error
 
     def _refused(self, error: Exception) -> ServerError:
         if str(error).startswith(_WRONG_LOGIN):

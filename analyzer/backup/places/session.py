@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
+from analyzer.backup.places.aside import Aside
 from analyzer.backup.places.failures import ServerError
-from analyzer.interruption import interruption_behind
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,6 @@ class Sharing(Enum):
     """All threads, and after a loss too: it is a pool of connections by itself."""
 
 
-_LOST = (ConnectionError, EOFError, TimeoutError)
 Spoken = TypeVar("Spoken", bound=Connection)
 
 
@@ -58,22 +57,37 @@ class Session(Generic[Spoken]):
     def __init__(self, place: str, connect: Callable[[], Spoken], patience: Patience) -> None:
         """`connect` makes a connection; nothing is connected yet."""
         self.place, self._connect, self._patience = place, connect, patience
-        self._mine, self._all, self._lock = threading.local(), list[Spoken](), threading.Lock()
+        self._mine, self._all, self._lock = threading.local(), dict[threading.Thread, Spoken](), threading.Lock()
+        self._aside: Aside | None = None
 
     def call(self, action: Callable[[Spoken], Result]) -> Result:
         """What `action` gives, on a new connection when one is lost; it may so run more than once.
 
         Raises ServerError when the place cannot be reached, and whatever else `action` raises.
         """
+        if threading.current_thread() is not threading.main_thread():
+            return self._call(action)
+        # A library that a signal interrupts in the middle of a message is of no more use, not even to say goodbye: it
+        # waits for answers that were read half, and for its own locks.
+        aside = self._aside = self._aside or Aside()
+        try:
+            return aside.run(lambda: self._call(action))
+        except (KeyboardInterrupt, SystemExit):
+            self._leave(aside)
+            raise
+
+    def _leave(self, aside: Aside) -> None:
+        """Forget a thread, with its connection, that is in the middle of a call."""
+        aside.end()
+        self._aside = None
+        with self._lock:
+            self._all.pop(aside.thread, None)
+
+    def _call(self, action: Callable[[Spoken], Result]) -> Result:
         for attempt in range(self._patience.attempts):
             try:
                 return action(self._connection())
-            except BaseException as error:
-                if (interruption := interruption_behind(error)) is not None:
-                    self._drop()  # it came in the middle of a message, maybe: nothing sensible follows
-                    raise interruption from None
-                if not isinstance(error, _LOST):
-                    raise
+            except (ConnectionError, EOFError, TimeoutError) as error:
                 lost = error
                 self._drop()
             if attempt + 1 < self._patience.attempts:
@@ -84,9 +98,12 @@ class Session(Generic[Spoken]):
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            connections, self._all = self._all, []
-        for connection in connections:
+            connections, self._all = self._all, {}
+        for connection in connections.values():
             connection.close()
+        if self._aside is not None:
+            self._aside.end()
+            self._aside = None
         self._mine = threading.local()
 
     def _connection(self) -> Spoken:
@@ -94,11 +111,11 @@ class Session(Generic[Spoken]):
         if known is not None:
             return known
         with self._lock:
-            shared = [connection for connection in self._all if connection.sharing is Sharing.ALL]
+            shared = [connection for connection in self._all.values() if connection.sharing is Sharing.ALL]
         made = shared[0] if shared else self._connect()
         if not shared:
             with self._lock:
-                self._all.append(made)
+                self._all[threading.current_thread()] = made
         self._mine.connection = made
         return made
 
@@ -108,5 +125,5 @@ class Session(Generic[Spoken]):
             return
         self._mine.connection = None
         with self._lock:
-            self._all = [one for one in self._all if one is not known]
+            self._all.pop(threading.current_thread(), None)
         known.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address, Login, login_of
-from analyzer.backup.places.failures import ServerError, extra_module, silence
+from analyzer.backup.places.failures import ServerError, extra_module, silence, unresolved
 from analyzer.backup.places.folders import Found
 from analyzer.backup.places.session import Sharing
 
@@ -172,6 +172,8 @@ def _of_ssh(place: str, error: Exception) -> Exception:
 
 def _of_system(place: str, error: OSError) -> Exception:
     # paramiko says "Socket is closed" and the like with no number; a server's refusal is an IOError with its text.
+    if (unknown := unresolved(place, error)) is not None:
+        return unknown
     unable = type(error).__name__ == "NoValidConnectionsError"
     if unable or error.errno in _PASSING or "closed" in str(error).lower():
         return ConnectionError(str(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 from analyzer.backup.place import Data
 from analyzer.backup.places.address import Address, login_of
-from analyzer.backup.places.failures import AddressError, ServerError, extra_module, silence
+from analyzer.backup.places.failures import AddressError, ServerError, extra_module, silence, unresolved
 from analyzer.backup.places.folders import Found
 from analyzer.backup.places.session import Sharing
 
@@ -128,10 +128,8 @@ class SmbServer:
             raise self._of_server(error) from error
         except (errors.SMBResponseException, errors.SMBUnsupportedFeature) as error:
             raise ServerError(place, f"the server refused ({error})", _ADVICE) from error
-        except (errors.SMBException, OSError) as error:
-            raise ConnectionError(str(error)) from error
-        except ValueError as error:  # smbprotocol says "Failed to connect" with it
-            raise ConnectionError(str(error)) from error
+        except (errors.SMBException, OSError, ValueError) as error:  # the last: it says "Failed to connect" with it
+            raise unresolved(place, error) or ConnectionError(str(error)) from error
 
     def _of_server(self, error: Any) -> Exception:  # noqa: ANN401 - smbprotocol ships no types
         if error.errno in {errno.ENOENT, errno.EEXIST}:
