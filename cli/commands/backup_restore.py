@@ -107,7 +107,7 @@ def _range(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, An
     asked = OutputFormat(wanted) if wanted else EXTENSIONS.get(out.suffix.lower(), OutputFormat.RAW)
     if asked is not OutputFormat.RAW:
         raise click.UsageError("a range is raw bytes, and no image: name it .raw, .img or .bin.")
-    if choices["block_size"] or choices["compression"] or choices["azure"]:
+    if any(choices[name] for name in ("block_size", "compress", "zstd", "azure")):
         raise click.UsageError("a range is raw bytes: leave out what makes an image of it.")
     start, length = range_of(disk, choices["offset"] or 0, choices["length"])
     existing = Existing.REPLACE if choices["force"] else Existing.REFUSE
