@@ -1,6 +1,6 @@
 """What the commands share that can write a clone: a disk with identities of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +11,9 @@ from analyzer.convert import Flat, Options, Outcome, OutputFormat, plan_conversi
 from cli import output
 from cli.progress import progress
 from cli.text import safe
-from cli.writing import report
+from cli.writing import payload_of, report
 from vhdx.chain import Chain
+from vhdx.findings import Finding
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -58,24 +59,33 @@ def _nothing_new(scope: Scope) -> str:
 
 
 def write_disk(
-    command: str, chain: Chain, out: Path, form: OutputFormat, options: Options, choices: dict[str, Any]
+    command: str,
+    chain: Chain,
+    out: Path,
+    form: OutputFormat,
+    options: Options,
+    choices: dict[str, Any],
+    errors: Sequence[Finding],
 ) -> None:
-    """Write the whole disk of a chain, or a clone of it, and say what was written."""
+    """Write the whole disk of a chain, or a clone of it, and say what was written; `errors` are the chain's."""
     clone = clone_of(chain, choices, options)
     disk: Flat = clone or chain
     plan = plan_clone(chain, clone, out, form, options) if clone else plan_conversion(chain, out, form, options)
     with progress("merging" if command == "merge" else "writing", plan.work) as update:
         outcome = run_conversion(plan, disk, update)
     if clone:
-        report_clone(command, outcome, told(clone, chain.leaf.parameters.disk_id, plan), as_json=choices["as_json"])
+        renewed = told(clone, chain.leaf.parameters.disk_id, plan)
+        report_clone(command, outcome, renewed, as_json=choices["as_json"], errors=errors)
     else:
-        report(command, outcome, as_json=choices["as_json"])
+        report(command, outcome, as_json=choices["as_json"], errors=errors)
 
 
-def report_clone(command: str, outcome: Outcome, clone: Clone, *, as_json: bool) -> None:
+def report_clone(
+    command: str, outcome: Outcome, clone: Clone, *, as_json: bool, errors: Sequence[Finding] | None = None
+) -> None:
     """Say what was written, which identities are new, and which are not."""
     if as_json:
-        output.emit(command, {"output": outcome, "clone": clone}, outcome.findings)
+        output.emit(command, payload_of(outcome, errors) | {"clone": clone}, outcome.findings)
         return
     report(command, outcome, as_json=False)
     for line in lines_of(clone):

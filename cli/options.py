@@ -14,6 +14,7 @@ import click
 from cli.text import safe
 from vhdx.chain import Chain, open_chain
 from vhdx.disk import Disk
+from vhdx.findings import Finding
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Mapping
 
@@ -173,8 +174,8 @@ def _say_what_is_accepted(chain: Chain) -> None:
             )
 
 
-def tell_errors(chain: Chain) -> int:
-    """Say, on stderr, what a check calls an error in a file of the chain; returns the exit code that this asks for."""
+def tell_errors(chain: Chain) -> tuple[Finding, ...]:
+    """Say, on stderr, what a check calls an error in a file of the chain; returns it, for JSON and the exit code."""
     from analyzer.advising import next_step
     from analyzer.check import errors_of_layers
 
@@ -182,7 +183,7 @@ def tell_errors(chain: Chain) -> int:
     for finding in errors:
         text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
         click.echo(f"warning: {safe(text)}", err=True)
-    return int(bool(errors))
+    return errors
 
 
 def search_of(where: dict[str, Any]) -> Search:

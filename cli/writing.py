@@ -12,6 +12,7 @@ from analyzer.images.image import Compression
 from cli import output
 from cli.text import plural, safe, size
 from vhdx.errors import OutputError
+from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink, check_target
 
@@ -113,10 +114,15 @@ def asked_format(wanted: str | None, out: Path, choices: dict[str, Any]) -> Outp
     return OutputFormat.VHD_AZURE
 
 
-def report(command: str, outcome: Outcome, *, as_json: bool) -> None:
-    """Say what was written."""
+def payload_of(outcome: Outcome, errors: Sequence[Finding] | None) -> dict[str, Any]:
+    """What was written, for JSON, and what a check calls an error in the sources, where that was looked for."""
+    return {"output": outcome} | ({} if errors is None else {"errors": errors})
+
+
+def report(command: str, outcome: Outcome, *, as_json: bool, errors: Sequence[Finding] | None = None) -> None:
+    """Say what was written; `errors`, said on stderr already, for JSON."""
     if as_json:
-        output.emit(command, {"output": outcome}, outcome.findings)
+        output.emit(command, payload_of(outcome, errors), outcome.findings)
         return
     kind = f"differencing VHDX on {safe(outcome.parent)}" if outcome.parent else outcome.format.value
     facts = [

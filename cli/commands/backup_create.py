@@ -57,7 +57,7 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
         for leaf in leaves:
             with open_leaf(leaf, choices) as chain:
                 output.warn(chain.findings)
-                code = max(code, tell_errors(chain))
+                code = max(code, int(bool(tell_errors(chain))))
                 plan = plan_create(kept, chain, _wishes(choices), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests

@@ -52,16 +52,17 @@ def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
     """
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
-        code = tell_errors(chain)
+        errors = tell_errors(chain)
         form = asked_format(wanted, out, choices)
         if out == STDOUT:
             _to_stdout(chain, form, with_evidence(options_from(choices), form, choices), choices)
-            return code
+            return int(bool(errors))
         form = form or format_of(out)
         if choices["block_size"] and form not in VHDX_FORMATS:
             raise click.UsageError("--block-size is for VHDX outputs.")
-        write_disk("convert", chain, out, form, with_evidence(options_from(choices), form, choices), choices)
-    return code
+        options = with_evidence(options_from(choices), form, choices)
+        write_disk("convert", chain, out, form, options, choices, errors)
+    return int(bool(errors))
 
 
 def _to_stdout(chain: Chain, wanted: OutputFormat | None, options: Options, choices: dict[str, Any]) -> None:

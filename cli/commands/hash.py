@@ -29,13 +29,13 @@ def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> int:
     with open_leaf(leaf, where) as chain:
         disk = chain if layer is None else chain.upto(layer)
         output.warn(disk.findings)
-        code = tell_errors(disk)
+        errors = tell_errors(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
         if as_json:
             number = len(disk.layers) - 1
             payload = {"path": leaf, "layer": number, "layer_path": disk.path, "size": disk.size, "sha256": digest}
-            output.emit("hash", payload, disk.findings)
+            output.emit("hash", payload | {"errors": errors}, disk.findings)
         else:
             click.echo(f"{digest}  {safe(disk.path)}")
-    return code
+    return int(bool(errors))

@@ -70,13 +70,13 @@ def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed:
     refuse_stdout(out)
     with open_leaf(leaf, choices) as chain:
         output.warn(chain.findings)
-        code = tell_errors(chain)
+        errors = tell_errors(chain)
         options = with_evidence(options_from(choices), form, choices)
         if base:
-            report("merge", _upper(chain, base, out, options), as_json=choices["as_json"])
+            report("merge", _upper(chain, base, out, options), as_json=choices["as_json"], errors=errors)
         else:
-            write_disk("merge", chain, out, form, options, choices)
-    return code
+            write_disk("merge", chain, out, form, options, choices, errors)
+    return int(bool(errors))
 
 
 def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> OutputFormat:

@@ -16,11 +16,11 @@ from analyzer.recover.job import Attempt, count, resumes
 from analyzer.salvage import BitmapPolicy
 from cli import output
 from cli.evidence import evidence_options, with_evidence
-from cli.options import FILE_PATH, ByteSize, LogMoment, json_option, quiet_library, search_of
+from cli.options import FILE_PATH, ByteSize, LogMoment, json_option, known_folders, quiet_library, search_of
 from cli.progress import progress
 from cli.recovered import document_of, emit_account, lines_of
 from cli.text import fitted, line_width
-from cli.writing import STDOUT, options_from, output_options, refuse_stdout
+from cli.writing import STDOUT, asked_format, format_option, options_from, output_options, refuse_stdout
 from vhdx.sink import Existing
 
 _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave": BitmapPolicy.PARENT}
@@ -65,18 +65,18 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
     help="Where the uppermost file let a block go and its entry keeps the place: the old data there, as stale.",
 )
 @click.option("--resume", is_flag=True, help="Go on with OUT and OUT.map: only what is missing is tried again.")
-@click.option(
-    "--format",
-    "wanted",
-    type=click.Choice([choice.value for choice in OutputFormat]),
-    help="The output's format, where its name does not tell (.raw, .img, .vhdx).",
-)
+@format_option
 @click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the lowest file's where it is not given.")
 @output_options
 @evidence_options
 @click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE", help="One more file of the chain.")
 @click.option(
-    "--search", multiple=True, type=FILE_PATH, metavar="DIR", help="A folder in which parents are looked for."
+    "--search",
+    multiple=True,
+    type=FILE_PATH,
+    metavar="DIR",
+    callback=known_folders,
+    help="A folder in which parents are looked for.",
 )
 @click.option(
     "--map",
@@ -152,7 +152,7 @@ def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *
 def _with_target(wishes: Wishes, out: Path, choices: dict[str, Any]) -> Wishes:
     if out == STDOUT:
         refuse_stdout(out)
-    form = OutputFormat(choices["wanted"]) if choices["wanted"] else format_of(out)
+    form = asked_format(choices["wanted"], out, choices) or format_of(out)
     if form is OutputFormat.RAW and choices["block_size"]:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
     wishes = replace(wishes, target=out, format=form, options=with_evidence(options_from(choices), form, choices))

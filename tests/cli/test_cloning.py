@@ -132,6 +132,14 @@ def test_a_restore_point_comes_back_as_a_clone_with_every_identity_told(vhdx_com
     assert reads_as(tmp_path / "second.vhdx") == reads_as(tmp_path / "clone.vhdx") != reads_as(disk)
 
 
+def test_a_restored_clone_in_json_follows_the_schema(vhdx_command, point, tmp_path):
+    answer = vhdx_command("backup", "restore", *point, tmp_path / "second.vhdx", "--clone", "--json")
+    assert [change["what"] for change in answer.json["clone"]["changes"]][:2] == [
+        "the virtual disk id",
+        "the disk GUID",
+    ]
+
+
 @pytest.mark.parametrize("part", [["--offset", "0"], ["--length", "1M"], ["--resume"]])
 def test_a_part_of_a_restore_point_is_no_clone(vhdx_command, point, tmp_path, part):
     answer = vhdx_command("backup", "restore", *point, tmp_path / "part.raw", "--clone", *part)

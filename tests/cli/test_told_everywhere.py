@@ -27,6 +27,19 @@ def test_a_disk_that_may_be_wrong_is_written_with_a_warning(vhdx_command, damage
     assert vhdx_command("hash", tmp_path / name / "disk.vhdx").code == 1
 
 
+@pytest.mark.parametrize(
+    "command", [["merge", "out.vhdx"], ["merge", "out.vhdx", "--clone"], ["convert", "out.raw"], ["hash"]]
+)
+def test_json_has_what_a_check_calls_an_error_in_the_sources(vhdx_command, built, damaged, tmp_path, command):
+    name, *rest = command
+    words = [tmp_path / word if word.startswith("out.") else word for word in rest]
+    wrong = vhdx_command(name, damaged("table-shifted-by-qemu"), *words, "--json")
+    assert (wrong.code, [error["code"] for error in wrong.json["errors"]]) == (1, ["BAT-17"])
+    assert wrong.json["errors"][0]["path"].endswith("disk.vhdx")
+    sound = vhdx_command(name, built("dynamic")[0], *words, "--json", *(["--force"] if words else []))
+    assert (sound.code, sound.json["errors"]) == (0, [])
+
+
 def test_a_repair_names_what_it_cannot_mend(vhdx_command, damaged):
     answer = vhdx_command("repair", damaged("table-zeroed"))
     assert answer.code == 1

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class SftpServer:
         """All bytes of a file, but no more than `most` + 1 of them."""
         with self._told(), self._sftp.open(path, "rb") as file:
             size = min(file.stat().st_size or 0, most + 1)
+            _ask_quietly(file)
             file.prefetch(size)
             return bytes(file.read(size))
 
@@ -161,6 +162,20 @@ _LOGIN_ADVICE = (
     "environment"
 )
 _PASSING = {errno.EPIPE, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
+
+
+def _ask_quietly(file: Any) -> None:  # noqa: ANN401 - paramiko ships no types
+    """Let the thread that asks ahead end in silence: it has no handler, and a connection cut would print a traceback.
+
+    Whoever reads is told of the same by the answer that does not come.
+    """
+    ask: Callable[..., None] = getattr(file, "_prefetch_thread", lambda *_: None)
+
+    def asked(*arguments: object) -> None:
+        with contextlib.suppress(Exception):
+            ask(*arguments)
+
+    file._prefetch_thread = asked  # noqa: SLF001 - there is no other way to it
 
 
 def _of_ssh(place: str, error: Exception) -> Exception:
