@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
 from analyzer.backup.locks import Lock
 from analyzer.backup.manifest import Manifest
+from analyzer.backup.reference import shared_layers
 from analyzer.backup.repository import Repository
 from analyzer.backup.retention import Every, RestorePoint, Verdict, emptied, judge, named
 
@@ -69,21 +70,27 @@ def run_forget(plan: ForgetPlan, repository: Repository, lock: Lock) -> None:
         repository.remove(name)
 
 
-def _retained(manifest: Manifest) -> RestorePoint:
-    return RestorePoint(
-        name=manifest.name, disk=manifest.disk_id, created=manifest.created, checkpoints=manifest.checkpoints
-    )
-
-
 def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]]:
-    found, damaged = list[RestorePoint](), list[str]()
+    found, damaged = list[Manifest](), list[str]()
     for name in repository.names():
         try:
-            manifest = repository.manifest(name)
+            found.append(repository.manifest(name))
         except DamagedObjectError:
             damaged.append(name)
         except NoSuchPointError:  # somebody else has just given it up
             continue
-        else:
-            found.append(_retained(manifest))
-    return found, tuple(damaged)
+    of_checkpoints = {name for manifest in found for name in manifest.checkpoints}
+    below = [manifest for manifest in found if manifest.name in of_checkpoints]
+    return [_retained(manifest, below) for manifest in found], tuple(damaged)
+
+
+def _retained(manifest: Manifest, checkpoints: Sequence[Manifest]) -> RestorePoint:
+    """A point with the points of checkpoints that its chain goes through, whether its own run knew of them or not."""
+    passed = [point.name for point in checkpoints if point.name != manifest.name and _goes_through(manifest, point)]
+    names = tuple(dict.fromkeys((*manifest.checkpoints, *passed)))
+    return RestorePoint(name=manifest.name, disk=manifest.disk_id, created=manifest.created, checkpoints=names)
+
+
+def _goes_through(manifest: Manifest, point: Manifest) -> bool:
+    """Whether a point's newest layer is below another's, and is what it was."""
+    return len(point.chain) < len(manifest.chain) and shared_layers(manifest.chain, point.chain) == len(point.chain)

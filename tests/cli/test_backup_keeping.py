@@ -93,6 +93,11 @@ def test_checkpoints_are_kept_with_the_point_that_was_made_above_them(vhdx_comma
     assert vhdx_command("backup", "forget", path, "--keep-last", 1).code == 0
     assert len(before) - len(points(vhdx_command, path)) == 1
     assert len(points(vhdx_command, path)) == 3
+    # A plain create knows of no checkpoints, and its chain goes through them all the same.
+    assert vhdx_command("backup", "create", path, leaf, "--name", "zz-plain").code == 0
+    assert vhdx_command("backup", "forget", path, "--keep-last", 1).code == 0
+    kept = points(vhdx_command, path)
+    assert (len(kept), "zz-plain" in kept) == (3, True)
 
 
 def test_odd_numbers_are_refused(vhdx_command, repository):
