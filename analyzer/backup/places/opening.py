@@ -41,7 +41,9 @@ def place_of(text: str, patience: Patience | None = None) -> Place:
         raise AddressError(str(address), f"no repository can be at {address.scheme}://", _WHERE)
     connect, path_of = _KINDS.get(address.scheme, (cloud.FsspecServer, cloud.path_on_server))
     if not address.host:
-        raise AddressError(str(address), "the URL names no host", "write it as scheme://host/path")
+        raise AddressError(
+            str(address), "the URL names no host, or no bucket", "write it as scheme://host/path or s3://bucket/path"
+        )
     upload = Upload.RENAMED if address.scheme in _KINDS else Upload.WHOLE
     session = Session(str(address), partial(connect, address), patience or Patience())
     return FolderPlace(str(address), path_of(address), session, upload)
