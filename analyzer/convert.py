@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from analyzer.beside import account_of, is_own_mapfile, map_of
 from analyzer.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.copying import Journal, Order, cells_of_extents, copy_cells, verify_cells
 from analyzer.images import e01, qcow2, vhd, vmdk, zst
@@ -273,7 +274,20 @@ def _image(disk: Flat, target: Path, output: OutputFormat, data_bytes: int, opti
 
 
 def _commit(sink: Sink) -> None:
+    """Name the output; what a recovery left beside an older image of this name goes with that image, not with this."""
+    if is_own_mapfile(map_of(sink.target)):
+        sink.keep()
+        sink.remove_older()
+        for path in (map_of(sink.target), account_of(sink.target)):
+            path.unlink(missing_ok=True)
     sink.commit()
+
+
+def check_beside(target: Path, existing: Existing) -> None:
+    """Refuse to write an image beside the map of another, unless that may be replaced; raises OutputError."""
+    if existing is not Existing.REPLACE and is_own_mapfile(map_of(target)):
+        reason = f"it is the map of an image called {target.name} that was recovered"
+        raise OutputError(map_of(target), reason, "move it away, name another target, or replace both with --force")
 
 
 def run_conversion(
@@ -287,6 +301,8 @@ def run_conversion(
 
     `name` is called when the output is right, to give it its name.
     """
+    if name is _commit:
+        check_beside(plan.target, plan.options.existing)
     kind = SegmentedSink if isinstance(plan.image, e01.E01Layout) else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
         journal, digests = _write(plan, disk, sink, progress)

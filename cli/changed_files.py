@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from analyzer.changes.find import ChangesPlan, find_changes
+from analyzer.changes.mapped import MappedDisk
 from analyzer.filechanges import Data, FileChange, Finder, What
 from analyzer.filesystems import FileRecord
 from analyzer.filesystems.places import Places
@@ -43,10 +44,21 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[Disk, Disk], 
             click.echo(facts([("old", told(states[0])), ("new", told(states[1])), ("compared", method_told(plan))]))
             output.emit_lines(map(_line, finder.changes()))
             click.echo(_summary(finder))
-    for text in finder.unread:
+    for text in _unread(finder, states):
         click.echo(f"warning: {safe(text)}", err=True)
     say_troubles([*finder.old, *finder.new])
-    return int(not finder.is_same)
+    return int(not finder.is_same or bool(_unread(finder, states)))
+
+
+def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
+    """What could not be compared, or is compared and not known: the stale parts of an image that was recovered."""
+    stale = tuple(
+        f"{disk.path} holds {size(disk.stale.size)} of an older or unproved state, by {disk.map}: files there may have "
+        "changed more, less or otherwise"
+        for disk in states
+        if isinstance(disk, MappedDisk) and disk.stale.size
+    )
+    return (*finder.unread, *stale)
 
 
 def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder) -> None:
@@ -60,7 +72,7 @@ def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder) ->
     def after() -> dict[str, Any]:
         troubles = [trouble for volume in (*finder.old, *finder.new) for trouble in volume.troubles]
         counts = {what.value: count for what, count in finder.counts.items()}
-        return {"counts": counts, "unread": finder.unread, "troubles": plain_troubles(troubles)}
+        return {"counts": counts, "unread": _unread(finder, states), "troubles": plain_troubles(troubles)}
 
     findings = dict.fromkeys((*states[0].findings, *states[1].findings))
     output.emit_stream("changes", payload, findings, "files", map(_plain, finder.changes()), after)

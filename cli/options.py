@@ -137,19 +137,31 @@ def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
 
 
 def _tell_map(chain: Chain) -> None:
-    from analyzer.changes.mapped import MappedDisk, UnusableMapError, by_map
-    from cli.text import safe, size
+    if note := map_note(chain):
+        click.echo(f"warning: {safe(note)}", err=True)
 
-    tell_lacking_map(chain)
+
+def map_note(chain: Chain) -> str:
+    """What the map beside an image that `vhdx recover` wrote says of it, or that it lacks one; "" of any other."""
+    from analyzer.changes.mapped import MappedDisk, UnusableMapError, account_without_map, by_map
+    from cli.text import size
+
+    if account := account_without_map(chain):
+        return f"{account} {_LACKING.format(chain.path)}"
     try:
         disk = by_map(chain)
     except UnusableMapError as error:
-        click.echo(f"warning: {safe(error)}", err=True)
-        return
-    if isinstance(disk, MappedDisk) and (disk.lost.size or disk.stale.size):
-        parts = f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
-        advice = "keep the map with it, and with every copy"
-        click.echo(f"warning: {safe(disk.path)} was recovered: by {safe(disk.map)}, {parts}; {advice}", err=True)
+        return str(error)
+    if not isinstance(disk, MappedDisk) or not (disk.lost.size or disk.stale.size):
+        return ""
+    parts = f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
+    copy = "keep the map with it, and copy it to NAME.map beside every copy called NAME"
+    return f"{disk.path} was recovered: by {disk.map}, {parts}; {copy}"
+
+
+_LACKING = (
+    "says that parts of {} are lost or stale, and its map is not there, or is none: what is lost is read as it stands"
+)
 
 
 def tell_lacking_map(disk: Disk) -> None:
@@ -158,8 +170,7 @@ def tell_lacking_map(disk: Disk) -> None:
     from cli.text import safe
 
     if account := account_without_map(disk):
-        text = f"{safe(account)} says that parts of {safe(disk.path)} are lost or stale, and its map is not there"
-        click.echo(f"warning: {text}: what is lost is read as it stands", err=True)
+        click.echo(f"warning: {safe(account)} {_LACKING.format(safe(disk.path))}", err=True)
 
 
 def _say_what_is_accepted(chain: Chain) -> None:

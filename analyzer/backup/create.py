@@ -276,7 +276,10 @@ class _Run:
             layer=point.layer,
             chain=plan.records[: point.layer + 1],
             lost=point.lost,
-            warnings=tuple(str(finding) for finding in point.state.findings),
+            warnings=(
+                *(str(finding) for finding in point.state.findings),
+                *(plan.wishes.notes if point is plan.points[-1] else ()),
+            ),
             parent=parent,
             checkpoints=plan.checkpoints_below(number),
             effort=self._effort(),

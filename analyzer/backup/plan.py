@@ -65,6 +65,8 @@ class Wishes:
     reading: Reading = Reading.CHANGED
     hashing: Hashing = Hashing.CHEAP
     tool: str = "vhdx"
+    notes: tuple[str, ...] = ()
+    """What else is to be said of the newest layer's state: it is kept among its warnings."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

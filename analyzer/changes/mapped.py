@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
+from analyzer import beside
 from analyzer.filesystems.places import Places
 from vhdx.disk import Disk
 from vhdx.errors import LostDataError, OutputError, VhdxError
@@ -115,7 +116,7 @@ def by_map(disk: Disk) -> Disk:
 def account_without_map(disk: Disk) -> Path | None:
     """The account that says that the image was recovered and something of it is lost, where its map is not there."""
     for place in dict.fromkeys((disk.path, disk.path.resolve())):
-        account = place.with_name(place.name + ".json")
+        account = beside.account_of(place)
         if _begins_with(account, _ACCOUNT):
             return account if _map_of(disk.path) is None else None
     return None
@@ -129,7 +130,7 @@ def without_map(disk: Disk) -> Disk:
 def _map_of(image: Path) -> tuple[Path, str] | None:
     """The map beside an image, or beside what a link leads to, and which disk it is about."""
     for place in dict.fromkeys((image, image.resolve())):
-        path = place.with_name(place.name + ".map")
+        path = beside.map_of(place)
         if identity := _identity_in(path):
             return path, identity
     return None

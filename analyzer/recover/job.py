@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from analyzer import convert
+from analyzer.beside import account_of, is_own_mapfile, map_of
 from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, check_further, plan_conversion, run_conversion
 from analyzer.progress import Progress, no_progress
 from analyzer.raw import RawDisk
@@ -19,10 +20,10 @@ from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
 from analyzer.recover.kin import is_layer_beside
 from analyzer.recover.levels import Level
-from analyzer.recover.mapfile import is_own_mapfile, mapfile_lines, read_mapfile
+from analyzer.recover.mapfile import mapfile_lines, read_mapfile
 from analyzer.recover.naming import name_again, name_anew
 from analyzer.recover.opening import Opener
-from analyzer.recover.papers import account_of, existing_papers, map_of, write_papers
+from analyzer.recover.papers import existing_papers, write_papers
 from analyzer.recover.ranges import Ranges
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import OutputError

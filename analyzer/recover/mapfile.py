@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from analyzer.beside import TITLE
 from analyzer.recover.account import Status
 from analyzer.recover.ranges import Range
 from vhdx.errors import OutputError
@@ -12,7 +13,6 @@ _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 _STATUSES = {sign: status for status, sign in _SIGNS.items()}
 _OTHER_SIGNS = {"?": Status.LOST, "*": Status.LOST}
 """What ddrescue itself writes for what was not tried: to be tried."""
-_TITLE = "# Mapfile. Created by vhdx recover"
 _IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36}(?: .*)?)")
 _MOST_BYTES = 1 << 30
 """A mapfile that is longer is none."""
@@ -28,7 +28,7 @@ def mapfile_lines(stretches: Iterable[Stretch], identity: str) -> Iterator[str]:
     another disk.
     """
     merged = list_merged(stretches)
-    yield f"{_TITLE}\n"
+    yield f"{TITLE}\n"
     yield f"# Disk: {identity}\n"
     yield "# + known, / an older state or one in doubt, - lost\n"
     yield "# current_pos  current_status  current_pass\n"
@@ -36,15 +36,6 @@ def mapfile_lines(stretches: Iterable[Stretch], identity: str) -> Iterator[str]:
     yield "#      pos        size  status\n"
     for start, end, status in merged:
         yield f"0x{start:08X}  0x{end - start:08X}  {_SIGNS[status]}\n"
-
-
-def is_own_mapfile(path: Path) -> bool:
-    """Whether a file begins as `mapfile_lines` does."""
-    try:
-        with path.open("rb") as handle:
-            return handle.read(len(_TITLE)) == _TITLE.encode()
-    except OSError:
-        return False
 
 
 def list_merged(stretches: Iterable[Stretch]) -> Iterator[Stretch]:

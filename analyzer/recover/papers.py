@@ -4,20 +4,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from analyzer.recover.mapfile import is_own_mapfile
+from analyzer.beside import account_of, is_own_mapfile, map_of
 from vhdx.sink import Existing, Sink
 
 _PIECE = 1 << 20
-
-
-def map_of(target: Path) -> Path:
-    """Where the mapfile of an output is."""
-    return target.with_name(target.name + ".map")
-
-
-def account_of(target: Path) -> Path:
-    """Where the account of an output is."""
-    return target.with_name(target.name + ".json")
 
 
 def existing_papers(target: Path, existing: Existing) -> Existing:

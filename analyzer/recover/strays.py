@@ -118,6 +118,8 @@ def _copy(file: Opened, used: Opened) -> Finding:
     """What is said of a copy that is passed over; raises CopiesDifferError."""
     if file.image is None:
         text = f"it has the identity of {used.path} and cannot be read: that one is used"
+    elif (file.rebuilt or file.lost) and not (used.rebuilt or used.lost):
+        text = f"it has the identity of {used.path} and is damaged: that one is used"
     elif _compare(file, used):
         text = f"it is a copy of {used.path}, byte for byte: that one is used"
     else:

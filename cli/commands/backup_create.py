@@ -14,7 +14,7 @@ from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wish
 from analyzer.backup.repository import Repository
 from cli import output
 from cli.failures import when_interrupted
-from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.options import FILE_PATH, chain_options, json_option, map_note, open_leaf, tell_errors
 from cli.progress import progress
 from cli.repositories import point_line, repository_argument, repository_of
 from cli.text import plural, safe, size
@@ -58,7 +58,7 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
             with open_leaf(leaf, choices) as chain:
                 output.warn(chain.findings)
                 code = max(code, int(bool(tell_errors(chain))))
-                plan = plan_create(kept, chain, _wishes(choices), lock.claim)
+                plan = plan_create(kept, chain, _wishes(choices, map_note(chain)), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests
             if not as_json:
@@ -68,7 +68,7 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
     return code
 
 
-def _wishes(choices: dict[str, Any]) -> Wishes:
+def _wishes(choices: dict[str, Any], note: str) -> Wishes:
     return Wishes(
         name=choices["name"],
         which=Which.CHECKPOINTS if choices["checkpoints"] else Which.LEAF,
@@ -76,6 +76,7 @@ def _wishes(choices: dict[str, Any]) -> Wishes:
         reading=Reading.ALL if choices["full"] else Reading.CHANGED,
         hashing=Hashing.ALWAYS if choices["image_hash"] else Hashing.CHEAP,
         tool=f"vhdx {output.version()}",
+        notes=(note,) if note else (),
     )
 
 

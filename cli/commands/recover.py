@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from analyzer.beside import account_of, map_of
 from analyzer.convert import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.aged import LetGo, View
@@ -157,7 +158,9 @@ def _with_target(wishes: Wishes, out: Path, choices: dict[str, Any]) -> Wishes:
         raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
     wishes = replace(wishes, target=out, format=form, options=with_evidence(options_from(choices), form, choices))
     if not resumes(wishes):
-        return wishes
+        begun = choices["resume"] and not any(path.exists() for path in (out, map_of(out), account_of(out)))
+        # All that can be there then is what an interrupted first run left.
+        return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE)) if begun else wishes
     return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE))
 
 

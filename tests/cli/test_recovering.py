@@ -517,3 +517,50 @@ def test_a_map_of_a_disk_without_identity_is_not_gone_on_with_for_another(vhdx_c
     answer = vhdx_command("recover", tmp_path / "two.vhdx", "-o", out, "--resume")
     assert answer.code == 5
     assert "not about this disk" in answer.err
+
+
+def test_an_image_that_takes_the_place_of_a_recovered_one_takes_its_map_too(vhdx_command, apart, chain, tmp_path):
+    out, leaf = tmp_path / "disk.raw", chain[0]
+    vhdx_command("recover", *apart[1:], "-o", out)
+    assert vhdx_command("convert", leaf, out, "--force").code == 0
+    assert out.read_bytes() == flat(leaf)
+    assert not (tmp_path / "disk.raw.map").exists()
+    assert not (tmp_path / "disk.raw.json").exists()
+
+
+def test_no_image_is_written_beside_the_map_of_another_unasked(vhdx_command, apart, chain, tmp_path):
+    out = tmp_path / "disk.raw"
+    vhdx_command("recover", *apart[1:], "-o", out)
+    out.unlink()
+    answer = vhdx_command("convert", chain[0], out)
+    assert (answer.code, "the map of an image called disk.raw" in answer.err) == (5, True)
+    assert (tmp_path / "disk.raw.map").exists()
+    assert not out.exists()
+
+
+def test_a_backup_of_a_recovered_image_keeps_what_its_map_says(vhdx_command, apart, tmp_path):
+    pytest.importorskip("zstandard")
+    vhdx_command("recover", *apart[1:], "-o", tmp_path / "disk.vhdx")
+    vhdx_command("backup", "init", tmp_path / "kept", "--chunk-size", "256K")
+    vhdx_command("backup", "create", tmp_path / "kept", tmp_path / "disk.vhdx", "--name", "point")
+    assert "disk.vhdx was recovered" in vhdx_command("backup", "show", tmp_path / "kept", "point").out
+
+
+def test_a_first_run_that_was_killed_is_begun_anew_by_resume(vhdx_command, apart, chain, tmp_path):
+    (tmp_path / "disk.raw.part").write_bytes(b"half of it")
+    assert vhdx_command("recover", *apart, "-o", tmp_path / "disk.raw").code == 5
+    assert vhdx_command("recover", *apart, "-o", tmp_path / "disk.raw", "--resume").code == 0
+    assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])
+
+
+def test_a_damaged_copy_that_is_rebuilt_gives_way_to_the_whole_one(vhdx_command, apart, chain, tmp_path):
+    twin = sparse_copy(apart[1], tmp_path / "twin.avhdx")
+    with twin.open("r+b") as file:
+        file.seek(192 << 10)
+        file.write(bytes(128 << 10))  # both region tables
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    answer = vhdx_command("recover", *apart, twin, "-o", tmp_path / "disk.raw")
+    assert answer.code == 0
+    assert "is damaged: that one is used" in answer.err
+    assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])

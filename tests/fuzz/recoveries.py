@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 
+from analyzer.beside import map_of
 from analyzer.convert import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.account import Totals
 from analyzer.recover.aged import LetGo, View
 from analyzer.recover.faults import UNIT
 from analyzer.recover.files import Survey
-from analyzer.recover.job import Attempt, map_of
+from analyzer.recover.job import Attempt
 from analyzer.recover.levels import Placed
 from analyzer.recover.pattern import pattern
 from analyzer.recover.ranges import Ranges

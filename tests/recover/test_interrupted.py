@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.beside import account_of, map_of
 from analyzer.convert import Options
 from analyzer.recover import Fill, Status
 from analyzer.recover.account import Basis
-from analyzer.recover.job import account_of, map_of
 from analyzer.recover.mapfile import _body, _stretch
 from tests.recover.test_faults import SIZE, WHOLE
 from tests.recover.test_job import AGAIN, attempt, failing

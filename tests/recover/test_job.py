@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.beside import map_of
 from analyzer.convert import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.account import Basis
 from analyzer.recover.aged import PRESENT
-from analyzer.recover.job import Attempt, identity_of, map_of
+from analyzer.recover.job import Attempt, identity_of
 from analyzer.recover.mapfile import read_mapfile
 from tests.recover.disks import NOWHERE
 from tests.recover.test_faults import SIZE, WHOLE, FailingSource, a_file, place_of
