@@ -109,7 +109,7 @@ def gather(
     base: Opened | None = None
     try:
         for path in (*inputs, *search.parents):
-            if taken := _take(files, path, how):
+            if taken := _take(files, path, partial(how, is_alone=_is_alone(inputs, search, assumed))):
                 _require_file(taken)
         _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
         if assumed:
@@ -125,6 +125,11 @@ def gather(
         raise
     hints = (*strays, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
     return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
+
+
+def _is_alone(inputs: Sequence[Path], search: Search, assumed: Path | None) -> bool:
+    """Whether one file is all there is, and its name does not say that it is a checkpoint."""
+    return len(inputs) == 1 and not search.parents and assumed is None and inputs[0].suffix.lower() != ".avhdx"
 
 
 def _require_file(named: Opened) -> None:

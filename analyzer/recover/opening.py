@@ -60,12 +60,18 @@ class Opened:
             below.close()
 
 
-def open_carefully(path: Path, opener: Opener = FileSource, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Opened:
+def open_carefully(
+    path: Path,
+    opener: Opener = FileSource,
+    bitmaps: BitmapPolicy = BitmapPolicy.LOST,
+    *,
+    is_alone: bool = False,
+) -> Opened:
     """Open one file for recovery; never raises for what the file holds or for what its medium does.
 
     A header, region table or part of the block table that cannot be read counts as invalid: its copy is taken, or the
     blocks that it was about are lost. What is lost is rebuilt from the best evidence at hand; `bitmaps` says what
-    becomes of blocks whose sector bitmap is beyond that.
+    becomes of blocks whose sector bitmap is beyond that, and `is_alone` that no other layer is there to be had.
     """
     try:
         source = CarefulSource(opener(path))
@@ -75,7 +81,7 @@ def open_carefully(path: Path, opener: Opener = FileSource, bitmaps: BitmapPolic
     try:
         return _whole(source, image_from(source), bitmaps)
     except VhdxError as error:
-        return replace(_rebuilt(source, str(error), bitmaps), error=error)
+        return replace(_rebuilt(source, str(error), bitmaps, is_alone=is_alone), error=error)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         return _without(source, f"{path} cannot be read: {error}; use another copy of the file")
 
@@ -92,9 +98,9 @@ def _whole(source: CarefulSource, image: Image, bitmaps: BitmapPolicy) -> Opened
     return _opened(source, image, saved)
 
 
-def _rebuilt(source: CarefulSource, reason: str, bitmaps: BitmapPolicy) -> Opened:
+def _rebuilt(source: CarefulSource, reason: str, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
     try:
-        saved = salvage_image(source, bitmaps=bitmaps)
+        saved = salvage_image(source, bitmaps=bitmaps, is_alone=is_alone)
     except VhdxError:
         return _without(source, reason)
     if saved.image is None:

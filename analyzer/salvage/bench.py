@@ -26,6 +26,8 @@ class Bench:
     """Nothing tells whether a log that is lost had more to say."""
     log_was_live: bool = False
     """A log was live, or may have been, and its last entries may be lost without a trace."""
+    in_pieces: bool = False
+    """Nothing tells the size of a block, and the disk is put together from pieces of 1 MiB."""
     doubted: list[Range] = field(default_factory=list)
     """Ranges of the disk that rest on something that is merely likely; they may overlap and pass the disk's end."""
     guessed: list[Range] = field(default_factory=list)

@@ -22,7 +22,7 @@ from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
 
-_MOST_STARTS = 4096
+_MOST_STARTS = 1 << 16
 
 
 def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:

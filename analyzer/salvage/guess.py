@@ -10,6 +10,7 @@ from analyzer.salvage.left import NOTHING, Left
 from analyzer.salvage.shape import MOST_TABLE, Entries, Fit, Span, Wanted, are_entries, fit_of, places_of
 from analyzer.salvage.volumes import ends_of, primary_gpt
 from analyzer.volumes.gpt import GptHeader
+from analyzer.volumes.signatures import begins_disk
 from vhdx.errors import VhdxError
 from vhdx.geometry import Geometry
 from vhdx.source import ByteSource, read_at
@@ -23,7 +24,7 @@ from vhdx.structures.constants import (
 )
 from vhdx.structures.disk import HAS_PARENT, DiskParameters
 
-_FRONT = 64 * 1024
+_FRONT = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Table:
     length: int
     entries: Entries
     front: bytes
+
+    @property
+    def begins(self) -> bool:
+        """Whether its first entry is that of block 0, by what that holds: a piece of a table looks like a table."""
+        return begins_disk(self.front)
 
     @property
     def gpt(self) -> GptHeader | None:

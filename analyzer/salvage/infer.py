@@ -1,7 +1,8 @@
 """Which disk a file without metadata holds: each guess is put together and asked for its file systems' copies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.front import rebuild_identifier
@@ -56,13 +57,22 @@ def decide(bench: Bench, tables: Sequence[tuple[int, int]], metadata: int, left:
 
     `left` is what is sound of the metadata.
     """
-    found: list[Decision] = []
-    for offset, length in tables:
-        table = table_at(bench.view, offset, length)
-        if table is not None and len(found) < _MOST_TABLES:
-            decision = _of_table(bench, table, metadata, left)
-            if decision:
-                found.append(decision)
+    return _only_outermost(
+        _of_table(bench, table, metadata, left) for table in (table_at(bench.view, *each) for each in tables) if table
+    )
+
+
+def discover(bench: Bench, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
+    """As `decide`, where nothing tells that a table begins there: what block 0 holds must look like a disk's front.
+
+    The second MiB of a table is as good a table as the first.
+    """
+    found = (table_at(bench.view, *each) for each in tables)
+    return _only_outermost(_of_table(bench, table, metadata, NOTHING) for table in found if table and table.begins)
+
+
+def _only_outermost(decisions: Iterable[Decision | None]) -> Decision | None:
+    found = list(islice(filter(None, decisions), _MOST_TABLES))
     outer = [
         one for one in found if all(one.guess.fit.holds(other.guess.fit.offset) for other in found if other is not one)
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from analyzer.salvage.bare import rebuild_bare
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.blocks import rebuild_blocks
 from analyzer.salvage.front import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
@@ -24,15 +25,15 @@ _STEPS: tuple[Step, ...] = (
     rebuild_regions,
     rebuild_metadata,
     rebuild_both,
-    rebuild_identifier,
 )
 
 
-def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
+def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST, is_alone: bool = False) -> Salvaged:
     """The image in a source, its lost structures rebuilt from the best evidence at hand; the source is never changed.
 
     A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
-    does, when the medium fails.
+    does, when the medium fails. With `is_alone` there are no other layers, so that a disk of which nothing but its
+    volumes is left can be taken as one without a parent.
     """
     image = _opened(source)
     if isinstance(image, Image):
@@ -42,6 +43,8 @@ def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LO
     bench = Bench(source)
     for step in _STEPS:
         step(bench)
+    rebuild_bare(bench, by_volumes=is_alone)
+    rebuild_identifier(bench)
     return _finished(bench, bitmaps)
 
 

@@ -5,14 +5,14 @@ from analyzer.repair.headers import headers_of
 from analyzer.repair.model import Patch
 from analyzer.repair.view import PatchedView
 from analyzer.salvage.bench import Bench
-from analyzer.salvage.infer import Decision, decide
+from analyzer.salvage.infer import Decision, decide, discover
 from analyzer.salvage.items import lay_metadata
 from analyzer.salvage.left import NOTHING, Left, left_in
 from analyzer.salvage.logged import LoggedImage, newest_pages
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import parameters_at, regions_of, regions_serve, wanted_of
 from analyzer.salvage.search import places_to_look
-from analyzer.salvage.shape import MOST_TABLE, fit_at
+from analyzer.salvage.shape import MOST_TABLE, fit_at, tables_in
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.replay import open_log
@@ -151,8 +151,7 @@ def rebuild_both(bench: Bench) -> None:
     if regions_serve(bench):
         return
     at = -(-bench.view.size // MIB) * MIB
-    places = [(place, MIB) for place in places_to_look(bench.view)]
-    decision = decide(bench, places, at)
+    decision = discover(bench, tables_in(bench.view, places_to_look(bench.view)), at)
     if decision is None:
         return
     bench.lost[:] = [text for text in bench.lost if not text.startswith("the region tables")]

@@ -9,13 +9,12 @@ from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, blocks_of, entry_for, put_entries
 from analyzer.salvage.in_order import place_in_order
 from analyzer.salvage.model import Certainty
-from analyzer.salvage.signs import Sign, gpt_signs
+from analyzer.salvage.pieces import spread, withdraw
+from analyzer.salvage.signs import Sign, gpt_signs, sign_fits
 from analyzer.salvage.signs_ext import group_signs, superblock_signs
 from analyzer.salvage.signs_ntfs import boot_signs, record_signs
 from vhdx.disk import Disk
-from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
-from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import BlockState
 from vhdx.table import BlockTable
 
@@ -30,7 +29,7 @@ _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
 )
 """Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand."""
 _MOST_BLOCKS = 1 << 16
-_MOST_LOOKS = 1 << 18
+_MOST_LOOKS = 1 << 20
 """Places that are looked at in all."""
 
 
@@ -39,12 +38,19 @@ def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
 
     Then what stands between two blocks of known place, in the file as on the disk, is put between them.
     """
-    looks = _MOST_LOOKS
+    looks, floor = _MOST_LOOKS, rooms[0]
     for phase in _PHASES:
         for sign in phase(image):
             if looks > 0 and _is_unknown(bench, image, sign):
                 looks -= len(rooms)
                 rooms = _place(bench, image.allocation.table, sign, rooms)
+        image = image_from(bench.view)
+        if bench.in_pieces:
+            taken = spread(bench, image, floor)
+            rooms = [start for start in rooms if start not in taken]
+            image = image_from(bench.view)
+    if bench.in_pieces:
+        withdraw(bench, image, [sign for phase in _PHASES for sign in phase(image)])
         image = image_from(bench.view)
     place_in_order(bench, image)
     image = image_from(bench.view)
@@ -63,19 +69,11 @@ def _is_unknown(bench: Bench, image: Image, sign: Sign) -> bool:
 def _place(bench: Bench, table: BlockTable, sign: Sign, rooms: list[int]) -> list[int]:
     """Put the one block that shows the sign into its slot; the rooms that are left."""
     block, within = divmod(sign.start, table.geometry.block_size)
-    found = [start for start in rooms if _fits(table.source, start + within, sign)]
+    found = [start for start in rooms if sign_fits(table.source, start + within, sign)]
     if len(found) != 1:
         return rooms
-    evidence = f"of all room that nothing owns this alone holds {sign.what}"
-    _put(bench, table, block, found[0], evidence)
+    _put(bench, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
     return _without(rooms, found[0], table.geometry.block_size)
-
-
-def _fits(source: ByteSource, at: int, sign: Sign) -> bool:
-    try:
-        return at + sign.length <= source.size and sign.fits(read_at(source, at, sign.length))
-    except VhdxError:
-        return False
 
 
 def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str) -> None:

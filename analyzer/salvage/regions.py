@@ -1,6 +1,6 @@
 """Both region tables lost: the metadata by its signature, the block table by its shape, both on whole MiB."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -122,7 +122,7 @@ def _pages_of(start: int) -> range:
 def _of_empty_disk(bench: Bench, places: list[int]) -> bool:
     """A file that holds nothing but one metadata region and a log: its table is zeros, wherever it stands."""
     header = headers_of(Draft(bench.view)).current
-    found = list(_metadata(bench.view, places))
+    found = list(metadata_in(bench.view, places))
     if len(found) != 1 or found[0][1].has_parent or len(places) > _MOST_OF_EMPTY:
         return False
     metadata, parameters = found[0]
@@ -168,7 +168,7 @@ def _note(bench: Bench, layout: Layout) -> None:
 
 
 def _layouts(bench: Bench, places: list[int]) -> Iterator[Layout]:
-    for metadata, parameters in _metadata(bench.view, places):
+    for metadata, parameters in metadata_in(bench.view, places):
         wanted = wanted_of(parameters, ((metadata, metadata + MIB),))
         for at in places:
             fit = fit_at(bench.view, at, wanted)
@@ -182,7 +182,8 @@ def wanted_of(parameters: DiskParameters, taken: tuple[Span, ...]) -> Wanted:
     return Wanted(geometry, parameters.has_parent, taken)
 
 
-def _metadata(source: ByteSource, places: list[int]) -> Iterator[Found]:
+def metadata_in(source: ByteSource, places: Iterable[int]) -> Iterator[Found]:
+    """The metadata regions that stand whole at one of these places."""
     tried = 0
     for at in places:
         if tried < _MOST_CANDIDATES and at + MIB <= source.size and read_at(source, at, 8) == SIGNATURE:

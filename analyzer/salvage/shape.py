@@ -1,6 +1,6 @@
 """Block tables known by their shape: entries that are valid, upon whole MiB of the file, and upon nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from vhdx.geometry import Geometry, bat_region_size
 from vhdx.source import ByteSource, read_at
-from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
 
 Entries = npt.NDArray[np.int64]
@@ -66,15 +66,40 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
     length = wanted.length
     if length > MOST_TABLE or at + length > source.size or _meets((at, at + length), wanted.taken):
         return None
-    glance = np.frombuffer(read_at(source, at, _GLANCE), "<i8").astype(np.int64)
+    glance = _words(source, at, _GLANCE)
     if not are_entries(glance[: wanted.slots]) or glance[wanted.slots :].any():
         return None
-    table = np.frombuffer(read_at(source, at, length), "<i8").astype(np.int64)
+    table = _words(source, at, length)
     entries = table[: wanted.slots]
     if table[wanted.slots :].any() or not are_entries(entries):
         return None
     places = places_of(entries, wanted)
     return None if places is None else fit_of(source.size, (at, at + length), wanted, places)
+
+
+def tables_in(source: ByteSource, places: Iterable[int]) -> Iterator[Span]:
+    """(offset, length) of what can be a block table, or the rest of one: whole MiB that hold entries and nothing else.
+
+    It begins with an entry that has a place, and goes on as far as entries do, or up to the first block behind it.
+    """
+    begun = (at for at in places if at + MIB <= source.size and any(read_at(source, at, ENTRY_SIZE)))
+    yield from ((at, end - at) for at in begun if (end := _end_of_table(source, at)) > at)
+
+
+def _end_of_table(source: ByteSource, start: int) -> int:
+    end, limit = start, min(source.size, start + MOST_TABLE)
+    while end + MIB <= limit and are_entries(_words(source, end, _GLANCE)):
+        entries = _words(source, end, MIB)
+        if not are_entries(entries):
+            break
+        places = (entries[entries & STATE_MASK >= BlockState.FULLY_PRESENT] >> OFFSET_SHIFT) * MIB
+        limit = min(limit, int(places[places > start].min(initial=limit)))
+        end += MIB
+    return end
+
+
+def _words(source: ByteSource, at: int, length: int) -> Entries:
+    return np.frombuffer(read_at(source, at, length), "<i8").astype(np.int64)
 
 
 def are_entries(values: Entries) -> bool:

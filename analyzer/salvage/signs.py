@@ -8,6 +8,8 @@ from analyzer.salvage.volumes import primary_gpt, read_known
 from analyzer.volumes.gpt import parse_whole_header
 from analyzer.volumes.partitions import parts_of_table
 from vhdx.disk import Disk
+from vhdx.errors import VhdxError
+from vhdx.source import ByteSource, read_at
 
 _MOST_PARTS = 32
 
@@ -20,6 +22,14 @@ class Sign:
     start: int
     length: int
     fits: Callable[[bytes], bool]
+
+
+def sign_fits(source: ByteSource, at: int, sign: Sign) -> bool:
+    """Whether a sign stands at byte `at` of a file."""
+    try:
+        return at + sign.length <= source.size and sign.fits(read_at(source, at, sign.length))
+    except VhdxError:  # the medium fails there
+        return False
 
 
 def gpt_signs(disk: Disk) -> Iterator[Sign]:

@@ -54,7 +54,9 @@ def _is_copy(known: ExtSuperblock | None, room: int, group: int, raw: bytes) -> 
     found = parse_sound_superblock(raw)
     if found is None or found.group != group:
         return False
-    return found.uuid == known.uuid if known else found.takes_all(room)
+    if known:
+        return found.uuid == known.uuid
+    return found.takes_all(room) and found.copy_of(group) == group * _LIKELY_GROUP
 
 
 def _find(disk: Disk, start: int, end: int) -> _Ext | None:

@@ -10,9 +10,9 @@ from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 from vhdx.table import BlockTable
 
-_MOST_READ = 1 << 12
+_MOST_READ = 1 << 16
 """MiB that are looked into to know whether they hold anything."""
-_MOST_STARTS = 1 << 14
+_MOST_STARTS = 1 << 16
 _PIECE = 1 << 16
 _WINDOW = 1 << 20
 _ZEROS = bytes(_PIECE)

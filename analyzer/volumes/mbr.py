@@ -11,7 +11,8 @@ MARK = b"\x55\xaa"
 SIGNATURE = slice(440, 444)
 PROTECTIVE, DYNAMIC = 0xEE, 0x42
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
-_MARK_AT, _ENTRIES_AT, _ENTRIES = slice(510, 512), 446, 4
+MARK_AT = slice(510, 512)
+_ENTRIES_AT, _ENTRIES = 446, 4
 _ENTRY = struct.Struct("<B3xB3xII")
 _ACTIVE = 0x80
 
@@ -46,7 +47,7 @@ class Mbr:
 
 def parse_mbr(front: bytes) -> Mbr | None:
     """The master boot record that a disk begins with; None where that is none, or the boot sector of a volume."""
-    if len(front) < SIZE or front[_MARK_AT] != MARK or _is_boot_sector(front):
+    if len(front) < SIZE or front[MARK_AT] != MARK or _is_boot_sector(front):
         return None
     entries = _entries(front)
     return None if any(entry.status & ~_ACTIVE for entry in entries) else Mbr(front[SIGNATURE], entries)
@@ -58,7 +59,7 @@ def _is_boot_sector(front: bytes) -> bool:
 
 def parse_logical(record: bytes) -> tuple[MbrEntry | None, MbrEntry | None]:
     """The volume of a record of the chain of logical partitions, and where the next record stands."""
-    if len(record) < SIZE or record[_MARK_AT] != MARK:
+    if len(record) < SIZE or record[MARK_AT] != MARK:
         return None, None
     volume, following, *_ = _entries(record)
     return volume if volume.is_partition else None, following if following.is_extended else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from analyzer.volumes import exfat, ext, fat, gpt, ntfs, swap
+from analyzer.volumes import exfat, ext, fat, gpt, mbr, ntfs, swap
 
 BTRFS, BTRFS_START, BTRFS_AT = b"_BHRfS_M", 1 << 16, 0x40
 XFS = b"XFSB"
@@ -79,6 +79,15 @@ _PIECES = (
     (b"\x89PNG", "a PNG picture"),
     (b"SQLite format 3", "an SQLite database"),
 )
+
+
+def begins_disk(front: bytes) -> bool:
+    """Whether the first bytes of a disk, 68 KiB of them or more, are as those of disks with something on them are."""
+    known = (
+        *((each.at, each.magic) for each in VOLUMES),
+        *((mark.at + mark.magic[0], mark.magic[1]) for mark in MARKS),
+    )
+    return front[mbr.MARK_AT] == mbr.MARK or any(front.startswith(magic, at) for at, magic in known)
 
 
 def looks_like(data: bytes) -> str:

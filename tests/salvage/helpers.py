@@ -41,9 +41,9 @@ def bat_of(spec):
     return Placement.of(spec).bat, Placement.of(spec).bat_length
 
 
-def salvaged(file, bitmaps=BitmapPolicy.LOST):
+def salvaged(file, bitmaps=BitmapPolicy.LOST, *, is_alone=False):
     """What is saved of a fixture's file."""
-    return salvage_image(SparseSource(file, Path("lost.vhdx")), bitmaps=bitmaps)
+    return salvage_image(SparseSource(file, Path("lost.vhdx")), bitmaps=bitmaps, is_alone=is_alone)
 
 
 def upon(parents, image):
