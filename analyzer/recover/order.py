@@ -22,6 +22,8 @@ from vhdx.errors import ChainError, CorruptFileError, InputOutputError, SectorSi
 from vhdx.image import Image
 from vhdx.structures.constants import MAX_DISK_SIZE
 
+_ADVICE = "use other copies, or a program that finds files by their content (PhotoRec) on what is left"
+
 
 class NothingToRecoverError(ChainError):
     """None of the files can be read as an image."""
@@ -31,7 +33,7 @@ class NothingToRecoverError(ChainError):
         self.reasons = tuple(reasons)
 
     def __str__(self) -> str:
-        return f"no file can be read: {'; '.join(self.reasons)}"
+        return f"no file can be read: {'; '.join(self.reasons)}; {_ADVICE}"
 
 
 class NothingSoundError(NothingToRecoverError):
@@ -53,7 +55,14 @@ _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadable
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
     codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
     kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
-    return kind([file.reason for file in files])
+    return kind([_why(file) for file in files])
+
+
+def _why(file: Opened) -> str:
+    """What is wrong with a file; not what to do about it, for that has been done."""
+    if not isinstance(file.error, CorruptFileError):
+        return file.reason
+    return f"{file.path}: {file.error.finding}, and nothing in it tells where its blocks belong"
 
 
 class UnusedBaseError(ChainError):

@@ -36,6 +36,8 @@ class Guess:
     size_evidence: str
     steps: int
     """Pairs of blocks that follow one another in the file, one block apart."""
+    is_aligned: bool
+    """Entries of sector bitmaps, unlike those around them, stand where they must from the table's beginning on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,17 @@ def _try(source: ByteSource, table: Table, taken: tuple[Span, ...], disk: DiskPa
         return None
     places = places_of(entries, wanted)
     fit = None if places is None else fit_of(source.size, (table.offset, table.offset + table.length), wanted, places)
-    return None if fit is None else Guess(disk, fit, why, _steps(fit, disk.block_size))
+    aligned = disk.has_parent and _is_aligned(entries & STATE_MASK, wanted.geometry.chunk_ratio)
+    return None if fit is None else Guess(disk, fit, why, _steps(fit, disk.block_size), aligned)
+
+
+def _is_aligned(states: Entries, ratio: int) -> bool:
+    """Most blocks are partially present, which a bitmap never is: no other count puts bitmaps where these stand."""
+    is_bitmap = np.arange(len(states)) % (ratio + 1) == ratio
+    bitmaps, blocks = states[is_bitmap], states[~is_bitmap]
+    partial, full = ((blocks == state).sum() for state in (BlockState.PARTIALLY_PRESENT, BlockState.FULLY_PRESENT))
+    present = bitmaps == BlockState.FULLY_PRESENT
+    return bool(present.any() and (present | (bitmaps == 0)).all() and full * 4 <= partial)
 
 
 def _steps(fit: Fit, block_size: int) -> int:

@@ -57,18 +57,20 @@ def decide(bench: Bench, tables: Sequence[tuple[int, int]], metadata: int, left:
 
     `left` is what is sound of the metadata.
     """
-    return _only_outermost(
-        _of_table(bench, table, metadata, left) for table in (table_at(bench.view, *each) for each in tables) if table
-    )
+    return _only_outermost(_of_table(bench, table, metadata, left) for table in _held(bench, tables))
 
 
 def discover(bench: Bench, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
-    """As `decide`, where nothing tells that a table begins there: what block 0 holds must look like a disk's front.
+    """As `decide`, where nothing tells that a table begins there: the second MiB of a table is as good as the first.
 
-    The second MiB of a table is as good a table as the first.
+    What block 0 holds must look like a disk's front, or sector bitmaps have to be counted from there.
     """
-    found = (table_at(bench.view, *each) for each in tables)
-    return _only_outermost(_of_table(bench, table, metadata, NOTHING) for table in found if table and table.begins)
+    found = ((table, _of_table(bench, table, metadata, NOTHING)) for table in _held(bench, tables))
+    return _only_outermost(one for table, one in found if one and (table.begins or one.guess.is_aligned))
+
+
+def _held(bench: Bench, tables: Iterable[tuple[int, int]]) -> Iterator[Table]:
+    return filter(None, (table_at(bench.view, *each) for each in tables))
 
 
 def _only_outermost(decisions: Iterable[Decision | None]) -> Decision | None:

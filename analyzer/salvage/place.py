@@ -11,7 +11,7 @@ from analyzer.salvage.in_order import place_in_order
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.pieces import spread, withdraw
 from analyzer.salvage.signs import Sign, gpt_signs, sign_fits
-from analyzer.salvage.signs_ext import group_signs, superblock_signs
+from analyzer.salvage.signs_ext import directory_signs, group_signs, superblock_signs
 from analyzer.salvage.signs_ntfs import boot_signs, record_signs
 from vhdx.disk import Disk
 from vhdx.image import Image, image_from
@@ -26,6 +26,7 @@ _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     record_signs,
     record_signs,
     group_signs,
+    directory_signs,
 )
 """Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand."""
 _MOST_BLOCKS = 1 << 16

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from vhdx.geometry import Geometry, bat_region_size
 from vhdx.source import ByteSource, read_at
-from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
 
 Entries = npt.NDArray[np.int64]
@@ -80,19 +80,18 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
 def tables_in(source: ByteSource, places: Iterable[int]) -> Iterator[Span]:
     """(offset, length) of what can be a block table, or the rest of one: whole MiB that hold entries and nothing else.
 
-    It begins with an entry that has a place, and goes on as far as entries do, or up to the first block behind it.
+    Its first MiB has a block, and it goes on as far as entries do, or up to the first block behind it.
     """
-    begun = (at for at in places if at + MIB <= source.size and any(read_at(source, at, ENTRY_SIZE)))
-    yield from ((at, end - at) for at in begun if (end := _end_of_table(source, at)) > at)
+    yield from ((at, end - at) for at in places if (end := _end_of_table(source, at)) > at)
 
 
 def _end_of_table(source: ByteSource, start: int) -> int:
     end, limit = start, min(source.size, start + MOST_TABLE)
     while end + MIB <= limit and are_entries(_words(source, end, _GLANCE)):
         entries = _words(source, end, MIB)
-        if not are_entries(entries):
-            break
         places = (entries[entries & STATE_MASK >= BlockState.FULLY_PRESENT] >> OFFSET_SHIFT) * MIB
+        if not are_entries(entries) or (end == start and not len(places)):
+            break
         limit = min(limit, int(places[places > start].min(initial=limit)))
         end += MIB
     return end

@@ -1,18 +1,20 @@
-"""Signs of ext: superblocks, which name their group, and bitmaps and inode tables, by the checksums of their groups."""
+"""Signs of ext: superblocks, which name their group; bitmaps and inodes, by their checksums; directories by both."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from analyzer.salvage.signs import Sign, volumes_of
 from analyzer.salvage.volumes import read_known
 from analyzer.volumes.ext import SIZE, SPARSE_GROUPS, START, ExtSuperblock, ReadOnly, parse_sound_superblock
 from analyzer.volumes.ext_checksums import sums_to
 from analyzer.volumes.ext_groups import ExtGroup, GroupFlag, parse_descriptor
-from analyzer.volumes.ext_inodes import inode_holds
+from analyzer.volumes.ext_inodes import ExtInode, directory_holds, inode_holds, parse_inode
 from vhdx.disk import Disk
 
 _MOST_GROUPS = 4096
+_MOST_DIRECTORIES = 4096
 _LIKELY_GROUP = 32768 * 4096
 """Bytes of a group as mkfs makes them on all but small disks: where a backup is looked for with no superblock left."""
 
@@ -105,6 +107,35 @@ def _signs_of_group(ext: _Ext, number: int, group: ExtGroup) -> Iterator[Sign]:
         first = number * told.inodes_per_group + block * per_block + 1
         fits = partial(_are_inodes, told, first)
         yield Sign(f"the inodes from {first} on {of}", ext.at(group.inode_table + block), told.block_size, fits)
+
+
+def directory_signs(disk: Disk) -> Iterator[Sign]:
+    """The first block of each directory whose inode stands: it begins with the number of that inode."""
+    for start, end in volumes_of(disk):
+        ext = _find(disk, start, end)
+        if ext and ext.told.read_only & ReadOnly.METADATA_CHECKSUM:
+            for number, inode in islice(_directories(disk, ext), _MOST_DIRECTORIES):
+                if block := inode.first_block:
+                    fits = partial(_is_directory, ext.told, number, inode.generation)
+                    what = f"the directory in inode {number} of the ext volume at byte {start}"
+                    yield Sign(what, ext.at(block), ext.told.block_size, fits)
+
+
+def _directories(disk: Disk, ext: _Ext) -> Iterator[tuple[int, ExtInode]]:
+    size, per_group = ext.told.inode_size, ext.told.inodes_per_group
+    for number, group in enumerate(_descriptors(disk, ext)):
+        if group.flags & GroupFlag.INODES_UNUSED:
+            continue
+        for at in range(0, per_group * size, ext.told.block_size):
+            raw = read_known(disk, ext.at(group.inode_table) + at, ext.told.block_size)
+            for index in range(len(raw) // size):
+                inode = parse_inode(raw[index * size :][:size])
+                if inode and inode.is_directory_in_use:
+                    yield number * per_group + at // size + index + 1, inode
+
+
+def _is_directory(told: ExtSuperblock, number: int, generation: int, raw: bytes) -> bool:
+    return directory_holds(raw, number, generation, told.seed)
 
 
 def _are_inodes(told: ExtSuperblock, first: int, raw: bytes) -> bool:

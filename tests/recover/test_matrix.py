@@ -113,6 +113,15 @@ def test_without_a_log_ntfs_itself_tells_where_its_blocks_belong(some, filler):
     assert (result.known, result.likely_wrong) == (0, 0)
 
 
+@pytest.mark.parametrize("filler", Filler)
+@pytest.mark.parametrize("name", ["fixed, NTFS", WITHOUT_LOG])
+def test_a_disk_comes_back_whose_structures_are_all_overwritten(some, name, filler):
+    specimen = some[name]
+    result = attempt(specimen, Damage("the front", ((0, 4 * MIB),), filler))
+    assert result.data_likely == result.data
+    assert (result.known, result.likely_wrong) == (0, 0)
+
+
 @pytest.mark.fuzz
 def test_the_whole_matrix_says_nothing_wrong(tmp_path):
     for specimen in made(tmp_path):
