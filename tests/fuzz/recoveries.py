@@ -42,6 +42,7 @@ NAMES = (
         "log-torn",
         "log-truncated-file",
     ),
+    *("volume-gpt-ntfs", "volume-ext"),
 )
 FOLDER = Path("/nowhere")
 MOST_BYTES = 128 * MIB
@@ -107,7 +108,7 @@ def case_of(seed):
     honest = chance.random() < 0.6
     sources = {}
     for number in numbers:
-        path = FOLDER / f"{number}.avhdx"
+        path = _path(number, files)
         make = _suffering if honest else _mutated
         sources[path] = make(files[number], path, chance, story)
     story.append(f"layers {numbers}")
@@ -117,13 +118,14 @@ def case_of(seed):
         inputs=tuple(inputs), search=Search(), fill=chance.choice(list(Fill)), **_extras(chance, name, inputs)
     )
     judged = honest and wishes.assumed_base is None and not _is_aged(wishes)
-    truths = _truths(models_of(name), numbers) if judged else {}
+    truths = {_path(number, files): models_of(name)[number] for number in numbers} if judged else {}
     story.append(", ".join(f"{key.name}={getattr(wishes, key.name)}" for key in fields(wishes)[5:]))
     return Case(story, sources, wishes, truths, *_output(chance))
 
 
-def _truths(models, numbers):
-    return {FOLDER / f"{number}.avhdx": models[number] for number in numbers}
+def _path(number, files):
+    """Where a file of a recipe is; one that is alone has the name of a disk, and not of a checkpoint."""
+    return FOLDER / f"{number}.{'vhdx' if len(files) == 1 else 'avhdx'}"
 
 
 def _is_aged(wishes):
@@ -176,6 +178,9 @@ def _mutated(subject, path, chance, story):
     for _ in range(chance.choice((0, 1, 1, 2, 4))):
         what, start, length = chance.choice(subject.places)
         patches.append(_change(subject.data, start + chance.randrange(length), what, chance))
+    if chance.random() < 0.15:  # the front overwritten, by zeros or noise
+        length = chance.randrange(1, 8) * MIB
+        patches.append((0, bytes(length) if chance.random() < 0.5 else chance.randbytes(length)))
     if chance.random() < 0.15:  # a hostile locator, whatever it says
         at = chance.randrange(2 * MIB, min(len(subject.data), 4 * MIB))
         patches.append((at, chance.randbytes(chance.choice((2, 64, 2000)))))
