@@ -127,7 +127,7 @@ def _compare_files(plan: ChangesPlan, states: tuple[State, State], shape: str | 
     disks = states[0].disk, states[1].disk
     with progress("comparing", plan.work) as update:
         finder = finder_of(plan, *disks, update)
-    code = show_files(shape, plan, disks, finder)
+    code = show_files(shape, plan, states, finder)
     for disk in disks:
         disk.require_unchanged()
     return code

@@ -231,17 +231,83 @@ def test_without_its_map_a_recovered_image_is_read_as_it_stands(vhdx_command, cu
     assert (answer.code, "map" in answer.json["state"]) == (0, False)
 
 
-def test_the_map_of_another_image_is_refused_and_one_of_ddrescue_is_left_alone(vhdx_command, cut, tmp_path):
+def garbled(map_file):
+    map_file.write_text(map_file.read_text() + "and so on\n")
+
+
+def cut_short(map_file):
+    map_file.write_text("".join(map_file.read_text().splitlines(keepends=True)[:-1]))
+
+
+SPOILT = {
+    "noise": lambda map_file: map_file.write_bytes(content(70, 5000)),
+    "nothing": lambda map_file: map_file.write_bytes(b""),
+    "another program's": lambda map_file: map_file.write_text("Offset Length Mapped to File\n0 0x10000 0 disk.raw\n"),
+    "a damaged end": garbled,
+    "the map of a smaller disk": cut_short,
+}
+
+
+@pytest.fixture
+def spoilt(vhdx_command, tmp_path):
+    """An ext4 volume recovered without the half of its files, whose map is spoilt and whose account is gone."""
+    disk = image_of("ext4", tmp_path / "disk.raw")
+    leaf = images.chain_of(tmp_path / "chain", disk)
+    cut_off(leaf, disk.read_bytes())
+
+    def spoil(how):
+        image = recovered(vhdx_command, leaf, tmp_path / "out.vhdx")
+        (tmp_path / "out.vhdx.json").unlink()
+        SPOILT[how](tmp_path / "out.vhdx.map")
+        return image
+
+    return spoil
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_where_a_map_cannot_be_gone_by_what_is_read_is_read_in_doubt(vhdx_command, spoilt, tmp_path, how):
+    image = spoilt(how)
+    said = f"{image}.map stands beside {image} and cannot be gone by: "
+    for words in (
+        ["files", image],
+        ["extract", image, "/", "-o", tmp_path / "out"],
+        ["extract", image, "/small", "-o", "-"],
+        ["changes", image, image, "--files"],
+    ):
+        answer = vhdx_command(*words)
+        assert (answer.code, answer.err.count("Traceback")) == (1, 0), words
+        assert said in answer.err
+        assert "nothing tells which of what is read here was lost" in answer.err
+    assert (tmp_path / "out" / "file0").read_bytes() == FILES["file0"]
+    for words in (["files", image], ["extract", image, "/", "-o", tmp_path / "more"]):
+        (finding,) = vhdx_command(*words, "--json").json["findings"]
+        assert (finding["code"], said in finding["message"]) == ("CHN-14", True)
+    answer = vhdx_command("changes", image, image, "--files", "--json")
+    assert [said in text for text in answer.json["unread"]] == [True, True]
+    for words in (["hash", image], ["info", image], ["changes", image, image], ["convert", image, tmp_path / "o.raw"]):
+        answer = vhdx_command(*words)
+        assert (answer.code, said in answer.err) == (0, True), words
+
+
+def test_a_map_of_another_size_is_not_gone_by(vhdx_command, cut, tmp_path):
     leaf, _ = cut
     image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
     with image.open("r+b") as file:
         file.truncate(image.stat().st_size - MIB)
-    answer = vhdx_command("files", image)
-    assert answer.code not in {0, 1}
-    assert "out.raw.map" in answer.err
+    answer = vhdx_command("files", image, "--json")
+    assert (answer.code, "map" in answer.json["state"]) == (1, False)
+    assert "does not cover" in answer.err
+    assert "out.raw.json says that parts of the image are lost" in answer.err
+
+
+def test_a_map_of_ddrescue_itself_is_left_alone(vhdx_command, cut, tmp_path):
+    leaf, _ = cut
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
     map_file = tmp_path / "out.raw.map"
     map_file.write_text(map_file.read_text().replace("Created by vhdx recover", "Created by GNU ddrescue version 1.27"))
-    assert vhdx_command("files", image).code in {0, 1}
+    (tmp_path / "out.raw.json").unlink()
+    answer = vhdx_command("files", image)
+    assert (answer.code, answer.err) == (0, "")
 
 
 def test_what_changed_is_not_known_of_files_that_a_recovered_image_lost(vhdx_command, cut, tmp_path):
