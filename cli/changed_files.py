@@ -50,8 +50,8 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State]
     unread = _unread(finder, disks)
     for text in unread:  # the doubts were said when the states were opened
         click.echo(f"warning: {safe(text)}", err=True)
-    say_troubles([*finder.old, *finder.new])
-    return int(not finder.is_same or bool(unread or doubts))
+    troubled = say_troubles([*finder.old, *finder.new])
+    return int(bool(troubled or unread or doubts) or not finder.is_same)
 
 
 def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
@@ -106,8 +106,8 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
             plain_text(change.record.path),
             plain_text(old.path) if old else "",
             change.record.kind.value,
-            old.size if old else "",
-            new.size if new else "",
+            _size(old),
+            _size(new),
             _modified(old),
             _modified(new),
             change.data.value if change.data else "",
@@ -121,6 +121,10 @@ def _csv_line(row: tuple[Any, ...]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer).writerow(row)  # with its own end of line it knows that one in a field must be quoted
     return buffer.getvalue().removesuffix("\r\n")
+
+
+def _size(record: FileRecord | None) -> int | str:
+    return "" if record is None or record.is_name_alone else record.size
 
 
 def _modified(record: FileRecord | None) -> str:
@@ -137,19 +141,25 @@ def _line(change: FileChange) -> str:
 
 def _details(change: FileChange) -> str:
     words = []
-    if change.old and change.new and change.old.size != change.new.size:
+    if change.old and change.new and change.old.size != change.new.size and _sizes_are_known(change):
         words.append(f"{size(change.old.size)} to {size(change.new.size)}")
     elif change.what in {What.CREATED, What.DELETED}:
         words.append(size(change.record.size))
-    if change.data is Data.UNKNOWN:
-        words.append("what it holds cannot be compared")
-    elif change.changed_bytes:
+    if change.changed_bytes:
         words.append(f"{size(change.changed_bytes)} differ in {plural(change.range_count, 'range')}")
+    if change.data is Data.UNKNOWN:
+        words.append("more of it cannot be compared" if change.changed_bytes else "what it holds cannot be compared")
+    elif change.what is What.UNKNOWN:
+        words.append(f"not found in the {'old' if change.old is None else 'new'} state, of which folders are lost")
     if change.streams:
         words.append(f"not the same: {', '.join(f'stream {safe(name)}' for name in change.streams)}")
     if change.what is What.METADATA:
         words.append(", ".join(change.fields))
     return f": {'; '.join(words)}" if words else ""
+
+
+def _sizes_are_known(change: FileChange) -> bool:
+    return not any(record and record.is_name_alone for record in (change.old, change.new))
 
 
 def _summary(finder: Finder) -> str:
