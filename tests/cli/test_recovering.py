@@ -220,6 +220,21 @@ def test_a_format_that_cannot_be_gone_on_with_is_named_with_those_that_can(vhdx_
     assert "only raw images and VHDX can be gone on with, not qcow2" in answer.err
 
 
+def test_an_image_that_was_written_to_since_is_not_gone_on_with(vhdx_command, apart, tmp_path):
+    out = tmp_path / "disk.raw"
+    known = vhdx_command("recover", *apart[1:], "-o", out, "--json").json["runs"]
+    at = next(start for start, _, status, *_ in known if status == "known")
+    with out.open("r+b") as file:
+        file.seek(at)
+        file.write(b"mounted")
+    os.utime(out, ns=(0, 0))
+    before = contents(tmp_path)
+    answer = vhdx_command("recover", *apart, "-o", out, "--resume")
+    assert (answer.code, answer.out) == (5, "")
+    assert "disk.raw: it does not hold what disk.raw.map has as known: somebody wrote to it since; " in answer.err
+    assert contents(tmp_path) == before
+
+
 def test_a_map_of_another_disk_is_refused(vhdx_command, apart, built, tmp_path):
     out = tmp_path / "disk.raw"
     vhdx_command("recover", apart[2], "-o", out)
