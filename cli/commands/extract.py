@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from analyzer.changes.mapped import MappedDisk
+from analyzer.changes.states import State
 from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
 from analyzer.extract.job import GONE, doubt_of, whole_content
 from analyzer.extract.model import Told
 from analyzer.filesystems import FileState, Include
 from analyzer.filesystems.places import NOWHERE
 from cli import output
+from cli.failures import complain
 from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
 from cli.options import FILE_PATH, chain_options, json_option
 from cli.progress import counter
@@ -58,7 +60,8 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
     the image there, and files of an older or unproved state are written, and told.
 
     Exit code 0 when everything was written, 1 when something was left out, is partial or stale, or a map is there that
-    cannot be gone by, 5 when DIR has files of the same names and --force was not given.
+    cannot be gone by, 5 when DIR has files of the same names and --force was not given, or when its file system is
+    full: what was written until then is whole, and stays.
 
     \b
     Examples:
@@ -88,7 +91,11 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
         else:
             _print_text(plan, outcome)
             say_troubles([plan.volume])
-        return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
+        return complain(outcome.ended) if outcome.ended else _code(outcome, state)
+
+
+def _code(outcome: Outcome, state: State) -> int:
+    return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
 
 
 def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
