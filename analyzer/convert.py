@@ -273,7 +273,7 @@ def _image(disk: Flat, target: Path, output: OutputFormat, data_bytes: int, opti
     )
 
 
-def _commit(sink: Sink) -> None:
+def _commit(sink: Sink, _journal: Journal) -> None:
     """Name the output; what a recovery left beside an older image of this name goes with that image, not with this."""
     if is_own_mapfile(map_of(sink.target)):
         sink.keep()
@@ -295,11 +295,11 @@ def run_conversion(
     disk: Flat,
     progress: Progress = no_progress,
     *,
-    name: Callable[[Sink], None] = _commit,
+    name: Callable[[Sink, Journal], None] = _commit,
 ) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError.
 
-    `name` is called when the output is right, to give it its name.
+    `name` is called when the output is right, to give it its name, with the checksums of what was written.
     """
     if name is _commit:
         check_beside(plan.target, plan.options.existing)
@@ -310,7 +310,7 @@ def run_conversion(
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, journal, disk, sink.path, progress)
         disk.require_unchanged()
-        name(sink)
+        name(sink, journal)
         return replace(_outcome(plan, disk, journal, sink.size), digests=digests)
 
 

@@ -9,7 +9,7 @@ from analyzer.changes.export import DeltaOutcome
 from analyzer.changes.find import ChangesPlan, Totals
 from analyzer.changes.table import Change
 from cli import output
-from cli.states import method_told, state_to_plain, told
+from cli.states import findings_of, method_told, state_to_plain, told
 from cli.text import exact_size, facts, plural, safe, size
 from vhdx.disk import Disk
 
@@ -53,8 +53,7 @@ def _print_json(
         "granularity": plan.granularity,
         "columns": _COLUMNS,
     }
-    findings = dict.fromkeys((*old.findings, *new.findings))
-    output.emit_stream("changes", payload, findings, "ranges", rows, lambda: _totals_to_plain(totals))
+    output.emit_stream("changes", payload, findings_of(old, new), "ranges", rows, lambda: _totals_to_plain(totals))
 
 
 def _totals_to_plain(totals: Totals) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import numpy as np
 
 from analyzer.changes.find import ChangesPlan, find_changes
 from analyzer.changes.mapped import MappedDisk
+from analyzer.changes.states import State
 from analyzer.filechanges import Data, FileChange, Finder, What
 from analyzer.filesystems import FileRecord
 from analyzer.filesystems.places import Places
 from analyzer.progress import Progress
 from cli import output
 from cli.inside import iso, plain_file, plain_text, plain_troubles, plain_volume, say_troubles, volumes_of
-from cli.states import method_told, state_to_plain, told
+from cli.states import findings_of, method_told, state_to_plain, told
 from cli.text import facts, plural, safe, size
 from vhdx.disk import Disk
 
@@ -33,21 +34,24 @@ def finder_of(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress) -> Fi
     return Finder(*volumes, changed=Places(start, start + length))
 
 
-def show_files(shape: str | None, plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder) -> int:
+def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State], finder: Finder) -> int:
     """Print the files that differ, as `json`, `csv` or text; returns the exit code."""
+    disks = states[0].disk, states[1].disk
+    doubts = tuple(state.doubt for state in states if state.doubt)
     match shape:
         case "json":
-            _print_json(plan, states, finder)
+            _print_json(plan, disks, finder, doubts)
         case "csv":
             output.emit_lines(map(_csv_line, _rows(finder.changes())))
         case _:
-            click.echo(facts([("old", told(states[0])), ("new", told(states[1])), ("compared", method_told(plan))]))
+            click.echo(facts([("old", told(disks[0])), ("new", told(disks[1])), ("compared", method_told(plan))]))
             output.emit_lines(map(_line, finder.changes()))
             click.echo(_summary(finder))
-    for text in _unread(finder, states):
+    unread = _unread(finder, disks)
+    for text in unread:  # the doubts were said when the states were opened
         click.echo(f"warning: {safe(text)}", err=True)
-    say_troubles([*finder.old, *finder.new])
-    return int(not finder.is_same or bool(_unread(finder, states)))
+    troubled = say_troubles([*finder.old, *finder.new])
+    return int(bool(troubled or unread or doubts) or not finder.is_same)
 
 
 def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
@@ -61,7 +65,7 @@ def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
     return (*finder.unread, *stale)
 
 
-def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder) -> None:
+def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder, doubts: tuple[str, ...]) -> None:
     payload = {
         "old": state_to_plain(states[0]) | {"volumes": [plain_volume(volume.record) for volume in finder.old]},
         "new": state_to_plain(states[1]) | {"volumes": [plain_volume(volume.record) for volume in finder.new]},
@@ -72,10 +76,9 @@ def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder) ->
     def after() -> dict[str, Any]:
         troubles = [trouble for volume in (*finder.old, *finder.new) for trouble in volume.troubles]
         counts = {what.value: count for what, count in finder.counts.items()}
-        return {"counts": counts, "unread": _unread(finder, states), "troubles": plain_troubles(troubles)}
+        return {"counts": counts, "unread": (*_unread(finder, states), *doubts), "troubles": plain_troubles(troubles)}
 
-    findings = dict.fromkeys((*states[0].findings, *states[1].findings))
-    output.emit_stream("changes", payload, findings, "files", map(_plain, finder.changes()), after)
+    output.emit_stream("changes", payload, findings_of(*states), "files", map(_plain, finder.changes()), after)
 
 
 def _plain(change: FileChange) -> dict[str, Any]:
@@ -103,8 +106,8 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
             plain_text(change.record.path),
             plain_text(old.path) if old else "",
             change.record.kind.value,
-            old.size if old else "",
-            new.size if new else "",
+            _size(old),
+            _size(new),
             _modified(old),
             _modified(new),
             change.data.value if change.data else "",
@@ -118,6 +121,10 @@ def _csv_line(row: tuple[Any, ...]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer).writerow(row)  # with its own end of line it knows that one in a field must be quoted
     return buffer.getvalue().removesuffix("\r\n")
+
+
+def _size(record: FileRecord | None) -> int | str:
+    return "" if record is None or record.is_name_alone else record.size
 
 
 def _modified(record: FileRecord | None) -> str:
@@ -134,19 +141,25 @@ def _line(change: FileChange) -> str:
 
 def _details(change: FileChange) -> str:
     words = []
-    if change.old and change.new and change.old.size != change.new.size:
+    if change.old and change.new and change.old.size != change.new.size and _sizes_are_known(change):
         words.append(f"{size(change.old.size)} to {size(change.new.size)}")
     elif change.what in {What.CREATED, What.DELETED}:
         words.append(size(change.record.size))
-    if change.data is Data.UNKNOWN:
-        words.append("what it holds cannot be compared")
-    elif change.changed_bytes:
+    if change.changed_bytes:
         words.append(f"{size(change.changed_bytes)} differ in {plural(change.range_count, 'range')}")
+    if change.data is Data.UNKNOWN:
+        words.append("more of it cannot be compared" if change.changed_bytes else "what it holds cannot be compared")
+    elif change.what is What.UNKNOWN:
+        words.append(f"not found in the {'old' if change.old is None else 'new'} state, of which folders are lost")
     if change.streams:
         words.append(f"not the same: {', '.join(f'stream {safe(name)}' for name in change.streams)}")
     if change.what is What.METADATA:
         words.append(", ".join(change.fields))
     return f": {'; '.join(words)}" if words else ""
+
+
+def _sizes_are_known(change: FileChange) -> bool:
+    return not any(record and record.is_name_alone for record in (change.old, change.new))
 
 
 def _summary(finder: Finder) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import click
 
+from analyzer.recovered import map_note
 from cli.text import safe
 from vhdx.chain import Chain, open_chain
 from vhdx.disk import Disk
@@ -115,7 +116,7 @@ def json_option(function: Decorated) -> Decorated:
 def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
     """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
     chain = open_as_it_is(leaf, where)
-    _tell_map(chain)
+    tell_map(chain)
     return chain
 
 
@@ -136,41 +137,10 @@ def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
     return chain
 
 
-def _tell_map(chain: Chain) -> None:
-    if note := map_note(chain):
+def tell_map(disk: Disk) -> None:
+    """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
+    if note := map_note(disk.path, disk.size):
         click.echo(f"warning: {safe(note)}", err=True)
-
-
-def map_note(chain: Chain) -> str:
-    """What the map beside an image that `vhdx recover` wrote says of it, or that it lacks one; "" of any other."""
-    from analyzer.changes.mapped import MappedDisk, UnusableMapError, account_without_map, by_map
-    from cli.text import size
-
-    if account := account_without_map(chain):
-        return f"{account} {_LACKING.format(chain.path)}"
-    try:
-        disk = by_map(chain)
-    except UnusableMapError as error:
-        return str(error)
-    if not isinstance(disk, MappedDisk) or not (disk.lost.size or disk.stale.size):
-        return ""
-    parts = f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
-    copy = "keep the map with it, and copy it to NAME.map beside every copy called NAME"
-    return f"{disk.path} was recovered: by {disk.map}, {parts}; {copy}"
-
-
-_LACKING = (
-    "says that parts of {} are lost or stale, and its map is not there, or is none: what is lost is read as it stands"
-)
-
-
-def tell_lacking_map(disk: Disk) -> None:
-    """Warn where only an account says that an image was recovered: what is lost in it looks like data."""
-    from analyzer.changes.mapped import account_without_map
-    from cli.text import safe
-
-    if account := account_without_map(disk):
-        click.echo(f"warning: {safe(account)} {_LACKING.format(safe(disk.path))}", err=True)
 
 
 def _say_what_is_accepted(chain: Chain) -> None:

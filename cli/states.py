@@ -9,18 +9,40 @@ from typing import Any
 import click
 
 from analyzer.changes.find import ChangesPlan, Method
-from analyzer.changes.mapped import MappedDisk, by_map, without_map
+from analyzer.changes.mapped import MappedDisk, UnusableMapError, by_map, without_map
 from analyzer.changes.states import State, StateName, layers_of, open_state
+from analyzer.recovered import map_finding, parts_of
 from cli import output
-from cli.options import open_as_it_is, quiet_library, tell_lacking_map
-from cli.text import exact_size, plural, safe, size
+from cli.options import open_as_it_is, quiet_library, tell_map
+from cli.text import exact_size, plural, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
+from vhdx.findings import Finding
 
 
 @contextmanager
 def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
     """The state that `text` names, its warnings said; see `StateName.parse`."""
+    with _opened(text, where) as state:
+        tell_map(state.disk)
+        yield state
+
+
+@contextmanager
+def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
+    """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
+    with _opened(text, where) as plain:
+        state = _by_map(plain)
+        if isinstance(state.disk, MappedDisk):
+            used = f"is read by {safe(state.disk.map)}: {parts_of(state.disk.standing)}"
+            click.echo(f"note: {safe(state.disk.path)} was recovered, and {used}", err=True)
+        else:
+            tell_map(state.disk)
+        yield state
+
+
+@contextmanager
+def _opened(text: str, where: dict[str, Any]) -> Iterator[State]:
     quiet_library()
 
     def leaf(path: Path) -> Chain:
@@ -31,21 +53,21 @@ def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
         yield state
 
 
-@contextmanager
-def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
-    """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
-    with opened(text, where) as state:
-        disk = by_map(state.disk)
-        tell_lacking_map(disk)
-        if isinstance(disk, MappedDisk):
-            click.echo(
-                f"note: {safe(disk.path)} was recovered, and is read by {safe(disk.map)}: {_parts(disk)}", err=True
-            )
-        yield replace(state, disk=disk)
+def _by_map(state: State) -> State:
+    """The state by its map; as it stands, and in doubt, where there is one that cannot be gone by."""
+    disk = state.disk
+    try:
+        return replace(state, disk=by_map(disk))
+    except UnusableMapError as error:
+        return replace(state, doubt=str(error))
 
 
-def _parts(disk: MappedDisk) -> str:
-    return f"{size(disk.lost.size)} of it are lost, {size(disk.stale.size)} are of an older or unproved state"
+def findings_of(*disks: Disk) -> Iterator[Finding]:
+    """What opening the states found, each once, and what is said of a map beside one that is not read by it."""
+    found = dict.fromkeys(finding for disk in disks for finding in disk.findings)
+    unmapped = (disk for disk in disks if not isinstance(disk, MappedDisk))
+    beside = dict.fromkeys(map_finding(disk.path, disk.size) for disk in unmapped)
+    return filter(None, (*found, *beside))
 
 
 def state_to_plain(disk: Disk) -> dict[str, Any]:

@@ -276,6 +276,13 @@ class NoSpaceError(OutputError):
         self.needed, self.free = needed, free
 
 
+class FileSystemFullError(OutputError):
+    """The target's file system takes no more."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "the file system is full", "make room or name a target on another disk")
+
+
 class VerificationError(VhdxError):
     """What was read back differs from what was written."""
 

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Self
 
-from vhdx.errors import InputOutputError, NoSpaceError, OutputError
+from vhdx.errors import FileSystemFullError, InputOutputError, NoSpaceError, OutputError
 from vhdx.source import file_identity
 
 try:
@@ -32,6 +32,11 @@ class Existing(Enum):
     REPLACE = "replace"
     RESUME = "resume"
     """Refuse the target, but go on with what an interrupted run left beside it, and leave it there when interrupted."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the system says that there is no more room, on the medium or for this user."""
+    return error.errno in _FULL
 
 
 def part_of(target: Path) -> Path:
@@ -208,8 +213,8 @@ class Sink:
         self._descriptor = -1
 
     def _failure(self, action: str, error: OSError, offset: int | None = None) -> OutputError | InputOutputError:
-        if error.errno in _FULL:
-            return OutputError(self.target, "the file system is full", "make room or name a target on another disk")
+        if is_full(error):
+            return FileSystemFullError(self.target)
         if error.errno == errno.EFBIG:
             advice = "name a target on a file system that takes large files"
             return OutputError(self.target, "the file system takes no file of that size", advice)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -22,26 +23,37 @@ _HEAD_LENGTH = 1 << 16
 
 
 class UnusableMapError(VhdxError):
-    """The map beside an image cannot be about it."""
+    """What stands in the place of an image's map cannot be gone by; `account` says that something is lost or stale."""
 
-    def __init__(self, path: Path, image: Path, reason: str) -> None:
-        super().__init__(path, image, reason)
-        self.path, self.image, self.reason = path, image, reason
+    def __init__(self, path: Path, image: Path, reason: str, account: Path | None = None) -> None:
+        super().__init__(path, image, reason, account)
+        self.path, self.image, self.reason, self.account = path, image, reason, account
 
     def __str__(self) -> str:
+        known = f", and {self.account} says that parts of the image are lost or stale" if self.account else ""
         return (
-            f"{self.path}: {self.reason}, so that what of {self.image} is lost is not known; move the map away to read "
-            "the image as it stands"
+            f"{self.path} stands beside {self.image} and cannot be gone by: {self.reason}{known}; nothing tells which "
+            "of what is read here was lost; bring the right map back, or move this one away if nothing was recovered"
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What the map beside an image says of its disk: which places are lost, which of an older or unproved state."""
+
+    map: Path
+    lost: Places
+    stale: Places
 
 
 class MappedDisk(Disk):
     """A disk with ranges cut out of its runs. `lost` and `stale` are what its map says of it."""
 
-    def __init__(self, inner: Disk, map_path: Path, lost: Places, stale: Places) -> None:
+    def __init__(self, inner: Disk, standing: Standing) -> None:
         """Read `inner`, which is closed with this."""
-        self.inner, self.map, self.lost, self.stale = inner, map_path, lost, stale
-        self._mask = _mask_of(lost, inner.size)
+        self.inner, self.standing = inner, standing
+        self.map, self.lost, self.stale = standing.map, standing.lost, standing.stale
+        self._mask = _mask_of(self.lost, inner.size)
 
     @property
     def path(self) -> Path:
@@ -90,36 +102,46 @@ class MappedDisk(Disk):
 
 
 def by_map(disk: Disk) -> Disk:
-    """The disk as the map beside its file has it; the disk itself where `vhdx recover` left no map there.
+    """The disk as the map beside its file has it; the disk itself where there is none. Raises UnusableMapError."""
+    found = standing_of(disk.path, disk.size)
+    return disk if found is None else MappedDisk(disk, found)
+
+
+def standing_of(image: Path, disk_size: int) -> Standing | None:
+    """What the map beside an image, or beside what a link leads to, says; None where `vhdx recover` left none there.
 
     A map that ddrescue made is about reading the file, not about the disk in it, and is left alone. Raises
-    UnusableMapError for a map that is one, and cannot be about this disk.
+    UnusableMapError where there is a file of the map's name, and nothing that could be about a disk of this size.
     """
-    found = _map_of(disk.path)
-    if found is None:
-        return disk
-    path, identity = found
+    refusal: UnusableMapError | None = None
+    for path in beside.maps_beside(image):
+        try:
+            return _read(path, image, disk_size)
+        except UnusableMapError as error:
+            refusal = refusal or error
+    if refusal:
+        raise refusal
+    return None
+
+
+def _read(path: Path, image: Path, disk_size: int) -> Standing:
     from analyzer.recover.account import Status
     from analyzer.recover.mapfile import read_mapfile
 
     try:
-        stretches = read_mapfile(path, disk.size, identity)
+        stretches = read_mapfile(path, disk_size, _identity_in(path, image))
     except OutputError as error:
-        raise UnusableMapError(path, disk.path, error.reason) from error
+        raise UnusableMapError(path, image, error.reason, account_of_losses(image)) from error
     lost, stale = (
         Places.of((start, end - start) for start, end, found in stretches if found is status)
         for status in (Status.LOST, Status.STALE)
     )
-    return MappedDisk(disk, path, lost, stale)
+    return Standing(path, lost, stale)
 
 
-def account_without_map(disk: Disk) -> Path | None:
-    """The account that says that the image was recovered and something of it is lost, where its map is not there."""
-    for place in dict.fromkeys((disk.path, disk.path.resolve())):
-        account = beside.account_of(place)
-        if _begins_with(account, _ACCOUNT):
-            return account if _map_of(disk.path) is None else None
-    return None
+def account_of_losses(image: Path) -> Path | None:
+    """The account, beside an image or what a link leads to, that says that something of it is lost or stale."""
+    return next((path for path in beside.accounts_beside(image) if _ACCOUNT.match(_front_of(path))), None)
 
 
 def without_map(disk: Disk) -> Disk:
@@ -127,29 +149,20 @@ def without_map(disk: Disk) -> Disk:
     return disk.inner if isinstance(disk, MappedDisk) else disk
 
 
-def _map_of(image: Path) -> tuple[Path, str] | None:
-    """The map beside an image, or beside what a link leads to, and which disk it is about."""
-    for place in dict.fromkeys((image, image.resolve())):
-        path = beside.map_of(place)
-        if identity := _identity_in(path):
-            return path, identity
-    return None
+def _identity_in(path: Path, image: Path) -> str:
+    """Which disk a map of `vhdx recover` is about; raises UnusableMapError for anything else."""
+    found = _HEAD.match(_front_of(path))
+    if found is None:
+        raise UnusableMapError(path, image, "it is no map that `vhdx recover` wrote", account_of_losses(image))
+    return found[1].decode()
 
 
-def _begins_with(path: Path, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+def _front_of(path: Path) -> bytes:
     try:
-        if not path.is_file():
-            return None
         with path.open("rb") as file:
-            return pattern.match(file.read(_HEAD_LENGTH))
+            return file.read(_HEAD_LENGTH)
     except OSError:
-        return None
-
-
-def _identity_in(path: Path) -> str | None:
-    """Which disk a map of `vhdx recover` is about; None for anything else, and for nothing."""
-    found = _begins_with(path, _HEAD)
-    return found[1].decode() if found else None
+        return b""
 
 
 def _mask_of(lost: Places, size: int) -> RunTable:

@@ -40,6 +40,8 @@ class State:
     disk: Disk
     whole: Disk
     """The disk itself, or the chain that it is a layer's state of."""
+    doubt: str = ""
+    """Why it is not read by the map beside it, although one is there: nothing tells what of it was lost."""
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from analyzer.check.beside import check_beside
 from analyzer.check.bitmaps import check_bitmaps
 from analyzer.check.blocks import check_blocks
 from analyzer.check.front import check_both_headers, check_both_region_tables, check_creator, check_gaps
@@ -55,7 +56,7 @@ def check_file_alone(path: Path) -> tuple[Finding, ...]:
     """Everything that is wrong with, or worth knowing of, one file; never raises for what is in it, or is not."""
     try:
         with closing(FileSource(path)) as source:
-            return tuple(located(path, check_source(source)))
+            return (*located(path, check_source(source)), *check_beside(path))
     except VhdxError as error:
         return (unreadable(error, path),)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
+from analyzer.check.beside import check_beside
 from analyzer.check.file import check_source, unreadable
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
@@ -65,7 +66,7 @@ class Shelf:
         """As `check_file_alone`; a file that was looked at before, by whatever path, is not looked at again."""
         try:
             with closing(self.source(path)) as source:
-                return tuple(located(path, self._looked_at(source)))
+                return (*located(path, self._looked_at(source)), *check_beside(path))
         except VhdxError as error:
             return (unreadable(error, path),)
 

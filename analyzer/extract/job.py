@@ -12,7 +12,7 @@ from analyzer.filesystems.places import NOWHERE, Places
 from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Stream
 from analyzer.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
-from vhdx.errors import OutputError
+from vhdx.errors import FileSystemFullError, OutputError
 from vhdx.sink import Existing
 
 _MOST_PATH = 4000
@@ -61,12 +61,18 @@ def _named(volume: Volume, path: str, include: Include) -> Named:
 
 
 def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcome:
-    """Write everything; what cannot be is told and left out. Raises OutputError for the target itself."""
+    """Write everything; what cannot be is told and left out. Raises OutputError for the target itself.
+
+    Where the target's file system is full it ends: what comes later is not tried, whether or not it would fit.
+    """
     with Target(plan.target, plan.existing, plan.sources) as target:
         runner = _Runner(plan, target, progress)
         names = Names()
-        for named in plan.named:
-            runner.take(named, names)
+        try:
+            for named in plan.named:
+                runner.take(named, names)
+        except FileSystemFullError as error:
+            runner.outcome.ended = error
         runner.set_folder_times()
     runner.outcome.troubles = tuple(plan.volume.troubles)
     return runner.outcome
@@ -178,7 +184,7 @@ class _Runner:
         try:
             self._target.make_folder(place)
         except OutputError as error:
-            self.outcome.tell(self.outcome.refused, Told(record.path, error.reason))
+            self._refuse(record, error, self.outcome.refused)
             return
         self._places[record.address] = place
         self._times.append((place, record))
@@ -194,7 +200,7 @@ class _Runner:
             self._leave_out(record, error.reason)
         except OutputError as error:
             into = self.outcome.refused if isinstance(error, ExistsError) else self.outcome.left_out
-            self.outcome.tell(into, Told(record.path, error.reason))
+            self._refuse(record, error, into)
         else:
             self.outcome.files += 1
             self.outcome.bytes += content.size if content else 0
@@ -231,6 +237,13 @@ class _Runner:
 
     def _leave_out(self, record: FileRecord, reason: str) -> None:
         self.outcome.tell(self.outcome.left_out, Told(record.path, reason))
+
+    def _refuse(self, record: FileRecord, error: OutputError, into: list[Told]) -> None:
+        """Tell why a file is not written; raises the error where nothing that comes after it can be, either."""
+        if isinstance(error, FileSystemFullError):
+            self._leave_out(record, f"{error.reason}: neither it nor what comes after it was written")
+            raise error
+        self.outcome.tell(into, Told(record.path, error.reason))
 
     def _note_name(self, record: FileRecord, name: str, place: Parts) -> None:
         if place[-1] != name:

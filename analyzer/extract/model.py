@@ -7,6 +7,7 @@ from pathlib import Path
 from analyzer.filesystems.places import Places
 from analyzer.filesystems.record import FileRecord, Stream, Trouble
 from analyzer.filesystems.volume import Include, Volume
+from vhdx.errors import FileSystemFullError
 from vhdx.sink import Existing
 
 _MOST_TOLD = 10_000
@@ -76,13 +77,15 @@ class Outcome:
     """Written, but what they hold is older than the disk, or unproved."""
     links: list[Told] = field(default_factory=list)
     """Links, which are never made."""
+    ended: FileSystemFullError | None = None
+    """What ended it before everything was taken; what was written until then is whole."""
     unlisted: int = 0
     troubles: tuple[Trouble, ...] = ()
 
     @property
     def is_complete(self) -> bool:
         """Everything but links was written, as it was."""
-        return not (self.left_out or self.refused or self.partial or self.stale or self.troubles)
+        return self.ended is None and not (self.left_out or self.refused or self.partial or self.stale or self.troubles)
 
     def tell(self, into: list[Told], told: Told) -> None:
         """Add to a list, as long as it is not too long."""

@@ -12,8 +12,8 @@ from typing import Self
 from analyzer.extract.holes import fill
 from analyzer.filesystems.content import Piece
 from analyzer.filesystems.record import Times
-from vhdx.errors import InputOutputError, OutputError
-from vhdx.sink import Existing
+from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
+from vhdx.sink import Existing, is_full
 from vhdx.source import file_identity
 
 Parts = tuple[str, ...]
@@ -42,6 +42,8 @@ class Target:
         except FileExistsError:
             raise OutputError(root, "it is no folder", "name another one") from None
         except OSError as error:
+            if is_full(error):
+                raise FileSystemFullError(root) from error
             raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error
         self._open: tuple[Parts, int] | None = None
 
@@ -62,7 +64,7 @@ class Target:
     def write(self, parts: Parts, size: int, pieces: Iterable[Piece], times: Times) -> None:
         """Write a file: a hole where there is no piece. It has its name when all of it is there.
 
-        Raises ExistsError, OutputError, InputOutputError, and what `pieces` raises; then nothing is left of it.
+        Raises ExistsError, FileSystemFullError, OutputError, and what `pieces` raises; then nothing is left of it.
         """
         folder, name = self._enter(parts[:-1]), parts[-1]
         self._refuse(folder, parts)
@@ -72,8 +74,8 @@ class Target:
         try:
             with self._complaining(parts, "write"):
                 fill(descriptor, size, pieces)
-            os.close(descriptor)
-            descriptor = -1
+                whole, descriptor = descriptor, -1
+                os.close(whole)  # some network file systems say only now that they are full
             with self._complaining(parts, "name"):
                 self._set_times(self._at(folder, parts, part), times, folder)
                 os.replace(
@@ -180,6 +182,8 @@ class Target:
             reason = "a link, or a file, is in its place or in that of a folder above it"
             raise OutputError(path, reason, "name another target: links in it are not followed") from None
         except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise FileSystemFullError(path) from error
             raise OutputError(path, f"cannot {action}: {_words(error)}", "make room, or name another target") from error
 
 

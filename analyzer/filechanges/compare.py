@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -41,6 +42,11 @@ class Difference:
         if len(self.ranges) < _MOST_RANGES:
             self.ranges.append((offset, length))
 
+    def in_doubt(self) -> Self:
+        """The same, where more of the data may differ, and nobody knows."""
+        self.data = Data.UNKNOWN
+        return self
+
 
 def fields_that_differ(old: FileRecord, new: FileRecord) -> tuple[str, ...]:
     """Names of what is known of a file and differs. Of a folder times do not count: what is in it changes them."""
@@ -73,26 +79,26 @@ class Comparer:
 
     def _of_alternates(self, old: FileRecord, new: FileRecord) -> dict[str, Data]:
         before, after = ({stream.name: stream for stream in record.streams} for record in (old, new))
-        alone = dict.fromkeys(sorted(before.keys() ^ after.keys()), Data.CHANGED)
+        alone = {name: _of_lone(new if name in before else old) for name in sorted(before.keys() ^ after.keys())}
         common = [name for name in after if name in before]
         return alone | {name: self._of_streams(old, new, before[name], after[name]).data for name in common}
 
     def _of_streams(self, old: FileRecord, new: FileRecord, before: Stream | None, after: Stream | None) -> Difference:
-        found = Difference()
         if before is None or after is None:
-            size = max(before.size if before else 0, after.size if after else 0)
-            found.add(0, size)
-            return found
-        candidates = self._candidates(old, new, before, after)
+            return _of_nothing((old, before), (new, after))
+        found, candidates = Difference(), self._candidates(old, new, before, after)
         if not candidates and before.size == after.size:
             return found
         try:
-            self._compare((Content(self._old, old, before), Content(self._new, new, after)), candidates, found)
+            is_whole = self._compare(
+                (Content(self._old, old, before), Content(self._new, new, after)), candidates, found
+            )
         except UnreadableFileError:
-            return Difference(Data.UNKNOWN)
-        shorter, longer = sorted((before.size, after.size))
-        found.add(shorter, longer - shorter)
-        return found
+            is_whole = False
+        if old.is_known and new.is_known:
+            shorter, longer = sorted((before.size, after.size))
+            found.add(shorter, longer - shorter)
+        return found if is_whole else found.in_doubt()
 
     def _candidates(self, old: FileRecord, new: FileRecord, before: Stream, after: Stream) -> list[Range]:
         """The ranges of the file that may differ, as far as both go: where it stands elsewhere, all of it."""
@@ -122,13 +128,33 @@ class Comparer:
         ends_with_it = reach == (old.size, new.size)
         return ends_with_it or (reach[0] is not None and reach[0] == reach[1])
 
-    def _compare(self, contents: tuple[Content, Content], candidates: Iterable[Range], found: Difference) -> None:
+    def _compare(self, contents: tuple[Content, Content], candidates: Iterable[Range], found: Difference) -> bool:
+        """Add what differs; returns whether all of it is known in both states."""
+        is_whole = True
         for offset, length in _pieces(_rounded(candidates, min(content.size for content in contents))):
+            for content in contents:
+                content.lost = 0
             old, new = (np.frombuffer(content.read(offset, length), np.uint8) for content in contents)
             if any(content.lost for content in contents):
-                raise UnreadableFileError("", "it is lost in one of the states")
+                is_whole = False
+                continue
             for start, end in _edges(differing_units(old, new)):
                 found.add(offset + start * UNIT, min(end * UNIT, length) - start * UNIT)
+        return is_whole
+
+
+def _of_nothing(old: tuple[FileRecord, Stream | None], new: tuple[FileRecord, Stream | None]) -> Difference:
+    """The difference to what a file that holds nothing has; not known where nothing is known of what it holds."""
+    found = Difference()
+    if any(stream is None and record.obstacle for record, stream in (old, new)):
+        return found.in_doubt()
+    found.add(0, max(stream.size if stream else 0 for _, stream in (old, new)))
+    return found
+
+
+def _of_lone(other: FileRecord) -> Data:
+    """What becomes of an alternate stream that the `other` state's record of the file has not."""
+    return Data.UNKNOWN if other.obstacle else Data.CHANGED
 
 
 def _upto(extents: Sequence[Extent], size: int) -> list[Extent]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from analyzer.filechanges.collect import touched_entries
 from analyzer.filechanges.compare import Comparer, fields_that_differ
+from analyzer.filechanges.doubt import is_of_one_record, is_unreached, may_hide
 from analyzer.filechanges.match import Matched, match_by_identity, match_by_path, match_by_place
 from analyzer.filechanges.model import Data, FileChange, What
 from analyzer.filesystems.places import Places
@@ -58,23 +59,45 @@ class Finder:
                 self.unread.append(text)
         before = old if old is not None and old.is_readable else None
         after = new if new is not None and new.is_readable else None
-        yield from self._told(_matched(before, after, self.changed), before, after)
+        matched = _matched(before, after, self.changed)
+        yield from _alone(matched, old, new)
+        if before is not None and after is not None:
+            yield from _together(matched, Comparer(before, after, self.changed))
 
-    def _told(self, matched: Matched, old: Volume | None, new: Volume | None) -> Iterator[FileChange]:
-        yield from (FileChange(what=What.DELETED, old=record, new=None) for record in matched.gone)
-        yield from (FileChange(what=What.CREATED, old=None, new=record) for record in matched.come)
-        if old is None or new is None:
-            return
-        comparer = Comparer(old, new, self.changed)
-        for before, after in matched.followed:
-            yield _change(What.REPLACED, before, after, comparer)
-        for before, after in matched.same:
-            what = What.RENAMED if matched.is_moved(before, after) else None
-            change = _change(what or What.METADATA, before, after, comparer)
-            if what is None and change.data in {Data.CHANGED, Data.UNKNOWN}:
-                yield replace(change, what=What.CHANGED)
-            elif what is not None or change.fields:
-                yield change
+
+def _alone(matched: Matched, old: Volume | None, new: Volume | None) -> Iterator[FileChange]:
+    """The files that one state alone has; both volumes were walked."""
+    is_hidden, was_hidden = may_hide(new), may_hide(old)
+    for record in matched.gone:
+        yield FileChange(what=What.UNKNOWN if is_hidden(record) else What.DELETED, old=record, new=None)
+    for record in matched.come:
+        unknown = was_hidden(record) or is_unreached(record)
+        yield FileChange(what=What.UNKNOWN if unknown else What.CREATED, old=None, new=record)
+
+
+def _together(matched: Matched, comparer: Comparer) -> Iterator[FileChange]:
+    """The files that both states have, and that are not the same in both."""
+    for before, after in matched.followed:
+        what = What.UNKNOWN if is_of_one_record(before, after) else What.REPLACED
+        yield _change(what, before, after, comparer)
+    for before, after in matched.same:
+        if matched.is_moved(before, after) and not (is_unreached(before) or is_unreached(after)):
+            yield _change(What.RENAMED, before, after, comparer)
+            continue
+        change = _change(What.METADATA, before, after, comparer)
+        found = _by_content(change)
+        if found or change.fields:
+            yield replace(change, what=found or What.METADATA)
+
+
+def _by_content(change: FileChange) -> What | None:
+    """What became of what a file holds; None where that is the same.
+
+    A part of it that is not known makes no change, and takes none away that is known.
+    """
+    if change.data is Data.CHANGED or change.changed_bytes or change.streams:
+        return What.CHANGED
+    return What.UNKNOWN if change.data is Data.UNKNOWN else None
 
 
 def _matched(old: Volume | None, new: Volume | None, changed: Places) -> Matched:
@@ -92,9 +115,10 @@ def _identity(volume: Volume) -> tuple[str, bytes]:
 
 
 def _change(what: What, old: FileRecord, new: FileRecord, comparer: Comparer) -> FileChange:
-    fields = fields_that_differ(old, new)
+    is_known = old.is_known and new.is_known
+    fields = fields_that_differ(old, new) if is_known else ()
     if new.kind is not FileKind.FILE or old.kind is not FileKind.FILE:
-        return FileChange(what=what, old=old, new=new, fields=fields)
+        return FileChange(what=what, old=old, new=new, fields=fields, data=None if is_known else Data.UNKNOWN)
     found = comparer.difference(old, new)
     return FileChange(
         what=what,

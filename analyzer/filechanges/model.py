@@ -17,6 +17,8 @@ class What(Enum):
     """It has another name, or is in another folder."""
     CHANGED = "changed"
     """It holds something else."""
+    UNKNOWN = "unknown"
+    """Whether it holds something else, or whether it is there, is not known in one of the states."""
     METADATA = "metadata"
     """What it holds is the same: its times, its mode or the like are not."""
 
@@ -32,17 +34,17 @@ class Data(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """One file that differs. `old` is None for one that was created, `new` for one that was deleted.
+    """One file that differs. `old` is None for one that was created, `new` for one that was deleted, or not found.
 
     `ranges` are (offset, length) in bytes of the file, in units of 512 that differ: of its data where both states have
-    some. `fields` are the names of what else is not the same.
+    some, and as far as it is known in both. `fields` are the names of what else is not the same.
     """
 
     what: What
     old: FileRecord | None
     new: FileRecord | None
     data: Data | None = None
-    """None where there are no two files to compare: one of them is not there, or is a folder or a link."""
+    """None where there are no two files to compare: one of them is not there, or a folder or a link that is known."""
     ranges: tuple[tuple[int, int], ...] = ()
     range_count: int = 0
     """How many ranges there are: at most 1000 are listed."""

@@ -22,7 +22,17 @@ from analyzer.filesystems.reading import (
     state_of,
     times_of,
 )
-from analyzer.filesystems.record import NO_RECORD, FileKind, FileRecord, FileState, Packing, Place, Role, Times
+from analyzer.filesystems.record import (
+    LOST_RECORD,
+    NO_RECORD,
+    FileKind,
+    FileRecord,
+    FileState,
+    Packing,
+    Place,
+    Role,
+    Times,
+)
 from analyzer.filesystems.view import View
 from analyzer.volumes.ext_inodes import InodeFlag
 
@@ -142,7 +152,7 @@ class Maker:
 
     def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Place]) -> str | None:
         if self.is_lost(places):
-            return "its record or its tables are lost"
+            return LOST_RECORD
         if attributes.runs_missing and kind is FileKind.FILE:
             return "not all of the places of its data are known"
         if attributes.data is not None and attributes.data.packing is Packing.ENCRYPTED:

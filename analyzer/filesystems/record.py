@@ -41,6 +41,8 @@ class Role(Enum):
 
 NO_RECORD = "its record cannot be read"
 """The obstacle of a name whose file nothing else is known of."""
+LOST_RECORD = "its record or its tables are lost"
+"""The obstacle of a file of whose record nothing, or not all, could be read."""
 
 
 class Packing(Enum):
@@ -126,6 +128,11 @@ class FileRecord:
     def is_name_alone(self) -> bool:
         """Whether nothing is known of it but its name, although it is there."""
         return self.state is FileState.ALLOCATED and self.obstacle == NO_RECORD
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all that the file system says of it could be read: its record, and where what it holds stands."""
+        return self.obstacle not in {NO_RECORD, LOST_RECORD}
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """Recover a disk: open what is there, say what it amounts to, write the image and its map."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -9,28 +9,27 @@ from uuid import NAMESPACE_URL, uuid5
 
 from analyzer import convert
 from analyzer.beside import account_of, is_own_mapfile, map_of
-from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, check_further, plan_conversion, run_conversion
+from analyzer.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
+from analyzer.copying import Journal
 from analyzer.progress import Progress, no_progress
-from analyzer.raw import RawDisk
-from analyzer.recover.account import Row, Status, Totals, rows_of
+from analyzer.recover.account import Row, Totals, rows_of
 from analyzer.recover.aged import PRESENT, View
 from analyzer.recover.disk import PartialDisk
 from analyzer.recover.earlier import EarlierRun
 from analyzer.recover.filled import Fill, FilledDisk
 from analyzer.recover.gather import Gathered, gather
+from analyzer.recover.imprint import Imprint
 from analyzer.recover.kin import is_layer_beside
 from analyzer.recover.levels import Level
-from analyzer.recover.mapfile import mapfile_lines, read_mapfile
+from analyzer.recover.mapfile import mapfile_lines
 from analyzer.recover.naming import name_again, name_anew
 from analyzer.recover.opening import Opener
 from analyzer.recover.papers import existing_papers, write_papers
-from analyzer.recover.ranges import Ranges
+from analyzer.recover.resuming import imprint_of, open_earlier
 from analyzer.salvage import BitmapPolicy
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
-from vhdx.image import open_image
 from vhdx.parents import Search
-from vhdx.reader import Reader
 from vhdx.sink import Sink, check_target
 from vhdx.source import FileSource
 
@@ -112,8 +111,10 @@ Document = Callable[[Plan, Totals], Iterable[str]]
 
 
 @contextmanager
-def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]:
+def plan_recovery(wishes: Wishes, opener: Opener = FileSource, compared: Progress = no_progress) -> Iterator[Plan]:
     """Open what is there and look at everything that could refuse the output; the files stay open while it is used.
+
+    `compared` hears of the bytes of an earlier output that must be read to see that nobody wrote to it.
 
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
@@ -123,7 +124,7 @@ def plan_recovery(wishes: Wishes, opener: Opener = FileSource) -> Iterator[Plan]
         )
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
-        filled = FilledDisk(disk, wishes.fill, _earlier(wishes, disk, opened))
+        filled = FilledDisk(disk, wishes.fill, _earlier(wishes, disk, opened, compared))
         yield Plan(wishes=wishes, gathered=gathered, filled=filled, conversion=_conversion(wishes, gathered, filled))
 
 
@@ -149,26 +150,12 @@ def resumes(wishes: Wishes) -> bool:
     return wishes.attempt is Attempt.RESUME and target is not None and target.exists() and map_of(target).exists()
 
 
-def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack) -> EarlierRun:
+def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack, compared: Progress) -> EarlierRun:
     """What an earlier run has, and what reads it; nothing where there is none, or where it is not wanted."""
-    target = wishes.target
-    if target is None or not resumes(wishes):
+    if wishes.target is None or not resumes(wishes):
         return EarlierRun()
-    if wishes.format is not OutputFormat.RAW and wishes.format not in VHDX_FORMATS:
-        reason = f"only raw images and VHDX can be gone on with, not {wishes.format.value}"
-        raise OutputError(target, reason, "recover to one of these, or begin anew with --force and without --resume")
-    stretches = read_mapfile(map_of(target), disk.size, identity_of(disk, wishes.view))
-    # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
-    written = opened.enter_context(
-        closing(RawDisk(target) if wishes.format is OutputFormat.RAW else open_image(target))
-    )
-    if written.size != disk.size:
-        raise OutputError(target, f"it has {written.size} bytes and the disk {disk.size}", "begin anew with --force")
-    known, stale = (
-        Ranges((start, end) for start, end, found in stretches if found is status)
-        for status in (Status.KNOWN, Status.STALE)
-    )
-    return EarlierRun(known, stale, Reader(written).read_into)
+    identity = identity_of(disk, wishes.view)
+    return open_earlier(wishes.target, wishes.format, disk.size, identity, opened, compared)
 
 
 def identity_of(disk: PartialDisk, view: View) -> str:
@@ -201,10 +188,11 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
         raise ValueError("a plan without a target cannot be run")
     totals, give_names = Totals(), name_again if resumes(plan.wishes) else name_anew
 
-    def name(image: Sink) -> None:
+    def name(image: Sink, journal: Journal) -> None:
         image.seal()
+        imprint = imprint_of(image.path, conversion.format, journal, plan.rows())
         with ExitStack() as papers:
-            give_names(image, _papers(plan, conversion.target, totals, document, papers))
+            give_names(image, _papers(plan, conversion.target, imprint, totals, document, papers))
 
     written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(
@@ -220,7 +208,9 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
     )
 
 
-def _papers(plan: Plan, target: Path, totals: Totals, document: Document, opened: ExitStack) -> list[Sink]:
+def _papers(
+    plan: Plan, target: Path, imprint: Imprint | None, totals: Totals, document: Document, opened: ExitStack
+) -> list[Sink]:
     stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
-    map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view))
+    map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view), imprint)
     return write_papers(target, plan.wishes.options.existing, map_lines, document(plan, totals), opened)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analyzer.beside import TITLE
 from analyzer.recover.account import Status
+from analyzer.recover.imprint import Imprint
 from analyzer.recover.ranges import Range
 from vhdx.errors import OutputError
 
@@ -14,6 +15,8 @@ _STATUSES = {sign: status for status, sign in _SIGNS.items()}
 _OTHER_SIGNS = {"?": Status.LOST, "*": Status.LOST}
 """What ddrescue itself writes for what was not tried: to be tried."""
 _IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36}(?: .*)?)")
+_IMAGE = re.compile(r"^# Image: (.*)$", re.MULTILINE)
+_HEAD_LENGTH = 1 << 12
 _MOST_BYTES = 1 << 30
 """A mapfile that is longer is none."""
 
@@ -21,15 +24,17 @@ Stretch = tuple[int, int, Status]
 """(start, end, status) in bytes of the disk."""
 
 
-def mapfile_lines(stretches: Iterable[Stretch], identity: str) -> Iterator[str]:
+def mapfile_lines(stretches: Iterable[Stretch], identity: str, imprint: Imprint | None = None) -> Iterator[str]:
     """The lines of a mapfile, each with its line feed; neighbours of one status become one line.
 
     `identity` is the leaf's data_write_guid, and which of its states was read: a later run is refused when it is about
-    another disk.
+    another disk. `imprint` is of the image, where a later run can go on with it.
     """
     merged = list_merged(stretches)
     yield f"{TITLE}\n"
     yield f"# Disk: {identity}\n"
+    if imprint:
+        yield f"# Image: {imprint}\n"
     yield "# + known, / an older state or one in doubt, - lost\n"
     yield "# current_pos  current_status  current_pass\n"
     yield "0x00000000     +               1\n"
@@ -68,6 +73,16 @@ def read_mapfile(path: Path, size: int, identity: str) -> list[Stretch]:
     if not _covers([(start, end) for start, end, _ in stretches], size):
         raise _refusal(path, f"it does not cover the disk's {size} bytes")
     return stretches
+
+
+def read_imprint(path: Path) -> Imprint | None:
+    """What the image was that a mapfile is about; None where the map does not tell. Raises OutputError."""
+    try:
+        with path.open(encoding="ascii") as file:
+            found = _IMAGE.search(file.read(_HEAD_LENGTH))
+    except (OSError, ValueError) as error:
+        raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
+    return Imprint.parse(found[1]) if found else None
 
 
 def _refusal(path: Path, reason: str) -> OutputError:

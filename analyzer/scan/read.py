@@ -7,6 +7,7 @@ from pathlib import Path
 
 from construct import ConstructError
 
+from analyzer.recovered import map_finding
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
 from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.find import THREADS, Sighting
@@ -110,6 +111,6 @@ def _of_image(blank: FileRecord, image: Image) -> FileRecord:
     return replace(
         with_locator(known, image.locator),
         condition=condition,
-        findings=image.findings,
+        findings=tuple(filter(None, (*image.findings, map_finding(image.path, image.size)))),
         flaw=f"{image.path}: {errors[0]}" if errors else "",
     )

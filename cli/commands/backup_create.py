@@ -12,9 +12,10 @@ from analyzer.backup.manifest import Manifest
 from analyzer.backup.owners import Hold
 from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
 from analyzer.backup.repository import Repository
+from analyzer.recovered import map_note
 from cli import output
 from cli.failures import when_interrupted
-from cli.options import FILE_PATH, chain_options, json_option, map_note, open_leaf, tell_errors
+from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.repositories import point_line, repository_argument, repository_of
 from cli.text import plural, safe, size
@@ -58,7 +59,7 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
             with open_leaf(leaf, choices) as chain:
                 output.warn(chain.findings)
                 code = max(code, int(bool(tell_errors(chain))))
-                plan = plan_create(kept, chain, _wishes(choices, map_note(chain)), lock.claim)
+                plan = plan_create(kept, chain, _wishes(choices, map_note(chain.path, chain.size)), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests
             if not as_json:

@@ -71,8 +71,9 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
     a lower layer of the same chain is `vhdx merge --base`.)
 
     --files lists the files that differ, on NTFS, FAT, exFAT and ext2 to ext4: created, deleted, replaced (another
-    file has the name), renamed, changed (what they hold), metadata (times, mode). Only files that lie where the disk
-    changed are compared, by what they hold. Exit code 0 when none differs.
+    file has the name), renamed, changed (what they hold), metadata (times, mode); unknown where one of the states has
+    lost what would tell. Only files that lie where the disk changed are compared, by what they hold. Exit code 0 when
+    none differs and all could be read.
 
     \b
     Examples:
@@ -127,7 +128,7 @@ def _compare_files(plan: ChangesPlan, states: tuple[State, State], shape: str | 
     disks = states[0].disk, states[1].disk
     with progress("comparing", plan.work) as update:
         finder = finder_of(plan, *disks, update)
-    code = show_files(shape, plan, disks, finder)
+    code = show_files(shape, plan, states, finder)
     for disk in disks:
         disk.require_unchanged()
     return code

@@ -1,25 +1,28 @@
 """`vhdx extract`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from analyzer.changes.mapped import MappedDisk
+from analyzer.changes.states import State
 from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
 from analyzer.extract.job import GONE, doubt_of, whole_content
 from analyzer.extract.model import Told
 from analyzer.filesystems import FileState, Include
 from analyzer.filesystems.places import NOWHERE
 from cli import output
+from cli.failures import complain
 from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
 from cli.options import FILE_PATH, chain_options, json_option
 from cli.progress import counter
-from cli.states import opened_by_map
+from cli.states import findings_of, opened_by_map
 from cli.text import plural, safe, size
 from cli.writing import STDOUT
+from vhdx.findings import Finding
 from vhdx.sink import Existing
 
 _MOST_SAID = 20
@@ -56,8 +59,9 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
     An image that `vhdx recover` wrote is read by the map beside it: what that has as lost is lost here, whatever fills
     the image there, and files of an older or unproved state are written, and told.
 
-    Exit code 0 when everything was written, 1 when something was left out, is partial or stale, 5 when DIR has files of
-    the same names and --force was not given.
+    Exit code 0 when everything was written, 1 when something was left out, is partial or stale, or a map is there that
+    cannot be gone by, 5 when DIR has files of the same names and --force was not given, or when its file system is
+    full: what was written until then is whole, and stays.
 
     \b
     Examples:
@@ -78,16 +82,20 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
             stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NOWHERE,
         )
         if out == STDOUT:
-            return _to_stdout(plan, as_json=as_json)
+            return _to_stdout(plan, as_json=as_json) or int(bool(state.doubt))
         with counter("extracting") as update:
             outcome = run_extraction(plan, update)
         state.disk.require_unchanged()
         if as_json:
-            _print_json(plan, outcome)
+            _print_json(plan, outcome, findings_of(state.disk))
         else:
             _print_text(plan, outcome)
             say_troubles([plan.volume])
-        return _REFUSED if outcome.refused else int(not outcome.is_complete)
+        return complain(outcome.ended) if outcome.ended else _code(outcome, state)
+
+
+def _code(outcome: Outcome, state: State) -> int:
+    return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
 
 
 def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
@@ -105,7 +113,7 @@ def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
     return 0
 
 
-def _print_json(plan: Extraction, outcome: Outcome) -> None:
+def _print_json(plan: Extraction, outcome: Outcome, findings: Iterable[Finding]) -> None:
     lists = {"renamed": outcome.renamed, "deleted": outcome.deleted, "left_out": outcome.left_out,
              "refused": outcome.refused, "partial": outcome.partial, "stale": outcome.stale,
              "links": outcome.links}  # fmt: skip
@@ -119,7 +127,8 @@ def _print_json(plan: Extraction, outcome: Outcome) -> None:
         "unlisted": outcome.unlisted,
         "troubles": plain_troubles(outcome.troubles),
     }
-    output.emit("extract", payload | {name: [_plain(told) for told in told_of] for name, told_of in lists.items()})
+    told = {name: [_plain(told) for told in told_of] for name, told_of in lists.items()}
+    output.emit("extract", payload | told, findings)
 
 
 def _plain(told: Told) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from cli.inside import (
 )
 from cli.known import Known
 from cli.options import chain_options, json_option
-from cli.states import opened_by_map, state_to_plain
+from cli.states import findings_of, opened_by_map, state_to_plain
 from vhdx.disk import Disk
 
 
@@ -44,7 +44,7 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
     NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3), as they stand on the disk: a journal is not
     applied. What cannot be read is told, and the rest is listed. Of an image that `vhdx recover` wrote, with its map
     beside it, each file is told of that is not wholly known. Exit code 1 when anything of a folder, or a file's record,
-    cannot be read, and when something of a listed file is lost by that map.
+    cannot be read, when something of a listed file is lost by that map, and when there is a map that cannot be gone by.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
         else:
             _print_text(volumes, taken, files, known, recursive=choices["recursive"])
         state.disk.require_unchanged()
-        return say_troubles(volumes) or int(known.lost > 0)
+        return say_troubles(volumes) or int(known.lost > 0 or bool(state.doubt))
 
 
 def _taken(
@@ -105,7 +105,7 @@ def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord], 
     def after() -> dict[str, Any]:
         return {"troubles": plain_troubles(trouble for volume in volumes for trouble in volume.troubles)}
 
-    output.emit_stream("files", payload, disk.findings, "files", map(known.plain, files), after)
+    output.emit_stream("files", payload, findings_of(disk), "files", map(known.plain, files), after)
 
 
 def _print_text(

@@ -1,6 +1,7 @@
 """`vhdx recover`."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -127,12 +128,18 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
     """
     quiet_library()
     wishes = _wishes(inputs, out, choices, dry_run=dry_run)
-    with plan_recovery(wishes) as plan:
+    with ExitStack() as opened:
+        with progress("comparing the earlier image", _size_of_earlier(wishes)) as update:
+            plan = opened.enter_context(plan_recovery(wishes, compared=update))
         output.warn(plan.findings)
         survey = Survey(plan)
         if wishes.target is None:
             return _only_say(plan, survey, as_json=as_json)
         return _write(plan, survey, as_json=as_json)
+
+
+def _size_of_earlier(wishes: Wishes) -> int:
+    return wishes.target.stat().st_size if wishes.target and resumes(wishes) else 0
 
 
 def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *, dry_run: bool) -> Wishes:

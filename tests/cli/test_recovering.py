@@ -220,6 +220,21 @@ def test_a_format_that_cannot_be_gone_on_with_is_named_with_those_that_can(vhdx_
     assert "only raw images and VHDX can be gone on with, not qcow2" in answer.err
 
 
+def test_an_image_that_was_written_to_since_is_not_gone_on_with(vhdx_command, apart, tmp_path):
+    out = tmp_path / "disk.raw"
+    known = vhdx_command("recover", *apart[1:], "-o", out, "--json").json["runs"]
+    at = next(start for start, _, status, *_ in known if status == "known")
+    with out.open("r+b") as file:
+        file.seek(at)
+        file.write(b"mounted")
+    os.utime(out, ns=(0, 0))
+    before = contents(tmp_path)
+    answer = vhdx_command("recover", *apart, "-o", out, "--resume")
+    assert (answer.code, answer.out) == (5, "")
+    assert "disk.raw: it does not hold what disk.raw.map has as known: somebody wrote to it since; " in answer.err
+    assert contents(tmp_path) == before
+
+
 def test_a_map_of_another_disk_is_refused(vhdx_command, apart, built, tmp_path):
     out = tmp_path / "disk.raw"
     vhdx_command("recover", apart[2], "-o", out)
@@ -480,6 +495,45 @@ def test_every_reader_of_a_recovered_image_is_told_what_its_map_has_as_lost(vhdx
         answer = vhdx_command(*command)
         assert "was recovered: by" in answer.err, command
         assert "are lost" in answer.err
+
+
+def test_whoever_looks_at_a_recovered_image_is_told_in_the_same_words(vhdx_command, apart, chain, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out, page = folder / "disk.vhdx", tmp_path / "page.html"
+    vhdx_command("recover", *apart[1:], "-o", out)
+    said = vhdx_command("hash", out).err.removeprefix("warning: ").strip()
+    assert said.startswith(f"{out} was recovered: by {out}.map, ")
+    for words, code in ((["changes", out, chain[0]], 1), (["report", out, "-o", page], 0)):
+        answer = vhdx_command(*words)
+        assert (answer.code, f"warning: {said}\n" in answer.err) == (code, True), words
+    assert said in page.read_text()
+    (finding,) = vhdx_command("changes", chain[0], out, "--json").json["findings"]
+    assert (finding["code"], finding["message"], finding["path"]) == ("CHN-14", said, str(out))
+    for words in (["check"], ["check", "--chain"]):
+        answer = vhdx_command(*words, out, "--json")
+        found = [f for subject in answer.json["subjects"] for f in subject["findings"] if f["code"] == "CHN-14"]
+        assert (answer.code, [f["message"] for f in found]) == (0, [said])
+    answer = vhdx_command("scan", folder, "--json")
+    assert (answer.code, [f["message"] for f in answer.json["findings"]]) == (0, [said])
+    assert "CHN-14" in vhdx_command("scan", folder).out
+
+
+def test_of_a_raw_image_that_was_recovered_changes_says_it_too(vhdx_command, apart, tmp_path):
+    out = tmp_path / "disk.raw"
+    vhdx_command("recover", *apart[1:], "-o", out)
+    answer = vhdx_command("changes", out, out)
+    assert (answer.code, answer.err.count(f"{out} was recovered: by {out}.map, ")) == (0, 2)
+
+
+def test_nobody_is_told_anything_of_a_disk_that_is_known_whole(vhdx_command, apart, chain, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "disk.vhdx"
+    vhdx_command("recover", *apart, "-o", out)
+    for words in (["check", out], ["scan", folder], ["changes", out, chain[0]], ["report", out, "-o", tmp_path / "p"]):
+        answer = vhdx_command(*words)
+        assert (answer.code, "recover" in answer.out + answer.err) == (0, False), words
 
 
 def test_a_link_to_a_recovered_image_is_read_by_its_map_too(vhdx_command, apart, tmp_path):

@@ -231,17 +231,83 @@ def test_without_its_map_a_recovered_image_is_read_as_it_stands(vhdx_command, cu
     assert (answer.code, "map" in answer.json["state"]) == (0, False)
 
 
-def test_the_map_of_another_image_is_refused_and_one_of_ddrescue_is_left_alone(vhdx_command, cut, tmp_path):
+def garbled(map_file):
+    map_file.write_text(map_file.read_text() + "and so on\n")
+
+
+def cut_short(map_file):
+    map_file.write_text("".join(map_file.read_text().splitlines(keepends=True)[:-1]))
+
+
+SPOILT = {
+    "noise": lambda map_file: map_file.write_bytes(content(70, 5000)),
+    "nothing": lambda map_file: map_file.write_bytes(b""),
+    "another program's": lambda map_file: map_file.write_text("Offset Length Mapped to File\n0 0x10000 0 disk.raw\n"),
+    "a damaged end": garbled,
+    "the map of a smaller disk": cut_short,
+}
+
+
+@pytest.fixture
+def spoilt(vhdx_command, tmp_path):
+    """An ext4 volume recovered without the half of its files, whose map is spoilt and whose account is gone."""
+    disk = image_of("ext4", tmp_path / "disk.raw")
+    leaf = images.chain_of(tmp_path / "chain", disk)
+    cut_off(leaf, disk.read_bytes())
+
+    def spoil(how):
+        image = recovered(vhdx_command, leaf, tmp_path / "out.vhdx")
+        (tmp_path / "out.vhdx.json").unlink()
+        SPOILT[how](tmp_path / "out.vhdx.map")
+        return image
+
+    return spoil
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_where_a_map_cannot_be_gone_by_what_is_read_is_read_in_doubt(vhdx_command, spoilt, tmp_path, how):
+    image = spoilt(how)
+    said = f"{image}.map stands beside {image} and cannot be gone by: "
+    for words in (
+        ["files", image],
+        ["extract", image, "/", "-o", tmp_path / "out"],
+        ["extract", image, "/small", "-o", "-"],
+        ["changes", image, image, "--files"],
+    ):
+        answer = vhdx_command(*words)
+        assert (answer.code, answer.err.count("Traceback")) == (1, 0), words
+        assert said in answer.err
+        assert "nothing tells which of what is read here was lost" in answer.err
+    assert (tmp_path / "out" / "file0").read_bytes() == FILES["file0"]
+    for words in (["files", image], ["extract", image, "/", "-o", tmp_path / "more"]):
+        (finding,) = vhdx_command(*words, "--json").json["findings"]
+        assert (finding["code"], said in finding["message"]) == ("CHN-14", True)
+    answer = vhdx_command("changes", image, image, "--files", "--json")
+    assert [said in text for text in answer.json["unread"]] == [True, True]
+    for words in (["hash", image], ["info", image], ["changes", image, image], ["convert", image, tmp_path / "o.raw"]):
+        answer = vhdx_command(*words)
+        assert (answer.code, said in answer.err) == (0, True), words
+
+
+def test_a_map_of_another_size_is_not_gone_by(vhdx_command, cut, tmp_path):
     leaf, _ = cut
     image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
     with image.open("r+b") as file:
         file.truncate(image.stat().st_size - MIB)
-    answer = vhdx_command("files", image)
-    assert answer.code not in {0, 1}
-    assert "out.raw.map" in answer.err
+    answer = vhdx_command("files", image, "--json")
+    assert (answer.code, "map" in answer.json["state"]) == (1, False)
+    assert "does not cover" in answer.err
+    assert "out.raw.json says that parts of the image are lost" in answer.err
+
+
+def test_a_map_of_ddrescue_itself_is_left_alone(vhdx_command, cut, tmp_path):
+    leaf, _ = cut
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
     map_file = tmp_path / "out.raw.map"
     map_file.write_text(map_file.read_text().replace("Created by vhdx recover", "Created by GNU ddrescue version 1.27"))
-    assert vhdx_command("files", image).code in {0, 1}
+    (tmp_path / "out.raw.json").unlink()
+    answer = vhdx_command("files", image)
+    assert (answer.code, answer.err) == (0, "")
 
 
 def test_what_changed_is_not_known_of_files_that_a_recovered_image_lost(vhdx_command, cut, tmp_path):
@@ -250,8 +316,86 @@ def test_what_changed_is_not_known_of_files_that_a_recovered_image_lost(vhdx_com
     image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
     answer = vhdx_command("changes", whole, image, "--files", "--json")
     by_path = {change["path"][1:]: change["data"] for change in answer.json["files"]}
-    assert {name for name in FILES if by_path.get(name) == "unknown"} == {name for name in lost if lost[name]}
+    broken = {name for name in lost if lost[name]}
+    assert {name for name in FILES if by_path.get(name) == "unknown"} == broken
     assert all(by_path.get(name, "same") == "same" for name in FILES if not lost[name])
+    assert {change["path"][1:] for change in answer.json["files"] if change["what"] == "unknown"} == broken
+    counts = dict.fromkeys(("created", "deleted", "replaced", "renamed", "changed", "metadata"), 0)
+    assert (answer.code, answer.json["counts"]) == (1, counts | {"unknown": len(broken)})
+    answer = vhdx_command("changes", whole, image, "--files")
+    assert (answer.code, f"files       {len(broken)} unknown\n" in answer.out) == (1, True)
+    assert all(f"unknown   1:/{name}: what it holds cannot be compared\n" in answer.out for name in broken)
+
+
+def test_what_is_known_to_differ_of_a_file_counts_although_the_rest_of_it_is_lost(vhdx_command, cut, tmp_path):
+    leaf, lost = cut
+    whole = image_again(leaf, tmp_path)
+    name = next(name for name in lost if 0 < lost[name] < len(FILES[name]))
+    image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
+    raw = bytearray(whole.read_bytes())
+    raw[raw.index(FILES[name])] ^= 1
+    whole.write_bytes(raw)
+    answer = vhdx_command("changes", whole, image, "--files", "--json")
+    (change,) = [change for change in answer.json["files"] if change["path"] == f"/{name}"]
+    assert (change["what"], change["data"], change["ranges"]) == ("changed", "unknown", [[0, 512]])
+    told = vhdx_command("changes", whole, image, "--files").out
+    assert f"changed   1:/{name}: 512 bytes differ in 1 range; more of it cannot be compared\n" in told
+
+
+def losing(raw, out, places):
+    """A copy of a raw image that was recovered without these places, its map written by hand."""
+    data, lines, position = bytearray(raw.read_bytes()), ["0x0 + 1"], 0
+    for start, length in sorted(map(tuple, places)):
+        data[start : start + length] = bytes(length)
+        lines += [f"{position} {start - position} +"] * (start > position) + [f"{start} {length} -"]
+        position = start + length
+    lines.append(f"{position} {len(data) - position} +")
+    out.write_bytes(data)
+    head = "# Mapfile. Created by vhdx recover\n# Disk: 00000000-0000-0000-0000-000000000001\n"
+    out.with_name(f"{out.name}.map").write_text(head + "".join(f"{line}\n" for line in lines))
+    return out
+
+
+@pytest.fixture(params=["ext4", "ntfs"])
+def with_folder(request, tmp_path):
+    """A volume with two files in a folder and one above it."""
+    files = {"docs/one": content(81, 5000), "docs/two": content(82, 5000), "top": content(83, 5000)}
+    need(request.param)
+    if request.param == "ext4":
+        return images.make_ext(tmp_path / "disk.raw", files, 16 * MIB)
+    path = images.make_ntfs(tmp_path / "disk.raw", 16 * MIB)
+    images.edit_ntfs(path, ("mkdir", "/docs"), *(("write", f"/{name}", data) for name, data in files.items()))
+    return path
+
+
+def places_of(vhdx_command, disk):
+    listed = vhdx_command("files", disk, "-r", "--json").json["files"]
+    return {file["path"]: file["metadata"] for file in listed}
+
+
+def whats(answer):
+    assert answer.code == 1
+    return {change["path"]: change["what"] for change in answer.json["files"]}
+
+
+def test_a_file_whose_record_is_lost_is_neither_deleted_nor_another(vhdx_command, with_folder, tmp_path):
+    places = places_of(vhdx_command, with_folder)
+    lossy = losing(with_folder, tmp_path / "out.raw", places["/top"][:1])
+    for states in ((with_folder, lossy), (lossy, with_folder)):
+        found = whats(vhdx_command("changes", *states, "--files", "--json"))
+        assert found["/top"] == "unknown"
+        assert set(found.values()) == {"unknown"}  # of ext, others' inodes are near
+
+
+def test_files_of_a_folder_that_is_lost_are_neither_deleted_nor_created(vhdx_command, with_folder, tmp_path):
+    places = places_of(vhdx_command, with_folder)
+    lossy = losing(with_folder, tmp_path / "out.raw", places["/docs"][-1:])
+    for states, word in (((with_folder, lossy), "new"), ((lossy, with_folder), "old")):
+        found = whats(vhdx_command("changes", *states, "--files", "--json"))
+        assert {"/docs/one": "unknown", "/docs/two": "unknown"}.items() <= found.items()
+        assert set(found.values()) == {"unknown"}
+        told = vhdx_command("changes", *states, "--files").out
+        assert f"unknown   1:/docs/one: not found in the {word} state, of which folders are lost\n" in told
 
 
 def image_again(leaf, folder):
