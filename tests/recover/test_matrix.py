@@ -134,13 +134,6 @@ def test_without_metadata_and_table_the_blocks_of_a_fixed_disk_stand_in_order(so
     assert (result.known, result.likely_wrong) == (0, 0)
 
 
-@pytest.mark.parametrize("filler", Filler)
-def test_a_block_of_a_child_that_tells_its_place_does_not_hide_what_its_parent_has(some, filler):
-    specimen = some["differencing, NTFS"]
-    result = attempt(specimen, Damage("log + BAT", (specimen.parts["log"], specimen.parts["BAT"]), filler))
-    assert (result.known, result.wrong, result.likely_wrong) == (0, 0, 0)
-
-
 @pytest.mark.fuzz
 def test_the_whole_matrix_says_nothing_wrong(tmp_path):
     for specimen in made(tmp_path):
