@@ -11,7 +11,7 @@ from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN
 from analyzer.salvage.items import lay_metadata
 from analyzer.salvage.model import Certainty
-from analyzer.salvage.regions import metadata_in, regions_serve, wanted_of, write_regions
+from analyzer.salvage.regions import has_metadata, metadata_in, wanted_of, write_regions
 from analyzer.salvage.search import places_to_look
 from analyzer.salvage.shape import MOST_TABLE
 from analyzer.salvage.volumes import primary_gpt
@@ -24,6 +24,8 @@ from vhdx.structures.constants import MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, NIL, S
 from vhdx.structures.disk import DiskParameters
 
 _FRONT = 2 * max(SECTOR_SIZES)
+_SETTLED = ("the region tables", "the metadata:")
+"""What was said to be lost by the steps before this one."""
 _USUAL_SECTOR, _USUAL_PHYSICAL = min(SECTOR_SIZES), max(SECTOR_SIZES)
 
 
@@ -39,7 +41,7 @@ class _Told:
 
 def rebuild_bare(bench: Bench, *, by_volumes: bool) -> None:
     """A disk of which no block has a place yet, by the metadata that are left, else, where asked, by its volumes."""
-    if regions_serve(bench):
+    if has_metadata(bench):
         return
     left = list(metadata_in(bench.view, places_to_look(bench.view)))
     if not left and by_volumes:
@@ -72,7 +74,7 @@ def _lay_table(bench: Bench, metadata: int, disk: DiskParameters) -> bool:
     bench.lay((at, UNKNOWN.to_bytes(ENTRY_SIZE, "little") * (length // ENTRY_SIZE)))
     write_regions(bench, metadata, at, length)
     bench.doubt_all()
-    bench.lost[:] = [text for text in bench.lost if not text.startswith("the region tables")]
+    bench.lost[:] = [text for text in bench.lost if not text.startswith(_SETTLED)]
     return True
 
 

@@ -7,7 +7,18 @@ from itertools import product
 import numpy as np
 
 from analyzer.salvage.left import NOTHING, Left
-from analyzer.salvage.shape import MOST_TABLE, Entries, Fit, Span, Wanted, are_entries, fit_of, places_of
+from analyzer.salvage.shape import (
+    MOST_TABLE,
+    Entries,
+    Fit,
+    Span,
+    Wanted,
+    are_entries,
+    entries_of,
+    fit_of,
+    places_of,
+    without_noise,
+)
 from analyzer.salvage.volumes import ends_of, primary_gpt
 from analyzer.volumes.gpt import GptHeader
 from analyzer.volumes.signatures import begins_disk
@@ -60,11 +71,15 @@ class Table:
         return primary_gpt(self.front)
 
 
-def table_at(source: ByteSource, offset: int, length: int) -> Table | None:
-    """The table in `length` bytes at `offset`, when every word of it can be an entry and one has a block."""
+def table_at(source: ByteSource, offset: int, length: int, *, is_named: bool = False) -> Table | None:
+    """The table in `length` bytes at `offset`, when every word of it can be an entry and one has a block.
+
+    Where a region table names the place, sectors of noise are passed over.
+    """
     if length > MOST_TABLE or offset + length > source.size:
         return None
-    entries = np.frombuffer(read_at(source, offset, length), "<i8").astype(np.int64)
+    entries = entries_of(read_at(source, offset, length))
+    entries = without_noise(entries) if is_named else entries
     if not are_entries(entries) or not (entries & STATE_MASK >= BlockState.FULLY_PRESENT).any():
         return None
     return Table(offset, length, entries, _front(source, int(entries[0])))

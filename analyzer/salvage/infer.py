@@ -52,12 +52,13 @@ class _Trial:
         return not all(witness.stands for witness in self.witnesses)
 
 
-def decide(bench: Bench, tables: Sequence[tuple[int, int]], metadata: int, left: Left = NOTHING) -> Decision | None:
-    """The one disk that fits one of the tables, (offset, length) in the file; None when none or several do.
+def decide(bench: Bench, table: tuple[int, int], metadata: int, left: Left = NOTHING) -> Decision | None:
+    """The one disk that fits the table, (offset, length) in the file; None when none or several do.
 
     `left` is what is sound of the metadata.
     """
-    return _only_outermost(_of_table(bench, table, metadata, left) for table in _held(bench, tables))
+    found = table_at(bench.view, *table, is_named=True)
+    return _of_table(bench, found, metadata, left) if found else None
 
 
 def discover(bench: Bench, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
@@ -65,16 +66,13 @@ def discover(bench: Bench, tables: Iterable[tuple[int, int]], metadata: int) -> 
 
     What block 0 holds must look like a disk's front, or sector bitmaps have to be counted from there.
     """
-    found = ((table, _of_table(bench, table, metadata, NOTHING)) for table in _held(bench, tables))
+    held = filter(None, (table_at(bench.view, *each) for each in tables))
+    found = ((table, _of_table(bench, table, metadata, NOTHING)) for table in held)
     return _only_outermost(one for table, one in found if one and (table.begins or one.guess.is_aligned))
 
 
-def _held(bench: Bench, tables: Iterable[tuple[int, int]]) -> Iterator[Table]:
-    return filter(None, (table_at(bench.view, *each) for each in tables))
-
-
-def _only_outermost(decisions: Iterable[Decision | None]) -> Decision | None:
-    found = list(islice(filter(None, decisions), _MOST_TABLES))
+def _only_outermost(decisions: Iterable[Decision]) -> Decision | None:
+    found = list(islice(decisions, _MOST_TABLES))
     outer = [
         one for one in found if all(one.guess.fit.holds(other.guess.fit.offset) for other in found if other is not one)
     ]

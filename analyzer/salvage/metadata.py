@@ -10,7 +10,7 @@ from analyzer.salvage.items import lay_metadata
 from analyzer.salvage.left import NOTHING, Left, left_in
 from analyzer.salvage.logged import LoggedImage, newest_pages
 from analyzer.salvage.model import Certainty
-from analyzer.salvage.regions import parameters_at, regions_of, regions_serve, wanted_of
+from analyzer.salvage.regions import parameters_at, region_of, regions_serve, wanted_of
 from analyzer.salvage.search import places_to_look
 from analyzer.salvage.shape import MOST_TABLE, fit_at, tables_in
 from vhdx.errors import VhdxError
@@ -41,7 +41,7 @@ _LOCATOR_SIZE = 64 * 1024
 
 def metadata_from_log(bench: Bench) -> None:
     """Lay the log's newest copies of metadata pages over a metadata region that cannot be read without them."""
-    known = _region(bench, METADATA_REGION)
+    known = region_of(bench, METADATA_REGION)
     if known and parameters_at(bench.view, known.file_offset, known.length):
         return
     pages = newest_pages(open_log(bench.view, headers_of(Draft(bench.view)).current))
@@ -62,15 +62,9 @@ def _begins_region(at: int, page: LoggedImage) -> bool:
     return at % MIB == 0 and page.content.startswith(SIGNATURE)
 
 
-def _region(bench: Bench, guid: object) -> RegionEntry | None:
-    if not regions_serve(bench):
-        return None
-    return next((entry for entry in regions_of(bench.view).current.entries if entry.guid == guid), None)
-
-
 def rebuild_metadata(bench: Bench) -> None:
     """Metadata that serves, with the region tables where those are known; nothing when nothing tells the disk."""
-    region, bat = _region(bench, METADATA_REGION), _region(bench, BAT_REGION)
+    region, bat = region_of(bench, METADATA_REGION), region_of(bench, BAT_REGION)
     if region is None or bat is None or parameters_at(bench.view, region.file_offset, region.length):
         return
     left = left_in(bench, region)
@@ -139,7 +133,7 @@ def _locator(bench: Bench, region: RegionEntry) -> bytes:
 
 
 def _from_disk(bench: Bench, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
-    decision = decide(bench, [(bat.file_offset, min(bat.length, MOST_TABLE))], region.file_offset, left)
+    decision = decide(bench, (bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
     if decision is None:
         bench.lost.append("the metadata: nothing tells the block size of the disk for certain")
         return

@@ -78,7 +78,9 @@ def _place(bench: Bench, table: BlockTable, sign: Sign, rooms: list[int]) -> lis
 
 
 def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str) -> None:
-    put_entries(bench, table, {table.geometry.payload_slot(block): entry_for(BlockState.FULLY_PRESENT, place)})
+    # Which sectors of a child's block are its own, only the bitmap tells: to take all would hide what the parent has.
+    state = BlockState.PARTIALLY_PRESENT if table.has_parent else BlockState.FULLY_PRESENT
+    put_entries(bench, table, {table.geometry.payload_slot(block): entry_for(state, place)})
     how = f"the entry of block {block} is put back: it stands at byte {place} of the file"
     bench.note("BAT", how, Certainty.LIKELY, *evidence)
     bench.doubt_blocks(table.geometry.block_size, [block])

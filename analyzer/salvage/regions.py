@@ -72,6 +72,17 @@ def regions_of(source: ByteSource) -> RegionTablePair:
     return judge_region_tables((first, second))
 
 
+def region_of(bench: Bench, guid: UUID) -> RegionEntry | None:
+    """The entry of a region in a table that can be believed; None where there is none."""
+    return regions_of(bench.view).current.find(guid) if regions_serve(bench) else None
+
+
+def has_metadata(bench: Bench) -> bool:
+    """Whether the region of the metadata is known and what it holds can be believed."""
+    region = region_of(bench, METADATA_REGION)
+    return region is not None and parameters_at(bench.view, region.file_offset, region.length) is not None
+
+
 def rebuild_regions(bench: Bench) -> None:
     """Region tables that serve: mended by a flip, else written anew for what is found on MiB boundaries."""
     if regions_of(bench.view).current_copy is None:

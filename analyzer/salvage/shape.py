@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from vhdx.geometry import Geometry, bat_region_size
 from vhdx.source import ByteSource, read_at
-from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
 
 Entries = npt.NDArray[np.int64]
@@ -19,6 +19,8 @@ MOST_TABLE = 64 * MIB
 """Tables up to this size are looked for."""
 _GLANCE = 4 * KIB
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
+_SECTOR = 512 // ENTRY_SIZE
+_NOISE = 2
 _STATES = np.array([True, True, True, True, False, False, True, True])
 
 
@@ -98,7 +100,24 @@ def _end_of_table(source: ByteSource, start: int) -> int:
 
 
 def _words(source: ByteSource, at: int, length: int) -> Entries:
-    return np.frombuffer(read_at(source, at, length), "<i8").astype(np.int64)
+    return entries_of(read_at(source, at, length))
+
+
+def entries_of(raw: bytes) -> Entries:
+    """Bytes as entries of a table."""
+    return np.frombuffer(raw, "<i8").astype(np.int64)
+
+
+def is_noise(entries: Entries) -> bool:
+    """Whether some values are more than an entry or two with a flipped bit."""
+    return int(((entries & _RESERVED) != 0).sum()) >= _NOISE
+
+
+def without_noise(entries: Entries) -> Entries:
+    """A table with zeros in the sectors that are noise."""
+    sectors = entries.reshape(-1, _SECTOR).copy()
+    sectors[((sectors & _RESERVED) != 0).sum(axis=1) >= _NOISE] = 0
+    return sectors.ravel()
 
 
 def are_entries(values: Entries) -> bool:

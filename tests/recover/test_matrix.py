@@ -89,6 +89,9 @@ def test_on_a_logged_dynamic_disk_with_a_file_system_every_structure_comes_back_
         ("region table 1", "region table 2"),
         ("identifier", "metadata"),
         ("region table 1", "BAT sector 0"),
+        ("metadata", "BAT"),
+        ("metadata table", "BAT sector 2"),
+        ("item file parameters", "BAT sector 0"),
     ],
 )
 def test_both_copies_lost_on_it_come_back_too(some, names, filler):
@@ -118,6 +121,15 @@ def test_without_a_log_ntfs_itself_tells_where_its_blocks_belong(some, filler):
 def test_a_disk_comes_back_whose_structures_are_all_overwritten(some, name, filler):
     specimen = some[name]
     result = attempt(specimen, Damage("the front", ((0, 4 * MIB),), filler))
+    assert result.data_likely == result.data
+    assert (result.known, result.likely_wrong) == (0, 0)
+
+
+@pytest.mark.parametrize("filler", Filler)
+@pytest.mark.parametrize("lost", ["metadata", "item virtual disk size"])
+def test_without_metadata_and_table_the_blocks_of_a_fixed_disk_stand_in_order(some, lost, filler):
+    specimen = some["fixed, NTFS"]
+    result = attempt(specimen, Damage(lost, (specimen.parts[lost], specimen.parts["BAT"]), filler))
     assert result.data_likely == result.data
     assert (result.known, result.likely_wrong) == (0, 0)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from analyzer.salvage import BitmapPolicy, Certainty, salvage_blocks
-from fixtures import Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
+from fixtures import BlockState, Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
 from fixtures.identity import guid
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of
@@ -52,6 +52,15 @@ def test_blocks_with_the_partition_table_and_its_backup_tell_their_place(block_s
     saved = healed(wiped(encode(spec), bat_of(spec)))
     assert known_bytes(saved.image, flatten([spec])) == 2 * block_size
     assert len([one for one in saved.rebuilt if one.structure == "BAT"]) == 2
+
+
+def test_a_block_of_a_child_that_tells_its_place_does_not_hide_what_its_parent_has():
+    volume = with_volume(MIB)
+    base = replace(volume, blocks=Brush(tag=1).fulls(range(8)))
+    child = child_of(base, "child", {n: replace(volume.blocks[n], state=BlockState.PARTIALLY_PRESENT) for n in (0, 7)})
+    saved = healed(wiped(encode(child), bat_of(child)))
+    assert any("block 0 is put back" in one.how for one in saved.rebuilt)
+    assert known_bytes(upon([encode(base)], saved.image), flatten([base, child])) < base.size
 
 
 def test_a_sound_table_is_left_alone():
