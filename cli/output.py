@@ -147,4 +147,6 @@ def warn(findings: Iterable[Finding]) -> None:
 
 def error_to_plain(error: VhdxError) -> dict[str, Any]:
     """An error as JSON has it."""
-    return {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    from analyzer.advising import told
+
+    return {"type": type(error).__name__, "message": told(error), "exit_code": error.exit_code}

@@ -18,7 +18,14 @@ from analyzer.recover.segments import (
     require_one_disk,
     segments_of,
 )
-from vhdx.errors import ChainError, CorruptFileError, InputOutputError, SectorSizeMismatchError, VhdxError
+from vhdx.errors import (
+    ChainError,
+    CorruptFileError,
+    InputOutputError,
+    SectorSizeMismatchError,
+    ShortReadError,
+    VhdxError,
+)
 from vhdx.image import Image
 from vhdx.structures.constants import MAX_DISK_SIZE
 
@@ -31,7 +38,7 @@ class NothingToRecoverError(ChainError):
         self.reasons = tuple(reasons)
 
     def __str__(self) -> str:
-        return f"no file can be read: {'; '.join(self.reasons)}"
+        return f"no file can be read: {'; '.join(self.reasons)}; look for other copies of the files"
 
 
 class NothingSoundError(NothingToRecoverError):
@@ -53,7 +60,12 @@ _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadable
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
     codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
     kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
-    return kind([file.reason for file in files])
+    return kind([_why_unreadable(file) for file in files])
+
+
+def _why_unreadable(file: Opened) -> str:
+    """Why a file cannot be read, without the advice to recover it: that is what is being done."""
+    return file.error.summary if isinstance(file.error, CorruptFileError | ShortReadError) else file.reason
 
 
 class UnusedBaseError(ChainError):
@@ -121,7 +133,7 @@ def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
 def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
     image = file.image
     if image is None:
-        evidence += f"; it cannot be read: {file.reason}"
+        evidence += f"; it cannot be read: {_why_unreadable(file)}"
     elif file.rebuilt:
         evidence += f"; rebuilt: {', '.join(dict.fromkeys(part.structure for part in file.rebuilt))}"
     return Level(

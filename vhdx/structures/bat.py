@@ -109,8 +109,7 @@ def _check_place(
         return
     if start + needed > around.file_size:
         text = f"the {what} at {start} ends {start + needed - around.file_size} bytes past the end of the file"
-        advice = "the file is truncated or still being copied, get a whole copy"
-        yield Finding("BAT-04", Severity.ERROR, text, at, 8, SECTION, advice)
+        yield Finding("BAT-04", Severity.ERROR, text, at, 8, SECTION)
     for lower, upper, name in around.structures:
         if start < upper and lower < start + size:
             yield Finding("BAT-05", Severity.ERROR, f"the {what} at {start} overlaps the {name}", at, 8, SECTION)

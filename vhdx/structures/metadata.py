@@ -180,11 +180,10 @@ def _check_meaning(entry: MetadataEntry, at: int) -> Iterator[Finding]:
             "MET-09", Severity.ERROR, f"the user item {entry.item_id} is marked as required", at + 24, 4, SECTION
         )
     elif entry.item_id == INCOMPLETE_FILE:
-        advice = "the program that was creating it did not finish; get the file from its source"
-        yield Finding("MET-11", Severity.ERROR, "the file was never completely written", at, 32, SECTION, advice)
+        yield Finding("MET-11", Severity.ERROR, "the file was never completely written", at, 32, SECTION)
     elif entry.is_required and entry.item_id not in NAMES:
         text = f"the item {entry.item_id} is required and unknown"
-        yield Finding("MET-10", Severity.ERROR, text, at, 32, SECTION, "read it with the program that wrote it")
+        yield Finding("MET-10", Severity.ERROR, text, at, 32, SECTION)
     elif not entry.is_user and entry.flags & 7 != ITEM_FLAGS.get(entry.item_id, entry.flags & 7):
         text = f"the {entry.name} item has the flags {entry.flags}, not {ITEM_FLAGS[entry.item_id]}"
         yield Finding("MET-14", Severity.WARNING, text, at + 24, 4, SECTION)
