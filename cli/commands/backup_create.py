@@ -16,7 +16,7 @@ from cli import output
 from cli.failures import when_interrupted
 from cli.options import FILE_PATH, chain_options, json_option, map_note, open_leaf, tell_errors
 from cli.progress import progress
-from cli.repositories import point_line, repository_argument, repository_of
+from cli.repositories import point_lines, repository_argument, repository_of
 from cli.text import plural, safe, size
 
 
@@ -96,12 +96,10 @@ def plain_point(manifest: Manifest) -> dict[str, Any]:
 
 
 def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:
-    for layer, name in plan.skipped:
-        click.echo(f"{name}: is there already, of layer {layer}")
-    for manifest in manifests:
-        click.echo(point_line(manifest))
+    output.emit_sentences(f"{name}: is there already, of layer {layer}" for layer, name in plan.skipped)
+    output.emit_lines(point_lines(manifests))
     effort = manifests[-1].effort
     if effort.read_in_full:
-        click.echo(f"read in full, because {safe(effort.read_in_full)}")
+        output.emit_sentences([f"read in full, because {safe(effort.read_in_full)}"])
     stored = f"{plural(effort.chunks_written, 'new chunk')} stored in {size(effort.bytes_written)}"
-    click.echo(f"{size(effort.read_bytes)} read, {stored}")
+    output.emit_sentences([f"{size(effort.read_bytes)} read, {stored}"])

@@ -52,7 +52,7 @@ def command(repository: str, window: float, dry_run: bool, as_json: bool) -> Non
     if as_json:
         output.emit("backup prune", {"repository": kept.place.url, "done": not dry_run} | _plain(plan))
     else:
-        output.emit_lines(_lines(plan, done=not dry_run))
+        output.emit_sentences(_lines(plan, done=not dry_run))
 
 
 def _bytes(plan: PrunePlan) -> dict[str, int]:
