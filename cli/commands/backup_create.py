@@ -18,6 +18,7 @@ from cli.options import FILE_PATH, chain_options, json_option, map_note, open_le
 from cli.progress import progress
 from cli.repositories import point_lines, repository_argument, repository_of
 from cli.text import plural, safe, size
+from vhdx.findings import Finding
 
 
 @click.command("create")
@@ -52,20 +53,20 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
     """
     if choices["name"] and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
-    kept, code, told = repository_of(repository), 0, list[Manifest]()
+    kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
     with take(kept.place, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             with open_leaf(leaf, choices) as chain:
                 output.warn(chain.findings)
-                code = max(code, int(bool(tell_errors(chain))))
+                errors += tell_errors(chain)
                 plan = plan_create(kept, chain, _wishes(choices, map_note(chain)), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests
             if not as_json:
                 _tell(plan, manifests)
     if as_json:
-        _emit(kept, told)
-    return code
+        _emit(kept, told, errors)
+    return int(bool(errors))
 
 
 def _wishes(choices: dict[str, Any], note: str) -> Wishes:
@@ -85,8 +86,9 @@ def _run(plan: CreatePlan, lock: Lock) -> tuple[Manifest, ...]:
         return run_create(plan, update, lock.confirm)
 
 
-def _emit(repository: Repository, manifests: Sequence[Manifest]) -> None:
-    output.emit("backup create", {"repository": repository.place.url, "points": [plain_point(m) for m in manifests]})
+def _emit(repository: Repository, manifests: Sequence[Manifest], errors: Sequence[Finding]) -> None:
+    points = [plain_point(manifest) for manifest in manifests]
+    output.emit("backup create", {"repository": repository.place.url, "points": points, "errors": errors})
 
 
 def plain_point(manifest: Manifest) -> dict[str, Any]:
