@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Finding, Severity, counted
 
 
 class VhdxError(Exception):
@@ -100,7 +100,7 @@ class LostDataError(VhdxError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: {self.length} bytes of the disk at {self.start} cannot be known: {self.reason}; "
+            f"{self.path}: {counted(self.length, 'byte')} of the disk at {self.start} cannot be known: {self.reason}; "
             "`vhdx map` lists every such range; another copy of the file may hold it, `vhdx recover` writes all else"
         )
 

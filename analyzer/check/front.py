@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from analyzer.check.grading import as_both, as_notes
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
@@ -59,7 +60,7 @@ def check_gaps(source: ByteSource) -> Iterator[Finding]:
         if block.count(0) < len(block):  # quicker than any()
             at = start + len(block) - len(block.lstrip(b"\0"))
             length = len(block.strip(b"\0"))
-            text = f"{length} reserved bytes among the headers are not zero"
+            text = f"{plural(length, 'reserved byte')} among the headers {'is' if length == 1 else 'are'} not zero"
             yield Finding("FID-06", Severity.NOTE, text, at, length, "2.2", expected="zeros")
 
 
