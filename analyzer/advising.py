@@ -5,8 +5,10 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vhdx.catalogue import remedy_of
+from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding
 
 _COMMAND = re.compile(r"`[^`]+`")
@@ -23,6 +25,14 @@ def next_step(finding: Finding) -> str:
     }
     words = re.compile(rf"\b({'|'.join(names)})\b(?!\.\.\.)")
     return _COMMAND.sub(lambda command: words.sub(lambda word: names[word[1]], command[0]), text)
+
+
+def told(error: VhdxError) -> str:
+    """An error as one sentence for people; of a broken rule with what the catalogue advises, as `next_step` has it."""
+    if not isinstance(error, CorruptFileError):
+        return str(error)
+    step = next_step(replace(error.finding, path=error.path))
+    return f"{error.summary}; {step[:1].lower()}{step[1:].removesuffix('.')}"
 
 
 def shell_command(words: Sequence[str]) -> str:

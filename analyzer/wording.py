@@ -29,7 +29,7 @@ def _shown(character: str) -> str:
 def size(count: int) -> str:
     """Bytes for people: `64 MiB`, with a fraction only where it is not whole."""
     if count < _STEP:
-        return f"{count} bytes"
+        return plural(count, "byte")
     value, unit = count / _STEP, _UNITS[0]
     for unit in _UNITS:
         if value < _STEP or unit == _UNITS[-1]:

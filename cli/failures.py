@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 from analyzer.interruption import interruption_behind
-from cli.text import safe
+from cli.text import safe, tell
 
 USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
 _BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
@@ -128,14 +128,15 @@ def _of_system(error: OSError | MemoryError) -> int:
 
 def complain(error: BaseException) -> int:
     """Say an error of the library on stderr; returns its exit code. Any other is a fault of this program."""
+    from analyzer.advising import told
     from vhdx.errors import ParentNotFoundError, VhdxError
 
     if not isinstance(error, VhdxError):
         return _fault(error)
-    code = _say(error.summary if isinstance(error, ParentNotFoundError) else str(error), error.exit_code)
+    code = _say(error.summary if isinstance(error, ParentNotFoundError) else told(error), error.exit_code)
     if isinstance(error, ParentNotFoundError):
         for place, why in error.tried:
-            click.echo(f"  looked at {safe(place)}: {safe(why)}", err=True)
+            tell(f"  looked at {safe(place)}: {safe(why)}")
     return code
 
 
@@ -150,5 +151,5 @@ def _fault(error: BaseException) -> int:
 
 def _say(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # stderr may be closed
-        click.echo(f"error: {safe(message)}", err=True)
+        tell(f"error: {safe(message)}")
     return code

@@ -5,6 +5,7 @@ from typing import Any
 from analyzer.changes.mapped import MappedDisk
 from analyzer.filesystems import FileRecord
 from cli.inside import plain_file
+from cli.text import plural
 from vhdx.disk import Disk
 
 STALE = "holds an older or unproved state"
@@ -24,7 +25,7 @@ class Known:
         """What is said of a file; nothing where all of it is known, or what is not is said already."""
         known = self._known(record)
         if known["status"] == "lost" and not record.obstacle:
-            return f"{known['lost_bytes']} bytes of it are lost"
+            return f"{plural(known['lost_bytes'], 'byte')} of it {'is' if known['lost_bytes'] == 1 else 'are'} lost"
         return STALE if known["status"] == "stale" else ""
 
     def plain(self, record: FileRecord) -> dict[str, Any]:

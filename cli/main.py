@@ -7,6 +7,8 @@ try:  # Ctrl-C that comes while this is loaded ends the program as it does later
     from collections.abc import Sequence
 
     import click
+
+    from cli.help import HelpContext, with_help
 except KeyboardInterrupt:
     sys.exit(130)
 
@@ -55,6 +57,8 @@ Exit codes:
 class LazyGroup(click.Group):
     """A group that knows its commands by name, and imports one when it is asked for."""
 
+    context_class = HelpContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names, in the order in which people need them."""
         return list(COMMANDS)
@@ -64,7 +68,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"cli.commands.{cmd_name.replace('-', '_')}").command
-        return command
+        return with_help(command)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; a closed pipe is told apart here, for click would call it exit code 1."""

@@ -1,6 +1,7 @@
 """What `repair` and `set-parent` share: where the result goes, and how a plan is shown."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from cli import output
 from cli.options import FILE_PATH
 from cli.text import fitted, line_width, plural, safe, size
 from vhdx.errors import OutputError
+from vhdx.findings import Finding
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _NOTHING = {True: "nothing to change", False: "nothing can be mended"}
@@ -95,8 +97,7 @@ def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
         yield from _mending_lines(number, mending)
     for finding in plan.unmended:
         yield f"not mended: {finding.code} {safe(finding.message)}"
-        step = next_step(finding)
-        yield f"   next: {safe(_ELSE if 'vhdx repair' in step else step)}"
+        yield f"   next: {safe(_next(plan, finding))}"
     if not plan.opens:
         yield "the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes")
     if outcome:
@@ -107,7 +108,15 @@ def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
         yield "nothing was written: choose --output COPY, or --in-place (with an undo file)"
 
 
-_ELSE = "keep the file as it is; use another copy of it, and `vhdx map` to see what is lost"
+_ELSE = "keep the file as it is; use another copy of it, or `vhdx recover FILE -o disk.raw`, which says what is lost"
+
+
+def _next(plan: RepairPlan, finding: Finding) -> str:
+    """What to do; neither a repair, which is what did not help, nor a map of a file that does not open as it is."""
+    step = next_step(finding)
+    is_shut = not plan.opens or bool(plan.mendings)
+    unfit = "vhdx repair" in step or (is_shut and "vhdx map" in step)
+    return next_step(replace(finding, advice=_ELSE)) if unfit else step
 
 
 def _length(plan: RepairPlan) -> int:

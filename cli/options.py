@@ -12,7 +12,7 @@ from uuid import UUID
 import click
 
 from analyzer.recovered import map_note
-from cli.text import safe
+from cli.text import safe, tell
 from vhdx.chain import Chain, open_chain
 from vhdx.disk import Disk
 from vhdx.findings import Finding
@@ -163,7 +163,7 @@ def tell_errors(chain: Chain) -> tuple[Finding, ...]:
     errors = errors_of_layers(chain)
     for finding in errors:
         text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
-        click.echo(f"warning: {safe(text)}", err=True)
+        tell(f"warning: {safe(text)}")
     return errors
 
 

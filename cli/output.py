@@ -130,6 +130,13 @@ def emit_lines(lines: Iterable[str]) -> None:
         click.echo("\n".join(batch))
 
 
+def emit_sentences(lines: Iterable[str]) -> None:
+    """Print lines for people; on a terminal they are broken at spaces."""
+    from cli.text import fitted, line_width
+
+    emit_lines(fitted(lines, line_width()))
+
+
 def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(lines)
     while batch := list(islice(iterator, 4096)):
@@ -138,13 +145,15 @@ def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def warn(findings: Iterable[Finding]) -> None:
     """Say the warnings among findings on stderr."""
-    from cli.text import safe
+    from cli.text import safe, tell
 
     for finding in findings:
         if finding.severity is Severity.WARNING:
-            click.echo(f"warning: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}", err=True)
+            tell(f"warning: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}")
 
 
 def error_to_plain(error: VhdxError) -> dict[str, Any]:
     """An error as JSON has it."""
-    return {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    from analyzer.advising import told
+
+    return {"type": type(error).__name__, "message": told(error), "exit_code": error.exit_code}

@@ -14,6 +14,7 @@ from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.levels import Level, Past
 from analyzer.salvage import Rebuilt
 from cli import output
+from cli.rebuilt import rebuilt_lines
 from cli.text import exact_size, safe, size
 from cli.touched import plain_touched, touched_lines
 
@@ -26,18 +27,18 @@ _WORDS = {
 
 def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
     """The account for people: the levels from the leaf down, the totals, the files, and what was written."""
+    account = outcome.account if outcome else None
     for number, level in reversed(list(enumerate(plan.levels))):
         name = safe(level.path) if level.path else "(nothing)"
         yield f"{number:>3}  {level.presence.value:<10}  {name}: {safe(level.evidence)}"
         yield from (f"{'':17}{line}" for line in _past_lines(level.past))
-        for part in level.rebuilt:
-            yield f"{'':17}rebuilt, {part.certainty.value}: {part.structure}: {safe(part.how)}"
+        yield from (f"{'':17}{line}" for line in rebuilt_lines(level.rebuilt, account))
         for text in level.lost:
             yield f"{'':17}lost: {safe(text)}"
     yield from _counted(plan, totals)
     if volume := whole_volume(plan.filled):
         yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
-    yield from touched_lines(survey.files, outcome.account if outcome else None)
+    yield from touched_lines(survey.files, account)
     if outcome:
         how = "read back and right" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"

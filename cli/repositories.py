@@ -1,6 +1,6 @@
 """What the commands of `vhdx backup` share: how a repository is named and opened, and how points are shown."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -11,7 +11,7 @@ from analyzer.backup.place import Place
 from analyzer.backup.places.opening import place_of as place_named
 from analyzer.backup.repository import Repository
 from cli.passphrases import Passphrase, passphrase_options
-from cli.text import plural, safe, size
+from cli.text import fitted, line_width, plural, safe, size, tell
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -34,8 +34,22 @@ def repository_of(name: str) -> Repository:
     return open_any(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
 
 
-def point_line(manifest: Manifest) -> str:
-    """A restore point on one line."""
+def point_lines(manifests: Iterable[Manifest]) -> Iterator[str]:
+    """Restore points, a line each; on a terminal that has no room for it several, broken between what they say."""
+    width = line_width()
+    lines = ("  ".join(_tied(fact, width) for fact in _facts(manifest)) for manifest in manifests)
+    return (line.replace(_TIED, " ") for line in fitted(lines, width))
+
+
+_TIED = "\0"
+"""Stands for a space at which no line is broken."""
+
+
+def _tied(fact: str, width: int | None) -> str:
+    return fact.replace(" ", _TIED) if width is not None and len(fact) < width else fact
+
+
+def _facts(manifest: Manifest) -> list[str]:
     facts = [
         manifest.name,
         f"{manifest.created:%Y-%m-%d %H:%M:%S}Z",
@@ -44,10 +58,10 @@ def point_line(manifest: Manifest) -> str:
     ]
     if manifest.lost:
         facts.append(f"{plural(len(manifest.lost), 'range')} LOST")
-    return "  ".join(facts)
+    return facts
 
 
 def tell_damaged(names: Iterable[str]) -> None:
     """Warn of restore points whose manifest cannot be read."""
     for name in names:
-        click.echo(f"warning: the manifest of {safe(name)} is damaged; `vhdx backup verify` tells more", err=True)
+        tell(f"warning: the manifest of {safe(name)} is damaged; `vhdx backup verify` tells more")

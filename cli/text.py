@@ -1,13 +1,16 @@
 """Text for people, as commands print it."""
 
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 
+import click
+
 from analyzer.wording import exact_size, plural, safe, size
 
-__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size"]
+__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size", "tell"]
 
 _NARROWEST = 24
 _BELOW = "    "
@@ -40,6 +43,17 @@ def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
 def line_width() -> int | None:
     """Columns of the terminal; None where the output goes elsewhere, and lines are left whole."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def tell(sentence: str) -> None:
+    """Say a sentence on stderr; on a terminal it is broken as `fitted` does it."""
+    click.echo("\n".join(fitted([sentence], _error_width())), err=True)
+
+
+def _error_width() -> int | None:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    return shutil.get_terminal_size(os.get_terminal_size(sys.stderr.fileno())).columns  # stdout may go elsewhere
 
 
 def fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:

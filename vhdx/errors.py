@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Finding, Severity, counted
 
 
 class VhdxError(Exception):
@@ -16,15 +16,20 @@ class VhdxError(Exception):
 
 
 class CorruptFileError(VhdxError):
-    """A rule of the format is broken: `finding` says which, where, and what to do."""
+    """A rule of the format is broken: `finding` says which, and where; the catalogue has what to do."""
 
     def __init__(self, path: Path, finding: Finding) -> None:
         super().__init__(path, finding)
         self.path, self.finding = path, finding
 
+    @property
+    def summary(self) -> str:
+        """The sentence without what to do."""
+        return f"{self.path}: {self.finding}"
+
     def __str__(self) -> str:
-        advice = self.finding.advice or "use another copy of the file"
-        return f"{self.path}: {self.finding}; {advice}"
+        advice = self.finding.advice or f"`vhdx explain {self.finding.code}` tells what to do"
+        return f"{self.summary}; {advice}"
 
 
 class NotRegularFileError(VhdxError):
@@ -61,10 +66,15 @@ class ShortReadError(VhdxError):
         super().__init__(path, offset, wanted, got)
         self.path, self.offset, self.wanted, self.got = path, offset, wanted, got
 
+    @property
+    def summary(self) -> str:
+        """The sentence without what to do."""
+        return f"{self.path} ends early: of {self.wanted} bytes at byte {self.offset} only {self.got} are there"
+
     def __str__(self) -> str:
         return (
-            f"{self.path} ends early: of {self.wanted} bytes at byte {self.offset} only {self.got} are there; "
-            "the file is truncated or still being copied, get a whole copy"
+            f"{self.summary}; the file is truncated or still being copied: get a whole copy, or write what is left "
+            "with `vhdx recover`"
         )
 
 
@@ -90,8 +100,8 @@ class LostDataError(VhdxError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: {self.length} bytes of the disk at {self.start} cannot be known: {self.reason}; "
-            "`vhdx map` lists every such range, another copy of the file may hold it"
+            f"{self.path}: {counted(self.length, 'byte')} of the disk at {self.start} cannot be known: {self.reason}; "
+            "`vhdx map` lists every such range; another copy of the file may hold it, `vhdx recover` writes all else"
         )
 
 

@@ -16,6 +16,11 @@ class Severity(IntEnum):
     """The file, or a range of the disk, cannot be trusted."""
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things, as messages have it: `1 byte`, `3 bytes`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that a check has found.

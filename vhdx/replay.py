@@ -27,7 +27,6 @@ from vhdx.structures.log import (
 
 SECTION = "2.3.2"
 _WINDOW = 16 * MIB
-_ADVICE = "what the log would have changed is lost; get a copy of the file taken after it was closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +158,19 @@ def check_log(log: Log, file_size: int) -> Iterator[Finding]:
     """What a live log means for a file of `file_size` bytes; nothing for a log that is closed."""
     if not log.active:
         text = "a log is live and holds no whole sequence of entries, so the last writes cannot be applied"
-        yield Finding("LOG-02", Severity.ERROR, text, log.log_offset, log.log_length, SECTION, _ADVICE)
+        yield Finding("LOG-02", Severity.ERROR, text, log.log_offset, log.log_length, SECTION)
         return
     last = log.session[log.active[-1]]
     if last.flushed_file_offset > file_size:
         text = f"the log was written when the file had {last.flushed_file_offset} bytes; now it has {file_size}"
-        advice = "the file is truncated, get a whole copy"
-        yield Finding("LOG-03", Severity.ERROR, text, log.log_offset, log.log_length, "2.3.3", advice)
+        yield Finding("LOG-03", Severity.ERROR, text, log.log_offset, log.log_length, "2.3.3")
     newest = max(head.sequence_number for head in log.session.values())
     if newest > last.sequence_number:
         text = (
             f"log entry {newest} is whole but the unbroken sequence ends at {last.sequence_number}: what came between "
             "was never flushed or is damaged, and the disk is read as of before it"
         )
-        yield Finding("LOG-05", Severity.WARNING, text, log.log_offset, log.log_length, SECTION, _ADVICE)
+        yield Finding("LOG-05", Severity.WARNING, text, log.log_offset, log.log_length, SECTION)
     replayed = "1 entry was" if len(log.active) == 1 else f"{len(log.active)} entries were"
     text = f"the log is live: {replayed} replayed in memory, the file itself is unchanged"
     yield Finding("LOG-01", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.3")

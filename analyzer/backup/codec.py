@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from analyzer.backup.errors import BadChunkError
 from analyzer.backup.place import Data
+from analyzer.wording import plural
 
 if TYPE_CHECKING:
     from zstandard import ZstdCompressor
@@ -90,7 +91,7 @@ def unpack_frame(packed: bytes, chunk_id: bytes) -> bytes:
     try:
         told = zstandard.frame_content_size(packed)
         if told > LARGEST:
-            raise BadChunkError(chunk_id.hex(), f"it claims to hold {told} bytes")
+            raise BadChunkError(chunk_id.hex(), f"it claims to hold {plural(told, 'byte')}")
         return bytes(zstandard.ZstdDecompressor().decompress(packed, max_output_size=LARGEST))
     except zstandard.ZstdError as error:
         raise BadChunkError(chunk_id.hex(), f"it is no whole zstd frame ({error})") from error

@@ -1,5 +1,6 @@
 """What a backup refuses, and why. Names of objects are those of the repository, with `/` between folders."""
 
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 
 
@@ -102,7 +103,8 @@ class RangeError(BackupError):
         self.name, self.size, self.start, self.length = name, size, start, length
 
     def __str__(self) -> str:
-        asked = f"{self.length} bytes from byte {self.start} on" if self.length else f"what follows byte {self.start}"
+        part = plural(self.length, "byte") if self.length else ""
+        asked = f"{part} from byte {self.start} on" if part else f"what follows byte {self.start}"
         return f"the disk of {self.name} has {self.size} bytes, and {asked} was asked for; choose a range within it"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.backup.codec import ID_SIZE, LARGEST
+from analyzer.wording import plural
 
 _HEADER = 48
 _INDEX = 0x96824D9C7B129FF9
@@ -79,7 +80,7 @@ def blank_index(chunk: int, size: int) -> bytearray:
 def parse_index(stored: bytes | bytearray) -> Index:
     """The index in a .caibx of uniform chunks; raises BadIndexError for anything else."""
     if len(stored) < _FRONT_SIZE + _TAIL_SIZE or (len(stored) - _FRONT_SIZE - _TAIL_SIZE) % _ITEM.itemsize:
-        raise BadIndexError(f"no index is {len(stored)} bytes long")
+        raise BadIndexError(f"no index is {plural(len(stored), 'byte')} long")
     front = np.frombuffer(stored, "<u8", _FRONT_SIZE // 8).tolist()
     count = (len(stored) - _FRONT_SIZE - _TAIL_SIZE) // _ITEM.itemsize
     tail = np.frombuffer(stored, "<u8", _TAIL_SIZE // 8, len(stored) - _TAIL_SIZE).tolist()

@@ -21,7 +21,9 @@ from analyzer.backup.index import BadIndexError, Index, parse_index
 from analyzer.backup.manifest import Manifest, build_manifest, parse_manifest
 from analyzer.backup.names import is_name
 from analyzer.backup.place import Place
+from analyzer.backup.places.folders import FolderPlace
 from analyzer.backup.places.local import LocalPlace
+from analyzer.wording import plural
 
 SETTINGS = "repository.json"
 POINTS = "points"
@@ -191,9 +193,9 @@ def _require_empty(place: Place) -> None:
     """Refuse a place that holds anything: a repository has names of its own there, README.md for one."""
     if place.size(SETTINGS) is not None:
         points = sum(entry.name.endswith(".json") for entry in place.list(POINTS))
-        held = f"a repository is there already, with {points} restore point{'' if points == 1 else 's'}"
+        held = f"a repository is there already, with {plural(points, 'restore point')}"
         raise InitRefusedError(place.url, held, "use it, or name another place")
-    other = next(iter(place.list("")), None)
+    other = place.glance() if isinstance(place, FolderPlace) else next(iter(place.list("")), None)
     if other is not None:
         advice = "name a folder that is empty or not there; if a repository was there, get its repository.json back"
         raise InitRefusedError(place.url, f"something is there already ({other.name}), and no repository", advice)

@@ -51,6 +51,8 @@ from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_t
 from vhdx.structures.region import RegionEntry, RegionTablePair, check_layout, judge_region_tables
 from vhdx.table import BlockTable
 
+_SHORT = "Get a whole copy of the file; if there is none, `vhdx recover FILE -o disk.raw` writes what is left."
+
 
 def check_file_alone(path: Path) -> tuple[Finding, ...]:
     """Everything that is wrong with, or worth knowing of, one file; never raises for what is in it, or is not."""
@@ -77,7 +79,7 @@ def unreadable(error: VhdxError, path: Path) -> Finding:
     text, advice = f"not all of the file can be read: {error}", ""
     if isinstance(error, ShortReadError):
         text = f"the file ends inside a structure: of {error.wanted} bytes at {error.offset} {error.got} are there"
-        advice = "Get a whole copy of the file."
+        advice = _SHORT
     elif isinstance(error, NotRegularFileError):
         text, advice = "it is not a regular file, or a folder without any VHDX", "Name a .vhdx or .avhdx file."
     elif isinstance(error, InputOutputError):

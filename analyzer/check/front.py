@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from analyzer.check.grading import as_notes
+from analyzer.check.grading import as_both, as_notes
+from analyzer.wording import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
@@ -59,14 +60,14 @@ def check_gaps(source: ByteSource) -> Iterator[Finding]:
         if block.count(0) < len(block):  # quicker than any()
             at = start + len(block) - len(block.lstrip(b"\0"))
             length = len(block.strip(b"\0"))
-            text = f"{length} reserved bytes among the headers are not zero"
+            text = f"{plural(length, 'reserved byte')} among the headers {'is' if length == 1 else 'are'} not zero"
             yield Finding("FID-06", Severity.NOTE, text, at, length, "2.2", expected="zeros")
 
 
 def check_both_headers(pair: HeaderPair, pages: tuple[bytes, bytes], file_size: int) -> Iterator[Finding]:
     """Everything about the two headers: each copy, both together, the current one."""
     for copy, flaws in enumerate(pair.flaws):
-        yield from flaws if pair.current_copy is None else as_notes(flaws)
+        yield from as_both(flaws, "HDR-04") if pair.current_copy is None else as_notes(flaws)
         yield from _check_zeros("header", copy, pages[copy], HEADER_OFFSETS[copy], "2.2.2")
     yield from check_headers(pair, file_size)
     if pair.current_copy is None:
@@ -109,7 +110,7 @@ def _compare(current: Header, previous: Header, at: int) -> Iterator[Finding]:
 def check_both_region_tables(pair: RegionTablePair, pages: tuple[bytes, bytes], file_size: int) -> Iterator[Finding]:
     """Everything about the two region tables: each copy, both together, the one that serves."""
     for copy, flaws in enumerate(pair.flaws):
-        yield from flaws if pair.current_copy is None else as_notes(flaws)
+        yield from as_both(flaws, "REG-04") if pair.current_copy is None else as_notes(flaws)
         yield from _check_zeros("region table", copy, pages[copy], REGION_TABLE_OFFSETS[copy], "2.2.3")
     yield from check_region_tables(pair, file_size)
 

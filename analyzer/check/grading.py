@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from analyzer.wording import plural
+from vhdx.catalogue import rules
 from vhdx.findings import Finding, Severity
 
 MOST_ALIKE = 20
@@ -14,6 +15,11 @@ MOST_ALIKE = 20
 def as_notes(findings: Iterable[Finding]) -> Iterator[Finding]:
     """The flaws of a copy whose twin serves: the reason for a warning that is given anyway."""
     return (replace(finding, severity=Severity.NOTE) for finding in findings)
+
+
+def as_both(findings: Iterable[Finding], code: str) -> Iterator[Finding]:
+    """The flaws of a copy whose twin does not serve either: what to do is what `code`, which says so, advises."""
+    return (replace(finding, advice=rules()[code].remedy) for finding in findings)
 
 
 def bounded(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from analyzer.filesystems.places import NOWHERE, Places
 from analyzer.filesystems.record import FileKind, FileRecord, FileState, Role, Stream
 from analyzer.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
+from analyzer.wording import plural
 from vhdx.errors import FileSystemFullError, OutputError
 from vhdx.sink import Existing
 
@@ -93,7 +94,8 @@ def whole_content(plan: Extraction) -> Iterator[bytes]:
         position = piece.offset + len(piece.data)
     yield from _zeros(content.size - position)
     if content.lost:
-        raise UnreadableFileError(named.record.path, f"{content.lost} bytes of it are lost and were written as zeros")
+        lost = plural(content.lost, "byte", "was", "were")
+        raise UnreadableFileError(named.record.path, f"of it {lost} lost, and written as zeros")
 
 
 def _single(plan: Extraction) -> Named:

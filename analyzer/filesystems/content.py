@@ -8,6 +8,7 @@ from analyzer.filesystems.making import FAILURES, sentence
 from analyzer.filesystems.places import Places
 from analyzer.filesystems.record import FileRecord, FileState, Packing, Stream
 from analyzer.filesystems.volume import Volume
+from analyzer.wording import plural
 
 _PIECE = 1 << 20
 _UNIT_CLUSTERS = 16
@@ -67,7 +68,8 @@ class Content:
         except FAILURES as error:
             raise self._failure(error) from error
         if len(data) != length:
-            raise UnreadableFileError(self._record.path, f"it ends after {offset + len(data)} of {self.size} bytes")
+            whole = plural(self.size, "byte")
+            raise UnreadableFileError(self._record.path, f"it ends after {offset + len(data)} of {whole}")
         self.lost += self._lost_in(offset, length)
         return Piece(offset, bytes(data))
 

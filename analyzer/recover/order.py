@@ -18,7 +18,14 @@ from analyzer.recover.segments import (
     require_one_disk,
     segments_of,
 )
-from vhdx.errors import ChainError, CorruptFileError, InputOutputError, SectorSizeMismatchError, VhdxError
+from vhdx.errors import (
+    ChainError,
+    CorruptFileError,
+    InputOutputError,
+    SectorSizeMismatchError,
+    ShortReadError,
+    VhdxError,
+)
 from vhdx.image import Image
 from vhdx.structures.constants import MAX_DISK_SIZE
 
@@ -55,14 +62,12 @@ _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadable
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
     codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
     kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
-    return kind([_why(file) for file in files])
+    return kind([_why_unreadable(file) for file in files])
 
 
-def _why(file: Opened) -> str:
-    """What is wrong with a file; not what to do about it, for that has been done."""
-    if not isinstance(file.error, CorruptFileError):
-        return file.reason
-    return f"{file.path}: {file.error.finding}, and nothing in it tells where its blocks belong"
+def _why_unreadable(file: Opened) -> str:
+    """Why a file cannot be read, without the advice to recover it: that is what is being done."""
+    return file.error.summary if isinstance(file.error, CorruptFileError | ShortReadError) else file.reason
 
 
 class UnusedBaseError(ChainError):
@@ -130,7 +135,7 @@ def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
 def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:
     image = file.image
     if image is None:
-        evidence += f"; it cannot be read: {file.reason}"
+        evidence += f"; it cannot be read: {_why_unreadable(file)}"
     elif file.rebuilt:
         evidence += f"; rebuilt: {', '.join(dict.fromkeys(part.structure for part in file.rebuilt))}"
     return Level(

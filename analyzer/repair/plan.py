@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from analyzer.check.file import check_source
+from analyzer.check.file import check_source, unreadable
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import mend_headers
 from analyzer.repair.identifier import mend_identifier
@@ -74,7 +74,7 @@ def _opened(view: ByteSource, found: list[Finding]) -> Image | None:
     except CorruptFileError as error:
         found.append(error.finding)
     except ShortReadError as error:
-        found.append(Finding("FID-11", Severity.ERROR, str(error), error.offset, error.wanted))
+        found.append(unreadable(error, error.path))
     return None
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from analyzer.advising import told
 from analyzer.check.place import common_folder
 from analyzer.check.result import Checked
 from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
@@ -131,7 +132,7 @@ def digest_of(disk: Disk, what: str, progress: Progress = no_progress) -> Digest
 def _failure(error: VhdxError) -> Failure:
     if isinstance(error, ParentNotFoundError):
         return Failure(error.summary, tuple(f"{place}: {why}" for place, why in error.tried))
-    return Failure(str(error))
+    return Failure(told(error))
 
 
 def _files(chain: Chain) -> Iterator[FilePart]:

@@ -55,7 +55,7 @@ def _opened(source: ByteSource) -> Image | str:
     try:
         return image_from(source)
     except (CorruptFileError, ShortReadError) as error:
-        return str(error)
+        return error.summary
 
 
 def salvage_blocks(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:

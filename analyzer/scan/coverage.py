@@ -172,5 +172,4 @@ def _lost(image: Image, start: int, lost: int) -> Finding:
     flaw = next((flaw for flaw in flaws if flaw.severity is Severity.ERROR), None)
     code, why = (flaw.code, flaw.message) if flaw else ("BAT-01", "its table entry is not valid")
     message = f"{lost} bytes of the disk cannot be known, the first at {start}: {why}"
-    advice = "look for a whole copy of the file; `vhdx map` lists every such range"
-    return Finding(code, Severity.ERROR, message, advice=advice, path=image.path, disk_start=start)
+    return Finding(code, Severity.ERROR, message, path=image.path, disk_start=start)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from construct import ConstructError
 
+from analyzer.advising import told
 from analyzer.recovered import map_finding
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
 from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
@@ -83,7 +84,7 @@ def read_file(sighting: Sighting) -> Reading:
         with open_image(sighting.path) as image:
             return Reading(_of_image(blank, image), measure(image))
     except CorruptFileError as error:
-        return Reading(salvaged(replace(blank, flaw=str(error), findings=(error.finding,))))
+        return Reading(salvaged(replace(blank, flaw=told(error), findings=(error.finding,))))
     except VhdxError as error:
         return Reading(salvaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),))))
     except (ConstructError, MemoryError) as error:  # what no check foresaw: this file alone is left out

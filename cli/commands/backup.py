@@ -4,6 +4,8 @@ import importlib
 
 import click
 
+from cli.help import with_help
+
 SUBCOMMANDS = {
     "init": "Make a repository.",
     "create": "Restore points of disks: what changed is read, the rest is proved to be the same.",
@@ -30,7 +32,7 @@ class BackupGroup(click.Group):
         if cmd_name not in SUBCOMMANDS:
             return None
         command: click.Command = importlib.import_module(f"cli.commands.backup_{cmd_name}").command
-        return command
+        return with_help(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""

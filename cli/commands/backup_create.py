@@ -17,8 +17,9 @@ from cli import output
 from cli.failures import when_interrupted
 from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
-from cli.repositories import point_line, repository_argument, repository_of
+from cli.repositories import point_lines, repository_argument, repository_of
 from cli.text import plural, safe, size
+from vhdx.findings import Finding
 
 
 @click.command("create")
@@ -53,20 +54,20 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
     """
     if choices["name"] and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
-    kept, code, told = repository_of(repository), 0, list[Manifest]()
+    kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
     with take(kept.place, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             with open_leaf(leaf, choices) as chain:
                 output.warn(chain.findings)
-                code = max(code, int(bool(tell_errors(chain))))
+                errors += tell_errors(chain)
                 plan = plan_create(kept, chain, _wishes(choices, map_note(chain.path, chain.size)), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests
             if not as_json:
                 _tell(plan, manifests)
     if as_json:
-        _emit(kept, told)
-    return code
+        _emit(kept, told, errors)
+    return int(bool(errors))
 
 
 def _wishes(choices: dict[str, Any], note: str) -> Wishes:
@@ -86,8 +87,9 @@ def _run(plan: CreatePlan, lock: Lock) -> tuple[Manifest, ...]:
         return run_create(plan, update, lock.confirm)
 
 
-def _emit(repository: Repository, manifests: Sequence[Manifest]) -> None:
-    output.emit("backup create", {"repository": repository.place.url, "points": [plain_point(m) for m in manifests]})
+def _emit(repository: Repository, manifests: Sequence[Manifest], errors: Sequence[Finding]) -> None:
+    points = [plain_point(manifest) for manifest in manifests]
+    output.emit("backup create", {"repository": repository.place.url, "points": points, "errors": errors})
 
 
 def plain_point(manifest: Manifest) -> dict[str, Any]:
@@ -97,12 +99,10 @@ def plain_point(manifest: Manifest) -> dict[str, Any]:
 
 
 def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:
-    for layer, name in plan.skipped:
-        click.echo(f"{name}: is there already, of layer {layer}")
-    for manifest in manifests:
-        click.echo(point_line(manifest))
+    output.emit_sentences(f"{name}: is there already, of layer {layer}" for layer, name in plan.skipped)
+    output.emit_lines(point_lines(manifests))
     effort = manifests[-1].effort
     if effort.read_in_full:
-        click.echo(f"read in full, because {safe(effort.read_in_full)}")
+        output.emit_sentences([f"read in full, because {safe(effort.read_in_full)}"])
     stored = f"{plural(effort.chunks_written, 'new chunk')} stored in {size(effort.bytes_written)}"
-    click.echo(f"{size(effort.read_bytes)} read, {stored}")
+    output.emit_sentences([f"{size(effort.read_bytes)} read, {stored}"])

@@ -14,7 +14,7 @@ from cli import output
 from cli.failures import when_interrupted
 from cli.options import json_option
 from cli.repositories import repository_argument, repository_of
-from cli.text import plural, safe
+from cli.text import plural, safe, tell
 
 _HELP = {
     Every.LAST: "Keep the newest N.",
@@ -81,9 +81,9 @@ def _report(repository: Repository, plan: ForgetPlan, *, as_json: bool, done: bo
         output.emit("backup forget", {"repository": repository.place.url} | payload)
         return
     named = any(verdict.reasons == NOT_NAMED for verdict in plan.verdicts)
-    output.emit_lines(_line(verdict) for verdict in plan.verdicts if not (named and verdict.stays))
+    output.emit_sentences(_line(verdict) for verdict in plan.verdicts if not (named and verdict.stays))
     for name in plan.damaged:
-        click.echo(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it", err=True)
+        tell(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it")
     verb = "forgotten" if done else "would be forgotten"
     kept = len(plan.verdicts) - len(plan.going)
     click.echo(f"{plural(len(plan.going), 'restore point')} {verb}, {kept} kept")

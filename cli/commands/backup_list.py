@@ -7,7 +7,7 @@ import click
 from analyzer.backup.manifest import Manifest
 from cli import output
 from cli.options import json_option
-from cli.repositories import point_line, repository_argument, repository_of, tell_damaged
+from cli.repositories import point_lines, repository_argument, repository_of, tell_damaged
 
 
 @click.command("list")
@@ -31,7 +31,7 @@ def command(repository: str, as_json: bool) -> int:
         payload = {"points": [_line(manifest) for manifest in manifests], "damaged": damaged}
         output.emit("backup list", {"repository": kept.place.url} | payload)
     elif manifests or not damaged:
-        output.emit_lines([point_line(manifest) for manifest in manifests] or ["no restore points yet"])
+        output.emit_lines(point_lines(manifests) if manifests else ["no restore points yet"])
     return int(bool(damaged))
 
 

@@ -52,7 +52,7 @@ def command(repository: str, window: float, dry_run: bool, as_json: bool) -> Non
     if as_json:
         output.emit("backup prune", {"repository": kept.place.url, "done": not dry_run} | _plain(plan))
     else:
-        output.emit_lines(_lines(plan, done=not dry_run))
+        output.emit_sentences(_lines(plan, done=not dry_run))
 
 
 def _bytes(plan: PrunePlan) -> dict[str, int]:
@@ -86,7 +86,8 @@ def _lines(plan: PrunePlan, *, done: bool) -> list[str]:
     lines = [f"{plural(plan.points, 'restore point')}, {plural(plan.chunks, 'chunk')} of {size(plan.chunk_bytes)}"]
     lines.append(f"{would}deleted: {plural(len(plan.ripe), 'chunk')}, {size(counted['ripe'])} in all")
     if plan.fresh:
-        after = f"a prune in {plan.window / _HOUR:g} hours or later deletes them"
+        hours = f"{plan.window / _HOUR:g} {'hour' if plan.window == _HOUR else 'hours'}"
+        after = f"a prune in {hours} or later deletes them"
         lines.append(
             f"{would}listed as unneeded: {plural(len(plan.fresh), 'chunk')}, {size(counted['fresh'])}; {after}"
         )

@@ -7,7 +7,7 @@ from cli import output
 from cli.commands.backup_create import plain_point
 from cli.options import json_option
 from cli.repositories import repository_argument, repository_of
-from cli.text import exact_size, facts, plural, safe
+from cli.text import exact_size, facts, line_width, plural, safe
 
 
 @click.command("show")
@@ -26,7 +26,7 @@ def command(repository: str, name: str, as_json: bool) -> None:
     if as_json:
         output.emit("backup show", {"repository": kept.place.url, "point": plain_point(manifest)})
     else:
-        click.echo(f"{manifest.name}\n{facts(_facts(manifest))}")
+        click.echo(f"{manifest.name}\n{facts(_facts(manifest), line_width())}")
 
 
 def _facts(manifest: Manifest) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ def command(repository: str, as_json: bool) -> int:
     if as_json:
         output.emit("backup stats", {"repository": kept.place.url, "stats": stats})
     else:
-        output.emit_lines([*_points(stats), *_whole(stats)])
+        output.emit_sentences([*_points(stats), *_whole(stats)])
     return int(bool(stats.damaged))
 
 

@@ -20,7 +20,7 @@ from cli.failures import when_interrupted
 from cli.options import Number, json_option
 from cli.progress import counter
 from cli.repositories import repository_argument, repository_of
-from cli.text import plural, safe
+from cli.text import plural, safe, tell
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -78,7 +78,7 @@ def command(repository: str, as_json: bool, **choices: Any) -> int:
     if as_json:
         output.emit("backup verify", {"repository": kept.place.url, "verdict": verdict})
     else:
-        output.emit_lines([*map(_problem, verdict.problems), _summary(verdict), *_advice(verdict)])
+        output.emit_sentences([*map(_problem, verdict.problems), _summary(verdict), *_advice(verdict)])
     return int(bool(verdict.problems))
 
 
@@ -94,7 +94,7 @@ def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManag
         return take(repository.place, Hold.SHARED, "verify"), scope
     except PlaceError as error:
         told = f"{error.url} cannot be written to ({error.reason})"
-        click.echo(f"note: {safe(told)}: what is read is not remembered, and what is bad not set aside", err=True)
+        tell(f"note: {safe(told)}: what is read is not remembered, and what is bad not set aside")
         return looking
 
 

@@ -151,7 +151,7 @@ def _print_text(plan: Extraction, outcome: Outcome) -> None:
 def _say(word: str, all_told: Sequence[Told]) -> None:
     for told in all_told[:_MOST_SAID]:
         place = f" -> {safe(told.file)}" if told.file else ""
-        lost = f" ({told.lost_bytes} bytes)" if told.lost_bytes else ""
+        lost = f" ({plural(told.lost_bytes, 'byte')})" if told.lost_bytes else ""
         text = "" if told.text == word else f": {safe(told.text)}{lost}"
         click.echo(f"{word}: {safe(told.path)}{place}{text}", err=True)
     if len(all_told) > _MOST_SAID:

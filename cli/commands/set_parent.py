@@ -11,7 +11,7 @@ from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.model import RepairPlan
 from cli.mending import check_choices, emit, mending_options, show, undo_path
 from cli.options import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
-from cli.text import safe
+from cli.text import safe, tell
 from vhdx.image import open_image
 from vhdx.sink import Existing
 from vhdx.source import FileSource
@@ -69,7 +69,7 @@ def _say_what_is_accepted(child: Path, parent: Path) -> None:
             return
         evidence = safe(gather_evidence(upper, lower))
     text = f"{safe(parent)} is not the file that {safe(child)} was made from ({evidence})"
-    click.echo(f"warning: {text}; once it is accepted no command can tell this any more", err=True)
+    tell(f"warning: {text}; once it is accepted no command can tell this any more")
 
 
 def _wish(child: Path, parent: Path, choices: dict[str, Any]) -> Relink:

@@ -11,6 +11,7 @@ import pytest
 
 from analyzer.backup.codec import PlainCodec
 from analyzer.backup.errors import InitRefusedError, MissingObjectError
+from analyzer.backup.places.cloud import FsspecServer
 from analyzer.backup.places.failures import AddressError, ServerError
 from analyzer.backup.places.opening import place_of
 from analyzer.backup.places.session import Sharing
@@ -149,6 +150,46 @@ def test_a_repository_is_made_once_on_a_server_too(kind, site_of):
     init_repository(place, Settings(), PlainCodec())
     with pytest.raises(InitRefusedError, match="a repository is there already, with 0 restore points"):
         init_repository(place, Settings(), PlainCodec())
+    place.close()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
+@pytest.mark.peers
+def test_a_server_is_asked_for_one_object_where_that_is_all_that_is_wanted(kind, site_of):
+    place = site_of(kind).place("glanced/at")
+    assert place.glance() is None
+    place.write("points/unfinished.part", b"")
+    assert place.glance() is None, "what a listing passes over is nothing"
+    place.write("points/a", b"12")
+    assert (place.glance().name, place.glance().size) == ("points/a", 2)
+    place.close()
+
+
+@pytest.mark.peers
+def test_that_a_bucket_is_not_empty_is_known_without_listing_it(site_of, monkeypatch):
+    place = site_of("s3").place("full")
+    for number in range(40):
+        place.write(f"others/{number:02}", b"x")
+
+    def scan(_server, path):
+        raise AssertionError(f"all of {path} was listed")
+
+    monkeypatch.setattr(FsspecServer, "scan", scan)
+    with pytest.raises(InitRefusedError, match=r"something is there already \(others/"):
+        init_repository(place, Settings(), PlainCodec())
+    assert 0 < place._session.call(lambda server: len(server.glance(place._path("")))) < 40
+    beside = site_of("s3").place("ful")  # the name begins alike
+    init_repository(beside, Settings(), PlainCodec())
+    for each in (place, beside):
+        each.close()
+
+
+@pytest.mark.peers
+def test_the_mark_of_a_folder_in_a_bucket_is_no_object(site_of):
+    place = site_of("s3").place("marked")
+    place._session.call(lambda server: server._system.call_s3("put_object", Bucket="bucket", Key="marked/"))
+    assert place.glance() is None
+    init_repository(place, Settings(), PlainCodec())
     place.close()
 
 

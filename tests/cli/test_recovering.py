@@ -11,6 +11,8 @@ import pytest
 import vhdx
 from analyzer.recover.account import Status
 from analyzer.recover.mapfile import read_mapfile
+from analyzer.salvage import Certainty, Rebuilt
+from cli.rebuilt import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of, disk
@@ -453,6 +455,44 @@ def test_what_was_rebuilt_is_told_with_its_evidence(vhdx_command, without_bitmap
     assert [(part["structure"], part["certainty"]) for part in layer["rebuilt"]] == [("region tables", "certain")]
     assert all(part["evidence"] for part in layer["rebuilt"])
     assert "rebuilt, certain: region tables" in vhdx_command("recover", base, "--dry-run").out
+
+
+@pytest.fixture
+def without_a_sector_of_the_table(tmp_path):
+    """A base of 200 blocks in order; the entries of 64 of them, between known ones, are zeros."""
+    spec = ImageSpec(size=256 * MIB, identity=Identity.of("table"), blocks=Brush(tag=3).fulls(range(200), range(9)))
+    encode(spec).patched(Placement.of(spec).bat + 512, bytes(512)).write_to(tmp_path / "base.vhdx")
+    return tmp_path / "base.vhdx"
+
+
+def rebuilt_lines(answer):
+    return [line.strip() for line in answer.out.splitlines() if line.strip().startswith("rebuilt, ")]
+
+
+def test_parts_that_are_alike_are_told_by_the_first_ones_and_their_number(
+    vhdx_command, without_a_sector_of_the_table, tmp_path
+):
+    out = tmp_path / "disk.raw"
+    lines = rebuilt_lines(vhdx_command("recover", without_a_sector_of_the_table, "-o", out))
+    assert [line.split(" is put back")[0] for line in lines[:3]] == [
+        f"rebuilt, likely: BAT: the entry of block {block}" for block in (64, 65, 66)
+    ]
+    assert lines[3:] == [f"rebuilt, likely: BAT: 61 more like these, 64 in all: {out}.json lists them"]
+    dry = rebuilt_lines(vhdx_command("recover", without_a_sector_of_the_table, "--dry-run"))
+    assert dry == [*lines[:3], lines[3].replace(f"{out}.json", "--json")]
+    (layer,) = json.loads((tmp_path / "disk.raw.json").read_text())["layers"]
+    parts = [part["how"].split(" is put back")[0] for part in layer["rebuilt"]]
+    assert parts == [f"the entry of block {block}" for block in range(64, 128)]
+
+
+def test_a_few_parts_that_are_alike_and_those_that_are_not_have_a_line_each():
+    def part(structure, how, certainty=Certainty.LIKELY):
+        return Rebuilt(structure, how, ("it is so",), certainty)
+
+    alike = [part("BAT", f"entry {number} of {number * 3}") for number in range(4)]
+    others = [part("log", "entry 4 of 12"), part("BAT", "entry 4 of 12", Certainty.CERTAIN), part("BAT", "a page")]
+    told = list(told_as_rebuilt([*alike, *others], None))
+    assert told == [f"rebuilt, {each.certainty.value}: {each.structure}: {each.how}" for each in (*alike, *others)]
 
 
 def test_files_of_the_same_disk_that_nothing_links_are_offered(vhdx_command, tmp_path):

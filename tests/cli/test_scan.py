@@ -320,7 +320,7 @@ def test_a_disk_without_its_front_is_offered_to_be_recovered(vhdx_command, tmp_p
     assert inputs == ["wsl/ext4.vhdx"]
     for name in ("info", "check", "history"):
         answer = vhdx_command(name, path)
-        assert "try `vhdx recover`" in answer.out + answer.err
+        assert f"try `vhdx recover {path} -o disk.raw`" in answer.out + answer.err
 
 
 @posix

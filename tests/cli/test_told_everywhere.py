@@ -40,6 +40,20 @@ def test_json_has_what_a_check_calls_an_error_in_the_sources(vhdx_command, built
     assert (sound.code, sound.json["errors"]) == (0, [])
 
 
+def test_json_of_a_backup_has_what_a_check_calls_an_error_in_each_of_its_sources(
+    vhdx_command, built, damaged, tmp_path
+):
+    pytest.importorskip("zstandard")
+    assert vhdx_command("backup", "init", tmp_path / "kept").code == 0
+    names = ("table-shifted-by-qemu", "table-without-slots-for-bitmaps")
+    leaves = [built("dynamic")[0], *map(damaged, names)]
+    wrong = vhdx_command("backup", "create", tmp_path / "kept", *leaves, "--json")
+    assert (wrong.code, [error["code"] for error in wrong.json["errors"]]) == (1, ["BAT-17", "BAT-18"])
+    assert [error["path"] for error in wrong.json["errors"]] == [str(leaf) for leaf in leaves[1:]]
+    sound = vhdx_command("backup", "create", tmp_path / "kept", leaves[0], "--name", "again", "--json")
+    assert (sound.code, sound.json["errors"]) == (0, [])
+
+
 def test_a_repair_names_what_it_cannot_mend(vhdx_command, damaged):
     answer = vhdx_command("repair", damaged("table-zeroed"))
     assert answer.code == 1

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from construct import Int64ul
 
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB, SECTOR_BITMAP_SIZE
 
 SECTION = "2.5.1"
@@ -108,9 +108,9 @@ def _check_place(
         yield Finding("BAT-03", Severity.ERROR, text, at, 8, SECTION)
         return
     if start + needed > around.file_size:
-        text = f"the {what} at {start} ends {start + needed - around.file_size} bytes past the end of the file"
-        advice = "the file is truncated or still being copied, get a whole copy"
-        yield Finding("BAT-04", Severity.ERROR, text, at, 8, SECTION, advice)
+        past = counted(start + needed - around.file_size, "byte")
+        text = f"the {what} at {start} ends {past} past the end of the file"
+        yield Finding("BAT-04", Severity.ERROR, text, at, 8, SECTION)
     for lower, upper, name in around.structures:
         if start < upper and lower < start + size:
             yield Finding("BAT-05", Severity.ERROR, f"the {what} at {start} overlaps the {name}", at, 8, SECTION)

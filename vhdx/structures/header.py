@@ -144,7 +144,7 @@ def _equal_numbers(first: Header, second: Header) -> Finding:
 def _check_versions(header: Header, at: int) -> Iterator[Finding]:
     if header.version != 1:
         text = f"the format version is {header.version}; only version 1 is known"
-        yield Finding("HDR-07", Severity.ERROR, text, at + 66, 2, SECTION, "read it with the program that wrote it")
+        yield Finding("HDR-07", Severity.ERROR, text, at + 66, 2, SECTION)
     if header.log_version != 0:
         severity = Severity.ERROR if header.log_is_live else Severity.NOTE
         yield Finding("HDR-08", severity, f"the log version is {header.log_version}, not 0", at + 64, 2, SECTION)
@@ -161,4 +161,4 @@ def _check_log_place(header: Header, at: int, file_size: int) -> Iterator[Findin
         yield Finding("HDR-09", Severity.ERROR, text, at + 68, 12, SECTION)
     elif offset + length > file_size:
         text = f"the log ends at {offset + length}, past the end of the file at {file_size}"
-        yield Finding("HDR-11", Severity.ERROR, text, at + 68, 12, SECTION, "the file is truncated, get a whole copy")
+        yield Finding("HDR-11", Severity.ERROR, text, at + 68, 12, SECTION)

@@ -21,8 +21,8 @@ SIZE = _LAYOUT.sizeof()
 _FROM_RAW = "make a VHDX of it with `qemu-img convert -f raw -O vhdx`"
 _RAW = f"it has no parent and nothing to merge: use it as it is, or {_FROM_RAW}"
 _ZEROS = (
-    "the front is lost or never arrived: get a whole copy of the file, or try `vhdx recover`; if it is a raw image, "
-    f"{_FROM_RAW}"
+    "the front is lost or never arrived: get a whole copy of the file, or try `vhdx recover FILE -o disk.raw`; if it "
+    f"is a raw image, {_FROM_RAW}"
 )
 _LOOKALIKES = (
     (b"EFI PART", 512, "a raw disk image with a GPT", _RAW),
@@ -98,7 +98,7 @@ def check_length(file_size: int) -> Iterator[Finding]:
     """Whether a file of `file_size` bytes can hold its headers."""
     if file_size < HEADER_AREA_SIZE:
         text = f"the file has {file_size} bytes; its headers alone take 1 MiB"
-        yield Finding("FID-02", Severity.ERROR, text, file_size, None, "2.2", "the file is truncated, get a whole copy")
+        yield Finding("FID-02", Severity.ERROR, text, file_size, None, "2.2")
 
 
 def _instead(page: bytes, tail: bytes) -> tuple[str, str]:
@@ -116,5 +116,5 @@ def _instead(page: bytes, tail: bytes) -> tuple[str, str]:
         return "it begins with zeros", _ZEROS
     return (
         f"it begins with {page[:8]!r}",
-        "name a .vhdx or .avhdx file; if it is one, its front is damaged: try `vhdx recover`",
+        "name a .vhdx or .avhdx file; if it is one, its front is damaged: try `vhdx recover FILE -o disk.raw`",
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from construct import Array, Int16ul, Int32ul, StreamError, Struct
 
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import NIL, VHDX_LOCATOR_TYPE
 from vhdx.structures.fields import Guid, decode_text
 
@@ -122,7 +122,8 @@ def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Find
         yield Finding("LOC-03", Severity.ERROR, text, at, 16, SECTION)
     count = locator.key_value_count
     if not count or len(locator.entries) != count:
-        text = f"the parent locator of {length} bytes cannot have the number of entries that it claims, {count}"
+        size = counted(length, "byte")
+        text = f"the parent locator of {size} cannot have the number of entries that it claims, {count}"
         yield Finding("LOC-04", Severity.ERROR, text, at + 18, 2, SECTION)
     for index, entry in enumerate(locator.entries):
         yield from _check_entry(entry, index, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), length)
@@ -140,7 +141,7 @@ def _check_entry(entry: LocatorEntry, index: int, at: int, length: int) -> Itera
         if not size or size % 2 or offset % 2:
             yield Finding("LOC-06", Severity.ERROR, f"{what} has offset {offset}, length {size}", at, 12, SECTION)
         elif offset + size > length:
-            message = f"{what}, {size} bytes at {offset}, lies outside the item of {length} bytes"
+            message = f"{what}, {size} bytes at {offset}, lies outside the item of {counted(length, 'byte')}"
             yield Finding("LOC-05", Severity.ERROR, message, at, 12, SECTION)
         elif text is None:
             yield Finding("LOC-07", Severity.ERROR, f"{what} is not UTF-16 text", at, 12, SECTION)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from construct import Bytes, Int32ul, Int64ul, Struct
 
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
 from vhdx.structures.fields import Guid
@@ -155,7 +155,7 @@ def check_log_header(header: LogHeader, at: int, log_length: int) -> Iterator[Fi
     if length % LOG_SECTOR_SIZE or not LOG_SECTOR_SIZE <= length <= log_length:
         yield _flaw(f"the length {length} is no multiple of 4 KiB within the log", at)
     elif header.descriptor_area > length:
-        yield _flaw(f"{header.descriptor_count} descriptors do not fit in {length} bytes", at)
+        yield _flaw(f"{length} bytes have no room for {counted(header.descriptor_count, 'descriptor')}", at)
     if tail % LOG_SECTOR_SIZE or tail >= log_length:
         yield _flaw(f"the tail {tail} is no multiple of 4 KiB within the log", at)
     if not header.sequence_number:
@@ -181,7 +181,7 @@ def _check_descriptors(entry: LogEntry, at: int) -> Iterator[Finding]:
     if (table["sequence_number"] != sequence).any():
         yield _flaw("a descriptor has another sequence number than its entry", at)
     if data > len(sectors):
-        yield _flaw(f"{data} data descriptors have {len(sectors)} data sectors", at)
+        yield _flaw(f"it has {counted(data, 'data descriptor')} and {counted(len(sectors), 'data sector')}", at)
         return
     used = sectors[:data]
     if (used["signature"] != DATA_SECTOR).any():

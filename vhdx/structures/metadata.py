@@ -8,7 +8,7 @@ from uuid import UUID
 
 from construct import Array, Bytes, Int16ul, Int32ul, Struct
 
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import (
     CHS_GEOMETRY,
     FILE_PARAMETERS,
@@ -155,7 +155,7 @@ def _check_entry(entry: MetadataEntry, at: int, region_length: int) -> Iterator[
     yield from _check_meaning(entry, at)
     expected = ITEM_SIZES.get(entry.item_id)
     if expected is not None and not entry.is_user and entry.length != expected:
-        text = f"the {entry.name} item is {entry.length} bytes long, not {expected}"
+        text = f"the {entry.name} item is {counted(entry.length, 'byte')} long, not {expected}"
         yield Finding("MET-13", Severity.ERROR, text, at + 20, 4, SECTION)
 
 
@@ -168,7 +168,8 @@ def _check_place(entry: MetadataEntry, at: int, region_length: int) -> Iterator[
         text = f"the {entry.name} item at {entry.offset} stands inside the metadata table"
         yield Finding("MET-04", Severity.ERROR, text, at + 16, 8, SECTION)
     elif entry.length > MAX_ITEM_SIZE or entry.offset + entry.length > region_length:
-        text = f"the {entry.name} item of {entry.length} bytes at {entry.offset} passes 1 MiB or the end of its region"
+        size = counted(entry.length, "byte")
+        text = f"the {entry.name} item of {size} at {entry.offset} passes 1 MiB or the end of its region"
         yield Finding("MET-04", Severity.ERROR, text, at + 16, 8, SECTION)
 
 
@@ -180,11 +181,10 @@ def _check_meaning(entry: MetadataEntry, at: int) -> Iterator[Finding]:
             "MET-09", Severity.ERROR, f"the user item {entry.item_id} is marked as required", at + 24, 4, SECTION
         )
     elif entry.item_id == INCOMPLETE_FILE:
-        advice = "the program that was creating it did not finish; get the file from its source"
-        yield Finding("MET-11", Severity.ERROR, "the file was never completely written", at, 32, SECTION, advice)
+        yield Finding("MET-11", Severity.ERROR, "the file was never completely written", at, 32, SECTION)
     elif entry.is_required and entry.item_id not in NAMES:
         text = f"the item {entry.item_id} is required and unknown"
-        yield Finding("MET-10", Severity.ERROR, text, at, 32, SECTION, "read it with the program that wrote it")
+        yield Finding("MET-10", Severity.ERROR, text, at, 32, SECTION)
     elif not entry.is_user and entry.flags & 7 != ITEM_FLAGS.get(entry.item_id, entry.flags & 7):
         text = f"the {entry.name} item has the flags {entry.flags}, not {ITEM_FLAGS[entry.item_id]}"
         yield Finding("MET-14", Severity.WARNING, text, at + 24, 4, SECTION)

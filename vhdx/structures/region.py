@@ -171,7 +171,7 @@ def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Findin
     known = entry.guid in NAMES
     if not known and entry.is_required:
         text = f"the region {entry.guid} is required and unknown"
-        yield Finding("REG-11", Severity.ERROR, text, at, 32, SECTION, "read it with the program that wrote it")
+        yield Finding("REG-11", Severity.ERROR, text, at, 32, SECTION)
     elif not known:
         yield Finding("REG-12", Severity.NOTE, f"the region {entry.guid} is unknown and optional", at, 32, SECTION)
     elif not entry.is_required:
@@ -184,7 +184,7 @@ def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Findin
         yield Finding("REG-08", Severity.ERROR, text, at + 16, 12, SECTION)
     elif entry.end > file_size and known:
         text = f"the {entry.name} region ends at {entry.end}, past the end of the file at {file_size}"
-        yield Finding("REG-09", Severity.ERROR, text, at + 16, 12, SECTION, "the file is truncated, get a whole copy")
+        yield Finding("REG-09", Severity.ERROR, text, at + 16, 12, SECTION)
 
 
 def _check_together(entries: Sequence[RegionEntry], at: int) -> Iterator[Finding]:

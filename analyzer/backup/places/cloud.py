@@ -14,6 +14,7 @@ from analyzer.backup.places.folders import Found
 from analyzer.backup.places.session import Sharing
 
 _TIMEOUT = 30
+_A_FEW = 8
 SCHEMES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Kinds of store where an object is there with all its bytes or not at all. Others that fsspec knows only read."""
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
@@ -80,6 +81,20 @@ class FsspecServer:
                 return []
         root = self._system._strip_protocol(path)  # noqa: SLF001 - how fsspec writes the paths that it gives
         return [_found(posixpath.relpath(name, root), facts) for name, facts in below.items()]
+
+    def glance(self, path: str) -> list[Found]:
+        """The first objects below a folder, where the store is S3: a bucket may hold millions."""
+        if not hasattr(self._system, "call_s3"):
+            return self.scan(path)
+        bucket, key, _ = self._system.split_path(path)
+        below = f"{key}/" if key else ""
+        with self._told():
+            try:
+                page = self._system.call_s3("list_objects_v2", Bucket=bucket, Prefix=below, MaxKeys=_A_FEW)
+            except FileNotFoundError:
+                return []
+        objects = [(facts["Key"].removeprefix(below), facts) for facts in page.get("Contents", ())]
+        return [_found(name, facts | {"size": facts["Size"]}) for name, facts in objects if name]  # "": a folder's mark
 
     def remove(self, path: str) -> None:
         """Remove an object."""

@@ -113,6 +113,8 @@ class FtpServer:
             finally:
                 self._ftp.voidcmd("TYPE I")  # a listing left us in ASCII mode, where servers refuse SIZE
 
+    glance = scan
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         with contextlib.suppress(FileNotFoundError), self._told():

@@ -94,6 +94,8 @@ class SftpServer:
                 return []
         return [_found(item) for item in listed if not stat.S_ISLNK(item.st_mode or 0)]
 
+    glance = scan
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         with self._told(), contextlib.suppress(FileNotFoundError):

@@ -83,6 +83,8 @@ class SmbServer:
         except FileNotFoundError:
             return []
 
+    glance = scan
+
     def remove(self, path: str) -> None:
         """Remove a file."""
         with contextlib.suppress(FileNotFoundError), self._told():

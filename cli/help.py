@@ -1,0 +1,144 @@
+r"""Help that fits its terminal, however few columns that has.
+
+Words stay whole, options with hyphens among them. What click keeps as it is (`\b`) is broken so that an example stays a
+command that can be pasted, and a list a list.
+"""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import click
+
+_NARROWEST = 30
+_ROOMY = 70
+"""Columns from which on options and what they mean stand side by side, as click has it."""
+_LEAST_TEXT = 20
+_AS_IT_IS = "\b\n"
+_ITEM = re.compile(r"(?P<lead> *(?P<name>\S+) {2,})(?P<text>\S.*)")
+_GOES_ON = " \\"
+_BELOW = "    "
+_LEADS_ON = {"|", ">", "&&", "vhdx"}
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
+"""A word of a command: a quoted one is never broken."""
+
+
+class Help(click.HelpFormatter):
+    """What click writes help with, for any number of columns."""
+
+    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+        """`width` is the terminal's if not given, `max_width` at most; click itself takes no less than 50."""
+        columns = min(shutil.get_terminal_size().columns, max_width or 80) - 2
+        super().__init__(indent_increment, max(width or columns, _NARROWEST), max_width)
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs, those that are kept as they are line by line."""
+        room = self.width - self.current_indent
+        for number, paragraph in enumerate(text.split("\n\n")):
+            kept = paragraph.removeprefix(_AS_IT_IS)
+            lines = _wrapped(paragraph, room) if kept == paragraph else _kept(kept.splitlines(), room)
+            self.write("\n" if number else "")
+            self.write("".join(f"{'':{self.current_indent}}{line}\n" for line in lines))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write a list of names and what they mean, which stands below a name that is long."""
+        rows = list(rows)
+        names = ["\n".join(_choices(name, self.width - self.current_indent, self.current_indent)) for name, _ in rows]
+        column = min(max(map(len, names)), col_max if self.width >= _ROOMY else self.width // 3)
+        texts = ["\n".join(_wrapped(text, self.width - column - col_spacing - self.current_indent)) for _, text in rows]
+        broken = [(name, f"{_AS_IT_IS}{text}" if text else "") for name, text in zip(names, texts, strict=True)]
+        super().write_dl(broken, column, col_spacing)
+
+
+class HelpContext(click.Context):
+    """The context of all commands: their help fits its terminal."""
+
+    formatter_class = Help
+
+
+def with_help(command: click.Command) -> click.Command:
+    """The command, and those of a group, with help that fits its terminal."""
+    command.context_class = HelpContext
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        with_help(below)
+    return command
+
+
+def _wrapped(text: str, room: int, lead: str = "", indent: str = "") -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), room, initial_indent=lead, subsequent_indent=indent,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+
+
+def _choices(name: str, room: int, indent: int) -> list[str]:
+    """An option with the choices that it has, broken between them where they have no room."""
+    if len(name) <= room:
+        return [name]
+    lines = _wrapped(name.replace("|", "| "), room, indent="  ")
+    return [f"{'' if number == 0 else ' ' * indent}{line.replace('| ', '|')}" for number, line in enumerate(lines)]
+
+
+def _kept(lines: Sequence[str], room: int) -> Iterator[str]:
+    """Lines of a kept paragraph: what is too long is broken, as a command or as an item of a list."""
+    for line in _whole_items(lines):
+        item = _ITEM.fullmatch(line)
+        if len(line) <= room:
+            yield line
+        elif item and item["name"] != "vhdx":
+            yield from _item(item, room)
+        else:
+            yield from _command(line, room)
+
+
+def _whole_items(lines: Sequence[str]) -> Iterator[str]:
+    """The lines, of an item that goes on in further ones one line; these begin where its text does."""
+    whole: list[str] = []
+    column = 0
+    for line in lines:
+        if whole and column and line.startswith(" " * column):
+            whole[-1] += f" {line.strip()}"
+            continue
+        item = _ITEM.fullmatch(line)
+        column = len(item["lead"]) if item and item["name"] != "vhdx" else 0
+        whole.append(line)
+    yield from whole
+
+
+def _item(item: re.Match[str], room: int) -> list[str]:
+    column = len(item["lead"]) if room - len(item["lead"]) >= _LEAST_TEXT else 6
+    return _wrapped(item["text"], room, item["lead"], " " * column)
+
+
+def _command(line: str, room: int) -> Iterator[str]:
+    """A command on several lines, as a shell takes it, what is said of it below it."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    words, _, remark = line.strip().partition("  ")
+    first, *others = _together(_WORD.findall(words), room - len(indent) - len(_BELOW) - len(_GOES_ON))
+    line = indent + first
+    for number, part in enumerate(others, 1):
+        end = 0 if number == len(others) else len(_GOES_ON)
+        if len(line) + 1 + len(part) + end > room:
+            yield f"{line}{_GOES_ON}"
+            line = f"{indent}{_BELOW}{part}"
+        else:
+            line += f" {part}"
+    yield line
+    yield from _wrapped(remark, room, f"{indent}{_BELOW}# ", f"{indent}{_BELOW}# ")
+
+
+def _together(words: Sequence[str], most: int) -> list[str]:
+    """Words of a command, those that belong together as one where `most` columns take them."""
+    parts = [words[0]]
+    for before, word in pairwise(words):
+        if _belongs(before, word) and len(parts[-1]) + 1 + len(word) <= most:
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return parts
+
+
+def _belongs(before: str, word: str) -> bool:
+    """Whether a word is the value of the option before it, what a pipe leads to, or what `vhdx` is to do."""
+    is_option = before.startswith("-") and len(before) > 1
+    return before in _LEADS_ON or (is_option and not word.startswith("-") and word not in _LEADS_ON)
