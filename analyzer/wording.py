@@ -50,4 +50,6 @@ def plural(count: int, what: str, one: str = "", many: str = "") -> str:
 
 
 def _several(what: str) -> str:
-    return f"{what[:-1]}ies" if what.endswith("y") and what[-2:-1] not in _VOWELS else f"{what}s"
+    if what.endswith("y") and what[-2:-1] not in _VOWELS:
+        return f"{what[:-1]}ies"
+    return f"{what}es" if what.endswith(("s", "x", "ch", "sh")) else f"{what}s"

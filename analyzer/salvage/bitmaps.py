@@ -7,6 +7,7 @@ from analyzer.salvage.bitmap_parts import UNIT, Part, lost_parts, partial_chunks
 from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.logged import newest_pages
 from analyzer.salvage.model import BitmapPolicy, Certainty
+from analyzer.wording import plural
 from vhdx.image import Image
 from vhdx.structures.bat import OFFSET_SHIFT, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE
@@ -89,10 +90,12 @@ def _treat(bench: Bench, table: BlockTable, blocks: list[int], policy: BitmapPol
     named = ", ".join(map(str, blocks[:8])) + (" and more" if len(blocks) > len(blocks[:8]) else "")
     if policy is BitmapPolicy.LOST:
         then = "what this file has in them is not shown; an older state shows there as stale, where there is one"
-        bench.lost.append(f"the sector bitmap of {len(blocks)} blocks ({named}); {then}")
+        bench.lost.append(f"the sector bitmap of {plural(len(blocks), 'block')} ({named}); {then}")
         return
     evidence = "which sectors are this file's is not known; the choice was the caller's and may be wrong"
-    bench.note("sector bitmaps", f"{len(blocks)} blocks ({named}): {_TREATED[policy]}", Certainty.GUESSED, evidence)
+    bench.note(
+        "sector bitmaps", f"{plural(len(blocks), 'block')} ({named}): {_TREATED[policy]}", Certainty.GUESSED, evidence
+    )
     bench.guess_blocks(table.geometry.block_size, blocks)
 
 

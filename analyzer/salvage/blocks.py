@@ -16,6 +16,7 @@ from analyzer.salvage.model import BitmapPolicy, Certainty
 from analyzer.salvage.place import place_blocks
 from analyzer.salvage.regions import parameters_at
 from analyzer.salvage.unowned import possible_blocks
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
@@ -68,7 +69,7 @@ def _note(bench: Bench, table: BlockTable, pages: list[LoggedPage], *, agreed: b
     """Say what came from the log: certain where nothing tells that the table went on after the log's copy."""
     certainty = Certainty.CERTAIN if agreed else Certainty.LIKELY
     for page in pages:
-        how = f"{len(page.slots)} entries at byte {page.offset} come back from the log"
+        how = f"from the log: {plural(len(page.slots), 'entry')} at byte {page.offset}"
         evidence = [f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"]
         if agreed:
             evidence.append(
@@ -108,14 +109,14 @@ def _doubt(bench: Bench, table: BlockTable, rooms: frozenset[int]) -> None:
     unknown = [slot for slot, entry in entries.items() if entry == UNKNOWN]
     put_entries(bench, table, entries)
     if len(unknown) < len(entries):
-        how = f"{len(entries) - len(unknown)} entries are taken from the last session of the log"
+        how = f"from the last session of the log: {plural(len(entries) - len(unknown), 'entry')}"
         evidence = (
             "which session was live is not known; the file has no entry there, and nothing else owns these blocks"
         )
         bench.note("BAT", how, Certainty.LIKELY, evidence)
         bench.doubt_blocks(table.geometry.block_size, blocks_of(table, sorted(entries)))
     if unknown:
-        bench.lost.append(f"{len(unknown)} entries of the block table, on which file and log disagree")
+        bench.lost.append(f"{plural(len(unknown), 'entry')} of the block table, on which file and log disagree")
 
 
 def _of_two(now: int, logged: int, rooms: frozenset[int]) -> int:

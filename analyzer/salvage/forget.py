@@ -8,6 +8,7 @@ import numpy.typing as npt
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, blocks_of
 from analyzer.salvage.model import Certainty
+from analyzer.wording import plural
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -68,18 +69,18 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
         _note_believed(bench, believed, why, is_cut=is_cut)
     if forgotten:
         text = "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
-        bench.lost.append(f"{forgotten} entries of the block table, {text}")
+        bench.lost.append(f"{plural(forgotten, 'entry')} of the block table, {text}")
 
 
 def _note_believed(bench: Bench, count: int, why: Suspicion, *, is_cut: bool) -> None:
     """Say which entries are taken at their word, and what speaks against them."""
     if why.rooms:
-        evidence = f"the file has room for {why.rooms} blocks that hold something and that no entry owns"
+        evidence = f"the file has room that holds something and that no entry owns: for {plural(why.rooms, 'block')}"
     elif is_cut:
         evidence = "the file was cut: what stood behind its end could have had an entry among them"
     else:
         evidence = "parts of the table are noise"
-    how = f"{count} entries without a block are taken at their word: nothing stands there"
+    how = f"taken at its word, nothing stands there: {plural(count, 'entry')} without a block"
     bench.note("BAT", how, Certainty.LIKELY, evidence)
 
 

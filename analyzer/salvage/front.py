@@ -8,6 +8,7 @@ from analyzer.salvage.bench import Bench
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import regions_serve
 from analyzer.salvage.ring import Ring, find_ring, newest_session, pages_changed_by, unknown_session
+from analyzer.wording import plural
 from vhdx.findings import Severity
 from vhdx.replay import Log, check_log, open_log, replayed
 from vhdx.structures.constants import HEADER_OFFSETS, NIL
@@ -101,7 +102,7 @@ def _apply_inside(bench: Bench, log: Log) -> None:
     pages = {at: page for at, page in pages_changed_by(log, bench.view) if at + len(page) <= size}
     bench.lay(*pages.items())
     evidence = "its entries are whole; the file was longer when they were written"
-    bench.note("log", f"{len(pages)} pages are applied in memory", Certainty.CERTAIN, evidence)
+    bench.note("log", f"applied in memory: {plural(len(pages), 'page')}", Certainty.CERTAIN, evidence)
 
 
 def question_lone_header(bench: Bench) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.model import Certainty
+from analyzer.wording import plural
 from vhdx.image import Image
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
@@ -37,7 +38,7 @@ def place_in_order(bench: Bench, image: Image) -> None:
         {geometry.payload_slot(block): entry_for(BlockState.FULLY_PRESENT, place) for block, place in places.items()},
     )
     evidence = "all blocks whose entries stand agree on it" if len(anchors) else "they end where the file does"
-    how = f"the entries of {len(chosen)} blocks are put back in order: block 0 stands at byte {first} of the file"
+    how = f"put back in order, {plural(len(chosen), 'block')}: block 0 stands at byte {first} of the file"
     bench.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)
     bench.doubt_blocks(geometry.block_size, chosen)
 

@@ -12,6 +12,7 @@ from analyzer.salvage.left import NOTHING, Left
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import write_regions
 from analyzer.salvage.volumes import Witness, witnesses_of
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 from vhdx.image import image_from
 from vhdx.source import ByteSource, read_at
@@ -134,7 +135,7 @@ def _why(trial: _Trial) -> Iterator[str]:
     guess = trial.guess
     for witness in trial.witnesses:
         yield f"{witness.what} stands at byte {witness.start} of the disk, where it must with these blocks"
-    yield f"{guess.steps} pairs of blocks stand one block apart in the file, and none closer"
+    yield f"one block apart in the file, and none closer: {plural(guess.steps, 'pair')} of blocks"
     yield f"the size: {guess.size_evidence}"
 
 

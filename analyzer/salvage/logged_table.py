@@ -7,6 +7,7 @@ from analyzer.salvage.logged import newest_pages
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import has_metadata, region_of
 from analyzer.salvage.shape import entries_of, is_noise
+from analyzer.wording import plural
 from vhdx.replay import open_log
 from vhdx.structures.constants import BAT_REGION, LOG_SECTOR_SIZE
 
@@ -28,7 +29,7 @@ def table_from_log(bench: Bench) -> None:
         return
     bench.lay(*changes)
     bench.doubt_all()
-    how = f"sectors of zeros and noise in {len(changes)} pages come back from the log"
+    how = f"sectors of zeros and noise come back from the log, in {plural(len(changes), 'page')}"
     bench.note("BAT", how, Certainty.LIKELY, "the log has copies of these pages, in which the sectors are sound")
 
 

@@ -13,6 +13,7 @@ from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import parameters_at, region_of, regions_serve, wanted_of
 from analyzer.salvage.search import places_to_look
 from analyzer.salvage.shape import MOST_TABLE, fit_at, tables_in
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.replay import open_log
@@ -51,7 +52,7 @@ def metadata_from_log(bench: Bench) -> None:
         view = PatchedView(bench.view, [Patch(page, len(image.content), image.content) for page, image in inside])
         if not parameters_at(bench.view, at) and inside and parameters_at(view, at):
             bench.view = view
-            how = f"{len(inside)} pages at byte {at} come back from the log's newest copies"
+            how = f"from the log's newest copies: {plural(len(inside), 'page')} at byte {at}"
             evidence = (
                 f"log entry {max(image.sequence_number for _, image in inside)} wrote them; with them all is whole"
             )

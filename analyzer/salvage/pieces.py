@@ -10,6 +10,7 @@ from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, entry_for, put_entries
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.signs import Sign, sign_fits
+from analyzer.wording import plural
 from vhdx.image import Image
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
@@ -55,7 +56,7 @@ def spread(bench: Bench, image: Image, floor: int) -> frozenset[int]:
     slots = disk + disk // image.geometry.chunk_ratio
     places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())
     put_entries(bench, image.allocation.table, dict(zip(slots.tolist(), places, strict=True)))
-    bench.note("BAT", f"{len(disk)} MiB more of the disk have a place", Certainty.LIKELY, *_why(known))
+    bench.note("BAT", f"{len(disk)} MiB more of the disk got a place", Certainty.LIKELY, *_why(known))
     return frozenset((file * MIB).tolist())
 
 
@@ -122,8 +123,9 @@ def _apart(disk: Pieces, file: Pieces) -> bool:
 
 
 def _why(known: _Known) -> Iterator[str]:
+    placed = plural(len(known.disk), "piece")
     if _is_in_order(known):
-        yield f"{len(known.disk)} pieces of known place stand in the order of the disk, and the file ends where it does"
+        yield f"what is placed ({placed}) stands in the order of the disk, and the file ends where it does"
     else:
-        agree = f"{len(known.disk)} pieces of known place, {len(known.shifts)} of them apart, agree on"
-        yield f"{agree} blocks of {_block_of(known)} MiB, of which these are the rest"
+        apart = f"what is placed ({placed} in {plural(len(known.shifts), 'stretch')})"
+        yield f"{apart} agrees on blocks of {_block_of(known)} MiB, of which these are the rest"

@@ -7,6 +7,7 @@ from uuid import UUID
 import numpy as np
 
 from analyzer.salvage.bench import Bench
+from analyzer.wording import plural
 from vhdx.errors import VhdxError
 from vhdx.replay import Log, replayed
 from vhdx.source import ByteSource, read_at
@@ -65,7 +66,8 @@ def unknown_session(bench: Bench, ring: Ring) -> None:
     pages = dict(pages_changed_by(session, bench.view)) if session.active else {}
     if pages:
         bench.suspects |= pages
-        text = f"whether the log was live is unknown: its newest session would change {len(pages)} pages of 4 KiB"
+        what = plural(len(pages), "page")
+        text = f"whether the log was live is unknown: its newest session would change {what} of 4 KiB"
         bench.lost.append(f"{text}; the state without it is shown, and what the two disagree on is not known")
     else:
         bench.lost.append("whether the log was live is unknown; its newest session is in the file already")
