@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN
 from analyzer.salvage.items import lay_metadata
+from analyzer.salvage.metadata import METADATA_LOST
 from analyzer.salvage.model import Certainty
 from analyzer.salvage.regions import has_metadata, metadata_in, wanted_of, write_regions
 from analyzer.salvage.search import places_to_look
@@ -24,7 +25,7 @@ from vhdx.structures.constants import MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, NIL, S
 from vhdx.structures.disk import DiskParameters
 
 _FRONT = 2 * max(SECTOR_SIZES)
-_SETTLED = ("the region tables", "the metadata:")
+_SETTLED = ("the region tables", METADATA_LOST)
 """What was said to be lost by the steps before this one."""
 _USUAL_SECTOR, _USUAL_PHYSICAL = min(SECTOR_SIZES), max(SECTOR_SIZES)
 

@@ -7,7 +7,7 @@ from analyzer.salvage.bare import rebuild_bare
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.blocks import rebuild_blocks
 from analyzer.salvage.front import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
-from analyzer.salvage.logged_table import table_from_log
+from analyzer.salvage.logged_table import metadata_by_logged_table
 from analyzer.salvage.metadata import metadata_from_log, rebuild_both, rebuild_metadata
 from analyzer.salvage.model import BitmapPolicy, Range, Salvaged
 from analyzer.salvage.regions import rebuild_regions
@@ -24,8 +24,8 @@ _STEPS: tuple[Step, ...] = (
     settle_log,
     metadata_from_log,
     rebuild_regions,
-    table_from_log,
     rebuild_metadata,
+    metadata_by_logged_table,
     rebuild_both,
 )
 

@@ -1,36 +1,37 @@
-"""Sectors of the block table that cannot be, from the log: before the table has to tell what disk it is of."""
+"""Metadata that a damaged block table cannot tell: the log's copies of the table stand in while they are looked for."""
 
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.logged import newest_pages
-from analyzer.salvage.model import Certainty
+from analyzer.salvage.metadata import METADATA_LOST, rebuild_metadata
 from analyzer.salvage.regions import has_metadata, region_of
 from analyzer.salvage.shape import entries_of, is_noise
-from analyzer.wording import plural
 from vhdx.replay import open_log
-from vhdx.structures.constants import BAT_REGION, LOG_SECTOR_SIZE
+from vhdx.structures.constants import BAT_REGION, LOG_SECTOR_SIZE, METADATA_REGION
 
 _SECTOR = 512
 
 
-def table_from_log(bench: Bench) -> None:
-    """Lay the log's newest copies over sectors of the block table that are zeros or noise, where metadata are lost.
+def metadata_by_logged_table(bench: Bench) -> None:
+    """Metadata that serves, found with the log's newest copies over sectors of the table that are zeros or noise.
 
-    With metadata there is a better way: the table itself then tells what in it is damaged.
+    The table itself stays as it is: once the disk is known, it tells better what in it is damaged.
     """
-    bat = region_of(bench, BAT_REGION)
-    if bat is None or has_metadata(bench):
+    bat, region = region_of(bench, BAT_REGION), region_of(bench, METADATA_REGION)
+    if bat is None or region is None or has_metadata(bench):
         return
+    trial = Bench(bench.view)
     pages = newest_pages(open_log(bench.view, headers_of(Draft(bench.view)).current), bat.file_offset, bat.end)
-    mended = {at: _mended(bench.read(at, LOG_SECTOR_SIZE), page.content) for at, page in pages.items()}
-    changes = [(at, page) for at, page in sorted(mended.items()) if page != bench.read(at, LOG_SECTOR_SIZE)]
-    if not changes:
+    trial.lay(*((at, _mended(bench.read(at, LOG_SECTOR_SIZE), page.content)) for at, page in sorted(pages.items())))
+    rebuild_metadata(trial)
+    if not has_metadata(trial):
         return
-    bench.lay(*changes)
-    bench.doubt_all()
-    how = f"sectors of zeros and noise come back from the log, in {plural(len(changes), 'page')}"
-    bench.note("BAT", how, Certainty.LIKELY, "the log has copies of these pages, in which the sectors are sound")
+    bench.lay((region.file_offset, trial.read(region.file_offset, region.length)))
+    bench.rebuilt += trial.rebuilt
+    bench.lost[:] = [text for text in bench.lost if not text.startswith(METADATA_LOST)] + trial.lost
+    bench.doubted += trial.doubted
+    bench.parent_is_open = trial.parent_is_open
 
 
 def _mended(now: bytes, logged: bytes) -> bytes:

@@ -37,6 +37,8 @@ from vhdx.structures.region import RegionEntry
 
 _USUAL_ORDER = (FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE)
 """In which Hyper-V and QEMU store the items, without gaps, from 64 KiB on."""
+METADATA_LOST = "the metadata:"
+"""How a sentence on lost metadata begins; it goes where a later step finds them."""
 _LOCATOR_SIZE = 64 * 1024
 
 
@@ -136,7 +138,7 @@ def _locator(bench: Bench, region: RegionEntry) -> bytes:
 def _from_disk(bench: Bench, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
     decision = decide(bench, (bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
     if decision is None:
-        bench.lost.append("the metadata: nothing tells the block size of the disk for certain")
+        bench.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
         return
     _take(bench, decision, region.file_offset, left)
 
