@@ -29,7 +29,7 @@ from vhdx.errors import (
 from vhdx.image import Image
 from vhdx.structures.constants import MAX_DISK_SIZE
 
-_ADVICE = "use other copies, or a program that finds files by their content (PhotoRec) on what is left"
+_ADVICE = "look for other copies, or use a program that finds files by their content (PhotoRec) on what is left"
 
 
 class NothingToRecoverError(ChainError):

@@ -17,6 +17,7 @@ Span = tuple[int, int]
 
 MOST_TABLE = 64 * MIB
 """Tables up to this size are looked for."""
+_MOST_SEARCHED = 128 * MIB
 _GLANCE = 4 * KIB
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _SECTOR = 512 // ENTRY_SIZE
@@ -82,9 +83,17 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
 def tables_in(source: ByteSource, places: Iterable[int]) -> Iterator[Span]:
     """(offset, length) of what can be a block table, or the rest of one: whole MiB that hold entries and nothing else.
 
-    Its first MiB has a block, and it goes on as far as entries do, or up to the first block behind it.
+    Its first MiB has a block, and it goes on as far as entries do, or up to the first block behind it. No table begins
+    inside of another, and _MOST_SEARCHED bytes are looked at in all: a guest may have filled blocks with such words.
     """
-    yield from ((at, end - at) for at in places if (end := _end_of_table(source, at)) > at)
+    end, budget = 0, _MOST_SEARCHED
+    for at in places:
+        if at < end or budget <= 0:
+            continue
+        end = _end_of_table(source, at)
+        if end > at:
+            budget -= end - at
+            yield at, end - at
 
 
 def _end_of_table(source: ByteSource, start: int) -> int:
