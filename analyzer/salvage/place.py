@@ -1,9 +1,10 @@
 """Lost entries of the block table: blocks that tell their own place are put there, and what stands between them."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.salvage.bench import Bench
 from analyzer.salvage.entries import UNKNOWN, blocks_of, entry_for, put_entries
@@ -15,7 +16,8 @@ from analyzer.salvage.signs_ext import directory_signs, group_signs, superblock_
 from analyzer.salvage.signs_ntfs import boot_signs, record_signs
 from vhdx.disk import Disk
 from vhdx.image import Image, image_from
-from vhdx.structures.bat import BlockState
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
 
 _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
@@ -32,6 +34,8 @@ _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
 _MOST_BLOCKS = 1 << 16
 _MOST_LOOKS = 1 << 20
 """Places that are looked at in all."""
+_ENOUGH = 3
+"""So many blocks that stand whole blocks apart say that all do."""
 
 
 def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
@@ -39,23 +43,61 @@ def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
 
     Then what stands between two blocks of known place, in the file as on the disk, is put between them.
     """
-    looks, floor = _MOST_LOOKS, rooms[0]
+    search = _Search(bench, rooms)
     for phase in _PHASES:
-        for sign in phase(image):
-            if looks > 0 and _is_unknown(bench, image, sign):
-                looks -= len(rooms)
-                rooms = _place(bench, image.allocation.table, sign, rooms)
+        search.place(image, phase(image))
         image = image_from(bench.view)
         if bench.in_pieces:
-            taken = spread(bench, image, floor)
-            rooms = [start for start in rooms if start not in taken]
+            search.leave(spread(bench, image, rooms[0]))
             image = image_from(bench.view)
+        search.narrow(image.allocation.table)
     if bench.in_pieces:
         withdraw(bench, image, [sign for phase in _PHASES for sign in phase(image)])
         image = image_from(bench.view)
     place_in_order(bench, image)
     image = image_from(bench.view)
-    _fill_between(bench, replace(image.allocation.table, source=bench.view), rooms)
+    _fill_between(bench, replace(image.allocation.table, source=bench.view), search.rooms)
+
+
+@dataclass
+class _Search:
+    """What is left of the rooms, and of the looks into them."""
+
+    bench: Bench
+    rooms: list[int]
+    looks: int = _MOST_LOOKS
+
+    def place(self, image: Image, signs: Iterable[Sign]) -> None:
+        """Put the one block that shows a sign into its slot, sign by sign."""
+        for sign in signs:
+            if self.looks > 0 and _is_unknown(self.bench, image, sign):
+                self._place(image.allocation.table, sign)
+
+    def _place(self, table: BlockTable, sign: Sign) -> None:
+        size = table.geometry.block_size
+        block, within = divmod(sign.start, size)
+        self.looks -= len(self.rooms)
+        found = [start for start in self.rooms if sign_fits(table.source, start + within, sign)]
+        if len(found) == 1:
+            _put(self.bench, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
+            self.rooms = [start for start in self.rooms if not found[0] - size < start < found[0] + size]
+
+    def leave(self, taken: frozenset[int]) -> None:
+        """These rooms have got an owner."""
+        self.rooms = [start for start in self.rooms if start not in taken]
+
+    def narrow(self, table: BlockTable) -> None:
+        """Look where blocks begin alone, once enough of them stand whole blocks apart."""
+        size, places = table.geometry.block_size, _places(table)
+        if len(places) >= _ENOUGH and len(np.unique(places % size)) == 1:
+            self.rooms = [start for start in self.rooms if (start - int(places[0])) % size == 0]
+
+
+def _places(table: BlockTable) -> npt.NDArray[np.int64]:
+    """Bytes of the file at which blocks stand, of the first entries of a table."""
+    entries = table.entries(0, min(table.geometry.slots_in_base, _MOST_BLOCKS))
+    held = entries[(entries & STATE_MASK) >= BlockState.FULLY_PRESENT]
+    return (held >> OFFSET_SHIFT) * MIB
 
 
 def _is_unknown(bench: Bench, image: Image, sign: Sign) -> bool:
@@ -67,16 +109,6 @@ def _is_unknown(bench: Bench, image: Image, sign: Sign) -> bool:
     return replace(table, source=bench.view).payload_entry(block).state.value == UNKNOWN
 
 
-def _place(bench: Bench, table: BlockTable, sign: Sign, rooms: list[int]) -> list[int]:
-    """Put the one block that shows the sign into its slot; the rooms that are left."""
-    block, within = divmod(sign.start, table.geometry.block_size)
-    found = [start for start in rooms if sign_fits(table.source, start + within, sign)]
-    if len(found) != 1:
-        return rooms
-    _put(bench, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
-    return _without(rooms, found[0], table.geometry.block_size)
-
-
 def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str) -> None:
     # Which sectors of a child's block are its own, only the bitmap tells: to take all would hide what the parent has.
     state = BlockState.PARTIALLY_PRESENT if table.has_parent else BlockState.FULLY_PRESENT
@@ -84,10 +116,6 @@ def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str
     how = f"the entry of block {block} is put back: it stands at byte {place} of the file"
     bench.note("BAT", how, Certainty.LIKELY, *evidence)
     bench.doubt_blocks(table.geometry.block_size, [block])
-
-
-def _without(rooms: list[int], place: int, size: int) -> list[int]:
-    return [start for start in rooms if not place - size < start < place + size]
 
 
 def _fill_between(bench: Bench, table: BlockTable, rooms: list[int]) -> None:
