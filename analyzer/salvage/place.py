@@ -44,6 +44,7 @@ def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
     Then what stands between two blocks of known place, in the file as on the disk, is put between them.
     """
     search = _Search(bench, rooms)
+    search.narrow(image.allocation.table)
     for phase in _PHASES:
         search.place(image, phase(image))
         image = image_from(bench.view)

@@ -6,6 +6,7 @@ import pytest
 
 from analyzer.salvage import BitmapPolicy, Certainty, salvage_blocks
 from fixtures import BlockState, Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
+from fixtures.gpt import BASIC_DATA, SECTOR, Gpt
 from fixtures.identity import guid
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of
@@ -61,6 +62,20 @@ def test_a_block_of_a_child_that_tells_its_place_does_not_hide_what_its_parent_h
     saved = healed(wiped(encode(child), bat_of(child)))
     assert any("block 0 is put back" in one.how for one in saved.rebuilt)
     assert known_bytes(upon([encode(base)], saved.image), flatten([base, child])) < base.size
+
+
+def test_a_copy_of_a_blocks_front_where_no_block_begins_does_not_hide_its_place():
+    size, block = 200 * MIB, 2 * MIB
+    gpt = Gpt(last=size // SECTOR - 1, disk=guid("a"), partition=guid("b"), kind=BASIC_DATA, name="c")
+    brush = Brush(tag=2)
+    blocks = {n: brush.full(n, range(8)) for n in (5, 70, 71, 72)}
+    copy = blocks[5].data | {MIB // SECTOR: gpt.front}
+    blocks[5] = replace(blocks[5], data=copy)
+    blocks[0] = replace(blocks[5], data={0: gpt.front})
+    spec = ImageSpec(size=size, identity=Identity.of("copy"), block_size=block, blocks=blocks)
+    saved = healed(wiped(encode(spec), (Placement.of(spec).bat, 512)))
+    assert any("block 0 is put back" in one.how for one in saved.rebuilt)
+    assert known_bytes(saved.image, flatten([spec])) < size
 
 
 def test_a_sound_table_is_left_alone():
