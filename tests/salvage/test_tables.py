@@ -68,7 +68,7 @@ def test_a_copy_of_a_blocks_front_where_no_block_begins_does_not_hide_its_place(
     size, block = 200 * MIB, 2 * MIB
     gpt = Gpt(last=size // SECTOR - 1, disk=guid("a"), partition=guid("b"), kind=BASIC_DATA, name="c")
     brush = Brush(tag=2)
-    blocks = {n: brush.full(n, range(8)) for n in (5, 70, 71, 72)}
+    blocks = {n: brush.full(n, range(8)) for n in (70, 71, 72, 5)}
     copy = blocks[5].data | {MIB // SECTOR: gpt.front}
     blocks[5] = replace(blocks[5], data=copy)
     blocks[0] = replace(blocks[5], data={0: gpt.front})
