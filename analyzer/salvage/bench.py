@@ -54,6 +54,10 @@ class Bench:
         """Nothing of the disk is certain."""
         self.doubted.append((0, MAX_DISK_SIZE))
 
+    def doubts(self, at: int) -> bool:
+        """Whether what the disk has at byte `at` is merely likely."""
+        return any(start <= at < end for start, end in self.doubted)
+
     def doubt_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
         """These blocks of the disk are as the file has them now likely, not certainly."""
         self.doubted += [(block * block_size, (block + 1) * block_size) for block in blocks]

