@@ -52,7 +52,7 @@ def gpt_signs(disk: Disk) -> Iterator[Sign]:
 
 
 def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:
-    """Where volumes can be, (start, end) in bytes of the disk: partitions of a table that stands, else the whole disk."""
+    """Where volumes can be, (start, end) in bytes of the disk: in partitions; without a table of these, anywhere."""
     parts = [part for part in islice(_parts(disk), _MOST_PARTS) if 0 < part.start < part.end <= disk.size]
     yield from ((part.start, part.end) for part in parts)
     if not parts:

@@ -44,9 +44,9 @@ def superblock_signs(disk: Disk) -> Iterator[Sign]:
         what = f"the superblock of the ext volume at byte {start}"
         yield Sign(what, start + START, SIZE, partial(_is_copy, told, end - start, 0))
         if known:
-            for group in _with_backup(known.told.groups):
+            for group, at in islice(known.told.copies(), _MOST_GROUPS):
                 what = f"the backup superblock of group {group} of the ext volume at byte {start}"
-                yield Sign(what, known.group_at(group), SIZE, partial(_is_copy, told, end - start, group))
+                yield Sign(what, start + at, SIZE, partial(_is_copy, told, end - start, group))
         elif start + _LIKELY_GROUP + SIZE <= end:
             what = f"the backup superblock of group 1 of an ext volume at byte {start}"
             yield Sign(what, start + _LIKELY_GROUP, SIZE, partial(_is_copy, None, end - start, 1))
