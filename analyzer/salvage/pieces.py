@@ -24,7 +24,7 @@ _ENOUGH = 6
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """Pieces that have a place: MiB of the disk, rising, and the MiB of the file at which each stands."""
 
     disk: Pieces
@@ -48,7 +48,7 @@ def spread(bench: Bench, image: Image, floor: int) -> frozenset[int]:
     known = _known(image, bench.source.size)
     if not len(known.disk):
         return frozenset()
-    disk, file = _in_order(known) if _is_in_order(known) else _of_blocks(known, _block_of(known))
+    disk, file = _in_order(known) if _is_in_order(known) else _of_blocks(known, block_of(known))
     fresh = ~np.isin(disk, known.disk) & ~np.isin(file, known.file) & (disk < known.disk_end) & (file < known.file_end)
     fresh &= file >= floor // MIB
     disk, file = disk[fresh], file[fresh]
@@ -79,26 +79,26 @@ def withdraw(bench: Bench, image: Image, signs: Iterable[Sign]) -> None:
     put_entries(bench, image.allocation.table, unknown)
 
 
-def _known(image: Image, file_size: int) -> _Known:
+def _known(image: Image, file_size: int) -> Known:
     table, geometry = image.allocation.table, image.geometry
     blocks = np.arange(geometry.block_count, dtype=np.int64)
     entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
     held = entries & STATE_MASK == BlockState.FULLY_PRESENT
-    return _Known(blocks[held], entries[held] >> OFFSET_SHIFT, geometry.block_count, -(-file_size // MIB))
+    return Known(blocks[held], entries[held] >> OFFSET_SHIFT, geometry.block_count, -(-file_size // MIB))
 
 
-def _is_in_order(known: _Known) -> bool:
+def _is_in_order(known: Known) -> bool:
     """Whether the file is the disk from some MiB on: all pieces say so, and the file ends where the disk must."""
     first = int(known.shifts[0])
     return len(known.shifts) == 1 and first >= HEADER_AREA_SIZE // MIB and first + known.disk_end == known.file_end
 
 
-def _in_order(known: _Known) -> tuple[Pieces, Pieces]:
+def _in_order(known: Known) -> tuple[Pieces, Pieces]:
     disk = np.arange(known.disk_end, dtype=np.int64)
     return disk, disk + known.shifts[0]
 
 
-def _block_of(known: _Known) -> int:
+def block_of(known: Known) -> int:
     """MiB of the largest blocks that all pieces fit, and that pieces of smaller ones would hardly fit by chance."""
     shifts = known.shifts
     for block, bits in _USUAL_BLOCKS:
@@ -109,7 +109,7 @@ def _block_of(known: _Known) -> int:
     return 1
 
 
-def _of_blocks(known: _Known, block: int) -> tuple[Pieces, Pieces]:
+def _of_blocks(known: Known, block: int) -> tuple[Pieces, Pieces]:
     """All pieces of the blocks that have one with a place."""
     steps = np.arange(block, dtype=np.int64)
     start = known.disk // block * block
@@ -123,10 +123,10 @@ def _apart(disk: Pieces, file: Pieces) -> bool:
     return len(np.unique(disk)) == len(disk) and len(np.unique(file)) == len(file)
 
 
-def _why(known: _Known) -> Iterator[str]:
+def _why(known: Known) -> Iterator[str]:
     placed = plural(len(known.disk), "piece")
     if _is_in_order(known):
         yield f"what is placed ({placed}) stands in the order of the disk, and the file ends where it does"
     else:
         apart = f"what is placed ({placed} in {plural(len(known.shifts), 'stretch')})"
-        yield f"{apart} agrees on blocks of {_block_of(known)} MiB, of which these are the rest"
+        yield f"{apart} agrees on blocks of {block_of(known)} MiB, of which these are the rest"

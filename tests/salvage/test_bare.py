@@ -5,12 +5,12 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from analyzer.salvage import Certainty
+from analyzer.salvage.pieces import Known, block_of
 from fixtures import Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
-from fixtures.gpt import BASIC_DATA, SECTOR, Gpt
-from fixtures.identity import guid
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of
 from fixtures.spec import Provision
@@ -148,16 +148,10 @@ def test_pieces_that_have_a_place_show_how_large_the_blocks_are(block_mib, tmp_p
     assert known >= 16 * block_mib * MIB
 
 
-def test_blocks_are_not_taken_for_larger_ones_by_a_few_that_agree_by_chance():
-    size, block = 96 * 8 * MIB, 8 * MIB
-    gpt = Gpt(last=size // SECTOR - 1, disk=guid("a"), partition=guid("b"), kind=BASIC_DATA, name="c")
-    last = size // block - 1
-    brush = Brush(tag=3)
-    blocks = {n: brush.full(n, range(0, 16384, 8)) for n in (0, 12, 13, 47, 48, last)}
-    blocks[0] = replace(blocks[0], data=blocks[0].data | {0: gpt.front})
-    held = {at: data for at, data in blocks[last].data.items() if at < 16384 - len(gpt.back) // SECTOR}
-    blocks[last] = replace(blocks[last], data=held | {gpt.back_sector % 16384: gpt.back})
-    spec = of_size(size, block, blocks)
-    saved = alone(wiped(encode(spec), front_of(spec)))
-    assert saved.image.size == size
-    assert known_bytes(saved.image, flatten([spec])) >= 2 * MIB
+@pytest.mark.parametrize(
+    ("file", "block"),
+    [((8, 39, 55), 8), ((8, 72, 9), 1), ((8, 39, 55, 71, 87, 103, 119), 16), ((8, 391, 775), 1)],
+)
+def test_blocks_are_not_taken_for_larger_ones_because_a_few_pieces_agree_by_chance(file, block):
+    disk = np.array((0, 383, 767, 1023, 1279, 1535, 1791)[: len(file)])
+    assert block_of(Known(disk, np.array(file), 2048, (max(file) // 8 + 1) * 8)) == block
