@@ -14,8 +14,8 @@ from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB, NIL
 from vhdx.structures.log import DATA_SECTOR, SIGNATURE
 
-_MOST_MIB = 256
-"""The log is looked for in the first 256 MiB: every writer known puts it among the first structures."""
+_MOST_MIB = 4
+"""MiB in which the log begins: every writer known puts it first, and a guest may keep disks with logs of their own."""
 _MOST_LENGTH = 64
 """MiB of a log that are looked at."""
 _MOST_PAGES = 1 << 16

@@ -5,18 +5,21 @@ from itertools import combinations
 import pytest
 
 from analyzer.salvage import Certainty, salvage_image
-from fixtures import RECIPES
+from fixtures import RECIPES, Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
 from tests.salvage.helpers import (
     HEADERS,
     IDENTIFIER,
+    MIB,
     TABLES,
     assert_whole,
+    bat_of,
     known_bytes,
     recipe_of,
     salvaged,
     upon,
     wiped,
 )
+from tests.salvage.test_metadata import logged
 from tests.sources import SparseSource
 from vhdx.source import MemorySource
 
@@ -95,3 +98,14 @@ def test_what_a_log_of_unknown_standing_may_have_changed_is_never_called_known(n
     saved = salvaged(wiped(leaf, *ranges))
     if saved.image is not None:
         known_bytes(upon(parents, saved.image), model)
+
+
+def test_the_log_of_a_disk_that_the_guest_keeps_is_not_taken_for_the_files_own():
+    plain = ImageSpec(size=4 * MIB, identity=Identity.of("inner"), blocks=Brush(tag=5).fulls((0, 1)))
+    inner = encode(logged(plain, [bat_of(plain)])).to_bytes()
+    block = Block(state=BlockState.FULLY_PRESENT, data={0: inner})
+    outer = ImageSpec(size=64 * MIB, identity=Identity.of("outer"), block_size=16 * MIB, blocks={1: block})
+    saved = salvaged(wiped(encode(outer), *HEADERS, (MIB, MIB)))
+    assert known_bytes(saved.image, flatten([outer])) == outer.size
+    assert any("no whole entry was found" in text for text in saved.lost)
+    assert saved.doubted == ((0, outer.size),)
