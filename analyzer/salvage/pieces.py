@@ -16,6 +16,8 @@ from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 
 Pieces = npt.NDArray[np.int64]
+_ALL_BLOCKS = tuple(1 << power for power in range(9))
+"""MiB of every block that there may be."""
 _USUAL_BLOCKS = ((64, 1), (32, 1), (16, 1), (8, 2), (2, 1))
 """Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
 piece that agrees with them speaks against the next smaller ones."""
@@ -88,9 +90,10 @@ def _known(image: Image, file_size: int) -> Known:
 
 
 def _is_in_order(known: Known) -> bool:
-    """Whether the file is the disk from some MiB on: all pieces say so, and the file ends where the disk must."""
+    """Whether the file is the disk from some MiB on: all pieces say so, and the file ends where the last block must."""
     first = int(known.shifts[0])
-    return len(known.shifts) == 1 and first >= HEADER_AREA_SIZE // MIB and first + known.disk_end == known.file_end
+    ends = {first + -(-known.disk_end // block) * block for block in _ALL_BLOCKS}
+    return len(known.shifts) == 1 and first >= HEADER_AREA_SIZE // MIB and known.file_end in ends
 
 
 def _in_order(known: Known) -> tuple[Pieces, Pieces]:

@@ -39,7 +39,7 @@ def fixed_with_volume(block_size):
     """A fixed disk with a GPT and NTFS: all blocks in order, filled where the volume holds nothing."""
     held = with_volume(block_size).blocks
     brush = Brush(tag=9)
-    blocks = {n: held.get(n) or brush.full(n, range(64)) for n in range(GPT_SIZE // block_size)}
+    blocks = {n: held.get(n) or brush.full(n, range(64)) for n in range(-(-GPT_SIZE // block_size))}
     return of_size(GPT_SIZE, block_size, blocks, provision=Provision.FIXED)
 
 
@@ -84,6 +84,12 @@ def test_a_child_whose_table_is_lost_is_not_taken_for_a_whole_disk():
     base = with_volume(MIB)
     child = child_of(base, "child", {0: replace(base.blocks[0], state=BlockState.PARTIALLY_PRESENT)})
     assert alone(wiped(encode(child), *TABLES, bat_of(child))).image is None
+
+
+def test_so_does_one_whose_last_block_goes_on_behind_the_disks_end():
+    spec = fixed_with_volume(16 * MIB)
+    saved = alone(wiped(encode(spec), front_of(spec)))
+    assert known_bytes(saved.image, flatten([spec])) == GPT_SIZE
 
 
 FAR = 131072
