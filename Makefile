@@ -30,7 +30,7 @@ format: $(DEV)  ## put the code into the one format
 	$(BIN)/ruff format
 
 docs: $(DEV)  ## make the pages that are made from the code
-	$(BIN)/python -m analyzer.explain > docs/findings.md
+	$(BIN)/python -m analyzer.examine.explain > docs/findings.md
 
 bench: $(DEV) $(PEERS)  ## measure
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only

@@ -82,8 +82,8 @@ def assert_sound(path: Path, *, chain: Reach = Reach.CHAIN, fail_on: Severity | 
 def require_sound(checked: Checked, *, fail_on: Severity | None = None) -> None:
     """Raise AssertionError that lists the findings of a check that are `fail_on` (an error) or worse."""
     from analyzer.check.result import at_least, worst_first
-    from analyzer.formats.text import sentence
-    from analyzer.wording import plural, safe
+    from analyzer.report.findings.text import sentence
+    from analyzer.text import plural, safe
     from vhdx.findings import Severity
 
     found = worst_first(at_least(checked.findings, Severity.ERROR if fail_on is None else fail_on))

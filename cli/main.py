@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            from cli.failures import reader_gone
+            from cli.errors import reader_gone
 
             ctx.exit(reader_gone())
 
@@ -117,7 +117,7 @@ def vhdx() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     try:
-        from cli.failures import end_tidily, run
+        from cli.errors import end_tidily, run
 
         end_tidily()
         code = run(vhdx, arguments)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from analyzer.wording import exact_size, plural, safe, size
+from analyzer.text import exact_size, plural, safe, size
 
 __all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size", "tell"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, SourceChangedError
-from vhdx.spans import united
+from vhdx.ranges import united
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 

@@ -9,16 +9,16 @@ from functools import partial
 
 import numpy as np
 
-from analyzer.backup.candidates import candidate_ids
-from analyzer.backup.imagehash import Bytes, ImageHash, Sums, hashes_of
-from analyzer.backup.index import Ids, Index, blank_index, length_of, parse_index
-from analyzer.backup.locks import LockLostError
-from analyzer.backup.manifest import Effort, Manifest
+from analyzer.backup.changed_chunks import Part, Touched, parts_of, states_in_step
+from analyzer.backup.image_hash import Bytes, ImageHash, Sums, hashes_of
+from analyzer.backup.locks.locks import LockLostError
 from analyzer.backup.plan import CreatePlan, Hashing, Lost
-from analyzer.backup.quarantine import release
-from analyzer.backup.repository import Repository
-from analyzer.backup.touched import Part, Touched, parts_of, states_in_step
-from analyzer.images.packing import in_order
+from analyzer.backup.repository.candidates import candidate_ids
+from analyzer.backup.repository.index import Ids, Index, blank_index, length_of, parse_index
+from analyzer.backup.repository.manifest import Effort, Manifest
+from analyzer.backup.repository.quarantine import release
+from analyzer.backup.repository.repository import Repository
+from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain
 from vhdx.errors import VhdxError

@@ -1,6 +1,6 @@
 """What a backup refuses, and why. Names of objects are those of the repository, with `/` between folders."""
 
-from analyzer.wording import plural
+from analyzer.text import plural
 from vhdx.errors import VhdxError
 
 

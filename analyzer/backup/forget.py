@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
-from analyzer.backup.locks import Lock
-from analyzer.backup.manifest import Manifest
-from analyzer.backup.reference import shared_layers
-from analyzer.backup.repository import Repository
+from analyzer.backup.locks.locks import Lock
+from analyzer.backup.parent_point import shared_layers
+from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.repository import Repository
 from analyzer.backup.retention import Every, RestorePoint, Verdict, emptied, judge, named
 
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)

@@ -7,16 +7,16 @@ from enum import Enum
 
 import numpy as np
 
+from analyzer.backup.changed_chunks import changes, everything
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError, PointRefusedError
-from analyzer.backup.idset import id_array, ids_from
-from analyzer.backup.index import Index
-from analyzer.backup.layers import LayerRecord, Ranges, merged, now, records_of, with_claims
-from analyzer.backup.manifest import Manifest
-from analyzer.backup.names import name_for, require_name
-from analyzer.backup.quarantine import set_aside_ids
-from analyzer.backup.reference import Reference, references, shared_layers, why_in_full
-from analyzer.backup.repository import Repository
-from analyzer.backup.touched import changes, everything
+from analyzer.backup.parent_point import Reference, references, shared_layers, why_in_full
+from analyzer.backup.repository.chunk_ids import id_array, ids_from
+from analyzer.backup.repository.index import Index
+from analyzer.backup.repository.layer_records import LayerRecord, Ranges, merged, now, records_of, with_claims
+from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.point_names import name_for, require_name
+from analyzer.backup.repository.quarantine import set_aside_ids
+from analyzer.backup.repository.repository import Repository
 from vhdx.chain import Chain
 from vhdx.errors import LostDataError
 from vhdx.runs import Kind, RunTable

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from analyzer.backup.candidates import CandidateList, read_candidates, write_candidates
-from analyzer.backup.chunks import ChunkStore, id_of_object
-from analyzer.backup.codec import Codec
-from analyzer.backup.locks import FOLDER as LOCKS
-from analyzer.backup.locks import STALE, Lock
-from analyzer.backup.marking import mark
-from analyzer.backup.place import Entry, Place
+from analyzer.backup.locks.locks import FOLDER as LOCKS
+from analyzer.backup.locks.locks import STALE, Lock
+from analyzer.backup.mark import mark
+from analyzer.backup.repository.candidates import CandidateList, read_candidates, write_candidates
+from analyzer.backup.repository.chunks import ChunkStore, id_of_object
+from analyzer.backup.repository.codec import Codec
+from analyzer.backup.storage.storage import Entry, Place
 from analyzer.progress import Progress, no_progress
 
 WINDOW = 24 * 3600.0

@@ -11,13 +11,13 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.backup.chunks import ChunkStore
 from analyzer.backup.errors import RangeError
-from analyzer.backup.index import Ids, Index, chunk_count
-from analyzer.backup.manifest import Manifest
-from analyzer.backup.repository import Repository
-from analyzer.clone import ClonedDisk, renewed_disk_id
-from analyzer.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.backup.repository.chunks import ChunkStore
+from analyzer.backup.repository.index import Ids, Index, chunk_count
+from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.repository import Repository
+from analyzer.convert.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.convert.new_identity import ClonedDisk, renewed_disk_id
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding

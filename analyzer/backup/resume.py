@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from analyzer.backup.index import Index
+from analyzer.backup.repository.index import Index
 from analyzer.backup.restore import PointDisk
-from analyzer.images.packing import in_order
+from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.device import BlockDevice
 from vhdx.errors import VerificationError

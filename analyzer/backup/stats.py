@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.backup.idset import id_array, ids_from, places_in
-from analyzer.backup.repository import Repository
+from analyzer.backup.repository.chunk_ids import id_array, ids_from, places_in
+from analyzer.backup.repository.repository import Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ from enum import Enum
 
 import numpy as np
 
-from analyzer.backup.chunks import object_of
 from analyzer.backup.errors import BadChunkError, MissingObjectError
-from analyzer.backup.idset import IdArray, ids_from, raw
-from analyzer.backup.memory import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
-from analyzer.backup.quarantine import set_aside
-from analyzer.backup.repository import Repository
-from analyzer.backup.survey import Problem, Survey, Traces, missing_chunks, survey_of
-from analyzer.images.packing import in_order
+from analyzer.backup.listing import Problem, Survey, Traces, missing_chunks, survey_of
+from analyzer.backup.repository.chunk_ids import IdArray, ids_from, raw
+from analyzer.backup.repository.chunks import object_of
+from analyzer.backup.repository.quarantine import set_aside
+from analyzer.backup.repository.repository import Repository
+from analyzer.backup.repository.verify_log import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
+from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 
 _KEPT_EVERY = 60.0

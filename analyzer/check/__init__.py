@@ -5,11 +5,11 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
+from analyzer.check.cache import Shelf
 from analyzer.check.chains import Walk
 from analyzer.check.content import check_content
 from analyzer.check.file import check_file_alone, check_source
 from analyzer.check.result import Checked
-from analyzer.check.shelf import Shelf
 from vhdx.chain import Chain
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding, Severity

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analyzer.check.place import Place, common_folder, place_of, relative
+from analyzer.check.fingerprint import Place, common_folder, place_of, relative
 from analyzer.check.result import Checked
-from analyzer.wording import safe
+from analyzer.text import safe
 from vhdx.errors import InputOutputError, VhdxError
 from vhdx.findings import Finding
 

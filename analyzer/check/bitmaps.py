@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.volumes import exfat, gpt, ntfs
-from analyzer.wording import plural
+from analyzer.guest.layouts import exfat, gpt, ntfs
+from analyzer.text import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import read_at
 from vhdx.structures.bat import STATE_MASK, BlockState

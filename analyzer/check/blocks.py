@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.check.grading import MOST_ALIKE
-from analyzer.wording import plural
+from analyzer.check.summarise import MOST_ALIKE
+from analyzer.text import plural
 from vhdx.allocation import Allocation
 from vhdx.findings import Finding, Severity
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry

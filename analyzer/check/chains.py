@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analyzer.check.shelf import Shelf
-from analyzer.evidence import Evidence, Verdict, gather_evidence
+from analyzer.check.cache import Shelf
+from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
 from vhdx.errors import (

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from analyzer.volumes import exfat, ext, fat, ntfs
-from analyzer.volumes.gpt import GptHeader, parse_whole_header
-from analyzer.volumes.mbr import parse_mbr
-from analyzer.volumes.partitions import Part, parts_of_mbr, parts_of_table
-from analyzer.volumes.signatures import VOLUMES
+from analyzer.guest.layouts import exfat, ext, fat, ntfs
+from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
+from analyzer.guest.layouts.mbr import parse_mbr
+from analyzer.guest.layouts.partitions import Part, parts_of_mbr, parts_of_table
+from analyzer.guest.layouts.signatures import VOLUMES
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.check.beside import check_beside
 from analyzer.check.bitmaps import check_bitmaps
 from analyzer.check.blocks import check_blocks
+from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
+from analyzer.check.diagnosis.flipped_bits import flips_of_headers, flips_of_region_tables
+from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.check.front import check_both_headers, check_both_region_tables, check_creator, check_gaps
-from analyzer.check.grading import bounded
 from analyzer.check.locators import check_locator_facts
 from analyzer.check.logs import check_whole_log
-from analyzer.check.space import check_ends, check_host, check_space
-from analyzer.evidence_of_displaced_tables import missing_interleave, shifted_pages
-from analyzer.evidence_of_flips import flips_of_headers, flips_of_region_tables
-from analyzer.evidence_of_logged_tables import lost_table_updates
+from analyzer.check.recovery_map import check_beside
+from analyzer.check.summarise import bounded
+from analyzer.check.unallocated_space import check_ends, check_host, check_space
 from vhdx.allocation import Allocation
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, VhdxError, located
 from vhdx.findings import Finding, Severity

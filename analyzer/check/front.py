@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from analyzer.check.grading import as_both, as_notes
-from analyzer.wording import plural
+from analyzer.check.summarise import as_both, as_notes
+from analyzer.text import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (

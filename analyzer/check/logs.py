@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from analyzer.wording import plural
+from analyzer.text import plural
 from vhdx.findings import Finding, Severity
 from vhdx.replay import Log, candidates_of, check_log, flaws_of_entry
 from vhdx.structures.constants import NIL

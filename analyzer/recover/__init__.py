@@ -4,8 +4,8 @@ Nothing is guessed silently. Every byte of the disk is *known*, *stale* (an olde
 have changed it is gone) or *lost*; `disk.py` says what that means in runs.
 """
 
-from analyzer.recover.account import Status
-from analyzer.recover.filled import Fill
+from analyzer.recover.disk.filled import Fill
+from analyzer.recover.disk.provenance import Status
 from analyzer.recover.job import Outcome, Plan, Wishes, plan_recovery, run_recovery
 
 __all__ = ["Fill", "Outcome", "Plan", "Status", "Wishes", "plan_recovery", "run_recovery"]

@@ -7,26 +7,26 @@ from enum import Enum
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from analyzer import convert
-from analyzer.beside import account_of, is_own_mapfile, map_of
-from analyzer.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
-from analyzer.copying import Journal
+from analyzer.convert import convert
+from analyzer.convert.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
+from analyzer.convert.copying import Journal
 from analyzer.progress import Progress, no_progress
-from analyzer.recover.account import Row, Totals, rows_of
-from analyzer.recover.aged import PRESENT, View
-from analyzer.recover.disk import PartialDisk
-from analyzer.recover.earlier import EarlierRun
-from analyzer.recover.filled import Fill, FilledDisk
-from analyzer.recover.gather import Gathered, gather
-from analyzer.recover.imprint import Imprint
-from analyzer.recover.kin import is_layer_beside
-from analyzer.recover.levels import Level
-from analyzer.recover.mapfile import mapfile_lines
-from analyzer.recover.naming import name_again, name_anew
-from analyzer.recover.opening import Opener
-from analyzer.recover.papers import existing_papers, write_papers
-from analyzer.recover.resuming import imprint_of, open_earlier
-from analyzer.salvage import BitmapPolicy
+from analyzer.recover.disk.filled import Fill, FilledDisk
+from analyzer.recover.disk.partial import PartialDisk
+from analyzer.recover.disk.previous_run import EarlierRun
+from analyzer.recover.disk.provenance import Row, Totals, rows_of
+from analyzer.recover.inputs.collect import Gathered, gather
+from analyzer.recover.inputs.earlier_state import PRESENT, View
+from analyzer.recover.inputs.layers import Level
+from analyzer.recover.inputs.open_file import Opener
+from analyzer.recover.inputs.same_disk import is_layer_beside
+from analyzer.recover.output.commit import name_again, name_anew
+from analyzer.recover.output.image_digest import Imprint
+from analyzer.recover.output.resume import imprint_of, open_earlier
+from analyzer.recover.output.sidecars import existing_papers, write_papers
+from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recovery_map.mapfile import mapfile_lines
+from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.parents import Search

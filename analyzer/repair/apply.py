@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer.repair.final_writes import final_writes
 from analyzer.repair.model import PIECE, Patch, RepairPlan
 from analyzer.repair.undo import check_undo, open_undo, write_undo
-from analyzer.repair.writes import final_writes
 from vhdx.errors import PartlyWrittenError, VerificationError
 from vhdx.patcher import Patcher
 from vhdx.sink import Existing, Sink, check_space, check_target

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from analyzer.evidence_of_flips import flips_of_headers
+from analyzer.check.diagnosis.flipped_bits import flips_of_headers
 from analyzer.repair.draft import Draft
 from vhdx.identities import Identities
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, NIL

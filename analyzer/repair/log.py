@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of, update_headers
 from analyzer.repair.model import PIECE, SHOWN, Mending, Patch
-from analyzer.wording import plural
+from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.identities import Identities
 from vhdx.replay import check_log, open_log, replayed

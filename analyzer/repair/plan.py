@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from analyzer.check.file import check_source, unreadable
+from analyzer.repair.bat import mend_table
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import mend_headers
 from analyzer.repair.identifier import mend_identifier
 from analyzer.repair.log import mend_log
 from analyzer.repair.model import RepairPlan
 from analyzer.repair.regions import mend_region_tables
-from analyzer.repair.table import mend_table
 from analyzer.repair.undo import MOST_WITNESSED
-from analyzer.wording import plural
+from analyzer.text import plural
 from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity
 from vhdx.identities import Identities, random_identities

@@ -1,6 +1,6 @@
 """Region tables: from their twin, by the flip that explains them, and the second like the first."""
 
-from analyzer.evidence_of_flips import FlippedCopy, flips_of_region_tables
+from analyzer.check.diagnosis.flipped_bits import FlippedCopy, flips_of_region_tables
 from analyzer.repair.draft import Draft
 from vhdx.findings import Severity
 from vhdx.structures.constants import REGION_TABLE_OFFSETS, REGION_TABLE_SIZE

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analyzer.repair.model import Patch
 from vhdx.errors import ShortReadError
+from vhdx.ranges import united
 from vhdx.source import ByteSource, extents_of
-from vhdx.spans import united
 
 
 class PatchedView:

@@ -7,14 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from analyzer.advising import told
-from analyzer.check.place import common_folder
+from analyzer.check.fingerprint import common_folder
 from analyzer.check.result import Checked
-from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
-from analyzer.digest import sha256_of
-from analyzer.dump import dump
+from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
+from analyzer.examine.dump import dump
+from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
-from analyzer.report.diskmap import DiskMap, map_of
+from analyzer.remedies import told
+from analyzer.report.html.disk_map import DiskMap, map_of
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import ParentNotFoundError, VhdxError

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analyzer.advising import shell_command
-from analyzer.evidence import Evidence, Verdict
+from analyzer.linkage.matching import LinkState
+from analyzer.linkage.mismatch import Evidence, Verdict
+from analyzer.linkage.record import Condition, FileRecord
+from analyzer.remedies import shell_command
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree, is_missing
 from analyzer.scan.judging import kin_of
-from analyzer.scan.matching import LinkState
-from analyzer.scan.record import Condition, FileRecord
 from analyzer.scan.recovering import has_no_front, inputs_of
-from analyzer.wording import plural
+from analyzer.text import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _MOST_NAMES = 8

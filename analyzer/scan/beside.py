@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from analyzer.linkage.record import FileRecord
 from analyzer.scan.find import Sighting
-from analyzer.scan.record import FileRecord
 from vhdx.findings import Finding, Severity
 
 _BACKUP = re.compile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from analyzer.scan.record import FileId
+from analyzer.linkage.record import FileId
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
 from vhdx.source import FileSource, read_at
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.scan.matching import Link, LinkState, link_all
-from analyzer.scan.record import Condition, FileRecord
+from analyzer.linkage.matching import Link, LinkState, link_all
+from analyzer.linkage.record import Condition, FileRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.evidence import Evidence, Verdict
+from analyzer.linkage.matching import Link, LinkState
+from analyzer.linkage.mismatch import Evidence, Verdict
+from analyzer.linkage.record import FileRecord, Place
 from analyzer.scan.forest import Forest, Member, Tree, is_missing
-from analyzer.scan.matching import Link, LinkState
-from analyzer.scan.record import FileRecord, Place
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 

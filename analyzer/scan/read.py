@@ -7,12 +7,12 @@ from pathlib import Path
 
 from construct import ConstructError
 
-from analyzer.advising import told
-from analyzer.recovered import map_finding
+from analyzer.linkage.read_record import salvaged, with_disk, with_headers, with_locator
+from analyzer.linkage.record import Condition, FileRecord
+from analyzer.recovery_map.findings import map_finding
+from analyzer.remedies import told
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
-from analyzer.scan.facts import salvaged, with_disk, with_headers, with_locator
 from analyzer.scan.find import THREADS, Sighting
-from analyzer.scan.record import Condition, FileRecord
 from vhdx import compiling
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity

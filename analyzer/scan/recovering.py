@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from analyzer.linkage.matching import LinkState
+from analyzer.linkage.record import FileRecord
 from analyzer.scan.forest import Forest, Tree
-from analyzer.scan.matching import LinkState
-from analyzer.scan.record import FileRecord
 from vhdx.structures.constants import MIB
 
 _GONE = {LinkState.MISSING, LinkState.STRANGER}

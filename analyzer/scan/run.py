@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.evidence import Evidence, gather_evidence
+from analyzer.linkage.matching import Link, LinkState
+from analyzer.linkage.mismatch import Evidence, gather_evidence
 from analyzer.progress import Progress, no_progress
 from analyzer.scan.advice import Advice, Known, advise
 from analyzer.scan.beside import companions_of, judge_beside
@@ -14,7 +15,6 @@ from analyzer.scan.find import THREADS, Finds, Sighting, find_files
 from analyzer.scan.forest import Forest, build_forest
 from analyzer.scan.judging import judge
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
-from analyzer.scan.matching import Link, LinkState
 from analyzer.scan.read import Reading, read_all, read_named
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding

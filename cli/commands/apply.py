@@ -5,15 +5,15 @@ from typing import Any
 
 import click
 
-from analyzer.changes.apply import plan_application
-from analyzer.changes.delta import Delta
-from analyzer.changes.patched import PatchedDisk
-from analyzer.convert import OutputFormat, format_of, run_conversion
-from cli.evidence import evidence_options, with_evidence
-from cli.options import FILE_PATH, ByteSize, chain_options, json_option
+from analyzer.convert.convert import OutputFormat, format_of, run_conversion
+from analyzer.diff.delta.apply import plan_application
+from analyzer.diff.delta.container import Delta
+from analyzer.diff.delta.disk import PatchedDisk
+from cli.options.case_data import evidence_options, with_evidence
+from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option
+from cli.options.output import asked_format, format_option, options_from, output_options, refuse_stdout, report
+from cli.options.states import opened
 from cli.progress import progress
-from cli.states import opened
-from cli.writing import asked_format, format_option, options_from, output_options, refuse_stdout, report
 
 
 @click.command("apply")

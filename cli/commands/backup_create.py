@@ -7,17 +7,17 @@ from typing import Any
 import click
 
 from analyzer.backup.create import run_create
-from analyzer.backup.locks import Lock, take
-from analyzer.backup.manifest import Manifest
-from analyzer.backup.owners import Hold
+from analyzer.backup.locks.locks import Lock, take
+from analyzer.backup.locks.owners import Hold
 from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
-from analyzer.backup.repository import Repository
-from analyzer.recovered import map_note
+from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.repository import Repository
+from analyzer.recovery_map.findings import map_note
 from cli import output
-from cli.failures import when_interrupted
-from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.errors import when_interrupted
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
-from cli.repositories import point_lines, repository_argument, repository_of
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 

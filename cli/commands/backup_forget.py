@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from analyzer.backup.forget import ForgetPlan, plan_by_name, plan_by_rules, run_forget
-from analyzer.backup.locks import take
-from analyzer.backup.owners import Hold
-from analyzer.backup.repository import Repository
+from analyzer.backup.locks.locks import take
+from analyzer.backup.locks.owners import Hold
+from analyzer.backup.repository.repository import Repository
 from analyzer.backup.retention import NOT_NAMED, Every, Verdict
 from cli import output
-from cli.failures import when_interrupted
-from cli.options import json_option
-from cli.repositories import repository_argument, repository_of
+from cli.errors import when_interrupted
+from cli.options.common import json_option
+from cli.options.repository import repository_argument, repository_of
 from cli.text import plural, safe, tell
 
 _HELP = {

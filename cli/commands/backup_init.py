@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import click
 
-from analyzer.backup.codec import PlainCodec
-from analyzer.backup.encrypted import init_encrypted
-from analyzer.backup.repository import Repository, Settings, init_repository
+from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.encryption import init_encrypted
+from analyzer.backup.repository.repository import Repository, Settings, init_repository
 from cli import output
-from cli.options import ByteSize, json_option
-from cli.passphrases import VARIABLE, Passphrase
-from cli.repositories import place_of, repository_argument
+from cli.options.common import ByteSize, json_option
+from cli.options.passphrase import VARIABLE, Passphrase
+from cli.options.repository import place_of, repository_argument
 from cli.text import safe
 
 

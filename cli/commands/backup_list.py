@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from analyzer.backup.manifest import Manifest
+from analyzer.backup.repository.manifest import Manifest
 from cli import output
-from cli.options import json_option
-from cli.repositories import point_lines, repository_argument, repository_of, tell_damaged
+from cli.options.common import json_option
+from cli.options.repository import point_lines, repository_argument, repository_of, tell_damaged
 
 
 @click.command("list")

@@ -4,14 +4,14 @@ from typing import Any
 
 import click
 
-from analyzer.backup.locks import take
-from analyzer.backup.owners import Hold
+from analyzer.backup.locks.locks import take
+from analyzer.backup.locks.owners import Hold
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from cli import output
-from cli.failures import when_interrupted
-from cli.options import Number, json_option
+from cli.errors import when_interrupted
+from cli.options.common import Number, json_option
+from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
-from cli.repositories import repository_argument, repository_of
 from cli.text import plural, size
 
 _HOUR = 3600.0

@@ -9,17 +9,17 @@ import click
 
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore, range_of, stream_range
 from analyzer.backup.resume import Resumed, restore_device, resume_raw
-from analyzer.clone import told
-from analyzer.convert import EXTENSIONS, VHDX_FORMATS, OutputFormat, format_of, run_conversion
+from analyzer.convert.convert import EXTENSIONS, VHDX_FORMATS, OutputFormat, format_of, run_conversion
+from analyzer.convert.new_identity import told
 from cli import output
-from cli.cloning import clone_of, clone_options, is_clone, report_clone
-from cli.evidence import evidence_options, with_evidence
-from cli.failures import when_interrupted
-from cli.options import FILE_PATH, ByteSize, json_option
+from cli.errors import when_interrupted
+from cli.options.case_data import evidence_options, with_evidence
+from cli.options.clone import clone_of, clone_options, is_clone, report_clone
+from cli.options.common import FILE_PATH, ByteSize, json_option
+from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options, report
+from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
-from cli.repositories import repository_argument, repository_of
 from cli.text import safe, size
-from cli.writing import STDOUT, asked_format, format_option, options_from, output_options, report
 from vhdx.sink import Existing, part_of
 
 

@@ -2,11 +2,11 @@
 
 import click
 
-from analyzer.backup.manifest import Manifest
+from analyzer.backup.repository.manifest import Manifest
 from cli import output
 from cli.commands.backup_create import plain_point
-from cli.options import json_option
-from cli.repositories import repository_argument, repository_of
+from cli.options.common import json_option
+from cli.options.repository import repository_argument, repository_of
 from cli.text import exact_size, facts, line_width, plural, safe
 
 

@@ -4,8 +4,8 @@ import click
 
 from analyzer.backup.stats import Stats, stats_of
 from cli import output
-from cli.options import json_option
-from cli.repositories import repository_argument, repository_of, tell_damaged
+from cli.options.common import json_option
+from cli.options.repository import repository_argument, repository_of, tell_damaged
 from cli.text import plural, size
 
 

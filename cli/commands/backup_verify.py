@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
-from analyzer.backup.chunks import FOLDER as CHUNKS
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.locks import take
-from analyzer.backup.owners import Hold
-from analyzer.backup.repository import Repository
-from analyzer.backup.survey import Problem, Traces
+from analyzer.backup.listing import Problem, Traces
+from analyzer.backup.locks.locks import take
+from analyzer.backup.locks.owners import Hold
+from analyzer.backup.repository.chunks import FOLDER as CHUNKS
+from analyzer.backup.repository.repository import Repository
 from analyzer.backup.verify import Depth, Scope, Verdict, verify
 from cli import output
-from cli.failures import when_interrupted
-from cli.options import Number, json_option
+from cli.errors import when_interrupted
+from cli.options.common import Number, json_option
+from cli.options.repository import repository_argument, repository_of
 from cli.progress import counter
-from cli.repositories import repository_argument, repository_of
 from cli.text import plural, safe, tell
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}

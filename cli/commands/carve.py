@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from analyzer.carve import Carving, Piece, carve, extract
+from analyzer.examine.carve import Carving, Piece, carve, extract
 from cli import output
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.text import plural, safe, size
 from vhdx.image import open_image
 from vhdx.sink import Existing

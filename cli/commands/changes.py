@@ -6,18 +6,18 @@ from typing import Any
 
 import click
 
-from analyzer.changes.bitmap import BitmapFile
-from analyzer.changes.content import UNIT
-from analyzer.changes.export import plan_export, run_export
-from analyzer.changes.find import ChangesPlan, Totals, Trust, find_changes, plan_changes
-from analyzer.changes.states import State
-from analyzer.changes.table import ChangeTable
-from analyzer.convert import Verify
+from analyzer.convert.convert import Verify
+from analyzer.diff.bitmap import BitmapFile
+from analyzer.diff.by_content import UNIT
+from analyzer.diff.delta.export import plan_export, run_export
+from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_changes
+from analyzer.diff.ranges import ChangeTable
+from analyzer.diff.states import State
 from cli import output
-from cli.changed import delta_told, show
-from cli.options import FILE_PATH, ByteSize, chain_options, json_option
+from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option
+from cli.options.states import opened, opened_by_map
 from cli.progress import progress
-from cli.states import opened, opened_by_map
+from cli.render.changes import delta_told, show
 from vhdx.sink import Existing, Sink, check_space, check_target
 
 
@@ -123,7 +123,7 @@ def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, 
 
 
 def _compare_files(plan: ChangesPlan, states: tuple[State, State], shape: str | None) -> int:
-    from cli.changed_files import finder_of, show_files
+    from cli.render.changes_files import finder_of, show_files
 
     disks = states[0].disk, states[1].disk
     with progress("comparing", plan.work) as update:

@@ -13,11 +13,11 @@ import click
 
 from analyzer.check import Checked, Content, Shelf, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
-from analyzer.check.gather import Depth, files_in
+from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import all_findings, at_least
-from cli.checking import Form, rendered
-from cli.options import FILE_PATH, chain_options, quiet_library, search_of
-from cli.writing import write_text
+from cli.options.common import FILE_PATH, chain_options, quiet_library, search_of
+from cli.options.output import write_text
+from cli.render.check import Form, rendered
 from vhdx.catalogue import rules
 from vhdx.errors import UnknownCodeError
 from vhdx.findings import Severity

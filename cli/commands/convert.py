@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from analyzer.convert import VHDX_FORMATS, Options, OutputFormat, format_of, stream_raw
-from analyzer.images.image import Compression
+from analyzer.convert.convert import VHDX_FORMATS, Options, OutputFormat, format_of, stream_raw
+from analyzer.convert.formats.format import Compression
 from cli import output
-from cli.cloning import clone_of, clone_options, lines_of, write_disk
-from cli.evidence import evidence_options, with_evidence
-from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
+from cli.options.case_data import evidence_options, with_evidence
+from cli.options.clone import clone_of, clone_options, lines_of, write_disk
+from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
+from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options
 from cli.progress import progress
-from cli.writing import STDOUT, asked_format, format_option, options_from, output_options
 from vhdx.chain import Chain
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from analyzer.create import Wish, plan_creation, run_creation
+from analyzer.convert.create import Wish, plan_creation, run_creation
 from cli import output
-from cli.options import FILE_PATH, ByteSize, json_option, quiet_library
+from cli.options.common import FILE_PATH, ByteSize, json_option, quiet_library
+from cli.options.output import refuse_stdout
 from cli.text import safe, size
-from cli.writing import refuse_stdout
 from vhdx.chain import open_chain
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing

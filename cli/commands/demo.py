@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 import fixtures
-from analyzer.convert import Options, OutputFormat, plan_conversion, run_conversion
-from analyzer.describe import describe_layers
-from analyzer.digest import sha256_of
-from cli.options import FILE_PATH, quiet_library
+from analyzer.convert.convert import Options, OutputFormat, plan_conversion, run_conversion
+from analyzer.examine.describe import describe_layers
+from analyzer.examine.hash import sha256_of
+from cli.options.common import FILE_PATH, quiet_library
+from cli.options.output import existing_refused
 from cli.text import plural, safe, size
-from cli.writing import existing_refused
 from vhdx.chain import Chain, open_chain
 from vhdx.runs import Kind
 

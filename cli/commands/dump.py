@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from analyzer.dump import PARTS, Section, dump
+from analyzer.examine.dump import PARTS, Section, dump
 from cli import output
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.text import safe
 
 

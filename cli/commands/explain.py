@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import click
 
-from analyzer.explain import explain
+from analyzer.examine.explain import explain
 from cli import output
-from cli.options import json_option
+from cli.options.common import json_option
 from cli.text import facts
 from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 

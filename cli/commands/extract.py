@@ -7,21 +7,21 @@ from typing import Any
 
 import click
 
-from analyzer.changes.mapped import MappedDisk
-from analyzer.changes.states import State
-from analyzer.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
-from analyzer.extract.job import GONE, doubt_of, whole_content
-from analyzer.extract.model import Told
-from analyzer.filesystems import FileState, Include
-from analyzer.filesystems.places import NOWHERE
+from analyzer.diff.states import State
+from analyzer.guest.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
+from analyzer.guest.extract.job import GONE, doubt_of, whole_content
+from analyzer.guest.extract.model import Told
+from analyzer.guest.filesystems import FileState, Include
+from analyzer.guest.filesystems.places import NOWHERE
+from analyzer.recovery_map.disk import MappedDisk
 from cli import output
-from cli.failures import complain
-from cli.inside import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
-from cli.options import FILE_PATH, chain_options, json_option
+from cli.errors import complain
+from cli.options.common import FILE_PATH, chain_options, json_option
+from cli.options.output import STDOUT
+from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
-from cli.states import findings_of, opened_by_map
+from cli.render.files import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
 from cli.text import plural, safe, size
-from cli.writing import STDOUT
 from vhdx.findings import Finding
 from vhdx.sink import Existing
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
-from analyzer.filesystems import FileKind, FileRecord, Include, Role, Volume
+from analyzer.guest.filesystems import FileKind, FileRecord, Include, Role, Volume
 from cli import output
-from cli.inside import (
+from cli.options.common import chain_options, json_option
+from cli.options.states import findings_of, opened_by_map, state_to_plain
+from cli.render.files import (
     chosen,
     file_line,
     plain_troubles,
@@ -18,9 +20,7 @@ from cli.inside import (
     volume_option,
     volumes_of,
 )
-from cli.known import Known
-from cli.options import chain_options, json_option
-from cli.states import findings_of, opened_by_map, state_to_plain
+from cli.render.known import Known
 from vhdx.disk import Disk
 
 

@@ -7,9 +7,9 @@ import click
 
 import fixtures
 from cli import output
-from cli.options import FILE_PATH, json_option
+from cli.options.common import FILE_PATH, json_option
+from cli.options.output import existing_refused
 from cli.text import safe
-from cli.writing import existing_refused
 from fixtures.damage import DAMAGES, write_damaged
 
 DAMAGE = "damage:"

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from analyzer.digest import sha256_of
+from analyzer.examine.hash import sha256_of
 from cli import output
-from cli.options import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from analyzer.history import Change, History, Session, Step, history_of
+from analyzer.examine.log_history import Change, History, Session, Step, history_of
 from cli import output
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.text import plural, safe
 from vhdx.image import open_image
 

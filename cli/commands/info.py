@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from analyzer.describe import ImageDescription, LayerDescription, describe_image, describe_layers
+from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
-from cli.failures import complain
-from cli.options import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
+from cli.errors import complain
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
 from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli import output
-from cli.options import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from analyzer.convert import (
+from analyzer.convert.convert import (
     EXTENSIONS,
     RAW_EXTENSIONS,
     VHDX_FORMATS,
@@ -13,14 +13,14 @@ from analyzer.convert import (
     Outcome,
     OutputFormat,
 )
-from analyzer.merge import plan_merge, run_merge
+from analyzer.convert.merge import plan_merge, run_merge
 from cli import output
-from cli.cloning import clone_options, is_clone, write_disk
-from cli.evidence import evidence_options, with_evidence
-from cli.options import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
+from cli.options.case_data import evidence_options, with_evidence
+from cli.options.clone import clone_options, is_clone, write_disk
+from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
+from cli.options.output import asked_format, format_option, options_from, output_options, refuse_stdout, report
 from cli.progress import progress
 from cli.text import safe
-from cli.writing import asked_format, format_option, options_from, output_options, refuse_stdout, report
 from vhdx.chain import Chain
 
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import click
 
-from analyzer.beside import account_of, map_of
-from analyzer.convert import OutputFormat, format_of
+from analyzer.convert.convert import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
-from analyzer.recover.aged import LetGo, View
-from analyzer.recover.files import Survey
+from analyzer.recover.affected_files import Survey
+from analyzer.recover.inputs.earlier_state import LetGo, View
 from analyzer.recover.job import Attempt, count, resumes
-from analyzer.salvage import BitmapPolicy
+from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recovery_map.paths import account_of, map_of
 from cli import output
-from cli.evidence import evidence_options, with_evidence
-from cli.options import FILE_PATH, ByteSize, LogMoment, json_option, known_folders, quiet_library, search_of
+from cli.options.case_data import evidence_options, with_evidence
+from cli.options.common import FILE_PATH, ByteSize, LogMoment, json_option, known_folders, quiet_library, search_of
+from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options, refuse_stdout
 from cli.progress import progress
-from cli.recovered import document_of, emit_account, lines_of
+from cli.render.recover import document_of, emit_account, lines_of
 from cli.text import fitted, line_width
-from cli.writing import STDOUT, asked_format, format_option, options_from, output_options, refuse_stdout
 from vhdx.sink import Existing
 
 _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave": BitmapPolicy.PARENT}

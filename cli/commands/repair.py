@@ -9,8 +9,8 @@ from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.job import repair_copy, repair_in_place
 from analyzer.repair.model import RepairPlan
 from analyzer.repair.plan import plan_repair
-from cli.mending import check_choices, code_of, emit, mending_options, show, undo_path
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option, quiet_library
+from cli.options.repair import check_choices, code_of, emit, mending_options, show, undo_path
 from vhdx.sink import Existing
 from vhdx.source import FileSource
 

@@ -8,14 +8,14 @@ import click
 
 from analyzer.check import check_chain
 from analyzer.check.result import Checked, all_findings, worst
+from analyzer.report.html.page import page
 from analyzer.report.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
-from analyzer.report.page import page
 from cli import output
-from cli.failures import complain
-from cli.options import FILE_PATH, chain_options, open_leaf, search_of
+from cli.errors import complain
+from cli.options.common import FILE_PATH, chain_options, open_leaf, search_of
+from cli.options.output import refuse_stdout, write_text
 from cli.progress import progress
 from cli.text import plural, safe, size
-from cli.writing import refuse_stdout, write_text
 from vhdx.chain import Chain
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError
 from vhdx.findings import Severity

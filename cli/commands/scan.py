@@ -9,11 +9,11 @@ import click
 
 from analyzer.scan import run_scan
 from cli import output
-from cli.forest import in_this_encoding
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.progress import counter
-from cli.scan_json import payload_of
-from cli.scan_text import lines_of
+from cli.render.scan_json import payload_of
+from cli.render.scan_text import lines_of
+from cli.render.tree import in_this_encoding
 from vhdx.findings import Severity
 
 

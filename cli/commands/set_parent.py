@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from analyzer.evidence import gather_evidence
-from analyzer.relink import Identity, Relink, plan_relink, relink_copy, relink_in_place
+from analyzer.linkage.mismatch import gather_evidence
 from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.model import RepairPlan
-from cli.mending import check_choices, emit, mending_options, show, undo_path
-from cli.options import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
+from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
+from cli.options.common import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
+from cli.options.repair import check_choices, emit, mending_options, show, undo_path
 from cli.text import safe, tell
 from vhdx.image import open_image
 from vhdx.sink import Existing

@@ -6,7 +6,7 @@ import click
 
 from analyzer.repair.apply import run_undo
 from cli import output
-from cli.options import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.text import safe, size
 
 

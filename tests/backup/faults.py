@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from analyzer.backup.errors import MissingObjectError, PlaceError
-from analyzer.backup.place import Entry
+from analyzer.backup.storage.storage import Entry
 
 
 class MemoryPlace:

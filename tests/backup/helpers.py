@@ -4,13 +4,13 @@ import hashlib
 import time
 from contextlib import contextmanager
 
-from analyzer.backup.codec import PlainCodec
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import MissingObjectError
-from analyzer.backup.place import Entry
 from analyzer.backup.plan import Wishes, plan_create
-from analyzer.backup.repository import Settings, init_repository
+from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.repository import Settings, init_repository
 from analyzer.backup.restore import PointDisk
+from analyzer.backup.storage.storage import Entry
 from vhdx.reader import Reader
 
 KIB, MIB = 1 << 10, 1 << 20

@@ -5,18 +5,18 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import vhdx
-from analyzer.backup.codec import PlainCodec
 from analyzer.backup.create import run_create
 from analyzer.backup.forget import plan_by_name, run_forget
-from analyzer.backup.locks import FOLDER as LOCKS
-from analyzer.backup.locks import take
-from analyzer.backup.owners import Hold
+from analyzer.backup.locks.locks import FOLDER as LOCKS
+from analyzer.backup.locks.locks import take
+from analyzer.backup.locks.owners import Hold
 from analyzer.backup.plan import Wishes, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
-from analyzer.backup.repository import Repository, Settings, init_repository
+from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.repository import Repository, Settings, init_repository
 from analyzer.backup.restore import PointDisk, plan_restore
-from analyzer.convert import Options, format_of, run_conversion
-from analyzer.digest import sha256_of
+from analyzer.convert.convert import Options, format_of, run_conversion
+from analyzer.examine.hash import sha256_of
 from fixtures import RECIPES, write_files
 from tests.attempts import attempt
 from vhdx.sink import Existing

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from analyzer.backup.places.opening import place_of
-from analyzer.backup.places.session import Patience
+from analyzer.backup.storage.open import place_of
+from analyzer.backup.storage.session import Patience
 from tests.backup.servers import CuttingProxy, ftp_server, s3_server, sftp_server, smb_server
 
 QUICK = Patience(attempts=5, first=0.01, longest=0.05)

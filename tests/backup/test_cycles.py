@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup.locks import FOLDER as LOCKS
+from analyzer.backup.locks.locks import FOLDER as LOCKS
 from tests.backup import jobs
 from tests.backup.places import KINDS
 

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("zstandard")
 
 import vhdx
-from analyzer.digest import sha256_of
+from analyzer.examine.hash import sha256_of
 from tests.attempts import attempt
 from tests.backup import jobs
 from tests.backup.faults import Death, MemoryPlace, Mortal, When

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.backup.codec import PlainCodec
-from analyzer.backup.documents import BadDocumentError, build_document, parse_document
 from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointNameError
-from analyzer.backup.index import BadIndexError, Index, build_index, parse_index
-from analyzer.backup.layers import now
-from analyzer.backup.manifest import build_manifest, parse_manifest
-from analyzer.backup.names import is_name, name_for, require_name
-from analyzer.backup.repository import Settings, init_repository, open_repository
+from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
+from analyzer.backup.repository.index import BadIndexError, Index, build_index, parse_index
+from analyzer.backup.repository.layer_records import now
+from analyzer.backup.repository.manifest import build_manifest, parse_manifest
+from analyzer.backup.repository.point_names import is_name, name_for, require_name
+from analyzer.backup.repository.repository import Settings, init_repository, open_repository
 from fixtures import RECIPES
 from tests.backup.helpers import KIB, MIB, MemoryPlace, back_up, new_repository
 from tests.sources import chain_of

@@ -15,9 +15,9 @@ import resource, sys
 from pathlib import Path
 import vhdx
 from analyzer.backup.plan import Which
-from analyzer.backup.places.local import LocalPlace
+from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.restore import PointDisk, plan_restore
-from analyzer.convert import Options, OutputFormat, run_conversion
+from analyzer.convert.convert import Options, OutputFormat, run_conversion
 from tests.backup.helpers import back_up, new_repository
 
 leaf, folder = Path(sys.argv[1]), Path(sys.argv[2])

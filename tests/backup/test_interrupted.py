@@ -2,12 +2,12 @@
 
 import pytest
 
-from analyzer.backup.batches import batch_for
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.places.local import LocalPlace
 from analyzer.backup.plan import Which
+from analyzer.backup.repository.batches import batch_for
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.resume import resume_raw
+from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.verify import Scope, verify
 from fixtures import RECIPES
 from tests.backup.helpers import MIB, CutOffError, MemoryPlace, back_up, content_of, new_repository
@@ -144,7 +144,7 @@ def test_a_resume_never_replaces_an_image(point, tmp_path):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_batch_is_there_when_it_is_committed_and_not_before(tmp_path, monkeypatch, whole):
-    monkeypatch.setattr("analyzer.backup.places.local._WORTH_ALL", 0 if whole else 64)
+    monkeypatch.setattr("analyzer.backup.storage.local._WORTH_ALL", 0 if whole else 64)
     place = LocalPlace(tmp_path)
     batch = batch_for(place)
     batch.add("a/b", b"first")

@@ -10,7 +10,7 @@ pytest.importorskip("zstandard")
 if not hasattr(os, "fork"):
     pytest.skip("this system cannot fork processes", allow_module_level=True)
 
-from analyzer.backup.places.local import LocalPlace
+from analyzer.backup.storage.local import LocalPlace
 from tests.backup import jobs
 from tests.backup.workers import Workers
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from analyzer.backup import locks
-from analyzer.backup.locks import STALE, LockedError, LockLostError, owners, take
-from analyzer.backup.owners import Hold, ourselves
-from analyzer.backup.places.local import LocalPlace
+from analyzer.backup.locks import locks
+from analyzer.backup.locks.locks import STALE, LockedError, LockLostError, owners, take
+from analyzer.backup.locks.owners import Hold, ourselves
+from analyzer.backup.storage.local import LocalPlace
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ def test_of_two_that_come_at_once_at_least_one_is_refused(place):
 
 def test_a_process_that_ended_without_a_word_locks_nothing(place):
     code = (
-        "import os, sys; from pathlib import Path; from analyzer.backup.locks import *; "
-        "from analyzer.backup.owners import *; "
-        "from analyzer.backup.places.local import LocalPlace; "
+        "import os, sys; from pathlib import Path; from analyzer.backup.locks.locks import *; "
+        "from analyzer.backup.locks.owners import *; "
+        "from analyzer.backup.storage.local import LocalPlace; "
         "take(LocalPlace(Path(sys.argv[1])), Hold.EXCLUSIVE, 'prune'); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(place.folder)], check=False, cwd=os.getcwd())  # noqa: PTH109

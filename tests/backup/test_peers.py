@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from analyzer.backup.places.local import LocalPlace
 from analyzer.backup.plan import Hashing, Which
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore
-from analyzer.convert import Options, OutputFormat, run_conversion
+from analyzer.backup.storage.local import LocalPlace
+from analyzer.convert.convert import Options, OutputFormat, run_conversion
 from fixtures import RECIPES, write_files
 from tests.backup.helpers import KIB, back_up, content_of, new_repository
 from tests.peer_tools import qemu_img

@@ -9,13 +9,13 @@ from random import Random
 
 import pytest
 
-from analyzer.backup.codec import PlainCodec
 from analyzer.backup.errors import InitRefusedError, MissingObjectError
-from analyzer.backup.places.cloud import FsspecServer
-from analyzer.backup.places.failures import AddressError, ServerError
-from analyzer.backup.places.opening import place_of
-from analyzer.backup.places.session import Sharing
-from analyzer.backup.repository import Settings, init_repository
+from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.repository import Settings, init_repository
+from analyzer.backup.storage.errors import AddressError, ServerError
+from analyzer.backup.storage.object_store import FsspecServer
+from analyzer.backup.storage.open import place_of
+from analyzer.backup.storage.session import Sharing
 from tests.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
@@ -294,7 +294,7 @@ class Hostile:
         self._names, self._size = names, size
 
     def scan(self, path):
-        from analyzer.backup.places.folders import Found
+        from analyzer.backup.storage.remote_folder import Found
 
         return [Found(name, is_folder=False, size=self._size, modified=0.0) for name in self._names]
 
@@ -310,8 +310,8 @@ class Hostile:
 
 
 def hostile_place(server):
-    from analyzer.backup.places.folders import FolderPlace, Upload
-    from analyzer.backup.places.session import Session
+    from analyzer.backup.storage.remote_folder import FolderPlace, Upload
+    from analyzer.backup.storage.session import Session
 
     return FolderPlace("test://", "root", Session("test://", lambda: server, QUICK), Upload.RENAMED)
 
@@ -327,7 +327,7 @@ def test_an_object_of_absurd_size_is_refused():
 
 
 def test_folders_that_never_end_do():
-    from analyzer.backup.places.folders import Found
+    from analyzer.backup.storage.remote_folder import Found
 
     class Endless(Hostile):
         def scan(self, path):
@@ -338,7 +338,7 @@ def test_folders_that_never_end_do():
 
 def test_an_interruption_leaves_the_call_alone_and_the_next_one_has_a_connection_of_its_own():
     """[interrupted in the middle of a message, a library waits for the rest of it, or for its own locks]."""
-    from analyzer.backup.places.session import Session
+    from analyzer.backup.storage.session import Session
 
     made, used, going_on = [], [], threading.Event()
 

@@ -8,16 +8,16 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup.candidates import FOLDER, candidate_ids
-from analyzer.backup.chunks import ChunkStore, object_of
-from analyzer.backup.codec import PlainCodec
-from analyzer.backup.documents import build_document
-from analyzer.backup.index import Index, build_index
-from analyzer.backup.locks import LockedError, LockLostError, take
-from analyzer.backup.marking import UnknownReferencesError
-from analyzer.backup.owners import Hold
-from analyzer.backup.places.local import LocalPlace
+from analyzer.backup.locks.locks import LockedError, LockLostError, take
+from analyzer.backup.locks.owners import Hold
+from analyzer.backup.mark import UnknownReferencesError
 from analyzer.backup.prune import WINDOW, plan_prune, run_prune
+from analyzer.backup.repository.candidates import FOLDER, candidate_ids
+from analyzer.backup.repository.chunks import ChunkStore, object_of
+from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.documents import build_document
+from analyzer.backup.repository.index import Index, build_index
+from analyzer.backup.storage.local import LocalPlace
 
 CODEC = PlainCodec()
 HOUR = 3600

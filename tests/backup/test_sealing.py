@@ -12,8 +12,8 @@ pytest.importorskip("cryptography")
 pytest.importorskip("zstandard")
 
 from analyzer.backup.errors import BadChunkError, DamagedObjectError
-from analyzer.backup.keys import Cost, KeySlotError, WrongKeyError, new_key, parse_slot, rewrap, unlock
-from analyzer.backup.sealing import SealedCodec
+from analyzer.backup.repository.keys import Cost, KeySlotError, WrongKeyError, new_key, parse_slot, rewrap, unlock
+from analyzer.backup.repository.sealing import SealedCodec
 
 CHEAP = Cost(n=16, r=1, p=1)
 BOUND = b"what the repository is"

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup import locks
+from analyzer.backup.locks import locks
 from analyzer.backup.prune import WINDOW
 from tests.attempts import attempt
 from tests.backup import jobs
@@ -148,9 +148,9 @@ def flip(place, name, chance):
 
 def test_a_bit_flipped_in_any_object_of_an_encrypted_repository_is_told(disks):
     pytest.importorskip("cryptography")
-    from analyzer.backup.encrypted import init_encrypted, open_any
     from analyzer.backup.errors import BackupError
-    from analyzer.backup.keys import Cost
+    from analyzer.backup.repository.encryption import init_encrypted, open_any
+    from analyzer.backup.repository.keys import Cost
     from analyzer.backup.verify import Scope, verify
 
     first = MemoryPlace()

@@ -4,15 +4,15 @@ import hashlib
 
 import pytest
 
-from analyzer.backup.chunks import object_of
 from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, PlaceError
-from analyzer.backup.memory import OBJECT
+from analyzer.backup.listing import Traces
 from analyzer.backup.plan import Which
-from analyzer.backup.quarantine import set_aside_ids
-from analyzer.backup.repository import SETTINGS, open_repository
+from analyzer.backup.repository.chunks import object_of
+from analyzer.backup.repository.quarantine import set_aside_ids
+from analyzer.backup.repository.repository import SETTINGS, open_repository
+from analyzer.backup.repository.verify_log import OBJECT
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.stats import stats_of
-from analyzer.backup.survey import Traces
 from analyzer.backup.verify import Depth, Scope, verify
 from fixtures import RECIPES
 from tests.backup.helpers import MIB, MemoryPlace, back_up, content_of, new_repository

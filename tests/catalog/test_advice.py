@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.salvage import salvage_image
+from analyzer.recover.rebuild import salvage_image
 from fixtures import write_files
 from fixtures.damage import DAMAGES
 from vhdx.catalogue import rules

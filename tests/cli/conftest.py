@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 import fixtures
-from cli.failures import run
+from cli.errors import run
 from cli.main import vhdx
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schema/vhdx-1.json").read_text())

@@ -9,11 +9,12 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup import keys, locks
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.locks import take
-from analyzer.backup.owners import Hold
-from analyzer.backup.places.local import LocalPlace
+from analyzer.backup.locks import locks
+from analyzer.backup.locks.locks import take
+from analyzer.backup.locks.owners import Hold
+from analyzer.backup.repository import keys
+from analyzer.backup.storage.local import LocalPlace
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ def test_what_is_no_place_for_a_repository_is_refused_at_once_and_makes_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "analyzer.backup.places.session.time.sleep", lambda _: pytest.fail("it was tried, and tried again")
+        "analyzer.backup.storage.session.time.sleep", lambda _: pytest.fail("it was tried, and tried again")
     )
     for command in ("init", "list"):
         answer = vhdx_command("backup", command, name)

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from analyzer.check import check_chain, shelf
+from analyzer.check import cache as shelf
+from analyzer.check import check_chain
 from tests.files import patch
 from vhdx.source import FileSource
 

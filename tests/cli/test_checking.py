@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from analyzer.check.result import Checked
-from cli.checking import Form, rendered
+from cli.render.check import Form, rendered
 from tests.checks import HOSTILE, finding, some
 from tests.cli.conftest import SCHEMA
 from vhdx.findings import Severity

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from analyzer.wording import exact_size, size
+from analyzer.text import exact_size, size
 from fixtures import Brush, Identity, ImageSpec, encode
 from fixtures.placement import Placement
 from tests.files import patch

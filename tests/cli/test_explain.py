@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.explain import findings_page
+from analyzer.examine.explain import findings_page
 from vhdx.catalogue import rules, windows_codes
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import fixtures
-from analyzer.convert import EXTENSIONS, OutputFormat
-from cli.failures import Terminated
+from analyzer.convert.convert import EXTENSIONS, OutputFormat
+from cli.errors import Terminated
 from cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_a_reader_that_leaves_early_causes_no_noise(built):
     assert process.returncode in {0, 141}
 
 
-@pytest.mark.parametrize("module", ["click", "cli.main", "cli.failures"])
+@pytest.mark.parametrize("module", ["click", "cli.main", "cli.errors"])
 def test_an_interruption_while_the_program_is_loaded_gives_no_traceback(module):
     script = (
         "import runpy, sys\n"

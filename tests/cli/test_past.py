@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from analyzer.recover.aged import LetGo, View
+from analyzer.recover.inputs.earlier_state import LetGo, View
 from tests.cli.conftest import SCHEMA
 from tests.past.stages import FIRST, MIB, read, recovered, story
 from tests.past.test_anchored import UNMAPPED, file_with

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 
 import vhdx
-from analyzer.recover.account import Status
-from analyzer.recover.mapfile import read_mapfile
-from analyzer.salvage import Certainty, Rebuilt
-from cli.rebuilt import rebuilt_lines as told_as_rebuilt
+from analyzer.recover.disk.provenance import Status
+from analyzer.recover.rebuild import Certainty, Rebuilt
+from analyzer.recovery_map.mapfile import read_mapfile
+from cli.render.rebuilt import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of, disk

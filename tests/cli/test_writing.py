@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 import vhdx
-from analyzer import convert
-from analyzer.convert import OutputFormat
+from analyzer.convert import convert
+from analyzer.convert.convert import OutputFormat
 from tests.cli.conftest import contents
 from vhdx.sink import Sink
 
@@ -224,7 +224,7 @@ def test_an_interrupt_leaves_no_half_written_target_and_says_so(vhdx_command, ch
 def test_what_does_not_read_back_is_removed(vhdx_command, chain, tmp_path, monkeypatch):
     leaf, _ = chain
     numbers = iter(range(1000))
-    monkeypatch.setattr("analyzer.copying.crc32c", lambda _: next(numbers))
+    monkeypatch.setattr("analyzer.convert.copying.crc32c", lambda _: next(numbers))
     answer = vhdx_command("merge", leaf, tmp_path / "out.vhdx")
     assert answer.code == 6
     assert "read back" in answer.err

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from analyzer.clone import Scope, cloned
+from analyzer.convert.new_identity import Scope, cloned
 from tests.clone.disks import MIB, MemoryDisk, changed_bytes, check_gpt, entry, flat, gpt_disk, header, mbr, put
 from vhdx.identities import seeded_identities
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 import vhdx
-from analyzer.clone import Scope, cloned
+from analyzer.convert.new_identity import Scope, cloned
 from tests.clone.disks import MIB, MemoryDisk, changed_bytes, flat, mbr, put
 from vhdx.identities import seeded_identities
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import vhdx
-from analyzer.cells import CELL
-from analyzer.changes.find import Trust, find_changes, plan_changes
+from analyzer.convert.cells import CELL
+from analyzer.diff.find import Trust, find_changes, plan_changes
 from tests.corpus_files import manifest
 from vhdx.parents import OnMismatch
 

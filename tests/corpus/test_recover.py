@@ -6,7 +6,7 @@ import struct
 import pytest
 
 import vhdx
-from cli.failures import run
+from cli.errors import run
 from cli.main import vhdx as command
 from tests.files import sparse_copy
 

@@ -26,7 +26,7 @@ def scan(corpus, vhdx_command):
 
 @pytest.fixture
 def vhdx_command(capsys):
-    from cli.failures import run
+    from cli.errors import run
     from cli.main import vhdx
     from tests.cli.conftest import Answer
 

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from analyzer.filesystems.directories import is_whole
+from analyzer.guest.filesystems.ext_directories import is_whole
 from tests.filesystems import images
 from tests.filesystems.conftest import need
 

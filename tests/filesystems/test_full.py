@@ -73,7 +73,7 @@ def test_a_file_system_that_says_so_elsewhere_is_as_full(vhdx_command, disk, tmp
     with monkeypatch.context() as patch:
         if call == "close":
             patch.setattr(
-                "analyzer.extract.target.fill", lambda *_: patch.setattr(os, "close", once(full, patch, before))
+                "analyzer.guest.extract.target.fill", lambda *_: patch.setattr(os, "close", once(full, patch, before))
             )
         else:
             patch.setattr(os, "mkdir", full)

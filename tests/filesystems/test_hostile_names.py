@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.extract.names import MOST_BYTES, Names, folded, safe_name
+from analyzer.guest.extract.names import MOST_BYTES, Names, folded, safe_name
 from tests.filesystems import images
 from tests.filesystems.conftest import need
 

@@ -5,10 +5,10 @@ import io
 
 import pytest
 
-from analyzer.extract.names import safe_name
-from analyzer.filechanges.match import match_by_identity
-from analyzer.filesystems.record import SLASH, FileKind, FileRecord, FileState, Role, Times
-from cli.changed_files import _csv_line
+from analyzer.diff.files.match import match_by_identity
+from analyzer.guest.extract.names import safe_name
+from analyzer.guest.filesystems.record import SLASH, FileKind, FileRecord, FileState, Role, Times
+from cli.render.changes_files import _csv_line
 
 
 def record(name, address, sequence, size, modified):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.filesystems.places import Places
+from analyzer.guest.filesystems.places import Places
 from tests.filesystems import images
 from tests.filesystems.conftest import MAKERS, content, need
 from tests.filesystems.test_volumes import put

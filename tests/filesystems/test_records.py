@@ -2,8 +2,8 @@
 
 import pytest
 
-from analyzer.volumes.ntfs import SIZE, parse_boot
-from analyzer.volumes.ntfs_records import parse_data, parse_record
+from analyzer.guest.layouts.ntfs import SIZE, parse_boot
+from analyzer.guest.layouts.ntfs_records import parse_data, parse_record
 from tests.filesystems.conftest import need
 from tests.filesystems.images import MIB, empty, run
 

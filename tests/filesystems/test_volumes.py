@@ -4,9 +4,9 @@ import struct
 
 import pytest
 
-from analyzer.changes.rawimage import RawImage
-from analyzer.filesystems import FileKind, Include, open_volumes
-from analyzer.filesystems.view import ReadableDisk
+from analyzer.diff.raw_disk import RawImage
+from analyzer.guest.filesystems import FileKind, Include, open_volumes
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from tests.filesystems import images
 from tests.filesystems.conftest import content, need
 from tests.filesystems.exfat_writer import Exfat

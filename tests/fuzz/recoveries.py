@@ -6,19 +6,19 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 
-from analyzer.beside import map_of
-from analyzer.convert import Options, OutputFormat
+from analyzer.convert.convert import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
-from analyzer.recover.account import Totals
-from analyzer.recover.aged import LetGo, View
-from analyzer.recover.faults import UNIT
-from analyzer.recover.files import Survey
+from analyzer.recover.affected_files import Survey
+from analyzer.recover.disk.fill_pattern import pattern
+from analyzer.recover.disk.provenance import Totals
+from analyzer.recover.inputs.bad_sectors import UNIT
+from analyzer.recover.inputs.earlier_state import LetGo, View
+from analyzer.recover.inputs.layers import Placed
 from analyzer.recover.job import Attempt
-from analyzer.recover.levels import Placed
-from analyzer.recover.pattern import pattern
 from analyzer.recover.ranges import Ranges
-from analyzer.salvage import BitmapPolicy
-from cli.recovered import document_of, lines_of
+from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recovery_map.paths import map_of
+from cli.render.recover import document_of, lines_of
 from fixtures import RECIPES
 from fixtures.identity import guid
 from tests.fuzz.mutator import _change, _repaired, subjects

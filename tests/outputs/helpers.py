@@ -4,8 +4,8 @@ import struct
 from itertools import pairwise
 
 import vhdx
-from analyzer.convert import Options, plan_conversion, run_conversion
-from analyzer.merge import plan_merge, run_merge
+from analyzer.convert.convert import Options, plan_conversion, run_conversion
+from analyzer.convert.merge import plan_merge, run_merge
 from vhdx.identities import seeded_identities
 from vhdx.structures.constants import BAT_REGION
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
-from analyzer.convert import Options, OutputFormat, Verify, format_of, plan_conversion, stream_raw
+from analyzer.convert.convert import Options, OutputFormat, Verify, format_of, plan_conversion, stream_raw
 from fixtures import RECIPES, Verdict, write_files
 from tests.corpus_files import file_hash
 from tests.outputs.helpers import (
@@ -157,7 +157,7 @@ def test_the_plan_touches_nothing_and_tells_what_will_be_needed(recipe, tmp_path
 
 
 def test_progress_ends_where_the_plan_said_at_most(recipe, tmp_path):
-    from analyzer.convert import run_conversion
+    from analyzer.convert.convert import run_conversion
 
     _, path = recipe("dynamic")
     done = []

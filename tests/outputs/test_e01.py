@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import vhdx
-from analyzer.convert import Options, OutputFormat, plan_conversion
-from analyzer.images.e01 import plan
-from analyzer.images.e01_format import SIGNATURE
-from analyzer.images.evidence import Digests, Evidence
-from analyzer.images.image import Compression, Wanted
-from analyzer.images.segments import MOST, SegmentedSink, segment_name
+from analyzer.convert.convert import Options, OutputFormat, plan_conversion
+from analyzer.convert.formats.case_data import Digests, Evidence
+from analyzer.convert.formats.e01.format import SIGNATURE
+from analyzer.convert.formats.e01.layout import plan
+from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, segment_name
+from analyzer.convert.formats.format import Compression, Wanted
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.outputs.helpers import MIB, SEEDED, convert
 from vhdx.errors import OutputError, VerificationError, VhdxError

@@ -3,8 +3,8 @@
 import pytest
 
 import vhdx
-from analyzer.convert import Options, OutputFormat, plan_conversion
-from analyzer.images.image import Compression
+from analyzer.convert.convert import Options, OutputFormat, plan_conversion
+from analyzer.convert.formats.format import Compression
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.outputs.helpers import MIB, SEEDED, convert
 from vhdx.errors import OutputError, VerificationError
@@ -158,7 +158,7 @@ def test_a_vhd_for_azure_is_fixed_and_of_whole_mib(tmp_path):
 def test_a_frame_of_zeros_unpacks_to_zeros(length):
     import zstandard
 
-    from analyzer.images.zst import zeros_frame
+    from analyzer.convert.formats.raw_zst import zeros_frame
 
     assert zstandard.ZstdDecompressor().decompress(zeros_frame(length)) == bytes(length)
 

@@ -14,8 +14,8 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 import vhdx
-from analyzer.convert import Options, OutputFormat, plan_conversion, run_conversion
-from analyzer.merge import plan_merge, run_merge
+from analyzer.convert.convert import Options, OutputFormat, plan_conversion, run_conversion
+from analyzer.convert.merge import plan_merge, run_merge
 
 leaf, target, what = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 with vhdx.open_chain(leaf) as chain:

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
-from analyzer.convert import Options
-from analyzer.merge import block_states, plan_merge
+from analyzer.convert.convert import Options
+from analyzer.convert.merge import block_states, plan_merge
 from fixtures import RECIPES, Verdict, write_files
 from tests.corpus_files import file_hash
 from tests.laws import same

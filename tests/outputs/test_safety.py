@@ -6,8 +6,8 @@ import os
 import pytest
 
 import vhdx
-from analyzer.convert import Options, OutputFormat, Verify, plan_conversion
-from analyzer.merge import plan_merge
+from analyzer.convert.convert import Options, OutputFormat, Verify, plan_conversion
+from analyzer.convert.merge import plan_merge
 from fixtures import RECIPES, write_files
 from tests.corpus_files import file_hash
 from tests.outputs.helpers import MIB, SEEDED, convert, entries, merge

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 
-from analyzer.history import history_of
-from analyzer.past.asof import image_as_of
-from analyzer.past.moment import NotLoggedError
-from analyzer.recover.aged import LetGo, NoUppermostError, View
+from analyzer.examine.log_history import history_of
+from analyzer.recover.as_of.image import image_as_of
+from analyzer.recover.as_of.log_position import NotLoggedError
+from analyzer.recover.inputs.earlier_state import LetGo, NoUppermostError, View
 from analyzer.recover.job import identity_of
 from fixtures import LogSpec, PageWrite, encode, stamp
 from fixtures.identity import guid

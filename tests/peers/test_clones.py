@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from analyzer.changes.rawimage import RawImage
-from analyzer.clone import Scope, cloned
+from analyzer.convert.new_identity import Scope, cloned
+from analyzer.diff.raw_disk import RawImage
 from tests.clone.disks import check_gpt, flat
 from tests.peer_tools import missing_peer
 from vhdx.identities import seeded_identities

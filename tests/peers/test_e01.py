@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 import vhdx
-from analyzer.convert import Options, OutputFormat
-from analyzer.images.evidence import Digests, Evidence
-from analyzer.images.image import Compression
+from analyzer.convert.convert import Options, OutputFormat
+from analyzer.convert.formats.case_data import Digests, Evidence
+from analyzer.convert.formats.format import Compression
 from fixtures import Block, BlockState, ImageSpec, encode
 from tests.outputs.helpers import MIB, SEEDED, convert
 from tests.peer_tools import image_cat, missing_peer
@@ -124,7 +124,7 @@ def test_chunks_of_a_large_disk_are_read_too(require_peer, tmp_path, monkeypatch
     """Chunks of 1 MiB, as a disk of 3 TiB has them, on a small one."""
     for peer in ("ewfverify", "pyewf", "img_cat"):
         require_peer(peer)
-    monkeypatch.setattr("analyzer.images.e01.MOST_CHUNKS", 1)
+    monkeypatch.setattr("analyzer.convert.formats.e01.layout.MOST_CHUNKS", 1)
     source, content = several(tmp_path)
     with vhdx.open_chain(source) as chain:
         convert(chain, tmp_path / "out.E01", OutputFormat.E01, options(segment_size=4 * MIB))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 import vhdx
-from analyzer.convert import Options, OutputFormat
-from analyzer.images.image import Compression
+from analyzer.convert.convert import Options, OutputFormat
+from analyzer.convert.formats.format import Compression
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.outputs.helpers import MIB, SEEDED, convert
 from tests.peer_tools import image_cat, libvhdi_disk, missing_peer, qemu_img

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 import vhdx
-from analyzer.convert import OutputFormat
+from analyzer.convert.convert import OutputFormat
 from fixtures import RECIPES, write_files
 from tests.corpus_files import manifest
 from tests.outputs.helpers import MIB, convert, entries, merge

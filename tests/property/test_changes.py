@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.changes import content
-from analyzer.changes.find import Method, Totals, Trust, find_changes, plan_changes
-from analyzer.changes.table import Change
+from analyzer.diff import by_content as content
+from analyzer.diff.find import Method, Totals, Trust, find_changes, plan_changes
+from analyzer.diff.ranges import Change
 from tests.sources import SparseSource, chain_from, chain_of
 from tests.strategies import stacks
 from vhdx import chain as chain_module

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
-from analyzer.changes.apply import plan_application
-from analyzer.changes.delta import NO_ID, Delta, DeltaHeader, build_header
-from analyzer.changes.export import plan_export, run_export
-from analyzer.changes.find import Trust, plan_changes
-from analyzer.changes.patched import PatchedDisk
-from analyzer.changes.rawimage import RawImage
-from analyzer.changes.states import State
-from analyzer.convert import Options, OutputFormat, Verify, run_conversion
+from analyzer.convert.convert import Options, OutputFormat, Verify, run_conversion
+from analyzer.diff.delta.apply import plan_application
+from analyzer.diff.delta.container import NO_ID, Delta, DeltaHeader, build_header
+from analyzer.diff.delta.disk import PatchedDisk
+from analyzer.diff.delta.export import plan_export, run_export
+from analyzer.diff.find import Trust, plan_changes
+from analyzer.diff.raw_disk import RawImage
+from analyzer.diff.states import State
 from tests.laws import assert_lawful
 from tests.strategies import stacks
 from vhdx.errors import DamagedDeltaError, WrongBaseError

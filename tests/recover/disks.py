@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from analyzer.recover.account import Status, rows_of
-from analyzer.recover.disk import PartialDisk
-from analyzer.recover.earlier import EarlierRun
-from analyzer.recover.gather import gather
+from analyzer.recover.disk.partial import PartialDisk
+from analyzer.recover.disk.previous_run import EarlierRun
+from analyzer.recover.disk.provenance import Status, rows_of
+from analyzer.recover.inputs.collect import gather
 from analyzer.recover.ranges import Ranges
 from tests.sources import SparseSource
 from vhdx.parents import Search

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.recover.account import Status
-from analyzer.recover.filled import Fill, FilledDisk
-from analyzer.recover.levels import Presence
-from analyzer.recover.order import NothingToRecoverError, UnusedBaseError
+from analyzer.recover.disk.filled import Fill, FilledDisk
+from analyzer.recover.disk.provenance import Status
+from analyzer.recover.inputs.layers import Presence
+from analyzer.recover.inputs.order import NothingToRecoverError, UnusedBaseError
 from fixtures import BitmapState, Block, BlockState, Identity, ImageSpec, LocatorSpec, encode, stamp
 from tests.recover.disks import disk_of, expected_without, gathered, looks_wiped, statuses
 from tests.strategies import name_of, stacks

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.beside import account_of, map_of
-from analyzer.convert import Options
+from analyzer.convert.convert import Options
 from analyzer.recover import Fill, Status
-from analyzer.recover.account import Basis
-from analyzer.recover.mapfile import _body, _stretch
+from analyzer.recover.disk.provenance import Basis
+from analyzer.recovery_map.mapfile import _body, _stretch
+from analyzer.recovery_map.paths import account_of, map_of
 from tests.recover.test_faults import SIZE, WHOLE
 from tests.recover.test_job import AGAIN, attempt, failing
 from vhdx.errors import OutputError

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.beside import map_of
-from analyzer.convert import Options, OutputFormat
+from analyzer.convert.convert import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
-from analyzer.recover.account import Basis
-from analyzer.recover.aged import PRESENT
+from analyzer.recover.disk.provenance import Basis
+from analyzer.recover.inputs.earlier_state import PRESENT
 from analyzer.recover.job import Attempt, identity_of
-from analyzer.recover.mapfile import read_mapfile
+from analyzer.recovery_map.mapfile import read_mapfile
+from analyzer.recovery_map.paths import map_of
 from tests.recover.disks import NOWHERE
 from tests.recover.test_faults import SIZE, WHOLE, FailingSource, a_file, place_of
 from tests.sources import SparseSource

@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 
-from analyzer.beside import account_of, map_of
-from analyzer.convert import OutputFormat
-from analyzer.recover import Status, resuming
-from analyzer.recover.imprint import Imprint
+from analyzer.convert.convert import OutputFormat
+from analyzer.recover import Status
+from analyzer.recover.output import resume as resuming
+from analyzer.recover.output.image_digest import Imprint
+from analyzer.recovery_map.paths import account_of, map_of
 from tests.recover.test_faults import SIZE, WHOLE
 from tests.recover.test_job import AGAIN, MIB, PowerCut, attempt, failing, interrupted, read_image
 from vhdx.errors import OutputError

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from analyzer.convert import Options, OutputFormat
+from analyzer.convert.convert import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
-from analyzer.recover.gather import AssumedTwiceError
+from analyzer.recover.inputs.collect import AssumedTwiceError
+from analyzer.recover.inputs.duplicates import CopiesDifferError
+from analyzer.recover.inputs.segments import SeveralDisksError
 from analyzer.recover.job import count
-from analyzer.recover.segments import SeveralDisksError
-from analyzer.recover.strays import CopiesDifferError
 from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
 from fixtures.recipes.kit import child_of
 from vhdx.errors import ChainError, InputOutputError, NotRegularFileError, OutputError

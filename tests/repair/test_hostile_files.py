@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from analyzer.repair.final_writes import final_writes
 from analyzer.repair.plan import plan_repair
-from analyzer.repair.writes import final_writes
 from tests.attempts import attempt
 from tests.fuzz.mutator import mutate
 from tests.repair.helpers import SAME

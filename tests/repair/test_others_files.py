@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from analyzer.evidence_of_logged_tables import newest_copies
+from analyzer.check.diagnosis.logged_entries import newest_copies
 from analyzer.repair.model import Patch
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.view import PatchedView

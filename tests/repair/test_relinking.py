@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 import vhdx
-from analyzer.relink import Identity, Relink, plan_relink, relink_copy, relink_in_place
 from analyzer.repair.apply import run_undo
+from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
 from analyzer.repair.undo import undo_of
 from fixtures import RECIPES, Brush, ImageSpec, Item, LocatorSpec, encode, write_files
 from fixtures import Identity as Guids

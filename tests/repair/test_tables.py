@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.evidence_of_displaced_tables import missing_interleave, shifted_pages
-from analyzer.evidence_of_logged_tables import lost_table_updates
+from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
+from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from fixtures import RECIPES, Brush, Identity, ImageSpec, Layout, LogSpec, PageWrite, encode
 from fixtures.bat import Table
 from fixtures.identity import guid

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from analyzer.salvage import BitmapPolicy, salvage_image
+from analyzer.recover.rebuild import BitmapPolicy, salvage_image
 from fixtures import RECIPES, encode
 from fixtures.placement import Placement
 from tests.sources import SparseSource

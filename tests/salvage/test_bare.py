@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyzer.salvage import Certainty
-from analyzer.salvage.pieces import Known, block_of
+from analyzer.recover.rebuild import Certainty
+from analyzer.recover.rebuild.mib_pieces import Known, block_of
 from fixtures import Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from analyzer.salvage import Certainty, salvage_image
+from analyzer.recover.rebuild import Certainty, salvage_image
 from fixtures import RECIPES, Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
 from tests.salvage.helpers import (
     HEADERS,

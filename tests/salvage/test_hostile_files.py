@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from analyzer.salvage import salvage_image
+from analyzer.recover.rebuild import salvage_image
 from tests.salvage.helpers import KIB, MIB, TABLES, recipe_of, salvaged, wiped
 from vhdx.source import MemorySource
 

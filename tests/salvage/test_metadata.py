@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.salvage import Certainty
+from analyzer.recover.rebuild import Certainty
 from fixtures import Block, BlockState, Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
 from fixtures.identity import guid
 from fixtures.placement import Placement

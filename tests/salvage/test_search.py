@@ -1,9 +1,9 @@
 """Where structures are looked for: what a sparse file, a log's pages and patches hold, not what they claim to reach."""
 
-from analyzer.recover.faults import CarefulSource
+from analyzer.recover.inputs.bad_sectors import CarefulSource
+from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.repair.model import Patch
 from analyzer.repair.view import PatchedView
-from analyzer.salvage.search import places_to_look
 from tests.sources import PatchedSource
 from vhdx.source import FileSource, OverlaySource
 

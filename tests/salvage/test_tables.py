@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.salvage import BitmapPolicy, Certainty, salvage_blocks
+from analyzer.recover.rebuild import BitmapPolicy, Certainty, salvage_blocks
 from fixtures import BlockState, Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
 from fixtures.gpt import BASIC_DATA, SECTOR, Gpt
 from fixtures.identity import guid

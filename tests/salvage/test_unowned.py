@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from analyzer.salvage import unowned
+from analyzer.check import unallocated as unowned
 
 
 @pytest.mark.parametrize("window", [1, 2, 7, 1 << 20])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.advising import next_step
+from analyzer.remedies import next_step
 from vhdx.findings import Finding, Severity
 
 pytestmark = pytest.mark.skipif("os.name == 'nt'", reason="names are quoted for another shell there")

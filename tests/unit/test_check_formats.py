@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from analyzer.check.place import common_folder, fingerprint
-from analyzer.formats.document import check_document
-from analyzer.formats.junit import junit_xml
-from analyzer.formats.sarif import sarif_log
-from analyzer.formats.text import summary, text_lines
+from analyzer.check.fingerprint import common_folder, fingerprint
+from analyzer.report.findings.json_document import check_document
+from analyzer.report.findings.junit import junit_xml
+from analyzer.report.findings.sarif import sarif_log
+from analyzer.report.findings.text import summary, text_lines
 from tests.checks import FOLDER, HOSTILE, finding, some, subject
 from vhdx.findings import Severity
 

@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from analyzer.images import codecs
-from analyzer.images.codecs import Effort, UndecodableError, deflate, inflate
+from analyzer.convert.formats import codecs
+from analyzer.convert.formats.codecs import Effort, UndecodableError, deflate, inflate
 
 NOISE = random.Random(3).randbytes(40_000)
 CONTENTS = {

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.linkage.matching import LinkState
+from analyzer.linkage.record import Condition, FileRecord, Place
 from analyzer.scan.forest import build_forest
 from analyzer.scan.judging import judge
-from analyzer.scan.matching import LinkState
-from analyzer.scan.record import Condition, FileRecord, Place
 from fixtures.identity import guid
 
 

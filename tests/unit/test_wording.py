@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.wording import plural
+from analyzer.text import plural
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from enum import Enum
 from itertools import combinations
 from pathlib import Path
 
-from analyzer.recover.account import Basis, Row, rows_of
-from analyzer.recover.disk import PartialDisk
-from analyzer.recover.earlier import EarlierRun
-from analyzer.recover.filled import Fill, FilledDisk
-from analyzer.recover.gather import gather
+from analyzer.recover.disk.filled import Fill, FilledDisk
+from analyzer.recover.disk.partial import PartialDisk
+from analyzer.recover.disk.previous_run import EarlierRun
+from analyzer.recover.disk.provenance import Basis, Row, rows_of
+from analyzer.recover.inputs.collect import gather
 from analyzer.recover.ranges import Ranges
 from fixtures.constants import MIB
 from tests.recover.matrix.specimens import SECTOR, Specimen

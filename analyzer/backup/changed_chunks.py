@@ -1,0 +1,136 @@
+"""What of a disk must be looked at for a restore point, chunk by chunk, for several states of a chain at once."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+
+from analyzer.backup.repository.layer_records import Ranges
+from vhdx.chain import Chain, in_step
+from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours
+
+Span = tuple[int, int]
+"""Start and end of bytes of the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of one chunk, or of `count` whole chunks of zeros, a state shows that the state before it does not."""
+
+    number: int
+    state: int
+    spans: tuple[Span, ...]
+    """What is to be read; empty where all of the chunk is zeros now."""
+    count: int = 1
+
+    @property
+    def is_zeros(self) -> bool:
+        """All of it is zeros now."""
+        return not self.spans
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A chunk that must be read for one state at least: the parts of all states that change it, in their order."""
+
+    number: int
+    parts: tuple[Part, ...]
+
+
+def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[Touched | Part]:
+    """Chunks to be read, rising, and before them stretches of zeros (a Part) that begin there; a stream a state."""
+    zeros: list[Part] = []
+    merged = heapq.merge(*streams, key=lambda part: (part.number, part.state))
+    for number, parts in groupby(merged, key=lambda part: part.number):
+        here = list(parts)
+        fresh = [part for part in here if part.is_zeros]
+        yield from fresh
+        zeros = [part for part in zeros if part.number + part.count > number] + fresh
+        read = [part for part in here if not part.is_zeros]
+        if read:
+            yield Touched(number, tuple(sorted([*read, *zeros], key=lambda part: part.state)))
+
+
+def everything(state: Chain, tables: Iterator[RunTable] | None = None) -> Iterator[RunTable]:
+    """All that a state holds; what is left out is zeros."""
+    for table in state.windows() if tables is None else tables:
+        yield table.select((table.kind == Kind.DATA) | (table.kind == Kind.LOST))
+
+
+def changes(state: Chain, shared: int, doubtful: Ranges) -> Iterator[RunTable]:
+    """What the layers from `shared` up hide, and all that stands in `doubtful` (start, length): zeros are ZERO."""
+    for above, whole in _beside(state, shared):
+        own, shown = cut_alike(above, _as_zeros(whole))
+        table = choose(own.kind != Kind.HOLE, shown, own)
+        own, shown = cut_alike(_marked(doubtful, table), _as_zeros(whole))
+        table, shown = cut_alike(table, choose(own.kind != Kind.HOLE, shown, own))
+        table = merge_neighbours(choose(table.kind != Kind.HOLE, table, shown))
+        yield table.select(table.kind != Kind.HOLE)
+
+
+def _beside(state: Chain, shared: int) -> Iterator[tuple[RunTable, RunTable]]:
+    """What the layers from `shared` up hide, none maybe, and what the state shows, over the same ranges."""
+    if shared == len(state.layers):
+        for whole in state.windows():
+            yield RunTable.filled(int(whole.start[0]), whole.end, Kind.HOLE, 0), whole
+        return
+    for above, whole in in_step([state.windows_above(shared), state.windows()]):
+        yield above, whole
+
+
+def _as_zeros(table: RunTable) -> RunTable:
+    """The table of a whole state with one kind for all that reads as zeros."""
+    zeros = np.isin(table.kind, (Kind.HOLE, Kind.TRIM, Kind.ZERO))
+    kind = np.where(zeros, Kind.ZERO, table.kind)
+    return merge_neighbours(replace(table, kind=kind, layer=np.where(zeros, 0, table.layer)))
+
+
+def _marked(ranges: Ranges, table: RunTable) -> RunTable:
+    """ZERO in the ranges and HOLE elsewhere, over what `table` covers."""
+    start, end = int(table.start[0]), table.end
+    rows, position = [], start
+    for first, length in ranges:
+        lower, upper = max(first, position), min(first + length, end)
+        if lower >= upper:
+            continue
+        if lower > position:
+            rows.append((position, lower - position, Kind.HOLE, 0, 0))
+        rows.append((lower, upper - lower, Kind.ZERO, 0, 0))
+        position = upper
+    if position < end:
+        rows.append((position, end - position, Kind.HOLE, 0, 0))
+    return RunTable.of(rows)
+
+
+def parts_of(state: int, tables: Iterable[RunTable], chunk_size: int, size: int) -> Iterator[Part]:
+    """The runs of a state's tables (rising; they may leave gaps) by chunk; `size` is the disk's."""
+    number, spans = -1, list[Span]()
+    for start, end, is_zero in _spans(tables):
+        position = start
+        while position < end:
+            here = position // chunk_size
+            if here != number and spans:
+                yield Part(number, state, tuple(spans))
+                spans = []
+            number, upto = here, min((here + 1) * chunk_size, size)
+            if is_zero and position == here * chunk_size and end >= upto:
+                whole = -(-end // chunk_size) if end == size else end // chunk_size
+                yield Part(here, state, (), whole - here)
+                position = min(end, whole * chunk_size)
+                continue
+            stop = min(end, upto)
+            if spans and spans[-1][1] == position:
+                spans[-1] = spans[-1][0], stop
+            else:
+                spans.append((position, stop))
+            position = stop
+    if spans:
+        yield Part(number, state, tuple(spans))
+
+
+def _spans(tables: Iterable[RunTable]) -> Iterator[tuple[int, int, bool]]:
+    for table in tables:
+        columns = (table.start, table.start + table.length, table.kind == Kind.ZERO)
+        yield from zip(*(column.tolist() for column in columns), strict=True)

@@ -1,0 +1,101 @@
+"""What a verification finds before it reads a chunk: documents, indexes, and which chunks should be there."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
+from analyzer.backup.repository.candidates import read_candidates
+from analyzer.backup.repository.chunk_ids import IdArray, id_array, ids_from, places_in, raw
+from analyzer.backup.repository.chunks import object_of
+from analyzer.backup.repository.repository import LEAFLETS, POINTS, Repository, leaflet
+
+
+class Traces(Enum):
+    """What a verification leaves in the repository."""
+
+    KEPT = "kept"
+    """What was good is remembered, bad chunks are set aside, README.md and restore.py are written anew."""
+    NONE = "none"
+    """Nothing is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One object that is not as it was written."""
+
+    object: str
+    reason: str
+    points: tuple[str, ...]
+    """The restore points that need it."""
+
+
+@dataclass
+class Survey:
+    """Points, what they need, and what is wrong so far."""
+
+    problems: list[Problem] = field(default_factory=list)
+    needed: dict[str, IdArray] = field(default_factory=dict)
+    """By point: its ids, sorted, each once."""
+
+    def users_of(self, chunk_id: bytes) -> tuple[str, ...]:
+        """The points that need a chunk."""
+        wanted = ids_from([chunk_id])
+        return tuple(name for name, ids in self.needed.items() if places_in(wanted, ids)[0] >= 0)
+
+
+def survey_of(repository: Repository, traces: Traces) -> Survey:
+    """Read all documents and indexes."""
+    manifests, damaged = repository.survey()
+    survey = Survey([Problem(name, reason, points) for name, reason, points in damaged])
+    survey.problems += _leaflet_problems(repository, traces)
+    lists = read_candidates(repository.place, repository.codec)
+    survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
+    for manifest in manifests:
+        try:
+            survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
+        except BackupError as error:
+            survey.problems.append(Problem(f"{POINTS}/{manifest.name}.caibx", _reason(error), (manifest.name,)))
+    return survey
+
+
+def _reason(error: BackupError) -> str:
+    """What is wrong, without the place and the advice that stand around it elsewhere."""
+    if isinstance(error, DamagedObjectError):
+        return error.reason
+    return "it is missing" if isinstance(error, MissingObjectError) else str(error)
+
+
+def _leaflet_problems(repository: Repository, traces: Traces) -> Iterator[Problem]:
+    """README and restore.py; one that can be is written anew."""
+    for name in LEAFLETS:
+        expected = (repository.settings.leaflets or {}).get(name)
+        try:
+            found = hashlib.sha256(repository.place.read(name)).hexdigest()
+        except MissingObjectError:
+            found = ""
+        if found != expected:
+            text = leaflet(name, repository.settings.mode)
+            again = hashlib.sha256(text).hexdigest() == expected
+            if again and traces is Traces.KEPT:
+                repository.place.write(name, text)
+            yield Problem(name, f"it is missing or was changed; {_WRITTEN[again, traces]}", ())
+
+
+_WRITTEN = {
+    (True, Traces.KEPT): "it was written anew",
+    (True, Traces.NONE): "a `vhdx backup verify` that reads chunks, and may write, writes it anew",
+    (False, Traces.KEPT): "copy it from another repository",
+    (False, Traces.NONE): "copy it from another repository",
+}
+
+
+def missing_chunks(survey: Survey, stored: IdArray) -> list[bytes]:
+    """The chunks that a point needs and that are not there; each is a problem of the survey."""
+    gone = sorted({raw(one) for ids in survey.needed.values() for one in ids[places_in(ids, stored) < 0].tolist()})
+    for chunk_id in gone:
+        survey.problems.append(Problem(object_of(chunk_id), "it is missing", survey.users_of(chunk_id)))
+    return gone

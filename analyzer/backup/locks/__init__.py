@@ -1,0 +1,1 @@
+"""Locks of a repository: who holds them, and whether that run is still alive."""

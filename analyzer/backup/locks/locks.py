@@ -1,0 +1,202 @@
+"""Locks that survive a crash: objects with an owner and a pulse, which count no more once the owner is gone.
+
+A lock is written first and looked for afterwards, so of two that come at once at least one sees the other, on every
+place that shows what was written; nothing more is asked of it. Ages are measured by the place's own clock: a lock's
+age is how much older its object is than our own, which was written a moment ago. docs/backup-places.md has the whole.
+"""
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Self
+
+from analyzer.backup.errors import BackupError, MissingObjectError
+from analyzer.backup.locks.owners import Hold, Owner, build_owner, ourselves, parse_owner
+from analyzer.backup.storage.storage import Entry, Place
+
+FOLDER = "locks"
+PULSE = 240.0
+"""Seconds between two signs of life."""
+STALE = 1800.0
+"""Seconds without one after which an owner counts as gone."""
+
+
+class LockedError(BackupError):
+    """Somebody else is at work in the repository."""
+
+    exit_code = 5
+
+    def __init__(self, place: str, owner: "Owner") -> None:
+        super().__init__(place, owner)
+        self.place, self.owner = place, owner
+
+    def __str__(self) -> str:
+        return (
+            f"{self.place} is in use by {self.owner}; wait until that is done (a lock whose owner is gone counts no "
+            f"more after {STALE / 60:.0f} minutes)"
+        )
+
+
+class LockLostError(BackupError):
+    """Our own lock was taken for dead, as after a long sleep, and somebody may have pruned since."""
+
+    exit_code = 6
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"{self.place}: the lock of this run was lost while it stood still; run it again, it goes on from there"
+
+
+class Lock:
+    """A lock that is held; a thread keeps it alive. Leaving the `with` statement removes it."""
+
+    def __init__(self, place: Place, name: str, owner: Owner) -> None:
+        """Write it: from now on others see it."""
+        self.name = name
+        self._place, self._owner = place, owner
+        self._lock, self._last, self._lost = threading.Lock(), _Moment(), False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="vhdx lock", daemon=True)
+        self._write()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.release()
+
+    def release(self) -> None:
+        """Remove it."""
+        with contextlib.suppress(BackupError):  # what stays is stale soon
+            self._place.delete(self.name)
+
+    def confirm(self) -> None:
+        """See that the lock is still ours, and give another sign of life; raises LockLostError, PlaceError.
+
+        Whoever has added something to the repository calls this before saying so, and before taking something away.
+        """
+        self._sign()
+        self.check()
+
+    def check(self) -> None:
+        """See that no time has passed in which the lock may have been taken for dead; asks nobody."""
+        if self._lost or self._last.age > STALE:
+            self._lost = True
+            raise LockLostError(self._place.url)
+
+    def claim(self, point: str, *, attempts: int = 3, wait: float = 0.2) -> bool:
+        """Keep the name of a restore point for this run; False when somebody else who is alive makes one of it.
+
+        Written first and looked for afterwards, like the lock itself: of two that come at once one at least has to go.
+        Raises LockLostError, PlaceError.
+        """
+        for attempt in range(attempts):
+            self._rewrite(replace(self._owner, points=(*self._owner.points, point)))
+            if not any(point in other.points for other in _others(self._place, self.name)):
+                return True
+            self._rewrite(replace(self._owner, points=self._owner.points[:-1]))
+            if attempt + 1 < attempts:
+                _wait_about(wait)
+        return False
+
+    def _rewrite(self, owner: Owner) -> None:
+        self._owner = owner
+        self.confirm()
+
+    def _write(self) -> None:
+        self._place.write(self.name, build_owner(self._owner))
+
+    def _sign(self) -> None:
+        """Another sign of life. A standstill between looking and writing shows in the time that both took."""
+        with self._lock:
+            before, now = self._last, _Moment()
+            self._lost |= self._place.size(self.name) is None
+            if not self._lost:
+                self._write()
+            self._lost |= before.age > STALE
+            self._last = now
+
+    def _beat(self) -> None:
+        while not self._ended.wait(PULSE):
+            with contextlib.suppress(BackupError):  # `confirm` tells, where it matters
+                self._sign()
+
+
+class _Moment:
+    """A point in time on two clocks: one that nobody sets, and one that goes on while the machine sleeps."""
+
+    def __init__(self) -> None:
+        self._steady, self._wall = time.monotonic(), time.time()
+
+    @property
+    def age(self) -> float:
+        """Seconds since."""
+        return max(time.monotonic() - self._steady, time.time() - self._wall)
+
+
+def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: float = 1.5) -> Lock:
+    """Lock a repository; raises LockedError, after a few attempts, when somebody alive is in the way."""
+    for attempt in range(attempts):
+        lock = Lock(place, f"{FOLDER}/{secrets.token_hex(16)}.json", ourselves(hold, command))
+        try:
+            other = next(_in_the_way(place, lock.name, hold), None)
+        except BaseException:
+            lock.release()
+            raise
+        if other is None:
+            return lock
+        lock.release()
+        if attempt + 1 < attempts:
+            _wait_about(wait)
+    raise LockedError(place.url, other or ourselves(hold, command))
+
+
+def owners(place: Place) -> list[Owner]:
+    """Who has a lock in the repository, dead or alive."""
+    found = (_owner(place, entry.name) for entry in place.list(FOLDER))
+    return [owner for owner in found if owner is not None]
+
+
+def _wait_about(seconds: float) -> None:
+    """Not all for the same time: two that came at once shall not meet again."""
+    time.sleep(seconds * (0.5 + secrets.randbelow(1000) / 1000))
+
+
+def _in_the_way(place: Place, own: str, hold: Hold) -> Iterator[Owner]:
+    """Those alive whose hold and ours exclude each other."""
+    return (owner for owner in _others(place, own) if Hold.EXCLUSIVE in {owner.hold, hold})
+
+
+def _others(place: Place, own: str) -> Iterator[Owner]:
+    """All others that are alive. The dead that exclude somebody are removed: they shall notice, if they wake."""
+    entries = list(place.list(FOLDER))
+    now = max((entry.modified for entry in entries if entry.name == own), default=0.0)
+    for entry in entries:
+        owner = None if entry.name == own else _owner(place, entry.name)
+        if owner is None:
+            continue
+        if owner.is_gone or _is_stale(entry, now):
+            place.delete(entry.name)
+        else:
+            yield owner
+
+
+def _is_stale(entry: Entry, now: float) -> bool:
+    return bool(entry.modified and now) and now - entry.modified > STALE
+
+
+def _owner(place: Place, name: str) -> Owner | None:
+    """Who holds a lock; None for one that has just been released."""
+    try:
+        return parse_owner(place.read(name))
+    except MissingObjectError:
+        return None

@@ -1,0 +1,64 @@
+"""Which restore point a new one can build upon: what is proved to be the same needs no reading."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analyzer.backup.repository.layer_records import LayerRecord, Ranges, merged
+from analyzer.backup.repository.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A restore point whose lowest `shared` layers are those of the new one, unchanged."""
+
+    manifest: Manifest
+    shared: int
+
+    @property
+    def doubtful(self) -> Ranges:
+        """The chunks, as (first, count), in which the point is not what the shared layers show: its other layers'."""
+        others = self.manifest.chain[self.shared :]
+        return merged(sorted(claim for layer in others for claim in layer.claims))
+
+    @property
+    def same_state(self) -> bool:
+        """The point is the state of the shared layers, and of nothing else."""
+        return self.shared == len(self.manifest.chain)
+
+
+def references(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) -> list[Reference]:
+    """The points that can be built upon, first the one that leaves the least to be read.
+
+    That is the one with the most layers in common, then the one with the fewest other chunks. A point that was made
+    with lost ranges is none: what is lost there may be read today.
+    """
+    found = (Reference(manifest, shared_layers(records, manifest.chain)) for manifest in manifests if not manifest.lost)
+    return sorted((reference for reference in found if reference.shared), key=_merit, reverse=True)
+
+
+def _merit(reference: Reference) -> tuple[int, int, str]:
+    return reference.shared, -sum(count for _, count in reference.doubtful), reference.manifest.created.isoformat()
+
+
+def shared_layers(first: Sequence[LayerRecord], second: Sequence[LayerRecord]) -> int:
+    """How many layers, from the base up, are the same and unchanged."""
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        if not one.same_content(other):
+            break
+        count += 1
+    return count
+
+
+def why_in_full(records: Sequence[LayerRecord], manifests: Sequence[Manifest]) -> str:
+    """Why no point can be built upon, for people."""
+    of_disk = [manifest for manifest in manifests if manifest.disk_id == records[-1].disk_id]
+    if not of_disk:
+        return "no restore point of this disk is there yet"
+    base = records[0]
+    before = of_disk[-1].chain[0]
+    if of_disk[-1].lost:
+        return f"the last restore point, {of_disk[-1].name}, has ranges that were lost"
+    if before.data_write_guid != base.data_write_guid:
+        return f"{base.name} was written since {of_disk[-1].name} was made: it has another data_write_guid"
+    return f"{base.name} is a copy, or was opened for writing, since {of_disk[-1].name} was made"

@@ -1,0 +1,106 @@
+"""The index of a restore point: the id of every chunk of the disk, in order; a casync blob index (.caibx)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.backup.repository.codec import ID_SIZE, LARGEST
+from analyzer.text import plural
+
+_HEADER = 48
+_INDEX = 0x96824D9C7B129FF9
+_SHA256 = 0x9000000000000000
+"""Feature flags of an index whose ids are SHA-256."""
+_TABLE = 0xE75B9E112F17417D
+_TAIL = 0x4B4F050E5549ECD1
+_STREAMED = 0xFFFFFFFFFFFFFFFF
+_FRONT_SIZE, _TAIL_SIZE = 64, 40
+_ITEM = np.dtype([("end", "<u8"), ("id", "u1", (ID_SIZE,))])
+_AT_ONCE = 1 << 16
+Ids = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """A disk of `size` bytes in chunks of `chunk_size`, the last one shorter; `ids` has a row of 32 bytes for each."""
+
+    chunk_size: int
+    size: int
+    ids: Ids
+
+    def id_of(self, number: int) -> bytes:
+        """The id of chunk `number`."""
+        return bytes(self.ids[number])
+
+    def length_of(self, number: int) -> int:
+        """Bytes of chunk `number`."""
+        return length_of(number, self.chunk_size, self.size)
+
+
+class BadIndexError(ValueError):
+    """Bytes are no index of uniform chunks; the text says why. Whoever read them knows where they stood."""
+
+
+def chunk_count(size: int, chunk_size: int) -> int:
+    """How many chunks a disk has."""
+    return -(-size // chunk_size)
+
+
+def length_of(number: int, chunk_size: int, size: int) -> int:
+    """Bytes of one chunk: the last one may be shorter, and there is none past it."""
+    return max(0, min(chunk_size, size - number * chunk_size))
+
+
+def build_index(index: Index) -> bytearray:
+    """The .caibx."""
+    whole = blank_index(index.chunk_size, index.size)
+    np.frombuffer(whole, _ITEM, len(index.ids), _FRONT_SIZE)["id"] = index.ids
+    return whole
+
+
+def blank_index(chunk: int, size: int) -> bytearray:
+    """The .caibx of a disk whose ids are all zeros; those of `parse_index` of it can be written to, and stand in it.
+
+    The index of 64 TiB takes 160 MiB: there is to be one of it.
+    """
+    count = chunk_count(size, chunk)
+    whole = bytearray(_FRONT_SIZE + count * _ITEM.itemsize + _TAIL_SIZE)
+    front = [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE]
+    whole[:_FRONT_SIZE] = np.array(front, dtype="<u8").tobytes()
+    items = np.frombuffer(whole, _ITEM, count, _FRONT_SIZE)
+    for piece, ends in _ends(count, chunk, size):
+        items["end"][piece] = ends
+    table_size = 16 + count * _ITEM.itemsize + _TAIL_SIZE
+    whole[-_TAIL_SIZE:] = np.array([0, 0, _HEADER, table_size, _TAIL], dtype="<u8").tobytes()
+    return whole
+
+
+def parse_index(stored: bytes | bytearray) -> Index:
+    """The index in a .caibx of uniform chunks; raises BadIndexError for anything else."""
+    if len(stored) < _FRONT_SIZE + _TAIL_SIZE or (len(stored) - _FRONT_SIZE - _TAIL_SIZE) % _ITEM.itemsize:
+        raise BadIndexError(f"no index is {plural(len(stored), 'byte')} long")
+    front = np.frombuffer(stored, "<u8", _FRONT_SIZE // 8).tolist()
+    count = (len(stored) - _FRONT_SIZE - _TAIL_SIZE) // _ITEM.itemsize
+    tail = np.frombuffer(stored, "<u8", _TAIL_SIZE // 8, len(stored) - _TAIL_SIZE).tolist()
+    chunk = front[4]
+    if front != [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE] or not 0 < chunk <= LARGEST:
+        raise BadIndexError("its header is none of an index of uniform chunks with SHA-256")
+    if tail != [0, 0, _HEADER, 16 + count * _ITEM.itemsize + _TAIL_SIZE, _TAIL]:
+        raise BadIndexError("its end is not where its length says")
+    items = np.frombuffer(stored, _ITEM, count, _FRONT_SIZE)
+    size = int(items["end"][-1]) if count else 0
+    if chunk_count(size, chunk) != count:
+        raise BadIndexError("its last chunk does not end where the disk does")
+    if not all(np.array_equal(items["end"][piece], ends) for piece, ends in _ends(count, chunk, size)):
+        raise BadIndexError("its chunks are not of one size")
+    return Index(chunk, size, items["id"])
+
+
+def _ends(count: int, chunk: int, size: int) -> Iterator[tuple[slice, npt.NDArray[np.uint64]]]:
+    """Where chunks end, so many at a time that they take no memory worth speaking of."""
+    for first in range(0, count, _AT_ONCE):
+        last = min(first + _AT_ONCE, count)
+        ends = np.arange(first + 1, last + 1, dtype=np.uint64) * np.uint64(chunk)
+        yield slice(first, last), np.minimum(ends, np.uint64(size))

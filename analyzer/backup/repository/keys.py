@@ -1,0 +1,171 @@
+"""The keys of an encrypted repository: a random one, kept wrapped under what scrypt makes of a passphrase."""
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analyzer.backup.errors import BackupError
+from analyzer.backup.storage.errors import extra_module
+
+NONCE_SIZE = 12
+_KEY_SIZE = 32
+_TAG_SIZE = 16
+_SALT_SIZE = 32
+_MOST_MEMORY = 1 << 30
+_MOST_WORK = 1 << 28
+"""Bounds on what a repository may ask of scrypt: n * r * 128 bytes of memory, n * r * p steps."""
+
+
+class WrongKeyError(BackupError):
+    """The passphrase is not the repository's, or what it opens was changed: the two cannot be told apart."""
+
+    exit_code = 2
+
+    def __str__(self) -> str:
+        return (
+            "the passphrase does not open this repository (or its repository.json was changed); check which one was "
+            "used at `vhdx backup init`, there is no other way in"
+        )
+
+
+class KeySlotError(BackupError):
+    """What repository.json says of the key makes no sense."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the key in repository.json cannot be used: {self.reason}; get that file back from a copy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What scrypt costs (RFC 7914): 128 * n * r bytes of memory, n * r * p steps."""
+
+    n: int = 1 << 17
+    r: int = 8
+    p: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySlot:
+    """The repository's key, wrapped: AES-256-GCM under scrypt(passphrase, salt)."""
+
+    cost: Cost
+    salt: bytes
+    nonce: bytes
+    wrapped: bytes
+
+    def to_plain(self) -> dict[str, object]:
+        """As repository.json has it."""
+        return {
+            "kdf": "scrypt",
+            "n": self.cost.n,
+            "r": self.cost.r,
+            "p": self.cost.p,
+            "salt": self.salt.hex(),
+            "nonce": self.nonce.hex(),
+            "wrapped": self.wrapped.hex(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that do the work, each made from the repository's by HKDF with a word of its own."""
+
+    chunks: bytes
+    ids: bytes
+    objects: bytes
+
+    def __repr__(self) -> str:
+        return "Keys(...)"
+
+
+def parse_slot(plain: Mapping[str, object]) -> KeySlot:
+    """The key out of repository.json; raises KeySlotError for what no repository would have."""
+    if plain.get("kdf") != "scrypt":
+        raise KeySlotError(f"its kdf is {plain.get('kdf')!r}, not 'scrypt'")
+    n, r, p = (_number(plain, name) for name in "nrp")
+    if n < 2 or n & (n - 1) or 128 * n * r > _MOST_MEMORY or n * r * p > _MOST_WORK:  # noqa: PLR2004 - RFC 7914
+        raise KeySlotError(f"scrypt with n={n}, r={r}, p={p} is out of bounds")
+    return KeySlot(
+        cost=Cost(n=n, r=r, p=p),
+        salt=_bytes(plain, "salt", _SALT_SIZE),
+        nonce=_bytes(plain, "nonce", NONCE_SIZE),
+        wrapped=_bytes(plain, "wrapped", _KEY_SIZE + _TAG_SIZE),
+    )
+
+
+def _number(plain: Mapping[str, object], name: str) -> int:
+    value = plain.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise KeySlotError(f"its {name} is {value!r}, not a number above 0")
+    return value
+
+
+def _bytes(plain: Mapping[str, object], name: str, length: int) -> bytes:
+    value = plain.get(name)
+    try:
+        found = bytes.fromhex(value) if isinstance(value, str) else b""
+    except ValueError:
+        found = b""
+    if len(found) != length:
+        raise KeySlotError(f"its {name} is not {length} bytes in hex")
+    return found
+
+
+def new_key(passphrase: str, bound: bytes, cost: Cost | None = None) -> tuple[KeySlot, Keys]:
+    """A fresh key. `bound` is what the slot is tied to: with another, the passphrase will not open it."""
+    return _wrap(os.urandom(_KEY_SIZE), passphrase, bound, cost or Cost())
+
+
+def unlock(slot: KeySlot, passphrase: str, bound: bytes) -> Keys:
+    """The repository's keys; raises WrongKeyError."""
+    return _derive(_unwrap(slot, passphrase, bound))
+
+
+def rewrap(slot: KeySlot, old: str, new: str, bound: bytes, cost: Cost | None = None) -> KeySlot:
+    """The same key under another passphrase; raises WrongKeyError when `old` does not open it."""
+    return _wrap(_unwrap(slot, old, bound), new, bound, cost or Cost())[0]
+
+
+def _wrap(key: bytes, passphrase: str, bound: bytes, cost: Cost) -> tuple[KeySlot, Keys]:
+    salt, nonce = os.urandom(_SALT_SIZE), os.urandom(NONCE_SIZE)
+    wrapped = aes_gcm(_stretch(passphrase, salt, cost)).encrypt(nonce, key, bound)
+    return KeySlot(cost=cost, salt=salt, nonce=nonce, wrapped=wrapped), _derive(key)
+
+
+def _unwrap(slot: KeySlot, passphrase: str, bound: bytes) -> bytes:
+    invalid = extra_module("cryptography.exceptions", _WHAT, "encryption").InvalidTag
+    try:
+        return bytes(aes_gcm(_stretch(passphrase, slot.salt, slot.cost)).decrypt(slot.nonce, slot.wrapped, bound))
+    except invalid:
+        raise WrongKeyError from None
+
+
+_WHAT = "an encrypted repository"
+
+
+def aes_gcm(key: bytes) -> Any:  # noqa: ANN401 - of a library that may be absent
+    """AES-256-GCM under a key; raises MissingExtraError."""
+    return extra_module("cryptography.hazmat.primitives.ciphers.aead", _WHAT, "encryption").AESGCM(key)
+
+
+def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    """What scrypt makes of a passphrase. Composed and decomposed accents are one: keyboards differ in that."""
+    scrypt = extra_module("cryptography.hazmat.primitives.kdf.scrypt", _WHAT, "encryption").Scrypt
+    text = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogateescape")
+    return bytes(scrypt(salt=salt, length=_KEY_SIZE, n=cost.n, r=cost.r, p=cost.p).derive(text))
+
+
+def _derive(key: bytes) -> Keys:
+    return Keys(*(_subkey(key, word) for word in (b"vhdx backup chunks", b"vhdx backup ids", b"vhdx backup objects")))
+
+
+def _subkey(key: bytes, word: bytes) -> bytes:
+    hkdf = extra_module("cryptography.hazmat.primitives.kdf.hkdf", _WHAT, "encryption").HKDF
+    hashes = extra_module("cryptography.hazmat.primitives.hashes", _WHAT, "encryption")
+    return bytes(hkdf(algorithm=hashes.SHA256(), length=_KEY_SIZE, salt=None, info=word).derive(key))

@@ -1,0 +1,100 @@
+"""The manifest of a restore point: what the index has no place for."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
+from analyzer.backup.repository.layer_records import LayerRecord, Ranges
+
+FORMAT, VERSION = "vhdx-backup-point", 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What making a restore point took; the run's, when it made several."""
+
+    read_in_full: str | None
+    """Why all of the disk was read; None where only what changed was."""
+    read_bytes: int
+    """Of data, from the files of the chain."""
+    chunks_written: int
+    bytes_written: int
+    """Of chunks, packed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All of it; sizes are bytes. A restore point exists when its manifest does."""
+
+    name: str
+    created: datetime
+    """UTC, to the second: when the run began, which made the point."""
+    tool: str
+    size: int
+    chunk_size: int
+    logical_sector_size: int
+    physical_sector_size: int
+    block_size: int
+    """Of the base: what a VHDX restored from it gets."""
+    disk_id: str
+    index_sha256: str
+    """Of the .caibx before it is sealed; it stands for the content of the whole disk."""
+    image_sha256: str | None
+    """Of the flat disk; None where hashing it would have meant to read what did not change."""
+    image_sha512_256: str | None
+    """The same, as `casync digest` gives it."""
+    layer: int
+    """The number of the newest layer: 0 for a base."""
+    chain: tuple[LayerRecord, ...]
+    """Base first."""
+    lost: Ranges
+    """(start, length) of bytes that could not be known; zeros stand there."""
+    warnings: tuple[str, ...]
+    """What opening found: parents that do not match (what is read may be stale), logs replayed, and the like."""
+    parent: str | None
+    """The restore point whose chunks were taken over unread."""
+    checkpoints: tuple[str, ...] = ()
+    """The restore points of the layers below that its run made, or found there; they are given up together with it."""
+    effort: Effort
+
+
+def build_manifest(manifest: Manifest) -> bytes:
+    """The JSON document."""
+    members = asdict(manifest) | {"created": manifest.created.isoformat()}
+    return build_document({"format": FORMAT, "version": VERSION} | members)
+
+
+def parse_manifest(stored: bytes) -> Manifest:
+    """The manifest in a document; raises BadDocumentError."""
+    members = parse_document(stored)
+    if members.pop("format", None) != FORMAT:
+        raise BadDocumentError("it is no manifest of a restore point")
+    if (version := members.pop("version", None)) != VERSION:
+        raise BadDocumentError(f"it is of version {version}, which this program does not know")
+    try:
+        return _manifest(members)
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadDocumentError(f"a member is missing or of another kind ({error})") from error
+
+
+def _manifest(members: Mapping[str, Any]) -> Manifest:
+    made: dict[str, Any] = {
+        "created": datetime.fromisoformat(members["created"]),
+        "chain": tuple(_layer(layer) for layer in members["chain"]),
+        "lost": _ranges(members["lost"]),
+        "warnings": tuple(members["warnings"]),
+        "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
+        "effort": Effort(**members["effort"]),
+    }
+    return Manifest(**{**members, **made})
+
+
+def _layer(members: Mapping[str, Any]) -> LayerRecord:
+    made: dict[str, Any] = {"claims": _ranges(members["claims"]), "headers": tuple(members["headers"])}
+    return LayerRecord(**{**members, **made})
+
+
+def _ranges(rows: list[list[int]]) -> Ranges:
+    return tuple((int(start), int(length)) for start, length in rows)

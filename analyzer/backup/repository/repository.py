@@ -1,0 +1,229 @@
+"""A repository: chunks, restore points, and what says how they are kept."""
+
+import hashlib
+from collections.abc import Iterator, Set
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from typing import Any
+
+from analyzer.backup.errors import (
+    ChunkSizeError,
+    DamagedObjectError,
+    InitRefusedError,
+    MissingObjectError,
+    NoSuchPointError,
+    NotRepositoryError,
+)
+from analyzer.backup.repository.chunks import ChunkStore
+from analyzer.backup.repository.codec import Codec, PlainCodec, require_zstandard
+from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
+from analyzer.backup.repository.index import BadIndexError, Index, parse_index
+from analyzer.backup.repository.manifest import Manifest, build_manifest, parse_manifest
+from analyzer.backup.repository.point_names import is_name
+from analyzer.backup.storage.local import LocalPlace
+from analyzer.backup.storage.remote_folder import FolderPlace
+from analyzer.backup.storage.storage import Place
+from analyzer.text import plural
+
+SETTINGS = "repository.json"
+POINTS = "points"
+FORMAT, VERSION = "vhdx-backup-repository", 1
+PLAIN = "plain"
+LEAFLETS = {"README.md": "readme.md", "restore.py": "restore.py"}
+"""Objects that every repository carries, and what they are called in the package."""
+_SEALED_README = "readme-encrypted.md"
+KIB, MIB = 1 << 10, 1 << 20
+SMALLEST_CHUNK, USUAL_CHUNK, LARGEST_CHUNK = 64 * KIB, MIB, 16 * MIB
+_USUAL_MOST = 1 << 20
+"""Chunks of a disk, unless they would have to be larger than LARGEST_CHUNK: an index of 40 MiB."""
+_MOST = 1 << 22
+"""Chunks of a disk, whatever was asked for: 160 MiB of index, and 64 TiB in the largest chunks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a repository is kept. What a codec needs to be opened again stands in `codec`."""
+
+    mode: str = PLAIN
+    chunk_size: int | None = None
+    """Bytes; None: by the size of the disk."""
+    codec: dict[str, Any] | None = None
+    leaflets: dict[str, str] | None = None
+    """The SHA-256 of README.md and restore.py as they were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """An open repository."""
+
+    place: Place
+    codec: Codec
+    settings: Settings
+
+    def chunks(self, beware: Set[bytes] = frozenset()) -> ChunkStore:
+        """The chunk store, for one run; see there of what to beware."""
+        return ChunkStore(self.place, self.codec, beware)
+
+    def chunk_size_for(self, size: int) -> int:
+        """Bytes of a chunk of a new disk: more for a larger disk, so that its index stays small."""
+        chunk = self.settings.chunk_size or USUAL_CHUNK
+        most = _MOST if self.settings.chunk_size else _USUAL_MOST
+        while chunk < LARGEST_CHUNK and size > chunk * most:
+            chunk *= 2
+        return chunk
+
+    def names(self) -> list[str]:
+        """The names of all restore points, sorted."""
+        found = (entry.name.removeprefix(f"{POINTS}/") for entry in self.place.list(POINTS))
+        return sorted(name[:-5] for name in found if name.endswith(".json") and is_name(name[:-5]))
+
+    def has(self, name: str) -> bool:
+        """Whether there is a restore point of that name."""
+        return self.place.size(manifest_object(name)) is not None
+
+    def manifest(self, name: str) -> Manifest:
+        """What is known of a restore point; raises NoSuchPointError, DamagedObjectError."""
+        stored_as = manifest_object(name)
+        if not is_name(name):
+            raise NoSuchPointError(self.place.url, name)
+        try:
+            manifest = parse_manifest(self.codec.open(stored_as, self.place.read(stored_as)))
+        except MissingObjectError:
+            raise NoSuchPointError(self.place.url, name) from None
+        except BadDocumentError as error:
+            raise DamagedObjectError(self.place.url, stored_as, str(error)) from error
+        if manifest.name != name:
+            raise DamagedObjectError(self.place.url, stored_as, "it is the manifest of another restore point")
+        return manifest
+
+    def manifests(self) -> Iterator[Manifest]:
+        """Those of all restore points that can be read, oldest first; raises PlaceError."""
+        yield from self.survey()[0]
+
+    def survey(self) -> tuple[list[Manifest], list[tuple[str, str, tuple[str, ...]]]]:
+        """The manifests that can be read, oldest first, and of each that cannot: its object, why not, its point."""
+        good, bad = list[Manifest](), list[tuple[str, str, tuple[str, ...]]]()
+        for name in self.names():
+            try:
+                good.append(self.manifest(name))
+            except (DamagedObjectError, NoSuchPointError) as error:
+                reason = error.reason if isinstance(error, DamagedObjectError) else str(error)
+                bad.append((manifest_object(name), reason, (name,)))
+        return sorted(good, key=lambda manifest: (manifest.created, manifest.layer)), bad
+
+    def index(self, manifest: Manifest) -> Index:
+        """The index of a restore point; raises MissingObjectError, DamagedObjectError."""
+        stored_as, document = index_object(manifest.name), self.index_document(manifest)
+        try:
+            index = parse_index(document)
+        except BadIndexError as error:
+            raise DamagedObjectError(self.place.url, stored_as, str(error)) from error
+        if (index.size, index.chunk_size) != (manifest.size, manifest.chunk_size or index.chunk_size):
+            raise DamagedObjectError(self.place.url, stored_as, "it is of another disk than the manifest says")
+        return index
+
+    def index_document(self, manifest: Manifest) -> bytes | bytearray:
+        """The .caibx of a restore point, as it was written; raises MissingObjectError, DamagedObjectError."""
+        stored_as = index_object(manifest.name)
+        document: bytes | bytearray
+        if isinstance(self.place, LocalPlace) and self.settings.mode == PLAIN:
+            document = self.place.read_writable(stored_as)  # nobody else has it: it can be changed where it is
+        else:
+            document = self.codec.open(stored_as, self.place.read(stored_as))
+        if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
+            raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
+        return document
+
+    def write_index(self, name: str, document: bytearray) -> str:
+        """Store an index, a .caibx; returns its SHA-256."""
+        stored_as = index_object(name)
+        self.place.write(stored_as, self.codec.seal(stored_as, document))
+        return hashlib.sha256(document).hexdigest()
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Store a manifest: from now on the restore point exists."""
+        stored_as = manifest_object(manifest.name)
+        self.place.write(stored_as, self.codec.seal(stored_as, build_manifest(manifest)))
+
+    def remove(self, name: str) -> None:
+        """Delete a restore point: the manifest first, from then on it does not exist; the index second."""
+        self.place.delete(manifest_object(name))
+        self.place.delete(index_object(name))
+
+
+def index_object(name: str) -> str:
+    """The name of an index's object."""
+    return f"{POINTS}/{name}.caibx"
+
+
+def manifest_object(name: str) -> str:
+    """The name of a manifest's object."""
+    return f"{POINTS}/{name}.json"
+
+
+def leaflet(name: str, mode: str) -> bytes:
+    """The content of README.md or restore.py, as a repository that is kept in this way carries it."""
+    asset = _SEALED_README if mode != PLAIN and name == "README.md" else LEAFLETS[name]
+    return (resources.files("analyzer.backup") / "assets" / asset).read_bytes()
+
+
+def check_chunk_size(place: Place, chunk_size: int | None) -> None:
+    """Refuse a chunk size that would serve nobody; raises ChunkSizeError."""
+    if chunk_size is None:
+        return
+    if not SMALLEST_CHUNK <= chunk_size <= LARGEST_CHUNK or chunk_size & (chunk_size - 1):
+        raise ChunkSizeError(place.url, f"no chunk has {chunk_size} bytes", "choose 64K, 128K ... 16M")
+
+
+def init_repository(place: Place, settings: Settings, codec: Codec) -> Repository:
+    """Make a repository in a place that holds nothing; raises InitRefusedError, ChunkSizeError, PlaceError."""
+    require_zstandard()
+    check_chunk_size(place, settings.chunk_size)
+    leaflets = {name: leaflet(name, settings.mode) for name in LEAFLETS}
+    settings = replace(settings, leaflets={name: hashlib.sha256(text).hexdigest() for name, text in leaflets.items()})
+    _require_empty(place)
+    if not place.create(SETTINGS, build_document({"format": FORMAT, "version": VERSION} | asdict(settings))):
+        raise InitRefusedError(place.url, "a repository is there already", "use it, or name another place")
+    for name, text in leaflets.items():
+        place.write(name, text)
+    return Repository(place, codec, settings)
+
+
+def _require_empty(place: Place) -> None:
+    """Refuse a place that holds anything: a repository has names of its own there, README.md for one."""
+    if place.size(SETTINGS) is not None:
+        points = sum(entry.name.endswith(".json") for entry in place.list(POINTS))
+        held = f"a repository is there already, with {plural(points, 'restore point')}"
+        raise InitRefusedError(place.url, held, "use it, or name another place")
+    other = place.glance() if isinstance(place, FolderPlace) else next(iter(place.list("")), None)
+    if other is not None:
+        advice = "name a folder that is empty or not there; if a repository was there, get its repository.json back"
+        raise InitRefusedError(place.url, f"something is there already ({other.name}), and no repository", advice)
+
+
+def read_settings(place: Place) -> Settings:
+    """How the repository at a place is kept; raises NotRepositoryError, DamagedObjectError, PlaceError."""
+    try:
+        members = parse_document(place.read(SETTINGS))
+    except MissingObjectError:
+        advice = "name a repository, or make one with `vhdx backup init`"
+        raise NotRepositoryError(place.url, f"no repository is there (it has no {SETTINGS})", advice) from None
+    except BadDocumentError as error:
+        raise DamagedObjectError(place.url, SETTINGS, str(error)) from error
+    if members.pop("format", None) != FORMAT:
+        raise NotRepositoryError(place.url, f"its {SETTINGS} is of something else", "name a repository")
+    if (version := members.pop("version", None)) != VERSION:
+        raise NotRepositoryError(place.url, f"it is of version {version}", "use the version of vhdx that made it")
+    try:
+        return Settings(**members)
+    except TypeError as error:
+        raise DamagedObjectError(place.url, SETTINGS, f"a member is missing or unknown ({error})") from error
+
+
+def open_repository(place: Place) -> Repository:
+    """Open a repository that is kept plainly; raises NotRepositoryError, DamagedObjectError, PlaceError."""
+    require_zstandard()
+    settings = read_settings(place)
+    if settings.mode != PLAIN:
+        raise NotRepositoryError(place.url, f"it is kept in a way called {settings.mode!r}", "give its key")
+    return Repository(place, PlainCodec(), settings)

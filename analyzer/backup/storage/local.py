@@ -1,0 +1,236 @@
+"""A folder of this machine, or one that is mounted there."""
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from analyzer.backup.errors import MissingObjectError, PlaceError
+from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
+
+_WORTH_ALL = 64
+"""Files that repay flushing all of a file system."""
+
+
+class LocalPlace:
+    """A folder. An object is written beside its name, flushed, and renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        """The place at `folder`, which need not be there yet."""
+        self.folder = folder
+        self._made: set[Path] = set()
+
+    @property
+    def url(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def read(self, name: str) -> bytes:
+        """See Place."""
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError:
+            raise MissingObjectError(self.url, name) from None
+        except OSError as error:
+            raise self._failure("read", name, error) from error
+
+    def read_writable(self, name: str) -> bytearray:
+        """A whole object, to be changed in memory: one of 160 MiB need not be copied for that; raises as `read`."""
+        size = self.size(name)
+        if size is None:
+            raise MissingObjectError(self.url, name)
+        data = bytearray(size)
+        try:
+            with self._path(name).open("rb", buffering=0) as file:
+                view = memoryview(data)
+                while view and (got := file.readinto(view)):
+                    view = view[got:]
+        except OSError as error:
+            raise self._failure("read", name, error) from error
+        return data
+
+    def write(self, name: str, data: Data) -> None:
+        """See Place."""
+        self.write_all([(name, data)])
+
+    def write_all(self, objects: Sequence[tuple[str, Data]]) -> None:
+        """See Place: all files are begun before the first is flushed, so that the system writes them together."""
+        unfinished: list[tuple[str, Path, int]] = []
+        try:
+            for name, data in objects:
+                unfinished.append((name, *self.begin(name, data)))
+            while unfinished:
+                name, part, descriptor = unfinished[0]
+                self._finish(name, part, descriptor)
+                unfinished.pop(0)
+        finally:
+            for _, part, descriptor in unfinished:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+                part.unlink(missing_ok=True)
+        for folder in {self._path(name).parent for name, _ in objects}:
+            _flush_folder(folder)
+
+    def create(self, name: str, data: Data) -> bool:
+        """See Place: a hard link is made or not, and never replaces; where there are none, an exclusive file."""
+        part, descriptor = self.begin(name, data)
+        try:
+            os.fsync(descriptor)
+            os.link(part, self._path(name))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise self._failure("create", name, error) from error
+        finally:
+            os.close(descriptor)
+            part.unlink(missing_ok=True)
+        _flush_folder(part.parent)
+        return True
+
+    def size(self, name: str) -> int | None:
+        """See Place."""
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._failure("look at", name, error) from error
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        """See Place. Unfinished files are no objects; links are not followed."""
+        return (entry for entry in self._walk(folder) if not entry.name.endswith(UNFINISHED))
+
+    def unfinished(self) -> Iterator[Entry]:
+        """See Place."""
+        return (entry for entry in self._walk("") if entry.name.endswith(UNFINISHED))
+
+    def _walk(self, folder: str) -> Iterator[Entry]:
+        try:
+            with os.scandir(self._path(folder) if folder else self.folder) as entries:
+                found = list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise self._failure("list", folder, error) from error
+        for entry in found:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(name)
+            elif entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
+                    status = entry.stat(follow_symlinks=False)
+                    yield Entry(name, status.st_size, status.st_mtime)
+
+    def delete(self, name: str) -> None:
+        """See Place."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failure("delete", name, error) from error
+
+    def close(self) -> None:
+        """See Place: there is nothing to let go of."""
+
+    def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
+        """Give files that were begun their names, once they are durable; the names are durable on return."""
+        try:
+            self._flush([part for _, part in written])
+            for name, part in written:
+                part.replace(self._path(name))
+            self._flush(list({self._path(name).parent for name, _ in written}))
+        except OSError as error:
+            raise self._failure("write", written[0][0], error) from error
+
+    def _flush(self, paths: Sequence[Path]) -> None:
+        """Make files or folders durable: many by one flush of their file system, which has to write others' too."""
+        if len(paths) >= _WORTH_ALL and flush_file_system(self.folder):
+            return
+        for path in paths:
+            if path.is_dir():
+                _flush_folder(path)
+            else:
+                descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def begin(self, name: str, data: Data) -> tuple[Path, int]:
+        """Write a file beside its place; returns it, open and not flushed yet."""
+        path = self._path(name)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+        try:
+            self._make_folder(path.parent)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise self._failure("write", name, error) from error
+        try:
+            _write_whole(descriptor, memoryview(data))
+        except OSError as error:
+            os.close(descriptor)
+            part.unlink(missing_ok=True)
+            raise self._failure("write", name, error) from error
+        return part, descriptor
+
+    def _finish(self, name: str, part: Path, descriptor: int) -> None:
+        try:
+            os.fsync(descriptor)
+            os.close(descriptor)
+            part.replace(self._path(name))
+        except OSError as error:
+            raise self._failure("write", name, error) from error
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder that is not there, and make its name durable."""
+        if folder in self._made:
+            return
+        if not folder.is_dir():
+            if folder != self.folder:
+                self._make_folder(folder.parent)
+            folder.mkdir(parents=True, exist_ok=True)
+            _flush_folder(folder.parent)
+        self._made.add(folder)
+
+    def _path(self, name: str) -> Path:
+        return self.folder.joinpath(*name.split("/"))
+
+    def _failure(self, action: str, name: str, error: OSError) -> PlaceError:
+        return PlaceError(self.url, action, name or "the folder", error.strerror or str(error))
+
+
+def _write_whole(descriptor: int, data: memoryview) -> None:
+    done = 0
+    while done < len(data):
+        done += os.write(descriptor, data[done:])
+
+
+def flush_file_system(folder: Path) -> bool:
+    """Make everything durable on the file system of a folder; False where the system cannot do that for one alone."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    try:
+        call = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make new names durable. Windows cannot open folders and needs no such step."""
+    if os.name != "nt":
+        with contextlib.suppress(OSError):  # some network file systems refuse; the files themselves are durable
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

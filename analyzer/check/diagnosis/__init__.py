@@ -1,0 +1,1 @@
+"""One cause that explains one corruption: flipped bits, displaced entries, entries that the log holds."""

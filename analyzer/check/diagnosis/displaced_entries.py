@@ -1,0 +1,175 @@
+"""Block tables whose entries stand in the wrong slots: QEMU's shift (BAT-17), and a missing interleave (BAT-18).
+
+An entry does not say whose it is. What gives a displaced table away is the slots kept for sector bitmaps, which are
+empty in a file without a parent: when they hold blocks, the entries around them are not where they belong. Both are
+believed only when putting the entries back leaves no slot with anything that it must not hold.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.text import plural
+from vhdx.findings import Finding, Severity
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
+from vhdx.table import WINDOW_SLOTS, BlockTable
+
+Entries = npt.NDArray[np.int64]
+_SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
+_MOST_SLOTS = 8 << 20
+"""Tables up to 64 MiB are looked at as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisplacedPage:
+    """Some bytes of the block table at file offset `offset`: as they are, and with every entry in its slot."""
+
+    offset: int
+    found: bytes
+    mended: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Displacement:
+    """A block table, or a page of it, with entries in the wrong slots."""
+
+    finding: Finding
+    evidence: str
+    pages: tuple[DisplacedPage, ...]
+    lost_block: int | None = None
+    """The payload block whose entry the shift has pushed out of its page: it is not known any more."""
+
+
+def shifted_pages(table: BlockTable, creator: str) -> Iterator[Displacement]:
+    """The 4 KiB pages of the table in which QEMU up to 8.0 moved entries one slot (8 bytes) up.
+
+    QEMU did so when the first entry of a page was written: the new entry stands right, those that were there before
+    stand one slot late, and later ones, whose blocks stand behind the new one's in the file, stand right again.
+    """
+    if table.has_parent:
+        return
+    slots = min(table.geometry.slots_in_base + 1, table.bat_length // ENTRY_SIZE)
+    for start in range(0, slots, WINDOW_SLOTS):
+        entries = table.entries(start, min(WINDOW_SLOTS, slots - start))
+        for first in _suspects(table, start, entries):
+            page = np.zeros(_SLOTS, dtype=np.int64)
+            part = entries[first - start : first - start + _SLOTS]
+            page[: len(part)] = part
+            found = _shift(table, first, page, len(part), creator)
+            if found:
+                yield found
+
+
+def _suspects(table: BlockTable, start: int, entries: Entries) -> list[int]:
+    """First slots of the pages that hold something in a slot that must be empty."""
+    slots = start + np.arange(len(entries), dtype=np.int64)
+    wrong = slots[(entries != 0) & _must_be_empty(table, slots)]
+    return sorted(set((wrong // _SLOTS * _SLOTS).tolist()))
+
+
+def _must_be_empty(table: BlockTable, slots: Entries) -> npt.NDArray[np.bool_]:
+    ratio = table.geometry.chunk_ratio
+    return np.asarray((slots % (ratio + 1) == ratio) | (slots >= table.geometry.slots_in_base))
+
+
+def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: str) -> Displacement | None:
+    empty = _must_be_empty(table, first + np.arange(_SLOTS, dtype=np.int64))
+    by_qemu = creator.startswith("QEMU")
+    ways = [way for way in _ways_back(page) if not way[empty].any() and _is_sound(table, way)]
+    distinct = {way.tobytes(): way for way in ways}
+    if not ways or (len(distinct) > 1 and not by_qemu) or not (by_qemu or _continues(table, first, page)):
+        return None
+    mended = ways[0]
+    count = int((page != mended).sum())
+    text = f"{plural(count, 'block table entry', 'stands', 'stand')} one slot (8 bytes) from the right one"
+    at = table.bat_offset + first * ENTRY_SIZE
+    finding = Finding("BAT-17", Severity.ERROR, text, at, length * ENTRY_SIZE, "2.5")
+    held = int((page[empty] != 0).sum())
+    found = plural(held, "slot", "holds a block", "hold blocks")
+    evidence = f"{found} where none may be; one slot down every entry has a place of its own"
+    if by_qemu:
+        evidence += f"; the file was made by {creator}"
+    last = first + _SLOTS - 1
+    lost = last - last // (table.geometry.chunk_ratio + 1) if not empty[-1] else None
+    pages = (DisplacedPage(at, *(value[:length].astype("<i8").tobytes() for value in (page, mended))),)
+    return Displacement(finding, evidence, pages, lost)
+
+
+def _ways_back(page: Entries) -> Iterator[Entries]:
+    """How the page may have been, the likeliest first: a way that would lose an entry is none."""
+    holds = page & STATE_MASK == BlockState.FULLY_PRESENT
+    if holds[0] and page[1] != page[0]:
+        early = holds & (page >> OFFSET_SHIFT < page[0] >> OFFSET_SHIFT)
+        way = np.where(early, 0, page)
+        targets = np.flatnonzero(early) - 1
+        if early.any() and not early[1] and not way[targets].any():
+            way[targets] = page[targets + 1]
+            yield way
+    if holds[0] and page[1] in {0, page[0]}:
+        yield np.concatenate((page[:1], page[2:], np.zeros(1, dtype=np.int64)))
+    if not page[0]:
+        yield np.append(page[1:], 0)
+
+
+def _is_sound(table: BlockTable, entries: Entries) -> bool:
+    """Every block stands inside the file, upon no structure, and no two at one place."""
+    places = np.sort((entries[entries & STATE_MASK == BlockState.FULLY_PRESENT] >> OFFSET_SHIFT) * MIB)
+    size = table.geometry.block_size
+    if not len(places):
+        return False
+    apart = bool((np.diff(places) >= size).all())
+    inside = places[0] >= MIB and places[-1] < table.source.size
+    clear = all(not ((places < end) & (places + size > start)).any() for start, end, _ in table.structures)
+    return apart and bool(inside) and clear
+
+
+def _continues(table: BlockTable, first: int, page: Entries) -> bool:
+    """Every slot of a sector bitmap that holds something continues its neighbours, and the next one is empty."""
+    step, ratio = table.geometry.block_size // MIB << OFFSET_SHIFT, table.geometry.chunk_ratio
+    inner = np.arange(1, _SLOTS - 2)
+    held = inner[((first + inner) % (ratio + 1) == ratio) & (page[1:-2] != 0)]
+    lined = (page[held] - page[held - 1] == step) & (page[held + 2] - page[held] == step) & (page[held + 1] == 0)
+    return bool(len(held)) and bool(lined.all())
+
+
+def missing_interleave(table: BlockTable) -> Displacement | None:
+    """A table indexed by block number alone, as cloud-hypervisor does it; None when it is not, or not for certain."""
+    geometry = table.geometry
+    blocks, needed = geometry.block_count, geometry.slots_in_base
+    if table.has_parent or blocks == needed or needed > min(_MOST_SLOTS, table.bat_length // ENTRY_SIZE):
+        return None
+    entries = table.entries(0, needed)
+    numbers = np.arange(blocks, dtype=np.int64)
+    kept = numbers[_must_be_empty(table, numbers)]
+    held = kept[entries[kept] != 0]
+    if not _is_plain(entries, blocks) or not len(held) or not _is_sound(table, entries):
+        return None
+    if not (entries[held - 1] != 0).any() or not (entries[held + 1] != 0).any():
+        return None
+    mended = np.zeros(needed, dtype=np.int64)
+    mended[numbers + numbers // geometry.chunk_ratio] = entries[:blocks]
+    slots = plural(len(held), "sector bitmap slot", "holds a block", "hold blocks")
+    text = f"{slots}: the table was written without its interleave"
+    finding = Finding("BAT-18", Severity.ERROR, text, table.bat_offset, needed * ENTRY_SIZE, "2.5")
+    evidence = (
+        f"blocks stand in {plural(len(held), 'bitmap slot')} and go on behind, at the end "
+        f"{plural(needed - blocks, 'slot', 'is', 'are')} empty, and no block is partially present"
+    )
+    return Displacement(finding, evidence, tuple(_pages(table, entries, mended)))
+
+
+def _is_plain(entries: Entries, blocks: int) -> bool:
+    """What stands behind the last block's number is empty, and no entry is that of a child."""
+    states = entries & STATE_MASK
+    return not entries[blocks:].any() and not (states > BlockState.FULLY_PRESENT).any()
+
+
+def _pages(table: BlockTable, found: Entries, mended: Entries) -> Iterator[DisplacedPage]:
+    for first in range(0, len(found), _SLOTS):
+        old, new = (entries[first : first + _SLOTS] for entries in (found, mended))
+        if (old != new).any():
+            at = table.bat_offset + first * ENTRY_SIZE
+            yield DisplacedPage(at, old.astype("<i8").tobytes(), new.astype("<i8").tobytes())

@@ -1,0 +1,154 @@
+"""Parts of the block table that a closed log holds a better copy of (BAT-16).
+
+A closed log is never wiped: its old entries are 4 KiB images of the table as it was. Where an entry of the file is
+impossible, or 512 bytes of the table are zeros, and the newest logged copy of the page has a sound entry there, the
+logged one is believed. Sound entries of the file are always kept: they may be newer than the log's.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.repair.model import Patch
+from analyzer.repair.view import PatchedView
+from analyzer.text import plural
+from vhdx.findings import Finding, Severity
+from vhdx.replay import Log
+from vhdx.source import read_at
+from vhdx.structures.bat import ENTRY_SIZE, BatEntry, check_payload_entry, parse_bat_entry
+from vhdx.structures.constants import KIB, LOG_SECTOR_SIZE, MIB, NIL
+from vhdx.table import BlockTable
+
+Entries = npt.NDArray[np.int64]
+_SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
+_SLOTS_OF_SECTOR = 512 // ENTRY_SIZE
+_PIECE, _OF_BLOCK = 64 * KIB, 2 * MIB
+"""A block is looked into piece by piece, so far and no farther, to know that it holds something."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedPage:
+    """A 4 KiB page of the block table at file offset `offset`: as it is, and with logged entries in their slots."""
+
+    offset: int
+    found: bytes
+    mended: bytes
+    sequence_number: int
+    """Of the log entry that the copy is from."""
+    slots: tuple[int, ...]
+    """The entries that are restored."""
+    finding: Finding
+
+
+@dataclass
+class _Patience:
+    """How many bytes of blocks are still looked into: a hostile table must not make this go on for ever."""
+
+    left: int = 256 * MIB
+
+
+def lost_table_updates(table: BlockTable, log: Log) -> Iterator[LoggedPage]:
+    """The pages of the block table that old log entries can heal; nothing while the log is live."""
+    if log.log_guid != NIL:
+        return
+    patience = _Patience()
+    copies = newest_copies(log, table).items()
+    candidates = [page for at, copy in copies if (page := _judge(table, at, *copy, patience))]
+    patches = [Patch.of(page.offset, page.found, page.mended) for page in candidates]
+    healed = replace(table, source=PatchedView(table.source, patches)) if patches else table
+    yield from (page for page in candidates if not _is_contested(healed, page))
+
+
+def _is_contested(table: BlockTable, page: LoggedPage) -> bool:
+    first, last = page.slots[0], page.slots[-1]
+    contested = table.contested(first, table.entries(first, last - first + 1)).tolist()
+    return not set(contested).isdisjoint(page.slots)
+
+
+def newest_copies(log: Log, table: BlockTable) -> Mapping[int, tuple[bytes, int]]:
+    """The newest logged image of each page of the block table, by its file offset, with its sequence number.
+
+    Newest is the greatest sequence number, whichever session wrote it: sessions go on counting.
+    """
+    start, end = table.bat_offset, table.bat_offset + table.bat_length
+    copies: dict[int, tuple[bytes, int]] = {}
+    for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
+        placed = log.entry(at)
+        for write in placed.entry.writes():
+            if start <= write.file_offset < end and write.data is not None:
+                copies[write.file_offset] = write.data, placed.header.sequence_number
+            elif write.data is None:
+                for page in [page for page in copies if write.file_offset <= page < write.file_offset + write.length]:
+                    del copies[page]  # it was cleared later: an older copy says nothing
+    return copies
+
+
+def _judge(table: BlockTable, at: int, logged: bytes, sequence: int, patience: _Patience) -> LoggedPage | None:
+    """The page at `at` with what its logged copy heals; None when there is nothing, or no sound way to do it."""
+    found = read_at(table.source, at, LOG_SECTOR_SIZE)
+    if found == logged:
+        return None
+    first = (at - table.bat_offset) // ENTRY_SIZE
+    old, new = (np.frombuffer(page, "<i8").astype(np.int64) for page in (logged, found))
+    bad = {slot - first for slot in table.contested(first, new).tolist()}
+    bad |= {index for index in range(_SLOTS) if _is_flawed(table, first + index, int(new[index]))}
+    bad = {index for index in bad | _lost(table, first, old, new, patience) if old[index] != new[index]}
+    if not bad or any(_is_flawed(table, first + index, int(old[index])) for index in bad):
+        return None
+    chosen = sorted(bad)
+    mended = new.copy()
+    mended[chosen] = old[chosen]
+    text = (
+        f"{plural(len(chosen), 'block table entry', 'contradicts', 'contradict')} a logged copy (log entry {sequence})"
+    )
+    finding = Finding("BAT-16", Severity.ERROR, text, at + chosen[0] * ENTRY_SIZE, len(chosen) * ENTRY_SIZE, "2.3")
+    slots = tuple(first + index for index in chosen)
+    return LoggedPage(at, found, mended.astype("<i8").tobytes(), sequence, slots, finding)
+
+
+def _is_flawed(table: BlockTable, slot: int, value: int) -> bool:
+    """An entry that no sound table has in this slot; padding behind the last entry is never judged."""
+    geometry = table.geometry
+    period = geometry.chunk_ratio + 1
+    if slot >= table.slots_needed:
+        return False
+    entry = _parse(value)
+    if slot % period != geometry.chunk_ratio:
+        needed = geometry.bytes_of_block(slot - slot // period) if slot - slot // period < geometry.block_count else 0
+        found = check_payload_entry(entry, 0, max(0, needed), geometry.block_size, table.around)
+        return any(finding.severity is Severity.ERROR for finding in found)
+    if not table.has_parent or entry.state not in {0, 6, 7}:
+        return value != 0
+    return any(True for _ in check_payload_entry(entry, 0, MIB, MIB, table.around))
+
+
+def _lost(table: BlockTable, first: int, old: Entries, new: Entries, patience: _Patience) -> set[int]:
+    """Entries in sectors of 512 zeros where the log has blocks that hold something and that nobody else has."""
+    lost: set[int] = set()
+    for start in range(0, _SLOTS, _SLOTS_OF_SECTOR):
+        sector = slice(start, start + _SLOTS_OF_SECTOR)
+        if not new[sector].any() and old[sector].any():
+            indexes = [index for index in range(start, start + _SLOTS_OF_SECTOR) if old[index]]
+            if any(_holds_something(table, first + index, int(old[index]), patience) for index in indexes):
+                lost.update(indexes)
+    return lost
+
+
+def _holds_something(table: BlockTable, slot: int, value: int, patience: _Patience) -> bool:
+    entry = _parse(value)
+    if not entry.state.holds_data or _is_flawed(table, slot, value):
+        return False
+    end = min(entry.file_offset + min(table.geometry.block_size, _OF_BLOCK), table.source.size)
+    for at in range(entry.file_offset, end, _PIECE):
+        if patience.left <= 0:
+            return False
+        patience.left -= _PIECE
+        if any(read_at(table.source, at, min(_PIECE, end - at))):
+            return True
+    return False
+
+
+def _parse(value: int) -> BatEntry:
+    return parse_bat_entry((value & (1 << 64) - 1).to_bytes(ENTRY_SIZE, "little"))

@@ -1,9 +1,0 @@
-"""A disk with identities of its own: what two copies of a disk collide on, made anew in one of them.
-
-`cloned` gives the disk as it is to be, as runs; nothing is written here.
-"""
-
-from analyzer.clone.disk import ClonedDisk, cloned, plan_clone, renewed_disk_id, told
-from analyzer.clone.model import Change, Clone, Kept, Scope
-
-__all__ = ["Change", "Clone", "ClonedDisk", "Kept", "Scope", "cloned", "plan_clone", "renewed_disk_id", "told"]

@@ -1,0 +1,152 @@
+"""Copy a disk cell by cell, remember what was written, and read it back to see that it is there."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+
+from analyzer.convert.cells import CELL, Bytes, nonzero_spans, read_cells
+from analyzer.progress import Progress
+from vhdx.errors import VerificationError
+from vhdx.reader import Reader, RunSource
+from vhdx.structures.checksum import crc32c
+
+THREADS = 2
+"""That copy to a target which takes any order; more gain nothing where two already fill the memory's bandwidth."""
+SHARE = 16
+"""Cells that a thread takes at a time."""
+
+
+class Order(Enum):
+    """In which order a target takes cells of the disk."""
+
+    RISING = "rising"
+    """In the order of the disk: a pipe, or a file whose blocks are placed as they come."""
+    ANY = "any"
+    """In any order, from several threads at a time: a file in which every byte has its place."""
+
+
+class Target(Protocol):
+    """Takes bytes of the disk, none across a cell, in the order that `copy_cells` was told."""
+
+    def write(self, start: int, data: memoryview) -> None:
+        """Put bytes at `start` of the disk."""
+        ...
+
+
+@dataclass
+class Journal:
+    """The checksums of the cells that were copied and are not zero, in rising order: 12 bytes for each MiB."""
+
+    cells: "array[int]" = field(default_factory=lambda: array("q"))
+    sums: "array[int]" = field(default_factory=lambda: array("I"))
+
+    def note(self, cell: int, data: Bytes) -> None:
+        """Remember the content of a cell."""
+        self.cells.append(cell)
+        self.sums.append(crc32c(data))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Journal"]) -> "Journal":
+        """What several noted, each in rising order."""
+        if len(parts) == 1:
+            return parts[0]
+        cells, sums = (np.concatenate(columns) for columns in zip(*((p.cells, p.sums) for p in parts), strict=True))
+        order = np.argsort(cells, kind="stable")
+        return cls(array("q", cells[order].tobytes()), array("I", sums[order].tobytes()))
+
+
+class _Shares:
+    """Cells dealt out to threads, some at a time, each to one of them."""
+
+    def __init__(self, cells: Iterable[int], progress: Progress) -> None:
+        self._cells, self._progress, self._lock = iter(cells), progress, Lock()
+
+    def __iter__(self) -> Iterator[int]:
+        while share := self._next():
+            yield from share
+
+    def stop(self) -> None:
+        """Deal out no more."""
+        with self._lock:
+            self._cells = iter(())
+
+    def tell(self, done: int) -> None:
+        """Progress, one thread at a time."""
+        with self._lock:
+            self._progress(done)
+
+    def _next(self) -> list[int]:
+        with self._lock:
+            return list(islice(self._cells, SHARE))
+
+
+def copy_cells(
+    disk: RunSource, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.RISING
+) -> Journal:
+    """Copy these cells, leaving zeros out; raises what reading and writing raise."""
+    if order is Order.RISING:
+        return _copy_share(disk, cells, target, progress)
+    shares = _Shares(cells, progress)
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            work = [pool.submit(_copy_share, disk, shares, target, shares.tell) for _ in range(THREADS)]
+            done = wait(work, return_when=FIRST_EXCEPTION).done
+        finally:
+            shares.stop()
+    for future in done:
+        future.result()
+    return Journal.joined([future.result() for future in work])
+
+
+def _copy_share(disk: RunSource, cells: Iterable[int], target: Target, progress: Progress) -> Journal:
+    journal = Journal()
+    for cell, data in read_cells(disk, cells):
+        spans = nonzero_spans(data)
+        if spans:
+            journal.note(cell, data)
+        for lower, upper in spans:
+            target.write(cell * CELL + lower, data[lower:upper].data)
+        progress(len(data))
+    return journal
+
+
+def verify_cells(
+    journal: Journal, source: RunSource, written: RunSource, cells: Iterable[int], path: Path, progress: Progress
+) -> None:
+    """Read back every cell that the output holds; raises VerificationError at the first that is not as it should be.
+
+    `written` is the output, freshly opened, and `cells` those in which it has data of its own, rising. A noted cell
+    must have its checksum and must be among them; any other must be what the source has there.
+    """
+    origin = Reader(source)
+    expected = iter(zip(journal.cells, journal.sums, strict=True))
+    noted = next(expected, None)
+    for cell, data in read_cells(written, cells):
+        start = cell * CELL
+        if noted is not None and noted[0] == cell:
+            good = noted[1] == crc32c(data)
+            noted = next(expected, None)
+        else:
+            good = data.tobytes() == origin.read(start, len(data))
+        if not good:
+            raise VerificationError(path, start, len(data))
+        progress(len(data))
+    if noted is not None:
+        raise VerificationError(path, noted[0] * CELL, CELL)
+
+
+def cells_of_extents(extents: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """The numbers of the cells that (start, end) ranges of bytes touch, rising, as the ranges do."""
+    after = 0
+    for start, end in extents:
+        for cell in range(max(start // CELL, after), -(-end // CELL)):
+            yield cell
+            after = cell + 1

@@ -1,0 +1,67 @@
+"""New empty disks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.convert.convert import check_block_size
+from analyzer.convert.merge import parent_locator
+from vhdx.chain import Chain
+from vhdx.errors import OutputError
+from vhdx.identities import Identities, random_identities
+from vhdx.sink import Existing, Sink, check_space, check_target
+from vhdx.structures.constants import MAX_DISK_SIZE, MIB
+from vhdx.structures.disk import DiskType
+from vhdx.writer import NewDisk, VhdxWriter
+
+_BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.DIFFERENCING: 2 * MIB}
+"""What Windows makes by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for; sizes are bytes, None where Windows' default or the parent's will do."""
+
+    type: DiskType = DiskType.DYNAMIC
+    size: int | None = None
+    block_size: int | None = None
+    logical_sector_size: int | None = None
+    physical_sector_size: int | None = None
+    identities: Identities = random_identities
+    existing: Existing = Existing.REFUSE
+
+
+def plan_creation(target: Path, wish: Wish, chain: Chain | None) -> NewDisk:
+    """What the new file will be; raises OutputError for what the format does not have."""
+    check_target(target, [layer.path for layer in chain.layers] if chain else [], wish.existing)
+    parent = chain.leaf if chain else None
+    check_block_size(target, wish.block_size)
+    size = wish.size or (parent.size if parent else 0)
+    logical = wish.logical_sector_size or (parent.sector_size if parent else 512)
+    if not 0 < size <= MAX_DISK_SIZE or size % logical:
+        raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose whole sectors, up to 64 TiB")
+    if parent and logical != parent.sector_size:
+        reason = f"its parent has logical sectors of {parent.sector_size} bytes, not {logical}"
+        raise OutputError(target, reason, "leave --logical-sector out")
+    inherited = parent.parameters.physical_sector_size if parent else 4096
+    disk = NewDisk(
+        type=wish.type,
+        size=size,
+        block_size=wish.block_size or _BLOCK_SIZES[wish.type],
+        logical_sector_size=logical,
+        physical_sector_size=wish.physical_sector_size or inherited,
+        disk_id=parent.parameters.disk_id if parent else wish.identities("virtual_disk_id"),
+        file_write_guid=wish.identities("file_write_guid"),
+        data_write_guid=wish.identities("data_write_guid"),
+        locator=parent_locator(parent.path, target, parent.data_write_guid) if parent else (),
+    )
+    fixed = disk.geometry.block_count * disk.block_size if wish.type is DiskType.FIXED else 0
+    check_space(target, disk.first_block + fixed)
+    return disk
+
+
+def run_creation(target: Path, disk: NewDisk, existing: Existing) -> int:
+    """Write the file; returns its size in bytes."""
+    with Sink(target, existing=existing) as sink:
+        VhdxWriter(sink, disk).finish()
+        sink.commit()
+        return sink.size

@@ -1,0 +1,1 @@
+"""E01 (EWF): layout, segment files, writer and read-back."""

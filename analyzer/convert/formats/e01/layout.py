@@ -1,0 +1,162 @@
+"""EWF-E01, what EnCase, FTK, X-Ways, Autopsy and libewf take as evidence: compressed chunks, checksums, MD5 and SHA-1.
+
+The format has no holes: a chunk of zeros is packed once, and written as often as there are such chunks.
+"""
+
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.convert.cells import CELL
+from analyzer.convert.formats.case_data import Digests, Evidence, header2_text, header_text
+from analyzer.convert.formats.codecs import Effort, deflate
+from analyzer.convert.formats.e01.format import (
+    DESCRIPTOR,
+    MOST_ENTRIES,
+    VOLUME_SIZE,
+    volume,
+)
+from analyzer.convert.formats.e01.read_back import E01Image
+from analyzer.convert.formats.e01.segment import ENTRY_COST, TABLES_COST, Sections
+from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, is_first
+from analyzer.convert.formats.e01.writer import E01Writer
+from analyzer.convert.formats.format import Compression, ImageWriter, Wanted, WrittenImage, require_compression
+from analyzer.progress import Progress
+from vhdx.errors import OutputError
+from vhdx.sink import Sink
+
+SECTORS_PER_CHUNK = 64
+MOST_CHUNKS = 4 << 20
+"""Where a disk would have more, its chunks are larger, up to a cell: tables and zeros stay small."""
+USUAL_SEGMENT = 1500 << 20
+SMALLEST_SEGMENT, LARGEST_SEGMENT = 4 << 20, 2047 << 20
+"""Places in a segment have 31 bits."""
+_MOST_ADDED = 64
+"""To a chunk that does not shrink: its checksum; and to zeros, which take less than this for each KiB."""
+_MOST_SECTORS = (1 << 32) - 1
+_LEVELS = {Effort.QUICK: 1, Effort.BEST: 2}
+
+
+@dataclass(frozen=True)
+class E01Layout:
+    """An E01 to be; sizes are bytes."""
+
+    size: int
+    sector_size: int
+    data_bytes: int
+    segment_size: int
+    effort: Effort
+    digests: Digests
+    evidence: Evidence
+    identifier: UUID
+
+    @property
+    def chunk(self) -> int:
+        """Bytes of a chunk, which never crosses a cell: 64 sectors, or more on large disks."""
+        chunk = SECTORS_PER_CHUNK * self.sector_size
+        while chunk < CELL and self.size > MOST_CHUNKS * chunk:
+            chunk *= 2
+        return chunk
+
+    @property
+    def chunks(self) -> int:
+        """How many the disk has; the last may be shorter."""
+        return -(-self.size // self.chunk)
+
+    @cached_property
+    def zeros(self) -> bytes:
+        """A whole chunk of zeros, packed as tightly as can be: it is packed once."""
+        return zlib.compress(bytes(self.chunk), 9)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Everything, when nothing shrinks."""
+        data = self.data_bytes // self.chunk * (self.chunk + _MOST_ADDED)
+        chunks = self.chunks * (len(self.zeros) + ENTRY_COST)
+        tables = (self.chunks // MOST_ENTRIES + 1) * TABLES_COST
+        whole = data + chunks + tables
+        return whole + self._segments(whole) * (self._front_bytes + TABLES_COST)
+
+    @property
+    def most_segments(self) -> int:
+        """How many files it may take."""
+        return self._segments(self.needed_bytes)
+
+    def pack(self, data: bytes | memoryview) -> bytes:
+        """A chunk, packed; it may come out longer."""
+        return deflate(data, zlib.MAX_WBITS, self.effort)
+
+    def front(self, number: int) -> Sections:
+        """The sections with which segment `number` begins."""
+        told = volume(
+            size=self.size,
+            sector_size=self.sector_size,
+            sectors_per_chunk=self.chunk // self.sector_size,
+            level=_LEVELS[self.effort],
+            identifier=self.identifier,
+        )
+        if number > 1:
+            return [(b"data", told)]
+        unicode = zlib.compress(header2_text(self.evidence, _program()).encode("utf-16"))
+        plain = zlib.compress(header_text(self.evidence, _program()).encode("ascii", "replace"))
+        return [(b"header2", unicode), (b"header2", unicode), (b"header", plain), (b"volume", told)]
+
+    def writer(self, sink: Sink, progress: Progress, /) -> ImageWriter:
+        """See Layout."""
+        if not isinstance(sink, SegmentedSink):
+            raise TypeError("an E01 may take several files")
+        return E01Writer(sink, self, progress)
+
+    def open(self, path: Path) -> WrittenImage:
+        """See Layout."""
+        return E01Image(path, self)
+
+    @property
+    def _front_bytes(self) -> int:
+        """What the largest front takes, of all sections and with the room that a chunk may leave at the end."""
+        return sum(DESCRIPTOR + len(body) for _, body in self.front(1)) + VOLUME_SIZE + self.chunk + _MOST_ADDED
+
+    def _segments(self, length: int) -> int:
+        return -(-length // (self.segment_size - self._front_bytes - TABLES_COST))
+
+
+def _program() -> str:
+    try:
+        return f"vhdx {version_of('vhdx')}"
+    except PackageNotFoundError:
+        return "vhdx"
+
+
+def plan(wanted: Wanted) -> E01Layout:
+    """What is going to be written; raises OutputError."""
+    target = wanted.target
+    require_compression(target, wanted.compression, {Compression.ZLIB}, "E01")
+    segment_size = wanted.segment_size or USUAL_SEGMENT
+    layout = E01Layout(
+        size=wanted.size,
+        sector_size=wanted.sector_size,
+        data_bytes=wanted.data_bytes,
+        segment_size=segment_size,
+        effort=Effort.BEST if wanted.compression is Compression.ZLIB else Effort.QUICK,
+        digests=wanted.digests,
+        evidence=wanted.evidence,
+        identifier=wanted.identities("set_identifier"),
+    )
+    _require_possible(target, layout)
+    return layout
+
+
+def _require_possible(target: Path, layout: E01Layout) -> None:
+    if not is_first(target):
+        reason = "an E01 is a set of files, of which the first is called NAME.E01"
+        raise OutputError(target, reason, f"name it {target.name}.E01")
+    if not SMALLEST_SEGMENT <= layout.segment_size <= LARGEST_SEGMENT:
+        reason = f"segments of {layout.segment_size} bytes cannot be written"
+        raise OutputError(target, reason, "choose 4M to 2047M")
+    if layout.most_segments > MOST:
+        reason = f"it may take {layout.most_segments} segments, and there are names for {MOST}"
+        raise OutputError(target, reason, "choose larger segments, up to 2047M")

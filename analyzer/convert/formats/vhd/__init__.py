@@ -1,0 +1,1 @@
+"""VHD 1: layout and writer."""

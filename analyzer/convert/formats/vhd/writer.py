@@ -1,0 +1,227 @@
+"""VHD, fixed and dynamic: for Azure, older Hyper-V and many readers. Sectors of 512 bytes, disks to 2040 GiB."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from analyzer.convert.cells import CELL, Bytes
+from analyzer.convert.formats.format import ImageWriter, Piece, Wanted, WrittenImage, require_compression
+from analyzer.convert.formats.pipeline import spans_with_data
+from analyzer.convert.formats.read_back import DecodedImage
+from analyzer.convert.formats.vhd.format import (
+    BITMAP,
+    BLOCK,
+    DYNAMIC,
+    DYNAMIC_HEADER,
+    FIXED,
+    FOOTER,
+    MAX_SIZE,
+    SECTOR,
+    UNUSED,
+    dynamic_header,
+    footer,
+)
+from analyzer.progress import Progress
+from vhdx.errors import OutputError
+from vhdx.sink import Sink
+
+AZURE_UNIT = 1 << 20
+"""Azure takes disks of whole MiB alone."""
+_TABLE_OFFSET: int = SECTOR + DYNAMIC_HEADER.sizeof()
+
+
+@dataclass(frozen=True, slots=True)
+class FixedLayout:
+    """A fixed VHD to be: the raw disk and a footer. `room` bytes are the disk's `size` or, for Azure, more."""
+
+    size: int
+    room: int
+    data_bytes: int
+    unique_id: UUID
+
+    @property
+    def needed_bytes(self) -> int:
+        """See Layout; what is zeros takes no room."""
+        return self.data_bytes + SECTOR
+
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
+        """See Layout."""
+        return FixedWriter(sink, self)
+
+    def open(self, path: Path) -> WrittenImage:
+        """See Layout."""
+        return FixedImage(path, self)
+
+    def footer(self) -> bytes:
+        """The last sector of the file."""
+        return footer(FIXED, self.room, self.unique_id)
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicLayout:
+    """A dynamic VHD to be: footer's copy, header, BAT, blocks as they come, footer."""
+
+    size: int
+    data_bytes: int
+    unique_id: UUID
+
+    @property
+    def entries(self) -> int:
+        """Of the BAT."""
+        return -(-self.size // BLOCK)
+
+    @property
+    def first_block(self) -> int:
+        """The first byte behind the BAT, which fills whole sectors."""
+        return _TABLE_OFFSET + -(-self.entries * 4 // SECTOR) * SECTOR
+
+    @property
+    def needed_bytes(self) -> int:
+        """See Layout; what is zeros inside a block takes no room."""
+        return self.first_block + self.data_bytes + self.data_bytes // CELL * BITMAP + SECTOR
+
+    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
+        """See Layout."""
+        return DynamicWriter(sink, self)
+
+    def open(self, path: Path) -> WrittenImage:
+        """See Layout."""
+        return DynamicImage(path, self)
+
+    def footer(self) -> bytes:
+        """The first and the last sector of the file."""
+        return footer(DYNAMIC, self.size, self.unique_id)
+
+
+def plan_dynamic(wanted: Wanted) -> DynamicLayout:
+    """A dynamic VHD; raises OutputError for a disk that the format cannot hold."""
+    _require_possible(wanted)
+    return DynamicLayout(wanted.size, wanted.data_bytes, wanted.identities("unique_id"))
+
+
+def plan_fixed(wanted: Wanted) -> FixedLayout:
+    """A fixed VHD; raises OutputError for a disk that the format cannot hold."""
+    return _plan_fixed(wanted, wanted.size)
+
+
+def plan_azure(wanted: Wanted) -> FixedLayout:
+    """A fixed VHD of whole MiB, zeros behind the disk's end where it has none; raises OutputError."""
+    return _plan_fixed(wanted, -(-wanted.size // AZURE_UNIT) * AZURE_UNIT)
+
+
+def _plan_fixed(wanted: Wanted, room: int) -> FixedLayout:
+    _require_possible(wanted)
+    return FixedLayout(wanted.size, room, wanted.data_bytes, wanted.identities("unique_id"))
+
+
+def _require_possible(wanted: Wanted) -> None:
+    require_compression(wanted.target, wanted.compression, (), "VHD")
+    if wanted.sector_size != SECTOR:
+        reason = f"a VHD has sectors of 512 bytes, the disk of {wanted.sector_size}"
+        raise OutputError(wanted.target, reason, "write a VHDX, which has both")
+    if wanted.size > MAX_SIZE:
+        reason = f"a VHD holds 2040 GiB at most, the disk has {wanted.size} bytes"
+        raise OutputError(wanted.target, reason, "write a VHDX or a qcow2")
+
+
+class FixedWriter:
+    """Every byte has its place."""
+
+    def __init__(self, sink: Sink, layout: FixedLayout) -> None:
+        """Begin an image in an empty file."""
+        self._sink, self._layout = sink, layout
+
+    def pack(self, data: Bytes) -> list[Piece]:
+        """See ImageWriter."""
+        return spans_with_data(data)
+
+    def put(self, start: int, piece: Piece) -> None:
+        """See ImageWriter."""
+        self._sink.write_at(start, piece.data)
+
+    def finish(self) -> None:
+        """Write the footer."""
+        self._sink.write_at(self._layout.room, self._layout.footer())
+
+
+class DynamicWriter:
+    """Places blocks as the first bytes of each come."""
+
+    def __init__(self, sink: Sink, layout: DynamicLayout) -> None:
+        """Begin an image in an empty file."""
+        self._sink, self._layout, self._end = sink, layout, layout.first_block
+        self._bat = np.full((layout.first_block - _TABLE_OFFSET) // 4, UNUSED, dtype=">u4")
+
+    def pack(self, data: Bytes) -> list[Piece]:
+        """See ImageWriter."""
+        return spans_with_data(data)
+
+    def put(self, start: int, piece: Piece) -> None:
+        """See ImageWriter."""
+        block, inside = divmod(start, BLOCK)
+        if self._bat[block] == UNUSED:
+            self._allocate(block)
+        self._sink.write_at(int(self._bat[block]) * SECTOR + BITMAP + inside, piece.data)
+
+    def finish(self) -> None:
+        """Write table, header, and the footer with its copy last."""
+        self._sink.write_at(_TABLE_OFFSET, self._bat.tobytes())
+        self._sink.write_at(SECTOR, dynamic_header(_TABLE_OFFSET, self._layout.entries))
+        for place in (self._end, 0):
+            self._sink.write_at(place, self._layout.footer())
+
+    def _allocate(self, block: int) -> None:
+        """Give a block its place, all of its sectors marked as there: those that are not written read as zeros."""
+        self._bat[block] = self._end // SECTOR
+        self._sink.write_at(self._end, b"\xff" * BITMAP)
+        self._end += BITMAP + BLOCK
+
+
+class FixedImage(DecodedImage):
+    """A fixed VHD, read back."""
+
+    def __init__(self, path: Path, layout: FixedLayout) -> None:
+        """Open it; raises VerificationError when its footer is another, InputOutputError."""
+        super().__init__(path, layout.size, CELL)
+        self.require(structure=self.take(layout.room, SECTOR), expected=layout.footer())
+        self.require(structure=self.file.size, expected=layout.room + SECTOR)
+
+    def read_unit(self, number: int) -> bytes:
+        """See DecodedImage."""
+        return self.take(number * CELL, min(CELL, self.size - number * CELL))
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See WrittenImage; what the file system does not hold needs no look."""
+        for start, end in self.file.extents():
+            yield min(start, self.size), min(end, self.size)
+
+
+class DynamicImage(DecodedImage):
+    """A dynamic VHD, read back."""
+
+    def __init__(self, path: Path, layout: DynamicLayout) -> None:
+        """Open it; raises VerificationError when a structure is another than was written, InputOutputError."""
+        super().__init__(path, layout.size, CELL)
+        for place in (0, self.file.size - FOOTER.sizeof()):
+            self.require(structure=self.take(place, SECTOR), expected=layout.footer())
+        header = self.take(SECTOR, DYNAMIC_HEADER.sizeof())
+        self.require(structure=header, expected=dynamic_header(_TABLE_OFFSET, layout.entries))
+        self._bat = np.frombuffer(self.take(_TABLE_OFFSET, layout.entries * 4), dtype=">u4")
+
+    def read_unit(self, number: int) -> bytes | None:
+        """See DecodedImage; a unit is half a block."""
+        block, inside = divmod(number * CELL, BLOCK)
+        if self._bat[block] == UNUSED:
+            return None
+        place = int(self._bat[block]) * SECTOR
+        if self.take(place, BITMAP) != b"\xff" * BITMAP:
+            raise self.failure(number)
+        return self.take(place + BITMAP + inside, CELL)
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See WrittenImage."""
+        for block in np.flatnonzero(self._bat != UNUSED).tolist():
+            yield block * BLOCK, min((block + 1) * BLOCK, self.size)

@@ -1,0 +1,1 @@
+"""VMDK (streamOptimized): layout and writer."""

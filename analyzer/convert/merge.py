@@ -1,0 +1,187 @@
+"""The upper layers of a chain to one differencing file on a layer that stays."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path, PureWindowsPath
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
+from analyzer.convert.convert import Options, Outcome, OutputFormat, Verify, check_block_size, new_disk_like
+from analyzer.convert.copying import copy_cells, verify_cells
+from analyzer.convert.formats.format import require_compression
+from analyzer.progress import Progress, no_progress
+from vhdx.chain import Chain, open_chain
+from vhdx.errors import NoSuchLayerError, VerificationError
+from vhdx.parents import OnMismatch
+from vhdx.runs import Kind, RunTable, concatenate
+from vhdx.sink import Sink, check_space, check_target
+from vhdx.structures.bat import BlockState
+from vhdx.structures.constants import MIB
+from vhdx.structures.disk import DiskType
+from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
+from vhdx.writer import NewDisk, VhdxWriter
+
+_SPAN = 256 * MIB
+"""The range of the disk that is classified at once: no smaller than a block, no larger than a chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergePlan:
+    """What is going to be written; all sizes are bytes. `kept` is the layer that the output is laid upon."""
+
+    target: Path
+    kept: int
+    new_disk: NewDisk
+    data_bytes: int
+    options: Options
+
+    @property
+    def work(self) -> int:
+        """Bytes to copy and to read back, for progress."""
+        return self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
+
+
+def plan_merge(chain: Chain, base: Path, target: Path, options: Options) -> MergePlan:
+    """Look at everything that could refuse the output; raises OutputError, NoSpaceError, ChainError, LostDataError."""
+    kept = chain.layer_of(base)
+    if kept == len(chain.layers) - 1:
+        raise NoSuchLayerError(chain.path, f"one above {base}", len(chain.layers))
+    check_block_size(target, options.block_size)
+    require_compression(target, options.compression, (), "a differencing VHDX")
+    check_target(target, [layer.path for layer in chain.layers], options.existing)
+    sized = replace(options, block_size=options.block_size or chain.leaf.parameters.block_size)
+    below = chain.layers[kept]
+    locator = parent_locator(below.path, target, below.data_write_guid)
+    new_disk = replace(new_disk_like(chain, DiskType.DIFFERENCING, sized), locator=locator)
+    data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
+    check_space(target, data + new_disk.first_block)
+    return MergePlan(target=target, kept=kept, new_disk=new_disk, data_bytes=data, options=options)
+
+
+def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str, str], ...]:
+    """Keys and values of a locator: the linkage, the path from the child's folder, and on Windows the absolute one."""
+    pairs = [(LINKAGE, f"{{{linkage}}}")]
+    try:
+        relative = str(PureWindowsPath(os.path.relpath(parent.resolve(), child.parent.resolve())))
+        pairs.append((RELATIVE_PATH, relative if relative.startswith("..") else f".\\{relative}"))
+    except ValueError:  # two drives: no relative path leads from one to the other
+        pass
+    if os.name == "nt":
+        pairs.append((ABSOLUTE_PATH, f"\\\\?\\{parent.resolve()}"))
+    return tuple(pairs)
+
+
+def run_merge(plan: MergePlan, chain: Chain, progress: Progress = no_progress) -> Outcome:
+    """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
+    with Sink(plan.target, existing=plan.options.existing) as sink:
+        writer = _ClaimingWriter(sink, plan, chain)
+        cells = cells_with_data(chain.windows_above(plan.kept + 1))
+        journal = copy_cells(chain, cells, writer, progress)
+        writer.finish()
+        sink.flush()
+        if plan.options.verify is Verify.READ_BACK:
+            below = [layer.path for layer in reversed(chain.layers[: plan.kept + 1])]
+            with open_chain(sink.path, parents=below, on_mismatch=OnMismatch.ACCEPT) as written:
+                _compare_holes(chain, written, plan.kept, sink.path)
+                held = cells_with_data(written.windows_above(plan.kept + 1))
+                verify_cells(journal, chain, written, held, sink.path, progress)
+        chain.require_unchanged()
+        sink.commit()
+        return Outcome(
+            target=plan.target,
+            format=OutputFormat.VHDX,
+            size=chain.size,
+            data_bytes=len(journal.cells) * CELL,
+            file_size=sink.size,
+            verified=plan.options.verify is Verify.READ_BACK,
+            layers=len(chain.layers) - plan.kept - 1,
+            parent=chain.layers[plan.kept].path,
+            findings=chain.findings,
+        )
+
+
+class _ClaimingWriter:
+    """Writes what the upper layers hold, claiming each span of blocks before its first byte comes."""
+
+    def __init__(self, sink: Sink, plan: MergePlan, chain: Chain) -> None:
+        self._writer = VhdxWriter(sink, plan.new_disk)
+        self._chain, self._lowest, self._disk = chain, plan.kept + 1, plan.new_disk
+        held = (table.select(table.kind != Kind.HOLE) for table in chain.windows_above(self._lowest))
+        self._spans = units_touched(held, _SPAN)
+        self._next = next(self._spans, None)
+        self._own = RunTable.of([])
+
+    def write(self, start: int, data: memoryview) -> None:
+        end = start + len(data)
+        while self._next is not None and self._next * _SPAN < end:
+            self._claim(self._next)
+        for run in self._own.clip(start, end):
+            if run.kind is Kind.DATA:
+                self._writer.write(run.start, data[run.start - start : run.end - start])
+
+    def finish(self) -> None:
+        while self._next is not None:
+            self._claim(self._next)
+        self._writer.finish()
+
+    def _claim(self, span: int) -> None:
+        start = span * _SPAN
+        end = min(start + _SPAN, self._disk.size)
+        self._own = concatenate(self._chain.windows_above(self._lowest, start, end))
+        states = block_states(self._own, start, end, self._disk.block_size)
+        held = self._own.select(self._own.kind != Kind.HOLE)
+        sectors = np.stack((held.start, held.start + held.length), axis=1) // self._disk.logical_sector_size
+        self._writer.claim(start // self._disk.block_size, states, sectors)
+        self._next = next(self._spans, None)
+
+
+def block_states(table: RunTable, start: int, end: int, block_size: int) -> npt.NDArray[np.int64]:
+    """The state of each block from `start` (a block's first byte) to `end` that holds what a table says, HOLE aside."""
+    edges = np.append(np.arange(start, end, block_size, dtype=np.int64), end)
+    held = np.diff(_bytes_before(table, table.kind != Kind.HOLE, edges))
+    data = np.diff(_bytes_before(table, table.kind == Kind.DATA, edges))
+    full = held == np.diff(edges)
+    states = np.full(len(held), BlockState.PARTIALLY_PRESENT, dtype=np.int64)
+    states[full] = BlockState.FULLY_PRESENT
+    states[full & (data == 0)] = BlockState.ZERO
+    states[held == 0] = BlockState.NOT_PRESENT
+    return states
+
+
+def _bytes_before(
+    table: RunTable, chosen: npt.NDArray[np.bool_], edges: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """How many bytes of the chosen runs stand before each edge."""
+    weight = chosen.astype(np.int64)
+    before = np.concatenate(([0], np.cumsum(table.length * weight)))
+    index = np.maximum(np.searchsorted(table.start, edges, side="right") - 1, 0)
+    return np.asarray(before[index] + (edges - table.start[index]) * weight[index])
+
+
+def _compare_holes(chain: Chain, written: Chain, kept: int, path: Path) -> None:
+    """What the upper layers leave to the kept one, the output must leave to it, and nothing else."""
+    expected, got = (_holes(disk.windows_above(kept + 1)) for disk in (chain, written))
+    for wanted, found in zip_longest(expected, got):
+        if wanted != found:
+            raise VerificationError(path, *(wanted or found or (0, 0)))
+
+
+def _holes(tables: Iterator[RunTable]) -> Iterator[tuple[int, int]]:
+    """(start, length) of the holes, those that meet at a window's seam joined."""
+    pending: tuple[int, int] | None = None
+    for table in tables:
+        holes = table.of_kind(Kind.HOLE)
+        for start, length in zip(holes.start.tolist(), holes.length.tolist(), strict=True):
+            if pending and pending[0] + pending[1] == start:
+                pending = pending[0], pending[1] + length
+            else:
+                if pending:
+                    yield pending
+                pending = start, length
+    if pending:
+        yield pending

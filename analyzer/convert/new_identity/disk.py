@@ -1,0 +1,113 @@
+"""The clone itself: the original's runs, and over them the structures that name other identities."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.convert.convert import (
+    DISK_TYPES,
+    Flat,
+    Layered,
+    Options,
+    OutputFormat,
+    Plan,
+    check_block_size,
+    new_disk_like,
+    plan_output,
+)
+from analyzer.convert.new_identity.model import Change, Clone, Scope
+from analyzer.convert.new_identity.partition_tables import renew_tables
+from analyzer.convert.new_identity.volumes import renew_volumes
+from analyzer.convert.new_identity.workspace import Bench
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding
+from vhdx.identities import Identities, random_identities
+from vhdx.runs import Run, RunTable, overlay
+from vhdx.sink import check_target
+from vhdx.source import ByteSource, MemorySource
+
+
+class ClonedDisk:
+    """A disk that reads as another does but for its identities. It is open as long as the original is."""
+
+    def __init__(self, original: Flat, bench: Bench) -> None:
+        """The original with what the bench lays over it."""
+        self._original = original
+        self._table, content = bench.laid(len(original.sources))
+        self._laid = MemorySource(content, Path("<new identities>"))
+        self.clone = Clone(tuple(bench.changes), tuple(bench.kept))
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Every identity that is new."""
+        return self.clone.changes
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+        return self._original.size
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        return self._original.sector_size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """The original's files, and the new structures."""
+        return (*self._original.sources, self._laid)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The original's."""
+        return self._original.findings
+
+    def windows(self, start: int, end: int) -> Iterator[RunTable]:
+        """Run tables that follow one another from `start` to `end`."""
+        for table in self._original.windows(start, end):
+            yield overlay(self._table.clip(int(table.start[0]), table.end), table) if len(table) else table
+
+    def refusal(self, run: Run) -> VhdxError | None:
+        """See RunSource."""
+        return self._original.refusal(run)
+
+    def require_unchanged(self) -> None:
+        """See Flat."""
+        self._original.require_unchanged()
+
+
+def cloned(disk: Flat, identities: Identities = random_identities, *, scope: Scope = Scope.VOLUMES) -> ClonedDisk:
+    """The disk with new identities, drawn from `identities` by what each old one was.
+
+    Reads partition tables and the fronts of volumes; raises what reading raises, and nothing for what the disk holds.
+    """
+    bench = Bench(disk, disk.sector_size, identities)
+    parts = renew_tables(bench)
+    if scope is not Scope.DISK:
+        renew_volumes(bench, parts, scope)
+    return ClonedDisk(disk, bench)
+
+
+def renewed_disk_id(old: UUID, identities: Identities) -> UUID:
+    """The virtual disk id of a clone, which a VHDX keeps outside its disk."""
+    return identities(f"virtual disk id {old}")
+
+
+def plan_clone(chain: Layered, clone: ClonedDisk, target: Path, output: OutputFormat, options: Options) -> Plan:
+    """As `plan_conversion`, for the clone of a chain; run it on the clone. Raises what that raises."""
+    check_block_size(target, options.block_size)
+    check_target(target, [layer.path for layer in chain.layers], options.existing)
+    disk_type = DISK_TYPES.get(output)
+    like = new_disk_like(chain, disk_type, options) if disk_type else None
+    new_disk = replace(like, disk_id=renewed_disk_id(like.disk_id, options.identities)) if like else None
+    # What lies over the original is no layer of it.
+    return replace(plan_output(clone, target, output, new_disk, options), layers=len(chain.layers))
+
+
+def told(clone: ClonedDisk, disk_id: UUID, plan: Plan) -> Clone:
+    """Everything that became of the identities, with the virtual disk id, `disk_id` before, of a VHDX."""
+    if plan.new_disk is None:
+        return clone.clone
+    new = plan.new_disk.disk_id
+    return replace(clone.clone, changes=(Change("the virtual disk id", (), str(disk_id), str(new)), *clone.changes))

@@ -1,0 +1,130 @@
+"""A new UUID for an ext volume, where nothing else on it depends on the old one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from analyzer.convert.new_identity.model import Change, Kept, Scope
+from analyzer.convert.new_identity.workspace import Bench, Piece
+from analyzer.guest.layouts.ext import (
+    KNOWN_INCOMPATIBLE,
+    MOST_GROUPS,
+    SIZE,
+    START,
+    Compatible,
+    ExtSuperblock,
+    Incompatible,
+    ReadOnly,
+    holds,
+    parse_superblock,
+)
+from analyzer.guest.layouts.ext import UUID as UUID_AT
+from analyzer.guest.layouts.ext_identity import build_descriptors, build_superblock
+from analyzer.guest.layouts.partitions import Part
+
+_RANDOM = "run `e2fsck -f` and `tune2fs -U random` on the clone's volume"
+_REPAIR = "run `e2fsck -f` on the clone's volume, and then `tune2fs -U random`"
+_DESCRIPTOR_SIZES = (32, 64)
+_MOST_DESCRIPTORS = 128 << 20
+"""Bytes of descriptors, copies included, that are summed anew: some 16 TiB of a volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A superblock of the volume, or its copy, and the byte of the disk at which it stands."""
+
+    at: int
+    group: int
+    block: bytes
+
+
+def renew_ext(bench: Bench, part: Part, scope: Scope) -> bool:
+    """Give the volume a new UUID, or say why not; False when it is no ext volume."""
+    block = bench.read(part.start + START, SIZE)
+    superblock = parse_superblock(block)
+    if superblock is None:
+        return False
+    at, uuid = part.start + START, UUID(bytes=superblock.uuid)
+    why, then = _refusal(superblock, scope) or _damage(superblock, block)
+    if not why:
+        why, then = _renew(bench, superblock, [_Copy(at, 0, block), *_copies(bench, part, superblock)])
+    if why:
+        bench.kept.append(Kept(f"the UUID {uuid} of the ext volume", at, why, then))
+    return True
+
+
+def _refusal(superblock: ExtSuperblock, scope: Scope) -> tuple[str, str] | None:
+    """Why its UUID must stay, and what gives it a new one; None when it need not."""
+    has, extra = superblock.incompatible, superblock.compatible
+    if has & Incompatible.RECOVER:
+        replay = "mount the clone's volume once and unmount it, away from the original; then run `tune2fs -U random`"
+        return "its journal is yet to be replayed and may bring the old UUID back", replay
+    if has & Incompatible.JOURNAL_DEVICE or (extra & Compatible.HAS_JOURNAL and not superblock.journal_inode):
+        return "volume and journal stand apart and know each other by UUID", _RANDOM
+    if extra & Compatible.STABLE_INODES:
+        return "encryption keys on it depend on the UUID", "keep the clone away from the original's system"
+    if has & ~KNOWN_INCOMPATIBLE:
+        return "it has features that are not known here", _RANDOM
+    seeded = has & Incompatible.CHECKSUM_SEED
+    if superblock.read_only & ReadOnly.METADATA_CHECKSUM and not seeded and scope is not Scope.ALL:
+        return "all its checksums depend on the UUID (metadata_csum without metadata_csum_seed)", _RANDOM
+    return None
+
+
+def _damage(superblock: ExtSuperblock, block: bytes) -> tuple[str, str]:
+    sizes = superblock.block_size and superblock.blocks_per_group and superblock.descriptor_size in _DESCRIPTOR_SIZES
+    room = superblock.blocks_per_group * superblock.block_size
+    fits = superblock.groups <= MOST_GROUPS and superblock.descriptors_length < room
+    if not sizes or not fits or superblock.group or not holds(block):
+        return "its superblock is damaged", _REPAIR
+    return "", ""
+
+
+def _copies(bench: Bench, part: Part, superblock: ExtSuperblock) -> Iterator[_Copy]:
+    """The copies that are whole and this volume's; one that is neither is left as it is."""
+    for group, place in superblock.copies():
+        block = bench.read(part.start + place, SIZE)
+        copy = parse_superblock(block)
+        if copy and copy.uuid == superblock.uuid and copy.group in {0, group} and holds(block):
+            yield _Copy(part.start + place, group, block)
+
+
+def _renew(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy]) -> tuple[str, str]:
+    """Lay superblocks, and the descriptors whose checksums begin with the UUID; returns why that cannot be, or ""."""
+    old = UUID(bytes=superblock.uuid)
+    new = bench.guid("ext volume", old)
+    summed = superblock.read_only & (ReadOnly.METADATA_CHECKSUM | ReadOnly.GROUP_CHECKSUM)
+    seeded = (
+        superblock.read_only & ReadOnly.METADATA_CHECKSUM and not superblock.incompatible & Incompatible.CHECKSUM_SEED
+    )
+    pieces = [(copy.at, build_superblock(copy.block, new.bytes, seeded=bool(seeded))) for copy in copies]
+    if summed == ReadOnly.GROUP_CHECKSUM and not superblock.incompatible & Incompatible.CHECKSUM_SEED:
+        descriptors = list(_descriptors(bench, superblock, copies, new))
+        if not descriptors:
+            return "the checksums of its groups do not fit the UUID, or stand where they are not looked for", _REPAIR
+        pieces += descriptors
+    if old == new or not bench.lay(pieces):
+        return "it has no UUID" if old == new else "it lies upon other structures of the disk", ""
+    places = tuple(copy.at + UUID_AT.start for copy in copies)
+    what = "the UUID of the ext volume" + (", kept for checksums (metadata_csum_seed)" if seeded else "")
+    bench.changes.append(Change(what, places, str(old), str(new)))
+    return "", ""
+
+
+def _descriptors(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy], new: UUID) -> Iterator[Piece]:
+    """Descriptors for the new UUID: none unless those that are in use are right. They stand behind each superblock."""
+    if superblock.incompatible & Incompatible.META_GROUPS:
+        return
+    length = superblock.descriptors_length
+    if length * len(copies) > _MOST_DESCRIPTORS:
+        return
+    for copy in copies:
+        at = copy.at + superblock.block_size
+        if not copy.group:  # the first superblock stands at byte 1024, whatever the block
+            at = copy.at - START + superblock.descriptors_start
+        table = bench.read(at, length)
+        built = build_descriptors(table, superblock.descriptor_size, (superblock.uuid, new.bytes))
+        if (built is None or len(table) < length) and not copy.group:
+            return
+        if built is not None:
+            yield at, built

@@ -1,0 +1,75 @@
+"""Where a clone is worked out: the disk to read, new identities to draw, and the structures that are laid over it."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import pairwise
+from uuid import UUID
+
+from analyzer.convert.new_identity.model import Change, Kept
+from vhdx.identities import Identities
+from vhdx.reader import Reader, RunSource
+from vhdx.runs import Kind, RunTable, merge_neighbours
+from vhdx.structures.constants import NIL
+
+Piece = tuple[int, bytes]
+"""A whole structure as it is to be, and the byte of the disk at which it begins."""
+
+
+class Bench:
+    """Structures are laid all or none, and never over one another: each was made from what the disk has there."""
+
+    def __init__(self, disk: RunSource, sector_size: int, identities: Identities) -> None:
+        """Work on `disk`, whose logical sectors have `sector_size` bytes."""
+        self.size, self.sector_size = disk.size, sector_size
+        self.changes: list[Change] = []
+        self.kept: list[Kept] = []
+        self._reader, self._pieces = Reader(disk), dict[int, bytes]()
+        self._draw: Callable[[str], UUID] = cache(identities)
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes of the original, fewer where it ends before; raises what reading a disk raises."""
+        return self._reader.read(start, min(length, self.size - start)) if 0 <= start < self.size else b""
+
+    def guid(self, role: str, old: UUID) -> UUID:
+        """The new identity for an old one: what was alike stays alike, and nothing stays nothing."""
+        return NIL if old == NIL else self._draw(f"{role} {old}")
+
+    def serial(self, role: str, old: bytes) -> bytes:
+        """As many new bytes as the old serial number has: never zeros, never the old ones."""
+        new = self._draw(f"{role} {old.hex()}").bytes
+        parts = (new[at : at + len(old)] for at in range(len(new) - len(old) + 1))
+        return next((part for part in parts if any(part) and part != old), b"\x01" * len(old))
+
+    def lay(self, pieces: Sequence[Piece]) -> bool:
+        """Lay these structures over the disk, unless one of them touches another, or what was laid before."""
+        together = dict(self._pieces)
+        for start, data in pieces:
+            if together.setdefault(start, data) != data:
+                return False
+        places = sorted((start, start + len(data)) for start, data in together.items())
+        if any(before[1] > after[0] for before, after in pairwise(places)):
+            return False
+        self._pieces = together
+        return True
+
+    def laid(self, layer: int) -> tuple[RunTable, bytes]:
+        """What is laid, as runs over the whole disk in whole sectors, HOLE elsewhere, and the bytes that they name."""
+        sectors = self._sectors()
+        rows, content, at = [], bytearray(), 0
+        for start, data in sorted(sectors.items()):
+            rows += [(at, start - at, Kind.HOLE, 0, 0)] if start > at else []
+            rows.append((start, len(data), Kind.DATA, layer, len(content)))
+            content += data
+            at = start + len(data)
+        rows += [(at, self.size - at, Kind.HOLE, 0, 0)] if at < self.size else []
+        return merge_neighbours(RunTable.of(rows)), bytes(content)
+
+    def _sectors(self) -> dict[int, bytearray]:
+        """The sectors that any structure touches, by the byte at which each begins."""
+        size, sectors = self.sector_size, dict[int, bytearray]()
+        for start, data in self._pieces.items():
+            for at in range(start // size * size, start + len(data), size):
+                sector = sectors.setdefault(at, bytearray(self.read(at, size)))
+                lower, upper = max(at, start), min(at + size, start + len(data))
+                sector[lower - at : upper - at] = data[lower - start : upper - start]
+        return sectors

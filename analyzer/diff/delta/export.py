@@ -1,0 +1,196 @@
+"""What differs between two states, with its data, as a delta."""
+
+import hashlib
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from analyzer.convert.cells import CELL, nonzero_spans
+from analyzer.convert.convert import Verify
+from analyzer.diff.delta.container import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, build_header
+from analyzer.diff.delta.disk import PatchedDisk
+from analyzer.diff.find import ChangesPlan, Method, exact_changes
+from analyzer.diff.ranges import Change, ChangeTable
+from analyzer.diff.states import State
+from analyzer.examine.hash import sha256_of
+from analyzer.progress import Progress, no_progress
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.errors import VerificationError
+from vhdx.findings import Finding
+from vhdx.sink import Existing, Sink, check_target
+
+_BLOCK_SIZE = 32 << 20
+"""Of a VHDX made from a raw image: what Windows makes by default."""
+_PHYSICAL_SECTOR = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExportPlan:
+    """A delta that is going to be written; `work` in bytes, for progress."""
+
+    target: Path
+    changes: ChangesPlan
+    work: int
+    existing: Existing
+    verify: Verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaOutcome:
+    """A delta that was written; all sizes are bytes, hashes are SHA-256 of the flat disks as hex."""
+
+    target: Path
+    method: Method
+    old_size: int
+    new_size: int
+    range_count: int
+    data_bytes: int
+    zero_bytes: int
+    file_size: int
+    before: str
+    after: str
+    verified: bool
+    findings: tuple[Finding, ...]
+
+
+def plan_export(
+    changes: ChangesPlan, old: State, new: State, target: Path, existing: Existing, verify: Verify
+) -> ExportPlan:
+    """Look at what could refuse the delta; raises OutputError."""
+    check_target(target, [*old.files, *new.files], existing)
+    work = changes.work + old.disk.size + new.disk.size * (2 if verify is Verify.READ_BACK else 1)
+    return ExportPlan(target=target, changes=changes, work=work, existing=existing, verify=verify)
+
+
+def run_export(plan: ExportPlan, old: Disk, new: Disk, progress: Progress = no_progress) -> DeltaOutcome:
+    """Hash both states, write what differs, lay it over the old state and see that it gives the new one, rename.
+
+    Raises what reading and writing raise, LostDataError for what cannot be known, VerificationError.
+    """
+    before, after = (sha256_of(disk, progress) for disk in (old, new))
+    with Sink(plan.target, existing=plan.existing) as sink:
+        writer = _DeltaWriter(sink, new)
+        writer.write_all(exact_changes(plan.changes, old, new, progress))
+        writer.finish(old, bytes.fromhex(before), bytes.fromhex(after))
+        sink.flush()
+        if plan.verify is Verify.READ_BACK:
+            _verify(sink.path, old, after, progress)
+        sink.commit()
+        return DeltaOutcome(
+            target=plan.target,
+            method=plan.changes.method,
+            old_size=old.size,
+            new_size=new.size,
+            range_count=writer.row_count,
+            data_bytes=writer.data_bytes,
+            zero_bytes=writer.zero_bytes,
+            file_size=sink.size,
+            before=before,
+            after=after,
+            verified=plan.verify is Verify.READ_BACK,
+            findings=tuple(dict.fromkeys((*old.findings, *new.findings))),
+        )
+
+
+def _verify(path: Path, old: Disk, after: str, progress: Progress) -> None:
+    with Delta(path) as delta:
+        patched = PatchedDisk(old, delta)
+        if sha256_of(patched, progress) != after:
+            raise VerificationError(path, 0, patched.size)
+
+
+class _DeltaWriter:
+    """Data as it comes, then the table, the header last: a file without its header is no delta.
+
+    The table is held in memory, 24 bytes for each range.
+    """
+
+    def __init__(self, sink: Sink, new: Disk) -> None:
+        self._sink, self._new = sink, new
+        self._rows, self._place, self._digest = array("q"), HEADER_SIZE, hashlib.sha256()
+        self.zero_bytes = 0
+
+    @property
+    def row_count(self) -> int:
+        return len(self._rows) // 3
+
+    @property
+    def data_bytes(self) -> int:
+        return self._place - HEADER_SIZE
+
+    def write_all(self, tables: Iterable[ChangeTable]) -> None:
+        for table in tables:
+            for start, length, kind in table:
+                if kind is Change.ZERO:
+                    self._zeros(start, length)
+                elif kind is not Change.GONE:  # the header's size says what is gone
+                    self._copy(start, start + length)
+
+    def finish(self, old: Disk, before: bytes, after: bytes) -> None:
+        packed = _little_endian(self._rows)
+        self._sink.write_at(self._place, packed)
+        old_id, old_guid, *_ = _facts(old)
+        new_id, new_guid, block_size, physical = _facts(self._new)
+        header = DeltaHeader(
+            old_size=old.size,
+            new_size=self._new.size,
+            table_offset=self._place,
+            row_count=len(packed) // ROW_SIZE,
+            logical_sector_size=self._new.sector_size,
+            physical_sector_size=physical,
+            block_size=block_size,
+            old_disk_id=old_id,
+            new_disk_id=new_id,
+            old_data_write_guid=old_guid,
+            new_data_write_guid=new_guid,
+            before=before,
+            after=after,
+            data_hash=self._digest.digest(),
+            table_hash=hashlib.sha256(packed).digest(),
+        )
+        self._sink.write_at(0, build_header(header))
+
+    def _copy(self, start: int, end: int) -> None:
+        for at in range(start, end, CELL):
+            data = np.frombuffer(self._new.read(at, min(CELL, end - at)), dtype=np.uint8)
+            position = 0
+            for lower, upper in nonzero_spans(data):
+                self._zeros(at + position, lower - position)
+                self._data(at + lower, data[lower:upper].data)
+                position = upper
+            self._zeros(at + position, len(data) - position)
+
+    def _data(self, start: int, data: memoryview) -> None:
+        rows, length = self._rows, len(data)
+        self._sink.write_at(self._place, data)
+        self._digest.update(data)
+        if rows and rows[-1] and rows[-3] + rows[-2] == start:
+            rows[-2] += length
+        else:
+            rows.extend((start, length, self._place))
+        self._place += length
+
+    def _zeros(self, start: int, length: int) -> None:
+        rows = self._rows
+        self.zero_bytes += length
+        if rows and not rows[-1] and rows[-3] + rows[-2] == start:
+            rows[-2] += length
+        elif length:
+            rows.extend((start, length, 0))
+
+
+def _little_endian(rows: "array[int]") -> bytes:
+    return np.array(rows, dtype="<i8").tobytes()
+
+
+def _facts(disk: Disk) -> tuple[UUID, UUID, int, int]:
+    """Virtual disk id, data_write_guid, block size of the base and physical sector size; a raw image tells none."""
+    if not isinstance(disk, Chain):
+        return NO_ID, NO_ID, _BLOCK_SIZE, _PHYSICAL_SECTOR
+    leaf = disk.leaf.parameters
+    return leaf.disk_id, disk.leaf.data_write_guid, disk.base.parameters.block_size, leaf.physical_sector_size

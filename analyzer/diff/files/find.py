@@ -1,0 +1,133 @@
+"""The files that differ, volume by volume."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from analyzer.diff.files.collect import touched_entries
+from analyzer.diff.files.compare import Comparer, fields_that_differ
+from analyzer.diff.files.match import Matched, match_by_identity, match_by_path, match_by_place
+from analyzer.diff.files.model import Data, FileChange, What
+from analyzer.diff.files.unknown import is_of_one_record, is_unreached, may_hide
+from analyzer.guest.filesystems.places import Places
+from analyzer.guest.filesystems.record import FileKind, FileRecord
+from analyzer.guest.filesystems.volume import Volume
+
+_BY_PLACE = {"fat12", "fat16", "fat32", "exfat"}
+Pair = tuple[Volume | None, Volume | None]
+
+
+@dataclass(slots=True)
+class Finder:
+    """Finds the files that differ between volumes of two states, where the disk changed in `changed`.
+
+    Every change of the disk that files can show is found: what lies outside of `changed` reads the same in both. Memory
+    grows with the files that a change touches. `counts` is complete when `changes` has ended.
+    """
+
+    old: list[Volume]
+    new: list[Volume]
+    changed: Places
+    counts: dict[What, int] = field(default_factory=lambda: dict.fromkeys(What, 0))
+    unread: list[str] = field(default_factory=list)
+    """What of the disk changed and cannot be looked into: a sentence for each volume."""
+
+    def changes(self) -> Iterator[FileChange]:
+        """The files that differ; what reading raises of the disk itself is noted in the volumes' troubles."""
+        for pair in self._pairs():
+            for change in self._of_volume(*pair):
+                self.counts[change.what] += 1
+                yield change
+
+    @property
+    def is_same(self) -> bool:
+        """No file differs, and no change stands where it cannot be looked into."""
+        return not any(self.counts.values()) and not self.unread
+
+    def _pairs(self) -> Iterator[Pair]:
+        """Volumes of both states that begin at the same place; alone, where the other state has none there."""
+        before, after = ({volume.record.start: volume for volume in volumes} for volumes in (self.old, self.new))
+        for start in sorted({*before, *after}):
+            yield before.get(start), after.get(start)
+
+    def _of_volume(self, old: Volume | None, new: Volume | None) -> Iterator[FileChange]:
+        there = [volume for volume in (old, new) if volume is not None]
+        if not any(self.changed.touch([(volume.record.start, volume.record.length)]) for volume in there):
+            return
+        for volume in there:
+            if not volume.is_readable:
+                text = f"volume {volume.record.number} changed, and cannot be looked into: {volume.record.reason}"
+                self.unread.append(text)
+        before = old if old is not None and old.is_readable else None
+        after = new if new is not None and new.is_readable else None
+        matched = _matched(before, after, self.changed)
+        yield from _alone(matched, old, new)
+        if before is not None and after is not None:
+            yield from _together(matched, Comparer(before, after, self.changed))
+
+
+def _alone(matched: Matched, old: Volume | None, new: Volume | None) -> Iterator[FileChange]:
+    """The files that one state alone has; both volumes were walked."""
+    is_hidden, was_hidden = may_hide(new), may_hide(old)
+    for record in matched.gone:
+        yield FileChange(what=What.UNKNOWN if is_hidden(record) else What.DELETED, old=record, new=None)
+    for record in matched.come:
+        unknown = was_hidden(record) or is_unreached(record)
+        yield FileChange(what=What.UNKNOWN if unknown else What.CREATED, old=None, new=record)
+
+
+def _together(matched: Matched, comparer: Comparer) -> Iterator[FileChange]:
+    """The files that both states have, and that are not the same in both."""
+    for before, after in matched.followed:
+        what = What.UNKNOWN if is_of_one_record(before, after) else What.REPLACED
+        yield _change(what, before, after, comparer)
+    for before, after in matched.same:
+        if matched.is_moved(before, after) and not (is_unreached(before) or is_unreached(after)):
+            yield _change(What.RENAMED, before, after, comparer)
+            continue
+        change = _change(What.METADATA, before, after, comparer)
+        found = _by_content(change)
+        if found or change.fields:
+            yield replace(change, what=found or What.METADATA)
+
+
+def _by_content(change: FileChange) -> What | None:
+    """What became of what a file holds; None where that is the same.
+
+    A part of it that is not known makes no change, and takes none away that is known.
+    """
+    if change.data is Data.CHANGED or change.changed_bytes or change.streams:
+        return What.CHANGED
+    return What.UNKNOWN if change.data is Data.UNKNOWN else None
+
+
+def _matched(old: Volume | None, new: Volume | None, changed: Places) -> Matched:
+    before = list(touched_entries(old, changed)) if old else []
+    after = list(touched_entries(new, changed)) if new else []
+    if old is None or new is None or _identity(old) != _identity(new):
+        return match_by_path(before, after)
+    return match_by_place(before, after) if old.record.type in _BY_PLACE else match_by_identity(before, after)
+
+
+def _identity(volume: Volume) -> tuple[str, bytes]:
+    """What a volume keeps from being made to being made anew."""
+    family = volume.record.type[:3] if volume.record.type.startswith(("ext", "fat")) else volume.record.type
+    return family, bytes(volume.fs.info.fs_id)
+
+
+def _change(what: What, old: FileRecord, new: FileRecord, comparer: Comparer) -> FileChange:
+    is_known = old.is_known and new.is_known
+    fields = fields_that_differ(old, new) if is_known else ()
+    if new.kind is not FileKind.FILE or old.kind is not FileKind.FILE:
+        return FileChange(what=what, old=old, new=new, fields=fields, data=None if is_known else Data.UNKNOWN)
+    found = comparer.difference(old, new)
+    return FileChange(
+        what=what,
+        old=old,
+        new=new,
+        data=found.data,
+        ranges=tuple(found.ranges),
+        range_count=found.range_count,
+        changed_bytes=found.changed_bytes,
+        streams=found.streams,
+        fields=fields,
+    )

@@ -1,0 +1,94 @@
+"""Which state of which disk is meant: a file's, or that of one layer of its chain."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from analyzer.diff.raw_disk import RawImage
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.errors import NoSuchLayerError
+from vhdx.source import FileSource, read_at
+from vhdx.structures.identifier import SIGNATURE, container_in
+
+VHDX_EXTENSIONS = {".vhdx", ".avhdx"}
+_FRONT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class StateName:
+    """A file, and the layer of its chain that is meant: None is the file's own state."""
+
+    path: Path
+    layer: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "StateName":
+        """`PATH`, or `PATH@N` for layer N (0 is the base) of its chain; a file of that whole name comes first."""
+        match = re.fullmatch(r"(.+)@(\d+)", text, re.DOTALL)
+        if match is None or Path(text).exists():
+            return cls(Path(text))
+        return cls(Path(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """A state, opened: a disk, and whatever was opened to get at it. Use it in a `with` statement."""
+
+    disk: Disk
+    whole: Disk
+    """The disk itself, or the chain that it is a layer's state of."""
+    doubt: str = ""
+    """Why it is not read by the map beside it, although one is there: nothing tells what of it was lost."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that were opened, those of layers above the state too: none may be written to."""
+        return layers_of(self.whole)
+
+    def __enter__(self) -> Self:
+        """The state itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all files."""
+        self.whole.close()
+
+
+def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> State:
+    """Open a state; a VHDX with its parents by `open_leaf`, anything else as a raw image.
+
+    Raises NoSuchLayerError, and whatever opening raises.
+    """
+    if is_raw(name.path):
+        if name.layer:
+            raise NoSuchLayerError(name.path, str(name.layer), 1)
+        raw = RawImage(name.path)
+        return State(raw, raw)
+    chain = open_leaf(name.path)
+    try:
+        return State(chain if name.layer is None else chain.upto(name.layer), chain)
+    except BaseException:
+        chain.close()
+        raise
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a file is taken for a raw image: neither its first bytes nor its name say that it is an image.
+
+    Any other program's image, qcow2 or the like, is none either: opening it as a VHDX tells what it is.
+
+    Raises NotRegularFileError, InputOutputError.
+    """
+    if path.suffix.lower() in VHDX_EXTENSIONS:
+        return False  # a damaged one must not pass for a disk
+    with FileSource(path) as file:
+        front = read_at(file, 0, min(file.size, _FRONT))
+        return not front.startswith(SIGNATURE) and container_in(front) is None
+
+
+def layers_of(disk: Disk) -> tuple[Path, ...]:
+    """The files of a disk, base first."""
+    return tuple(layer.path for layer in disk.layers) if isinstance(disk, Chain) else (disk.path,)

@@ -1,0 +1,1 @@
+"""Look at one file: describe, dump, explain, hash, log history, unallocated space."""

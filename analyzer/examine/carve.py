@@ -1,0 +1,159 @@
+"""What of a file belongs to nothing and holds something: room nobody owns, blocks let go, slack past the disk's end."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import log2
+from pathlib import Path
+
+import numpy as np
+
+from analyzer.check.unallocated import free_runs, owners_of
+from analyzer.examine.log_history import history_of
+from analyzer.guest.layouts.signatures import looks_like
+from vhdx.errors import ShortReadError
+from vhdx.image import Image
+from vhdx.sink import Existing, Sink, check_target
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.bat import BlockState
+from vhdx.structures.constants import KIB, MIB
+
+MOST_PIECES = 4096
+"""Pieces that are looked at."""
+_SAMPLE, _MOST_SAMPLED, _PIECE = 64 * KIB, 64 * MIB, MIB
+_BYTE_VALUES = 256
+_RANDOM, _PLAIN = 7.5, 5.0
+
+
+class Remnant(Enum):
+    """Why a piece belongs to nothing."""
+
+    UNOWNED = "unowned"
+    """No structure and no block table entry has it."""
+    STALE_BLOCK = "stale block"
+    """An entry whose block reads as zeros keeps its place."""
+    SLACK = "slack"
+    """The last block hangs over the disk's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`length` bytes at `offset` of the file, what they look like, and their entropy in bits for each byte, 0 to 8."""
+
+    kind: Remnant
+    offset: int
+    length: int
+    block: int | None
+    looks: str
+    entropy: float
+    file: Path | None = None
+    """Where it was written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carving:
+    """The pieces that hold something, by place, and how many were not looked at."""
+
+    path: Path
+    pieces: tuple[Piece, ...]
+    unlisted: int
+
+
+def carve(image: Image) -> Carving:
+    """Everything in the file that belongs to nothing and is not zeros; raises InputOutputError, ShortReadError."""
+    spans = [*_unowned(image), *_stale(image), *_slack(image)]
+    chosen = sorted(spans, key=lambda span: span[1])[:MOST_PIECES]
+    pieces = (_piece(image.source, *span) for span in chosen)
+    return Carving(image.path, tuple(piece for piece in pieces if piece), len(spans) - len(chosen))
+
+
+Span = tuple[Remnant, int, int, int | None]
+
+
+def _unowned(image: Image) -> Iterator[Span]:
+    table = image.allocation.table
+    for first, end in free_runs(owners_of(table)):
+        yield Remnant.UNOWNED, first * MIB, (end - first) * MIB, None
+    whole = image.source.size // MIB * MIB
+    if image.source.size > whole >= MIB and not _is_owned(image, whole):
+        yield Remnant.UNOWNED, whole, image.source.size - whole, None
+
+
+def _is_owned(image: Image, at: int) -> bool:
+    """Whether a block begins in, or reaches into, the part of a MiB that the file ends with."""
+    table = image.allocation.table
+    size = table.geometry.block_size
+    for _, entries in table.all_places():
+        starts = (entries[entries & 7 >= BlockState.FULLY_PRESENT] >> 20) * MIB
+        if ((starts <= at) & (starts + size > at)).any():
+            return True
+    return any(start <= at < end for start, end, _ in table.structures)
+
+
+def _stale(image: Image) -> Iterator[Span]:
+    for anchor in history_of(image).anchored:
+        length = min(image.geometry.block_size, image.source.size - anchor.file_offset)
+        if length > 0 and anchor.file_offset >= MIB:
+            yield Remnant.STALE_BLOCK, anchor.file_offset, length, anchor.block
+
+
+def _slack(image: Image) -> Iterator[Span]:
+    geometry, block = image.geometry, image.geometry.block_count - 1
+    used, entry = geometry.bytes_of_block(block), image.allocation.table.payload_entry(block)
+    end = min(entry.file_offset + geometry.block_size, image.source.size)
+    if entry.state.holds_data and entry.file_offset >= MIB and entry.file_offset + used < end:
+        yield Remnant.SLACK, entry.file_offset + used, end - entry.file_offset - used, block
+
+
+def _piece(source: ByteSource, kind: Remnant, offset: int, length: int, block: int | None) -> Piece | None:
+    """The piece with what it looks like; None when what is read of it, at most 64 MiB, is zeros."""
+    totals, looks = np.zeros(_BYTE_VALUES, dtype=np.int64), ""
+    for at in range(offset, offset + min(length, _MOST_SAMPLED), _SAMPLE):
+        data = read_at(source, at, min(_SAMPLE, offset + length - at))
+        totals += np.bincount(np.frombuffer(data, np.uint8), minlength=_BYTE_VALUES)
+        looks = looks or looks_like(data[: 4 * KIB])
+    if totals[0] == totals.sum():
+        return None
+    entropy = _entropy(totals[1:].tolist())
+    return Piece(kind, offset, length, block, looks or _kind_of(entropy), round(entropy, 2))
+
+
+def _entropy(counts: list[int]) -> float:
+    """Bits for each byte that is not zero: how far from one another the bytes are."""
+    total = sum(counts)
+    return -sum(count / total * log2(count / total) for count in counts if count) or 0.0
+
+
+def _kind_of(entropy: float) -> str:
+    if entropy >= _RANDOM:
+        return "compressed or encrypted data"
+    return "data" if entropy >= _PLAIN else "text or sparse records"
+
+
+def extract(image: Image, carving: Carving, folder: Path, existing: Existing) -> Carving:
+    """Write each piece to a file of its own in `folder`, named by its kind and its offset.
+
+    All names are checked before the first is written. Raises OutputError, InputOutputError.
+    """
+    pieces = [replace(piece, file=folder / _name(piece)) for piece in carving.pieces]
+    for piece in pieces:
+        if piece.file:
+            check_target(piece.file, [image.path], existing)
+    for piece in pieces:
+        _write(image.source, piece, existing)
+    return replace(carving, pieces=tuple(pieces))
+
+
+def _name(piece: Piece) -> str:
+    return f"{piece.offset:016x}-{piece.kind.name.lower()}.bin"
+
+
+def _write(source: ByteSource, piece: Piece, existing: Existing) -> None:
+    if piece.file is None or piece.offset + piece.length > source.size:
+        raise ShortReadError(source.path, piece.offset, piece.length, max(0, source.size - piece.offset))
+    with Sink(piece.file, existing=existing) as sink:
+        for at in range(0, piece.length, _PIECE):
+            data = read_at(source, piece.offset + at, min(_PIECE, piece.length - at))
+            sink.write_at(at, data)
+        sink.flush()
+        sink.commit()

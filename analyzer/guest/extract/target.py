@@ -1,0 +1,199 @@
+"""The folder that files are written to. No link in it is ever followed, and nothing is written outside of it."""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from analyzer.guest.extract.holes import fill
+from analyzer.guest.filesystems.content import Piece
+from analyzer.guest.filesystems.record import Times
+from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
+from vhdx.sink import Existing, is_full
+from vhdx.source import file_identity
+
+Parts = tuple[str, ...]
+"""Names from the target down, each a safe one."""
+_BY_DESCRIPTOR = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.utime} <= os.supports_dir_fd
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_MOST_TIME = 1 << 62
+
+
+class ExistsError(OutputError):
+    """A file has its name already."""
+
+
+class Target:
+    """A folder, and the one below it that is being filled. Use it in a `with` statement."""
+
+    def __init__(self, root: Path, existing: Existing, sources: Sequence[Path] = ()) -> None:
+        """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
+        self._sources = {file_identity(source) for source in sources}
+        self.root, self._existing = root, existing
+        try:
+            root.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            raise OutputError(root, "the folder above it does not exist", "make that first") from None
+        except FileExistsError:
+            raise OutputError(root, "it is no folder", "name another one") from None
+        except OSError as error:
+            if is_full(error):
+                raise FileSystemFullError(root) from error
+            raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error
+        self._open: tuple[Parts, int] | None = None
+
+    def __enter__(self) -> Self:
+        """The target itself."""
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        """Let go of the folder that was being filled."""
+        self._leave()
+
+    def make_folder(self, parts: Parts) -> None:
+        """Make a folder, and those above it; raises OutputError where a link or a file is in the way."""
+        self._enter(parts)
+
+    def write(self, parts: Parts, size: int, pieces: Iterable[Piece], times: Times) -> None:
+        """Write a file: a hole where there is no piece. It has its name when all of it is there.
+
+        Raises ExistsError, FileSystemFullError, OutputError, and what `pieces` raises; then nothing is left of it.
+        """
+        folder, name = self._enter(parts[:-1]), parts[-1]
+        self._refuse(folder, parts)
+        part = f".vhdx-{secrets.token_hex(8)}.part"
+        with self._complaining(parts, "write"):
+            descriptor = os.open(self._at(folder, parts, part), _FILE, 0o666, dir_fd=self._dir(folder))
+        try:
+            with self._complaining(parts, "write"):
+                fill(descriptor, size, pieces)
+                whole, descriptor = descriptor, -1
+                os.close(whole)  # some network file systems say only now that they are full
+            with self._complaining(parts, "name"):
+                self._set_times(self._at(folder, parts, part), times, folder)
+                os.replace(
+                    self._at(folder, parts, part),
+                    self._at(folder, parts, name),
+                    src_dir_fd=self._dir(folder),
+                    dst_dir_fd=self._dir(folder),
+                )
+        except BaseException:
+            if descriptor >= 0:
+                os.close(descriptor)
+            with contextlib.suppress(OSError):
+                os.unlink(self._at(folder, parts, part), dir_fd=self._dir(folder))
+            raise
+
+    def set_folder_times(self, parts: Parts, times: Times) -> None:
+        """Give a folder its times, when everything is in it."""
+        with contextlib.suppress(OutputError):
+            folder = self._enter(parts)
+            moments = _moments(times)
+            if moments:
+                with contextlib.suppress(OSError, OverflowError):
+                    os.utime(folder if _BY_DESCRIPTOR else self.root.joinpath(*parts), ns=moments)
+
+    def _set_times(self, place: str, times: Times, folder: int) -> None:
+        moments = _moments(times)
+        if moments:
+            with contextlib.suppress(OSError, OverflowError):  # a file system that cannot have them
+                if _BY_DESCRIPTOR:
+                    os.utime(place, ns=moments, dir_fd=folder, follow_symlinks=False)
+                else:
+                    os.utime(place, ns=moments)
+
+    def _refuse(self, folder: int, parts: Parts) -> None:
+        """Raise where the name is taken by what may not be replaced."""
+        try:
+            found = os.lstat(self._at(folder, parts, parts[-1]), **self._where(folder))
+        except FileNotFoundError:
+            return
+        path = self.root.joinpath(*parts)
+        if (found.st_dev, found.st_ino) in self._sources:
+            raise OutputError(path, "it is a source, which is never written to", "name another target")
+        if stat.S_ISDIR(found.st_mode):
+            raise OutputError(path, "a folder has its name", "name another target")
+        if self._existing is Existing.REFUSE:
+            raise ExistsError(path, "it exists already", "name another target, or replace it with --force")
+
+    def _enter(self, parts: Parts) -> int:
+        """The folder, opened, and made where it was not there; -1 where the system has no descriptors of folders."""
+        if self._open and self._open[0] == parts:
+            return self._open[1]
+        self._leave()
+        with self._complaining(parts, "open the folder"):
+            handle = self._descend(parts) if _BY_DESCRIPTOR else self._descend_by_path(parts)
+        self._open = parts, handle
+        return handle
+
+    def _descend(self, parts: Parts) -> int:
+        handle = os.open(self.root, _FOLDER & ~getattr(os, "O_NOFOLLOW", 0))
+        try:
+            for part in parts:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=handle)
+                below = os.open(part, _FOLDER, dir_fd=handle)
+                os.close(handle)
+                handle = below
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+    def _descend_by_path(self, parts: Parts) -> int:
+        place = self.root
+        for part in parts:
+            place /= part
+            place.mkdir(exist_ok=True)
+            found = place.lstat()
+            tag: int = getattr(found, "st_reparse_tag", 0)  # Windows alone: a junction
+            if stat.S_ISLNK(found.st_mode) or tag:
+                raise NotADirectoryError
+        return -1
+
+    def _leave(self) -> None:
+        if self._open and self._open[1] >= 0:
+            os.close(self._open[1])
+        self._open = None
+
+    @staticmethod
+    def _dir(folder: int) -> int | None:
+        return folder if folder >= 0 else None
+
+    def _where(self, folder: int) -> dict[str, int]:
+        return {"dir_fd": folder} if folder >= 0 else {}
+
+    def _at(self, folder: int, parts: Parts, name: str) -> str:
+        return name if folder >= 0 else str(self.root.joinpath(*parts[:-1], name))
+
+    @contextlib.contextmanager
+    def _complaining(self, parts: Parts, action: str) -> Iterator[None]:
+        path = self.root.joinpath(*parts)
+        try:
+            yield
+        except (NotADirectoryError, FileExistsError):
+            reason = "a link, or a file, is in its place or in that of a folder above it"
+            raise OutputError(path, reason, "name another target: links in it are not followed") from None
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise FileSystemFullError(path) from error
+            raise OutputError(path, f"cannot {action}: {_words(error)}", "make room, or name another target") from error
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _moments(times: Times) -> tuple[int, int] | None:
+    """(accessed, modified) for the system; None where it is not known when the file was modified."""
+    if times.modified is None:
+        return None
+    accessed = times.modified if times.accessed is None else times.accessed
+    return max(-_MOST_TIME, min(_MOST_TIME, accessed)), max(-_MOST_TIME, min(_MOST_TIME, times.modified))

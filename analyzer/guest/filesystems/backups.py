@@ -1,0 +1,70 @@
+"""Copies that file systems keep of where they begin: where that is gone, a copy stands in for it.
+
+ext has its superblock, and the group descriptors behind it, in several groups; NTFS its boot sector in the last sector
+of the volume, FAT32 and exFAT theirs a few sectors on.
+"""
+
+from dataclasses import dataclass
+
+from analyzer.guest.filesystems.detect import superblock_of
+from analyzer.guest.filesystems.volume_reader import Redirect, View
+from analyzer.guest.layouts import exfat, ext, fat, ntfs
+
+_SECTORS, _BOOT = (512, 4096), 512
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A copy of the superblock that is whole: its place in the volume, and its group."""
+
+    start: int
+    group: int
+    redirects: tuple[Redirect, ...]
+
+
+def find_boot_copy(view: View) -> Redirect | None:
+    """The copy of a boot sector, for a volume that begins with nothing that is known."""
+    for sector in _SECTORS:
+        for at, mark_at, mark in _boot_copies(view.size, sector):
+            look = View(view.disk, view.start, view.size)
+            if at > 0 and look.read(at, _BOOT)[mark_at : mark_at + 8] == mark and not look.missed:
+                return Redirect(0, _BOOT, at)
+    return None
+
+
+def _boot_copies(size: int, sector: int) -> tuple[tuple[int, int, bytes], ...]:
+    """(byte of the volume, where in it the mark stands, the mark) of each."""
+    last = size // sector * sector - sector
+    return (
+        (last, ntfs.SIGNATURE_AT, ntfs.SIGNATURE),
+        (6 * sector, fat.FAT32_AT, fat.FAT32),
+        (exfat.SECTORS * sector, exfat.SIGNATURE_AT, exfat.SIGNATURE),
+    )
+
+
+def needs_backup(view: View) -> bool:
+    """Whether the superblock or any of the group descriptors behind it is lost, or is none."""
+    view = View(view.disk, view.start, view.size)
+    superblock = superblock_of(view)
+    if superblock is None or view.missed:
+        return True
+    table = view.read(superblock.descriptors_start, superblock.descriptors_length)
+    return bool(view.missed) or not any(table)
+
+
+def find_backup(view: View) -> Backup | None:
+    """The first copy that can be read, tells its own place, and has whole group descriptors behind it."""
+    found = (_backup_at(view, at, size, group) for at, group, size in ext.likely_places(view.size))
+    return next(filter(None, found), None)
+
+
+def _backup_at(view: View, at: int, size: int, group: int) -> Backup | None:
+    look = View(view.disk, view.start, view.size)
+    found = ext.parse_superblock(look.read(at, ext.SIZE))
+    if found is None or (found.group, found.block_size, found.copy_of(group)) != (group, size, at):
+        return None
+    length = found.descriptors_length
+    if not any(look.read(at + size, length)) or look.missed:
+        return None
+    redirects = Redirect(ext.START, ext.SIZE, at), Redirect(found.descriptors_start, length, at + size)
+    return Backup(at, group, redirects)

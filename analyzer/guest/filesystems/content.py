@@ -1,0 +1,92 @@
+"""What a file holds, piece by piece, holes left out."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from analyzer.guest.filesystems.errors import UnreadableFileError
+from analyzer.guest.filesystems.file_records import FAILURES, sentence
+from analyzer.guest.filesystems.places import Places
+from analyzer.guest.filesystems.record import FileRecord, FileState, Packing, Stream
+from analyzer.guest.filesystems.volume import Volume
+from analyzer.text import plural
+
+_PIECE = 1 << 20
+_UNIT_CLUSTERS = 16
+"""Clusters that NTFS compresses as one."""
+
+
+class Piece(NamedTuple):
+    """Bytes of a file from byte `offset`."""
+
+    offset: int
+    data: bytes
+
+
+class Content:
+    """The bytes of one stream. `lost` grows while it is read: how many of them could not be known, and are zeros."""
+
+    def __init__(self, volume: Volume, record: FileRecord, stream: Stream) -> None:
+        """Raises UnreadableFileError where what is stored is not what the file holds."""
+        if record.obstacle or record.state is FileState.OVERWRITTEN:
+            raise UnreadableFileError(record.path, record.obstacle or "another file has its record")
+        if stream.packing is Packing.ENCRYPTED:
+            raise UnreadableFileError(record.path, "it is encrypted (EFS)")
+        self.size, self.lost = stream.size, 0
+        self._volume, self._record, self._stream = volume, record, stream
+        try:
+            self._file = volume.open(record)
+        except FAILURES as error:
+            raise self._failure(error) from error
+
+    def pieces(self) -> Iterator[Piece]:
+        """All that is stored, rising; what no piece covers is zeros. Raises UnreadableFileError."""
+        for start, length in self._stored():
+            for at in range(start, start + length, _PIECE):
+                yield self._piece(at, min(_PIECE, start + length - at))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """A part of it, zeros where it has holes; fewer bytes where it ends. Raises UnreadableFileError."""
+        length = max(0, min(length, self.size - offset))
+        buffer = bytearray(length)
+        for start, count in self._stored().within(offset, length):
+            buffer[start - offset : start - offset + count] = self._piece(start, count).data
+        return bytes(buffer)
+
+    def _stored(self) -> Places:
+        """The ranges of the stream that are no holes."""
+        stream = self._stream
+        if stream.resident:
+            return Places.of([(0, self.size)])
+        unit = self._volume.made().block * _UNIT_CLUSTERS if stream.packing is Packing.COMPRESSED else 1
+        rounded = ((e.offset // unit * unit, e.offset + e.length) for e in stream.extents)
+        ends = ((start, min(self.size, -(-end // unit) * unit)) for start, end in rounded)
+        return Places.of((start, end - start) for start, end in ends)
+
+    def _piece(self, offset: int, length: int) -> Piece:
+        try:
+            data = self._file.read_random(offset, length, self._stream.type, self._stream.id)
+        except FAILURES as error:
+            raise self._failure(error) from error
+        if len(data) != length:
+            whole = plural(self.size, "byte")
+            raise UnreadableFileError(self._record.path, f"it ends after {offset + len(data)} of {whole}")
+        self.lost += self._lost_in(offset, length)
+        return Piece(offset, bytes(data))
+
+    def _lost_in(self, offset: int, length: int) -> int:
+        """Bytes of a part of the stream that are lost; all of it where a compressed one misses any."""
+        missed = Places.of(self._volume.view.missed)
+        if not len(missed):
+            return 0
+        stream = self._stream
+        if stream.resident:
+            return length if missed.touch(stream.resident) else 0
+        lost = 0
+        for extent in stream.extents:
+            lower, upper = max(offset, extent.offset), min(offset + length, extent.offset + extent.length)
+            if lower < upper:
+                lost += missed.shared_with([(extent.start + lower - extent.offset, upper - lower)]).size
+        return length if lost and stream.packing is Packing.COMPRESSED else lost
+
+    def _failure(self, error: BaseException) -> UnreadableFileError:
+        return UnreadableFileError(self._record.path, f"it cannot be read ({sentence(error)})")

@@ -1,0 +1,179 @@
+"""A record for each file that the reader finds."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analyzer.guest.filesystems.layout_ext import ExtLayout
+from analyzer.guest.filesystems.layout_fat import FatLayout
+from analyzer.guest.filesystems.layouts import Layout
+from analyzer.guest.filesystems.places import Places
+from analyzer.guest.filesystems.record import (
+    LOST_RECORD,
+    NO_RECORD,
+    FileKind,
+    FileRecord,
+    FileState,
+    Packing,
+    Place,
+    Role,
+    Times,
+)
+from analyzer.guest.filesystems.tsk import (
+    Attributes,
+    attributes_of,
+    decoded,
+    is_in_use,
+    is_virtual,
+    kind_of,
+    listed_records,
+    path_of,
+    reparse_of,
+    state_of,
+    times_of,
+)
+from analyzer.guest.filesystems.volume_reader import View
+from analyzer.guest.layouts.ext_inodes import InodeFlag
+
+FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
+"""What the reader raises where structures make no sense."""
+ORPHANS = "/$OrphanFiles"
+"""Where the reader puts deleted files that no folder has a name of."""
+_NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
+_NOTHING = Attributes(None, (), (), runs_missing=False)
+_MOST_LISTED = 4096
+_EXFAT_FILES = {0x85, 0x05}
+
+
+@dataclass(slots=True, eq=False)
+class Maker:
+    """Makes the records of one volume.
+
+    `opened` gives the file of an address. `special_inodes`: files of ext may stand in their inodes, or be encrypted.
+    """
+
+    number: int
+    type: str
+    view: View
+    layout: Layout
+    block: int
+    special_inodes: bool
+    opened: Callable[[int], Any]
+    _lost: Places = field(default_factory=lambda: Places.of(()))
+    _noted: int = 0
+
+    def record(self, file: Any, folder: str, parent: FileRecord | None) -> FileRecord:  # noqa: ANN401 - untyped
+        """The record of a file in the folder of that path; what cannot be read of it is its obstacle."""
+        name, meta = file.info.name, file.info.meta
+        if meta is None and name is not None and self.type == "ntfs":
+            file, meta = self._let_go(file)
+        address = int(name.meta_addr) if name is not None else int(meta.addr)
+        path = f"{folder}/{decoded(name.name)}" if name is not None and name.name else folder
+        state = state_of(name, meta) if name is not None else FileState.ALLOCATED
+        common: dict[str, Any] = {
+            "volume": self.number, "path": path, "address": address, "state": state,
+            "parent": parent.address if parent else address, "role": self._role(file, path, address, parent),
+        }  # fmt: skip
+        if meta is None or state is FileState.OVERWRITTEN:
+            why = NO_RECORD if state is FileState.ALLOCATED else "another file has its record"
+            places = () if is_virtual(file) else tuple(self.layout.record_places(address))
+            return FileRecord(**common, sequence=0, kind=kind_of(file), size=0, times=Times(), metadata=places,
+                              obstacle=why)  # fmt: skip
+        return self._whole(file, meta, common)
+
+    def _let_go(self, file: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        """The record of a deleted name: NTFS counts its sequence number up when it lets a record go."""
+        name = file.info.name
+        with contextlib.suppress(*FAILURES):
+            found = self.opened(int(name.meta_addr))
+            if int(found.info.meta.seq) == int(name.meta_seq) + 1 and not is_in_use(found.info.meta):
+                return found, found.info.meta
+        return file, None
+
+    def _whole(self, file: Any, meta: Any, common: dict[str, Any]) -> FileRecord:  # noqa: ANN401
+        address, kind, obstacle = int(meta.addr), kind_of(file), None
+        places = [] if is_virtual(file) else self.layout.record_places(address)
+        attributes = _NOTHING
+        try:
+            attributes = attributes_of(file, self.view.start, self.block, places)
+            places += [place for number in set(listed_records(file, attributes)) - {address}
+                       for place in self.layout.record_places(number)][:_MOST_LISTED]  # fmt: skip
+        except FAILURES as error:
+            obstacle = f"what it is made of cannot be read ({sentence(error)})"
+        target = path_of(meta.link) if meta.link else None
+        data = attributes.data
+        if self.type == "ntfs":
+            kind, target, found = self._reparse(file, kind)
+            obstacle = obstacle or found
+        places += [(e.start, e.length) for stream in attributes.other for e in stream.extents]
+        if kind is FileKind.DIRECTORY and data is not None:
+            places += [(e.start, e.length) for e in data.extents]
+            data = None
+        if data is not None:
+            places += self.layout.table_places(data.extents)
+        return FileRecord(
+            **common, kind=kind, sequence=int(meta.seq) or self._sequence(address, file),
+            size=0 if kind is FileKind.DIRECTORY else int(meta.size),
+            times=times_of(meta, local=isinstance(self.layout, FatLayout)),
+            mode=int(meta.mode), owner=int(meta.uid), group=int(meta.gid), links=int(meta.nlink), target=target,
+            data=data if kind is not FileKind.LINK else None, streams=attributes.alternate, metadata=tuple(places),
+            obstacle=obstacle or self._obstacle(address, kind, attributes, places),
+        )  # fmt: skip
+
+    def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
+        is_below = parent is not None and parent.role is Role.SYSTEM and parent.path != ORPHANS
+        if is_virtual(file) or is_below:
+            return Role.SYSTEM
+        if self.type == "exfat" and path.startswith("/$"):
+            return Role.USER if self._first_byte(address) in _EXFAT_FILES else Role.SYSTEM
+        is_system = self.type == "ntfs" and address < _NTFS_SYSTEM and address != _NTFS_ROOT
+        return Role.SYSTEM if is_system and path.startswith("/$") else Role.USER
+
+    def _first_byte(self, address: int) -> int:
+        """Of a directory entry: what it is an entry of."""
+        places = self.layout.record_places(address)
+        return int.from_bytes(self.view.read(places[0][0] - self.view.start, 1), "little") if places else 0
+
+    def _reparse(self, file: Any, kind: FileKind) -> tuple[FileKind, str | None, str | None]:  # noqa: ANN401
+        """Kind, target, obstacle, as a reparse point has them."""
+        try:
+            point = reparse_of(file)
+        except FAILURES as error:
+            return kind, None, f"its reparse point cannot be read ({sentence(error)})"
+        if point is None:
+            return kind, None, None
+        if point.target is not None:
+            return FileKind.LINK, point.target, None
+        return kind, None, point.obstacle if kind is FileKind.FILE else None
+
+    def _sequence(self, address: int, file: Any) -> int:  # noqa: ANN401
+        return 0 if is_virtual(file) else self.layout.sequence_of(address)
+
+    def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Place]) -> str | None:
+        if self.is_lost(places):
+            return LOST_RECORD
+        if attributes.runs_missing and kind is FileKind.FILE:
+            return "not all of the places of its data are known"
+        if attributes.data is not None and attributes.data.packing is Packing.ENCRYPTED:
+            return "it is encrypted (EFS)"
+        if self.special_inodes and isinstance(self.layout, ExtLayout) and kind is FileKind.FILE:
+            flags = self.layout.flags_of(address)
+            if flags & InodeFlag.ENCRYPTED:
+                return "it is encrypted (fscrypt)"
+            if flags & InodeFlag.INLINE:
+                return "it stands in its inode (inline_data), which is not read"
+        return None
+
+    def is_lost(self, places: Sequence[Place]) -> bool:
+        """Whether any of these places was asked for and is lost."""
+        missed = self.view.missed
+        if len(missed) != self._noted:
+            self._lost, self._noted = Places.of(missed), len(missed)
+        return self._lost.touch(places)
+
+
+def sentence(error: BaseException) -> str:
+    """What the reader says, without where in its source it says it."""
+    text = str(error).split("\n", 1)[0]
+    return text.partition(") ")[2] if text.startswith(("FS_Info", "File", "Directory", "Attribute")) else text

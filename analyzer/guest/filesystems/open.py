@@ -1,0 +1,149 @@
+"""The volumes of a disk, opened."""
+
+from dataclasses import replace
+from typing import Any
+
+from analyzer.guest.filesystems.backups import find_backup, find_boot_copy, needs_backup
+from analyzer.guest.filesystems.detect import Front, Recognised, recognise
+from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
+from analyzer.guest.filesystems.layout_ext import ExtLayout
+from analyzer.guest.filesystems.layout_fat import FatLayout
+from analyzer.guest.filesystems.layout_ntfs import NtfsLayout
+from analyzer.guest.filesystems.layouts import Layout
+from analyzer.guest.filesystems.partitions import Part, parts_of
+from analyzer.guest.filesystems.record import VolumeRecord
+from analyzer.guest.filesystems.volume import Volume
+from analyzer.guest.filesystems.volume_reader import Readable, View, image_of, reader
+from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible
+from analyzer.guest.layouts.ntfs import NtfsBoot
+
+_NTFS_VOLUME, _NTFS_NAME, _NTFS_INFORMATION, _NTFS_DATA = 3, 96, 112, 128
+_NTFS_DIRTY = 1
+_DIRTY = "it was not shut down cleanly: what was written last may be missing, or half there"
+_MOST_LABEL = 1024
+_SPECIAL_INODES = Incompatible.INLINE_DATA | Incompatible.ENCRYPT
+_EXFAT_LABEL = 0x83
+
+
+def open_volumes(disk: Readable) -> list[Volume]:
+    """All volumes of a disk, by place, numbered from 1; those that cannot be read say why.
+
+    The disk stays the caller's to close. Raises MissingReaderError.
+    """
+    reader()
+    return [_open(disk, number, part) for number, part in enumerate(parts_of(disk), 1)]
+
+
+def _open(disk: Readable, number: int, part: Part) -> Volume:
+    view = View(disk, part.start, part.length)
+    found = recognise(view)
+    if found.type == "unknown":
+        view, found = _with_boot_copy(view, found)
+    if found.type in {"unknown", "ext2", "ext3", "ext4"} and needs_backup(view):
+        view, found = _with_backup(view, found)
+    record = VolumeRecord(number=number, start=part.start, length=part.length, type=found.type, table=part.table,
+                          label=found.label or part.name, notes=found.notes)  # fmt: skip
+    if found.front is None:
+        return Volume(replace(record, reason=_reason(view, found)), view)
+    try:
+        return _readable(record, view, found.front)
+    except (*FAILURES, ZeroDivisionError, StopIteration) as error:
+        lost = "its structures are lost in part" if view.missed else "its structures make no sense"
+        return Volume(replace(record, reason=f"{lost} ({sentence(error)})"), view)
+
+
+def _with_boot_copy(view: View, found: Recognised) -> tuple[View, Recognised]:
+    """The view with the copy of a boot sector in its place; as they were where there is no copy."""
+    copy = find_boot_copy(view)
+    if copy is None:
+        return view, found
+    view = View(view.disk, view.start, view.size, (copy,))
+    found = recognise(view)
+    note = f"its boot sector is lost: read by the copy at byte {copy.source} of the volume"
+    return view, replace(found, notes=(note, *found.notes))
+
+
+def _with_backup(view: View, found: Recognised) -> tuple[View, Recognised]:
+    """The view with ext's backup superblock in the place of the first; as they were where there is no backup."""
+    backup = find_backup(view)
+    if backup is None:
+        return view, found
+    view = View(view.disk, view.start, view.size, backup.redirects)
+    told = recognise(view)
+    note = f"its superblock is lost: read by the backup in group {backup.group}, byte {backup.start} of the volume"
+    return view, replace(told, notes=(note, *told.notes))
+
+
+def _reason(view: View, found: Recognised) -> str:
+    if found.type != "unknown":
+        return f"it is {found.type}"
+    if view.missed:
+        return "the place where its file system begins is lost, and no backup of it was found"
+    front = view.read(0, 1 << 16)
+    return "nothing is known that begins like it" if any(front) else "it begins with zeros"
+
+
+def _readable(record: VolumeRecord, view: View, front: Front) -> Volume:
+    """The volume, opened; raises what the reader raises."""
+    image = image_of(view)
+    fs = reader().FS_Info(image, offset=0, type=_type_of(record.type))
+    layout = _layout(front, view, fs)
+    maker = Maker(
+        number=record.number,
+        type=record.type,
+        view=view,
+        layout=layout,
+        block=int(fs.info.block_size),
+        special_inodes=isinstance(front, ExtSuperblock) and bool(front.incompatible & _SPECIAL_INODES),
+        opened=lambda address: fs.open_meta(inode=address),
+    )
+    record = replace(record, label=_label(view, fs, layout) or record.label)
+    if isinstance(layout, NtfsLayout) and _is_dirty(fs):
+        record = replace(record, notes=(*record.notes, _DIRTY))
+    return Volume(record, view, image=image, fs=fs, maker=maker)
+
+
+def _type_of(kind: str) -> Any:  # noqa: ANN401 - the reader ships no types
+    tsk = reader()
+    if kind in {"ntfs", "exfat"}:
+        return tsk.TSK_FS_TYPE_NTFS if kind == "ntfs" else tsk.TSK_FS_TYPE_EXFAT
+    return tsk.TSK_FS_TYPE_FAT_DETECT if kind.startswith("fat") else tsk.TSK_FS_TYPE_EXT_DETECT
+
+
+def _layout(front: Front, view: View, fs: Any) -> Layout:  # noqa: ANN401
+    if isinstance(front, NtfsBoot):
+        data = [a for a in fs.open_meta(inode=0) if int(a.info.type) == _NTFS_DATA and not a.info.name]
+        return NtfsLayout(view, front, [(int(run.addr), int(run.len), int(run.offset)) for a in data for run in a])
+    return ExtLayout(view, front) if isinstance(front, ExtSuperblock) else FatLayout(view, front)
+
+
+def _label(view: View, fs: Any, layout: Layout) -> str:  # noqa: ANN401
+    """The label of NTFS and exFAT, which stands among the files; others have it in front."""
+    if isinstance(layout, NtfsLayout):
+        return _ntfs_attribute(fs, _NTFS_NAME).decode("utf-16-le", "replace")
+    if isinstance(layout, FatLayout) and layout.is_exfat:
+        return _exfat_label(view, layout)
+    return ""
+
+
+def _exfat_label(view: View, layout: FatLayout) -> str:
+    """From the first entries of the root, where every program puts it."""
+    raw = view.read(layout.root, 32 * 16)
+    for at in range(0, len(raw), 32):
+        if raw[at] == _EXFAT_LABEL:
+            return raw[at + 2 : at + 2 + 2 * min(raw[at + 1], 11)].decode("utf-16-le", "replace")
+    return ""
+
+
+def _is_dirty(fs: Any) -> bool:  # noqa: ANN401
+    return bool(int.from_bytes(_ntfs_attribute(fs, _NTFS_INFORMATION)[10:12], "little") & _NTFS_DIRTY)
+
+
+def _ntfs_attribute(fs: Any, kind: int) -> bytes:  # noqa: ANN401
+    """An attribute of $Volume; b"" where it has none."""
+    try:
+        file = fs.open_meta(inode=_NTFS_VOLUME)
+        found = next((a.info for a in file if int(a.info.type) == kind and 0 < int(a.info.size) <= _MOST_LABEL), None)
+        return bytes(file.read_random(0, int(found.size), kind, int(found.id))) if found else b""
+    except FAILURES:
+        return b""

@@ -1,0 +1,139 @@
+"""A volume's bytes as a file-system reader takes them: what is lost reads as zeros, and is noted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from analyzer.guest.filesystems.errors import MissingReaderError
+from analyzer.guest.filesystems.record import Place
+from vhdx.disk import Disk
+from vhdx.errors import VhdxError
+
+_MOST_READ = 64 << 20
+_MOST_NOTED = 1 << 16
+
+
+class Readable(Protocol):
+    """A disk whose every byte can be asked for."""
+
+    @property
+    def path(self) -> Path:
+        """What it is called."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+        ...
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        ...
+
+    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+        """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
+        ...
+
+
+class ReadableDisk:
+    """A disk whose lost ranges read as zeros, and are told."""
+
+    def __init__(self, disk: Disk) -> None:
+        """Read `disk`, which stays the caller's to close."""
+        self._disk = disk
+        self.path, self.size, self.sector_size = disk.path, disk.size, disk.sector_size
+
+    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+        """See Readable."""
+        try:
+            return self._disk.read(start, length), []
+        except VhdxError:
+            return self._by_runs(start, length)
+
+    def _by_runs(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+        sector = self.sector_size
+        buffer, missed = bytearray(length), []
+        for run in self._disk.runs(start // sector * sector, min(self.size, start + length)):
+            lower, upper = max(start, run.start), min(start + length, run.end)
+            try:
+                buffer[lower - start : upper - start] = self._disk.read(lower, upper - lower)
+            except VhdxError:
+                missed.append((lower, upper - lower))
+        return bytes(buffer), missed
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Bytes of a volume that are read elsewhere in it: a backup that stands in for what is lost."""
+
+    start: int
+    length: int
+    source: int
+
+
+class View:
+    """A volume, in bytes from its start. `missed` are the places of the disk that were asked for and are lost."""
+
+    def __init__(self, disk: Readable, start: int, length: int, redirects: tuple[Redirect, ...] = ()) -> None:
+        """`length` bytes of `disk` from `start`, cut where the disk ends."""
+        self.disk, self.start = disk, start
+        self.size = max(0, min(length, disk.size - start))
+        self.redirects = redirects
+        self.missed: set[Place] = set()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the volume; fewer where it ends, zeros for what is lost."""
+        length = max(0, min(length, self.size - offset, _MOST_READ))
+        if offset < 0 or not length:
+            return b""
+        data = self._read_plain(offset, length)
+        for redirect in self.redirects:
+            data = self._redirected(redirect, offset, data)
+        return data
+
+    def _read_plain(self, offset: int, length: int) -> bytes:
+        data, missed = self.disk.read_what_there_is(self.start + offset, length)
+        if missed and len(self.missed) < _MOST_NOTED:
+            self.missed.update(missed)
+        return data
+
+    def _redirected(self, redirect: Redirect, offset: int, data: bytes) -> bytes:
+        lower, upper = max(offset, redirect.start), min(offset + len(data), redirect.start + redirect.length)
+        if lower >= upper:
+            return data
+        piece = self._read_plain(redirect.source + lower - redirect.start, upper - lower)
+        return data[: lower - offset] + piece + data[lower - offset + len(piece) :]
+
+
+def reader() -> Any:  # noqa: ANN401 - it ships no types
+    """The module that reads file systems; raises MissingReaderError."""
+    try:
+        import pytsk3
+    except ImportError:
+        raise MissingReaderError from None
+    return pytsk3
+
+
+def image_of(view: View) -> Any:  # noqa: ANN401 - see above
+    """The view as an image of pytsk3."""
+    tsk = reader()
+
+    class Image(tsk.Img_Info):  # type: ignore[name-defined,misc]  # it ships no types
+        """Its own close is left out: the disk is not its to close."""
+
+        def __init__(self) -> None:
+            super().__init__(url="", type=tsk.TSK_IMG_TYPE_EXTERNAL)
+
+        def close(self) -> None:
+            """Nothing is to be closed."""
+
+        def read(self, offset: int, size: int) -> bytes:
+            """See View."""
+            return view.read(offset, size)
+
+        def get_size(self) -> int:
+            """Bytes of the volume."""
+            return view.size
+
+    return Image()

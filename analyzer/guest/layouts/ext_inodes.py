@@ -1,0 +1,85 @@
+"""The inodes of an ext volume (kernel documentation, "ext4 Data Structures and Algorithms", Index Nodes)."""
+
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
+
+from analyzer.guest.layouts.ext_checksums import crc32c, sums_to
+
+LEAST_SIZE = 128
+"""Bytes of an inode that every volume has, and all that is parsed of one."""
+_FIELDS = struct.Struct("<H24xH4xI4x60sI24x")
+_EXTENTS, _LEAF = struct.Struct("<HHHHI"), struct.Struct("<IHHI")
+_EXTENTS_MAGIC = 0xF30A
+_TAIL = struct.Struct("<IHBBI")
+_TAIL_FIELDS = (0, 12, 0, 0xDE)
+"""What the last entry of a block of a directory says: it is no entry, and has the checksum of those before it."""
+_DIRECTORY, _KIND_SHIFT = 0x4, 12
+_GENERATION, _EXTRA_SIZE = slice(100, 104), slice(128, 130)
+_CHECKSUM, _CHECKSUM_HIGH = slice(124, 126), slice(130, 132)
+_EXTRA_WITH_HIGH = 4
+"""Bytes behind the first 128 from which on the checksum has its upper half."""
+
+
+class InodeFlag(IntFlag):
+    """Ways of holding content that are not the common ones."""
+
+    ENCRYPTED = 0x800
+    EXTENTS = 0x80000
+    INLINE = 0x10000000
+    """It stands in the inode itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtInode:
+    """What an inode says of its file."""
+
+    mode: int
+    links: int
+    flags: int
+    map: bytes
+    """Where its content stands: extents, or numbers of blocks."""
+    generation: int
+
+    @property
+    def first_block(self) -> int | None:
+        """The block of the volume with which its content begins; None where another block would have to tell."""
+        if not self.flags & InodeFlag.EXTENTS:
+            return None
+        magic, count, _, depth, _ = _EXTENTS.unpack_from(self.map)
+        first, _, high, low = _LEAF.unpack_from(self.map, _EXTENTS.size)
+        return low | high << 32 if (magic, depth, first) == (_EXTENTS_MAGIC, 0, 0) and count else None
+
+    @property
+    def is_directory_in_use(self) -> bool:
+        """It is a folder that something names."""
+        return self.mode >> _KIND_SHIFT == _DIRECTORY and self.links > 0
+
+
+def parse_inode(raw: bytes) -> ExtInode | None:
+    """What an inode says; None where it is cut off."""
+    return ExtInode(*_FIELDS.unpack_from(raw)) if len(raw) >= LEAST_SIZE else None
+
+
+def inode_holds(raw: bytes, number: int, seed: int) -> bool:
+    """Whether a whole inode has the checksum that it has with this number, on the volume with this seed."""
+    blank, wanted = bytearray(raw), raw[_CHECKSUM]
+    blank[_CHECKSUM] = bytes(2)
+    if len(raw) > LEAST_SIZE and int.from_bytes(raw[_EXTRA_SIZE], "little") >= _EXTRA_WITH_HIGH:
+        blank[_CHECKSUM_HIGH] = bytes(2)
+        wanted += raw[_CHECKSUM_HIGH]
+    return sums_to(wanted, bytes(blank), _seed(number, raw[_GENERATION], seed))
+
+
+def directory_holds(block: bytes, number: int, generation: int, seed: int) -> bool:
+    """Whether a block of entries is the first of the directory in this inode, by its own name and its checksum."""
+    *fields, checksum = _TAIL.unpack_from(block, len(block) - _TAIL.size)
+    if not block.startswith(number.to_bytes(4, "little")) or tuple(fields) != _TAIL_FIELDS:
+        return False
+    before = _seed(number, generation.to_bytes(4, "little"), seed)
+    return sums_to(checksum.to_bytes(4, "little"), block[: -_TAIL.size], before)
+
+
+def _seed(number: int, generation: bytes, seed: int) -> int:
+    """What checksums of all that belongs to an inode begin with."""
+    return crc32c(generation, crc32c(number.to_bytes(4, "little"), seed))

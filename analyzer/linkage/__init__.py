@@ -1,0 +1,1 @@
+"""Who is whose parent, and what speaks for it."""

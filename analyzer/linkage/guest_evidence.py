@@ -1,0 +1,217 @@
+"""What a child's rewritten structures say of its parent: partition tables, boot sectors, superblocks, $MFT records.
+
+Each structure that both files hold was once the parent's and was written again by the child. So it must name the same
+disk, and the parent's copy must be the older one.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from analyzer.guest.layouts import ntfs
+from analyzer.guest.layouts.gpt import GptHeader, parse_header
+from analyzer.guest.layouts.mbr import parse_mbr
+from analyzer.guest.layouts.ntfs_records import parse_record
+from analyzer.guest.layouts.partitions import parts_of_mbr, parts_of_table
+from analyzer.guest.layouts.signatures import MARKS, Mark
+from vhdx.errors import VhdxError
+from vhdx.image import Image
+from vhdx.runs import Kind
+
+_MOST_VOLUMES = 32
+_MFT_SAMPLE = 256
+"""Records at the front of an $MFT that are compared."""
+_MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
+"""How many entries a GPT may have, and the sectors where they may begin."""
+_ENTRY_SIZES = frozenset({128, 256, 512})
+_MOST_CLUSTERS = 1 << 44
+
+
+class Bearing(Enum):
+    """What a fact speaks for."""
+
+    SAME_DISK = "same disk"
+    NEUTRAL = "neither"
+    CHANGED = "parent changed since"
+    OTHER_DISK = "another disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One thing that was looked at, as a sentence without its full stop."""
+
+    text: str
+    bearing: Bearing
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_MARK_SIZE = 512
+
+
+def traces_of(child: Image, parent: Image) -> tuple[Trace, ...]:
+    """The traces, in the order of the disk; none when nothing was rewritten that is known. Never raises."""
+    return tuple(_traces(_Pair(child, parent)))
+
+
+def _traces(pair: "_Pair") -> Iterator[Trace]:
+    yield from _mbr(pair)
+    yield from _gpt(pair)
+    for start in _volumes(pair):
+        for mark in MARKS:
+            yield from _marked(pair, mark, start)
+        yield from _mft(pair, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Child and parent, read side by side."""
+
+    child: Image
+    parent: Image
+
+    @property
+    def sector(self) -> int:
+        return self.child.sector_size
+
+    def both(self, start: int, length: int) -> tuple[bytes, bytes] | None:
+        """What child and parent hold there, when each holds all of it itself."""
+        child, parent = _held(self.child, start, length), _held(self.parent, start, length)
+        return None if child is None or parent is None else (child, parent)
+
+    def mixed(self, start: int, length: int) -> bytes:
+        """The disk as it reads with this parent; b"" where it cannot be read."""
+        sector, parts = self.sector, []
+        for at in range(start, start + length, sector):
+            part = _held(self.child, at, sector)
+            part = _held(self.parent, at, sector) if part is None else part
+            if part is None:
+                return b""
+            parts.append(part)
+        return b"".join(parts)
+
+    def is_mixed(self, start: int, length: int) -> bool:
+        """Some of it is the child's and some the parent's."""
+        holders = {_held(self.child, at, self.sector) is None for at in range(start, start + length, self.sector)}
+        return len(holders) > 1
+
+
+def _held(image: Image, start: int, length: int) -> bytes | None:
+    """What one file holds itself, whole; None when it leaves any of it to its parent, or it is lost or past the end."""
+    if start < 0 or length <= 0 or start + length > image.size:
+        return None
+    sector = image.sector_size
+    first, last = start // sector * sector, -(-(start + length) // sector) * sector
+    try:
+        if any(run.kind is Kind.LOST or (run.kind is Kind.HOLE) for run in image.runs(first, min(last, image.size))):
+            return None
+        return image.read(start, length)
+    except VhdxError:
+        return None
+
+
+def _mbr(pair: _Pair) -> Iterator[Trace]:
+    both = pair.both(0, pair.sector)
+    child, parent = map(parse_mbr, both or (b"", b""))
+    if child and parent:
+        yield _compared("the disk signature in the master boot record", child.signature, parent.signature)
+
+
+def _compared(what: str, child: bytes, parent: bytes) -> Trace:
+    if child == parent:
+        return Trace(f"{what} is the same in both", Bearing.SAME_DISK)
+    return Trace(f"{what} is {child.hex()} in the child and {parent.hex()} in the parent", Bearing.OTHER_DISK)
+
+
+def _gpt(pair: _Pair) -> Iterator[Trace]:
+    sector = pair.sector
+    child, parent = map(parse_header, pair.both(sector, sector) or (b"", b""))
+    if child and parent:
+        yield _compared("the disk GUID in the GPT", child.disk_guid, parent.disk_guid)
+    header = parse_header(pair.mixed(sector, sector))
+    if header and _is_sane(header) and pair.is_mixed(sector, header.table_start + header.table_length - sector):
+        yield _fits(header, _table(pair, header))
+
+
+def _is_sane(header: GptHeader) -> bool:
+    """The entries can be where the header says, which need not be whole: half of it may be the other file's."""
+    sizes = header.entry_size in _ENTRY_SIZES and 0 < header.count <= _MOST_ENTRIES
+    return header.table in _ENTRIES_AT and sizes
+
+
+def _table(pair: _Pair, header: GptHeader) -> bytes:
+    length = header.table_length
+    return pair.mixed(header.table_start, -(-length // pair.sector) * pair.sector)[:length]
+
+
+def _fits(header: GptHeader, entries: bytes) -> Trace:
+    if header.fits(entries):
+        return Trace("GPT header and entries, one from each file, fit by their checksum", Bearing.SAME_DISK)
+    return Trace("GPT header and entries, one from each file, do not fit by their checksum", Bearing.CHANGED)
+
+
+def _volumes(pair: _Pair) -> Sequence[int]:
+    """Bytes of the disk where volumes begin; 0 for a disk without partitions comes first."""
+    sector = pair.sector
+    mbr, header = parse_mbr(pair.mixed(0, sector)), parse_header(pair.mixed(sector, sector))
+    parts = list(parts_of_table(_table(pair, header), header.entry_size, sector)) if header and _is_sane(header) else []
+    found = [0, *(part.start for part in (*parts, *(parts_of_mbr(mbr, sector) if mbr else ())))]
+    return list(dict.fromkeys(start for start in found if start < pair.child.size))[:_MOST_VOLUMES]
+
+
+def _marked(pair: _Pair, mark: Mark, volume: int) -> Iterator[Trace]:
+    both = pair.both(volume + mark.at, _MARK_SIZE)
+    at, magic = mark.magic
+    if both is None or any(side[at : at + len(magic)] != magic for side in both):
+        return
+    what = f"the volume's identity in the {mark.name} at {volume + mark.at}"
+    yield _compared(what, *(side[mark.identity] for side in both))
+    if mark.age:
+        child, parent = (struct.unpack_from(mark.age[1], side, mark.age[0])[0] for side in both)
+        yield _aged(mark.name, child, parent)
+
+
+def _aged(name: str, child: int, parent: int) -> Trace:
+    if parent > child:
+        return Trace(f"the {name} was written later in the parent than in the child", Bearing.CHANGED)
+    return Trace(f"the {name} is no newer in the parent than in the child", Bearing.NEUTRAL)
+
+
+def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
+    """Log sequence numbers only grow: a record that is newer in the parent was written there since.
+
+    That all are older proves nothing: a parent that was used for an hour is still behind a child used for a month.
+    """
+    boot = ntfs.parse_boot(pair.mixed(volume, pair.sector))
+    if boot is None or not (boot.is_sane and boot.has_place_for_records and boot.mft < _MOST_CLUSTERS):
+        return
+    first, size = volume + boot.mft * boot.cluster_size, boot.record_size
+    rewritten, latest = [], 0
+    for number in range(_MFT_SAMPLE):
+        at = first + number * size
+        parent = _lsn(_held(pair.parent, at, size))
+        child = _lsn(_held(pair.child, at, size))
+        latest = max(latest, parent or 0)
+        if child is not None and child != parent:
+            rewritten.append((child, parent or 0))
+    if rewritten:
+        yield _judge_numbers(rewritten, latest)
+
+
+def _lsn(record: bytes | None) -> int | None:
+    head = parse_record(record) if record else None
+    return head.log_number if head else None
+
+
+def _judge_numbers(rewritten: Sequence[tuple[int, int]], latest: int) -> Trace:
+    count = len(rewritten)
+    if any(parent > child for child, parent in rewritten):
+        text = f"of {count} $MFT records that the child has rewritten, the parent has some that are newer"
+        return Trace(text, Bearing.CHANGED)
+    if latest and latest < min(child for child, _ in rewritten):
+        text = f"every $MFT record looked at is older in the parent than all {count} that the child has rewritten"
+        return Trace(text, Bearing.SAME_DISK)
+    text = f"the log numbers of {count} rewritten $MFT records do not tell whether the parent was used since"
+    return Trace(text, Bearing.NEUTRAL)

@@ -1,0 +1,183 @@
+"""Evidence on a parent whose identity is not the one that its child names: whether the two may be read as one disk.
+
+"The parent was changed" is not yet "the chain is lost". What the files tell is gathered as facts, each for or against;
+the verdict is in words, with the bytes of the disk that are in doubt. Nothing here raises for what a file holds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from analyzer.linkage.guest_evidence import Bearing, Trace, traces_of
+from analyzer.text import plural
+from vhdx.errors import VhdxError
+from vhdx.image import Image, windows_of
+from vhdx.runs import Kind, RunTable, concatenate, cut_alike
+from vhdx.structures.constants import NIL
+
+MOST_RANGES = 64
+"""Ranges in doubt that are listed; their bytes are counted all the same."""
+
+
+_OWN_ID_WRITERS = ("", ".NET DiscUtils")
+"""Creators, as files name them, that give every child a virtual disk id of its own; OpenVMM does not sign its files."""
+
+
+class Verdict(Enum):
+    """What the evidence amounts to."""
+
+    SAFE = "safe"
+    """The child may be read on this parent: it is the one, or nothing of it shows."""
+    DOUBTFUL = "doubtful"
+    """It is that disk, and was or may have been written to since: what the child leaves to it may be too new."""
+    WRONG_PARENT = "wrong parent"
+    """It is another disk, or one of another size or history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The facts and the verdict. Ranges are (start, length) in bytes of the disk, rising."""
+
+    verdict: Verdict
+    facts: tuple[Trace, ...]
+    doubtful: tuple[tuple[int, int], ...]
+    """Where the child leaves the disk to data of the parent, at most MOST_RANGES of them; () when it is safe."""
+    doubtful_bytes: int
+    """Bytes of all such ranges."""
+    left_bytes: int | None
+    """Bytes that the child leaves to its parent, empty ones included; None when the tables cannot be read."""
+    sector_size: int
+
+    @property
+    def doubtful_sectors(self) -> int:
+        """Sectors in doubt."""
+        return self.doubtful_bytes // self.sector_size
+
+    def __str__(self) -> str:
+        facts = "; ".join(str(fact) for fact in self.facts)
+        doubt = f"; {plural(self.doubtful_sectors, 'sector', 'is', 'are')} in doubt" if self.doubtful_bytes else ""
+        return f"{self.verdict.value}: {facts}{doubt}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What the child leaves to its parent, and where the parent has data there."""
+
+    total: int
+    shown: int
+    ranges: tuple[tuple[int, int], ...]
+
+
+def gather_evidence(child: Image, parent: Image) -> Evidence:
+    """What speaks for and against reading `child` on `parent`; neither is changed, and bad content never raises.
+
+    Reads tables, and a few hundred sectors of structures that the child has rewritten.
+    """
+    try:
+        left = _left(child, parent)
+    except VhdxError:
+        left = None
+    traces = traces_of(child, parent)
+    facts = (*_identity_facts(child, parent), *_disk_facts(child, parent), _left_fact(left, child.sector_size), *traces)
+    verdict = _verdict(child, parent, left, facts, traces)
+    in_doubt = left is not None and verdict is not Verdict.SAFE
+    return Evidence(
+        verdict=verdict,
+        facts=facts,
+        doubtful=left.ranges if left and in_doubt else (),
+        doubtful_bytes=left.shown if left and in_doubt else 0,
+        left_bytes=left.total if left else None,
+        sector_size=child.sector_size,
+    )
+
+
+def _left(child: Image, parent: Image) -> _Left:
+    """Window by window; only so much of the parent is looked at as the child leaves to it."""
+    total = shown = 0
+    ranges: list[tuple[int, int]] = []
+    for upper in child.windows():
+        start, end = int(upper.start[0]), upper.end
+        lower = concatenate([*windows_of(parent, 0, parent.size, start, end)])
+        above, below = cut_alike(upper, lower)
+        holes = above.kind == Kind.HOLE
+        seen = holes & (below.kind != Kind.HOLE) & (below.start < parent.size)
+        total += int(above.length[holes].sum())
+        shown += int(above.length[seen].sum())
+        ranges += _ranges(above.select(seen), MOST_RANGES - len(ranges))
+    return _Left(total, shown, tuple(ranges))
+
+
+def _ranges(table: RunTable, most: int) -> list[tuple[int, int]]:
+    """The first stretches of a table, those that touch joined."""
+    if not len(table):
+        return []
+    ends = table.start + table.length
+    first = np.flatnonzero(np.concatenate(([True], table.start[1:] != ends[:-1])))
+    start, end = table.start[first], ends[np.append(first[1:] - 1, len(table) - 1)]
+    return list(zip(start[:most].tolist(), (end - start)[:most].tolist(), strict=True))
+
+
+def _identity_facts(child: Image, parent: Image) -> Iterator[Trace]:
+    wanted = child.locator.linkages if child.locator else ()
+    previous = parent.headers.previous
+    if parent.data_write_guid in wanted:
+        yield Trace("the parent's identity is the one that the child was made from", Bearing.SAME_DISK)
+    elif previous is not None and previous.data_write_guid in wanted:
+        steps = parent.header.sequence_number - previous.sequence_number
+        text = "the parent's previous header is the one that the child was made from: it was written to since"
+        yield Trace(f"{text}, {steps} header updates ago", Bearing.SAME_DISK)
+    else:
+        yield Trace("neither header of the parent has the identity that the child names", Bearing.NEUTRAL)
+
+
+def keeps_disk_id(creator: str) -> bool:
+    """Whether the program that made a file keeps the virtual disk id along a chain, as Hyper-V does."""
+    return creator not in _OWN_ID_WRITERS
+
+
+def _disk_facts(child: Image, parent: Image) -> Iterator[Trace]:
+    mine, other = child.parameters.disk_id, parent.parameters.disk_id
+    if mine == other:
+        bearing = Bearing.NEUTRAL if mine == NIL else Bearing.SAME_DISK
+        yield Trace("the virtual disk id is the same", bearing)
+    elif keeps_disk_id(child.identifier.creator):
+        yield Trace(f"the virtual disk id is {mine} in the child and {other} in the parent", Bearing.OTHER_DISK)
+    else:
+        yield Trace("the virtual disk id differs, as its writer gives every child its own", Bearing.NEUTRAL)
+    same = child.size == parent.size
+    text = "the disk size is the same" if same else f"the disk size is {child.size} bytes, the parent's {parent.size}"
+    yield Trace(text, Bearing.NEUTRAL)
+    if child.sector_size != parent.sector_size:
+        text = f"logical sectors have {child.sector_size} bytes, the parent's {parent.sector_size}"
+        yield Trace(text, Bearing.OTHER_DISK)
+
+
+def _left_fact(left: _Left | None, sector: int) -> Trace:
+    if left is None:
+        return Trace("what the child leaves to its parent cannot be counted: a table cannot be read", Bearing.NEUTRAL)
+    text = (
+        f"the child leaves {plural(left.total // sector, 'sector')} to its parent, which has something in "
+        f"{left.shown // sector}"
+    )
+    return Trace(text, Bearing.NEUTRAL)
+
+
+def _verdict(
+    child: Image, parent: Image, left: _Left | None, facts: Sequence[Trace], traces: Sequence[Trace]
+) -> Verdict:
+    wanted = child.locator.linkages if child.locator else ()
+    if parent.data_write_guid in wanted or (left is not None and left.total == 0):
+        return Verdict.SAFE
+    bearings = [fact.bearing for fact in facts]
+    if Bearing.OTHER_DISK in bearings:
+        # A disk id alone may have been given anew, by a conversion: structures that agree speak louder.
+        known = {trace.bearing for trace in traces}
+        only_id = Bearing.OTHER_DISK not in known and Bearing.SAME_DISK in known
+        return Verdict.DOUBTFUL if only_id and child.sector_size == parent.sector_size else Verdict.WRONG_PARENT
+    # What file systems show can prove that a parent was changed, never that it was not: only where nothing of it
+    # shows does it not matter.
+    was_it = facts[0].bearing is Bearing.SAME_DISK
+    nothing_shows = left is not None and left.shown == 0
+    return Verdict.SAFE if was_it and nothing_shows and Bearing.CHANGED not in bearings else Verdict.DOUBTFUL

@@ -1,0 +1,166 @@
+"""The files that lost and stale ranges touch: what a recovered disk is worth, in the terms of its users."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+
+from analyzer.guest.filesystems import FileKind, FileRecord, Role, Trouble, Volume, VolumeRecord, open_volumes
+from analyzer.guest.filesystems.errors import MissingReaderError
+from analyzer.guest.filesystems.places import Places
+from analyzer.guest.filesystems.record import Place
+from analyzer.recover.disk.provenance import Status
+from analyzer.recover.job import Plan
+from vhdx.reader import Reader
+
+MOST_LISTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class TouchedFile:
+    """A file of which not all is known: how many bytes of its data, and whether what is known of it is.
+
+    `size` is None where its record cannot be read: then all of it is lost, and nobody knows how much that is.
+    """
+
+    volume: int
+    path: str
+    kind: FileKind
+    role: Role
+    address: int
+    size: int | None
+    lost_bytes: int
+    stale_bytes: int
+    metadata: Status
+
+    @property
+    def status(self) -> Status:
+        """Lost where any of it is lost, else stale."""
+        lost = self.lost_bytes or self.metadata is Status.LOST
+        return Status.LOST if lost else Status.STALE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchedFiles:
+    """All files that are touched: the users' first, and those of which something is lost; `touched` ends after 100,000.
+
+    `error` says why they could not be looked for. `untouched` are the users' files of which all is known, folders not
+    counted; None where no volume could be listed, or none needed to be.
+    """
+
+    error: str | None = None
+    volumes: tuple[VolumeRecord, ...] = ()
+    count: int = 0
+    lost: int = 0
+    stale: int = 0
+    untouched: int | None = None
+    touched: tuple[TouchedFile, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Survey:
+    """Looks at the file systems of a recovery once, when it is asked: after the data was read, all faults are known."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @cached_property
+    def files(self) -> TouchedFiles:
+        """The files that lost and stale ranges touch; none are looked for where everything is known."""
+        lost, stale = (_places(self._plan, status) for status in (Status.LOST, Status.STALE))
+        if not len(lost) and not len(stale):
+            return TouchedFiles()
+        try:
+            volumes = open_volumes(_Recovered(self._plan, lost))
+        except MissingReaderError as error:
+            return TouchedFiles(error=str(error))
+        return _counted(volumes, lost, stale)
+
+
+class _Recovered:
+    """The disk as it is recovered, its lost ranges as zeros whatever fills the output there."""
+
+    def __init__(self, plan: Plan, lost: Places) -> None:
+        disk = plan.disk
+        self.path, self.size, self.sector_size = disk.images[-1].path, disk.size, disk.sector_size
+        self._reader, self._filled, self._lost = Reader(plan.filled), plan.filled, lost
+
+    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+        """See Readable."""
+        data = bytearray(self._reader.read(start, length))
+        missed = [*self._lost.within(start, length), *self._faults(start, start + length)]
+        for at, count in missed:
+            data[at - start : at - start + count] = bytes(count)
+        return bytes(data), missed
+
+    def _faults(self, start: int, end: int) -> Iterator[Place]:
+        """What failed while it was read, and an earlier run has not either."""
+        for lower, upper in self._filled.faults.within(start, end):
+            pieces = self._filled.earlier.stale.split(lower, upper)
+            yield from ((at, to - at) for at, to, is_held in pieces if not is_held)
+
+
+def _places(plan: Plan, status: Status) -> Places:
+    return Places.of((row.start, row.length) for row in plan.rows() if row.status is status)
+
+
+def _counted(volumes: list[Volume], lost: Places, stale: Places) -> TouchedFiles:
+    listed: dict[tuple[Role, Status], list[TouchedFile]] = {
+        (role, status): [] for role in (Role.USER, Role.SYSTEM) for status in (Status.LOST, Status.STALE)
+    }
+    counts, untouched = dict.fromkeys((Status.LOST, Status.STALE), 0), 0
+    for record in _records(volumes):
+        file = touched_file(record, lost, stale)
+        if file is None:
+            untouched += record.role is Role.USER and record.kind is FileKind.FILE
+            continue
+        counts[file.status] += 1
+        if len(listed[file.role, file.status]) < MOST_LISTED:
+            listed[file.role, file.status].append(file)
+    return TouchedFiles(
+        volumes=tuple(volume.record for volume in volumes),
+        count=sum(counts.values()),
+        lost=counts[Status.LOST],
+        stale=counts[Status.STALE],
+        untouched=untouched if any(volume.is_readable for volume in volumes) else None,
+        touched=tuple(islice(chain.from_iterable(listed.values()), MOST_LISTED)),
+        troubles=tuple(trouble for volume in volumes for trouble in volume.troubles),
+    )
+
+
+def _records(volumes: list[Volume]) -> Iterator[FileRecord]:
+    for volume in volumes:
+        if volume.is_readable:
+            yield from chain([volume.root()], volume.walk(), volume.unnamed())
+
+
+def touched_file(record: FileRecord, lost: Places, stale: Places) -> TouchedFile | None:
+    """What of a file is in places that are lost or stale; None where all of it is known.
+
+    A name whose record cannot be read is lost, wherever the record stands: an older state of it may be no record.
+    """
+    touches = any(places.touch(record.metadata) or places.touch(record.content) for places in (lost, stale))
+    if not touches and not record.is_name_alone:
+        return None
+    is_lost, is_stale = record.is_name_alone or lost.touch(record.metadata), stale.touch(record.metadata)
+    return TouchedFile(
+        volume=record.volume,
+        path=record.path,
+        kind=record.kind,
+        role=record.role,
+        address=record.address,
+        size=None if record.is_name_alone else record.size,
+        lost_bytes=_bytes_of(record, lost),
+        stale_bytes=_bytes_of(record, stale),
+        metadata=Status.LOST if is_lost else Status.STALE if is_stale else Status.KNOWN,
+    )
+
+
+def _bytes_of(record: FileRecord, places: Places) -> int:
+    """Bytes of a file's data, and of its alternate streams, that lie in the places."""
+    streams = (*((record.data,) if record.data else ()), *record.streams)
+    count = 0
+    for stream in streams:
+        count += places.shared_with((extent.start, extent.length) for extent in stream.extents).size
+        count += stream.size if places.touch(stream.resident) else 0
+    return count

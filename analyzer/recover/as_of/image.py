@@ -1,0 +1,159 @@
+"""A file as it was once an entry of its log had been applied: its tables, as far as the log reaches.
+
+Only structures are logged: region tables, metadata, block table, sector bitmaps. What blocks hold is written in place,
+so that of data no more is known than where it stood then. Each page of a structure is either reached (an entry up to
+that moment wrote it and the log tells of all since, or nothing wrote it afterwards) or in doubt: then its nearest copy
+is taken, and what it decides is called so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import numpy as np
+
+from analyzer.recover.as_of.disk_ranges import bitmaps_of, end_of_table, range_of_bits, range_of_entries
+from analyzer.recover.as_of.log_position import Moment, find_moment
+from analyzer.recover.as_of.pages import PAGE, Area, Pages, later_tables, pages_as_of
+from analyzer.recover.as_of.reallocated import places_of, sizes_of, take, with_given
+from analyzer.recover.as_of.timeline import Stretch, timeline_of
+from vhdx.claims import MOST_MIB, Entries, Owners
+from vhdx.image import Image, image_from
+from vhdx.ranges import united
+from vhdx.source import ByteSource, OverlaySource, read_at
+from vhdx.structures.bat import ENTRY_SIZE
+from vhdx.structures.constants import (
+    BAT_REGION,
+    HEADER_OFFSETS,
+    METADATA_REGION,
+    MIB,
+    NIL,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+    SECTOR_BITMAP_SIZE,
+)
+from vhdx.structures.header import build_header
+from vhdx.structures.region import judge_region_tables
+from vhdx.table import BlockTable
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """An image as it was, and what of it is in doubt."""
+
+    image: Image
+    number: int
+    session: UUID
+    doubts: tuple[Area, ...]
+    """Ranges of the disk, rising, that pages decide which the log does not reach."""
+    is_last: bool
+    """No entry was written after those whose numbers go on from this one."""
+
+
+def image_as_of(image: Image, moment: Moment) -> AsOf:
+    """The file of `image` as of a moment of its log; `image` stays open, and owns the source.
+
+    Raises NotLoggedError, TooMuchLoggedError; CorruptFileError where the structures of then cannot be read.
+    """
+    timeline = timeline_of(image)
+    stretch, number = find_moment(image, timeline, moment)
+    past = _Past(image, stretch, number, by_file=stretch is timeline.last)
+    regions, regions_reached = past.regions()
+    structures = past.pages(regions)
+    then = past.opened(structures)
+    bitmaps = past.pages([*regions, *_bitmaps(then)])
+    then = past.opened(bitmaps)
+    sure = regions_reached and past.is_sure(bitmaps, _metadata(then)) and past.kept_its_places(then)
+    doubts = tuple(past.doubts(bitmaps, then.allocation.table)) if sure else ((0, then.size),)
+    table = with_given(then.allocation.table, past.given(then.allocation.table))
+    found = replace(then, allocation=replace(then.allocation, table=table), file=image.file)
+    session = image.log.headers[stretch.places[number - stretch.first]].log_guid
+    return AsOf(found, number, session, doubts, stretch is timeline.last)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """The evidence: a file, and the entries of its log up to and behind a number."""
+
+    image: Image
+    stretch: Stretch
+    number: int
+    by_file: bool
+    """What these entries did not write since is as the file has it."""
+
+    def pages(self, areas: Sequence[Area]) -> Pages:
+        return pages_as_of(self.image.log, self.stretch, self.number, areas)
+
+    def view(self, pages: Pages) -> ByteSource:
+        """The file with these pages as they were, and a log that is closed."""
+        closed = build_header(replace(self.image.header, log_guid=NIL))
+        laid = pages.content() | {offset // PAGE: closed for offset in HEADER_OFFSETS}
+        return OverlaySource(self.image.source, laid, (), self.image.source.size)
+
+    def opened(self, pages: Pages) -> Image:
+        return image_from(self.view(pages))
+
+    def regions(self) -> tuple[list[Area], bool]:
+        """The region tables, the block table and the metadata of then; and whether where they stood is certain."""
+        tables: list[Area] = [(offset, offset + REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS]
+        pages = self.pages(tables)
+        view = self.view(pages)
+        first, second = (read_at(view, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
+        current = judge_region_tables((first, second)).current
+        found = (current.find(guid) for guid in (BAT_REGION, METADATA_REGION))
+        places = [(region.file_offset, region.end) for region in found if region]
+        return tables + places, all(self.is_sure(pages, (start, start + PAGE)) for start, _ in tables)
+
+    def is_sure(self, pages: Pages, area: Area) -> bool:
+        """Whether every page of an area is certain."""
+        if self.by_file:
+            return not any(area[0] <= at < area[1] and at not in pages.before for at in pages.after)
+        return all(at in pages.before for at in range(area[0], area[1], PAGE))
+
+    def kept_its_places(self, then: Image) -> bool:
+        """Whether the regions stand where they stood: what was moved away may have been written over, unlogged."""
+        return then.allocation.table.structures == self.image.allocation.table.structures
+
+    def doubts(self, pages: Pages, table: BlockTable) -> Iterator[Area]:
+        """Ranges of the disk that pages decide which are not certain."""
+        of_table = ((range_of_entries(table, at), at) for at in range(table.bat_offset, end_of_table(table), PAGE))
+        ranges = [area for area, at in of_table if not pages.is_reached(at, by_file=self.by_file)]
+        for chunk, start in bitmaps_of(table):
+            steps = range(0, SECTOR_BITMAP_SIZE, PAGE)
+            unreached = (step for step in steps if not pages.is_reached(start + step, by_file=self.by_file))
+            ranges += [range_of_bits(table, chunk, step) for step in unreached]
+        return united((start, min(end, table.geometry.size)) for start, end in ranges)
+
+    def given(self, table: BlockTable) -> Owners:
+        """For each MiB of the file 1 when something was given it since: by the table of now, or by one in between."""
+        given = np.zeros(min(self.image.source.size // MIB + 1, MOST_MIB), dtype=np.uint8)
+        now = self.image.allocation.table
+        for start, end, _ in now.structures:
+            if all((start, end) != (low, high) for low, high, _ in table.structures):
+                given[start // MIB : -(-end // MIB)] = 1
+        for first, entries in now.all_entries():
+            _take_moved(given, table, first, entries)
+        area = table.bat_offset, end_of_table(table)
+        for at, page in later_tables(self.image.log, self.stretch, self.number, area):
+            first = (at - table.bat_offset) // ENTRY_SIZE
+            _take_moved(given, table, first, np.frombuffer(page, "<i8").astype(np.int64))
+        return given
+
+
+def _take_moved(given: Owners, then: BlockTable, first: int, entries: Entries) -> None:
+    """Note the places that slots from `first` on have in `entries` and did not have then."""
+    entries = entries[: max(0, then.slots_needed - first)]
+    places = places_of(entries)
+    moved = np.where(places != places_of(then.entries(first, len(entries))), places, 0)
+    if moved.any():
+        take(given, moved, sizes_of(then, first, len(entries)))
+
+
+def _metadata(image: Image) -> Area:
+    region = image.regions.current.find(METADATA_REGION)
+    return (region.file_offset, region.end) if region else (0, 0)
+
+
+def _bitmaps(image: Image) -> Iterator[Area]:
+    for _, start in bitmaps_of(image.allocation.table):
+        yield start, start + SECTOR_BITMAP_SIZE

@@ -1,0 +1,81 @@
+"""Pages of a file's structures as they were once an entry of its log was applied, as far as the log reaches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from analyzer.recover.as_of.timeline import Stretch
+from vhdx.errors import VhdxError
+from vhdx.replay import Log, PlacedEntry
+from vhdx.structures.constants import LOG_SECTOR_SIZE
+
+Area = tuple[int, int]
+"""(start, end) in bytes of the file."""
+PAGE = LOG_SECTOR_SIZE
+_MOST_STEPS = 1 << 20
+"""Pages that are followed, 4 GiB of them."""
+
+
+class TooMuchLoggedError(VhdxError):
+    """The log writes so much that to follow it would take minutes."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log.source.path)
+        self.path = log.source.path
+
+    def __str__(self) -> str:
+        return f"{self.path}: the log writes more than {_MOST_STEPS} pages of its structures; leave --as-of out"
+
+
+@dataclass(slots=True)
+class Pages:
+    """Pages by their place in the file, bytes; None for one that became zeros."""
+
+    before: dict[int, bytes | None] = field(default_factory=dict)
+    """As the newest entry up to the one that was asked for wrote them."""
+    after: dict[int, bytes | None] = field(default_factory=dict)
+    """As the oldest entry behind it did: not what they were, but the nearest to it."""
+
+    def content(self) -> dict[int, bytes]:
+        """Every page that is not as the file has it now, by its number, as near to what it was as the log tells."""
+        known = self.after | self.before
+        return {at // PAGE: bytes(PAGE) if data is None else data for at, data in known.items()}
+
+    def is_reached(self, at: int, *, by_file: bool) -> bool:
+        """Whether what a page was is certain: written before and not since, or (`by_file`) not written since at all."""
+        return at in self.before or (by_file and at not in self.after)
+
+
+def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Area]) -> Pages:
+    """The pages in `areas` as entry `number` of `stretch` left them; raises TooMuchLoggedError."""
+    pages, steps = Pages(), 0
+    for placed in map(log.entry, stretch.places):
+        written = dict(_written(placed, areas, _MOST_STEPS - steps))
+        steps += len(written)
+        if steps >= _MOST_STEPS:
+            raise TooMuchLoggedError(log)
+        if placed.header.sequence_number <= number:
+            pages.before.update(written)
+        else:
+            pages.after = written | pages.after
+    return pages
+
+
+def _written(placed: PlacedEntry, areas: Sequence[Area], most: int) -> Iterator[tuple[int, bytes | None]]:
+    for write in placed.entry.writes():
+        for start, end in areas:
+            first, last = max(start, write.file_offset), min(end, write.file_offset + write.length)
+            if first >= last:
+                continue
+            for at in range(first // PAGE * PAGE, last, PAGE):
+                if (most := most - 1) < 0:
+                    return
+                yield at, write.data
+
+
+def later_tables(log: Log, stretch: Stretch, number: int, area: Area) -> Iterator[tuple[int, bytes]]:
+    """(place, content) of each page in `area` that entries behind `number` wrote, oldest first."""
+    later = (placed for placed in map(log.entry, stretch.places) if placed.header.sequence_number > number)
+    for write in chain.from_iterable(placed.entry.writes() for placed in later):
+        if write.data is not None and area[0] <= write.file_offset < area[1]:
+            yield write.file_offset, write.data

@@ -1,0 +1,1 @@
+"""The disk that is left: known, stale or lost, range by range."""

@@ -1,0 +1,1 @@
+"""The files that recovery starts from: collected, opened, freed of duplicates, put in order."""

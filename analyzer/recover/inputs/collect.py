@@ -1,0 +1,202 @@
+"""The files of a recovery: those that were named, and the parents that can be found from them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from analyzer.linkage.mismatch import Verdict, gather_evidence
+from analyzer.recover.inputs.duplicates import sort_out
+from analyzer.recover.inputs.earlier_state import PRESENT, View, aged
+from analyzer.recover.inputs.layers import Level, Placed, Presence
+from analyzer.recover.inputs.open_file import Opened, Opener, open_carefully
+from analyzer.recover.inputs.order import order, require_one_sector_size
+from analyzer.recover.inputs.same_disk import of_another_disk, of_the_same_disk
+from analyzer.recover.rebuild import BitmapPolicy
+from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.parents import OnMismatch, Search, find_parent
+from vhdx.source import FileSource, file_identity
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
+
+How = Callable[[Path], Opened]
+"""Opens a file as this recovery wants it."""
+_CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADABLE: "FID-11"}
+
+
+class AssumedTwiceError(ChainError):
+    """A file that is a layer already is to be assumed as the base."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} is one of the files already and cannot be the base too; name another for --assume-base"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The files, all of them open, and the levels that they make up, base first."""
+
+    files: tuple[Opened, ...]
+    levels: tuple[Level, ...]
+    hints: tuple[Finding, ...] = ()
+    """Files that were passed over, that could stand in for what is missing, or that may be of another disk."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is missing or in doubt, and what opening found in the files that are there."""
+        above = (*self.levels[1:], None)
+        gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
+        guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
+        return (
+            gaps
+            + self.hints
+            + guessed
+            + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+        )
+
+    @property
+    def changed(self) -> tuple[Finding, ...]:
+        """The files that somebody wrote to, or cut, since they were opened."""
+        return tuple(finding for file in self.files if (finding := _change(file)))
+
+    def close(self) -> None:
+        """Give all files back to the system."""
+        for file in self.files:
+            file.close()
+
+
+def _finding(gap: Level, child: Level | None) -> Finding:
+    """What is said of a gap: about the file that cannot be read, else about the one that has lost its parent."""
+    path = gap.path or (child.path if child else None)
+    return Finding(_CODES[gap.presence], Severity.WARNING, gap.evidence, path=path)
+
+
+def _guess(level: Level) -> Finding:
+    text = f"the order of the files is not certain here: {level.evidence}; nothing that depends on it is called known"
+    return Finding("CHN-10", Severity.WARNING, text, path=level.path, advice="name the files of the chain between them")
+
+
+def _change(file: Opened) -> Finding | None:
+    below = file.source.below if file.source else None
+    try:
+        if isinstance(below, FileSource):
+            below.require_unchanged()
+    except VhdxError:
+        text = "the file was changed while it was read: what was taken from it may be a mixture of two states"
+        return Finding("FID-11", Severity.WARNING, text, path=file.path, advice="run again once nothing writes to it")
+    return None
+
+
+def gather(
+    inputs: Sequence[Path],
+    search: Search,
+    assumed: Path | None = None,
+    opener: Opener = FileSource,
+    *,
+    bitmaps: BitmapPolicy = BitmapPolicy.LOST,
+    view: View = PRESENT,
+) -> Gathered:
+    """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
+
+    Raises what `sort_out`, `order`, `aged` and `require_one_sector_size` raise, AssumedTwiceError, and what opening a
+    named file raises where there is none.
+    """
+    how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
+    files: list[Opened] = []
+    base: Opened | None = None
+    try:
+        for path in (*inputs, *search.parents):
+            if taken := _take(files, path, partial(how, is_alone=_is_alone(inputs, search, assumed))):
+                _require_file(taken)
+        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
+        if assumed:
+            base = how(assumed)
+            _require_file(base)
+            _require_another(base, files)
+        chain, strays = sort_out(files)
+        levels = aged(order(chain, base), view)
+        require_one_sector_size([level.image for level in levels if level.image])
+    except BaseException:
+        for file in (*files, *([base] if base else [])):
+            file.close()
+        raise
+    hints = (*strays, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
+    return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
+
+
+def _is_alone(inputs: Sequence[Path], search: Search, assumed: Path | None) -> bool:
+    """Whether one file is all there is, and its name does not say that it is a checkpoint."""
+    return len(inputs) == 1 and not search.parents and assumed is None and inputs[0].suffix.lower() != ".avhdx"
+
+
+def _require_file(named: Opened) -> None:
+    """A name under which no file can be opened is a slip of the user, and no layer that is lost."""
+    if named.error and named.is_no_file:
+        raise named.error
+
+
+def _require_another(base: Opened, files: Sequence[Opened]) -> None:
+    identity = file_identity(base.path)
+    if identity and any(identity == file_identity(file.path) for file in files):
+        raise AssumedTwiceError(base.path)
+
+
+def _take(files: list[Opened], path: Path, how: How) -> Opened | None:
+    """Open a file and add it, unless it is there already."""
+    identity = file_identity(path)
+    if any(path == file.path or (identity and identity == file_identity(file.path)) for file in files):
+        return None
+    files.append(how(path))
+    return files[-1]
+
+
+def _find_parents(files: list[Opened], search: Search, assumed: Path | None, how: How) -> None:
+    """Add the parent of every file whose parent is not among them, as far as parents can be found.
+
+    One that is in doubt is left out when the user has said which base to assume.
+    """
+    waiting = list(files)
+    for _ in range(MAX_CHAIN_DEPTH):
+        orphans = [file for file in waiting if file.image and file.image.has_parent and not _has_parent(file, files)]
+        places = [place for file in orphans for place in _places_of_parent(file, search, assumed)]
+        waiting = [found for place in places if (found := _take(files, place, how))]
+        if not waiting:
+            return
+
+
+def _has_parent(child: Opened, files: Sequence[Opened]) -> bool:
+    return any(file.record.identity in child.record.linkages for file in files if file is not child)
+
+
+def _places_of_parent(child: Opened, search: Search, assumed: Path | None) -> Sequence[Path]:
+    """Where the file is that is the parent, or was it; several where they have one identity, for these are compared."""
+    if child.image is None:
+        return ()
+    try:
+        link = find_parent(child.image, search, None)
+    except ParentMismatchError as error:
+        return (error.parent,) if assumed is None and _is_plausible(child, error.parent) else ()
+    except AmbiguousParentError as error:
+        return error.found
+    except CorruptFileError as error:
+        return (error.path,) if error.path != child.path else ()
+    except VhdxError:
+        return ()
+    link.parent.close()
+    return (link.parent.path,)
+
+
+def _is_plausible(child: Opened, path: Path) -> bool:
+    """Whether a file that stands where the parent should is the same disk, at another time."""
+    parent = open_carefully(path)
+    try:
+        if child.image is None or parent.image is None:
+            return False
+        return gather_evidence(child.image, parent.image).verdict is not Verdict.WRONG_PARENT
+    except VhdxError:
+        return False
+    finally:
+        parent.close()

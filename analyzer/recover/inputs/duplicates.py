@@ -1,0 +1,162 @@
+"""Files that were named and are no level of the disk: what is no VHDX at all, and copies of a file that is there."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from analyzer.recover.inputs.open_file import Opened
+from analyzer.recover.ranges import Ranges
+from vhdx.errors import ChainError, ShortReadError, VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.source import ByteSource, extents_of, read_at
+from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, MIB, REGION_TABLE_OFFSETS
+
+_SIGNS = {0: b"vhdxfile"} | dict.fromkeys(HEADER_OFFSETS, b"head") | dict.fromkeys(REGION_TABLE_OFFSETS, b"regi")
+_LATER_SIGNS = (b"metadata", b"loge")
+"""What metadata and log begin with, on a MiB boundary."""
+_SEARCHED = 64
+"""MiB of a file in which these are looked for; writers put both in front of the data."""
+_NAMES = (".vhdx", ".avhdx", ".vhds")
+_PIECE = 4 * MIB
+
+
+class CopiesDifferError(ChainError):
+    """Two files say that they are one and the same, and are not."""
+
+    def __init__(self, first: Path, second: Path, offset: int) -> None:
+        super().__init__(first, second, offset)
+        self.first, self.second, self.offset = first, second, offset
+
+    def __str__(self) -> str:
+        return (
+            f"{self.first} and {self.second} have one identity and differ, first at byte {self.offset}: only one can "
+            "be a layer of the disk; name the one that is to be used (`vhdx check` and `vhdx hash` tell more of each)"
+        )
+
+
+def sort_out(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
+    """Pass over what is no VHDX and what is a copy: the files that are levels, and what is said of the others.
+
+    Raises CopiesDifferError where copies are not the same.
+
+    Where no file at all can be read nothing is passed over: what is wrong with each is the answer then.
+    """
+    if not any(file.image for file in files):
+        return list(files), []
+    strays = [file for file in files if _is_stray(file, files)]
+    used: list[Opened] = []
+    copies: list[Finding] = []
+    # What opens, and needed no help, comes first; of equals, what was named first.
+    for file in sorted((file for file in files if file not in strays), key=_rank):
+        if twin := next((other for other in used if _is_copy(file, other)), None):
+            copies.append(_copy(file, twin))
+        elif twin := next((other for other in used if _is_torn_copy(file, other)), None):
+            text = f"its front is damaged, and all that follows is, byte for byte, {twin.path}: that one is used"
+            copies.append(Finding("CHN-08", Severity.WARNING, text, path=file.path, advice="name one of them"))
+        else:
+            used.append(file)
+    return [file for file in files if file in used], [*map(_stray, strays), *copies]
+
+
+def _rank(file: Opened) -> tuple[bool, int]:
+    return file.image is None, len(file.rebuilt) + len(file.lost)
+
+
+def _is_stray(file: Opened, files: Iterable[Opened]) -> bool:
+    """Nothing in a file tells that it is a VHDX, and neither its name does nor another file that names it."""
+    if file.image is not None or file.source is None or file.path.suffix.lower() in _NAMES:
+        return False
+    named = {
+        place.text.replace("\\", "/").rsplit("/", 1)[-1].lower() for other in files for place in other.record.places
+    }
+    return file.path.name.lower() not in named and not _has_signs(file.source.below)
+
+
+def _has_signs(source: ByteSource) -> bool:
+    """Whether any structure shows; where the medium fails one may."""
+    later = ((at, sign) for at in range(MIB, _SEARCHED * MIB, MIB) for sign in _LATER_SIGNS)
+    return any(_begins(source, at, sign) for at, sign in chain(_SIGNS.items(), later))
+
+
+def _begins(source: ByteSource, at: int, sign: bytes) -> bool:
+    if at + len(sign) > source.size:
+        return False
+    try:
+        return read_at(source, at, len(sign)) == sign
+    except ShortReadError:
+        return False
+    except VhdxError:
+        return True
+
+
+def _stray(file: Opened) -> Finding:
+    text = "nothing in this file is of a VHDX: it was passed over, and counts as no layer"
+    advice = (
+        "leave it out, or name the file that was meant; one that was wiped counts when its name ends in .vhdx or .avhdx"
+    )
+    return Finding("FID-01", Severity.WARNING, text, 0, 8, "2.2.1", path=file.path, advice=advice)
+
+
+def _is_copy(file: Opened, other: Opened) -> bool:
+    return file.record.identity is not None and file.record.identity == other.record.identity
+
+
+def _is_torn_copy(file: Opened, other: Opened) -> bool:
+    """Whether a file that lost its identity with its headers is the same as another behind the header area."""
+    if file.record.identity is not None or other.image is None or file.source is None or other.source is None:
+        return False
+    first, second = other.source.below, file.source.below
+    if first.size != second.size or first.size <= HEADER_AREA_SIZE:
+        return False
+    try:
+        return next(_differences(first, second, HEADER_AREA_SIZE), None) is None
+    except VhdxError:
+        return False
+
+
+def _copy(file: Opened, used: Opened) -> Finding:
+    """What is said of a copy that is passed over; raises CopiesDifferError."""
+    if file.image is None:
+        text = f"it has the identity of {used.path} and cannot be read: that one is used"
+    elif (file.rebuilt or file.lost) and not (used.rebuilt or used.lost):
+        text = f"it has the identity of {used.path} and is damaged: that one is used"
+    elif _compare(file, used):
+        text = f"it is a copy of {used.path}, byte for byte: that one is used"
+    else:
+        text = f"it has the identity of {used.path}, and could not be compared with it to the end: that one is used"
+    return Finding("CHN-08", Severity.WARNING, text, path=file.path, advice="name one of them")
+
+
+def _compare(file: Opened, used: Opened) -> bool:
+    """Whether both could be read to the end and are the same; raises CopiesDifferError where they are not."""
+    if file.source is None or used.source is None:
+        return False
+    first, second = used.source.below, file.source.below
+    try:
+        apart = next(_differences(first, second), None)
+    except VhdxError:  # the medium of one fails
+        return False
+    if apart is not None:
+        raise CopiesDifferError(used.path, file.path, apart)
+    return True
+
+
+def _differences(first: ByteSource, second: ByteSource, begin: int = 0) -> Iterator[int]:
+    """Where two files differ: the first byte of each piece that is not the same, and where the shorter one ends."""
+    for at, length in _held(first, second, begin):
+        one, two = (read_at(source, at, length) for source in (first, second))
+        if one != two:
+            yield at + next(n for n in range(length) if one[n] != two[n])
+    if first.size != second.size:
+        yield min(first.size, second.size)
+
+
+def _held(first: ByteSource, second: ByteSource, begin: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what either file may hold that is not zero, from a byte on and as far as both go."""
+    end = min(first.size, second.size)
+    held = Ranges()
+    for source in (first, second):
+        for start, stop in extents_of(source):
+            held.add(max(start, begin), min(stop, end))
+    for start, stop in held:
+        yield from ((at, min(_PIECE, stop - at)) for at in range(start, stop, _PIECE))

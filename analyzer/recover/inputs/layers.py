@@ -1,0 +1,93 @@
+"""The levels of a disk that is to be recovered: files that are there, and gaps where one is missing."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from analyzer.recover.ranges import Range
+from analyzer.recover.rebuild import Rebuilt
+from vhdx.image import Image
+
+
+class Presence(Enum):
+    """Whether a level can be read."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    """No file is there for it."""
+    UNREADABLE = "unreadable"
+    """Its file is there and does not open."""
+    DOUBT = "doubt"
+    """No file is known to be missing, but what is below is not, or no longer, what the level above was made on."""
+
+
+class Placed(Enum):
+    """What gives a level its place."""
+
+    BY_LINK = "by link"
+    """Identities that name one another, or that nothing else is left."""
+    BY_TIME = "by time"
+    """When its file was modified, or its name: weak evidence, which a copy may have lost."""
+
+
+class Reason(Enum):
+    """Why a range is in doubt; `Basis` has the same words."""
+
+    REBUILT = "rebuilt"
+    """It rests on a structure that was lost and made anew."""
+    ORDER = "order"
+    """Which file is the uppermost rests on names and times: another one may be newer."""
+    CHOSEN = "chosen"
+    """It is as the user chose, without evidence."""
+    AS_OF = "as of"
+    """The table is one of an earlier time; the data are what stands there now."""
+    UNREACHED = "unreached"
+    """As AS_OF, and the log does not tell of the table's page either: its nearest copy is taken."""
+    ANCHORED = "anchored"
+    """The block was let go, and its entry keeps the place."""
+
+
+class Doubt(NamedTuple):
+    """Ranges of the disk that are in doubt for one reason."""
+
+    reason: Reason
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Which state of a file a level has, when it is not the present one."""
+
+    number: int | None = None
+    """The log entry after which the file was so; None: its tables are the present ones."""
+    session: UUID | None = None
+    """The log_guid of that entry."""
+    goes_on: bool | None = None
+    """Whether the log tells of all that was written to the tables since; None: nothing was asked of the log."""
+    brought_back: int | None = None
+    """Bytes of the disk of blocks that were let go, with their old data; None: they were not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One level. A gap (no image) stands for one or more layers of which nothing can be read."""
+
+    presence: Presence
+    evidence: str
+    """Why it has its place: a sentence without its full stop; for a gap, what is missing and how that is known."""
+    image: Image | None = None
+    path: Path | None = None
+    """The file; for a gap, the one that cannot be read, else None."""
+    identity: UUID | None = None
+    """The data_write_guid that the level has, or that the level above asks for."""
+    placed: Placed = Placed.BY_LINK
+    rebuilt: tuple[Rebuilt, ...] = ()
+    """What of the file's structures had to be made anew, by what evidence."""
+    lost: tuple[str, ...] = ()
+    """What of them nothing brings back, one sentence each."""
+    doubts: tuple[Doubt, ...] = ()
+    """Ranges of the disk that are likely, not certain; where several have one, the first counts."""
+    past: Past | None = None
+    """None: the file as it is."""

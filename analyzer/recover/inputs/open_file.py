@@ -1,0 +1,150 @@
+"""One input file: opened as far as it can be, or what is known of it and why it cannot."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from construct import ConstructError
+
+from analyzer.linkage.read_record import salvaged, with_disk, with_headers, with_locator
+from analyzer.linkage.record import Condition, FileRecord
+from analyzer.recover.inputs.bad_sectors import CarefulSource
+from analyzer.recover.ranges import Range
+from analyzer.recover.rebuild import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
+from vhdx.errors import NotRegularFileError, VhdxError
+from vhdx.image import Image, image_from
+from vhdx.source import ByteSource, FileSource
+from vhdx.structures.constants import BAT_REGION, HEADER_OFFSETS, MIB
+
+_MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
+"""What a system says of a medium that fails."""
+
+Opener = Callable[[Path], ByteSource]
+"""What opens a file: FileSource, or what a test puts in its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A file that was named. `reason` says why it cannot be read as an image."""
+
+    path: Path
+    source: CarefulSource | None
+    """The open file; None when the system would not open it. Whoever has this closes it."""
+    image: Image | None
+    record: FileRecord
+    """Identity and linkage, as far as they are known: they give a file its place that cannot be read."""
+    reason: str = ""
+    rebuilt: tuple[Rebuilt, ...] = ()
+    """What had to be made anew so that it can be read."""
+    lost: tuple[str, ...] = ()
+    """What of its structures nothing brings back, one sentence each."""
+    error: VhdxError | None = None
+    """What `reason` comes from."""
+    doubted: tuple[Range, ...] = ()
+    """Ranges of the disk that rest on what is likely, not certain."""
+    guessed: tuple[Range, ...] = ()
+    """Those that are as the caller chose, without evidence."""
+
+    @property
+    def is_no_file(self) -> bool:
+        """Whether the system has no file there that could be opened: a name that is wrong, not a medium that fails."""
+        cause = self.error.__cause__ if self.error and self.source is None else None
+        refused = isinstance(cause, OSError) and cause.errno not in _MEDIUM
+        return refused or isinstance(cause, ValueError) or isinstance(self.error, NotRegularFileError)
+
+    def close(self) -> None:
+        """Give the file back to the system."""
+        below = self.source.below if self.source else None
+        if isinstance(below, FileSource):
+            below.close()
+
+
+def open_carefully(
+    path: Path,
+    opener: Opener = FileSource,
+    bitmaps: BitmapPolicy = BitmapPolicy.LOST,
+    *,
+    is_alone: bool = False,
+) -> Opened:
+    """Open one file for recovery; never raises for what the file holds or for what its medium does.
+
+    A header, region table or part of the block table that cannot be read counts as invalid: its copy is taken, or the
+    blocks that it was about are lost. What is lost is rebuilt from the best evidence at hand; `bitmaps` says what
+    becomes of blocks whose sector bitmap is beyond that, and `is_alone` that no other layer is there to be had.
+    """
+    try:
+        source = CarefulSource(opener(path))
+    except VhdxError as error:
+        return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error), error=error)
+    source.judged.add(HEADER_OFFSETS[0], MIB)
+    try:
+        return _whole(source, image_from(source), bitmaps)
+    except VhdxError as error:
+        return replace(_rebuilt(source, str(error), bitmaps, is_alone=is_alone), error=error)
+    except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
+        return _without(source, f"{path} cannot be read: {error}; use another copy of the file")
+
+
+def _whole(source: CarefulSource, image: Image, bitmaps: BitmapPolicy) -> Opened:
+    """A file that opens; of its block table and its bitmaps parts may be lost all the same."""
+    _judge_table(source, image)
+    try:
+        saved = salvage_blocks(source, bitmaps=bitmaps)
+    except VhdxError:  # the medium fails where a structure would have to be looked for
+        saved = Salvaged(None, (), ())
+    if saved.image is not None and (saved.rebuilt or saved.lost):
+        image = replace(image, source=saved.image.source, allocation=saved.image.allocation)
+    return _opened(source, image, saved)
+
+
+def _rebuilt(source: CarefulSource, reason: str, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
+    try:
+        saved = salvage_image(source, bitmaps=bitmaps, is_alone=is_alone)
+    except VhdxError:
+        return _without(source, reason)
+    if saved.image is None:
+        return _without(source, reason, saved.lost)
+    _judge_table(source, saved.image)
+    return _opened(source, saved.image, saved)
+
+
+def _judge_table(source: CarefulSource, image: Image) -> None:
+    """What cannot be read of the block table counts as invalid entries from now on."""
+    bat = image.regions.current.find(BAT_REGION)
+    if bat is not None:
+        source.judged.add(bat.file_offset, bat.end)
+
+
+def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:
+    return Opened(
+        path=source.path,
+        source=source,
+        image=image,
+        record=_record(image),
+        rebuilt=saved.rebuilt,
+        lost=saved.lost,
+        doubted=saved.doubted,
+        guessed=saved.guessed,
+    )
+
+
+def _without(source: CarefulSource, reason: str, lost: tuple[str, ...] = ()) -> Opened:
+    """A file that cannot be read as an image; where its headers stand, they still tell which it is."""
+    return Opened(
+        path=source.path,
+        source=source,
+        image=None,
+        record=salvaged(_unknown(source.path)),
+        reason=reason,
+        lost=lost,
+    )
+
+
+def _unknown(path: Path) -> FileRecord:
+    return FileRecord(path=path, condition=Condition.UNREADABLE)
+
+
+def _record(image: Image) -> FileRecord:
+    known = with_disk(with_headers(_unknown(image.path), image.headers), image.parameters)
+    return with_locator(known, image.locator)

@@ -1,0 +1,159 @@
+"""Files of one chain as segments: those that are linked without a gap, and which segment is above which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.linkage.mismatch import keeps_disk_id
+from analyzer.recover.inputs.open_file import Opened
+from vhdx.errors import ChainError, ChainLoopError
+from vhdx.structures.constants import NIL
+
+
+class SeveralLeavesError(ChainError):
+    """The files make up more than one state of a disk."""
+
+    def __init__(self, leaves: Sequence[Path]) -> None:
+        super().__init__(leaves)
+        self.leaves = tuple(leaves)
+
+    def __str__(self) -> str:
+        names = ", ".join(str(path) for path in self.leaves)
+        return (
+            f"{names} are leaves of one parent, or bases, and only one can be recovered; name the files of one chain "
+            "(`vhdx scan` shows which these are)"
+        )
+
+
+class SeveralDisksError(ChainError):
+    """The files are of several virtual disks."""
+
+    def __init__(self, disks: Sequence[tuple[Path, UUID]]) -> None:
+        super().__init__(disks)
+        self.disks = tuple(disks)
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{path} (virtual disk id {disk})" for path, disk in self.disks)
+        return (
+            f"these are of several disks, and one at a time can be recovered: {named}; name the files of one "
+            "(`vhdx scan` sorts a folder), or a base on purpose with --assume-base"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Files that are linked without a gap, uppermost first, each named by the one above it."""
+
+    files: tuple[Opened, ...]
+
+    @property
+    def top(self) -> Opened:
+        """The uppermost."""
+        return self.files[0]
+
+    @property
+    def disks(self) -> set[UUID]:
+        """The virtual disk ids of its files, where these tell disks apart: not in metadata that lost its locator."""
+        images = [file.image for file in self.files if file.image and (file.record.linkages or is_base(file))]
+        return {one.parameters.disk_id for one in images if keeps_disk_id(one.identifier.creator)} - {NIL}
+
+    @property
+    def bottom(self) -> Opened:
+        """The lowest: a base, or a file whose parent is missing."""
+        return self.files[-1]
+
+
+def segments_of(files: Sequence[Opened]) -> list[Segment]:
+    """All files, each in one segment; raises SeveralLeavesError where two have one parent, ChainLoopError."""
+    parents = {file.path: _parent_of(file, files) for file in files}
+    used = [parent.path for parent in parents.values() if parent]
+    forked = [file.path for file in files if (parent := parents[file.path]) and used.count(parent.path) > 1]
+    if forked:
+        raise SeveralLeavesError(forked)
+    tops = [file for file in files if file.path not in used]
+    segments = [Segment(_down(top, parents)) for top in tops]
+    placed = {file.path for segment in segments for file in segment.files}
+    for file in files:
+        if file.path not in placed:  # it has a child, and so has every file above it
+            raise ChainLoopError(file.path)
+    return segments
+
+
+def _parent_of(child: Opened, files: Sequence[Opened]) -> Opened | None:
+    """The file whose identity the child names; of several, one that opens."""
+    for linkage in child.record.linkages:
+        found = [file for file in files if file is not child and file.record.identity == linkage]
+        if found:
+            return min(found, key=lambda file: (file.image is None, file.path))
+    return None
+
+
+def _down(top: Opened, parents: dict[Path, Opened | None]) -> tuple[Opened, ...]:
+    files = [top]
+    while (parent := parents[files[-1].path]) is not None:
+        files.append(parent)
+    return tuple(files)
+
+
+def by_age(segments: list[Segment]) -> list[Segment]:
+    """Uppermost first: what ends in a base is the lowest; of the others, what names the other's file is above it."""
+    bases = [segment for segment in segments if is_base(segment.bottom)]
+    if len(bases) > 1:
+        raise SeveralLeavesError([segment.bottom.path for segment in bases])
+    others = [segment for segment in segments if segment not in bases]
+    unknown = [segment for segment in others if not segment.bottom.record.linkages]
+    others = [segment for segment in others if segment not in unknown]
+    others.sort(key=lambda segment: (_names_below(segment, others), _modified(segment.top)), reverse=True)
+    return others + unknown + bases
+
+
+def is_base(file: Opened) -> bool:
+    """Whether a file can be read and has no parent."""
+    return file.image is not None and not file.image.has_parent
+
+
+def require_one_disk(segments: Sequence[Segment]) -> None:
+    """Files that nothing links, and whose ids say that they are of different disks, are not stacked.
+
+    Raises SeveralDisksError.
+    """
+    known = [segment for segment in segments if segment.disks]
+    if any(one.disks.isdisjoint(other.disks) for one, other in combinations(known, 2)):
+        raise SeveralDisksError([(segment.top.path, min(segment.disks)) for segment in known])
+
+
+def is_surely_uppermost(segments: Sequence[Segment]) -> bool:
+    """Whether the first of several segments, as `by_age` has them, is above all others, whatever their times are.
+
+    A base is below everything. Of two others either can be above what the other one lacks, unless one names the other;
+    a file that does not tell its parent may stand on any of them.
+    """
+    first, *others = (segment for segment in segments if not is_base(segment.bottom))
+    if first.bottom.record.linkages and not first.bottom.record.places:
+        return not any(other.bottom.record.linkages for other in others)
+    return all(names_as_parent(first.bottom, other.top) for other in others)
+
+
+def names_as_parent(child: Opened, other: Opened) -> bool:
+    """Whether a file names another one's name as that of its parent."""
+    return other.path.name.lower() in {_basename(place.text) for place in child.record.places}
+
+
+def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
+    """How many of the other segments have a file of the name that this one's lowest file gives its parent."""
+    return sum(
+        any(names_as_parent(segment.bottom, file) for file in other.files) for other in others if other is not segment
+    )
+
+
+def _basename(text: str) -> str:
+    return text.replace("\\", "/").rsplit("/", 1)[-1].lower()
+
+
+def _modified(file: Opened) -> float:
+    try:
+        return file.path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,1 @@
+"""What recovery writes: image, map, account, and how an interrupted run is resumed."""

@@ -1,0 +1,83 @@
+"""The output of an earlier run, to go on with: opened, and held to be what that run left."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from analyzer.convert.cells import cells_with_data
+from analyzer.convert.convert import VHDX_FORMATS, OutputFormat
+from analyzer.convert.copying import Journal, cells_of_extents
+from analyzer.convert.raw_image import RawDisk
+from analyzer.progress import Progress
+from analyzer.recover.disk.previous_run import EarlierRun
+from analyzer.recover.disk.provenance import Row, Status
+from analyzer.recover.output.image_digest import Imprint, parts_read, parts_written
+from analyzer.recover.ranges import Ranges
+from analyzer.recovery_map.mapfile import list_merged, read_imprint, read_mapfile
+from analyzer.recovery_map.paths import map_of
+from vhdx.errors import OutputError
+from vhdx.image import Image, open_image
+from vhdx.reader import Reader
+
+_ANEW = "name another OUT, or begin anew with --force and without --resume"
+
+
+def can_be_gone_on_with(form: OutputFormat) -> bool:
+    """Whether an output of this format is ever read again by a later run."""
+    return form is OutputFormat.RAW or form in VHDX_FORMATS
+
+
+def open_earlier(
+    target: Path, form: OutputFormat, size: int, identity: str, opened: ExitStack, progress: Progress
+) -> EarlierRun:
+    """What an earlier run has of a disk, and what reads it, until the end of `opened`.
+
+    Raises OutputError for a format that is not read again, and where the map is not about this disk or the image is no
+    longer what that map was written with; and what opening the image raises.
+    """
+    if not can_be_gone_on_with(form):
+        reason = f"only raw images and VHDX can be gone on with, not {form.value}"
+        raise OutputError(target, reason, "recover to one of these, or begin anew with --force and without --resume")
+    stretches = read_mapfile(map_of(target), size, identity)
+    # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
+    written = opened.enter_context(closing(_open(target, form)))
+    if written.size != size:
+        raise OutputError(target, f"it has {written.size} bytes and the disk {size}", "begin anew with --force")
+    known, stale = (
+        Ranges((start, end) for start, end, found in stretches if found is status)
+        for status in (Status.KNOWN, Status.STALE)
+    )
+    _require_untouched(target, written, known, progress)
+    return EarlierRun(known, stale, Reader(written).read_into)
+
+
+def imprint_of(path: Path, form: OutputFormat, journal: Journal, rows: Iterable[Row]) -> Imprint | None:
+    """What an image is that was written just now, by the rows of its map; None where no later run goes on with it."""
+    if not can_be_gone_on_with(form):
+        return None
+    merged = list_merged((row.start, row.end, row.status) for row in rows)
+    known = Ranges((start, end) for start, end, status in merged if status is Status.KNOWN)
+    with closing(_open(path, form)) as written:
+        return Imprint.of(path, parts_written(journal, written, known))
+
+
+def _require_untouched(target: Path, written: RawDisk | Image, known: Ranges, progress: Progress) -> None:
+    """Refuse an image that somebody wrote to: where its time is another (it may be a copy), all that counts is read.
+
+    Maps of versions that did not tell are taken at their word.
+    """
+    imprint = read_imprint(map_of(target))
+    if imprint is None or imprint.is_of_time(target):
+        return
+    if imprint.known != Imprint.of(target, parts_read(_cells(written), written, known, progress)).known:
+        reason = f"it does not hold what {map_of(target).name} has as known: somebody wrote to it since"
+        raise OutputError(target, reason, _ANEW)
+
+
+def _open(path: Path, form: OutputFormat) -> RawDisk | Image:
+    return RawDisk(path) if form is OutputFormat.RAW else open_image(path)
+
+
+def _cells(written: RawDisk | Image) -> Iterator[int]:
+    """The cells that may hold anything."""
+    return cells_of_extents(written.extents()) if isinstance(written, RawDisk) else cells_with_data(written.windows())

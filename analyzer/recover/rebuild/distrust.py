@@ -1,0 +1,130 @@
+"""Entries of a block table that cannot be taken at their word: made unknown, or left and doubted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of
+from analyzer.recover.rebuild.model import Certainty
+from analyzer.recover.rebuild.workspace import Bench
+from analyzer.text import plural
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import MIB
+from vhdx.table import BlockTable
+
+_SLOTS = 512 // ENTRY_SIZE
+_RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
+_NOISE = 2
+"""So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip."""
+_FREED = (BlockState.UNDEFINED, BlockState.ZERO, BlockState.UNMAPPED)
+_RARE = 1024
+"""Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is."""
+
+Entries = npt.NDArray[np.int64]
+Sectors = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """Why a table may be not whole."""
+
+    rooms: int
+    """How many blocks could stand where the file holds something that no entry owns."""
+    log_is_open: bool
+    """A log that is lost may have had later states of any part of the table."""
+    log_was_live: bool
+    """A log was live, or may have been, and its last entries may be gone without a trace: a crash leaves them like
+    that, and so does damage."""
+    healed: frozenset[int]
+    """Slots that came back from the log: the other entries of their sectors were lost with them."""
+    zeros_in_log: frozenset[int]
+    """Bytes of the file at which sectors of the table begin that are zeros in the log's newest copy, too."""
+
+
+def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
+    """Make entries unknown that may hide a block, and all of a sector that is noise.
+
+    A table of which sectors are zeros and a file in which every block has an owner are taken at their word: the blocks
+    are absent. Where blocks have no owner, such sectors are unknown; where these are very few, or no more than blocks
+    were given back (a guest that trims leaves them behind), where the file was cut,
+    or where the log has zeros as well, they are likely. Behind a log that was live every entry without a block is so.
+    """
+    is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
+    states = table.count_states() if why.rooms else {}
+    freed = sum(states.get(state, 0) for state in _FREED)
+    few = not why.log_is_open and (why.rooms * _RARE < states.get(BlockState.NOT_PRESENT, 0) or 0 < why.rooms <= freed)
+    forgotten = believed = 0
+    for first, entries in table.all_entries():
+        if not (why.rooms or is_cut or (entries & _RESERVED).any()):
+            continue
+        lost, doubted = _judge(first, table, entries, why, is_cut=is_cut, few=few)
+        forgotten += int(lost.sum())
+        if lost.any():
+            known = np.where(lost, UNKNOWN, entries)
+            bench.lay((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
+        believed += int(doubted.sum())
+        bench.doubt_blocks(table.geometry.block_size, blocks_of(table, (first + np.flatnonzero(doubted)).tolist()))
+    if believed:
+        _note_believed(bench, believed, why, is_cut=is_cut)
+    if forgotten:
+        text = "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
+        bench.lost.append(f"{plural(forgotten, 'entry')} of the block table, {text}")
+
+
+def _note_believed(bench: Bench, count: int, why: Suspicion, *, is_cut: bool) -> None:
+    """Say which entries are taken at their word, and what speaks against them."""
+    if why.rooms:
+        evidence = f"the file has room that holds something and that no entry owns: for {plural(why.rooms, 'block')}"
+    elif is_cut:
+        evidence = "the file was cut: what stood behind its end could have had an entry among them"
+    else:
+        evidence = "parts of the table are noise"
+    how = f"taken at its word, nothing stands there: {plural(count, 'entry')} without a block"
+    bench.note("BAT", how, Certainty.LIKELY, evidence)
+
+
+def _judge(
+    first: int, table: BlockTable, entries: Entries, why: Suspicion, *, is_cut: bool, few: bool
+) -> tuple[Sectors, Sectors]:
+    """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
+    sector, used = np.arange(len(entries)) // _SLOTS, _in_use(first, table, len(entries))
+    zeros, empty = _every(entries == 0, sector) & used, (entries == 0) & used
+    noise = (np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE) & used
+    at = table.bat_offset + first * ENTRY_SIZE
+    agreed = np.isin(at + sector * 512, np.array(sorted(why.zeros_in_log), dtype=np.int64))
+    healed = np.isin(
+        first // _SLOTS + sector, np.array(sorted({slot // _SLOTS for slot in why.healed}), dtype=np.int64)
+    )
+    hides = zeros & ~agreed | healed & empty | empty & why.log_is_open
+    if not why.rooms:
+        return noise, zeros & ~agreed & is_cut
+    weak = zeros | empty & why.log_was_live
+    if few:
+        return noise, (hides | weak) & ~noise
+    return noise | hides, weak & ~(noise | hides)
+
+
+def _in_use(first: int, table: BlockTable, count: int) -> Sectors:
+    """Slots that a block of the disk has.
+
+    A child's table goes on to the end of its last chunk; a sector bitmap that is lost is noticed by the blocks that
+    need it.
+    """
+    slots = first + np.arange(count, dtype=np.int64)
+    period = table.geometry.chunk_ratio + 1
+    used: Sectors = (slots % period != period - 1) & (slots - slots // period < table.geometry.block_count)
+    return used
+
+
+def _every(flags: Sectors, sector: npt.NDArray[np.int64]) -> Sectors:
+    missing = np.bincount(sector, weights=~flags)[sector]
+    none: Sectors = missing == 0
+    return none
+
+
+def _passes_end(table: BlockTable, entries: Entries) -> Sectors:
+    """Entries whose block begins past the end of the file, or so near that all of it cannot be there."""
+    has_place = (entries & STATE_MASK >= BlockState.FULLY_PRESENT) & ((entries & _RESERVED) == 0)
+    past: Sectors = has_place & ((entries >> OFFSET_SHIFT) * MIB >= table.source.size)
+    return past

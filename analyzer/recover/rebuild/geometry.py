@@ -1,0 +1,146 @@
+"""Which disk a file without metadata holds: each guess is put together and asked for its file systems' copies."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from analyzer.recover.rebuild.geometry_candidates import Guess, Table, guesses, table_at
+from analyzer.recover.rebuild.headers import rebuild_identifier
+from analyzer.recover.rebuild.metadata_writer import lay_metadata
+from analyzer.recover.rebuild.model import Certainty
+from analyzer.recover.rebuild.redundant_copies import Witness, witnesses_of
+from analyzer.recover.rebuild.regions import write_regions
+from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
+from analyzer.recover.rebuild.workspace import Bench
+from analyzer.text import plural
+from vhdx.errors import VhdxError
+from vhdx.image import image_from
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.constants import MIB
+
+_MOST_TABLES = 16
+_MOST_READ, _PIECE = 256 * MIB, 64 * 1024
+_STEPS_ENOUGH = 2
+"""So many pairs of neighbouring blocks tell the block size, where no file system does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The disk that is believed, why, and the file with its metadata and region tables laid over it."""
+
+    guess: Guess
+    certainty: Certainty
+    evidence: tuple[str, ...]
+    parent_is_open: bool
+    view: ByteSource
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    guess: Guess
+    view: ByteSource
+    witnesses: tuple[Witness, ...]
+
+    @property
+    def is_proven(self) -> bool:
+        """A second copy stands far from the first where it must, and none that is there stands wrong."""
+        far = any(witness.stands and witness.start >= MIB for witness in self.witnesses)
+        return far and all(witness.stands for witness in self.witnesses)
+
+    @property
+    def is_refuted(self) -> bool:
+        """A place where a second copy must stand holds something else."""
+        return not all(witness.stands for witness in self.witnesses)
+
+
+def decide(bench: Bench, table: tuple[int, int], metadata: int, left: Left = NOTHING) -> Decision | None:
+    """The one disk that fits the table, (offset, length) in the file; None when none or several do.
+
+    `left` is what is sound of the metadata.
+    """
+    found = table_at(bench.view, *table, is_named=True)
+    return _of_table(bench, found, metadata, left) if found else None
+
+
+def discover(bench: Bench, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
+    """As `decide`, where nothing tells that a table begins there: the second MiB of a table is as good as the first.
+
+    What block 0 holds must look like a disk's front, or sector bitmaps have to be counted from there.
+    """
+    held = filter(None, (table_at(bench.view, *each) for each in tables))
+    found = ((table, _of_table(bench, table, metadata, NOTHING)) for table in held)
+    return _only_outermost(one for table, one in found if one and (table.begins or one.guess.is_aligned))
+
+
+def _only_outermost(decisions: Iterable[Decision]) -> Decision | None:
+    found = list(islice(decisions, _MOST_TABLES))
+    outer = [
+        one for one in found if all(one.guess.fit.holds(other.guess.fit.offset) for other in found if other is not one)
+    ]
+    return outer[0] if len(outer) == 1 else None
+
+
+def _of_table(bench: Bench, table: Table, metadata: int, left: Left) -> Decision | None:
+    taken = ((metadata, metadata + MIB),)
+    trials = [_try(bench, guess, metadata, left.locator) for guess in guesses(bench.view, table, taken, left)]
+    standing = [trial for trial in trials if not trial.is_refuted]
+    proven = [trial for trial in standing if trial.is_proven]
+    likely = _with_largest_blocks([trial for trial in standing if trial.guess.steps >= _STEPS_ENOUGH])
+    if left.block_size is None:
+        likely = [trial for trial in likely if _upper_half_is_used(bench.view, trial.guess)]
+    else:
+        likely = standing
+    chosen = proven or likely
+    # Blocks that each hold the whole disk are all the same to read.
+    sizes = {min(trial.guess.parameters.block_size, trial.guess.parameters.size) for trial in chosen}
+    if len(sizes) != 1:
+        return None
+    first = min(chosen, key=lambda trial: trial.guess.parameters.has_parent)
+    both = len({trial.guess.parameters.has_parent for trial in chosen}) > 1
+    certainty = Certainty.CERTAIN if proven and not both else Certainty.LIKELY
+    return Decision(first.guess, certainty, (*_why(first), _on_parent(chosen)), both and not proven, first.view)
+
+
+def _with_largest_blocks(trials: list[_Trial]) -> list[_Trial]:
+    largest = max((trial.guess.parameters.block_size for trial in trials), default=0)
+    return [trial for trial in trials if trial.guess.parameters.block_size == largest]
+
+
+def _try(bench: Bench, guess: Guess, metadata: int, locator: bytes) -> _Trial:
+    trial = Bench(bench.view)
+    lay_metadata(trial, metadata, guess.parameters, locator if guess.parameters.has_parent else b"")
+    write_regions(trial, metadata, guess.fit.offset, guess.fit.length)
+    view = trial.view
+    rebuild_identifier(trial)
+    try:
+        return _Trial(guess, view, tuple(witnesses_of(image_from(trial.view))))
+    except VhdxError:
+        return _Trial(guess, view, ())
+
+
+def _upper_half_is_used(source: ByteSource, guess: Guess) -> bool:
+    """A block holds something in its upper half, so that blocks of half the size would leave that to nobody."""
+    half, budget = guess.parameters.block_size // 2, _MOST_READ
+    for start in guess.fit.places[:, 0].tolist():
+        for at in range(start + half, min(start + 2 * half, source.size), _PIECE):
+            if budget <= 0:
+                return False
+            budget -= _PIECE
+            if any(read_at(source, at, min(_PIECE, source.size - at))):
+                return True
+    return False
+
+
+def _why(trial: _Trial) -> Iterator[str]:
+    guess = trial.guess
+    for witness in trial.witnesses:
+        yield f"{witness.what} stands at byte {witness.start} of the disk, where it must with these blocks"
+    yield f"one block apart in the file, and none closer: {plural(guess.steps, 'pair')} of blocks"
+    yield f"the size: {guess.size_evidence}"
+
+
+def _on_parent(chosen: Sequence[_Trial]) -> str:
+    flags = {trial.guess.parameters.has_parent for trial in chosen}
+    if len(flags) > 1:
+        return "no block is partially present and no sector bitmap is listed: it is taken as a disk without a parent"
+    return f"a table with these entries is that of a disk {'with' if flags == {True} else 'without'} a parent"

@@ -1,0 +1,164 @@
+"""What disk a block table can be the table of: each guess is a disk whose table all entries fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from analyzer.guest.layouts.gpt import GptHeader
+from analyzer.guest.layouts.signatures import begins_disk
+from analyzer.recover.rebuild.bat_shape import (
+    MOST_TABLE,
+    Entries,
+    Fit,
+    Span,
+    Wanted,
+    are_entries,
+    entries_of,
+    fit_of,
+    places_of,
+    without_noise,
+)
+from analyzer.recover.rebuild.redundant_copies import ends_of, primary_gpt
+from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
+from vhdx.errors import VhdxError
+from vhdx.geometry import Geometry
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import (
+    MAX_BLOCK_SIZE,
+    MAX_DISK_SIZE,
+    MIB,
+    MIN_BLOCK_SIZE,
+    SECTOR_SIZES,
+)
+from vhdx.structures.disk import HAS_PARENT, DiskParameters
+
+_FRONT = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A disk that fits a block table. `size_known` when something tells the size, else it is the least there can be."""
+
+    parameters: DiskParameters
+    fit: Fit
+    size_evidence: str
+    steps: int
+    """Pairs of blocks that follow one another in the file, one block apart."""
+    is_aligned: bool
+    """Entries of sector bitmaps, unlike those around them, stand where they must from the table's beginning on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The words of a block table whose disk is not known, and the front of its block 0."""
+
+    offset: int
+    length: int
+    entries: Entries
+    front: bytes
+
+    @property
+    def begins(self) -> bool:
+        """Whether its first entry is that of block 0, by what that holds: a piece of a table looks like a table."""
+        return begins_disk(self.front)
+
+    @property
+    def gpt(self) -> GptHeader | None:
+        """The primary GPT, when block 0 holds one."""
+        return primary_gpt(self.front)
+
+
+def table_at(source: ByteSource, offset: int, length: int, *, is_named: bool = False) -> Table | None:
+    """The table in `length` bytes at `offset`, when every word of it can be an entry and one has a block.
+
+    Where a region table names the place, sectors of noise are passed over.
+    """
+    if length > MOST_TABLE or offset + length > source.size:
+        return None
+    entries = entries_of(read_at(source, offset, length))
+    entries = without_noise(entries) if is_named else entries
+    if not are_entries(entries) or not (entries & STATE_MASK >= BlockState.FULLY_PRESENT).any():
+        return None
+    return Table(offset, length, entries, _front(source, int(entries[0])))
+
+
+def _front(source: ByteSource, entry: int) -> bytes:
+    """The front of block 0, which stands in slot 0 whatever the block size; b"" when it is not all there."""
+    if entry & STATE_MASK < BlockState.FULLY_PRESENT:
+        return b""
+    try:
+        return read_at(source, (entry >> OFFSET_SHIFT) * MIB, _FRONT)
+    except VhdxError:
+        return b""
+
+
+def guesses(source: ByteSource, table: Table, taken: tuple[Span, ...], left: Left = NOTHING) -> Iterator[Guess]:
+    """Every disk that fits, and that contradicts nothing of what is left of the metadata; the largest blocks first."""
+    for sector, block_size, flags in product(_sectors(table, left), _block_sizes(left), left.flags_to_try):
+        size, why = _size(table, block_size, sector, flags)
+        if left.size is not None:
+            size, why = left.size, "the item that tells it is there"
+        disk = DiskParameters(block_size, flags, size, left.disk_id, sector, left.physical)
+        guess = _try(source, table, taken, disk, why)
+        if guess:
+            yield guess
+
+
+def _sectors(table: Table, left: Left) -> tuple[int, ...]:
+    if left.sector is not None:
+        return (left.sector,)
+    return (table.gpt.sector_size,) if table.gpt else tuple(SECTOR_SIZES)
+
+
+def _block_sizes(left: Left) -> list[int]:
+    if left.block_size is not None:
+        return [left.block_size]
+    return [MAX_BLOCK_SIZE >> power for power in range((MAX_BLOCK_SIZE // MIN_BLOCK_SIZE).bit_length())]
+
+
+def _size(table: Table, block_size: int, sector: int, flags: int) -> tuple[int, str]:
+    """Bytes of the disk, and what tells them."""
+    gpt = table.gpt
+    if gpt:
+        return (gpt.other + 1) * gpt.sector_size, "the primary GPT says where its backup stands: in the last sector"
+    period = (1 << 23) * sector // block_size + 1
+    used = np.flatnonzero(table.entries)
+    payload = used[used % period != period - 1] if flags & HAS_PARENT else used
+    last = int(payload[-1]) if len(payload) else 0
+    least = (last - last // period + 1) * block_size
+    why = "the last entry in use: the disk ends in that block or later"
+    for end, text in ends_of(table.front, sector):
+        if least - block_size < end <= MAX_DISK_SIZE and end % sector == 0:
+            least, why = end, text
+    return least, why
+
+
+def _try(source: ByteSource, table: Table, taken: tuple[Span, ...], disk: DiskParameters, why: str) -> Guess | None:
+    if not 0 < disk.size <= MAX_DISK_SIZE:
+        return None
+    wanted = Wanted(Geometry(disk.size, disk.block_size, disk.logical_sector_size), disk.has_parent, taken)
+    if wanted.slots * ENTRY_SIZE > table.length or table.entries[wanted.slots :].any():
+        return None
+    entries = table.entries[: wanted.slots]
+    if not disk.has_parent and (entries & STATE_MASK == BlockState.PARTIALLY_PRESENT).any():
+        return None
+    places = places_of(entries, wanted)
+    fit = None if places is None else fit_of(source.size, (table.offset, table.offset + table.length), wanted, places)
+    aligned = disk.has_parent and _is_aligned(entries & STATE_MASK, wanted.geometry.chunk_ratio)
+    return None if fit is None else Guess(disk, fit, why, _steps(fit, disk.block_size), aligned)
+
+
+def _is_aligned(states: Entries, ratio: int) -> bool:
+    """Most blocks are partially present, which a bitmap never is: no other count puts bitmaps where these stand."""
+    is_bitmap = np.arange(len(states)) % (ratio + 1) == ratio
+    bitmaps, blocks = states[is_bitmap], states[~is_bitmap]
+    partial, full = ((blocks == state).sum() for state in (BlockState.PARTIALLY_PRESENT, BlockState.FULLY_PRESENT))
+    present = bitmaps == BlockState.FULLY_PRESENT
+    return bool(present.any() and (present | (bitmaps == 0)).all() and full * 4 <= partial)
+
+
+def _steps(fit: Fit, block_size: int) -> int:
+    return int((np.diff(fit.places[:, 0]) == block_size).sum())

@@ -1,0 +1,82 @@
+"""The salvage of one file: structure after structure, in the order in which one leads to the next."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from analyzer.recover.rebuild.bat import rebuild_blocks
+from analyzer.recover.rebuild.bat_from_log import metadata_by_logged_table
+from analyzer.recover.rebuild.headers import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
+from analyzer.recover.rebuild.metadata import metadata_from_log, rebuild_both, rebuild_metadata
+from analyzer.recover.rebuild.model import BitmapPolicy, Range, Salvaged
+from analyzer.recover.rebuild.regions import rebuild_regions
+from analyzer.recover.rebuild.without_bat import rebuild_bare
+from analyzer.recover.rebuild.workspace import Bench
+from vhdx.errors import CorruptFileError, ShortReadError
+from vhdx.image import Image, image_from
+from vhdx.ranges import united
+from vhdx.source import ByteSource
+from vhdx.structures.constants import HEADER_AREA_SIZE
+
+Step = Callable[[Bench], None]
+_STEPS: tuple[Step, ...] = (
+    rebuild_headers,
+    question_lone_header,
+    settle_log,
+    metadata_from_log,
+    rebuild_regions,
+    rebuild_metadata,
+    metadata_by_logged_table,
+    rebuild_both,
+)
+
+
+def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST, is_alone: bool = False) -> Salvaged:
+    """The image in a source, its lost structures rebuilt from the best evidence at hand; the source is never changed.
+
+    A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
+    does, when the medium fails. With `is_alone` there are no other layers, so that a disk of which nothing but its
+    volumes is left can be taken as one without a parent.
+    """
+    image = _opened(source)
+    if isinstance(image, Image):
+        return Salvaged(image, (), ())
+    if source.size < HEADER_AREA_SIZE:
+        return Salvaged(None, (), (image,))
+    bench = Bench(source)
+    for step in _STEPS:
+        step(bench)
+    rebuild_bare(bench, by_volumes=is_alone)
+    rebuild_identifier(bench)
+    return _finished(bench, bitmaps)
+
+
+def _opened(source: ByteSource) -> Image | str:
+    """The image, or the sentence why there is none; raises InputOutputError."""
+    try:
+        return image_from(source)
+    except (CorruptFileError, ShortReadError) as error:
+        return error.summary
+
+
+def salvage_blocks(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
+    """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
+    bench = Bench(source)
+    question_lone_header(bench)
+    settle_log(bench)
+    return _finished(bench, bitmaps)
+
+
+def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
+    image = _opened(bench.view)
+    if isinstance(image, Image):
+        rebuild_blocks(bench, image, bitmaps)
+        image = _opened(bench.view)
+    if isinstance(image, str):
+        return Salvaged(None, (), (*bench.lost, f"the disk: {image}"))
+    doubted, guessed = (_of_disk(ranges, image.size) for ranges in (bench.doubted, bench.guessed))
+    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost), doubted, guessed)
+
+
+def _of_disk(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:
+    """What lies within the disk, rising and apart."""
+    return tuple(united((start, min(end, size)) for start, end in ranges))

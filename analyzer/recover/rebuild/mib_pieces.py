@@ -1,0 +1,135 @@
+"""A disk put together from pieces of 1 MiB: those that tell their place show in which blocks, or order, all stand."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.recover.rebuild.bat_entries import UNKNOWN, entry_for, put_entries
+from analyzer.recover.rebuild.model import Certainty
+from analyzer.recover.rebuild.signatures import Sign, sign_fits
+from analyzer.recover.rebuild.workspace import Bench
+from analyzer.text import plural
+from vhdx.image import Image
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
+
+Pieces = npt.NDArray[np.int64]
+_ALL_BLOCKS = tuple(1 << power for power in range(9))
+"""MiB of every block that there may be."""
+_USUAL_BLOCKS = ((64, 1), (32, 1), (16, 1), (8, 2), (2, 1))
+"""Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
+piece that agrees with them speaks against the next smaller ones."""
+_ENOUGH = 6
+"""Bits that are believed: one case in 64 by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Pieces that have a place: MiB of the disk, rising, and the MiB of the file at which each stands."""
+
+    disk: Pieces
+    file: Pieces
+    disk_end: int
+    file_end: int
+    """The MiB at which disk and file end."""
+
+    @property
+    def shifts(self) -> Pieces:
+        """How much further into the file than into the disk each piece stands; each number once."""
+        return np.unique(self.file - self.disk)
+
+
+def spread(bench: Bench, image: Image, floor: int) -> frozenset[int]:
+    """Place the pieces that stand in one block with a piece that has a place, or in one order with all that have.
+
+    What stands in the file in front of byte `floor` was overwritten with the tables. The bytes of the file at which the
+    pieces stand are returned.
+    """
+    known = _known(image, bench.source.size)
+    if not len(known.disk):
+        return frozenset()
+    disk, file = _in_order(known) if _is_in_order(known) else _of_blocks(known, block_of(known))
+    fresh = ~np.isin(disk, known.disk) & ~np.isin(file, known.file) & (disk < known.disk_end) & (file < known.file_end)
+    fresh &= file >= floor // MIB
+    disk, file = disk[fresh], file[fresh]
+    if not len(disk):
+        return frozenset()
+    slots = disk + disk // image.geometry.chunk_ratio
+    places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())
+    put_entries(bench, image.allocation.table, dict(zip(slots.tolist(), places, strict=True)))
+    bench.note("BAT", f"{len(disk)} MiB more of the disk got a place", Certainty.LIKELY, *_why(known))
+    return frozenset((file * MIB).tolist())
+
+
+def withdraw(bench: Bench, image: Image, signs: Iterable[Sign]) -> None:
+    """Make unknown what was placed in front of a sign that ought to stand there and does not: it is overwritten.
+
+    That counts in front of the first piece that shows a sign; further on, what has no sign may be unused.
+    """
+    known = _known(image, bench.source.size)
+    places = dict(zip(known.disk.tolist(), (known.file * MIB).tolist(), strict=True))
+    found: dict[bool, list[int]] = {True: [], False: []}
+    for sign in signs:
+        if place := places.get(sign.start // MIB):
+            found[sign_fits(bench.view, place + sign.start % MIB, sign)].append(place)
+    first = min(found[True], default=0)
+    wrong = max((place for place in found[False] if place < first), default=0)
+    slots = known.disk[known.file * MIB <= wrong]
+    unknown = dict.fromkeys((slots + slots // image.geometry.chunk_ratio).tolist(), UNKNOWN)
+    put_entries(bench, image.allocation.table, unknown)
+
+
+def _known(image: Image, file_size: int) -> Known:
+    table, geometry = image.allocation.table, image.geometry
+    blocks = np.arange(geometry.block_count, dtype=np.int64)
+    entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
+    held = entries & STATE_MASK == BlockState.FULLY_PRESENT
+    return Known(blocks[held], entries[held] >> OFFSET_SHIFT, geometry.block_count, -(-file_size // MIB))
+
+
+def _is_in_order(known: Known) -> bool:
+    """Whether the file is the disk from some MiB on: all pieces say so, and the file ends where the last block must."""
+    first = int(known.shifts[0])
+    ends = {first + -(-known.disk_end // block) * block for block in _ALL_BLOCKS}
+    return len(known.shifts) == 1 and first >= HEADER_AREA_SIZE // MIB and known.file_end in ends
+
+
+def _in_order(known: Known) -> tuple[Pieces, Pieces]:
+    disk = np.arange(known.disk_end, dtype=np.int64)
+    return disk, disk + known.shifts[0]
+
+
+def block_of(known: Known) -> int:
+    """MiB of the largest blocks that all pieces fit, and that pieces of smaller ones would hardly fit by chance."""
+    shifts = known.shifts
+    for block, bits in _USUAL_BLOCKS:
+        within = int(shifts[0]) % block
+        agree = len(shifts) - 1 + ((known.file_end - within) % block == 0)
+        if agree * bits >= _ENOUGH and (shifts % block == within).all() and _apart(*_of_blocks(known, block)):
+            return block
+    return 1
+
+
+def _of_blocks(known: Known, block: int) -> tuple[Pieces, Pieces]:
+    """All pieces of the blocks that have one with a place."""
+    steps = np.arange(block, dtype=np.int64)
+    start = known.disk // block * block
+    pairs = np.column_stack((start, known.file - (known.disk - start)))
+    starts = np.unique(pairs, axis=0)
+    return (starts[:, :1] + steps).ravel(), (starts[:, 1:] + steps).ravel()
+
+
+def _apart(disk: Pieces, file: Pieces) -> bool:
+    """No piece of the disk has two places, and no place two pieces."""
+    return len(np.unique(disk)) == len(disk) and len(np.unique(file)) == len(file)
+
+
+def _why(known: Known) -> Iterator[str]:
+    placed = plural(len(known.disk), "piece")
+    if _is_in_order(known):
+        yield f"what is placed ({placed}) stands in the order of the disk, and the file ends where it does"
+    else:
+        apart = f"what is placed ({placed} in {plural(len(known.shifts), 'stretch')})"
+        yield f"{apart} agrees on blocks of {block_of(known)} MiB, of which these are the rest"

@@ -1,0 +1,148 @@
+"""Lost entries of the block table: blocks that tell their own place are put there, and what stands between them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of, entry_for, put_entries
+from analyzer.recover.rebuild.fixed_disk import place_in_order
+from analyzer.recover.rebuild.mib_pieces import spread, withdraw
+from analyzer.recover.rebuild.model import Certainty
+from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
+from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
+from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
+from analyzer.recover.rebuild.workspace import Bench
+from vhdx.disk import Disk
+from vhdx.image import Image, image_from
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import MIB
+from vhdx.table import BlockTable
+
+_PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
+    gpt_signs,
+    superblock_signs,
+    boot_signs,
+    superblock_signs,
+    record_signs,
+    record_signs,
+    group_signs,
+    directory_signs,
+)
+"""Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand."""
+_MOST_BLOCKS = 1 << 16
+_MOST_LOOKS = 1 << 20
+"""Places that are looked at in all."""
+_ENOUGH = 3
+"""So many blocks that stand whole blocks apart say that all do."""
+
+
+def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
+    """Put blocks that tell their own place into slots that are unknown; `rooms` are bytes of the file without owner.
+
+    Then what stands between two blocks of known place, in the file as on the disk, is put between them.
+    """
+    search = _Search(bench, rooms)
+    search.narrow(image.allocation.table)
+    for phase in _PHASES:
+        search.place(image, phase(image))
+        image = image_from(bench.view)
+        if bench.in_pieces:
+            search.leave(spread(bench, image, rooms[0]))
+            image = image_from(bench.view)
+        search.narrow(image.allocation.table)
+    if bench.in_pieces:
+        withdraw(bench, image, [sign for phase in _PHASES for sign in phase(image)])
+        image = image_from(bench.view)
+    place_in_order(bench, image)
+    image = image_from(bench.view)
+    _fill_between(bench, replace(image.allocation.table, source=bench.view), search.rooms)
+
+
+@dataclass
+class _Search:
+    """What is left of the rooms, and of the looks into them."""
+
+    bench: Bench
+    rooms: list[int]
+    looks: int = _MOST_LOOKS
+
+    def place(self, image: Image, signs: Iterable[Sign]) -> None:
+        """Put the one block that shows a sign into its slot, sign by sign."""
+        for sign in signs:
+            if self.looks > 0 and _is_open(self.bench, image, sign):
+                self._place(image.allocation.table, sign)
+
+    def _place(self, table: BlockTable, sign: Sign) -> None:
+        size = table.geometry.block_size
+        block, within = divmod(sign.start, size)
+        self.looks -= len(self.rooms)
+        found = [start for start in self.rooms if sign_fits(table.source, start + within, sign)]
+        if len(found) == 1:
+            _put(self.bench, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
+            self.rooms = [start for start in self.rooms if not found[0] - size < start < found[0] + size]
+
+    def leave(self, taken: frozenset[int]) -> None:
+        """These rooms have got an owner."""
+        self.rooms = [start for start in self.rooms if start not in taken]
+
+    def narrow(self, table: BlockTable) -> None:
+        """Look where blocks begin alone, once enough of them stand whole blocks apart."""
+        size, places = table.geometry.block_size, _places(table)
+        if len(places) >= _ENOUGH and len(np.unique(places % size)) == 1:
+            self.rooms = [start for start in self.rooms if (start - int(places[0])) % size == 0]
+
+
+def _places(table: BlockTable) -> npt.NDArray[np.int64]:
+    """Bytes of the file at which blocks stand, of the first entries of a table."""
+    entries = table.entries(0, min(table.geometry.slots_in_base, _MOST_BLOCKS))
+    held = entries[(entries & STATE_MASK) >= BlockState.FULLY_PRESENT]
+    return (held >> OFFSET_SHIFT) * MIB
+
+
+def _is_open(bench: Bench, image: Image, sign: Sign) -> bool:
+    """Whether the block that must hold the sign has no entry, as far as is known for certain, and all of the sign."""
+    table = image.allocation.table
+    block, within = divmod(sign.start, table.geometry.block_size)
+    if not 0 <= sign.start < image.size or within + sign.length > table.geometry.block_size:
+        return False
+    state = replace(table, source=bench.view).payload_entry(block).state
+    return state.value == UNKNOWN or (state is BlockState.NOT_PRESENT and bench.doubts(sign.start))
+
+
+def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str) -> None:
+    # Which sectors of a child's block are its own, only the bitmap tells: to take all would hide what the parent has.
+    state = BlockState.PARTIALLY_PRESENT if table.has_parent else BlockState.FULLY_PRESENT
+    put_entries(bench, table, {table.geometry.payload_slot(block): entry_for(state, place)})
+    how = f"the entry of block {block} is put back: it stands at byte {place} of the file"
+    bench.note("BAT", how, Certainty.LIKELY, *evidence)
+    bench.doubt_blocks(table.geometry.block_size, [block])
+
+
+def _fill_between(bench: Bench, table: BlockTable, rooms: list[int]) -> None:
+    """Stretches of unknown blocks between two whose places are just as far apart, with room for all: in order."""
+    size, free = table.geometry.block_size, set(rooms)
+    for first, last in _unknown_stretches(table):
+        if first == 0 or last == table.geometry.block_count - 1:
+            continue
+        below, above = table.payload_entry(first - 1), table.payload_entry(last + 1)
+        places = [below.file_offset + size * step for step in range(1, last - first + 2)]
+        ends = below.state.holds_data and above.state.holds_data and above.file_offset == places[-1] + size
+        if ends and free.issuperset(places):
+            evidence = f"blocks {first - 1} and {last + 1} stand in the file as far apart as on the disk"
+            for block, place in zip(range(first, last + 1), places, strict=True):
+                _put(bench, table, block, place, evidence, "what stands between them has no owner")
+
+
+def _unknown_stretches(table: BlockTable) -> Iterator[tuple[int, int]]:
+    """(first, last) of blocks that follow one another and whose entries are unknown, rising."""
+    geometry = table.geometry
+    found: list[int] = []
+    for first, entries in table.all_entries():
+        slots = first + np.flatnonzero(entries == UNKNOWN)
+        found += blocks_of(replace(table, has_parent=False), slots[: _MOST_BLOCKS - len(found)].tolist())
+    rising = np.array([block for block in found if block < geometry.block_count], dtype=np.int64)
+    for stretch in np.split(rising, np.flatnonzero(np.diff(rising) > 1) + 1):
+        if len(stretch):
+            yield int(stretch[0]), int(stretch[-1])

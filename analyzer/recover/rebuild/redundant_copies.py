@@ -1,0 +1,119 @@
+"""File systems as witnesses: structures that a disk keeps twice, far apart, and that tell their own place.
+
+Used on a disk that may be put together wrongly: where both copies stand as they should, the blocks between them do.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from analyzer.guest.layouts import ext, ntfs
+from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
+from analyzer.guest.layouts.mbr import SIZE, parse_mbr
+from analyzer.guest.layouts.partitions import Part, parts_of_mbr, parts_of_table
+from vhdx.disk import Disk
+from vhdx.errors import VhdxError
+from vhdx.runs import Kind
+from vhdx.structures.constants import SECTOR_SIZES
+
+_MOST_PARTS, _MOST_GROUPS = 32, 4096
+_FRONT = 2 * max(SECTOR_SIZES)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A copy of a structure: `length` bytes that must stand at byte `start` of the disk, and whether they do.
+
+    Where the disk holds nothing of its own there, nobody witnesses anything.
+    """
+
+    what: str
+    start: int
+    length: int
+    stands: bool
+
+
+def primary_gpt(front: bytes) -> GptHeader | None:
+    """The primary GPT in the front of a disk; where it stands tells the logical sector."""
+    for sector in sorted(SECTOR_SIZES):
+        gpt = parse_whole_header(front[sector : 2 * sector])
+        if gpt and gpt.here == 1:
+            return gpt
+    return None
+
+
+def read_known(disk: Disk, start: int, length: int) -> bytes:
+    """What the disk itself holds there; b"" where any of it is not DATA of this file, or past the end."""
+    if start < 0 or length <= 0 or start + length > disk.size:
+        return b""
+    try:
+        sector = disk.sector_size
+        aligned = disk.runs(start // sector * sector, min(disk.size, -(-(start + length) // sector) * sector))
+        return disk.read(start, length) if all(run.kind is Kind.DATA for run in aligned) else b""
+    except VhdxError:
+        return b""
+
+
+def witnesses_of(disk: Disk) -> Iterator[Witness]:
+    """Every second copy that a structure on the disk tells of, and whether it stands where it must."""
+    gpt = primary_gpt(read_known(disk, 0, _FRONT))
+    parts = _mbr_parts(read_known(disk, 0, SIZE), disk.sector_size)
+    if gpt and gpt.sector_size == disk.sector_size:
+        yield from _gpt_backup(disk, gpt)
+        parts = _gpt_parts(disk, gpt)
+    for part in [Part(0, disk.size), *parts[:_MOST_PARTS]]:
+        yield from _ntfs(disk, part.start)
+        yield from _ext(disk, part)
+
+
+def _gpt_backup(disk: Disk, gpt: GptHeader) -> Iterator[Witness]:
+    at = gpt.other * gpt.sector_size
+    raw = read_known(disk, at, gpt.sector_size)
+    backup = parse_whole_header(raw)
+    stands = bool(backup and (backup.here, backup.disk_guid) == (gpt.other, gpt.disk_guid))
+    if raw:
+        yield Witness("the backup GPT header", at, gpt.sector_size, stands)
+
+
+def _gpt_parts(disk: Disk, gpt: GptHeader) -> list[Part]:
+    table = read_known(disk, gpt.table_start, gpt.table_length)
+    return list(parts_of_table(table, gpt.entry_size, gpt.sector_size)) if gpt.fits(table) else []
+
+
+def _mbr_parts(front: bytes, sector: int) -> list[Part]:
+    mbr = parse_mbr(front)
+    return parts_of_mbr(mbr, sector) if mbr else []
+
+
+def ends_of(front: bytes, sector: int) -> Iterator[tuple[int, str]]:
+    """Where the disk must at least reach to, as its front tells, in bytes, and which structure says so."""
+    yield from ((part.end, "a partition of the MBR ends there") for part in _mbr_parts(front, sector))
+    boot = ntfs.parse_boot(front)
+    if boot and boot.is_sane:
+        yield (boot.sectors + 1) * boot.sector_size, "the NTFS volume ends there"
+    superblock = ext.parse_superblock(front[ext.START : ext.START + ext.SIZE])
+    if superblock and superblock.block_size:
+        yield superblock.end, "the ext volume ends there"
+
+
+def _ntfs(disk: Disk, start: int) -> Iterator[Witness]:
+    front = read_known(disk, start, ntfs.SIZE)
+    boot = ntfs.parse_boot(front)
+    if boot is None or boot.backup is None:
+        return
+    at = start + boot.backup
+    copy = read_known(disk, at, ntfs.SIZE)
+    if copy:
+        yield Witness("the backup of the NTFS boot sector", at, ntfs.SIZE, copy == front)
+
+
+def _ext(disk: Disk, part: Part) -> Iterator[Witness]:
+    superblock = ext.parse_superblock(read_known(disk, part.start + ext.START, ext.SIZE))
+    if superblock is None or superblock.group:
+        return
+    for group, place in superblock.copies():
+        at = part.start + place
+        if group < _MOST_GROUPS and at + ext.SIZE <= min(part.end, disk.size):
+            copy = ext.parse_superblock(read_known(disk, at, ext.SIZE))
+            # Not every ext keeps a copy in these groups: one that is not there contradicts nothing.
+            if copy and copy.uuid == superblock.uuid:
+                yield Witness(f"the ext superblock of group {group}", at, ext.SIZE, stands=True)

@@ -1,0 +1,232 @@
+"""Both region tables lost: the metadata by its signature, the block table by its shape, both on whole MiB."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from analyzer.recover.rebuild.bat_shape import Fit, Span, Wanted, fit_at
+from analyzer.recover.rebuild.log_pages import newest_pages
+from analyzer.recover.rebuild.mib_scan import places_to_look
+from analyzer.recover.rebuild.model import Certainty
+from analyzer.recover.rebuild.workspace import Bench
+from analyzer.repair.draft import Draft
+from analyzer.repair.headers import headers_of
+from analyzer.repair.regions import mend_region_tables
+from vhdx.errors import VhdxError
+from vhdx.findings import Severity
+from vhdx.geometry import Geometry
+from vhdx.image import structures_of
+from vhdx.replay import open_log
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.constants import (
+    BAT_REGION,
+    LOG_SECTOR_SIZE,
+    METADATA_REGION,
+    METADATA_TABLE_SIZE,
+    MIB,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+)
+from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
+from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE, check_metadata_table, parse_metadata_table
+from vhdx.structures.region import (
+    REQUIRED,
+    RegionEntry,
+    RegionTable,
+    RegionTablePair,
+    build_region_table,
+    check_layout,
+    check_region_tables,
+    judge_region_tables,
+)
+from vhdx.structures.region import SIGNATURE as REGIONS
+
+_MOST_OF_EMPTY = 256
+"""MiB that the file of an empty disk may have."""
+_MOST_CANDIDATES = 16
+"""Metadata regions that are tried: a guest may hold disk images of its own."""
+Found = tuple[int, DiskParameters]
+"""A metadata region's place and what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A metadata region and the block table that fits it."""
+
+    metadata: int
+    parameters: DiskParameters
+    bat: Fit
+
+
+def regions_serve(bench: Bench) -> bool:
+    """Whether a region table can be believed."""
+    pair = regions_of(bench.view)
+    header = headers_of(Draft(bench.view)).current
+    found = [*check_region_tables(pair, bench.view.size), *check_layout(list(structures_of(header, pair)))]
+    return not any(finding.severity is Severity.ERROR for finding in found)
+
+
+def regions_of(source: ByteSource) -> RegionTablePair:
+    """Both region tables as they stand."""
+    first, second = (read_at(source, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
+    return judge_region_tables((first, second))
+
+
+def region_of(bench: Bench, guid: UUID) -> RegionEntry | None:
+    """The entry of a region in a table that can be believed; None where there is none."""
+    return regions_of(bench.view).current.find(guid) if regions_serve(bench) else None
+
+
+def has_metadata(bench: Bench) -> bool:
+    """Whether the region of the metadata is known and what it holds can be believed."""
+    region = region_of(bench, METADATA_REGION)
+    return region is not None and parameters_at(bench.view, region.file_offset, region.length) is not None
+
+
+def rebuild_regions(bench: Bench) -> None:
+    """Region tables that serve: mended by a flip, else written anew for what is found on MiB boundaries."""
+    if regions_of(bench.view).current_copy is None:
+        draft = Draft(bench.view)
+        mend_region_tables(draft)
+        bench.take("region tables", draft)
+    if regions_serve(bench):
+        return
+    if _from_log(bench):
+        return
+    places = list(places_to_look(bench.view))
+    layouts = list(_layouts(bench, places))
+    best = _only_outermost(layouts)
+    if best is None and not layouts and _of_empty_disk(bench, places):
+        return
+    if best is None:
+        many = f"{len(layouts)} block tables fit equally" if layouts else "no block table fits what is left"
+        bench.lost.append(f"the region tables: {many}, so that the blocks cannot be placed")
+        return
+    write_regions(bench, best.metadata, best.bat.offset, best.bat.length)
+    _note(bench, best)
+
+
+def _from_log(bench: Bench) -> bool:
+    """The log's newest copies of a region table, when they name regions that are there."""
+    log = open_log(bench.view, headers_of(Draft(bench.view)).current)
+    for start in REGION_TABLE_OFFSETS:
+        pages = newest_pages(log, start, start + REGION_TABLE_SIZE)
+        page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
+        trial = Bench(bench.view)
+        trial.lay(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+        if pages and regions_serve(trial):
+            bench.view = trial.view
+            evidence = f"log entry {max(image.sequence_number for image in pages.values())} wrote this copy"
+            how = f"both come back from the log's copy of the table at byte {start}"
+            bench.doubt_all()
+            bench.note(
+                "region tables", how, Certainty.LIKELY, evidence, "its checksum matches and its regions are there"
+            )
+            return True
+    return False
+
+
+def _pages_of(start: int) -> range:
+    return range(start, start + REGION_TABLE_SIZE, LOG_SECTOR_SIZE)
+
+
+def _of_empty_disk(bench: Bench, places: list[int]) -> bool:
+    """A file that holds nothing but one metadata region and a log: its table is zeros, wherever it stands."""
+    header = headers_of(Draft(bench.view)).current
+    found = list(metadata_in(bench.view, places))
+    if len(found) != 1 or found[0][1].has_parent or len(places) > _MOST_OF_EMPTY:
+        return False
+    metadata, parameters = found[0]
+    known = [(metadata, metadata + MIB), (header.log_offset, header.log_offset + header.log_length)]
+    free = [at for at in places if not any(start <= at < end for start, end in known)]
+    wanted = wanted_of(parameters, tuple(known))
+    if len(free) * MIB < wanted.length or any(any(read_at(bench.view, at, _rest(bench, at))) for at in free):
+        return False
+    at = -(-bench.view.size // MIB) * MIB
+    bench.lay((at, bytes(wanted.length)))
+    write_regions(bench, metadata, at, wanted.length)
+    evidence = "the file holds nothing but metadata and a log, so that every entry of the block table is zero"
+    bench.note("region tables", "both are written anew, with an empty block table", Certainty.CERTAIN, evidence)
+    return True
+
+
+def _rest(bench: Bench, at: int) -> int:
+    return min(MIB, bench.view.size - at)
+
+
+def write_regions(bench: Bench, metadata: int, bat: int, bat_length: int) -> None:
+    """Lay both region tables over the file, for these places."""
+    entries = (
+        RegionEntry(BAT_REGION, bat, bat_length, REQUIRED),
+        RegionEntry(METADATA_REGION, metadata, MIB, REQUIRED),
+    )
+    page = build_region_table(RegionTable(REGIONS, 0, len(entries), 0, entries))
+    bench.lay(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+
+
+def _note(bench: Bench, layout: Layout) -> None:
+    bat = layout.bat
+    if bat.used <= 1:
+        bench.doubt_all()
+    bench.note(
+        "region tables",
+        f"both are written anew: metadata at byte {layout.metadata}, BAT at byte {bat.offset}",
+        Certainty.CERTAIN if bat.used > 1 else Certainty.LIKELY,
+        f"the metadata's signature, table and items stand whole at byte {layout.metadata}",
+        f"all entries at byte {bat.offset} are valid for this disk, {bat.used} of them with blocks, which stand inside "
+        "the file and upon nothing else; every other place that fits stands inside one of these blocks",
+    )
+
+
+def _layouts(bench: Bench, places: list[int]) -> Iterator[Layout]:
+    for metadata, parameters in metadata_in(bench.view, places):
+        wanted = wanted_of(parameters, ((metadata, metadata + MIB),))
+        for at in places:
+            fit = fit_at(bench.view, at, wanted)
+            if fit:
+                yield Layout(metadata, parameters, fit)
+
+
+def wanted_of(parameters: DiskParameters, taken: tuple[Span, ...]) -> Wanted:
+    """The table that a disk needs."""
+    geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
+    return Wanted(geometry, parameters.has_parent, taken)
+
+
+def metadata_in(source: ByteSource, places: Iterable[int]) -> Iterator[Found]:
+    """The metadata regions that stand whole at one of these places."""
+    tried = 0
+    for at in places:
+        if tried < _MOST_CANDIDATES and at + MIB <= source.size and read_at(source, at, 8) == SIGNATURE:
+            tried += 1
+            parameters = parameters_at(source, at)
+            if parameters:
+                yield at, parameters
+
+
+def parameters_at(source: ByteSource, at: int, length: int = MIB) -> DiskParameters | None:
+    """What the metadata region at byte `at` says of the disk; None when it cannot be believed."""
+    try:
+        table = parse_metadata_table(read_at(source, at, METADATA_TABLE_SIZE))
+        found = list(check_metadata_table(table, at, length))
+        if any(finding.severity is Severity.ERROR for finding in found):
+            return None
+        items: Mapping[UUID, bytes] = {
+            item: read_at(source, at + entry.offset, entry.length) for item in ITEM_SIZES if (entry := table.find(item))
+        }
+        parameters = parse_disk_parameters(items)
+    except VhdxError:
+        return None
+    flaws = check_disk_parameters(parameters, dict.fromkeys(ITEM_SIZES, at))
+    return None if any(finding.severity is Severity.ERROR for finding in flaws) else parameters
+
+
+def _only_outermost(layouts: list[Layout]) -> Layout | None:
+    """The one layout whose blocks hold everything of all the others: those are what the guest keeps."""
+    outer = [one for one in layouts if all(_is_inside(other, one) for other in layouts if other is not one)]
+    return outer[0] if len(outer) == 1 else None
+
+
+def _is_inside(other: Layout, layout: Layout) -> bool:
+    same = other.metadata == layout.metadata or layout.bat.holds(other.metadata)
+    return same and layout.bat.holds(other.bat.offset)

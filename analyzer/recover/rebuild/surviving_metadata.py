@@ -1,0 +1,95 @@
+"""What is left of the metadata's items when some of them are lost: each is judged by itself."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from analyzer.recover.rebuild.workspace import Bench
+from vhdx.errors import VhdxError
+from vhdx.findings import Severity
+from vhdx.structures.constants import (
+    FILE_PARAMETERS,
+    LOGICAL_SECTOR_SIZE,
+    MAX_BLOCK_SIZE,
+    MAX_DISK_SIZE,
+    METADATA_TABLE_SIZE,
+    MIN_BLOCK_SIZE,
+    NIL,
+    PARENT_LOCATOR,
+    PHYSICAL_SECTOR_SIZE,
+    SECTOR_SIZES,
+    VIRTUAL_DISK_ID,
+    VIRTUAL_DISK_SIZE,
+)
+from vhdx.structures.disk import HAS_PARENT, DiskParameters
+from vhdx.structures.metadata import ITEM_SIZES, check_metadata_table, parse_metadata_table
+from vhdx.structures.region import RegionEntry
+
+_LARGEST_LOCATOR = 64 * 1024
+_LARGEST_FLAGS = 3
+_USUAL_PHYSICAL = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the items say that are sound; None, or as if nothing was there, for the others."""
+
+    block_size: int | None = None
+    flags: int | None = None
+    size: int | None = None
+    sector: int | None = None
+    physical: int = _USUAL_PHYSICAL
+    disk_id: UUID = NIL
+    locator: bytes = field(default=b"", repr=False)
+
+    def whole(self) -> DiskParameters | None:
+        """The disk, when nothing that tells its blocks is lost."""
+        if self.block_size is None or self.flags is None or self.size is None or self.sector is None:
+            return None
+        return DiskParameters(self.block_size, self.flags, self.size, self.disk_id, self.sector, self.physical)
+
+    @property
+    def flags_to_try(self) -> tuple[int, ...]:
+        """With and without a parent, as far as nothing tells which."""
+        return (0, HAS_PARENT) if self.flags is None else (self.flags,)
+
+
+NOTHING = Left()
+
+
+def left_in(bench: Bench, region: RegionEntry) -> Left:
+    """What is sound of the items that the table of a metadata region names; NOTHING where the table is lost itself."""
+    try:
+        table = parse_metadata_table(bench.read(region.file_offset, METADATA_TABLE_SIZE))
+        if any(
+            found.severity is Severity.ERROR for found in check_metadata_table(table, region.file_offset, region.length)
+        ):
+            return NOTHING
+        items = {
+            item: bench.read(region.file_offset + entry.offset, min(entry.length, _LARGEST_LOCATOR))
+            for item in (*ITEM_SIZES, PARENT_LOCATOR)
+            if (entry := table.find(item))
+        }
+    except VhdxError:
+        return NOTHING
+    return _judged(items)
+
+
+def _judged(items: dict[UUID, bytes]) -> Left:
+    block_size, flags = _number(items, FILE_PARAMETERS, 0, 4), _number(items, FILE_PARAMETERS, 4, 8)
+    sector, physical = _number(items, LOGICAL_SECTOR_SIZE, 0, 4), _number(items, PHYSICAL_SECTOR_SIZE, 0, 4)
+    size = _number(items, VIRTUAL_DISK_SIZE, 0, 8)
+    is_block_size = MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE and not block_size & (block_size - 1)
+    sound = is_block_size and flags <= _LARGEST_FLAGS
+    return Left(
+        block_size if sound else None,
+        flags if sound else None,
+        size if 0 < size <= MAX_DISK_SIZE and not size % min(SECTOR_SIZES) else None,
+        sector if sector in SECTOR_SIZES else None,
+        physical if physical in SECTOR_SIZES else _USUAL_PHYSICAL,
+        UUID(bytes_le=items[VIRTUAL_DISK_ID]) if len(items.get(VIRTUAL_DISK_ID, b"")) == len(NIL.bytes) else NIL,
+        items.get(PARENT_LOCATOR, b""),
+    )
+
+
+def _number(items: dict[UUID, bytes], item: UUID, start: int, end: int) -> int:
+    return int.from_bytes(items.get(item, b"")[start:end], "little")

@@ -1,0 +1,125 @@
+"""The block table lost with all that leads to it: a table without a single entry, which content has to fill.
+
+Where the metadata are lost as well, the volumes in the file tell how large the disk is, and it is put together from
+pieces of 1 MiB: blocks of every size begin on whole MiB, in the file and on the disk.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from analyzer.guest.layouts import ext, ntfs
+from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
+from analyzer.recover.rebuild.bat_entries import UNKNOWN
+from analyzer.recover.rebuild.bat_shape import MOST_TABLE
+from analyzer.recover.rebuild.metadata import METADATA_LOST
+from analyzer.recover.rebuild.metadata_writer import lay_metadata
+from analyzer.recover.rebuild.mib_scan import places_to_look
+from analyzer.recover.rebuild.model import Certainty
+from analyzer.recover.rebuild.redundant_copies import primary_gpt
+from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_regions
+from analyzer.recover.rebuild.workspace import Bench
+from vhdx.errors import VhdxError
+from vhdx.source import ByteSource, read_at
+from vhdx.structures.bat import ENTRY_SIZE
+from vhdx.structures.constants import MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, NIL, SECTOR_SIZES
+from vhdx.structures.disk import DiskParameters
+
+_FRONT = 2 * max(SECTOR_SIZES)
+_SETTLED = ("the region tables", METADATA_LOST)
+"""What was said to be lost by the steps before this one."""
+_USUAL_SECTOR, _USUAL_PHYSICAL = min(SECTOR_SIZES), max(SECTOR_SIZES)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Told:
+    """The size of a disk in bytes, by something in the file; `exact` where that knows the disk's very end."""
+
+    exact: bool
+    size: int
+    sector: int
+    why: str
+
+
+def rebuild_bare(bench: Bench, *, by_volumes: bool) -> None:
+    """A disk of which no block has a place yet, by the metadata that are left, else, where asked, by its volumes."""
+    if has_metadata(bench):
+        return
+    left = list(metadata_in(bench.view, places_to_look(bench.view)))
+    if not left and by_volumes:
+        _from_volumes(bench)
+    if len(left) == 1 and not left[0][1].has_parent:
+        _lay_table(bench, *left[0])
+        bench.lost.append("the whole block table: only blocks whose content tells their place are put there")
+
+
+def _from_volumes(bench: Bench) -> None:
+    told = max(_told(bench.view), default=None)
+    if told is None:
+        return
+    at = _behind(bench)
+    disk = DiskParameters(MIN_BLOCK_SIZE, 0, told.size, NIL, told.sector, _USUAL_PHYSICAL)
+    lay_metadata(bench, at, disk)
+    if _lay_table(bench, at, disk):
+        bench.in_pieces = True
+        how = f"a disk of {disk.size} bytes, taken as one without a parent, in pieces of 1 MiB"
+        bench.note("metadata", how, Certainty.LIKELY, told.why)
+        bench.lost.append("metadata and block table: only what tells its place by its content is put there")
+
+
+def _lay_table(bench: Bench, metadata: int, disk: DiskParameters) -> bool:
+    """Lay region tables over the file, and a block table of unknown entries behind its end; False for huge disks."""
+    length = wanted_of(disk, ()).length
+    if length > MOST_TABLE:
+        return False
+    at = _behind(bench)
+    bench.lay((at, UNKNOWN.to_bytes(ENTRY_SIZE, "little") * (length // ENTRY_SIZE)))
+    write_regions(bench, metadata, at, length)
+    bench.doubt_all()
+    bench.lost[:] = [text for text in bench.lost if not text.startswith(_SETTLED)]
+    return True
+
+
+def _behind(bench: Bench) -> int:
+    return -(-bench.view.size // MIB) * MIB
+
+
+def _told(source: ByteSource) -> Iterator[_Told]:
+    """What stands on whole MiB of the file, or in their last sectors, and tells how large the disk is."""
+    for at in places_to_look(source):
+        try:
+            found = (*_told_by(read_at(source, at, min(_FRONT, source.size - at)), at), *_told_by_end(source, at))
+        except VhdxError:  # the medium fails there
+            continue
+        yield from (told for told in found if MIB <= told.size <= MAX_DISK_SIZE)
+
+
+def _told_by(front: bytes, at: int) -> Iterator[_Told]:
+    gpt = primary_gpt(front)
+    if gpt:
+        yield _by_gpt(gpt, gpt.other, f"the primary GPT at byte {at} of the file says so")
+    boot = ntfs.parse_boot(front)
+    if boot and boot.is_sane:
+        size = _whole((boot.hidden + boot.sectors + 1) * boot.sector_size)
+        why = f"the NTFS volume that begins at byte {at} of the file ends there"
+        yield _Told(exact=False, size=size, sector=boot.sector_size, why=why)
+    for start in (0, ext.START):
+        found = ext.parse_sound_superblock(front[start : start + ext.SIZE])
+        if found:
+            why = f"the ext volume whose superblock stands at byte {at + start} of the file ends there"
+            yield _Told(exact=False, size=_whole(found.end), sector=_USUAL_SECTOR, why=why)
+
+
+def _told_by_end(source: ByteSource, at: int) -> Iterator[_Told]:
+    for sector in SECTOR_SIZES:
+        end = at + MIB - sector
+        gpt = parse_whole_header(read_at(source, end, sector)) if end + sector <= source.size else None
+        if gpt and gpt.other == 1:
+            yield _by_gpt(gpt, gpt.here, f"the backup GPT at byte {end} of the file says so")
+
+
+def _by_gpt(gpt: GptHeader, last: int, why: str) -> _Told:
+    return _Told(exact=True, size=(last + 1) * gpt.sector_size, sector=gpt.sector_size, why=why)
+
+
+def _whole(size: int) -> int:
+    return -(-size // MIB) * MIB

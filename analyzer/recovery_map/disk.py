@@ -1,0 +1,174 @@
+"""An image that `vhdx recover` wrote, read by the map beside it: what the map has as lost is lost, not zeros."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+
+from analyzer.guest.filesystems.places import Places
+from analyzer.recovery_map import paths as beside
+from vhdx.disk import Disk
+from vhdx.errors import LostDataError, OutputError, VhdxError
+from vhdx.findings import Finding
+from vhdx.runs import Kind, Run, RunTable, overlay
+from vhdx.source import ByteSource
+
+_HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
+_ACCOUNT = re.compile(
+    rb'\{\s*"schema": "vhdx/1",\s*"tool": \{[^}]*\},\s*"command": "recover"(?!.*"complete": true)', re.DOTALL
+)
+"""How the account of a recovery begins by which something is lost or stale."""
+_HEAD_LENGTH = 1 << 16
+
+
+class UnusableMapError(VhdxError):
+    """What stands in the place of an image's map cannot be gone by; `account` says that something is lost or stale."""
+
+    def __init__(self, path: Path, image: Path, reason: str, account: Path | None = None) -> None:
+        super().__init__(path, image, reason, account)
+        self.path, self.image, self.reason, self.account = path, image, reason, account
+
+    def __str__(self) -> str:
+        known = f", and {self.account} says that parts of the image are lost or stale" if self.account else ""
+        return (
+            f"{self.path} stands beside {self.image} and cannot be gone by: {self.reason}{known}; nothing tells which "
+            "of what is read here was lost; bring the right map back, or move this one away if nothing was recovered"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What the map beside an image says of its disk: which places are lost, which of an older or unproved state."""
+
+    map: Path
+    lost: Places
+    stale: Places
+
+
+class MappedDisk(Disk):
+    """A disk with ranges cut out of its runs. `lost` and `stale` are what its map says of it."""
+
+    def __init__(self, inner: Disk, standing: Standing) -> None:
+        """Read `inner`, which is closed with this."""
+        self.inner, self.standing = inner, standing
+        self.map, self.lost, self.stale = standing.map, standing.lost, standing.stale
+        self._mask = _mask_of(self.lost, inner.size)
+
+    @property
+    def path(self) -> Path:
+        """See Disk."""
+        return self.inner.path
+
+    @property
+    def size(self) -> int:
+        """See Disk."""
+        return self.inner.size
+
+    @property
+    def sector_size(self) -> int:
+        """See Disk."""
+        return self.inner.sector_size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """See Disk."""
+        return self.inner.sources
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """See Disk."""
+        return self.inner.findings
+
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """See Disk: the runs of the image, LOST where the map says so, whatever fills the image there."""
+        for table in self.inner.windows(start, end):
+            if len(table):
+                yield overlay(self._mask.clip(int(table.start[0]), table.end), table)
+
+    def refusal(self, run: Run) -> VhdxError | None:
+        """See Disk."""
+        if run.kind is Kind.LOST and self.lost.touch([(run.start, run.length)]):
+            return LostDataError(self.path, run.start, run.length, f"{self.map} has it as lost")
+        return self.inner.refusal(run)
+
+    def require_unchanged(self) -> None:
+        """See Disk."""
+        self.inner.require_unchanged()
+
+    def close(self) -> None:
+        """See Disk."""
+        self.inner.close()
+
+
+def by_map(disk: Disk) -> Disk:
+    """The disk as the map beside its file has it; the disk itself where there is none. Raises UnusableMapError."""
+    found = standing_of(disk.path, disk.size)
+    return disk if found is None else MappedDisk(disk, found)
+
+
+def standing_of(image: Path, disk_size: int) -> Standing | None:
+    """What the map beside an image, or beside what a link leads to, says; None where `vhdx recover` left none there.
+
+    A map that ddrescue made is about reading the file, not about the disk in it, and is left alone. Raises
+    UnusableMapError where there is a file of the map's name, and nothing that could be about a disk of this size.
+    """
+    refusal: UnusableMapError | None = None
+    for path in beside.maps_beside(image):
+        try:
+            return _read(path, image, disk_size)
+        except UnusableMapError as error:
+            refusal = refusal or error
+    if refusal:
+        raise refusal
+    return None
+
+
+def _read(path: Path, image: Path, disk_size: int) -> Standing:
+    from analyzer.recover.disk.provenance import Status
+    from analyzer.recovery_map.mapfile import read_mapfile
+
+    try:
+        stretches = read_mapfile(path, disk_size, _identity_in(path, image))
+    except OutputError as error:
+        raise UnusableMapError(path, image, error.reason, account_of_losses(image)) from error
+    lost, stale = (
+        Places.of((start, end - start) for start, end, found in stretches if found is status)
+        for status in (Status.LOST, Status.STALE)
+    )
+    return Standing(path, lost, stale)
+
+
+def account_of_losses(image: Path) -> Path | None:
+    """The account, beside an image or what a link leads to, that says that something of it is lost or stale."""
+    return next((path for path in beside.accounts_beside(image) if _ACCOUNT.match(_front_of(path))), None)
+
+
+def without_map(disk: Disk) -> Disk:
+    """The image itself."""
+    return disk.inner if isinstance(disk, MappedDisk) else disk
+
+
+def _identity_in(path: Path, image: Path) -> str:
+    """Which disk a map of `vhdx recover` is about; raises UnusableMapError for anything else."""
+    found = _HEAD.match(_front_of(path))
+    if found is None:
+        raise UnusableMapError(path, image, "it is no map that `vhdx recover` wrote", account_of_losses(image))
+    return found[1].decode()
+
+
+def _front_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD_LENGTH)
+    except OSError:
+        return b""
+
+
+def _mask_of(lost: Places, size: int) -> RunTable:
+    """LOST where it is lost, HOLE elsewhere, over the whole disk."""
+    edges = [0, *chain.from_iterable((start, start + length) for start, length in lost), size]
+    rows = pairwise(edges)
+    kinds = (Kind.LOST if number % 2 else Kind.HOLE for number in range(len(edges)))
+    return RunTable.of((lower, upper - lower, kind, 0, 0) for (lower, upper), kind in zip(rows, kinds, strict=False)
+                       if upper > lower)  # fmt: skip

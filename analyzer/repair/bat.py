@@ -1,0 +1,85 @@
+"""The block table: entries from old log entries, displaced ones back to their slots, old places cleared."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
+from analyzer.check.diagnosis.logged_entries import lost_table_updates
+from analyzer.repair.draft import Draft
+from analyzer.repair.model import Mending, Patch
+from analyzer.text import plural
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.image import Image, image_from
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import LOG_SECTOR_SIZE
+from vhdx.table import WINDOW_SLOTS, BlockTable, distinct
+
+_MOST_PAGES = 16 << 10
+"""Pages of 4 KiB that are mended at once: 64 MiB of the table."""
+
+
+def mend_table(draft: Draft) -> None:
+    """Mend what the log, or the table itself, gives evidence for; nothing when the file does not open."""
+    for mend in (_from_log, _displaced, _old_places):
+        try:
+            image = image_from(draft.view)
+        except VhdxError:
+            return
+        mend(draft, image)
+
+
+def _from_log(draft: Draft, image: Image) -> None:
+    for page in lost_table_updates(image.allocation.table, image.log):
+        title = f"{plural(len(page.slots), 'block table entry', 'comes', 'come')} back from the log"
+        evidence = (
+            f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound; as they are "
+            "in the file they are zeros or impossible; sound entries are kept"
+        )
+        draft.mend("BAT-16", title, evidence, (page.offset, page.mended))
+
+
+def _displaced(draft: Draft, image: Image) -> None:
+    interleave = missing_interleave(image.allocation.table)
+    found = list(shifted_pages(image.allocation.table, image.identifier.creator))
+    if interleave and found:
+        return  # both would explain it: neither is certain
+    for displacement in [interleave] if interleave else found:
+        finding = displacement.finding
+        patches = tuple(Patch.of(page.offset, page.found, page.mended) for page in displacement.pages)
+        mending = Mending(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches)
+        draft.add(mending)
+        if displacement.lost_block is not None:
+            draft.unmended.append(_lost(displacement.lost_block, finding))
+
+
+def _lost(block: int, shift: Finding) -> Finding:
+    text = f"the shift has pushed the entry of block {block} out of its page: if it was allocated, where is not known"
+    return Finding("BAT-17", Severity.WARNING, text, shift.offset, shift.length, shift.section)
+
+
+def _old_places(draft: Draft, image: Image) -> None:
+    """Clear the places of absent blocks, when nothing else is wrong with the table."""
+    table = image.allocation.table
+    if any(len(blocks) for blocks in table.damaged_blocks()):
+        return
+    patches = tuple(patch for _, patch in zip(range(_MOST_PAGES), stale_pages(table), strict=False))
+    if patches:
+        title = f"places of absent blocks are cleared in {plural(len(patches), 'page')} of the block table"
+        evidence = "the entries say that the blocks are absent or zeros, so that their places mean nothing"
+        draft.add(Mending(code="BAT-13", title=title, evidence=evidence, patches=patches))
+
+
+def stale_pages(table: BlockTable) -> Iterator[Patch]:
+    """Pages of the table in which NOT_PRESENT or ZERO entries keep an offset, as patches that clear it."""
+    slots, per_page = min(table.slots_needed, table.bat_length // ENTRY_SIZE), LOG_SECTOR_SIZE // ENTRY_SIZE
+    for first in range(0, slots, WINDOW_SLOTS):
+        entries = table.entries(first, min(WINDOW_SLOTS, slots - first))
+        states = entries & STATE_MASK
+        stale = np.isin(states, (BlockState.NOT_PRESENT, BlockState.ZERO)) & (entries >> OFFSET_SHIFT != 0)
+        cleared = np.where(stale, entries & (1 << OFFSET_SHIFT) - 1, entries)
+        for page in distinct(np.flatnonzero(stale) // per_page).tolist():
+            part = slice(page * per_page, (page + 1) * per_page)
+            at = table.bat_offset + (first + page * per_page) * ENTRY_SIZE
+            yield Patch.between(at, *(value[part].astype("<i8").tobytes() for value in (entries, cleared)))

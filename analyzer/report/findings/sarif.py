@@ -1,0 +1,127 @@
+"""SARIF 2.1.0 [OASIS], which code hosts show beside the files: rules from the catalogue, a result for each finding."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from analyzer.check.fingerprint import fingerprint, with_subject
+from analyzer.check.result import Checked
+from analyzer.remedies import next_step
+from analyzer.text import safe
+from vhdx.catalogue import Rule, rules, windows_codes
+from vhdx.findings import Finding, Severity
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+ROOT = "SRCROOT"
+_LEVELS = {Severity.NOTE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
+Json = dict[str, Any]
+
+
+def sarif_log(checked: Sequence[Checked], *, root: Path, version: str) -> Json:
+    """The log as JSON has it. Files below `root` get URIs relative to it, as code hosts want them."""
+    used = _used_rules(checked)
+    places = {rule.code: number for number, rule in enumerate(used)}
+    folder = root.absolute()
+    driver = {"name": "vhdx", "version": version, "rules": [_rule(rule) for rule in used]}
+    run = {
+        "tool": {"driver": driver},
+        "originalUriBaseIds": {ROOT: {"description": {"text": "The folder in which the check was run."}}},
+        "columnKind": "unicodeCodePoints",
+        "artifacts": [{"location": location} for location in _artifacts(checked, folder)],
+        "results": list(_results(checked, places, folder)),
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def uri_of(path: Path, root: Path) -> Json:
+    """An artifactLocation: relative to `root`, percent-encoded; absolute where the file is elsewhere."""
+    whole = Path(os.path.normpath(path.absolute()))
+    if whole.is_relative_to(root):
+        return {"uri": _quoted(whole.relative_to(root).as_posix()), "uriBaseId": ROOT}
+    return {"uri": "file://" + _quoted("/" + whole.as_posix().lstrip("/"))}
+
+
+def _quoted(path: str) -> str:
+    # A name that is no text is quoted byte by byte. A colon in the first part would look like a scheme: it is quoted.
+    return quote(os.fsencode(path), safe="/")
+
+
+def _used_rules(checked: Iterable[Checked]) -> list[Rule]:
+    """The rules of the findings, in the catalogue's order."""
+    codes = {finding.code for _, finding in with_subject(checked)}
+    return [rule for code, rule in rules().items() if code in codes]
+
+
+def _artifacts(checked: Iterable[Checked], root: Path) -> list[Json]:
+    files = dict.fromkeys(path for subject in checked for path in (subject.path, *subject.files))
+    return list({location["uri"]: location for location in (uri_of(path, root) for path in files)}.values())
+
+
+def _rule(rule: Rule) -> Json:
+    properties: Json = {"tags": ["vhdx", rule.code[:3]], "precision": "very-high"}
+    properties["problem.severity"] = "recommendation" if rule.severity is Severity.NOTE else _LEVELS[rule.severity]
+    if rule.windows:
+        properties["windows"] = windows_of(rule)
+    if rule.section:
+        properties["section"] = f"[MS-VHDX] {rule.section}"
+    return {
+        "id": rule.code,
+        "shortDescription": {"text": f"{rule.title}."},
+        "fullDescription": {"text": rule.meaning},
+        "help": {"text": f"{rule.meaning} {rule.cause} {rule.remedy}", "markdown": _markdown(rule)},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "properties": properties,
+    }
+
+
+def windows_of(rule: Rule) -> str:
+    """The code that Windows gives for a rule, with its name where that is known."""
+    known = windows_codes().get(rule.windows)
+    return f"{rule.windows} {known.name}" if known else rule.windows
+
+
+def _markdown(rule: Rule) -> str:
+    return f"{rule.meaning}\n\n**How it comes about:** {rule.cause}\n\n**What to do:** {rule.remedy}"
+
+
+def _results(checked: Iterable[Checked], places: Mapping[str, int], root: Path) -> Iterable[Json]:
+    seen: Counter[str] = Counter()
+    for subject, finding in with_subject(checked):
+        name = fingerprint(finding, subject.path)
+        seen[name] += 1
+        result: Json = {
+            "ruleId": finding.code,
+            "level": _LEVELS[finding.severity],
+            "message": {"text": f"{safe(finding.message)}; {safe(next_step(finding))}"},
+            "locations": [{"physicalLocation": _place(finding, subject.path, root)}],
+            # Code hosts know an alert again by the first of these; the number tells several of one place apart.
+            "partialFingerprints": {"primaryLocationLineHash": f"{name}:{seen[name]}", "vhdx/v1": name},
+            "properties": properties_of(finding, subject.path),
+        }
+        yield result | ({"ruleIndex": places[finding.code]} if finding.code in places else {})
+
+
+def _place(finding: Finding, subject: Path, root: Path) -> Json:
+    # A disk has no lines; but code hosts show nothing without one, and what SARIF says of bytes and of lines in one
+    # region is independent [3.30.4].
+    bytes_of = {"byteOffset": finding.offset, "byteLength": finding.length if finding.offset is not None else None}
+    region = {"startLine": 1} | {name: value for name, value in bytes_of.items() if value is not None}
+    return {"artifactLocation": uri_of(finding.path or subject, root), "region": region}
+
+
+def properties_of(finding: Finding, subject: Path) -> Json:
+    """What SARIF has no words for: the range of the disk, expected and found, the section, the Windows code."""
+    rule = rules().get(finding.code)
+    facts = {
+        "subject": safe(subject),
+        "diskStart": finding.disk_start,
+        "diskLength": finding.disk_length,
+        "expected": safe(finding.expected) or None,
+        "found": safe(finding.found) or None,
+        "section": finding.section or (rule.section if rule else "") or None,
+        "windows": windows_of(rule) if rule and rule.windows else None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}

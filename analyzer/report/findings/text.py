@@ -1,0 +1,99 @@
+"""Findings as lines for people: wrapped on a terminal however narrow, one line each in a pipe."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from analyzer.check.result import Checked, all_findings, counts, worst_first
+from analyzer.remedies import next_step
+from analyzer.text import plural, safe, size
+from vhdx.findings import Finding, Severity
+
+_INDENT = "  "
+_LEAST_WIDTH = 20
+
+
+def sentence(finding: Finding) -> str:
+    """A finding in one line: severity, code, what, where, what to do."""
+    path = f"{finding.path}: " if finding.path else ""
+    place = f" ({places(finding)})" if places(finding) else ""
+    next_ = f"; {_next(finding)}" if _next(finding) else ""
+    text = f"{path}{finding.severity.name.lower()} {finding.code}: {finding.message}{place}{next_}"
+    return safe(text)
+
+
+def places(finding: Finding) -> str:
+    """Where a finding is, in its file and on the disk; empty where it has no single place."""
+    of_file = _range("file", finding.offset, finding.length)
+    of_disk = _range("disk", finding.disk_start, finding.disk_length)
+    return ", ".join(place for place in (of_file, of_disk) if place)
+
+
+def _range(where: str, start: int | None, length: int | None) -> str:
+    if start is None:
+        return ""
+    return f"{where} byte {start}" + (f", {size(length)}" if length else "")
+
+
+def text_lines(checked: Sequence[Checked], *, width: int | None, known: int = 0) -> Iterator[str]:
+    """The answer in lines. `width` is the terminal's; None, for a pipe, gives one line for each finding.
+
+    `known` is how many findings a baseline left out.
+    """
+    for subject in checked:
+        yield from _subject(subject, width)
+    yield from _wrapped(summary(checked, known=known), width, "", "")
+
+
+def summary(checked: Sequence[Checked], *, known: int = 0) -> str:
+    """How many findings of each severity, in how many subjects."""
+    found = [plural(count, severity.name.lower()) for severity, count in counts(all_findings(checked)).items() if count]
+    left_out = f"; {plural(known, 'finding')} known from the baseline" if known else ""
+    return f"{plural(len(checked), 'subject')} checked: {', '.join(found) or 'no findings'}{left_out}"
+
+
+def _subject(subject: Checked, width: int | None) -> Iterator[str]:
+    if width is None:
+        yield from (sentence(finding) for finding in worst_first(subject.findings))
+        return
+    yield from _wrapped(f"{safe(subject.path)}: {_verdict(counts(subject.findings))}", width, "", _INDENT)
+    for finding in worst_first(subject.findings):
+        yield from _finding(finding, subject, width)
+    yield ""
+
+
+def _verdict(found: Mapping[Severity, int]) -> str:
+    return ", ".join(plural(count, severity.name.lower()) for severity, count in found.items() if count) or "sound"
+
+
+def _finding(finding: Finding, subject: Checked, width: int) -> Iterator[str]:
+    head = f"{finding.severity.name.lower()} {finding.code}: {finding.message}"
+    yield from _wrapped(safe(head), width, _INDENT, _INDENT * 2)
+    for name, value in _details(finding, subject):
+        yield from _wrapped(f"{name}: {safe(value)}", width, _INDENT * 2, _INDENT * 3)
+
+
+def _details(finding: Finding, subject: Checked) -> Iterable[tuple[str, str]]:
+    path = "" if finding.path in {None, subject.path} else str(finding.path)
+    expected = f"{finding.expected}; found: {finding.found}" if finding.expected else ""
+    facts = (("in", path), ("at", places(finding)), ("expected", expected), ("next", _next(finding)))
+    return [(name, value) for name, value in facts if value]
+
+
+def _next(finding: Finding) -> str:
+    """What to do, where there is anything to do."""
+    step = next_step(finding)
+    return "" if finding.severity is Severity.NOTE and step.startswith("Nothing to do") else step
+
+
+def _wrapped(text: str, width: int | None, first: str, rest: str) -> list[str]:
+    """Lines of at most `width`; words, paths among them, stay whole so that they can be copied."""
+    if width is None:
+        return [text]
+    return textwrap.wrap(
+        text,
+        max(width, _LEAST_WIDTH),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

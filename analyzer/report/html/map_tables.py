@@ -1,0 +1,147 @@
+"""The map of the disk as parts of a page: data for the picture that a script draws, and tables that say the same."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from analyzer.examine.describe import LayerDescription
+from analyzer.report.html.disk_map import WHOLE, Category, DiskMap, ranges_of
+from analyzer.report.html.escape import Html, element, joined, table
+from analyzer.text import exact_size, plural, safe, size
+from vhdx.runs import Kind
+
+MOST_ROWS = 200
+"""Rows of the table that stands for the picture."""
+KINDS = {
+    Kind.DATA: ("data", "bytes of a layer's file"),
+    Kind.ZERO: ("zero", "zeros that hide the parent"),
+    Kind.TRIM: ("trim", "unmapped or undefined, reads as zeros"),
+    Kind.HOLE: ("nothing", "no layer holds it: zeros"),
+    Kind.LOST: ("LOST", "cannot be known"),
+}
+MOST_SHOWN = 24
+"""Rows that are shown without being asked for."""
+_LEAST_SHARE = 0.01
+"""Percent; less is told in words, for 0.00 would say that there is nothing."""
+_HUES = (212, 32, 152, 280, 52, 320, 182, 100)
+"""Degrees; far apart, and none near the red that lost ranges have."""
+
+
+def map_data(disk: DiskMap, layers: Sequence[LayerDescription]) -> Html:
+    """The data that the script reads, as JSON that cannot end its element."""
+    used = list(dict.fromkeys(disk.categories))
+    index = {category: number for number, category in enumerate(used)}
+    document = {
+        "size": disk.size,
+        "grain": disk.grain,
+        "layers": [safe(layer.path.name) for layer in layers],
+        "categories": [[KINDS[kind][0], layer] for kind, layer in used],
+        "part": [index[category] for category in disk.categories],
+        "length": disk.lengths,
+    }
+    document |= {"share": disk.shares} if disk.offsets is None else {"offset": disk.offsets}
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
+    return Html(text.replace("<", "\\u003c").replace("&", "\\u0026"))
+
+
+def colours(count: int) -> str:
+    """The style rules of as many layers: each its own hue."""
+    golden = 137.5
+    hues = [*_HUES, *(round(20 + number * golden % 320) for number in range(len(_HUES), count))][:count]
+    return "\n".join(f".layer-{number} {{ --hue: {hue}; }}" for number, hue in enumerate(hues))
+
+
+def legend(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
+    """What the colours and hatchings mean."""
+    items = [
+        element("li", _swatch(f"data layer-{layer.layer}", layer.layer), f" layer {layer.layer}: {layer.path.name}")
+        for layer in reversed(layers)
+    ]
+    kinds = dict.fromkeys(category.kind for category in disk.totals)
+    items += [element("li", _swatch(KINDS[kind][0].lower()), f" {_meaning(kind)}") for kind in Kind if kind in kinds]
+    listed = element("ul", joined(items), class_="legend")
+    return folded("What the colours mean", listed) if len(items) > MOST_SHOWN else listed
+
+
+def folded(title: str, content: Html) -> Html:
+    """Content that is shown once somebody wants it."""
+    return element("details", element("summary", title), content)
+
+
+def _meaning(kind: Kind) -> str:
+    return ": ".join(KINDS[kind])
+
+
+def _swatch(style: str, layer: int | None = None) -> Html:
+    return element("span", class_=f"swatch {style}", data_layer=layer, aria_hidden="true")
+
+
+def tables(disk: DiskMap) -> Html:
+    """Exact sums; what is lost, one by one; and the ranges that the picture shows."""
+    parts = [_sums(disk)]
+    if disk.lost:
+        parts.append(_lost(disk))
+    exact = disk.offsets is not None and len(disk.lengths) <= MOST_ROWS
+    name = "Every range" if exact else f"The disk in {MOST_ROWS} parts or fewer, each by what it mostly holds"
+    rows = [
+        [start, exact_size(length), *_named(category), f"{share} %"] for start, length, category, share in _rows(disk)
+    ]
+    inner = table(name, ["first byte", "length", "kind", "layer", "share"], rows, style="numbers")
+    parts.append(folded("The map as a table", inner))
+    return joined(parts, "\n")
+
+
+def _named(category: Category) -> tuple[str, str]:
+    return KINDS[category.kind][0], "-" if category.kind is Kind.HOLE else str(category.layer)
+
+
+def _sums(disk: DiskMap) -> Html:
+    rows = [
+        [*_named(category), exact_size(count), _percent(count, disk.size)]
+        for category, count in sorted(disk.totals.items(), key=lambda item: (-item[0].layer, item[0].kind))
+    ]
+    title = "What the disk is made of"
+    sums = table(title, ["kind", "layer", "bytes", "of the disk"], rows, style="numbers")
+    return folded(title, sums) if len(rows) > MOST_SHOWN else sums
+
+
+def _percent(count: int, whole: int) -> str:
+    share = 100 * count / whole
+    return f"{share:.2f} %" if share >= _LEAST_SHARE else f"under {_LEAST_SHARE} %"
+
+
+def _lost(disk: DiskMap) -> Html:
+    rows = [[run.start, exact_size(run.length), run.layer] for run in disk.lost]
+    more = disk.lost_count - len(disk.lost)
+    rest = f"; {plural(more, 'more range')} in `vhdx map`" if more else ""
+    return table(f"Ranges that cannot be known{rest}", ["first byte", "length", "layer"], rows, style="numbers")
+
+
+def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
+    """The parts themselves where they are few; else stretches of equal length, by what most of each is."""
+    if len(disk.lengths) <= MOST_ROWS:
+        yield from ranges_of(disk)
+        return
+    step = -(-disk.size // MOST_ROWS)
+    held: dict[Category, int] = {}
+    edge = 0
+    for start, length, category, share in ranges_of(disk):
+        while length:
+            count = min(length, edge + step - start)
+            held[category] = held.get(category, 0) + count * share // WHOLE
+            start, length = start + count, length - count  # noqa: PLW2901 - the rest of the same part
+            if start == min(edge + step, disk.size):
+                yield _stretch(edge, start - edge, held)
+                edge, held = start, {}
+
+
+def _stretch(start: int, length: int, held: dict[Category, int]) -> tuple[int, int, Category, int]:
+    """One stretch; what is lost names it however little of it there is."""
+    main = max(held, key=lambda category: (category.kind is Kind.LOST, held[category]))
+    return start, length, main, max(1, min(WHOLE, WHOLE * held[main] // length))
+
+
+def sentence(disk: DiskMap) -> str:
+    """The map in words."""
+    exact = f"{plural(disk.run_count, 'run')}, each one shown"
+    coarse = f"{plural(disk.run_count, 'run')}, shown in cells of {size(disk.grain)} by what each mostly holds"
+    return f"{exact_size(disk.size)} in {exact if disk.offsets is not None else coarse}."

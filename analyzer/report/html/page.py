@@ -1,0 +1,129 @@
+"""A report as one HTML page that loads nothing: style and script stand in it, and a policy forbids all else."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from analyzer.check.result import all_findings
+from analyzer.examine.describe import LayerDescription
+from analyzer.report.html.chain_svg import picture
+from analyzer.report.html.disk_map import DiskMap
+from analyzer.report.html.escape import Html, element, facts, joined, table, text
+from analyzer.report.html.findings import findings_part, tally
+from analyzer.report.html.map_tables import MOST_SHOWN, colours, folded, legend, map_data, sentence, tables
+from analyzer.report.html.structures import files_part
+from analyzer.report.model import Digest, Failure, Report
+from analyzer.text import exact_size, plural, size
+from vhdx.runs import Kind
+
+
+def page(report: Report) -> str:
+    """The page as text; its encoding is UTF-8."""
+    style = _asset("style.css") + colours(len(report.layers))
+    script = _asset("map.js") if report.map else ""
+    parts = _parts(report)
+    return Template(_asset("page.html")).substitute(
+        policy=text(_policy(style, script)),
+        title=text(f"{report.leaf.name} - vhdx report"),
+        style=style,
+        head=_head(report),
+        links=joined((element("a", key.capitalize(), href=f"#{key}") for key, _, _ in parts), "\n"),
+        parts=joined((_section(*part) for part in parts), "\n"),
+        data=map_data(report.map, report.layers) if report.map else "null",
+        script=script,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing from anywhere: this very style, this very script, and no other."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _head(report: Report) -> Html:
+    leaf = report.files[-1].image if report.files and report.files[-1].path == report.leaf else None
+    lost = report.map.bytes_of(Kind.LOST) if report.map else 0
+    made = f"{report.made.at:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.made.version}"
+    return joined(
+        (
+            element("h1", report.leaf.name),
+            _failure(report.failure) if report.failure else "",
+            element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else "",
+            facts(
+                (
+                    ("file", report.leaf),
+                    ("disk", exact_size(leaf.virtual_size) if leaf else ""),
+                    ("chain", plural(len(report.layers), "file") if report.layers else ""),
+                    ("findings", tally(all_findings(report.checked))),
+                    ("made", made),
+                )
+            ),
+        ),
+        "\n",
+    )
+
+
+def _failure(failure: Failure) -> Html:
+    sentence = element("p", failure.sentence, class_="verdict lost")
+    if not failure.places:
+        return sentence
+    looked = element("ul", *(element("li", place) for place in failure.places))
+    return joined((sentence, element("p", "It was looked for here:"), looked))
+
+
+def _parts(report: Report) -> list[tuple[str, str, Html]]:
+    """Identifier, title and content of each part that there is something to tell in."""
+    nothing = "None beyond the reason at the top." if report.failure else "No findings."
+    parts = [("findings", "Findings", findings_part(report.checked, nothing))]
+    if report.map:
+        chain = ("chain", "Chain", _chain(report.layers, report.map))
+        where = ("map", "Where each byte of the disk comes from", _map(report.layers, report.map))
+        parts = [chain, where, *parts, ("hashes", "Hashes", _digests(report.digests))]
+    return [*parts, ("files", "Files and their structures", files_part(report.files))]
+
+
+def _section(key: str, title: str, content: Html) -> Html:
+    heading = element("h2", title, id=f"{key}-title")
+    return element("section", heading, content, id=key, aria_labelledby=f"{key}-title")
+
+
+def _chain(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
+    names = ["layer", "file", "file size", "disk size", "data write guid", "found by", "damaged blocks"]
+    rows = [_layer_row(layer) for layer in reversed(layers)]
+    title = "The files of the chain, leaf first"
+    listed = table(title, names, rows)
+    return joined((picture(layers, disk), folded(title, listed) if len(rows) > MOST_SHOWN else listed), "\n")
+
+
+def _layer_row(layer: LayerDescription) -> Sequence[object]:
+    found = layer.found.value if layer.found else "it is the leaf"
+    return (
+        *(layer.layer, layer.path, size(layer.file_size), size(layer.virtual_size), layer.data_write_guid),
+        *(found if layer.matches else f"{found}, MISMATCH accepted", layer.damaged_blocks),
+    )
+
+
+def _map(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
+    figure = Html(_asset("map.html"))
+    return joined((element("p", sentence(disk)), figure, legend(layers, disk), tables(disk)), "\n")
+
+
+def _digests(digests: Sequence[Digest]) -> Html:
+    if not digests:
+        return element("p", "Not taken; `vhdx report --hash` reads the whole disk and takes them.")
+    rows = [(digest.what, element("code", digest.sha256) if digest.sha256 else digest.reason) for digest in digests]
+    return table("SHA-256", ["of", "digest"], rows)

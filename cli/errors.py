@@ -1,0 +1,155 @@
+"""What goes wrong, as one sentence on stderr and an exit code; never a traceback."""
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+import click
+
+from analyzer.interrupts import interruption_behind
+from cli.text import safe, tell
+
+USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
+_BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
+_KEPT = "no unfinished output was kept, no source was changed; run the command again"
+
+
+class Terminated(SystemExit):
+    """The process was asked to end; unfinished outputs are removed on the way out."""
+
+
+class _Ender:
+    """What a signal sets off. It remembers which: libraries lose exceptions that they do not expect."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        raise _end_by(number)
+
+
+def _end_by(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(128 + number)
+
+
+def end_tidily() -> None:
+    """Have SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that unfinished outputs are removed."""
+    ender = _Ender()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a shell's background job
+            signal.signal(number, ender)
+
+
+def _ended_by() -> BaseException | None:
+    """What the last signal raised, whatever became of that."""
+    ender = signal.getsignal(signal.SIGTERM)
+    return _end_by(ender.number) if isinstance(ender, _Ender) and ender.number else None
+
+
+@contextlib.contextmanager
+def when_interrupted(kept: str) -> Iterator[None]:
+    """What to say of a command, or a part of it, that is interrupted: what was kept, and what to do."""
+    try:
+        yield
+    except BaseException as error:
+        interruption = interruption_behind(error)
+        if interruption is not None or _ended_by() is not None:
+            (interruption or error).add_note(kept)
+        raise
+
+
+def run(command: click.Command, arguments: Sequence[str] | None) -> int:
+    """Run a command; returns the exit code."""
+    if sys.stdout is None:
+        return _say("standard output is closed; give it somewhere to go, /dev/null for one", IO_ERROR)
+    try:
+        color = False if os.environ.get("NO_COLOR") else None
+        result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - `complain` tells which are faults
+        return _told(error)
+    return result if isinstance(result, int) else 0
+
+
+def _told(error: BaseException) -> int:
+    """Say what ended a command; returns the exit code. An interruption wins over what fails while it passes."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return USAGE
+    interruption = interruption_behind(error) or _ended_by()
+    if isinstance(error, click.Abort) or (interruption is not None and not _is_of_library(error)):
+        return _interrupted(interruption, [*_notes(interruption), *_notes(error), _KEPT][0])
+    if isinstance(error, OSError | MemoryError):
+        return _of_system(error)
+    return complain(error)
+
+
+def _interrupted(interruption: BaseException | None, kept: str) -> int:
+    if isinstance(interruption, SystemExit):
+        return _say(f"terminated: {kept}", int(str(interruption.code)))
+    return _say(f"interrupted: {kept}", INTERRUPTED)
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Whether it is the library's own, which says what the interruption has left half done."""
+    if not isinstance(error, Exception):
+        return False
+    from vhdx.errors import VhdxError
+
+    return isinstance(error, VhdxError)
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    return getattr(error, "__notes__", [])
+
+
+def reader_gone() -> int:
+    """Whoever read our output has left, as `| head` does: no error. Python must not trip over it when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _BROKEN_PIPE
+
+
+def _of_system(error: OSError | MemoryError) -> int:
+    if isinstance(error, BrokenPipeError):
+        return reader_gone()
+    if isinstance(error, MemoryError):
+        return _say("there is not enough memory; close other programs, or use a machine with more", IO_ERROR)
+    place = f" ({error.filename})" if error.filename else ""
+    return _say(
+        f"the system says: {error.strerror or error}{place}; make room, or check the path, and run again", IO_ERROR
+    )
+
+
+def complain(error: BaseException) -> int:
+    """Say an error of the library on stderr; returns its exit code. Any other is a fault of this program."""
+    from analyzer.remedies import told
+    from vhdx.errors import ParentNotFoundError, VhdxError
+
+    if not isinstance(error, VhdxError):
+        return _fault(error)
+    code = _say(error.summary if isinstance(error, ParentNotFoundError) else told(error), error.exit_code)
+    if isinstance(error, ParentNotFoundError):
+        for place, why in error.tried:
+            tell(f"  looked at {safe(place)}: {safe(why)}")
+    return code
+
+
+def _fault(error: BaseException) -> int:
+    if os.environ.get("VHDX_TRACEBACK"):
+        traceback.print_exception(error)
+    name = type(error).__name__
+    return _say(
+        f"a fault in vhdx itself ({name}: {error}); run again with VHDX_TRACEBACK=1 and report what it says", FAULT
+    )
+
+
+def _say(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # stderr may be closed
+        tell(f"error: {safe(message)}")
+    return code

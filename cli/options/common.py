@@ -1,0 +1,190 @@
+"""Options that several commands share."""
+
+import logging
+import math
+import re
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from analyzer.recovery_map.findings import map_note
+from cli.text import safe, tell
+from vhdx.chain import Chain, open_chain
+from vhdx.disk import Disk
+from vhdx.findings import Finding
+from vhdx.parents import OnMismatch, Search
+from vhdx.paths import Mapping
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+FILE_PATH = click.Path(path_type=Path, readable=False)
+"""A path that click does not look at: what is wrong with it, the library says, with the right exit code."""
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class ByteSize(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A number of bytes: 4096, 64M, 1.5G, 2TiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is not a size; write 4096, 64M, 1.5G or 2T", param, ctx)
+        amount = float(match[1]) * _UNITS[match[2].upper()]
+        if amount != int(amount):
+            self.fail(f"{value!r} is not a whole number of bytes", param, ctx)
+        return int(amount)
+
+
+class Number(click.FloatRange):
+    """A number; nan and inf are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+class LogMoment(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A moment of a file's log: the number of an entry, or the log_guid of a session."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | UUID:
+        """The number, or the GUID."""
+        if isinstance(value, int | UUID):
+            return value
+        text = str(value).strip()
+        try:
+            return int(text) if text.isascii() and text.isdigit() else UUID(text)
+        except ValueError:
+            self.fail(f"{value!r} is neither a log entry's number nor a log_guid; see `vhdx history`", param, ctx)
+
+
+def known_folders(_context: click.Context, _parameter: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders, each of which must be one: a slip of the pen must not go unseen where nothing is looked for there.
+
+    What keeps a folder that is there from being listed, the library says when it is needed.
+    """
+    for folder in folders:
+        what = _not_a_folder(folder)
+        if what:
+            raise click.BadParameter(f"{safe(folder)} {what}; name the folder that holds the parents.")
+    return folders
+
+
+def _not_a_folder(path: Path) -> str:
+    try:
+        return "" if stat.S_ISDIR(path.stat().st_mode) else "is no folder"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except OSError:
+        return ""
+
+
+def chain_options(function: Decorated) -> Decorated:
+    """How parents are found. The command gets them as `where`, for `open_leaf`."""
+    options = (
+        click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
+                     help="A parent, given outright; repeat from the leaf's parent down to the base."),
+        click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders,
+                     help="A folder whose files (not those of its subfolders) are tried by identity after the leaf's."),
+        click.option("--map", "mappings", multiple=True, metavar="WIN=DIR",
+                     help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),
+        click.option("--on-mismatch", type=click.Choice(["refuse", "accept"]), default="refuse", show_default=True,
+                     help="What to do with a parent that is not the one the child was made from."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def json_option(function: Decorated) -> Decorated:
+    """`--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON, on stdout.")(function)
+
+
+def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
+    """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
+    chain = open_as_it_is(leaf, where)
+    tell_map(chain)
+    return chain
+
+
+def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
+    """Open a chain as the chain options say, for one who reads it by its map."""
+    quiet_library()
+    try:
+        chain = open_chain(
+            leaf,
+            parents=where["parents"],
+            search=where["search"],
+            mappings=where["mappings"],
+            on_mismatch=OnMismatch(where["on_mismatch"]),
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from error
+    _say_what_is_accepted(chain)
+    return chain
+
+
+def tell_map(disk: Disk) -> None:
+    """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
+    if note := map_note(disk.path, disk.size):
+        click.echo(f"warning: {safe(note)}", err=True)
+
+
+def _say_what_is_accepted(chain: Chain) -> None:
+    """The evidence on every link whose identity does not match, on stderr: it was accepted, it should be known."""
+    for child, link in zip(chain.layers[1:], chain.links, strict=True):
+        if not link.matches:
+            from analyzer.linkage.mismatch import gather_evidence
+
+            evidence = gather_evidence(child, link.parent)
+            click.echo(
+                f"warning: {safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}", err=True
+            )
+
+
+def tell_errors(chain: Chain) -> tuple[Finding, ...]:
+    """Say, on stderr, what a check calls an error in a file of the chain; returns it, for JSON and the exit code."""
+    from analyzer.check import errors_of_layers
+    from analyzer.remedies import next_step
+
+    errors = errors_of_layers(chain)
+    for finding in errors:
+        text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
+        tell(f"warning: {safe(text)}")
+    return errors
+
+
+def search_of(where: dict[str, Any]) -> Search:
+    """Where parents may be found, as the chain options say."""
+    return Search(
+        parents=where["parents"],
+        folders=where["search"],
+        mappings=mappings_of(where),
+        on_mismatch=OnMismatch(where["on_mismatch"]),
+    )
+
+
+def mappings_of(where: dict[str, Any]) -> list[Mapping]:
+    """Where folders of the old host are now, as `--map` says."""
+    try:
+        return [Mapping.parse(text) for text in where["mappings"]]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from error
+
+
+def quiet_library() -> None:
+    """The library logs its warnings for those who call it from Python; here they are shown once, by `warn`."""
+    logging.getLogger("vhdx").addHandler(logging.NullHandler())

@@ -1,0 +1,155 @@
+"""What `repair` and `set-parent` share: where the result goes, and how a plan is shown."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from analyzer.remedies import next_step, shell_command
+from analyzer.repair.apply import RepairOutcome
+from analyzer.repair.model import Mending, Patch, RepairPlan
+from analyzer.repair.undo import undo_of
+from cli import output
+from cli.options.common import FILE_PATH
+from cli.text import fitted, line_width, plural, safe, size
+from vhdx.errors import OutputError
+from vhdx.findings import Finding
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_NOTHING = {True: "nothing to change", False: "nothing can be mended"}
+_MOST_PATCHES = 8
+"""Patches of one mending that are shown; JSON has them all."""
+
+
+def mending_options(function: Decorated) -> Decorated:
+    """Where the result goes: nowhere (the plan alone), to a copy, or into the file itself."""
+    options = (
+        click.option("--output", "copy", type=FILE_PATH, metavar="COPY",
+                     help="Write a changed copy; the file itself is only read."),
+        click.option("--force", is_flag=True, help="Replace COPY if it exists."),
+        click.option("--in-place", is_flag=True, help="Change the file itself, after its undo file was written."),
+        click.option("--undo", type=FILE_PATH, metavar="UNDO",
+                     help="With --in-place: where the undo file goes; FILE.undo if not given. Never replaced."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def check_choices(choices: dict[str, Any]) -> None:
+    """Refuse options that exclude one another, or that mean nothing together."""
+    if choices["copy"] and choices["in_place"]:
+        raise click.UsageError("--output and --in-place exclude each other: choose a copy or the file itself.")
+    if choices["force"] and not choices["copy"]:
+        raise click.UsageError("--force is for --output; nothing is replaced in place, and no undo file ever is.")
+    if choices["undo"] and not choices["in_place"]:
+        raise click.UsageError("--undo is for --in-place; a copy needs no way back.")
+    if choices["copy"] == Path("-"):
+        raise click.UsageError("a repaired file is not written front to back: name a file, not `-`.")
+
+
+def undo_path(path: Path, choices: dict[str, Any]) -> Path:
+    """Where the undo file goes."""
+    chosen: Path | None = choices["undo"]
+    undo = chosen or undo_of(path)
+    if undo.exists() or undo.is_symlink():
+        raise OutputError(undo, "it exists already, and an undo file is never replaced", "name another with --undo")
+    return undo
+
+
+def as_plain(plan: RepairPlan, outcome: RepairOutcome | None) -> dict[str, Any]:
+    """Plan and outcome for JSON."""
+    mendings = [
+        {
+            "code": mending.code,
+            "title": mending.title,
+            "evidence": mending.evidence,
+            "patches": [_patch(patch) for patch in mending.patches],
+        }
+        for mending in plan.mendings
+    ]
+    return {
+        "path": plan.path,
+        "file_size": plan.file_size,
+        "result_size": plan.result_size,
+        "mendings": mendings,
+        "unmended": plan.unmended,
+        "opens": plan.opens,
+        "outcome": outcome,
+    }
+
+
+def _patch(patch: Patch) -> dict[str, Any]:
+    return {"offset": patch.offset, "length": patch.length, "before": patch.before, "after": patch.front}
+
+
+def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
+    """Say the plan, what cannot be mended, and what was done."""
+    output.emit_lines(fitted(_lines(plan, outcome), line_width()))
+
+
+def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
+    work = f"{plural(len(plan.mendings), 'change')} of {plural(_length(plan), 'byte')}"
+    yield f"{safe(plan.path)}: {_NOTHING[plan.opens] if plan.is_empty else work}"
+    for number, mending in enumerate(plan.mendings, 1):
+        yield from _mending_lines(number, mending)
+    for finding in plan.unmended:
+        yield f"not mended: {finding.code} {safe(finding.message)}"
+        yield f"   next: {safe(_next(plan, finding))}"
+    if not plan.opens:
+        yield "the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes")
+    if outcome:
+        yield _done(outcome)
+    elif plan.is_empty:
+        yield "nothing was written, and no copy made"
+    elif plan.mendings:
+        yield "nothing was written: choose --output COPY, or --in-place (with an undo file)"
+
+
+_ELSE = "keep the file as it is; use another copy of it, or `vhdx recover FILE -o disk.raw`, which says what is lost"
+
+
+def _next(plan: RepairPlan, finding: Finding) -> str:
+    """What to do; neither a repair, which is what did not help, nor a map of a file that does not open as it is."""
+    step = next_step(finding)
+    is_shut = not plan.opens or bool(plan.mendings)
+    unfit = "vhdx repair" in step or (is_shut and "vhdx map" in step)
+    return next_step(replace(finding, advice=_ELSE)) if unfit else step
+
+
+def _length(plan: RepairPlan) -> int:
+    return sum(mending.length for mending in plan.mendings)
+
+
+def _mending_lines(number: int, mending: Mending) -> Iterator[str]:
+    yield f"{number}. {mending.code} {safe(mending.title)}"
+    yield f"   because {safe(mending.evidence)}"
+    for patch in mending.patches[:_MOST_PATCHES]:
+        more = "..." if patch.length > len(patch.front) else ""
+        yield f"   at byte {patch.offset}, {plural(patch.length, 'byte')}"
+        yield f"     before {patch.before.hex() or '(past the end)'}{more}"
+        yield f"     after  {patch.front.hex()}{more}"
+    if len(mending.patches) > _MOST_PATCHES:
+        yield f"   and {plural(len(mending.patches) - _MOST_PATCHES, 'more place')}; --json lists them all"
+
+
+def _done(outcome: RepairOutcome) -> str:
+    written = f"{safe(outcome.target)}: written, file of {size(outcome.file_size)}, read back and right"
+    if outcome.undo is None:
+        return written
+    names = shell_command([str(outcome.target), str(outcome.undo)])
+    return f"{written}; `vhdx undo {names}` brings back what it was"
+
+
+def emit(command: str, plan: RepairPlan, outcome: RepairOutcome | None) -> None:
+    """Print plan and outcome as JSON."""
+    output.emit(command, as_plain(plan, outcome))
+
+
+def code_of(plan: RepairPlan, outcome: RepairOutcome | None) -> int:
+    """The exit code: 0 done, or nothing to do; 1 something is left; 3 nothing helps and the file does not open."""
+    if plan.is_empty and not plan.opens:
+        return 3
+    return int(bool(plan.unmended) or (outcome is None and not plan.is_empty))

@@ -1,0 +1,96 @@
+"""Two states, as a command line names them, and what is said of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.diff.find import ChangesPlan, Method
+from analyzer.diff.states import State, StateName, layers_of, open_state
+from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
+from analyzer.recovery_map.findings import map_finding, parts_of
+from cli import output
+from cli.options.common import open_as_it_is, quiet_library, tell_map
+from cli.text import exact_size, plural, safe
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.findings import Finding
+
+
+@contextmanager
+def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
+    """The state that `text` names, its warnings said; see `StateName.parse`."""
+    with _opened(text, where) as state:
+        tell_map(state.disk)
+        yield state
+
+
+@contextmanager
+def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
+    """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
+    with _opened(text, where) as plain:
+        state = _by_map(plain)
+        if isinstance(state.disk, MappedDisk):
+            used = f"is read by {safe(state.disk.map)}: {parts_of(state.disk.standing)}"
+            click.echo(f"note: {safe(state.disk.path)} was recovered, and {used}", err=True)
+        else:
+            tell_map(state.disk)
+        yield state
+
+
+@contextmanager
+def _opened(text: str, where: dict[str, Any]) -> Iterator[State]:
+    quiet_library()
+
+    def leaf(path: Path) -> Chain:
+        return open_as_it_is(path, where)
+
+    with open_state(StateName.parse(text), leaf) as state:
+        output.warn(state.disk.findings)
+        yield state
+
+
+def _by_map(state: State) -> State:
+    """The state by its map; as it stands, and in doubt, where there is one that cannot be gone by."""
+    disk = state.disk
+    try:
+        return replace(state, disk=by_map(disk))
+    except UnusableMapError as error:
+        return replace(state, doubt=str(error))
+
+
+def findings_of(*disks: Disk) -> Iterator[Finding]:
+    """What opening the states found, each once, and what is said of a map beside one that is not read by it."""
+    found = dict.fromkeys(finding for disk in disks for finding in disk.findings)
+    unmapped = (disk for disk in disks if not isinstance(disk, MappedDisk))
+    beside = dict.fromkeys(map_finding(disk.path, disk.size) for disk in unmapped)
+    return filter(None, (*found, *beside))
+
+
+def state_to_plain(disk: Disk) -> dict[str, Any]:
+    """A state as JSON has it."""
+    used = {"map": disk.map} if isinstance(disk, MappedDisk) else {}
+    disk = without_map(disk)
+    kind = "vhdx" if isinstance(disk, Chain) else "raw"
+    return {"path": disk.path, "format": kind, "size": disk.size, "layers": layers_of(disk)} | used
+
+
+def told(disk: Disk) -> str:
+    """A state in words."""
+    disk = without_map(disk)
+    kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else "a raw image"
+    return f"{safe(disk.path)}, {exact_size(disk.size)}, {kind}"
+
+
+def method_told(plan: ChangesPlan) -> str:
+    """How the states are compared, in words."""
+    shared = plural(len(plan.numbering.shared), "file")
+    match plan.method:
+        case Method.PROVENANCE:
+            return f"by provenance ({shared} in common, no data was read); --verify leaves out what reads the same"
+        case Method.VERIFIED:
+            return f"by provenance ({shared} in common), verified by content"
+    return "by content: no file is common to both"

@@ -1,0 +1,167 @@
+"""Files that differ between two states, as `vhdx changes --files` prints them."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+import numpy as np
+
+from analyzer.diff.files import Data, FileChange, Finder, What
+from analyzer.diff.find import ChangesPlan, find_changes
+from analyzer.diff.states import State
+from analyzer.guest.filesystems import FileRecord
+from analyzer.guest.filesystems.places import Places
+from analyzer.progress import Progress
+from analyzer.recovery_map.disk import MappedDisk
+from cli import output
+from cli.options.states import findings_of, method_told, state_to_plain, told
+from cli.render.files import iso, plain_file, plain_text, plain_troubles, plain_volume, say_troubles, volumes_of
+from cli.text import facts, plural, safe, size
+from vhdx.disk import Disk
+
+_COLUMNS = ("what", "volume", "path", "old_path", "kind", "old_size", "new_size", "old_modified", "new_modified",
+            "data", "changed_bytes", "fields", "streams")  # fmt: skip
+
+
+def finder_of(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress) -> Finder:
+    """What finds the files that differ; raises MissingReaderError, and what comparing the disks raises."""
+    volumes = volumes_of(old), volumes_of(new)
+    tables = list(find_changes(plan, old, new, progress))
+    start = np.concatenate([table.start for table in tables] or [np.empty(0, np.int64)])
+    length = np.concatenate([table.length for table in tables] or [np.empty(0, np.int64)])
+    return Finder(*volumes, changed=Places(start, start + length))
+
+
+def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State], finder: Finder) -> int:
+    """Print the files that differ, as `json`, `csv` or text; returns the exit code."""
+    disks = states[0].disk, states[1].disk
+    doubts = tuple(state.doubt for state in states if state.doubt)
+    match shape:
+        case "json":
+            _print_json(plan, disks, finder, doubts)
+        case "csv":
+            output.emit_lines(map(_csv_line, _rows(finder.changes())))
+        case _:
+            click.echo(facts([("old", told(disks[0])), ("new", told(disks[1])), ("compared", method_told(plan))]))
+            output.emit_lines(map(_line, finder.changes()))
+            click.echo(_summary(finder))
+    unread = _unread(finder, disks)
+    for text in unread:  # the doubts were said when the states were opened
+        click.echo(f"warning: {safe(text)}", err=True)
+    troubled = say_troubles([*finder.old, *finder.new])
+    return int(bool(troubled or unread or doubts) or not finder.is_same)
+
+
+def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
+    """What could not be compared, or is compared and not known: the stale parts of an image that was recovered."""
+    stale = tuple(
+        f"{disk.path} holds {size(disk.stale.size)} of an older or unproved state, by {disk.map}: files there may have "
+        "changed more, less or otherwise"
+        for disk in states
+        if isinstance(disk, MappedDisk) and disk.stale.size
+    )
+    return (*finder.unread, *stale)
+
+
+def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder, doubts: tuple[str, ...]) -> None:
+    payload = {
+        "old": state_to_plain(states[0]) | {"volumes": [plain_volume(volume.record) for volume in finder.old]},
+        "new": state_to_plain(states[1]) | {"volumes": [plain_volume(volume.record) for volume in finder.new]},
+        "method": plan.method,
+        "shared": plan.numbering.shared,
+    }
+
+    def after() -> dict[str, Any]:
+        troubles = [trouble for volume in (*finder.old, *finder.new) for trouble in volume.troubles]
+        counts = {what.value: count for what, count in finder.counts.items()}
+        return {"counts": counts, "unread": (*_unread(finder, states), *doubts), "troubles": plain_troubles(troubles)}
+
+    output.emit_stream("changes", payload, findings_of(*states), "files", map(_plain, finder.changes()), after)
+
+
+def _plain(change: FileChange) -> dict[str, Any]:
+    return {
+        "what": change.what.value,
+        "path": plain_text(change.record.path),
+        "old": plain_file(change.old) if change.old else None,
+        "new": plain_file(change.new) if change.new else None,
+        "data": change.data.value if change.data else None,
+        "ranges": [list(part) for part in change.ranges],
+        "range_count": change.range_count,
+        "changed_bytes": change.changed_bytes,
+        "fields": list(change.fields),
+        "streams": [plain_text(name) for name in change.streams],
+    }
+
+
+def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
+    yield _COLUMNS
+    for change in changes:
+        old, new = change.old, change.new
+        yield (
+            change.what.value,
+            change.record.volume,
+            plain_text(change.record.path),
+            plain_text(old.path) if old else "",
+            change.record.kind.value,
+            _size(old),
+            _size(new),
+            _modified(old),
+            _modified(new),
+            change.data.value if change.data else "",
+            change.changed_bytes,
+            " ".join(change.fields),
+            ":".join(map(plain_text, change.streams)),
+        )
+
+
+def _csv_line(row: tuple[Any, ...]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(row)  # with its own end of line it knows that one in a field must be quoted
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _size(record: FileRecord | None) -> int | str:
+    return "" if record is None or record.is_name_alone else record.size
+
+
+def _modified(record: FileRecord | None) -> str:
+    return "" if record is None or record.times.modified is None else iso(record.times.modified)
+
+
+def _line(change: FileChange) -> str:
+    path, old = f"{change.record.volume}:{safe(change.record.path)}", change.old
+    before = (
+        f" (was {safe(old.path)})" if old is not None and change.new is not None and old.path != change.new.path else ""
+    )
+    return f"{change.what.value:<9} {path}{before}{_details(change)}"
+
+
+def _details(change: FileChange) -> str:
+    words = []
+    if change.old and change.new and change.old.size != change.new.size and _sizes_are_known(change):
+        words.append(f"{size(change.old.size)} to {size(change.new.size)}")
+    elif change.what in {What.CREATED, What.DELETED}:
+        words.append(size(change.record.size))
+    if change.changed_bytes:
+        words.append(f"{size(change.changed_bytes)} differ in {plural(change.range_count, 'range')}")
+    if change.data is Data.UNKNOWN:
+        words.append("more of it cannot be compared" if change.changed_bytes else "what it holds cannot be compared")
+    elif change.what is What.UNKNOWN:
+        words.append(f"not found in the {'old' if change.old is None else 'new'} state, of which folders are lost")
+    if change.streams:
+        words.append(f"not the same: {', '.join(f'stream {safe(name)}' for name in change.streams)}")
+    if change.what is What.METADATA:
+        words.append(", ".join(change.fields))
+    return f": {'; '.join(words)}" if words else ""
+
+
+def _sizes_are_known(change: FileChange) -> bool:
+    return not any(record and record.is_name_alone for record in (change.old, change.new))
+
+
+def _summary(finder: Finder) -> str:
+    found = [f"{count} {what.value}" for what, count in finder.counts.items() if count]
+    return f"  files       {', '.join(found) or 'none differs'}"

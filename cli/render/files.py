@@ -1,0 +1,205 @@
+"""The volumes and files inside a state, as commands choose, print and give them in JSON."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from analyzer.guest.filesystems import (
+    FileKind,
+    FileRecord,
+    FileState,
+    Times,
+    Trouble,
+    Volume,
+    VolumeRecord,
+    open_volumes,
+)
+from analyzer.guest.filesystems.errors import NoSuchVolumeError, UnreadableVolumeError
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from cli.text import fitted, plural, safe, size
+from vhdx.disk import Disk
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
+_TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
+_EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
+_BILLION = 1_000_000_000
+_LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", FileKind.OTHER: "?"}
+
+
+def volume_option(function: Decorated) -> Decorated:
+    """`--volume`, as `volume`."""
+    return click.option(
+        "--volume", type=click.IntRange(min=1), metavar="N", help="Which volume, where the disk has several."
+    )(function)
+
+
+def volumes_of(disk: Disk) -> list[Volume]:
+    """The volumes of a state, their notes said on stderr; raises MissingReaderError."""
+    volumes = open_volumes(ReadableDisk(disk))
+    for volume in volumes:
+        for note in volume.record.notes:
+            click.echo(f"note: volume {volume.record.number}: {safe(note)}", err=True)
+    return volumes
+
+
+def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:
+    """The volume that is meant: the one of that number, or the only one that can be read.
+
+    Raises NoSuchVolumeError, UnreadableVolumeError.
+    """
+    if number is not None:
+        if number > len(volumes):
+            reason = f"it has no volume {number}"
+            raise NoSuchVolumeError(disk.path, reason, f"choose one of 1 to {len(volumes)} with --volume N")
+        volumes[number - 1].made()
+        return volumes[number - 1]
+    readable = [volume for volume in volumes if volume.is_readable]
+    if len(readable) == 1:
+        return readable[0]
+    if readable:
+        reason = f"{len(readable)} of its volumes can be read"
+        numbers = ", ".join(str(volume.record.number) for volume in readable)
+        raise NoSuchVolumeError(disk.path, reason, f"choose one with --volume ({numbers})")
+    if len(volumes) == 1:
+        volumes[0].made()
+    reasons = "; ".join(f"volume {volume.record.number}: {volume.record.reason}" for volume in volumes)
+    raise UnreadableVolumeError(volumes[0].record.number, f"no volume of the disk can be ({reasons})")
+
+
+def volume_lines(records: Iterable[VolumeRecord]) -> Iterator[str]:
+    """A line for each volume, and one below it for what is wrong with it."""
+    for record in records:
+        label = f"  {safe(record.label)}" if record.label else ""
+        yield f"{record.number:>3}  {safe(record.type):<8} {size(record.length):>10} at {record.start}{label}"
+        for text in (*((record.reason,) if record.reason else ()), *record.notes):
+            yield f"     {safe(text)}"
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; those of a wide one where there is none."""
+    return shutil.get_terminal_size((_WIDE, 24)).columns
+
+
+def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> str:
+    """A line as `ls -l` has it, `doubt` behind it; on a terminal of few columns several lines.
+
+    There, size and name come first, below them what is said of the file, its mode and its time; a name is never broken.
+    """
+    target = f" -> {safe(record.target)}" if record.kind is FileKind.LINK and record.target is not None else ""
+    state = "" if record.state is FileState.ALLOCATED else f" ({record.state.value})"
+    slash = "/" if record.kind is FileKind.DIRECTORY else ""
+    obstacle = f" [{safe(record.obstacle)}]" if record.obstacle and record.state is FileState.ALLOCATED else ""
+    doubted = f" [{doubt}]" if doubt else ""
+    notes = _notes(f"{obstacle}{doubted}", f"{safe(shown)}{slash}{target}{state}", width)
+    end = f"{safe(shown)}{slash}{target}{state}{notes}"
+    mode = f"{_LETTERS[record.kind]}{_mode(record.mode)}"
+    size_told = "?" if record.is_name_alone else str(record.size)
+    if width < _NARROW:
+        return f"{size_told:>12} {end}\n    {mode} {_short(record.times.modified)}".rstrip()
+    return f"{mode} {size_told:>14} {_short(record.times.modified):<16} {end}"
+
+
+def _notes(notes: str, name: str, width: int) -> str:
+    """What is said of a file: behind its name, on a terminal that is too narrow for both below it."""
+    if not notes or width >= _NARROW or _BEFORE_NAME + len(name) + len(notes) <= width:
+        return notes
+    return "".join(f"\n{line}" for line in fitted([f"    {notes.strip()}"], width))
+
+
+def _mode(mode: int) -> str:
+    return "".join(_TRIPLETS[mode >> shift & 7] for shift in (6, 3, 0))
+
+
+def _short(moment: int | None) -> str:
+    return "" if moment is None else iso(moment)[:16].replace("T", " ")
+
+
+def iso(moment: int) -> str:
+    """Nanoseconds since 1970 as 2026-01-31T12:00:00.123456700Z; past the year 9999 as the number itself."""
+    seconds, fraction = divmod(moment, _BILLION)
+    try:
+        when = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        return str(moment)
+    return f"{when.isoformat()}.{fraction:09}Z"
+
+
+def plain_text(text: str) -> str:
+    """A name as JSON takes it: bytes that are no text are escapes."""
+    return text.encode("utf-8", "surrogateescape" if _has_bytes_alone(text) else "surrogatepass").decode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _has_bytes_alone(text: str) -> bool:
+    return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
+
+
+def plain_times(times: Times) -> dict[str, str | None]:
+    """The times as JSON has them."""
+    named = (("modified", times.modified), ("accessed", times.accessed), ("changed", times.changed),
+             ("created", times.created))  # fmt: skip
+    return {name: None if moment is None else iso(moment) for name, moment in named}
+
+
+def plain_file(record: FileRecord) -> dict[str, Any]:
+    """A file as JSON has it."""
+    return {
+        "volume": record.volume,
+        "path": plain_text(record.path),
+        "kind": record.kind.value,
+        "state": record.state.value,
+        "role": record.role.value,
+        "size": None if record.is_name_alone else record.size,
+        "times": plain_times(record.times),
+        "address": record.address,
+        "sequence": record.sequence,
+        "parent": record.parent,
+        "mode": record.mode,
+        "owner": record.owner,
+        "group": record.group,
+        "links": record.links,
+        "target": None if record.target is None else plain_text(record.target),
+        "streams": [{"name": plain_text(stream.name), "size": stream.size} for stream in record.streams],
+        "content": [list(place) for place in record.content],
+        "metadata": [list(place) for place in record.metadata],
+        "obstacle": record.obstacle,
+    }
+
+
+def plain_volume(record: VolumeRecord) -> dict[str, Any]:
+    """A volume as JSON has it."""
+    return {
+        "number": record.number,
+        "start": record.start,
+        "length": record.length,
+        "type": record.type,
+        "label": plain_text(record.label),
+        "table": record.table,
+        "reason": record.reason,
+        "notes": list(record.notes),
+    }
+
+
+def plain_troubles(troubles: Iterable[Trouble]) -> list[dict[str, Any]]:
+    """What could not be read, as JSON has it."""
+    return [{"volume": one.volume, "path": plain_text(one.path), "text": one.text} for one in troubles]
+
+
+def say_troubles(volumes: Iterable[Volume]) -> int:
+    """Say on stderr what could not be read; returns the exit code that this asks for."""
+    code = 0
+    for volume in volumes:
+        for trouble in volume.troubles[:20]:
+            click.echo(f"warning: {safe(trouble)}", err=True)
+        left = len(volume.troubles[20:]) + volume.unlisted
+        if left:
+            click.echo(
+                f"warning: volume {volume.record.number}: {plural(left, 'more place')} could not be read", err=True
+            )
+        code = code or int(bool(volume.troubles))
+    return code

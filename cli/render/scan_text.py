@@ -1,0 +1,164 @@
+"""A scan as lines of text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from analyzer.linkage.matching import Link, LinkState
+from analyzer.linkage.record import Condition, FileRecord
+from analyzer.scan import Advice, Scan
+from analyzer.scan.coverage import Weight
+from analyzer.scan.forest import Tree
+from analyzer.scan.machines import Role
+from cli.render.scan_json import when
+from cli.render.tree import draw, wrapped
+from cli.text import plural, safe, size
+from vhdx.findings import Finding, Severity
+
+_STATES = {
+    LinkState.BY_PATH: "",
+    LinkState.BY_IDENTITY: "parent renamed or moved, found by identity",
+    LinkState.MISMATCH: "PARENT HAS ANOTHER IDENTITY",
+    LinkState.UNKNOWN: "PARENT CANNOT BE READ",
+    LinkState.STRANGER: "PARENT MISSING, another disk is in its place",
+    LinkState.LOOP: "CHAIN RUNS IN A CIRCLE",
+    LinkState.MISSING: "PARENT MISSING",
+}
+_CONDITIONS = {
+    Condition.WHOLE: "",
+    Condition.LIVE: "live log, applied in memory",
+    Condition.DAMAGED: "DAMAGED, does not open",
+    Condition.UNREADABLE: "CANNOT BE READ",
+}
+
+
+def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
+    """A scan as lines, sentences broken at `width` columns; None does not break them."""
+    text = _Text(scan, width)
+    for tree in scan.forest.trees:
+        yield from text.tree(tree)
+        yield ""
+    if scan.forest.unplaced:
+        yield "not to be placed, for they cannot be read:"
+        for record in scan.forest.unplaced:
+            yield f"   {safe(record.path)}"
+            yield from (f"      {line}" for line in text.facts(record, 6))
+        yield ""
+    yield from text.notes()
+    yield from text.advice()
+    yield from wrapped(text.summary(), width, 0)
+
+
+class _Text:
+    """What the lines are made from."""
+
+    def __init__(self, scan: Scan, width: int | None) -> None:
+        self.scan, self.width = scan, width
+        self.findings: dict[Path, list[Finding]] = {}
+        for finding in scan.findings:
+            if finding.severity > Severity.NOTE and finding.path:
+                self.findings.setdefault(finding.path, []).append(finding)
+
+    def tree(self, tree: Tree) -> Iterator[str]:
+        """One tree, drawn."""
+        children = {member.path: member.children for member in tree.members}
+
+        def name(path: Path) -> str:
+            parent = tree.by_path[path].parent
+            return safe(path.name if parent and parent.parent == path.parent else path)
+
+        def facts(path: Path, indent: int) -> list[str]:
+            return self.facts(tree.by_path[path].record, indent)
+
+        yield from draw(tree.root.path, children, name, facts)
+
+    def facts(self, record: FileRecord, indent: int) -> list[str]:
+        """What stands below a file's name."""
+        link = self.scan.forest.links.get(record.path)
+        lines = [
+            ", ".join(filter(None, (size(record.file_size), _shown_time(record.modified)))),
+            _disk(record, link),
+            _holds(self.scan.weights.get(record.path)),
+            _CONDITIONS[record.condition],
+            _STATES[link.state] if link else "",
+            *self._around(record.path),
+        ]
+        lines += [
+            f"{_mark(finding)} {finding.message} ({finding.code})" for finding in self.findings.get(record.path, ())
+        ]
+        return [part for line in lines if line for part in wrapped(safe(line), self.width, indent)]
+
+    def _around(self, path: Path) -> Iterator[str]:
+        if path in self.scan.forest.spare:
+            yield f"has the identity of {self.scan.forest.spare[path]}: a copy of it, if the content is the same"
+        if path in self.scan.outside:
+            yield "outside the folders, named by its child"
+        for machine in self.scan.used_by.get(path, ()):
+            what = "disk of" if machine.role is Role.MACHINE else "disk of checkpoint"
+            yield f"{what} {machine.name or machine.path.name}"
+        names = [companion.path.name for companion in self.scan.companions.get(path, ())]
+        if names:
+            yield f"beside it: {', '.join(names)}"
+
+    def notes(self) -> Iterator[str]:
+        """What could not be looked at."""
+        for note in self.scan.notes:
+            yield from wrapped(safe(f"note: {note}"), self.width, 0)
+        if self.scan.notes:
+            yield ""
+
+    def advice(self) -> Iterator[str]:
+        """What to do, tree by tree."""
+        if self.scan.advice:
+            yield "what to do next:"
+        for advice in self.scan.advice:
+            yield f"   {safe(advice.root)}"
+            yield from (f"      {line}" for sentence in _sentences(advice) for line in self._wrap(sentence))
+            if advice.command:
+                yield f"      $ {advice.shell}"
+            if advice.recovery:
+                yield f"      $ {advice.recovery_shell}"
+        if self.scan.advice:
+            yield ""
+
+    def _wrap(self, sentence: str) -> list[str]:
+        return wrapped(safe(sentence), self.width, 6)
+
+    def summary(self) -> str:
+        """One line of counts."""
+        scan = self.scan
+        disks = len(scan.forest.records)
+        found = f"{plural(scan.files, 'file')} looked at, {disks} of them VHDX"
+        counts = [sum(f.severity is severity for f in scan.findings) for severity in (Severity.ERROR, Severity.WARNING)]
+        return f"{found}; {plural(len(scan.forest.trees), 'chain')}, {plural(counts[0], 'error')}, " + plural(
+            counts[1], "warning"
+        )
+
+
+def _sentences(advice: Advice) -> Iterator[str]:
+    if advice.current and (advice.command or advice.current != advice.root):
+        yield f"current state: {advice.current} ({advice.reason})"
+    yield from advice.steps
+
+
+def _mark(finding: Finding) -> str:
+    return "error:" if finding.severity is Severity.ERROR else "warning:"
+
+
+def _shown_time(seconds: float) -> str:
+    moment = when(seconds)
+    return f"{moment[:10]} {moment[11:16]}Z" if moment else ""
+
+
+def _disk(record: FileRecord, link: Link | None) -> str:
+    """The disk, where it is not told by a parent already."""
+    if record.disk_size is None or (link and link.state.joins):
+        return ""
+    return f"disk of {size(record.disk_size)}"
+
+
+def _holds(weight: Weight | None) -> str:
+    if weight is None or weight.own is None:
+        return ""
+    if weight.shown is None or weight.shown == weight.own:
+        return f"holds {size(weight.own)}"
+    return f"holds {size(weight.own)}, {size(weight.shown)} of it show"
