@@ -127,7 +127,7 @@ class Chain(Disk):
         if run.kind is not Kind.LOST:
             return None
         layer = self.layers[run.layer]
-        return LostDataError(layer.path, run.start, run.length, layer.allocation.table.why_lost(run.start))
+        return LostDataError(layer.path, run.start, run.length, layer.why_lost(run.start))
 
     def require_unchanged(self) -> None:
         """See Disk."""

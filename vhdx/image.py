@@ -11,6 +11,7 @@ from vhdx.disk import Disk
 from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
+from vhdx.masked import Mask
 from vhdx.replay import Log, check_log, open_log, replayed
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource, Opener, read_at
@@ -61,6 +62,8 @@ class Image(Disk):
     """What is wrong with the locator: it matters once the parent is wanted."""
     allocation: Allocation
     opening_findings: tuple[Finding, ...]
+    masks: tuple[Mask, ...] = ()
+    """What of this file's disk is not believed, whatever its table says."""
 
     @property
     def path(self) -> Path:
@@ -119,10 +122,15 @@ class Image(Disk):
     def refusal(self, run: Run) -> VhdxError | None:
         """See Disk."""
         if run.kind is Kind.LOST:
-            return LostDataError(self.path, run.start, run.length, self.allocation.table.why_lost(run.start))
+            return LostDataError(self.path, run.start, run.length, self.why_lost(run.start))
         if run.kind is Kind.HOLE and self.has_parent:
             return NeedsParentError(self.path, run.start)
         return None
+
+    def why_lost(self, start: int) -> str:
+        """The reason why byte `start` of the disk cannot be known from this file."""
+        masked = (mask.reason for mask in self.masks if mask.holds(start))
+        return next(masked, None) or self.allocation.table.why_lost(start)
 
     def require_unchanged(self) -> None:
         """See Disk."""
@@ -149,6 +157,8 @@ def windows_of(
         table = image.allocation.scan(aligned, -(-upto // sector) * sector, layer=layer, limit=limit).clip(
             position, upto
         )
+        for mask in image.masks:
+            table = mask.laid_over(table, layer)
         yield table
         position = table.end
     if position < end:

@@ -1,18 +1,14 @@
 """An image that `vhdx recover` wrote, read by the map beside it: what the map has as lost is lost, not zeros."""
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from pathlib import Path
 
 from analyzer.guest.filesystems.places import Places
 from analyzer.recovery_map import paths as beside
 from vhdx.disk import Disk
-from vhdx.errors import LostDataError, OutputError, VhdxError
-from vhdx.findings import Finding
-from vhdx.runs import Kind, Run, RunTable, overlay
-from vhdx.source import ByteSource
+from vhdx.errors import OutputError, VhdxError
+from vhdx.masked import Mask, MaskedDisk
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
 _ACCOUNT = re.compile(
@@ -46,59 +42,14 @@ class Standing:
     stale: Places
 
 
-class MappedDisk(Disk):
-    """A disk with ranges cut out of its runs. `lost` and `stale` are what its map says of it."""
+class MappedDisk(MaskedDisk):
+    """A disk by its map: LOST where that says so, whatever fills the image there."""
 
     def __init__(self, inner: Disk, standing: Standing) -> None:
         """Read `inner`, which is closed with this."""
-        self.inner, self.standing = inner, standing
-        self.map, self.lost, self.stale = standing.map, standing.lost, standing.stale
-        self._mask = _mask_of(self.lost, inner.size)
-
-    @property
-    def path(self) -> Path:
-        """See Disk."""
-        return self.inner.path
-
-    @property
-    def size(self) -> int:
-        """See Disk."""
-        return self.inner.size
-
-    @property
-    def sector_size(self) -> int:
-        """See Disk."""
-        return self.inner.sector_size
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """See Disk."""
-        return self.inner.sources
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """See Disk."""
-        return self.inner.findings
-
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk: the runs of the image, LOST where the map says so, whatever fills the image there."""
-        for table in self.inner.windows(start, end):
-            if len(table):
-                yield overlay(self._mask.clip(int(table.start[0]), table.end), table)
-
-    def refusal(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        if run.kind is Kind.LOST and self.lost.touch([(run.start, run.length)]):
-            return LostDataError(self.path, run.start, run.length, f"{self.map} has it as lost")
-        return self.inner.refusal(run)
-
-    def require_unchanged(self) -> None:
-        """See Disk."""
-        self.inner.require_unchanged()
-
-    def close(self) -> None:
-        """See Disk."""
-        self.inner.close()
+        self.standing, self.map, self.lost, self.stale = standing, standing.map, standing.lost, standing.stale
+        ranges = ((start, start + length) for start, length in self.lost)
+        super().__init__(inner, Mask.of(ranges, inner.size, f"{self.map} has it as lost"))
 
 
 def by_map(disk: Disk) -> Disk:
@@ -163,12 +114,3 @@ def _front_of(path: Path) -> bytes:
             return file.read(_HEAD_LENGTH)
     except OSError:
         return b""
-
-
-def _mask_of(lost: Places, size: int) -> RunTable:
-    """LOST where it is lost, HOLE elsewhere, over the whole disk."""
-    edges = [0, *chain.from_iterable((start, start + length) for start, length in lost), size]
-    rows = pairwise(edges)
-    kinds = (Kind.LOST if number % 2 else Kind.HOLE for number in range(len(edges)))
-    return RunTable.of((lower, upper - lower, kind, 0, 0) for (lower, upper), kind in zip(rows, kinds, strict=False)
-                       if upper > lower)  # fmt: skip

@@ -1,0 +1,96 @@
+"""Disks with ranges that are not believed: these are LOST whatever the tables say, for a reason that errors give."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from vhdx.disk import Disk
+from vhdx.errors import LostDataError, VhdxError
+from vhdx.findings import Finding
+from vhdx.ranges import Span, united
+from vhdx.runs import Kind, Run, RunTable, overlay
+from vhdx.source import ByteSource
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """Ranges of a disk that are LOST, and the reason, a clause for the end of a sentence."""
+
+    table: RunTable
+    """LOST in these ranges, HOLE elsewhere, over the whole disk."""
+    reason: str
+
+    @classmethod
+    def of(cls, ranges: Iterable[Span], size: int, reason: str) -> "Mask":
+        """The ranges, (start, end) in any order, of a disk of `size` bytes; what lies past its end is left out."""
+        inside = united((start, min(end, size)) for start, end in ranges)
+        edges = [0, *chain.from_iterable(inside), size]
+        rows = ((lower, upper - lower, (Kind.HOLE, Kind.LOST)[number % 2], 0, 0)
+                for number, (lower, upper) in enumerate(pairwise(edges)) if upper > lower)  # fmt: skip
+        return cls(RunTable.of(rows), reason)
+
+    def laid_over(self, table: RunTable, layer: int = 0) -> RunTable:
+        """A table of runs with these ranges LOST in it, as runs of layer `layer`."""
+        if not len(table):
+            return table
+        lost = self.table.clip(int(table.start[0]), table.end)
+        return overlay(replace(lost, layer=np.full_like(lost.layer, layer)), table)
+
+    def holds(self, start: int) -> bool:
+        """Whether the byte at `start` of the disk is in one of the ranges."""
+        row = int(self.table.start.searchsorted(start, "right")) - 1
+        return row >= 0 and bool(self.table.kind[row] == Kind.LOST)
+
+
+class MaskedDisk(Disk):
+    """A disk that reads as another does, but for the ranges of a mask: these are LOST."""
+
+    def __init__(self, inner: Disk, mask: Mask) -> None:
+        """Read `inner`, which is closed with this."""
+        self.inner, self.mask = inner, mask
+
+    @property
+    def path(self) -> Path:
+        """See Disk."""
+        return self.inner.path
+
+    @property
+    def size(self) -> int:
+        """See Disk."""
+        return self.inner.size
+
+    @property
+    def sector_size(self) -> int:
+        """See Disk."""
+        return self.inner.sector_size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """See Disk."""
+        return self.inner.sources
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """See Disk."""
+        return self.inner.findings
+
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """See Disk: the runs of the inner disk, LOST where the mask is."""
+        return map(self.mask.laid_over, self.inner.windows(start, end))
+
+    def refusal(self, run: Run) -> VhdxError | None:
+        """See Disk."""
+        if run.kind is Kind.LOST and self.mask.holds(run.start):
+            return LostDataError(self.path, run.start, run.length, self.mask.reason)
+        return self.inner.refusal(run)
+
+    def require_unchanged(self) -> None:
+        """See Disk."""
+        self.inner.require_unchanged()
+
+    def close(self) -> None:
+        """See Disk."""
+        self.inner.close()
