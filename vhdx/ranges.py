@@ -1,20 +1,230 @@
-"""Ranges as (start, end), in whatever unit."""
+"""Sets of bytes as sorted, disjoint ranges: union, intersection, difference, search.
 
-from collections.abc import Iterable, Iterator
+Four words for a part of something, here and everywhere:
 
+* A *range* is bytes that follow one another, of a disk or of a file: start and length, and nothing about what is in it.
+* A *run* (`vhdx.runs`) is a range of the disk together with where its bytes come from.
+* A *cell* is one of the equally long ranges that something is divided into, counted from 0: a unit of work.
+* A *window* is the range whose table is in memory at one time, so that memory does not grow with the disk.
+
+A set may as well be of cells or of MiB: the unit is the caller's.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[np.int64]
+_ROWS = np.dtype((np.int64, 2))
+_AT_ONCE = 1 << 14
+
+
+class Range(NamedTuple):
+    """`length` bytes from `start`."""
+
+    start: int
+    length: int
+
+    @classmethod
+    def between(cls, start: int, end: int) -> Self:
+        """The bytes from `start` up to `end`, which is not one of them."""
+        return cls(start, end - start)
+
+    @property
+    def end(self) -> int:
+        """The first byte after the range."""
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranges:
+    """A set of bytes, which never changes: ranges in two columns, sorted and disjoint, none empty, no two touching.
+
+    The columns are made by `of`, `of_columns` and `between`, never by hand. Ends must not exceed 2**63 - 1.
+    """
+
+    start: Column
+    length: Column
+
+    @classmethod
+    def of(cls, ranges: Iterable[Range]) -> "Ranges":
+        """The bytes of any ranges: in any order, overlapping, touching or empty."""
+        rows: Column = np.fromiter(ranges, dtype=_ROWS)
+        return cls.of_columns(rows[:, 0], rows[:, 1])
+
+    @classmethod
+    def of_columns(cls, start: Column, length: Column) -> "Ranges":
+        """As `of`, from a column of starts and one of lengths."""
+        return cls.between(start, start + length)
+
+    @classmethod
+    def between(cls, start: Column, end: Column) -> "Ranges":
+        """As `of`, from a column of starts and one of ends; a range whose end is not behind its start is empty."""
+        filled = start < end
+        start, end = start[filled], end[filled]
+        order = start.argsort(kind="stable")
+        start, reach = start[order], np.maximum.accumulate(end[order])
+        apart = start[1:] > reach[:-1]
+        first, last = np.append(True, apart)[: len(start)], np.append(apart, True)[: len(start)]
+        return cls(start[first], reach[last] - start[first])
+
+    def __len__(self) -> int:
+        """How many ranges."""
+        return len(self.start)
+
+    def __iter__(self) -> Iterator[Range]:
+        """The ranges, sorted."""
+        for index in range(0, len(self), _AT_ONCE):
+            some = slice(index, index + _AT_ONCE)
+            yield from map(Range, self.start[some].tolist(), self.length[some].tolist())
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same bytes."""
+        if not isinstance(other, Ranges):
+            return NotImplemented
+        return np.array_equal(self.start, other.start) and np.array_equal(self.length, other.length)
+
+    def __hash__(self) -> int:
+        return hash((self.start.tobytes(), self.length.tobytes()))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all ranges together."""
+        return int(self.length.sum())
+
+    @property
+    def end(self) -> Column:
+        """The first byte after each range."""
+        return self.start + self.length
+
+    def __or__(self, other: "Ranges") -> "Ranges":
+        """The bytes of either."""
+        return covered((self, other), at_least=1)
+
+    def __and__(self, other: "Ranges") -> "Ranges":
+        """The bytes of both."""
+        return covered((self, other), at_least=2)
+
+    def __sub__(self, other: "Ranges") -> "Ranges":
+        """The bytes of this set that are not in the other."""
+        if not len(self):
+            return self
+        return self & other.gaps(Range.between(int(self.start[0]), int(self.end[-1])))
+
+    def gaps(self, part: Range) -> "Ranges":
+        """The bytes of a range that are not in the set."""
+        inside = self.within(part)
+        return Ranges.between(np.append(part.start, inside.end), np.append(inside.start, part.end))
+
+    def within(self, part: Range) -> "Ranges":
+        """The bytes of the set that are in a range."""
+        first, last = self._touched(part)
+        if first == last:
+            return NO_RANGES
+        some = slice(first, last)
+        start = np.maximum(self.start[some], part.start)
+        return Ranges(start, np.minimum(self.start[some] + self.length[some], part.end) - start)
+
+    def split(self, part: Range) -> Iterator[tuple[Range, bool]]:
+        """A range in pieces, sorted, each with whether it is in the set."""
+        position = part.start
+        for one in self.within(part):
+            if position < one.start:
+                yield Range.between(position, one.start), False
+            yield one, True
+            position = one.end
+        if position < part.end:
+            yield Range.between(position, part.end), False
+
+    def touches(self, part: Range) -> bool:
+        """Whether any byte of a range is in the set."""
+        first, last = self._touched(part)
+        return first < last
+
+    def covers(self, part: Range) -> bool:
+        """Whether every byte of a range is in the set."""
+        return self.within(part).size == max(0, part.length)
+
+    def _touched(self, part: Range) -> tuple[int, int]:
+        """The numbers of the first range that has a byte in `part`, and of the first one behind it."""
+        if not len(self.start) or part.length <= 0:
+            return 0, 0
+        first = int(self.start.searchsorted(part.start, "right"))
+        if first and self.start[first - 1] + self.length[first - 1] > part.start:
+            first -= 1
+        return first, max(first, int(self.start.searchsorted(part.end)))
+
+
+NO_RANGES = Ranges.of(())
+"""No bytes at all."""
+
+
+def covered(sets: Sequence[Ranges], *, at_least: int) -> Ranges:
+    """The bytes that are in at least so many of the sets: 1 is their union, all of them their intersection."""
+    edges = np.concatenate([one.start for one in sets] + [one.end for one in sets])
+    steps = np.repeat(np.array((1, -1)), len(edges) // 2)
+    order = edges.argsort(kind="stable")
+    edges, level = edges[order], steps[order].cumsum()
+    # Where several edges meet, only the level after the last of them counts: ranges that touch are one.
+    last = np.append(edges[1:] != edges[:-1], True)[: len(edges)]
+    edges, inside = edges[last], level[last] >= at_least
+    turns = edges[np.diff(inside, prepend=False)]
+    return Ranges(turns[::2], turns[1::2] - turns[::2])
+
+
+def joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Ranges that come sorted, those that overlap or touch made one: a set of which only one range is in memory."""
+    pending = Range(0, 0)
+    for one in ranges:
+        if one.start <= pending.end and pending.length:
+            pending = Range.between(pending.start, max(pending.end, one.end))
+        elif one.length > 0:
+            if pending.length:
+                yield pending
+            pending = one
+    if pending.length:
+        yield pending
+
+
+class GrowingRanges:
+    """A set of bytes that takes in one range after another and is asked in between.
+
+    A new `Ranges` for each range would cost the square of their number; here it is a search and the shift of a list.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+
+    def add(self, part: Range) -> None:
+        """Take a range in; nothing happens when it is empty."""
+        if part.length <= 0:
+            return
+        start, end = part.start, part.end
+        some = slice(bisect_left(self._ends, start), bisect_right(self._starts, end))
+        self._starts[some] = [min([start, *self._starts[some]])]
+        self._ends[some] = [max([end, *self._ends[some]])]
+
+    def touches(self, part: Range) -> bool:
+        """Whether any byte of a range is in the set."""
+        index = bisect_right(self._ends, part.start)
+        return part.length > 0 and index < len(self._starts) and self._starts[index] < part.end
+
+    @property
+    def ranges(self) -> Ranges:
+        """The set as it is now."""
+        return Ranges.between(np.array(self._starts, dtype=np.int64), np.array(self._ends, dtype=np.int64))
+
+
+# Until their users are moved over.
 Span = tuple[int, int]
-"""(start, end): the end is not part of it."""
 
 
 def united(ranges: Iterable[Span]) -> Iterator[Span]:
-    """The ranges, rising; those that overlap or touch are one, and empty ones are left out."""
-    pending: Span | None = None
-    for start, end in sorted(one for one in ranges if one[0] < one[1]):
-        if pending and start <= pending[1]:
-            pending = pending[0], max(end, pending[1])
-        else:
-            if pending:
-                yield pending
-            pending = start, end
-    if pending:
-        yield pending
+    """(start, end) of any ranges, sorted and disjoint."""
+    return ((one.start, one.end) for one in Ranges.of(Range.between(*one) for one in ranges))
