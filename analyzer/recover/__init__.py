@@ -5,7 +5,7 @@ have changed it is gone) or *lost*; `disk.py` says what that means in runs.
 """
 
 from analyzer.recover.disk.filled import Fill
-from analyzer.recover.disk.provenance import Status
 from analyzer.recover.job import Outcome, Plan, Wishes, plan_recovery, run_recovery
+from analyzer.recovery_map.status import Status
 
 __all__ = ["Fill", "Outcome", "Plan", "Status", "Wishes", "plan_recovery", "run_recovery"]

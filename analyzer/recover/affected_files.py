@@ -9,8 +9,8 @@ from analyzer.guest.filesystems import FileKind, FileRecord, Role, Trouble, Volu
 from analyzer.guest.filesystems.errors import MissingReaderError
 from analyzer.guest.filesystems.places import Places
 from analyzer.guest.filesystems.record import Place
-from analyzer.recover.disk.provenance import Status
 from analyzer.recover.job import Plan
+from analyzer.recovery_map.status import Status
 from vhdx.reader import Reader
 
 MOST_LISTED = 100_000

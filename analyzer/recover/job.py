@@ -21,10 +21,10 @@ from analyzer.recover.inputs.layers import Level
 from analyzer.recover.inputs.open_file import Opener
 from analyzer.recover.inputs.same_disk import is_layer_beside
 from analyzer.recover.output.commit import name_again, name_anew
-from analyzer.recover.output.image_digest import Imprint
-from analyzer.recover.output.resume import imprint_of, open_earlier
+from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.output.sidecars import existing_papers, write_papers
 from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recovery_map.fingerprint import ImageFingerprint
 from analyzer.recovery_map.mapfile import mapfile_lines
 from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
 from vhdx.errors import OutputError
@@ -190,9 +190,9 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
 
     def name(image: Sink, journal: Journal) -> None:
         image.seal()
-        imprint = imprint_of(image.path, conversion.format, journal, plan.rows())
+        fingerprint = fingerprint_of(image.path, conversion.format, journal, plan.rows())
         with ExitStack() as papers:
-            give_names(image, _papers(plan, conversion.target, imprint, totals, document, papers))
+            give_names(image, _papers(plan, conversion.target, fingerprint, totals, document, papers))
 
     written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(
@@ -209,8 +209,13 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
 
 
 def _papers(
-    plan: Plan, target: Path, imprint: Imprint | None, totals: Totals, document: Document, opened: ExitStack
+    plan: Plan,
+    target: Path,
+    fingerprint: ImageFingerprint | None,
+    totals: Totals,
+    document: Document,
+    opened: ExitStack,
 ) -> list[Sink]:
     stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
-    map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view), imprint)
+    map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view), fingerprint)
     return write_papers(target, plan.wishes.options.existing, map_lines, document(plan, totals), opened)

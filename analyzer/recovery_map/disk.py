@@ -6,6 +6,8 @@ from pathlib import Path
 
 from analyzer.guest.filesystems.places import Places
 from analyzer.recovery_map import paths as beside
+from analyzer.recovery_map.mapfile import read_mapfile
+from analyzer.recovery_map.status import Status
 from vhdx.disk import Disk
 from vhdx.errors import OutputError, VhdxError
 from vhdx.masked import Mask, MaskedDisk
@@ -76,9 +78,6 @@ def standing_of(image: Path, disk_size: int) -> Standing | None:
 
 
 def _read(path: Path, image: Path, disk_size: int) -> Standing:
-    from analyzer.recover.disk.provenance import Status
-    from analyzer.recovery_map.mapfile import read_mapfile
-
     try:
         stretches = read_mapfile(path, disk_size, _identity_in(path, image))
     except OutputError as error:

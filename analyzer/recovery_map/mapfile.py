@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from analyzer.recover.disk.provenance import Status
-from analyzer.recover.output.image_digest import Imprint
 from analyzer.recover.ranges import Range
+from analyzer.recovery_map.fingerprint import ImageFingerprint
 from analyzer.recovery_map.paths import TITLE
+from analyzer.recovery_map.status import Status
 from vhdx.errors import OutputError
 
 _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
@@ -24,17 +24,19 @@ Stretch = tuple[int, int, Status]
 """(start, end, status) in bytes of the disk."""
 
 
-def mapfile_lines(stretches: Iterable[Stretch], identity: str, imprint: Imprint | None = None) -> Iterator[str]:
+def mapfile_lines(
+    stretches: Iterable[Stretch], identity: str, fingerprint: ImageFingerprint | None = None
+) -> Iterator[str]:
     """The lines of a mapfile, each with its line feed; neighbours of one status become one line.
 
     `identity` is the leaf's data_write_guid, and which of its states was read: a later run is refused when it is about
-    another disk. `imprint` is of the image, where a later run can go on with it.
+    another disk. `fingerprint` is of the image, where a later run can go on with it.
     """
     merged = list_merged(stretches)
     yield f"{TITLE}\n"
     yield f"# Disk: {identity}\n"
-    if imprint:
-        yield f"# Image: {imprint}\n"
+    if fingerprint:
+        yield f"# Image: {fingerprint}\n"
     yield "# + known, / an older state or one in doubt, - lost\n"
     yield "# current_pos  current_status  current_pass\n"
     yield "0x00000000     +               1\n"
@@ -75,14 +77,14 @@ def read_mapfile(path: Path, size: int, identity: str) -> list[Stretch]:
     return stretches
 
 
-def read_imprint(path: Path) -> Imprint | None:
+def read_fingerprint(path: Path) -> ImageFingerprint | None:
     """What the image was that a mapfile is about; None where the map does not tell. Raises OutputError."""
     try:
         with path.open(encoding="ascii") as file:
             found = _IMAGE.search(file.read(_HEAD_LENGTH))
     except (OSError, ValueError) as error:
         raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
-    return Imprint.parse(found[1]) if found else None
+    return ImageFingerprint.parse(found[1]) if found else None
 
 
 def _refusal(path: Path, reason: str) -> OutputError:

@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 
 import vhdx
-from analyzer.recover.disk.provenance import Status
 from analyzer.recover.rebuild import Certainty, Rebuilt
 from analyzer.recovery_map.mapfile import read_mapfile
+from analyzer.recovery_map.status import Status
 from cli.render.rebuilt import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement

@@ -5,9 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.recover.disk.provenance import Status
 from analyzer.recover.ranges import Ranges
 from analyzer.recovery_map.mapfile import list_merged, mapfile_lines, read_mapfile
+from analyzer.recovery_map.status import Status
 
 GUID = "12345678-1234-5678-1234-567812345678"
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=12)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Status, rows_of
+from analyzer.recover.disk.provenance import rows_of
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.ranges import Ranges
+from analyzer.recovery_map.status import Status
 from tests.sources import SparseSource
 from vhdx.parents import Search
 

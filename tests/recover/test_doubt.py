@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from analyzer.recover.disk.provenance import Status
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.layers import Presence
+from analyzer.recovery_map.status import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.checksum import crc32c
 from fixtures.constants import MIB

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Basis, Status, rows_of
+from analyzer.recover.disk.provenance import Basis, rows_of
 from analyzer.recover.inputs.bad_sectors import UNIT, CarefulSource, read_what_can_be
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.order import NothingToRecoverError
 from analyzer.recover.ranges import Ranges
+from analyzer.recovery_map.status import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from tests.recover.disks import NOWHERE, statuses
 from tests.sources import SparseSource

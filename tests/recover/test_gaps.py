@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.recover.disk.filled import Fill, FilledDisk
-from analyzer.recover.disk.provenance import Status
 from analyzer.recover.inputs.layers import Presence
 from analyzer.recover.inputs.order import NothingToRecoverError, UnusedBaseError
+from analyzer.recovery_map.status import Status
 from fixtures import BitmapState, Block, BlockState, Identity, ImageSpec, LocatorSpec, encode, stamp
 from tests.recover.disks import disk_of, expected_without, gathered, looks_wiped, statuses
 from tests.strategies import name_of, stacks

@@ -8,7 +8,7 @@ import pytest
 from analyzer.convert.convert import OutputFormat
 from analyzer.recover import Status
 from analyzer.recover.output import resume as resuming
-from analyzer.recover.output.image_digest import Imprint
+from analyzer.recovery_map.fingerprint import ImageFingerprint
 from analyzer.recovery_map.paths import account_of, map_of
 from tests.recover.test_faults import SIZE, WHOLE
 from tests.recover.test_job import AGAIN, MIB, PowerCut, attempt, failing, interrupted, read_image
@@ -117,11 +117,11 @@ def test_an_image_that_got_its_name_before_its_map_did_is_gone_on_with_by_the_ol
     assert (True, False) in states
 
 
-def test_a_format_that_is_not_read_again_has_no_imprint(tmp_path):
+def test_a_format_that_is_not_read_again_has_no_fingerprint(tmp_path):
     attempt(tmp_path / "disk.qcow2", failing(*LOST), format=OutputFormat.QCOW2)
     assert "# Image" not in map_of(tmp_path / "disk.qcow2").read_text()
 
 
 @pytest.mark.parametrize("text", ["", "1 bytes", f"1 bytes, modified -1 ns, known {'0' * 64}", "9" * 5000])
-def test_what_is_no_imprint_is_none(text):
-    assert Imprint.parse(text) is None
+def test_what_is_no_fingerprint_is_none(text):
+    assert ImageFingerprint.parse(text) is None

@@ -9,18 +9,8 @@ from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.uncertain import Cause, Doubts
 from analyzer.recover.ranges import Ranges
+from analyzer.recovery_map.status import Status
 from vhdx.runs import Kind, Run
-
-
-class Status(Enum):
-    """What is known of a range of the disk."""
-
-    KNOWN = "known"
-    """It is what the newest file that was given shows: nothing that is missing could have changed it."""
-    STALE = "stale"
-    """It is an older state, or one in doubt: a layer that is missing may have changed it."""
-    LOST = "lost"
-    """Nothing is known of it; the output has its fill there."""
 
 
 class Basis(Enum):

@@ -10,11 +10,13 @@ from analyzer.convert.copying import Journal, cells_of_extents
 from analyzer.convert.raw_image import RawDisk
 from analyzer.progress import Progress
 from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Row, Status
-from analyzer.recover.output.image_digest import Imprint, parts_read, parts_written
+from analyzer.recover.disk.provenance import Row
+from analyzer.recover.output.image_digest import parts_read, parts_written
 from analyzer.recover.ranges import Ranges
-from analyzer.recovery_map.mapfile import list_merged, read_imprint, read_mapfile
+from analyzer.recovery_map.fingerprint import ImageFingerprint
+from analyzer.recovery_map.mapfile import list_merged, read_fingerprint, read_mapfile
 from analyzer.recovery_map.paths import map_of
+from analyzer.recovery_map.status import Status
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
 from vhdx.reader import Reader
@@ -51,14 +53,14 @@ def open_earlier(
     return EarlierRun(known, stale, Reader(written).read_into)
 
 
-def imprint_of(path: Path, form: OutputFormat, journal: Journal, rows: Iterable[Row]) -> Imprint | None:
+def fingerprint_of(path: Path, form: OutputFormat, journal: Journal, rows: Iterable[Row]) -> ImageFingerprint | None:
     """What an image is that was written just now, by the rows of its map; None where no later run goes on with it."""
     if not can_be_gone_on_with(form):
         return None
     merged = list_merged((row.start, row.end, row.status) for row in rows)
     known = Ranges((start, end) for start, end, status in merged if status is Status.KNOWN)
     with closing(_open(path, form)) as written:
-        return Imprint.of(path, parts_written(journal, written, known))
+        return ImageFingerprint.of(path, parts_written(journal, written, known))
 
 
 def _require_untouched(target: Path, written: RawDisk | Image, known: Ranges, progress: Progress) -> None:
@@ -66,10 +68,10 @@ def _require_untouched(target: Path, written: RawDisk | Image, known: Ranges, pr
 
     Maps of versions that did not tell are taken at their word.
     """
-    imprint = read_imprint(map_of(target))
-    if imprint is None or imprint.is_of_time(target):
+    fingerprint = read_fingerprint(map_of(target))
+    if fingerprint is None or fingerprint.is_of_time(target):
         return
-    if imprint.known != Imprint.of(target, parts_read(_cells(written), written, known, progress)).known:
+    if fingerprint.known != ImageFingerprint.of(target, parts_read(_cells(written), written, known, progress)).known:
         reason = f"it does not hold what {map_of(target).name} has as known: somebody wrote to it since"
         raise OutputError(target, reason, _ANEW)
 
