@@ -39,7 +39,7 @@ bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
 	$(BIN)/pytest benchmarks --benchmark-disable
 
 matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pairs, and write what comes back
-	$(BIN)/python -m tests.recover.matrix docs/recovery.md
+	$(BIN)/python -m tests.analyzer.recover.matrix docs/recovery.md
 
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)

@@ -6,7 +6,7 @@ import pytest
 
 import vhdx
 from benchmarks.chain import MIB
-from tests.peer_tools import libvhdi_disk
+from tests.support.peer_tools import libvhdi_disk
 
 pytestmark = pytest.mark.peers
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.chain import FULL, SMALL, make_chain
 from benchmarks.pairs import Figure, Pairs, table
-from tests.peer_tools import PEERS_REQUIRED, missing_peer
+from tests.support.peer_tools import PEERS_REQUIRED, missing_peer
 
 RESULTS = Path(__file__).with_name("results.json")
 _FIGURES = pytest.StashKey[list[Figure]]()

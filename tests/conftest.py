@@ -1,13 +1,17 @@
 """What all tests share: Hypothesis profiles, the corpus, catalogue recipes, and peers that must not be skipped."""
 
+import logging
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from fixtures import RECIPES, write_files
-from tests.corpus_files import CORPUS, Corpus
-from tests.peer_tools import PEERS_REQUIRED, missing_peer
+from tests.support.command_line import built, chain, vhdx_command
+from tests.support.corpus_files import CORPUS, Corpus
+from tests.support.peer_tools import PEERS_REQUIRED, missing_peer
+
+__all__ = ["built", "chain", "vhdx_command"]
 
 settings.register_profile(
     "dev", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -41,6 +45,12 @@ def recipe(tmp_path):
         return fixture, tmp_path / fixture.leaf
 
     return build
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Damaged images warn by the thousand; here nobody listens."""
+    monkeypatch.setattr(logging.getLogger("vhdx"), "disabled", True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures import write_files
 from fixtures.damage import DAMAGES
-from tests.files import patch
+from tests.support.files import patch
 
 KIB = 1 << 10
 HEADERS, REGION_TABLES = (64 * KIB, 128 * KIB), (192 * KIB, 256 * KIB)

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import vhdx
 from fixtures import Brush, encode
 from fixtures.recipes.kit import child_of, disk
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
 
 
 def flat(path, layer=None):

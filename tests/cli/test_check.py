@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.check import cache as shelf
 from analyzer.check import check_chain
-from tests.files import patch
+from tests.support.files import patch
 from vhdx.source import FileSource
 
 HEADER = 64 << 10

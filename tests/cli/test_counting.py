@@ -8,7 +8,7 @@ import pytest
 from analyzer.text import exact_size, size
 from fixtures import Brush, Identity, ImageSpec, encode
 from fixtures.placement import Placement
-from tests.files import patch
+from tests.support.files import patch
 
 MIB = 1 << 20
 WRONG = re.compile(r"\b1 (?!MiB|KiB)[a-z ]*?(?:bytes|entries|blocks|sectors|hours|descriptors|points)\b")

@@ -1,13 +1,10 @@
 """`vhdx explain`, and the page that is made from the same words."""
 
-from pathlib import Path
-
 import pytest
 
 from analyzer.examine.explain import findings_page
+from tests.support.files import ROOT
 from vhdx.catalogue import rules, windows_codes
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_of_findings_is_the_one_that_the_catalogue_gives():

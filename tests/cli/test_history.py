@@ -4,7 +4,7 @@ import pytest
 
 import fixtures
 from fixtures.placement import Placement
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
 
 MIB = 1 << 20
 

@@ -9,7 +9,7 @@ import pytest
 
 import fixtures
 from fixtures.damage import DAMAGES
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
 
 
 def test_info_tells_type_sizes_identities_and_layers(vhdx_command, chain):

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,7 @@ import fixtures
 from analyzer.convert.convert import EXTENSIONS, OutputFormat
 from cli.errors import Terminated
 from cli.main import COMMANDS
-
-ROOT = Path(__file__).parents[2]
+from tests.support.files import ROOT
 
 
 def start(*arguments, **options):

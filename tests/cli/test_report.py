@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 import fixtures
-from tests.browser import browser
-from tests.cli.conftest import contents
+from tests.support.browser import browser
+from tests.support.command_line import contents
 
 
 class Outline(HTMLParser):

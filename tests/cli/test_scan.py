@@ -12,7 +12,7 @@ import fixtures
 import vhdx
 from fixtures import Brush, Identity, encode, flatten
 from fixtures.recipes.kit import child_of, disk
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX has links, pipes and its own quoting")
 

@@ -8,7 +8,7 @@ import pytest
 
 from fixtures import Brush, encode
 from fixtures.recipes.kit import child_of, disk
-from tests.hyperv_store import configuration, store
+from tests.support.hyperv_store import configuration, store
 
 needs_parser = pytest.mark.usefixtures("parser")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forests import plant
+from tests.support.forests import plant
 
 
 @pytest.mark.slow

@@ -4,15 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 import pytest
 
 from cli.main import vhdx
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
+from tests.support.files import ROOT
 
-ROOT = Path(__file__).parents[2]
 WIDTHS = (40, 60, 80, 100)
 WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 

@@ -10,7 +10,7 @@ import pytest
 import vhdx
 from analyzer.convert import convert
 from analyzer.convert.convert import OutputFormat
-from tests.cli.conftest import contents
+from tests.support.command_line import contents
 from vhdx.sink import Sink
 
 

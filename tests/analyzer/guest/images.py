@@ -1,0 +1,145 @@
+"""Images of file systems, made by other programs without mounting; and chains whose layers are such images."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+from fixtures import encode
+from fixtures.identity import Identity
+from fixtures.recipes.kit import child_of
+from fixtures.spec import Block, BlockState, ImageSpec
+from tests.analyzer.guest import ntfs_library
+
+MIB, SECTOR = 1 << 20, 512
+TOOLS = {
+    "ntfs": ("mkntfs",),
+    "fat": ("mkfs.fat", "mcopy"),
+    "exfat": ("mkfs.exfat",),
+    "ext": ("mkfs.ext4", "debugfs"),
+}
+
+
+def run(*arguments, **options):
+    """A program that must be content; its output."""
+    environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "MTOOLS_SKIP_CHECK": "1"}
+    return subprocess.run(list(map(str, arguments)), check=True, capture_output=True, env=environment, **options).stdout
+
+
+def is_missing(kind):
+    """Whether what makes images of that kind is not installed."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    if kind == "ntfs" and ntfs_library.library_path() is None:
+        return True
+    return any(shutil.which(tool, path=path) is None for tool in TOOLS[kind])
+
+
+def empty(path, size):
+    """A file of zeros."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def make_ntfs(path, size=8 * MIB):
+    run("mkntfs", "-Q", "-F", "-q", "-L", "Daten", empty(path, size))
+    return path
+
+
+def edit_ntfs(path, *lines):
+    """Do to an NTFS image what the lines say; bytes are given as they are."""
+    text = "\n".join(json.dumps([part.hex() if isinstance(part, bytes) else part for part in line]) for line in lines)
+    run(sys.executable, ntfs_library.__file__, path, input=text.encode())
+
+
+def make_fat(path, size=8 * MIB, bits=16):
+    run("mkfs.fat", "-F", bits, "-n", "STICK", empty(path, size))
+    return path
+
+
+def mtool(name, image, *arguments, **options):
+    return run(name, "-i", image, *arguments, **options)
+
+
+def fat_write(image, name, data):
+    mtool("mcopy", image, "-o", "-", f"::{name}", input=data)
+
+
+def make_exfat(path, size=8 * MIB):
+    run("mkfs.exfat", "-L", "CARD", empty(path, size))
+    return path
+
+
+def make_ext(path, files, size=8 * MIB, *options):
+    """ext4 with these files, {path: bytes}."""
+    folder = path.with_suffix(".files")
+    folder.mkdir()
+    for name, data in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    run("mkfs.ext4", "-q", "-L", "root", "-O", "^metadata_csum", *options, "-d", folder, empty(path, size))
+    shutil.rmtree(folder)
+    return path
+
+
+def debugfs(image, *requests):
+    """Requests to debugfs, which may write."""
+    text = "\n".join(requests) + "\n"
+    run("debugfs", "-w", "-f", "-", image, input=text.encode())
+
+
+def debugfs_said(image, request):
+    """What debugfs answers to a request, read-only."""
+    return run("debugfs", "-R", request, image).decode()
+
+
+def ext_write(image, name, data):
+    """A file in an ext image, made anew."""
+    source = image.with_suffix(".content")
+    source.write_bytes(data)
+    # Linux gives an inode another generation whenever it is used anew; debugfs leaves it at 0.
+    generation = zlib.crc32(data + name.encode())
+    debugfs(image, f'write "{source}" "{name}"', f'set_inode_field "{name}" generation {generation}')
+    source.unlink()
+
+
+def chain_of(folder, *states):
+    """A chain whose layer N reads as the Nth raw image does: base and differencing files; gives the leaf's path."""
+    folder.mkdir(exist_ok=True)
+    before = b""
+    spec = None
+    for number, state in enumerate(states):
+        data = Path(state).read_bytes()
+        data += bytes(-len(data) % MIB)
+        if spec is None:
+            spec = ImageSpec(size=len(data), identity=Identity.of(f"{folder.name}-0"), blocks=dict(_full(data)))
+            name = "base.vhdx"
+        else:
+            spec = child_of(spec, f"{folder.name}-{number}", dict(_partial(before, data)), path=f".\\{name}")
+            name = f"layer{number}.avhdx"
+        encode(spec).write_to(folder / name)
+        before = data
+    return folder / name
+
+
+def _full(data):
+    for block in range(len(data) // MIB):
+        part = data[block * MIB : (block + 1) * MIB]
+        if part.count(0) != MIB:
+            yield block, Block(state=BlockState.FULLY_PRESENT, data={0: part})
+
+
+def _partial(before, after):
+    for block in range(len(after) // MIB):
+        sectors = {}
+        if before[block * MIB : (block + 1) * MIB] == after[block * MIB : (block + 1) * MIB]:
+            continue
+        for sector in range(MIB // SECTOR):
+            at = block * MIB + sector * SECTOR
+            if before[at : at + SECTOR] != after[at : at + SECTOR]:
+                sectors[sector] = after[at : at + SECTOR]
+        yield block, Block(state=BlockState.PARTIALLY_PRESENT, data=sectors)

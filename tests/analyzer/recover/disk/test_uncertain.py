@@ -1,0 +1,120 @@
+"""A parent that was written to after its child was made: what shows of it is stale, what the child holds is known."""
+
+import struct
+import uuid
+
+import pytest
+
+from analyzer.recover.inputs.collect import gather
+from analyzer.recover.inputs.layers import Presence
+from analyzer.recovery_map.status import Status
+from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
+from fixtures.checksum import crc32c
+from fixtures.constants import MIB
+from fixtures.recipes.kit import child_of
+from tests.analyzer.recover.disks import NOWHERE, disk_of, statuses
+
+SIZE = 4 * MIB
+PLACES = (64 << 10, 128 << 10)
+
+
+def write_to(path):
+    """Do to a file's headers what a program does that opens it for writing: a new identity, the old header kept."""
+    data = bytearray(path.read_bytes())
+    sequences = [struct.unpack_from("<Q", data, at + 8)[0] for at in PLACES]
+    newest, oldest = sorted(PLACES, key=lambda at: -sequences[PLACES.index(at)])
+    page = bytearray(data[newest : newest + 4096])
+    struct.pack_into("<Q", page, 8, max(sequences) + 1)
+    page[32:48] = uuid.uuid5(uuid.NAMESPACE_DNS, "since").bytes_le
+    page[4:8] = bytes(4)
+    struct.pack_into("<I", page, 4, crc32c(bytes(page)))
+    data[oldest : oldest + 4096] = page
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A base with data in block 1 and 2, and a child that holds block 2, in one folder."""
+    blocks = {n: Block(state=BlockState.FULLY_PRESENT, data={0: stamp(n * MIB, MIB, 1)}) for n in (1, 2)}
+    base = ImageSpec(size=SIZE, identity=Identity.of("base"), block_size=MIB, blocks=blocks)
+    child = child_of(base, "child", {2: Block(state=BlockState.FULLY_PRESENT, data={0: stamp(2 * MIB, MIB, 2)})})
+    encode(base).write_to(tmp_path / "base.vhdx")
+    encode(child).write_to(tmp_path / "child.avhdx")
+    return tmp_path / "base.vhdx", tmp_path / "child.avhdx"
+
+
+def by_block(disk):
+    return [set(statuses(disk)[n * 2048 : (n + 1) * 2048]) for n in range(SIZE // MIB)]
+
+
+def test_what_shows_of_a_parent_that_was_written_to_since_is_stale(pair):
+    base, child = pair
+    write_to(base)
+    found = gather([child], NOWHERE)
+    try:
+        assert [level.presence for level in found.levels] == [Presence.PRESENT, Presence.DOUBT, Presence.PRESENT]
+        assert by_block(disk_of(found)) == [{Status.STALE}, {Status.STALE}, {Status.KNOWN}, {Status.STALE}]
+        assert "CHN-02" in {finding.code for finding in found.findings}
+    finally:
+        found.close()
+
+
+def test_a_base_to_be_assumed_comes_before_one_in_doubt(pair, tmp_path):
+    base, child = pair
+    write_to(base)
+    other = tmp_path / "elsewhere" / "old.vhdx"
+    other.parent.mkdir()
+    encode(ImageSpec(size=SIZE, identity=Identity.of("old"), block_size=MIB)).write_to(other)
+    found = gather([child], NOWHERE, other)
+    try:
+        assert [level.path for level in found.levels] == [other, None, child]
+        assert by_block(disk_of(found)) == [{Status.STALE}, {Status.STALE}, {Status.KNOWN}, {Status.STALE}]
+    finally:
+        found.close()
+
+
+def test_a_parent_in_the_folder_is_found_and_the_disk_known(pair):
+    found = gather([pair[1]], NOWHERE)
+    try:
+        assert by_block(disk_of(found)) == [{Status.KNOWN}] * 4
+    finally:
+        found.close()
+
+
+def test_a_file_named_twice_is_one(pair, tmp_path):
+    base, child = pair
+    (tmp_path / "again.avhdx").hardlink_to(child)
+    found = gather([child, base, tmp_path / "again.avhdx", child], NOWHERE)
+    try:
+        assert len(found.files) == 2
+    finally:
+        found.close()
+
+
+def test_a_parent_whose_region_tables_are_lost_is_rebuilt_and_known(pair):
+    base, child = pair
+    data = bytearray(base.read_bytes())
+    data[192 << 10 : 193 << 10] = data[256 << 10 : 257 << 10] = bytes(1024)
+    base.write_bytes(data)
+    found = gather([child], NOWHERE)
+    try:
+        assert found.levels[-2].presence is Presence.PRESENT
+        assert "rebuilt" in found.levels[-2].evidence
+    finally:
+        found.close()
+
+
+def test_a_damaged_parent_in_its_place_is_an_unreadable_level(pair):
+    base, child = pair
+    data = bytearray(base.read_bytes())
+    data[192 << 10 : 193 << 10] = data[256 << 10 : 257 << 10] = bytes(1024)  # both region tables
+    metadata = data.index(b"metadata", 1 << 20)
+    data[metadata : metadata + (128 << 10)] = bytes(128 << 10)  # and what would tell where they pointed
+    base.write_bytes(data)
+    found = gather([child], NOWHERE)
+    try:
+        assert found.levels[-2].presence is Presence.UNREADABLE
+        assert found.levels[-2].path == base
+        assert by_block(disk_of(found)) == [{Status.LOST}, {Status.LOST}, {Status.KNOWN}, {Status.LOST}]
+    finally:
+        found.close()

@@ -1,0 +1,32 @@
+"""Where structures are looked for: what a sparse file, a log's pages and patches hold, not what they claim to reach."""
+
+from analyzer.recover.inputs.bad_sectors import CarefulSource
+from analyzer.recover.rebuild.mib_scan import places_to_look
+from analyzer.repair.model import Patch
+from analyzer.repair.view import PatchedView
+from tests.support.sources import PatchedSource
+from vhdx.source import FileSource, OverlaySource
+
+MIB = 1 << 20
+FAR = 128 << 40
+
+
+def test_the_length_that_a_log_claims_is_not_walked_through():
+    below = PatchedSource(bytes(3 * MIB))
+    view = OverlaySource(below, {(FAR - MIB) // 4096: bytes(4096)}, [], FAR)
+    patched = PatchedView(view, [Patch(FAR - 8 * MIB, 100, bytes(100))])
+    assert list(places_to_look(patched)) == [MIB, 2 * MIB, FAR - 8 * MIB, FAR - MIB]
+
+
+def test_holes_of_a_sparse_file_are_passed_over(tmp_path):
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.write(b"front")
+        file.seek(500 * MIB)
+        file.write(b"far")
+        file.truncate(900 * MIB)
+    with FileSource(path) as source:
+        found = list(places_to_look(CarefulSource(source)))
+        told = list(source.extents())
+    assert 500 * MIB in found
+    assert len(found) < 10 or told == [(0, 900 * MIB)]  # a file system that does not tell

@@ -1,5 +1,0 @@
-"""What tests of backups share."""
-
-from tests.backup.places import site_of
-
-__all__ = ["site_of"]

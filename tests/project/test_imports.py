@@ -1,0 +1,96 @@
+"""What is loaded, and by whom."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from fixtures import RECIPES, write_files
+from tests.support.files import ROOT
+
+PACKAGES = ("vhdx", "analyzer", "cli", "fixtures")
+
+
+def loaded_by(code, *arguments):
+    """The modules that are loaded after running some code in a fresh interpreter."""
+    script = f"import sys\n{code}\nprint(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.fixture
+def small(tmp_path):
+    fixture = RECIPES["chain-3"].build()
+    write_files(fixture, tmp_path)
+    return str(tmp_path / fixture.leaf)
+
+
+def test_importing_the_library_loads_no_heavy_module():
+    loaded = loaded_by("import vhdx")
+    assert not loaded & {"numba", "rich", "click", "llvmlite"}
+    assert not {name for name in loaded if name.split(".")[0] in {"analyzer", "cli", "fixtures"}}
+
+
+def test_opening_and_reading_a_small_chain_loads_neither_numba_nor_rich(small):
+    code = "import vhdx\nwith vhdx.open_chain(sys.argv[1]) as disk: disk.read(0, disk.size); len(disk.runs())"
+    assert not loaded_by(code, small) & {"numba", "rich", "click", "llvmlite"}
+
+
+def test_opening_an_image_loads_neither_numba_nor_rich(small):
+    assert not loaded_by("import vhdx\nvhdx.open_image(sys.argv[1]).close()", small) & {"numba", "rich", "click"}
+
+
+def imports_of(path):
+    """Every module that a file imports anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def sources():
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def test_only_one_module_imports_numba():
+    guilty = [
+        path.relative_to(ROOT) for path in sources() if any(name.split(".")[0] == "numba" for name in imports_of(path))
+    ]
+    assert [str(path) for path in guilty] == ["vhdx/compiling.py"]
+
+
+def test_the_fixtures_import_nothing_but_the_standard_library_and_themselves():
+    for path in sorted((ROOT / "fixtures").rglob("*.py")):
+        roots = {name.split(".")[0] for name in imports_of(path)}
+        assert roots <= set(sys.stdlib_module_names) | {"fixtures"}, path
+
+
+def test_the_library_imports_nothing_that_stands_above_it():
+    above = {"analyzer", "cli", "fixtures", "tests", "rich", "click"}
+    for path in sorted((ROOT / "vhdx").rglob("*.py")):
+        assert not {name.split(".")[0] for name in imports_of(path)} & above, path
+
+
+def test_only_source_sink_patcher_and_device_open_files():
+    """[one module reads files, one writes new ones, one changes them]:
+    nobody else calls open, os.open or Path.read_bytes."""
+    calls = {"open", "read_bytes", "write_bytes", "read_text", "write_text", "memmap", "fromfile"}
+    for path in sorted((ROOT / "vhdx").rglob("*.py")):
+        if path.name in {"source.py", "sink.py", "patcher.py", "device.py"}:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                assert name not in calls, f"{path}:{node.lineno}"
+
+
+def test_the_library_prints_nothing_and_configures_no_logging():
+    for path in sorted((ROOT / "vhdx").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert "basicConfig" not in text
+        for node in ast.walk(ast.parse(text)):
+            assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), f"{path}:{node.lineno}"

@@ -1,0 +1,72 @@
+"""The command line, run in this process: quick, and with coverage."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import jsonschema
+import pytest
+
+import fixtures
+from cli.errors import run
+from cli.main import vhdx
+from tests.support.files import ROOT
+
+SCHEMA = json.loads((ROOT / "docs/schema/vhdx-1.json").read_text())
+
+
+@cache
+def _validator():
+    """Made once: to look at the schema itself takes longer than most commands."""
+    kind = jsonschema.validators.validator_for(SCHEMA)
+    kind.check_schema(SCHEMA)
+    return kind(SCHEMA)
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The answer as JSON, which must be as the published schema says."""
+        answer = json.loads(self.out)
+        _validator().validate(answer)
+        return answer
+
+
+@pytest.fixture
+def vhdx_command(capsys):
+    def call(*arguments):
+        code = run(vhdx, [str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Answer(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Writes a recipe of the catalogue and gives the path of its leaf, with the fixture."""
+
+    def build(name):
+        fixture = fixtures.RECIPES[name].build()
+        folder = tmp_path / name
+        fixtures.write_files(fixture, folder)
+        return folder / fixture.leaf, fixture
+
+    return build
+
+
+@pytest.fixture
+def chain(built):
+    """The leaf of a three-layer chain."""
+    return built("demo")
+
+
+def contents(folder):
+    """Every file below a folder with its bytes: what must not change."""
+    return {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}

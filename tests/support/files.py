@@ -1,0 +1,48 @@
+"""Files in tests: copies that stay sparse."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+"""The folder of the project."""
+
+
+def sparse_copy(source, target):
+    """Copy a file and keep its holes."""
+    size = source.stat().st_size
+    with source.open("rb") as origin, target.open("wb") as copy:
+        copy.truncate(size)
+        for start, end in data_extents(origin.fileno(), size):
+            origin.seek(start)
+            copy.seek(start)
+            copy.write(origin.read(end - start))
+    return target
+
+
+def data_extents(descriptor, size):
+    """(start, end) of what a file holds, its holes left out."""
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError:  # nothing but a hole follows
+            return
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, position
+
+
+def patch(path, offset, data):
+    """Write bytes over a place of a file."""
+    with path.open("r+b") as handle:
+        handle.seek(offset)
+        handle.write(data)
+
+
+def open_files():
+    """How many files this process has open; skips the test where the system does not tell."""
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        pytest.skip("this system does not list open files")
+    return len(list(folder.iterdir()))

@@ -1,0 +1,224 @@
+"""Identifier, checksum, BAT entries, bitmaps, geometry, findings, identities."""
+
+import random
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vhdx.structures.records import codes
+from vhdx.errors import CorruptFileError, require
+from vhdx.findings import Finding, Severity
+from vhdx.geometry import Geometry, bat_region_size
+from vhdx.identities import random_identities, seeded_identities
+from vhdx.structures.bat import (
+    BatEntry,
+    BlockState,
+    Surroundings,
+    build_bat_entry,
+    check_bitmap_entry,
+    check_payload_entry,
+    parse_bat_entry,
+)
+from vhdx.structures.bitmap import SectorBitmap, build_bitmap, check_bitmap, parse_bitmap
+from vhdx.structures.checksum import crc32c, crc32c_without_field, with_checksum
+from vhdx.structures.constants import GIB, MIB, TIB
+from vhdx.structures.identifier import Identifier, build_identifier, check_identifier, parse_identifier
+
+
+def test_the_checksum_is_castagnoli():
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(b"") == 0
+    assert crc32c(bytes(32)) == 0x8A9136AA
+    assert crc32c(b"123456789") != zlib.crc32(b"123456789")
+
+
+@given(st.binary(min_size=8, max_size=100))
+def test_a_checksum_field_counts_as_zero_and_is_set_right(structure):
+    sealed = with_checksum(structure)
+    assert sealed[:4] + sealed[8:] == structure[:4] + structure[8:]
+    assert int.from_bytes(sealed[4:8], "little") == crc32c(structure[:4] + bytes(4) + structure[8:])
+    assert crc32c_without_field(sealed) == crc32c_without_field(structure)
+
+
+@given(st.binary(min_size=512, max_size=512))
+def test_an_identifier_reads_back(creator):
+    built = build_identifier(Identifier(b"vhdxfile", creator))
+    assert parse_identifier(built).creator_raw == creator
+    assert not [finding for finding in check_identifier(parse_identifier(built), built) if finding.code == "FID-01"]
+
+
+def test_the_creator_ends_at_its_terminator_and_may_fill_the_field():
+    assert Identifier(b"", "QEMU v7\0rest".encode("utf-16-le")).creator == "QEMU v7"
+    assert Identifier(b"", ("x" * 256).encode("utf-16-le")).creator == "x" * 256
+    assert Identifier(b"", b"").creator == ""
+    lone = Identifier(b"vhdxfile", b"\x00\xd8" + bytes(510))
+    assert codes(check_identifier(lone, b"")) == ["FID-03"]
+
+
+@pytest.mark.parametrize(
+    ("front", "words"),
+    [
+        (b"conectix", "VHD"),
+        (b"QFI\xfb", "qcow2"),
+        (b"KDMV", "VMDK"),
+        (b"EVF\x09\x0d\x0a\xff\x00", "E01"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"PK\3\4", "ZIP"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"version https://git-lfs", "LFS"),
+        (bytes(510) + b"\x55\xaa", "boot sector"),
+        (bytes(512) + b"EFI PART", "GPT"),
+        (bytes(1080) + b"\x53\xef", "ext"),
+        (bytes(600), "zeros"),
+        (b"", "empty"),
+        (b"hello", "begins with"),
+        (b"vhdxfilf", "begins with"),
+    ],
+)
+def test_what_is_no_vhdx_is_called_by_its_name(front, words):
+    (finding,) = check_identifier(parse_identifier(front), front)
+    assert finding.code == "FID-01"
+    assert words in finding.message
+    assert finding.advice
+
+
+@pytest.mark.parametrize(
+    "front", [bytes(510) + b"\x55\xaa", bytes(512) + b"EFI PART", bytes(1080) + b"\x53\xef", bytes(1 << 16)]
+)
+def test_whoever_hands_in_a_raw_image_is_told_what_makes_a_vhdx_of_it(front):
+    (finding,) = check_identifier(parse_identifier(front), front)
+    assert "`qemu-img convert -f raw -O vhdx`" in finding.advice
+
+
+def test_a_vhd_whose_footer_stands_in_front_too_is_not_called_fixed():
+    (finding,) = check_identifier(parse_identifier(b"conectix"), b"conectix", b"conectix")
+    assert "fixed" not in finding.message
+    (finding,) = check_identifier(parse_identifier(b"data"), b"data", b"conectix")
+    assert "fixed VHD" in finding.message
+
+
+@given(st.integers(0, (1 << 64) - 1))
+def test_any_64_bits_are_a_bat_entry(value):
+    entry = parse_bat_entry(value.to_bytes(8, "little"))
+    assert build_bat_entry(entry) == value.to_bytes(8, "little")
+    assert (entry.state, entry.offset_mib) == (value & 7, value >> 20)
+    assert entry.file_offset == (value >> 20) * MIB
+
+
+AROUND = Surroundings(20 * MIB, ((2 * MIB, 3 * MIB, "metadata region"),))
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 4), []),
+        (BatEntry(BlockState.INVALID_4, 0, 4), ["BAT-01"]),
+        (BatEntry(BlockState.INVALID_5, 0, 4), ["BAT-01"]),
+        (BatEntry(BlockState.ZERO, 1, 0), ["BAT-02"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 1 << 16, 4), ["BAT-02"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 0), ["BAT-03"]),
+        (BatEntry(BlockState.PARTIALLY_PRESENT, 0, 19), ["BAT-04"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 18), []),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, (1 << 44) - 1), ["BAT-04"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 1), ["BAT-05"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 2), ["BAT-05"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 3), []),
+        (BatEntry(BlockState.NOT_PRESENT, 0, 1 << 40), []),
+        (BatEntry(BlockState.UNMAPPED, 0, 2), []),
+    ],
+)
+def test_what_is_wrong_with_a_payload_entry_has_its_code(entry, expected):
+    assert codes(check_payload_entry(entry, 0, 2 * MIB, 2 * MIB, AROUND)) == expected
+
+
+def test_only_the_part_of_the_last_block_that_the_disk_needs_must_be_there():
+    entry = BatEntry(BlockState.FULLY_PRESENT, 0, 19)
+    assert codes(check_payload_entry(entry, 0, MIB, 2 * MIB, AROUND)) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 4), []),
+        (BatEntry(BlockState.PARTIALLY_PRESENT, 0, 4), ["BAT-09"]),
+        (BatEntry(BlockState.NOT_PRESENT, 0, 4), ["BAT-07"]),
+        (BatEntry(BlockState.ZERO, 0, 4), ["BAT-07"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 5, 4), ["BAT-02"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 0), ["BAT-03"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 20), ["BAT-04"]),
+        (BatEntry(BlockState.FULLY_PRESENT, 0, 2), ["BAT-05"]),
+    ],
+)
+def test_what_is_wrong_with_a_bitmaps_entry_has_its_code(entry, expected):
+    assert codes(check_bitmap_entry(entry, 0, AROUND)) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 40)), max_size=5), st.integers(0, 900), st.integers(1, 99)
+)
+def test_a_bitmap_holds_the_sectors_that_were_put_in(runs, start, length):
+    block = build_bitmap(runs)
+    marked = {sector for first, count in runs for sector in range(first, first + count)}
+    bitmap = parse_bitmap(block)
+    assert len(block) == MIB
+    assert {sector for sector in range(1100) if bitmap.has(sector)} == marked
+    assert bitmap.count(start, length) == len(marked & set(range(start, start + length)))
+    unpacked = np.unpackbits(np.frombuffer(block[:200], np.uint8), bitorder="little")
+    assert set(np.flatnonzero(unpacked).tolist()) == marked
+
+
+def test_a_bitmap_of_all_or_nothing_is_a_note():
+    bitmap = SectorBitmap(b"\xff\x00\x0f")
+    assert codes(check_bitmap(bitmap, 0, 0, 8)) == ["SBM-01"]
+    assert codes(check_bitmap(bitmap, 0, 8, 8)) == ["SBM-01"]
+    assert codes(check_bitmap(bitmap, 0, 16, 8)) == []
+
+
+@pytest.mark.parametrize("block_size", [MIB << n for n in range(9)])
+@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("size", [512 * 8, 3 * MIB + 4096, 5 * GIB, 33 * GIB + 4096, 64 * TIB])
+def test_the_formulas_are_those_of_a_table_laid_out_by_hand(block_size, sector, size):
+    geometry = Geometry(size, block_size, sector)
+    assert geometry.chunk_ratio * block_size == (1 << 23) * sector == geometry.chunk_size
+    blocks = -(-size // block_size)
+    assert geometry.block_count == blocks
+    assert geometry.bytes_of_block(blocks - 1) == size - (blocks - 1) * block_size
+    chance = random.Random(size)
+    for block in {0, blocks - 1, *(chance.randrange(blocks) for _ in range(20))}:
+        # Before a block stand all blocks and one bitmap for each whole chunk.
+        assert geometry.payload_slot(block) == block + block // geometry.chunk_ratio
+        chunk = block // geometry.chunk_ratio
+        assert geometry.bitmap_slot(chunk) > geometry.payload_slot(block)
+        assert geometry.bitmap_slot(chunk) == geometry.payload_slot((chunk + 1) * geometry.chunk_ratio) - 1
+        assert geometry.block_at(block * block_size) == block
+        assert geometry.chunk_at(block * block_size) == chunk
+    assert geometry.slots_in_base == geometry.payload_slot(blocks - 1) + 1
+    assert geometry.slots_in_child == geometry.chunk_count * (geometry.chunk_ratio + 1)
+
+
+def test_a_bat_region_is_whole_mebibytes():
+    assert [bat_region_size(slots) for slots in (1, 131072, 131073)] == [MIB, MIB, 2 * MIB]
+
+
+def test_the_first_error_is_raised_and_lesser_findings_are_kept():
+    note, warning = (Finding("A-1", severity, "text") for severity in (Severity.NOTE, Severity.WARNING))
+    kept = require(Path("x"), [note, warning])
+    assert [(finding.code, finding.severity) for finding in kept] == [("A-1", Severity.NOTE), ("A-1", Severity.WARNING)]
+    error = Finding("A-2", Severity.ERROR, "it is broken", 7, 2, "2.2", "mend it")
+    with pytest.raises(CorruptFileError) as caught:
+        require(Path("x"), [note, error, Finding("A-3", Severity.ERROR, "later")])
+    assert caught.value.finding.code == "A-2"
+    for words in ("x", "it is broken", "byte 7", "A-2", "2.2", "mend it"):
+        assert words in str(caught.value)
+
+
+def test_identities_come_from_chance_or_from_a_seed():
+    assert random_identities("a") != random_identities("a")
+    first, again, other = seeded_identities("s"), seeded_identities("s"), seeded_identities("t")
+    assert first("a") == again("a") != first("b")
+    assert first("a") != other("a")
+    assert first("a").version == 4
