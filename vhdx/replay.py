@@ -11,7 +11,8 @@ from uuid import UUID
 import numpy as np
 
 from vhdx.findings import Finding, Severity
-from vhdx.source import ByteSource, OverlaySource, read_at
+from vhdx.patched import OverlaySource, Patch
+from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.structures.header import Header
 from vhdx.structures.log import (
@@ -176,35 +177,13 @@ def check_log(log: Log, file_size: int) -> Iterator[Finding]:
     yield Finding("LOG-01", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.3")
 
 
-def replayed(log: Log) -> OverlaySource:
-    """The source with the active entries applied, in order; only once `check_log` is without errors."""
-    pages: dict[int, bytes] = {}
-    zeroed: list[tuple[int, int]] = []
-    size = log.source.size
+def logged_patches(log: Log) -> Iterator[Patch]:
+    """What the active entries write, in order; only once `check_log` is without errors."""
     for placed in map(log.entry, log.active):
         for write in placed.entry.writes():
-            end = write.file_offset + write.length
-            if write.data is None:
-                _drop(pages, write.file_offset // LOG_SECTOR_SIZE, end // LOG_SECTOR_SIZE)
-                zeroed.append((write.file_offset, end))
-            else:
-                pages[write.file_offset // LOG_SECTOR_SIZE] = write.data
-                size = max(size, end)
-    last = log.session[log.active[-1]].last_file_offset
-    return OverlaySource(log.source, pages, _united(zeroed), max(size, last))
+            yield Patch(write.file_offset, write.length, write.data)
 
 
-def _drop(pages: dict[int, bytes], first: int, end: int) -> None:
-    numbers = range(first, end) if end - first < len(pages) else [page for page in pages if first <= page < end]
-    for number in numbers:
-        pages.pop(number, None)
-
-
-def _united(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    united: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if united and start <= united[-1][1]:
-            united[-1] = united[-1][0], max(end, united[-1][1])
-        elif start < end:
-            united.append((start, end))
-    return united
+def replayed(log: Log) -> OverlaySource:
+    """The source with the active entries applied, in order; only once `check_log` is without errors."""
+    return OverlaySource(log.source, logged_patches(log), log.session[log.active[-1]].last_file_offset)

@@ -4,13 +4,11 @@ import errno
 import os
 import stat
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, SourceChangedError
-from vhdx.ranges import united
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -145,58 +143,6 @@ class MemorySource:
         if len(part) < len(buffer):
             raise ShortReadError(self.path, offset, len(buffer), len(part))
         buffer[:] = part
-
-
-class OverlaySource:
-    """A source as it would be after its log was replayed: 4 KiB pages and zeroed ranges laid over the file.
-
-    A page hides a zeroed range; both hide the file. What lies past the file's end and is in neither reads as zeros.
-    """
-
-    def __init__(
-        self, below: ByteSource, pages: Mapping[int, bytes], zeroed: Sequence[tuple[int, int]], size: int
-    ) -> None:
-        """Lay `pages` (by page number) and `zeroed` (start, end in bytes) over `below`; `size` is the new length."""
-        self.path, self.size = below.path, size
-        self._below, self._pages, self._zeroed = below, dict(pages), tuple(zeroed)
-        self._page_size = len(next(iter(pages.values()))) if pages else 1
-        self._numbers = sorted(pages)
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """See ByteSource."""
-        end = offset + len(buffer)
-        if end > self.size:
-            raise ShortReadError(self.path, offset, len(buffer), max(0, self.size - offset))
-        in_file = max(0, min(end, self._below.size) - offset)
-        if in_file:
-            self._below.read_into(offset, buffer[:in_file])
-        buffer[in_file:] = bytes(len(buffer) - in_file)
-        for start, stop in self._zeroed:
-            lower, upper = max(start, offset), min(stop, end)
-            if lower < upper:
-                buffer[lower - offset : upper - offset] = bytes(upper - lower)
-        self._lay_pages(offset, end, buffer)
-
-    def changes(self) -> Iterator[tuple[int, int, bytes | None]]:
-        """(offset, length, content) of what is laid over the file: zeroed ranges, as None, then the pages over them."""
-        yield from ((start, stop - start, None) for start, stop in self._zeroed)
-        for number in self._numbers:
-            yield number * self._page_size, self._page_size, self._pages[number]
-
-    def extents(self) -> Iterator[tuple[int, int]]:
-        """See `extents_of`: what is past the file's end and in no page is zeros, whatever length a log claims."""
-        below = ((start, min(end, self.size)) for start, end in extents_of(self._below) if start < self.size)
-        return united(
-            [*below, *((number * self._page_size, (number + 1) * self._page_size) for number in self._numbers)]
-        )
-
-    def _lay_pages(self, offset: int, end: int, buffer: memoryview) -> None:
-        size = self._page_size
-        first = bisect_left(self._numbers, offset // size)
-        for number in self._numbers[first : bisect_left(self._numbers, -(-end // size))]:
-            lower, upper = max(number * size, offset), min(number * size + size, end)
-            page = self._pages[number]
-            buffer[lower - offset : upper - offset] = page[lower - number * size : upper - number * size]
 
 
 def extents_of(source: ByteSource) -> Iterator[tuple[int, int]]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.repair.final_writes import final_writes
-from analyzer.repair.model import PIECE, Patch, RepairPlan
+from analyzer.repair.model import RepairPlan
 from analyzer.repair.undo import check_undo, open_undo, write_undo
 from vhdx.errors import PartlyWrittenError, VerificationError
+from vhdx.patched import PIECE, Patch
 from vhdx.patcher import Patcher
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.source import FileSource, read_at

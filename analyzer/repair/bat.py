@@ -7,11 +7,12 @@ import numpy as np
 from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.repair.draft import Draft
-from analyzer.repair.model import Mending, Patch
+from analyzer.repair.model import Mending
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_from
+from vhdx.patched import Patch
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable, distinct

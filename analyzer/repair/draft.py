@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from analyzer.repair.model import Mending, Patch
-from analyzer.repair.view import PatchedView
+from analyzer.repair.model import Mending
 from vhdx.findings import Finding
+from vhdx.patched import OverlaySource, Patch
 from vhdx.source import ByteSource, read_at
 
 
@@ -27,10 +27,10 @@ class Draft:
         """Bytes of the file as it is with the mendings so far; raises as `read_at` does."""
         return read_at(self.view, offset, length)
 
-    def add(self, mending: Mending, view: ByteSource | None = None) -> None:
-        """Take a mending up; `view` is the file with it, where its patches overlap one another."""
+    def add(self, mending: Mending, size: int = 0) -> None:
+        """Take a mending up, which makes the file at least `size` bytes long."""
         self.mendings.append(mending)
-        self.view = PatchedView(self.view, mending.patches) if view is None else view
+        self.view = OverlaySource(self.view, mending.patches, size)
 
     def mend(self, code: str, title: str, evidence: str, *changes: tuple[int, bytes]) -> None:
         """Take up a mending of a few (offset, content) changes, of which just the bytes that differ are written."""

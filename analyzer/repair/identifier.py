@@ -1,10 +1,9 @@
 """The identifier's signature, when everything behind it says that the file is a VHDX."""
 
 from analyzer.repair.draft import Draft
-from analyzer.repair.model import Patch
-from analyzer.repair.view import PatchedView
 from vhdx.errors import VhdxError
 from vhdx.image import image_from
+from vhdx.patched import OverlaySource, Patch
 from vhdx.structures.identifier import SIGNATURE
 
 
@@ -13,7 +12,7 @@ def mend_identifier(draft: Draft) -> None:
     found = draft.read(0, len(SIGNATURE))
     if found == SIGNATURE:
         return
-    view = PatchedView(draft.view, [Patch.of(0, found, SIGNATURE)])
+    view = OverlaySource(draft.view, [Patch.of(0, found, SIGNATURE)])
     try:
         image_from(view)
     except VhdxError:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of, update_headers
-from analyzer.repair.model import PIECE, SHOWN, Mending, Patch
+from analyzer.repair.model import Mending
 from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.identities import Identities
-from vhdx.replay import check_log, open_log, replayed
-from vhdx.source import ByteSource, OverlaySource, extents_of, read_at
+from vhdx.patched import PIECE, SHOWN, Patch, visible
+from vhdx.replay import Log, check_log, logged_patches, open_log, replayed
+from vhdx.source import ByteSource, extents_of, read_at
 from vhdx.structures.header import check_headers
 
 
@@ -24,37 +25,36 @@ def mend_log(draft: Draft, identities: Identities) -> None:
         return
     # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
     draft.unmended += [finding for finding in found if finding.code == "LOG-05"]
-    overlay = replayed(log)
+    size = replayed(log).size
     first, last = (log.session[at].sequence_number for at in (log.active[0], log.active[-1]))
     numbers = f"entry {first} is" if first == last else f"the entries {first} to {last} are"
-    grown = overlay.size - draft.view.size
+    grown = size - draft.view.size
     title = f"{plural(len(log.active), 'log entry', 'is', 'are')} applied" + (
         f", the file grows by {grown} bytes" if grown else ""
     )
     evidence = f"{numbers} an unbroken sequence of the live session, all with matching checksums"
-    patches = tuple(_patches(overlay, draft))
-    draft.add(Mending(code="LOG-01", title=title, evidence=evidence, patches=patches), overlay)
+    patches = tuple(_patches(draft, log))
+    draft.add(Mending(code="LOG-01", title=title, evidence=evidence, patches=patches), size)
     update_headers(draft, "LOG-01", "its log is closed", identities)
 
 
-def _patches(overlay: OverlaySource, draft: Draft) -> Iterator[Patch]:
-    """What replay changes, zeroed ranges first; what stands there already is left out."""
-    run: list[tuple[int, bytes]] = []
-    for offset, length, content in overlay.changes():
-        if content is None:
-            yield from _zeroed(draft, offset, min(offset + length, draft.view.size))
+def _patches(draft: Draft, log: Log) -> Iterator[Patch]:
+    """What replay changes, in the order of the file; what is zeros already is left out."""
+    run: list[Patch] = []
+    for start, end, patch in visible(tuple(logged_patches(log))):
+        if patch.after is None:
+            yield from _zeroed(draft, start, min(end, draft.view.size))
             continue
-        joins = run and run[-1][0] + len(run[-1][1]) == offset and offset - run[0][0] < PIECE
-        if run and not joins:
+        if run and (run[-1].end != start or start - run[0].offset >= PIECE):
             yield _joined(run, draft)
             run = []
-        run.append((offset, content))
+        run.append(patch.cut(start, end))
     if run:
         yield _joined(run, draft)
 
 
-def _joined(run: list[tuple[int, bytes]], draft: Draft) -> Patch:
-    offset, after = run[0][0], b"".join(content for _, content in run)
+def _joined(run: list[Patch], draft: Draft) -> Patch:
+    offset, after = run[0].offset, b"".join(patch.after or b"" for patch in run)
     there = min(len(after), SHOWN, draft.view.size - offset)
     return Patch.of(offset, draft.read(offset, there) if there > 0 else b"", after)
 

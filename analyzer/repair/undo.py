@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer.repair.model import PIECE, Patch, RepairPlan
-from analyzer.repair.view import PatchedView
+from analyzer.repair.model import RepairPlan
 from vhdx.errors import ShortReadError, UndoRefusedError
+from vhdx.patched import PIECE, OverlaySource, Patch
 from vhdx.sink import Existing, Sink, check_target
 from vhdx.source import ByteSource, FileSource, read_at
 
@@ -137,7 +137,7 @@ def check_undo(undo: UndoFile, file: FileSource) -> None:
         raise UndoRefusedError(file.path, name, f"it has {file.size} bytes, the one repaired had {sizes}", _NOT_THIS)
     try:
         patches = list(_checked(undo, file))
-        restored = PatchedView(file, patches)
+        restored = OverlaySource(file, patches)
         for offset, length, digest in undo.witnesses:
             if _sha256(restored, offset, offset + length) != digest:
                 reason = f"its bytes from {offset} to {offset + length} are not those of the file repaired"

@@ -9,13 +9,14 @@ import click
 
 from analyzer.remedies import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome
-from analyzer.repair.model import Mending, Patch, RepairPlan
+from analyzer.repair.model import Mending, RepairPlan
 from analyzer.repair.undo import undo_of
 from cli import output
 from cli.options.common import FILE_PATH
 from cli.text import fitted, line_width, plural, safe, size
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
+from vhdx.patched import Patch
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _NOTHING = {True: "nothing to change", False: "nothing can be mended"}

@@ -1,14 +1,12 @@
 """Reading by position, exactly."""
 
 import os
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vhdx.errors import InputOutputError, ShortReadError
-from vhdx.source import FileSource, MemorySource, OverlaySource, read_at
+from vhdx.patched import OverlaySource
+from vhdx.source import FileSource, MemorySource, read_at
 
 DATA = bytes(range(256)) * 64
 
@@ -23,7 +21,7 @@ def source(request, tmp_path):
     elif request.param == "memory":
         yield MemorySource(DATA, path)
     else:
-        yield OverlaySource(MemorySource(DATA, path), {}, (), len(DATA))
+        yield OverlaySource(MemorySource(DATA, path), ())
 
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 0), (0, 1), (5, 1000), (len(DATA) - 1, 1), (0, len(DATA))])
@@ -91,29 +89,3 @@ def test_the_extents_of_a_sparse_file_hold_all_that_is_not_zero(tmp_path):
     empty.touch()
     with FileSource(empty) as source:
         assert list(source.extents()) == []
-
-
-@given(
-    below=st.binary(max_size=200),
-    pages=st.dictionaries(st.integers(0, 15), st.binary(min_size=16, max_size=16), max_size=5),
-    zeroed=st.lists(st.tuples(st.integers(0, 250), st.integers(0, 60)), max_size=3),
-    size=st.integers(0, 260),
-    start=st.integers(0, 260),
-    length=st.integers(0, 100),
-)
-def test_an_overlay_is_file_then_zeros_then_pages(below, pages, zeroed, size, start, length):
-    expected = bytearray(below[:size].ljust(size, b"\0"))
-    ranges = [(first, first + count) for first, count in zeroed]
-    for first, end in ranges:
-        expected[first:end] = bytes(len(expected[first:end]))
-    for number, page in pages.items():
-        part = expected[number * 16 : number * 16 + 16]
-        expected[number * 16 : number * 16 + 16] = page[: len(part)]
-    source = OverlaySource(MemorySource(below, Path("x")), pages, ranges, size)
-    buffer = bytearray(b"?" * length)
-    if start + length > size:
-        with pytest.raises(ShortReadError):
-            source.read_into(start, memoryview(buffer))
-    else:
-        source.read_into(start, memoryview(buffer))
-        assert buffer == expected[start : start + length]

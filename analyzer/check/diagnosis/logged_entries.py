@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.repair.model import Patch
-from analyzer.repair.view import PatchedView
 from analyzer.text import plural
 from vhdx.findings import Finding, Severity
+from vhdx.patched import OverlaySource, Patch
 from vhdx.replay import Log
 from vhdx.source import read_at
 from vhdx.structures.bat import ENTRY_SIZE, BatEntry, check_payload_entry, parse_bat_entry
@@ -57,7 +56,7 @@ def lost_table_updates(table: BlockTable, log: Log) -> Iterator[LoggedPage]:
     copies = newest_copies(log, table).items()
     candidates = [page for at, copy in copies if (page := _judge(table, at, *copy, patience))]
     patches = [Patch.of(page.offset, page.found, page.mended) for page in candidates]
-    healed = replace(table, source=PatchedView(table.source, patches)) if patches else table
+    healed = replace(table, source=OverlaySource(table.source, patches)) if patches else table
     yield from (page for page in candidates if not _is_contested(healed, page))
 
 

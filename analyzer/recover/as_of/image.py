@@ -19,8 +19,9 @@ from analyzer.recover.as_of.reallocated import places_of, sizes_of, take, with_g
 from analyzer.recover.as_of.timeline import Stretch, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.image import Image, image_from
+from vhdx.patched import OverlaySource, Patch
 from vhdx.ranges import united
-from vhdx.source import ByteSource, OverlaySource, read_at
+from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -87,8 +88,9 @@ class _Past:
     def view(self, pages: Pages) -> ByteSource:
         """The file with these pages as they were, and a log that is closed."""
         closed = build_header(replace(self.image.header, log_guid=NIL))
-        laid = pages.content() | {offset // PAGE: closed for offset in HEADER_OFFSETS}
-        return OverlaySource(self.image.source, laid, (), self.image.source.size)
+        laid = [Patch(number * PAGE, PAGE, content) for number, content in pages.content().items()]
+        laid += [Patch(offset, PAGE, closed) for offset in HEADER_OFFSETS]
+        return OverlaySource(self.image.source, laid)
 
     def opened(self, pages: Pages) -> Image:
         return image_from(self.view(pages))

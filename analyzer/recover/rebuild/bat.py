@@ -14,11 +14,10 @@ from analyzer.recover.rebuild.model import BitmapPolicy, Certainty
 from analyzer.recover.rebuild.placement import place_blocks
 from analyzer.recover.rebuild.regions import parameters_at
 from analyzer.recover.rebuild.workspace import Bench
-from analyzer.repair.model import Patch
-from analyzer.repair.view import PatchedView
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
+from vhdx.patched import OverlaySource, Patch
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
@@ -140,7 +139,7 @@ def _doubt_size(bench: Bench, image: Image) -> None:
     if region is None or not inside:
         return
     patches = [Patch(at, LOG_SECTOR_SIZE, bench.suspects[at]) for at in inside]
-    other = parameters_at(PatchedView(bench.view, patches), region.file_offset, region.length)
+    other = parameters_at(OverlaySource(bench.view, patches), region.file_offset, region.length)
     mine, table = image.parameters, image.allocation.table
     if other is None or other == mine:
         return

@@ -9,7 +9,8 @@ import numpy as np
 from analyzer.recover.rebuild.workspace import Bench
 from analyzer.text import plural
 from vhdx.errors import VhdxError
-from vhdx.replay import Log, replayed
+from vhdx.patched import visible
+from vhdx.replay import Log, logged_patches, replayed
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB, NIL
 from vhdx.structures.log import DATA_SECTOR, SIGNATURE
@@ -81,8 +82,8 @@ def newest_session(log: Log) -> UUID:
 def pages_changed_by(session: Log, source: ByteSource) -> Iterator[tuple[int, bytes]]:
     """Pages, by byte of the file, that replaying the session would change, as they would be then."""
     after, count = replayed(session), 0
-    for offset, length, _ in after.changes():
-        for at in range(offset, min(offset + length, source.size + MIB), LOG_SECTOR_SIZE):
+    for piece in visible(tuple(logged_patches(session))):
+        for at in range(piece.start, min(piece.end, source.size + MIB), LOG_SECTOR_SIZE):
             wanted = _page(after, at)
             if _page(source, at) != wanted and count < _MOST_PAGES:
                 count += 1

@@ -11,11 +11,10 @@ from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
 from analyzer.recover.rebuild.workspace import Bench
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of
-from analyzer.repair.model import Patch
-from analyzer.repair.view import PatchedView
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
+from vhdx.patched import OverlaySource, Patch
 from vhdx.replay import open_log
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
@@ -51,7 +50,7 @@ def metadata_from_log(bench: Bench) -> None:
     places = [known.file_offset] if known else [at for at, page in pages.items() if _begins_region(at, page)]
     for at in places:
         inside = [(page, image) for page, image in sorted(pages.items()) if at <= page < at + MIB]
-        view = PatchedView(bench.view, [Patch(page, len(image.content), image.content) for page, image in inside])
+        view = OverlaySource(bench.view, [Patch(page, len(image.content), image.content) for page, image in inside])
         if not parameters_at(bench.view, at) and inside and parameters_at(view, at):
             bench.view = view
             how = f"from the log's newest copies: {plural(len(inside), 'page')} at byte {at}"

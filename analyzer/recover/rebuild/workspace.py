@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from analyzer.recover.rebuild.model import Certainty, Range, Rebuilt
 from analyzer.repair.draft import Draft
-from analyzer.repair.model import Patch
-from analyzer.repair.view import PatchedView
+from vhdx.patched import OverlaySource, Patch
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import MAX_DISK_SIZE
 
@@ -44,7 +43,7 @@ class Bench:
 
     def lay(self, *changes: tuple[int, bytes]) -> None:
         """Lay (offset, content) changes, which do not overlap, over the file."""
-        self.view = PatchedView(self.view, [Patch(offset, len(data), data) for offset, data in changes if data])
+        self.view = OverlaySource(self.view, [Patch(offset, len(data), data) for offset, data in changes if data])
 
     def note(self, structure: str, how: str, certainty: Certainty, *evidence: str) -> None:
         """Write down what was rebuilt, and why that is believed."""

@@ -7,13 +7,12 @@ import subprocess
 import pytest
 
 from analyzer.check.diagnosis.logged_entries import newest_copies
-from analyzer.repair.model import Patch
 from analyzer.repair.plan import plan_repair
-from analyzer.repair.view import PatchedView
 from tests.analyzer.repair.helpers import SAME, codes_of, mended_copy
 from tests.support.corpus_files import CORPUS, mutations
 from tests.support.sources import PatchedSource
 from vhdx.image import image_from, open_image
+from vhdx.patched import OverlaySource, Patch
 from vhdx.source import FileSource, read_at
 
 pytestmark = pytest.mark.corpus
@@ -48,12 +47,12 @@ def test_the_block_table_of_a_genuine_file_comes_back_from_its_closed_log(corpus
         table = image_from(source).allocation.table
         whole = read_at(source, table.bat_offset, len(damage))
         assert newest_copies(image_from(source).log, table)[table.bat_offset][0].startswith(whole)
-        broken = PatchedView(source, [Patch.of(table.bat_offset, whole, damage)])
+        broken = OverlaySource(source, [Patch.of(table.bat_offset, whole, damage)])
         found = plan_repair(broken, SAME)
         assert codes_of(found) == ["BAT-16"]
         assert found.unmended == ()
         (mending,) = found.mendings
-        assert read_at(PatchedView(broken, mending.patches), table.bat_offset, len(damage)) == whole
+        assert read_at(OverlaySource(broken, mending.patches), table.bat_offset, len(damage)) == whole
 
 
 @posix

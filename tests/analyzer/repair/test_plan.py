@@ -3,12 +3,12 @@
 import pytest
 
 import fixtures
-from analyzer.repair.view import PatchedView
 from fixtures import RECIPES
 from fixtures.checksum import sealed
 from tests.analyzer.repair.helpers import HEADERS, KIB, MIB, TABLES, codes_of, content, flipped, plan_of, sound
 from tests.support.sources import SparseSource
 from vhdx.image import image_from
+from vhdx.patched import OverlaySource
 from vhdx.structures.header import judge_headers
 
 
@@ -137,7 +137,7 @@ def test_a_view_reads_as_the_file_that_is_written():
     plan = plan_of(file)
     view = SparseSource(file)
     for mending in plan.mendings:
-        view = PatchedView(view, mending.patches, plan.result_size)
+        view = OverlaySource(view, mending.patches, plan.result_size)
     assert view.size == plan.result_size
     buffer = bytearray(view.size)
     view.read_into(0, memoryview(buffer))

@@ -2,10 +2,9 @@
 
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.rebuild.mib_scan import places_to_look
-from analyzer.repair.model import Patch
-from analyzer.repair.view import PatchedView
 from tests.support.sources import PatchedSource
-from vhdx.source import FileSource, OverlaySource
+from vhdx.patched import OverlaySource, Patch
+from vhdx.source import FileSource
 
 MIB = 1 << 20
 FAR = 128 << 40
@@ -13,8 +12,8 @@ FAR = 128 << 40
 
 def test_the_length_that_a_log_claims_is_not_walked_through():
     below = PatchedSource(bytes(3 * MIB))
-    view = OverlaySource(below, {(FAR - MIB) // 4096: bytes(4096)}, [], FAR)
-    patched = PatchedView(view, [Patch(FAR - 8 * MIB, 100, bytes(100))])
+    view = OverlaySource(below, [Patch(MIB, 64 << 40, None), Patch(FAR - MIB, 4096, bytes(4096))], FAR)
+    patched = OverlaySource(view, [Patch(FAR - 8 * MIB, 100, bytes(100))])
     assert list(places_to_look(patched)) == [MIB, 2 * MIB, FAR - 8 * MIB, FAR - MIB]
 
 
