@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.convert.merge import parent_locator
+from analyzer.convert.model import parent_locator
 from vhdx.identities import seeded_identities
 from vhdx.sink import Existing, Sink
 from vhdx.structures.bat import BlockState

@@ -16,7 +16,8 @@ from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.index import Ids, Index, chunk_count
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
-from analyzer.convert.convert import DISK_TYPES, Options, OutputFormat, Plan, check_block_size, plan_output
+from analyzer.convert.convert import plan_output
+from analyzer.convert.model import DISK_TYPES, Options, OutputFormat, Plan, check_block_size
 from analyzer.convert.new_identity import ClonedDisk, renewed_disk_id
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError

@@ -34,7 +34,7 @@ class Order(Enum):
 
 
 class Target(Protocol):
-    """Takes bytes of the disk, none across a cell, in the order that `copy_cells` was told."""
+    """Takes bytes of the disk, none across a cell, in the order that `copy_cells` was asked for."""
 
     def write(self, start: int, data: memoryview) -> None:
         """Put bytes at `start` of the disk."""
@@ -42,8 +42,8 @@ class Target(Protocol):
 
 
 @dataclass
-class Journal:
-    """The checksums of the cells that were copied and are not zero, in rising order: 12 bytes for each MiB."""
+class CellChecksums:
+    """The checksums of the cells that were copied and are not zero, sorted: 12 bytes for each MiB."""
 
     cells: "array[int]" = field(default_factory=lambda: array("q"))
     sums: "array[int]" = field(default_factory=lambda: array("I"))
@@ -54,8 +54,8 @@ class Journal:
         self.sums.append(crc32c(data))
 
     @classmethod
-    def joined(cls, parts: Sequence["Journal"]) -> "Journal":
-        """What several noted, each in rising order."""
+    def joined(cls, parts: Sequence["CellChecksums"]) -> "CellChecksums":
+        """What several noted, each sorted."""
         if len(parts) == 1:
             return parts[0]
         cells, sums = (np.concatenate(columns) for columns in zip(*((p.cells, p.sums) for p in parts), strict=True))
@@ -78,7 +78,7 @@ class _Shares:
         with self._lock:
             self._cells = iter(())
 
-    def tell(self, done: int) -> None:
+    def report(self, done: int) -> None:
         """Progress, one thread at a time."""
         with self._lock:
             self._progress(done)
@@ -90,36 +90,41 @@ class _Shares:
 
 def copy_cells(
     disk: RunSource, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.RISING
-) -> Journal:
+) -> CellChecksums:
     """Copy these cells, leaving zeros out; raises what reading and writing raise."""
     if order is Order.RISING:
         return _copy_share(disk, cells, target, progress)
     shares = _Shares(cells, progress)
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            work = [pool.submit(_copy_share, disk, shares, target, shares.tell) for _ in range(THREADS)]
+            work = [pool.submit(_copy_share, disk, shares, target, shares.report) for _ in range(THREADS)]
             done = wait(work, return_when=FIRST_EXCEPTION).done
         finally:
             shares.stop()
     for future in done:
         future.result()
-    return Journal.joined([future.result() for future in work])
+    return CellChecksums.joined([future.result() for future in work])
 
 
-def _copy_share(disk: RunSource, cells: Iterable[int], target: Target, progress: Progress) -> Journal:
-    journal = Journal()
+def _copy_share(disk: RunSource, cells: Iterable[int], target: Target, progress: Progress) -> CellChecksums:
+    checksums = CellChecksums()
     for cell, data in read_cells(disk, cells):
         spans = nonzero_spans(data)
         if spans:
-            journal.note(cell, data)
+            checksums.note(cell, data)
         for lower, upper in spans:
             target.write(cell * CELL + lower, data[lower:upper].data)
         progress(len(data))
-    return journal
+    return checksums
 
 
 def verify_cells(
-    journal: Journal, source: RunSource, written: RunSource, cells: Iterable[int], path: Path, progress: Progress
+    checksums: CellChecksums,
+    source: RunSource,
+    written: RunSource,
+    cells: Iterable[int],
+    path: Path,
+    progress: Progress,
 ) -> None:
     """Read back every cell that the output holds; raises VerificationError at the first that is not as it should be.
 
@@ -127,7 +132,7 @@ def verify_cells(
     must have its checksum and must be among them; any other must be what the source has there.
     """
     origin = Reader(source)
-    expected = iter(zip(journal.cells, journal.sums, strict=True))
+    expected = iter(zip(checksums.cells, checksums.sums, strict=True))
     noted = next(expected, None)
     for cell, data in read_cells(written, cells):
         start = cell * CELL

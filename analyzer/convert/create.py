@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.convert.convert import check_block_size
-from analyzer.convert.merge import parent_locator
+from analyzer.convert.model import check_block_size, parent_locator
 from vhdx.chain import Chain
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities

@@ -7,9 +7,10 @@ from enum import Enum
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from analyzer.convert import convert
-from analyzer.convert.convert import Options, OutputFormat, check_further, plan_conversion, run_conversion
-from analyzer.convert.copying import Journal
+from analyzer.convert.convert import check_further, plan_conversion, run_conversion
+from analyzer.convert.copying import CellChecksums
+from analyzer.convert.model import Options, OutputFormat
+from analyzer.convert.model import Plan as ConversionPlan
 from analyzer.progress import Progress, no_progress
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
@@ -68,7 +69,7 @@ class Plan:
     wishes: Wishes
     gathered: Gathered
     filled: FilledDisk
-    conversion: convert.Plan | None
+    conversion: ConversionPlan | None
 
     @property
     def disk(self) -> PartialDisk:
@@ -128,7 +129,7 @@ def plan_recovery(wishes: Wishes, opener: Opener = FileSource, compared: Progres
         yield Plan(wishes=wishes, gathered=gathered, filled=filled, conversion=_conversion(wishes, gathered, filled))
 
 
-def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> convert.Plan | None:
+def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> ConversionPlan | None:
     if wishes.target is None:
         return None
     options = wishes.options
@@ -188,9 +189,9 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
         raise ValueError("a plan without a target cannot be run")
     totals, give_names = Totals(), name_again if resumes(plan.wishes) else name_anew
 
-    def name(image: Sink, journal: Journal) -> None:
+    def name(image: Sink, checksums: CellChecksums) -> None:
         image.seal()
-        fingerprint = fingerprint_of(image.path, conversion.format, journal, plan.rows())
+        fingerprint = fingerprint_of(image.path, conversion.format, checksums, plan.rows())
         with ExitStack() as papers:
             give_names(image, _papers(plan, conversion.target, fingerprint, totals, document, papers))
 

@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.convert.merge import parent_locator
+from analyzer.convert.model import parent_locator
 from analyzer.repair.apply import RepairOutcome, run_copy, run_in_place
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import update_headers

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from analyzer.convert.convert import OutputFormat, format_of, run_conversion
+from analyzer.convert.convert import run_conversion
+from analyzer.convert.model import OutputFormat, format_of
 from analyzer.diff.delta.apply import plan_application
 from analyzer.diff.delta.container import Delta
 from analyzer.diff.delta.disk import PatchedDisk

@@ -9,7 +9,8 @@ import click
 
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore, range_of, stream_range
 from analyzer.backup.resume import Resumed, restore_device, resume_raw
-from analyzer.convert.convert import EXTENSIONS, VHDX_FORMATS, OutputFormat, format_of, run_conversion
+from analyzer.convert.convert import run_conversion
+from analyzer.convert.model import EXTENSIONS, VHDX_FORMATS, OutputFormat, format_of
 from analyzer.convert.new_identity import told
 from cli import output
 from cli.errors import when_interrupted

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from analyzer.convert.convert import Verify
+from analyzer.convert.model import Verify
 from analyzer.diff.bitmap import BitmapFile
 from analyzer.diff.by_content import UNIT
 from analyzer.diff.delta.export import plan_export, run_export

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from analyzer.convert.convert import VHDX_FORMATS, Options, OutputFormat, format_of, stream_raw
-from analyzer.convert.formats.format import Compression
+from analyzer.convert.convert import stream_raw
+from analyzer.convert.model import VHDX_FORMATS, Compression, Options, OutputFormat, format_of
 from cli import output
 from cli.options.case_data import evidence_options, with_evidence
 from cli.options.clone import clone_of, clone_options, lines_of, write_disk

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 import fixtures
-from analyzer.convert.convert import Options, OutputFormat, plan_conversion, run_conversion
+from analyzer.convert.convert import plan_conversion, run_conversion
+from analyzer.convert.model import Options, OutputFormat
 from analyzer.examine.describe import describe_layers
 from analyzer.examine.hash import sha256_of
 from cli.options.common import FILE_PATH, quiet_library

@@ -5,15 +5,8 @@ from typing import Any
 
 import click
 
-from analyzer.convert.convert import (
-    EXTENSIONS,
-    RAW_EXTENSIONS,
-    VHDX_FORMATS,
-    Options,
-    Outcome,
-    OutputFormat,
-)
-from analyzer.convert.merge import plan_merge, run_merge
+from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
+from analyzer.convert.model import EXTENSIONS, RAW_EXTENSIONS, VHDX_FORMATS, Options, Outcome, OutputFormat
 from cli import output
 from cli.options.case_data import evidence_options, with_evidence
 from cli.options.clone import clone_options, is_clone, write_disk
@@ -99,6 +92,6 @@ def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> Output
 
 
 def _upper(chain: Chain, base: Path, out: Path, options: Options) -> Outcome:
-    plan = plan_merge(chain, base, out, options)
+    plan = plan_merge_upper(chain, base, out, options)
     with progress("merging", plan.work) as update:
-        return run_merge(plan, chain, update)
+        return run_merge_upper(plan, chain, update)

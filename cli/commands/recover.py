@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from analyzer.convert.convert import OutputFormat, format_of
+from analyzer.convert.model import OutputFormat, format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.inputs.earlier_state import LetGo, View

@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert.convert import Options, OutputFormat
-from analyzer.convert.formats.case_data import Digests, Evidence
+from analyzer.convert.model import CaseData, Digests, E01Options, Options, OutputFormat
 from cli.options.common import ByteSize
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -43,8 +42,8 @@ def with_evidence(options: Options, form: OutputFormat | None, choices: dict[str
         return options
     told = {name: choices[name] or "" for name in _TOLD}
     try:
-        evidence = Evidence(**told, acquired=int(time.time()) if choices["seed"] is None else 0)
+        case = CaseData(**told, acquired=int(time.time()) if choices["seed"] is None else 0)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     digests = Digests.NONE if choices["no_hash"] else Digests.TAKEN
-    return replace(options, evidence=evidence, digests=digests, segment_size=choices["segment_size"])
+    return replace(options, e01=E01Options(case=case, digests=digests, segment_size=choices["segment_size"]))

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert.convert import Flat, Options, Outcome, OutputFormat, plan_conversion, run_conversion
+from analyzer.convert.convert import plan_conversion, run_conversion
+from analyzer.convert.model import DiskSource, Options, Outcome, OutputFormat
 from analyzer.convert.new_identity import Clone, ClonedDisk, Scope, cloned, plan_clone, told
 from cli import output
 from cli.options.output import payload_of, report
@@ -39,7 +40,7 @@ def is_clone(choices: dict[str, Any]) -> bool:
     return bool(choices["clone"] or choices["clone_ids"])
 
 
-def clone_of(disk: Flat, choices: dict[str, Any], options: Options) -> ClonedDisk | None:
+def clone_of(disk: DiskSource, choices: dict[str, Any], options: Options) -> ClonedDisk | None:
     """The clone of a disk, when one is asked for; on stderr, where nothing on the disk could be made new, that."""
     if not is_clone(choices):
         return None
@@ -69,7 +70,7 @@ def write_disk(
 ) -> None:
     """Write the whole disk of a chain, or a clone of it, and say what was written; `errors` are the chain's."""
     clone = clone_of(chain, choices, options)
-    disk: Flat = clone or chain
+    disk: DiskSource = clone or chain
     plan = plan_clone(chain, clone, out, form, options) if clone else plan_conversion(chain, out, form, options)
     with progress("merging" if command == "merge" else "writing", plan.work) as update:
         outcome = run_conversion(plan, disk, update)

@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.convert.convert import EXTENSIONS, Options, Outcome, OutputFormat, Verify
-from analyzer.convert.formats.format import Compression
+from analyzer.convert.model import EXTENSIONS, Compression, Options, Outcome, OutputFormat, Verify
 from cli import output
 from cli.text import plural, safe, size
 from vhdx.errors import OutputError

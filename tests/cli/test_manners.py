@@ -10,7 +10,7 @@ import time
 import pytest
 
 import fixtures
-from analyzer.convert.convert import EXTENSIONS, OutputFormat
+from analyzer.convert.model import EXTENSIONS, OutputFormat
 from cli.errors import Terminated
 from cli.main import COMMANDS
 from tests.support.files import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 import vhdx
 from analyzer.convert import convert
-from analyzer.convert.convert import OutputFormat
+from analyzer.convert.model import OutputFormat
 from tests.support.command_line import contents
 from vhdx.sink import Sink
 

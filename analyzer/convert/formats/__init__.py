@@ -1,1 +1,1 @@
-"""Images that other programs use: for each format its layout, what writes it and what reads it back."""
+"""The formats of other programs that images are written in; raw and VHDX are `analyzer.convert`'s own."""

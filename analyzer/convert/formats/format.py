@@ -1,45 +1,28 @@
-"""What every format of image has in common: what is asked for, what is planned, what writes and what reads back."""
+"""What every format of image has in common: what is asked for, what writes it and what reads it back."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from analyzer.convert.cells import Bytes
-from analyzer.convert.formats.case_data import Digests, Evidence
+from analyzer.convert.model import Compression, Layout, Options
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
-from vhdx.identities import Identities
 from vhdx.reader import RunSource
-from vhdx.sink import Sink
-
-
-class Compression(Enum):
-    """How the data of an image is packed, where its format leaves that open."""
-
-    FORMAT = "format"
-    """As the format has it: not at all where it need not be."""
-    ZLIB = "zlib"
-    ZSTD = "zstd"
+from vhdx.sink import Existing, Sink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What an image is to hold; sizes are bytes. `data_bytes` counts whole cells, the most that can be copied.
-
-    The last three are for images of evidence; `segment_size` None leaves it to the format.
-    """
+class ImageRequest:
+    """The image that is asked for; sizes are bytes. `data_bytes` counts whole cells, the most that can be copied."""
 
     target: Path
     size: int
     sector_size: int
     data_bytes: int
-    compression: Compression
-    identities: Identities
-    evidence: Evidence
-    digests: Digests
-    segment_size: int | None
+    options: Options
 
 
 class Form(Enum):
@@ -67,11 +50,11 @@ class ImageWriter(Protocol):
         ...
 
     def put(self, start: int, piece: Piece) -> None:
-        """Place a piece, which stands at byte `start` of the disk; pieces come in rising order."""
+        """Place a piece, which is at byte `start` of the disk; pieces come sorted."""
         ...
 
-    def finish(self) -> None:
-        """Write what tells where everything is."""
+    def finish(self) -> Mapping[str, str]:
+        """Write what says where everything is; the digests of the whole disk, in hex, where the format has them."""
         ...
 
 
@@ -79,29 +62,33 @@ class WrittenImage(RunSource, Protocol):
     """An image, opened to be read back."""
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of the ranges of the disk, rising, of which the image holds anything."""
+        """(start, end) of the ranges of the disk, sorted, of which the image holds anything."""
         ...
 
     def close(self) -> None:
-        """Give the file back to the system."""
+        """Close the file."""
         ...
 
 
-class Layout(Protocol):
-    """The plan of one image. Nothing was touched to make it."""
+AnyLayout = TypeVar("AnyLayout", bound=Layout)
+AnySink = TypeVar("AnySink", bound=Sink)
 
-    @property
-    def needed_bytes(self) -> int:
-        """What the target's file system must have free."""
-        ...
 
-    def writer(self, sink: Sink, progress: Progress, /) -> ImageWriter:
-        """Begin the image in a new file; `progress` is told of zeros, where they take time, and of nothing else."""
-        ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format(Generic[AnyLayout, AnySink]):
+    """A format of other programs: what plans an image, what writes it, and what reads it back."""
 
-    def open(self, path: Path) -> WrittenImage:
-        """Open what was written; raises VerificationError when that is another image, InputOutputError."""
-        ...
+    plan: Callable[[ImageRequest], AnyLayout]
+    """Raises OutputError for a disk that the format cannot hold."""
+    writer: Callable[[AnySink, AnyLayout, Progress], ImageWriter]
+    """Begins the image in an empty file; Progress counts zeros, where they take time, and nothing else."""
+    image: Callable[[Path, AnyLayout], WrittenImage]
+    """Opens what was written; raises VerificationError when that is another image, InputOutputError."""
+    sink: type[AnySink]
+    check_further: Callable[[Path, AnyLayout, Sequence[Path], Existing], None] = lambda *_: None
+    """Refuses further files of the image as `check_target` does the first; raises OutputError."""
+    digested: Callable[[AnyLayout], int] = lambda _: 0
+    """Bytes of the disk that go through digests, zeros included."""
 
 
 def require_compression(target: Path, asked: Compression, allowed: Collection[Compression], name: str) -> None:

@@ -1,7 +1,7 @@
 """Copying with work between reading and writing: cells are packed by threads, and written in the disk's order."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes, nonzero_spans, read_cells
-from analyzer.convert.copying import THREADS, Journal
+from analyzer.convert.copying import THREADS, CellChecksums
 from analyzer.convert.formats.format import Form, ImageWriter, Piece
 from analyzer.progress import Progress
 from vhdx.reader import RunSource
@@ -21,9 +21,14 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def copy_packed(disk: RunSource, cells: Iterable[int], writer: ImageWriter, progress: Progress) -> Journal:
-    """Copy these cells, leaving zeros out; raises what reading and writing raise."""
-    journal = Journal()
+def copy_packed(
+    disk: RunSource, cells: Iterable[int], writer: ImageWriter, progress: Progress
+) -> tuple[CellChecksums, Mapping[str, str]]:
+    """Copy these cells, leaving zeros out; returns also the digests that the format has.
+
+    Raises what reading and writing raise.
+    """
+    checksums = CellChecksums()
 
     def pack(given: tuple[int, Bytes]) -> tuple[int, Bytes, list[Piece]]:
         return *given, writer.pack(given[1])
@@ -32,12 +37,11 @@ def copy_packed(disk: RunSource, cells: Iterable[int], writer: ImageWriter, prog
     with closing(in_order(pack, copies)) as packed:
         for cell, data, pieces in packed:
             if pieces:
-                journal.note(cell, data)
+                checksums.note(cell, data)
             for piece in pieces:
                 writer.put(cell * CELL + piece.start, piece)
             progress(len(data))
-    writer.finish()
-    return journal
+    return checksums, writer.finish()
 
 
 def in_order(work: Callable[[Given], Made], things: Iterable[Given]) -> Generator[Made, None, None]:

@@ -5,7 +5,7 @@ without unpacking what is before it. Zeros cost 4 bytes for each 128 KiB: no blo
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,16 +16,9 @@ from construct import Bytes, Int8ul, Int32ul, Struct
 from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, Zstd, require_zstd
-from analyzer.convert.formats.format import (
-    Compression,
-    Form,
-    ImageWriter,
-    Piece,
-    Wanted,
-    WrittenImage,
-    require_compression,
-)
+from analyzer.convert.formats.format import Form, ImageRequest, Piece, require_compression
 from analyzer.convert.formats.read_back import DecodedImage
+from analyzer.convert.model import Compression
 from analyzer.progress import Progress
 from vhdx.sink import Sink
 
@@ -89,28 +82,20 @@ class ZstLayout:
             + len(zeros_frame(LONGEST)) * (self.size // LONGEST + 1)
         )
 
-    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
-        """See Layout."""
-        return ZstWriter(sink, self.size)
 
-    def open(self, path: Path) -> WrittenImage:
-        """See Layout."""
-        return ZstImage(path, self.size)
-
-
-def plan(wanted: Wanted) -> ZstLayout:
+def plan_zst(request: ImageRequest) -> ZstLayout:
     """What is going to be written; raises OutputError when zstd is not installed."""
-    require_compression(wanted.target, wanted.compression, {Compression.ZSTD}, "raw.zst")
-    require_zstd(wanted.target)
-    return ZstLayout(wanted.size, wanted.data_bytes)
+    require_compression(request.target, request.options.compression, {Compression.ZSTD}, "raw.zst")
+    require_zstd(request.target)
+    return ZstLayout(request.size, request.data_bytes)
 
 
 class ZstWriter:
     """Writes frames one after another, zeros where no cell came."""
 
-    def __init__(self, sink: Sink, size: int) -> None:
-        """Begin an image of a disk of `size` bytes in an empty file."""
-        self._sink, self._size, self._zstd = sink, size, Zstd()
+    def __init__(self, sink: Sink, layout: ZstLayout, _progress: Progress) -> None:
+        """Begin an image in an empty file."""
+        self._sink, self._size, self._zstd = sink, layout.size, Zstd()
         self._position = self._end = 0
         self._entries = array("I")
 
@@ -123,11 +108,12 @@ class ZstWriter:
         self._skip_to(start)
         self._append(piece.data, min(CELL, self._size - start))
 
-    def finish(self) -> None:
+    def finish(self) -> Mapping[str, str]:
         """Write what zeros are left, and the seek table."""
         self._skip_to(self._size)
         entries = np.array(self._entries, dtype="<u4").tobytes()
         self._sink.write_at(self._end, seek_table(len(entries) // _ENTRY, entries))
+        return {}
 
     def _skip_to(self, position: int) -> None:
         while self._position < position:
@@ -145,9 +131,9 @@ class ZstWriter:
 class ZstImage(DecodedImage):
     """A seekable raw.zst of ours, read back by its seek table."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        """Open it; raises VerificationError when the seek table is not that of a disk of `size` bytes."""
-        super().__init__(path, size, CELL)
+    def __init__(self, path: Path, layout: ZstLayout) -> None:
+        """Open it; raises VerificationError when the seek table is not that of a disk of the layout's size."""
+        super().__init__(path, layout.size, CELL)
         self._zstd = Zstd()
         tail = SEEK_TABLE_FOOTER.sizeof()
         frames = SEEK_TABLE_FOOTER.parse(self.take(self.file.size - tail, tail)).number_of_frames
@@ -155,7 +141,7 @@ class ZstImage(DecodedImage):
         table = np.frombuffer(entries, dtype="<u4").astype(np.int64).reshape(-1, 2)
         # Every frame has a place in the file and a place on the disk: the sums of the lengths before it.
         self._places, self._starts = (np.concatenate(([0], np.cumsum(table[:, column]))) for column in (0, 1))
-        self.require(structure=int(self._starts[-1]), expected=size)
+        self.require(structure=int(self._starts[-1]), expected=layout.size)
         written = self.take(int(self._places[-1]), self.file.size - int(self._places[-1]))
         self.require(structure=written, expected=seek_table(frames, entries))
 

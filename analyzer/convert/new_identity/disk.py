@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.convert.convert import (
+from analyzer.convert.convert import plan_output
+from analyzer.convert.model import (
     DISK_TYPES,
-    Flat,
-    Layered,
+    DiskSource,
+    LayeredSource,
     Options,
     OutputFormat,
     Plan,
     check_block_size,
     new_disk_like,
-    plan_output,
 )
 from analyzer.convert.new_identity.model import Change, Clone, Scope
 from analyzer.convert.new_identity.partition_tables import renew_tables
@@ -31,7 +31,7 @@ from vhdx.source import ByteSource, MemorySource
 class ClonedDisk:
     """A disk that reads as another does but for its identities. It is open as long as the original is."""
 
-    def __init__(self, original: Flat, bench: Bench) -> None:
+    def __init__(self, original: DiskSource, bench: Bench) -> None:
         """The original with what the bench lays over it."""
         self._original = original
         self._table, content = bench.laid(len(original.sources))
@@ -77,7 +77,7 @@ class ClonedDisk:
         self._original.require_unchanged()
 
 
-def cloned(disk: Flat, identities: Identities = random_identities, *, scope: Scope = Scope.VOLUMES) -> ClonedDisk:
+def cloned(disk: DiskSource, identities: Identities = random_identities, *, scope: Scope = Scope.VOLUMES) -> ClonedDisk:
     """The disk with new identities, drawn from `identities` by what each old one was.
 
     Reads partition tables and the fronts of volumes; raises what reading raises, and nothing for what the disk holds.
@@ -94,7 +94,7 @@ def renewed_disk_id(old: UUID, identities: Identities) -> UUID:
     return identities(f"virtual disk id {old}")
 
 
-def plan_clone(chain: Layered, clone: ClonedDisk, target: Path, output: OutputFormat, options: Options) -> Plan:
+def plan_clone(chain: LayeredSource, clone: ClonedDisk, target: Path, output: OutputFormat, options: Options) -> Plan:
     """As `plan_conversion`, for the clone of a chain; run it on the clone. Raises what that raises."""
     check_block_size(target, options.block_size)
     check_target(target, [layer.path for layer in chain.layers], options.existing)

@@ -2,15 +2,8 @@
 
 from pathlib import Path
 
-from analyzer.convert.convert import (
-    DISK_TYPES,
-    Options,
-    OutputFormat,
-    Plan,
-    check_block_size,
-    check_further,
-    plan_output,
-)
+from analyzer.convert.convert import check_further, plan_output
+from analyzer.convert.model import DISK_TYPES, Options, OutputFormat, Plan, check_block_size
 from analyzer.diff.delta.container import NO_ID, Delta
 from analyzer.diff.delta.disk import PatchedDisk
 from analyzer.diff.states import State

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from analyzer.convert.cells import CELL, nonzero_spans
-from analyzer.convert.convert import Verify
+from analyzer.convert.model import Verify
 from analyzer.diff.delta.container import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, build_header
 from analyzer.diff.delta.disk import PatchedDisk
 from analyzer.diff.find import ChangesPlan, Method, exact_changes

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from analyzer.convert.cells import CELL, read_cells
-from analyzer.convert.copying import Journal
+from analyzer.convert.copying import CellChecksums
 from analyzer.progress import Progress, no_progress
 from analyzer.recover.ranges import Ranges
 from analyzer.recovery_map.fingerprint import Part
@@ -11,10 +11,10 @@ from vhdx.reader import Reader, RunSource
 from vhdx.structures.checksum import crc32c
 
 
-def parts_written(journal: Journal, written: RunSource, known: Ranges) -> Iterator[Part]:
+def parts_written(checksums: CellChecksums, written: RunSource, known: Ranges) -> Iterator[Part]:
     """The known parts of an image that was written just now: only cells that are not known whole are read again."""
     reader = Reader(written)
-    for cell, checksum in zip(journal.cells, journal.sums, strict=True):
+    for cell, checksum in zip(checksums.cells, checksums.sums, strict=True):
         start, end = cell * CELL, min((cell + 1) * CELL, written.size)
         for lower, upper in known.within(start, end):
             if (lower, upper) == (start, end):

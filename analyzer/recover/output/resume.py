@@ -5,8 +5,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from analyzer.convert.cells import cells_with_data
-from analyzer.convert.convert import VHDX_FORMATS, OutputFormat
-from analyzer.convert.copying import Journal, cells_of_extents
+from analyzer.convert.copying import CellChecksums, cells_of_extents
+from analyzer.convert.model import VHDX_FORMATS, OutputFormat
 from analyzer.convert.raw_image import RawDisk
 from analyzer.progress import Progress
 from analyzer.recover.disk.previous_run import EarlierRun
@@ -53,14 +53,16 @@ def open_earlier(
     return EarlierRun(known, stale, Reader(written).read_into)
 
 
-def fingerprint_of(path: Path, form: OutputFormat, journal: Journal, rows: Iterable[Row]) -> ImageFingerprint | None:
+def fingerprint_of(
+    path: Path, form: OutputFormat, checksums: CellChecksums, rows: Iterable[Row]
+) -> ImageFingerprint | None:
     """What an image is that was written just now, by the rows of its map; None where no later run goes on with it."""
     if not can_be_gone_on_with(form):
         return None
     merged = list_merged((row.start, row.end, row.status) for row in rows)
     known = Ranges((start, end) for start, end, status in merged if status is Status.KNOWN)
     with closing(_open(path, form)) as written:
-        return ImageFingerprint.of(path, parts_written(journal, written, known))
+        return ImageFingerprint.of(path, parts_written(checksums, written, known))
 
 
 def _require_untouched(target: Path, written: RawDisk | Image, known: Ranges, progress: Progress) -> None:

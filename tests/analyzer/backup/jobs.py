@@ -15,7 +15,8 @@ from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import PlainCodec
 from analyzer.backup.repository.repository import Repository, Settings, init_repository
 from analyzer.backup.restore import PointDisk, plan_restore
-from analyzer.convert.convert import Options, format_of, run_conversion
+from analyzer.convert.convert import run_conversion
+from analyzer.convert.model import Options, format_of
 from analyzer.examine.hash import sha256_of
 from fixtures import RECIPES, write_files
 from tests.support.attempts import attempt

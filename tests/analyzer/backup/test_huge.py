@@ -17,7 +17,8 @@ import vhdx
 from analyzer.backup.plan import Which
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.restore import PointDisk, plan_restore
-from analyzer.convert.convert import Options, OutputFormat, run_conversion
+from analyzer.convert.model import Options, OutputFormat
+from analyzer.convert.convert import run_conversion
 from tests.analyzer.backup.helpers import back_up, new_repository
 
 leaf, folder = Path(sys.argv[1]), Path(sys.argv[2])

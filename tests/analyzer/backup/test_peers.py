@@ -9,7 +9,8 @@ import pytest
 from analyzer.backup.plan import Hashing, Which
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.convert.convert import Options, OutputFormat, run_conversion
+from analyzer.convert.convert import run_conversion
+from analyzer.convert.model import Options, OutputFormat
 from fixtures import RECIPES, write_files
 from tests.analyzer.backup.helpers import KIB, back_up, content_of, new_repository
 from tests.support.peer_tools import qemu_img

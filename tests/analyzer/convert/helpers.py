@@ -4,8 +4,9 @@ import struct
 from itertools import pairwise
 
 import vhdx
-from analyzer.convert.convert import Options, plan_conversion, run_conversion
-from analyzer.convert.merge import plan_merge, run_merge
+from analyzer.convert.convert import plan_conversion, run_conversion
+from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
+from analyzer.convert.model import CaseData, Digests, E01Options, Options
 from vhdx.identities import seeded_identities
 from vhdx.structures.constants import BAT_REGION
 
@@ -14,12 +15,18 @@ FULLY_PRESENT = 6
 SEEDED = Options(identities=seeded_identities("tests"))
 
 
+def e01_options(*, case=None, digests=Digests.TAKEN, segment_size=None, **more):
+    """Options for an E01, with the tests' own seed."""
+    e01 = E01Options(case=case or CaseData(), digests=digests, segment_size=segment_size)
+    return Options(**{"identities": SEEDED.identities, "e01": e01, **more})
+
+
 def convert(chain, target, output, options=SEEDED):
     return run_conversion(plan_conversion(chain, target, output, options), chain)
 
 
 def merge(chain, base, target, options=SEEDED):
-    return run_merge(plan_merge(chain, base, target, options), chain)
+    return run_merge_upper(plan_merge_upper(chain, base, target, options), chain)
 
 
 def entries(image):

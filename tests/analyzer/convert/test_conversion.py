@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat, Verify, format_of, plan_conversion, stream_raw
+from analyzer.convert.convert import plan_conversion, run_conversion, stream_raw
+from analyzer.convert.model import Options, OutputFormat, Verify, format_of
 from fixtures import RECIPES, Verdict, write_files
 from tests.analyzer.convert.helpers import (
     FULLY_PRESENT,
@@ -157,7 +158,6 @@ def test_the_plan_touches_nothing_and_tells_what_will_be_needed(recipe, tmp_path
 
 
 def test_progress_ends_where_the_plan_said_at_most(recipe, tmp_path):
-    from analyzer.convert.convert import run_conversion
 
     _, path = recipe("dynamic")
     done = []

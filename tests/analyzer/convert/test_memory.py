@@ -14,8 +14,9 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat, plan_conversion, run_conversion
-from analyzer.convert.merge import plan_merge, run_merge
+from analyzer.convert.model import Options, OutputFormat
+from analyzer.convert.convert import plan_conversion, run_conversion
+from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
 
 leaf, target, what = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 with vhdx.open_chain(leaf) as chain:
@@ -23,7 +24,7 @@ with vhdx.open_chain(leaf) as chain:
         assert sum(int(table.length.sum()) for table in chain.windows()) == chain.size
         chain.read(0, 1 << 20), chain.read(chain.size - 4096, 4096)
     elif what == "merge":
-        run_merge(plan_merge(chain, chain.base.path, target, Options()), chain)
+        run_merge_upper(plan_merge_upper(chain, chain.base.path, target, Options()), chain)
     else:
         run_conversion(plan_conversion(chain, target, OutputFormat(what), Options()), chain)
 status = Path("/proc/self/status")

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
-from analyzer.convert.convert import Options
-from analyzer.convert.merge import block_states, plan_merge
+from analyzer.convert.merge_upper import block_states, plan_merge_upper
+from analyzer.convert.model import Options
 from fixtures import RECIPES, Verdict, write_files
 from tests.analyzer.convert.helpers import (
     MIB,
@@ -138,10 +138,10 @@ def test_the_leaf_itself_and_strangers_cannot_be_kept(tmp_path):
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
         for base in (chain.path, tmp_path / "stranger.vhdx"):
             with pytest.raises(NoSuchLayerError) as caught:
-                plan_merge(chain, base, tmp_path / "x.avhdx", SEEDED)
+                plan_merge_upper(chain, base, tmp_path / "x.avhdx", SEEDED)
             assert caught.value.exit_code == 4
         with pytest.raises(OutputError):
-            plan_merge(chain, chain.base.path, tmp_path / "x.avhdx", Options(block_size=5))
+            plan_merge_upper(chain, chain.base.path, tmp_path / "x.avhdx", Options(block_size=5))
 
 
 def test_what_only_the_kept_layer_has_lost_does_not_stop_a_merge(tmp_path):
@@ -168,7 +168,7 @@ def test_what_an_upper_layer_has_lost_stops_a_merge(tmp_path):
     fixture = RECIPES["partial-without-bitmap"].build()
     write_files(fixture, tmp_path)
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain, pytest.raises(LostDataError):
-        plan_merge(chain, chain.base.path, tmp_path / "x.avhdx", SEEDED)
+        plan_merge_upper(chain, chain.base.path, tmp_path / "x.avhdx", SEEDED)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 import vhdx
-from analyzer.convert.convert import OutputFormat
+from analyzer.convert.model import OutputFormat
 from fixtures import RECIPES, write_files
 from tests.analyzer.convert.helpers import MIB, convert, entries, merge
 from tests.support.corpus_files import manifest

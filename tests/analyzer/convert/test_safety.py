@@ -6,8 +6,9 @@ import os
 import pytest
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat, Verify, plan_conversion
-from analyzer.convert.merge import plan_merge
+from analyzer.convert.convert import plan_conversion
+from analyzer.convert.merge_upper import plan_merge_upper
+from analyzer.convert.model import Options, OutputFormat, Verify
 from fixtures import RECIPES, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert, entries, merge
 from tests.support.corpus_files import file_hash
@@ -257,7 +258,7 @@ def test_a_source_that_changes_under_way_is_said_and_leaves_no_output(chain, tmp
 def test_plans_for_every_output_touch_nothing(chain, tmp_path):
     for output in OutputFormat:
         plan_conversion(chain, tmp_path / "x.E01", output, SEEDED)
-    plan_merge(chain, chain.base.path, tmp_path / "x", SEEDED)
+    plan_merge_upper(chain, chain.base.path, tmp_path / "x", SEEDED)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

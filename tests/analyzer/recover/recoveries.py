@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 
-from analyzer.convert.convert import Options, OutputFormat
+from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.fill_pattern import pattern

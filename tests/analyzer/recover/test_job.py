@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.convert.convert import Options, OutputFormat
+from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.disk.provenance import Basis
 from analyzer.recover.inputs.earlier_state import PRESENT

@@ -4,6 +4,7 @@ The format has no holes: a chunk of zeros is packed once, and written as often a
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError
@@ -12,7 +13,6 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.convert.cells import CELL
-from analyzer.convert.formats.case_data import Digests, Evidence, header2_text, header_text
 from analyzer.convert.formats.codecs import Effort, deflate
 from analyzer.convert.formats.e01.format import (
     DESCRIPTOR,
@@ -20,14 +20,13 @@ from analyzer.convert.formats.e01.format import (
     VOLUME_SIZE,
     volume,
 )
-from analyzer.convert.formats.e01.read_back import E01Image
+from analyzer.convert.formats.e01.header_text import header2_text, header_text
 from analyzer.convert.formats.e01.segment import ENTRY_COST, TABLES_COST, Sections
-from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, is_first
-from analyzer.convert.formats.e01.writer import E01Writer
-from analyzer.convert.formats.format import Compression, ImageWriter, Wanted, WrittenImage, require_compression
-from analyzer.progress import Progress
+from analyzer.convert.formats.e01.segment_files import MOST, check_segments, is_first
+from analyzer.convert.formats.format import ImageRequest, require_compression
+from analyzer.convert.model import CaseData, Compression, Digests
 from vhdx.errors import OutputError
-from vhdx.sink import Sink
+from vhdx.sink import Existing
 
 SECTORS_PER_CHUNK = 64
 MOST_CHUNKS = 4 << 20
@@ -51,7 +50,7 @@ class E01Layout:
     segment_size: int
     effort: Effort
     digests: Digests
-    evidence: Evidence
+    case: CaseData
     identifier: UUID
 
     @property
@@ -82,6 +81,11 @@ class E01Layout:
         return whole + self._segments(whole) * (self._front_bytes + TABLES_COST)
 
     @property
+    def digested_bytes(self) -> int:
+        """What digests are taken of."""
+        return self.size if self.digests is Digests.TAKEN else 0
+
+    @property
     def most_segments(self) -> int:
         """How many files it may take."""
         return self._segments(self.needed_bytes)
@@ -92,7 +96,7 @@ class E01Layout:
 
     def front(self, number: int) -> Sections:
         """The sections with which segment `number` begins."""
-        told = volume(
+        facts = volume(
             size=self.size,
             sector_size=self.sector_size,
             sectors_per_chunk=self.chunk // self.sector_size,
@@ -100,20 +104,10 @@ class E01Layout:
             identifier=self.identifier,
         )
         if number > 1:
-            return [(b"data", told)]
-        unicode = zlib.compress(header2_text(self.evidence, _program()).encode("utf-16"))
-        plain = zlib.compress(header_text(self.evidence, _program()).encode("ascii", "replace"))
-        return [(b"header2", unicode), (b"header2", unicode), (b"header", plain), (b"volume", told)]
-
-    def writer(self, sink: Sink, progress: Progress, /) -> ImageWriter:
-        """See Layout."""
-        if not isinstance(sink, SegmentedSink):
-            raise TypeError("an E01 may take several files")
-        return E01Writer(sink, self, progress)
-
-    def open(self, path: Path) -> WrittenImage:
-        """See Layout."""
-        return E01Image(path, self)
+            return [(b"data", facts)]
+        unicode = zlib.compress(header2_text(self.case, _program()).encode("utf-16"))
+        plain = zlib.compress(header_text(self.case, _program()).encode("ascii", "replace"))
+        return [(b"header2", unicode), (b"header2", unicode), (b"header", plain), (b"volume", facts)]
 
     @property
     def _front_bytes(self) -> int:
@@ -131,23 +125,28 @@ def _program() -> str:
         return "vhdx"
 
 
-def plan(wanted: Wanted) -> E01Layout:
+def plan(request: ImageRequest) -> E01Layout:
     """What is going to be written; raises OutputError."""
-    target = wanted.target
-    require_compression(target, wanted.compression, {Compression.ZLIB}, "E01")
-    segment_size = wanted.segment_size or USUAL_SEGMENT
+    target = request.target
+    require_compression(target, request.options.compression, {Compression.ZLIB}, "E01")
+    e01 = request.options.e01
     layout = E01Layout(
-        size=wanted.size,
-        sector_size=wanted.sector_size,
-        data_bytes=wanted.data_bytes,
-        segment_size=segment_size,
-        effort=Effort.BEST if wanted.compression is Compression.ZLIB else Effort.QUICK,
-        digests=wanted.digests,
-        evidence=wanted.evidence,
-        identifier=wanted.identities("set_identifier"),
+        size=request.size,
+        sector_size=request.sector_size,
+        data_bytes=request.data_bytes,
+        segment_size=e01.segment_size or USUAL_SEGMENT,
+        effort=Effort.BEST if request.options.compression is Compression.ZLIB else Effort.QUICK,
+        digests=e01.digests,
+        case=e01.case,
+        identifier=request.options.identities("set_identifier"),
     )
     _require_possible(target, layout)
     return layout
+
+
+def check_further(target: Path, layout: E01Layout, sources: Sequence[Path], existing: Existing) -> None:
+    """Refuse what `check_target` refuses, for every segment that the image may come to have; raises OutputError."""
+    check_segments(target, layout.most_segments, sources, existing)
 
 
 def _require_possible(target: Path, layout: E01Layout) -> None:

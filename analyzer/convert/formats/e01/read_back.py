@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.convert.formats.case_data import Digests
 from analyzer.convert.formats.codecs import UndecodableError, inflate
 from analyzer.convert.formats.e01.format import (
     COMPRESSED,
@@ -30,12 +29,11 @@ from analyzer.convert.formats.e01.format import (
     section,
     table,
 )
+from analyzer.convert.formats.e01.layout import E01Layout
 from analyzer.convert.formats.e01.segment_files import sibling
 from analyzer.convert.formats.read_back import DecodedImage
+from analyzer.convert.model import Digests
 from vhdx.source import FileSource
-
-if TYPE_CHECKING:
-    from analyzer.convert.formats.e01.layout import E01Layout
 
 _STEP = 1 << 20
 
@@ -60,7 +58,7 @@ class _Places(NamedTuple):
 class E01Image(DecodedImage):
     """The disk of an image; of its segments one is open at a time."""
 
-    def __init__(self, path: Path, layout: "E01Layout") -> None:
+    def __init__(self, path: Path, layout: E01Layout) -> None:
         """Open it; raises VerificationError when a section is not as it has to be, InputOutputError."""
         super().__init__(path, layout.size, layout.chunk)
         self._layout, self._segment = layout, 1

@@ -1,30 +1,26 @@
 """The chunks of an E01, written as they come."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from analyzer.convert.cells import Bytes
-from analyzer.convert.formats.case_data import Digests
 from analyzer.convert.formats.e01.format import checksum, digest, md5_hash
-from analyzer.convert.formats.e01.segment import Sections, SegmentWriter
+from analyzer.convert.formats.e01.layout import E01Layout
+from analyzer.convert.formats.e01.segment import SegmentWriter
 from analyzer.convert.formats.e01.segment_files import SegmentedSink
 from analyzer.convert.formats.format import Form, Piece
 from analyzer.convert.formats.hashing import DiskDigests
+from analyzer.convert.model import Digests
 from analyzer.progress import Progress
-
-if TYPE_CHECKING:
-    from analyzer.convert.formats.e01.layout import E01Layout
 
 
 class E01Writer:
     """Appends chunks as they come, zeros between them, and begins a segment when one is full."""
 
-    def __init__(self, sink: SegmentedSink, layout: "E01Layout", progress: Progress) -> None:
+    def __init__(self, sink: SegmentedSink, layout: E01Layout, progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout = sink, layout
         self._running = DiskDigests(progress) if layout.digests is Digests.TAKEN else None
         self._next, self._number = 0, 1
-        self.digests: dict[str, str] = {}
-        """By name, in hex, once all is written."""
         self._segment = SegmentWriter(sink, 1, layout.front(1), layout.segment_size)
 
     def pack(self, data: Bytes) -> list[Piece]:
@@ -43,13 +39,18 @@ class E01Writer:
         elif self._running:
             self._running.update(start, piece.data)
 
-    def finish(self) -> None:
-        """Write the zeros that are left, and the digests."""
+    def finish(self) -> Mapping[str, str]:
+        """Write the zeros that are left, and the digests; returns these."""
         layout = self._layout
         self._zeros_until(layout.size // layout.chunk)
         if self._next < layout.chunks:
             self._add(layout.pack(bytes(layout.size % layout.chunk)), Form.PACKED)
-        self._segment.finish(self._ending(), b"done")
+        if not self._running:
+            self._segment.finish([], b"done")
+            return {}
+        md5, sha1 = self._running.close(layout.size)
+        self._segment.finish([(b"digest", digest(md5, sha1)), (b"hash", md5_hash(md5))], b"done")
+        return {"md5": md5.hex(), "sha1": sha1.hex()}
 
     def _pack(self, at: int, chunk: Bytes) -> Piece:
         packed = self._layout.pack(chunk.data)
@@ -78,10 +79,3 @@ class E01Writer:
         self._number += 1
         front = self._layout.front(self._number)
         self._segment = SegmentWriter(self._sink.further(), self._number, front, self._layout.segment_size)
-
-    def _ending(self) -> Sections:
-        if not self._running:
-            return []
-        md5, sha1 = self._running.close(self._layout.size)
-        self.digests = {"md5": md5.hex(), "sha1": sha1.hex()}
-        return [(b"digest", digest(md5, sha1)), (b"hash", md5_hash(md5))]

@@ -1,8 +1,14 @@
 """The layout of qcow2 version 3 (QEMU, docs/interop/qcow2), as this project writes it."""
 
+from dataclasses import dataclass
+
 from construct import Bytes, Int8ub, Int32ub, Int64ub, Struct
 
-from analyzer.convert.formats.format import Compression
+from analyzer.convert.cells import CELL
+from analyzer.convert.formats.codecs import require_zstd
+from analyzer.convert.formats.format import ImageRequest, require_compression
+from analyzer.convert.model import Compression
+from vhdx.errors import OutputError
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
@@ -48,3 +54,64 @@ HEADER = Struct(
     "compression_type" / Int8ub,
     "padding" / Bytes(7),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Qcow2Layout:
+    """A qcow2 image to be; sizes are bytes."""
+
+    size: int
+    compression: Compression
+    data_bytes: int
+
+    @property
+    def l1_size(self) -> int:
+        """Entries of the L1 table."""
+        return max(1, -(-self.size // L2_RANGE))
+
+    @property
+    def first_free(self) -> int:
+        """Where clusters of the disk begin: behind header and L1 table."""
+        return CLUSTER + -(-self.l1_size * 8 // CLUSTER) * CLUSTER
+
+    @property
+    def needed_bytes(self) -> int:
+        """Everything, when nothing shrinks."""
+        held = self.first_free + self.data_bytes + min(self.l1_size, self.data_bytes // CELL) * CLUSTER
+        blocks = -(-held // CLUSTER // REFCOUNTS_PER_BLOCK) + 1
+        return held + blocks * CLUSTER + (blocks * 8 // CLUSTER + 1) * CLUSTER
+
+    def header(self, refcount_table: int, refcount_clusters: int) -> bytes:
+        """The header, once the place of the refcount table is known."""
+        compression_type = COMPRESSION_TYPES.get(self.compression, 0)
+        return bytes(
+            HEADER.build(
+                {
+                    **dict.fromkeys((field.name for field in HEADER.subcons), 0),
+                    "magic": b"QFI\xfb",
+                    "version": 3,
+                    "cluster_bits": CLUSTER_BITS,
+                    "size": self.size,
+                    "l1_size": self.l1_size,
+                    "l1_table_offset": CLUSTER,
+                    "refcount_table_offset": refcount_table,
+                    "refcount_table_clusters": refcount_clusters,
+                    "incompatible_features": INCOMPATIBLE_COMPRESSION_TYPE if compression_type else 0,
+                    "refcount_order": REFCOUNT_ORDER,
+                    "header_length": HEADER_LENGTH,
+                    "compression_type": compression_type,
+                    "padding": bytes(7),
+                }
+            )
+        )
+
+
+def plan(request: ImageRequest) -> Qcow2Layout:
+    """What is going to be written; raises OutputError."""
+    require_compression(request.target, request.options.compression, {Compression.ZLIB, Compression.ZSTD}, "qcow2")
+    if request.options.compression is Compression.ZSTD:
+        require_zstd(request.target)
+    layout = Qcow2Layout(request.size, request.options.compression, request.data_bytes)
+    if layout.l1_size * 8 > MAX_L1_BYTES:
+        raise OutputError(request.target, f"no qcow2 of 64 KiB clusters holds {request.size} bytes", "write a VHDX")
+    return layout

@@ -1,6 +1,6 @@
 """A qcow2 image of ours, read back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.convert.formats.codecs import UndecodableError, Zstd, inflate
-from analyzer.convert.formats.format import Compression
 from analyzer.convert.formats.qcow2.format import (
     CLUSTER,
     CLUSTER_BITS,
@@ -22,28 +21,26 @@ from analyzer.convert.formats.qcow2.format import (
     SECTOR,
     SECTORS_SHIFT,
     WINDOW_BITS,
+    Qcow2Layout,
 )
 from analyzer.convert.formats.read_back import DecodedImage
+from analyzer.convert.model import Compression
 
 Counts = npt.NDArray[np.uint16]
-HeaderOf = Callable[[int, int], bytes]
 Table = npt.NDArray[np.uint64]
 
 
 class Qcow2Image(DecodedImage):
     """The disk of an image: L1 table at once, L2 tables as they are asked for."""
 
-    def __init__(self, path: Path, size: int, compression: Compression, header_of: HeaderOf) -> None:
-        """Open an image that is to hold `size` bytes; raises VerificationError when it does not, InputOutputError.
-
-        `header_of` gives the header for the offset of a refcount table and its length in clusters.
-        """
-        super().__init__(path, size, CLUSTER)
+    def __init__(self, path: Path, layout: Qcow2Layout) -> None:
+        """Open it; raises VerificationError when its header is another than was written, InputOutputError."""
+        super().__init__(path, layout.size, CLUSTER)
         page = self.take(0, HEADER.sizeof())
         self._header = header = HEADER.parse(page)
-        expected = header_of(header.refcount_table_offset, header.refcount_table_clusters)
+        expected = layout.header(header.refcount_table_offset, header.refcount_table_clusters)
         self.require(structure=page, expected=expected)
-        self._compression, self._zstd = compression, Zstd()
+        self._compression, self._zstd = layout.compression, Zstd()
         self._l1 = self._table(header.l1_table_offset, header.l1_size)
         self._l2 = lru_cache(maxsize=16)(self._read_l2)
 

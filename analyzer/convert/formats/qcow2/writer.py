@@ -5,113 +5,36 @@ the end refcount blocks and the refcount table. Zeros are not allocated.
 """
 
 from array import array
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
-from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
-from analyzer.convert.formats.codecs import Zstd, deflate, require_zstd
-from analyzer.convert.formats.format import Compression, Form, Piece, Wanted, require_compression
+from analyzer.convert.formats.codecs import Zstd, deflate
+from analyzer.convert.formats.format import Form, Piece
 from analyzer.convert.formats.pipeline import units_with_data
 from analyzer.convert.formats.qcow2.format import (
     CLUSTER,
     CLUSTER_BITS,
     COMPRESSED,
-    COMPRESSION_TYPES,
     COPIED,
-    HEADER,
-    HEADER_LENGTH,
-    INCOMPATIBLE_COMPRESSION_TYPE,
     L2_ENTRIES,
     L2_RANGE,
-    MAX_L1_BYTES,
-    REFCOUNT_ORDER,
     REFCOUNTS_PER_BLOCK,
     SECTOR,
     SECTORS_SHIFT,
     WINDOW_BITS,
+    Qcow2Layout,
 )
-from analyzer.convert.formats.qcow2.read_back import Qcow2Image
+from analyzer.convert.model import Compression
 from analyzer.progress import Progress
-from vhdx.errors import OutputError
 from vhdx.sink import Sink
-
-
-@dataclass(frozen=True, slots=True)
-class Qcow2Layout:
-    """A qcow2 image to be; sizes are bytes."""
-
-    size: int
-    compression: Compression
-    data_bytes: int
-
-    @property
-    def l1_size(self) -> int:
-        """Entries of the L1 table."""
-        return max(1, -(-self.size // L2_RANGE))
-
-    @property
-    def first_free(self) -> int:
-        """Where clusters of the disk begin: behind header and L1 table."""
-        return CLUSTER + -(-self.l1_size * 8 // CLUSTER) * CLUSTER
-
-    @property
-    def needed_bytes(self) -> int:
-        """Everything, when nothing shrinks."""
-        held = self.first_free + self.data_bytes + min(self.l1_size, self.data_bytes // CELL) * CLUSTER
-        blocks = -(-held // CLUSTER // REFCOUNTS_PER_BLOCK) + 1
-        return held + blocks * CLUSTER + (blocks * 8 // CLUSTER + 1) * CLUSTER
-
-    def writer(self, sink: Sink, _progress: Progress, /) -> "Qcow2Writer":
-        """See Layout."""
-        return Qcow2Writer(sink, self)
-
-    def open(self, path: Path) -> Qcow2Image:
-        """See Layout."""
-        return Qcow2Image(path, self.size, self.compression, self.header)
-
-    def header(self, refcount_table: int, refcount_clusters: int) -> bytes:
-        """The header, once the place of the refcount table is known."""
-        compression_type = COMPRESSION_TYPES.get(self.compression, 0)
-        return bytes(
-            HEADER.build(
-                {
-                    **dict.fromkeys((field.name for field in HEADER.subcons), 0),
-                    "magic": b"QFI\xfb",
-                    "version": 3,
-                    "cluster_bits": CLUSTER_BITS,
-                    "size": self.size,
-                    "l1_size": self.l1_size,
-                    "l1_table_offset": CLUSTER,
-                    "refcount_table_offset": refcount_table,
-                    "refcount_table_clusters": refcount_clusters,
-                    "incompatible_features": INCOMPATIBLE_COMPRESSION_TYPE if compression_type else 0,
-                    "refcount_order": REFCOUNT_ORDER,
-                    "header_length": HEADER_LENGTH,
-                    "compression_type": compression_type,
-                    "padding": bytes(7),
-                }
-            )
-        )
-
-
-def plan(wanted: Wanted) -> Qcow2Layout:
-    """What is going to be written; raises OutputError."""
-    require_compression(wanted.target, wanted.compression, {Compression.ZLIB, Compression.ZSTD}, "qcow2")
-    if wanted.compression is Compression.ZSTD:
-        require_zstd(wanted.target)
-    layout = Qcow2Layout(wanted.size, wanted.compression, wanted.data_bytes)
-    if layout.l1_size * 8 > MAX_L1_BYTES:
-        raise OutputError(wanted.target, f"no qcow2 of 64 KiB clusters holds {wanted.size} bytes", "write a VHDX")
-    return layout
 
 
 class Qcow2Writer:
     """Writes clusters as they come, and an L2 table as soon as its range is through."""
 
-    def __init__(self, sink: Sink, layout: Qcow2Layout) -> None:
+    def __init__(self, sink: Sink, layout: Qcow2Layout, _progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout, self._zstd = sink, layout, Zstd()
         self._l1 = np.zeros(layout.l1_size, dtype=">u8")
@@ -130,13 +53,14 @@ class Qcow2Writer:
         place = self._place_packed if piece.form is Form.PACKED else self._place_stored
         self._l2[start // CLUSTER % L2_ENTRIES] = place(piece.data)
 
-    def finish(self) -> None:
+    def finish(self) -> Mapping[str, str]:
         """Write the tables, and the header last: until then the file is no image at all."""
         self._write_l2()
         self._sink.write_at(CLUSTER, self._l1.tobytes())
         table, clusters = self._write_refcounts()
         self._sink.set_size(len(self._refcounts) * CLUSTER)
         self._sink.write_at(0, self._layout.header(table, clusters))
+        return {}
 
     def _pack(self, start: int, cluster: bytes) -> Piece:
         match self._layout.compression:

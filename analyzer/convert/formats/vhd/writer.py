@@ -1,6 +1,6 @@
 """VHD, fixed and dynamic: for Azure, older Hyper-V and many readers. Sectors of 512 bytes, disks to 2040 GiB."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes
-from analyzer.convert.formats.format import ImageWriter, Piece, Wanted, WrittenImage, require_compression
+from analyzer.convert.formats.format import ImageRequest, Piece, require_compression
 from analyzer.convert.formats.pipeline import spans_with_data
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.formats.vhd.format import (
@@ -47,14 +47,6 @@ class FixedLayout:
         """See Layout; what is zeros takes no room."""
         return self.data_bytes + SECTOR
 
-    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
-        """See Layout."""
-        return FixedWriter(sink, self)
-
-    def open(self, path: Path) -> WrittenImage:
-        """See Layout."""
-        return FixedImage(path, self)
-
     def footer(self) -> bytes:
         """The last sector of the file."""
         return footer(FIXED, self.room, self.unique_id)
@@ -83,54 +75,46 @@ class DynamicLayout:
         """See Layout; what is zeros inside a block takes no room."""
         return self.first_block + self.data_bytes + self.data_bytes // CELL * BITMAP + SECTOR
 
-    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
-        """See Layout."""
-        return DynamicWriter(sink, self)
-
-    def open(self, path: Path) -> WrittenImage:
-        """See Layout."""
-        return DynamicImage(path, self)
-
     def footer(self) -> bytes:
         """The first and the last sector of the file."""
         return footer(DYNAMIC, self.size, self.unique_id)
 
 
-def plan_dynamic(wanted: Wanted) -> DynamicLayout:
+def plan_dynamic(request: ImageRequest) -> DynamicLayout:
     """A dynamic VHD; raises OutputError for a disk that the format cannot hold."""
-    _require_possible(wanted)
-    return DynamicLayout(wanted.size, wanted.data_bytes, wanted.identities("unique_id"))
+    _require_possible(request)
+    return DynamicLayout(request.size, request.data_bytes, request.options.identities("unique_id"))
 
 
-def plan_fixed(wanted: Wanted) -> FixedLayout:
+def plan_fixed(request: ImageRequest) -> FixedLayout:
     """A fixed VHD; raises OutputError for a disk that the format cannot hold."""
-    return _plan_fixed(wanted, wanted.size)
+    return _plan_fixed(request, request.size)
 
 
-def plan_azure(wanted: Wanted) -> FixedLayout:
+def plan_azure(request: ImageRequest) -> FixedLayout:
     """A fixed VHD of whole MiB, zeros behind the disk's end where it has none; raises OutputError."""
-    return _plan_fixed(wanted, -(-wanted.size // AZURE_UNIT) * AZURE_UNIT)
+    return _plan_fixed(request, -(-request.size // AZURE_UNIT) * AZURE_UNIT)
 
 
-def _plan_fixed(wanted: Wanted, room: int) -> FixedLayout:
-    _require_possible(wanted)
-    return FixedLayout(wanted.size, room, wanted.data_bytes, wanted.identities("unique_id"))
+def _plan_fixed(request: ImageRequest, room: int) -> FixedLayout:
+    _require_possible(request)
+    return FixedLayout(request.size, room, request.data_bytes, request.options.identities("unique_id"))
 
 
-def _require_possible(wanted: Wanted) -> None:
-    require_compression(wanted.target, wanted.compression, (), "VHD")
-    if wanted.sector_size != SECTOR:
-        reason = f"a VHD has sectors of 512 bytes, the disk of {wanted.sector_size}"
-        raise OutputError(wanted.target, reason, "write a VHDX, which has both")
-    if wanted.size > MAX_SIZE:
-        reason = f"a VHD holds 2040 GiB at most, the disk has {wanted.size} bytes"
-        raise OutputError(wanted.target, reason, "write a VHDX or a qcow2")
+def _require_possible(request: ImageRequest) -> None:
+    require_compression(request.target, request.options.compression, (), "VHD")
+    if request.sector_size != SECTOR:
+        reason = f"a VHD has sectors of 512 bytes, the disk of {request.sector_size}"
+        raise OutputError(request.target, reason, "write a VHDX, which has both")
+    if request.size > MAX_SIZE:
+        reason = f"a VHD holds 2040 GiB at most, the disk has {request.size} bytes"
+        raise OutputError(request.target, reason, "write a VHDX or a qcow2")
 
 
 class FixedWriter:
     """Every byte has its place."""
 
-    def __init__(self, sink: Sink, layout: FixedLayout) -> None:
+    def __init__(self, sink: Sink, layout: FixedLayout, _progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout = sink, layout
 
@@ -142,15 +126,16 @@ class FixedWriter:
         """See ImageWriter."""
         self._sink.write_at(start, piece.data)
 
-    def finish(self) -> None:
+    def finish(self) -> Mapping[str, str]:
         """Write the footer."""
         self._sink.write_at(self._layout.room, self._layout.footer())
+        return {}
 
 
 class DynamicWriter:
     """Places blocks as the first bytes of each come."""
 
-    def __init__(self, sink: Sink, layout: DynamicLayout) -> None:
+    def __init__(self, sink: Sink, layout: DynamicLayout, _progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout, self._end = sink, layout, layout.first_block
         self._bat = np.full((layout.first_block - _TABLE_OFFSET) // 4, UNUSED, dtype=">u4")
@@ -166,12 +151,13 @@ class DynamicWriter:
             self._allocate(block)
         self._sink.write_at(int(self._bat[block]) * SECTOR + BITMAP + inside, piece.data)
 
-    def finish(self) -> None:
+    def finish(self) -> Mapping[str, str]:
         """Write table, header, and the footer with its copy last."""
         self._sink.write_at(_TABLE_OFFSET, self._bat.tobytes())
         self._sink.write_at(SECTOR, dynamic_header(_TABLE_OFFSET, self._layout.entries))
         for place in (self._end, 0):
             self._sink.write_at(place, self._layout.footer())
+        return {}
 
     def _allocate(self, block: int) -> None:
         """Give a block its place, all of its sectors marked as there: those that are not written read as zeros."""

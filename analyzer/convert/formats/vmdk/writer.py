@@ -1,7 +1,7 @@
 """streamOptimized VMDK, one file of compressed grains: what vSphere and OVF take."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,15 +11,7 @@ import numpy.typing as npt
 
 from analyzer.convert.cells import CELL, Bytes
 from analyzer.convert.formats.codecs import UndecodableError, deflate, inflate
-from analyzer.convert.formats.format import (
-    Compression,
-    Form,
-    ImageWriter,
-    Piece,
-    Wanted,
-    WrittenImage,
-    require_compression,
-)
+from analyzer.convert.formats.format import Form, ImageRequest, Piece, require_compression
 from analyzer.convert.formats.pipeline import units_with_data
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.formats.vmdk.format import (
@@ -37,6 +29,7 @@ from analyzer.convert.formats.vmdk.format import (
     header,
     marker,
 )
+from analyzer.convert.model import Compression
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.sink import Sink
@@ -77,34 +70,26 @@ class VmdkLayout:
         tables = min(self.tables, self.data_bytes // CELL) * (_TABLE + SECTOR)
         return OVERHEAD_SECTORS * SECTOR + grains + tables + SECTOR + self.directory_bytes + _AFTER_DIRECTORY
 
-    def writer(self, sink: Sink, _progress: Progress, /) -> ImageWriter:
-        """See Layout."""
-        return VmdkWriter(sink, self)
 
-    def open(self, path: Path) -> WrittenImage:
-        """See Layout."""
-        return VmdkImage(path, self)
-
-
-def plan(wanted: Wanted) -> VmdkLayout:
+def plan(request: ImageRequest) -> VmdkLayout:
     """What is going to be written; raises OutputError for a disk that the format cannot hold."""
-    require_compression(wanted.target, wanted.compression, {Compression.ZLIB}, "streamOptimized VMDK")
-    if wanted.sector_size != SECTOR:
-        reason = f"a VMDK has sectors of 512 bytes, the disk of {wanted.sector_size}"
-        raise OutputError(wanted.target, reason, "write a VHDX, which has both")
+    require_compression(request.target, request.options.compression, {Compression.ZLIB}, "streamOptimized VMDK")
+    if request.sector_size != SECTOR:
+        reason = f"a VMDK has sectors of 512 bytes, the disk of {request.sector_size}"
+        raise OutputError(request.target, reason, "write a VHDX, which has both")
     # The two highest values mean that there is no parent, and that a disk was never written.
-    content_id = wanted.identities("content_id").int % 0xFFFFFFFE
-    layout = VmdkLayout(wanted.size, wanted.data_bytes, content_id, extent_name(wanted.target.name))
+    content_id = request.options.identities("content_id").int % 0xFFFFFFFE
+    layout = VmdkLayout(request.size, request.data_bytes, content_id, extent_name(request.target.name))
     if layout.needed_bytes > MAX_FILE:
         reason = f"a streamOptimized VMDK has 2 TiB at most, and this one may take {layout.needed_bytes} bytes"
-        raise OutputError(wanted.target, reason, "write a VHDX or a qcow2")
+        raise OutputError(request.target, reason, "write a VHDX or a qcow2")
     return layout
 
 
 class VmdkWriter:
     """Writes grains as they come, and a grain table as soon as its range is through: never back, but for the header."""
 
-    def __init__(self, sink: Sink, layout: VmdkLayout) -> None:
+    def __init__(self, sink: Sink, layout: VmdkLayout, _progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout, self._end = sink, layout, OVERHEAD_SECTORS * SECTOR
         self._directory = np.zeros(layout.directory_bytes // 4, dtype="<u4")
@@ -125,7 +110,7 @@ class VmdkWriter:
         lead = GRAIN_MARKER.build({"lba": start // SECTOR, "size": len(piece.data)})
         self._table[start // GRAIN % ENTRIES] = self._append(lead + bytes(piece.data))
 
-    def finish(self) -> None:
+    def finish(self) -> Mapping[str, str]:
         """Write the last table, directory, footer, end of the stream; the header last."""
         self._write_table()
         directory = self._append_marked(Marker.GRAIN_DIRECTORY, self._directory.tobytes())
@@ -133,6 +118,7 @@ class VmdkWriter:
         self._append(marker(Marker.END_OF_STREAM, 0))
         self._sink.write_at(SECTOR, descriptor(self._layout.size, self._layout.content_id, self._layout.extent))
         self._sink.write_at(0, header(self._layout.size, GD_AT_END))
+        return {}
 
     def _write_table(self) -> None:
         if self._table.any():

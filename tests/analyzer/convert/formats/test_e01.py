@@ -12,26 +12,22 @@ from pathlib import Path
 import pytest
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat, plan_conversion
-from analyzer.convert.formats.case_data import Digests, Evidence
+from analyzer.convert.convert import plan_conversion
 from analyzer.convert.formats.e01.format import SIGNATURE
 from analyzer.convert.formats.e01.layout import plan
 from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, segment_name
-from analyzer.convert.formats.format import Compression, Wanted
+from analyzer.convert.formats.format import ImageRequest
+from analyzer.convert.model import CaseData, Compression, Digests, OutputFormat
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
-from tests.analyzer.convert.helpers import MIB, SEEDED, convert
+from tests.analyzer.convert.helpers import MIB, convert, e01_options
 from vhdx.errors import OutputError, VerificationError, VhdxError
 from vhdx.sink import Existing, Sink
 
 SMALL = 4 * MIB
 
 
-def options(**more):
-    return Options(**{"identities": SEEDED.identities, "segment_size": SMALL, **more})
-
-
 def write(chain, target, **more):
-    return convert(chain, target, OutputFormat.E01, options(**more))
+    return convert(chain, target, OutputFormat.E01, e01_options(**{"segment_size": SMALL, **more}))
 
 
 @pytest.fixture
@@ -287,9 +283,9 @@ def test_the_last_name_is_zzz():
 
 
 def layout_of(size, **more):
-    fixed = {"sector_size": 512, "data_bytes": 0, "compression": Compression.FORMAT, "identities": SEEDED.identities}
-    evidence = {"evidence": Evidence(), "digests": Digests.NONE, "segment_size": None, "target": Path("a.E01")}
-    return plan(Wanted(**{**fixed, **evidence, "size": size, **more}))
+    options = e01_options(digests=Digests.NONE, segment_size=more.pop("segment_size", None))
+    fixed = {"sector_size": 512, "data_bytes": 0, "target": Path("a.E01"), "options": options}
+    return plan(ImageRequest(**{**fixed, "size": size, **more}))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +310,7 @@ def test_no_more_is_written_than_the_plan_asked_for(noise, tmp_path):
     for size in (SMALL, None):
         folder = tmp_path / str(size)
         folder.mkdir()
-        plan = plan_conversion(chain, folder / "out.E01", OutputFormat.E01, options(segment_size=size))
+        plan = plan_conversion(chain, folder / "out.E01", OutputFormat.E01, e01_options(segment_size=size))
         outcome = write(chain, folder / "out.E01", segment_size=size)
         assert outcome.file_size <= plan.needed_bytes
         assert len(segments(folder)) <= plan.image.most_segments
@@ -332,15 +328,15 @@ def test_zeros_take_a_five_hundredth_of_the_disk(tmp_path):
 @pytest.mark.parametrize("text", ["a\tb", "a\nb", "\x1b[2J", "\ud800"])
 def test_what_would_break_a_line_of_the_header_is_refused(text):
     with pytest.raises(ValueError, match="printed on one line"):
-        Evidence(notes=text)
+        CaseData(notes=text)
 
 
 def test_the_header_says_what_the_examiner_said(tmp_path):
     fixture = RECIPES["dynamic"].build()
     write_files(fixture, tmp_path / "in")
-    told = Evidence(case_number="C/7", evidence_number="2", examiner="J. Özil", description="d", notes="n", acquired=60)
+    told = CaseData(case_number="C/7", evidence_number="2", examiner="J. Özil", description="d", notes="n", acquired=60)
     with vhdx.open_chain(tmp_path / "in" / fixture.leaf) as chain:
-        write(chain, tmp_path / "out.E01", evidence=told)
+        write(chain, tmp_path / "out.E01", case=told)
     found = {
         kind: zlib.decompress(body)
         for kind, _, body in sections((tmp_path / "out.E01").read_bytes())

@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat
-from analyzer.convert.formats.case_data import Digests, Evidence
-from analyzer.convert.formats.format import Compression
+from analyzer.convert.model import CaseData, Compression, Digests, OutputFormat
 from fixtures import Block, BlockState, ImageSpec, encode
-from tests.analyzer.convert.helpers import MIB, SEEDED, convert
+from tests.analyzer.convert.helpers import MIB, convert, e01_options
 from tests.support.peer_tools import image_cat, missing_peer
 from tests.support.strategies import stacks
 
@@ -34,15 +32,11 @@ NAMES = [
 ]
 
 
-def options(**more):
-    return Options(**{"identities": SEEDED.identities, **more})
-
-
 def write(recipe, name, target, **more):
     """Convert a recipe; returns the bytes that the model says."""
     fixture, leaf = recipe(name)
     with vhdx.open_chain(leaf) as chain:
-        assert convert(chain, target, OutputFormat.E01, options(**more)).verified
+        assert convert(chain, target, OutputFormat.E01, e01_options(**more)).verified
     model = fixture.models[fixture.leaf]
     return model.read(0, model.size)
 
@@ -104,7 +98,7 @@ def test_all_readers_read_an_image_of_several_segments(require_peer, tmp_path, n
     source, content = several(tmp_path)
     target = tmp_path / name
     with vhdx.open_chain(source) as chain:
-        convert(chain, target, OutputFormat.E01, options(segment_size=4 * MIB, compression=compression))
+        convert(chain, target, OutputFormat.E01, e01_options(segment_size=4 * MIB, compression=compression))
     assert len(list(tmp_path.glob("out.*"))) == 2
     assert digests_of(content)["md5"] in verified(target)
     assert by_libewf(target)[0] == content == image_cat(target)
@@ -114,7 +108,7 @@ def test_ewfexport_gives_the_raw_disk(require_peer, tmp_path):
     require_peer("ewfexport")
     source, content = several(tmp_path)
     with vhdx.open_chain(source) as chain:
-        convert(chain, tmp_path / "out.E01", OutputFormat.E01, options(segment_size=4 * MIB))
+        convert(chain, tmp_path / "out.E01", OutputFormat.E01, e01_options(segment_size=4 * MIB))
     export = ["ewfexport", "-u", "-q", "-f", "raw", "-t", tmp_path / "back", tmp_path / "out.E01"]
     subprocess.run(export, check=True, capture_output=True)
     assert (tmp_path / "back.raw").read_bytes() == content
@@ -127,7 +121,7 @@ def test_chunks_of_a_large_disk_are_read_too(require_peer, tmp_path, monkeypatch
     monkeypatch.setattr("analyzer.convert.formats.e01.layout.MOST_CHUNKS", 1)
     source, content = several(tmp_path)
     with vhdx.open_chain(source) as chain:
-        convert(chain, tmp_path / "out.E01", OutputFormat.E01, options(segment_size=4 * MIB))
+        convert(chain, tmp_path / "out.E01", OutputFormat.E01, e01_options(segment_size=4 * MIB))
     assert digests_of(content)["md5"] in verified(tmp_path / "out.E01")
     assert by_libewf(tmp_path / "out.E01")[0] == content == image_cat(tmp_path / "out.E01")
 
@@ -140,7 +134,7 @@ def test_more_chunks_than_a_table_takes_are_read(require_peer, tmp_path):
     blocks = {n: Block(state=BlockState.FULLY_PRESENT, data={7: b"x" * 512}) for n in (0, 20, 31)}
     encode(ImageSpec(size=1 << 30, block_size=32 * MIB, blocks=blocks)).write_to(tmp_path / "in.vhdx")
     with vhdx.open_chain(tmp_path / "in.vhdx") as chain:
-        convert(chain, tmp_path / "out.E01", OutputFormat.E01, options(digests=Digests.NONE))
+        convert(chain, tmp_path / "out.E01", OutputFormat.E01, e01_options(digests=Digests.NONE))
         handle = pyewf.handle()
         handle.open([str(tmp_path / "out.E01")])
         assert handle.get_media_size() == chain.size
@@ -154,7 +148,7 @@ def test_libewf_reads_what_the_examiner_said(require_peer, recipe, tmp_path, mon
     monkeypatch.setenv("TZ", "UTC")  # libewf tells dates as they are where it runs
     time.tzset()
     told = {"case_number": "2026/17", "evidence_number": "3", "examiner": "J. Özil", "description": "x", "notes": "-"}
-    write(recipe, "dynamic", tmp_path / "out.E01", evidence=Evidence(**told, acquired=1_700_000_000))
+    write(recipe, "dynamic", tmp_path / "out.E01", case=CaseData(**told, acquired=1_700_000_000))
     _, values, _ = by_libewf(tmp_path / "out.E01")
     renamed = {"examiner_name": told.pop("examiner"), **told}
     assert {name: values[name] for name in renamed} == renamed
@@ -167,5 +161,5 @@ def test_libewf_reads_what_the_examiner_said(require_peer, recipe, tmp_path, mon
 def test_the_sleuth_kit_reads_images_of_random_chains(tmp_path_factory, stack):
     folder = tmp_path_factory.mktemp("e01")
     with vhdx.open_chain(stack.write_to(folder)[-1]) as chain:
-        convert(chain, folder / "out.E01", OutputFormat.E01, options())
+        convert(chain, folder / "out.E01", OutputFormat.E01, e01_options())
     assert image_cat(folder / "out.E01") == bytes(stack.disks[-1].bytes)

@@ -3,8 +3,8 @@
 import pytest
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat, plan_conversion
-from analyzer.convert.formats.format import Compression
+from analyzer.convert.convert import plan_conversion
+from analyzer.convert.model import Compression, Options, OutputFormat
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert
 from vhdx.errors import OutputError, VerificationError

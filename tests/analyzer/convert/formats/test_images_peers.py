@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat
-from analyzer.convert.formats.format import Compression
+from analyzer.convert.model import Compression, Options, OutputFormat
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert
 from tests.support.peer_tools import image_cat, libvhdi_disk, missing_peer, qemu_img

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
-from analyzer.convert.convert import Options, OutputFormat, Verify, run_conversion
+from analyzer.convert.convert import run_conversion
+from analyzer.convert.model import Options, OutputFormat, Verify
 from analyzer.diff.delta.apply import plan_application
 from analyzer.diff.delta.container import NO_ID, Delta, DeltaHeader, build_header
 from analyzer.diff.delta.disk import PatchedDisk

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from analyzer.convert.convert import Options, OutputFormat
+from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.inputs.collect import AssumedTwiceError
 from analyzer.recover.inputs.duplicates import CopiesDifferError

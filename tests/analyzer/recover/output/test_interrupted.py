@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.convert.convert import Options
+from analyzer.convert.model import Options
 from analyzer.recover import Fill, Status
 from analyzer.recover.disk.provenance import Basis
 from analyzer.recovery_map.mapfile import _body, _stretch

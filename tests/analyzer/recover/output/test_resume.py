@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from analyzer.convert.convert import OutputFormat
+from analyzer.convert.model import OutputFormat
 from analyzer.recover import Status
 from analyzer.recover.output import resume as resuming
 from analyzer.recovery_map.fingerprint import ImageFingerprint

@@ -1,19 +1,25 @@
 """The upper layers of a chain to one differencing file on a layer that stays."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path, PureWindowsPath
-from uuid import UUID
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
-from analyzer.convert.convert import Options, Outcome, OutputFormat, Verify, check_block_size, new_disk_like
 from analyzer.convert.copying import copy_cells, verify_cells
 from analyzer.convert.formats.format import require_compression
+from analyzer.convert.model import (
+    Options,
+    Outcome,
+    OutputFormat,
+    Verify,
+    check_block_size,
+    new_disk_like,
+    parent_locator,
+)
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
@@ -23,7 +29,6 @@ from vhdx.sink import Sink, check_space, check_target
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import MIB
 from vhdx.structures.disk import DiskType
-from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
 from vhdx.writer import NewDisk, VhdxWriter
 
 _SPAN = 256 * MIB
@@ -31,7 +36,7 @@ _SPAN = 256 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MergePlan:
+class UpperMergePlan:
     """What is going to be written; all sizes are bytes. `kept` is the layer that the output is laid upon."""
 
     target: Path
@@ -46,7 +51,7 @@ class MergePlan:
         return self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
 
 
-def plan_merge(chain: Chain, base: Path, target: Path, options: Options) -> MergePlan:
+def plan_merge_upper(chain: Chain, base: Path, target: Path, options: Options) -> UpperMergePlan:
     """Look at everything that could refuse the output; raises OutputError, NoSpaceError, ChainError, LostDataError."""
     kept = chain.layer_of(base)
     if kept == len(chain.layers) - 1:
@@ -60,28 +65,15 @@ def plan_merge(chain: Chain, base: Path, target: Path, options: Options) -> Merg
     new_disk = replace(new_disk_like(chain, DiskType.DIFFERENCING, sized), locator=locator)
     data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
     check_space(target, data + new_disk.first_block)
-    return MergePlan(target=target, kept=kept, new_disk=new_disk, data_bytes=data, options=options)
+    return UpperMergePlan(target=target, kept=kept, new_disk=new_disk, data_bytes=data, options=options)
 
 
-def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str, str], ...]:
-    """Keys and values of a locator: the linkage, the path from the child's folder, and on Windows the absolute one."""
-    pairs = [(LINKAGE, f"{{{linkage}}}")]
-    try:
-        relative = str(PureWindowsPath(os.path.relpath(parent.resolve(), child.parent.resolve())))
-        pairs.append((RELATIVE_PATH, relative if relative.startswith("..") else f".\\{relative}"))
-    except ValueError:  # two drives: no relative path leads from one to the other
-        pass
-    if os.name == "nt":
-        pairs.append((ABSOLUTE_PATH, f"\\\\?\\{parent.resolve()}"))
-    return tuple(pairs)
-
-
-def run_merge(plan: MergePlan, chain: Chain, progress: Progress = no_progress) -> Outcome:
+def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_progress) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
     with Sink(plan.target, existing=plan.options.existing) as sink:
         writer = _ClaimingWriter(sink, plan, chain)
         cells = cells_with_data(chain.windows_above(plan.kept + 1))
-        journal = copy_cells(chain, cells, writer, progress)
+        checksums = copy_cells(chain, cells, writer, progress)
         writer.finish()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
@@ -89,14 +81,14 @@ def run_merge(plan: MergePlan, chain: Chain, progress: Progress = no_progress) -
             with open_chain(sink.path, parents=below, on_mismatch=OnMismatch.ACCEPT) as written:
                 _compare_holes(chain, written, plan.kept, sink.path)
                 held = cells_with_data(written.windows_above(plan.kept + 1))
-                verify_cells(journal, chain, written, held, sink.path, progress)
+                verify_cells(checksums, chain, written, held, sink.path, progress)
         chain.require_unchanged()
         sink.commit()
         return Outcome(
             target=plan.target,
             format=OutputFormat.VHDX,
             size=chain.size,
-            data_bytes=len(journal.cells) * CELL,
+            data_bytes=len(checksums.cells) * CELL,
             file_size=sink.size,
             verified=plan.options.verify is Verify.READ_BACK,
             layers=len(chain.layers) - plan.kept - 1,
@@ -108,7 +100,7 @@ def run_merge(plan: MergePlan, chain: Chain, progress: Progress = no_progress) -
 class _ClaimingWriter:
     """Writes what the upper layers hold, claiming each span of blocks before its first byte comes."""
 
-    def __init__(self, sink: Sink, plan: MergePlan, chain: Chain) -> None:
+    def __init__(self, sink: Sink, plan: UpperMergePlan, chain: Chain) -> None:
         self._writer = VhdxWriter(sink, plan.new_disk)
         self._chain, self._lowest, self._disk = chain, plan.kept + 1, plan.new_disk
         held = (table.select(table.kind != Kind.HOLE) for table in chain.windows_above(self._lowest))

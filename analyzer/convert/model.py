@@ -1,0 +1,249 @@
+"""What every output has in common: the disk that is written, the choices, the plan and the outcome."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum, StrEnum
+from pathlib import Path, PureWindowsPath
+from typing import Protocol
+from uuid import UUID
+
+from vhdx.errors import OutputError
+from vhdx.findings import Finding
+from vhdx.identities import Identities, random_identities
+from vhdx.image import Image
+from vhdx.reader import RunSource
+from vhdx.sink import Existing
+from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
+from vhdx.structures.disk import DiskType
+from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
+from vhdx.writer import NewDisk
+
+
+class DiskSource(RunSource, Protocol):
+    """A disk that can be written as one image, once it is known what the image is to be."""
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        ...
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What opening found that is no error."""
+        ...
+
+    def require_unchanged(self) -> None:
+        """Raise SourceChangedError when what was read cannot be one state."""
+        ...
+
+
+class LayeredSource(DiskSource, Protocol):
+    """A disk that can be written as an image like its own files: a chain, or a disk that is read as one."""
+
+    @property
+    def layers(self) -> Sequence[Image]:
+        """The files that are there, base first."""
+        ...
+
+    @property
+    def base(self) -> Image:
+        """The lowest of them: a new file takes its block size."""
+        ...
+
+    @property
+    def leaf(self) -> Image:
+        """The uppermost of them: a new file takes its disk id and physical sector."""
+        ...
+
+
+class OutputFormat(StrEnum):
+    """The format of an output, spelled as `--format` takes it and as JSON gives it."""
+
+    RAW = "raw"
+    VHDX = "vhdx"
+    VHDX_FIXED = "vhdx-fixed"
+    QCOW2 = "qcow2"
+    VHD = "vhd"
+    VHD_FIXED = "vhd-fixed"
+    VHD_AZURE = "vhd-azure"
+    VMDK = "vmdk"
+    RAW_ZST = "raw.zst"
+    E01 = "e01"
+
+
+DISK_TYPES = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
+VHDX_FORMATS = frozenset(DISK_TYPES)
+RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
+EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {
+    ".vhdx": OutputFormat.VHDX,
+    ".qcow2": OutputFormat.QCOW2,
+    ".vhd": OutputFormat.VHD,
+    ".vmdk": OutputFormat.VMDK,
+    ".zst": OutputFormat.RAW_ZST,
+    ".e01": OutputFormat.E01,
+}
+
+
+def format_of(target: Path) -> OutputFormat:
+    """The format that a file name asks for; raises OutputError when it asks for none."""
+    try:
+        return EXTENSIONS[target.suffix.lower()]
+    except KeyError:
+        choices = ", ".join(choice.value for choice in OutputFormat)
+        raise OutputError(target, "its extension names no known format", f"add --format ({choices})") from None
+
+
+class Verify(Enum):
+    """Whether an output is read back before it gets its name."""
+
+    READ_BACK = "read-back"
+    TRUST = "trust"
+
+
+class Compression(Enum):
+    """How the data of an image is compressed, where its format leaves that open."""
+
+    FORMAT = "format"
+    """As the format has it: not at all where it need not be."""
+    ZLIB = "zlib"
+    ZSTD = "zstd"
+
+
+class Digests(Enum):
+    """Whether the MD5 and the SHA-1 of the whole disk are put into an E01, zeros included."""
+
+    TAKEN = "taken"
+    NONE = "none"
+    """An image without: every chunk still has its checksum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseData:
+    """What the examiner says; `acquired` is in seconds since 1970, UTC. Raises ValueError for what breaks a line."""
+
+    case_number: str = ""
+    evidence_number: str = ""
+    examiner: str = ""
+    description: str = ""
+    notes: str = ""
+    acquired: int = 0
+
+    def __post_init__(self) -> None:
+        """In the file values are separated by tabs, on one line."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(f"{each.name}: {value!r} has characters that cannot be printed on one line")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class E01Options:
+    """Choices that an E01 alone has; `segment_size` in bytes, None for the usual one."""
+
+    case: CaseData = field(default_factory=CaseData)
+    digests: Digests = Digests.TAKEN
+    segment_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Choices for an output. `block_size` in bytes, None to keep the base's; `identities` give new GUIDs."""
+
+    block_size: int | None = None
+    identities: Identities = random_identities
+    existing: Existing = Existing.REFUSE
+    verify: Verify = Verify.READ_BACK
+    compression: Compression = Compression.FORMAT
+    e01: E01Options = field(default_factory=E01Options)
+
+
+class Layout(Protocol):
+    """The plan of one image of another program's format. Nothing was touched to make it."""
+
+    @property
+    def needed_bytes(self) -> int:
+        """What the target's file system must have free."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is going to be written; all sizes are bytes. Nothing was touched to make it."""
+
+    target: Path
+    format: OutputFormat
+    size: int
+    data_bytes: int
+    """What is copied at most: whole cells; those that turn out to be zeros are left out."""
+    digested_bytes: int = 0
+    """What digests are taken of: zeros take time there."""
+    needed_bytes: int
+    """What the target's file system must have free."""
+    new_disk: NewDisk | None
+    """The VHDX to be; None for any other format."""
+    layers: int
+    """How many are made one."""
+    image: Layout | None = None
+    """The image to be, of another program's format; None for raw and VHDX."""
+    options: Options
+
+    @property
+    def work(self) -> int:
+        """Bytes to copy, to read back and to take digests of, for progress: an upper bound."""
+        return self.digested_bytes + self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was written; all sizes are bytes."""
+
+    target: Path
+    format: OutputFormat
+    size: int
+    data_bytes: int
+    """Cells that are not zero."""
+    file_size: int
+    verified: bool
+    layers: int
+    """How many were made one."""
+    parent: Path | None
+    """What a differencing output is laid upon; None for one that stands alone."""
+    findings: tuple[Finding, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """MD5 and SHA-1 of the whole disk, in hex, where the output holds them."""
+
+
+def new_disk_like(chain: LayeredSource, disk_type: DiskType, options: Options) -> NewDisk:
+    """A new disk with the chain's size, sectors and virtual disk id, and with GUIDs of its own."""
+    return NewDisk(
+        type=disk_type,
+        size=chain.size,
+        block_size=options.block_size or chain.base.parameters.block_size,
+        logical_sector_size=chain.sector_size,
+        physical_sector_size=chain.leaf.parameters.physical_sector_size,
+        disk_id=chain.leaf.parameters.disk_id,
+        file_write_guid=options.identities("file_write_guid"),
+        data_write_guid=options.identities("data_write_guid"),
+    )
+
+
+def check_block_size(target: Path, block_size: int | None) -> None:
+    """Refuse a block size that the format does not have; raises OutputError."""
+    if block_size is None:
+        return
+    if not MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE or block_size & (block_size - 1):
+        raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
+
+
+def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str, str], ...]:
+    """Keys and values of a locator: the linkage, the path from the child's folder, and on Windows the absolute one."""
+    pairs = [(LINKAGE, f"{{{linkage}}}")]
+    try:
+        relative = str(PureWindowsPath(os.path.relpath(parent.resolve(), child.parent.resolve())))
+        pairs.append((RELATIVE_PATH, relative if relative.startswith("..") else f".\\{relative}"))
+    except ValueError:  # two drives: no relative path leads from one to the other
+        pass
+    if os.name == "nt":
+        pairs.append((ABSOLUTE_PATH, f"\\\\?\\{parent.resolve()}"))
+    return tuple(pairs)
