@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from analyzer.recover.ranges import Range
 from analyzer.recovery_map.fingerprint import ImageFingerprint
 from analyzer.recovery_map.paths import TITLE
 from analyzer.recovery_map.status import Status
@@ -102,7 +101,7 @@ def _stretch(line: str) -> Stretch:
     return int(start, 0), int(start, 0) + int(length, 0), status
 
 
-def _covers(ranges: list[Range], size: int) -> bool:
+def _covers(ranges: list[tuple[int, int]], size: int) -> bool:
     position = 0
     for start, end in ranges:
         if start != position or end <= start:
