@@ -8,8 +8,8 @@ import click
 
 from analyzer.check import check_chain
 from analyzer.check.result import Checked, all_findings, worst
+from analyzer.report.html.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
-from analyzer.report.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
 from cli import output
 from cli.errors import complain
 from cli.options.common import FILE_PATH, chain_options, open_leaf, search_of

@@ -48,7 +48,7 @@ def rendered(
 
 
 def _page(checked: Sequence[Checked]) -> str:
+    from analyzer.report.html.model import Made, report_of_checks
     from analyzer.report.html.page import page
-    from analyzer.report.model import Made, report_of_checks
 
     return page(report_of_checks(checked, Made(output.version(), datetime.now(UTC))))

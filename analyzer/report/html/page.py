@@ -14,8 +14,8 @@ from analyzer.report.html.disk_map import DiskMap
 from analyzer.report.html.escape import Html, element, facts, joined, table, text
 from analyzer.report.html.findings import findings_part, tally
 from analyzer.report.html.map_tables import MOST_SHOWN, colours, folded, legend, map_data, sentence, tables
+from analyzer.report.html.model import Digest, Failure, Report
 from analyzer.report.html.structures import files_part
-from analyzer.report.model import Digest, Failure, Report
 from analyzer.text import exact_size, plural, size
 from vhdx.runs import Kind
 

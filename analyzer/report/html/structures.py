@@ -6,7 +6,7 @@ from typing import Any
 
 from analyzer.examine.describe import ImageDescription
 from analyzer.report.html.escape import Html, element, facts, joined, table
-from analyzer.report.model import FilePart, Structure
+from analyzer.report.html.model import FilePart, Structure
 from analyzer.text import exact_size, plural, size
 
 _FEW = 2

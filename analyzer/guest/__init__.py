@@ -1,0 +1,1 @@
+"""What lies inside the disk: partition tables and file systems, and the files of these."""
