@@ -282,6 +282,7 @@ class _Run:
             ),
             parent=parent,
             checkpoints=plan.checkpoints_below(number),
+            host=plan.wishes.host,
             effort=self._effort(),
         )
 

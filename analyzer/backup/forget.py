@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
+from analyzer.backup.lineage import lineages
 from analyzer.backup.locks.locks import Lock
 from analyzer.backup.parent_point import shared_layers
 from analyzer.backup.repository.manifest import Manifest
@@ -81,14 +82,27 @@ def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]
             continue
     of_checkpoints = {name for manifest in found for name in manifest.checkpoints}
     below = [manifest for manifest in found if manifest.name in of_checkpoints]
-    return [_retained(manifest, below) for manifest in found], tuple(damaged)
+    groups = _groups(found)
+    return [_retained(manifest, groups[manifest.name], below) for manifest in found], tuple(damaged)
 
 
-def _retained(manifest: Manifest, checkpoints: Sequence[Manifest]) -> RestorePoint:
+def _groups(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """The group of each point, by name; what a run made of the layers below is in the group of its newest layer."""
+    found, created = lineages(manifests), {manifest.name: manifest.created for manifest in manifests}
+    above = {
+        name: point.name
+        for point in sorted(manifests, key=lambda point: point.layer)
+        for name in point.checkpoints
+        if created.get(name) == point.created
+    }
+    return {name: str(found[above.get(name, name)]) for name in found}
+
+
+def _retained(manifest: Manifest, group: str, checkpoints: Sequence[Manifest]) -> RestorePoint:
     """A point with the points of checkpoints that its chain goes through, whether its own run knew of them or not."""
     passed = [point.name for point in checkpoints if point.name != manifest.name and _goes_through(manifest, point)]
     names = tuple(dict.fromkeys((*manifest.checkpoints, *passed)))
-    return RestorePoint(name=manifest.name, disk=manifest.disk_id, created=manifest.created, checkpoints=names)
+    return RestorePoint(name=manifest.name, disk=group, created=manifest.created, checkpoints=names)
 
 
 def _goes_through(manifest: Manifest, point: Manifest) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from analyzer.backup.lineage import lineage_of
 from analyzer.backup.repository.layer_records import LayerRecord, Ranges, merged
 from analyzer.backup.repository.manifest import Manifest
 
@@ -50,11 +51,17 @@ def shared_layers(first: Sequence[LayerRecord], second: Sequence[LayerRecord]) -
     return count
 
 
-def why_in_full(records: Sequence[LayerRecord], manifests: Sequence[Manifest]) -> str:
+def why_in_full(records: Sequence[LayerRecord], host: str, manifests: Sequence[Manifest]) -> str:
     """Why no point can be built upon, for people."""
-    of_disk = [manifest for manifest in manifests if manifest.disk_id == records[-1].disk_id]
+    newest = records[-1]
+    of_id = [manifest for manifest in manifests if manifest.disk_id == newest.disk_id]
+    mine = lineage_of(newest.disk_id, host, newest)
+    of_disk = [
+        manifest for manifest in of_id if lineage_of(manifest.disk_id, manifest.host, manifest.chain[-1]) == mine
+    ]
     if not of_disk:
-        return "no restore point of this disk is there yet"
+        other = f" (that of {of_id[-1].name} has the same disk id, and is of another file)" if of_id else ""
+        return f"no restore point of this disk is there yet{other}"
     base = records[0]
     before = of_disk[-1].chain[0]
     if of_disk[-1].lost:

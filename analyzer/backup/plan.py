@@ -65,6 +65,8 @@ class Wishes:
     reading: Reading = Reading.CHANGED
     hashing: Hashing = Hashing.CHEAP
     tool: str = "vhdx"
+    host: str = ""
+    """The machine whose paths the chain has: what is in one place on two machines are two disks."""
     notes: tuple[str, ...] = ()
     """What else is to be said of the newest layer's state: it is kept among its warnings."""
 
@@ -242,7 +244,7 @@ def _chunks_of(index: Index, ids: frozenset[bytes]) -> list[int]:
 
 
 def _reason(records: Sequence[LayerRecord], known: Sequence[Manifest], wishes: Wishes) -> str:
-    return "that was asked for" if wishes.reading is Reading.ALL else why_in_full(records, known)
+    return "that was asked for" if wishes.reading is Reading.ALL else why_in_full(records, wishes.host, known)
 
 
 def _data_bytes(tables: Iterator[RunTable]) -> int:

@@ -22,7 +22,7 @@ NOT_NAMED = ("not named",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorePoint:
-    """A restore point as far as retention cares; `disk` tells points of one disk from those of another."""
+    """A restore point as far as retention cares; `disk` is its group: points of one disk in one place."""
 
     name: str
     disk: str
@@ -50,10 +50,18 @@ def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdi
     Of each of the last N days (weeks by ISO 8601, months, years) that have a point, the newest point stays, and with it
     its checkpoints; days are those of each point's own time zone. A number below 0 keeps them all.
     """
+    newest_first = sorted(points, key=lambda point: (point.created, point.name), reverse=True)
+    beside = {(name, point.created) for point in newest_first for name in point.checkpoints}
     disks = dict[str, list[RestorePoint]]()
-    for point in sorted(points, key=lambda point: (point.created, point.name), reverse=True):
-        disks.setdefault(point.disk, []).append(point)
-    return [verdict for disk in sorted(disks) for verdict in _of_one_disk(disks[disk], rules)]
+    for point in newest_first:
+        if (point.name, point.created) not in beside:  # those that a run made beside its newest layer's do not count
+            disks.setdefault(point.disk, []).append(point)
+    reasons = dict[str, tuple[str, ...]]()
+    for counted in disks.values():
+        reasons |= zip((point.name for point in counted), _reasons_of(counted, rules), strict=True)
+    owners = {name: point.name for point in newest_first if reasons.get(point.name) for name in point.checkpoints}
+    verdicts = [Verdict(point, reasons.get(point.name, ()) or _as_checkpoint(point, owners)) for point in newest_first]
+    return sorted(verdicts, key=lambda verdict: verdict.point.disk)
 
 
 def named(points: Iterable[RestorePoint], names: Sequence[str]) -> list[Verdict]:
@@ -66,15 +74,6 @@ def emptied(verdicts: Iterable[Verdict]) -> list[str]:
     verdicts = list(verdicts)
     kept = {verdict.point.disk for verdict in verdicts if verdict.stays}
     return sorted({verdict.point.disk for verdict in verdicts} - kept)
-
-
-def _of_one_disk(points: list[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:
-    """`points` are those of one disk, newest first. Those that a run made beside its newest layer's do not count."""
-    beside = {(name, point.created) for point in points for name in point.checkpoints}
-    counted = [point for point in points if (point.name, point.created) not in beside]
-    reasons = {point.name: found for point, found in zip(counted, _reasons_of(counted, rules), strict=True)}
-    owners = {name: point.name for point in counted if reasons[point.name] for name in point.checkpoints}
-    return [Verdict(point, reasons.get(point.name, ()) or _as_checkpoint(point, owners)) for point in points]
 
 
 def _reasons_of(points: list[RestorePoint], rules: dict[Every, int]) -> list[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """`vhdx backup create`."""
 
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from vhdx.findings import Finding
 @repository_argument
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
 @click.option("--name", help="Of the restore point; by default the leaf's name and the time.")
+@click.option(
+    "--host", default=platform.node, metavar="NAME", help="Name of this machine in restore points; by default its own."
+)
 @click.option("--checkpoints", is_flag=True, help="A restore point for every layer of the chain, in one pass.")
 @click.option("--full", is_flag=True, help="Read all of the disk, whatever is proved to be unchanged.")
 @click.option("--allow-lost", is_flag=True, help="Store zeros where the disk cannot be known, and list the ranges.")
@@ -78,6 +82,7 @@ def _wishes(choices: dict[str, Any], note: str) -> Wishes:
         reading=Reading.ALL if choices["full"] else Reading.CHANGED,
         hashing=Hashing.ALWAYS if choices["image_hash"] else Hashing.CHEAP,
         tool=f"vhdx {output.version()}",
+        host=choices["host"],
         notes=(note,) if note else (),
     )
 

@@ -1,6 +1,7 @@
 """`vhdx backup forget`."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import click
@@ -43,14 +44,17 @@ def _rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(repository: str, names: Sequence[str], as_json: bool, **choices: Any) -> None:
     """Give up restore points: those that no rule keeps, or those named.
 
-    A point stays when any rule keeps it; every disk is judged by itself; -1 keeps all. Days are UTC. The points of
+    A point stays when any rule keeps it; -1 keeps all. Days are UTC. Each group is judged by itself, and keeps its
+    newest point: points of one file in its folder on its host, also as it goes on in Hyper-V's checkpoints. The virtual
+    disk id does not make a group, for copies of a template share it. `--dry-run` shows the groups. The points of
     checkpoints (`create --checkpoints`) stay as long as a point stays that was made above them, and rules count all
     points of one run as one. No chunk is deleted: `vhdx backup prune` does that.
 
     \b
     Examples:
       vhdx backup forget /mnt/nas/backups --keep-daily 14 --keep-weekly 8 --keep-monthly 12 --dry-run
-      vhdx backup forget /mnt/nas/backups --keep-last 30
+      vhdx backup forget /mnt/nas/backups --keep-daily 14 --keep-weekly 8 --keep-monthly 12
+      vhdx backup forget /mnt/nas/backups --keep-last 30 --dry-run
       vhdx backup forget /mnt/nas/backups before-upgrade
     """
     rules = {every: choices[every.value] for every in Every if choices[every.value]}
@@ -81,7 +85,10 @@ def _report(repository: Repository, plan: ForgetPlan, *, as_json: bool, done: bo
         output.emit("backup forget", {"repository": repository.place.url} | payload)
         return
     named = any(verdict.reasons == NOT_NAMED for verdict in plan.verdicts)
-    output.emit_sentences(_line(verdict) for verdict in plan.verdicts if not (named and verdict.stays))
+    shown = [verdict for verdict in plan.verdicts if not (named and verdict.stays)]
+    for group, verdicts in groupby(shown, key=lambda verdict: verdict.point.disk):
+        output.emit_sentences([f"{safe(group)}:"] if group else [])
+        output.emit_sentences(f"  {_line(verdict)}" for verdict in verdicts)
     for name in plan.damaged:
         tell(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it")
     verb = "forgotten" if done else "would be forgotten"
@@ -93,7 +100,7 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
     point = verdict.point
     return {
         "name": point.name,
-        "disk_id": point.disk or None,
+        "group": point.disk or None,
         "created": point.created.isoformat() if point.disk else None,
         "kept": verdict.stays,
         "reasons": verdict.reasons,

@@ -57,6 +57,8 @@ class Manifest:
     """The restore point whose chunks were taken over unread."""
     checkpoints: tuple[str, ...] = ()
     """The restore points of the layers below that its run made, or found there; they are given up together with it."""
+    host: str = ""
+    """The machine on which the run looked at `chain`'s paths; "" in points of versions that did not note it."""
     effort: Effort
 
 
@@ -86,6 +88,7 @@ def _manifest(members: Mapping[str, Any]) -> Manifest:
         "lost": _ranges(members["lost"]),
         "warnings": tuple(members["warnings"]),
         "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
+        "host": str(members.get("host", "")),
         "effort": Effort(**members["effort"]),
     }
     return Manifest(**{**members, **made})

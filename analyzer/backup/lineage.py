@@ -1,0 +1,76 @@
+"""Which restore points are of one machine's disk: the groups that retention judges apart.
+
+The virtual disk id alone tells nothing: copies of one template share it, and so do all children of one golden base.
+Where two points might be of different machines they are in different groups, for a group that is too large loses the
+only backup of somebody, and one that is too small keeps a point too long.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePosixPath, PureWindowsPath
+
+from analyzer.backup.repository.layer_records import LayerRecord
+from analyzer.backup.repository.manifest import Manifest
+
+_OF_CHECKPOINT = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+"""What Hyper-V appends to a disk's name for each checkpoint (automatic ones too): the next leaf is the same disk."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lineage:
+    """A disk in its place: what its restore points have in common from one night to the next."""
+
+    name: str
+    """Of the file, without suffix and without what Hyper-V adds for a checkpoint."""
+    folder: str
+    host: str
+    disk_id: str
+
+    def __str__(self) -> str:
+        where = f"{self.host}:{self.folder}" if self.host else self.folder
+        return f"{self.name} in {where} (disk {self.disk_id})"
+
+
+def lineage_of(disk_id: str, host: str, newest: LayerRecord) -> Lineage:
+    """The lineage of a state by its newest layer, whichever system its path is of."""
+    path = (PureWindowsPath if _is_of_windows(newest.path) else PurePosixPath)(newest.path)
+    return Lineage(_OF_CHECKPOINT.sub("", path.stem), str(path.parent), host, disk_id)
+
+
+def _is_of_windows(path: str) -> bool:
+    return "\\" in path and not path.startswith("/")
+
+
+def lineages(manifests: Iterable[Manifest]) -> dict[str, Lineage]:
+    """The lineage of each point, by its name.
+
+    A checkpoint under a name of its own goes on the lineage of the one that it was made upon: where its chain goes
+    through that file, it was backed up later throughout, and nothing else in that folder was made upon the same file.
+    A base is never joined to what is made upon it: it may be the template of many.
+    """
+    points = sorted(manifests, key=lambda one: (one.created, one.layer, one.name))
+    tracks = dict[Lineage, list[Manifest]]()
+    for point in points:
+        tracks.setdefault(lineage_of(point.disk_id, point.host, point.chain[-1]), []).append(point)
+    newest = {lineage: _newest(lineage, tracks) for lineage in tracks}
+    return {point.name: newest[lineage] for lineage, track in tracks.items() for point in track}
+
+
+def _newest(lineage: Lineage, tracks: dict[Lineage, list[Manifest]]) -> Lineage:
+    """The lineage at the end of the line of checkpoints above this one; itself where there is none, or a fork."""
+    above = [other for other in tracks if _goes_on(tracks[lineage], tracks[other])]
+    above.sort(key=lambda other: tracks[other][0].created)
+    in_line = all(_goes_on(tracks[low], tracks[high]) for low, high in pairwise(above))
+    return above[-1] if above and in_line else lineage
+
+
+def _goes_on(track: Sequence[Manifest], later: Sequence[Manifest]) -> bool:
+    """Whether all points of `later` are newer, and are of a chain through the newest file of `track`."""
+    last, first = track[-1], later[0]
+    if last.layer == 0 or first.layer <= last.layer or first.created <= last.created:
+        return False
+    if (last.disk_id, last.host) != (first.disk_id, first.host):
+        return False
+    return all(one.path == other.path for one, other in zip(last.chain, first.chain, strict=False))
