@@ -1,45 +1,30 @@
-"""One file, opened: every structure parsed and judged, its log replayed in memory."""
+"""One file, opened: its structures required to be without errors, its log replayed in memory."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from vhdx.allocation import MOST_RUNS, Allocation
+from vhdx.contents import Judged, Opener, Structures, open_structures
 from vhdx.disk import Disk
 from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.masked import Mask
-from vhdx.replay import Log, check_log, open_log, replayed
+from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable
-from vhdx.source import ByteSource, FileSource, Opener, read_at
-from vhdx.structures.constants import (
-    BAT_REGION,
-    HEADER_OFFSETS,
-    HEADER_SIZE,
-    METADATA_REGION,
-    METADATA_TABLE_SIZE,
-    PARENT_LOCATOR,
-    REGION_TABLE_OFFSETS,
-    REGION_TABLE_SIZE,
-)
-from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
-from vhdx.structures.header import Header, HeaderPair, check_headers, judge_headers
-from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
-from vhdx.structures.identifier import TAIL_SIZE, Identifier, check_identifier, check_length, parse_identifier
-from vhdx.structures.locator import ParentLocator, check_locator, parse_locator
-from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
-from vhdx.structures.region import (
-    RegionEntry,
-    RegionTablePair,
-    check_layout,
-    check_region_tables,
-    judge_region_tables,
-)
-from vhdx.table import BlockTable
+from vhdx.source import ByteSource, FileSource, close_source
+from vhdx.structures.disk import DiskParameters
+from vhdx.structures.header import Header, HeaderPair
+from vhdx.structures.identifier import Identifier
+from vhdx.structures.locator import ParentLocator
+from vhdx.structures.metadata import MetadataTable
+from vhdx.structures.region import RegionTablePair
 
+Value = TypeVar("Value")
 _log = logging.getLogger("vhdx")
 
 
@@ -47,6 +32,8 @@ _log = logging.getLogger("vhdx")
 class Image(Disk):
     """One VHDX file, immutable. By itself it reads what it holds; what it leaves to a parent, a chain reads."""
 
+    structures: Structures
+    """All that was read of the file to open it; of one that was rebuilt, the structures that it was given."""
     file: ByteSource
     """The file as it is."""
     source: ByteSource
@@ -138,9 +125,8 @@ class Image(Disk):
             self.file.require_unchanged()
 
     def close(self) -> None:
-        """Give the file back to the system."""
-        if isinstance(self.file, FileSource):
-            self.file.close()
+        """Close the file."""
+        close_source(self.file)
 
 
 def windows_of(
@@ -165,131 +151,47 @@ def windows_of(
         yield RunTable.filled(max(start, view), end, Kind.ZERO, layer)
 
 
-def open_image(path: Path | str, *, opened: Opener = FileSource) -> Image:
+def open_image(path: Path | str, *, opened: Opener = open_structures) -> Image:
     """Open one file read-only, by `opened`, judge its structures, and replay a live log in memory.
 
     Raises CorruptFileError for the first rule that is broken, NotRegularFileError, InputOutputError, ShortReadError.
     """
-    source = opened(Path(path))
+    structures = opened(Path(path))
     try:
-        return image_from(source)
+        return image_of(structures)
     except BaseException:
-        source.close()
+        structures.close()
         raise
 
 
 def image_from(file: ByteSource) -> Image:
     """The image in a source that is open; raises as `open_image` does, and leaves the source open."""
-    identifier, headers, found = _read_front(file)
-    log = open_log(file, headers.current)
-    source = file
-    if headers.current.log_is_live:
-        found += require(file.path, check_log(log, file.size))
-        source = replayed(log)
-    regions = judge_region_tables(
-        (
-            read_at(source, REGION_TABLE_OFFSETS[0], REGION_TABLE_SIZE),
-            read_at(source, REGION_TABLE_OFFSETS[1], REGION_TABLE_SIZE),
-        )
+    return image_of(Structures(file))
+
+
+def image_of(structures: Structures) -> Image:
+    """The image that these structures are of; raises as `open_image` does, and leaves their file open."""
+    path, found = structures.file.path, list[Finding]()
+
+    def required(part: Judged[Value]) -> Value:
+        if part.error is not None:
+            raise part.error
+        found.extend(require(path, part.findings))
+        if part.value is None:  # an earlier part's findings say why
+            raise CorruptFileError(path, Finding("REG-13", Severity.ERROR, "a structure is missing"))
+        return part.value
+
+    identifier, headers, log = required(structures.identifier), required(structures.headers), required(structures.log)
+    source, regions = required(structures.replay), required(structures.regions)
+    metadata, parameters = required(structures.metadata), required(structures.parameters)
+    table, locator = required(structures.table), structures.locator
+    if locator.error is not None:
+        raise locator.error
+    image = Image(
+        *(structures, structures.file, source, identifier, headers, log, regions, metadata, parameters),
+        *(locator.value, tuple(located(path, locator.findings)), Allocation(table), tuple(found)),
     )
-    found += require(file.path, check_region_tables(regions, source.size))
-    structures = structures_of(headers.current, regions)
-    found += require(file.path, check_layout(list(structures)))
-    image = _read_disk(file, source, regions, structures, _Front(identifier, headers, log, found))
     for finding in image.findings:
         if finding.severity is Severity.WARNING:
-            _log.warning("%s: %s", file.path, finding)
+            _log.warning("%s: %s", path, finding)
     return image
-
-
-@dataclass(frozen=True, slots=True)
-class _Front:
-    """What is known before the regions are read."""
-
-    identifier: Identifier
-    headers: HeaderPair
-    log: Log
-    found: tuple[Finding, ...]
-
-
-def _read_front(file: ByteSource) -> tuple[Identifier, HeaderPair, tuple[Finding, ...]]:
-    page = read_at(file, 0, min(file.size, IDENTIFIER_SIZE))
-    identifier = parse_identifier(page)
-    tail = read_at(file, max(0, file.size - TAIL_SIZE), min(file.size, TAIL_SIZE))
-    found = require(file.path, check_identifier(identifier, page, tail))
-    found += require(file.path, check_length(file.size))
-    first, second = (read_at(file, offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
-    headers = judge_headers((first, second))
-    return identifier, headers, found + require(file.path, check_headers(headers, file.size))
-
-
-def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
-    """The regions, and the log where a header tells its place, as (start, end, name) in bytes of the file, by place."""
-    extents = [(entry.file_offset, entry.end, f"{entry.name} region") for entry in regions.current.entries]
-    if header is not None and header.log_length:
-        extents.append((header.log_offset, header.log_offset + header.log_length, "log"))
-    return tuple(sorted(extents))
-
-
-def _read_disk(
-    file: ByteSource,
-    source: ByteSource,
-    regions: RegionTablePair,
-    structures: tuple[tuple[int, int, str], ...],
-    front: _Front,
-) -> Image:
-    region, bat = (_region(file, regions, guid) for guid in (METADATA_REGION, BAT_REGION))
-    metadata = parse_metadata_table(read_at(source, region.file_offset, METADATA_TABLE_SIZE))
-    found = front.found + require(file.path, check_metadata_table(metadata, region.file_offset, region.length))
-    places = {entry.item_id: region.file_offset + entry.offset for entry in metadata.entries if not entry.is_user}
-    parameters = parse_disk_parameters(_items(source, metadata, region))
-    found += require(file.path, check_disk_parameters(parameters, places))
-    geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
-    locator, flaws = judge_locator(source, metadata, region, parameters)
-    table = BlockTable(source, geometry, bat.file_offset, bat.length, parameters.has_parent, structures)
-    found += require(file.path, check_bat_size(table))
-    return Image(
-        *(file, source, front.identifier, front.headers, front.log, regions, metadata, parameters),
-        *(locator, tuple(located(file.path, flaws)), Allocation(table), found),
-    )
-
-
-def _region(file: ByteSource, regions: RegionTablePair, guid: UUID) -> RegionEntry:
-    region = regions.current.find(guid)
-    if region is None:  # check_region_tables has said so already
-        raise CorruptFileError(file.path, Finding("REG-13", Severity.ERROR, f"no region {guid} is listed"))
-    return region
-
-
-def _items(source: ByteSource, metadata: MetadataTable, region: RegionEntry) -> Mapping[UUID, bytes]:
-    found = ((item_id, metadata.find(item_id)) for item_id in ITEM_SIZES)
-    return {
-        item_id: read_at(source, region.file_offset + entry.offset, entry.length)
-        for item_id, entry in found
-        if entry is not None
-    }
-
-
-def judge_locator(
-    source: ByteSource, metadata: MetadataTable, region: RegionEntry, parameters: DiskParameters
-) -> tuple[ParentLocator | None, tuple[Finding, ...]]:
-    """The parent locator, None where there is none or it means nothing, and what is wrong with it."""
-    entry = metadata.find(PARENT_LOCATOR)
-    if entry is None:
-        text = "the file has a parent and no parent locator"
-        missing = Finding("LOC-01", Severity.ERROR, text, region.file_offset, None, "2.6.2.6", "name it with --parent")
-        return None, (missing,) if parameters.has_parent else ()
-    at = region.file_offset + entry.offset
-    if not parameters.has_parent:
-        text = "a parent locator stands in a file that has no parent; it is ignored"
-        return None, (Finding("LOC-02", Severity.WARNING, text, at, entry.length, "2.6.2.6"),)
-    locator = parse_locator(read_at(source, at, entry.length))
-    return locator, tuple(check_locator(locator, at, entry.length))
-
-
-def check_bat_size(table: BlockTable) -> Iterator[Finding]:
-    """Whether the BAT region has room for the entries that the disk needs."""
-    slots = table.slots_needed
-    if table.bat_length // 8 < slots:
-        text = f"the BAT region holds {table.bat_length // 8} entries and the disk needs {slots}; the rest is lost"
-        yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")

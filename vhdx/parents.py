@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
+from vhdx.contents import Opener, Structures, open_structures
 from vhdx.errors import (
     AmbiguousParentError,
     CorruptFileError,
@@ -17,11 +18,11 @@ from vhdx.errors import (
     ShortReadError,
     require,
 )
-from vhdx.image import Image, open_image
+from vhdx.image import Image, image_of, open_image
 from vhdx.paths import Mapping, Refused, locate
-from vhdx.source import FileSource, Opener, file_identity, read_at
-from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MAX_CHAIN_DEPTH
-from vhdx.structures.header import check_copies, judge_headers
+from vhdx.source import file_identity, read_at
+from vhdx.structures.constants import HEADER_AREA_SIZE, MAX_CHAIN_DEPTH
+from vhdx.structures.header import check_copies
 from vhdx.structures.identifier import SIGNATURE, check_length
 
 _MOST_FILES = 100_000
@@ -46,7 +47,7 @@ class Search:
     mappings: Sequence[Mapping] = ()
     """Where folders of the old host are now."""
     on_mismatch: OnMismatch = OnMismatch.REFUSE
-    opened: Opener = FileSource
+    opened: Opener = open_structures
     """How files are opened."""
 
 
@@ -75,15 +76,27 @@ class Link:
 
 @dataclass
 class _Tried:
-    """Every place looked at, with what was wrong there."""
+    """Every place looked at, with what was wrong there; the files that may still be taken stay open."""
 
     child: Image
     wanted: tuple[UUID, ...]
     opened: Opener
     places: list[tuple[str, str]] = field(default_factory=list)
-    mismatch: tuple[Path, UUID] | None = None
-    damaged: Path | None = None
-    """A file that stands where the parent should and cannot be opened."""
+    mismatch: Structures | None = None
+    """The first file where the parent should be that has another identity."""
+    damaged: Structures | None = None
+    """The first one there whose identity cannot be read."""
+    kept: list[Structures] = field(default_factory=list)
+
+    def candidate(self, path: Path) -> Structures:
+        """The structures of a file, which stays open until the search ends, or `drop`."""
+        self.kept.append(self.opened(path))
+        return self.kept[-1]
+
+    def drop(self, structures: Structures) -> None:
+        """Close a file that cannot be the parent."""
+        self.kept.remove(structures)
+        structures.close()
 
 
 def find_parent(child: Image, search: Search, given: Path | None) -> Link:
@@ -96,12 +109,20 @@ def find_parent(child: Image, search: Search, given: Path | None) -> Link:
         return _given(child, given, search)
     require(child.path, child.locator_flaws)
     tried = _Tried(child, _wanted(child), search.opened)
-    path = next(_by_path(tried, search.mappings), None)
-    if path is not None:
-        return Link(open_image(path, opened=search.opened), Found.PATH, tried.wanted)
-    twin = _by_identity(tried, search.folders)
-    if twin is not None:
-        return Link(open_image(twin, opened=search.opened), Found.IDENTITY, tried.wanted)
+    try:
+        link = _find(tried, search)
+        tried.kept.remove(link.parent.structures)
+        return link
+    finally:
+        for structures in tried.kept:
+            structures.close()
+
+
+def _find(tried: _Tried, search: Search) -> Link:
+    if (parent := _by_path(tried, search.mappings)) is not None:
+        return Link(image_of(parent), Found.PATH, tried.wanted)
+    if (twin := _by_identity(tried, search.folders)) is not None:
+        return Link(image_of(twin), Found.IDENTITY, tried.wanted)
     return _last_resort(tried, search.on_mismatch)
 
 
@@ -118,108 +139,122 @@ def _given(child: Image, path: Path, search: Search) -> Link:
     return link
 
 
-def _by_path(tried: _Tried, mappings: Sequence[Mapping]) -> Iterator[Path]:
+def _by_path(tried: _Tried, mappings: Sequence[Mapping]) -> Structures | None:
     child = tried.child
     for key, text in child.locator.paths if child.locator else ():
         place = locate(text, child.path.parent, mappings)
         if isinstance(place, Refused):
             tried.places.append((f"{key} {text}", place.reason))
             continue
-        reason = _try(tried, place)
-        if reason is None:
-            yield place
-        else:
-            tried.places.append((f"{key} {text} -> {place}" if str(place) != text else f"{key} {text}", reason))
+        found = _try(tried, place)
+        if isinstance(found, Structures):
+            return found
+        tried.places.append((f"{key} {text} -> {place}" if str(place) != text else f"{key} {text}", found))
+    return None
 
 
-def _try(tried: _Tried, path: Path) -> str | None:
-    """Why the file at `path` is not the parent; None when it is."""
+def _try(tried: _Tried, path: Path) -> Structures | str:
+    """The file at `path`, or why it is not the parent."""
     try:
-        found = identity_of(path, opened=tried.opened)
+        structures = tried.candidate(path)
+        found = identity_of(structures)
     except NotRegularFileError:
         return "not a regular file"
     except InputOutputError as error:
         return error.reason
     except CorruptFileError as error:
-        tried.damaged = tried.damaged or path
+        tried.damaged = tried.damaged or structures
         return error.finding.message
-    if found is None:
-        tried.damaged = tried.damaged or path
-        return "not a VHDX file"
     if found in tried.wanted:
-        return None
-    tried.mismatch = tried.mismatch or (path, found)
+        return structures
+    if found is None:
+        tried.damaged = tried.damaged or structures
+        return "not a VHDX file"
+    tried.mismatch = tried.mismatch or structures
     return f"has another identity, {found}"
 
 
-def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Path | None:
+def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Structures | None:
     own = tried.child.path.parent
-    matches: dict[tuple[int, int] | None, Path] = {}
+    known = {None, file_identity(tried.child.path)}
+    found: list[Structures] = []
     for folder in (own, *(folder for folder in folders if os.path.realpath(folder) != os.path.realpath(own))):
-        try:
-            files = _files_of(folder)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            if folder is not own:  # named by the user: a slip of the pen must not pass for an empty folder
-                raise InputOutputError(folder, "list", reason) from error
-            tried.places.append((f"{folder}/", f"it cannot be listed: {reason}"))
-            continue
-        for path in files:
+        for path in _files_of(folder, tried, is_named=folder is not own):
             identity = file_identity(path)
-            if identity not in {None, file_identity(tried.child.path)} and _has_identity(path, tried):
-                matches.setdefault(identity, path)
-        tried.places.append((f"{folder}/", f"no file of the {len(files)} there has the identity"))
-    if len(matches) > 1:
-        raise AmbiguousParentError(tried.child.path, tried.wanted[0], tuple(matches.values()))
-    return next(iter(matches.values()), None)
+            if identity not in known and (match := _match(tried, path)) is not None:
+                known.add(identity)
+                found.append(match)
+                if len(found) > 1:
+                    tried.drop(match)  # its path is enough to say so
+    if len(found) > 1:
+        raise AmbiguousParentError(tried.child.path, tried.wanted[0], [match.file.path for match in found])
+    return found[0] if found else None
 
 
-def _files_of(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir())[:_MOST_FILES] if os.path.isfile(path)]  # noqa: PTH113 - never raises
-
-
-def _has_identity(path: Path, tried: _Tried) -> bool:
-    """Whether a file is one that the child accepts. One that should tell and cannot is noted: it may be the parent."""
+def _files_of(folder: Path, tried: _Tried, *, is_named: bool) -> list[Path]:
+    """The files of a folder; raises InputOutputError where one that the user named cannot be listed."""
     try:
-        found = identity_of(path, opened=tried.opened)
+        entries = sorted(folder.iterdir())[:_MOST_FILES]
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if is_named:  # a slip of the pen must not pass for an empty folder
+            raise InputOutputError(folder, "list", reason) from error
+        tried.places.append((f"{folder}/", f"it cannot be listed: {reason}"))
+        return []
+    files = [path for path in entries if os.path.isfile(path)]  # noqa: PTH113 - never raises
+    tried.places.append((f"{folder}/", f"no file of the {len(files)} there has the identity"))
+    return files
+
+
+def _match(tried: _Tried, path: Path) -> Structures | None:
+    """The file, if it is one that the child accepts. One that should say and cannot is noted: it may be the parent."""
+    try:
+        structures = tried.candidate(path)
+    except (InputOutputError, NotRegularFileError) as error:  # the latter: it was replaced since the folder was listed
+        if isinstance(error, InputOutputError):
+            tried.places.append((str(path), f"it cannot be read: {error.reason}"))
+        return None
+    try:
+        if identity_of(structures) in tried.wanted:
+            return structures
     except InputOutputError as error:
         tried.places.append((str(path), f"it cannot be read: {error.reason}"))
-        return False
-    except (NotRegularFileError, ShortReadError):  # it was replaced, or cut, since the folder was listed
-        return False
     except CorruptFileError as error:
         tried.places.append((str(path), error.finding.message))
-        return False
-    return found in tried.wanted
+    except ShortReadError:  # it was cut since the folder was listed
+        pass
+    tried.drop(structures)
+    return None
 
 
-def identity_of(path: Path, *, opened: Opener = FileSource) -> UUID | None:
+def identity_of(structures: Structures) -> UUID | None:
     """The data_write_guid of a file, from its headers alone; None when it is no VHDX.
 
-    Raises NotRegularFileError, InputOutputError, CorruptFileError for a VHDX without a valid header.
+    Raises InputOutputError, ShortReadError, CorruptFileError for a VHDX without a valid header.
     """
-    with opened(path) as source:
-        if source.size < len(SIGNATURE) or read_at(source, 0, len(SIGNATURE)) != SIGNATURE:
-            return None
-        require(path, check_length(source.size))
-        first, second = (read_at(source, offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
-    headers = judge_headers((first, second))
-    require(path, check_copies(headers))
-    return headers.current.data_write_guid
+    file = structures.file
+    if file.size < len(SIGNATURE) or read_at(file, 0, len(SIGNATURE)) != SIGNATURE:
+        return None
+    require(file.path, check_length(file.size))
+    headers = structures.headers
+    if headers.error is not None or headers.value is None:
+        raise headers.error or ShortReadError(file.path, 0, HEADER_AREA_SIZE, file.size)
+    require(file.path, check_copies(headers.value))
+    return headers.value.current.data_write_guid
 
 
 def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:
     child = tried.child
     if tried.mismatch is None and tried.damaged is not None:
-        open_image(tried.damaged, opened=tried.opened).close()  # raises, and says what is wrong with it
+        image_of(tried.damaged)  # raises, and says what is wrong with it
     if tried.mismatch is None:
         names = [text for _, text in child.locator.paths] if child.locator else []
         wanted = tried.wanted[0] if tried.wanted else None
         raise ParentNotFoundError(child.path, wanted, names[0] if names else "", tried.places)
-    path, found = tried.mismatch
-    if on_mismatch is OnMismatch.REFUSE:
-        raise ParentMismatchError(child.path, path, tried.wanted, found)
-    return Link(open_image(path, opened=tried.opened), Found.PATH, tried.wanted)
+    found = identity_of(tried.mismatch)
+    if on_mismatch is OnMismatch.REFUSE and found is not None:
+        raise ParentMismatchError(child.path, tried.mismatch.file.path, tried.wanted, found)
+    return Link(image_of(tried.mismatch), Found.PATH, tried.wanted)
 
 
 def parents_of(leaf: Image, search: Search) -> Iterator[Link]:

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -125,10 +125,6 @@ class FileSource:
         self.close()
 
 
-Opener = Callable[[Path], FileSource]
-"""What opens a file by its path; raises as FileSource does."""
-
-
 class MemorySource:
     """Bytes in memory, for tests and for what was read already."""
 
@@ -152,6 +148,13 @@ def extents_of(source: ByteSource) -> Iterator[tuple[int, int]]:
         yield 0, source.size
     else:
         yield from tell()
+
+
+def close_source(source: ByteSource) -> None:
+    """Close a source that keeps a file open; others have nothing to close."""
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:

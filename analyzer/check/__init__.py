@@ -1,14 +1,13 @@
 """Checking: everything that can be known about a file, a chain, and what stands on the disk."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
 from analyzer.check.cache import Shelf
 from analyzer.check.chains import Walk
 from analyzer.check.content import check_content
-from analyzer.check.file import check_file_alone, check_source
+from analyzer.check.file import check_structures
 from analyzer.check.result import Checked
 from vhdx.chain import Chain
 from vhdx.errors import VhdxError, located
@@ -32,15 +31,19 @@ def check_file(path: Path | str, *, content: Content = Content.SKIP) -> Checked:
     The content of a differencing file can be looked at with its parents alone, by `check_chain`.
     """
     where = Path(path)
-    checked = Checked(where, check_file_alone(where), (where,))
-    if content is Content.SKIP:
-        return checked
+    with Shelf() as shelf:
+        found = shelf.findings(where)
+        if content is Content.LOOK:
+            found += _content_of(where, shelf)
+    return Checked(where, found, (where,))
+
+
+def _content_of(path: Path, shelf: Shelf) -> tuple[Finding, ...]:
     try:
-        with open_image(where) as image:
-            found = () if image.has_parent else tuple(check_content(image))
-    except VhdxError:  # told already
-        return checked
-    return replace(checked, findings=checked.findings + found)
+        with open_image(path, opened=shelf.structures) as image:
+            return () if image.has_parent else tuple(check_content(image))
+    except VhdxError:  # the file's own findings say why
+        return ()
 
 
 def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
@@ -48,7 +51,7 @@ def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
 
     Opening looks at what it needs; this looks at all of a file, such as a block table that old log entries contradict.
     """
-    found = (located(layer.path, check_source(layer.file)) for layer in chain.layers)
+    found = (located(layer.path, check_structures(layer.structures)) for layer in chain.layers)
     return tuple(finding for findings in found for finding in findings if finding.severity is Severity.ERROR)
 
 

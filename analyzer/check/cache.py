@@ -6,8 +6,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from analyzer.check.file import check_source, unreadable
+from analyzer.check.file import check_structures, unreadable
 from analyzer.check.recovery_map import check_beside
+from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.source import FileSource
@@ -50,32 +51,42 @@ class Shelf:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._lock = Lock()
-        self._sources: dict[Path, _Kept] = {}
-        self._looks: dict[tuple[int, int], _Look] = {}
+        self._sources: list[_Kept] = []
+        self._files: dict[Path, Structures] = {}
+        self._looks: dict[object, _Look] = {}
 
-    def source(self, path: Path) -> FileSource:
-        """The file, open; an Opener."""
+    def structures(self, path: Path) -> Structures:
+        """The structures of a file, open; an Opener."""
         with self._lock:
-            source = self._sources.get(path) or _Kept(path)
-            if len(self._sources) < _MOST_OPEN:
-                self._sources[path] = source
+            known = self._files.get(path)
+            if known is not None:
+                return known
+            source = _Kept(path)
+            structures = Structures(source)
+            if len(self._files) < _MOST_OPEN:
+                self._files[path] = structures
+                self._sources.append(source)
                 source.keep()
-            return source
+            return structures
 
     def findings(self, path: Path) -> tuple[Finding, ...]:
-        """As `check_file_alone`; a file that was looked at before, by whatever path, is not looked at again."""
+        """Everything about one file, which is looked at once, by whatever paths it is named.
+
+        Never raises for what is in it, or is not.
+        """
         try:
-            with closing(self.source(path)) as source:
-                return (*located(path, self._looked_at(source)), *check_beside(path))
+            with closing(self.structures(path)) as structures:
+                return (*located(path, self._looked_at(structures)), *check_beside(structures))
         except VhdxError as error:
             return (unreadable(error, path),)
 
-    def _looked_at(self, source: FileSource) -> tuple[Finding, ...]:
+    def _looked_at(self, structures: Structures) -> tuple[Finding, ...]:
+        file = structures.file
         with self._lock:
-            look = self._looks.setdefault(source.identity, _Look())
+            look = self._looks.setdefault(file.identity if isinstance(file, FileSource) else file, _Look())
         with look.lock:
             if look.found is None:
-                look.found = tuple(check_source(source))
+                look.found = tuple(check_structures(structures))
             return look.found
 
     def __enter__(self) -> Self:
@@ -84,5 +95,5 @@ class Shelf:
 
     def __exit__(self, *_: object) -> None:
         """Give all files back."""
-        for source in self._sources.values():
+        for source in self._sources:
             source.give_back()

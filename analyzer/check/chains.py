@@ -65,7 +65,7 @@ class Walk:
         self.files.append(path)
         yield from self.shelf.findings(path)
         try:
-            self._take(open_image(path, opened=self.shelf.source))
+            self._take(open_image(path, opened=self.shelf.structures))
         except VhdxError:
             self.broken = True  # told by the file's own findings
 
@@ -111,7 +111,7 @@ class Walk:
             yield _refusal(error, child.path)
 
     def _link(self, child: Image, on_mismatch: OnMismatch) -> Link:
-        search = replace(self.search, on_mismatch=on_mismatch, opened=self.shelf.source)
+        search = replace(self.search, on_mismatch=on_mismatch, opened=self.shelf.structures)
         return find_parent(child, search, self._given())
 
     def _given(self) -> Path | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from analyzer.check.summarise import as_both, as_notes
 from analyzer.text import plural
+from vhdx.contents import Structures
 from vhdx.findings import Finding, Severity
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
@@ -15,10 +16,9 @@ from vhdx.structures.constants import (
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
-from vhdx.structures.header import Header, HeaderPair, build_header, check_headers
+from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import CREATOR_SIZE, Identifier
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
-from vhdx.structures.region import RegionTablePair, check_region_tables
 from vhdx.writer import CREATOR
 
 _CREATOR_AT = 8
@@ -64,12 +64,15 @@ def check_gaps(source: ByteSource) -> Iterator[Finding]:
             yield Finding("FID-06", Severity.NOTE, text, at, length, "2.2", expected="zeros")
 
 
-def check_both_headers(pair: HeaderPair, pages: tuple[bytes, bytes], file_size: int) -> Iterator[Finding]:
-    """Everything about the two headers: each copy, both together, the current one."""
+def check_copies_of_headers(structures: Structures) -> Iterator[Finding]:
+    """What the headers' own rules leave out: each copy by itself, what the current one holds, and what the other."""
+    pair = structures.headers.value
+    if pair is None:
+        return
+    pages = [read_at(structures.file, offset, HEADER_SIZE) for offset in HEADER_OFFSETS]
     for copy, flaws in enumerate(pair.flaws):
         yield from as_both(flaws, "HDR-04") if pair.current_copy is None else as_notes(flaws)
         yield from _check_zeros("header", copy, pages[copy], HEADER_OFFSETS[copy], "2.2.2")
-    yield from check_headers(pair, file_size)
     if pair.current_copy is None:
         return
     at = HEADER_OFFSETS[pair.current_copy]
@@ -107,12 +110,15 @@ def _compare(current: Header, previous: Header, at: int) -> Iterator[Finding]:
         yield Finding("HDR-16", Severity.NOTE, f"the previous header tells: {'; '.join(facts)}", at, 80, "2.2.2")
 
 
-def check_both_region_tables(pair: RegionTablePair, pages: tuple[bytes, bytes], file_size: int) -> Iterator[Finding]:
-    """Everything about the two region tables: each copy, both together, the one that serves."""
-    for copy, flaws in enumerate(pair.flaws):
+def check_copies_of_region_tables(structures: Structures) -> Iterator[Finding]:
+    """What the region tables' own rules leave out: each copy by itself."""
+    pair = structures.regions.value
+    if pair is None:
+        return
+    for copy, (flaws, at) in enumerate(zip(pair.flaws, REGION_TABLE_OFFSETS, strict=True)):
         yield from as_both(flaws, "REG-04") if pair.current_copy is None else as_notes(flaws)
-        yield from _check_zeros("region table", copy, pages[copy], REGION_TABLE_OFFSETS[copy], "2.2.3")
-    yield from check_region_tables(pair, file_size)
+        page = read_at(structures.source, at, REGION_TABLE_SIZE)
+        yield from _check_zeros("region table", copy, page, at, "2.2.3")
 
 
 def _check_zeros(what: str, copy: int, page: bytes, at: int, section: str) -> Iterator[Finding]:

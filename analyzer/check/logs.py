@@ -4,18 +4,17 @@ from collections.abc import Iterator
 
 from analyzer.text import plural
 from vhdx.findings import Finding, Severity
-from vhdx.replay import Log, candidates_of, check_log, flaws_of_entry
+from vhdx.replay import Log, candidates_of, flaws_of_entry
 from vhdx.structures.constants import NIL
 from vhdx.structures.log import HEAD_SIZE, LogHeader, parse_log_header
 
 SECTION = "2.3"
 
 
-def check_whole_log(log: Log, file_size: int) -> Iterator[Finding]:
-    """Everything about a log; `file_size` is that of the file as it is."""
+def check_whole_log(log: Log) -> Iterator[Finding]:
+    """What `check_log` leaves out: damaged entries of a live log, and what is old."""
     live = log.log_guid != NIL
     if live:
-        yield from (finding for finding in check_log(log, file_size) if finding.code != "LOG-05")
         yield from _check_damaged(log)
         yield from _check_candidates(log)
         yield from _check_reserved(log)
@@ -34,9 +33,6 @@ def _check_damaged(log: Log) -> Iterator[Finding]:
         inside = head.sequence_number < newest or not log.active
         for flaw in flaws_of_entry(log, at, places):
             yield _graded(log, head, flaw, at, inside=inside)
-    if newest > last and log.active:
-        text = f"entry {newest} is whole and the unbroken sequence ends at {last}: what came between is not"
-        yield Finding("LOG-05", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.2")
 
 
 def _graded(log: Log, head: LogHeader, flaw: Finding, at: int, *, inside: bool) -> Finding:

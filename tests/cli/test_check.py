@@ -107,18 +107,18 @@ def test_a_chain_is_checked_with_its_parents(vhdx_command, chain):
 def looks(monkeypatch):
     """How often each file was opened, and looked at whole."""
     opened, checked = Counter(), Counter()
-    open_file, check_source = FileSource.__init__, shelf.check_source
+    open_file, check_structures = FileSource.__init__, shelf.check_structures
 
     def counting_open(source, path):
         opened[path] += 1
         open_file(source, path)
 
-    def counting_check(source):
-        checked[source.path] += 1
-        return check_source(source)
+    def counting_check(structures):
+        checked[structures.file.path] += 1
+        return check_structures(structures)
 
     monkeypatch.setattr(FileSource, "__init__", counting_open)
-    monkeypatch.setattr(shelf, "check_source", counting_check)
+    monkeypatch.setattr(shelf, "check_structures", counting_check)
     return opened, checked
 
 

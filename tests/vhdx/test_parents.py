@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import vhdx
 from fixtures import LocatorSpec, encode
 from fixtures.recipes.kit import child_of, disk
 from tests.support.files import open_files
+from vhdx.contents import open_structures
 from vhdx.errors import (
     AmbiguousParentError,
     ChainLoopError,
@@ -237,23 +239,28 @@ def test_a_damaged_parent_is_reported_with_what_is_wrong_with_it(child):
     assert (caught.value.path, caught.value.finding.code) == (base, "HDR-04")
 
 
+def identity_at(path):
+    with closing(open_structures(path)) as structures:
+        return identity_of(structures)
+
+
 def test_an_identity_is_read_from_the_headers_alone(tmp_path):
     base = put(tmp_path / "b.vhdx", BASE)
     os.truncate(base, 1 << 20)
-    assert identity_of(base) == BASE.data_write_guid
+    assert identity_at(base) == BASE.data_write_guid
     (tmp_path / "text").write_bytes(b"x" * (2 << 20))
-    assert identity_of(tmp_path / "text") is None
+    assert identity_at(tmp_path / "text") is None
 
 
 def test_a_file_that_is_no_vhdx_has_no_identity_and_a_vhdx_without_headers_is_damaged(tmp_path):
     path = tmp_path / "file"
     for content in (b"", b"vhdx", b"x" * (2 << 20)):
         path.write_bytes(content)
-        assert identity_of(path) is None
+        assert identity_at(path) is None
     for content, code in ((b"vhdxfile", "FID-02"), (b"vhdxfile" + bytes(2 << 20), "HDR-04")):
         path.write_bytes(content)
         with pytest.raises(CorruptFileError) as caught:
-            identity_of(path)
+            identity_at(path)
         assert caught.value.finding.code == code
 
 

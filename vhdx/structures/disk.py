@@ -71,6 +71,11 @@ def parse_disk_parameters(items: Mapping[UUID, bytes]) -> DiskParameters:
     )
 
 
+def has_parent_flag(item: bytes) -> bool:
+    """Whether the file parameters say that the file has a parent: for one whose other items are lost."""
+    return bool(_PARAMETERS.parse(item).flags & HAS_PARENT)
+
+
 def build_disk_parameters(disk: DiskParameters) -> dict[UUID, bytes]:
     """The content of the five items that `parse_disk_parameters` reads back."""
     return {

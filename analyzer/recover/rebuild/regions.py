@@ -12,10 +12,10 @@ from analyzer.recover.rebuild.workspace import Bench
 from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of
 from analyzer.repair.regions import mend_region_tables
+from vhdx.contents import structures_of
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.geometry import Geometry
-from vhdx.image import structures_of
 from vhdx.replay import open_log
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (

@@ -1,0 +1,261 @@
+"""What one file holds: each structure read once from its source, with what is wrong with it.
+
+Opening a file requires this record to be without errors; checking lists it, dumping prints it, recovery fills its
+gaps. It never raises for what a file holds, nor for what its medium does.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding, Severity
+from vhdx.geometry import Geometry
+from vhdx.replay import Log, check_log, open_log, replayed
+from vhdx.source import ByteSource, FileSource, close_source, read_at
+from vhdx.structures.constants import (
+    BAT_REGION,
+    FILE_PARAMETERS,
+    HEADER_AREA_SIZE,
+    HEADER_OFFSETS,
+    HEADER_SIZE,
+    MAX_ITEM_SIZE,
+    METADATA_REGION,
+    METADATA_TABLE_SIZE,
+    MIB,
+    PARENT_LOCATOR,
+    REGION_TABLE_OFFSETS,
+    REGION_TABLE_SIZE,
+)
+from vhdx.structures.disk import DiskParameters, check_disk_parameters, has_parent_flag, parse_disk_parameters
+from vhdx.structures.header import Header, HeaderPair, check_headers, judge_headers
+from vhdx.structures.identifier import (
+    SIGNATURE,
+    TAIL_SIZE,
+    Identifier,
+    check_identifier,
+    check_length,
+    parse_identifier,
+)
+from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
+from vhdx.structures.locator import ParentLocator, check_locator, parse_locator
+from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
+from vhdx.structures.region import (
+    RegionEntry,
+    RegionTablePair,
+    check_layout,
+    check_region_tables,
+    judge_region_tables,
+)
+from vhdx.table import BlockTable
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Generic[Value]):
+    """One structure: its value, None where there is none, what is wrong with it, and what kept it from being read."""
+
+    value: Value | None = None
+    findings: tuple[Finding, ...] = ()
+    error: VhdxError | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """It was read, and nothing that is wrong with it is an error."""
+        return self.value is not None and not any(found.severity is Severity.ERROR for found in self.findings)
+
+
+def _once(read: "Callable[[Structures], Judged[Value]]") -> "cached_property[Judged[Value]]":
+    """Read when it is first asked for; what keeps a structure from being read is kept too, and not tried again."""
+
+    def judged(structures: "Structures") -> Judged[Value]:
+        try:
+            return read(structures)
+        except VhdxError as error:
+            return Judged(error=error.with_traceback(None))  # a traceback would keep what was read alive
+
+    judged.__doc__ = read.__doc__
+    return cached_property(judged)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Structures:
+    """The structures of one open file, in the order in which one leads to the next."""
+
+    file: ByteSource
+    """The file as it is."""
+
+    @_once
+    def identifier(self) -> Judged[Identifier]:
+        """The file's first bytes, and whether the file is long enough for its headers."""
+        page = read_at(self.file, 0, min(self.file.size, IDENTIFIER_SIZE))
+        tail = read_at(self.file, max(0, self.file.size - TAIL_SIZE), min(self.file.size, TAIL_SIZE))
+        identifier = parse_identifier(page)
+        length = check_length(self.file.size) if identifier.signature == SIGNATURE else ()
+        return Judged(identifier, (*check_identifier(identifier, page, tail), *length))
+
+    @_once
+    def headers(self) -> Judged[HeaderPair]:
+        """Both header copies; none in a file that is too short for the header area."""
+        if self.file.size < HEADER_AREA_SIZE:
+            return Judged()
+        pair = judge_headers(_two_pages(self.file, HEADER_OFFSETS, HEADER_SIZE))
+        return Judged(pair, tuple(check_headers(pair, self.file.size)))
+
+    @property
+    def header(self) -> Header | None:
+        """The current header; None where neither copy can serve."""
+        pair = self.headers.value
+        return None if pair is None or pair.current_copy is None else pair.current
+
+    @_once
+    def log(self) -> Judged[Log]:
+        """The log that the current header points at, else the first one; it is looked through only where it is live."""
+        pair = self.headers.value
+        if pair is None:
+            return Judged()
+        log = open_log(self.file, pair.current)
+        is_live = self.header is not None and self.header.log_is_live
+        return Judged(log, tuple(check_log(log, self.file.size)) if is_live else ())
+
+    @_once
+    def replay(self) -> Judged[ByteSource]:
+        """The file once its live log is applied; the file itself where that is closed, or holds nothing to apply."""
+        log = self.log.value
+        is_live = log is not None and self.header is not None and self.header.log_is_live
+        return Judged(replayed(log) if log is not None and is_live and log.active else self.file)
+
+    @property
+    def source(self) -> ByteSource:
+        """What all that follows the log is read from: the file once its log is applied, as far as that can be."""
+        return self.file if self.replay.value is None else self.replay.value
+
+    @_once
+    def regions(self) -> Judged[RegionTablePair]:
+        """Both region tables, and whether what the one that serves lists overlaps."""
+        if self.file.size < HEADER_AREA_SIZE:
+            return Judged()
+        pair = judge_region_tables(_two_pages(self.source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE))
+        overlaps = () if pair.current_copy is None else check_layout(list(structures_of(self.header, pair)))
+        return Judged(pair, (*check_region_tables(pair, self.source.size), *overlaps))
+
+    def region(self, guid: UUID) -> RegionEntry | None:
+        """The place of a region, by the region table that serves; None where there is none."""
+        pair = self.regions.value
+        return None if pair is None or pair.current_copy is None else pair.current.find(guid)
+
+    @_once
+    def metadata(self) -> Judged[MetadataTable]:
+        """The metadata table; none where no region is listed or it is past the end of the file."""
+        region = self.region(METADATA_REGION)
+        if region is None or region.file_offset + METADATA_TABLE_SIZE > self.source.size:
+            return Judged()
+        table = parse_metadata_table(read_at(self.source, region.file_offset, METADATA_TABLE_SIZE))
+        return Judged(table, tuple(check_metadata_table(table, region.file_offset, region.length)))
+
+    def place_of(self, item_id: UUID) -> tuple[int, int] | None:
+        """Offset in the file and length of a system item, in bytes; None where the metadata table does not list it."""
+        region, table = self.region(METADATA_REGION), self.metadata.value
+        entry = table.find(item_id) if table else None
+        return (region.file_offset + entry.offset, entry.length) if region and entry else None
+
+    def item(self, item_id: UUID) -> bytes:
+        """The content of a system item, as much of it as the file has and the format allows; raises as `read_at`."""
+        at, length = self.place_of(item_id) or (0, 0)
+        return read_at(self.source, at, max(0, min(length, MAX_ITEM_SIZE, self.source.size - at)))
+
+    @_once
+    def parameters(self) -> Judged[DiskParameters]:
+        """What disk it is; nothing where one of the items that every file has is not there, or is too short."""
+        items = {item_id: self.item(item_id) for item_id in ITEM_SIZES}
+        if any(len(items[item_id]) < size for item_id, size in ITEM_SIZES.items()):
+            return Judged()
+        disk = parse_disk_parameters(items)
+        places = {item_id: place[0] for item_id in ITEM_SIZES if (place := self.place_of(item_id))}
+        return Judged(disk, tuple(check_disk_parameters(disk, places)))
+
+    @property
+    def has_parent(self) -> bool | None:
+        """Whether the file is a differencing one; None where its parameters are lost."""
+        try:
+            item = self.item(FILE_PARAMETERS)
+        except VhdxError:  # `parameters` has it
+            return None
+        return has_parent_flag(item) if len(item) >= ITEM_SIZES[FILE_PARAMETERS] else None
+
+    @_once
+    def locator(self) -> Judged[ParentLocator]:
+        """Who the parent is; no value where the file has none. It matters once the parent is wanted."""
+        region, place = self.region(METADATA_REGION), self.place_of(PARENT_LOCATOR)
+        if region is None or self.metadata.value is None:
+            return Judged()
+        if place is None:
+            return Judged(findings=(_missing_locator(region),) if self.has_parent else ())
+        if self.has_parent is False:
+            text = "a parent locator is in a file that has no parent; it is ignored"
+            return Judged(findings=(Finding("LOC-02", Severity.WARNING, text, *place, "2.6.2.6"),))
+        item = self.item(PARENT_LOCATOR)
+        if len(item) < place[1]:
+            return Judged()  # the metadata table's findings say so
+        locator = parse_locator(item)
+        return Judged(locator, tuple(check_locator(locator, *place)))
+
+    @_once
+    def table(self) -> Judged[BlockTable]:
+        """The block table; none where its region or the disk that it is for is not known."""
+        disk, bat = self.parameters, self.region(BAT_REGION)
+        if disk.value is None or bat is None or self.regions.value is None or not _has_geometry(disk):
+            return Judged()
+        if bat.end > self.source.size or bat.file_offset % MIB:
+            return Judged()
+        geometry = Geometry(disk.value.size, disk.value.block_size, disk.value.logical_sector_size)
+        taken = structures_of(self.header, self.regions.value)
+        table = BlockTable(self.source, geometry, bat.file_offset, bat.length, disk.value.has_parent, taken)
+        return Judged(table, tuple(_check_bat_size(table)))
+
+    def close(self) -> None:
+        """Close the file."""
+        close_source(self.file)
+
+
+Opener = Callable[[Path], Structures]
+"""What opens a file by its path; raises as FileSource does."""
+
+
+def open_structures(path: Path) -> Structures:
+    """The structures of a file, opened read-only; raises NotRegularFileError, InputOutputError."""
+    return Structures(FileSource(path))
+
+
+def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
+    """The regions, and the log where a header gives its place, as (start, end, name) in bytes of the file, by place."""
+    extents = [(entry.file_offset, entry.end, f"{entry.name} region") for entry in regions.current.entries]
+    if header is not None and header.log_length:
+        extents.append((header.log_offset, header.log_offset + header.log_length, "log"))
+    return tuple(sorted(extents))
+
+
+def _two_pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple[bytes, bytes]:
+    return read_at(source, offsets[0], size), read_at(source, offsets[1], size)
+
+
+def _has_geometry(disk: Judged[DiskParameters]) -> bool:
+    """Reserved flags (MET-19) leave blocks and slots what they are; every other error makes them meaningless."""
+    return not any(found.severity is Severity.ERROR and found.code != "MET-19" for found in disk.findings)
+
+
+def _missing_locator(region: RegionEntry) -> Finding:
+    text = "the file has a parent and no parent locator"
+    return Finding("LOC-01", Severity.ERROR, text, region.file_offset, None, "2.6.2.6", "name it with --parent")
+
+
+def _check_bat_size(table: BlockTable) -> Iterator[Finding]:
+    """Whether the BAT region has room for the entries that the disk needs."""
+    slots = table.slots_needed
+    if table.bat_length // 8 < slots:
+        text = f"the BAT region holds {table.bat_length // 8} entries and the disk needs {slots}; the rest is lost"
+        yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")
