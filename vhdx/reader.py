@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vhdx import compiling
-from vhdx.errors import VhdxError
+from vhdx.errors import InputOutputError, ShortReadError, VhdxError
+from vhdx.lost import RAISE, LostPolicy, fill_around_failures
 from vhdx.runs import Kind, Run, RunTable, concatenate
 from vhdx.source import ByteSource
 from vhdx.structures.constants import MIB
@@ -60,9 +61,9 @@ class _Plan(NamedTuple):
 class Reader:
     """Fills buffers from a disk, keeping the runs of what was read last. Not to be shared between threads."""
 
-    def __init__(self, disk: RunSource) -> None:
-        """Read from `disk`."""
-        self._disk = disk
+    def __init__(self, disk: RunSource, lost: LostPolicy = RAISE) -> None:
+        """Read from `disk`; `lost` decides what bytes that cannot be known read as."""
+        self._disk, self._lost = disk, lost
         self._runs_read = 0
         self._plan = lru_cache(maxsize=_KEPT_GRANULES)(self._make_plan)
         self._holes_are_zeros = int(disk.refusal(Run(0, 1, Kind.HOLE, 0, 0)) is None)
@@ -70,7 +71,7 @@ class Reader:
     def read_into(self, start: int, buffer: memoryview) -> None:
         """Fill the buffer from byte `start` of the disk, all of it inside the disk.
 
-        Raises LostDataError, NeedsParentError, InputOutputError, ShortReadError.
+        Raises LostDataError, NeedsParentError, InputOutputError, ShortReadError, as far as the policy does.
         """
         end = start + len(buffer)
         position = start
@@ -107,7 +108,7 @@ class Reader:
         run, last = int(plan.start.searchsorted(start, "right")) - 1, int(plan.start.searchsorted(stop))
         self._runs_read += last - run
         quick = compiling.compiled_reader() if self._repays_compiling else None
-        if quick is None:
+        if quick is None or self._descriptors.max(initial=-1) < 0:
             self._fill_from(plan, run, last, start, buffer)
             return
         whole = np.frombuffer(buffer, dtype=np.uint8)
@@ -124,14 +125,19 @@ class Reader:
             lower = begin if begin > start else start
             part = buffer[lower - start : (end if end < stop else stop) - start]
             if kind == 0:
-                sources[layer].read_into(offset + lower - begin, part)
+                try:
+                    sources[layer].read_into(offset + lower - begin, part)
+                except (InputOutputError, ShortReadError) as error:
+                    read, place = sources[layer].read_into, offset + lower - begin
+                    fill_around_failures(self._lost, read, place, lower, part, error)
             else:
                 self._fill_absent(Run(lower, len(part), Kind(kind), layer, 0), part)
 
     def _fill_absent(self, run: Run, part: memoryview) -> None:
         refusal = self._disk.refusal(run)
         if refusal is not None:
-            raise refusal
+            self._lost.fill(run.start, part, refusal)
+            return
         for at in range(0, len(part), len(_ZEROS)):
             step = part[at : at + len(_ZEROS)]
             step[:] = _ZEROS[: len(step)]

@@ -5,7 +5,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -20,10 +19,8 @@ from analyzer.backup.repository.quarantine import release
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
-from vhdx.chain import Chain
-from vhdx.errors import VhdxError
+from vhdx.lost import RAISE, FillZeros
 from vhdx.reader import GRANULE, Reader
-from vhdx.runs import Kind, Run
 
 _ALWAYS_HASHED = 16 << 30
 """Bytes of images that are hashed without asking; twice what is read, where that is more."""
@@ -199,8 +196,8 @@ class _Run:
         kept: dict[int, tuple[int, Reader]] = self._own.__dict__.setdefault("readers", {})
         granule, reader = kept.get(state, (-1, None))
         if reader is None or granule != at // GRANULE:
-            chain = self._plan.points[state].state
-            reader = Reader(_Forgiving(chain) if self._plan.wishes.lost is Lost.ALLOW else chain)
+            lost = FillZeros() if self._plan.wishes.lost is Lost.ALLOW else RAISE
+            reader = Reader(self._plan.points[state].state, lost)
             kept[state] = at // GRANULE, reader
         return reader
 
@@ -292,18 +289,6 @@ def _has(ids: Ids, chunk_id: bytes) -> bool:
     wanted = np.frombuffer(chunk_id, np.uint8)
     pieces = (ids[first : first + _AT_ONCE] for first in range(0, len(ids), _AT_ONCE))
     return any(bool((piece == wanted).all(axis=1).any()) for piece in pieces)
-
-
-class _Forgiving:
-    """A chain whose lost ranges read as zeros."""
-
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
-        self.size, self.sources, self.windows = chain.size, chain.sources, partial(chain.windows)
-
-    def refusal(self, run: Run) -> VhdxError | None:
-        """Nothing is refused that is lost."""
-        return None if run.kind is Kind.LOST else self._chain.refusal(run)
 
 
 def _publish(repository: Repository, manifest: Manifest, confirm: Callable[[], None]) -> None:

@@ -85,7 +85,7 @@ class _Recovered:
         self.path, self.size, self.sector_size = disk.images[-1].path, disk.size, disk.sector_size
         self._reader, self._filled, self._lost = Reader(plan.filled), plan.filled, lost
 
-    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Place]]:
         """See Readable."""
         data = bytearray(self._reader.read(start, length))
         missed = [*self._lost.within(start, length), *self._faults(start, start + length)]

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from analyzer.guest.filesystems.errors import MissingReaderError
 from analyzer.guest.filesystems.record import Place
 from vhdx.disk import Disk
-from vhdx.errors import VhdxError
+from vhdx.lost import NoteLost
+from vhdx.reader import Reader
 
 _MOST_READ = 64 << 20
 _MOST_NOTED = 1 << 16
@@ -31,36 +32,23 @@ class Readable(Protocol):
         """Bytes of a logical sector."""
         ...
 
-    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Place]]:
         """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
         ...
 
 
 class ReadableDisk:
-    """A disk whose lost ranges read as zeros, and are told."""
+    """A disk whose lost ranges read as zeros, and are named."""
 
     def __init__(self, disk: Disk) -> None:
         """Read `disk`, which stays the caller's to close."""
-        self._disk = disk
         self.path, self.size, self.sector_size = disk.path, disk.size, disk.sector_size
+        self._lost = NoteLost(disk.sector_size)
+        self._reader = Reader(disk, self._lost)
 
-    def read_what_there_is(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Place]]:
         """See Readable."""
-        try:
-            return self._disk.read(start, length), []
-        except VhdxError:
-            return self._by_runs(start, length)
-
-    def _by_runs(self, start: int, length: int) -> tuple[bytes, list[Place]]:
-        sector = self.sector_size
-        buffer, missed = bytearray(length), []
-        for run in self._disk.runs(start // sector * sector, min(self.size, start + length)):
-            lower, upper = max(start, run.start), min(start + length, run.end)
-            try:
-                buffer[lower - start : upper - start] = self._disk.read(lower, upper - lower)
-            except VhdxError:
-                missed.append((lower, upper - lower))
-        return bytes(buffer), missed
+        return self._reader.read(start, length), [*self._lost.take_missed()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +81,7 @@ class View:
         return data
 
     def _read_plain(self, offset: int, length: int) -> bytes:
-        data, missed = self.disk.read_what_there_is(self.start + offset, length)
+        data, missed = self.disk.read_best_effort(self.start + offset, length)
         if missed and len(self.missed) < _MOST_NOTED:
             self.missed.update(missed)
         return data
