@@ -1,1 +1,1 @@
-"""Mending a file: a plan of exact bytes with its reasons, its application, and the way back."""
+"""Fix a file: a plan of exact bytes with its reasons, its application, and the way back."""

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.repair.final_writes import final_writes
-from analyzer.repair.model import RepairPlan
+from analyzer.repair.model import Fix, RepairPlan
+from analyzer.repair.plan import plan_repair
 from analyzer.repair.undo import check_undo, open_undo, write_undo
-from vhdx.errors import PartlyWrittenError, VerificationError
-from vhdx.patched import PIECE, Patch
+from vhdx.errors import CorruptFileError, PartlyWrittenError, VerificationError
+from vhdx.findings import Finding, Severity
+from vhdx.patched import PIECE, Patch, visible
 from vhdx.patcher import Patcher
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.source import FileSource, read_at
@@ -27,13 +28,51 @@ class RepairOutcome:
     written_bytes: int
 
 
+def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing) -> RepairOutcome:
+    """Write a repaired copy; raises as `run_copy` does."""
+    return run_copy(plan, source, target, existing, lambda path: require_fixed(plan, path))
+
+
+def repair_in_place(plan: RepairPlan, source: FileSource, undo: Path) -> RepairOutcome:
+    """Repair the file itself, its undo file first; raises as `run_in_place` does."""
+    return run_in_place(plan, source, undo, lambda path: require_fixed(plan, path))
+
+
+def require_fixed(plan: RepairPlan, path: Path) -> None:
+    """Plan anew for what was written: nothing may be left to fix, and it must open if the plan said so.
+
+    Raises VerificationError, CorruptFileError.
+    """
+    with FileSource(path) as source:
+        again = plan_repair(source)
+    if again.fixes:
+        patch = again.fixes[0].patches[0]
+        raise VerificationError(path, patch.offset, patch.length)
+    if plan.opens and not again.opens:
+        raise CorruptFileError(path, next(iter(again.unfixable), Finding("FID-11", Severity.ERROR, "it does not open")))
+
+
+def final_writes(fixes: Sequence[Fix]) -> list[list[Patch]]:
+    """For each fix, what is left to write of it once the later ones have taken what they write over.
+
+    So a file that was cut off in the middle holds, byte by byte, either what was or what will be, never a third thing:
+    that is what an undo file is checked against.
+    """
+    patches = [(number, patch) for number, fix in enumerate(fixes) for patch in fix.patches]
+    stage_of = {id(patch): number for number, patch in patches}
+    stages: list[list[Patch]] = [[] for _ in fixes]
+    for start, end, patch in visible([patch for _, patch in patches]):
+        stages[stage_of[id(patch)]].append(patch.cut(start, end))
+    return stages
+
+
 def run_in_place(plan: RepairPlan, source: FileSource, undo: Path, verify: Verify) -> RepairOutcome:
-    """Write the undo file, then the plan, each mending made durable before the next, then look at the result.
+    """Write the undo file, then the plan, each fix made durable before the next, then look at the result.
 
     `source` is the file that the plan was made from, still open. Raises OutputError, SourceChangedError,
     InputOutputError before anything of the file is changed, and PartlyWrittenError once something may be.
     """
-    stages = final_writes(plan.mendings)
+    stages = final_writes(plan.fixes)
     writes = [write for stage in stages for write in stage]
     with Patcher(source.path, source.identity) as patcher:
         write_undo(undo, source, writes, plan)
@@ -64,7 +103,7 @@ def run_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Exist
     Raises OutputError, NoSpaceError, SourceChangedError, InputOutputError, VerificationError, and what `verify` does.
     """
     check_target(target, [source.path], existing)
-    writes = [write for stage in final_writes(plan.mendings) for write in stage]
+    writes = [write for stage in final_writes(plan.fixes) for write in stage]
     with Sink(target, existing=existing) as sink:
         if not sink.clone(source.descriptor, source.size):
             _copy(source, sink)

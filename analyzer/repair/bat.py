@@ -6,8 +6,8 @@ import numpy as np
 
 from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
-from analyzer.repair.draft import Draft
-from analyzer.repair.model import Mending
+from analyzer.repair.model import Fix
+from analyzer.repair.workspace import Workspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -18,41 +18,41 @@ from vhdx.structures.constants import LOG_SECTOR_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable, distinct
 
 _MOST_PAGES = 16 << 10
-"""Pages of 4 KiB that are mended at once: 64 MiB of the table."""
+"""Pages of 4 KiB that are fixed at once: 64 MiB of the table."""
 
 
-def mend_table(draft: Draft) -> None:
-    """Mend what the log, or the table itself, gives evidence for; nothing when the file does not open."""
-    for mend in (_from_log, _displaced, _old_places):
+def fix_table(work: Workspace) -> None:
+    """Fix what the log, or the table itself, gives evidence for; nothing when the file does not open."""
+    for fix in (_from_log, _displaced, _old_places):
         try:
-            image = image_from(draft.view)
+            image = image_from(work.view)
         except VhdxError:
             return
-        mend(draft, image)
+        fix(work, image)
 
 
-def _from_log(draft: Draft, image: Image) -> None:
+def _from_log(work: Workspace, image: Image) -> None:
     for page in lost_table_updates(image.allocation.table, image.log):
         title = f"{plural(len(page.slots), 'block table entry', 'comes', 'come')} back from the log"
         evidence = (
             f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound; as they are "
             "in the file they are zeros or impossible; sound entries are kept"
         )
-        draft.mend("BAT-16", title, evidence, (page.offset, page.mended))
+        work.fix("BAT-16", title, evidence, (page.offset, page.fixed))
 
 
-def _displaced(draft: Draft, image: Image) -> None:
+def _displaced(work: Workspace, image: Image) -> None:
     interleave = missing_interleave(image.allocation.table)
     found = list(shifted_pages(image.allocation.table, image.identifier.creator))
     if interleave and found:
         return  # both would explain it: neither is certain
     for displacement in [interleave] if interleave else found:
         finding = displacement.finding
-        patches = tuple(Patch.of(page.offset, page.found, page.mended) for page in displacement.pages)
-        mending = Mending(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches)
-        draft.add(mending)
+        patches = tuple(Patch.of(page.offset, page.found, page.fixed) for page in displacement.pages)
+        fix = Fix(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches)
+        work.add(fix)
         if displacement.lost_block is not None:
-            draft.unmended.append(_lost(displacement.lost_block, finding))
+            work.unfixable.append(_lost(displacement.lost_block, finding))
 
 
 def _lost(block: int, shift: Finding) -> Finding:
@@ -60,7 +60,7 @@ def _lost(block: int, shift: Finding) -> Finding:
     return Finding("BAT-17", Severity.WARNING, text, shift.offset, shift.length, shift.section)
 
 
-def _old_places(draft: Draft, image: Image) -> None:
+def _old_places(work: Workspace, image: Image) -> None:
     """Clear the places of absent blocks, when nothing else is wrong with the table."""
     table = image.allocation.table
     if any(len(blocks) for blocks in table.damaged_blocks()):
@@ -69,7 +69,7 @@ def _old_places(draft: Draft, image: Image) -> None:
     if patches:
         title = f"places of absent blocks are cleared in {plural(len(patches), 'page')} of the block table"
         evidence = "the entries say that the blocks are absent or zeros, so that their places mean nothing"
-        draft.add(Mending(code="BAT-13", title=title, evidence=evidence, patches=patches))
+        work.add(Fix(code="BAT-13", title=title, evidence=evidence, patches=patches))
 
 
 def stale_pages(table: BlockTable) -> Iterator[Patch]:

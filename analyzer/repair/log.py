@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from analyzer.repair.draft import Draft
 from analyzer.repair.headers import headers_of, update_headers
-from analyzer.repair.model import Mending
+from analyzer.repair.model import Fix
+from analyzer.repair.workspace import Workspace
 from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.identities import Identities
@@ -14,55 +14,55 @@ from vhdx.source import ByteSource, extents_of, read_at
 from vhdx.structures.header import check_headers
 
 
-def mend_log(draft: Draft, identities: Identities) -> None:
+def fix_log(work: Workspace, identities: Identities) -> None:
     """Apply the active entries, make the file as long as they want it, and close the log; nothing when it is closed."""
-    pair = headers_of(draft)
+    pair = headers_of(work)
     if pair.current_copy is None or not pair.current.log_is_live:
         return
-    log = open_log(draft.view, pair.current)
-    found = [*check_headers(pair, draft.view.size), *check_log(log, draft.view.size)]
+    log = open_log(work.view, pair.current)
+    found = [*check_headers(pair, work.view.size), *check_log(log, work.view.size)]
     if any(finding.severity is Severity.ERROR for finding in found):
         return
     # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
-    draft.unmended += [finding for finding in found if finding.code == "LOG-05"]
+    work.unfixable += [finding for finding in found if finding.code == "LOG-05"]
     size = replayed(log).size
     first, last = (log.session[at].sequence_number for at in (log.active[0], log.active[-1]))
     numbers = f"entry {first} is" if first == last else f"the entries {first} to {last} are"
-    grown = size - draft.view.size
+    grown = size - work.view.size
     title = f"{plural(len(log.active), 'log entry', 'is', 'are')} applied" + (
         f", the file grows by {grown} bytes" if grown else ""
     )
     evidence = f"{numbers} an unbroken sequence of the live session, all with matching checksums"
-    patches = tuple(_patches(draft, log))
-    draft.add(Mending(code="LOG-01", title=title, evidence=evidence, patches=patches), size)
-    update_headers(draft, "LOG-01", "its log is closed", identities)
+    patches = tuple(_patches(work, log))
+    work.add(Fix(code="LOG-01", title=title, evidence=evidence, patches=patches), size)
+    update_headers(work, "LOG-01", "its log is closed", identities)
 
 
-def _patches(draft: Draft, log: Log) -> Iterator[Patch]:
+def _patches(work: Workspace, log: Log) -> Iterator[Patch]:
     """What replay changes, in the order of the file; what is zeros already is left out."""
     run: list[Patch] = []
     for start, end, patch in visible(tuple(logged_patches(log))):
         if patch.after is None:
-            yield from _zeroed(draft, start, min(end, draft.view.size))
+            yield from _zeroed(work, start, min(end, work.view.size))
             continue
         if run and (run[-1].end != start or start - run[0].offset >= PIECE):
-            yield _joined(run, draft)
+            yield _joined(run, work)
             run = []
         run.append(patch.cut(start, end))
     if run:
-        yield _joined(run, draft)
+        yield _joined(run, work)
 
 
-def _joined(run: list[Patch], draft: Draft) -> Patch:
+def _joined(run: list[Patch], work: Workspace) -> Patch:
     offset, after = run[0].offset, b"".join(patch.after or b"" for patch in run)
-    there = min(len(after), SHOWN, draft.view.size - offset)
-    return Patch.of(offset, draft.read(offset, there) if there > 0 else b"", after)
+    there = min(len(after), SHOWN, work.view.size - offset)
+    return Patch.of(offset, work.read(offset, there) if there > 0 else b"", after)
 
 
-def _zeroed(draft: Draft, start: int, end: int) -> Iterator[Patch]:
-    for low, high in _held(draft.source, start, end):
+def _zeroed(work: Workspace, start: int, end: int) -> Iterator[Patch]:
+    for low, high in _held(work.source, start, end):
         for at in range(low, high, PIECE):
-            data = read_at(draft.source, at, min(PIECE, high - at))
+            data = read_at(work.source, at, min(PIECE, high - at))
             if data.count(0) < len(data):
                 yield Patch(at, len(data), None, data[:SHOWN])
 

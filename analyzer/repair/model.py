@@ -1,4 +1,4 @@
-"""What a repair is made of: the mendings, with their patches, and the plan. Nothing here touches a file."""
+"""What a repair is made of: the fixes, with their patches, and the plan. Nothing here touches a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from vhdx.patched import Patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mending:
+class Fix:
     """One finding put right. `evidence` is why that is believed; the patches are made durable together."""
 
     code: str
@@ -29,8 +29,8 @@ class RepairPlan:
     path: Path
     file_size: int
     result_size: int
-    mendings: tuple[Mending, ...]
-    unmended: tuple[Finding, ...]
+    fixes: tuple[Fix, ...]
+    unfixable: tuple[Finding, ...]
     """What will still be wrong afterwards."""
     opens: bool
     """Whether the file can be opened afterwards."""
@@ -40,4 +40,4 @@ class RepairPlan:
     @property
     def is_empty(self) -> bool:
         """There is nothing to write."""
-        return not self.mendings
+        return not self.fixes

@@ -1,16 +1,15 @@
-"""The plan of a repair: every mending in its order, tried on a view of the file; nothing is written here."""
+"""The plan of a repair: every fix in its order, tried on a view of the file; nothing is written here."""
 
 from collections.abc import Iterator, Sequence
 
 from analyzer.check.file import check_source, unreadable
-from analyzer.repair.bat import mend_table
-from analyzer.repair.draft import Draft
-from analyzer.repair.headers import mend_headers
-from analyzer.repair.identifier import mend_identifier
-from analyzer.repair.log import mend_log
+from analyzer.repair.bat import fix_table
+from analyzer.repair.headers import fix_headers, fix_identifier
+from analyzer.repair.log import fix_log
 from analyzer.repair.model import RepairPlan
-from analyzer.repair.regions import mend_region_tables
+from analyzer.repair.regions import fix_region_tables
 from analyzer.repair.undo import MOST_WITNESSED
+from analyzer.repair.workspace import Workspace
 from analyzer.text import plural
 from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity
@@ -27,44 +26,44 @@ _MOST_BLOCKS = 16
 
 
 def plan_repair(source: ByteSource, identities: Identities = random_identities) -> RepairPlan:
-    """What can be mended in a file, and what cannot; works on files that nothing opens.
+    """What can be fixed in a file, and what cannot; works on files that nothing opens.
 
     `identities` give the new file_write_guid that closing a log needs. Raises InputOutputError.
     """
-    draft = Draft(source)
+    work = Workspace(source)
     if source.size >= HEADER_AREA_SIZE:
-        mend_headers(draft)
-        mend_log(draft, identities)
-        mend_region_tables(draft)
-        mend_identifier(draft)
-        mend_table(draft)
-    return finished(draft)
+        fix_headers(work)
+        fix_log(work, identities)
+        fix_region_tables(work)
+        fix_identifier(work)
+        fix_table(work)
+    return finished(work)
 
 
-def finished(draft: Draft) -> RepairPlan:
-    """The plan of a draft: the file as it will be is opened, and what is wrong then is what cannot be mended."""
-    found = list(draft.unmended)
+def finished(work: Workspace) -> RepairPlan:
+    """The plan of a work: the file as it will be is opened, and what is wrong then is what cannot be fixed."""
+    found = list(work.unfixable)
     structures: tuple[tuple[int, int, str], ...] = ()
-    image = _opened(draft.view, found)
+    image = _opened(work.view, found)
     if image is not None:
         found += [*image.findings, *_lost(image)]
         structures = image.allocation.table.structures
-    found += _left(draft, {finding.code for finding in found})
+    found += _left(work, {finding.code for finding in found})
     return RepairPlan(
-        path=draft.source.path,
-        file_size=draft.source.size,
-        result_size=draft.view.size,
-        mendings=tuple(draft.mendings),
-        unmended=tuple(located(draft.source.path, (item for item in found if item.severity > Severity.NOTE))),
+        path=work.source.path,
+        file_size=work.source.size,
+        result_size=work.view.size,
+        fixes=tuple(work.fixes),
+        unfixable=tuple(located(work.source.path, (item for item in found if item.severity > Severity.NOTE))),
         opens=image is not None,
-        witnesses=tuple(_witnesses(draft.source.size, structures)),
+        witnesses=tuple(_witnesses(work.source.size, structures)),
     )
 
 
-def _left(draft: Draft, told: set[str]) -> Iterator[Finding]:
+def _left(work: Workspace, told: set[str]) -> Iterator[Finding]:
     """What a check finds in the file as it will be, and what applying the log drops; each code once it is not told."""
-    dropped = [finding for finding in check_source(draft.source) if finding.code in _DROPPED]
-    errors = [finding for finding in check_source(draft.view) if finding.severity is Severity.ERROR]
+    dropped = [finding for finding in check_source(work.source) if finding.code in _DROPPED]
+    errors = [finding for finding in check_source(work.view) if finding.severity is Severity.ERROR]
     yield from (finding for finding in (*dropped, *errors) if finding.code not in told)
 
 

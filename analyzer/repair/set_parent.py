@@ -8,10 +8,10 @@ from uuid import UUID
 
 from analyzer.convert.model import parent_locator
 from analyzer.repair.apply import RepairOutcome, run_copy, run_in_place
-from analyzer.repair.draft import Draft
 from analyzer.repair.headers import update_headers
 from analyzer.repair.model import RepairPlan
 from analyzer.repair.plan import finished
+from analyzer.repair.workspace import Workspace
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import (
     ChainTooDeepError,
@@ -90,14 +90,14 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
         _require_fitting(child, source, chain, wish)
         pairs = _new_pairs(child.locator, chain.leaf, wish)
         moved = chain.leaf.data_write_guid not in _linkages(child.locator)
-    draft = Draft(source)
+    work = Workspace(source)
     if child.locator is None or child.locator_flaws or pairs != _pairs_of(child.locator):
         code, what = ("CHN-02", "identity and place") if moved else ("CHN-01", "place")
-        _rewrite(draft, child, build_locator(pairs), code, f"the parent locator names the {what} of {wish.parent}")
+        _rewrite(work, child, build_locator(pairs), code, f"the parent locator names the {what} of {wish.parent}")
         if moved:
-            draft.unmended.append(_mixture(chain.leaf))
-        update_headers(draft, code, "its parent locator changes", wish.identities)
-    return finished(draft)
+            work.unfixable.append(_mixture(chain.leaf))
+        update_headers(work, code, "its parent locator changes", wish.identities)
+    return finished(work)
 
 
 def _mixture(parent: Image) -> Finding:
@@ -177,21 +177,21 @@ def _require_reachable(pairs: dict[str, str], parent: Image, wish: Relink) -> No
         raise OutputError(parent.path, "a Windows path cannot name it", "rename it, or move it beside the child")
 
 
-def _rewrite(draft: Draft, child: Image, item: bytes, code: str, title: str) -> None:
+def _rewrite(work: Workspace, child: Image, item: bytes, code: str, title: str) -> None:
     """Put the item into the metadata region and its place into the table."""
     region = child.regions.current.find(METADATA_REGION)
     if region is None:  # the image is open, so it is there
         raise OutputError(child.path, "it has no metadata region", "use another copy of the file")
     entry = child.metadata.find(PARENT_LOCATOR) or MetadataEntry(PARENT_LOCATOR, 0, 0, ITEM_FLAGS[PARENT_LOCATOR], 0)
     place = _place(child, region, entry, len(item))
-    table = draft.read(region.file_offset, METADATA_TABLE_SIZE)
+    table = work.read(region.file_offset, METADATA_TABLE_SIZE)
     changed = _table_with(child, replace(entry, offset=place, length=len(item)))
     stays = place == entry.offset
     padded = item.ljust(entry.length, b"\0") if stays else item
     where = "in its place" if stays else f"in free room of the metadata region, {place} bytes from its start"
     evidence = f"the parent was opened with its whole chain; the new item of {len(item)} bytes stands {where}"
     changes = ((region.file_offset + place, padded), (region.file_offset, changed + table[len(changed) :]))
-    draft.mend(code, title, evidence, *changes)
+    work.fix(code, title, evidence, *changes)
 
 
 def _table_with(child: Image, entry: MetadataEntry) -> bytes:

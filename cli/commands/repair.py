@@ -5,38 +5,37 @@ from typing import Any
 
 import click
 
-from analyzer.repair.apply import RepairOutcome
-from analyzer.repair.job import repair_copy, repair_in_place
+from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place
 from analyzer.repair.model import RepairPlan
 from analyzer.repair.plan import plan_repair
 from cli.options.common import FILE_PATH, json_option, quiet_library
-from cli.options.repair import check_choices, code_of, emit, mending_options, show, undo_path
+from cli.options.repair import check_choices, code_of, emit, repair_options, show, undo_path
 from vhdx.sink import Existing
 from vhdx.source import FileSource
 
 
 @click.command("repair")
 @click.argument("file", type=FILE_PATH)
-@mending_options
+@repair_options
 @json_option
 def command(file: Path, as_json: bool, **choices: Any) -> int:
-    """Mend a file, where what stood there is known from elsewhere.
+    """Fix a file, where what stood there is known from elsewhere.
 
-    Prints a plan: for each thing that can be mended the bytes before and after, and why they are believed. A header or
+    Prints a plan: for each thing that can be fixed the bytes before and after, and why they are believed. A header or
     region table comes from its twin, or from the one flipped bit that explains its checksum; a live log is applied
     for good; parts of the block table come back from old log entries, shifted ones to their place. What cannot be
-    mended is said. Nothing is ever mended by throwing something away.
+    fixed is said. Nothing is ever fixed by throwing something away.
 
     Without --output or --in-place nothing is written. A copy is written beside its place as COPY.part, read back,
     and renamed only then. In place, the undo file comes first; `vhdx undo FILE UNDO` brings the file back bit for bit.
 
-    Exit code 0: nothing to mend, or all of it is done. 1: a plan was printed and waits, or something is left that
-    cannot be mended. 3: nothing can be mended and the file cannot be opened.
+    Exit code 0: nothing to fix, or all of it is done. 1: a plan was printed and waits, or something is left that
+    cannot be fixed. 3: nothing can be fixed and the file cannot be opened.
 
     \b
     Examples:
       vhdx repair disk.vhdx
-      vhdx repair disk.vhdx --output mended.vhdx
+      vhdx repair disk.vhdx --output fixed.vhdx
       vhdx repair disk.vhdx --in-place --undo /safe/disk.undo
     """
     quiet_library()

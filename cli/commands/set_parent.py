@@ -10,7 +10,7 @@ from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.model import RepairPlan
 from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
 from cli.options.common import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
-from cli.options.repair import check_choices, emit, mending_options, show, undo_path
+from cli.options.repair import check_choices, emit, repair_options, show, undo_path
 from cli.text import safe, tell
 from vhdx.image import open_image
 from vhdx.sink import Existing
@@ -29,7 +29,7 @@ from vhdx.source import FileSource
 @click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders,
               help="A folder with PARENT's own parents.")  # fmt: skip
 @click.option("--map", "mappings", multiple=True, metavar="WIN=DIR", help=r"Where a folder of the old host is now.")
-@mending_options
+@repair_options
 @json_option
 def command(child: Path, parent: Path, as_json: bool, **choices: Any) -> int:
     """Join a checkpoint to its parent anew, where that was moved or renamed: rewrite CHILD's parent locator.

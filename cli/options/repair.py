@@ -9,7 +9,7 @@ import click
 
 from analyzer.remedies import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome
-from analyzer.repair.model import Mending, RepairPlan
+from analyzer.repair.model import Fix, RepairPlan
 from analyzer.repair.undo import undo_of
 from cli import output
 from cli.options.common import FILE_PATH
@@ -19,12 +19,12 @@ from vhdx.findings import Finding
 from vhdx.patched import Patch
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-_NOTHING = {True: "nothing to change", False: "nothing can be mended"}
+_NOTHING = {True: "nothing to change", False: "nothing can be fixed"}
 _MOST_PATCHES = 8
-"""Patches of one mending that are shown; JSON has them all."""
+"""Patches of one fix that are shown; JSON has them all."""
 
 
-def mending_options(function: Decorated) -> Decorated:
+def repair_options(function: Decorated) -> Decorated:
     """Where the result goes: nowhere (the plan alone), to a copy, or into the file itself."""
     options = (
         click.option("--output", "copy", type=FILE_PATH, metavar="COPY",
@@ -62,21 +62,21 @@ def undo_path(path: Path, choices: dict[str, Any]) -> Path:
 
 def as_plain(plan: RepairPlan, outcome: RepairOutcome | None) -> dict[str, Any]:
     """Plan and outcome for JSON."""
-    mendings = [
+    fixes = [
         {
-            "code": mending.code,
-            "title": mending.title,
-            "evidence": mending.evidence,
-            "patches": [_patch(patch) for patch in mending.patches],
+            "code": fix.code,
+            "title": fix.title,
+            "evidence": fix.evidence,
+            "patches": [_patch(patch) for patch in fix.patches],
         }
-        for mending in plan.mendings
+        for fix in plan.fixes
     ]
     return {
         "path": plan.path,
         "file_size": plan.file_size,
         "result_size": plan.result_size,
-        "mendings": mendings,
-        "unmended": plan.unmended,
+        "mendings": fixes,
+        "unmended": plan.unfixable,
         "opens": plan.opens,
         "outcome": outcome,
     }
@@ -87,17 +87,17 @@ def _patch(patch: Patch) -> dict[str, Any]:
 
 
 def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
-    """Say the plan, what cannot be mended, and what was done."""
+    """Say the plan, what cannot be fixed, and what was done."""
     output.emit_lines(fitted(_lines(plan, outcome), line_width()))
 
 
 def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
-    work = f"{plural(len(plan.mendings), 'change')} of {plural(_length(plan), 'byte')}"
+    work = f"{plural(len(plan.fixes), 'change')} of {plural(_length(plan), 'byte')}"
     yield f"{safe(plan.path)}: {_NOTHING[plan.opens] if plan.is_empty else work}"
-    for number, mending in enumerate(plan.mendings, 1):
-        yield from _mending_lines(number, mending)
-    for finding in plan.unmended:
-        yield f"not mended: {finding.code} {safe(finding.message)}"
+    for number, fix in enumerate(plan.fixes, 1):
+        yield from _fix_lines(number, fix)
+    for finding in plan.unfixable:
+        yield f"not fixed: {finding.code} {safe(finding.message)}"
         yield f"   next: {safe(_next(plan, finding))}"
     if not plan.opens:
         yield "the file cannot be opened" + ("" if plan.is_empty else ", also not with these changes")
@@ -105,7 +105,7 @@ def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
         yield _done(outcome)
     elif plan.is_empty:
         yield "nothing was written, and no copy made"
-    elif plan.mendings:
+    elif plan.fixes:
         yield "nothing was written: choose --output COPY, or --in-place (with an undo file)"
 
 
@@ -115,25 +115,25 @@ _ELSE = "keep the file as it is; use another copy of it, or `vhdx recover FILE -
 def _next(plan: RepairPlan, finding: Finding) -> str:
     """What to do; neither a repair, which is what did not help, nor a map of a file that does not open as it is."""
     step = next_step(finding)
-    is_shut = not plan.opens or bool(plan.mendings)
+    is_shut = not plan.opens or bool(plan.fixes)
     unfit = "vhdx repair" in step or (is_shut and "vhdx map" in step)
     return next_step(replace(finding, advice=_ELSE)) if unfit else step
 
 
 def _length(plan: RepairPlan) -> int:
-    return sum(mending.length for mending in plan.mendings)
+    return sum(fix.length for fix in plan.fixes)
 
 
-def _mending_lines(number: int, mending: Mending) -> Iterator[str]:
-    yield f"{number}. {mending.code} {safe(mending.title)}"
-    yield f"   because {safe(mending.evidence)}"
-    for patch in mending.patches[:_MOST_PATCHES]:
+def _fix_lines(number: int, fix: Fix) -> Iterator[str]:
+    yield f"{number}. {fix.code} {safe(fix.title)}"
+    yield f"   because {safe(fix.evidence)}"
+    for patch in fix.patches[:_MOST_PATCHES]:
         more = "..." if patch.length > len(patch.front) else ""
         yield f"   at byte {patch.offset}, {plural(patch.length, 'byte')}"
         yield f"     before {patch.before.hex() or '(past the end)'}{more}"
         yield f"     after  {patch.front.hex()}{more}"
-    if len(mending.patches) > _MOST_PATCHES:
-        yield f"   and {plural(len(mending.patches) - _MOST_PATCHES, 'more place')}; --json lists them all"
+    if len(fix.patches) > _MOST_PATCHES:
+        yield f"   and {plural(len(fix.patches) - _MOST_PATCHES, 'more place')}; --json lists them all"
 
 
 def _done(outcome: RepairOutcome) -> str:
@@ -153,4 +153,4 @@ def code_of(plan: RepairPlan, outcome: RepairOutcome | None) -> int:
     """The exit code: 0 done, or nothing to do; 1 something is left; 3 nothing helps and the file does not open."""
     if plan.is_empty and not plan.opens:
         return 3
-    return int(bool(plan.unmended) or (outcome is None and not plan.is_empty))
+    return int(bool(plan.unfixable) or (outcome is None and not plan.is_empty))

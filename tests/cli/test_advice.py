@@ -90,7 +90,7 @@ def test_every_command_that_a_repair_advises_works_on_the_file(vhdx_command, dam
 
 
 @posix
-def test_a_repair_advises_no_map_of_a_file_that_opens_only_once_it_is_mended(
+def test_a_repair_advises_no_map_of_a_file_that_opens_only_once_it_is_fixed(
     vhdx_command, damaged, tmp_path, monkeypatch
 ):
     path = damaged("block-past-the-end-of-the-file")
@@ -98,7 +98,7 @@ def test_a_repair_advises_no_map_of_a_file_that_opens_only_once_it_is_mended(
     monkeypatch.chdir(tmp_path)
     answer = vhdx_command("repair", path)
     assert vhdx_command("map", path).code == 3
-    assert "not mended: BAT-04" in answer.out
+    assert "not fixed: BAT-04" in answer.out
     for words in next_steps(answer):
         assert vhdx_command(*words).code in {0, 1}
 

@@ -25,7 +25,7 @@ def test_a_plan_alone_writes_nothing_and_says_bytes_and_reasons(vhdx_command, br
         assert words in answer.out
 
 
-def test_a_sound_file_has_nothing_to_mend(vhdx_command, built):
+def test_a_sound_file_has_nothing_to_fix(vhdx_command, built):
     leaf, _ = built("dynamic")
     answer = vhdx_command("repair", leaf, "--in-place")
     assert answer.code == 0
@@ -36,13 +36,13 @@ def test_a_sound_file_has_nothing_to_mend(vhdx_command, built):
 def test_a_copy_is_whole_and_the_file_is_untouched(vhdx_command, broken, tmp_path):
     before = contents(broken.parent)
     wanted = vhdx_command("hash", broken).out
-    answer = vhdx_command("repair", broken, "--output", tmp_path / "mended.vhdx")
+    answer = vhdx_command("repair", broken, "--output", tmp_path / "fixed.vhdx")
     assert answer.code == 0
     assert contents(broken.parent) == before
-    assert vhdx_command("hash", tmp_path / "mended.vhdx").out.split()[0] == wanted.split()[0]
-    assert vhdx_command("repair", tmp_path / "mended.vhdx").code == 0
-    assert vhdx_command("repair", broken, "--output", tmp_path / "mended.vhdx").code == 5
-    assert vhdx_command("repair", broken, "--output", tmp_path / "mended.vhdx", "--force").code == 0
+    assert vhdx_command("hash", tmp_path / "fixed.vhdx").out.split()[0] == wanted.split()[0]
+    assert vhdx_command("repair", tmp_path / "fixed.vhdx").code == 0
+    assert vhdx_command("repair", broken, "--output", tmp_path / "fixed.vhdx").code == 5
+    assert vhdx_command("repair", broken, "--output", tmp_path / "fixed.vhdx", "--force").code == 0
 
 
 def test_in_place_and_undo(vhdx_command, broken):
@@ -69,13 +69,13 @@ def test_what_nothing_helps_is_exit_code_3(vhdx_command, built):
     patch(leaf, HEADER, bytes(128 << 10))
     answer = vhdx_command("repair", leaf)
     assert answer.code == 3
-    assert "not mended: HDR-04" in answer.out
+    assert "not fixed: HDR-04" in answer.out
     assert "next: " in answer.out
 
 
 def test_plan_and_outcome_are_json(vhdx_command, broken, tmp_path):
     plan = vhdx_command("repair", broken, "--json").json
-    assert [mending["code"] for mending in plan["mendings"]][:2] == ["HDR-03", "LOG-01"]
+    assert [fix["code"] for fix in plan["mendings"]][:2] == ["HDR-03", "LOG-01"]
     assert plan["outcome"] is None
     done = vhdx_command("repair", broken, "--in-place", "--json").json
     assert done["outcome"]["target"] == str(broken)

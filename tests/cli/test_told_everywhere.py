@@ -1,4 +1,4 @@
-"""What a check calls an error is told wherever a disk is read or mended, and nothing of it ends in a fault."""
+"""What a check calls an error is told wherever a disk is read or fixed, and nothing of it ends in a fault."""
 
 import pytest
 
@@ -54,10 +54,10 @@ def test_json_of_a_backup_has_what_a_check_calls_an_error_in_each_of_its_sources
     assert (sound.code, sound.json["errors"]) == (0, [])
 
 
-def test_a_repair_names_what_it_cannot_mend(vhdx_command, damaged):
+def test_a_repair_names_what_it_cannot_fix(vhdx_command, damaged):
     answer = vhdx_command("repair", damaged("table-zeroed"))
     assert answer.code == 1
-    assert "not mended: BAT-19" in answer.out
+    assert "not fixed: BAT-19" in answer.out
 
 
 def test_an_accepted_mismatch_is_still_told_by_a_check(vhdx_command, built):

@@ -36,7 +36,7 @@ class Flip:
             return f"the byte {self.offset} is {self.found:#04x} and was {self.expected:#04x}"
         return f"bit {self.bit} of byte {self.offset} is flipped ({self.found:#04x} for {self.expected:#04x})"
 
-    def mend(self, structure: bytes) -> bytes:
+    def fix(self, structure: bytes) -> bytes:
         """The structure with its byte put right."""
         return structure[: self.offset] + bytes([self.expected]) + structure[self.offset + 1 :]
 

@@ -29,7 +29,7 @@ class DisplacedPage:
 
     offset: int
     found: bytes
-    mended: bytes
+    fixed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: s
     distinct = {way.tobytes(): way for way in ways}
     if not ways or (len(distinct) > 1 and not by_qemu) or not (by_qemu or _continues(table, first, page)):
         return None
-    mended = ways[0]
-    count = int((page != mended).sum())
+    fixed = ways[0]
+    count = int((page != fixed).sum())
     text = f"{plural(count, 'block table entry', 'stands', 'stand')} one slot (8 bytes) from the right one"
     at = table.bat_offset + first * ENTRY_SIZE
     finding = Finding("BAT-17", Severity.ERROR, text, at, length * ENTRY_SIZE, "2.5")
@@ -94,7 +94,7 @@ def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: s
         evidence += f"; the file was made by {creator}"
     last = first + _SLOTS - 1
     lost = last - last // (table.geometry.chunk_ratio + 1) if not empty[-1] else None
-    pages = (DisplacedPage(at, *(value[:length].astype("<i8").tobytes() for value in (page, mended))),)
+    pages = (DisplacedPage(at, *(value[:length].astype("<i8").tobytes() for value in (page, fixed))),)
     return Displacement(finding, evidence, pages, lost)
 
 
@@ -149,8 +149,8 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
         return None
     if not (entries[held - 1] != 0).any() or not (entries[held + 1] != 0).any():
         return None
-    mended = np.zeros(needed, dtype=np.int64)
-    mended[numbers + numbers // geometry.chunk_ratio] = entries[:blocks]
+    fixed = np.zeros(needed, dtype=np.int64)
+    fixed[numbers + numbers // geometry.chunk_ratio] = entries[:blocks]
     slots = plural(len(held), "sector bitmap slot", "holds a block", "hold blocks")
     text = f"{slots}: the table was written without its interleave"
     finding = Finding("BAT-18", Severity.ERROR, text, table.bat_offset, needed * ENTRY_SIZE, "2.5")
@@ -158,7 +158,7 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
         f"blocks stand in {plural(len(held), 'bitmap slot')} and go on behind, at the end "
         f"{plural(needed - blocks, 'slot', 'is', 'are')} empty, and no block is partially present"
     )
-    return Displacement(finding, evidence, tuple(_pages(table, entries, mended)))
+    return Displacement(finding, evidence, tuple(_pages(table, entries, fixed)))
 
 
 def _is_plain(entries: Entries, blocks: int) -> bool:
@@ -167,9 +167,9 @@ def _is_plain(entries: Entries, blocks: int) -> bool:
     return not entries[blocks:].any() and not (states > BlockState.FULLY_PRESENT).any()
 
 
-def _pages(table: BlockTable, found: Entries, mended: Entries) -> Iterator[DisplacedPage]:
+def _pages(table: BlockTable, found: Entries, fixed: Entries) -> Iterator[DisplacedPage]:
     for first in range(0, len(found), _SLOTS):
-        old, new = (entries[first : first + _SLOTS] for entries in (found, mended))
+        old, new = (entries[first : first + _SLOTS] for entries in (found, fixed))
         if (old != new).any():
             at = table.bat_offset + first * ENTRY_SIZE
             yield DisplacedPage(at, old.astype("<i8").tobytes(), new.astype("<i8").tobytes())

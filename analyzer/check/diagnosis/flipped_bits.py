@@ -40,8 +40,8 @@ def _flips(source: ByteSource, offsets: tuple[int, int], size: int, code: str, s
         except ShortReadError:
             return
         flip = single_flip(page)
-        mended = flip.mend(page) if flip else page
-        if flip and _is_sound(code, mended, source.size):
+        fixed = flip.fix(page) if flip else page
+        if flip and _is_sound(code, fixed, source.size):
             name = "header" if code == "HDR-12" else "region table"
             text = f"{name} copy {copy + 1}: {flip.what}; with it put right the checksum matches"
             finding = Finding(
@@ -49,7 +49,7 @@ def _flips(source: ByteSource, offsets: tuple[int, int], size: int, code: str, s
                 expected=f"{flip.expected:02x}",
                 found=f"{flip.found:02x}",
             )
-            yield FlippedCopy(copy, at, mended, flip, finding)
+            yield FlippedCopy(copy, at, fixed, flip, finding)
 
 
 def _is_sound(code: str, page: bytes, file_size: int) -> bool:

@@ -33,7 +33,7 @@ class LoggedPage:
 
     offset: int
     found: bytes
-    mended: bytes
+    fixed: bytes
     sequence_number: int
     """Of the log entry that the copy is from."""
     slots: tuple[int, ...]
@@ -55,7 +55,7 @@ def lost_table_updates(table: BlockTable, log: Log) -> Iterator[LoggedPage]:
     patience = _Patience()
     copies = newest_copies(log, table).items()
     candidates = [page for at, copy in copies if (page := _judge(table, at, *copy, patience))]
-    patches = [Patch.of(page.offset, page.found, page.mended) for page in candidates]
+    patches = [Patch.of(page.offset, page.found, page.fixed) for page in candidates]
     healed = replace(table, source=OverlaySource(table.source, patches)) if patches else table
     yield from (page for page in candidates if not _is_contested(healed, page))
 
@@ -97,14 +97,14 @@ def _judge(table: BlockTable, at: int, logged: bytes, sequence: int, patience: _
     if not bad or any(_is_flawed(table, first + index, int(old[index])) for index in bad):
         return None
     chosen = sorted(bad)
-    mended = new.copy()
-    mended[chosen] = old[chosen]
+    fixed = new.copy()
+    fixed[chosen] = old[chosen]
     text = (
         f"{plural(len(chosen), 'block table entry', 'contradicts', 'contradict')} a logged copy (log entry {sequence})"
     )
     finding = Finding("BAT-16", Severity.ERROR, text, at + chosen[0] * ENTRY_SIZE, len(chosen) * ENTRY_SIZE, "2.3")
     slots = tuple(first + index for index in chosen)
-    return LoggedPage(at, found, mended.astype("<i8").tobytes(), sequence, slots, finding)
+    return LoggedPage(at, found, fixed.astype("<i8").tobytes(), sequence, slots, finding)
 
 
 def _is_flawed(table: BlockTable, slot: int, value: int) -> bool:

@@ -4,6 +4,6 @@
 """
 
 from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, renewed_disk_id, told
-from analyzer.convert.new_identity.model import Change, Clone, Kept, Scope
+from analyzer.convert.new_identity.workspace import Change, Clone, Kept, Scope
 
 __all__ = ["Change", "Clone", "ClonedDisk", "Kept", "Scope", "cloned", "plan_clone", "renewed_disk_id", "told"]

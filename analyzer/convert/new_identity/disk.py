@@ -16,10 +16,9 @@ from analyzer.convert.model import (
     check_block_size,
     new_disk_like,
 )
-from analyzer.convert.new_identity.model import Change, Clone, Scope
 from analyzer.convert.new_identity.partition_tables import renew_tables
 from analyzer.convert.new_identity.volumes import renew_volumes
-from analyzer.convert.new_identity.workspace import Bench
+from analyzer.convert.new_identity.workspace import Change, Clone, CloneWorkspace, Scope
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
@@ -31,12 +30,12 @@ from vhdx.source import ByteSource, MemorySource
 class ClonedDisk:
     """A disk that reads as another does but for its identities. It is open as long as the original is."""
 
-    def __init__(self, original: DiskSource, bench: Bench) -> None:
-        """The original with what the bench lays over it."""
+    def __init__(self, original: DiskSource, work: CloneWorkspace) -> None:
+        """The original with what the workspace lays over it."""
         self._original = original
-        self._table, content = bench.laid(len(original.sources))
+        self._table, content = work.patches(len(original.sources))
         self._laid = MemorySource(content, Path("<new identities>"))
-        self.clone = Clone(tuple(bench.changes), tuple(bench.kept))
+        self.clone = Clone(tuple(work.changes), tuple(work.kept))
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -82,11 +81,11 @@ def cloned(disk: DiskSource, identities: Identities = random_identities, *, scop
 
     Reads partition tables and the fronts of volumes; raises what reading raises, and nothing for what the disk holds.
     """
-    bench = Bench(disk, disk.sector_size, identities)
-    parts = renew_tables(bench)
+    work = CloneWorkspace(disk, disk.sector_size, identities)
+    parts = renew_tables(work)
     if scope is not Scope.DISK:
-        renew_volumes(bench, parts, scope)
-    return ClonedDisk(disk, bench)
+        renew_volumes(work, parts, scope)
+    return ClonedDisk(disk, work)
 
 
 def renewed_disk_id(old: UUID, identities: Identities) -> UUID:

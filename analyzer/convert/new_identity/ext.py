@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from analyzer.convert.new_identity.model import Change, Kept, Scope
-from analyzer.convert.new_identity.workspace import Bench, Piece
+from analyzer.convert.new_identity.workspace import Change, CloneWorkspace, Kept, Piece, Scope
 from analyzer.guest.layouts.ext import (
     KNOWN_INCOMPATIBLE,
     MOST_GROUPS,
@@ -38,18 +37,18 @@ class _Copy:
     block: bytes
 
 
-def renew_ext(bench: Bench, part: Part, scope: Scope) -> bool:
+def renew_ext(work: CloneWorkspace, part: Part, scope: Scope) -> bool:
     """Give the volume a new UUID, or say why not; False when it is no ext volume."""
-    block = bench.read(part.start + START, SIZE)
+    block = work.read(part.start + START, SIZE)
     superblock = parse_superblock(block)
     if superblock is None:
         return False
     at, uuid = part.start + START, UUID(bytes=superblock.uuid)
     why, then = _refusal(superblock, scope) or _damage(superblock, block)
     if not why:
-        why, then = _renew(bench, superblock, [_Copy(at, 0, block), *_copies(bench, part, superblock)])
+        why, then = _renew(work, superblock, [_Copy(at, 0, block), *_copies(work, part, superblock)])
     if why:
-        bench.kept.append(Kept(f"the UUID {uuid} of the ext volume", at, why, then))
+        work.kept.append(Kept(f"the UUID {uuid} of the ext volume", at, why, then))
     return True
 
 
@@ -80,38 +79,38 @@ def _damage(superblock: ExtSuperblock, block: bytes) -> tuple[str, str]:
     return "", ""
 
 
-def _copies(bench: Bench, part: Part, superblock: ExtSuperblock) -> Iterator[_Copy]:
+def _copies(work: CloneWorkspace, part: Part, superblock: ExtSuperblock) -> Iterator[_Copy]:
     """The copies that are whole and this volume's; one that is neither is left as it is."""
     for group, place in superblock.copies():
-        block = bench.read(part.start + place, SIZE)
+        block = work.read(part.start + place, SIZE)
         copy = parse_superblock(block)
         if copy and copy.uuid == superblock.uuid and copy.group in {0, group} and holds(block):
             yield _Copy(part.start + place, group, block)
 
 
-def _renew(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy]) -> tuple[str, str]:
+def _renew(work: CloneWorkspace, superblock: ExtSuperblock, copies: list[_Copy]) -> tuple[str, str]:
     """Lay superblocks, and the descriptors whose checksums begin with the UUID; returns why that cannot be, or ""."""
     old = UUID(bytes=superblock.uuid)
-    new = bench.guid("ext volume", old)
+    new = work.guid("ext volume", old)
     summed = superblock.read_only & (ReadOnly.METADATA_CHECKSUM | ReadOnly.GROUP_CHECKSUM)
     seeded = (
         superblock.read_only & ReadOnly.METADATA_CHECKSUM and not superblock.incompatible & Incompatible.CHECKSUM_SEED
     )
     pieces = [(copy.at, build_superblock(copy.block, new.bytes, seeded=bool(seeded))) for copy in copies]
     if summed == ReadOnly.GROUP_CHECKSUM and not superblock.incompatible & Incompatible.CHECKSUM_SEED:
-        descriptors = list(_descriptors(bench, superblock, copies, new))
+        descriptors = list(_descriptors(work, superblock, copies, new))
         if not descriptors:
             return "the checksums of its groups do not fit the UUID, or stand where they are not looked for", _REPAIR
         pieces += descriptors
-    if old == new or not bench.lay(pieces):
+    if old == new or not work.patch(pieces):
         return "it has no UUID" if old == new else "it lies upon other structures of the disk", ""
     places = tuple(copy.at + UUID_AT.start for copy in copies)
     what = "the UUID of the ext volume" + (", kept for checksums (metadata_csum_seed)" if seeded else "")
-    bench.changes.append(Change(what, places, str(old), str(new)))
+    work.changes.append(Change(what, places, str(old), str(new)))
     return "", ""
 
 
-def _descriptors(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy], new: UUID) -> Iterator[Piece]:
+def _descriptors(work: CloneWorkspace, superblock: ExtSuperblock, copies: list[_Copy], new: UUID) -> Iterator[Piece]:
     """Descriptors for the new UUID: none unless those that are in use are right. They stand behind each superblock."""
     if superblock.incompatible & Incompatible.META_GROUPS:
         return
@@ -122,7 +121,7 @@ def _descriptors(bench: Bench, superblock: ExtSuperblock, copies: list[_Copy], n
         at = copy.at + superblock.block_size
         if not copy.group:  # the first superblock stands at byte 1024, whatever the block
             at = copy.at - START + superblock.descriptors_start
-        table = bench.read(at, length)
+        table = work.read(at, length)
         built = build_descriptors(table, superblock.descriptor_size, (superblock.uuid, new.bytes))
         if (built is None or len(table) < length) and not copy.group:
             return

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from analyzer.convert.new_identity.ext import renew_ext
-from analyzer.convert.new_identity.model import Change, Kept, Scope
-from analyzer.convert.new_identity.workspace import Bench
+from analyzer.convert.new_identity.workspace import Change, CloneWorkspace, Kept, Scope
 from analyzer.guest.layouts import exfat, fat, ntfs, swap
 from analyzer.guest.layouts.partitions import Part
 from analyzer.guest.layouts.signatures import RAID, VOLUMES
@@ -24,36 +23,36 @@ _THEN = {
 """What gives a volume a new identity that is not changed here: it stands in too many places, or under a key."""
 
 
-def renew_volumes(bench: Bench, parts: Iterable[Part], scope: Scope) -> None:
+def renew_volumes(work: CloneWorkspace, parts: Iterable[Part], scope: Scope) -> None:
     """Renew what can be renewed on each volume, and say what is kept; without a partition the whole disk is one."""
-    starts = {part.start: part for part in parts if 0 < part.start < bench.size}
-    for part in sorted(starts.values()) or [Part(0, bench.size)]:
+    starts = {part.start: part for part in parts if 0 < part.start < work.size}
+    for part in sorted(starts.values()) or [Part(0, work.size)]:
         # Names first: BitLocker's boot sector says FAT32 as well, and a mirror's member looks like its file system.
-        known = _tell_named(bench, part) or _renew_ntfs(bench, part) or _renew_exfat(bench, part)
-        known = known or _renew_fat(bench, part) or _renew_swap(bench, part) or renew_ext(bench, part, scope)
+        known = _tell_named(work, part) or _renew_ntfs(work, part) or _renew_exfat(work, part)
+        known = known or _renew_fat(work, part) or _renew_swap(work, part) or renew_ext(work, part, scope)
         if not known:
-            _tell_unknown(bench, part)
+            _tell_unknown(work, part)
 
 
-def _renew_ntfs(bench: Bench, part: Part) -> bool:
-    front = bench.read(part.start, ntfs.SIZE)
+def _renew_ntfs(work: CloneWorkspace, part: Part) -> bool:
+    front = work.read(part.start, ntfs.SIZE)
     boot = ntfs.parse_boot(front)
     if boot is None:
         return False
     copies, backup = [part.start], None if boot.backup is None else part.start + boot.backup
-    second = bench.read(backup, ntfs.SIZE) if backup is not None else b""
+    second = work.read(backup, ntfs.SIZE) if backup is not None else b""
     if backup is not None and second == front:
         copies.append(backup)
     else:
         why = "it differs from the boot sector, and was left as it is"
-        bench.kept.append(Kept("the copy of the NTFS boot sector", backup or part.start, why, _NO_CHKDSK))
-    new = bench.serial("ntfs volume", boot.serial)
-    _lay_serial(bench, "NTFS", [(at, front) for at in copies], ntfs.SERIAL, new)
+        work.kept.append(Kept("the copy of the NTFS boot sector", backup or part.start, why, _NO_CHKDSK))
+    new = work.serial("ntfs volume", boot.serial)
+    _lay_serial(work, "NTFS", [(at, front) for at in copies], ntfs.SERIAL, new)
     return True
 
 
-def _renew_fat(bench: Bench, part: Part) -> bool:
-    front = bench.read(part.start, fat.SIZE)
+def _renew_fat(work: CloneWorkspace, part: Part) -> bool:
+    front = work.read(part.start, fat.SIZE)
     boot = fat.parse_boot(front)
     if boot is None:
         return False
@@ -62,16 +61,14 @@ def _renew_fat(bench: Bench, part: Part) -> bool:
     copies = [(part.start, front)]
     if boot.backup is not None:
         at = part.start + boot.backup
-        second = bench.read(at, fat.SIZE)
+        second = work.read(at, fat.SIZE)
         if _is_alike(fat.parse_boot(second), boot) and second[boot.serial] == front[boot.serial]:
             copies.append((at, second))
         else:
             why = "it is not this volume's, and was left as it is"
-            bench.kept.append(
-                Kept("the copy of the FAT32 boot sector", at, why, "run `fsck.fat` on the clone's volume")
-            )
-    new = bench.serial("fat volume", front[boot.serial])
-    _lay_serial(bench, "FAT", copies, boot.serial, new)
+            work.kept.append(Kept("the copy of the FAT32 boot sector", at, why, "run `fsck.fat` on the clone's volume"))
+    new = work.serial("fat volume", front[boot.serial])
+    _lay_serial(work, "FAT", copies, boot.serial, new)
     return True
 
 
@@ -81,63 +78,61 @@ def _is_alike(copy: fat.FatBoot | None, boot: fat.FatBoot) -> bool:
     return copy is not None and (copy.sector_size, copy.serial, copy.backup) == places
 
 
-def _lay_serial(bench: Bench, name: str, copies: list[tuple[int, bytes]], place: slice, new: bytes) -> None:
+def _lay_serial(work: CloneWorkspace, name: str, copies: list[tuple[int, bytes]], place: slice, new: bytes) -> None:
     pieces = [(at, front[: place.start] + new + front[place.stop :]) for at, front in copies]
     old = copies[0][1][place]
-    _note(bench, name, [at + place.start for at, _ in copies], (old, new), laid=bench.lay(pieces))
+    _note(work, name, [at + place.start for at, _ in copies], (old, new), laid=work.patch(pieces))
 
 
-def _note(bench: Bench, name: str, places: list[int], serials: tuple[bytes, bytes], *, laid: bool) -> None:
+def _note(work: CloneWorkspace, name: str, places: list[int], serials: tuple[bytes, bytes], *, laid: bool) -> None:
     what = f"the serial number of the {name} volume"
     if laid:
         old, new = (f"{int.from_bytes(serial, 'little'):0{2 * len(serial)}x}" for serial in serials)
-        bench.changes.append(Change(what, tuple(places), old, new))
+        work.changes.append(Change(what, tuple(places), old, new))
     else:
-        bench.kept.append(Kept(what, places[0], "it lies upon other structures of the disk"))
+        work.kept.append(Kept(what, places[0], "it lies upon other structures of the disk"))
 
 
-def _renew_exfat(bench: Bench, part: Part) -> bool:
-    boot = exfat.parse_boot(bench.read(part.start, ntfs.SIZE))
+def _renew_exfat(work: CloneWorkspace, part: Part) -> bool:
+    boot = exfat.parse_boot(work.read(part.start, ntfs.SIZE))
     if boot is None:
         return False
     length = boot.region or 0
-    regions = {at: bench.read(at, length) for at in (part.start, part.start + length)}
+    regions = {at: work.read(at, length) for at in (part.start, part.start + length)}
     whole = {at: region for at, region in regions.items() if length and len(region) == length and exfat.holds(region)}
     mine = {at: region for at, region in whole.items() if region[exfat.SERIAL] == boot.serial}
     for at in regions.keys() - mine.keys():
         text = "its checksum fails, or it is another volume's, and it was left as it is"
-        bench.kept.append(Kept("a boot region of the exFAT volume", at, text, "run `fsck.exfat` on the clone's volume"))
+        work.kept.append(Kept("a boot region of the exFAT volume", at, text, "run `fsck.exfat` on the clone's volume"))
     if part.start in mine:
-        new = bench.serial("exfat volume", boot.serial)
-        laid = bench.lay([(at, exfat.build_region(region, new)) for at, region in mine.items()])
-        _note(bench, "exFAT", [at + exfat.SERIAL.start for at in mine], (boot.serial, new), laid=laid)
+        new = work.serial("exfat volume", boot.serial)
+        laid = work.patch([(at, exfat.build_region(region, new)) for at, region in mine.items()])
+        _note(work, "exFAT", [at + exfat.SERIAL.start for at in mine], (boot.serial, new), laid=laid)
     return True
 
 
-def _renew_swap(bench: Bench, part: Part) -> bool:
-    page = bench.read(part.start, swap.SIZE)
+def _renew_swap(work: CloneWorkspace, part: Part) -> bool:
+    page = work.read(part.start, swap.SIZE)
     what = "the UUID of the swap space"
     if swap.is_asleep(page):
         text = "a sleeping system's memory is in it"
-        bench.kept.append(
-            Kept(what, part.start, text, "run `mkswap` on the clone's volume: it must not be woken twice")
-        )
+        work.kept.append(Kept(what, part.start, text, "run `mkswap` on the clone's volume: it must not be woken twice"))
         return True
     if not swap.is_swap(page):
         return False
     old = UUID(bytes=page[swap.UUID])
-    new = bench.guid("swap", old)
-    if any(old.bytes) and bench.lay([(part.start, page[: swap.UUID.start] + new.bytes + page[swap.UUID.stop :])]):
-        bench.changes.append(Change(what, (part.start + swap.UUID.start,), str(old), str(new)))
+    new = work.guid("swap", old)
+    if any(old.bytes) and work.patch([(part.start, page[: swap.UUID.start] + new.bytes + page[swap.UUID.stop :])]):
+        work.changes.append(Change(what, (part.start + swap.UUID.start,), str(old), str(new)))
     return True
 
 
-def _tell_named(bench: Bench, part: Part) -> bool:
+def _tell_named(work: CloneWorkspace, part: Part) -> bool:
     """Whether the volume is one of those that are known by name alone; says that it keeps its identity."""
-    for name, at, magic in _names(min(part.end, bench.size) - part.start):
-        if name in _THEN and bench.read(part.start + at, len(magic)) == magic:
+    for name, at, magic in _names(min(part.end, work.size) - part.start):
+        if name in _THEN and work.read(part.start + at, len(magic)) == magic:
             why = "it stands throughout the volume, or under a key, and is not changed from outside"
-            bench.kept.append(Kept(f"the identity of the {name} volume", part.start, why, _THEN[name]))
+            work.kept.append(Kept(f"the identity of the {name} volume", part.start, why, _THEN[name]))
             return True
     return False
 
@@ -149,7 +144,7 @@ def _names(size: int) -> Iterator[tuple[str, int, bytes]]:
     yield from (("Linux RAID", end, RAID) for end in ends if end > 0)
 
 
-def _tell_unknown(bench: Bench, part: Part) -> None:
-    if any(bench.read(part.start, _PAGE)):
+def _tell_unknown(work: CloneWorkspace, part: Part) -> None:
+    if any(work.read(part.start, _PAGE)):
         text = "what it holds is not known here, and may have an identity"
-        bench.kept.append(Kept("what the partition holds", part.start, text))
+        work.kept.append(Kept("what the partition holds", part.start, text))

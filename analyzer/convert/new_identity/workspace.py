@@ -1,11 +1,12 @@
-"""Where a clone is worked out: the disk to read, new identities to draw, and the structures that are laid over it."""
+"""Where a clone is worked out: the disk to read, new identities to draw, the structures that are patched, and why."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from itertools import pairwise
 from uuid import UUID
 
-from analyzer.convert.new_identity.model import Change, Kept
 from vhdx.identities import Identities
 from vhdx.reader import Reader, RunSource
 from vhdx.runs import Kind, RunTable, merge_neighbours
@@ -15,7 +16,46 @@ Piece = tuple[int, bytes]
 """A whole structure as it is to be, and the byte of the disk at which it begins."""
 
 
-class Bench:
+class Scope(Enum):
+    """Which identities are made anew."""
+
+    DISK = "disk"
+    """Those of the disk and its partitions alone."""
+    VOLUMES = "volumes"
+    """Those of file systems too, where that is safe and asks for nothing new of who reads them."""
+    ALL = "all"
+    """Also those of ext4 volumes that then need Linux 4.4, GRUB 2.12 and e2fsprogs 1.43, or newer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An identity that is new. `places` are the bytes of the disk at which it stands."""
+
+    what: str
+    places: tuple[int, ...]
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An identity, or a copy of one, that stays the original's: where, why, and what to do then, "" for nothing."""
+
+    what: str
+    start: int
+    why: str
+    then: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Everything that became of the identities of a disk, in the order of the disk."""
+
+    changes: tuple[Change, ...]
+    kept: tuple[Kept, ...]
+
+
+class CloneWorkspace:
     """Structures are laid all or none, and never over one another: each was made from what the disk has there."""
 
     def __init__(self, disk: RunSource, sector_size: int, identities: Identities) -> None:
@@ -40,8 +80,8 @@ class Bench:
         parts = (new[at : at + len(old)] for at in range(len(new) - len(old) + 1))
         return next((part for part in parts if any(part) and part != old), b"\x01" * len(old))
 
-    def lay(self, pieces: Sequence[Piece]) -> bool:
-        """Lay these structures over the disk, unless one of them touches another, or what was laid before."""
+    def patch(self, pieces: Sequence[Piece]) -> bool:
+        """Patch the disk with these structures, unless one of them touches another, or what was laid before."""
         together = dict(self._pieces)
         for start, data in pieces:
             if together.setdefault(start, data) != data:
@@ -52,7 +92,7 @@ class Bench:
         self._pieces = together
         return True
 
-    def laid(self, layer: int) -> tuple[RunTable, bytes]:
+    def patches(self, layer: int) -> tuple[RunTable, bytes]:
         """What is laid, as runs over the whole disk in whole sectors, HOLE elsewhere, and the bytes that they name."""
         sectors = self._sectors()
         rows, content, at = [], bytearray(), 0

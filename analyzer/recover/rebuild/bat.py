@@ -13,7 +13,7 @@ from analyzer.recover.rebuild.distrust import Suspicion, forget
 from analyzer.recover.rebuild.model import BitmapPolicy, Certainty
 from analyzer.recover.rebuild.placement import place_blocks
 from analyzer.recover.rebuild.regions import parameters_at
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_from
@@ -25,27 +25,27 @@ from vhdx.table import BlockTable
 _MOST_STARTS = 1 << 16
 
 
-def rebuild_blocks(bench: Bench, image: Image, bitmaps: BitmapPolicy) -> None:
+def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
     table = image.allocation.table
-    if bench.parent_is_open:
-        _forget_absent(bench, table)
-    pages, agreed = _from_log(bench, image)
-    table = replace(table, source=bench.view)
+    if work.parent_is_open:
+        _forget_absent(work, table)
+    pages, agreed = _from_log(work, image)
+    table = replace(table, source=work.view)
     rooms = [start for start, _ in zip(possible_blocks(table), range(_MOST_STARTS), strict=False)]
-    if bench.log_is_open and rooms[:1] == [MIB]:
+    if work.log_is_open and rooms[:1] == [MIB]:
         del rooms[0]  # a log of unknown place: every writer known puts it there
-    _note(bench, table, pages, agreed=agreed and not rooms and not bench.log_is_open)
-    if bench.log_is_open and (rooms or image.has_parent):
-        bench.doubt_all()
+    _note(work, table, pages, agreed=agreed and not rooms and not work.log_is_open)
+    if work.log_is_open and (rooms or image.has_parent):
+        work.doubt_all()
     healed = frozenset(slot for page in pages for slot in page.slots)
     count = _count(rooms, table)
-    forget(bench, table, Suspicion(count, bench.log_is_open, bench.log_was_live, healed, _zeros_in_log(image)))
-    _doubt(bench, table, frozenset(rooms))
+    forget(work, table, Suspicion(count, work.log_is_open, work.log_was_live, healed, _zeros_in_log(image)))
+    _doubt(work, table, frozenset(rooms))
     if rooms:
-        place_blocks(bench, image_from(bench.view), rooms)
-    _doubt_size(bench, image)
-    rebuild_bitmaps(bench, image_from(bench.view), bitmaps)
+        place_blocks(work, image_from(work.view), rooms)
+    _doubt_size(work, image)
+    rebuild_bitmaps(work, image_from(work.view), bitmaps)
 
 
 def _count(rooms: list[int], table: BlockTable) -> int:
@@ -53,18 +53,18 @@ def _count(rooms: list[int], table: BlockTable) -> int:
     return -(-len(rooms) * MIB // table.geometry.block_size)
 
 
-def _from_log(bench: Bench, image: Image) -> tuple[list[LoggedPage], bool]:
+def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], bool]:
     """Lay what the log can heal over the table; the pages, and whether the log's copies are the table as it is now."""
     try:
         pages = list(lost_table_updates(image.allocation.table, image.log))
         copies = newest_copies(image.log, image.allocation.table) if pages else {}
     except VhdxError:  # a medium that fails where the log is
         return [], False
-    bench.lay(*((page.offset, page.mended) for page in pages))
-    return pages, all(copies[page.offset][0] == page.mended for page in pages)
+    work.patch(*((page.offset, page.fixed) for page in pages))
+    return pages, all(copies[page.offset][0] == page.fixed for page in pages)
 
 
-def _note(bench: Bench, table: BlockTable, pages: list[LoggedPage], *, agreed: bool) -> None:
+def _note(work: RebuildWorkspace, table: BlockTable, pages: list[LoggedPage], *, agreed: bool) -> None:
     """Say what came from the log: certain where nothing tells that the table went on after the log's copy."""
     certainty = Certainty.CERTAIN if agreed else Certainty.LIKELY
     for page in pages:
@@ -75,8 +75,8 @@ def _note(bench: Bench, table: BlockTable, pages: list[LoggedPage], *, agreed: b
                 "all else in the page is as in that copy, and with them every block of the file has an owner"
             )
         else:
-            bench.doubt_blocks(table.geometry.block_size, blocks_of(table, page.slots))
-        bench.note("BAT", how, certainty, *evidence)
+            work.doubt_blocks(table.geometry.block_size, blocks_of(table, page.slots))
+        work.note("BAT", how, certainty, *evidence)
 
 
 def _zeros_in_log(image: Image) -> frozenset[int]:
@@ -92,30 +92,30 @@ def _zero_sectors(page: bytes) -> Iterator[int]:
     yield from (start for start in range(0, len(page), 512) if not any(page[start : start + 512]))
 
 
-def _doubt(bench: Bench, table: BlockTable, rooms: frozenset[int]) -> None:
+def _doubt(work: RebuildWorkspace, table: BlockTable, rooms: frozenset[int]) -> None:
     """Entries on which the file and a log of unknown standing disagree.
 
     Where the file has none and the log a block in room that nothing else owns, the log is likely right: it was live.
     """
     end = table.bat_offset + table.bat_length
     entries: dict[int, int] = {}
-    for at, other in bench.suspects.items():
+    for at, other in work.suspects.items():
         if table.bat_offset <= at < end:
-            now, logged = (np.frombuffer(page, "<i8") for page in (bench.read(at, LOG_SECTOR_SIZE), other))
+            now, logged = (np.frombuffer(page, "<i8") for page in (work.read(at, LOG_SECTOR_SIZE), other))
             first = (at - table.bat_offset) // ENTRY_SIZE
             for index in np.flatnonzero(now != logged).tolist():
                 entries[first + index] = _of_two(int(now[index]), int(logged[index]), rooms)
     unknown = [slot for slot, entry in entries.items() if entry == UNKNOWN]
-    put_entries(bench, table, entries)
+    put_entries(work, table, entries)
     if len(unknown) < len(entries):
         how = f"from the last session of the log: {plural(len(entries) - len(unknown), 'entry')}"
         evidence = (
             "which session was live is not known; the file has no entry there, and nothing else owns these blocks"
         )
-        bench.note("BAT", how, Certainty.LIKELY, evidence)
-        bench.doubt_blocks(table.geometry.block_size, blocks_of(table, sorted(entries)))
+        work.note("BAT", how, Certainty.LIKELY, evidence)
+        work.doubt_blocks(table.geometry.block_size, blocks_of(table, sorted(entries)))
     if unknown:
-        bench.lost.append(f"{plural(len(unknown), 'entry')} of the block table, on which file and log disagree")
+        work.lost.append(f"{plural(len(unknown), 'entry')} of the block table, on which file and log disagree")
 
 
 def _of_two(now: int, logged: int, rooms: frozenset[int]) -> int:
@@ -125,28 +125,28 @@ def _of_two(now: int, logged: int, rooms: frozenset[int]) -> int:
     return logged if is_sound and now in (0, UNKNOWN) else UNKNOWN
 
 
-def _forget_absent(bench: Bench, table: BlockTable) -> None:
+def _forget_absent(work: RebuildWorkspace, table: BlockTable) -> None:
     """Make unknown what the table leaves out, a window at a time."""
     for first, entries in table.all_entries():
         known = np.where(entries & STATE_MASK == BlockState.NOT_PRESENT, UNKNOWN, entries)
-        bench.lay((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
+        work.patch((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
 
 
-def _doubt_size(bench: Bench, image: Image) -> None:
+def _doubt_size(work: RebuildWorkspace, image: Image) -> None:
     """Metadata on which the file and a log of unknown standing disagree: what both disks have in common is known."""
     region = image.regions.current.find(METADATA_REGION)
-    inside = [at for at in bench.suspects if region and region.file_offset <= at < region.end]
+    inside = [at for at in work.suspects if region and region.file_offset <= at < region.end]
     if region is None or not inside:
         return
-    patches = [Patch(at, LOG_SECTOR_SIZE, bench.suspects[at]) for at in inside]
-    other = parameters_at(OverlaySource(bench.view, patches), region.file_offset, region.length)
+    patches = [Patch(at, LOG_SECTOR_SIZE, work.suspects[at]) for at in inside]
+    other = parameters_at(OverlaySource(work.view, patches), region.file_offset, region.length)
     mine, table = image.parameters, image.allocation.table
     if other is None or other == mine:
         return
     same = (other.block_size, other.flags) == (mine.block_size, mine.flags)
     first = other.size // mine.block_size if same else 0
-    bench.lost.append("which metadata are right: log and file differ; what both disks have in common is shown")
+    work.lost.append("which metadata are right: log and file differ; what both disks have in common is shown")
     for start, entries in table.all_entries():
         slots = start + np.arange(len(entries))
         known = np.where(slots >= table.geometry.payload_slot(first), UNKNOWN, entries)
-        bench.lay((table.bat_offset + start * ENTRY_SIZE, known.astype("<i8").tobytes()))
+        work.patch((table.bat_offset + start * ENTRY_SIZE, known.astype("<i8").tobytes()))

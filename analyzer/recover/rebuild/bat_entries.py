@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.table import BlockTable
@@ -30,17 +30,17 @@ def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
             yield from range(chunk * ratio, min((chunk + 1) * ratio, count))
 
 
-def put_entries(bench: Bench, table: BlockTable, values: Mapping[int, int]) -> None:
+def put_entries(work: RebuildWorkspace, table: BlockTable, values: Mapping[int, int]) -> None:
     """Set the entries in these slots; slots that the BAT region has no room for are left out."""
     pages: dict[int, dict[int, int]] = {}
     for slot, value in values.items():
         if (slot + 1) * ENTRY_SIZE <= table.bat_length:
             pages.setdefault(slot // _SLOTS, {})[slot % _SLOTS] = value
-    bench.lay(*(_page(bench, table, number, chosen) for number, chosen in sorted(pages.items())))
+    work.patch(*(_page(work, table, number, chosen) for number, chosen in sorted(pages.items())))
 
 
-def _page(bench: Bench, table: BlockTable, number: int, chosen: Mapping[int, int]) -> tuple[int, bytes]:
+def _page(work: RebuildWorkspace, table: BlockTable, number: int, chosen: Mapping[int, int]) -> tuple[int, bytes]:
     at = table.bat_offset + number * LOG_SECTOR_SIZE
-    page = np.frombuffer(bench.read(at, LOG_SECTOR_SIZE), "<u8").copy()  # an entry of noise may have its highest bit
+    page = np.frombuffer(work.read(at, LOG_SECTOR_SIZE), "<u8").copy()  # an entry of noise may have its highest bit
     page[list(chosen)] = list(chosen.values())
     return at, page.tobytes()

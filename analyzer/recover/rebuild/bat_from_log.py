@@ -4,8 +4,7 @@ from analyzer.recover.rebuild.bat_shape import entries_of, is_noise
 from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.metadata import METADATA_LOST, rebuild_metadata
 from analyzer.recover.rebuild.regions import has_metadata, region_of
-from analyzer.recover.rebuild.workspace import Bench
-from analyzer.repair.draft import Draft
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.repair.headers import headers_of
 from vhdx.replay import open_log
 from vhdx.structures.constants import BAT_REGION, LOG_SECTOR_SIZE, METADATA_REGION
@@ -13,28 +12,28 @@ from vhdx.structures.constants import BAT_REGION, LOG_SECTOR_SIZE, METADATA_REGI
 _SECTOR = 512
 
 
-def metadata_by_logged_table(bench: Bench) -> None:
+def metadata_by_logged_table(work: RebuildWorkspace) -> None:
     """Metadata that serves, found with the log's newest copies over sectors of the table that are zeros or noise.
 
     The table itself stays as it is: once the disk is known, it tells better what in it is damaged.
     """
-    bat, region = region_of(bench, BAT_REGION), region_of(bench, METADATA_REGION)
-    if bat is None or region is None or has_metadata(bench):
+    bat, region = region_of(work, BAT_REGION), region_of(work, METADATA_REGION)
+    if bat is None or region is None or has_metadata(work):
         return
-    trial = Bench(bench.view)
-    pages = newest_pages(open_log(bench.view, headers_of(Draft(bench.view)).current), bat.file_offset, bat.end)
-    trial.lay(*((at, _mended(bench.read(at, LOG_SECTOR_SIZE), page.content)) for at, page in sorted(pages.items())))
+    trial = RebuildWorkspace(work.view)
+    pages = newest_pages(open_log(work.view, headers_of(work).current), bat.file_offset, bat.end)
+    trial.patch(*((at, _fixed(work.read(at, LOG_SECTOR_SIZE), page.content)) for at, page in sorted(pages.items())))
     rebuild_metadata(trial)
     if not has_metadata(trial):
         return
-    bench.lay((region.file_offset, trial.read(region.file_offset, region.length)))
-    bench.rebuilt += trial.rebuilt
-    bench.lost[:] = [text for text in bench.lost if not text.startswith(METADATA_LOST)] + trial.lost
-    bench.doubted += trial.doubted
-    bench.parent_is_open = trial.parent_is_open
+    work.patch((region.file_offset, trial.read(region.file_offset, region.length)))
+    work.rebuilt += trial.rebuilt
+    work.lost[:] = [text for text in work.lost if not text.startswith(METADATA_LOST)] + trial.lost
+    work.doubted += trial.doubted
+    work.parent_is_open = trial.parent_is_open
 
 
-def _mended(now: bytes, logged: bytes) -> bytes:
+def _fixed(now: bytes, logged: bytes) -> bytes:
     starts = range(0, len(now), _SECTOR)
     return b"".join(_better(now[at : at + _SECTOR], logged[at : at + _SECTOR]) for at in starts)
 

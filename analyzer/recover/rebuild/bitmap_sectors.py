@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import STATE_MASK, BlockState
@@ -31,21 +31,21 @@ class Part:
     blocks: tuple[int, ...]
 
 
-def lost_parts(bench: Bench, table: BlockTable) -> Iterator[Part]:
+def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
     """Parts that are all zeros while the sectors they describe hold something, and parts that are noise."""
     budget = _MOST_READ
     for chunk, blocks in partial_chunks(table):
         entry = table.bitmap_entry(chunk)
-        if any(True for _ in table.flaws_of_bitmap(chunk)) or entry.file_offset + MIB > bench.view.size:
+        if any(True for _ in table.flaws_of_bitmap(chunk)) or entry.file_offset + MIB > work.view.size:
             continue
         for part in parts_of(table, entry.file_offset, blocks):
-            content = _read(bench.view, part.place)
+            content = _read(work.view, part.place)
             if len(set(content)) >= _VALUES_OF_NOISE:
                 yield part
             elif content and not any(content) and budget > 0:
                 spans = list(_described(table, entry.file_offset, part))
                 budget -= sum(length for _, length in spans)
-                if any(_holds_something(bench.view, start, length) for start, length in spans):
+                if any(_holds_something(work.view, start, length) for start, length in spans):
                     yield part
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
@@ -42,7 +42,7 @@ class Suspicion:
     """Bytes of the file at which sectors of the table begin that are zeros in the log's newest copy, too."""
 
 
-def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
+def forget(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
     """Make entries unknown that may hide a block, and all of a sector that is noise.
 
     A table of which sectors are zeros and a file in which every block has an owner are taken at their word: the blocks
@@ -62,17 +62,17 @@ def forget(bench: Bench, table: BlockTable, why: Suspicion) -> None:
         forgotten += int(lost.sum())
         if lost.any():
             known = np.where(lost, UNKNOWN, entries)
-            bench.lay((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
+            work.patch((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
         believed += int(doubted.sum())
-        bench.doubt_blocks(table.geometry.block_size, blocks_of(table, (first + np.flatnonzero(doubted)).tolist()))
+        work.doubt_blocks(table.geometry.block_size, blocks_of(table, (first + np.flatnonzero(doubted)).tolist()))
     if believed:
-        _note_believed(bench, believed, why, is_cut=is_cut)
+        _note_believed(work, believed, why, is_cut=is_cut)
     if forgotten:
         text = "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
-        bench.lost.append(f"{plural(forgotten, 'entry')} of the block table, {text}")
+        work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {text}")
 
 
-def _note_believed(bench: Bench, count: int, why: Suspicion, *, is_cut: bool) -> None:
+def _note_believed(work: RebuildWorkspace, count: int, why: Suspicion, *, is_cut: bool) -> None:
     """Say which entries are taken at their word, and what speaks against them."""
     if why.rooms:
         evidence = f"the file has room that holds something and that no entry owns: for {plural(why.rooms, 'block')}"
@@ -81,7 +81,7 @@ def _note_believed(bench: Bench, count: int, why: Suspicion, *, is_cut: bool) ->
     else:
         evidence = "parts of the table are noise"
     how = f"taken at its word, nothing stands there: {plural(count, 'entry')} without a block"
-    bench.note("BAT", how, Certainty.LIKELY, evidence)
+    work.note("BAT", how, Certainty.LIKELY, evidence)
 
 
 def _judge(

@@ -4,7 +4,7 @@ import numpy as np
 
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, entry_for, put_entries
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.image import Image
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
@@ -14,7 +14,7 @@ from vhdx.structures.disk import LEAVE_BLOCKS_ALLOCATED
 _MOST_BLOCKS = 1 << 20
 
 
-def place_in_order(bench: Bench, image: Image) -> None:
+def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     """Put the blocks of a fixed disk whose entries are unknown, or say that nothing is there, into their order."""
     table, geometry = image.allocation.table, image.geometry
     if image.has_parent or not image.parameters.flags & LEAVE_BLOCKS_ALLOCATED or geometry.block_count > _MOST_BLOCKS:
@@ -33,14 +33,14 @@ def place_in_order(bench: Bench, image: Image) -> None:
     chosen = blocks[lost].tolist()
     places = {block: first + block * geometry.block_size for block in chosen}
     put_entries(
-        bench,
+        work,
         table,
         {geometry.payload_slot(block): entry_for(BlockState.FULLY_PRESENT, place) for block, place in places.items()},
     )
     evidence = "all blocks whose entries stand agree on it" if len(anchors) else "they end where the file does"
     how = f"put back in order, {plural(len(chosen), 'block')}: block 0 stands at byte {first} of the file"
-    bench.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)
-    bench.doubt_blocks(geometry.block_size, chosen)
+    work.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)
+    work.doubt_blocks(geometry.block_size, chosen)
 
 
 def _stands_on_structures(image: Image, first: int) -> bool:

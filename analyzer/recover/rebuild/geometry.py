@@ -11,7 +11,7 @@ from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.redundant_copies import Witness, witnesses_of
 from analyzer.recover.rebuild.regions import write_regions
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import image_from
@@ -53,22 +53,22 @@ class _Trial:
         return not all(witness.stands for witness in self.witnesses)
 
 
-def decide(bench: Bench, table: tuple[int, int], metadata: int, left: Left = NOTHING) -> Decision | None:
+def decide(work: RebuildWorkspace, table: tuple[int, int], metadata: int, left: Left = NOTHING) -> Decision | None:
     """The one disk that fits the table, (offset, length) in the file; None when none or several do.
 
     `left` is what is sound of the metadata.
     """
-    found = table_at(bench.view, *table, is_named=True)
-    return _of_table(bench, found, metadata, left) if found else None
+    found = table_at(work.view, *table, is_named=True)
+    return _of_table(work, found, metadata, left) if found else None
 
 
-def discover(bench: Bench, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
+def discover(work: RebuildWorkspace, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
     """As `decide`, where nothing tells that a table begins there: the second MiB of a table is as good as the first.
 
     What block 0 holds must look like a disk's front, or sector bitmaps have to be counted from there.
     """
-    held = filter(None, (table_at(bench.view, *each) for each in tables))
-    found = ((table, _of_table(bench, table, metadata, NOTHING)) for table in held)
+    held = filter(None, (table_at(work.view, *each) for each in tables))
+    found = ((table, _of_table(work, table, metadata, NOTHING)) for table in held)
     return _only_outermost(one for table, one in found if one and (table.begins or one.guess.is_aligned))
 
 
@@ -80,14 +80,14 @@ def _only_outermost(decisions: Iterable[Decision]) -> Decision | None:
     return outer[0] if len(outer) == 1 else None
 
 
-def _of_table(bench: Bench, table: Table, metadata: int, left: Left) -> Decision | None:
+def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Left) -> Decision | None:
     taken = ((metadata, metadata + MIB),)
-    trials = [_try(bench, guess, metadata, left.locator) for guess in guesses(bench.view, table, taken, left)]
+    trials = [_try(work, guess, metadata, left.locator) for guess in guesses(work.view, table, taken, left)]
     standing = [trial for trial in trials if not trial.is_refuted]
     proven = [trial for trial in standing if trial.is_proven]
     likely = _with_largest_blocks([trial for trial in standing if trial.guess.steps >= _STEPS_ENOUGH])
     if left.block_size is None:
-        likely = [trial for trial in likely if _upper_half_is_used(bench.view, trial.guess)]
+        likely = [trial for trial in likely if _upper_half_is_used(work.view, trial.guess)]
     else:
         likely = standing
     chosen = proven or likely
@@ -106,8 +106,8 @@ def _with_largest_blocks(trials: list[_Trial]) -> list[_Trial]:
     return [trial for trial in trials if trial.guess.parameters.block_size == largest]
 
 
-def _try(bench: Bench, guess: Guess, metadata: int, locator: bytes) -> _Trial:
-    trial = Bench(bench.view)
+def _try(work: RebuildWorkspace, guess: Guess, metadata: int, locator: bytes) -> _Trial:
+    trial = RebuildWorkspace(work.view)
     lay_metadata(trial, metadata, guess.parameters, locator if guess.parameters.has_parent else b"")
     write_regions(trial, metadata, guess.fit.offset, guess.fit.length)
     view = trial.view

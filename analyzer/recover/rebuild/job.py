@@ -10,14 +10,14 @@ from analyzer.recover.rebuild.metadata import metadata_from_log, rebuild_both, r
 from analyzer.recover.rebuild.model import BitmapPolicy, Range, Salvaged
 from analyzer.recover.rebuild.regions import rebuild_regions
 from analyzer.recover.rebuild.without_bat import rebuild_bare
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_from
 from vhdx.ranges import united
 from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
-Step = Callable[[Bench], None]
+Step = Callable[[RebuildWorkspace], None]
 _STEPS: tuple[Step, ...] = (
     rebuild_headers,
     question_lone_header,
@@ -42,12 +42,12 @@ def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LO
         return Salvaged(image, (), ())
     if source.size < HEADER_AREA_SIZE:
         return Salvaged(None, (), (image,))
-    bench = Bench(source)
+    work = RebuildWorkspace(source)
     for step in _STEPS:
-        step(bench)
-    rebuild_bare(bench, by_volumes=is_alone)
-    rebuild_identifier(bench)
-    return _finished(bench, bitmaps)
+        step(work)
+    rebuild_bare(work, by_volumes=is_alone)
+    rebuild_identifier(work)
+    return _finished(work, bitmaps)
 
 
 def _opened(source: ByteSource) -> Image | str:
@@ -60,21 +60,21 @@ def _opened(source: ByteSource) -> Image | str:
 
 def salvage_blocks(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
     """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
-    bench = Bench(source)
-    question_lone_header(bench)
-    settle_log(bench)
-    return _finished(bench, bitmaps)
+    work = RebuildWorkspace(source)
+    question_lone_header(work)
+    settle_log(work)
+    return _finished(work, bitmaps)
 
 
-def _finished(bench: Bench, bitmaps: BitmapPolicy) -> Salvaged:
-    image = _opened(bench.view)
+def _finished(work: RebuildWorkspace, bitmaps: BitmapPolicy) -> Salvaged:
+    image = _opened(work.view)
     if isinstance(image, Image):
-        rebuild_blocks(bench, image, bitmaps)
-        image = _opened(bench.view)
+        rebuild_blocks(work, image, bitmaps)
+        image = _opened(work.view)
     if isinstance(image, str):
-        return Salvaged(None, (), (*bench.lost, f"the disk: {image}"))
-    doubted, guessed = (_of_disk(ranges, image.size) for ranges in (bench.doubted, bench.guessed))
-    return Salvaged(replace(image, file=bench.source), tuple(bench.rebuilt), tuple(bench.lost), doubted, guessed)
+        return Salvaged(None, (), (*work.lost, f"the disk: {image}"))
+    doubted, guessed = (_of_disk(ranges, image.size) for ranges in (work.doubted, work.guessed))
+    return Salvaged(replace(image, file=work.source), tuple(work.rebuilt), tuple(work.lost), doubted, guessed)
 
 
 def _of_disk(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:

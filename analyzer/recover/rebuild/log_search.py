@@ -6,7 +6,7 @@ from uuid import UUID
 
 import numpy as np
 
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.patched import visible
@@ -34,13 +34,13 @@ class Ring:
         return Log(source, self.start, self.length, NIL)
 
 
-def find_ring(bench: Bench) -> Ring | None:
+def find_ring(work: RebuildWorkspace) -> Ring | None:
     """The first stretch of MiB from 1 MiB up that holds a whole entry."""
-    mib, end = 1, min(_MOST_MIB, bench.view.size // MIB)
+    mib, end = 1, min(_MOST_MIB, work.view.size // MIB)
     while mib < end:
-        length = _marked(bench.view, mib, end)
+        length = _marked(work.view, mib, end)
         ring = Ring(mib * MIB, length * MIB)
-        if length and ring.log(bench.view).places:
+        if length and ring.log(work.view).places:
             return ring
         mib += max(1, length)
     return None
@@ -55,23 +55,23 @@ def _marked(source: ByteSource, first: int, end: int) -> int:
     return min(end, first + _MOST_LENGTH) - first
 
 
-def unknown_session(bench: Bench, ring: Ring) -> None:
+def unknown_session(work: RebuildWorkspace, ring: Ring) -> None:
     """Say what is known of a log whose header is lost: whether its newest session would change the file.
 
     A log that was closed has been applied, so that to apply it again changes nothing. One that would change something
     was live, or the file was damaged since: pages that differ are suspects.
     """
-    bench.log_was_live = True  # perhaps
-    log = ring.log(bench.view)
+    work.log_was_live = True  # perhaps
+    log = ring.log(work.view)
     session = replace(log, log_guid=newest_session(log))
-    pages = dict(pages_changed_by(session, bench.view)) if session.active else {}
+    pages = dict(pages_changed_by(session, work.view)) if session.active else {}
     if pages:
-        bench.suspects |= pages
+        work.suspects |= pages
         what = plural(len(pages), "page")
         text = f"whether the log was live is unknown: its newest session would change {what} of 4 KiB"
-        bench.lost.append(f"{text}; the state without it is shown, and what the two disagree on is not known")
+        work.lost.append(f"{text}; the state without it is shown, and what the two disagree on is not known")
     else:
-        bench.lost.append("whether the log was live is unknown; its newest session is in the file already")
+        work.lost.append("whether the log was live is unknown; its newest session is in the file already")
 
 
 def newest_session(log: Log) -> UUID:

@@ -8,8 +8,7 @@ from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.regions import parameters_at, region_of, regions_serve, wanted_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
-from analyzer.recover.rebuild.workspace import Bench
-from analyzer.repair.draft import Draft
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.repair.headers import headers_of
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -41,65 +40,65 @@ METADATA_LOST = "the metadata:"
 _LOCATOR_SIZE = 64 * 1024
 
 
-def metadata_from_log(bench: Bench) -> None:
+def metadata_from_log(work: RebuildWorkspace) -> None:
     """Lay the log's newest copies of metadata pages over a metadata region that cannot be read without them."""
-    known = region_of(bench, METADATA_REGION)
-    if known and parameters_at(bench.view, known.file_offset, known.length):
+    known = region_of(work, METADATA_REGION)
+    if known and parameters_at(work.view, known.file_offset, known.length):
         return
-    pages = newest_pages(open_log(bench.view, headers_of(Draft(bench.view)).current))
+    pages = newest_pages(open_log(work.view, headers_of(work).current))
     places = [known.file_offset] if known else [at for at, page in pages.items() if _begins_region(at, page)]
     for at in places:
         inside = [(page, image) for page, image in sorted(pages.items()) if at <= page < at + MIB]
-        view = OverlaySource(bench.view, [Patch(page, len(image.content), image.content) for page, image in inside])
-        if not parameters_at(bench.view, at) and inside and parameters_at(view, at):
-            bench.view = view
+        view = OverlaySource(work.view, [Patch(page, len(image.content), image.content) for page, image in inside])
+        if not parameters_at(work.view, at) and inside and parameters_at(view, at):
+            work.view = view
             how = f"from the log's newest copies: {plural(len(inside), 'page')} at byte {at}"
             evidence = (
                 f"log entry {max(image.sequence_number for _, image in inside)} wrote them; with them all is whole"
             )
-            bench.note("metadata", how, Certainty.CERTAIN, evidence)
+            work.note("metadata", how, Certainty.CERTAIN, evidence)
 
 
 def _begins_region(at: int, page: LoggedImage) -> bool:
     return at % MIB == 0 and page.content.startswith(SIGNATURE)
 
 
-def rebuild_metadata(bench: Bench) -> None:
+def rebuild_metadata(work: RebuildWorkspace) -> None:
     """Metadata that serves, with the region tables where those are known; nothing when nothing tells the disk."""
-    region, bat = region_of(bench, METADATA_REGION), region_of(bench, BAT_REGION)
-    if region is None or bat is None or parameters_at(bench.view, region.file_offset, region.length):
+    region, bat = region_of(work, METADATA_REGION), region_of(work, BAT_REGION)
+    if region is None or bat is None or parameters_at(work.view, region.file_offset, region.length):
         return
-    left = left_in(bench, region)
-    if not _from_left(bench, region, bat, left) and not _from_items(bench, region, bat):
-        _from_disk(bench, region, bat, left)
+    left = left_in(work, region)
+    if not _from_left(work, region, bat, left) and not _from_items(work, region, bat):
+        _from_disk(work, region, bat, left)
 
 
-def _from_left(bench: Bench, region: RegionEntry, bat: RegionEntry, left: Left) -> bool:
+def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: Left) -> bool:
     """Items lost that nothing depends on: the physical sector size, the disk's id, the locator."""
     disk = left.whole()
     wanted = wanted_of(disk, ((region.file_offset, region.end),)) if disk else None
     if disk is None or wanted is None or wanted.slots * ENTRY_SIZE > bat.length:
         return False
-    lay_metadata(bench, region.file_offset, disk, left.locator if disk.has_parent else b"")
+    lay_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
     evidence = "the items that tell blocks, sectors, size and parent stand whole under their table"
-    bench.note("metadata", "made anew with the items that are left", Certainty.CERTAIN, evidence)
+    work.note("metadata", "made anew with the items that are left", Certainty.CERTAIN, evidence)
     return True
 
 
-def _from_items(bench: Bench, region: RegionEntry, bat: RegionEntry) -> bool:
+def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -> bool:
     """The table lost and the items still there, in the usual order."""
-    disk = _usual_items(bench, region)
+    disk = _usual_items(work, region)
     wanted = wanted_of(disk, ((region.file_offset, region.end),)) if disk else None
     if (
         disk is None
         or wanted is None
         or wanted.slots * ENTRY_SIZE > bat.length
-        or not fit_at(bench.view, bat.file_offset, wanted)
+        or not fit_at(work.view, bat.file_offset, wanted)
     ):
         return False
-    locator = _locator(bench, region) if disk.has_parent else b""
-    lay_metadata(bench, region.file_offset, disk, locator)
-    bench.note(
+    locator = _locator(work, region) if disk.has_parent else b""
+    lay_metadata(work, region.file_offset, disk, locator)
+    work.note(
         "metadata",
         "the table is made anew for the items that still stand behind it",
         Certainty.CERTAIN,
@@ -107,15 +106,15 @@ def _from_items(bench: Bench, region: RegionEntry, bat: RegionEntry) -> bool:
         "the block table fits the disk that they describe",
     )
     if disk.has_parent and not locator:
-        bench.lost.append("the parent locator: name the parent with --parent")
+        work.lost.append("the parent locator: name the parent with --parent")
     return True
 
 
-def _usual_items(bench: Bench, region: RegionEntry) -> DiskParameters | None:
+def _usual_items(work: RebuildWorkspace, region: RegionEntry) -> DiskParameters | None:
     items, at = {}, region.file_offset + METADATA_TABLE_SIZE
     try:
         for item in _USUAL_ORDER:
-            items[item] = bench.read(at, ITEM_SIZES[item])
+            items[item] = work.read(at, ITEM_SIZES[item])
             at += ITEM_SIZES[item]
     except VhdxError:
         return None
@@ -124,9 +123,9 @@ def _usual_items(bench: Bench, region: RegionEntry) -> DiskParameters | None:
     return None if any(finding.severity is Severity.ERROR for finding in flaws) else disk
 
 
-def _locator(bench: Bench, region: RegionEntry) -> bytes:
+def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
     """A parent locator that stands in the region, by its type; b"" when there is none that is sound."""
-    body = bench.read(region.file_offset, min(region.length, MIB))
+    body = work.read(region.file_offset, min(region.length, MIB))
     at = body.find(VHDX_LOCATOR_TYPE.bytes_le, METADATA_TABLE_SIZE)
     item = body[at : at + _LOCATOR_SIZE] if at >= 0 else b""
     if not item or any(flaw.severity is Severity.ERROR for flaw in check_locator(parse_locator(item), at, len(item))):
@@ -134,45 +133,45 @@ def _locator(bench: Bench, region: RegionEntry) -> bytes:
     return item.rstrip(b"\0") + b"\0"
 
 
-def _from_disk(bench: Bench, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
-    decision = decide(bench, (bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
+def _from_disk(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
+    decision = decide(work, (bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
     if decision is None:
-        bench.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
+        work.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
         return
-    _take(bench, decision, region.file_offset, left)
+    _take(work, decision, region.file_offset, left)
 
 
-def rebuild_both(bench: Bench) -> None:
+def rebuild_both(work: RebuildWorkspace) -> None:
     """Region tables and metadata lost: block tables are looked for by shape alone, on MiB boundaries."""
-    if regions_serve(bench):
+    if regions_serve(work):
         return
-    at = -(-bench.view.size // MIB) * MIB
-    decision = discover(bench, tables_in(bench.view, places_to_look(bench.view)), at)
+    at = -(-work.view.size // MIB) * MIB
+    decision = discover(work, tables_in(work.view, places_to_look(work.view)), at)
     if decision is None:
         return
-    bench.lost[:] = [text for text in bench.lost if not text.startswith("the region tables")]
+    work.lost[:] = [text for text in work.lost if not text.startswith("the region tables")]
     fit = decision.guess.fit
-    bench.note(
+    work.note(
         "region tables",
         f"both are written anew, for a BAT at byte {fit.offset}",
         decision.certainty,
         f"all entries at byte {fit.offset} are valid for one disk, {fit.used} of them with blocks",
     )
-    _take(bench, decision, at)
+    _take(work, decision, at)
 
 
-def _take(bench: Bench, decision: Decision, at: int, left: Left = NOTHING) -> None:
-    bench.view = decision.view
+def _take(work: RebuildWorkspace, decision: Decision, at: int, left: Left = NOTHING) -> None:
+    work.view = decision.view
     disk = decision.guess.parameters
-    bench.parent_is_open = decision.parent_is_open
+    work.parent_is_open = decision.parent_is_open
     if decision.certainty is Certainty.LIKELY:
-        bench.doubt_all()
+        work.doubt_all()
     what = "differencing" if disk.has_parent else "without a parent"
     how = f"a disk of {disk.size} bytes in blocks of {disk.block_size}, {what}, at byte {at}"
-    bench.note("metadata", how, decision.certainty, *decision.evidence)
+    work.note("metadata", how, decision.certainty, *decision.evidence)
     if left is NOTHING:
-        bench.lost.append("the virtual disk id and the physical sector size, which nothing else tells")
+        work.lost.append("the virtual disk id and the physical sector size, which nothing else tells")
     if disk.has_parent and not left.locator:
-        bench.lost.append("the parent locator: name the parent with --parent")
+        work.lost.append("the parent locator: name the parent with --parent")
     if decision.parent_is_open:
-        bench.lost.append("whether the disk has a parent; blocks that the table leaves out are not known")
+        work.lost.append("whether the disk has a parent; blocks that the table leaves out are not known")

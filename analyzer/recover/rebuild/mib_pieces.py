@@ -9,7 +9,7 @@ import numpy.typing as npt
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, entry_for, put_entries
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.signatures import Sign, sign_fits
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.image import Image
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
@@ -41,13 +41,13 @@ class Known:
         return np.unique(self.file - self.disk)
 
 
-def spread(bench: Bench, image: Image, floor: int) -> frozenset[int]:
+def spread(work: RebuildWorkspace, image: Image, floor: int) -> frozenset[int]:
     """Place the pieces that stand in one block with a piece that has a place, or in one order with all that have.
 
     What stands in the file in front of byte `floor` was overwritten with the tables. The bytes of the file at which the
     pieces stand are returned.
     """
-    known = _known(image, bench.source.size)
+    known = _known(image, work.source.size)
     if not len(known.disk):
         return frozenset()
     disk, file = _in_order(known) if _is_in_order(known) else _of_blocks(known, block_of(known))
@@ -58,27 +58,27 @@ def spread(bench: Bench, image: Image, floor: int) -> frozenset[int]:
         return frozenset()
     slots = disk + disk // image.geometry.chunk_ratio
     places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())
-    put_entries(bench, image.allocation.table, dict(zip(slots.tolist(), places, strict=True)))
-    bench.note("BAT", f"{len(disk)} MiB more of the disk got a place", Certainty.LIKELY, *_why(known))
+    put_entries(work, image.allocation.table, dict(zip(slots.tolist(), places, strict=True)))
+    work.note("BAT", f"{len(disk)} MiB more of the disk got a place", Certainty.LIKELY, *_why(known))
     return frozenset((file * MIB).tolist())
 
 
-def withdraw(bench: Bench, image: Image, signs: Iterable[Sign]) -> None:
+def withdraw(work: RebuildWorkspace, image: Image, signs: Iterable[Sign]) -> None:
     """Make unknown what was placed in front of a sign that ought to stand there and does not: it is overwritten.
 
     That counts in front of the first piece that shows a sign; further on, what has no sign may be unused.
     """
-    known = _known(image, bench.source.size)
+    known = _known(image, work.source.size)
     places = dict(zip(known.disk.tolist(), (known.file * MIB).tolist(), strict=True))
     found: dict[bool, list[int]] = {True: [], False: []}
     for sign in signs:
         if place := places.get(sign.start // MIB):
-            found[sign_fits(bench.view, place + sign.start % MIB, sign)].append(place)
+            found[sign_fits(work.view, place + sign.start % MIB, sign)].append(place)
     first = min(found[True], default=0)
     wrong = max((place for place in found[False] if place < first), default=0)
     slots = known.disk[known.file * MIB <= wrong]
     unknown = dict.fromkeys((slots + slots // image.geometry.chunk_ratio).tolist(), UNKNOWN)
-    put_entries(bench, image.allocation.table, unknown)
+    put_entries(work, image.allocation.table, unknown)
 
 
 def _known(image: Image, file_size: int) -> Known:

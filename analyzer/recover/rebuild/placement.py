@@ -13,7 +13,7 @@ from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.disk import Disk
 from vhdx.image import Image, image_from
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
@@ -38,40 +38,40 @@ _ENOUGH = 3
 """So many blocks that stand whole blocks apart say that all do."""
 
 
-def place_blocks(bench: Bench, image: Image, rooms: list[int]) -> None:
+def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None:
     """Put blocks that tell their own place into slots that are unknown; `rooms` are bytes of the file without owner.
 
     Then what stands between two blocks of known place, in the file as on the disk, is put between them.
     """
-    search = _Search(bench, rooms)
+    search = _Search(work, rooms)
     search.narrow(image.allocation.table)
     for phase in _PHASES:
         search.place(image, phase(image))
-        image = image_from(bench.view)
-        if bench.in_pieces:
-            search.leave(spread(bench, image, rooms[0]))
-            image = image_from(bench.view)
+        image = image_from(work.view)
+        if work.in_pieces:
+            search.leave(spread(work, image, rooms[0]))
+            image = image_from(work.view)
         search.narrow(image.allocation.table)
-    if bench.in_pieces:
-        withdraw(bench, image, [sign for phase in _PHASES for sign in phase(image)])
-        image = image_from(bench.view)
-    place_in_order(bench, image)
-    image = image_from(bench.view)
-    _fill_between(bench, replace(image.allocation.table, source=bench.view), search.rooms)
+    if work.in_pieces:
+        withdraw(work, image, [sign for phase in _PHASES for sign in phase(image)])
+        image = image_from(work.view)
+    place_in_order(work, image)
+    image = image_from(work.view)
+    _fill_between(work, replace(image.allocation.table, source=work.view), search.rooms)
 
 
 @dataclass
 class _Search:
     """What is left of the rooms, and of the looks into them."""
 
-    bench: Bench
+    work: RebuildWorkspace
     rooms: list[int]
     looks: int = _MOST_LOOKS
 
     def place(self, image: Image, signs: Iterable[Sign]) -> None:
         """Put the one block that shows a sign into its slot, sign by sign."""
         for sign in signs:
-            if self.looks > 0 and _is_open(self.bench, image, sign):
+            if self.looks > 0 and _is_open(self.work, image, sign):
                 self._place(image.allocation.table, sign)
 
     def _place(self, table: BlockTable, sign: Sign) -> None:
@@ -80,7 +80,7 @@ class _Search:
         self.looks -= len(self.rooms)
         found = [start for start in self.rooms if sign_fits(table.source, start + within, sign)]
         if len(found) == 1:
-            _put(self.bench, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
+            _put(self.work, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
             self.rooms = [start for start in self.rooms if not found[0] - size < start < found[0] + size]
 
     def leave(self, taken: frozenset[int]) -> None:
@@ -101,26 +101,26 @@ def _places(table: BlockTable) -> npt.NDArray[np.int64]:
     return (held >> OFFSET_SHIFT) * MIB
 
 
-def _is_open(bench: Bench, image: Image, sign: Sign) -> bool:
+def _is_open(work: RebuildWorkspace, image: Image, sign: Sign) -> bool:
     """Whether the block that must hold the sign has no entry, as far as is known for certain, and all of the sign."""
     table = image.allocation.table
     block, within = divmod(sign.start, table.geometry.block_size)
     if not 0 <= sign.start < image.size or within + sign.length > table.geometry.block_size:
         return False
-    state = replace(table, source=bench.view).payload_entry(block).state
-    return state.value == UNKNOWN or (state is BlockState.NOT_PRESENT and bench.doubts(sign.start))
+    state = replace(table, source=work.view).payload_entry(block).state
+    return state.value == UNKNOWN or (state is BlockState.NOT_PRESENT and work.doubts(sign.start))
 
 
-def _put(bench: Bench, table: BlockTable, block: int, place: int, *evidence: str) -> None:
+def _put(work: RebuildWorkspace, table: BlockTable, block: int, place: int, *evidence: str) -> None:
     # Which sectors of a child's block are its own, only the bitmap tells: to take all would hide what the parent has.
     state = BlockState.PARTIALLY_PRESENT if table.has_parent else BlockState.FULLY_PRESENT
-    put_entries(bench, table, {table.geometry.payload_slot(block): entry_for(state, place)})
+    put_entries(work, table, {table.geometry.payload_slot(block): entry_for(state, place)})
     how = f"the entry of block {block} is put back: it stands at byte {place} of the file"
-    bench.note("BAT", how, Certainty.LIKELY, *evidence)
-    bench.doubt_blocks(table.geometry.block_size, [block])
+    work.note("BAT", how, Certainty.LIKELY, *evidence)
+    work.doubt_blocks(table.geometry.block_size, [block])
 
 
-def _fill_between(bench: Bench, table: BlockTable, rooms: list[int]) -> None:
+def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int]) -> None:
     """Stretches of unknown blocks between two whose places are just as far apart, with room for all: in order."""
     size, free = table.geometry.block_size, set(rooms)
     for first, last in _unknown_stretches(table):
@@ -132,7 +132,7 @@ def _fill_between(bench: Bench, table: BlockTable, rooms: list[int]) -> None:
         if ends and free.issuperset(places):
             evidence = f"blocks {first - 1} and {last + 1} stand in the file as far apart as on the disk"
             for block, place in zip(range(first, last + 1), places, strict=True):
-                _put(bench, table, block, place, evidence, "what stands between them has no owner")
+                _put(work, table, block, place, evidence, "what stands between them has no owner")
 
 
 def _unknown_stretches(table: BlockTable) -> Iterator[tuple[int, int]]:

@@ -8,10 +8,9 @@ from analyzer.recover.rebuild.bat_shape import Fit, Span, Wanted, fit_at
 from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.workspace import Bench
-from analyzer.repair.draft import Draft
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.repair.headers import headers_of
-from analyzer.repair.regions import mend_region_tables
+from analyzer.repair.regions import fix_region_tables
 from vhdx.contents import structures_of
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
@@ -58,11 +57,11 @@ class Layout:
     bat: Fit
 
 
-def regions_serve(bench: Bench) -> bool:
+def regions_serve(work: RebuildWorkspace) -> bool:
     """Whether a region table can be believed."""
-    pair = regions_of(bench.view)
-    header = headers_of(Draft(bench.view)).current
-    found = [*check_region_tables(pair, bench.view.size), *check_layout(list(structures_of(header, pair)))]
+    pair = regions_of(work.view)
+    header = headers_of(work).current
+    found = [*check_region_tables(pair, work.view.size), *check_layout(list(structures_of(header, pair)))]
     return not any(finding.severity is Severity.ERROR for finding in found)
 
 
@@ -72,54 +71,52 @@ def regions_of(source: ByteSource) -> RegionTablePair:
     return judge_region_tables((first, second))
 
 
-def region_of(bench: Bench, guid: UUID) -> RegionEntry | None:
+def region_of(work: RebuildWorkspace, guid: UUID) -> RegionEntry | None:
     """The entry of a region in a table that can be believed; None where there is none."""
-    return regions_of(bench.view).current.find(guid) if regions_serve(bench) else None
+    return regions_of(work.view).current.find(guid) if regions_serve(work) else None
 
 
-def has_metadata(bench: Bench) -> bool:
+def has_metadata(work: RebuildWorkspace) -> bool:
     """Whether the region of the metadata is known and what it holds can be believed."""
-    region = region_of(bench, METADATA_REGION)
-    return region is not None and parameters_at(bench.view, region.file_offset, region.length) is not None
+    region = region_of(work, METADATA_REGION)
+    return region is not None and parameters_at(work.view, region.file_offset, region.length) is not None
 
 
-def rebuild_regions(bench: Bench) -> None:
-    """Region tables that serve: mended by a flip, else written anew for what is found on MiB boundaries."""
-    if regions_of(bench.view).current_copy is None:
-        draft = Draft(bench.view)
-        mend_region_tables(draft)
-        bench.take("region tables", draft)
-    if regions_serve(bench):
+def rebuild_regions(work: RebuildWorkspace) -> None:
+    """Region tables that serve: fixed by a flip, else written anew for what is found on MiB boundaries."""
+    if regions_of(work.view).current_copy is None:
+        fix_region_tables(work)
+    if regions_serve(work):
         return
-    if _from_log(bench):
+    if _from_log(work):
         return
-    places = list(places_to_look(bench.view))
-    layouts = list(_layouts(bench, places))
+    places = list(places_to_look(work.view))
+    layouts = list(_layouts(work, places))
     best = _only_outermost(layouts)
-    if best is None and not layouts and _of_empty_disk(bench, places):
+    if best is None and not layouts and _of_empty_disk(work, places):
         return
     if best is None:
         many = f"{len(layouts)} block tables fit equally" if layouts else "no block table fits what is left"
-        bench.lost.append(f"the region tables: {many}, so that the blocks cannot be placed")
+        work.lost.append(f"the region tables: {many}, so that the blocks cannot be placed")
         return
-    write_regions(bench, best.metadata, best.bat.offset, best.bat.length)
-    _note(bench, best)
+    write_regions(work, best.metadata, best.bat.offset, best.bat.length)
+    _note(work, best)
 
 
-def _from_log(bench: Bench) -> bool:
+def _from_log(work: RebuildWorkspace) -> bool:
     """The log's newest copies of a region table, when they name regions that are there."""
-    log = open_log(bench.view, headers_of(Draft(bench.view)).current)
+    log = open_log(work.view, headers_of(work).current)
     for start in REGION_TABLE_OFFSETS:
         pages = newest_pages(log, start, start + REGION_TABLE_SIZE)
         page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
-        trial = Bench(bench.view)
-        trial.lay(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+        trial = RebuildWorkspace(work.view)
+        trial.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
         if pages and regions_serve(trial):
-            bench.view = trial.view
+            work.view = trial.view
             evidence = f"log entry {max(image.sequence_number for image in pages.values())} wrote this copy"
             how = f"both come back from the log's copy of the table at byte {start}"
-            bench.doubt_all()
-            bench.note(
+            work.doubt_all()
+            work.note(
                 "region tables", how, Certainty.LIKELY, evidence, "its checksum matches and its regions are there"
             )
             return True
@@ -130,45 +127,45 @@ def _pages_of(start: int) -> range:
     return range(start, start + REGION_TABLE_SIZE, LOG_SECTOR_SIZE)
 
 
-def _of_empty_disk(bench: Bench, places: list[int]) -> bool:
+def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     """A file that holds nothing but one metadata region and a log: its table is zeros, wherever it stands."""
-    header = headers_of(Draft(bench.view)).current
-    found = list(metadata_in(bench.view, places))
+    header = headers_of(work).current
+    found = list(metadata_in(work.view, places))
     if len(found) != 1 or found[0][1].has_parent or len(places) > _MOST_OF_EMPTY:
         return False
     metadata, parameters = found[0]
     known = [(metadata, metadata + MIB), (header.log_offset, header.log_offset + header.log_length)]
     free = [at for at in places if not any(start <= at < end for start, end in known)]
     wanted = wanted_of(parameters, tuple(known))
-    if len(free) * MIB < wanted.length or any(any(read_at(bench.view, at, _rest(bench, at))) for at in free):
+    if len(free) * MIB < wanted.length or any(any(read_at(work.view, at, _rest(work, at))) for at in free):
         return False
-    at = -(-bench.view.size // MIB) * MIB
-    bench.lay((at, bytes(wanted.length)))
-    write_regions(bench, metadata, at, wanted.length)
+    at = -(-work.view.size // MIB) * MIB
+    work.patch((at, bytes(wanted.length)))
+    write_regions(work, metadata, at, wanted.length)
     evidence = "the file holds nothing but metadata and a log, so that every entry of the block table is zero"
-    bench.note("region tables", "both are written anew, with an empty block table", Certainty.CERTAIN, evidence)
+    work.note("region tables", "both are written anew, with an empty block table", Certainty.CERTAIN, evidence)
     return True
 
 
-def _rest(bench: Bench, at: int) -> int:
-    return min(MIB, bench.view.size - at)
+def _rest(work: RebuildWorkspace, at: int) -> int:
+    return min(MIB, work.view.size - at)
 
 
-def write_regions(bench: Bench, metadata: int, bat: int, bat_length: int) -> None:
+def write_regions(work: RebuildWorkspace, metadata: int, bat: int, bat_length: int) -> None:
     """Lay both region tables over the file, for these places."""
     entries = (
         RegionEntry(BAT_REGION, bat, bat_length, REQUIRED),
         RegionEntry(METADATA_REGION, metadata, MIB, REQUIRED),
     )
     page = build_region_table(RegionTable(REGIONS, 0, len(entries), 0, entries))
-    bench.lay(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+    work.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
 
 
-def _note(bench: Bench, layout: Layout) -> None:
+def _note(work: RebuildWorkspace, layout: Layout) -> None:
     bat = layout.bat
     if bat.used <= 1:
-        bench.doubt_all()
-    bench.note(
+        work.doubt_all()
+    work.note(
         "region tables",
         f"both are written anew: metadata at byte {layout.metadata}, BAT at byte {bat.offset}",
         Certainty.CERTAIN if bat.used > 1 else Certainty.LIKELY,
@@ -178,11 +175,11 @@ def _note(bench: Bench, layout: Layout) -> None:
     )
 
 
-def _layouts(bench: Bench, places: list[int]) -> Iterator[Layout]:
-    for metadata, parameters in metadata_in(bench.view, places):
+def _layouts(work: RebuildWorkspace, places: list[int]) -> Iterator[Layout]:
+    for metadata, parameters in metadata_in(work.view, places):
         wanted = wanted_of(parameters, ((metadata, metadata + MIB),))
         for at in places:
-            fit = fit_at(bench.view, at, wanted)
+            fit = fit_at(work.view, at, wanted)
             if fit:
                 yield Layout(metadata, parameters, fit)
 

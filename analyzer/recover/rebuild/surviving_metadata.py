@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.structures.constants import (
@@ -56,16 +56,16 @@ class Left:
 NOTHING = Left()
 
 
-def left_in(bench: Bench, region: RegionEntry) -> Left:
+def left_in(work: RebuildWorkspace, region: RegionEntry) -> Left:
     """What is sound of the items that the table of a metadata region names; NOTHING where the table is lost itself."""
     try:
-        table = parse_metadata_table(bench.read(region.file_offset, METADATA_TABLE_SIZE))
+        table = parse_metadata_table(work.read(region.file_offset, METADATA_TABLE_SIZE))
         if any(
             found.severity is Severity.ERROR for found in check_metadata_table(table, region.file_offset, region.length)
         ):
             return NOTHING
         items = {
-            item: bench.read(region.file_offset + entry.offset, min(entry.length, _LARGEST_LOCATOR))
+            item: work.read(region.file_offset + entry.offset, min(entry.length, _LARGEST_LOCATOR))
             for item in (*ITEM_SIZES, PARENT_LOCATOR)
             if (entry := table.find(item))
         }

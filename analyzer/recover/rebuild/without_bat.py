@@ -17,7 +17,7 @@ from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.redundant_copies import primary_gpt
 from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_regions
-from analyzer.recover.rebuild.workspace import Bench
+from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE
@@ -40,47 +40,47 @@ class _Told:
     why: str
 
 
-def rebuild_bare(bench: Bench, *, by_volumes: bool) -> None:
+def rebuild_bare(work: RebuildWorkspace, *, by_volumes: bool) -> None:
     """A disk of which no block has a place yet, by the metadata that are left, else, where asked, by its volumes."""
-    if has_metadata(bench):
+    if has_metadata(work):
         return
-    left = list(metadata_in(bench.view, places_to_look(bench.view)))
+    left = list(metadata_in(work.view, places_to_look(work.view)))
     if not left and by_volumes:
-        _from_volumes(bench)
+        _from_volumes(work)
     if len(left) == 1 and not left[0][1].has_parent:
-        _lay_table(bench, *left[0])
-        bench.lost.append("the whole block table: only blocks whose content tells their place are put there")
+        _lay_table(work, *left[0])
+        work.lost.append("the whole block table: only blocks whose content tells their place are put there")
 
 
-def _from_volumes(bench: Bench) -> None:
-    told = max(_told(bench.view), default=None)
+def _from_volumes(work: RebuildWorkspace) -> None:
+    told = max(_told(work.view), default=None)
     if told is None:
         return
-    at = _behind(bench)
+    at = _behind(work)
     disk = DiskParameters(MIN_BLOCK_SIZE, 0, told.size, NIL, told.sector, _USUAL_PHYSICAL)
-    lay_metadata(bench, at, disk)
-    if _lay_table(bench, at, disk):
-        bench.in_pieces = True
+    lay_metadata(work, at, disk)
+    if _lay_table(work, at, disk):
+        work.in_pieces = True
         how = f"a disk of {disk.size} bytes, taken as one without a parent, in pieces of 1 MiB"
-        bench.note("metadata", how, Certainty.LIKELY, told.why)
-        bench.lost.append("metadata and block table: only what tells its place by its content is put there")
+        work.note("metadata", how, Certainty.LIKELY, told.why)
+        work.lost.append("metadata and block table: only what tells its place by its content is put there")
 
 
-def _lay_table(bench: Bench, metadata: int, disk: DiskParameters) -> bool:
+def _lay_table(work: RebuildWorkspace, metadata: int, disk: DiskParameters) -> bool:
     """Lay region tables over the file, and a block table of unknown entries behind its end; False for huge disks."""
     length = wanted_of(disk, ()).length
     if length > MOST_TABLE:
         return False
-    at = _behind(bench)
-    bench.lay((at, UNKNOWN.to_bytes(ENTRY_SIZE, "little") * (length // ENTRY_SIZE)))
-    write_regions(bench, metadata, at, length)
-    bench.doubt_all()
-    bench.lost[:] = [text for text in bench.lost if not text.startswith(_SETTLED)]
+    at = _behind(work)
+    work.patch((at, UNKNOWN.to_bytes(ENTRY_SIZE, "little") * (length // ENTRY_SIZE)))
+    write_regions(work, metadata, at, length)
+    work.doubt_all()
+    work.lost[:] = [text for text in work.lost if not text.startswith(_SETTLED)]
     return True
 
 
-def _behind(bench: Bench) -> int:
-    return -(-bench.view.size // MIB) * MIB
+def _behind(work: RebuildWorkspace) -> int:
+    return -(-work.view.size // MIB) * MIB
 
 
 def _told(source: ByteSource) -> Iterator[_Told]:

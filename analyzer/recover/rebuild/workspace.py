@@ -1,20 +1,21 @@
-"""The file on the bench: what was rebuilt so far laid over it, so that the next step looks at the result."""
+"""The workspace of a rebuilding: what was rebuilt on which evidence, what is lost, and what is not certain."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from analyzer.recover.rebuild.model import Certainty, Range, Rebuilt
-from analyzer.repair.draft import Draft
-from vhdx.patched import OverlaySource, Patch
-from vhdx.source import ByteSource, read_at
+from analyzer.repair.model import Fix
+from analyzer.repair.workspace import Workspace
 from vhdx.structures.constants import MAX_DISK_SIZE
+
+_STRUCTURES = {"HDR": "headers", "REG": "region tables"}
+"""What the codes of fixes are about."""
 
 
 @dataclass
-class Bench:
+class RebuildWorkspace(Workspace):
     """A source that is never changed, and the file as it is with the structures rebuilt so far."""
 
-    source: ByteSource
     rebuilt: list[Rebuilt] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     suspects: dict[int, bytes] = field(default_factory=dict)
@@ -31,19 +32,11 @@ class Bench:
     """Ranges of the disk that rest on something that is merely likely; they may overlap and pass the disk's end."""
     guessed: list[Range] = field(default_factory=list)
     """Ranges of the disk that are as the caller chose; otherwise as `doubted`."""
-    view: ByteSource = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Begin with the file as it is."""
-        self.view = self.source
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the file with what was rebuilt; raises as `read_at` does."""
-        return read_at(self.view, offset, length)
-
-    def lay(self, *changes: tuple[int, bytes]) -> None:
-        """Lay (offset, content) changes, which do not overlap, over the file."""
-        self.view = OverlaySource(self.view, [Patch(offset, len(data), data) for offset, data in changes if data])
+    def add(self, fix: Fix, size: int = 0) -> None:
+        """Take up what a repair fixes: nothing else explains the damage, so that it is certain."""
+        super().add(fix, size)
+        self.note(_STRUCTURES[fix.code[:3]], fix.title, Certainty.CERTAIN, fix.evidence)
 
     def note(self, structure: str, how: str, certainty: Certainty, *evidence: str) -> None:
         """Write down what was rebuilt, and why that is believed."""
@@ -64,9 +57,3 @@ class Bench:
     def guess_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
         """These blocks of the disk are as the caller chose; nothing tells whether that is right."""
         self.guessed += [(block * block_size, (block + 1) * block_size) for block in blocks]
-
-    def take(self, structure: str, draft: Draft) -> None:
-        """Take over what a repair of the view has mended."""
-        for mending in draft.mendings:
-            self.note(structure, mending.title, Certainty.CERTAIN, mending.evidence)
-        self.view = draft.view

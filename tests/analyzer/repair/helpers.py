@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from analyzer.repair.job import repair_copy, repair_in_place
+from analyzer.repair.apply import repair_copy, repair_in_place
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.undo import undo_of
 from fixtures import RECIPES
@@ -34,8 +34,8 @@ def plan_of(file):
 
 
 def codes_of(plan):
-    """What a plan mends."""
-    return [mending.code for mending in plan.mendings]
+    """What a plan fixes."""
+    return [fix.code for fix in plan.fixes]
 
 
 def content(file):
@@ -51,14 +51,14 @@ def saved(file, folder, name="disk.vhdx"):
     return path
 
 
-def mended_copy(path, target):
+def fixed_copy(path, target):
     """Repair to a copy."""
     with FileSource(path) as source:
         repair_copy(plan_repair(source, SAME), source, target, Existing.REFUSE)
     return target
 
 
-def mended_in_place(path):
+def fixed_in_place(path):
     """Repair in place; the undo file's path."""
     with FileSource(path) as source:
         repair_in_place(plan_repair(source, SAME), source, undo_of(path))

@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.repair.apply import run_undo
 from analyzer.repair.undo import undo_of
-from tests.analyzer.repair.helpers import HEADERS, MIB, TABLES, flipped, mended_copy, mended_in_place, saved, sound
+from tests.analyzer.repair.helpers import HEADERS, MIB, TABLES, fixed_copy, fixed_in_place, flipped, saved, sound
 from tests.support.corpus_files import disk_hash
 from tests.support.files import ROOT
 from vhdx.errors import OutputError, PartlyWrittenError, UndoRefusedError, VhdxError
@@ -28,10 +28,10 @@ def hash_of(path):
         return disk_hash(image)
 
 
-def test_a_copy_is_mended_and_the_file_is_as_it_was(tmp_path):
+def test_a_copy_is_fixed_and_the_file_is_as_it_was(tmp_path):
     path = saved(damaged(), tmp_path)
     before = path.read_bytes()
-    copy = mended_copy(path, tmp_path / "copy.vhdx")
+    copy = fixed_copy(path, tmp_path / "copy.vhdx")
     assert path.read_bytes() == before
     assert hash_of(copy) == hash_of(saved(sound("log-growing-zeros"), tmp_path, "sound.vhdx"))
     assert not part_of(copy).exists()
@@ -39,7 +39,7 @@ def test_a_copy_is_mended_and_the_file_is_as_it_was(tmp_path):
 
 def test_a_copy_keeps_holes(tmp_path):
     path = saved(damaged(), tmp_path)
-    copy = mended_copy(path, tmp_path / "copy.vhdx")
+    copy = fixed_copy(path, tmp_path / "copy.vhdx")
     assert copy.stat().st_blocks <= path.stat().st_blocks + 64
 
 
@@ -47,14 +47,14 @@ def test_a_copy_upon_the_file_itself_is_refused(tmp_path):
     path = saved(damaged(), tmp_path)
     before = path.read_bytes()
     with pytest.raises(OutputError):
-        mended_copy(path, path)
+        fixed_copy(path, path)
     assert path.read_bytes() == before
 
 
 def test_in_place_and_back_is_bit_for_bit(tmp_path):
     path = saved(damaged(), tmp_path)
     before = path.read_bytes()
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     assert path.stat().st_size > len(before)
     assert hash_of(path) == hash_of(saved(sound("log-growing-zeros"), tmp_path, "sound.vhdx"))
     assert run_undo(path, undo) == len(before)
@@ -68,7 +68,7 @@ def test_an_undo_file_is_never_replaced(tmp_path):
     before = path.read_bytes()
     undo_of(path).write_bytes(b"precious")
     with pytest.raises(OutputError):
-        mended_in_place(path)
+        fixed_in_place(path)
     assert (path.read_bytes(), undo_of(path).read_bytes()) == (before, b"precious")
 
 
@@ -84,7 +84,7 @@ def refusal(path, undo):
 @pytest.mark.parametrize("place", [100, HEADERS[0] + 50, HEADERS[1] + 50, TABLES[1], 400_000, MIB + 5, 3 * MIB])
 def test_a_file_that_was_changed_since_is_refused(tmp_path, place):
     path = saved(damaged(), tmp_path)
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     with path.open("r+b") as handle:
         handle.seek(place)
         handle.write(b"changed")
@@ -93,7 +93,7 @@ def test_a_file_that_was_changed_since_is_refused(tmp_path, place):
 
 def test_a_file_of_another_length_is_refused(tmp_path):
     path = saved(damaged(), tmp_path)
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     with path.open("ab") as handle:
         handle.write(b"more")
     assert "bytes" in refusal(path, undo)
@@ -101,7 +101,7 @@ def test_a_file_of_another_length_is_refused(tmp_path):
 
 def test_another_file_is_refused(tmp_path):
     path = saved(damaged(), tmp_path)
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     other = saved(sound("log-growing-zeros"), tmp_path, "other.vhdx")
     refusal(other, undo)
 
@@ -109,7 +109,7 @@ def test_another_file_is_refused(tmp_path):
 @pytest.mark.parametrize("place", [0, 9, 40, 200, 5000, -1, -40])
 def test_a_damaged_undo_file_is_refused(tmp_path, place):
     path = saved(damaged(), tmp_path)
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     data = bytearray(undo.read_bytes())
     data[place] ^= 1
     undo.write_bytes(data)
@@ -119,7 +119,7 @@ def test_a_damaged_undo_file_is_refused(tmp_path, place):
 @pytest.mark.parametrize("size", [0, 10, 100, 5000])
 def test_a_cut_undo_file_is_refused(tmp_path, size):
     path = saved(damaged(), tmp_path)
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     undo.write_bytes(undo.read_bytes()[:size])
     refusal(path, undo)
 
@@ -156,7 +156,7 @@ def test_whatever_write_fails_the_file_is_as_it_was_or_its_undo_file_brings_it_b
     file = damaged()
     with pytest.MonkeyPatch.context() as patch:
         calls = counted(patch, -1)
-        mended_in_place(saved(file, tmp_path))
+        fixed_in_place(saved(file, tmp_path))
     assert len(calls) > 15
     original = file.to_bytes()
     partly = 0
@@ -166,7 +166,7 @@ def test_whatever_write_fails_the_file_is_as_it_was_or_its_undo_file_brings_it_b
         with pytest.MonkeyPatch.context() as patch:
             counted(patch, number, torn=torn)
             with pytest.raises((CrashError, VhdxError)) as caught:
-                mended_in_place(path)
+                fixed_in_place(path)
         if isinstance(caught.value, PartlyWrittenError):
             partly += 1
             assert undo_of(path).exists()
@@ -179,7 +179,7 @@ def test_whatever_write_fails_the_file_is_as_it_was_or_its_undo_file_brings_it_b
 def test_an_undo_that_fails_can_be_repeated(tmp_path):
     path = saved(damaged(), tmp_path)
     before = path.read_bytes()
-    undo = mended_in_place(path)
+    undo = fixed_in_place(path)
     after = path.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         calls = counted(patch, -1)
@@ -197,7 +197,7 @@ def test_an_undo_that_fails_can_be_repeated(tmp_path):
 KILLER = """
 import os, sys
 from pathlib import Path
-from tests.analyzer.repair.helpers import mended_in_place
+from tests.analyzer.repair.helpers import fixed_in_place
 count, number = 0, int(sys.argv[2])
 whole = os.pwrite
 def pwrite(descriptor, data, offset):
@@ -208,7 +208,7 @@ def pwrite(descriptor, data, offset):
         os._exit(9)
     return whole(descriptor, data, offset)
 os.pwrite = pwrite
-mended_in_place(Path(sys.argv[1]))
+fixed_in_place(Path(sys.argv[1]))
 """
 
 
@@ -217,7 +217,7 @@ mended_in_place(Path(sys.argv[1]))
 def test_a_process_that_is_killed_in_the_middle_leaves_a_way_back(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         calls = counted(patch, -1)
-        mended_in_place(saved(damaged(), tmp_path))
+        fixed_in_place(saved(damaged(), tmp_path))
     original, total = damaged().to_bytes(), calls.count("pwrite")
     for number in (total // 2, total - 2, total):
         path = saved(damaged(), tmp_path)
@@ -237,11 +237,11 @@ def test_a_file_that_somebody_else_has_locked_is_left_alone(tmp_path):
     with path.open("r+b") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(OutputError):
-            mended_in_place(path)
+            fixed_in_place(path)
     assert not undo_of(path).exists()
 
 
 def test_a_flip_in_place_changes_one_byte(tmp_path):
     path = saved(flipped(sound(), HEADERS[1] + 30), tmp_path)
-    mended_in_place(path)
+    fixed_in_place(path)
     assert path.read_bytes() == sound().to_bytes()

@@ -12,7 +12,7 @@ from fixtures.bat import Table
 from fixtures.identity import guid
 from fixtures.placement import Placement
 from tests.analyzer.repair.helpers import MIB, codes_of, content, plan_of
-from tests.analyzer.repair.test_plan import mended, result
+from tests.analyzer.repair.test_plan import fixed, result
 from tests.support.sources import image_of
 
 PAGE = 4096
@@ -60,7 +60,7 @@ def test_qemus_shift_is_seen_and_undone(blocks):
     (found,) = shifted_pages((image := image_of(file)).allocation.table, image.identifier.creator)
     assert found.finding.code == "BAT-17"
     assert "QEMU" in found.evidence
-    assert mended(file, "BAT-17") == encode(spec)
+    assert fixed(file, "BAT-17") == encode(spec)
 
 
 def test_entries_written_after_the_shift_stay_where_they_are():
@@ -72,20 +72,20 @@ def test_entries_written_after_the_shift_stay_where_they_are():
     for slot in slots:
         entries[slot] = right[slot]
     file = with_table(encode(late), late, entries)
-    assert mended(file, "BAT-17") == encode(late)
+    assert fixed(file, "BAT-17") == encode(late)
 
 
 def test_a_shift_without_qemus_name_is_believed_when_blocks_go_on_through_the_bitmaps_slot():
     spec = replace(last_first(range(COUNT)), creator="somebody")
-    assert mended(shifted(spec), "BAT-17") == encode(spec)
+    assert fixed(shifted(spec), "BAT-17") == encode(spec)
 
 
 def test_a_shift_that_loses_an_entry_says_so():
     spec = replace(last_first(range(COUNT)), size=600 * BLOCK)
     plan = plan_of(shifted(spec))
     assert codes_of(plan) == ["BAT-17"]
-    assert [finding.code for finding in plan.unmended] == ["BAT-17"]
-    assert "block 508" in plan.unmended[0].message
+    assert [finding.code for finding in plan.unfixable] == ["BAT-17"]
+    assert "block 508" in plan.unfixable[0].message
 
 
 def test_one_block_in_a_bitmaps_slot_is_left_alone():
@@ -107,7 +107,7 @@ def test_a_missing_interleave_is_seen_and_put_in(blocks):
     found = missing_interleave(image_of(broken).allocation.table)
     assert (found is None) == (128 not in blocks)
     if found:
-        assert mended(broken, "BAT-18") == file
+        assert fixed(broken, "BAT-18") == file
 
 
 def logged(spec, *, sequence=40):
@@ -127,7 +127,7 @@ def test_a_damaged_table_comes_back_from_the_log(damage):
     broken = file.patched(Placement.of(SMALL).bat, damage)
     (page,) = lost_table_updates((image := image_of(broken)).allocation.table, image.log)
     assert (page.finding.code, page.sequence_number) == ("BAT-16", 40)
-    after = mended(broken, "BAT-16")
+    after = fixed(broken, "BAT-16")
     assert content(after) == content(file)
 
 
@@ -135,7 +135,7 @@ def test_two_entries_upon_one_place_come_back_from_the_log():
     file = logged(SMALL)
     bat = Placement.of(SMALL).bat
     broken = file.patched(bat + 24, file.read(bat, 8))
-    assert mended(broken, "BAT-16") == file
+    assert fixed(broken, "BAT-16") == file
 
 
 def test_sound_entries_that_are_newer_than_the_log_are_kept():
@@ -144,7 +144,7 @@ def test_sound_entries_that_are_newer_than_the_log_are_kept():
     log = old.read(MIB, MIB)
     file = encode(newer).patched(MIB, log)
     bat = Placement.of(newer).bat
-    after = mended(file.patched(bat, b"\x05" * 8), "BAT-16")
+    after = fixed(file.patched(bat, b"\x05" * 8), "BAT-16")
     assert after == file
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_table_without_logged_copies_is_said_and_left():
     broken = encode(SMALL).patched(Placement.of(SMALL).bat, b"\x05" * 8)
     plan = plan_of(broken)
     assert plan.is_empty
-    assert [finding.code for finding in plan.unmended] == ["BAT-01", "BAT-02"]
+    assert [finding.code for finding in plan.unfixable] == ["BAT-01", "BAT-02"]
 
 
 def test_places_of_absent_blocks_are_cleared_and_nothing_else():

@@ -1,4 +1,4 @@
-"""Files that other programs wrote: nothing is mended that is not broken, and what is broken is mended."""
+"""Files that other programs wrote: nothing is fixed that is not broken, and what is broken is fixed."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.check.diagnosis.logged_entries import newest_copies
 from analyzer.repair.plan import plan_repair
-from tests.analyzer.repair.helpers import SAME, codes_of, mended_copy
+from tests.analyzer.repair.helpers import SAME, codes_of, fixed_copy
 from tests.support.corpus_files import CORPUS, mutations
 from tests.support.sources import PatchedSource
 from vhdx.image import image_from, open_image
@@ -31,11 +31,11 @@ def plan(path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_of_other_programs_have_nothing_to_mend_but_live_logs(corpus, name):
+def test_files_of_other_programs_have_nothing_to_fix_but_live_logs(corpus, name):
     found = plan(corpus(name))
     assert codes_of(found) == (["LOG-01"] * 3 if name in LIVE else [])
     assert found.opens or name in REFUSED or "quirk" in name
-    assert not found.unmended or name in REFUSED or "quirk" in name
+    assert not found.unfixable or name in REFUSED or "quirk" in name
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_block_table_of_a_genuine_file_comes_back_from_its_closed_log(corpus
         broken = OverlaySource(source, [Patch.of(table.bat_offset, whole, damage)])
         found = plan_repair(broken, SAME)
         assert codes_of(found) == ["BAT-16"]
-        assert found.unmended == ()
-        (mending,) = found.mendings
-        assert read_at(OverlaySource(broken, mending.patches), table.bat_offset, len(damage)) == whole
+        assert found.unfixable == ()
+        (fix,) = found.fixes
+        assert read_at(OverlaySource(broken, fix.patches), table.bat_offset, len(damage)) == whole
 
 
 @posix
@@ -62,7 +62,7 @@ def test_qemu_opens_what_it_refused_and_sees_the_same_disk(corpus, tmp_path, nam
     qemu = shutil.which("qemu-img")
     if qemu is None:
         pytest.skip("qemu-img is not installed")
-    copy = mended_copy(corpus(name), tmp_path / "mended.vhdx")
+    copy = fixed_copy(corpus(name), tmp_path / "fixed.vhdx")
     done = subprocess.run([qemu, "check", "-f", "vhdx", str(copy)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     with open_image(corpus(name)) as before, open_image(copy) as after:
@@ -71,18 +71,18 @@ def test_qemu_opens_what_it_refused_and_sees_the_same_disk(corpus, tmp_path, nam
 
 
 @pytest.mark.slow
-def test_openvmms_mutations_are_mended_or_explained(corpus):
-    mended = {}
+def test_openvmms_mutations_are_fixed_or_explained(corpus):
+    fixed = {}
     for case in mutations():
         with FileSource(corpus(f"openvmm/{case['base']}")) as source:
             patches = [(offset, bytes.fromhex(text)) for offset, text in case["patches"]]
             size = case["truncate_to"]
             data = read_at(source, 0, source.size if size is None else size)
             found = plan_repair(PatchedSource(data, patches), SAME)
-        assert found.opens or found.unmended, case["name"]
-        if found.mendings:
-            mended[case["name"]] = codes_of(found)
-    from_the_log = {name for name, codes in mended.items() if codes == ["BAT-16"]}
+        assert found.opens or found.unfixable, case["name"]
+        if found.fixes:
+            fixed[case["name"]] = codes_of(found)
+    from_the_log = {name for name, codes in fixed.items() if codes == ["BAT-16"]}
     assert from_the_log >= {"bat_state_4", "bat_reserved", "bat_beyond_eof", "bat_in_log", "diff_sbm_collides_payload"}
-    assert mended["current_header_bad_crc"] == ["HDR-03"]
-    assert mended["regions_differ_both_valid"] == ["REG-05"]
+    assert fixed["current_header_bad_crc"] == ["HDR-03"]
+    assert fixed["regions_differ_both_valid"] == ["REG-05"]

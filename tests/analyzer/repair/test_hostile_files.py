@@ -1,11 +1,11 @@
-"""Whatever was done to a file, its plan comes to be, opens what it says it opens, and has nothing left to mend."""
+"""Whatever was done to a file, its plan comes to be, opens what it says it opens, and has nothing left to fix."""
 
 import random
 from itertools import pairwise
 
 import pytest
 
-from analyzer.repair.final_writes import final_writes
+from analyzer.repair.apply import final_writes
 from analyzer.repair.plan import plan_repair
 from tests.analyzer.repair.helpers import SAME
 from tests.support.attempts import attempt
@@ -20,7 +20,7 @@ CASES = 150
 def planned(source):
     """The plan, and the file after it."""
     plan = plan_repair(source, SAME)
-    writes = [write for stage in final_writes(plan.mendings) for write in stage]
+    writes = [write for stage in final_writes(plan.fixes) for write in stage]
     spans = sorted((write.offset, write.end) for write in writes)
     assert all(low[1] <= high[0] for low, high in pairwise(spans))
     patches = [(write.offset, write.content(write.offset, write.end)) for write in writes]
@@ -43,10 +43,10 @@ def survive(seed):
         except Exception as error:  # noqa: BLE001 - this is the question
             return f"seed {seed!r}, {case.story}: {type(error).__name__}: {error}"
         if not again.is_empty:
-            return f"seed {seed!r}, {case.story}: {[mending.title for mending in again.mendings]} is left to mend"
+            return f"seed {seed!r}, {case.story}: {[fix.title for fix in again.fixes]} is left to fix"
         if plan.opens != again.opens or (before and not plan.opens):
             return f"seed {seed!r}, {case.story}: it was to open and does not"
-        if not plan.opens and not plan.unmended:
+        if not plan.opens and not plan.unfixable:
             return f"seed {seed!r}, {case.story}: it does not open and nothing is said"
         if before and plan.opens and not _same(before, image_from(after), random.Random(seed)):
             return f"seed {seed!r}, {case.story}: the disk reads differently"

@@ -1,4 +1,4 @@
-"""What a repair finds to mend, and what it leaves alone."""
+"""What a repair finds to fix, and what it leaves alone."""
 
 import pytest
 
@@ -14,18 +14,18 @@ from vhdx.structures.header import judge_headers
 
 def result(file, plan):
     """The file as it will be."""
-    for mending in plan.mendings:
-        for patch in mending.patches:
+    for fix in plan.fixes:
+        for patch in fix.patches:
             file = file.patched(patch.offset, patch.content(patch.offset, patch.end))
     return file.truncated(plan.result_size)
 
 
-def mended(file, *codes):
-    """The file after its plan, which mends just these codes and leaves nothing."""
+def fixed(file, *codes):
+    """The file after its plan, which fixes just these codes and leaves nothing."""
     plan = plan_of(file)
     assert codes_of(plan) == list(codes)
     assert plan.opens
-    assert plan.unmended == ()
+    assert plan.unfixable == ()
     after = result(file, plan)
     assert plan_of(after).is_empty
     return after
@@ -37,18 +37,18 @@ GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict.name == "GOOD
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_good_files_have_nothing_to_mend_but_live_logs_and_old_places(name):
+def test_good_files_have_nothing_to_fix_but_live_logs_and_old_places(name):
     fixture = RECIPES[name].build()
     for file in fixture.files.values():
         plan = plan_of(file)
-        assert set(codes_of(plan)) <= {"LOG-01", "HDR-03", "REG-03", "REG-05", "BAT-13"}, plan.mendings
+        assert set(codes_of(plan)) <= {"LOG-01", "HDR-03", "REG-03", "REG-05", "BAT-13"}, plan.fixes
         assert plan.opens
 
 
 @pytest.mark.parametrize("copy", [0, 1])
 def test_a_header_is_written_anew_from_its_twin_with_the_next_number(copy):
     file = sound().patched(HEADERS[copy], bytes(4 * KIB))
-    after = mended(file, "HDR-03")
+    after = fixed(file, "HDR-03")
     first, second = (after.read(offset, 4 * KIB) for offset in HEADERS)
     pair = judge_headers((first, second))
     assert pair.current_copy == copy
@@ -61,47 +61,47 @@ def test_a_header_is_written_anew_from_its_twin_with_the_next_number(copy):
 @pytest.mark.parametrize("offset", [0, 4, 20, 70])
 def test_a_flipped_bit_of_a_header_is_put_right_to_the_last_bit(copy, offset):
     file = flipped(sound(), HEADERS[copy] + offset, 4)
-    assert mended(file, "HDR-03") == sound()
+    assert fixed(file, "HDR-03") == sound()
 
 
 def test_two_headers_with_a_flip_each_are_both_put_right():
     file = flipped(flipped(sound(), HEADERS[0] + 9), HEADERS[1] + 40, 128)
-    assert mended(file, "HDR-04", "HDR-03") == sound()
+    assert fixed(file, "HDR-04", "HDR-03") == sound()
 
 
 @pytest.mark.parametrize("copy", [0, 1])
 def test_a_region_table_comes_from_its_twin(copy):
     file = sound().patched(TABLES[copy], b"\xee" * 100)
-    assert mended(file, "REG-03") == sound()
+    assert fixed(file, "REG-03") == sound()
 
 
 def test_two_region_tables_with_one_flip_come_back():
     file = flipped(sound(), TABLES[0] + 35, 2).patched(TABLES[1], bytes(64 * KIB))
-    assert mended(file, "REG-04", "REG-03") == sound()
+    assert fixed(file, "REG-04", "REG-03") == sound()
 
 
 def test_the_second_region_table_is_made_like_the_first():
     page = bytearray(sound().read(TABLES[1], 64 * KIB))
     page[16 + 28] ^= 1
     file = sound().patched(TABLES[1], sealed(bytes(page)))
-    assert mended(file, "REG-05") == sound()
+    assert fixed(file, "REG-05") == sound()
 
 
 def test_the_signature_comes_back_when_all_behind_it_is_sound():
-    assert mended(sound().patched(0, b"\0" * 8), "FID-01") == sound()
+    assert fixed(sound().patched(0, b"\0" * 8), "FID-01") == sound()
 
 
 def test_a_foreign_file_is_not_made_a_vhdx_by_its_signature():
     plan = plan_of(fixtures.SparseFile(4 * MIB, ((0, b"conectix"),)))
     assert plan.is_empty
     assert not plan.opens
-    assert plan.unmended[0].code == "FID-01"
+    assert plan.unfixable[0].code == "FID-01"
 
 
-def test_what_cannot_be_mended_is_said():
+def test_what_cannot_be_fixed_is_said():
     plan = plan_of(sound().patched(HEADERS[0], bytes(128 * KIB)))
     assert plan.is_empty
-    assert [finding.code for finding in plan.unmended] == ["HDR-04", "HDR-01", "HDR-01"]
+    assert [finding.code for finding in plan.unfixable] == ["HDR-04", "HDR-01", "HDR-01"]
 
 
 LIVE = [name for name in GOOD if name.startswith("log-") and name not in {"log-closed-entries", "log-parent"}]
@@ -129,15 +129,15 @@ def test_a_live_log_is_applied_for_good_and_the_disk_reads_the_same(name):
 def test_entries_behind_a_damaged_one_are_said_to_be_missing():
     plan = plan_of(sound("log-damaged-middle"))
     assert codes_of(plan) == ["LOG-01"] * 3
-    assert [finding.code for finding in plan.unmended] == ["LOG-05", "LOG-04"]
+    assert [finding.code for finding in plan.unfixable] == ["LOG-05", "LOG-04"]
 
 
 def test_a_view_reads_as_the_file_that_is_written():
     file = sound("log-override")
     plan = plan_of(file)
     view = SparseSource(file)
-    for mending in plan.mendings:
-        view = OverlaySource(view, mending.patches, plan.result_size)
+    for fix in plan.fixes:
+        view = OverlaySource(view, fix.patches, plan.result_size)
     assert view.size == plan.result_size
     buffer = bytearray(view.size)
     view.read_into(0, memoryview(buffer))
@@ -148,5 +148,5 @@ def test_a_view_reads_as_the_file_that_is_written():
 def test_every_bad_file_gives_a_plan_or_a_reason(name):
     for file in RECIPES[name].build().files.values():
         plan = plan_of(file)
-        assert plan.opens or plan.unmended
+        assert plan.opens or plan.unfixable
         assert not {"BAT-16", "BAT-17", "BAT-18"} & set(codes_of(plan))

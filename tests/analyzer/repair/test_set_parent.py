@@ -125,7 +125,7 @@ def test_another_identity_is_refused_with_both_and_accepted_with_the_word(moved,
     vhdx.open_chain(child).close()
     assert locator_of(child)["parent_linkage"] == f"{{{other.data_write_guid}}}"
     plan = planned(saved(encode(CHILD), tmp_path, "again.avhdx"), parent, identity=Identity.ACCEPT)
-    assert [finding.code for finding in plan.unmended] == ["CHN-02"]
+    assert [finding.code for finding in plan.unfixable] == ["CHN-02"]
 
 
 def test_other_sectors_are_refused(moved, tmp_path):

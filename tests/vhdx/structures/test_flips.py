@@ -33,7 +33,7 @@ def test_every_flipped_bit_is_found_at_its_place(size):
         flip = single_flip(damaged(page, offset, mask))
         assert flip == Flip(offset, page[offset] ^ mask, page[offset])
         assert flip.bit is not None
-        assert flip.mend(damaged(page, offset, mask)) == page
+        assert flip.fix(damaged(page, offset, mask)) == page
 
 
 def test_it_finds_what_trying_every_bit_finds():
@@ -53,14 +53,14 @@ def test_a_wrong_byte_is_found_where_no_bit_explains_it():
 
 def test_a_wrong_byte_of_the_checksum_itself_counts():
     page = with_checksum(bytes(range(256)) * 16)
-    assert single_flip(damaged(page, 6, 0xFF)).mend(damaged(page, 6, 0xFF)) == page
+    assert single_flip(damaged(page, 6, 0xFF)).fix(damaged(page, 6, 0xFF)) == page
 
 
 def test_the_checksum_may_stand_elsewhere():
     body = with_checksum(b"abcd\0\0\0\0" + b"x" * 92)
     page = body[:50]
     assert single_flip(body, 4) is None
-    assert single_flip(page, 4) is None or single_flip(page, 4).mend(page) != body
+    assert single_flip(page, 4) is None or single_flip(page, 4).fix(page) != body
 
 
 def test_a_page_that_matches_has_no_flip_and_one_that_was_overwritten_has_none():

@@ -208,11 +208,11 @@ def test_the_first_error_is_raised_and_lesser_findings_are_kept():
     note, warning = (Finding("A-1", severity, "text") for severity in (Severity.NOTE, Severity.WARNING))
     kept = require(Path("x"), [note, warning])
     assert [(finding.code, finding.severity) for finding in kept] == [("A-1", Severity.NOTE), ("A-1", Severity.WARNING)]
-    error = Finding("A-2", Severity.ERROR, "it is broken", 7, 2, "2.2", "mend it")
+    error = Finding("A-2", Severity.ERROR, "it is broken", 7, 2, "2.2", "fix it")
     with pytest.raises(CorruptFileError) as caught:
         require(Path("x"), [note, error, Finding("A-3", Severity.ERROR, "later")])
     assert caught.value.finding.code == "A-2"
-    for words in ("x", "it is broken", "byte 7", "A-2", "2.2", "mend it"):
+    for words in ("x", "it is broken", "byte 7", "A-2", "2.2", "fix it"):
         assert words in str(caught.value)
 
 

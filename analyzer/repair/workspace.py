@@ -1,0 +1,46 @@
+"""A file that is worked on: what was fixed so far is laid over it, and the next step looks at the result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from analyzer.repair.model import Fix
+from vhdx.findings import Finding
+from vhdx.patched import OverlaySource, Patch
+from vhdx.source import ByteSource, read_at
+
+
+@dataclass
+class Workspace:
+    """A source that is never changed, the fixes found so far, and the file as it is with them."""
+
+    source: ByteSource
+    fixes: list[Fix] = field(default_factory=list)
+    unfixable: list[Finding] = field(default_factory=list)
+    """What a fix found that it cannot put right."""
+    view: ByteSource = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with the file as it is."""
+        self.view = self.source
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file with what was changed so far; raises as `read_at` does."""
+        return read_at(self.view, offset, length)
+
+    def patch(self, *changes: tuple[int, bytes]) -> None:
+        """Lay (offset, content) changes over the file."""
+        self.view = OverlaySource(self.view, [Patch(offset, len(data), data) for offset, data in changes])
+
+    def add(self, fix: Fix, size: int = 0) -> None:
+        """Take a fix up, which makes the file at least `size` bytes long."""
+        self.fixes.append(fix)
+        self.view = OverlaySource(self.view, fix.patches, size)
+
+    def fix(self, code: str, title: str, evidence: str, *changes: tuple[int, bytes]) -> None:
+        """Take up a fix of a few (offset, content) changes, of which just the bytes that differ are written."""
+        self.add(Fix(code=code, title=title, evidence=evidence, patches=self.patches(changes)))
+
+    def patches(self, changes: Sequence[tuple[int, bytes]]) -> tuple[Patch, ...]:
+        """The changes as patches upon the file as it is with the fixes so far."""
+        patches = (Patch.between(offset, self.read(offset, len(after)), after) for offset, after in changes)
+        return tuple(patch for patch in patches if patch.length)
