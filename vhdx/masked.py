@@ -1,8 +1,7 @@
 """Disks with ranges that are not believed: these are LOST whatever the tables say, for a reason that errors give."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from vhdx.disk import Disk
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
-from vhdx.ranges import Span, united
+from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource
 
@@ -24,13 +23,10 @@ class Mask:
     reason: str
 
     @classmethod
-    def of(cls, ranges: Iterable[Span], size: int, reason: str) -> "Mask":
-        """The ranges, (start, end) in any order, of a disk of `size` bytes; what lies past its end is left out."""
-        inside = united((start, min(end, size)) for start, end in ranges)
-        edges = [0, *chain.from_iterable(inside), size]
-        rows = ((lower, upper - lower, (Kind.HOLE, Kind.LOST)[number % 2], 0, 0)
-                for number, (lower, upper) in enumerate(pairwise(edges)) if upper > lower)  # fmt: skip
-        return cls(RunTable.of(rows), reason)
+    def of(cls, ranges: Ranges, size: int, reason: str) -> "Mask":
+        """The ranges of a disk of `size` bytes; what lies past its end is left out."""
+        pieces = ranges.split(Range(0, size))
+        return cls(RunTable.of((*one, Kind.LOST if lost else Kind.HOLE, 0, 0) for one, lost in pieces), reason)
 
     def laid_over(self, table: RunTable, layer: int = 0) -> RunTable:
         """A table of runs with these ranges LOST in it, as runs of layer `layer`."""

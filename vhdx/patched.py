@@ -4,10 +4,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import chain
 from typing import NamedTuple
 
 from vhdx.errors import ShortReadError
-from vhdx.ranges import united
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, extents_of
 
 SHOWN = 32
@@ -144,10 +145,10 @@ class OverlaySource:
             self.source.read_into(at, buffer[:inside])
         buffer[inside:] = bytes(len(buffer) - inside)
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See `extents_of`: what is past the file's end and in no patch is zeros, whatever length a log claims."""
-        laid = ((piece.start, piece.end) for piece in self.pieces if piece.patch.after is not None)
-        return united([*extents_of(self.source), *laid])
+        laid = (Range.between(piece.start, piece.end) for piece in self.pieces if piece.patch.after is not None)
+        return iter(Ranges.of(chain(extents_of(self.source), laid)))
 
 
 def _laid_over(below: Sequence[Piece], above: Iterable[Piece]) -> list[Piece]:

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 Column = npt.NDArray[np.int64]
+MOST = (1 << 63) - 1
+"""The greatest end of a range in a set."""
 _ROWS = np.dtype((np.int64, 2))
 _AT_ONCE = 1 << 14
 
@@ -44,7 +46,8 @@ class Range(NamedTuple):
 class Ranges:
     """A set of bytes, which never changes: ranges in two columns, sorted and disjoint, none empty, no two touching.
 
-    The columns are made by `of`, `of_columns` and `between`, never by hand. Ends must not exceed 2**63 - 1.
+    The columns are made by `of`, `of_columns` and `between`, never by hand. Single ranges may have any numbers, as
+    hostile files do, and are cut at MOST; in columns that are handed in all ends are at most that.
     """
 
     start: Column
@@ -53,8 +56,9 @@ class Ranges:
     @classmethod
     def of(cls, ranges: Iterable[Range]) -> "Ranges":
         """The bytes of any ranges: in any order, overlapping, touching or empty."""
-        rows: Column = np.fromiter(ranges, dtype=_ROWS)
-        return cls.of_columns(rows[:, 0], rows[:, 1])
+        edges = ((min(one.start, MOST), min(one.end, MOST)) for one in ranges)
+        rows: Column = np.fromiter(edges, dtype=_ROWS)
+        return cls.between(rows[:, 0], rows[:, 1])
 
     @classmethod
     def of_columns(cls, start: Column, length: Column) -> "Ranges":
@@ -117,8 +121,8 @@ class Ranges:
 
     def gaps(self, part: Range) -> "Ranges":
         """The bytes of a range that are not in the set."""
-        inside = self.within(part)
-        return Ranges.between(np.append(part.start, inside.end), np.append(inside.start, part.end))
+        inside, start, end = self.within(part), min(part.start, MOST), min(part.end, MOST)
+        return Ranges.between(np.append(start, inside.end), np.append(inside.start, end))
 
     def within(self, part: Range) -> "Ranges":
         """The bytes of the set that are in a range."""
@@ -127,7 +131,7 @@ class Ranges:
             return NO_RANGES
         some = slice(first, last)
         start = np.maximum(self.start[some], part.start)
-        return Ranges(start, np.minimum(self.start[some] + self.length[some], part.end) - start)
+        return Ranges(start, np.minimum(self.start[some] + self.length[some], min(part.end, MOST)) - start)
 
     def split(self, part: Range) -> Iterator[tuple[Range, bool]]:
         """A range in pieces, sorted, each with whether it is in the set."""
@@ -144,6 +148,10 @@ class Ranges:
         """Whether any byte of a range is in the set."""
         first, last = self._touched(part)
         return first < last
+
+    def touches_any(self, parts: Iterable[Range]) -> bool:
+        """Whether any byte of any of these ranges is in the set."""
+        return len(self) > 0 and any(map(self.touches, parts))
 
     def covers(self, part: Range) -> bool:
         """Whether every byte of a range is in the set."""
@@ -200,15 +208,20 @@ class GrowingRanges:
         """Begin with nothing."""
         self._starts: list[int] = []
         self._ends: list[int] = []
+        self._ranges: Ranges | None = NO_RANGES
+
+    def __len__(self) -> int:
+        """How many ranges."""
+        return len(self._starts)
 
     def add(self, part: Range) -> None:
         """Take a range in; nothing happens when it is empty."""
         if part.length <= 0:
             return
-        start, end = part.start, part.end
+        start, end = min(part.start, MOST), min(part.end, MOST)
         some = slice(bisect_left(self._ends, start), bisect_right(self._starts, end))
-        self._starts[some] = [min([start, *self._starts[some]])]
-        self._ends[some] = [max([end, *self._ends[some]])]
+        self._starts[some], self._ends[some] = [min([start, *self._starts[some]])], [max([end, *self._ends[some]])]
+        self._ranges = None
 
     def touches(self, part: Range) -> bool:
         """Whether any byte of a range is in the set."""
@@ -217,14 +230,8 @@ class GrowingRanges:
 
     @property
     def ranges(self) -> Ranges:
-        """The set as it is now."""
-        return Ranges.between(np.array(self._starts, dtype=np.int64), np.array(self._ends, dtype=np.int64))
-
-
-# Until their users are moved over.
-Span = tuple[int, int]
-
-
-def united(ranges: Iterable[Span]) -> Iterator[Span]:
-    """(start, end) of any ranges, sorted and disjoint."""
-    return ((one.start, one.end) for one in Ranges.of(Range.between(*one) for one in ranges))
+        """The set as it is now; made anew only after something was added."""
+        if self._ranges is None:
+            edges = (np.array(column, dtype=np.int64) for column in (self._starts, self._ends))
+            self._ranges = Ranges.between(*edges)
+        return self._ranges

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, SourceChangedError
+from vhdx.ranges import Range
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -95,20 +96,20 @@ class FileSource:
         if state != self._opened:
             raise SourceChangedError(self.path)
 
-    def extents(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of what a sparse file really holds, rising; the whole file where the system cannot tell."""
+    def extents(self) -> Iterator[Range]:
+        """What a sparse file really holds, sorted; the whole file where the system cannot tell."""
         position = 0 if hasattr(os, "SEEK_DATA") else self.size
         if not hasattr(os, "SEEK_DATA"):
-            yield 0, self.size
+            yield Range(0, self.size)
         while position < self.size:
             try:
                 start = os.lseek(self.descriptor, position, os.SEEK_DATA)
             except OSError as error:
                 if error.errno != errno.ENXIO:  # ENXIO: nothing but holes follow; else: this file system cannot tell
-                    yield position, self.size
+                    yield Range.between(position, self.size)
                 return
             position = os.lseek(self.descriptor, start, os.SEEK_HOLE)
-            yield start, position
+            yield Range.between(start, position)
 
     def close(self) -> None:
         """Give the file back to the system; reading afterwards raises InputOutputError."""
@@ -141,11 +142,11 @@ class MemorySource:
         buffer[:] = part
 
 
-def extents_of(source: ByteSource) -> Iterator[tuple[int, int]]:
-    """(start, end) of what of a source may be other than zeros, rising; all of it where the source cannot tell."""
+def extents_of(source: ByteSource) -> Iterator[Range]:
+    """What of a source may be other than zeros, sorted; all of it where the source cannot say."""
     tell = getattr(source, "extents", None)
     if tell is None:
-        yield 0, source.size
+        yield Range(0, source.size)
     else:
         yield from tell()
 

@@ -12,6 +12,7 @@ from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.device import BlockDevice
 from vhdx.errors import VerificationError
+from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink, check_target, part_of
 from vhdx.source import ByteSource, FileSource, read_at
 
@@ -90,10 +91,10 @@ def _bring(
     return Resumed(target=there.path, size=disk.size, found_bytes=found, written_bytes=total)
 
 
-def _chunks_of(extents: Iterable[tuple[int, int]], index: Index) -> Iterator[int]:
+def _chunks_of(extents: Iterable[Range], index: Index) -> Iterator[int]:
     """The numbers of the chunks that ranges of bytes touch."""
-    for start, end in extents:
-        yield from range(start // index.chunk_size, -(-min(end, index.size) // index.chunk_size))
+    for part in extents:
+        yield from range(part.start // index.chunk_size, -(-min(part.end, index.size) // index.chunk_size))
 
 
 def _check(disk: PointDisk, there: ByteSource, written: Iterable[int]) -> None:

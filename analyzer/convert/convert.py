@@ -28,6 +28,7 @@ from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
+from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink, check_space, check_target
 from vhdx.source import FileSource
 from vhdx.structures.disk import DiskType
@@ -174,7 +175,8 @@ def _held(new_disk: NewDisk, image: Image) -> Iterator[int]:
     if new_disk.type is DiskType.FIXED and isinstance(image.file, FileSource):
         # Every block is there and most may be holes of the host's file system, which need no look.
         first, blocks = new_disk.first_block, image.file.extents()
-        return cells_of_extents((max(0, start - first), min(end - first, image.size)) for start, end in blocks)
+        inside = (Range.between(max(0, part.start - first), min(part.end - first, image.size)) for part in blocks)
+        return cells_of_extents(inside)
     return cells_with_data(image.windows())
 
 

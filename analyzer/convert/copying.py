@@ -15,6 +15,7 @@ import numpy as np
 from analyzer.convert.cells import CELL, Bytes, nonzero_spans, read_cells
 from analyzer.progress import Progress
 from vhdx.errors import VerificationError
+from vhdx.ranges import Range
 from vhdx.reader import Reader, RunSource
 from vhdx.structures.checksum import crc32c
 
@@ -148,10 +149,10 @@ def verify_cells(
         raise VerificationError(path, noted[0] * CELL, CELL)
 
 
-def cells_of_extents(extents: Iterable[tuple[int, int]]) -> Iterator[int]:
-    """The numbers of the cells that (start, end) ranges of bytes touch, rising, as the ranges do."""
+def cells_of_extents(extents: Iterable[Range]) -> Iterator[int]:
+    """The numbers of the cells that sorted ranges of bytes touch, sorted as well."""
     after = 0
-    for start, end in extents:
-        for cell in range(max(start // CELL, after), -(-end // CELL)):
+    for part in extents:
+        for cell in range(max(part.start // CELL, after), -(-part.end // CELL)):
             yield cell
             after = cell + 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vhdx.errors import VhdxError
+from vhdx.ranges import Range
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.sink import Sink
 from vhdx.source import ByteSource, FileSource
@@ -75,8 +76,8 @@ class RawDisk:
         """Everything can be read."""
         return None
 
-    def extents(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of what the file system holds of it; all of it where that cannot be asked."""
+    def extents(self) -> Iterator[Range]:
+        """What the file system holds of it; all of it where that cannot be asked."""
         return self._source.extents()
 
     def close(self) -> None:

@@ -1,11 +1,13 @@
 """A raw image as a disk: its bytes are the disk's, its file system's holes are zeros."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
+from vhdx.ranges import Range, joined
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource
 
@@ -52,11 +54,11 @@ class RawImage(Disk):
         upto = self.size if end is None else min(end, self.size)
         rows: list[tuple[int, int, int, int, int]] = []
         position = start
-        for lower, upper in self._extents(start, upto):
-            if lower > position:
-                rows.append((position, lower - position, Kind.ZERO, 0, 0))
-            rows.append((lower, upper - lower, Kind.DATA, 0, lower))
-            position = upper
+        for held in self._held(start, upto):
+            if held.start > position:
+                rows.append((position, held.start - position, Kind.ZERO, 0, 0))
+            rows.append((*held, Kind.DATA, 0, held.start))
+            position = held.end
             if len(rows) >= _AT_ONCE:
                 yield RunTable.of(rows)
                 rows = []
@@ -77,20 +79,10 @@ class RawImage(Disk):
         """Give the file back to the system."""
         self.file.close()
 
-    def _extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """(start, end) of what the file holds in a range: whole grains, rising and apart."""
-        pending: tuple[int, int] | None = None
-        for first, last in self.file.extents():
-            if first >= end:
-                break
-            lower, upper = max(start, first // _GRAIN * _GRAIN), min(end, -(-last // _GRAIN) * _GRAIN)
-            if lower >= upper:
-                continue
-            if pending and lower <= pending[1]:
-                pending = pending[0], max(upper, pending[1])
-                continue
-            if pending:
-                yield pending
-            pending = lower, upper
-        if pending:
-            yield pending
+    def _held(self, start: int, end: int) -> Iterator[Range]:
+        """What the file holds from `start` to `end`, in whole grains but for these edges."""
+        extents = self.file.extents()
+        grains = (Range.between(one.start // _GRAIN * _GRAIN, -(-one.end // _GRAIN) * _GRAIN) for one in extents)
+        for one in takewhile(lambda one: one.start < end, joined(grains)):
+            if one.end > start:
+                yield Range.between(max(start, one.start), min(end, one.end))

@@ -7,10 +7,9 @@ from itertools import chain, islice
 
 from analyzer.guest.filesystems import FileKind, FileRecord, Role, Trouble, Volume, VolumeRecord, open_volumes
 from analyzer.guest.filesystems.errors import MissingReaderError
-from analyzer.guest.filesystems.places import Places
-from analyzer.guest.filesystems.record import Place
 from analyzer.recover.job import Plan
 from analyzer.recovery_map.status import Status
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
 
 MOST_LISTED = 100_000
@@ -68,7 +67,7 @@ class Survey:
     def files(self) -> TouchedFiles:
         """The files that lost and stale ranges touch; none are looked for where everything is known."""
         lost, stale = (_places(self._plan, status) for status in (Status.LOST, Status.STALE))
-        if not len(lost) and not len(stale):
+        if not lost and not stale:
             return TouchedFiles()
         try:
             volumes = open_volumes(_Recovered(self._plan, lost))
@@ -80,31 +79,30 @@ class Survey:
 class _Recovered:
     """The disk as it is recovered, its lost ranges as zeros whatever fills the output there."""
 
-    def __init__(self, plan: Plan, lost: Places) -> None:
+    def __init__(self, plan: Plan, lost: Ranges) -> None:
         disk = plan.disk
         self.path, self.size, self.sector_size = disk.images[-1].path, disk.size, disk.sector_size
         self._reader, self._filled, self._lost = Reader(plan.filled), plan.filled, lost
 
-    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
         """See Readable."""
         data = bytearray(self._reader.read(start, length))
-        missed = [*self._lost.within(start, length), *self._faults(start, start + length)]
-        for at, count in missed:
-            data[at - start : at - start + count] = bytes(count)
+        asked = Range(start, length)
+        missed = [*self._lost.within(asked), *self._faults(asked)]
+        for part in missed:
+            data[part.start - start : part.end - start] = bytes(part.length)
         return bytes(data), missed
 
-    def _faults(self, start: int, end: int) -> Iterator[Place]:
+    def _faults(self, part: Range) -> Ranges:
         """What failed while it was read, and an earlier run has not either."""
-        for lower, upper in self._filled.faults.within(start, end):
-            pieces = self._filled.earlier.stale.split(lower, upper)
-            yield from ((at, to - at) for at, to, is_held in pieces if not is_held)
+        return self._filled.faults.within(part) - self._filled.earlier.stale
 
 
-def _places(plan: Plan, status: Status) -> Places:
-    return Places.of((row.start, row.length) for row in plan.rows() if row.status is status)
+def _places(plan: Plan, status: Status) -> Ranges:
+    return Ranges.of(row.range for row in plan.rows() if row.status is status)
 
 
-def _counted(volumes: list[Volume], lost: Places, stale: Places) -> TouchedFiles:
+def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges) -> TouchedFiles:
     listed: dict[tuple[Role, Status], list[TouchedFile]] = {
         (role, status): [] for role in (Role.USER, Role.SYSTEM) for status in (Status.LOST, Status.STALE)
     }
@@ -134,15 +132,16 @@ def _records(volumes: list[Volume]) -> Iterator[FileRecord]:
             yield from chain([volume.root()], volume.walk(), volume.unnamed())
 
 
-def touched_file(record: FileRecord, lost: Places, stale: Places) -> TouchedFile | None:
+def touched_file(record: FileRecord, lost: Ranges, stale: Ranges) -> TouchedFile | None:
     """What of a file is in places that are lost or stale; None where all of it is known.
 
     A name whose record cannot be read is lost, wherever the record stands: an older state of it may be no record.
     """
-    touches = any(places.touch(record.metadata) or places.touch(record.content) for places in (lost, stale))
+    where = (*record.metadata, *record.content)
+    touches = lost.touches_any(where) or stale.touches_any(where)
     if not touches and not record.is_name_alone:
         return None
-    is_lost, is_stale = record.is_name_alone or lost.touch(record.metadata), stale.touch(record.metadata)
+    is_lost, is_stale = record.is_name_alone or lost.touches_any(record.metadata), stale.touches_any(record.metadata)
     return TouchedFile(
         volume=record.volume,
         path=record.path,
@@ -156,11 +155,12 @@ def touched_file(record: FileRecord, lost: Places, stale: Places) -> TouchedFile
     )
 
 
-def _bytes_of(record: FileRecord, places: Places) -> int:
-    """Bytes of a file's data, and of its alternate streams, that lie in the places."""
+def _bytes_of(record: FileRecord, ranges: Ranges) -> int:
+    """Bytes of a file's data, and of its alternate streams, that lie in the ranges."""
     streams = (*((record.data,) if record.data else ()), *record.streams)
     count = 0
     for stream in streams:
-        count += places.shared_with((extent.start, extent.length) for extent in stream.extents).size
-        count += stream.size if places.touch(stream.resident) else 0
+        extents = Ranges.of(extent.on_disk for extent in stream.extents)
+        count += sum(ranges.within(extent).size for extent in extents)
+        count += stream.size if ranges.touches_any(stream.resident) else 0
     return count

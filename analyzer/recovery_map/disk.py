@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.guest.filesystems.places import Places
 from analyzer.recovery_map import paths as beside
 from analyzer.recovery_map.mapfile import read_mapfile
 from analyzer.recovery_map.status import Status
 from vhdx.disk import Disk
 from vhdx.errors import OutputError, VhdxError
 from vhdx.masked import Mask, MaskedDisk
+from vhdx.ranges import Range, Ranges
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
 _ACCOUNT = re.compile(
@@ -37,11 +37,11 @@ class UnusableMapError(VhdxError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """What the map beside an image says of its disk: which places are lost, which of an older or unproved state."""
+    """What the map beside an image says of its disk: which ranges are lost, which of an older or unproved state."""
 
     map: Path
-    lost: Places
-    stale: Places
+    lost: Ranges
+    stale: Ranges
 
 
 class MappedDisk(MaskedDisk):
@@ -50,8 +50,7 @@ class MappedDisk(MaskedDisk):
     def __init__(self, inner: Disk, standing: Standing) -> None:
         """Read `inner`, which is closed with this."""
         self.standing, self.map, self.lost, self.stale = standing, standing.map, standing.lost, standing.stale
-        ranges = ((start, start + length) for start, length in self.lost)
-        super().__init__(inner, Mask.of(ranges, inner.size, f"{self.map} has it as lost"))
+        super().__init__(inner, Mask.of(self.lost, inner.size, f"{self.map} has it as lost"))
 
 
 def by_map(disk: Disk) -> Disk:
@@ -83,7 +82,7 @@ def _read(path: Path, image: Path, disk_size: int) -> Standing:
     except OutputError as error:
         raise UnusableMapError(path, image, error.reason, account_of_losses(image)) from error
     lost, stale = (
-        Places.of((start, end - start) for start, end, found in stretches if found is status)
+        Ranges.of(Range.between(start, end) for start, end, found in stretches if found is status)
         for status in (Status.LOST, Status.STALE)
     )
     return Standing(path, lost, stale)

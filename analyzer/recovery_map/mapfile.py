@@ -71,7 +71,7 @@ def read_mapfile(path: Path, size: int, identity: str) -> list[Stretch]:
         raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
     if found is None or found[1] != identity:
         raise _refusal(path, "it is not about this disk")
-    if not _covers([(start, end) for start, end, _ in stretches], size):
+    if not _covers(stretches, size):
         raise _refusal(path, f"it does not cover the disk's {size} bytes")
     return stretches
 
@@ -101,9 +101,9 @@ def _stretch(line: str) -> Stretch:
     return int(start, 0), int(start, 0) + int(length, 0), status
 
 
-def _covers(ranges: list[tuple[int, int]], size: int) -> bool:
+def _covers(stretches: list[Stretch], size: int) -> bool:
     position = 0
-    for start, end in ranges:
+    for start, end, _ in stretches:
         if start != position or end <= start:
             return False
         position = end

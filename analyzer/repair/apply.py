@@ -121,10 +121,10 @@ def run_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Exist
 def _copy(source: FileSource, sink: Sink) -> None:
     """Copy what the file holds; holes, and pieces that are all zeros, stay holes."""
     extents = list(source.extents())
-    check_space(sink.target, sum(end - start for start, end in extents))
-    for start, end in extents:
-        for at in range(start, end, PIECE):
-            data = read_at(source, at, min(PIECE, end - at))
+    check_space(sink.target, sum(part.length for part in extents))
+    for part in extents:
+        for at in range(part.start, part.end, PIECE):
+            data = read_at(source, at, min(PIECE, part.end - at))
             if data.count(0) < len(data):
                 sink.write_at(at, data)
 

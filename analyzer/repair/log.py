@@ -9,8 +9,9 @@ from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.identities import Identities
 from vhdx.patched import PIECE, SHOWN, Patch, visible
+from vhdx.ranges import Range, Ranges
 from vhdx.replay import Log, check_log, logged_patches, open_log, replayed
-from vhdx.source import ByteSource, extents_of, read_at
+from vhdx.source import extents_of, read_at
 from vhdx.structures.header import check_headers
 
 
@@ -43,7 +44,7 @@ def _patches(work: Workspace, log: Log) -> Iterator[Patch]:
     run: list[Patch] = []
     for start, end, patch in visible(tuple(logged_patches(log))):
         if patch.after is None:
-            yield from _zeroed(work, start, min(end, work.view.size))
+            yield from _zeroed(work, Range.between(start, min(end, work.view.size)))
             continue
         if run and (run[-1].end != start or start - run[0].offset >= PIECE):
             yield _joined(run, work)
@@ -59,16 +60,10 @@ def _joined(run: list[Patch], work: Workspace) -> Patch:
     return Patch.of(offset, work.read(offset, there) if there > 0 else b"", after)
 
 
-def _zeroed(work: Workspace, start: int, end: int) -> Iterator[Patch]:
-    for low, high in _held(work.source, start, end):
-        for at in range(low, high, PIECE):
-            data = read_at(work.source, at, min(PIECE, high - at))
+def _zeroed(work: Workspace, zeroed: Range) -> Iterator[Patch]:
+    # Holes of the host's file system need no look.
+    for part in Ranges.of(extents_of(work.source)).within(zeroed):
+        for at in range(part.start, part.end, PIECE):
+            data = read_at(work.source, at, min(PIECE, part.end - at))
             if data.count(0) < len(data):
                 yield Patch(at, len(data), None, data[:SHOWN])
-
-
-def _held(source: ByteSource, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the file holds anything from `start` to `end`; holes of the host's file system need no look."""
-    for low, high in extents_of(source):
-        if low < end and start < high:
-            yield max(low, start), min(high, end)

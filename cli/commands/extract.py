@@ -12,7 +12,6 @@ from analyzer.guest.extract import Extraction, Lost, Outcome, plan_extraction, r
 from analyzer.guest.extract.job import GONE, doubt_of, whole_content
 from analyzer.guest.extract.model import Told
 from analyzer.guest.filesystems import FileState, Include
-from analyzer.guest.filesystems.places import NOWHERE
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain
@@ -23,6 +22,7 @@ from cli.progress import counter
 from cli.render.files import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
+from vhdx.ranges import NO_RANGES
 from vhdx.sink import Existing
 
 _MOST_SAID = 20
@@ -79,7 +79,7 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
             include=Include.DELETED if choices["deleted"] else Include.PRESENT,
             existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
             lost=Lost.PARTIAL if choices["partial"] else Lost.LEAVE_OUT,
-            stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NOWHERE,
+            stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NO_RANGES,
         )
         if out == STDOUT:
             return _to_stdout(plan, as_json=as_json) or int(bool(state.doubt))

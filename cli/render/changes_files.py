@@ -12,7 +12,6 @@ from analyzer.diff.files import Data, FileChange, Finder, What
 from analyzer.diff.find import ChangesPlan, find_changes
 from analyzer.diff.states import State
 from analyzer.guest.filesystems import FileRecord
-from analyzer.guest.filesystems.places import Places
 from analyzer.progress import Progress
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
@@ -20,6 +19,7 @@ from cli.options.states import findings_of, method_told, state_to_plain, told
 from cli.render.files import iso, plain_file, plain_text, plain_troubles, plain_volume, say_troubles, volumes_of
 from cli.text import facts, plural, safe, size
 from vhdx.disk import Disk
+from vhdx.ranges import Ranges
 
 _COLUMNS = ("what", "volume", "path", "old_path", "kind", "old_size", "new_size", "old_modified", "new_modified",
             "data", "changed_bytes", "fields", "streams")  # fmt: skip
@@ -31,7 +31,7 @@ def finder_of(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress) -> Fi
     tables = list(find_changes(plan, old, new, progress))
     start = np.concatenate([table.start for table in tables] or [np.empty(0, np.int64)])
     length = np.concatenate([table.length for table in tables] or [np.empty(0, np.int64)])
-    return Finder(*volumes, changed=Places(start, start + length))
+    return Finder(*volumes, changed=Ranges.of_columns(start, length))
 
 
 def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State], finder: Finder) -> int:

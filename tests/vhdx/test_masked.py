@@ -12,6 +12,7 @@ from tests.support.sources import chain_of
 from tests.support.strategies import stacks
 from vhdx.errors import LostDataError
 from vhdx.masked import Mask, MaskedDisk
+from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind
 
 pytestmark = pytest.mark.property
@@ -22,6 +23,10 @@ REASON = "the moon ate it"
 def ranges_of(size):
     edges = st.tuples(st.integers(0, size), st.integers(0, size)).map(sorted).map(tuple)
     return st.lists(edges, max_size=6)
+
+
+def set_of(ranges):
+    return Ranges.of(Range.between(start, end) for start, end in ranges)
 
 
 def bytes_in(ranges, size):
@@ -54,7 +59,7 @@ def expect_by_bytes(disk, was, lost, size):
 def test_a_masked_disk_is_lost_in_the_mask_alone(stack, data):
     chain = chain_of(stack.files)
     ranges = data.draw(ranges_of(chain.size))
-    disk = MaskedDisk(chain, Mask.of(ranges, chain.size, REASON))
+    disk = MaskedDisk(chain, Mask.of(set_of(ranges), chain.size, REASON))
     lost = bytes_in(ranges, chain.size)
     assert (lost_in(disk.runs(), chain.size) == lost).all()
     expect_by_bytes(disk, chain, lost, chain.size)
@@ -65,7 +70,7 @@ def test_what_is_masked_in_a_parent_is_lost_where_no_layer_above_hides_it(stack,
     chain = chain_of(stack.files)
     base = chain.base
     ranges = data.draw(ranges_of(base.size))
-    masked = replace(base, masks=(Mask.of(ranges, base.size, REASON),))
+    masked = replace(base, masks=(Mask.of(set_of(ranges), base.size, REASON),))
     disk = replace(chain, layers=(masked, *chain.layers[1:]))
     shows = np.zeros(chain.size, dtype=np.bool_)
     for run in (run for table in chain.windows_above(1) for run in table):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vhdx.errors import ShortReadError
 from vhdx.patched import OverlaySource, Patch, visible
+from vhdx.ranges import Range
 from vhdx.source import MemorySource, read_at
 
 END = 260
@@ -49,10 +50,10 @@ def test_what_is_in_no_extent_of_an_overlay_is_zeros(below, steps):
     for patches, size in steps:
         source = OverlaySource(source, patches, size)
     data = bytearray(read_at(source, 0, source.size))
-    extents = list(source.extents()) if isinstance(source, OverlaySource) else [(0, source.size)]
+    extents = list(source.extents()) if isinstance(source, OverlaySource) else [Range(0, source.size)]
     assert extents == sorted(extents)
-    for start, end in extents:
-        data[start:end] = bytes(len(data[start:end]))
+    for one in extents:
+        data[one.start : one.end] = bytes(len(data[one.start : one.end]))
     assert not any(data)
 
 

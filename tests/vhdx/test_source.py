@@ -83,8 +83,8 @@ def test_the_extents_of_a_sparse_file_hold_all_that_is_not_zero(tmp_path):
     with FileSource(path) as source:
         extents = list(source.extents())
     assert extents == sorted(extents)
-    assert any(start <= 1 << 20 < end for start, end in extents)
-    assert any(start <= 40 << 20 < end for start, end in extents)
+    assert any(one.start <= 1 << 20 < one.end for one in extents)
+    assert any(one.start <= 40 << 20 < one.end for one in extents)
     empty = tmp_path / "empty"
     empty.touch()
     with FileSource(empty) as source:

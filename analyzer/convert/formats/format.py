@@ -10,6 +10,7 @@ from analyzer.convert.cells import Bytes
 from analyzer.convert.model import Compression, Layout, Options
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
+from vhdx.ranges import Range
 from vhdx.reader import RunSource
 from vhdx.sink import Existing, Sink
 
@@ -61,8 +62,8 @@ class ImageWriter(Protocol):
 class WrittenImage(RunSource, Protocol):
     """An image, opened to be read back."""
 
-    def extents(self) -> Iterator[tuple[int, int]]:
-        """(start, end) of the ranges of the disk, sorted, of which the image holds anything."""
+    def extents(self) -> Iterator[Range]:
+        """The ranges of the disk, sorted, of which the image holds anything."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from analyzer.convert.formats.format import Form, ImageRequest, Piece, require_c
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.model import Compression
 from analyzer.progress import Progress
+from vhdx.ranges import Range
 from vhdx.sink import Sink
 
 LONGEST = 1 << 30
@@ -156,11 +157,11 @@ class ZstImage(DecodedImage):
         except UndecodableError as error:
             raise self.failure(number) from error
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage; every frame that is not the one that zeros have."""
         for frame, (start, end) in enumerate(zip(self._starts[:-1].tolist(), self._starts[1:].tolist(), strict=True)):
             if end - start > LONGEST or self._frame(frame) != zeros_frame(end - start):
-                yield start, end
+                yield Range.between(start, end)
 
     def _frame(self, frame: int) -> bytes:
         place = int(self._places[frame])

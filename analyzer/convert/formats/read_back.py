@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vhdx.errors import ShortReadError, VerificationError, VhdxError
+from vhdx.ranges import Range
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource, read_at
 
@@ -22,7 +23,7 @@ class DecodedImage(ABC):
         """The content of a unit, all of it; None for zeros. Raises VerificationError for what cannot be decoded."""
 
     @abstractmethod
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage."""
 
     @property

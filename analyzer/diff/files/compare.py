@@ -11,18 +11,17 @@ from analyzer.diff.files.model import Data
 from analyzer.guest.filesystems.content import Content
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.layout_ntfs import NtfsLayout
-from analyzer.guest.filesystems.places import Places
 from analyzer.guest.filesystems.record import Extent, FileKind, FileRecord, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
+from vhdx.ranges import Range, Ranges
 
 _PIECE = 1 << 20
 _MOST_RANGES = 1000
-Range = tuple[int, int]
 
 
 @dataclass(slots=True)
 class Difference:
-    """What of the data differs: (offset, length) in bytes of the file; of alternate streams their names."""
+    """What of the data differs: ranges of the file; of alternate streams their names."""
 
     data: Data = Data.SAME
     ranges: list[Range] = field(default_factory=list)
@@ -30,17 +29,17 @@ class Difference:
     changed_bytes: int = 0
     streams: tuple[str, ...] = ()
 
-    def add(self, offset: int, length: int) -> None:
+    def add(self, part: Range) -> None:
         """A range that follows those that are there; one that touches the last goes on with it."""
-        if length <= 0:
+        if part.length <= 0:
             return
-        self.data, self.changed_bytes = Data.CHANGED, self.changed_bytes + length
-        if self.ranges and sum(self.ranges[-1]) == offset:
-            self.ranges[-1] = self.ranges[-1][0], self.ranges[-1][1] + length
+        self.data, self.changed_bytes = Data.CHANGED, self.changed_bytes + part.length
+        if self.ranges and self.ranges[-1].end == part.start:
+            self.ranges[-1] = Range.between(self.ranges[-1].start, part.end)
             return
         self.range_count += 1
         if len(self.ranges) < _MOST_RANGES:
-            self.ranges.append((offset, length))
+            self.ranges.append(part)
 
     def in_doubt(self) -> Self:
         """The same, where more of the data may differ, and nobody knows."""
@@ -65,7 +64,7 @@ def fields_that_differ(old: FileRecord, new: FileRecord) -> tuple[str, ...]:
 class Comparer:
     """Compares what files hold in two volumes, where the disk changed in `changed`."""
 
-    def __init__(self, old: Volume, new: Volume, changed: Places) -> None:
+    def __init__(self, old: Volume, new: Volume, changed: Ranges) -> None:
         self._old, self._new, self._changed = old, new, changed
 
     def difference(self, old: FileRecord, new: FileRecord) -> Difference:
@@ -97,24 +96,24 @@ class Comparer:
             is_whole = False
         if old.is_known and new.is_known:
             shorter, longer = sorted((before.size, after.size))
-            found.add(shorter, longer - shorter)
+            found.add(Range.between(shorter, longer))
         return found if is_whole else found.in_doubt()
 
     def _candidates(self, old: FileRecord, new: FileRecord, before: Stream, after: Stream) -> list[Range]:
         """The ranges of the file that may differ, as far as both go: where it stands elsewhere, all of it."""
-        whole = [(0, min(before.size, after.size))] if min(before.size, after.size) else []
+        whole = [Range(0, min(before.size, after.size))] if min(before.size, after.size) else []
         plain = before.packing is Packing.PLAIN and after.packing is Packing.PLAIN
         if before.resident or after.resident or not plain:
-            untouched = before == after and not self._changed.touch((*new.metadata, *new.content))
+            untouched = before == after and not self._changed.touches_any((*new.metadata, *new.content))
             return [] if untouched else whole
         common = min(before.size, after.size)
         places = _upto(before.extents, common)
         if places != _upto(after.extents, common) or not self._reads_alike(old, new):
             return whole
         return [
-            (extent.offset + start - extent.start, length)
+            Range(extent.offset + part.start - extent.start, part.length)
             for extent in places
-            for start, length in self._changed.within(extent.start, extent.length)
+            for part in self._changed.within(extent.on_disk)
         ]
 
     def _reads_alike(self, old: FileRecord, new: FileRecord) -> bool:
@@ -122,7 +121,7 @@ class Comparer:
         before, after = self._old.made().layout, self._new.made().layout
         if not isinstance(before, NtfsLayout) or not isinstance(after, NtfsLayout):
             return True
-        if not self._changed.touch(new.metadata):
+        if not self._changed.touches_any(new.metadata):
             return True
         reach = before.initialized(old.address), after.initialized(new.address)
         ends_with_it = reach == (old.size, new.size)
@@ -138,8 +137,9 @@ class Comparer:
             if any(content.lost for content in contents):
                 is_whole = False
                 continue
-            for start, end in _edges(differing_units(old, new)):
-                found.add(offset + start * UNIT, min(end * UNIT, length) - start * UNIT)
+            for units in _together(differing_units(old, new)):
+                start, end = units.start * UNIT, min(units.end * UNIT, length)
+                found.add(Range(offset + start, end - start))
         return is_whole
 
 
@@ -148,7 +148,7 @@ def _of_nothing(old: tuple[FileRecord, Stream | None], new: tuple[FileRecord, St
     found = Difference()
     if any(stream is None and record.obstacle for record, stream in (old, new)):
         return found.in_doubt()
-    found.add(0, max(stream.size if stream else 0 for _, stream in (old, new)))
+    found.add(Range(0, max(stream.size if stream else 0 for _, stream in (old, new))))
     return found
 
 
@@ -162,20 +162,19 @@ def _upto(extents: Sequence[Extent], size: int) -> list[Extent]:
     return [replace(e, length=min(e.length, size - e.offset)) for e in extents if e.offset < size]
 
 
-def _rounded(candidates: Iterable[Range], size: int) -> Places:
+def _rounded(candidates: Iterable[Range], size: int) -> Ranges:
     """The ranges in whole units, as far as the file goes."""
-    return Places.of(
-        (start // UNIT * UNIT, min(size, -(-(start + length) // UNIT) * UNIT) - start // UNIT * UNIT)
-        for start, length in candidates
+    return Ranges.of(
+        Range.between(part.start // UNIT * UNIT, min(size, -(-part.end // UNIT) * UNIT)) for part in candidates
     )
 
 
 def _pieces(ranges: Iterable[Range]) -> Iterator[Range]:
-    for start, length in ranges:
-        for at in range(start, start + length, _PIECE):
-            yield at, min(_PIECE, start + length - at)
+    for part in ranges:
+        for at in range(part.start, part.end, _PIECE):
+            yield Range(at, min(_PIECE, part.end - at))
 
 
-def _edges(differs: "np.typing.NDArray[np.bool_]") -> Iterator[Range]:
+def _together(differs: "np.typing.NDArray[np.bool_]") -> Iterator[Range]:
     bounds = np.flatnonzero(np.diff(np.concatenate(([0], differs.view(np.int8), [0]))))
-    yield from ((int(start), int(end)) for start, end in bounds.reshape(-1, 2))
+    yield from (Range.between(int(start), int(end)) for start, end in bounds.reshape(-1, 2))

@@ -8,9 +8,9 @@ from analyzer.diff.files.compare import Comparer, fields_that_differ
 from analyzer.diff.files.match import Matched, match_by_identity, match_by_path, match_by_place
 from analyzer.diff.files.model import Data, FileChange, What
 from analyzer.diff.files.unknown import is_of_one_record, is_unreached, may_hide
-from analyzer.guest.filesystems.places import Places
 from analyzer.guest.filesystems.record import FileKind, FileRecord
 from analyzer.guest.filesystems.volume import Volume
+from vhdx.ranges import Range, Ranges
 
 _BY_PLACE = {"fat12", "fat16", "fat32", "exfat"}
 Pair = tuple[Volume | None, Volume | None]
@@ -26,7 +26,7 @@ class Finder:
 
     old: list[Volume]
     new: list[Volume]
-    changed: Places
+    changed: Ranges
     counts: dict[What, int] = field(default_factory=lambda: dict.fromkeys(What, 0))
     unread: list[str] = field(default_factory=list)
     """What of the disk changed and cannot be looked into: a sentence for each volume."""
@@ -51,7 +51,7 @@ class Finder:
 
     def _of_volume(self, old: Volume | None, new: Volume | None) -> Iterator[FileChange]:
         there = [volume for volume in (old, new) if volume is not None]
-        if not any(self.changed.touch([(volume.record.start, volume.record.length)]) for volume in there):
+        if not self.changed.touches_any(Range(volume.record.start, volume.record.length) for volume in there):
             return
         for volume in there:
             if not volume.is_readable:
@@ -100,7 +100,7 @@ def _by_content(change: FileChange) -> What | None:
     return What.UNKNOWN if change.data is Data.UNKNOWN else None
 
 
-def _matched(old: Volume | None, new: Volume | None, changed: Places) -> Matched:
+def _matched(old: Volume | None, new: Volume | None, changed: Ranges) -> Matched:
     before = list(touched_entries(old, changed)) if old else []
     after = list(touched_entries(new, changed)) if new else []
     if old is None or new is None or _identity(old) != _identity(new):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from analyzer.guest.filesystems.record import FileRecord
+from vhdx.ranges import Range
 
 
 class What(Enum):
@@ -45,7 +46,7 @@ class FileChange:
     new: FileRecord | None
     data: Data | None = None
     """None where there are no two files to compare: one of them is not there, or a folder or a link that is known."""
-    ranges: tuple[tuple[int, int], ...] = ()
+    ranges: tuple[Range, ...] = ()
     range_count: int = 0
     """How many ranges there are: at most 1000 are listed."""
     changed_bytes: int = 0

@@ -8,12 +8,12 @@ from analyzer.guest.extract.names import Names
 from analyzer.guest.extract.target import ExistsError, Parts, Target
 from analyzer.guest.filesystems.content import Content, Piece
 from analyzer.guest.filesystems.errors import NoSuchFileError, NotAFileError, UnreadableFileError
-from analyzer.guest.filesystems.places import NOWHERE, Places
 from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Role, Stream
 from analyzer.guest.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
 from analyzer.text import plural
 from vhdx.errors import FileSystemFullError, OutputError
+from vhdx.ranges import NO_RANGES, Ranges
 from vhdx.sink import Existing
 
 _MOST_PATH = 4000
@@ -31,7 +31,7 @@ def plan_extraction(
     include: Include = Include.PRESENT,
     existing: Existing = Existing.REFUSE,
     lost: Lost = Lost.LEAVE_OUT,
-    stale: Places = NOWHERE,
+    stale: Ranges = NO_RANGES,
 ) -> Extraction:
     """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError. The `sources` are never replaced."""
     named = tuple(_named(volume, path, include) for path in paths)
@@ -116,7 +116,7 @@ def _single(plan: Extraction) -> Named:
 
 def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
     """What is to be said of a file whose data, or record, is in the disk's stale places."""
-    if plan.stale.touch(record.content) or plan.stale.touch(record.metadata):
+    if plan.stale.touches_any((*record.content, *record.metadata)):
         return "it holds an older or unproved state"
     return None
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from analyzer.guest.filesystems.places import Places
 from analyzer.guest.filesystems.record import FileRecord, Stream, Trouble
 from analyzer.guest.filesystems.volume import Include, Volume
 from vhdx.errors import FileSystemFullError
+from vhdx.ranges import Ranges
 from vhdx.sink import Existing
 
 _MOST_TOLD = 10_000
@@ -43,7 +43,7 @@ class Extraction:
     sources: tuple[Path, ...]
     """Files of the disk: none of them is ever replaced."""
     lost: Lost
-    stale: Places
+    stale: Ranges
     """Bytes of the disk that are of an older or unproved state: files that have any are written, and told."""
 
 

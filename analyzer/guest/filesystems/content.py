@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.file_records import FAILURES, sentence
-from analyzer.guest.filesystems.places import Places
 from analyzer.guest.filesystems.record import FileRecord, FileState, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.text import plural
+from vhdx.ranges import Range, Ranges
 
 _PIECE = 1 << 20
 _UNIT_CLUSTERS = 16
@@ -40,27 +40,26 @@ class Content:
 
     def pieces(self) -> Iterator[Piece]:
         """All that is stored, rising; what no piece covers is zeros. Raises UnreadableFileError."""
-        for start, length in self._stored():
-            for at in range(start, start + length, _PIECE):
-                yield self._piece(at, min(_PIECE, start + length - at))
+        for part in self._stored():
+            for at in range(part.start, part.end, _PIECE):
+                yield self._piece(at, min(_PIECE, part.end - at))
 
     def read(self, offset: int, length: int) -> bytes:
         """A part of it, zeros where it has holes; fewer bytes where it ends. Raises UnreadableFileError."""
         length = max(0, min(length, self.size - offset))
         buffer = bytearray(length)
-        for start, count in self._stored().within(offset, length):
-            buffer[start - offset : start - offset + count] = self._piece(start, count).data
+        for part in self._stored().within(Range(offset, length)):
+            buffer[part.start - offset : part.end - offset] = self._piece(*part).data
         return bytes(buffer)
 
-    def _stored(self) -> Places:
+    def _stored(self) -> Ranges:
         """The ranges of the stream that are no holes."""
         stream = self._stream
         if stream.resident:
-            return Places.of([(0, self.size)])
+            return Ranges.of([Range(0, self.size)])
         unit = self._volume.made().block * _UNIT_CLUSTERS if stream.packing is Packing.COMPRESSED else 1
         rounded = ((e.offset // unit * unit, e.offset + e.length) for e in stream.extents)
-        ends = ((start, min(self.size, -(-end // unit) * unit)) for start, end in rounded)
-        return Places.of((start, end - start) for start, end in ends)
+        return Ranges.of(Range.between(start, min(self.size, -(-end // unit) * unit)) for start, end in rounded)
 
     def _piece(self, offset: int, length: int) -> Piece:
         try:
@@ -75,17 +74,17 @@ class Content:
 
     def _lost_in(self, offset: int, length: int) -> int:
         """Bytes of a part of the stream that are lost; all of it where a compressed one misses any."""
-        missed = Places.of(self._volume.view.missed)
-        if not len(missed):
+        missed = self._volume.view.missed.ranges
+        if not missed:
             return 0
         stream = self._stream
         if stream.resident:
-            return length if missed.touch(stream.resident) else 0
+            return length if missed.touches_any(stream.resident) else 0
         lost = 0
         for extent in stream.extents:
             lower, upper = max(offset, extent.offset), min(offset + length, extent.offset + extent.length)
             if lower < upper:
-                lost += missed.shared_with([(extent.start + lower - extent.offset, upper - lower)]).size
+                lost += missed.within(Range(extent.start + lower - extent.offset, upper - lower)).size
         return length if lost and stream.packing is Packing.COMPRESSED else lost
 
     def _failure(self, error: BaseException) -> UnreadableFileError:

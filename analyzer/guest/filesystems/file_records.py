@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from analyzer.guest.filesystems.layout_ext import ExtLayout
 from analyzer.guest.filesystems.layout_fat import FatLayout
 from analyzer.guest.filesystems.layouts import Layout
-from analyzer.guest.filesystems.places import Places
 from analyzer.guest.filesystems.record import (
     LOST_RECORD,
     NO_RECORD,
@@ -16,7 +15,6 @@ from analyzer.guest.filesystems.record import (
     FileRecord,
     FileState,
     Packing,
-    Place,
     Role,
     Times,
 )
@@ -35,6 +33,7 @@ from analyzer.guest.filesystems.tsk import (
 )
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ext_inodes import InodeFlag
+from vhdx.ranges import Range
 
 FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
@@ -60,8 +59,6 @@ class Maker:
     block: int
     special_inodes: bool
     opened: Callable[[int], Any]
-    _lost: Places = field(default_factory=lambda: Places.of(()))
-    _noted: int = 0
 
     def record(self, file: Any, folder: str, parent: FileRecord | None) -> FileRecord:  # noqa: ANN401 - untyped
         """The record of a file in the folder of that path; what cannot be read of it is its obstacle."""
@@ -106,9 +103,9 @@ class Maker:
         if self.type == "ntfs":
             kind, target, found = self._reparse(file, kind)
             obstacle = obstacle or found
-        places += [(e.start, e.length) for stream in attributes.other for e in stream.extents]
+        places += [extent.on_disk for stream in attributes.other for extent in stream.extents]
         if kind is FileKind.DIRECTORY and data is not None:
-            places += [(e.start, e.length) for e in data.extents]
+            places += [extent.on_disk for extent in data.extents]
             data = None
         if data is not None:
             places += self.layout.table_places(data.extents)
@@ -150,7 +147,7 @@ class Maker:
     def _sequence(self, address: int, file: Any) -> int:  # noqa: ANN401
         return 0 if is_virtual(file) else self.layout.sequence_of(address)
 
-    def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Place]) -> str | None:
+    def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Range]) -> str | None:
         if self.is_lost(places):
             return LOST_RECORD
         if attributes.runs_missing and kind is FileKind.FILE:
@@ -165,12 +162,9 @@ class Maker:
                 return "it stands in its inode (inline_data), which is not read"
         return None
 
-    def is_lost(self, places: Sequence[Place]) -> bool:
+    def is_lost(self, places: Sequence[Range]) -> bool:
         """Whether any of these places was asked for and is lost."""
-        missed = self.view.missed
-        if len(missed) != self._noted:
-            self._lost, self._noted = Places.of(missed), len(missed)
-        return self._lost.touch(places)
+        return any(map(self.view.missed.touches, places))
 
 
 def sentence(error: BaseException) -> str:

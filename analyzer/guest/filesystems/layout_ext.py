@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from analyzer.guest.filesystems.record import Extent, Place
+from analyzer.guest.filesystems.record import Extent
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ext import Compatible, ExtSuperblock
 from analyzer.guest.layouts.ext_groups import parse_descriptor
 from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, parse_inode
+from vhdx.ranges import Range
 
 JOURNAL = "$journal"
 """What the journal is called here; it has no name of its own."""
@@ -41,12 +42,12 @@ class ExtLayout:
         table = self.inode_table(group) if address > 0 else None
         return None if table is None else table + index * self.inode
 
-    def record_places(self, address: int) -> list[Place]:
+    def record_places(self, address: int) -> list[Range]:
         """See Layout."""
         at = self.inode_at(address)
-        return [] if at is None else [(self._view.start + at, self.inode)]
+        return [] if at is None else [Range(self._view.start + at, self.inode)]
 
-    def table_places(self, extents: Iterable[Extent]) -> Iterator[Place]:  # noqa: ARG002 - see Layout
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
         """None: blocks of extents and pointers are a stream of their own."""
         return iter(())
 

@@ -3,10 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from analyzer.guest.filesystems.record import Extent, Place
+from analyzer.guest.filesystems.record import Extent
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.layouts.ntfs_records import parse_data
+from vhdx.ranges import Range
 
 
 class NtfsLayout:
@@ -18,7 +19,7 @@ class NtfsLayout:
         self._extents = sorted((at * cluster, view.start + place * cluster, n * cluster) for place, n, at in runs)
         self._offsets = [offset for offset, _, _ in self._extents]
 
-    def record_places(self, address: int) -> list[Place]:
+    def record_places(self, address: int) -> list[Range]:
         """See Layout."""
         offset, end = address * self._record, (address + 1) * self._record
         places, index = [], max(0, bisect_right(self._offsets, offset) - 1)
@@ -27,10 +28,10 @@ class NtfsLayout:
             if at >= end:
                 break
             if lower < upper:
-                places.append((start + lower - at, upper - lower))
+                places.append(Range(start + lower - at, upper - lower))
         return places
 
-    def table_places(self, extents: Iterable[Extent]) -> Iterator[Place]:  # noqa: ARG002 - see Layout
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
         """None: what a file has stands in its records."""
         return iter(())
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from vhdx.ranges import Range
+
 SLASH = "\udc2f"
 """What a slash in a name becomes: no name can have one, and a path would be another."""
-
-Place = tuple[int, int]
-"""(start, length), bytes of the disk."""
 
 
 class FileKind(Enum):
@@ -72,6 +71,11 @@ class Extent:
     start: int
     length: int
 
+    @property
+    def on_disk(self) -> Range:
+        """Where it is on the disk."""
+        return Range(self.start, self.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -85,7 +89,7 @@ class Stream:
     type: int
     id: int
     packing: Packing
-    resident: tuple[()] | tuple[Place, ...]
+    resident: tuple[Range, ...]
     extents: tuple[Extent, ...]
 
 
@@ -119,7 +123,7 @@ class FileRecord:
     """What it holds; None where it holds nothing, or where nothing is known of it."""
     streams: tuple[Stream, ...] = ()
     """Alternate streams."""
-    metadata: tuple[Place, ...] = ()
+    metadata: tuple[Range, ...] = ()
     """Where its record, its index and its tables stand."""
     obstacle: str | None = None
     """Why its content cannot be read as the file system of its own would read it."""
@@ -140,10 +144,10 @@ class FileRecord:
         return self.path.rpartition("/")[2]
 
     @property
-    def content(self) -> tuple[Place, ...]:
+    def content(self) -> tuple[Range, ...]:
         """Where its data, and that of its streams, stands."""
         streams = (*((self.data,) if self.data else ()), *self.streams)
-        extents = ((extent.start, extent.length) for stream in streams for extent in stream.extents)
+        extents = (extent.on_disk for stream in streams for extent in stream.extents)
         return (*extents, *(place for stream in streams for place in stream.resident))
 
 

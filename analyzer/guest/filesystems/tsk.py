@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from analyzer.guest.filesystems.record import SLASH, Extent, FileKind, FileState, Packing, Place, Stream, Times
+from analyzer.guest.filesystems.record import SLASH, Extent, FileKind, FileState, Packing, Stream, Times
+from vhdx.ranges import Range
 
 _NTFS_DATA, _NTFS_LIST, _NTFS_REPARSE = 128, 32, 192
 _PLAIN_DATA = 1
@@ -104,7 +105,7 @@ def _as_written(seconds: int) -> int:
         return seconds
 
 
-def attributes_of(file: Any, start: int, block: int, record: Sequence[Place]) -> Attributes:  # noqa: ANN401
+def attributes_of(file: Any, start: int, block: int, record: Sequence[Range]) -> Attributes:  # noqa: ANN401
     """All streams of a file; `start` is the volume's first byte, `block` bytes are what the reader counts runs in.
 
     Raises OSError where the reader fails.
@@ -127,7 +128,7 @@ def attributes_of(file: Any, start: int, block: int, record: Sequence[Place]) ->
     return Attributes(data, tuple(alternate), tuple(other), missing)
 
 
-def _stream(attribute: Any, start: int, block: int, record: Sequence[Place]) -> tuple[Stream, bool]:  # noqa: ANN401
+def _stream(attribute: Any, start: int, block: int, record: Sequence[Range]) -> tuple[Stream, bool]:  # noqa: ANN401
     info = attribute.info
     flags, size, name = int(info.flags), int(info.size), info.name
     resident = bool(flags & _RESIDENT)

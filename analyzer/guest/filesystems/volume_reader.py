@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analyzer.guest.filesystems.errors import MissingReaderError
-from analyzer.guest.filesystems.record import Place
 from vhdx.disk import Disk
 from vhdx.lost import NoteLost
+from vhdx.ranges import GrowingRanges, Range
 from vhdx.reader import Reader
 
 _MOST_READ = 64 << 20
@@ -32,7 +32,7 @@ class Readable(Protocol):
         """Bytes of a logical sector."""
         ...
 
-    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
         """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
         ...
 
@@ -46,7 +46,7 @@ class ReadableDisk:
         self._lost = NoteLost(disk.sector_size)
         self._reader = Reader(disk, self._lost)
 
-    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Place]]:
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
         """See Readable."""
         return self._reader.read(start, length), [*self._lost.take_missed()]
 
@@ -61,14 +61,14 @@ class Redirect:
 
 
 class View:
-    """A volume, in bytes from its start. `missed` are the places of the disk that were asked for and are lost."""
+    """A volume, in bytes from its start. `missed` are the ranges of the disk that were asked for and are lost."""
 
     def __init__(self, disk: Readable, start: int, length: int, redirects: tuple[Redirect, ...] = ()) -> None:
         """`length` bytes of `disk` from `start`, cut where the disk ends."""
         self.disk, self.start = disk, start
         self.size = max(0, min(length, disk.size - start))
         self.redirects = redirects
-        self.missed: set[Place] = set()
+        self.missed = GrowingRanges()
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the volume; fewer where it ends, zeros for what is lost."""
@@ -82,8 +82,9 @@ class View:
 
     def _read_plain(self, offset: int, length: int) -> bytes:
         data, missed = self.disk.read_best_effort(self.start + offset, length)
-        if missed and len(self.missed) < _MOST_NOTED:
-            self.missed.update(missed)
+        if len(self.missed) < _MOST_NOTED:
+            for part in missed:
+                self.missed.add(part)
         return data
 
     def _redirected(self, redirect: Redirect, offset: int, data: bytes) -> bytes:

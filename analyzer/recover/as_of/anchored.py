@@ -6,11 +6,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.recover.as_of.pages import Area
 from analyzer.recover.as_of.reallocated import places_of
 from vhdx.claims import Owners
 from vhdx.image import Image
-from vhdx.ranges import united
+from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -72,20 +71,20 @@ def with_anchored(image: Image) -> Image:
     return replace(image, allocation=replace(image.allocation, table=anchored))
 
 
-def ranges_brought_back(image: Image) -> Iterator[Area]:
-    """Ranges of the disk, rising and apart, that have old data in an image that `with_anchored` gave."""
+def ranges_brought_back(image: Image) -> Ranges:
+    """The ranges of the disk that have old data in an image that `with_anchored` gave."""
     table = image.allocation.table
-    if isinstance(table, AnchoredTable):
-        yield from united(_blocks_brought_back(table))
+    if not isinstance(table, AnchoredTable):
+        return NO_RANGES
+    return Ranges.of(_blocks_brought_back(table)).within(Range(0, table.geometry.size))
 
 
-def _blocks_brought_back(table: AnchoredTable) -> Iterator[Area]:
+def _blocks_brought_back(table: AnchoredTable) -> Iterator[Range]:
     geometry = table.geometry
     for first, entries in table.all_entries():
         slots = first + np.flatnonzero(table.returns(first, len(entries)))
         for block in (slots - slots // (geometry.chunk_ratio + 1)).tolist():
-            start = block * geometry.block_size
-            yield start, min(start + geometry.block_size, geometry.size)
+            yield Range(block * geometry.block_size, geometry.block_size)
 
 
 def _keeps(entries: Entries) -> Mask:

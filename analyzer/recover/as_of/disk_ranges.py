@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analyzer.recover.as_of.pages import PAGE, Area
+from analyzer.recover.as_of.pages import PAGE
 from analyzer.recover.as_of.reallocated import places_of
+from vhdx.ranges import Range
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -17,7 +18,7 @@ def end_of_table(table: BlockTable) -> int:
     return table.bat_offset + min(needed, table.bat_length)
 
 
-def range_of_entries(table: BlockTable, at: int) -> Area:
+def range_of_entries(table: BlockTable, at: int) -> Range:
     """The range of the disk that a page of the table is about; a bitmap's entry is about its whole chunk."""
     geometry, slots = table.geometry, PAGE // ENTRY_SIZE
     period = geometry.chunk_ratio + 1
@@ -27,13 +28,13 @@ def range_of_entries(table: BlockTable, at: int) -> Area:
         for slot in range(first, first + slots):
             if (slot + 1) % period == 0:
                 start = min(start, slot // period * geometry.chunk_ratio)
-    return start * geometry.block_size, end * geometry.block_size
+    return Range.between(start * geometry.block_size, end * geometry.block_size)
 
 
-def range_of_bits(table: BlockTable, chunk: int, step: int) -> Area:
+def range_of_bits(table: BlockTable, chunk: int, step: int) -> Range:
     """The range of the disk that a page of a sector bitmap, `step` bytes from its start, is about."""
     start = chunk * table.geometry.chunk_size + step * 8 * table.geometry.sector_size
-    return start, start + PAGE * 8 * table.geometry.sector_size
+    return Range(start, PAGE * 8 * table.geometry.sector_size)
 
 
 def bitmaps_of(table: BlockTable) -> Iterator[tuple[int, int]]:

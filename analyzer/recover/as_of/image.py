@@ -14,13 +14,13 @@ import numpy as np
 
 from analyzer.recover.as_of.disk_ranges import bitmaps_of, end_of_table, range_of_bits, range_of_entries
 from analyzer.recover.as_of.log_position import Moment, find_moment
-from analyzer.recover.as_of.pages import PAGE, Area, Pages, later_tables, pages_as_of
+from analyzer.recover.as_of.pages import PAGE, Pages, later_tables, pages_as_of
 from analyzer.recover.as_of.reallocated import places_of, sizes_of, take, with_given
 from analyzer.recover.as_of.timeline import Stretch, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.image import Image, image_from
 from vhdx.patched import OverlaySource, Patch
-from vhdx.ranges import united
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
@@ -45,8 +45,8 @@ class AsOf:
     image: Image
     number: int
     session: UUID
-    doubts: tuple[Area, ...]
-    """Ranges of the disk, rising, that pages decide which the log does not reach."""
+    doubts: Ranges
+    """Ranges of the disk that pages decide which the log does not reach."""
     is_last: bool
     """No entry was written after those whose numbers go on from this one."""
 
@@ -65,7 +65,7 @@ def image_as_of(image: Image, moment: Moment) -> AsOf:
     bitmaps = past.pages([*regions, *_bitmaps(then)])
     then = past.opened(bitmaps)
     sure = regions_reached and past.is_sure(bitmaps, _metadata(then)) and past.kept_its_places(then)
-    doubts = tuple(past.doubts(bitmaps, then.allocation.table)) if sure else ((0, then.size),)
+    doubts = past.doubts(bitmaps, then.allocation.table) if sure else Ranges.of([Range(0, then.size)])
     table = with_given(then.allocation.table, past.given(then.allocation.table))
     found = replace(then, allocation=replace(then.allocation, table=table), file=image.file)
     session = image.log.headers[stretch.places[number - stretch.first]].log_guid
@@ -82,7 +82,7 @@ class _Past:
     by_file: bool
     """What these entries did not write since is as the file has it."""
 
-    def pages(self, areas: Sequence[Area]) -> Pages:
+    def pages(self, areas: Sequence[Range]) -> Pages:
         return pages_as_of(self.image.log, self.stretch, self.number, areas)
 
     def view(self, pages: Pages) -> ByteSource:
@@ -95,28 +95,28 @@ class _Past:
     def opened(self, pages: Pages) -> Image:
         return image_from(self.view(pages))
 
-    def regions(self) -> tuple[list[Area], bool]:
+    def regions(self) -> tuple[list[Range], bool]:
         """The region tables, the block table and the metadata of then; and whether where they stood is certain."""
-        tables: list[Area] = [(offset, offset + REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS]
+        tables = [Range(offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS]
         pages = self.pages(tables)
         view = self.view(pages)
         first, second = (read_at(view, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
         current = judge_region_tables((first, second)).current
         found = (current.find(guid) for guid in (BAT_REGION, METADATA_REGION))
-        places = [(region.file_offset, region.end) for region in found if region]
-        return tables + places, all(self.is_sure(pages, (start, start + PAGE)) for start, _ in tables)
+        places = [Range(region.file_offset, region.length) for region in found if region]
+        return tables + places, all(self.is_sure(pages, Range(table.start, PAGE)) for table in tables)
 
-    def is_sure(self, pages: Pages, area: Area) -> bool:
+    def is_sure(self, pages: Pages, area: Range) -> bool:
         """Whether every page of an area is certain."""
         if self.by_file:
-            return not any(area[0] <= at < area[1] and at not in pages.before for at in pages.after)
-        return all(at in pages.before for at in range(area[0], area[1], PAGE))
+            return not any(area.start <= at < area.end and at not in pages.before for at in pages.after)
+        return all(at in pages.before for at in range(area.start, area.end, PAGE))
 
     def kept_its_places(self, then: Image) -> bool:
         """Whether the regions stand where they stood: what was moved away may have been written over, unlogged."""
         return then.allocation.table.structures == self.image.allocation.table.structures
 
-    def doubts(self, pages: Pages, table: BlockTable) -> Iterator[Area]:
+    def doubts(self, pages: Pages, table: BlockTable) -> Ranges:
         """Ranges of the disk that pages decide which are not certain."""
         of_table = ((range_of_entries(table, at), at) for at in range(table.bat_offset, end_of_table(table), PAGE))
         ranges = [area for area, at in of_table if not pages.is_reached(at, by_file=self.by_file)]
@@ -124,7 +124,7 @@ class _Past:
             steps = range(0, SECTOR_BITMAP_SIZE, PAGE)
             unreached = (step for step in steps if not pages.is_reached(start + step, by_file=self.by_file))
             ranges += [range_of_bits(table, chunk, step) for step in unreached]
-        return united((start, min(end, table.geometry.size)) for start, end in ranges)
+        return Ranges.of(ranges).within(Range(0, table.geometry.size))
 
     def given(self, table: BlockTable) -> Owners:
         """For each MiB of the file 1 when something was given it since: by the table of now, or by one in between."""
@@ -135,7 +135,7 @@ class _Past:
                 given[start // MIB : -(-end // MIB)] = 1
         for first, entries in now.all_entries():
             _take_moved(given, table, first, entries)
-        area = table.bat_offset, end_of_table(table)
+        area = Range.between(table.bat_offset, end_of_table(table))
         for at, page in later_tables(self.image.log, self.stretch, self.number, area):
             first = (at - table.bat_offset) // ENTRY_SIZE
             _take_moved(given, table, first, np.frombuffer(page, "<i8").astype(np.int64))
@@ -151,11 +151,11 @@ def _take_moved(given: Owners, then: BlockTable, first: int, entries: Entries) -
         take(given, moved, sizes_of(then, first, len(entries)))
 
 
-def _metadata(image: Image) -> Area:
+def _metadata(image: Image) -> Range:
     region = image.regions.current.find(METADATA_REGION)
-    return (region.file_offset, region.end) if region else (0, 0)
+    return Range(region.file_offset, region.length) if region else Range(0, 0)
 
 
-def _bitmaps(image: Image) -> Iterator[Area]:
+def _bitmaps(image: Image) -> Iterator[Range]:
     for _, start in bitmaps_of(image.allocation.table):
-        yield start, start + SECTOR_BITMAP_SIZE
+        yield Range(start, SECTOR_BITMAP_SIZE)

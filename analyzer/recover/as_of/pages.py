@@ -6,11 +6,10 @@ from itertools import chain
 
 from analyzer.recover.as_of.timeline import Stretch
 from vhdx.errors import VhdxError
+from vhdx.ranges import Range
 from vhdx.replay import Log, PlacedEntry
 from vhdx.structures.constants import LOG_SECTOR_SIZE
 
-Area = tuple[int, int]
-"""(start, end) in bytes of the file."""
 PAGE = LOG_SECTOR_SIZE
 _MOST_STEPS = 1 << 20
 """Pages that are followed, 4 GiB of them."""
@@ -46,8 +45,8 @@ class Pages:
         return at in self.before or (by_file and at not in self.after)
 
 
-def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Area]) -> Pages:
-    """The pages in `areas` as entry `number` of `stretch` left them; raises TooMuchLoggedError."""
+def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Range]) -> Pages:
+    """The pages in `areas` of the file as entry `number` of `stretch` left them; raises TooMuchLoggedError."""
     pages, steps = Pages(), 0
     for placed in map(log.entry, stretch.places):
         written = dict(_written(placed, areas, _MOST_STEPS - steps))
@@ -61,10 +60,10 @@ def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Area]) 
     return pages
 
 
-def _written(placed: PlacedEntry, areas: Sequence[Area], most: int) -> Iterator[tuple[int, bytes | None]]:
+def _written(placed: PlacedEntry, areas: Sequence[Range], most: int) -> Iterator[tuple[int, bytes | None]]:
     for write in placed.entry.writes():
-        for start, end in areas:
-            first, last = max(start, write.file_offset), min(end, write.file_offset + write.length)
+        for area in areas:
+            first, last = max(area.start, write.file_offset), min(area.end, write.file_offset + write.length)
             if first >= last:
                 continue
             for at in range(first // PAGE * PAGE, last, PAGE):
@@ -73,9 +72,9 @@ def _written(placed: PlacedEntry, areas: Sequence[Area], most: int) -> Iterator[
                 yield at, write.data
 
 
-def later_tables(log: Log, stretch: Stretch, number: int, area: Area) -> Iterator[tuple[int, bytes]]:
+def later_tables(log: Log, stretch: Stretch, number: int, area: Range) -> Iterator[tuple[int, bytes]]:
     """(place, content) of each page in `area` that entries behind `number` wrote, oldest first."""
     later = (placed for placed in map(log.entry, stretch.places) if placed.header.sequence_number > number)
     for write in chain.from_iterable(placed.entry.writes() for placed in later):
-        if write.data is not None and area[0] <= write.file_offset < area[1]:
+        if write.data is not None and area.start <= write.file_offset < area.end:
             yield write.file_offset, write.data

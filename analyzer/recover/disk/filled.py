@@ -12,10 +12,10 @@ import numpy as np
 from analyzer.recover.disk.fill_pattern import pattern
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.ranges import Ranges
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
+from vhdx.ranges import GrowingRanges, Range, Ranges
 from vhdx.reader import GRANULE
 from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours, overlay
 from vhdx.source import ByteSource
@@ -74,7 +74,7 @@ class FilledDisk:
     @property
     def faults(self) -> Ranges:
         """The ranges of the disk that could not be read so far."""
-        return self._rescue.faults
+        return self._rescue.faults.ranges
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """See RunSource: DATA for all that may be other than zero."""
@@ -100,11 +100,13 @@ class FilledDisk:
 
     def _with_kept(self, table: RunTable) -> RunTable:
         """All that the earlier run has something of is DATA: the source says where it is taken from."""
-        start, end = int(table.start[0]), table.end
+        part = Range.between(int(table.start[0]), table.end)
         for had in (self.earlier.known, self.earlier.stale):
-            if had.touches(start, end):
-                pieces = had.split(start, end)
-                rows = ((at, to - at, Kind.DATA if held else Kind.HOLE, 0, at * held) for at, to, held in pieces)
+            if had.touches(part):
+                rows = (
+                    (one.start, one.length, Kind.DATA if held else Kind.HOLE, 0, one.start * held)
+                    for one, held in had.split(part)
+                )
                 table = overlay(RunTable.of(rows), table)
         return table
 
@@ -115,7 +117,7 @@ class RescueSource:
     def __init__(self, disk: PartialDisk, fill: Fill, earlier: EarlierRun) -> None:
         """Read `disk`, but what an earlier run knew from that."""
         self.path: Path = disk.images[-1].path
-        self.size, self.faults = disk.size, Ranges()
+        self.size, self.faults = disk.size, GrowingRanges()
         self._disk, self._fill, self._earlier = disk, fill, earlier
         self._lock = Lock()
         self._runs = lru_cache(maxsize=_KEPT_GRANULES)(self._list_runs)
@@ -123,12 +125,12 @@ class RescueSource:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource. One thread reads at a time: two on a failing medium only make it slower."""
         with self._lock:
-            for start, end, is_kept in self._earlier.known.split(offset, offset + len(buffer)):
-                part = buffer[start - offset : end - offset]
+            for one, is_kept in self._earlier.known.split(Range(offset, len(buffer))):
+                part = buffer[one.start - offset : one.end - offset]
                 if is_kept:
-                    self._earlier.read(start, part)
+                    self._earlier.read(one.start, part)
                 else:
-                    self._read(start, part)
+                    self._read(one.start, part)
 
     def _read(self, start: int, buffer: memoryview) -> None:
         position, end = start, start + len(buffer)
@@ -149,19 +151,19 @@ class RescueSource:
         elif run.kind is not Kind.DATA:
             part[:] = bytes(len(part))
         else:
-            for start, end in self._disk.rescue(run, part):
-                self.faults.add(start, end)
-                self._put_fill(start, part[start - run.start : end - run.start])
+            for lost in self._disk.rescue(run, part):
+                self.faults.add(lost)
+                self._put_fill(lost.start, part[lost.start - run.start : lost.end - run.start])
 
     def _put_fill(self, start: int, part: memoryview) -> None:
-        for low, high, is_stale in self._earlier.stale.split(start, start + len(part)):
-            piece = part[low - start : high - start]
+        for one, is_stale in self._earlier.stale.split(Range(start, len(part))):
+            piece = part[one.start - start : one.end - start]
             if is_stale:
-                self._earlier.read(low, piece)
+                self._earlier.read(one.start, piece)
             elif self._fill is Fill.ZERO:
                 piece[:] = bytes(len(piece))
             else:
-                piece[:] = pattern(low, len(piece), self._disk.sector_size)
+                piece[:] = pattern(one.start, len(piece), self._disk.sector_size)
 
 
 def _between(table: RunTable, start: int, end: int) -> RunTable:

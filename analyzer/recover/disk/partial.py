@@ -22,11 +22,11 @@ import numpy as np
 
 from analyzer.recover.inputs.bad_sectors import read_what_can_be
 from analyzer.recover.inputs.layers import Level
-from analyzer.recover.ranges import Range
 from vhdx.allocation import MOST_RUNS
 from vhdx.chain import in_step
 from vhdx.errors import InputOutputError, ShortReadError
 from vhdx.image import Image, windows_of
+from vhdx.ranges import Range
 from vhdx.runs import Kind, Run, RunTable, choose, cut_alike, merge_neighbours, overlay
 
 
@@ -57,24 +57,24 @@ class PartialDisk:
         """
         limit = max(1, MOST_RUNS // self.depth)
         streams = [
-            _windows_of_level(level, number, view, (start, end), limit)
+            _windows_of_level(level, number, view, Range.between(start, end), limit)
             for (number, level), view in zip(enumerate(self.levels), self._views(), strict=True)
         ]
         return (self._settled(parts) for parts in in_step(streams))
 
-    def rescue(self, run: Run, buffer: memoryview) -> list[Range]:
+    def rescue(self, run: Run, buffer: memoryview) -> Sequence[Range]:
         """Fill a buffer from a DATA run as far as its file can be read; returns the ranges of the disk that cannot."""
         image = self.levels[run.layer % self.depth].image
         if image is None:  # a gap has no DATA
-            return [(run.start, run.end)]
+            return [Range(run.start, run.length)]
         lost = read_what_can_be(image.source.read_into, run.file_offset, buffer)
-        return [self._on_disk(run, start, end) for start, end in lost]
+        return [self._on_disk(run, part) for part in lost]
 
-    def _on_disk(self, run: Run, start: int, end: int) -> Range:
+    def _on_disk(self, run: Run, part: Range) -> Range:
         """Bytes of a run's file as whole sectors of the disk, inside the run."""
         sector, shift = self.sector_size, run.start - run.file_offset
-        lower, upper = (start + shift) // sector * sector, -(-(end + shift) // sector) * sector
-        return max(run.start, lower), min(run.end, upper)
+        lower, upper = (part.start + shift) // sector * sector, -(-(part.end + shift) // sector) * sector
+        return Range.between(max(run.start, lower), min(run.end, upper))
 
     def _views(self) -> list[int]:
         """Where the view of each level ends: past it, a level shows zeros. A gap cuts nothing off."""
@@ -99,9 +99,8 @@ def _transparent(table: RunTable) -> RunTable:
 
 
 def _windows_of_level(level: Level, number: int, view: int, asked: Range, limit: int) -> Iterator[RunTable]:
-    start, end = asked
     if level.image is None:
-        yield RunTable.filled(start, end, Kind.LOST, number)
+        yield RunTable.filled(asked.start, asked.end, Kind.LOST, number)
         return
     for table in _readable_windows(level.image, number, view, asked, limit):
         # What a base does not hold is zeros, and as certain as its data.
@@ -114,7 +113,7 @@ def _filled_up(table: RunTable) -> RunTable:
 
 def _readable_windows(image: Image, number: int, view: int, asked: Range, limit: int) -> Iterator[RunTable]:
     """As `windows_of`; where a table cannot be read, smaller and smaller parts are tried, and a block given up."""
-    (position, end), block = asked, image.parameters.block_size
+    position, end, block = asked.start, asked.end, image.parameters.block_size
     step = end - position
     while position < end:
         stop = min(end, position + step)

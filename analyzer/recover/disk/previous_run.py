@@ -1,9 +1,9 @@
 """What an earlier run has of a disk, in its map and its image."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from analyzer.recover.ranges import Ranges
+from vhdx.ranges import NO_RANGES, Ranges
 
 Read = Callable[[int, memoryview], None]
 """Fills a buffer from byte `start` of the disk as an earlier run wrote it."""
@@ -17,6 +17,6 @@ def _nothing(start: int, buffer: memoryview) -> None:
 class EarlierRun:
     """`known` ranges are taken from it; `stale` ones only where this run has nothing: it is never worse than before."""
 
-    known: Ranges = field(default_factory=Ranges)
-    stale: Ranges = field(default_factory=Ranges)
+    known: Ranges = NO_RANGES
+    stale: Ranges = NO_RANGES
     read: Read = _nothing

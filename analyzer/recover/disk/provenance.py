@@ -8,8 +8,8 @@ from typing import NamedTuple
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.uncertain import Cause, Doubts
-from analyzer.recover.ranges import Ranges
 from analyzer.recovery_map.status import Status
+from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, Run
 
 
@@ -62,6 +62,11 @@ class Row(NamedTuple):
         """The first byte of the disk after it."""
         return self.start + self.length
 
+    @property
+    def range(self) -> Range:
+        """Where it is on the disk."""
+        return Range(self.start, self.length)
+
 
 @dataclass(slots=True)
 class Totals:
@@ -98,8 +103,8 @@ def _with_doubts(rows: Iterable[Row], doubts: Doubts) -> Iterator[Row]:
         if row.basis is not Basis.HELD or row.layer is None:
             yield row
             continue
-        for start, end, cause in doubts.split(row.start, row.end, row.layer):
-            piece = _part(row, start, end)
+        for part, cause in doubts.split(row.range, row.layer):
+            piece = _part(row, part)
             yield piece if cause is None else _doubted(piece, cause)
 
 
@@ -114,11 +119,11 @@ def _pieces(disk: PartialDisk, faults: Ranges, kept: Ranges) -> Iterator[Row]:
             if not kept and not faults:
                 yield row
                 continue
-            for start, end, is_kept in kept.split(run.start, run.end):
+            for part, is_kept in kept.split(row.range):
                 if is_kept:
-                    yield _part(row, start, end)._replace(status=Status.KNOWN, basis=Basis.EARLIER, cause=None)
+                    yield _part(row, part)._replace(status=Status.KNOWN, basis=Basis.EARLIER, cause=None)
                 else:
-                    yield from _with_faults(_part(row, start, end), faults)
+                    yield from _with_faults(_part(row, part), faults)
 
 
 def _with_earlier(rows: Iterable[Row], stale: Ranges) -> Iterator[Row]:
@@ -127,8 +132,8 @@ def _with_earlier(rows: Iterable[Row], stale: Ranges) -> Iterator[Row]:
         if not stale or row.status is not Status.LOST:
             yield row
             continue
-        for start, end, had in stale.split(row.start, row.end):
-            piece = _part(row, start, end)
+        for part, had in stale.split(row.range):
+            piece = _part(row, part)
             yield piece._replace(status=Status.STALE, kind=Kind.DATA, basis=Basis.EARLIER) if had else piece
 
 
@@ -136,8 +141,8 @@ def _with_faults(row: Row, faults: Ranges) -> Iterator[Row]:
     if row.kind is not Kind.DATA:
         yield row
         return
-    for start, end, failed in faults.split(row.start, row.end):
-        piece = _part(row, start, end)
+    for part, failed in faults.split(row.range):
+        piece = _part(row, part)
         yield _unreadable(piece) if failed else piece
 
 
@@ -155,9 +160,9 @@ def _unreadable(row: Row) -> Row:
     return Row(row.start, row.length, Status.LOST, Kind.LOST, None, None, Basis.UNREADABLE, row.layer)
 
 
-def _part(row: Row, start: int, end: int) -> Row:
-    offset = None if row.file_offset is None else row.file_offset + start - row.start
-    return row._replace(start=start, length=end - start, file_offset=offset)
+def _part(row: Row, part: Range) -> Row:
+    offset = None if row.file_offset is None else row.file_offset + part.start - row.start
+    return row._replace(start=part.start, length=part.length, file_offset=offset)
 
 
 def _joined(rows: Iterable[Row]) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from analyzer.recover.inputs.layers import Level, Reason
-from analyzer.recover.ranges import Ranges
+from vhdx.ranges import Range, Ranges
 
 
 class Cause(NamedTuple):
@@ -14,8 +14,8 @@ class Cause(NamedTuple):
     reason: Reason
 
 
-Piece = tuple[int, int, Cause | None]
-"""(start, end, cause) in bytes of the disk."""
+Piece = tuple[Range, Cause | None]
+"""A range of the disk, and why it is in doubt."""
 
 
 class Doubts:
@@ -24,7 +24,7 @@ class Doubts:
     def __init__(self, levels: Sequence[Level]) -> None:
         """Of levels, base first."""
         self._ranges = [
-            (Cause(number, doubt.reason), Ranges(doubt.ranges))
+            (Cause(number, doubt.reason), doubt.ranges)
             for number, level in reversed(list(enumerate(levels)))
             for doubt in level.doubts
             if doubt.ranges
@@ -34,19 +34,19 @@ class Doubts:
         """Whether anything is in doubt."""
         return bool(self._ranges)
 
-    def split(self, start: int, end: int, level: int) -> Iterator[Piece]:
+    def split(self, part: Range, level: int) -> Iterator[Piece]:
         """What `level` settles in pieces, rising, each with the uppermost doubt at or above that level."""
-        pieces: list[Piece] = [(start, end, None)]
+        pieces: list[Piece] = [(part, None)]
         for cause, ranges in self._ranges:
             if cause.level >= level:
-                pieces = [part for piece in pieces for part in _cut(piece, cause, ranges)]
+                pieces = [cut for piece in pieces for cut in _cut(piece, cause, ranges)]
         yield from pieces
 
 
 def _cut(piece: Piece, cause: Cause, ranges: Ranges) -> Iterator[Piece]:
-    start, end, known = piece
+    part, known = piece
     if known is not None:
         yield piece
         return
-    for lower, upper, doubted in ranges.split(start, end):
-        yield lower, upper, cause if doubted else None
+    for one, doubted in ranges.split(part):
+        yield one, cause if doubted else None

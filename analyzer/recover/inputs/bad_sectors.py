@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from threading import Lock
 
-from analyzer.recover.ranges import Range, Ranges
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
+from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
 from vhdx.source import ByteSource, extents_of
 
 UNIT = 512
@@ -25,33 +25,32 @@ class CarefulSource:
         self.below, self.path, self.size = below, below.path, below.size
         self.end = self.size
         """Where the file was found to end; less than `size` when it was cut since it was opened."""
-        self.judged = Ranges()
-        self.bad = Ranges()
+        self.judged = NO_RANGES
+        self.bad = GrowingRanges()
         self._lock = Lock()
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See `extents_of`: as the file system below tells; where that fails, all of it."""
         try:
             yield from extents_of(self.below)
         except (VhdxError, OSError):
-            yield 0, self.size
+            yield Range(0, self.size)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
-        end = offset + len(buffer)
-        if not self.judged.touches(offset, end):
+        if not self.judged.touches(Range(offset, len(buffer))):
             self._read(offset, buffer)
             return
-        for start, stop in read_what_can_be(self._read, offset, buffer):
-            if not all(judged for _, _, judged in self.judged.split(start, stop)):
-                raise InputOutputError(self.path, "read", "it could not be read before", start)
-            buffer[start - offset : stop - offset] = b"\xff" * (stop - start)
+        for lost in read_what_can_be(self._read, offset, buffer):
+            if not self.judged.covers(lost):
+                raise InputOutputError(self.path, "read", "it could not be read before", lost.start)
+            buffer[lost.start - offset : lost.end - offset] = b"\xff" * lost.length
 
     def _read(self, offset: int, buffer: memoryview) -> None:
         end = offset + len(buffer)
         if end > self.end:
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.end - offset))
-        if self.bad and self.bad.touches(offset, end):
+        if self.bad.touches(Range.between(offset, end)):
             raise InputOutputError(self.path, "read", "it could not be read before", offset)
         try:
             self.below.read_into(offset, buffer)
@@ -60,42 +59,45 @@ class CarefulSource:
             raise
         except InputOutputError:
             if _is_one_sector(offset, end):
-                self._note(offset, end)
+                self._note(Range.between(offset, end))
             raise
 
-    def _note(self, start: int, end: int) -> None:
+    def _note(self, part: Range) -> None:
         with self._lock:
-            self.bad.add(start, end)
+            self.bad.add(part)
 
 
-def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> list[Range]:
-    """Fill the buffer as far as possible; returns the ranges of the source, rising, that could not be read.
+def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> Ranges:
+    """Fill the buffer as far as possible; returns the ranges of the source that could not be read.
 
     A read that fails is repeated in halves down to UNIT. One that comes back short tells where the source ends: what
     follows is not tried. What could not be read is left in the buffer as it was.
     """
-    waiting = [(offset, offset + len(buffer))]
+    waiting = [Range(offset, len(buffer))]
     lost: list[Range] = []
     while waiting:
-        start, end = waiting.pop()
+        part = waiting.pop()
         try:
-            read(start, buffer[start - offset : end - offset])
+            read(part.start, buffer[part.start - offset : part.end - offset])
         except (InputOutputError, ShortReadError) as error:
-            again, given_up = _after(error, start, end)
+            again, given_up = _after(error, part)
             waiting += again
             lost += given_up
-    return list(Ranges(lost)) if lost else lost
+    return Ranges.of(lost) if lost else NO_RANGES
 
 
-def _after(error: InputOutputError | ShortReadError, start: int, end: int) -> tuple[list[Range], list[Range]]:
+def _after(error: InputOutputError | ShortReadError, part: Range) -> tuple[list[Range], list[Range]]:
     """What to try next of a range that failed, the first one last, and what to give up."""
+    start, end = part.start, part.end
     if isinstance(error, ShortReadError):
         edge = start + max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
-        return [(start, edge)] if start < edge < end else [], [(edge if edge < end else start, end)]
+        return [Range.between(start, edge)] if start < edge < end else [], [
+            Range.between(edge if edge < end else start, end)
+        ]
     if _is_one_sector(start, end):
-        return [], [(start, end)]
+        return [], [part]
     middle = _middle(start, end)
-    return [(middle, end), (start, middle)], []
+    return [Range.between(middle, end), Range.between(start, middle)], []
 
 
 def _is_one_sector(start: int, end: int) -> bool:

@@ -5,9 +5,9 @@ from itertools import chain
 from pathlib import Path
 
 from analyzer.recover.inputs.open_file import Opened
-from analyzer.recover.ranges import Ranges
 from vhdx.errors import ChainError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, extents_of, read_at
 from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, MIB, REGION_TABLE_OFFSETS
 
@@ -151,12 +151,8 @@ def _differences(first: ByteSource, second: ByteSource, begin: int = 0) -> Itera
         yield min(first.size, second.size)
 
 
-def _held(first: ByteSource, second: ByteSource, begin: int) -> Iterator[tuple[int, int]]:
-    """(offset, length) of what either file may hold that is not zero, from a byte on and as far as both go."""
-    end = min(first.size, second.size)
-    held = Ranges()
-    for source in (first, second):
-        for start, stop in extents_of(source):
-            held.add(max(start, begin), min(stop, end))
-    for start, stop in held:
-        yield from ((at, min(_PIECE, stop - at)) for at in range(start, stop, _PIECE))
+def _held(first: ByteSource, second: ByteSource, begin: int) -> Iterator[Range]:
+    """Pieces of what either file may hold that is not zero, from a byte on and as far as both go."""
+    held = Ranges.of(chain(extents_of(first), extents_of(second)))
+    for one in held.within(Range.between(begin, min(first.size, second.size))):
+        yield from (Range(at, min(_PIECE, one.end - at)) for at in range(one.start, one.end, _PIECE))

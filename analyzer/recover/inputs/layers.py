@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from analyzer.recover.ranges import Range
 from analyzer.recover.rebuild import Rebuilt
 from vhdx.image import Image
+from vhdx.ranges import Ranges
 
 
 class Presence(Enum):
@@ -53,7 +53,7 @@ class Doubt(NamedTuple):
     """Ranges of the disk that are in doubt for one reason."""
 
     reason: Reason
-    ranges: tuple[Range, ...]
+    ranges: Ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ from construct import ConstructError
 from analyzer.linkage.read_record import salvaged, with_disk, with_headers, with_locator
 from analyzer.linkage.record import Condition, FileRecord
 from analyzer.recover.inputs.bad_sectors import CarefulSource
-from analyzer.recover.ranges import Range
 from analyzer.recover.rebuild import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
 from vhdx.errors import NotRegularFileError, VhdxError
 from vhdx.image import Image, image_from
+from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import BAT_REGION, HEADER_OFFSETS, MIB
 
@@ -41,9 +41,9 @@ class Opened:
     """What of its structures nothing brings back, one sentence each."""
     error: VhdxError | None = None
     """What `reason` comes from."""
-    doubted: tuple[Range, ...] = ()
+    doubted: Ranges = NO_RANGES
     """Ranges of the disk that rest on what is likely, not certain."""
-    guessed: tuple[Range, ...] = ()
+    guessed: Ranges = NO_RANGES
     """Those that are as the caller chose, without evidence."""
 
     @property
@@ -77,7 +77,7 @@ def open_carefully(
         source = CarefulSource(opener(path))
     except VhdxError as error:
         return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error), error=error)
-    source.judged.add(HEADER_OFFSETS[0], MIB)
+    source.judged |= Ranges.of([Range.between(HEADER_OFFSETS[0], MIB)])
     try:
         return _whole(source, image_from(source), bitmaps)
     except VhdxError as error:
@@ -113,7 +113,7 @@ def _judge_table(source: CarefulSource, image: Image) -> None:
     """What cannot be read of the block table counts as invalid entries from now on."""
     bat = image.regions.current.find(BAT_REGION)
     if bat is not None:
-        source.judged.add(bat.file_offset, bat.end)
+        source.judged |= Ranges.of([Range(bat.file_offset, bat.length)])
 
 
 def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:

@@ -27,6 +27,7 @@ from vhdx.errors import (
     VhdxError,
 )
 from vhdx.image import Image
+from vhdx.ranges import Range, Ranges
 from vhdx.structures.constants import MAX_DISK_SIZE
 
 _ADVICE = "look for other copies, or use a program that finds files by their content (PhotoRec) on what is left"
@@ -125,7 +126,7 @@ def _place_on_top(segments: Sequence[Segment]) -> tuple[str, Placed]:
 def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
     top = _level(segment.top, evidence, placed)
     if placed is Placed.BY_TIME:
-        top = replace(top, doubts=(Doubt(Reason.ORDER, ((0, MAX_DISK_SIZE),)), *top.doubts))
+        top = replace(top, doubts=(Doubt(Reason.ORDER, Ranges.of([Range(0, MAX_DISK_SIZE)])), *top.doubts))
     levels = [top]
     for child, file in pairwise(segment.files):
         levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))

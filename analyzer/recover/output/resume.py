@@ -12,13 +12,13 @@ from analyzer.progress import Progress
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import Row
 from analyzer.recover.output.image_digest import parts_read, parts_written
-from analyzer.recover.ranges import Ranges
 from analyzer.recovery_map.fingerprint import ImageFingerprint
-from analyzer.recovery_map.mapfile import list_merged, read_fingerprint, read_mapfile
+from analyzer.recovery_map.mapfile import read_fingerprint, read_mapfile
 from analyzer.recovery_map.paths import map_of
 from analyzer.recovery_map.status import Status
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
 
 _ANEW = "name another OUT, or begin anew with --force and without --resume"
@@ -46,7 +46,7 @@ def open_earlier(
     if written.size != size:
         raise OutputError(target, f"it has {written.size} bytes and the disk {size}", "begin anew with --force")
     known, stale = (
-        Ranges((start, end) for start, end, found in stretches if found is status)
+        Ranges.of(Range.between(start, end) for start, end, found in stretches if found is status)
         for status in (Status.KNOWN, Status.STALE)
     )
     _require_untouched(target, written, known, progress)
@@ -59,8 +59,7 @@ def fingerprint_of(
     """What an image is that was written just now, by the rows of its map; None where no later run goes on with it."""
     if not can_be_gone_on_with(form):
         return None
-    merged = list_merged((row.start, row.end, row.status) for row in rows)
-    known = Ranges((start, end) for start, end, status in merged if status is Status.KNOWN)
+    known = Ranges.of(row.range for row in rows if row.status is Status.KNOWN)
     with closing(_open(path, form)) as written:
         return ImageFingerprint.of(path, parts_written(checksums, written, known))
 

@@ -1,19 +1,19 @@
 """The salvage of one file: structure after structure, in the order in which one leads to the next."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from analyzer.recover.rebuild.bat import rebuild_blocks
 from analyzer.recover.rebuild.bat_from_log import metadata_by_logged_table
 from analyzer.recover.rebuild.headers import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
 from analyzer.recover.rebuild.metadata import metadata_from_log, rebuild_both, rebuild_metadata
-from analyzer.recover.rebuild.model import BitmapPolicy, Range, Salvaged
+from analyzer.recover.rebuild.model import BitmapPolicy, Salvaged
 from analyzer.recover.rebuild.regions import rebuild_regions
 from analyzer.recover.rebuild.without_bat import rebuild_bare
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_from
-from vhdx.ranges import united
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
@@ -73,10 +73,6 @@ def _finished(work: RebuildWorkspace, bitmaps: BitmapPolicy) -> Salvaged:
         image = _opened(work.view)
     if isinstance(image, str):
         return Salvaged(None, (), (*work.lost, f"the disk: {image}"))
-    doubted, guessed = (_of_disk(ranges, image.size) for ranges in (work.doubted, work.guessed))
+    disk = Range(0, image.size)
+    doubted, guessed = (Ranges.of(ranges).within(disk) for ranges in (work.doubted, work.guessed))
     return Salvaged(replace(image, file=work.source), tuple(work.rebuilt), tuple(work.lost), doubted, guessed)
-
-
-def _of_disk(ranges: Iterable[Range], size: int) -> tuple[Range, ...]:
-    """What lies within the disk, rising and apart."""
-    return tuple(united((start, min(end, size)) for start, end in ranges))

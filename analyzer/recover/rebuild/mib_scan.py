@@ -19,7 +19,7 @@ def places_to_look(source: ByteSource) -> Iterator[int]:
 
 def _held(source: ByteSource) -> Iterator[int]:
     last = 0
-    for start, end in extents_of(source):
-        first = max(start // MIB, last + 1)
-        last = max(last, -(-end // MIB) - 1)
+    for part in extents_of(source):
+        first = max(part.start // MIB, last + 1)
+        last = max(last, -(-part.end // MIB) - 1)
         yield from range(first, last + 1)

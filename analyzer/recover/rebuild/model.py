@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from vhdx.image import Image
-
-Range = tuple[int, int]
-"""(start, end) in bytes of the disk."""
+from vhdx.ranges import NO_RANGES, Ranges
 
 
 class Certainty(Enum):
@@ -47,12 +45,12 @@ class Salvaged:
 
     `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left, and
     then nothing is rebuilt either. It closes the source. `lost` has one sentence for each thing that no evidence
-    brings back. `doubted` are the ranges of the disk, rising and apart, that rest on what is merely likely, and
+    brings back. `doubted` are the ranges of the disk that rest on what is merely likely, and
     `guessed` those that rest on the caller's choice alone.
     """
 
     image: Image | None
     rebuilt: tuple[Rebuilt, ...]
     lost: tuple[str, ...]
-    doubted: tuple[Range, ...] = ()
-    guessed: tuple[Range, ...] = ()
+    doubted: Ranges = NO_RANGES
+    guessed: Ranges = NO_RANGES

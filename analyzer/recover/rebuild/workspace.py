@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from analyzer.recover.rebuild.model import Certainty, Range, Rebuilt
+from analyzer.recover.rebuild.model import Certainty, Rebuilt
 from analyzer.repair.model import Fix
 from analyzer.repair.workspace import Workspace
+from vhdx.ranges import Range
 from vhdx.structures.constants import MAX_DISK_SIZE
 
 _STRUCTURES = {"HDR": "headers", "REG": "region tables"}
@@ -44,16 +45,16 @@ class RebuildWorkspace(Workspace):
 
     def doubt_all(self) -> None:
         """Nothing of the disk is certain."""
-        self.doubted.append((0, MAX_DISK_SIZE))
+        self.doubted.append(Range(0, MAX_DISK_SIZE))
 
     def doubts(self, at: int) -> bool:
         """Whether what the disk has at byte `at` is merely likely."""
-        return any(start <= at < end for start, end in self.doubted)
+        return any(one.start <= at < one.end for one in self.doubted)
 
     def doubt_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
         """These blocks of the disk are as the file has them now likely, not certainly."""
-        self.doubted += [(block * block_size, (block + 1) * block_size) for block in blocks]
+        self.doubted += [Range(block * block_size, block_size) for block in blocks]
 
     def guess_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
         """These blocks of the disk are as the caller chose; nothing tells whether that is right."""
-        self.guessed += [(block * block_size, (block + 1) * block_size) for block in blocks]
+        self.guessed += [Range(block * block_size, block_size) for block in blocks]

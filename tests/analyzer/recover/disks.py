@@ -6,10 +6,10 @@ from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import rows_of
 from analyzer.recover.inputs.collect import gather
-from analyzer.recover.ranges import Ranges
 from analyzer.recovery_map.status import Status
 from tests.support.sources import SparseSource
 from vhdx.parents import Search
+from vhdx.ranges import NO_RANGES
 
 NOWHERE = Search()
 
@@ -31,7 +31,7 @@ def gathered(files, *, assumed=None, broken=()):
 def statuses(disk, faults=None):
     """One status for each sector of the disk."""
     found = []
-    for row in rows_of(disk, faults or Ranges(), EarlierRun()):
+    for row in rows_of(disk, faults or NO_RANGES, EarlierRun()):
         assert row.start == len(found) * disk.sector_size
         found += [row.status] * (row.length // disk.sector_size)
     assert len(found) * disk.sector_size == disk.size

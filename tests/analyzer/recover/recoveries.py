@@ -15,7 +15,6 @@ from analyzer.recover.inputs.bad_sectors import UNIT
 from analyzer.recover.inputs.earlier_state import LetGo, View
 from analyzer.recover.inputs.layers import Placed
 from analyzer.recover.job import Attempt
-from analyzer.recover.ranges import Ranges
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.paths import map_of
 from cli.render.recover import document_of, lines_of
@@ -25,6 +24,7 @@ from tests.support.mutator import _change, _repaired, subjects
 from tests.support.sources import PatchedSource
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
 from vhdx.parents import Search
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
 from vhdx.runs import Kind
 from vhdx.sink import Existing
@@ -65,11 +65,11 @@ class FaultySource:
 
     def __init__(self, below, bad=(), end=None):
         self._below, self.path, self.size = below, below.path, below.size
-        self.bad, self.end = Ranges(bad), end
+        self.bad, self.end = Ranges.of(bad), end
 
     def read_into(self, offset, buffer):
         end = offset + len(buffer)
-        if self.bad.touches(offset, end):
+        if self.bad.touches(Range.between(offset, end)):
             raise InputOutputError(self.path, "read", "Input/output error", offset)
         if self.end is not None and end > self.end:
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.end - offset))
@@ -160,10 +160,10 @@ def _suffering(subject, path, chance, story):
     kind = chance.choice(("none", "none", "sectors", "structure", "cut", "shrinks"))
     if kind == "sectors":
         places = [chance.randrange(size // UNIT) for _ in range(chance.randrange(1, 30))]
-        bad = [(at * UNIT, (at + chance.choice((1, 1, 8, 200))) * UNIT) for at in places]
+        bad = [Range(at * UNIT, chance.choice((1, 1, 8, 200)) * UNIT) for at in places]
     elif kind == "structure":
         _, at, length = chance.choice(subject.places)
-        bad = [(at // UNIT * UNIT, -(-(at + length) // UNIT) * UNIT)]
+        bad = [Range.between(at // UNIT * UNIT, -(-(at + length) // UNIT) * UNIT)]
     elif kind == "cut":
         size = chance.choice((chance.randrange(size), chance.randrange(size) // MIB * MIB, chance.randrange(2 * MIB)))
     elif kind == "shrinks":

@@ -16,6 +16,7 @@ from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE, FailingS
 from tests.support.sources import SparseSource
 from vhdx.errors import OutputError
 from vhdx.image import open_image
+from vhdx.ranges import Range
 from vhdx.sink import Existing
 
 MIB = 1 << 20
@@ -33,7 +34,7 @@ def attempt(target, source, **wishes):
 def failing(*sectors):
     """The file upon a medium with these sectors of block 2 gone."""
     at = place_of(2)
-    return FailingSource(SparseSource(a_file(), NAME), [(at + n * 512, at + n * 512 + 512) for n in sectors])
+    return FailingSource(SparseSource(a_file(), NAME), [Range(at + n * 512, 512) for n in sectors])
 
 
 AGAIN = {"attempt": Attempt.RESUME, "options": Options(existing=Existing.REPLACE)}

@@ -33,6 +33,7 @@ from analyzer.convert.formats.e01.layout import E01Layout
 from analyzer.convert.formats.e01.segment_files import sibling
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.model import Digests
+from vhdx.ranges import Range
 from vhdx.source import FileSource
 
 _STEP = 1 << 20
@@ -85,13 +86,14 @@ class E01Image(DecodedImage):
             raise self.failure(number)
         return data[:-4]
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage; all but the chunks that are the one that zeros have."""
         for which, first in enumerate(self._firsts[:-1]):
-            for lower, upper in self._others(which):
-                yield (first + lower) * self.unit, min((first + upper) * self.unit, self.size)
+            for part in self._others(which):
+                end = min((first + part.end) * self.unit, self.size)
+                yield Range.between((first + part.start) * self.unit, end)
 
-    def _others(self, which: int) -> Iterator[tuple[int, int]]:
+    def _others(self, which: int) -> Iterator[Range]:
         """Ranges of a table's entries that are not that chunk."""
         places, zeros = self._places(which), self._layout.zeros
         alike = places.packed & (places.end - places.start == len(zeros))
@@ -99,14 +101,14 @@ class E01Image(DecodedImage):
         step = _STEP // len(zeros)
         for lower, upper in pairwise(edges):
             if not alike[lower]:
-                yield lower, upper
+                yield Range.between(lower, upper)
                 continue
             for at in range(lower, upper, step):
                 until = min(at + step, upper)
                 self._turn_to(self._tables[which].segment)
                 start, end = int(places.start[at]), int(places.end[until - 1])
                 if self.take(start, end - start) != zeros * (until - at):
-                    yield at, until
+                    yield Range.between(at, until)
 
     def _read_segments(self) -> Iterator[_Table]:
         number, more = 1, True

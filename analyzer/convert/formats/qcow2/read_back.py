@@ -25,6 +25,7 @@ from analyzer.convert.formats.qcow2.format import (
 )
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.model import Compression
+from vhdx.ranges import Range
 
 Counts = npt.NDArray[np.uint16]
 Table = npt.NDArray[np.uint64]
@@ -57,14 +58,14 @@ class Qcow2Image(DecodedImage):
         except UndecodableError as error:
             raise self.failure(number) from error
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage. Once through, the refcounts were compared with what the tables refer to."""
         counts = self._count_structures()
         for number in np.flatnonzero(self._l1).tolist():
             l2 = self._l2(number)
             for index in np.flatnonzero(l2).tolist() if l2 is not None else ():
                 start = number * L2_RANGE + index * CLUSTER
-                yield start, min(start + CLUSTER, self.size)
+                yield Range(start, min(CLUSTER, self.size - start))
             if l2 is not None:
                 self._count(counts, l2)
         self.require(structure=self._refcounts(len(counts)), expected=counts.astype(">u2").tobytes())

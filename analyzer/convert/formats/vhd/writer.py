@@ -26,6 +26,7 @@ from analyzer.convert.formats.vhd.format import (
 )
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
+from vhdx.ranges import Range
 from vhdx.sink import Sink
 
 AZURE_UNIT = 1 << 20
@@ -179,10 +180,10 @@ class FixedImage(DecodedImage):
         """See DecodedImage."""
         return self.take(number * CELL, min(CELL, self.size - number * CELL))
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage; what the file system does not hold needs no look."""
-        for start, end in self.file.extents():
-            yield min(start, self.size), min(end, self.size)
+        for part in self.file.extents():
+            yield Range.between(min(part.start, self.size), min(part.end, self.size))
 
 
 class DynamicImage(DecodedImage):
@@ -207,7 +208,7 @@ class DynamicImage(DecodedImage):
             raise self.failure(number)
         return self.take(place + BITMAP + inside, CELL)
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage."""
         for block in np.flatnonzero(self._bat != UNUSED).tolist():
-            yield block * BLOCK, min((block + 1) * BLOCK, self.size)
+            yield Range.between(block * BLOCK, min((block + 1) * BLOCK, self.size))

@@ -32,6 +32,7 @@ from analyzer.convert.formats.vmdk.format import (
 from analyzer.convert.model import Compression
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
+from vhdx.ranges import Range
 from vhdx.sink import Sink
 
 _LARGEST_GRAIN = GRAIN + 2 * SECTOR
@@ -158,13 +159,13 @@ class VmdkImage(DecodedImage):
         sector = 0 if table is None else int(table[number % ENTRIES])
         return self._read_grain(number, sector * SECTOR) if sector else None
 
-    def extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[Range]:
         """See WrittenImage."""
         for number in np.flatnonzero(self._directory).tolist():
             table = self._table(number)
             for index in np.flatnonzero(table).tolist() if table is not None else ():
                 start = number * TABLE_RANGE + index * GRAIN
-                yield start, min(start + GRAIN, self.size)
+                yield Range(start, min(GRAIN, self.size - start))
 
     def _read_grain(self, number: int, place: int) -> bytes:
         lead = GRAIN_MARKER.parse(self.take(place, GRAIN_MARKER.sizeof()))

@@ -1,12 +1,9 @@
-"""Where on the disk a file stands: its data, its record, its tables; and interval search against sets of numbers."""
+"""Where on the disk a file stands: its data, its record, its tables."""
 
 import struct
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from analyzer.guest.filesystems.places import Places
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import MAKERS, content, need
 from tests.analyzer.guest.filesystems.test_volumes import put
@@ -96,17 +93,3 @@ def test_links_and_files_kept_elsewhere_are_told_by_their_reparse_points(vhdx_co
     assert [told["path"] for told in answer.json["left_out"]] == ["/packed"]
     assert "C:\\x" in answer.json["links"][0]["text"]
     assert list((tmp_path / "out").iterdir()) == []
-
-
-ranges = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 30)), max_size=12)
-
-
-@given(ranges, ranges)
-def test_places_are_sets_of_bytes(first, second):
-    one, other = ({byte for start, length in part for byte in range(start, start + length)} for part in (first, second))
-    places = Places.of(first)
-    assert [byte for start, length in places for byte in range(start, start + length)] == sorted(one)
-    assert places.size == len(one)
-    assert places.touch(second) is bool(one & other)
-    shared = places.shared_with(second)
-    assert {byte for start, length in shared for byte in range(start, start + length)} == one & other

@@ -13,12 +13,12 @@ from analyzer.recover.disk.provenance import Basis, rows_of
 from analyzer.recover.inputs.bad_sectors import UNIT, CarefulSource, read_what_can_be
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.order import NothingToRecoverError
-from analyzer.recover.ranges import Ranges
 from analyzer.recovery_map.status import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from tests.analyzer.recover.disks import NOWHERE, statuses
 from tests.support.sources import SparseSource
 from vhdx.errors import InputOutputError, ShortReadError
+from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.reader import Reader
 from vhdx.runs import Kind
 from vhdx.source import MemorySource
@@ -33,11 +33,11 @@ class FailingSource:
 
     def __init__(self, below, bad=(), end=None):
         self._below, self.path, self.size = below, below.path, below.size
-        self.bad, self.end, self.asked = Ranges(bad), below.size if end is None else end, []
+        self.bad, self.end, self.asked = Ranges.of(bad), below.size if end is None else end, []
 
     def read_into(self, offset, buffer):
         self.asked.append((offset, offset + len(buffer)))
-        if self.bad.touches(offset, offset + len(buffer)):
+        if self.bad.touches(Range(offset, len(buffer))):
             raise InputOutputError(self.path, "read", "Input/output error", offset)
         if offset + len(buffer) > self.end:
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.end - offset))
@@ -71,18 +71,19 @@ WHOLE = b"".join(stamp(n * MIB, MIB, n + 1) if n in (0, 2, 5) else bytes(MIB) fo
 @given(st.lists(st.integers(0, 2 * MIB // UNIT - 1), max_size=6), st.integers(0, 3000), st.integers(1, 600_000))
 def test_exactly_the_bad_sectors_are_lost_of_whatever_is_read(sectors, offset, length):
     data = bytes(range(256)) * (2 * MIB // 256)
-    bad = Ranges((n * UNIT, (n + 1) * UNIT) for n in sectors)
+    bad = Ranges.of(Range(n * UNIT, UNIT) for n in sectors)
     source = FailingSource(MemorySource(data), bad)
     buffer = bytearray(length)
-    lost = Ranges(read_what_can_be(source.read_into, offset, memoryview(buffer)))
-    assert list(lost) == list(Ranges(bad.within(offset, offset + length)))
-    for start, end, is_lost in lost.split(offset, offset + length):
+    lost = read_what_can_be(source.read_into, offset, memoryview(buffer))
+    assert lost == bad.within(Range(offset, length))
+    for one, is_lost in lost.split(Range(offset, length)):
+        start, end = one.start, one.end
         expected = bytes(end - start) if is_lost else data[start:end]
         assert bytes(buffer[start - offset : end - offset]) == expected
 
 
 def test_a_sector_that_failed_is_not_asked_for_again():
-    source = FailingSource(MemorySource(bytes(MIB)), [(4096, 4608)])
+    source = FailingSource(MemorySource(bytes(MIB)), [Range(4096, 512)])
     careful = CarefulSource(source)
     for _ in range(2):
         read_what_can_be(careful.read_into, 0, memoryview(bytearray(MIB)))
@@ -93,7 +94,7 @@ def test_a_sector_that_failed_is_not_asked_for_again():
 @pytest.mark.parametrize("fill", Fill)
 def test_bad_sectors_in_a_block_are_lost_alone_and_in_the_map(fill):
     at = place_of(2)
-    filled, _ = recovered([(at + 5 * 512, at + 6 * 512), (at + 700 * 512, at + 702 * 512)], fill=fill)
+    filled, _ = recovered([Range(at + 5 * 512, 512), Range(at + 700 * 512, 1024)], fill=fill)
     content = Reader(filled).read(0, SIZE)
     expected = {2 * MIB // 512 + n for n in (5, 700, 701)}
     found = statuses(filled.disk, filled.faults)
@@ -117,7 +118,7 @@ def test_bad_sectors_in_a_block_are_lost_alone_and_in_the_map(fill):
     st.none() | st.integers(0, 8 * MIB),
 )
 def test_wherever_a_medium_fails_what_is_called_known_is_right_and_the_rest_is_filled(places, end):
-    bad = [(start * UNIT, (start + count) * UNIT) for start, count in places]
+    bad = [Range(start * UNIT, count * UNIT) for start, count in places]
     try:
         filled, _ = recovered(bad, end)
     except NothingToRecoverError as error:
@@ -142,7 +143,7 @@ def test_a_file_that_shrinks_while_it_is_read_loses_what_it_no_longer_has():
 
 def test_a_header_that_cannot_be_read_is_what_its_copy_is_for():
     for offset in HEADER_OFFSETS:
-        filled, _ = recovered([(offset, offset + 512)])
+        filled, _ = recovered([Range(offset, 512)])
         assert Reader(filled).read(0, SIZE) == WHOLE
         assert set(statuses(filled.disk, filled.faults)) == {Status.KNOWN}
 
@@ -150,7 +151,7 @@ def test_a_header_that_cannot_be_read_is_what_its_copy_is_for():
 def test_a_piece_of_the_block_table_that_cannot_be_read_loses_its_blocks_and_no_crash():
     filled, _ = recovered()
     bat = filled.leaf.regions.current.find(BAT_REGION).file_offset
-    filled, _ = recovered([(bat, bat + 512)])
+    filled, _ = recovered([Range(bat, 512)])
     assert set(statuses(filled.disk)) == {Status.LOST}
 
 
@@ -175,7 +176,7 @@ def test_a_bitmap_that_cannot_be_read_loses_its_blocks_and_leaves_the_others():
     disk = PartialDisk(found.levels)
     bitmap = disk.images[0].allocation.table.bitmap_entry(0).file_offset
     assert [run.length for run in next(disk.windows(0, SIZE)).of_kind(Kind.DATA)] == [512, MIB]
-    source.bad.add(bitmap, bitmap + MIB)
+    source.bad |= Ranges.of([Range(bitmap, MIB)])
     disk = PartialDisk(gather([source.path], NOWHERE, None, lambda _path: source).levels)
-    rows = list(rows_of(disk, Ranges(), EarlierRun()))
+    rows = list(rows_of(disk, NO_RANGES, EarlierRun()))
     assert [(row.start, row.length) for row in rows if row.status is Status.KNOWN] == [(3 * MIB, MIB)]

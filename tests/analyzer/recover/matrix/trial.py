@@ -12,12 +12,12 @@ from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import Basis, Row, rows_of
 from analyzer.recover.inputs.collect import gather
-from analyzer.recover.ranges import Ranges
 from fixtures.constants import MIB
 from tests.analyzer.recover.matrix.specimens import SECTOR, Specimen
 from tests.support.sources import PatchedSource
 from vhdx.errors import VhdxError
 from vhdx.parents import Search
+from vhdx.ranges import NO_RANGES
 from vhdx.runs import Kind
 
 
@@ -122,7 +122,7 @@ def _path(number: int) -> Path:
 def _compared(disk: PartialDisk, specimen: Specimen) -> Result:
     source = FilledDisk(disk, Fill.ZERO).sources[0]
     counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", *_BACK.values()), 0)
-    for row in rows_of(disk, Ranges(), EarlierRun()):
+    for row in rows_of(disk, NO_RANGES, EarlierRun()):
         name = _name(row)
         counts[name] += row.length
         if name in {"known", "likely"}:

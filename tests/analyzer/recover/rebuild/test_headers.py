@@ -21,6 +21,7 @@ from tests.analyzer.recover.rebuild.helpers import (
 )
 from tests.analyzer.recover.rebuild.test_metadata import logged
 from tests.support.sources import SparseSource
+from vhdx.ranges import Range
 from vhdx.source import MemorySource
 
 NAMES = ("dynamic", "fixed", "demo", "chain-3", "mixed-block-sizes", "volume-gpt-ntfs", "volume-ext", "sectors-4096")
@@ -108,4 +109,4 @@ def test_the_log_of_a_disk_that_the_guest_keeps_is_not_taken_for_the_files_own()
     saved = salvaged(wiped(encode(outer), *HEADERS, (MIB, MIB)))
     assert known_bytes(saved.image, flatten([outer])) == outer.size
     assert any("no whole entry was found" in text for text in saved.lost)
-    assert saved.doubted == ((0, outer.size),)
+    assert list(saved.doubted) == [Range(0, outer.size)]

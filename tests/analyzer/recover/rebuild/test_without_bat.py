@@ -16,6 +16,7 @@ from fixtures.recipes.kit import child_of
 from fixtures.spec import Provision
 from tests.analyzer.recover.rebuild.helpers import MIB, TABLES, bat_of, known_bytes, metadata_of, salvaged, wiped
 from tests.analyzer.recover.rebuild.test_metadata import with_volume
+from vhdx.ranges import Range
 
 GPT_SIZE = 8 * MIB
 
@@ -49,7 +50,7 @@ def test_a_fixed_disk_comes_back_whole_without_anything_in_front_of_it(block_siz
     saved = alone(wiped(encode(spec), front_of(spec)))
     assert saved.image.size == GPT_SIZE
     assert known_bytes(saved.image, flatten([spec])) == GPT_SIZE
-    assert saved.doubted == ((0, GPT_SIZE),)
+    assert list(saved.doubted) == [Range(0, GPT_SIZE)]
 
 
 def test_what_stands_in_front_of_the_first_piece_with_a_place_is_not_believed():

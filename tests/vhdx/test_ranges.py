@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges, covered, joined
+from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined
 
 pytestmark = pytest.mark.property
 
 RANGE = st.builds(Range, st.integers(0, 60), st.integers(0, 12))
 RANGES = st.lists(RANGE, max_size=12)
-MOST = (1 << 63) - 1
 
 
 def numbers(ranges):
@@ -78,7 +77,7 @@ def test_a_set_is_asked_for_a_part_as_a_set_of_bytes_is(ranges, part):
     assert numbers(found.within(part)) == held & asked
     require_canonical(found.gaps(part))
     assert numbers(found.gaps(part)) == asked - held
-    assert found.touches(part) is bool(held & asked)
+    assert found.touches(part) is found.touches_any([Range(99, 1), part]) is bool(held & asked)
     assert found.covers(part) is (asked <= held)
     pieces = list(found.split(part))
     assert [n for one, _ in pieces for n in range(one.start, one.end)] == sorted(asked)
@@ -92,6 +91,17 @@ def test_a_growing_set_answers_after_each_range(steps):
         grown.add(part)
         held |= numbers([part])
         assert grown.touches(asked) is bool(held & numbers([asked]))
+
+
+def test_numbers_that_are_too_large_are_cut_wherever_they_come():
+    huge, whole = Range(7, 1 << 70), Ranges.of([Range.between(7, MOST)])
+    assert Ranges.of([huge, Range(1 << 70, 3)]) == whole
+    assert whole.within(huge) == whole
+    assert list(Ranges.of([Range(9, 1)]).gaps(huge)) == [Range(7, 2), Range.between(10, MOST)]
+    assert not whole.touches(Range(1 << 70, 1 << 70))
+    grown = GrowingRanges()
+    grown.add(huge)
+    assert grown.ranges == whole
 
 
 def test_ranges_up_to_the_greatest_number_are_held():
