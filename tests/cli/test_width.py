@@ -10,6 +10,7 @@ import pytest
 
 from cli.main import vhdx
 from tests.support.command_line import contents
+from tests.support.effort import SAFETY
 from tests.support.files import ROOT
 
 WIDTHS = (40, 60, 80, 100)
@@ -112,7 +113,7 @@ def on_terminal(columns, *arguments):
     except OSError:  # how Linux says that the other end is closed
         pass
     os.close(near)
-    process.wait(timeout=60)
+    process.wait(timeout=SAFETY)
     return printed.decode().splitlines()
 
 

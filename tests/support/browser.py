@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PATIENCE = 60
+PATIENCE = 300
 
 
 @contextmanager

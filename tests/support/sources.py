@@ -24,6 +24,17 @@ class SparseSource:
         buffer[:] = data
 
 
+class CountingSource:
+    """A source that notes what is read of it, as (offset, length)."""
+
+    def __init__(self, source):
+        self._source, self.path, self.size, self.reads = source, source.path, source.size, []
+
+    def read_into(self, offset, buffer):
+        self.reads.append((offset, len(buffer)))
+        self._source.read_into(offset, buffer)
+
+
 class PatchedSource:
     """Bytes in memory with a few changes laid over them, cut or grown to `size`: a copy that costs nothing."""
 

@@ -1,6 +1,5 @@
 """Sets of ranges, against sets of numbers; and what they cost, counted in calls."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.effort import calls_of
 from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined
 
 pytestmark = pytest.mark.property
@@ -111,23 +111,6 @@ def test_ranges_up_to_the_greatest_number_are_held():
     assert not NO_RANGES - whole
 
 
-def calls(work):
-    """How many functions are entered by some work, those of C included."""
-    count = 0
-
-    def note(_frame, event, _what):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return count
-
-
 def sparse(count, step=2):
     return Ranges.of_columns(np.arange(count, dtype=np.int64) * step, np.ones(count, dtype=np.int64))
 
@@ -145,7 +128,7 @@ def sparse(count, step=2):
     ],
 )
 def test_what_is_done_with_sets_takes_as_many_calls_for_many_ranges_as_for_few(work):
-    few, many = (calls(lambda count=count: work(sparse(count), sparse(count, 3))) for count in (100, 100_000))
+    few, many = (calls_of(lambda count=count: work(sparse(count), sparse(count, 3)))[0] for count in (100, 100_000))
     assert many <= few + 10
 
 
@@ -156,7 +139,7 @@ def test_a_set_grows_in_calls_that_are_in_proportion_to_its_ranges():
             grown.add(Range(number * 7919 % count * 2, 1))
             grown.touches(Range(number, 1))
 
-    assert calls(lambda: grow(8000)) <= 2.2 * calls(lambda: grow(4000))
+    assert calls_of(lambda: grow(8000))[0] <= 2.2 * calls_of(lambda: grow(4000))[0]
 
 
 def test_ranges_that_come_sorted_are_joined_without_being_kept():

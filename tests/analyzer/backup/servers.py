@@ -12,7 +12,7 @@ import time
 import warnings
 from pathlib import Path
 
-_PATIENCE = 20.0
+_PATIENCE = 120.0
 
 
 def free_port():

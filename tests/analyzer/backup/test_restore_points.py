@@ -11,7 +11,7 @@ import vhdx
 from analyzer.backup.plan import Hashing, Lost, Reading, Which
 from fixtures import RECIPES, Identity, encode
 from tests.analyzer.backup.helpers import KIB, MIB, back_up, chunks_of, content_of, new_repository, stored_chunks
-from tests.support.sources import SparseSource, chain_from, chain_of
+from tests.support.sources import CountingSource, SparseSource, chain_from, chain_of
 from tests.support.strategies import layers_upon, stacks
 from vhdx.errors import LostDataError
 
@@ -100,17 +100,6 @@ def test_the_image_of_an_incremental_is_hashed_when_that_is_asked_for_and_else_n
     assert hashed.image_sha256 == expected
 
 
-class Counting:
-    """A source that notes what is read of it."""
-
-    def __init__(self, source):
-        self._source, self.path, self.size, self.reads = source, source.path, source.size, []
-
-    def read_into(self, offset, buffer):
-        self.reads.append((offset, len(buffer)))
-        self._source.read_into(offset, buffer)
-
-
 def payload_of(image):
     """Where a file has blocks of payload, and what of them it claims, by its runs."""
     return [(run.file_offset, run.length) for run in image.runs() if run.kind == 0]
@@ -127,7 +116,7 @@ def read_within(source, places):
 @settings(max_examples=15)
 @given(stacks(min_layers=2), CHUNKS)
 def test_the_incremental_of_a_child_reads_what_the_child_claims_and_not_a_byte_of_its_parents(stack, chunk_size):
-    sources = [Counting(SparseSource(file)) for file in stack.files]
+    sources = [CountingSource(SparseSource(file)) for file in stack.files]
     chain = chain_from(sources)
     repository = new_repository(chunk_size=chunk_size)
     back_up(repository, chain.upto(len(stack.files) - 2))
