@@ -269,8 +269,8 @@ def _words(text):
         ("info", "commands.info", "demo"),
         ("info", "commands.info", "log-live"),
         ("map", "commands.map", "demo"),
-        ("repair", "mending", "demo"),
-        ("repair", "mending", "log-live"),
+        ("repair", "options.repair", "demo"),
+        ("repair", "options.repair", "log-live"),
     ],
 )
 def test_in_forty_columns_single_words_alone_go_past_the_edge_and_nothing_is_left_out(
