@@ -107,7 +107,7 @@ class Ranges:
 
     def __or__(self, other: "Ranges") -> "Ranges":
         """The bytes of either."""
-        return covered((self, other), at_least=1)
+        return union((self, other))
 
     def __and__(self, other: "Ranges") -> "Ranges":
         """The bytes of both."""
@@ -169,6 +169,11 @@ class Ranges:
 
 NO_RANGES = Ranges.of(())
 """No bytes at all."""
+
+
+def union(sets: Iterable[Ranges]) -> Ranges:
+    """The bytes that are in any of the sets."""
+    return covered([NO_RANGES, *sets], at_least=1)
 
 
 def covered(sets: Sequence[Ranges], *, at_least: int) -> Ranges:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vhdx import compiling
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
 from vhdx.lost import RAISE, LostPolicy, fill_around_failures
+from vhdx.ranges import Column
 from vhdx.runs import Kind, Run, RunTable, concatenate
 from vhdx.source import ByteSource
 from vhdx.structures.constants import MIB
@@ -45,17 +46,14 @@ class RunSource(Protocol):
         ...
 
 
-_Column = npt.NDArray[np.int64]
-
-
 class _Plan(NamedTuple):
     """The runs of one granule, in columns."""
 
-    start: _Column
-    end: _Column
-    kind: _Column
-    layer: _Column
-    file_offset: _Column
+    start: Column
+    end: Column
+    kind: Column
+    layer: Column
+    file_offset: Column
 
 
 class Reader:

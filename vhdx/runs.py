@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from vhdx import kernels
 from vhdx.kernels import DATA, HOLE, LOST, ZERO
-
-Column = npt.NDArray[np.int64]
+from vhdx.ranges import Column, Ranges
 
 
 class Kind(IntEnum):
@@ -95,6 +94,11 @@ class RunTable:
     def of_kind(self, kind: Kind) -> "RunTable":
         """The runs of one kind: a table that may have gaps."""
         return self.select(self.kind == kind)
+
+    @property
+    def ranges(self) -> Ranges:
+        """The bytes of the disk that the runs are about."""
+        return Ranges.of_columns(self.start, self.length)
 
     def bytes_of(self, kind: Kind) -> int:
         """How many bytes of the disk are of one kind."""

@@ -7,12 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
-from analyzer.backup.repository.layer_records import Ranges
 from vhdx.chain import Chain, in_step
+from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours
-
-Span = tuple[int, int]
-"""Start and end of bytes of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +18,14 @@ class Part:
 
     number: int
     state: int
-    spans: tuple[Span, ...]
-    """What is to be read; empty where all of the chunk is zeros now."""
+    read: tuple[Range, ...]
+    """What of the disk is to be read; empty where all of the chunk is zeros now."""
     count: int = 1
 
     @property
     def is_zeros(self) -> bool:
         """All of it is zeros now."""
-        return not self.spans
+        return not self.read
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ def everything(state: Chain, tables: Iterator[RunTable] | None = None) -> Iterat
 
 
 def changes(state: Chain, shared: int, doubtful: Ranges) -> Iterator[RunTable]:
-    """What the layers from `shared` up hide, and all that stands in `doubtful` (start, length): zeros are ZERO."""
+    """What the layers from `shared` up hide, and all that is in `doubtful`: zeros are ZERO."""
     for above, whole in _beside(state, shared):
         own, shown = cut_alike(above, _as_zeros(whole))
         table = choose(own.kind != Kind.HOLE, shown, own)
@@ -89,31 +86,20 @@ def _as_zeros(table: RunTable) -> RunTable:
 
 def _marked(ranges: Ranges, table: RunTable) -> RunTable:
     """ZERO in the ranges and HOLE elsewhere, over what `table` covers."""
-    start, end = int(table.start[0]), table.end
-    rows, position = [], start
-    for first, length in ranges:
-        lower, upper = max(first, position), min(first + length, end)
-        if lower >= upper:
-            continue
-        if lower > position:
-            rows.append((position, lower - position, Kind.HOLE, 0, 0))
-        rows.append((lower, upper - lower, Kind.ZERO, 0, 0))
-        position = upper
-    if position < end:
-        rows.append((position, end - position, Kind.HOLE, 0, 0))
-    return RunTable.of(rows)
+    pieces = ranges.split(Range.between(int(table.start[0]), table.end))
+    return RunTable.of((*part, Kind.ZERO if is_in else Kind.HOLE, 0, 0) for part, is_in in pieces)
 
 
 def parts_of(state: int, tables: Iterable[RunTable], chunk_size: int, size: int) -> Iterator[Part]:
-    """The runs of a state's tables (rising; they may leave gaps) by chunk; `size` is the disk's."""
-    number, spans = -1, list[Span]()
-    for start, end, is_zero in _spans(tables):
+    """The runs of a state's tables (sorted; they may leave gaps) by chunk; `size` is the disk's."""
+    number, read = -1, list[Range]()
+    for start, end, is_zero in _runs(tables):
         position = start
         while position < end:
             here = position // chunk_size
-            if here != number and spans:
-                yield Part(number, state, tuple(spans))
-                spans = []
+            if here != number and read:
+                yield Part(number, state, tuple(joined(read)))
+                read = []
             number, upto = here, min((here + 1) * chunk_size, size)
             if is_zero and position == here * chunk_size and end >= upto:
                 whole = -(-end // chunk_size) if end == size else end // chunk_size
@@ -121,16 +107,13 @@ def parts_of(state: int, tables: Iterable[RunTable], chunk_size: int, size: int)
                 position = min(end, whole * chunk_size)
                 continue
             stop = min(end, upto)
-            if spans and spans[-1][1] == position:
-                spans[-1] = spans[-1][0], stop
-            else:
-                spans.append((position, stop))
+            read.append(Range.between(position, stop))
             position = stop
-    if spans:
-        yield Part(number, state, tuple(spans))
+    if read:
+        yield Part(number, state, tuple(joined(read)))
 
 
-def _spans(tables: Iterable[RunTable]) -> Iterator[tuple[int, int, bool]]:
+def _runs(tables: Iterable[RunTable]) -> Iterator[tuple[int, int, bool]]:
     for table in tables:
         columns = (table.start, table.start + table.length, table.kind == Kind.ZERO)
         yield from zip(*(column.tolist() for column in columns), strict=True)

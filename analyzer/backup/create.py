@@ -20,6 +20,7 @@ from analyzer.backup.repository.repository import Repository
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.lost import RAISE, FillZeros
+from vhdx.ranges import Range
 from vhdx.reader import GRANULE, Reader
 
 _ALWAYS_HASHED = 16 << 30
@@ -45,7 +46,7 @@ class _Changes:
 
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
     ids: bytearray = field(default_factory=bytearray)
-    zeros: list[tuple[int, int]] = field(default_factory=list)
+    zeros: list[Range] = field(default_factory=list)
 
     def apply(self, ids: Ids, zero: bytes) -> None:
         """Put them into the ids of the point before it."""
@@ -102,7 +103,7 @@ class _Run:
         ]
         for item in states_in_step(streams):
             if isinstance(item, Part):
-                self._changes[item.state].zeros.append((item.number, item.count))
+                self._changes[item.state].zeros.append(Range(item.number, item.count))
             else:
                 yield item
 
@@ -112,7 +113,7 @@ class _Run:
         ids, contents, read = [], [], 0
         for part in touched.parts:
             content = self._lay(part, touched.number, buffer)
-            read += sum(end - start for start, end in part.spans)
+            read += sum(one.length for one in part.read)
             ids.append(self._store.put(content.data))
             if self._hashes:
                 contents.append(content.copy())
@@ -168,7 +169,7 @@ class _Run:
         buffer = np.zeros(plan.chunk_size, np.uint8)
         first = touched.parts[0]
         length = length_of(number, plan.chunk_size, plan.points[first.state].state.size)
-        covered = sum(end - start for start, end in first.spans)
+        covered = sum(one.length for one in first.read)
         if self._before is not None and number < len(self._before.ids) and not first.is_zeros and covered < length:
             held = self._before.id_of(number)
             if held != self._zero:
@@ -183,11 +184,11 @@ class _Run:
         if part.is_zeros:
             buffer[:] = 0
         elif not part.state and self._before is None:
-            self._reader(0, origin).read_into(origin, buffer[:length].data)  # zeros between its spans cost nothing
+            self._reader(0, origin).read_into(origin, buffer[:length].data)  # zeros between its ranges cost nothing
         else:
             reader = self._reader(part.state, origin)
-            for start, end in part.spans:
-                reader.read_into(start, buffer[start - origin : end - origin].data)
+            for one in part.read:
+                reader.read_into(one.start, buffer[one.start - origin : one.end - origin].data)
         buffer[length:] = 0
         return buffer[:length]
 

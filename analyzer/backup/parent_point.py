@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from analyzer.backup.lineage import lineage_of
-from analyzer.backup.repository.layer_records import LayerRecord, Ranges, merged
+from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Manifest
+from vhdx.ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Reference:
     def doubtful(self) -> Ranges:
         """The chunks, as (first, count), in which the point is not what the shared layers show: its other layers'."""
         others = self.manifest.chain[self.shared :]
-        return merged(sorted(claim for layer in others for claim in layer.claims))
+        return Ranges.of(claim for layer in others for claim in layer.claims)
 
     @property
     def same_state(self) -> bool:
@@ -38,7 +39,7 @@ def references(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) ->
 
 
 def _merit(reference: Reference) -> tuple[int, int, str]:
-    return reference.shared, -sum(count for _, count in reference.doubtful), reference.manifest.created.isoformat()
+    return reference.shared, -reference.doubtful.size, reference.manifest.created.isoformat()
 
 
 def shared_layers(first: Sequence[LayerRecord], second: Sequence[LayerRecord]) -> int:

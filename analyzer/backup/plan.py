@@ -12,13 +12,14 @@ from analyzer.backup.errors import DamagedObjectError, MissingObjectError, Point
 from analyzer.backup.parent_point import Reference, references, shared_layers, why_in_full
 from analyzer.backup.repository.chunk_ids import id_array, ids_from
 from analyzer.backup.repository.index import Index
-from analyzer.backup.repository.layer_records import LayerRecord, Ranges, merged, now, records_of, with_claims
+from analyzer.backup.repository.layer_records import LayerRecord, now, records_of, with_claims
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.point_names import name_for, require_name
 from analyzer.backup.repository.quarantine import set_aside_ids
 from analyzer.backup.repository.repository import Repository
 from vhdx.chain import Chain
 from vhdx.errors import LostDataError
+from vhdx.ranges import NO_RANGES, Range, Ranges, joined
 from vhdx.runs import Kind, RunTable
 
 
@@ -77,7 +78,7 @@ class PointPlan:
 
     name: str
     state: Chain
-    lost: Ranges
+    lost: tuple[Range, ...]
     """(start, length) of bytes."""
 
     @property
@@ -99,7 +100,7 @@ class CreatePlan:
     chunk_size: int
     reference: Reference | None
     doubtful: Ranges
-    """(start, length) of bytes that are read although no layer claims them: where the reference is something else."""
+    """Bytes that are read although no layer claims them: where the reference is something else."""
     read_in_full: str | None
     """Why; None when a reference serves."""
     set_aside: frozenset[bytes]
@@ -126,7 +127,7 @@ class CreatePlan:
 def seam(before: int, size: int, chunk_size: int) -> Ranges:
     """What must be looked at because a disk's size is another: from the first chunk that is not of one length."""
     start = min(before, size) // chunk_size * chunk_size
-    return () if size in {before, start} else ((start, size - start),)
+    return NO_RANGES if size in {before, start} else Ranges.of([Range.between(start, size)])
 
 
 Claim = Callable[[str], bool]
@@ -206,11 +207,9 @@ def _points(
         yield PointPlan(name, state, lost_ranges(state, wishes.lost))
 
 
-def lost_ranges(state: Chain, lost: Lost) -> Ranges:
-    """(start, length) of what cannot be known; raises LostDataError at the first, unless that is allowed."""
-    found = merged(
-        (run.start, run.length) for table in state.windows() for run in table.of_kind(Kind.LOST)
-    )  # fmt: skip
+def lost_ranges(state: Chain, lost: Lost) -> tuple[Range, ...]:
+    """What cannot be known; raises LostDataError at the first, unless that is allowed."""
+    found = tuple(joined(part for table in state.windows() for part in table.of_kind(Kind.LOST).ranges))
     if found and lost is Lost.REFUSE:
         run = next(run for table in state.windows() for run in table.of_kind(Kind.LOST))
         raise state.refusal(run) or LostDataError(state.path, run.start, run.length, "it is lost")
@@ -228,13 +227,13 @@ def _usable(repository: Repository, found: Sequence[Reference]) -> tuple[Referen
 
 
 def _doubtful(reference: Reference | None, before: Index | None, size: int, bad: frozenset[bytes]) -> Ranges:
-    """(start, length) of what is read besides the claims of layers: see `CreatePlan.doubtful`."""
+    """What is read besides the claims of layers: see `CreatePlan.doubtful`."""
     if reference is None or before is None:
-        return ()
+        return NO_RANGES
     chunk = reference.manifest.chunk_size
-    numbers = [*reference.doubtful, *((number, 1) for number in _chunks_of(before, bad))]
-    ranges = [(first * chunk, count * chunk) for first, count in numbers]
-    return merged(sorted([*ranges, *seam(reference.manifest.size, size, chunk)]))
+    chunks = (*reference.doubtful, *(Range(number, 1) for number in _chunks_of(before, bad)))
+    read = Ranges.of(Range(part.start * chunk, part.length * chunk) for part in chunks)
+    return read | seam(reference.manifest.size, size, chunk)
 
 
 def _chunks_of(index: Index, ids: frozenset[bytes]) -> list[int]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from analyzer.guest.layouts.signatures import looks_like
 from vhdx.findings import Finding, Severity
+from vhdx.ranges import Range, joined
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MIB
 from vhdx.table import BlockTable
@@ -29,11 +30,11 @@ def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
     if held and not live and not _claims_anything(table):
         text = f"the block table is empty, and data stands in {len(held)} MiB of the file where blocks would"
         yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
-    for first, last in _ranges(held):
-        what = _looks(table.source, first * MIB)
-        text = f"{(last - first)} MiB of the file belong to nothing and hold {what}"
-        code = "BAT-20" if np.any(owners[last:]) else "FID-07"
-        yield Finding(code, Severity.NOTE, text, first * MIB, (last - first) * MIB, "2.5")
+    for mibs in joined(Range(mib, 1) for mib in held):
+        what = _looks(table.source, mibs.start * MIB)
+        text = f"{mibs.length} MiB of the file belong to nothing and hold {what}"
+        code = "BAT-20" if np.any(owners[mibs.end :]) else "FID-07"
+        yield Finding(code, Severity.NOTE, text, mibs.start * MIB, mibs.length * MIB, "2.5")
 
 
 def _unowned(owners: npt.NDArray[np.uint8]) -> Iterator[int]:
@@ -62,14 +63,6 @@ def _holds_something(source: ByteSource, mib: int) -> bool:
 
 def _looks(source: ByteSource, at: int) -> str:
     return looks_like(read_at(source, at, _SAMPLE)) or "data"
-
-
-def _ranges(places: list[int]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for index, place in enumerate(places):
-        if index + 1 == len(places) or places[index + 1] != place + 1:
-            yield places[start], place + 1
-            start = index + 1
 
 
 def check_ends(source: ByteSource) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
 from vhdx.parents import OnMismatch
+from vhdx.ranges import Range, joined
 from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.sink import Sink, check_space, check_target
 from vhdx.structures.bat import BlockState
@@ -163,17 +164,6 @@ def _compare_holes(chain: Chain, written: Chain, kept: int, path: Path) -> None:
             raise VerificationError(path, *(wanted or found or (0, 0)))
 
 
-def _holes(tables: Iterator[RunTable]) -> Iterator[tuple[int, int]]:
-    """(start, length) of the holes, those that meet at a window's seam joined."""
-    pending: tuple[int, int] | None = None
-    for table in tables:
-        holes = table.of_kind(Kind.HOLE)
-        for start, length in zip(holes.start.tolist(), holes.length.tolist(), strict=True):
-            if pending and pending[0] + pending[1] == start:
-                pending = pending[0], pending[1] + length
-            else:
-                if pending:
-                    yield pending
-                pending = start, length
-    if pending:
-        yield pending
+def _holes(tables: Iterator[RunTable]) -> Iterator[Range]:
+    """The holes, those that meet at a window's seam joined."""
+    return joined(hole for table in tables for hole in table.of_kind(Kind.HOLE).ranges)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from analyzer.diff.ranges import ChangeTable
-from vhdx.runs import Column
+from vhdx.ranges import Column
 from vhdx.sink import Sink
 
 _AT_ONCE = 1 << 20

@@ -9,8 +9,9 @@ from analyzer.convert.cells import CELL, Bytes, units_touched
 from analyzer.diff.ranges import ChangeTable
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
+from vhdx.ranges import Column
 from vhdx.reader import GRANULE, Reader
-from vhdx.runs import Column, Kind, RunTable, cut_alike
+from vhdx.runs import Kind, RunTable, cut_alike
 
 UNIT = 512
 """Bytes that are compared as one: the smallest sector. What is compared starts upon a multiple of it."""

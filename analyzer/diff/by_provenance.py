@@ -12,7 +12,8 @@ import numpy as np
 from analyzer.diff.raw_disk import RawImage
 from vhdx.chain import Chain
 from vhdx.disk import Disk
-from vhdx.runs import Column, RunTable, changed
+from vhdx.ranges import Column
+from vhdx.runs import RunTable, changed
 from vhdx.source import ByteSource, FileSource
 
 

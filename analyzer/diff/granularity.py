@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analyzer.diff.ranges import Change, ChangeTable, joined
-from vhdx.runs import Column
+from vhdx.ranges import Column
 
 
 class _Pieces(NamedTuple):

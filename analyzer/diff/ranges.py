@@ -7,7 +7,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.runs import Column, Kind, RunTable
+from vhdx.ranges import Column
+from vhdx.runs import Kind, RunTable
 
 
 class Change(IntEnum):

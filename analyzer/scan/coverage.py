@@ -10,23 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.scan.forest import Member, Tree
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
+from vhdx.ranges import MOST, NO_RANGES, Range, Ranges, covered, union
 from vhdx.runs import Kind, RunTable
 
-KEPT_SPANS = 1 << 12
-"""Stretches of one file that are kept while all files are read, 16 bytes each; a file of more is read once again."""
-MOST_SPANS = 1 << 20
-"""Stretches of one file that are laid together with those of others; what a file of more still shows is not known."""
+KEPT_RANGES = 1 << 12
+"""Ranges of one file that are kept while all files are read, 16 bytes each; a file of more is read once again."""
+MOST_RANGES = 1 << 20
+"""Ranges of one file that are laid together with those of others; what a file of more still shows is not known."""
 MOST_SLOTS = 1 << 24
 """Entries of a block table that are gone through: 16 TiB of blocks of 1 MiB."""
-
-_FOREVER = np.iinfo(np.int64).max
-_Edges = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,29 +37,16 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """Stretches of the disk, sorted and apart: bytes from `start` up to `end`."""
-
-    start: _Edges
-    end: _Edges
-
-    @property
-    def length(self) -> int:
-        """How many bytes they have together."""
-        return int((self.end - self.start).sum())
-
-
-@dataclass(frozen=True, slots=True)
 class Layer:
     """What one file holds, by itself."""
 
     weight: Weight
-    own: Spans | None
+    own: Ranges | None
     """Where; None when that is not known, or more than was to be kept."""
     size: int
     """Bytes of the disk."""
     is_large: bool = False
-    """There are more stretches than were to be kept."""
+    """There are more ranges than were to be kept."""
 
 
 UNKNOWN = Layer(Weight(), None, 0)
@@ -71,58 +55,44 @@ UNKNOWN = Layer(Weight(), None, 0)
 def weigh(tree: Tree, layers: Mapping[Path, Layer], again: Callable[[Path, int], Layer]) -> dict[Path, Weight]:
     """What each file of a tree holds and still shows, from what each holds by itself.
 
-    `again` measures a large file once more, with that many stretches kept; only trees of several files need it.
+    `again` measures a large file once more, with that many ranges kept; only trees of several files need it.
     """
-    hidden: dict[Path, Spans | None] = {}
+    hidden: dict[Path, Ranges | None] = {}
     weights = {}
     for member in reversed(tree.members):  # a child comes before its parent
         layer = layers.get(member.path, UNKNOWN)
         if layer.is_large and len(tree.members) > 1:
-            layer = again(member.path, MOST_SPANS)
+            layer = again(member.path, MOST_RANGES)
         above = _hidden_by([hidden.pop(child) for child in member.children])
         weights[member.path] = _weight(layer, above, member)
         hidden[member.path] = _hides(layer, above, member)
     return weights
 
 
-def _weight(layer: Layer, above: Spans | None, member: Member) -> Weight:
+def _weight(layer: Layer, above: Ranges | None, member: Member) -> Weight:
     weight = layer.weight
     shown = weight.own
     if member.children:
-        known = layer.own is not None and above is not None and weight.own is not None
-        shown = weight.own - _where(2, [layer.own, above]).length if known else None  # type: ignore[list-item, operator]
+        shown = (layer.own - above).size if layer.own is not None and above is not None else None
     return Weight(own=weight.own, shown=shown, lost=weight.lost, findings=weight.findings)
 
 
-def _hidden_by(children: Sequence[Spans | None]) -> Spans | None:
+def _hidden_by(children: Sequence[Ranges | None]) -> Ranges | None:
     """What no leaf above sees: hidden on every way up. None when it is not known."""
-    known = [spans for spans in children if spans is not None]
-    return None if len(known) < len(children) or not known else _where(len(known), known)
+    known = [ranges for ranges in children if ranges is not None]
+    return None if len(known) < len(children) or not known else covered(known, at_least=len(known))
 
 
-def _hides(layer: Layer, above: Spans | None, member: Member) -> Spans | None:
+def _hides(layer: Layer, above: Ranges | None, member: Member) -> Ranges | None:
     """What a file and those above it hide from what is below; past a disk's end, everything."""
     if layer.own is None or (member.children and above is None):
         return None
-    end = Spans(np.array([layer.size]), np.array([_FOREVER]))
-    return _where(1, [layer.own, end, *([above] if above else [])])
+    past_end = Ranges.of([Range.between(layer.size, MOST)])
+    return covered([layer.own, past_end, above or NO_RANGES], at_least=1)
 
 
-def _where(count: int, tables: Sequence[Spans]) -> Spans:
-    """Where at least `count` of the tables cover the disk."""
-    edges = np.concatenate([table.start for table in tables] + [table.end for table in tables])
-    steps = np.ones(len(edges), dtype=np.int64)
-    steps[len(edges) // 2 :] = -1
-    order = edges.argsort(kind="stable")
-    edges, level = edges[order], steps[order].cumsum()
-    last = np.append(edges[1:] != edges[:-1], True) if len(edges) else np.empty(0, dtype=bool)
-    edges, covered = edges[last], level[last] >= count
-    before = np.concatenate(([False], covered[:-1])) if len(covered) else covered
-    return Spans(edges[covered & ~before], edges[before & ~covered])
-
-
-def measure(image: Image, most: int = KEPT_SPANS) -> Layer:
-    """What an image holds, at most `most` stretches of it kept; never raises for what the file holds."""
+def measure(image: Image, most: int = KEPT_RANGES) -> Layer:
+    """What an image holds, at most `most` ranges of it kept; never raises for what the file holds."""
     if image.geometry.slots_in_base > MOST_SLOTS:
         return UNKNOWN
     try:
@@ -156,13 +126,7 @@ def _measured(image: Image, most: int) -> Layer:
     findings = () if first_lost is None else (_lost(image, first_lost, lost),)
     is_large = kept > most
     weight = Weight(own=own, lost=lost, findings=findings)
-    return Layer(weight, None if is_large else _spans(parts), image.size, is_large)
-
-
-def _spans(parts: Sequence[RunTable]) -> Spans:
-    start = np.concatenate([part.start for part in parts] or [np.empty(0, dtype=np.int64)])
-    length = np.concatenate([part.length for part in parts] or [np.empty(0, dtype=np.int64)])
-    return _where(1, [Spans(start, start + length)])
+    return Layer(weight, None if is_large else union(part.ranges for part in parts), image.size, is_large)
 
 
 def _lost(image: Image, start: int, lost: int) -> Finding:

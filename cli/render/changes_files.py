@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
-import numpy as np
 
 from analyzer.diff.files import Data, FileChange, Finder, What
 from analyzer.diff.find import ChangesPlan, find_changes
@@ -19,7 +18,7 @@ from cli.options.states import findings_of, method_told, state_to_plain, told
 from cli.render.files import iso, plain_file, plain_text, plain_troubles, plain_volume, say_troubles, volumes_of
 from cli.text import facts, plural, safe, size
 from vhdx.disk import Disk
-from vhdx.ranges import Ranges
+from vhdx.ranges import Ranges, union
 
 _COLUMNS = ("what", "volume", "path", "old_path", "kind", "old_size", "new_size", "old_modified", "new_modified",
             "data", "changed_bytes", "fields", "streams")  # fmt: skip
@@ -28,10 +27,8 @@ _COLUMNS = ("what", "volume", "path", "old_path", "kind", "old_size", "new_size"
 def finder_of(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress) -> Finder:
     """What finds the files that differ; raises MissingReaderError, and what comparing the disks raises."""
     volumes = volumes_of(old), volumes_of(new)
-    tables = list(find_changes(plan, old, new, progress))
-    start = np.concatenate([table.start for table in tables] or [np.empty(0, np.int64)])
-    length = np.concatenate([table.length for table in tables] or [np.empty(0, np.int64)])
-    return Finder(*volumes, changed=Ranges.of_columns(start, length))
+    changed = union(Ranges.of_columns(table.start, table.length) for table in find_changes(plan, old, new, progress))
+    return Finder(*volumes, changed=changed)
 
 
 def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State], finder: Finder) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.effort import calls_of
-from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined
+from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined, union
 
 pytestmark = pytest.mark.property
 
@@ -55,6 +55,7 @@ def test_union_intersection_and_difference_are_those_of_sets_of_bytes(first, sec
     one, other = Ranges.of(first), Ranges.of(second)
     for found, expected in (
         (one | other, numbers(first) | numbers(second)),
+        (union([one, other, one]), numbers(first) | numbers(second)),
         (one & other, numbers(first) & numbers(second)),
         (one - other, numbers(first) - numbers(second)),
     ):

@@ -1,18 +1,16 @@
 """What a layer of a chain is known by, and which chunks of the disk it claims: the proof that it needs no reading."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from vhdx.chain import Chain
 from vhdx.image import Image, windows_of
+from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind, RunTable
 from vhdx.source import FileSource
 from vhdx.structures.header import Header
 from vhdx.structures.locator import ParentLocator
-
-Ranges = tuple[tuple[int, int], ...]
-"""(first, count) of chunks, or (start, length) of bytes; rising and apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +34,8 @@ class LayerRecord:
     locator: dict[str, str] | None
     matches: bool
     """The parent's identity is the one that this layer names; always for a base."""
-    claims: Ranges
-    """(first, count) of the chunks in which the layer has anything of its own."""
+    claims: tuple[Range, ...]
+    """Chunks in which the layer has anything of its own, sorted and disjoint."""
 
     def same_content(self, other: "LayerRecord") -> bool:
         """Whether two records are of one file that nobody wrote to in between.
@@ -101,29 +99,17 @@ def _plain_locator(locator: ParentLocator) -> dict[str, str]:
     return {entry.key: entry.value for entry in locator.entries if entry.key and entry.value is not None}
 
 
-def claims_of(chain: Chain, number: int, chunk_size: int) -> Ranges:
-    """The chunks in which layer `number` hides the one below, as (first, count); as far as the chain's disk goes."""
+def claims_of(chain: Chain, number: int, chunk_size: int) -> tuple[Range, ...]:
+    """The chunks in which layer `number` hides the one below, as far as the chain's disk goes."""
     image = chain.layers[number]
-    return merged(_touched(windows_of(image, number, chain.views[number], 0, chain.size), chunk_size))
+    return tuple(joined(_touched(windows_of(image, number, chain.views[number], 0, chain.size), chunk_size)))
 
 
-def _touched(tables: Iterator[RunTable], chunk_size: int) -> Iterator[tuple[int, int]]:
+def _touched(tables: Iterator[RunTable], chunk_size: int) -> Iterator[Range]:
     for table in tables:
         own = table.select(table.kind != Kind.HOLE)
-        first, last = own.start // chunk_size, (own.start + own.length - 1) // chunk_size
-        yield from zip(first.tolist(), (last - first + 1).tolist(), strict=True)
-
-
-def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Rising ranges, those that touch or overlap made one."""
-    found: list[tuple[int, int]] = []
-    for start, length in ranges:
-        if found and start <= sum(found[-1]):
-            first = found[-1][0]
-            found[-1] = first, max(sum(found[-1]), start + length) - first
-        else:
-            found.append((start, length))
-    return tuple(found)
+        first, end = own.start // chunk_size, -(-(own.start + own.length) // chunk_size)
+        yield from Ranges.between(first, end)
 
 
 def now() -> datetime:

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
-from analyzer.backup.repository.layer_records import LayerRecord, Ranges
+from analyzer.backup.repository.layer_records import LayerRecord
+from vhdx.ranges import Range
 
 FORMAT, VERSION = "vhdx-backup-point", 1
 
@@ -49,8 +50,8 @@ class Manifest:
     """The number of the newest layer: 0 for a base."""
     chain: tuple[LayerRecord, ...]
     """Base first."""
-    lost: Ranges
-    """(start, length) of bytes that could not be known; zeros stand there."""
+    lost: tuple[Range, ...]
+    """Bytes that could not be known; zeros stand there."""
     warnings: tuple[str, ...]
     """What opening found: parents that do not match (what is read may be stale), logs replayed, and the like."""
     parent: str | None
@@ -99,5 +100,5 @@ def _layer(members: Mapping[str, Any]) -> LayerRecord:
     return LayerRecord(**{**members, **made})
 
 
-def _ranges(rows: list[list[int]]) -> Ranges:
-    return tuple((int(start), int(length)) for start, length in rows)
+def _ranges(rows: list[list[int]]) -> tuple[Range, ...]:
+    return tuple(Range(int(start), int(length)) for start, length in rows)

@@ -12,7 +12,8 @@ import numpy as np
 
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import DamagedDeltaError
-from vhdx.runs import Column, Kind, RunTable
+from vhdx.ranges import Column
+from vhdx.runs import Kind, RunTable
 from vhdx.source import FileSource, read_at
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.runs import Column, Kind, Run, RunTable, concatenate, merge_neighbours
+from vhdx.ranges import Column
+from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
 
 MOST_RUNS = 20_000
 """As many runs are told one by one."""
