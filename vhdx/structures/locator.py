@@ -120,6 +120,9 @@ def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Find
     if locator.locator_type != VHDX_LOCATOR_TYPE:
         text = f"the parent locator's type is {locator.locator_type}, not that of VHDX"
         yield Finding("LOC-03", Severity.ERROR, text, at, 16, SECTION)
+    if locator.reserved:
+        text = f"the reserved field of the parent locator is {locator.reserved:#x}, not 0"
+        yield Finding("LOC-14", Severity.WARNING, text, at + 16, 2, SECTION)
     count = locator.key_value_count
     if not count or len(locator.entries) != count:
         size = counted(length, "byte")

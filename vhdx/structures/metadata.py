@@ -153,6 +153,9 @@ def _judged(table: MetadataTable) -> Sequence[MetadataEntry]:
 def _check_entry(entry: MetadataEntry, at: int, region_length: int) -> Iterator[Finding]:
     yield from _check_place(entry, at, region_length)
     yield from _check_meaning(entry, at)
+    if entry.reserved or entry.flags & ~(USER_ITEM | BELONGS_TO_DISK | REQUIRED):
+        text = f"the {entry.name} item has the flags {entry.flags:#x} and {entry.reserved:#x} in its reserved field"
+        yield Finding("MET-24", Severity.WARNING, f"{text}; bits from 3 up must be 0", at + 24, 8, SECTION)
     expected = ITEM_SIZES.get(entry.item_id)
     if expected is not None and not entry.is_user and entry.length != expected:
         text = f"the {entry.name} item is {counted(entry.length, 'byte')} long, not {expected}"

@@ -178,6 +178,9 @@ def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Findin
         yield Finding(
             "REG-14", Severity.NOTE, f"the {entry.name} region is not marked as required", at + 28, 4, SECTION
         )
+    if entry.flags & ~REQUIRED:
+        text = f"the {entry.name} region has the flags {entry.flags:#x}; all but bit 0 are reserved and must be 0"
+        yield Finding("REG-17", Severity.WARNING, text, at + 28, 4, SECTION)
     if entry.file_offset % MIB or entry.length % MIB or not entry.length or entry.file_offset < HEADER_AREA_SIZE:
         place = f"at {entry.file_offset}, {entry.length} bytes long,"
         text = f"the {entry.name} region {place} is not on whole MiB from 1 MiB up"
