@@ -1,18 +1,16 @@
 """What stands inside the disk, as far as copies of it can be compared: partition tables, boot sectors, file systems."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
+from analyzer.guest.layouts.detect import recognise
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
-from analyzer.guest.layouts.mbr import parse_mbr
-from analyzer.guest.layouts.partitions import Part, parts_of_mbr, parts_of_table
-from analyzer.guest.layouts.signatures import VOLUMES
+from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 
-_SECTOR = 512
 _RECORDS = 4
 """Records of $MFT that its mirror has."""
 
@@ -31,14 +29,14 @@ def _check(disk: Disk) -> Iterator[Finding]:
     primary = _read_gpt(disk, 1)
     if primary is not None:
         yield from _check_gpt(disk, primary)
-        parts = list(parts_of_table(_gpt_table(disk, primary) or b"", primary.entry_size, disk.sector_size))
-    else:
-        mbr = parse_mbr(disk.read(0, _SECTOR))
-        parts = parts_of_mbr(mbr, disk.sector_size) if mbr else []
-        yield from _check_ends(disk, parts)
-    for part in parts or [Part(0, disk.size)]:
-        for check in _CHECKS:
-            yield from check(disk, part)
+
+    def read(start: int, length: int) -> bytes:
+        return disk.read(start, max(0, min(length, disk.size - start))) if start < disk.size else b""
+
+    parts = partitions_of(read, disk.size, [disk.sector_size])
+    yield from _check_ends(disk, parts)
+    for part in parts or [Partition(0, 0, disk.size)]:
+        yield from _check_volume(disk, part)
 
 
 def _read_gpt(disk: Disk, lba: int) -> GptHeader | None:
@@ -73,18 +71,38 @@ def _check_gpt(disk: Disk, primary: GptHeader) -> Iterator[Finding]:
         yield _finding("CON-01", "the GPT's partition entries fail their checksum", primary.table_start, None)
 
 
-def _check_ends(disk: Disk, parts: list[Part]) -> Iterator[Finding]:
+def _check_ends(disk: Disk, parts: Iterable[Partition]) -> Iterator[Finding]:
     for part in parts:
-        if part.end > disk.size:
+        if part.scheme is Scheme.MBR and part.end > disk.size:
             text = f"a partition of the MBR ends at {part.end}, and the disk has {disk.size} bytes"
             yield _finding("MET-23", text, part.start, part.end - part.start)
 
 
-def _check_ntfs(disk: Disk, part: Part) -> Iterator[Finding]:
+def _check_volume(disk: Disk, part: Partition) -> Iterator[Finding]:
+    """What is wrong with the volume in a partition; that it is one which nothing here looks into."""
+
+    def read(start: int, length: int) -> bytes:
+        end = min(part.start + start + length, part.end, disk.size)
+        return disk.read(part.start + start, end - part.start - start) if part.start + start < end else b""
+
+    found = recognise(read)
+    match found.front:
+        case ntfs.NtfsBoot() as boot:
+            yield from _check_ntfs(disk, part, boot)
+        case fat.FatBoot() as boot:
+            yield from _check_fat32(disk, part, boot)
+        case exfat.ExfatBoot() as boot:
+            yield from _check_exfat(disk, part, boot)
+        case ext.ExtSuperblock() as superblock:
+            yield from _check_ext(disk, part, superblock)
+    name = part.pool.value if part.pool and found.front is None else found.type
+    if found.front is None and name != "unknown":
+        text = f"the volume at {part.start} is {name}"
+        yield Finding("CON-05", Severity.NOTE, text, disk_start=part.start)
+
+
+def _check_ntfs(disk: Disk, part: Partition, boot: ntfs.NtfsBoot) -> Iterator[Finding]:
     front = disk.read(part.start, ntfs.SIZE)
-    boot = ntfs.parse_boot(front)
-    if boot is None:
-        return
     if not boot.is_sane:
         yield _finding("CON-02", "the NTFS boot sector has impossible sizes", part.start, ntfs.SIZE)
         return
@@ -94,7 +112,7 @@ def _check_ntfs(disk: Disk, part: Part) -> Iterator[Finding]:
     yield from _check_mft(disk, part, boot)
 
 
-def _check_mft(disk: Disk, part: Part, boot: ntfs.NtfsBoot) -> Iterator[Finding]:
+def _check_mft(disk: Disk, part: Partition, boot: ntfs.NtfsBoot) -> Iterator[Finding]:
     size, furthest = _RECORDS * boot.record_size, max(boot.mft, boot.mirror) * boot.cluster_size
     if not boot.has_place_for_records or furthest + size > part.end - part.start:
         yield _finding("CON-03", "the NTFS boot sector puts $MFT outside its volume", part.start, ntfs.SIZE)
@@ -104,19 +122,16 @@ def _check_mft(disk: Disk, part: Part, boot: ntfs.NtfsBoot) -> Iterator[Finding]
         yield _finding("CON-03", "the first four records of $MFT and $MFTMirr differ", mirror, size)
 
 
-def _check_fat32(disk: Disk, part: Part) -> Iterator[Finding]:
-    front = disk.read(part.start, fat.SIZE)
-    boot = fat.parse_boot(front)
-    if boot is None or boot.backup is None:
+def _check_fat32(disk: Disk, part: Partition, boot: fat.FatBoot) -> Iterator[Finding]:
+    if boot.backup is None:
         return
     at = part.start + boot.backup
-    if disk.read(at, fat.SIZE) != front:
+    if disk.read(at, fat.SIZE) != disk.read(part.start, fat.SIZE):
         yield _finding("CON-02", "the FAT32 boot sector and its backup differ", at, fat.SIZE)
 
 
-def _check_exfat(disk: Disk, part: Part) -> Iterator[Finding]:
-    boot = exfat.parse_boot(disk.read(part.start, _SECTOR))
-    if boot is None or boot.region is None:
+def _check_exfat(disk: Disk, part: Partition, boot: exfat.ExfatBoot) -> Iterator[Finding]:
+    if boot.region is None:
         return
     front, backup = (exfat.lasting(disk.read(at, boot.region)) for at in (part.start, part.start + boot.region))
     if front != backup:
@@ -124,33 +139,16 @@ def _check_exfat(disk: Disk, part: Part) -> Iterator[Finding]:
         yield _finding("CON-02", text, part.start + boot.region, boot.region)
 
 
-def _check_ext(disk: Disk, part: Part) -> Iterator[Finding]:
-    block = disk.read(part.start + ext.START, ext.SIZE)
-    superblock = ext.parse_superblock(block)
-    if superblock is None or not superblock.block_size or not superblock.blocks_per_group:
+def _check_ext(disk: Disk, part: Partition, superblock: ext.ExtSuperblock) -> Iterator[Finding]:
+    if not superblock.blocks_per_group:
         return
+    block = disk.read(part.start + ext.START, ext.SIZE)
     at = part.start + superblock.copy_of(1)
     if at + ext.SIZE > min(part.end, disk.size):
         return  # a single group: there is no backup
     backup = disk.read(at, ext.SIZE)
     if any(backup[field] != block[field] for field in ext.STEADY):
         yield _finding("CON-04", "the ext superblock and its first backup disagree", at, ext.SIZE)
-
-
-def _recognise(disk: Disk, part: Part) -> Iterator[Finding]:
-    for signature in VOLUMES:
-        if disk.read(min(part.start + signature.at, disk.size), len(signature.magic)) == signature.magic:
-            text = f"the volume at {part.start} is {signature.name}"
-            yield Finding("CON-05", Severity.NOTE, text, disk_start=part.start)
-
-
-_CHECKS: tuple[Callable[[Disk, Part], Iterator[Finding]], ...] = (
-    _check_ntfs,
-    _check_fat32,
-    _check_exfat,
-    _check_ext,
-    _recognise,
-)
 
 
 def _finding(code: str, text: str, start: int, length: int | None) -> Finding:

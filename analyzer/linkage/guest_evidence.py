@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from analyzer.guest.layouts import ntfs
-from analyzer.guest.layouts.gpt import GptHeader, parse_header
+from analyzer.guest.layouts.gpt import Entries, GptHeader, parse_header
 from analyzer.guest.layouts.mbr import parse_mbr
 from analyzer.guest.layouts.ntfs_records import parse_record
-from analyzer.guest.layouts.partitions import parts_of_mbr, parts_of_table
+from analyzer.guest.layouts.partitions import partitions_of
 from analyzer.guest.layouts.signatures import MARKS, Mark
 from vhdx.errors import VhdxError
 from vhdx.image import Image
@@ -84,13 +84,14 @@ class _Pair:
     def mixed(self, start: int, length: int) -> bytes:
         """The disk as it reads with this parent; b"" where it cannot be read."""
         sector, parts = self.sector, []
-        for at in range(start, start + length, sector):
+        first = start // sector * sector
+        for at in range(first, start + length, sector):
             part = _held(self.child, at, sector)
             part = _held(self.parent, at, sector) if part is None else part
             if part is None:
                 return b""
             parts.append(part)
-        return b"".join(parts)
+        return b"".join(parts)[start - first : start - first + length]
 
     def is_mixed(self, start: int, length: int) -> bool:
         """Some of it is the child's and some the parent's."""
@@ -132,18 +133,13 @@ def _gpt(pair: _Pair) -> Iterator[Trace]:
         yield _compared("the disk GUID in the GPT", child.disk_guid, parent.disk_guid)
     header = parse_header(pair.mixed(sector, sector))
     if header and _is_sane(header) and pair.is_mixed(sector, header.table_start + header.table_length - sector):
-        yield _fits(header, _table(pair, header))
+        yield _fits(header, pair.mixed(header.table_start, header.table_length))
 
 
 def _is_sane(header: GptHeader) -> bool:
     """The entries can be where the header says, which need not be whole: half of it may be the other file's."""
     sizes = header.entry_size in _ENTRY_SIZES and 0 < header.count <= _MOST_ENTRIES
     return header.table in _ENTRIES_AT and sizes
-
-
-def _table(pair: _Pair, header: GptHeader) -> bytes:
-    length = header.table_length
-    return pair.mixed(header.table_start, -(-length // pair.sector) * pair.sector)[:length]
 
 
 def _fits(header: GptHeader, entries: bytes) -> Trace:
@@ -154,10 +150,8 @@ def _fits(header: GptHeader, entries: bytes) -> Trace:
 
 def _volumes(pair: _Pair) -> Sequence[int]:
     """Bytes of the disk where volumes begin; 0 for a disk without partitions comes first."""
-    sector = pair.sector
-    mbr, header = parse_mbr(pair.mixed(0, sector)), parse_header(pair.mixed(sector, sector))
-    parts = list(parts_of_table(_table(pair, header), header.entry_size, sector)) if header and _is_sane(header) else []
-    found = [0, *(part.start for part in (*parts, *(parts_of_mbr(mbr, sector) if mbr else ())))]
+    parts = partitions_of(pair.mixed, pair.child.size, [pair.sector], Entries.AS_FOUND)
+    found = [0, *(part.start for part in parts)]
     return list(dict.fromkeys(start for start in found if start < pair.child.size))[:_MOST_VOLUMES]
 
 

@@ -19,7 +19,7 @@ from analyzer.guest.layouts.ext import (
 )
 from analyzer.guest.layouts.ext import UUID as UUID_AT
 from analyzer.guest.layouts.ext_identity import build_descriptors, build_superblock
-from analyzer.guest.layouts.partitions import Part
+from analyzer.guest.layouts.partitions import Partition
 
 _RANDOM = "run `e2fsck -f` and `tune2fs -U random` on the clone's volume"
 _REPAIR = "run `e2fsck -f` on the clone's volume, and then `tune2fs -U random`"
@@ -37,7 +37,7 @@ class _Copy:
     block: bytes
 
 
-def renew_ext(work: CloneWorkspace, part: Part, scope: Scope) -> bool:
+def renew_ext(work: CloneWorkspace, part: Partition, scope: Scope) -> bool:
     """Give the volume a new UUID, or say why not; False when it is no ext volume."""
     block = work.read(part.start + START, SIZE)
     superblock = parse_superblock(block)
@@ -79,7 +79,7 @@ def _damage(superblock: ExtSuperblock, block: bytes) -> tuple[str, str]:
     return "", ""
 
 
-def _copies(work: CloneWorkspace, part: Part, superblock: ExtSuperblock) -> Iterator[_Copy]:
+def _copies(work: CloneWorkspace, part: Partition, superblock: ExtSuperblock) -> Iterator[_Copy]:
     """The copies that are whole and this volume's; one that is neither is left as it is."""
     for group, place in superblock.copies():
         block = work.read(part.start + place, SIZE)

@@ -1,7 +1,6 @@
 """New identities for partition tables: the disk signature of an MBR, the GUIDs of both copies of a GPT."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from analyzer.convert.new_identity.workspace import Change, CloneWorkspace, Kept
 from analyzer.guest.layouts.gpt import (
     DISK_GUID,
     PARTITION_GUID,
-    GptHeader,
+    GptCopy,
     build_header,
     build_table,
     parse_entries,
@@ -17,48 +16,21 @@ from analyzer.guest.layouts.gpt import (
     parse_whole_header,
 )
 from analyzer.guest.layouts.mbr import DYNAMIC, SIGNATURE, SIZE, Mbr, parse_mbr
-from analyzer.guest.layouts.partitions import Part, logical_parts, parts_of_mbr, parts_of_table
+from analyzer.guest.layouts.partitions import Partition, Pool, Scheme, gpt_copies, partitions_of
 from vhdx.structures.constants import SECTOR_SIZES
 
-_POOLS = {
-    UUID("5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"): "the database of dynamic disks",
-    UUID("af9b60a0-1431-4f62-bc68-3311714a69ad"): "a volume of dynamic disks",
-    UUID("e75caf8f-f680-4cee-afa3-b001e56efc2d"): "a part of a storage pool",
-}
+_POOLS = {Pool.LDM: "dynamic disks", Pool.SPACES: "the disks of a storage pool"}
 _DYNAMIC = "attach the clone to another system than the original's, where the disk manager can import it"
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """One of the two: header and entries, both whole."""
-
-    name: str
-    header: GptHeader
-    table: bytes
-
-    @property
-    def at(self) -> int:
-        """The byte of the disk at which the header stands."""
-        return self.header.here * self.header.sector_size
-
-
-def renew_tables(work: CloneWorkspace) -> list[Part]:
+def renew_tables(work: CloneWorkspace) -> Sequence[Partition]:
     """Make the identities of the disk and its partitions anew; returns the volumes that the tables name."""
     mbr = parse_mbr(work.read(0, SIZE))
     if mbr:
         _renew_mbr(work, mbr)
-    copies = _copies(work)
-    _renew_gpt(work, copies)
-    return [*_gpt_parts(copies), *(_mbr_parts(work, mbr) if mbr else [])]
-
-
-def _gpt_parts(copies: Sequence[_Copy]) -> list[Part]:
-    first = next(iter(copies), None)
-    return list(parts_of_table(first.table, first.header.entry_size, first.header.sector_size)) if first else []
-
-
-def _mbr_parts(work: CloneWorkspace, mbr: Mbr) -> list[Part]:
-    return [*parts_of_mbr(mbr, work.sector_size), *logical_parts(mbr, work.sector_size, work.read)]
+    parts = partitions_of(work.read, work.size, [work.sector_size])
+    _renew_gpt(work, _copies(work), parts)
+    return parts
 
 
 def _renew_mbr(work: CloneWorkspace, mbr: Mbr) -> None:
@@ -78,16 +50,12 @@ def _signature(raw: bytes) -> str:
     return f"{int.from_bytes(raw, 'little'):08x}"
 
 
-def _copies(work: CloneWorkspace) -> list[_Copy]:
-    """The copies that are whole: the second where the first says it is, or else in the last sector."""
-    sector = work.sector_size
-    first = _copy(work, "the primary GPT", sector)
-    last = first.header.other * sector if first else (work.size // sector - 1) * sector
-    second = _copy(work, "the backup GPT", last) if last != sector else None
-    copies = [copy for copy in (first, second) if copy]
-    if copies and not second:
-        _keep(work, "the backup GPT", last)
-    if not first:
+def _copies(work: CloneWorkspace) -> list[GptCopy]:
+    """The copies that are whole; says which of them are not."""
+    copies = list(gpt_copies(work.read, work.size, work.sector_size))
+    if copies and not copies[-1].is_backup:
+        _keep(work, "the backup GPT", copies[0].header.other * work.sector_size)
+    if not copies or copies[0].is_backup:
         _tell_no_primary(work, is_gpt=bool(copies))
     return copies
 
@@ -109,28 +77,19 @@ def _keep(work: CloneWorkspace, what: str, at: int) -> None:
     work.kept.append(Kept(what, at, "it is not there or is damaged: no system goes by it, and it was left so", then))
 
 
-def _copy(work: CloneWorkspace, name: str, at: int) -> _Copy | None:
-    header = parse_whole_header(work.read(at, work.sector_size))
-    if header is None or header.here * work.sector_size != at:
-        return None
-    table = work.read(header.table_start, header.table_length)
-    return _Copy(name, header, table) if header.fits(table) else None
-
-
-def _renew_gpt(work: CloneWorkspace, copies: Sequence[_Copy]) -> None:
+def _renew_gpt(work: CloneWorkspace, copies: Sequence[GptCopy], parts: Sequence[Partition]) -> None:
     if not work.patch(list(chain.from_iterable(_pieces(work, copy) for copy in copies))):
         text = "its headers and entries lie upon one another, or upon the master boot record"
         work.kept.append(Kept("the GPT", work.sector_size, text, "repair it with gdisk"))
         return
     work.changes += _guid_changes(work, copies)
-    for copy in copies[:1]:
-        for entry in parse_entries(copy.table, copy.header.entry_size):
-            if entry.kind in _POOLS:
-                text = f"it is {_POOLS[entry.kind]}, which has identities of its own"
-                work.kept.append(Kept("a partition", entry.first * work.sector_size, text, _DYNAMIC))
+    for part in parts:
+        if part.pool and part.scheme is Scheme.GPT:
+            text = f"it belongs to {_POOLS[part.pool]}, which have identities of their own"
+            work.kept.append(Kept("a partition", part.start, text, _DYNAMIC))
 
 
-def _pieces(work: CloneWorkspace, copy: _Copy) -> list[Piece]:
+def _pieces(work: CloneWorkspace, copy: GptCopy) -> list[Piece]:
     header = copy.header
     entries = parse_entries(copy.table, header.entry_size)
     table = build_table(
@@ -140,7 +99,7 @@ def _pieces(work: CloneWorkspace, copy: _Copy) -> list[Piece]:
     return [(header.table_start, table), (copy.at, build_header(header, disk, table))]
 
 
-def _guid_changes(work: CloneWorkspace, copies: Sequence[_Copy]) -> list[Change]:
+def _guid_changes(work: CloneWorkspace, copies: Sequence[GptCopy]) -> list[Change]:
     """One for each old identity, with all its places."""
     found: dict[tuple[str, str, UUID], list[int]] = {}
     for copy in copies:

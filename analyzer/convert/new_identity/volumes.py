@@ -6,7 +6,7 @@ from uuid import UUID
 from analyzer.convert.new_identity.ext import renew_ext
 from analyzer.convert.new_identity.workspace import Change, CloneWorkspace, Kept, Scope
 from analyzer.guest.layouts import exfat, fat, ntfs, swap
-from analyzer.guest.layouts.partitions import Part
+from analyzer.guest.layouts.partitions import Partition
 from analyzer.guest.layouts.signatures import RAID, VOLUMES
 
 _PAGE, _STRIPE = 4096, 1 << 16
@@ -23,10 +23,10 @@ _THEN = {
 """What gives a volume a new identity that is not changed here: it stands in too many places, or under a key."""
 
 
-def renew_volumes(work: CloneWorkspace, parts: Iterable[Part], scope: Scope) -> None:
+def renew_volumes(work: CloneWorkspace, parts: Iterable[Partition], scope: Scope) -> None:
     """Renew what can be renewed on each volume, and say what is kept; without a partition the whole disk is one."""
     starts = {part.start: part for part in parts if 0 < part.start < work.size}
-    for part in sorted(starts.values()) or [Part(0, work.size)]:
+    for part in [starts[at] for at in sorted(starts)] or [Partition(0, 0, work.size)]:
         # Names first: BitLocker's boot sector says FAT32 as well, and a mirror's member looks like its file system.
         known = _tell_named(work, part) or _renew_ntfs(work, part) or _renew_exfat(work, part)
         known = known or _renew_fat(work, part) or _renew_swap(work, part) or renew_ext(work, part, scope)
@@ -34,7 +34,7 @@ def renew_volumes(work: CloneWorkspace, parts: Iterable[Part], scope: Scope) -> 
             _tell_unknown(work, part)
 
 
-def _renew_ntfs(work: CloneWorkspace, part: Part) -> bool:
+def _renew_ntfs(work: CloneWorkspace, part: Partition) -> bool:
     front = work.read(part.start, ntfs.SIZE)
     boot = ntfs.parse_boot(front)
     if boot is None:
@@ -51,7 +51,7 @@ def _renew_ntfs(work: CloneWorkspace, part: Part) -> bool:
     return True
 
 
-def _renew_fat(work: CloneWorkspace, part: Part) -> bool:
+def _renew_fat(work: CloneWorkspace, part: Partition) -> bool:
     front = work.read(part.start, fat.SIZE)
     boot = fat.parse_boot(front)
     if boot is None:
@@ -93,7 +93,7 @@ def _note(work: CloneWorkspace, name: str, places: list[int], serials: tuple[byt
         work.kept.append(Kept(what, places[0], "it lies upon other structures of the disk"))
 
 
-def _renew_exfat(work: CloneWorkspace, part: Part) -> bool:
+def _renew_exfat(work: CloneWorkspace, part: Partition) -> bool:
     boot = exfat.parse_boot(work.read(part.start, ntfs.SIZE))
     if boot is None:
         return False
@@ -111,7 +111,7 @@ def _renew_exfat(work: CloneWorkspace, part: Part) -> bool:
     return True
 
 
-def _renew_swap(work: CloneWorkspace, part: Part) -> bool:
+def _renew_swap(work: CloneWorkspace, part: Partition) -> bool:
     page = work.read(part.start, swap.SIZE)
     what = "the UUID of the swap space"
     if swap.is_asleep(page):
@@ -127,7 +127,7 @@ def _renew_swap(work: CloneWorkspace, part: Part) -> bool:
     return True
 
 
-def _tell_named(work: CloneWorkspace, part: Part) -> bool:
+def _tell_named(work: CloneWorkspace, part: Partition) -> bool:
     """Whether the volume is one of those that are known by name alone; says that it keeps its identity."""
     for name, at, magic in _names(min(part.end, work.size) - part.start):
         if name in _THEN and work.read(part.start + at, len(magic)) == magic:
@@ -144,7 +144,7 @@ def _names(size: int) -> Iterator[tuple[str, int, bytes]]:
     yield from (("Linux RAID", end, RAID) for end in ends if end > 0)
 
 
-def _tell_unknown(work: CloneWorkspace, part: Part) -> None:
+def _tell_unknown(work: CloneWorkspace, part: Partition) -> None:
     if any(work.read(part.start, _PAGE)):
         text = "what it holds is not known here, and may have an identity"
         work.kept.append(Kept("what the partition holds", part.start, text))

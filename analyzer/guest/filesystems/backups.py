@@ -6,9 +6,9 @@ of the volume, FAT32 and exFAT theirs a few sectors on.
 
 from dataclasses import dataclass
 
-from analyzer.guest.filesystems.detect import superblock_of
 from analyzer.guest.filesystems.volume_reader import Redirect, View
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
+from analyzer.guest.layouts.detect import superblock_of
 
 _SECTORS, _BOOT = (512, 4096), 512
 
@@ -45,7 +45,7 @@ def _boot_copies(size: int, sector: int) -> tuple[tuple[int, int, bytes], ...]:
 def needs_backup(view: View) -> bool:
     """Whether the superblock or any of the group descriptors behind it is lost, or is none."""
     view = View(view.disk, view.start, view.size)
-    superblock = superblock_of(view)
+    superblock = superblock_of(view.read)
     if superblock is None or view.missed:
         return True
     table = view.read(superblock.descriptors_start, superblock.descriptors_length)

@@ -4,18 +4,19 @@ from dataclasses import replace
 from typing import Any
 
 from analyzer.guest.filesystems.backups import find_backup, find_boot_copy, needs_backup
-from analyzer.guest.filesystems.detect import Front, Recognised, recognise
 from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.layout_ext import ExtLayout
 from analyzer.guest.filesystems.layout_fat import FatLayout
 from analyzer.guest.filesystems.layout_ntfs import NtfsLayout
 from analyzer.guest.filesystems.layouts import Layout
-from analyzer.guest.filesystems.partitions import Part, parts_of
 from analyzer.guest.filesystems.record import VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import Readable, View, image_of, reader
+from analyzer.guest.layouts.detect import Front, Recognised, recognise
 from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible
 from analyzer.guest.layouts.ntfs import NtfsBoot
+from analyzer.guest.layouts.partitions import Partition, Pool, partitions_of
+from vhdx.structures.constants import SECTOR_SIZES
 
 _NTFS_VOLUME, _NTFS_NAME, _NTFS_INFORMATION, _NTFS_DATA = 3, 96, 112, 128
 _NTFS_DIRTY = 1
@@ -23,6 +24,11 @@ _DIRTY = "it was not shut down cleanly: what was written last may be missing, or
 _MOST_LABEL = 1024
 _SPECIAL_INODES = Incompatible.INLINE_DATA | Incompatible.ENCRYPT
 _EXFAT_LABEL = 0x83
+_POOLS = {
+    Pool.LDM: "it is part of Windows dynamic disks (LDM), whose own database says where their volumes are",
+    Pool.SPACES: "it is part of a pool of Storage Spaces, which Windows alone puts together",
+}
+_POOL_TYPES = frozenset(pool.value for pool in Pool)
 
 
 def open_volumes(disk: Readable) -> list[Volume]:
@@ -31,18 +37,35 @@ def open_volumes(disk: Readable) -> list[Volume]:
     The disk stays the caller's to close. Raises MissingReaderError.
     """
     reader()
-    return [_open(disk, number, part) for number, part in enumerate(parts_of(disk), 1)]
+    return [_open(disk, number, part) for number, part in enumerate(_parts_of(disk), 1)]
 
 
-def _open(disk: Readable, number: int, part: Part) -> Volume:
-    view = View(disk, part.start, part.length)
-    found = recognise(view)
-    if found.type == "unknown":
+def _parts_of(disk: Readable) -> list[Partition]:
+    """The partitions, by place; the whole disk where there is no partition table."""
+    sectors = sorted(SECTOR_SIZES, key=lambda size: size != disk.sector_size)
+    parts = partitions_of(View(disk, 0, disk.size).read, disk.size, sectors)
+    inside = [part for part in parts if part.start < min(part.end, disk.size)]
+    return sorted(inside, key=lambda part: part.start) or [Partition(0, 0, disk.size)]
+
+
+def _open(disk: Readable, number: int, part: Partition) -> Volume:
+    view = View(disk, part.start, part.end - part.start)
+    found = recognise(view.read)
+    if part.pool:
+        found = _pooled(found, part.pool)
+    elif found.type == "unknown":
         view, found = _with_boot_copy(view, found)
     if found.type in {"unknown", "ext2", "ext3", "ext4"} and needs_backup(view):
         view, found = _with_backup(view, found)
-    record = VolumeRecord(number=number, start=part.start, length=part.length, type=found.type, table=part.table,
-                          label=found.label or part.name, notes=found.notes)  # fmt: skip
+    record = VolumeRecord(
+        number=number,
+        start=part.start,
+        length=part.end - part.start,
+        type=found.type,
+        label=found.label or part.name,
+        table=part.scheme.value,
+        notes=found.notes,
+    )
     if found.front is None:
         return Volume(replace(record, reason=_reason(view, found)), view)
     try:
@@ -52,13 +75,20 @@ def _open(disk: Readable, number: int, part: Part) -> Volume:
         return Volume(replace(record, reason=f"{lost} ({sentence(error)})"), view)
 
 
+def _pooled(found: Recognised, pool: Pool) -> Recognised:
+    """What begins in a partition of a pool: a volume that it holds alone can be read, what spans disks cannot."""
+    if found.type == "unknown":
+        return Recognised(pool.value)
+    return replace(found, notes=(*found.notes, f"{_POOLS[pool]}: what it has elsewhere is not read"))
+
+
 def _with_boot_copy(view: View, found: Recognised) -> tuple[View, Recognised]:
     """The view with the copy of a boot sector in its place; as they were where there is no copy."""
     copy = find_boot_copy(view)
     if copy is None:
         return view, found
     view = View(view.disk, view.start, view.size, (copy,))
-    found = recognise(view)
+    found = recognise(view.read)
     note = f"its boot sector is lost: read by the copy at byte {copy.source} of the volume"
     return view, replace(found, notes=(note, *found.notes))
 
@@ -69,12 +99,14 @@ def _with_backup(view: View, found: Recognised) -> tuple[View, Recognised]:
     if backup is None:
         return view, found
     view = View(view.disk, view.start, view.size, backup.redirects)
-    told = recognise(view)
+    told = recognise(view.read)
     note = f"its superblock is lost: read by the backup in group {backup.group}, byte {backup.start} of the volume"
     return view, replace(told, notes=(note, *told.notes))
 
 
 def _reason(view: View, found: Recognised) -> str:
+    if found.type in _POOL_TYPES:
+        return _POOLS[Pool(found.type)]
     if found.type != "unknown":
         return f"it is {found.type}"
     if view.missed:

@@ -2,8 +2,9 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from uuid import UUID
 
 SIGNATURE = b"EFI PART"
@@ -14,6 +15,15 @@ _ENTRY = struct.Struct("<16s16sQQQ72s")
 _ENTRY_SIZES = frozenset(128 << power for power in range(6))
 _CHECKSUM, DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
 PARTITION_GUID = slice(16, 32)
+
+
+class Entries(Enum):
+    """Which entries of a GPT to believe."""
+
+    WHOLE = "whole"
+    """Those that match the checksum in the header."""
+    AS_FOUND = "as found"
+    """Any, where no copy is whole: some of them may be lost or another file's. They say where to look, nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,24 @@ class GptHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class GptCopy:
+    """One of the two: its header, which is whole, and its entries."""
+
+    header: GptHeader
+    table: bytes
+
+    @property
+    def at(self) -> int:
+        """The byte of the disk at which the header is."""
+        return self.header.here * self.header.sector_size
+
+    @property
+    def is_backup(self) -> bool:
+        """It is the second one: the first is in sector 1, always."""
+        return self.header.here != 1
+
+
+@dataclass(frozen=True, slots=True)
 class GptEntry:
     """A partition; `first` and `last` are sectors, both its own."""
 
@@ -81,6 +109,21 @@ def parse_whole_header(sector: bytes) -> GptHeader | None:
     """The header in a sector, when its checksum holds."""
     header = parse_header(sector)
     return header if header and header.is_whole else None
+
+
+def read_copy(read: Callable[[int, int], bytes], at: int, sector: int, entries: Entries) -> GptCopy | None:
+    """The copy whose header is at byte `at` of a disk, when its header, and its entries as far as asked, are whole."""
+    header = parse_whole_header(read(at, sector))
+    if header is None or header.here * sector != at:
+        return None
+    table = read(header.table_start, header.table_length)
+    return GptCopy(header, table) if entries is Entries.AS_FOUND or header.fits(table) else None
+
+
+def primary_header(front: bytes, sectors: Sequence[int]) -> GptHeader | None:
+    """The primary header in the front of a disk; where it is tells the logical sector."""
+    found = (parse_whole_header(front[sector : 2 * sector]) for sector in sectors)
+    return next((header for header in found if header and header.here == 1), None)
 
 
 def parse_entries(table: bytes, entry_size: int) -> Iterator[GptEntry]:

@@ -1,48 +1,138 @@
-"""Where the volumes of a disk stand, as its partition tables tell."""
+"""The partitions of a disk: one walk through the GPT, its backup, and the MBR with its logical partitions.
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+Who reads a disk by its volumes reads it by these, so that all commands speak of the same ones.
+"""
 
-from analyzer.guest.layouts.gpt import parse_entries
-from analyzer.guest.layouts.mbr import SIZE, Mbr, MbrEntry, parse_logical
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from uuid import UUID
+
+from analyzer.guest.layouts.gpt import Entries, GptCopy, parse_entries, read_copy
+from analyzer.guest.layouts.mbr import PROTECTIVE, SIZE, Mbr, MbrEntry, parse_logical, parse_mbr
 
 Read = Callable[[int, int], bytes]
 """Bytes of a disk by start and length, fewer where it ends before or cannot tell."""
+_MOST = 256
+"""Partitions of a disk: twice the entries of the usual GPT."""
 _MOST_LOGICAL = 128
-"""Records of logical partitions that are followed."""
+"""Records of logical partitions that are followed: the chain of a hostile disk is a circle, or as long as it likes."""
+_FIRST_LOGICAL = 5
+"""The number of the first logical partition, on every system."""
 
 
-class Part(NamedTuple):
-    """A partition, or the whole disk: bytes of the disk from `start` to `end`."""
+class Pool(Enum):
+    """What joins several disks: its volumes are where a database of its own says, not where partitions are."""
 
+    LDM = "LDM"
+    SPACES = "Storage Spaces"
+
+
+# The types of a GPT, and those of an MBR, as winioctl.h lists them.
+_POOLS: dict[UUID | int | None, Pool] = {
+    UUID("5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"): Pool.LDM,
+    UUID("af9b60a0-1431-4f62-bc68-3311714a69ad"): Pool.LDM,
+    UUID("e75caf8f-f680-4cee-afa3-b001e56efc2d"): Pool.SPACES,
+    UUID("e7addcb4-dc34-4539-9a76-ebbd07be6f7e"): Pool.SPACES,
+    0x42: Pool.LDM,
+    0xE7: Pool.SPACES,
+    0xD7: Pool.SPACES,
+}
+
+
+class Scheme(Enum):
+    """Which table names a partition."""
+
+    GPT = "gpt"
+    MBR = "mbr"
+    NONE = "none"
+    """No table: the whole disk is one volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Bytes of the disk from `start` to `end`, as the table has them: it may reach past the disk's end.
+
+    `index` is its number on any system; `type` a GUID, the byte of an MBR, or None for a whole disk.
+    """
+
+    index: int
     start: int
     end: int
+    type: UUID | int | None = None
+    name: str = ""
+    scheme: Scheme = Scheme.NONE
+    from_backup: bool = False
+    """The primary GPT is damaged or lost, and its backup was read."""
+
+    @property
+    def pool(self) -> Pool | None:
+        """The pool of disks that it belongs to by its type; None for a volume of its own."""
+        return _POOLS.get(self.type)
 
 
-def parts_of_table(table: bytes, entry_size: int, sector: int) -> Iterator[Part]:
-    """The partitions of a GPT's entries."""
-    for entry in parse_entries(table, entry_size):
-        if entry.first <= entry.last:
-            yield Part(entry.first * sector, (entry.last + 1) * sector)
+def partitions_of(
+    read: Read, size: int, sectors: Sequence[int], entries: Entries = Entries.WHOLE
+) -> tuple[Partition, ...]:
+    """The partitions of a disk of `size` bytes, in the order of the tables; none where no table is whole.
+
+    `sectors` are the sizes of a sector that a GPT may have been made for, the disk's own first: an image of a disk with
+    sectors of 4 KiB may be read with 512. A GPT counts where the MBR is protective, hybrid, or names nothing: where it
+    names partitions and no GPT, the GPT is one of former days, and no system goes by it.
+    """
+    mbr = parse_mbr(read(0, SIZE))
+    of_mbr = list(_of_mbr(mbr, sectors[0], read)) if mbr else []
+    of_gpt: list[Partition] = []
+    if not of_mbr or (mbr and any(entry.kind == PROTECTIVE for entry in mbr.entries)):
+        of_gpt = next(filter(None, (_of_gpt(copy) for copy in _copies(read, size, sectors, entries))), [])
+    starts = {part.start for part in of_gpt}  # a hybrid MBR names some of the GPT's again
+    return tuple(islice((*of_gpt, *(part for part in of_mbr if part.start not in starts)), _MOST))
 
 
-def parts_of_mbr(mbr: Mbr, sector: int) -> list[Part]:
-    """The primary partitions of a master boot record."""
-    return [_part(entry, 0, sector) for entry in mbr.entries if entry.is_partition]
+def gpt_copies(read: Read, size: int, sector: int) -> Iterator[GptCopy]:
+    """The copies of the GPT that are whole: the backup where the primary says it is, or else in the last sector."""
+    primary = read_copy(read, sector, sector, Entries.WHOLE)
+    yield from (primary,) if primary else ()
+    last = primary.header.other * sector if primary else (size // sector - 1) * sector
+    backup = read_copy(read, last, sector, Entries.WHOLE) if last > sector else None
+    yield from (backup,) if backup else ()
 
 
-def logical_parts(mbr: Mbr, sector: int, read: Read) -> Iterator[Part]:
-    """The logical partitions: each record names one volume and the next record, by sectors from the first."""
+def _copies(read: Read, size: int, sectors: Sequence[int], entries: Entries) -> Iterator[GptCopy]:
+    for sector in sectors:
+        yield from gpt_copies(read, size, sector)
+    for sector in sectors if entries is Entries.AS_FOUND else ():
+        copy = read_copy(read, sector, sector, entries)
+        yield from (copy,) if copy else ()
+
+
+def _of_gpt(copy: GptCopy) -> list[Partition]:
+    sector, found = copy.header.sector_size, []
+    for entry in parse_entries(copy.table, copy.header.entry_size):
+        place = entry.first * sector, (entry.last + 1) * sector
+        if place[0] < place[1]:
+            found.append(Partition(entry.index + 1, *place, entry.kind, entry.name, Scheme.GPT, copy.is_backup))
+    return found
+
+
+def _of_mbr(mbr: Mbr, sector: int, read: Read) -> Iterator[Partition]:
+    """Primary partitions, then logical ones: each record names one volume and the next record, from the first."""
+    for number, entry in enumerate(mbr.entries, 1):
+        if entry.is_partition:
+            yield _named(entry, number, 0, sector)
+    number = _FIRST_LOGICAL
     for box in mbr.entries:
         at, seen = box.first if box.is_extended else 0, set[int]()
         while at and at not in seen and len(seen) < _MOST_LOGICAL:
             seen.add(at)
             volume, following = parse_logical(read(at * sector, SIZE))
             if volume:
-                yield _part(volume, at, sector)
+                yield _named(volume, number, at, sector)
+                number += 1
             at = box.first + following.first if following else 0
 
 
-def _part(entry: MbrEntry, base: int, sector: int) -> Part:
+def _named(entry: MbrEntry, number: int, base: int, sector: int) -> Partition:
     first = base + entry.first
-    return Part(first * sector, (first + entry.sectors) * sector)
+    return Partition(number, first * sector, (first + entry.sectors) * sector, entry.kind, "", Scheme.MBR)

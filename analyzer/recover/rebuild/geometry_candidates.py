@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from analyzer.guest.layouts.gpt import GptHeader
+from analyzer.guest.layouts.gpt import GptHeader, primary_header
 from analyzer.guest.layouts.signatures import begins_disk
 from analyzer.recover.rebuild.bat_shape import (
     MOST_TABLE,
@@ -20,7 +20,7 @@ from analyzer.recover.rebuild.bat_shape import (
     places_of,
     without_noise,
 )
-from analyzer.recover.rebuild.redundant_copies import ends_of, primary_gpt
+from analyzer.recover.rebuild.redundant_copies import ends_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
 from vhdx.errors import VhdxError
 from vhdx.geometry import Geometry
@@ -68,7 +68,7 @@ class Table:
     @property
     def gpt(self) -> GptHeader | None:
         """The primary GPT, when block 0 holds one."""
-        return primary_gpt(self.front)
+        return primary_header(self.front, SECTOR_SIZES)
 
 
 def table_at(source: ByteSource, offset: int, length: int, *, is_named: bool = False) -> Table | None:

@@ -5,11 +5,11 @@ Used on a disk that may be put together wrongly: where both copies stand as they
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from analyzer.guest.layouts import ext, ntfs
-from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
-from analyzer.guest.layouts.mbr import SIZE, parse_mbr
-from analyzer.guest.layouts.partitions import Part, parts_of_mbr, parts_of_table
+from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_header
+from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.runs import Kind
@@ -32,15 +32,6 @@ class Witness:
     stands: bool
 
 
-def primary_gpt(front: bytes) -> GptHeader | None:
-    """The primary GPT in the front of a disk; where it stands tells the logical sector."""
-    for sector in sorted(SECTOR_SIZES):
-        gpt = parse_whole_header(front[sector : 2 * sector])
-        if gpt and gpt.here == 1:
-            return gpt
-    return None
-
-
 def read_known(disk: Disk, start: int, length: int) -> bytes:
     """What the disk itself holds there; b"" where any of it is not DATA of this file, or past the end."""
     if start < 0 or length <= 0 or start + length > disk.size:
@@ -55,12 +46,11 @@ def read_known(disk: Disk, start: int, length: int) -> bytes:
 
 def witnesses_of(disk: Disk) -> Iterator[Witness]:
     """Every second copy that a structure on the disk tells of, and whether it stands where it must."""
-    gpt = primary_gpt(read_known(disk, 0, _FRONT))
-    parts = _mbr_parts(read_known(disk, 0, SIZE), disk.sector_size)
+    gpt = primary_header(read_known(disk, 0, _FRONT), SECTOR_SIZES)
     if gpt and gpt.sector_size == disk.sector_size:
         yield from _gpt_backup(disk, gpt)
-        parts = _gpt_parts(disk, gpt)
-    for part in [Part(0, disk.size), *parts[:_MOST_PARTS]]:
+    parts = partitions_of(partial(read_known, disk), disk.size, [disk.sector_size])
+    for part in [Partition(0, 0, disk.size), *parts[:_MOST_PARTS]]:
         yield from _ntfs(disk, part.start)
         yield from _ext(disk, part)
 
@@ -74,19 +64,11 @@ def _gpt_backup(disk: Disk, gpt: GptHeader) -> Iterator[Witness]:
         yield Witness("the backup GPT header", at, gpt.sector_size, stands)
 
 
-def _gpt_parts(disk: Disk, gpt: GptHeader) -> list[Part]:
-    table = read_known(disk, gpt.table_start, gpt.table_length)
-    return list(parts_of_table(table, gpt.entry_size, gpt.sector_size)) if gpt.fits(table) else []
-
-
-def _mbr_parts(front: bytes, sector: int) -> list[Part]:
-    mbr = parse_mbr(front)
-    return parts_of_mbr(mbr, sector) if mbr else []
-
-
 def ends_of(front: bytes, sector: int) -> Iterator[tuple[int, str]]:
     """Where the disk must at least reach to, as its front tells, in bytes, and which structure says so."""
-    yield from ((part.end, "a partition of the MBR ends there") for part in _mbr_parts(front, sector))
+    for part in partitions_of(lambda start, length: front[start : start + length], len(front), [sector]):
+        if part.scheme is Scheme.MBR:
+            yield part.end, "a partition of the MBR ends there"
     boot = ntfs.parse_boot(front)
     if boot and boot.is_sane:
         yield (boot.sectors + 1) * boot.sector_size, "the NTFS volume ends there"
@@ -106,7 +88,7 @@ def _ntfs(disk: Disk, start: int) -> Iterator[Witness]:
         yield Witness("the backup of the NTFS boot sector", at, ntfs.SIZE, copy == front)
 
 
-def _ext(disk: Disk, part: Part) -> Iterator[Witness]:
+def _ext(disk: Disk, part: Partition) -> Iterator[Witness]:
     superblock = ext.parse_superblock(read_known(disk, part.start + ext.START, ext.SIZE))
     if superblock is None or superblock.group:
         return

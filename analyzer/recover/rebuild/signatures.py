@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 
-from analyzer.guest.layouts.gpt import parse_whole_header
-from analyzer.guest.layouts.mbr import parse_mbr
-from analyzer.guest.layouts.partitions import Part, parts_of_mbr, parts_of_table
-from analyzer.recover.rebuild.redundant_copies import primary_gpt, read_known
+from analyzer.guest.layouts.gpt import Entries, parse_whole_header
+from analyzer.guest.layouts.partitions import partitions_of
+from analyzer.recover.rebuild.redundant_copies import read_known
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.source import ByteSource, read_at
@@ -53,17 +52,9 @@ def gpt_signs(disk: Disk) -> Iterator[Sign]:
 
 def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:
     """Where volumes can be, (start, end) in bytes of the disk: in partitions; without a table of these, anywhere."""
-    parts = [part for part in islice(_parts(disk), _MOST_PARTS) if 0 < part.start < part.end <= disk.size]
+    sectors = sorted(SECTOR_SIZES, key=lambda size: size != disk.sector_size)
+    found = partitions_of(partial(read_known, disk), disk.size, sectors, Entries.AS_FOUND)
+    parts = [part for part in found[:_MOST_PARTS] if 0 < part.start < part.end <= disk.size]
     yield from ((part.start, part.end) for part in parts)
     if not parts:
         yield 0, disk.size
-
-
-def _parts(disk: Disk) -> Iterator[Part]:
-    sector = disk.sector_size
-    front = read_known(disk, 0, 2 * max(SECTOR_SIZES))
-    gpt = primary_gpt(front) or parse_whole_header(read_known(disk, disk.size - sector, sector))
-    table = read_known(disk, gpt.table_start, gpt.table_length) if gpt else b""
-    mbr = parse_mbr(front)
-    yield from parts_of_table(table, gpt.entry_size, sector) if gpt else ()
-    yield from parts_of_mbr(mbr, sector) if mbr else ()

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.guest.layouts import ext, ntfs
-from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
+from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_header
 from analyzer.recover.rebuild.bat_entries import UNKNOWN
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE
 from analyzer.recover.rebuild.metadata import METADATA_LOST
 from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.redundant_copies import primary_gpt
 from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_regions
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
@@ -94,7 +93,7 @@ def _told(source: ByteSource) -> Iterator[_Told]:
 
 
 def _told_by(front: bytes, at: int) -> Iterator[_Told]:
-    gpt = primary_gpt(front)
+    gpt = primary_header(front, SECTOR_SIZES)
     if gpt:
         yield _by_gpt(gpt, gpt.other, f"the primary GPT at byte {at} of the file says so")
     boot = ntfs.parse_boot(front)

@@ -1,11 +1,11 @@
-"""What a volume is, by its first bytes: type, label, and what is worth knowing before it is read."""
+"""What a volume is, by its first bytes: the one answer for every command that reads, checks or copies volumes."""
 
 from dataclasses import dataclass
 
-from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.ext import Compatible, Incompatible
 from analyzer.guest.layouts.mbr import MARK
+from analyzer.guest.layouts.partitions import Read
 from analyzer.guest.layouts.signatures import VOLUMES
 
 _FAT_MEDIA = {0xF0, *range(0xF8, 0x100)}
@@ -23,26 +23,26 @@ class Recognised:
     notes: tuple[str, ...] = ()
 
 
-def recognise(view: View) -> Recognised:
-    """What the first bytes say; type "unknown" where they say nothing."""
-    sector = view.read(0, ntfs.SIZE)
+def recognise(read: Read) -> Recognised:
+    """What the first bytes of a volume, which `read` gives, say; type "unknown" where they say nothing."""
+    sector = read(0, ntfs.SIZE)
     if boot := ntfs.parse_boot(sector):
         return Recognised("ntfs", boot)
     if (region := exfat.parse_boot(sector)) and region.cluster_size:
         return Recognised("exfat", region)
-    named = next((sign.name for sign in VOLUMES if view.read(sign.at, len(sign.magic)) == sign.magic), None)
+    named = next((sign.name for sign in VOLUMES if read(sign.at, len(sign.magic)) == sign.magic), None)
     if named:
         return Recognised(named)
-    if superblock := superblock_of(view):
+    if superblock := superblock_of(read):
         return _recognise_ext(superblock)
     if table := _fat_boot(sector):
         return Recognised(table.kind, table, _fat_label(sector[table.label]))
     return Recognised("unknown")
 
 
-def superblock_of(view: View) -> ext.ExtSuperblock | None:
+def superblock_of(read: Read) -> ext.ExtSuperblock | None:
     """The superblock of a volume; None where it is none, or has blocks that cannot be."""
-    superblock = ext.parse_superblock(view.read(ext.START, ext.SIZE))
+    superblock = ext.parse_superblock(read(ext.START, ext.SIZE))
     return superblock if superblock and superblock.block_size else None
 
 
