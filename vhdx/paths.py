@@ -1,10 +1,12 @@
-"""Windows paths from a stranger's locator, as paths of this machine. Nothing here opens anything.
+"""Windows paths from an untrusted locator, as paths of this machine. Nothing here opens anything.
 
-A locator is hostile until proven otherwise: remote (UNC) and device paths are refused, never followed.
+A locator is hostile until proven otherwise: device paths are refused, and so are remote (UNC) ones unless the user has
+said where that share is on this machine.
 """
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -25,7 +27,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    r"""Where a folder of the lost host is on this machine: `C:\VMs=/mnt/nas`."""
+    r"""Where a folder or share of the lost host is on this machine: `C:\VMs=/mnt/nas`, `\\FS01\VMs$=/mnt/nas`."""
 
     windows: PureWindowsPath
     local: Path
@@ -50,7 +52,7 @@ class Mapping:
 def locate(path: str, folder: Path, mappings: Sequence[Mapping]) -> Path | Refused:
     """Where a path of a locator points on this machine; relative paths count from `folder`, the child's.
 
-    The file need not exist. Differences of case are settled against the folders that do.
+    The file need not exist. Differences of case and of Unicode's normal form are settled against the folders that do.
     """
     bare = _bare(path)
     flaw = _why_refused(bare)
@@ -60,6 +62,9 @@ def locate(path: str, folder: Path, mappings: Sequence[Mapping]) -> Path | Refus
         mapped = mapping.apply(bare)
         if mapped is not None:
             return match_case(mapped)
+    if _is_remote(bare):
+        share = PureWindowsPath(bare).drive or r"\\HOST\SHARE"
+        return Refused(path, f"a remote or device path is never followed; --map '{share}=/DIR' says where that is now")
     if _is_absolute(bare):
         return _absolute(path, bare)
     return match_case(folder.joinpath(*PureWindowsPath(bare).parts))
@@ -77,6 +82,8 @@ def _absolute(path: str, bare: str) -> Path | Refused:
 def _bare(path: str) -> str:
     r"""The path without `\\?\`, forward slashes kept where they are the only ones (a POSIX path)."""
     stripped = path[4:] if path[:4] in _DEVICE_PREFIXES and path[2] == "?" else path
+    if stripped is not path and re.match(r"UNC[\\/]", stripped, re.IGNORECASE):
+        stripped = "\\\\" + stripped[4:]
     return stripped if stripped.startswith("/") and "\\" not in stripped else stripped.replace("/", "\\")
 
 
@@ -86,10 +93,10 @@ def _is_absolute(bare: str) -> bool:
 
 
 def _why_refused(bare: str) -> str:
-    if bare.startswith(("\\\\", "//")) or re.match(r"UNC[\\/]", bare, re.IGNORECASE):
+    if bare.startswith(("\\\\.\\", "//./", "\\\\?")) or re.match(r"UNC[\\/]", bare, re.IGNORECASE):
         return "a remote or device path is never followed"
-    parts = re.split(r"[\\/]+", bare)
-    if bare.startswith("\\"):
+    parts = re.split(r"[\\/]+", bare.lstrip("\\/") if _is_remote(bare) else bare)
+    if bare.startswith("\\") and not _is_remote(bare):
         return "a path from an unknown drive's root is not followed"
     if any(character < " " for character in bare):
         return "it holds control characters"
@@ -101,12 +108,19 @@ def _why_refused(bare: str) -> str:
     return ""
 
 
+def _is_remote(bare: str) -> bool:
+    return bare.startswith(("\\\\", "//"))
+
+
 def _is_device(part: str) -> bool:
     return part.split(".", maxsplit=1)[0].rstrip(" ").lower() in _RESERVED
 
 
 def match_case(path: Path) -> Path:
-    """The path, each part that does not exist replaced by the one entry that differs in case alone."""
+    """The path, each part that does not exist replaced by the one entry that differs in case or normal form alone.
+
+    macOS and many file servers keep names decomposed (form D), locators have them composed.
+    """
     if _exists(path):
         return path
     parts = path.parts
@@ -130,4 +144,9 @@ def _same_but_case(folder: Path, name: str) -> Iterator[Path]:
         entries = sorted(os.listdir(folder))  # noqa: PTH208 - Path.iterdir builds a Path for each of thousands
     except OSError:
         return
-    yield from (folder / entry for entry in entries if entry.casefold() == name.casefold())
+    wanted = _folded(name)
+    yield from (folder / entry for entry in entries if _folded(entry) == wanted)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

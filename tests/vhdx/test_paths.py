@@ -1,6 +1,7 @@
 """Windows paths from a stranger, on this machine: where they lead, and where they must not."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,31 @@ def test_any_text_at_all_leads_to_a_path_or_is_refused(text):
     assert isinstance(answer, (Path, Refused))
     if isinstance(answer, Path) and not text.startswith("/"):
         assert str(answer).startswith("/nowhere/at/all")
+
+
+@pytest.mark.parametrize("share", [r"\\FS01\VMs$", r"\\fs01\vms$", r"\\?\UNC\FS01\VMs$", "//FS01/VMs$"])
+@pytest.mark.parametrize("path", [r"\\FS01\VMs$\sub\Base.vhdx", r"\\?\UNC\FS01\VMs$\sub\Base.vhdx"])
+def test_a_share_is_followed_where_the_user_has_said_where_it_is(tmp_path, share, path):
+    assert locate(path, tmp_path, [Mapping.parse(f"{share}={tmp_path}")]) == tmp_path / "sub/Base.vhdx"
+
+
+@pytest.mark.parametrize("path", [r"\\FS01\VMs$\a.vhdx", r"\\?\UNC\FS01\VMs$\a.vhdx"])
+def test_a_share_that_is_not_mapped_is_refused_with_the_option_that_maps_it(tmp_path, path):
+    refused = locate(path, tmp_path, [Mapping.parse(f"D:\\={tmp_path}")])
+    assert isinstance(refused, Refused)
+    assert r"--map '\\FS01\VMs$=/DIR'" in refused.reason
+
+
+@pytest.mark.parametrize(
+    "path", [r"\\FS01\VMs$\a:stream", r"\\FS01\VMs$\con", r"\\FS01\VMs$\a" + "\x01", r"\\.\pipe\a"]
+)
+def test_what_is_refused_of_a_local_path_is_refused_under_a_mapped_share_too(tmp_path, path):
+    assert isinstance(locate(path, tmp_path, [Mapping.parse(rf"\\FS01\VMs$={tmp_path}")]), Refused)
+
+
+def test_a_name_in_another_normal_form_is_the_same_name(tmp_path):
+    composed = "Größe Café.vhdx"
+    decomposed = tmp_path / unicodedata.normalize("NFD", composed)
+    decomposed.touch()
+    found = locate(f"D:\\Hyper-V\\{composed}", tmp_path, [Mapping.parse(f"D:\\Hyper-V={tmp_path}")])
+    assert found.samefile(decomposed)
