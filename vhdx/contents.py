@@ -19,7 +19,6 @@ from vhdx.source import ByteSource, FileSource, close_source, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
     FILE_PARAMETERS,
-    HEADER_AREA_SIZE,
     HEADER_OFFSETS,
     HEADER_SIZE,
     MAX_ITEM_SIZE,
@@ -63,6 +62,12 @@ class Judged(Generic[Value]):
     findings: tuple[Finding, ...] = ()
     error: VhdxError | None = None
 
+    def get(self) -> Value:
+        """The value, whatever is wrong with it; raises what kept it from being read, else LookupError."""
+        if self.value is None:
+            raise self.error or LookupError("the file has no such structure")
+        return self.value
+
     @property
     def is_sound(self) -> bool:
         """It was read, and nothing that is wrong with it is an error."""
@@ -100,9 +105,7 @@ class Structures:
 
     @_once
     def headers(self) -> Judged[HeaderPair]:
-        """Both header copies; none in a file that is too short for the header area."""
-        if self.file.size < HEADER_AREA_SIZE:
-            return Judged()
+        """Both header copies."""
         pair = judge_headers(_two_pages(self.file, HEADER_OFFSETS, HEADER_SIZE))
         return Judged(pair, tuple(check_headers(pair, self.file.size)))
 
@@ -115,10 +118,9 @@ class Structures:
     @_once
     def log(self) -> Judged[Log]:
         """The log that the current header points at, else the first one; it is looked through only where it is live."""
-        pair = self.headers.value
-        if pair is None:
+        if self.headers.value is None:
             return Judged()
-        log = open_log(self.file, pair.current)
+        log = open_log(self.file, self.headers.value.current)
         is_live = self.header is not None and self.header.log_is_live
         return Judged(log, tuple(check_log(log, self.file.size)) if is_live else ())
 
@@ -137,8 +139,6 @@ class Structures:
     @_once
     def regions(self) -> Judged[RegionTablePair]:
         """Both region tables, and whether what the one that serves lists overlaps."""
-        if self.file.size < HEADER_AREA_SIZE:
-            return Judged()
         pair = judge_region_tables(_two_pages(self.source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE))
         overlaps = () if pair.current_copy is None else check_layout(list(structures_of(self.header, pair)))
         return Judged(pair, (*check_region_tables(pair, self.source.size), *overlaps))

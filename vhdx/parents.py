@@ -21,7 +21,7 @@ from vhdx.errors import (
 from vhdx.image import Image, image_of, open_image
 from vhdx.paths import Mapping, Refused, locate
 from vhdx.source import file_identity, read_at
-from vhdx.structures.constants import HEADER_AREA_SIZE, MAX_CHAIN_DEPTH
+from vhdx.structures.constants import MAX_CHAIN_DEPTH
 from vhdx.structures.header import check_copies
 from vhdx.structures.identifier import SIGNATURE, check_length
 
@@ -236,11 +236,9 @@ def identity_of(structures: Structures) -> UUID | None:
     if file.size < len(SIGNATURE) or read_at(file, 0, len(SIGNATURE)) != SIGNATURE:
         return None
     require(file.path, check_length(file.size))
-    headers = structures.headers
-    if headers.error is not None or headers.value is None:
-        raise headers.error or ShortReadError(file.path, 0, HEADER_AREA_SIZE, file.size)
-    require(file.path, check_copies(headers.value))
-    return headers.value.current.data_write_guid
+    headers = structures.headers.get()
+    require(file.path, check_copies(headers))
+    return headers.current.data_write_guid
 
 
 def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:

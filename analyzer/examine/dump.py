@@ -4,34 +4,21 @@ Nothing here needs a file that opens: each part is read by itself, and what stop
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from vhdx.contents import Judged, Structures, open_structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
-from vhdx.image import Image, image_from
-from vhdx.replay import PlacedEntry, check_log, open_log, replayed
+from vhdx.image import Image, image_of
+from vhdx.replay import PlacedEntry
 from vhdx.runs import Kind
-from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.bat import BlockState
-from vhdx.structures.constants import (
-    HEADER_OFFSETS,
-    HEADER_SIZE,
-    METADATA_REGION,
-    METADATA_TABLE_SIZE,
-    MIB,
-    REGION_TABLE_OFFSETS,
-    REGION_TABLE_SIZE,
-)
-from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
-from vhdx.structures.header import HeaderPair, check_headers, judge_headers
-from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
-from vhdx.structures.identifier import check_identifier, parse_identifier
+from vhdx.structures.constants import HEADER_OFFSETS, METADATA_REGION, MIB, REGION_TABLE_OFFSETS
 from vhdx.structures.log import Write
-from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
-from vhdx.structures.region import RegionTablePair, check_region_tables, judge_region_tables
 
 PARTS = ("identifier", "headers", "regions", "metadata", "locator", "log", "bat", "bitmap")
 _MOST_FLAWS = 1000
@@ -51,53 +38,34 @@ class Section:
 
 def dump(path: Path, parts: Sequence[str] = PARTS) -> Iterator[Section]:
     """The sections that `parts` names; raises InputOutputError and NotRegularFileError for the file itself."""
-    with FileSource(path) as file:
+    with closing(open_structures(path)) as structures:
         for part in parts:
             try:
-                section = _READERS[part](file)
+                section = _READERS[part](structures)
                 yield replace(section, findings=tuple(located(path, section.findings)))
             except VhdxError as error:
                 yield Section(part, iter(()), (), str(error))
 
 
-def _identifier(file: ByteSource) -> Section:
-    page = read_at(file, 0, min(file.size, IDENTIFIER_SIZE))
-    identifier = parse_identifier(page)
+def _identifier(structures: Structures) -> Section:
+    identifier = structures.identifier.get()
     record = {"offset": 0, "signature": identifier.signature.decode("latin-1"), "creator": identifier.creator}
-    return Section("identifier", iter([record]), tuple(check_identifier(identifier, page)))
+    return Section("identifier", iter([record]), structures.identifier.findings)
 
 
-def _header_pair(file: ByteSource) -> HeaderPair:
-    first, second = (read_at(file, offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
-    return judge_headers((first, second))
-
-
-def _headers(file: ByteSource) -> Section:
-    pair = _header_pair(file)
+def _headers(structures: Structures) -> Section:
+    pair = structures.headers.get()
     records = [
         {"copy": copy + 1, "offset": offset, "valid": not flaws, "current": pair.current_copy == copy}
         | asdict(header)
         | {"signature": header.signature.decode("latin-1")}
         for copy, (header, flaws, offset) in enumerate(zip(pair.copies, pair.flaws, HEADER_OFFSETS, strict=True))
     ]
-    return Section("headers", iter(records), tuple(check_headers(pair, file.size)))
+    return Section("headers", iter(records), structures.headers.findings)
 
 
-def _as_replayed(file: ByteSource) -> ByteSource:
-    """The file with its live log applied, where that can be done."""
-    header = _header_pair(file).current
-    log = open_log(file, header)
-    return replayed(log) if header.log_is_live and log.active else file
-
-
-def _region_tables(source: ByteSource) -> RegionTablePair:
-    first, second = (read_at(source, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
-    return judge_region_tables((first, second))
-
-
-def _regions(file: ByteSource) -> Section:
-    source = _as_replayed(file)
-    pair = _region_tables(source)
+def _regions(structures: Structures) -> Section:
+    pair = structures.regions.get()
     records = [
         {"copy": copy + 1, "offset": offset, "valid": not flaws, "current": pair.current_copy == copy}
         | {"signature": table.signature.decode("latin-1"), "checksum": table.checksum, "reserved": table.reserved}
@@ -107,52 +75,36 @@ def _regions(file: ByteSource) -> Section:
         }
         for copy, (table, flaws, offset) in enumerate(zip(pair.copies, pair.flaws, REGION_TABLE_OFFSETS, strict=True))
     ]
-    return Section("regions", iter(records), tuple(check_region_tables(pair, source.size)))
+    return Section("regions", iter(records), structures.regions.findings)
 
 
-def _metadata(file: ByteSource) -> Section:
-    source = _as_replayed(file)
-    region = _region_tables(source).current.find(METADATA_REGION)
-    if region is None:
-        return Section("metadata", iter(()), (), "no metadata region is listed; see `vhdx dump FILE regions`")
-    table = parse_metadata_table(read_at(source, region.file_offset, METADATA_TABLE_SIZE))
-    findings = [*check_metadata_table(table, region.file_offset, region.length)]
+def _metadata(structures: Structures) -> Section:
+    if structures.metadata == Judged():
+        where = "is listed" if structures.region(METADATA_REGION) is None else "is inside the file"
+        return Section("metadata", iter(()), (), f"no metadata region {where}; see `vhdx dump FILE regions`")
+    table, disk = structures.metadata.get(), structures.parameters
     records: list[Record] = [asdict(entry) | {"name": entry.name} for entry in table.entries]
-    parameters = _parameters(source, table, region.file_offset)
-    if parameters is not None:
-        records.append(asdict(parameters) | {"is_fixed": parameters.is_fixed, "has_parent": parameters.has_parent})
-        places = {entry.item_id: region.file_offset + entry.offset for entry in table.entries}
-        findings += check_disk_parameters(parameters, places)
-    return Section("metadata", iter(records), tuple(findings))
+    if disk.value is not None:
+        records.append(asdict(disk.value) | {"is_fixed": disk.value.is_fixed, "has_parent": disk.value.has_parent})
+    return Section("metadata", iter(records), structures.metadata.findings + disk.findings)
 
 
-def _parameters(source: ByteSource, table: MetadataTable, at: int) -> DiskParameters | None:
-    """The disk's parameters where all of their items are there and as long as they must be."""
-    entries = {item_id: table.find(item_id) for item_id in ITEM_SIZES}
-    items = {
-        item_id: read_at(source, at + entry.offset, entry.length)
-        for item_id, entry in entries.items()
-        if entry is not None and entry.length == ITEM_SIZES[item_id]
-    }
-    return parse_disk_parameters(items) if len(items) == len(ITEM_SIZES) else None
-
-
-def _locator(file: ByteSource) -> Section:
-    image = image_from(file)
-    entries = image.locator.entries if image.locator else ()
+def _locator(structures: Structures) -> Section:
+    locator = structures.locator
+    if locator.error is not None:
+        raise locator.error
     records = [
         {"key": entry.key, "value": entry.value, "key_offset": entry.key_offset, "value_offset": entry.value_offset}
-        for entry in entries
+        for entry in (locator.value.entries if locator.value else ())
     ]
-    return Section("locator", iter(records), image.locator_flaws)
+    return Section("locator", iter(records), locator.findings)
 
 
-def _log(file: ByteSource) -> Section:
-    header = _header_pair(file).current
-    log = open_log(file, header)
-    active = set(log.active)
-    records = (_log_record(placed, placed.at in active and header.log_is_live) for placed in log.entries())
-    return Section("log", records, tuple(check_log(log, file.size)) if header.log_is_live else ())
+def _log(structures: Structures) -> Section:
+    log, header = structures.log.get(), structures.header
+    active = set(log.active) if header is not None and header.log_is_live else set[int]()
+    records = (_log_record(placed, placed.at in active) for placed in log.entries())
+    return Section("log", records, structures.log.findings)
 
 
 def _log_record(placed: PlacedEntry, is_live: bool) -> Record:  # noqa: FBT001 - a fact, not a switch
@@ -166,8 +118,8 @@ def _write_record(write: Write) -> Record:
     return {"kind": kind, "file_offset": write.file_offset, "length": write.length}
 
 
-def _bat(file: ByteSource) -> Section:
-    image = image_from(file)
+def _bat(structures: Structures) -> Section:
+    image = image_of(structures)
     table = image.allocation.table
     damaged = list(
         islice((block for some in image.allocation.table.damaged_blocks() for block in some.tolist()), _MOST_FLAWS)
@@ -198,8 +150,8 @@ def _bat_record(image: Image, slot: int, value: int) -> Record:
     )
 
 
-def _bitmap(file: ByteSource) -> Section:
-    return Section("bitmap", _bitmap_records(image_from(file)))
+def _bitmap(structures: Structures) -> Section:
+    return Section("bitmap", _bitmap_records(image_of(structures)))
 
 
 def _bitmap_records(image: Image) -> Iterator[Record]:
@@ -213,7 +165,7 @@ def _bitmap_records(image: Image) -> Iterator[Record]:
                 yield {"sector": run.start // sector, "sectors": run.length // sector, "kind": run.kind.name.lower()}
 
 
-_READERS: Mapping[str, Callable[[ByteSource], Section]] = {
+_READERS: Mapping[str, Callable[[Structures], Section]] = {
     "identifier": _identifier,
     "headers": _headers,
     "regions": _regions,

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from analyzer.repair.model import Fix
+from vhdx.contents import Structures
 from vhdx.findings import Finding
 from vhdx.patched import OverlaySource, Patch
 from vhdx.source import ByteSource, read_at
@@ -18,10 +20,26 @@ class Workspace:
     unfixable: list[Finding] = field(default_factory=list)
     """What a fix found that it cannot put right."""
     view: ByteSource = field(init=False)
+    _structures: Structures = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with the file as it is."""
         self.view = self.source
+        self._structures = Structures(self.source)
+
+    @classmethod
+    def of(cls, structures: Structures) -> Self:
+        """A workspace for a file whose structures may have been read already."""
+        work = cls(structures.file)
+        work._structures = structures
+        return work
+
+    @property
+    def structures(self) -> Structures:
+        """The structures of the file with what was changed so far, read once as long as nothing more is changed."""
+        if self._structures.file is not self.view:
+            self._structures = Structures(self.view)
+        return self._structures
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the file with what was changed so far; raises as `read_at` does."""
@@ -29,7 +47,9 @@ class Workspace:
 
     def patch(self, *changes: tuple[int, bytes]) -> None:
         """Lay (offset, content) changes over the file."""
-        self.view = OverlaySource(self.view, [Patch(offset, len(data), data) for offset, data in changes])
+        patches = [Patch(offset, len(data), data) for offset, data in changes if data]
+        if patches:
+            self.view = OverlaySource(self.view, patches)
 
     def add(self, fix: Fix, size: int = 0) -> None:
         """Take a fix up, which makes the file at least `size` bytes long."""

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from construct import ConstructError
 
-from analyzer.linkage.read_record import salvaged, with_disk, with_headers, with_locator
+from analyzer.linkage.read_record import with_structures
 from analyzer.linkage.record import Condition, FileRecord
 from analyzer.recovery_map.findings import map_finding
 from analyzer.remedies import told
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
 from analyzer.scan.find import THREADS, Sighting
 from vhdx import compiling
+from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
-from vhdx.image import Image, open_image
+from vhdx.image import Image, image_of
 
 _MOST_ROUNDS = 256
 """How often parents outside the folders lead to further ones: as deep as a chain may be."""
@@ -81,12 +83,20 @@ def read_file(sighting: Sighting) -> Reading:
         created=_created(sighting.path),
     )
     try:
-        with open_image(sighting.path) as image:
-            return Reading(_of_image(blank, image), measure(image))
-    except CorruptFileError as error:
-        return Reading(salvaged(replace(blank, flaw=told(error), findings=(error.finding,))))
+        with closing(open_structures(sighting.path)) as structures:
+            return _read(blank, structures)
     except VhdxError as error:
-        return Reading(salvaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),))))
+        return Reading(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),)))
+
+
+def _read(blank: FileRecord, structures: Structures) -> Reading:
+    try:
+        image = image_of(structures)
+        return Reading(_of_image(blank, image), measure(image))
+    except CorruptFileError as error:
+        return Reading(_of_damaged(replace(blank, flaw=told(error), findings=(error.finding,)), structures))
+    except VhdxError as error:
+        return Reading(_of_damaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),)), structures))
     except (ConstructError, MemoryError) as error:  # what no check foresaw: this file alone is left out
         text = f"{blank.path} cannot be read: {error}"
         return Reading(replace(blank, flaw=text, findings=(_unread(blank, text),)))
@@ -105,13 +115,17 @@ def _created(path: Path) -> float | None:
 
 
 def _of_image(blank: FileRecord, image: Image) -> FileRecord:
-    known = replace(with_headers(blank, image.headers), creator=image.identifier.creator)
-    known = with_disk(known, image.parameters)
-    condition = Condition.LIVE if image.log_was_replayed else Condition.WHOLE
     errors = [finding for finding in image.findings if finding.severity is Severity.ERROR]
     return replace(
-        with_locator(known, image.locator),
-        condition=condition,
+        with_structures(blank, image.structures),
+        creator=image.identifier.creator,
+        condition=Condition.LIVE if image.log_was_replayed else Condition.WHOLE,
         findings=tuple(filter(None, (*image.findings, map_finding(image.path, image.size)))),
         flaw=f"{image.path}: {errors[0]}" if errors else "",
     )
+
+
+def _of_damaged(blank: FileRecord, structures: Structures) -> FileRecord:
+    """Enough to give a file that does not open its place, where a header says which it is."""
+    condition = Condition.UNREADABLE if structures.header is None else Condition.DAMAGED
+    return with_structures(replace(blank, condition=condition), structures)

@@ -5,7 +5,7 @@ from threading import Lock
 
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
 from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
-from vhdx.source import ByteSource, extents_of
+from vhdx.source import ByteSource, close_source, extents_of
 
 UNIT = 512
 """Bytes of a file below which reading is not tried in smaller pieces: a sector of the medium."""
@@ -45,6 +45,10 @@ class CarefulSource:
             if not self.judged.covers(lost):
                 raise InputOutputError(self.path, "read", "it could not be read before", lost.start)
             buffer[lost.start - offset : lost.end - offset] = b"\xff" * lost.length
+
+    def close(self) -> None:
+        """Close the file."""
+        close_source(self.below)
 
     def _read(self, offset: int, buffer: memoryview) -> None:
         end = offset + len(buffer)

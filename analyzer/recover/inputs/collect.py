@@ -9,17 +9,18 @@ from analyzer.linkage.mismatch import Verdict, gather_evidence
 from analyzer.recover.inputs.duplicates import sort_out
 from analyzer.recover.inputs.earlier_state import PRESENT, View, aged
 from analyzer.recover.inputs.layers import Level, Placed, Presence
-from analyzer.recover.inputs.open_file import Opened, Opener, open_carefully
+from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully
 from analyzer.recover.inputs.order import order, require_one_sector_size
 from analyzer.recover.inputs.same_disk import of_another_disk, of_the_same_disk
 from analyzer.recover.rebuild import BitmapPolicy
+from vhdx.contents import Structures
 from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.parents import OnMismatch, Search, find_parent
 from vhdx.source import FileSource, file_identity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
-How = Callable[[Path], Opened]
+How = Callable[[Path | Structures], Opened]
 """Opens a file as this recovery wants it."""
 _CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADABLE: "FID-11"}
 
@@ -63,7 +64,7 @@ class Gathered:
         return tuple(finding for file in self.files if (finding := _change(file)))
 
     def close(self) -> None:
-        """Give all files back to the system."""
+        """Close all files."""
         for file in self.files:
             file.close()
 
@@ -111,7 +112,9 @@ def gather(
         for path in (*inputs, *search.parents):
             if taken := _take(files, path, partial(how, is_alone=_is_alone(inputs, search, assumed))):
                 _require_file(taken)
-        _find_parents(files, replace(search, parents=(), on_mismatch=OnMismatch.REFUSE), assumed, how)
+        opened = partial(careful_structures, opener=opener)
+        by_link = replace(search, parents=(), on_mismatch=OnMismatch.REFUSE, opened=opened)
+        _find_parents(files, by_link, assumed, how)
         if assumed:
             base = how(assumed)
             _require_file(base)
@@ -144,12 +147,15 @@ def _require_another(base: Opened, files: Sequence[Opened]) -> None:
         raise AssumedTwiceError(base.path)
 
 
-def _take(files: list[Opened], path: Path, how: How) -> Opened | None:
-    """Open a file and add it, unless it is there already."""
+def _take(files: list[Opened], taken: Path | Structures, how: How) -> Opened | None:
+    """Add a file, and open it where it is not open, unless it is there already."""
+    path = taken if isinstance(taken, Path) else taken.file.path
     identity = file_identity(path)
     if any(path == file.path or (identity and identity == file_identity(file.path)) for file in files):
+        if isinstance(taken, Structures):
+            taken.close()
         return None
-    files.append(how(path))
+    files.append(how(taken))
     return files[-1]
 
 
@@ -161,8 +167,8 @@ def _find_parents(files: list[Opened], search: Search, assumed: Path | None, how
     waiting = list(files)
     for _ in range(MAX_CHAIN_DEPTH):
         orphans = [file for file in waiting if file.image and file.image.has_parent and not _has_parent(file, files)]
-        places = [place for file in orphans for place in _places_of_parent(file, search, assumed)]
-        waiting = [found for place in places if (found := _take(files, place, how))]
+        parents = (parent for file in orphans for parent in _parents_of(file, search, assumed, how))
+        waiting = [found for parent in parents if (found := _take(files, parent, how))]
         if not waiting:
             return
 
@@ -171,27 +177,25 @@ def _has_parent(child: Opened, files: Sequence[Opened]) -> bool:
     return any(file.record.identity in child.record.linkages for file in files if file is not child)
 
 
-def _places_of_parent(child: Opened, search: Search, assumed: Path | None) -> Sequence[Path]:
-    """Where the file is that is the parent, or was it; several where they have one identity, for these are compared."""
+def _parents_of(child: Opened, search: Search, assumed: Path | None, how: How) -> Sequence[Path | Structures]:
+    """The file that is the parent, or was it; several where they have one identity, for these are compared."""
     if child.image is None:
         return ()
     try:
-        link = find_parent(child.image, search, None)
+        return (find_parent(child.image, search, None).parent.structures,)
     except ParentMismatchError as error:
-        return (error.parent,) if assumed is None and _is_plausible(child, error.parent) else ()
+        return (error.parent,) if assumed is None and _is_plausible(child, error.parent, how) else ()
     except AmbiguousParentError as error:
         return error.found
     except CorruptFileError as error:
         return (error.path,) if error.path != child.path else ()
     except VhdxError:
         return ()
-    link.parent.close()
-    return (link.parent.path,)
 
 
-def _is_plausible(child: Opened, path: Path) -> bool:
-    """Whether a file that stands where the parent should is the same disk, at another time."""
-    parent = open_carefully(path)
+def _is_plausible(child: Opened, path: Path, how: How) -> bool:
+    """Whether a file that is where the parent should be is the same disk, at another time."""
+    parent = how(path)
     try:
         if child.image is None or parent.image is None:
             return False

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from construct import ConstructError
 
-from analyzer.linkage.read_record import salvaged, with_disk, with_headers, with_locator
+from analyzer.linkage.read_record import with_structures
 from analyzer.linkage.record import Condition, FileRecord
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.rebuild import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
+from vhdx.contents import Structures
 from vhdx.errors import NotRegularFileError, VhdxError
-from vhdx.image import Image, image_from
+from vhdx.image import Image, image_of
 from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import BAT_REGION, HEADER_OFFSETS, MIB
@@ -54,74 +55,90 @@ class Opened:
         return refused or isinstance(cause, ValueError) or isinstance(self.error, NotRegularFileError)
 
     def close(self) -> None:
-        """Give the file back to the system."""
-        below = self.source.below if self.source else None
-        if isinstance(below, FileSource):
-            below.close()
+        """Close the file."""
+        if self.source is not None:
+            self.source.close()
 
 
 def open_carefully(
-    path: Path,
+    file: Path | Structures,
     opener: Opener = FileSource,
     bitmaps: BitmapPolicy = BitmapPolicy.LOST,
     *,
     is_alone: bool = False,
 ) -> Opened:
-    """Open one file for recovery; never raises for what the file holds or for what its medium does.
+    """Open one file for recovery, or take one that is open; never raises for what it holds or for what its medium does.
 
     A header, region table or part of the block table that cannot be read counts as invalid: its copy is taken, or the
     blocks that it was about are lost. What is lost is rebuilt from the best evidence at hand; `bitmaps` says what
     becomes of blocks whose sector bitmap is beyond that, and `is_alone` that no other layer is there to be had.
     """
+    if isinstance(file, Structures):
+        return _looked_into(file, bitmaps, is_alone=is_alone)
     try:
-        source = CarefulSource(opener(path))
+        structures = careful_structures(file, opener)
     except VhdxError as error:
-        return Opened(path=path, source=None, image=None, record=_unknown(path), reason=str(error), error=error)
+        return Opened(path=file, source=None, image=None, record=_unknown(file), reason=str(error), error=error)
+    return _looked_into(structures, bitmaps, is_alone=is_alone)
+
+
+def careful_structures(path: Path, opener: Opener = FileSource) -> Structures:
+    """The structures of a file whose medium may fail; raises as `opener` does."""
+    source = CarefulSource(opener(path))
     source.judged |= Ranges.of([Range.between(HEADER_OFFSETS[0], MIB)])
+    return Structures(source)
+
+
+def _looked_into(structures: Structures, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
     try:
-        return _whole(source, image_from(source), bitmaps)
+        return _whole(structures, image_of(structures), bitmaps)
     except VhdxError as error:
-        return replace(_rebuilt(source, str(error), bitmaps, is_alone=is_alone), error=error)
+        return replace(_rebuilt(structures, str(error), bitmaps, is_alone=is_alone), error=error)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
-        return _without(source, f"{path} cannot be read: {error}; use another copy of the file")
+        return _without(structures, f"{structures.file.path} cannot be read: {error}; use another copy of the file")
 
 
-def _whole(source: CarefulSource, image: Image, bitmaps: BitmapPolicy) -> Opened:
+def _whole(structures: Structures, image: Image, bitmaps: BitmapPolicy) -> Opened:
     """A file that opens; of its block table and its bitmaps parts may be lost all the same."""
-    _judge_table(source, image)
+    _judge_table(structures, image)
     try:
-        saved = salvage_blocks(source, bitmaps=bitmaps)
+        saved = salvage_blocks(structures, bitmaps=bitmaps)
     except VhdxError:  # the medium fails where a structure would have to be looked for
         saved = Salvaged(None, (), ())
     if saved.image is not None and (saved.rebuilt or saved.lost):
         image = replace(image, source=saved.image.source, allocation=saved.image.allocation)
-    return _opened(source, image, saved)
+    return _opened(structures, image, saved)
 
 
-def _rebuilt(source: CarefulSource, reason: str, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
+def _rebuilt(structures: Structures, reason: str, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
     try:
-        saved = salvage_image(source, bitmaps=bitmaps, is_alone=is_alone)
+        saved = salvage_image(structures, bitmaps=bitmaps, is_alone=is_alone)
     except VhdxError:
-        return _without(source, reason)
+        return _without(structures, reason)
     if saved.image is None:
-        return _without(source, reason, saved.lost)
-    _judge_table(source, saved.image)
-    return _opened(source, saved.image, saved)
+        return _without(structures, reason, saved.lost)
+    _judge_table(structures, saved.image)
+    return _opened(structures, saved.image, saved)
 
 
-def _judge_table(source: CarefulSource, image: Image) -> None:
+def _judge_table(structures: Structures, image: Image) -> None:
     """What cannot be read of the block table counts as invalid entries from now on."""
     bat = image.regions.current.find(BAT_REGION)
     if bat is not None:
-        source.judged |= Ranges.of([Range(bat.file_offset, bat.length)])
+        _careful(structures).judged |= Ranges.of([Range(bat.file_offset, bat.length)])
 
 
-def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:
+def _careful(structures: Structures) -> CarefulSource:
+    source = structures.file
+    return source if isinstance(source, CarefulSource) else CarefulSource(source)
+
+
+def _opened(structures: Structures, image: Image, saved: Salvaged) -> Opened:
     return Opened(
-        path=source.path,
-        source=source,
+        path=structures.file.path,
+        source=_careful(structures),
         image=image,
-        record=_record(image),
+        record=with_structures(_unknown(image.path), image.structures),
         rebuilt=saved.rebuilt,
         lost=saved.lost,
         doubted=saved.doubted,
@@ -129,13 +146,13 @@ def _opened(source: CarefulSource, image: Image, saved: Salvaged) -> Opened:
     )
 
 
-def _without(source: CarefulSource, reason: str, lost: tuple[str, ...] = ()) -> Opened:
-    """A file that cannot be read as an image; where its headers stand, they still tell which it is."""
+def _without(structures: Structures, reason: str, lost: tuple[str, ...] = ()) -> Opened:
+    """A file that cannot be read as an image; where its headers can be read, they still say which it is."""
     return Opened(
-        path=source.path,
-        source=source,
+        path=structures.file.path,
+        source=_careful(structures),
         image=None,
-        record=salvaged(_unknown(source.path)),
+        record=with_structures(_unknown(structures.file.path), structures),
         reason=reason,
         lost=lost,
     )
@@ -143,8 +160,3 @@ def _without(source: CarefulSource, reason: str, lost: tuple[str, ...] = ()) -> 
 
 def _unknown(path: Path) -> FileRecord:
     return FileRecord(path=path, condition=Condition.UNREADABLE)
-
-
-def _record(image: Image) -> FileRecord:
-    known = with_disk(with_headers(_unknown(image.path), image.headers), image.parameters)
-    return with_locator(known, image.locator)

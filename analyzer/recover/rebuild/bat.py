@@ -16,7 +16,7 @@ from analyzer.recover.rebuild.regions import parameters_at
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
-from vhdx.image import Image, image_from
+from vhdx.image import Image, image_of
 from vhdx.patched import OverlaySource, Patch
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
@@ -43,9 +43,9 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     forget(work, table, Suspicion(count, work.log_is_open, work.log_was_live, healed, _zeros_in_log(image)))
     _doubt(work, table, frozenset(rooms))
     if rooms:
-        place_blocks(work, image_from(work.view), rooms)
+        place_blocks(work, image_of(work.structures), rooms)
     _doubt_size(work, image)
-    rebuild_bitmaps(work, image_from(work.view), bitmaps)
+    rebuild_bitmaps(work, image_of(work.structures), bitmaps)
 
 
 def _count(rooms: list[int], table: BlockTable) -> int:

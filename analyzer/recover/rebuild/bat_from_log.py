@@ -5,8 +5,6 @@ from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.metadata import METADATA_LOST, rebuild_metadata
 from analyzer.recover.rebuild.regions import has_metadata, region_of
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
-from analyzer.repair.headers import headers_of
-from vhdx.replay import open_log
 from vhdx.structures.constants import BAT_REGION, LOG_SECTOR_SIZE, METADATA_REGION
 
 _SECTOR = 512
@@ -21,7 +19,7 @@ def metadata_by_logged_table(work: RebuildWorkspace) -> None:
     if bat is None or region is None or has_metadata(work):
         return
     trial = RebuildWorkspace(work.view)
-    pages = newest_pages(open_log(work.view, headers_of(work).current), bat.file_offset, bat.end)
+    pages = newest_pages(work.structures.log.get(), bat.file_offset, bat.end)
     trial.patch(*((at, _fixed(work.read(at, LOG_SECTOR_SIZE), page.content)) for at, page in sorted(pages.items())))
     rebuild_metadata(trial)
     if not has_metadata(trial):

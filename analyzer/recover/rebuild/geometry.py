@@ -14,7 +14,7 @@ from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
-from vhdx.image import image_from
+from vhdx.image import image_of
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import MIB
 
@@ -113,7 +113,7 @@ def _try(work: RebuildWorkspace, guess: Guess, metadata: int, locator: bytes) ->
     view = trial.view
     rebuild_identifier(trial)
     try:
-        return _Trial(guess, view, tuple(witnesses_of(image_from(trial.view))))
+        return _Trial(guess, view, tuple(witnesses_of(image_of(trial.structures))))
     except VhdxError:
         return _Trial(guess, view, ())
 

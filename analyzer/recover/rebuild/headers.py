@@ -6,14 +6,13 @@ from analyzer.recover.rebuild.log_search import Ring, find_ring, newest_session,
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.regions import regions_serve
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
-from analyzer.repair.headers import fix_headers, headers_of
+from analyzer.repair.headers import fix_headers
 from analyzer.text import plural
-from vhdx.findings import Severity
-from vhdx.replay import Log, check_log, open_log, replayed
+from vhdx.replay import Log
 from vhdx.structures.constants import HEADER_OFFSETS, NIL
-from vhdx.structures.header import SIGNATURE, Header, build_header, check_headers
+from vhdx.structures.header import SIGNATURE, Header, build_header
 from vhdx.structures.identifier import SIGNATURE as IDENTIFIER
-from vhdx.structures.identifier import SIZE, Identifier, build_identifier, parse_identifier
+from vhdx.structures.identifier import Identifier, build_identifier
 
 _BLANK = Header(SIGNATURE, 0, 1, NIL, NIL, NIL, 0, 1, 0, 0)
 
@@ -23,7 +22,7 @@ def rebuild_identifier(work: RebuildWorkspace) -> None:
 
     Only once regions are known: what is no VHDX file must not look like one.
     """
-    found = parse_identifier(work.read(0, SIZE))
+    found = work.structures.identifier.get()
     if found.signature == IDENTIFIER or not regions_serve(work):
         return
     work.patch((0, build_identifier(Identifier(IDENTIFIER, found.creator_raw))[: len(IDENTIFIER)]))
@@ -33,10 +32,10 @@ def rebuild_identifier(work: RebuildWorkspace) -> None:
 
 def rebuild_headers(work: RebuildWorkspace) -> None:
     """A header that serves: fixed by a flip, else made anew with the log where its entries are found, closed."""
-    if headers_of(work).current_copy is None:
+    if work.structures.headers.get().current_copy is None:
         fix_headers(work)
-    pair = headers_of(work)
-    if any(finding.severity is Severity.ERROR for finding in check_headers(pair, work.view.size)):
+    pair = work.structures.headers.get()
+    if not work.structures.headers.is_sound:
         _make_header(work, _known(pair.copies, pair.flaws))
 
 
@@ -72,12 +71,12 @@ def settle_log(work: RebuildWorkspace) -> None:
     In a file that was cut since, it is applied as far as the file goes. One that cannot be applied is closed: the state
     without it is offered, and said to be that.
     """
-    header = headers_of(work).current
+    header = work.structures.headers.get().current
     if not header.log_is_live:
         return
-    log = open_log(work.view, header)
+    log = work.structures.log.get()
     work.log_was_live = True
-    codes = {finding.code for finding in check_log(log, work.view.size)}
+    codes = {finding.code for finding in work.structures.log.findings}
     if not log.active:
         work.lost.append("the last writes, which only the log had: nothing of it is whole; the state without is shown")
         work.log_is_open = True
@@ -85,7 +84,7 @@ def settle_log(work: RebuildWorkspace) -> None:
     elif "LOG-03" in codes:
         _apply_inside(work, log)
     else:
-        work.view = replayed(log)
+        work.view = work.structures.replay.get()
     if "LOG-05" in codes:
         work.lost.append("the last writes of the log: its sequence of entries is broken; the state before is shown")
         work.doubt_all()
@@ -107,11 +106,11 @@ def question_lone_header(work: RebuildWorkspace) -> None:
 
     Only the number of the last entry tells which session was the last.
     """
-    pair = headers_of(work)
+    pair = work.structures.headers.get()
     if all(not flaws for flaws in pair.flaws):
         return
     header = pair.current
-    log = open_log(work.view, header)
+    log = work.structures.log.get()
     if not log.places:
         work.log_is_open = not header.log_is_live
     elif not header.log_is_live:

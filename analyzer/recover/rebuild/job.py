@@ -11,10 +11,10 @@ from analyzer.recover.rebuild.model import BitmapPolicy, Salvaged
 from analyzer.recover.rebuild.regions import rebuild_regions
 from analyzer.recover.rebuild.without_bat import rebuild_bare
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from vhdx.contents import Structures
 from vhdx.errors import CorruptFileError, ShortReadError
-from vhdx.image import Image, image_from
+from vhdx.image import Image, image_of
 from vhdx.ranges import Range, Ranges
-from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
 Step = Callable[[RebuildWorkspace], None]
@@ -30,19 +30,21 @@ _STEPS: tuple[Step, ...] = (
 )
 
 
-def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST, is_alone: bool = False) -> Salvaged:
-    """The image in a source, its lost structures rebuilt from the best evidence at hand; the source is never changed.
+def salvage_image(
+    structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST, is_alone: bool = False
+) -> Salvaged:
+    """The image of a file, its lost structures rebuilt from the best evidence at hand; the file is never changed.
 
     A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
     does, when the medium fails. With `is_alone` there are no other layers, so that a disk of which nothing but its
     volumes is left can be taken as one without a parent.
     """
-    image = _opened(source)
+    image = _opened(structures)
     if isinstance(image, Image):
         return Salvaged(image, (), ())
-    if source.size < HEADER_AREA_SIZE:
+    if structures.file.size < HEADER_AREA_SIZE:
         return Salvaged(None, (), (image,))
-    work = RebuildWorkspace(source)
+    work = RebuildWorkspace.of(structures)
     for step in _STEPS:
         step(work)
     rebuild_bare(work, by_volumes=is_alone)
@@ -50,27 +52,27 @@ def salvage_image(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LO
     return _finished(work, bitmaps)
 
 
-def _opened(source: ByteSource) -> Image | str:
+def _opened(structures: Structures) -> Image | str:
     """The image, or the sentence why there is none; raises InputOutputError."""
     try:
-        return image_from(source)
+        return image_of(structures)
     except (CorruptFileError, ShortReadError) as error:
         return error.summary
 
 
-def salvage_blocks(source: ByteSource, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
+def salvage_blocks(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
     """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
-    work = RebuildWorkspace(source)
+    work = RebuildWorkspace.of(structures)
     question_lone_header(work)
     settle_log(work)
     return _finished(work, bitmaps)
 
 
 def _finished(work: RebuildWorkspace, bitmaps: BitmapPolicy) -> Salvaged:
-    image = _opened(work.view)
+    image = _opened(work.structures)
     if isinstance(image, Image):
         rebuild_blocks(work, image, bitmaps)
-        image = _opened(work.view)
+        image = _opened(work.structures)
     if isinstance(image, str):
         return Salvaged(None, (), (*work.lost, f"the disk: {image}"))
     disk = Range(0, image.size)

@@ -6,15 +6,13 @@ from analyzer.recover.rebuild.log_pages import LoggedImage, newest_pages
 from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.regions import parameters_at, region_of, regions_serve, wanted_of
+from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, regions_serve, wanted_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
-from analyzer.repair.headers import headers_of
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.patched import OverlaySource, Patch
-from vhdx.replay import open_log
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -43,9 +41,9 @@ _LOCATOR_SIZE = 64 * 1024
 def metadata_from_log(work: RebuildWorkspace) -> None:
     """Lay the log's newest copies of metadata pages over a metadata region that cannot be read without them."""
     known = region_of(work, METADATA_REGION)
-    if known and parameters_at(work.view, known.file_offset, known.length):
+    if has_metadata(work):
         return
-    pages = newest_pages(open_log(work.view, headers_of(work).current))
+    pages = newest_pages(work.structures.log.get())
     places = [known.file_offset] if known else [at for at, page in pages.items() if _begins_region(at, page)]
     for at in places:
         inside = [(page, image) for page, image in sorted(pages.items()) if at <= page < at + MIB]
@@ -66,9 +64,9 @@ def _begins_region(at: int, page: LoggedImage) -> bool:
 def rebuild_metadata(work: RebuildWorkspace) -> None:
     """Metadata that serves, with the region tables where those are known; nothing when nothing tells the disk."""
     region, bat = region_of(work, METADATA_REGION), region_of(work, BAT_REGION)
-    if region is None or bat is None or parameters_at(work.view, region.file_offset, region.length):
+    if region is None or bat is None or has_metadata(work):
         return
-    left = left_in(work, region)
+    left = left_in(work.structures)
     if not _from_left(work, region, bat, left) and not _from_items(work, region, bat):
         _from_disk(work, region, bat, left)
 

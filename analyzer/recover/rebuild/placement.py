@@ -15,7 +15,7 @@ from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.disk import Disk
-from vhdx.image import Image, image_from
+from vhdx.image import Image, image_of
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -47,16 +47,16 @@ def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None
     search.narrow(image.allocation.table)
     for phase in _PHASES:
         search.place(image, phase(image))
-        image = image_from(work.view)
+        image = image_of(work.structures)
         if work.in_pieces:
             search.leave(spread(work, image, rooms[0]))
-            image = image_from(work.view)
+            image = image_of(work.structures)
         search.narrow(image.allocation.table)
     if work.in_pieces:
         withdraw(work, image, [sign for phase in _PHASES for sign in phase(image)])
-        image = image_from(work.view)
+        image = image_of(work.structures)
     place_in_order(work, image)
-    image = image_from(work.view)
+    image = image_of(work.structures)
     _fill_between(work, replace(image.allocation.table, source=work.view), search.rooms)
 
 

@@ -9,13 +9,10 @@ from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
-from analyzer.repair.headers import headers_of
 from analyzer.repair.regions import fix_region_tables
-from vhdx.contents import structures_of
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.geometry import Geometry
-from vhdx.replay import open_log
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -32,11 +29,7 @@ from vhdx.structures.region import (
     REQUIRED,
     RegionEntry,
     RegionTable,
-    RegionTablePair,
     build_region_table,
-    check_layout,
-    check_region_tables,
-    judge_region_tables,
 )
 from vhdx.structures.region import SIGNATURE as REGIONS
 
@@ -59,32 +52,23 @@ class Layout:
 
 def regions_serve(work: RebuildWorkspace) -> bool:
     """Whether a region table can be believed."""
-    pair = regions_of(work.view)
-    header = headers_of(work).current
-    found = [*check_region_tables(pair, work.view.size), *check_layout(list(structures_of(header, pair)))]
-    return not any(finding.severity is Severity.ERROR for finding in found)
-
-
-def regions_of(source: ByteSource) -> RegionTablePair:
-    """Both region tables as they stand."""
-    first, second = (read_at(source, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
-    return judge_region_tables((first, second))
+    return work.structures.regions.is_sound
 
 
 def region_of(work: RebuildWorkspace, guid: UUID) -> RegionEntry | None:
     """The entry of a region in a table that can be believed; None where there is none."""
-    return regions_of(work.view).current.find(guid) if regions_serve(work) else None
+    return work.structures.region(guid) if regions_serve(work) else None
 
 
 def has_metadata(work: RebuildWorkspace) -> bool:
     """Whether the region of the metadata is known and what it holds can be believed."""
-    region = region_of(work, METADATA_REGION)
-    return region is not None and parameters_at(work.view, region.file_offset, region.length) is not None
+    held = work.structures
+    return held.regions.is_sound and held.metadata.is_sound and held.parameters.is_sound
 
 
 def rebuild_regions(work: RebuildWorkspace) -> None:
     """Region tables that serve: fixed by a flip, else written anew for what is found on MiB boundaries."""
-    if regions_of(work.view).current_copy is None:
+    if work.structures.regions.get().current_copy is None:
         fix_region_tables(work)
     if regions_serve(work):
         return
@@ -105,7 +89,7 @@ def rebuild_regions(work: RebuildWorkspace) -> None:
 
 def _from_log(work: RebuildWorkspace) -> bool:
     """The log's newest copies of a region table, when they name regions that are there."""
-    log = open_log(work.view, headers_of(work).current)
+    log = work.structures.log.get()
     for start in REGION_TABLE_OFFSETS:
         pages = newest_pages(log, start, start + REGION_TABLE_SIZE)
         page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
@@ -129,7 +113,7 @@ def _pages_of(start: int) -> range:
 
 def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     """A file that holds nothing but one metadata region and a log: its table is zeros, wherever it stands."""
-    header = headers_of(work).current
+    header = work.structures.headers.get().current
     found = list(metadata_in(work.view, places))
     if len(found) != 1 or found[0][1].has_parent or len(places) > _MOST_OF_EMPTY:
         return False

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from vhdx.contents import Structures
 from vhdx.errors import VhdxError
-from vhdx.findings import Severity
 from vhdx.structures.constants import (
     FILE_PARAMETERS,
     LOGICAL_SECTOR_SIZE,
     MAX_BLOCK_SIZE,
     MAX_DISK_SIZE,
-    METADATA_TABLE_SIZE,
     MIN_BLOCK_SIZE,
     NIL,
     PARENT_LOCATOR,
@@ -21,8 +19,7 @@ from vhdx.structures.constants import (
     VIRTUAL_DISK_SIZE,
 )
 from vhdx.structures.disk import HAS_PARENT, DiskParameters
-from vhdx.structures.metadata import ITEM_SIZES, check_metadata_table, parse_metadata_table
-from vhdx.structures.region import RegionEntry
+from vhdx.structures.metadata import ITEM_SIZES
 
 _LARGEST_LOCATOR = 64 * 1024
 _LARGEST_FLAGS = 3
@@ -56,22 +53,14 @@ class Left:
 NOTHING = Left()
 
 
-def left_in(work: RebuildWorkspace, region: RegionEntry) -> Left:
-    """What is sound of the items that the table of a metadata region names; NOTHING where the table is lost itself."""
+def left_in(structures: Structures) -> Left:
+    """What is sound of the items that the metadata table names; NOTHING where the table is lost itself."""
+    if not structures.metadata.is_sound:
+        return NOTHING
     try:
-        table = parse_metadata_table(work.read(region.file_offset, METADATA_TABLE_SIZE))
-        if any(
-            found.severity is Severity.ERROR for found in check_metadata_table(table, region.file_offset, region.length)
-        ):
-            return NOTHING
-        items = {
-            item: work.read(region.file_offset + entry.offset, min(entry.length, _LARGEST_LOCATOR))
-            for item in (*ITEM_SIZES, PARENT_LOCATOR)
-            if (entry := table.find(item))
-        }
+        return _judged({item: structures.item(item)[:_LARGEST_LOCATOR] for item in (*ITEM_SIZES, PARENT_LOCATOR)})
     except VhdxError:
         return NOTHING
-    return _judged(items)
 
 
 def _judged(items: dict[UUID, bytes]) -> Left:

@@ -7,6 +7,7 @@ from fixtures import RECIPES, encode
 from fixtures.placement import Placement
 from tests.support.sources import SparseSource
 from vhdx.chain import Chain
+from vhdx.contents import Structures
 from vhdx.image import image_from
 from vhdx.parents import Found, Link
 from vhdx.runs import Kind
@@ -43,7 +44,7 @@ def bat_of(spec):
 
 def salvaged(file, bitmaps=BitmapPolicy.LOST, *, is_alone=False):
     """What is saved of a fixture's file."""
-    return salvage_image(SparseSource(file, Path("lost.vhdx")), bitmaps=bitmaps, is_alone=is_alone)
+    return salvage_image(Structures(SparseSource(file, Path("lost.vhdx"))), bitmaps=bitmaps, is_alone=is_alone)
 
 
 def upon(parents, image):

@@ -6,6 +6,7 @@ from analyzer.recover.rebuild import salvage_image
 from fixtures import write_files
 from fixtures.damage import DAMAGES
 from vhdx.catalogue import rules
+from vhdx.contents import Structures
 from vhdx.errors import CorruptFileError
 from vhdx.image import open_image
 from vhdx.runs import Kind
@@ -52,7 +53,7 @@ def test_recover_is_advised_for_what_does_not_open_just_where_it_brings_an_image
         if code in OF_ANOTHER_FORMAT:
             continue
         with FileSource(path) as source:
-            brought_back = salvage_image(source).image is not None
+            brought_back = salvage_image(Structures(source)).image is not None
         assert (RECOVER in rules()[code].remedy or code == "FID-01") == brought_back, code
 
 

@@ -23,6 +23,7 @@ from tests.analyzer.recover.rebuild.helpers import (
 )
 from tests.analyzer.recover.rebuild.test_metadata import logged, with_volume
 from tests.support.sources import SparseSource
+from vhdx.contents import Structures
 from vhdx.ranges import Range
 from vhdx.runs import Kind
 
@@ -32,7 +33,7 @@ SPEC = ImageSpec(size=1024 * MIB, identity=Identity.of("table"), blocks=Brush(ta
 
 def healed(file):
     """What is saved of the table of a file that opens."""
-    return salvage_blocks(SparseSource(file))
+    return salvage_blocks(Structures(SparseSource(file)))
 
 
 @pytest.mark.parametrize("start", [0, 512, 3584, 4096])
@@ -128,7 +129,7 @@ def test_a_policy_takes_them_or_leaves_them_and_marks_it(policy, kind):
 def test_a_block_at_the_end_of_all_places_whose_bitmap_is_lost_is_treated_like_any_other(policy):
     bat = Placement.of(CHILD).bat
     far = encode(CHILD).patched(bat + 8, ((1 << 64) - (1 << 20) | 7).to_bytes(8, "little"))
-    saved = salvage_blocks(SparseSource(wiped(far, (bat + 4096 * 8, 8))), bitmaps=policy)
+    saved = salvage_blocks(Structures(SparseSource(wiped(far, (bat + 4096 * 8, 8)))), bitmaps=policy)
     if policy is not BitmapPolicy.PARENT:  # whatever is chosen, the file ends before that place
         assert (MIB, 2 * MIB) in lost_runs(saved)
     if policy is not BitmapPolicy.LOST:

@@ -21,6 +21,7 @@ from tests.analyzer.recover.rebuild.helpers import (
 )
 from tests.analyzer.recover.rebuild.test_metadata import logged
 from tests.support.sources import SparseSource
+from vhdx.contents import Structures
 from vhdx.ranges import Range
 from vhdx.source import MemorySource
 
@@ -65,12 +66,12 @@ def test_lost_headers_leave_it_open_whether_the_log_was_live_and_the_identity_is
 def test_the_source_is_the_images_own_and_is_never_changed():
     (leaf,), _ = recipe_of("dynamic")
     source = SparseSource(wiped(leaf, *TABLES))
-    assert salvage_image(source).image.file is source
+    assert salvage_image(Structures(source)).image.file is source
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 4096, b"conectix" * 4096, b"\xff" * (3 << 20), b"metadata" * (1 << 18)])
 def test_what_is_no_vhdx_at_all_gives_no_image_and_does_not_raise(data):
-    saved = salvage_image(MemorySource(data))
+    saved = salvage_image(Structures(MemorySource(data)))
     assert saved.image is None
     assert saved.lost
 

@@ -8,6 +8,7 @@ from analyzer.recover.rebuild import salvage_image
 from tests.analyzer.recover.rebuild.helpers import KIB, MIB, TABLES, recipe_of, salvaged, wiped
 from tests.support.effort import calls_of
 from tests.support.sources import CountingSource
+from vhdx.contents import Structures
 from vhdx.source import MemorySource
 
 NAMES = ("dynamic", "demo", "log-override", "volume-gpt-ntfs", "states-child")
@@ -37,7 +38,7 @@ def test_a_file_cut_anywhere_never_raises(size):
 )
 def test_a_file_full_of_signatures_is_read_a_few_times_and_costs_no_more_than_a_call_for_each_byte(word):
     source = CountingSource(MemorySource(word * (5 * MIB // 8)))
-    calls, saved = calls_of(lambda: salvage_image(source))
+    calls, saved = calls_of(lambda: salvage_image(Structures(source)))
     assert saved.image is None
     assert sum(length for _, length in source.reads) < 4 * source.size
     assert calls < source.size
