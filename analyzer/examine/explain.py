@@ -47,9 +47,9 @@ def findings_page() -> str:
     for group, title in _GROUPS.items():
         lines.append(f"\n## {group}: {title}\n")
         lines += [_entry(rule) for code, rule in rules().items() if code.startswith(group)]
-    lines.append("\n## What Windows says\n\n| code | name | what it means | findings |\n|---|---|---|---|")
+    lines.append("\n## Codes of Windows\n\n| code | name | meaning | what to do | findings |\n|---|---|---|---|---|")
     lines += [
-        f"| {entry.code} | {entry.name} | {entry.meaning} {entry.remedy} | {', '.join(entry.findings)} |"
+        f"| {entry.code} | {entry.name} | {entry.meaning} | {entry.remedy} | {', '.join(entry.findings)} |"
         for entry in windows_codes().values()
     ]
     return "\n".join(lines) + "\n"
@@ -67,9 +67,9 @@ def _entry(rule: Rule) -> str:
 
 _HEAD = """# Findings
 
-Every finding that `vhdx check`, `vhdx scan` and opening a file can give. A code is stable for ever; the severity is
-the worst that it can have. This page is made from `vhdx/catalogue/findings.toml` by `make docs`; `vhdx explain` says
-the same in a terminal."""
+Every finding that `vhdx check`, `vhdx scan` and opening a file can report. A code is stable for ever; the severity is
+the worst that it can have. `vhdx explain CODE` prints the same in a terminal. This page is generated from
+`vhdx/catalogue/findings.toml` by `make docs`."""
 
 _GROUPS = {
     "FID": "the file",
@@ -81,7 +81,7 @@ _GROUPS = {
     "SBM": "sector bitmaps",
     "LOG": "the log",
     "CHN": "the chain",
-    "CON": "what stands inside the disk",
+    "CON": "the content of the disk",
 }
 
 
