@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.repair.model import Fix, RepairPlan
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.undo import check_undo, open_undo, write_undo
+from analyzer.repair.workspace import Fix, RepairPlan
 from vhdx.errors import CorruptFileError, PartlyWrittenError, VerificationError
 from vhdx.findings import Finding, Severity
 from vhdx.patched import PIECE, Patch, visible

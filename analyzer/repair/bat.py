@@ -6,8 +6,7 @@ import numpy as np
 
 from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
-from analyzer.repair.model import Fix
-from analyzer.repair.workspace import Workspace
+from analyzer.repair.workspace import Fix, Workspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity

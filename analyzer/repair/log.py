@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from analyzer.repair.headers import headers_of, update_headers
-from analyzer.repair.model import Fix
-from analyzer.repair.workspace import Workspace
+from analyzer.repair.workspace import Fix, Workspace
 from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.identities import Identities

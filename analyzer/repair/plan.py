@@ -6,10 +6,9 @@ from analyzer.check.file import check_source, unreadable
 from analyzer.repair.bat import fix_table
 from analyzer.repair.headers import fix_headers, fix_identifier
 from analyzer.repair.log import fix_log
-from analyzer.repair.model import RepairPlan
 from analyzer.repair.regions import fix_region_tables
 from analyzer.repair.undo import MOST_WITNESSED
-from analyzer.repair.workspace import Workspace
+from analyzer.repair.workspace import RepairPlan, Workspace
 from analyzer.text import plural
 from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity

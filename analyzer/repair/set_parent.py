@@ -9,9 +9,8 @@ from uuid import UUID
 from analyzer.convert.model import parent_locator
 from analyzer.repair.apply import RepairOutcome, run_copy, run_in_place
 from analyzer.repair.headers import update_headers
-from analyzer.repair.model import RepairPlan
 from analyzer.repair.plan import finished
-from analyzer.repair.workspace import Workspace
+from analyzer.repair.workspace import RepairPlan, Workspace
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import (
     ChainTooDeepError,
@@ -84,7 +83,8 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
     that has no parent, whose log is live or whose metadata has no room; and what opening either chain raises.
     """
     child = image_from(source)
-    _require_another(source, wish.parent)
+    if source.identity == file_identity(wish.parent):
+        raise OwnAncestorError(source.path, wish.parent, is_itself=True)
     _require_child(child)
     with open_chain(wish.parent, search=wish.search, mappings=wish.mappings) as chain:
         _require_fitting(child, source, chain, wish)
@@ -103,11 +103,6 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
 def _mixture(parent: Image) -> Finding:
     text = f"{parent.path} was accepted as the parent though the child was not made from it; the disk may be a mixture"
     return Finding("CHN-02", Severity.WARNING, text, section="2.6.2.6")
-
-
-def _require_another(source: FileSource, parent: Path) -> None:
-    if source.identity == file_identity(parent):
-        raise OwnAncestorError(source.path, parent, is_itself=True)
 
 
 def _require_child(child: Image) -> None:

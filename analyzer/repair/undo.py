@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer.repair.model import RepairPlan
+from analyzer.repair.workspace import RepairPlan
 from vhdx.errors import ShortReadError, UndoRefusedError
 from vhdx.patched import PIECE, OverlaySource, Patch
 from vhdx.sink import Existing, Sink, check_target
@@ -80,7 +80,9 @@ def write_undo(undo: Path, source: FileSource, writes: Sequence[Patch], plan: Re
     Raises OutputError, InputOutputError.
     """
     check_target(undo, [source.path], Existing.REFUSE)
-    pieces = [piece for write in writes for piece in _inside(write, source.size).pieces()]
+    size = source.size  # what is past the end has nothing to bring back
+    inside = (write.cut(min(write.offset, size), min(write.end, size)) for write in writes)
+    pieces = [piece for write in inside for piece in write.pieces()]
     witnesses = [_WITNESS.pack(start, end - start, _sha256(source, start, end)) for start, end in plan.witnesses]
     head = _HEAD.pack(MAGIC, VERSION, len(witnesses), len(pieces), source.size, plan.result_size)
     with Sink(undo) as sink:
@@ -90,10 +92,6 @@ def write_undo(undo: Path, source: FileSource, writes: Sequence[Patch], plan: Re
             sink.write_at(sink.size, data)
         sink.write_at(sink.size, seal.digest())
         sink.commit()
-
-
-def _inside(write: Patch, size: int) -> Patch:
-    return write.cut(min(write.offset, size), min(write.end, size))
 
 
 def _content(head: bytes, pieces: Sequence[Patch], source: ByteSource) -> Iterator[bytes]:

@@ -1,14 +1,50 @@
-"""A file that is worked on: what was fixed so far is laid over it, and the next step looks at the result."""
+"""What a repair is made of: fixes with their patches, the workspace in which they are found, and the plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
-from analyzer.repair.model import Fix
 from vhdx.contents import Structures
 from vhdx.findings import Finding
 from vhdx.patched import OverlaySource, Patch
 from vhdx.source import ByteSource, read_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """One finding put right. `evidence` is why that is believed; the patches are made durable together."""
+
+    code: str
+    title: str
+    evidence: str
+    patches: tuple[Patch, ...]
+
+    @property
+    def length(self) -> int:
+        """Bytes that it writes."""
+        return sum(patch.length for patch in self.patches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairPlan:
+    """What is to be done to one file, in this order. Sizes are bytes."""
+
+    path: Path
+    file_size: int
+    result_size: int
+    fixes: tuple[Fix, ...]
+    unfixable: tuple[Finding, ...]
+    """What will still be wrong afterwards."""
+    opens: bool
+    """Whether the file can be opened afterwards."""
+    witnesses: tuple[tuple[int, int], ...]
+    """Ranges (start, end) whose content tells the file from others and from its own later states: its structures."""
+
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to write."""
+        return not self.fixes
 
 
 @dataclass

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place
-from analyzer.repair.model import RepairPlan
 from analyzer.repair.plan import plan_repair
+from analyzer.repair.workspace import RepairPlan
 from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.options.repair import check_choices, code_of, emit, repair_options, show, undo_path
 from vhdx.sink import Existing

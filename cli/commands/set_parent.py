@@ -7,8 +7,8 @@ import click
 
 from analyzer.linkage.mismatch import gather_evidence
 from analyzer.repair.apply import RepairOutcome
-from analyzer.repair.model import RepairPlan
 from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
+from analyzer.repair.workspace import RepairPlan
 from cli.options.common import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
 from cli.options.repair import check_choices, emit, repair_options, show, undo_path
 from cli.text import safe, tell

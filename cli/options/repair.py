@@ -9,8 +9,8 @@ import click
 
 from analyzer.remedies import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome
-from analyzer.repair.model import Fix, RepairPlan
 from analyzer.repair.undo import undo_of
+from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
 from cli.options.common import FILE_PATH
 from cli.text import fitted, line_width, plural, safe, size

@@ -10,7 +10,7 @@ from analyzer.diff.by_content import UNIT, differing_units
 from analyzer.diff.files.model import Data
 from analyzer.guest.filesystems.content import Content
 from analyzer.guest.filesystems.errors import UnreadableFileError
-from analyzer.guest.filesystems.layout_ntfs import NtfsLayout
+from analyzer.guest.filesystems.metadata_places import NtfsLayout
 from analyzer.guest.filesystems.record import Extent, FileKind, FileRecord, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
 from vhdx.ranges import Range, Ranges

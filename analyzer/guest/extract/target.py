@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from analyzer.guest.extract.holes import fill
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.record import Times
 from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
@@ -184,11 +183,11 @@ class Target:
         except (OSError, OverflowError) as error:
             if isinstance(error, OSError) and is_full(error):
                 raise FileSystemFullError(path) from error
-            raise OutputError(path, f"cannot {action}: {_words(error)}", "make room, or name another target") from error
-
-
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+            raise OutputError(
+                path,
+                f"cannot {action}: {getattr(error, 'strerror', None) or error}",
+                "make room, or name another target",
+            ) from error
 
 
 def _moments(times: Times) -> tuple[int, int] | None:
@@ -197,3 +196,36 @@ def _moments(times: Times) -> tuple[int, int] | None:
         return None
     accessed = times.modified if times.accessed is None else times.accessed
     return max(-_MOST_TIME, min(_MOST_TIME, accessed)), max(-_MOST_TIME, min(_MOST_TIME, times.modified))
+
+
+_GRAIN = 4096
+
+
+def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
+    """Make an empty file `size` bytes long, with the pieces in it; raises OSError, and what `pieces` raises."""
+    os.ftruncate(descriptor, size)
+    for piece in pieces:
+        for at, data in _not_zero(piece.data):
+            _write_all(descriptor, piece.offset + at, data)
+
+
+def _not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The parts of a piece, in grains, that are not all zeros; neighbours are one."""
+    start = None
+    for at in range(0, len(data), _GRAIN):
+        grain = data[at : at + _GRAIN]
+        if grain.count(0) == len(grain):
+            if start is not None:
+                yield start, data[start:at]
+                start = None
+        elif start is None:
+            start = at
+    if start is not None:
+        yield start, data[start:]
+
+
+def _write_all(descriptor: int, offset: int, data: bytes) -> None:
+    view = memoryview(data)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analyzer.guest.filesystems.layout_ext import ExtLayout
-from analyzer.guest.filesystems.layout_fat import FatLayout
-from analyzer.guest.filesystems.layouts import Layout
+from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout
 from analyzer.guest.filesystems.record import (
     LOST_RECORD,
     NO_RECORD,

@@ -5,10 +5,7 @@ from typing import Any
 
 from analyzer.guest.filesystems.backups import find_backup, find_boot_copy, needs_backup
 from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
-from analyzer.guest.filesystems.layout_ext import ExtLayout
-from analyzer.guest.filesystems.layout_fat import FatLayout
-from analyzer.guest.filesystems.layout_ntfs import NtfsLayout
-from analyzer.guest.filesystems.layouts import Layout
+from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout, NtfsLayout
 from analyzer.guest.filesystems.record import VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import Readable, View, image_of, reader

@@ -6,12 +6,11 @@ from enum import Enum
 from typing import Any
 
 from analyzer.guest.filesystems.errors import NoSuchFileError, UnreadableVolumeError
-from analyzer.guest.filesystems.ext_directories import is_whole
 from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
-from analyzer.guest.filesystems.layout_ext import ExtLayout
+from analyzer.guest.filesystems.metadata_places import ExtLayout
 from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Role, Times, Trouble, VolumeRecord
 from analyzer.guest.filesystems.volume_reader import View
-from analyzer.guest.layouts.ext_inodes import InodeFlag
+from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory
 
 _MOST_TROUBLES = 1000
 _MOST_DEPTH = 4096
@@ -86,7 +85,7 @@ class Volume:
         self.made()
         seen: set[int] = set()
         yield from self._below(top or self.root(), include, seen)
-        if top is None and self._is_damaged():
+        if top is None and (self.view.missed or self.view.redirects):
             yield from self._unreached(include, seen)
 
     def unnamed(self) -> Iterator[FileRecord]:
@@ -216,10 +215,7 @@ class Volume:
             content = file.read_random(0, size) if size else b""
         except FAILURES:
             return True
-        return len(content) == size and not is_whole(content, layout.block)
-
-    def _is_damaged(self) -> bool:
-        return bool(self.view.missed or self.view.redirects)
+        return len(content) == size and not is_whole_directory(content, layout.block)
 
     def _unreached(self, include: Include, seen: set[int]) -> Iterator[Folder]:
         """Folders of ext that the walk did not come to: their inodes are there, what leads to them is lost."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntFlag
 
-from analyzer.guest.layouts.ext_checksums import crc32c, sums_to
+from analyzer.guest.layouts.ext_groups import crc32c, sums_to
 
 START, SIZE = 1024, 1024
 MAGIC = b"\x53\xef"

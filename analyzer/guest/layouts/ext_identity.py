@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from analyzer.guest.layouts.ext import CHECKSUM, INCOMPATIBLE, SEED, UUID, Incompatible, ReadOnly, parse_superblock
-from analyzer.guest.layouts.ext_checksums import crc32c
+from analyzer.guest.layouts.ext_groups import crc32c
 
 _SUM = slice(0x1E, 0x20)
 _POLYNOMIAL, _START = 0xA001, 0xFFFF

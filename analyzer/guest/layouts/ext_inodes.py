@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntFlag
 
-from analyzer.guest.layouts.ext_checksums import crc32c, sums_to
+from analyzer.guest.layouts.ext_groups import crc32c, sums_to
 
 LEAST_SIZE = 128
 """Bytes of an inode that every volume has, and all that is parsed of one."""
@@ -19,6 +19,8 @@ _GENERATION, _EXTRA_SIZE = slice(100, 104), slice(128, 130)
 _CHECKSUM, _CHECKSUM_HIGH = slice(124, 126), slice(130, 132)
 _EXTRA_WITH_HIGH = 4
 """Bytes behind the first 128 from which on the checksum has its upper half."""
+_DIRECTORY_ENTRY = struct.Struct("<IHB")
+_LEAST, _STEP = 8, 4
 
 
 class InodeFlag(IntFlag):
@@ -83,3 +85,20 @@ def directory_holds(block: bytes, number: int, generation: int, seed: int) -> bo
 def _seed(number: int, generation: bytes, seed: int) -> int:
     """What checksums of all that belongs to an inode begin with."""
     return crc32c(generation, crc32c(number.to_bytes(4, "little"), seed))
+
+
+def is_whole_directory(content: bytes, block: int) -> bool:
+    """Whether every block is filled by entries that follow one another: indexes, checksums and free room are some."""
+    return all(_is_filled(content[start : start + block]) for start in range(0, len(content), block))
+
+
+def _is_filled(content: bytes) -> bool:
+    at = 0
+    while at + _LEAST <= len(content):
+        inode, length, name = _DIRECTORY_ENTRY.unpack_from(content, at)
+        if len(content) == 1 << 16 and length in {0, 0xFFFF}:  # all of 64 KiB, for which the field has no room
+            length = len(content) - at
+        if length < _LEAST + bool(inode) * name or length % _STEP:
+            return False
+        at += length
+    return at == len(content)

@@ -47,14 +47,11 @@ class Mbr:
 
 def parse_mbr(front: bytes) -> Mbr | None:
     """The master boot record that a disk begins with; None where that is none, or the boot sector of a volume."""
-    if len(front) < SIZE or front[MARK_AT] != MARK or _is_boot_sector(front):
+    is_volume = any(parse(front) for parse in (ntfs.parse_boot, exfat.parse_boot, fat.parse_boot))
+    if len(front) < SIZE or front[MARK_AT] != MARK or is_volume:
         return None
     entries = _entries(front)
     return None if any(entry.status & ~_ACTIVE for entry in entries) else Mbr(front[SIGNATURE], entries)
-
-
-def _is_boot_sector(front: bytes) -> bool:
-    return any((ntfs.parse_boot(front), exfat.parse_boot(front), fat.parse_boot(front)))
 
 
 def parse_logical(record: bytes) -> tuple[MbrEntry | None, MbrEntry | None]:

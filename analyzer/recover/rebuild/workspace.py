@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from analyzer.recover.rebuild.model import Certainty, Rebuilt
-from analyzer.repair.model import Fix
-from analyzer.repair.workspace import Workspace
+from analyzer.repair.workspace import Fix, Workspace
 from vhdx.ranges import Range
 from vhdx.structures.constants import MAX_DISK_SIZE
 

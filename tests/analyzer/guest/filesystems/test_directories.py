@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from analyzer.guest.filesystems.ext_directories import is_whole
+from analyzer.guest.layouts.ext_inodes import is_whole_directory
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import need
 
@@ -54,9 +54,9 @@ def test_a_folder_with_a_length_that_cannot_be_is_told(vhdx_command, volume, len
 def test_blocks_are_filled_by_entries_to_their_last_byte():
     entry = struct.pack("<IHBB", 12, 16, 5, 1) + b"hello\0\0\0"
     rest = struct.pack("<IHBB", 0, 1024 - 16, 0, 0).ljust(1024 - 16, b"\0")
-    assert is_whole(entry + rest, 1024)
-    assert is_whole((entry + rest) * 3, 1024)
-    assert not is_whole(bytes(1024), 1024)
-    assert not is_whole(b"\xa5" * 1024, 1024)
-    assert not is_whole(entry + rest[:-4], 1024)
-    assert not is_whole(struct.pack("<IHBB", 12, 12, 5, 1).ljust(1024, b"\0"), 1024)
+    assert is_whole_directory(entry + rest, 1024)
+    assert is_whole_directory((entry + rest) * 3, 1024)
+    assert not is_whole_directory(bytes(1024), 1024)
+    assert not is_whole_directory(b"\xa5" * 1024, 1024)
+    assert not is_whole_directory(entry + rest[:-4], 1024)
+    assert not is_whole_directory(struct.pack("<IHBB", 12, 12, 5, 1).ljust(1024, b"\0"), 1024)

@@ -1,0 +1,198 @@
+"""Where a file system keeps what it knows of a file: records, inodes, directory entries, tables."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Protocol
+
+from analyzer.guest.filesystems.record import Extent
+from analyzer.guest.filesystems.volume_reader import View
+from analyzer.guest.layouts.exfat import ExfatBoot
+from analyzer.guest.layouts.ext import Compatible, ExtSuperblock
+from analyzer.guest.layouts.ext_groups import parse_descriptor
+from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, parse_inode
+from analyzer.guest.layouts.fat import ENTRY, FatBoot
+from analyzer.guest.layouts.ntfs import NtfsBoot
+from analyzer.guest.layouts.ntfs_records import parse_data
+from vhdx.ranges import Range
+
+JOURNAL = "$journal"
+"""What the journal is called here; it has no name of its own."""
+_NEAR, _KEPT = 1 << 16, 64
+"""Bytes of inodes that are read at once, and how many times that are kept."""
+_LEAST_DESCRIPTOR = 32
+_EXFAT_MOST_ENTRIES = 19
+_FIRST_FAT_INODE = 3
+"""The number that the reader gives the first directory entry; those before are the root's."""
+
+
+class Layout(Protocol):
+    """What tells the places of metadata from a file's address."""
+
+    def record_places(self, address: int) -> list[Range]:
+        """Where the record, inode or directory entry of an address stands, bytes of the disk."""
+        ...
+
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:
+        """Where a table outside of the record says which places a file has; nothing on NTFS and ext."""
+        ...
+
+    def sequence_of(self, address: int) -> int:
+        """What tells one use of an address from the next, where the reader does not give it; else 0."""
+        ...
+
+
+class ExtLayout:
+    """ext2 to ext4: inodes in a table for each group."""
+
+    def __init__(self, view: View, superblock: ExtSuperblock) -> None:
+        """Take the geometry from the superblock."""
+        self._view, self._superblock = view, superblock
+        self.block, self.inode = superblock.block_size, max(LEAST_SIZE, superblock.inode_size)
+        self.inodes_per_group = max(1, superblock.inodes_per_group)
+        self.groups = min(superblock.groups, -(-superblock.inodes // self.inodes_per_group))
+        self._descriptor = max(_LEAST_DESCRIPTOR, superblock.descriptor_size)
+        self._near = lru_cache(maxsize=_KEPT)(self._near_bytes)
+        self._descriptors = view.read(superblock.descriptors_start, self.groups * self._descriptor)
+
+    def inode_table(self, group: int) -> int | None:
+        """Where the inodes of a group begin, bytes of the volume."""
+        raw = self._descriptors[group * self._descriptor : (group + 1) * self._descriptor]
+        told = parse_descriptor(raw) if len(raw) == self._descriptor else None
+        return told.inode_table * self.block if told else None
+
+    def inode_at(self, address: int) -> int | None:
+        """Where an inode stands, bytes of the volume."""
+        group, index = divmod(address - 1, self.inodes_per_group)
+        table = self.inode_table(group) if address > 0 else None
+        return None if table is None else table + index * self.inode
+
+    def record_places(self, address: int) -> list[Range]:
+        """See Layout."""
+        at = self.inode_at(address)
+        return [] if at is None else [Range(self._view.start + at, self.inode)]
+
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
+        """None: blocks of extents and pointers are a stream of their own."""
+        return iter(())
+
+    def inode_of(self, address: int) -> ExtInode | None:
+        """What the inode of an address says; None where it has no place."""
+        at = self.inode_at(address)
+        return None if at is None else parse_inode(self._near(at // _NEAR)[at % _NEAR : at % _NEAR + LEAST_SIZE])
+
+    def _near_bytes(self, number: int) -> bytes:
+        """The inodes around one, with what the last one has beyond: a walk asks for them one by one."""
+        return self._view.read(number * _NEAR, _NEAR + LEAST_SIZE)
+
+    def sequence_of(self, address: int) -> int:
+        """The inode's generation."""
+        inode = self.inode_of(address)
+        return inode.generation if inode else 0
+
+    def flags_of(self, address: int) -> int:
+        """The inode's flags."""
+        inode = self.inode_of(address)
+        return inode.flags if inode else 0
+
+    def own_files(self) -> Iterator[tuple[str, int]]:
+        """(name, address) of files that no folder names. The names are made up here: they have none."""
+        journal = self._superblock.journal_inode
+        if self._superblock.compatible & Compatible.HAS_JOURNAL and 0 < journal <= self._superblock.inodes:
+            yield JOURNAL, journal
+
+    def directories(self) -> Iterator[int]:
+        """The addresses of all inodes that are folders and in use."""
+        size = self.inodes_per_group * self.inode
+        for group in range(self.groups):
+            table = self.inode_table(group)
+            if table is None or table + size > self._view.size:
+                continue
+            yield from self._directories_in(group, table)
+
+    def _directories_in(self, group: int, table: int) -> Iterator[int]:
+        at_once = 4096
+        for first in range(0, self.inodes_per_group, at_once):
+            count = min(at_once, self.inodes_per_group - first)
+            raw = self._view.read(table + first * self.inode, count * self.inode)
+            for index in range(len(raw) // self.inode):
+                inode = parse_inode(raw[index * self.inode : (index + 1) * self.inode])
+                if inode and inode.is_directory_in_use:
+                    yield group * self.inodes_per_group + first + index + 1
+
+
+class FatLayout:
+    """FAT and exFAT: an address is the place of the directory entry, and the chain of clusters stands in the FAT."""
+
+    def __init__(self, view: View, boot: FatBoot | ExfatBoot) -> None:
+        """Take the geometry from the boot sector."""
+        self._start, self.is_exfat = view.start, isinstance(boot, ExfatBoot)
+        self.sector, self.cluster = boot.sector_size, boot.cluster_size
+        self._heap = boot.heap * self.sector
+        if isinstance(boot, ExfatBoot):
+            self._fat, self._first, self._bits = boot.fat * self.sector, boot.heap, 32
+            self.root = self._heap + (max(2, boot.root) - 2) * self.cluster
+        else:
+            self._fat, self._first = boot.reserved * self.sector, boot.root
+            self._bits = {"fat12": 12, "fat16": 16}.get(boot.kind, 32)
+
+    def record_places(self, address: int) -> list[Range]:
+        """See Layout; of exFAT the longest set of entries that can begin there."""
+        if address < _FIRST_FAT_INODE:
+            return []
+        sector, entry = divmod(address - _FIRST_FAT_INODE, self.sector // ENTRY)
+        count = _EXFAT_MOST_ENTRIES if self.is_exfat else 1
+        return [Range(self._start + (self._first + sector) * self.sector + entry * ENTRY, count * ENTRY)]
+
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:
+        """The entries of the FAT for the clusters of a file."""
+        for extent in extents:
+            cluster = (extent.start - self._start - self._heap) // self.cluster + 2
+            count = -(-extent.length // self.cluster)
+            lower, upper = cluster * self._bits // 8, -(-(cluster + count) * self._bits // 8)
+            if cluster >= 2:  # noqa: PLR2004 - clusters are counted from 2; the root of FAT12 and FAT16 is in none
+                yield Range(self._start + self._fat + lower, upper - lower)
+
+    def sequence_of(self, address: int) -> int:  # noqa: ARG002 - see Layout
+        """A directory entry has none."""
+        return 0
+
+
+class NtfsLayout:
+    """NTFS: records in $MFT, whose own runs say where they are."""
+
+    def __init__(self, view: View, boot: NtfsBoot, runs: Iterable[tuple[int, int, int]]) -> None:
+        """`runs` of $MFT's data: (cluster, clusters, first cluster of the stream)."""
+        self._view, self._record, cluster = view, boot.record_size, boot.cluster_size
+        self._extents = sorted((at * cluster, view.start + place * cluster, n * cluster) for place, n, at in runs)
+        self._offsets = [offset for offset, _, _ in self._extents]
+
+    def record_places(self, address: int) -> list[Range]:
+        """See Layout."""
+        offset, end = address * self._record, (address + 1) * self._record
+        places, index = [], max(0, bisect_right(self._offsets, offset) - 1)
+        for at, start, length in self._extents[index:]:
+            lower, upper = max(offset, at), min(end, at + length)
+            if at >= end:
+                break
+            if lower < upper:
+                places.append(Range(start + lower - at, upper - lower))
+        return places
+
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
+        """None: what a file has stands in its records."""
+        return iter(())
+
+    def initialized(self, address: int) -> int | None:
+        """How far the data of a file was ever written, bytes; past that it reads as zeros, whatever stands there.
+
+        None where its record does not say: the data is in the record, or described in another one.
+        """
+        places, view = self.record_places(address), self._view
+        raw = b"".join(view.read(start - view.start, length) for start, length in places)
+        data = parse_data(raw)
+        return data.initialized if data else None
+
+    def sequence_of(self, address: int) -> int:  # noqa: ARG002 - see Layout
+        """The reader gives it."""
+        return 0
