@@ -25,8 +25,7 @@ class Mask:
     @classmethod
     def of(cls, ranges: Ranges, size: int, reason: str) -> "Mask":
         """The ranges of a disk of `size` bytes; what lies past its end is left out."""
-        pieces = ranges.split(Range(0, size))
-        return cls(RunTable.of((*one, Kind.LOST if lost else Kind.HOLE, 0, 0) for one, lost in pieces), reason)
+        return cls(RunTable.marking(ranges, Range(0, size), Kind.LOST), reason)
 
     def laid_over(self, table: RunTable, layer: int = 0) -> RunTable:
         """A table of runs with these ranges LOST in it, as runs of layer `layer`."""

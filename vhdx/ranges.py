@@ -76,6 +76,12 @@ class Ranges:
         first, last = np.append(True, apart)[: len(start)], np.append(apart, True)[: len(start)]
         return cls(start[first], reach[last] - start[first])
 
+    @classmethod
+    def where(cls, marks: npt.NDArray[np.bool_]) -> "Ranges":
+        """The places of an array that are set."""
+        turns = np.flatnonzero(np.diff(marks, prepend=False, append=False)).astype(np.int64, copy=False)
+        return cls(turns[::2], turns[1::2] - turns[::2])
+
     def __len__(self) -> int:
         """How many ranges."""
         return len(self.start)

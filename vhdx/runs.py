@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vhdx import kernels
 from vhdx.kernels import DATA, HOLE, LOST, ZERO
-from vhdx.ranges import Column, Ranges
+from vhdx.ranges import Column, Range, Ranges
 
 
 class Kind(IntEnum):
@@ -72,6 +72,16 @@ class RunTable:
         """One run from `start` to `end`; no run when they are equal."""
         return cls.of([(start, end - start, kind, layer, 0)] if end > start else [])
 
+    @classmethod
+    def marking(cls, ranges: Ranges, part: Range, kind: Kind) -> Self:
+        """A gapless table over `part`: runs of `kind`, without a file, in the ranges, HOLE elsewhere."""
+        inside = ranges.within(part)
+        edges = np.concatenate(([part.start], np.column_stack((inside.start, inside.end)).ravel(), [part.end]))
+        length = np.diff(edges)
+        kinds = np.where(np.arange(len(length)) % 2, np.int64(kind), np.int64(HOLE))[length > 0]
+        nothing = np.zeros_like(kinds)
+        return cls(edges[:-1][length > 0], length[length > 0], kinds, nothing, nothing)
+
     def __len__(self) -> int:
         """How many runs."""
         return len(self.start)
@@ -94,6 +104,11 @@ class RunTable:
     def of_kind(self, kind: Kind) -> "RunTable":
         """The runs of one kind: a table that may have gaps."""
         return self.select(self.kind == kind)
+
+    @property
+    def range(self) -> Range:
+        """From the first run to the last one, of a table that is not empty."""
+        return Range.between(int(self.start[0]), self.end)
 
     @property
     def ranges(self) -> Ranges:

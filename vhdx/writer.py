@@ -6,13 +6,13 @@ Only what is not zero is written: the file is sparse where its blocks are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from vhdx.geometry import Geometry, bat_region_size
+from vhdx.ranges import Ranges
 from vhdx.sink import Sink
 from vhdx.structures.bat import OFFSET_SHIFT, BlockState
 from vhdx.structures.constants import (
@@ -225,15 +225,8 @@ class _BatWriter:
     def flush(self) -> None:
         slots = np.array(sorted(self._entries), dtype=np.int64)
         values = np.array([self._entries[slot] for slot in slots.tolist()], dtype="<i8")
-        for first, last in _stretches(slots):
-            self._sink.write_at(BAT_OFFSET + int(slots[first]) * 8, values[first:last].tobytes())
+        done = 0
+        for part in Ranges.of_columns(slots, np.ones_like(slots)):
+            self._sink.write_at(BAT_OFFSET + part.start * 8, values[done : done + part.length].tobytes())
+            done += part.length
         self._entries.clear()
-
-
-def _stretches(slots: npt.NDArray[np.int64]) -> Sequence[tuple[int, int]]:
-    """Index ranges of slots that follow one another without a gap."""
-    if not len(slots):
-        return []
-    breaks = np.flatnonzero(np.diff(slots) != 1) + 1
-    edges = [0, *breaks.tolist(), len(slots)]
-    return list(pairwise(edges))

@@ -61,7 +61,7 @@ def changes(state: Chain, shared: int, doubtful: Ranges) -> Iterator[RunTable]:
     for above, whole in _beside(state, shared):
         own, shown = cut_alike(above, _as_zeros(whole))
         table = choose(own.kind != Kind.HOLE, shown, own)
-        own, shown = cut_alike(_marked(doubtful, table), _as_zeros(whole))
+        own, shown = cut_alike(RunTable.marking(doubtful, table.range, Kind.ZERO), _as_zeros(whole))
         table, shown = cut_alike(table, choose(own.kind != Kind.HOLE, shown, own))
         table = merge_neighbours(choose(table.kind != Kind.HOLE, table, shown))
         yield table.select(table.kind != Kind.HOLE)
@@ -82,12 +82,6 @@ def _as_zeros(table: RunTable) -> RunTable:
     zeros = np.isin(table.kind, (Kind.HOLE, Kind.TRIM, Kind.ZERO))
     kind = np.where(zeros, Kind.ZERO, table.kind)
     return merge_neighbours(replace(table, kind=kind, layer=np.where(zeros, 0, table.layer)))
-
-
-def _marked(ranges: Ranges, table: RunTable) -> RunTable:
-    """ZERO in the ranges and HOLE elsewhere, over what `table` covers."""
-    pieces = ranges.split(Range.between(int(table.start[0]), table.end))
-    return RunTable.of((*part, Kind.ZERO if is_in else Kind.HOLE, 0, 0) for part, is_in in pieces)
 
 
 def parts_of(state: int, tables: Iterable[RunTable], chunk_size: int, size: int) -> Iterator[Part]:

@@ -22,6 +22,7 @@ from analyzer.convert.new_identity import ClonedDisk, renewed_disk_id
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
+from vhdx.ranges import Range
 from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
 from vhdx.sink import Existing, Sink, check_target
@@ -187,11 +188,11 @@ def plan_restore(
     return replace(plan_output(clone, target, output, new_disk, options), layers=len(disk.sources))
 
 
-def range_of(disk: PointDisk, start: int, length: int | None) -> tuple[int, int]:
-    """Start and length of a range of the disk, to its end where no length is given; raises RangeError outside of it."""
+def range_of(disk: PointDisk, start: int, length: int | None) -> Range:
+    """A range of the disk, to its end where no length is given; raises RangeError outside of it."""
     if start >= disk.size or start + (length or 0) > disk.size:
         raise RangeError(disk.manifest.name, disk.size, start, length or 0)
-    return start, disk.size - start if length is None else length
+    return Range(start, disk.size - start if length is None else length)
 
 
 def stream_range(disk: PointDisk, start: int, length: int, stream: BinaryIO, progress: Progress = no_progress) -> None:

@@ -9,6 +9,7 @@ from itertools import cycle
 import numpy as np
 import numpy.typing as npt
 
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
 from vhdx.runs import Kind, RunTable
 
@@ -68,8 +69,8 @@ def read_cells(disk: RunSource, cells: Iterable[int]) -> Iterator[tuple[int, Byt
         yield cell, data
 
 
-def nonzero_spans(cell: Bytes) -> list[tuple[int, int]]:
-    """Parts of a cell, as (start, end) within it, that are not zero; whole grains."""
+def nonzero_ranges(cell: Bytes) -> list[Range]:
+    """The ranges of a cell that are not zero, in bytes from its start; whole grains."""
     whole = len(cell) // GRAIN * GRAIN
     words = cell[:whole].view(np.uint64).reshape(-1, GRAIN // 8)
     # Most grains show in their first word that they hold something; only the others are looked at whole.
@@ -80,6 +81,6 @@ def nonzero_spans(cell: Bytes) -> list[tuple[int, int]]:
     if whole < len(cell):
         filled = np.append(filled, cell[whole:].any())
     if filled.all():
-        return [(0, len(cell))]
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], filled.view(np.int8), [0]))))
-    return [(start * GRAIN, min(end * GRAIN, len(cell))) for start, end in edges.reshape(-1, 2).tolist()]
+        return [Range(0, len(cell))]
+    grains = Ranges.where(filled)
+    return [Range.between(some.start * GRAIN, min(some.end * GRAIN, len(cell))) for some in grains]

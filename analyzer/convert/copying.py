@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from analyzer.convert.cells import CELL, Bytes, nonzero_spans, read_cells
+from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
 from analyzer.progress import Progress
 from vhdx.errors import VerificationError
 from vhdx.ranges import Range
@@ -110,11 +110,11 @@ def copy_cells(
 def _copy_share(disk: RunSource, cells: Iterable[int], target: Target, progress: Progress) -> CellChecksums:
     checksums = CellChecksums()
     for cell, data in read_cells(disk, cells):
-        spans = nonzero_spans(data)
-        if spans:
+        ranges = nonzero_ranges(data)
+        if ranges:
             checksums.note(cell, data)
-        for lower, upper in spans:
-            target.write(cell * CELL + lower, data[lower:upper].data)
+        for part in ranges:
+            target.write(cell * CELL + part.start, data[part.start : part.end].data)
         progress(len(data))
     return checksums
 

@@ -9,7 +9,7 @@ from analyzer.convert.cells import CELL, Bytes, units_touched
 from analyzer.diff.ranges import ChangeTable
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
-from vhdx.ranges import Column
+from vhdx.ranges import Range, Ranges, union
 from vhdx.reader import GRANULE, Reader
 from vhdx.runs import Kind, RunTable, cut_alike
 
@@ -48,21 +48,18 @@ class _Comparer:
         maybe = table.kind != Kind.HOLE
         unknown = maybe & ((table.kind == Kind.LOST) | (before.kind == Kind.LOST))
         lost = (table.kind == Kind.LOST) | (before.kind == Kind.LOST)
-        found = [self._edges(start, end) for start, end in spans(table, maybe & ~unknown, lost)]
-        lower, upper = table.start[unknown], table.start[unknown] + table.length[unknown]
-        edges = np.concatenate([np.empty((0, 2), np.int64), np.column_stack((lower, upper)), *found])
-        edges = edges[np.argsort(edges[:, 0], kind="stable")]
-        marked, table = cut_alike(_covering(edges, int(table.start[0]), table.end), table)
+        found = union([table.select(unknown).ranges, *map(self._compare, cells_of(table, maybe & ~unknown, lost))])
+        marked, table = cut_alike(RunTable.marking(found, table.range, Kind.DATA), table)
         return ChangeTable.of_runs(table.select(marked.kind == Kind.DATA))
 
-    def _edges(self, start: int, end: int) -> Column:
-        """(start, end) of the units that differ in a range of at most a cell; neighbours are one."""
-        first, second = (buffer[: end - start] for buffer in self._buffers)
-        self._old.read_into(start, first.data)
-        self._new.read_into(start, second.data)
-        self._progress(end - start)
-        bounds = np.flatnonzero(np.diff(np.concatenate(([0], differing_units(first, second).view(np.int8), [0]))))
-        return np.minimum(bounds.reshape(-1, 2).astype(np.int64) * UNIT + start, end)
+    def _compare(self, part: Range) -> Ranges:
+        """The units that differ in a range of at most a cell."""
+        first, second = (buffer[: part.length] for buffer in self._buffers)
+        self._old.read_into(part.start, first.data)
+        self._new.read_into(part.start, second.data)
+        self._progress(part.length)
+        units = Ranges.where(differing_units(first, second))
+        return Ranges.between(part.start + units.start * UNIT, part.start + np.minimum(units.end * UNIT, part.length))
 
 
 def differing_units(first: Bytes, second: Bytes) -> npt.NDArray[np.bool_]:
@@ -74,11 +71,8 @@ def differing_units(first: Bytes, second: Bytes) -> npt.NDArray[np.bool_]:
     return np.concatenate((differs, tail))
 
 
-def spans(table: RunTable, chosen: npt.NDArray[np.bool_], barred: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """(start, end) of ranges, at most a cell long, that cover the chosen runs and what is little between them.
-
-    No span holds a barred run.
-    """
+def cells_of(table: RunTable, chosen: npt.NDArray[np.bool_], barred: npt.NDArray[np.bool_]) -> Iterator[Range]:
+    """Ranges, at most a cell long, that cover the chosen runs and what is little between them, but no barred run."""
     start = end = -1
     for lower, length, wanted, no_entry in zip(
         *(column.tolist() for column in (table.start, table.length, chosen, barred)), strict=True
@@ -92,15 +86,6 @@ def spans(table: RunTable, chosen: npt.NDArray[np.bool_], barred: npt.NDArray[np
         yield from _cells(start, end)
 
 
-def _cells(start: int, end: int) -> Iterator[tuple[int, int]]:
+def _cells(start: int, end: int) -> Iterator[Range]:
     for at in range(start, end, CELL):
-        yield at, min(at + CELL, end)
-
-
-def _covering(edges: Column, start: int, end: int) -> RunTable:
-    """A gapless table from `start` to `end`: DATA between each pair of edges, which rise and are apart, else HOLE."""
-    bounds = np.concatenate(([start], edges.ravel(), [end]))
-    length = np.diff(bounds)
-    kind = np.where(np.arange(len(length)) % 2, np.int64(Kind.DATA), np.int64(Kind.HOLE))
-    zeros = np.zeros_like(length)
-    return RunTable(bounds[:-1], length, kind, zeros, zeros).select(length > 0)
+        yield Range(at, min(CELL, end - at))

@@ -7,14 +7,14 @@ the verdict is in words, with the bytes of the disk that are in doubt. Nothing h
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-
-import numpy as np
+from itertools import islice
 
 from analyzer.linkage.guest_evidence import Bearing, Trace, traces_of
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, windows_of
-from vhdx.runs import Kind, RunTable, concatenate, cut_alike
+from vhdx.ranges import Range
+from vhdx.runs import Kind, concatenate, cut_alike
 from vhdx.structures.constants import NIL
 
 MOST_RANGES = 64
@@ -38,11 +38,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The facts and the verdict. Ranges are (start, length) in bytes of the disk, rising."""
+    """The facts and the verdict."""
 
     verdict: Verdict
     facts: tuple[Trace, ...]
-    doubtful: tuple[tuple[int, int], ...]
+    doubtful: tuple[Range, ...]
     """Where the child leaves the disk to data of the parent, at most MOST_RANGES of them; () when it is safe."""
     doubtful_bytes: int
     """Bytes of all such ranges."""
@@ -67,7 +67,7 @@ class _Left:
 
     total: int
     shown: int
-    ranges: tuple[tuple[int, int], ...]
+    ranges: tuple[Range, ...]
 
 
 def gather_evidence(child: Image, parent: Image) -> Evidence:
@@ -96,7 +96,7 @@ def gather_evidence(child: Image, parent: Image) -> Evidence:
 def _left(child: Image, parent: Image) -> _Left:
     """Window by window; only so much of the parent is looked at as the child leaves to it."""
     total = shown = 0
-    ranges: list[tuple[int, int]] = []
+    ranges: list[Range] = []
     for upper in child.windows():
         start, end = int(upper.start[0]), upper.end
         lower = concatenate([*windows_of(parent, 0, parent.size, start, end)])
@@ -105,18 +105,8 @@ def _left(child: Image, parent: Image) -> _Left:
         seen = holes & (below.kind != Kind.HOLE) & (below.start < parent.size)
         total += int(above.length[holes].sum())
         shown += int(above.length[seen].sum())
-        ranges += _ranges(above.select(seen), MOST_RANGES - len(ranges))
+        ranges += islice(above.select(seen).ranges, MOST_RANGES - len(ranges))
     return _Left(total, shown, tuple(ranges))
-
-
-def _ranges(table: RunTable, most: int) -> list[tuple[int, int]]:
-    """The first stretches of a table, those that touch joined."""
-    if not len(table):
-        return []
-    ends = table.start + table.length
-    first = np.flatnonzero(np.concatenate(([True], table.start[1:] != ends[:-1])))
-    start, end = table.start[first], ends[np.append(first[1:] - 1, len(table) - 1)]
-    return list(zip(start[:most].tolist(), (end - start)[:most].tolist(), strict=True))
 
 
 def _identity_facts(child: Image, parent: Image) -> Iterator[Trace]:

@@ -25,6 +25,7 @@ from vhdx.identities import Identities, random_identities
 from vhdx.image import Image, image_from
 from vhdx.parents import Found
 from vhdx.paths import locate
+from vhdx.ranges import Range, Ranges
 from vhdx.sink import Existing
 from vhdx.source import FileSource, file_identity
 from vhdx.structures.constants import (
@@ -203,15 +204,14 @@ def _table_with(child: Image, entry: MetadataEntry) -> bytes:
 
 def _place(child: Image, region: RegionEntry, own: MetadataEntry, length: int) -> int:
     """Where `length` bytes fit: where the item stands, else the first free room of the region, bytes from its start."""
-    others = sorted(
-        (entry.offset, entry.offset + entry.length) for entry in child.metadata.entries if entry.length and entry != own
-    )
-    spans = [*others, (region.length, region.length)]
-    starts = [own.offset] if own.length else []
-    for start in [*starts, METADATA_TABLE_SIZE, *(end for _, end in others)]:
-        free = all(start + length <= low or high <= start for low, high in spans)
-        if free and start >= METADATA_TABLE_SIZE and start + length <= region.length and length <= MAX_ITEM_SIZE:
-            return start
+    others = (Range(entry.offset, entry.length) for entry in child.metadata.entries if entry != own)
+    free = Ranges.of(others).gaps(Range.between(METADATA_TABLE_SIZE, region.length))
+    if length <= MAX_ITEM_SIZE:
+        if own.length and free.covers(Range(own.offset, length)):
+            return own.offset
+        for room in free:
+            if room.length >= length:
+                return room.start
     reason = f"its metadata region has no room for a parent locator of {length} bytes"
     raise OutputError(child.path, reason, "shorten the parent's path, or merge the file instead")
 

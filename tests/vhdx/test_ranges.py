@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.effort import calls_of
 from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined, union
+from vhdx.runs import Kind, RunTable
 
 pytestmark = pytest.mark.property
 
@@ -48,6 +49,22 @@ def test_a_set_is_the_same_whichever_way_it_is_made(ranges):
     assert Ranges.of(ranges) == of_columns == between == grown.ranges == streamed
     assert list(joined(sorted(ranges))) == list(streamed)
     assert len({of_columns, between}) == 1
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_the_marks_of_an_array_are_a_set_of_its_places(marks):
+    found = Ranges.where(np.array(marks, dtype=np.bool_))
+    require_canonical(found)
+    assert numbers(found) == {place for place, mark in enumerate(marks) if mark}
+
+
+@given(RANGES, RANGE)
+def test_a_table_marks_the_ranges_and_has_holes_between_them(ranges, part):
+    table = RunTable.marking(Ranges.of(ranges), part, Kind.LOST)
+    assert list(table.of_kind(Kind.LOST).ranges) == list(Ranges.of(ranges).within(part))
+    assert numbers(table) == numbers([part])
+    assert all(before.end == after.start and before.kind != after.kind for before, after in pairwise(table))
+    assert not part.length or table.range == part
 
 
 @given(RANGES, RANGES)

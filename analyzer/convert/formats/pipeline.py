@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from analyzer.convert.cells import CELL, Bytes, nonzero_spans, read_cells
+from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
 from analyzer.convert.copying import THREADS, CellChecksums
 from analyzer.convert.formats.format import Form, ImageWriter, Piece
 from analyzer.progress import Progress
@@ -69,6 +69,6 @@ def units_with_data(data: Bytes, unit: int) -> Iterator[tuple[int, bytes]]:
         yield number * unit, data[number * unit : (number + 1) * unit].tobytes()
 
 
-def spans_with_data(data: Bytes) -> list[Piece]:
+def pieces_with_data(data: Bytes) -> list[Piece]:
     """A cell as it is, without the grains of zeros."""
-    return [Piece(lower, data[lower:upper].data, Form.STORED) for lower, upper in nonzero_spans(data)]
+    return [Piece(part.start, data[part.start : part.end].data, Form.STORED) for part in nonzero_ranges(data)]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from analyzer.convert.cells import CELL, nonzero_spans
+from analyzer.convert.cells import CELL, nonzero_ranges
 from analyzer.convert.model import Verify
 from analyzer.diff.delta.container import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, build_header
 from analyzer.diff.delta.disk import PatchedDisk
@@ -159,10 +159,10 @@ class _DeltaWriter:
         for at in range(start, end, CELL):
             data = np.frombuffer(self._new.read(at, min(CELL, end - at)), dtype=np.uint8)
             position = 0
-            for lower, upper in nonzero_spans(data):
-                self._zeros(at + position, lower - position)
-                self._data(at + lower, data[lower:upper].data)
-                position = upper
+            for part in nonzero_ranges(data):
+                self._zeros(at + position, part.start - position)
+                self._data(at + part.start, data[part.start : part.end].data)
+                position = part.end
             self._zeros(at + position, len(data) - position)
 
     def _data(self, start: int, data: memoryview) -> None:

@@ -137,7 +137,7 @@ class Comparer:
             if any(content.lost for content in contents):
                 is_whole = False
                 continue
-            for units in _together(differing_units(old, new)):
+            for units in Ranges.where(differing_units(old, new)):
                 start, end = units.start * UNIT, min(units.end * UNIT, length)
                 found.add(Range(offset + start, end - start))
         return is_whole
@@ -173,8 +173,3 @@ def _pieces(ranges: Iterable[Range]) -> Iterator[Range]:
     for part in ranges:
         for at in range(part.start, part.end, _PIECE):
             yield Range(at, min(_PIECE, part.end - at))
-
-
-def _together(differs: "np.typing.NDArray[np.bool_]") -> Iterator[Range]:
-    bounds = np.flatnonzero(np.diff(np.concatenate(([0], differs.view(np.int8), [0]))))
-    yield from (Range.between(int(start), int(end)) for start, end in bounds.reshape(-1, 2))

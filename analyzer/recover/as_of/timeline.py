@@ -12,12 +12,10 @@ from uuid import UUID
 
 from vhdx.errors import VhdxError
 from vhdx.image import Image
+from vhdx.ranges import GrowingRanges, Range
 from vhdx.replay import Log, candidates_of
 from vhdx.source import read_at
 from vhdx.structures.log import HEAD_SIZE, parse_log_header
-
-_MOST_STEPS = 1 << 24
-"""A session that clears so much that to follow it would take minutes is not believed to be the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +107,15 @@ def _writes_something(log: Log, stretch: Stretch) -> bool:
 def _agrees(image: Image, stretch: Stretch) -> bool:
     """Whether the file has, of every page that the stretch wrote, the copy that it wrote last."""
     seen: set[int] = set()
-    cleared: list[tuple[int, int]] = []
-    steps = 0
+    cleared = GrowingRanges()
     for placed in map(image.log.entry, reversed(stretch.places)):
         for write in reversed(list(placed.entry.writes())):
-            steps += len(cleared)
             if write.data is None:
-                cleared.append((write.file_offset, write.file_offset + write.length))
-            elif write.file_offset not in seen and not any(low <= write.file_offset < up for low, up in cleared):
+                cleared.add(Range(write.file_offset, write.length))
+            elif write.file_offset not in seen and not cleared.touches(Range(write.file_offset, 1)):
                 seen.add(write.file_offset)
                 if not _stands(image, write.file_offset, write.data):
                     return False
-        if steps > _MOST_STEPS:
-            return False
     return True
 
 

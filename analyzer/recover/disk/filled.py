@@ -100,14 +100,10 @@ class FilledDisk:
 
     def _with_kept(self, table: RunTable) -> RunTable:
         """All that the earlier run has something of is DATA: the source says where it is taken from."""
-        part = Range.between(int(table.start[0]), table.end)
         for had in (self.earlier.known, self.earlier.stale):
-            if had.touches(part):
-                rows = (
-                    (one.start, one.length, Kind.DATA if held else Kind.HOLE, 0, one.start * held)
-                    for one, held in had.split(part)
-                )
-                table = overlay(RunTable.of(rows), table)
+            if had.touches(table.range):
+                kept = RunTable.marking(had, table.range, Kind.DATA)
+                table = overlay(replace(kept, file_offset=np.where(kept.kind == Kind.DATA, kept.start, 0)), table)
         return table
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
+from vhdx.ranges import Range
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
@@ -43,9 +44,9 @@ def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
             if len(set(content)) >= _VALUES_OF_NOISE:
                 yield part
             elif content and not any(content) and budget > 0:
-                spans = list(_described(table, entry.file_offset, part))
-                budget -= sum(length for _, length in spans)
-                if any(_holds_something(work.view, start, length) for start, length in spans):
+                ranges = list(_described(table, entry.file_offset, part))
+                budget -= sum(one.length for one in ranges)
+                if any(_holds_something(work.view, *one) for one in ranges):
                     yield part
 
 
@@ -77,14 +78,14 @@ def _share(table: BlockTable) -> int:
     return table.geometry.block_size // table.geometry.sector_size // 8
 
 
-def _described(table: BlockTable, place: int, part: Part) -> Iterator[tuple[int, int]]:
-    """Where the sectors that a part describes stand in the file: (start, length) for each of its blocks."""
+def _described(table: BlockTable, place: int, part: Part) -> Iterator[Range]:
+    """Where the sectors that a part describes are in the file, a range for each of its blocks."""
     share, per_byte = _share(table), 8 * table.geometry.sector_size
     begin = part.place - place
     for block in part.blocks:
         start = block % table.geometry.chunk_ratio * share
         low, high = max(begin, start), min(begin + UNIT, start + share)
-        yield table.payload_entry(block).file_offset + (low - start) * per_byte, (high - low) * per_byte
+        yield Range(table.payload_entry(block).file_offset + (low - start) * per_byte, (high - low) * per_byte)
 
 
 def _read(source: ByteSource, at: int) -> bytes:

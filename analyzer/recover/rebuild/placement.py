@@ -1,6 +1,6 @@
 """Lost entries of the block table: blocks that tell their own place are put there, and what stands between them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.disk import Disk
 from vhdx.image import Image, image_of
+from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -123,7 +124,8 @@ def _put(work: RebuildWorkspace, table: BlockTable, block: int, place: int, *evi
 def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int]) -> None:
     """Stretches of unknown blocks between two whose places are just as far apart, with room for all: in order."""
     size, free = table.geometry.block_size, set(rooms)
-    for first, last in _unknown_stretches(table):
+    for unknown in _unknown_blocks(table):
+        first, last = unknown.start, unknown.end - 1
         if first == 0 or last == table.geometry.block_count - 1:
             continue
         below, above = table.payload_entry(first - 1), table.payload_entry(last + 1)
@@ -135,14 +137,10 @@ def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int]) -
                 _put(work, table, block, place, evidence, "what stands between them has no owner")
 
 
-def _unknown_stretches(table: BlockTable) -> Iterator[tuple[int, int]]:
-    """(first, last) of blocks that follow one another and whose entries are unknown, rising."""
-    geometry = table.geometry
+def _unknown_blocks(table: BlockTable) -> Ranges:
+    """The numbers of the blocks whose entries are unknown."""
     found: list[int] = []
     for first, entries in table.all_entries():
         slots = first + np.flatnonzero(entries == UNKNOWN)
         found += blocks_of(replace(table, has_parent=False), slots[: _MOST_BLOCKS - len(found)].tolist())
-    rising = np.array([block for block in found if block < geometry.block_count], dtype=np.int64)
-    for stretch in np.split(rising, np.flatnonzero(np.diff(rising) > 1) + 1):
-        if len(stretch):
-            yield int(stretch[0]), int(stretch[-1])
+    return Ranges.of(Range(block, 1) for block in found if block < table.geometry.block_count)

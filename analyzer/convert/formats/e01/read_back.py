@@ -4,7 +4,6 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +32,7 @@ from analyzer.convert.formats.e01.layout import E01Layout
 from analyzer.convert.formats.e01.segment_files import sibling
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.model import Digests
-from vhdx.ranges import Range
+from vhdx.ranges import Range, Ranges
 from vhdx.source import FileSource
 
 _STEP = 1 << 20
@@ -97,14 +96,13 @@ class E01Image(DecodedImage):
         """Ranges of a table's entries that are not that chunk."""
         places, zeros = self._places(which), self._layout.zeros
         alike = places.packed & (places.end - places.start == len(zeros))
-        edges = np.flatnonzero(np.diff(alike.view(np.int8), prepend=2, append=2)).tolist()
         step = _STEP // len(zeros)
-        for lower, upper in pairwise(edges):
-            if not alike[lower]:
-                yield Range.between(lower, upper)
+        for part, is_alike in Ranges.where(alike).split(Range(0, len(alike))):
+            if not is_alike:
+                yield part
                 continue
-            for at in range(lower, upper, step):
-                until = min(at + step, upper)
+            for at in range(part.start, part.end, step):
+                until = min(at + step, part.end)
                 self._turn_to(self._tables[which].segment)
                 start, end = int(places.start[at]), int(places.end[until - 1])
                 if self.take(start, end - start) != zeros * (until - at):

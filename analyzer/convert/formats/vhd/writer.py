@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes
 from analyzer.convert.formats.format import ImageRequest, Piece, require_compression
-from analyzer.convert.formats.pipeline import spans_with_data
+from analyzer.convert.formats.pipeline import pieces_with_data
 from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.formats.vhd.format import (
     BITMAP,
@@ -121,7 +121,7 @@ class FixedWriter:
 
     def pack(self, data: Bytes) -> list[Piece]:
         """See ImageWriter."""
-        return spans_with_data(data)
+        return pieces_with_data(data)
 
     def put(self, start: int, piece: Piece) -> None:
         """See ImageWriter."""
@@ -143,7 +143,7 @@ class DynamicWriter:
 
     def pack(self, data: Bytes) -> list[Piece]:
         """See ImageWriter."""
-        return spans_with_data(data)
+        return pieces_with_data(data)
 
     def put(self, start: int, piece: Piece) -> None:
         """See ImageWriter."""
