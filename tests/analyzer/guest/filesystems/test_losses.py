@@ -509,6 +509,6 @@ def test_the_page_says_how_to_do_without_a_lost_journal(tmp_path):
     for line in lines:
         done = subprocess.run(["sh", "-c", line], check=False, cwd=tmp_path, capture_output=True, env={"PATH": path})
         assert done.returncode in {0, 1}, (line, done)
-    images.run("e2fsck", "-fn", tmp_path / "fixed.raw")
-    images.run("debugfs", "-R", "dump file out", "fixed.raw", cwd=tmp_path)
+    images.run("e2fsck", "-fn", tmp_path / "mended.raw")
+    images.run("debugfs", "-R", "dump file out", "mended.raw", cwd=tmp_path)
     assert (tmp_path / "out").read_bytes() == FILES["file0"]
