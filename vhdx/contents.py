@@ -33,7 +33,6 @@ from vhdx.structures.disk import DiskParameters, check_disk_parameters, has_pare
 from vhdx.structures.header import Header, HeaderPair, check_headers, judge_headers
 from vhdx.structures.identifier import (
     SIGNATURE,
-    TAIL_SIZE,
     Identifier,
     check_identifier,
     check_length,
@@ -41,6 +40,7 @@ from vhdx.structures.identifier import (
 )
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.locator import ParentLocator, check_locator, parse_locator
+from vhdx.structures.lookalikes import FRONT_SIZE, TAIL_SIZE
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
 from vhdx.structures.region import (
     RegionEntry,
@@ -98,6 +98,8 @@ class Structures:
     def identifier(self) -> Judged[Identifier]:
         """The file's first bytes, and whether the file is long enough for its headers."""
         page = read_at(self.file, 0, min(self.file.size, IDENTIFIER_SIZE))
+        if not page.startswith(SIGNATURE):
+            page = read_at(self.file, 0, min(self.file.size, FRONT_SIZE))
         tail = read_at(self.file, max(0, self.file.size - TAIL_SIZE), min(self.file.size, TAIL_SIZE))
         identifier = parse_identifier(page)
         length = check_length(self.file.size) if identifier.signature == SIGNATURE else ()

@@ -36,12 +36,12 @@ _ADVICE = "look for other copies, or use a program that finds files by their con
 class NothingToRecoverError(ChainError):
     """None of the files can be read as an image."""
 
-    def __init__(self, reasons: Sequence[str]) -> None:
-        super().__init__(reasons)
-        self.reasons = tuple(reasons)
+    def __init__(self, reasons: Sequence[str], advice: str = _ADVICE) -> None:
+        super().__init__(reasons, advice)
+        self.reasons, self.advice = tuple(reasons), advice
 
     def __str__(self) -> str:
-        return f"no file can be read: {'; '.join(self.reasons)}; {_ADVICE}"
+        return f"no file can be read: {'; '.join(self.reasons)}; {self.advice}"
 
 
 class NothingSoundError(NothingToRecoverError):
@@ -63,7 +63,17 @@ _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadable
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
     codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
     kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
-    return kind([_why_unreadable(file) for file in files])
+    reasons = [_why_unreadable(file) for file in files]
+    ways_out = dict.fromkeys(_way_out(file) for file in files)
+    # A search by content helps with a wiped disk; an archive or a web page under a disk's name wants another way.
+    return kind(reasons, "; ".join(map(str, ways_out))) if None not in ways_out else kind(reasons)
+
+
+def _way_out(file: Opened) -> str | None:
+    """What to do with a file that is of another kind; None of one that may be a damaged VHDX."""
+    finding = file.error.finding if isinstance(file.error, CorruptFileError) else None
+    is_other = finding is not None and finding.code == "FID-01" and "vhdx recover" not in finding.advice
+    return finding.advice if finding and is_other else None
 
 
 def _why_unreadable(file: Opened) -> str:

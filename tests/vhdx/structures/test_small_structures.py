@@ -75,8 +75,14 @@ def test_the_creator_ends_at_its_terminator_and_may_fill_the_field():
         (bytes(1080) + b"\x53\xef", "ext"),
         (bytes(600), "zeros"),
         (b"", "empty"),
-        (b"hello", "begins with"),
-        (b"vhdxfilf", "begins with"),
+        (b"hello", "begins like no virtual disk"),
+        (b"vhdxfilf", "begins like no virtual disk"),
+        (bytes(257) + b"ustar", "tar"),
+        (b"MSWIM\0\0\0", "WIM"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE HTML>", "HTML"),
+        (b"root:x:0:0:root:/root:/bin/bash\n" * 9, "text file"),
+        (bytes(32769) + b"CD001", "ISO"),
+        (b"conectix" + bytes(52) + bytes([0, 0, 0, 4]), "checkpoint of a VHD"),
     ],
 )
 def test_what_is_no_vhdx_is_called_by_its_name(front, words):
@@ -84,6 +90,21 @@ def test_what_is_no_vhdx_is_called_by_its_name(front, words):
     assert finding.code == "FID-01"
     assert words in finding.message
     assert finding.advice
+
+
+@given(st.binary(max_size=600), st.binary(max_size=600))
+def test_nothing_of_the_content_is_printed(front, tail):
+    secret = b"TOPSECRET-" + bytes(range(33, 127))
+    for page in (secret + front, front + secret):
+        for finding in check_identifier(parse_identifier(page), page, secret + tail):
+            assert "TOPSEC" not in str(finding)
+
+
+def test_a_checkpoint_of_a_vhd_is_never_sent_to_a_reader_that_leaves_its_parents_out():
+    front = b"conectix" + bytes(52) + bytes([0, 0, 0, 4])
+    (finding,) = check_identifier(parse_identifier(front), front, front)
+    assert "qemu-img" not in finding.advice
+    assert "7-Zip" in finding.advice
 
 
 @pytest.mark.parametrize(
