@@ -23,6 +23,7 @@ from vhdx.allocation import Allocation
 from vhdx.contents import Judged, Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
+from vhdx.image import Image, image_of
 from vhdx.replay import Log
 from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE, PARENT_LOCATOR
@@ -111,9 +112,18 @@ def _check_table(structures: Structures) -> Iterator[Finding]:
     if table.has_parent:
         yield from check_bitmaps(table)
     if structures.header is not None and log is not None:  # else what seems to belong to nothing may be the log
-        yield from check_space(table, live=structures.header.log_is_live)
+        yield from check_space(table, log, lambda: _disk_of(structures))
         creator = structures.identifier.value.creator if structures.identifier.value else ""
         yield from _check_history(table, log, creator)
+
+
+def _disk_of(structures: Structures) -> Image | None:
+    """The disk of a file that opens and has no parent."""
+    try:
+        image = image_of(structures)
+    except VhdxError:
+        return None
+    return None if image.has_parent else image
 
 
 def _check_history(table: BlockTable, log: Log, creator: str) -> Iterator[Finding]:

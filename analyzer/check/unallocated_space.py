@@ -2,67 +2,54 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from itertools import islice
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable, Iterator
 
 from analyzer.guest.layouts.signatures import looks_like
+from analyzer.judgement.chain import findings_of
+from analyzer.judgement.weigh import judge
+from vhdx.disk import Disk
+from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
-from vhdx.ranges import Range, joined
+from vhdx.replay import Log
 from vhdx.source import ByteSource, FileSource, read_at
-from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MIB
+from vhdx.structures.constants import KIB, MIB, NIL
 from vhdx.table import BlockTable
 
 _SAMPLE = 4 * KIB
-_MOST_SAMPLES, _WINDOW = 1 << 14, 1 << 16
 _SPARSE, _COMPRESSED, _ENCRYPTED = 0x200, 0x800, 0x4000
 
 
-def check_space(table: BlockTable, *, live: bool) -> Iterator[Finding]:
-    """Data that no entry points to, and what it seems to be; whether the table was lost rather than the disk.
+def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None]) -> Iterator[Finding]:
+    """Data that no entry points to, and what it seems to be; whether the table lost entries rather than the disk data.
 
-    While a log is `live` an empty table is no loss: blocks are written before the table knows of them.
+    `disk_of` opens the disk of the file, None where it has parents. While the log is live an empty table is no loss:
+    blocks are written before the table knows of them.
     """
-    owners = _owners(table)
-    held = [mib for mib in islice(_unowned(owners), _MOST_SAMPLES) if _holds_something(table.source, mib)]
+    judgement, live = judge(table, log, disk_of), log.log_guid != NIL
+    free, held = judgement.unowned.free, judgement.unowned.held
     if held and not live and not _claims_anything(table):
-        text = f"the block table is empty, and data stands in {len(held)} MiB of the file where blocks would"
+        text = f"the block table is empty, and data stands in {held.size} MiB of the file where blocks would"
         yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
-    for mibs in joined(Range(mib, 1) for mib in held):
-        what = _looks(table.source, mibs.start * MIB)
-        text = f"{mibs.length} MiB of the file belong to nothing and hold {what}"
-        code = "BAT-20" if np.any(owners[mibs.end :]) else "FID-07"
-        yield Finding(code, Severity.NOTE, text, mibs.start * MIB, mibs.length * MIB, "2.5")
-
-
-def _unowned(owners: npt.NDArray[np.uint8]) -> Iterator[int]:
-    for first in range(0, len(owners), _WINDOW):
-        yield from (first + np.flatnonzero(owners[first : first + _WINDOW] == 0)).tolist()
-
-
-def _owners(table: BlockTable) -> npt.NDArray[np.uint8]:
-    """One byte for each whole MiB of the file: not 0 where something stands."""
-    owners, _ = table.claims.owners(table.all_places())
-    owners = owners[: table.source.size // MIB]
-    owners[: HEADER_AREA_SIZE // MIB] = 1
-    for start, end, _ in table.structures:
-        owners[start // MIB : -(-end // MIB)] = 1
-    return owners
+    else:
+        yield from findings_of(table, judgement, live=live)
+    end = table.source.size // MIB
+    behind = next((part.start for part in free if part.end == end), end)
+    for part in held:
+        what = _looks(table.source, part.start * MIB)
+        text = f"{part.length} MiB of the file belong to nothing and hold {what}"
+        code = "BAT-20" if part.start < behind else "FID-07"
+        yield Finding(code, Severity.NOTE, text, part.start * MIB, part.length * MIB, "2.5")
 
 
 def _claims_anything(table: BlockTable) -> bool:
     return any(entries.any() for _, entries in table.all_entries())
 
 
-def _holds_something(source: ByteSource, mib: int) -> bool:
-    places = (0, MIB // 2, MIB - _SAMPLE)
-    return any(read_at(source, mib * MIB + at, _SAMPLE).count(0) < _SAMPLE for at in places)
-
-
 def _looks(source: ByteSource, at: int) -> str:
-    return looks_like(read_at(source, at, _SAMPLE)) or "data"
+    try:
+        return looks_like(read_at(source, at, _SAMPLE)) or "data"
+    except VhdxError:
+        return "what cannot be read"
 
 
 def check_ends(source: ByteSource) -> Iterator[Finding]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer.check.unallocated import free_runs, owners_of
 from analyzer.examine.log_history import history_of
 from analyzer.guest.layouts.signatures import looks_like
+from analyzer.judgement.unowned import free_room, owners_of
 from vhdx.errors import ShortReadError
 from vhdx.image import Image
 from vhdx.sink import Existing, Sink, check_target
@@ -72,8 +72,8 @@ Span = tuple[Remnant, int, int, int | None]
 
 def _unowned(image: Image) -> Iterator[Span]:
     table = image.allocation.table
-    for first, end in free_runs(owners_of(table)):
-        yield Remnant.UNOWNED, first * MIB, (end - first) * MIB, None
+    for free in free_room(owners_of(table)):
+        yield Remnant.UNOWNED, free.start * MIB, free.length * MIB, None
     whole = image.source.size // MIB * MIB
     if image.source.size > whole >= MIB and not _is_owned(image, whole):
         yield Remnant.UNOWNED, whole, image.source.size - whole, None

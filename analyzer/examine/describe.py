@@ -9,6 +9,7 @@ from vhdx.chain import Chain
 from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.parents import Found
+from vhdx.runs import Kind
 from vhdx.structures.disk import DiskType
 from vhdx.structures.header import Header
 
@@ -101,10 +102,16 @@ def describe_image(image: Image) -> ImageDescription:
         log=_log_state(image, header),
         blocks={state.name.lower(): count for state, count in states.items()},
         allocated_bytes=sum(count for state, count in states.items() if state.holds_data) * parameters.block_size,
-        damaged_blocks=sum(map(len, image.allocation.table.damaged_blocks())),
+        damaged_blocks=_damaged_blocks(image),
         parent=_parent(image),
         findings=image.findings,
     )
+
+
+def _damaged_blocks(image: Image) -> int:
+    """Blocks that cannot be read whole, and those whose absence is in doubt."""
+    masked = sum(mask.table.bytes_of(Kind.LOST) for mask in image.masks)
+    return sum(map(len, image.allocation.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
 
 
 def _log_state(image: Image, header: Header) -> LogState:
@@ -133,7 +140,7 @@ def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:
             file_size=image.file.size,
             data_write_guid=image.data_write_guid,
             found=link.found if link else None,
-            damaged_blocks=sum(map(len, image.allocation.table.damaged_blocks())),
+            damaged_blocks=_damaged_blocks(image),
             matches=link.matches if link else True,
         )
         for number, (image, link) in enumerate(zip(chain.layers, links, strict=True))

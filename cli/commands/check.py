@@ -15,7 +15,7 @@ from analyzer.check import Checked, Content, Shelf, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import all_findings, at_least
-from cli.options.common import FILE_PATH, chain_options, quiet_library, search_of
+from cli.options.common import FILE_PATH, link_options, quiet_library, search_of
 from cli.options.output import write_text
 from cli.render.check import Form, rendered
 from vhdx.catalogue import rules
@@ -39,7 +39,7 @@ _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=Tr
               help="Exit code 1 from this severity on.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave a finding code out; repeat for more.")
 @click.option("--baseline", type=FILE_PATH, metavar="FILE", help="Leave out what this earlier JSON answer has.")
-@chain_options
+@link_options
 def command(paths: Sequence[Path], form: str, target: Path | None, fail_on: str, **options: Any) -> int:
     """Check files against every rule of the format, and list all that is wrong or worth knowing.
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from analyzer.judgement.chain import judged
 from cli import output
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library, trust_of
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -41,7 +42,7 @@ def command(leaf: Path, own: bool, as_json: bool, **where: Any) -> int:
       vhdx map leaf.avhdx --json | jq '.runs[] | select(.[2] == "lost")'
     """
     quiet_library()
-    with closing(open_image(leaf) if own else open_leaf(leaf, where)) as disk:
+    with closing(_own(leaf, where) if own else open_leaf(leaf, where)) as disk:
         output.warn(disk.findings)
         totals = dict.fromkeys(Kind, 0)
         runs = _runs(disk, totals)
@@ -50,6 +51,16 @@ def command(leaf: Path, own: bool, as_json: bool, **where: Any) -> int:
         else:
             _print_text(disk, runs, totals)
         return 1 if totals[Kind.LOST] else 0
+
+
+def _own(leaf: Path, where: dict[str, Any]) -> Disk:
+    """The leaf alone, its table judged."""
+    image = open_image(leaf)
+    try:
+        return judged(Chain((image,), ()), trust_of(where)).leaf
+    except BaseException:
+        image.close()
+        raise
 
 
 def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import click
 
+from analyzer.judgement.chain import Trust, open_judged_chain
 from analyzer.recovery_map.findings import map_note
 from cli.text import safe, tell
-from vhdx.chain import Chain, open_chain
+from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 from vhdx.parents import OnMismatch, Search
@@ -92,7 +93,13 @@ def _not_a_folder(path: Path) -> str:
 
 
 def chain_options(function: Decorated) -> Decorated:
-    """How parents are found. The command gets them as `where`, for `open_leaf`."""
+    """How parents are found and tables believed. The command gets them as `where`, for `open_leaf`."""
+    text = "Read block tables by the letter, entries in doubt included; warnings name these."
+    return link_options(click.option("--trust-table", is_flag=True, help=text)(function))
+
+
+def link_options(function: Decorated) -> Decorated:
+    """How parents are found, for `search_of`."""
     options = (
         click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
                      help="A parent, given outright; repeat from the leaf's parent down to the base."),
@@ -124,8 +131,9 @@ def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
     """Open a chain as the chain options say, for one who reads it by its map."""
     quiet_library()
     try:
-        chain = open_chain(
+        chain = open_judged_chain(
             leaf,
+            trust=trust_of(where),
             parents=where["parents"],
             search=where["search"],
             mappings=where["mappings"],
@@ -135,6 +143,11 @@ def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
         raise click.BadParameter(str(error), param_hint="--map") from error
     _say_what_is_accepted(chain)
     return chain
+
+
+def trust_of(where: dict[str, Any]) -> Trust:
+    """How far tables are believed, as `--trust-table` says."""
+    return Trust.TABLE if where["trust_table"] else Trust.JUDGED
 
 
 def tell_map(disk: Disk) -> None:

@@ -4,11 +4,11 @@ ext has its superblock, and the group descriptors behind it, in several groups; 
 of the volume, FAT32 and exFAT theirs a few sectors on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzer.guest.filesystems.volume_reader import Redirect, View
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
-from analyzer.guest.layouts.detect import superblock_of
+from analyzer.guest.layouts.detect import Recognised, recognise, superblock_of
 
 _SECTORS, _BOOT = (512, 4096), 512
 
@@ -20,6 +20,37 @@ class Backup:
     start: int
     group: int
     redirects: tuple[Redirect, ...]
+
+
+def with_backups(view: View, found: Recognised) -> tuple[View, Recognised]:
+    """A volume and what it is: where what it begins with is lost, by a copy of that, which the view shows there."""
+    if found.type == "unknown":
+        view, found = _with_boot_copy(view, found)
+    if found.type in {"unknown", "ext2", "ext3", "ext4"} and needs_backup(view):
+        view, found = _with_backup(view, found)
+    return view, found
+
+
+def _with_boot_copy(view: View, found: Recognised) -> tuple[View, Recognised]:
+    """The view with the copy of a boot sector in its place; as they were where there is no copy."""
+    copy = find_boot_copy(view)
+    if copy is None:
+        return view, found
+    view = View(view.disk, view.start, view.size, (copy,))
+    found = recognise(view.read)
+    note = f"its boot sector is lost: read by the copy at byte {copy.source} of the volume"
+    return view, replace(found, notes=(note, *found.notes))
+
+
+def _with_backup(view: View, found: Recognised) -> tuple[View, Recognised]:
+    """The view with ext's backup superblock in the place of the first; as they were where there is no backup."""
+    backup = find_backup(view)
+    if backup is None:
+        return view, found
+    view = View(view.disk, view.start, view.size, backup.redirects)
+    told = recognise(view.read)
+    note = f"its superblock is lost: read by the backup in group {backup.group}, byte {backup.start} of the volume"
+    return view, replace(told, notes=(note, *told.notes))
 
 
 def find_boot_copy(view: View) -> Redirect | None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from analyzer.guest.filesystems.backups import find_backup, find_boot_copy, needs_backup
+from analyzer.guest.filesystems.backups import with_backups
 from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout, NtfsLayout
 from analyzer.guest.filesystems.record import VolumeRecord
@@ -34,10 +34,10 @@ def open_volumes(disk: Readable) -> list[Volume]:
     The disk stays the caller's to close. Raises MissingReaderError.
     """
     reader()
-    return [_open(disk, number, part) for number, part in enumerate(_parts_of(disk), 1)]
+    return [_open(disk, number, part) for number, part in enumerate(parts_of(disk), 1)]
 
 
-def _parts_of(disk: Readable) -> list[Partition]:
+def parts_of(disk: Readable) -> list[Partition]:
     """The partitions, by place; the whole disk where there is no partition table."""
     sectors = sorted(SECTOR_SIZES, key=lambda size: size != disk.sector_size)
     parts = partitions_of(View(disk, 0, disk.size).read, disk.size, sectors)
@@ -48,12 +48,7 @@ def _parts_of(disk: Readable) -> list[Partition]:
 def _open(disk: Readable, number: int, part: Partition) -> Volume:
     view = View(disk, part.start, part.end - part.start)
     found = recognise(view.read)
-    if part.pool:
-        found = _pooled(found, part.pool)
-    elif found.type == "unknown":
-        view, found = _with_boot_copy(view, found)
-    if found.type in {"unknown", "ext2", "ext3", "ext4"} and needs_backup(view):
-        view, found = _with_backup(view, found)
+    view, found = with_backups(view, _pooled(found, part.pool) if part.pool else found)
     record = VolumeRecord(
         number=number,
         start=part.start,
@@ -77,28 +72,6 @@ def _pooled(found: Recognised, pool: Pool) -> Recognised:
     if found.type == "unknown":
         return Recognised(pool.value)
     return replace(found, notes=(*found.notes, f"{_POOLS[pool]}: what it has elsewhere is not read"))
-
-
-def _with_boot_copy(view: View, found: Recognised) -> tuple[View, Recognised]:
-    """The view with the copy of a boot sector in its place; as they were where there is no copy."""
-    copy = find_boot_copy(view)
-    if copy is None:
-        return view, found
-    view = View(view.disk, view.start, view.size, (copy,))
-    found = recognise(view.read)
-    note = f"its boot sector is lost: read by the copy at byte {copy.source} of the volume"
-    return view, replace(found, notes=(note, *found.notes))
-
-
-def _with_backup(view: View, found: Recognised) -> tuple[View, Recognised]:
-    """The view with ext's backup superblock in the place of the first; as they were where there is no backup."""
-    backup = find_backup(view)
-    if backup is None:
-        return view, found
-    view = View(view.disk, view.start, view.size, backup.redirects)
-    told = recognise(view.read)
-    note = f"its superblock is lost: read by the backup in group {backup.group}, byte {backup.start} of the volume"
-    return view, replace(told, notes=(note, *told.notes))
 
 
 def _reason(view: View, found: Recognised) -> str:

@@ -10,7 +10,7 @@ STRIDE = 512
 """Bytes after which two bytes tell a torn write, whatever the sectors of the disk."""
 _HEAD = struct.Struct("<4sHHQ4xH22xI")
 _ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
-_DATA, _END = 0x80, 0xFFFFFFFF
+_DATA, _INDEX, _END = 0x80, 0xA0, 0xFFFFFFFF
 _LEAST_ATTRIBUTE = 16
 _MOST_RUNS = 4096
 
@@ -28,10 +28,14 @@ class NtfsRecord:
 
 @dataclass(frozen=True, slots=True)
 class NtfsData:
-    """The data of a file that stands outside of its record; `initialized` bytes of it were ever written."""
+    """The data of a file, or the index of a folder, that is outside of its record.
+
+    `initialized` bytes of it were ever written.
+    """
 
     initialized: int
     raw_runs: bytes
+    is_index: bool = False
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first cluster, count) of what has a place, in order."""
@@ -47,18 +51,22 @@ def parse_record(raw: bytes) -> NtfsRecord | None:
 
 
 def parse_data(raw: bytes) -> NtfsData | None:
-    """Where a whole record says that the file's unnamed data stands; None where it does not, or is torn."""
+    """Where a whole record says that the file's unnamed data is; None where it does not, or is torn."""
+    return next((runs for runs in runs_of(raw) if not runs.is_index), None)
+
+
+def runs_of(raw: bytes) -> Iterator[NtfsData]:
+    """Where a whole record says that its file's unnamed data, and its folder's index, are; nothing where it is torn."""
     record = _without_fixups(raw)
     head = parse_record(record)
     at = head.attributes if head else 0
     while 0 < at <= len(record) - _ATTRIBUTE.size:
         kind, length, is_outside, name, runs, initialized = _ATTRIBUTE.unpack_from(record, at)
         if kind == _END or length < _LEAST_ATTRIBUTE:
-            return None
-        if kind == _DATA and is_outside and not name:
-            return NtfsData(initialized, record[at + runs : at + length])
+            return
+        if is_outside and (kind == _INDEX or (kind == _DATA and not name)):
+            yield NtfsData(initialized, record[at + runs : at + length], kind == _INDEX)
         at += length
-    return None
 
 
 def _without_fixups(raw: bytes) -> bytes:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from analyzer.check.diagnosis.logged_entries import LoggedPage, lost_table_updates, newest_copies
-from analyzer.check.unallocated import possible_blocks
+from analyzer.judgement.unowned import unowned_in
+from analyzer.judgement.weigh import judge
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of, put_entries
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
 from analyzer.recover.rebuild.distrust import Suspicion, forget
@@ -32,15 +34,25 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
         _forget_absent(work, table)
     pages, agreed = _from_log(work, image)
     table = replace(table, source=work.view)
-    rooms = [start for start, _ in zip(possible_blocks(table), range(_MOST_STARTS), strict=False)]
+    unowned = unowned_in(table)
+    block_mib = table.geometry.block_size // MIB
+    rooms = [start * MIB for start in islice(unowned.starts(block_mib), _MOST_STARTS)]
     if work.log_is_open and rooms[:1] == [MIB]:
         del rooms[0]  # a log of unknown place: every writer known puts it there
     _note(work, table, pages, agreed=agreed and not rooms and not work.log_is_open)
     if work.log_is_open and (rooms or image.has_parent):
         work.doubt_all()
     healed = frozenset(slot for page in pages for slot in page.slots)
-    count = _count(rooms, table)
-    forget(work, table, Suspicion(count, work.log_is_open, work.log_was_live, healed, _zeros_in_log(image)))
+    judgement = judge(table, image.log, lambda: _disk_of(work, image))
+    why = Suspicion(
+        len(rooms) and unowned.blocks(block_mib),
+        work.log_is_open,
+        work.log_was_live,
+        healed,
+        _zeros_in_log(image),
+        judgement,
+    )
+    forget(work, table, why)
     _doubt(work, table, frozenset(rooms))
     if rooms:
         place_blocks(work, image_of(work.structures), rooms)
@@ -48,9 +60,9 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
 
 
-def _count(rooms: list[int], table: BlockTable) -> int:
-    """How many blocks there is room for, when each MiB at which one could begin is in `rooms`."""
-    return -(-len(rooms) * MIB // table.geometry.block_size)
+def _disk_of(work: RebuildWorkspace, image: Image) -> Image | None:
+    """The disk as it is rebuilt so far; None where parents, which are not here, have a part in it."""
+    return None if image.has_parent else image_of(work.structures)
 
 
 def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], bool]:

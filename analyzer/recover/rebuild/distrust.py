@@ -1,14 +1,17 @@
 """Entries of a block table that cannot be taken at their word: made unknown, or left and doubted."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.judgement.weigh import Judgement
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
+from vhdx.ranges import Ranges
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -17,7 +20,6 @@ _SLOTS = 512 // ENTRY_SIZE
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _NOISE = 2
 """So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip."""
-_FREED = (BlockState.UNDEFINED, BlockState.ZERO, BlockState.UNMAPPED)
 _RARE = 1024
 """Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is."""
 
@@ -40,25 +42,26 @@ class Suspicion:
     """Slots that came back from the log: the other entries of their sectors were lost with them."""
     zeros_in_log: frozenset[int]
     """Bytes of the file at which sectors of the table begin that are zeros in the log's newest copy, too."""
+    judgement: Judgement
+    """What speaks against absent entries, by the file and the volumes on its disk."""
 
 
 def forget(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
     """Make entries unknown that may hide a block, and all of a sector that is noise.
 
-    A table of which sectors are zeros and a file in which every block has an owner are taken at their word: the blocks
-    are absent. Where blocks have no owner, such sectors are unknown; where these are very few, or no more than blocks
-    were given back (a guest that trims leaves them behind), where the file was cut,
-    or where the log has zeros as well, they are likely. Behind a log that was live every entry without a block is so.
+    Where every block of the file has an owner the table is taken at its word: blocks are absent. Where one has none,
+    entries are unknown that the judgement doubts, and sectors of zeros; all others that are empty are likely, but for
+    those that the volumes call free and a table that shows what a guest gave back. Sectors of zeros are likely, too,
+    where rooms are few, where the file was cut, or where the log has zeros as well. Behind a log that was live every
+    entry without a block is likely.
     """
     is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
-    states = table.count_states() if why.rooms else {}
-    freed = sum(states.get(state, 0) for state in _FREED)
-    few = not why.log_is_open and (why.rooms * _RARE < states.get(BlockState.NOT_PRESENT, 0) or 0 < why.rooms <= freed)
+    judge = _Judge(table, why, is_cut, _is_few(table, why))
     forgotten = believed = 0
     for first, entries in table.all_entries():
         if not (why.rooms or is_cut or (entries & _RESERVED).any()):
             continue
-        lost, doubted = _judge(first, table, entries, why, is_cut=is_cut, few=few)
+        lost, doubted = judge.window(first, entries)
         forgotten += int(lost.sum())
         if lost.any():
             known = np.where(lost, UNKNOWN, entries)
@@ -68,8 +71,19 @@ def forget(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
     if believed:
         _note_believed(work, believed, why, is_cut=is_cut)
     if forgotten:
-        text = "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
-        work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {text}")
+        work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {_reason(why)}")
+
+
+def _is_few(table: BlockTable, why: Suspicion) -> bool:
+    """Whether hardly any absent block can have lost its entry, or none need have."""
+    absent = why.judgement.absent.size // table.geometry.block_size
+    return not why.log_is_open and (why.rooms * _RARE < absent or (why.rooms > 0 and why.judgement.is_explained))
+
+
+def _reason(why: Suspicion) -> str:
+    if why.judgement.proof:
+        return f"{why.judgement.proof} while the file holds blocks that no entry owns"
+    return "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
 
 
 def _note_believed(work: RebuildWorkspace, count: int, why: Suspicion, *, is_cut: bool) -> None:
@@ -84,25 +98,46 @@ def _note_believed(work: RebuildWorkspace, count: int, why: Suspicion, *, is_cut
     work.note("BAT", how, Certainty.LIKELY, evidence)
 
 
-def _judge(
-    first: int, table: BlockTable, entries: Entries, why: Suspicion, *, is_cut: bool, few: bool
-) -> tuple[Sectors, Sectors]:
-    """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
-    sector, used = np.arange(len(entries)) // _SLOTS, _in_use(first, table, len(entries))
-    zeros, empty = _every(entries == 0, sector) & used, (entries == 0) & used
-    noise = (np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE) & used
-    at = table.bat_offset + first * ENTRY_SIZE
-    agreed = np.isin(at + sector * 512, np.array(sorted(why.zeros_in_log), dtype=np.int64))
-    healed = np.isin(
-        first // _SLOTS + sector, np.array(sorted({slot // _SLOTS for slot in why.healed}), dtype=np.int64)
-    )
-    hides = zeros & ~agreed | healed & empty | empty & why.log_is_open
-    if not why.rooms:
-        return noise, zeros & ~agreed & is_cut
-    weak = zeros | empty & why.log_was_live
-    if few:
-        return noise, (hides | weak) & ~noise
-    return noise | hides, weak & ~(noise | hides)
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What decides of entries, a window of them at a time."""
+
+    table: BlockTable
+    why: Suspicion
+    is_cut: bool
+    few: bool
+
+    def window(self, first: int, entries: Entries) -> tuple[Sectors, Sectors]:
+        """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
+        sector, used = np.arange(len(entries)) // _SLOTS, _in_use(first, self.table, len(entries))
+        zeros, empty = _every(entries == 0, sector) & used, (entries == 0) & used
+        noise = (np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE) & used
+        agreed = np.isin(self.table.bat_offset + first * ENTRY_SIZE + sector * 512, _numbers(self.why.zeros_in_log))
+        if not self.why.rooms:
+            return noise, zeros & ~agreed & self.is_cut
+        healed = np.isin(first // _SLOTS + sector, _numbers(slot // _SLOTS for slot in self.why.healed)) & empty
+        judgement = self.why.judgement
+        contradicted = empty & self._inside(judgement.doubted, first, len(entries))
+        free = empty & self._inside(judgement.free, first, len(entries)) & (not judgement.proof)
+        hides = (zeros & ~agreed & ~free) | healed | (empty & self.why.log_is_open)
+        weak = zeros | (empty & self.why.log_was_live) | (empty & (not judgement.is_explained))
+        lost = noise | contradicted | (hides & (not self.few))
+        return lost, (hides | (weak & ~free)) & ~lost
+
+    def _inside(self, ranges: Ranges, first: int, count: int) -> Sectors:
+        """The slots whose block lies in ranges of the disk."""
+        geometry = self.table.geometry
+        slots = first + np.arange(count, dtype=np.int64)
+        start = (slots - slots // (geometry.chunk_ratio + 1)) * geometry.block_size
+        index = np.maximum(ranges.start.searchsorted(start, "right") - 1, 0)
+        if not ranges:
+            return np.zeros(count, dtype=np.bool_)
+        found: Sectors = (ranges.start[index] <= start) & (start < ranges.end[index])
+        return found
+
+
+def _numbers(numbers: Iterable[int]) -> Entries:
+    return np.array(sorted(set(numbers)), dtype=np.int64)
 
 
 def _in_use(first: int, table: BlockTable, count: int) -> Sectors:

@@ -1,0 +1,138 @@
+"""What a volume tells of its own bytes, and the reader that tells a zero from what nobody knows."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.guest.filesystems.volume_reader import View
+from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
+
+Column = npt.NDArray[np.int64]
+PIECE = 1 << 16
+"""Bytes of a structure that are judged together: less than any block of a VHDX."""
+_LAST = 1 << 62
+
+
+class Extents(NamedTuple):
+    """Ranges that stay apart although they touch: where each begins, how long it is, and whose it is."""
+
+    start: Column
+    length: Column
+    owner: Column
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, int, int]]) -> "Extents":
+        """Rows of (start, length, owner); those that cannot be a range of a disk are left out."""
+        sound = [row for row in rows if row[0] >= 0 < row[1] and row[0] + row[1] < _LAST]
+        table = np.array(sound, dtype=np.int64).reshape(-1, 3)
+        return cls(table[:, 0], table[:, 1], table[:, 2])
+
+    @classmethod
+    def joined(cls, parts: Iterable["Extents"]) -> "Extents":
+        """All rows of several."""
+        columns = zip(*(cls.of(()), *parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def moved(self, by: int) -> "Extents":
+        """The same, `by` bytes farther on."""
+        return self._replace(start=self.start + by)
+
+    def inside(self, ranges: Ranges) -> npt.NDArray[np.bool_]:
+        """Which of them lie wholly in the ranges."""
+        if not len(ranges):
+            return np.zeros(len(self.start), dtype=np.bool_)
+        index = np.maximum(ranges.start.searchsorted(self.start, "right") - 1, 0)
+        found: npt.NDArray[np.bool_] = (ranges.start[index] <= self.start) & (
+            self.start + self.length <= ranges.end[index]
+        )
+        return found
+
+
+class Contents(NamedTuple):
+    """What files hold: `written` by a file each, `filled` are structures of theirs that are never all zeros."""
+
+    written: Extents
+    filled: Extents
+
+
+NO_EXTENTS = Extents.of(())
+NO_CONTENTS = Contents(NO_EXTENTS, NO_EXTENTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one volume tells; all ranges are bytes of the volume, until `moved` makes them bytes of the disk."""
+
+    extent: Range
+    """The volume."""
+    told: Ranges = NO_RANGES
+    """What maps that could be read say anything of."""
+    used: Ranges = NO_RANGES
+    """What they say is in use."""
+    filled: Extents = NO_EXTENTS
+    """Structures that are never all zeros, by what is known without a look at them."""
+    contents: Callable[[], Contents] = field(default=lambda: NO_CONTENTS)
+    """The files, which take longer: asked for only where the maps leave a question."""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether more is known of the volume than where it is."""
+        return len(self.filled.start) > 0
+
+    def moved(self, by: int) -> "Usage":
+        """The same, `by` bytes farther on."""
+
+        def contents() -> Contents:
+            return Contents(*(extents.moved(by) for extents in self.contents()))
+
+        return Usage(
+            extent=Range(self.extent.start + by, self.extent.length),
+            told=shifted(self.told, by),
+            used=shifted(self.used, by),
+            filled=self.filled.moved(by),
+            contents=contents,
+        )
+
+
+class Known:
+    """A volume of which it is said what cannot be known, in place of the zeros that it reads as."""
+
+    def __init__(self, view: View) -> None:
+        """Read `view`."""
+        self.view = view
+        self.size = view.size
+
+    def read(self, offset: int, length: int) -> bytes | None:
+        """Bytes of the volume; None where any of them is lost or past its end."""
+        self.view.missed = GrowingRanges()
+        data = self.view.read(offset, length)
+        return data if len(data) == length and not self.view.missed else None
+
+    def pieces(self, offset: int, length: int) -> Iterable[tuple[int, bytes | None]]:
+        """A structure in pieces of PIECE bytes, each with its place in the structure; None where it is not known."""
+        for at in range(0, length, PIECE):
+            yield at, self.read(offset + at, min(PIECE, length - at))
+
+
+def shifted(ranges: Ranges, by: int) -> Ranges:
+    """Ranges `by` bytes farther on."""
+    return Ranges(ranges.start + by, ranges.length)
+
+
+def set_bits(data: bytes, first: int, unit: int, origin: int, count: int) -> Ranges:
+    """The bytes that the set bits of a map stand for: bit n, counted from `first`, is a unit from `origin` on.
+
+    Bits from `count` on are of nothing.
+    """
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")[: max(0, count - first)]
+    edges = np.flatnonzero(np.diff(bits, prepend=0, append=0)).astype(np.int64) + first
+    return Ranges.between(edges[::2] * unit + origin, edges[1::2] * unit + origin)
+
+
+def union(parts: Iterable[Ranges]) -> Ranges:
+    """All of several sets."""
+    sets = [NO_RANGES, *parts]
+    return Ranges.between(np.concatenate([one.start for one in sets]), np.concatenate([one.end for one in sets]))

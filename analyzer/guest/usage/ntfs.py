@@ -1,0 +1,126 @@
+"""What an NTFS volume has in use: $Bitmap, $MFT, and the runs of its records (Linux-NTFS project, documentation)."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from analyzer.guest.layouts import ntfs
+from analyzer.guest.layouts.ntfs import NtfsBoot
+from analyzer.guest.layouts.ntfs_records import parse_data, runs_of
+from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits, union
+from vhdx.ranges import Range, Ranges
+
+_MOST_RECORDS = 1 << 16
+_MOST_MAP = 1 << 28
+"""Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB."""
+_BITMAP, _FIRST_FILE, _MIRRORED = 6, 24, 4
+_FILLED_PIECE = 1 << 12
+_FLAGS = struct.Struct("<22xH")
+_IN_USE = 1
+
+
+def usage_of_ntfs(known: Known, boot: NtfsBoot) -> Usage:
+    """What the volume has in use; it has a boot sector, or a view that shows its copy in its place."""
+    return _Ntfs(known, boot).usage()
+
+
+@dataclass(frozen=True)
+class _Ntfs:
+    known: Known
+    boot: NtfsBoot
+
+    def usage(self) -> Usage:
+        extent = Range(0, self.known.size)
+        if not self.boot.is_sane or not self.boot.has_place_for_records:
+            return Usage(extent=extent)
+        maps = list(self._maps())
+        used = [used for _, used in maps]
+        return Usage(
+            extent=extent,
+            told=Ranges.of(told for told, _ in maps),
+            used=union(used),
+            filled=Extents.of(self._filled()),
+            contents=self._contents,
+        )
+
+    def _record(self, number: int) -> bytes | None:
+        """One of the first records: from $MFT, else from its mirror."""
+        boot = self.boot
+        for place in (boot.mft, boot.mirror):
+            raw = self.known.read(place * boot.cluster_size + number * boot.record_size, boot.record_size)
+            if raw and raw.startswith(b"FILE"):
+                return raw
+        return None
+
+    @cached_property
+    def _table(self) -> list[Range]:
+        """Bytes of the volume at which $MFT is, as far as it was ever written."""
+        record = self._record(0)
+        data = parse_data(record) if record else None
+        return list(self._written(data.runs(), data.initialized)) if data else []
+
+    def _written(self, runs: Iterator[tuple[int, int]], left: int) -> Iterator[Range]:
+        for first, count in runs:
+            length = min(count * self.boot.cluster_size, left)
+            if length <= 0:
+                return
+            yield Range(first * self.boot.cluster_size, length)
+            left -= length
+
+    def _maps(self) -> Iterator[tuple[Range, Ranges]]:
+        """What each piece of $Bitmap tells, and what of it is in use."""
+        record = self._record(_BITMAP)
+        data = parse_data(record) if record else None
+        cluster, first = self.boot.cluster_size, 0
+        clusters = self.boot.sectors * self.boot.sector_size // cluster
+        for part in self._written(data.runs(), min(data.initialized, _MOST_MAP)) if data else ():
+            for at, raw in self.known.pieces(part.start, part.length):
+                bit = (first + at) * 8
+                if raw:
+                    end = min(bit + 8 * len(raw), clusters) * cluster
+                    yield Range.between(bit * cluster, end), set_bits(raw, bit, cluster, 0, clusters)
+            first += part.length
+
+    def _filled(self) -> Iterator[tuple[int, int, int]]:
+        boot = self.boot
+        yield 0, ntfs.SIZE, 0
+        if boot.backup and boot.backup + ntfs.SIZE <= self.known.size:
+            yield boot.backup, ntfs.SIZE, 0
+        for place in (boot.mft, boot.mirror):
+            yield place * boot.cluster_size, _MIRRORED * boot.record_size, 0
+        for part in self._table:
+            yield from _in_pieces(part)
+
+    def _contents(self) -> Contents:
+        """The runs of every record in use, up to a bound; of folders those of their indexes."""
+        written: list[tuple[int, int, int]] = []
+        filled: list[tuple[int, int, int]] = []
+        for number, raw in self._records():
+            if number < _FIRST_FILE or not _FLAGS.unpack_from(raw)[0] & _IN_USE:
+                continue
+            for runs in runs_of(raw):
+                parts = self._written(runs.runs(), runs.initialized)
+                if runs.is_index:
+                    filled += [(part.start, min(part.length, _FILLED_PIECE), number) for part in parts][:1]
+                else:
+                    written += [(part.start, part.length, number) for part in parts]
+        return Contents(Extents.of(written), Extents.of(filled))
+
+    def _records(self) -> Iterator[tuple[int, bytes]]:
+        size, number = self.boot.record_size, 0
+        for part in self._table:
+            for at, raw in self.known.pieces(part.start, part.length):
+                for start in range(0, len(raw or b"") - size + 1, size):
+                    if number + (at + start) // size >= _MOST_RECORDS:
+                        return
+                    if raw:
+                        yield number + (at + start) // size, raw[start : start + size]
+            number += part.length // size
+
+
+def _in_pieces(part: Range) -> Iterator[tuple[int, int, int]]:
+    """A stretch of which every piece holds something, in pieces; so many as tell any block of a file that lacks it."""
+    step = max(_FILLED_PIECE, part.length >> 16)
+    for at in range(part.start, part.end - _FILLED_PIECE + 1, step):
+        yield at, _FILLED_PIECE, 0

@@ -1,0 +1,71 @@
+"""What all volumes of a disk have in use, and their partition tables."""
+
+from collections.abc import Iterator
+
+from analyzer.guest.filesystems.backups import with_backups
+from analyzer.guest.filesystems.open import parts_of
+from analyzer.guest.filesystems.volume_reader import Readable, View
+from analyzer.guest.layouts.detect import Front, recognise
+from analyzer.guest.layouts.exfat import ExfatBoot
+from analyzer.guest.layouts.ext import ExtSuperblock
+from analyzer.guest.layouts.fat import FatBoot
+from analyzer.guest.layouts.gpt import GptHeader
+from analyzer.guest.layouts.mbr import SIZE as MBR_SIZE
+from analyzer.guest.layouts.ntfs import NtfsBoot
+from analyzer.guest.layouts.partitions import Partition, Scheme, gpt_copies
+from analyzer.guest.usage.ext import usage_of_ext
+from analyzer.guest.usage.fat import usage_of_exfat, usage_of_fat
+from analyzer.guest.usage.model import Extents, Known, Usage
+from analyzer.guest.usage.ntfs import usage_of_ntfs
+from vhdx.ranges import Range
+from vhdx.structures.constants import MIB, SECTOR_SIZES
+
+_USUAL_STARTS = (MIB, 63 * 512)
+"""Where the first partition begins on disks whose partition table is lost: today's systems, and those before 2009."""
+
+
+def usages_of(disk: Readable) -> list[Usage]:
+    """What each volume and the partition tables say, in bytes of the disk; of some volumes only where they are."""
+    parts = parts_of(disk)
+    found = [_of_part(disk, part) for part in parts]
+    if parts[0].scheme is Scheme.NONE and not found[0].is_readable:
+        guesses = (Partition(0, start, disk.size) for start in _USUAL_STARTS if start < disk.size)
+        found += [usage for part in guesses if (usage := _of_part(disk, part)).is_readable][:1]
+    return [*_of_tables(disk, parts), *found]
+
+
+def _of_part(disk: Readable, part: Partition) -> Usage:
+    view = View(disk, part.start, part.end - part.start)
+    view, found = with_backups(view, recognise(view.read))
+    usage = _of_front(Known(view), found.front) if found.front else Usage(extent=Range(0, view.size))
+    return usage.moved(part.start)
+
+
+def _of_front(known: Known, front: Front) -> Usage:
+    match front:
+        case ExtSuperblock():
+            return usage_of_ext(known, front)
+        case NtfsBoot():
+            return usage_of_ntfs(known, front)
+        case ExfatBoot():
+            return usage_of_exfat(known, front)
+        case FatBoot():
+            return usage_of_fat(known, front)
+
+
+def _of_tables(disk: Readable, parts: list[Partition]) -> Iterator[Usage]:
+    """The partition tables; nothing where the disk has none."""
+    if parts[0].scheme is Scheme.NONE:
+        return
+    filled = [(0, MBR_SIZE, 0)]
+    read = View(disk, 0, disk.size).read
+    for sector in SECTOR_SIZES if parts[0].scheme is Scheme.GPT else ():
+        for copy in gpt_copies(read, disk.size, sector):
+            filled += _of_gpt(copy.header, sector)
+    yield Usage(extent=Range(0, 0), filled=Extents.of(filled))
+
+
+def _of_gpt(header: GptHeader, sector: int) -> Iterator[tuple[int, int, int]]:
+    """A copy's header and entries, and the header of the other one."""
+    yield from ((place * sector, sector, 0) for place in (header.here, header.other))
+    yield header.table_start, header.table_length, 0

@@ -1,0 +1,95 @@
+"""Room in a file that nothing owns, and what of it holds data: the one finder that check, recover and carve share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vhdx.errors import VhdxError
+from vhdx.ranges import Range, Ranges
+from vhdx.source import ByteSource, extents_of, read_at
+from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
+from vhdx.table import BlockTable
+
+MOST_READ = 1 << 16
+"""MiB that are read to know whether they hold anything: room for 64 GiB of zeros that a host wrote out. What a host
+keeps as holes is not read at all."""
+_MOST_STARTS = 1 << 16
+_PIECE = 1 << 16
+_WINDOW = 1 << 20
+_ZEROS = bytes(_PIECE)
+
+
+@dataclass(frozen=True, slots=True)
+class Unowned:
+    """What no structure, block or kept place owns, in whole MiB of the file."""
+
+    free: Ranges
+    held: Ranges
+    """Those of them that hold anything, or could not be read."""
+    looked_at_all: bool = True
+    """Not so where more was free than is read."""
+
+    def starts(self, block_mib: int) -> Iterator[int]:
+        """MiB at which a whole block could begin that holds anything, sorted."""
+        for free in self.free:
+            for start in range(free.start, min(free.end - block_mib + 1, free.start + _MOST_STARTS)):
+                if self.held.touches(Range(start, block_mib)):
+                    yield start
+
+    def blocks(self, block_mib: int) -> int:
+        """How many whole blocks, side by side, could be there that hold anything."""
+        count = 0
+        for free in self.free:
+            position = free.start
+            for held in self.held.within(free):
+                position = max(position, min(held.start, free.end - block_mib))
+                fitting = max(0, min(-(-(held.end - position) // block_mib), (free.end - position) // block_mib))
+                count, position = count + fitting, position + fitting * block_mib
+        return count
+
+
+def owners_of(table: BlockTable) -> npt.NDArray[np.uint8]:
+    """One byte for each whole MiB of the file: not 0 where a structure, a block or a kept place is."""
+    owners, _ = table.claims.owners(table.all_places())
+    owners = owners[: table.source.size // MIB]
+    owners[: HEADER_AREA_SIZE // MIB] = 1
+    for start, end, _ in table.structures:
+        owners[start // MIB : -(-end // MIB)] = 1
+    return owners
+
+
+def free_room(owners: npt.NDArray[np.uint8]) -> Ranges:
+    """The MiB that nobody owns; a window at a time, for a log may claim 128 TiB of file."""
+    turns = []
+    before = True
+    for start in range(0, len(owners), _WINDOW):
+        owned = owners[start : start + _WINDOW] != 0
+        turns.append(start + np.flatnonzero(np.diff(owned, prepend=before)))
+        before = bool(owned[-1])
+    edges = np.concatenate([*turns, np.array([] if before else [len(owners)], dtype=np.int64)]).astype(np.int64)
+    return Ranges.between(edges[::2], edges[1::2])
+
+
+def unowned_in(table: BlockTable) -> Unowned:
+    """What nothing owns, each MiB that a host does not keep as a hole read until something is found."""
+    free = free_room(owners_of(table))
+    if not len(free):
+        return Unowned(free, free)
+    extents = (Range.between(part.start // MIB, -(-part.end // MIB)) for part in extents_of(table.source))
+    stored = free & Ranges.of(extents)
+    held, budget = [], MOST_READ
+    for part in stored:
+        held += [Range(mib, 1) for mib in range(part.start, part.start + min(part.length, budget))
+                 if _holds_something(table.source, mib * MIB)]  # fmt: skip
+        budget = max(0, budget - part.length)
+    return Unowned(free, Ranges.of(held), stored.size <= MOST_READ)
+
+
+def _holds_something(source: ByteSource, at: int) -> bool:
+    """Whether a MiB of the file is other than zeros; one that cannot be read may be."""
+    try:
+        return any(read_at(source, start, _PIECE) != _ZEROS for start in range(at, at + MIB, _PIECE))
+    except VhdxError:
+        return True

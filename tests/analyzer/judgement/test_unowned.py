@@ -1,0 +1,42 @@
+"""Room that nobody owns, MiB by MiB."""
+
+import random
+
+import numpy as np
+import pytest
+
+from analyzer.judgement import unowned
+from vhdx.ranges import Range, Ranges
+
+
+@pytest.mark.parametrize("window", [1, 2, 7, 1 << 20])
+def test_free_room_is_what_a_plain_loop_finds(monkeypatch, window):
+    monkeypatch.setattr(unowned, "_WINDOW", window)
+    chance = random.Random(window)
+    for length in (*range(9), 100):
+        for _ in range(30):
+            owners = [chance.choice((0, 0, 1, 2)) for _ in range(length)]
+            wanted = Ranges.of(Range(at, 1) for at, owner in enumerate(owners) if owner == 0)
+            assert unowned.free_room(np.array(owners, dtype=np.uint8)) == wanted
+
+
+def blocks_by_hand(free, held, size):
+    """Blocks laid side by side into each free stretch, each as late as it still holds the next MiB that is held."""
+    count = 0
+    for stretch in free:
+        taken = stretch.start
+        for mib in range(stretch.start, stretch.end):
+            if mib >= taken and held.touches(Range(mib, 1)):
+                start = max(taken, min(mib, stretch.end - size))
+                if start + size <= stretch.end and start <= mib:
+                    count, taken = count + 1, start + size
+    return count
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_so_many_blocks_fit_as_a_plain_loop_lays_there(seed):
+    chance = random.Random(seed)
+    size = chance.choice((1, 2, 3, 8))
+    free = Ranges.of(Range(chance.randrange(60), chance.randrange(1, 20)) for _ in range(4))
+    held = free & Ranges.of(Range(chance.randrange(80), chance.randrange(1, 3)) for _ in range(chance.randrange(9)))
+    assert unowned.Unowned(free, held).blocks(size) == blocks_by_hand(free, held, size)
