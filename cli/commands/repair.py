@@ -35,7 +35,7 @@ def command(file: Path, as_json: bool, **choices: Any) -> int:
     \b
     Examples:
       vhdx repair disk.vhdx
-      vhdx repair disk.vhdx --output fixed.vhdx
+      vhdx repair disk.vhdx --output repaired.vhdx
       vhdx repair disk.vhdx --in-place --undo /safe/disk.undo
     """
     quiet_library()
