@@ -19,7 +19,7 @@ from cli.options.common import FILE_PATH, chain_options, json_option
 from cli.options.output import STDOUT
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
-from cli.render.files import chosen, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
+from cli.render.files import in_volume, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.ranges import NO_RANGES
@@ -46,7 +46,8 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
     """Take files and folders out of a disk, in any of its states.
 
     LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
-    under its own name; / is the whole volume. On NTFS, PATH:STREAM is an alternate stream.
+    under its own name; / is the whole volume. N:/PATH, as `vhdx files -r` prints it, is in volume N. On NTFS,
+    PATH:STREAM is an alternate stream.
 
     Nothing is ever written outside of DIR: links that stand in it are not followed, and links of the disk are told, not
     made. Names that any system would take for more than a name (separators, colons, CON, trailing dots, controls, bytes
@@ -71,9 +72,10 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
     """
     with opened_by_map(leaf, choices) as state:
         volumes = volumes_of(state.disk)
+        taken, below = in_volume(volumes, volume, paths, state.disk)
         plan = plan_extraction(
-            chosen(volumes, volume, state.disk),
-            paths,
+            taken,
+            below,
             out,
             sources=state.files,
             include=Include.DELETED if choices["deleted"] else Include.PRESENT,

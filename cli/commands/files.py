@@ -12,6 +12,7 @@ from cli.options.states import findings_of, opened_by_map, state_to_plain
 from cli.render.files import (
     chosen,
     file_line,
+    in_volume,
     plain_troubles,
     plain_volume,
     say_troubles,
@@ -56,7 +57,10 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
     with opened_by_map(leaf, choices) as state:
         known = Known(state.disk)
         volumes = volumes_of(state.disk)
-        taken = _taken(volumes, volume, path, state.disk, choices)
+        if path is not None:
+            only, (path,) = in_volume(volumes, volume, [path], state.disk)
+            volume = only.record.number
+        taken = _taken(volumes, volume, state.disk, choices)
         files = _files(taken, path, choices)
         if as_json:
             _print_json(state.disk, volumes, files, known)
@@ -66,11 +70,9 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
         return say_troubles(volumes) or int(known.lost > 0 or bool(state.doubt))
 
 
-def _taken(
-    volumes: list[Volume], number: int | None, path: str | None, disk: Disk, choices: dict[str, Any]
-) -> list[Volume]:
+def _taken(volumes: list[Volume], number: int | None, disk: Disk, choices: dict[str, Any]) -> list[Volume]:
     """The volumes whose files are listed; none where only the volumes themselves are."""
-    if number is None and path is None:
+    if number is None:
         readable = [volume for volume in volumes if volume.is_readable]
         if len(readable) > 1:
             return readable if choices["recursive"] else []

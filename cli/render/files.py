@@ -1,5 +1,6 @@
 """The volumes and files inside a state, as commands choose, print and give them in JSON."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from cli.text import fitted, plural, safe, size
 from vhdx.disk import Disk
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_IN_VOLUME = re.compile(r"([1-9][0-9]{0,2}):(/.*)", re.DOTALL)
 _NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
 _TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
 _EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
@@ -44,6 +46,22 @@ def volumes_of(disk: Disk) -> list[Volume]:
         for note in volume.record.notes:
             click.echo(f"note: volume {volume.record.number}: {safe(note)}", err=True)
     return volumes
+
+
+def in_volume(
+    volumes: Sequence[Volume], number: int | None, paths: Sequence[str], disk: Disk
+) -> tuple[Volume, list[str]]:
+    """The volume that is meant and the paths in it, which may be as `vhdx files -r` prints them: 2:/etc/hosts.
+
+    Of a disk with one volume, and with --volume, they are taken as they are. Raises as `chosen` does.
+    """
+    found = [_IN_VOLUME.fullmatch(path) for path in paths]
+    prefixed = [(int(match[1]), match[2]) for match in found if match]
+    if number is not None or len(volumes) == 1 or len(prefixed) != len(paths):
+        return chosen(volumes, number, disk), list(paths)
+    if len({volume for volume, _ in prefixed}) > 1:
+        raise NoSuchVolumeError(disk.path, "the paths are of several volumes", "name those of one volume at a time")
+    return chosen(volumes, prefixed[0][0], disk), [path for _, path in prefixed]
 
 
 def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:

@@ -84,6 +84,12 @@ def test_of_several_volumes_one_has_to_be_chosen(vhdx_command, parts, tmp_path):
     assert answer.code == 2
     assert "--volume (1, 2, 3)" in answer.err
     assert vhdx_command("files", disk, "--volume", 4).code == 2
+    assert vhdx_command("extract", disk, "2:/on fat", "-o", tmp_path / "fat").code == 0
+    assert (tmp_path / "fat" / "on fat").read_bytes() == b"fat"
+    assert vhdx_command("files", disk, "1:/").out == vhdx_command("files", disk, "--volume", 1).out
+    refused = vhdx_command("extract", disk, "1:/on ext", "2:/on fat", "-o", tmp_path / "out")
+    assert refused.code == 2
+    assert "several volumes" in refused.err
     assert not (tmp_path / "out").exists()
 
 
