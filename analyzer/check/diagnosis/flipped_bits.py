@@ -39,6 +39,9 @@ def _flips(source: ByteSource, offsets: tuple[int, int], size: int, code: str, s
             page = read_at(source, at, size)
         except ShortReadError:
             return
+        # CRC-32C is linear: the difference of the checksums belongs to exactly one position, if one bit explains it
+        # at all. Of random damage one page in 2^32/(8 * length) has such a position by chance: 1 in 131,072 for a
+        # header of 4 KiB. That is why the page has to make sense besides.
         flip = single_flip(page)
         fixed = flip.fix(page) if flip else page
         if flip and _is_sound(code, fixed, source.size):

@@ -50,6 +50,7 @@ class _Patience:
 
 def lost_table_updates(table: BlockTable, log: Log) -> Iterator[LoggedPage]:
     """The pages of the block table that old log entries can heal; nothing while the log is live."""
+    # A live log will be applied by opening; what its old entries say of the table is then known to be older.
     if log.log_guid != NIL:
         return
     patience = _Patience()
@@ -94,6 +95,7 @@ def _judge(table: BlockTable, at: int, logged: bytes, sequence: int, patience: _
     bad = {slot - first for slot in table.contested(first, new).tolist()}
     bad |= {index for index in range(_SLOTS) if _is_flawed(table, first + index, int(new[index]))}
     bad = {index for index in bad | _lost(table, first, old, new, patience) if old[index] != new[index]}
+    # All or nothing for a page: a copy that is itself wrong somewhere is from another disk or another time.
     if not bad or any(_is_flawed(table, first + index, int(old[index])) for index in bad):
         return None
     chosen = sorted(bad)
@@ -128,6 +130,7 @@ def _lost(table: BlockTable, first: int, old: Entries, new: Entries, patience: _
     lost: set[int] = set()
     for start in range(0, _SLOTS, _SLOTS_OF_SECTOR):
         sector = slice(start, start + _SLOTS_OF_SECTOR)
+        # A medium loses sectors of 512 bytes. Fewer zeros are what a sparse disk has anyway.
         if not new[sector].any() and old[sector].any():
             indexes = [index for index in range(start, start + _SLOTS_OF_SECTOR) if old[index]]
             if any(_holds_something(table, first + index, int(old[index]), patience) for index in indexes):

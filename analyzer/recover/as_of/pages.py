@@ -56,6 +56,7 @@ def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Range])
         if placed.header.sequence_number <= number:
             pages.before.update(written)
         else:
+            # The oldest later copy wins: it is nearest to the moment that was asked for.
             pages.after = written | pages.after
     return pages
 

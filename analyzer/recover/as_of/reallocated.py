@@ -44,6 +44,8 @@ class TableAsOf(BlockTable):
         """See BlockTable."""
         entries = super().entries(first, count)
         gone = self.given_away(first, entries)
+        # An absent block has no data to lose, so it stays absent; only the old place that it kept is not offered any
+        # more.
         absent = gone & (entries & STATE_MASK < BlockState.FULLY_PRESENT)
         return np.where(absent, entries & STATE_MASK, np.where(gone, _GIVEN, entries))
 

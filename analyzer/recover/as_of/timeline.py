@@ -70,6 +70,7 @@ def _stretches(log: Log, places: Sequence[int]) -> Iterator[Stretch]:
     chain: list[int] = []
     previous: int | None = None
     for number in sorted(by_number):
+        # Two entries of one number belong to two sessions; each continues some sequence, and nobody knows which.
         ends = len(by_number[number]) > 1 or number - 1 != previous
         if ends and chain:
             yield _stretch(log, chain)
@@ -95,6 +96,13 @@ def _last(image: Image, stretches: Sequence[Stretch]) -> Stretch | None:
             return None
         active = image.log.active[-1]
         return next(stretch for stretch in stretches if active in stretch.places)
+    # Derivation: after the last session nothing was written, so the file has what its entries wrote last (it agrees).
+    # An earlier session that agrees as well wrote pages that nobody has changed since; then one of the two must have
+    # been written over in the ring by the other, which is the later. Where that is not so for one alone, or where a
+    # damaged entry follows, nobody knows which was last, and nothing of the present may be concluded.
+    # Limit: a program that writes tables without logging them is noticed only where it changed a page that the last
+    # session wrote. test_a_session_that_the_file_contradicts_is_not_taken_for_the_last_one and
+    # test_the_last_session_of_a_file_of_hyper_v_is_the_present hold both sides.
     agreeing = [stretch for stretch in stretches if _writes_something(image.log, stretch) and _agrees(image, stretch)]
     winners = [one for one in agreeing if all(_wrote_over(image.log, one, two) for two in agreeing if two is not one)]
     return winners[0] if len(winners) == 1 and not _goes_on(image.log, winners[0]) else None
@@ -128,6 +136,9 @@ def _stands(image: Image, at: int, data: bytes) -> bool:
 
 def _wrote_over(log: Log, later: Stretch, earlier: Stretch) -> bool:
     """Whether an entry of one stretch stands where an entry of the other says that its session's tail stood."""
+    # Every entry names the tail of its session: the oldest entry that was still needed. If another session's entry is
+    # there now, it was written later. The tail is taken, not the entry itself, since those that are overwritten
+    # cannot be read.
     spans = sorted((at, at + log.headers[at].entry_length) for at in later.places)
     for tail in {log.headers[at].tail for at in earlier.places}:
         index = bisect_right(spans, (tail, log.log_length * 2)) - 1

@@ -37,5 +37,7 @@ def _fixed(now: bytes, logged: bytes) -> bytes:
 
 
 def _better(now: bytes, logged: bytes) -> bytes:
+    # Zeros may be right: then the logged copy is older. This is a trial to find the disk's size, and is discarded
+    # afterwards.
     is_lost = not any(now) or is_noise(entries_of(now))
     return logged if is_lost and not is_noise(entries_of(logged)) else now

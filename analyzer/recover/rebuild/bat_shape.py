@@ -17,10 +17,12 @@ Span = tuple[int, int]
 
 MOST_TABLE = 64 * MIB
 """Tables up to this size are looked for."""
+# Twice the largest table that is looked for. Every MiB of a file full of small even numbers looks like a table.
 _MOST_SEARCHED = 128 * MIB
 _GLANCE = 4 * KIB
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _SECTOR = 512 // ENTRY_SIZE
+# As in distrust.py: a flipped bit makes one entry conspicuous, noise nearly all of a sector's 64.
 _NOISE = 2
 _STATES = np.array([True, True, True, True, False, False, True, True])
 
@@ -69,6 +71,7 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
     length = wanted.length
     if length > MOST_TABLE or at + length > source.size or _meets((at, at + length), wanted.taken):
         return None
+    # Nearly every place fails in its first page; so 4 KiB are read of most places, and the whole table of few.
     glance = _words(source, at, _GLANCE)
     if not are_entries(glance[: wanted.slots]) or glance[wanted.slots :].any():
         return None
@@ -167,6 +170,8 @@ def fit_of(file_size: int, own: Span, wanted: Wanted, places: npt.NDArray[np.int
     """The fit of a table that stands in `own`, when its blocks stand inside the file and upon nothing else."""
     if not len(places) or places[0, 0] < HEADER_AREA_SIZE or places[-1, 0] > MAX_DISK_SIZE * 2:
         return None
+    # These three together are what a table proves: 20 entries chosen at random in a file of 1 GiB overlap, or leave
+    # the file, almost always.
     apart = bool((places[1:, 0] >= places[:-1, 1]).all())
     inside = int(places[-1, 1]) <= -(-file_size // MIB) * MIB
     clear = all(not ((places[:, 0] < end) & (places[:, 1] > start)).any() for start, end in (own, *wanted.taken))

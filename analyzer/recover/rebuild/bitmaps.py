@@ -37,6 +37,7 @@ def _from_log(work: RebuildWorkspace, image: Image, parts: list[Part]) -> set[in
 
     Certain where the copy is the page as it is now but for parts that are lost.
     """
+    # The log is read only when something is lost: its entries may be many.
     copies = newest_pages(image.log) if parts else {}
     table, back = image.allocation.table, set()
     pages: dict[int, list[Part]] = {}

@@ -23,8 +23,12 @@ def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
     held = entries & STATE_MASK == BlockState.FULLY_PRESENT
     starts = (entries >> OFFSET_SHIFT) * MIB - blocks * geometry.block_size
+    # Zero counts as lost here, unlike in a dynamic disk: a fixed disk has no absent block.
     lost = np.isin(entries, (0, UNKNOWN))
     anchors = np.unique(starts[held])
+    # Two different origins mean that the file is not in order, whatever its flag says.
+    # Two different origins mean that the file is not in order, whatever its flag says: some programs set it on
+    # dynamic files.
     if not lost.any() or len(anchors) > 1:
         return
     first = int(anchors[0]) if len(anchors) else table.source.size - geometry.block_count * geometry.block_size

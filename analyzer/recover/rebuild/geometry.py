@@ -20,6 +20,7 @@ from vhdx.structures.constants import MIB
 
 _MOST_TABLES = 16
 _MOST_READ, _PIECE = 256 * MIB, 64 * 1024
+# Two neighbours that are exactly one block apart may be a coincidence once, in a table that was filled in any order.
 _STEPS_ENOUGH = 2
 """So many pairs of neighbouring blocks tell the block size, where no file system does."""
 
@@ -44,6 +45,8 @@ class _Trial:
     @property
     def is_proven(self) -> bool:
         """A second copy stands far from the first where it must, and none that is there stands wrong."""
+        # All blocks are at least 1 MiB. A copy in the first MiB is at the right place for every block size, and
+        # proves none.
         far = any(witness.stands and witness.start >= MIB for witness in self.witnesses)
         return far and all(witness.stands for witness in self.witnesses)
 
@@ -74,6 +77,8 @@ def discover(work: RebuildWorkspace, tables: Iterable[tuple[int, int]], metadata
 
 def _only_outermost(decisions: Iterable[Decision]) -> Decision | None:
     found = list(islice(decisions, _MOST_TABLES))
+    # A guest may keep disk images of its own, with tables as good as the file's. Such a table is inside a block of
+    # the table that is wanted, never the other way round.
     outer = [
         one for one in found if all(one.guess.fit.holds(other.guess.fit.offset) for other in found if other is not one)
     ]
@@ -120,6 +125,9 @@ def _try(work: RebuildWorkspace, guess: Guess, metadata: int, locator: bytes) ->
 
 def _upper_half_is_used(source: ByteSource, guess: Guess) -> bool:
     """A block holds something in its upper half, so that blocks of half the size would leave that to nobody."""
+    # Two blocks of half the size would fit the same entries and leave the upper half of each unowned. Data there
+    # excludes that; without any, both sizes are possible, and nothing is decided. Held by
+    # test_blocks_that_are_far_apart_and_half_empty_do_not_tell_their_size.
     half, budget = guess.parameters.block_size // 2, _MOST_READ
     for start in guess.fit.places[:, 0].tolist():
         for at in range(start + half, min(start + 2 * half, source.size), _PIECE):

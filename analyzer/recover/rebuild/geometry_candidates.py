@@ -35,6 +35,8 @@ from vhdx.structures.constants import (
 )
 from vhdx.structures.disk import HAS_PARENT, DiskParameters
 
+# More than the 68 KiB that `begins_disk` wants: Btrfs has its superblock furthest in, at 64 KiB.
+# Enough for an MBR, both sectors of a GPT with 128 entries, and an ext superblock.
 _FRONT = 128 * 1024
 
 
@@ -124,6 +126,9 @@ def _size(table: Table, block_size: int, sector: int, flags: int) -> tuple[int, 
     gpt = table.gpt
     if gpt:
         return (gpt.other + 1) * gpt.sector_size, "the primary GPT says where its backup stands: in the last sector"
+    # A chunk is 2^23 sectors, whatever their size: so many blocks, and then the slot of the chunk's sector bitmap
+    # ([MS-VHDX] 2.5). The last slot in use that is no bitmap's gives the least size that the disk can have. Only a
+    # structure that knows the disk's end, and lies in that last block, can make it more.
     period = (1 << 23) * sector // block_size + 1
     used = np.flatnonzero(table.entries)
     payload = used[used % period != period - 1] if flags & HAS_PARENT else used
@@ -153,6 +158,10 @@ def _try(source: ByteSource, table: Table, taken: tuple[Span, ...], disk: DiskPa
 
 def _is_aligned(states: Entries, ratio: int) -> bool:
     """Most blocks are partially present, which a bitmap never is: no other count puts bitmaps where these stand."""
+    # Derivation: an entry of a sector bitmap is present or zero, never partially present. If four of five blocks in
+    # use are partially present, a wrong chunk ratio puts bitmaps on blocks, and each of these passes by chance in one
+    # case of five at most. A child whose blocks are mostly full gives no such evidence.
+    # test_a_child_is_known_by_its_bitmaps_and_its_parent_is_not holds that children are recognised.
     is_bitmap = np.arange(len(states)) % (ratio + 1) == ratio
     bitmaps, blocks = states[is_bitmap], states[~is_bitmap]
     partial, full = ((blocks == state).sum() for state in (BlockState.PARTIALLY_PRESENT, BlockState.FULLY_PRESENT))

@@ -58,6 +58,8 @@ def _make_header(work: RebuildWorkspace, known: Header) -> None:
         work.lost.append("the log: no whole entry was found; whether it was live is unknown")
         work.log_is_open = True
         work.doubt_all()
+    # Closed, although nobody knows: a header that claims a live log would have it replayed by whoever reads the
+    # result. What the log would change has become unknown by now.
     page = build_header(place)
     work.patch(*((offset, page) for offset in HEADER_OFFSETS))
     work.note("headers", "both are made anew, with a closed log", Certainty.LIKELY, where)
@@ -95,6 +97,7 @@ def settle_log(work: RebuildWorkspace) -> None:
 def _apply_inside(work: RebuildWorkspace, log: Log) -> None:
     """Apply a log to a file that was cut: what it writes past the end is not there, and must not look like zeros."""
     size = work.view.size
+    # A page that reaches past the end is left out as a whole: half of it would look like data followed by zeros.
     pages = {at: page for at, page in pages_changed_by(log, work.view) if at + len(page) <= size}
     work.patch(*pages.items())
     evidence = "its entries are whole; the file was longer when they were written"

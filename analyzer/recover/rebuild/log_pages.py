@@ -27,6 +27,10 @@ def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, L
     Newest is the greatest sequence number, whichever session wrote it: sessions go on counting. A page that was
     cleared later is left out.
     """
+    # Numbers order the entries of one session. Windows begins each session at a random number, so between sessions
+    # the greatest number is only likely to be the newest. That is why nothing restored from here is called certain
+    # unless all else of the page agrees with the copy; test_a_sound_table_is_left_alone and
+    # test_the_whole_matrix_says_nothing_wrong.
     pages: dict[int, LoggedImage] = {}
     steps = 0
     try:

@@ -15,6 +15,8 @@ from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB, NIL
 from vhdx.structures.log import DATA_SECTOR, SIGNATURE
 
+# Every known writer puts the log at 1 MiB; 4 leaves room for one that does not. Further on it is more likely the log
+# of a disk that the guest stores; test_the_log_of_a_disk_that_the_guest_keeps_is_not_taken_for_the_files_own has one.
 _MOST_MIB = 4
 """MiB in which the log begins: every writer known puts it first, and a guest may keep disks with logs of their own."""
 _MOST_LENGTH = 64
@@ -62,6 +64,9 @@ def unknown_session(work: RebuildWorkspace, ring: Ring) -> None:
     was live, or the file was damaged since: pages that differ are suspects.
     """
     work.log_was_live = True  # perhaps
+    # Replaying is idempotent: a session that was closed is in the file already, and applying it changes nothing. So
+    # pages that would change are the ones that are uncertain, and only these. What a later session wrote over them
+    # cannot be told from damage.
     log = ring.log(work.view)
     session = replace(log, log_guid=newest_session(log))
     pages = dict(pages_changed_by(session, work.view)) if session.active else {}

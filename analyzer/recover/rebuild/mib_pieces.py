@@ -18,9 +18,17 @@ from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 Pieces = npt.NDArray[np.int64]
 _ALL_BLOCKS = tuple(1 << power for power in range(9))
 """MiB of every block that there may be."""
+# Derivation: pieces of one stretch have the same shift between file and disk, so only different shifts are
+# independent evidence. In blocks of B MiB all shifts are equal modulo B. If blocks are really smaller, by a factor of
+# 2^b, a further shift agrees by chance in one case of 2^b: it gives b bits (2 from 2 to 8 MiB, 1 elsewhere). Blocks
+# of 4, 128 and 256 MiB are made by nobody unasked; a disk in such blocks is put together in smaller ones, and less of
+# it comes back.
 _USUAL_BLOCKS = ((64, 1), (32, 1), (16, 1), (8, 2), (2, 1))
 """Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
 piece that agrees with them speaks against the next smaller ones."""
+# Fixed by test_blocks_are_not_taken_for_larger_ones_because_a_few_pieces_agree_by_chance, which has stretches that
+# agree by chance with 3 and 5 bits, and by test_pieces_that_have_a_place_show_how_large_the_blocks_are, which has
+# real ones.
 _ENOUGH = 6
 """Bits that are believed: one case in 64 by chance."""
 
@@ -74,6 +82,9 @@ def withdraw(work: RebuildWorkspace, image: Image, signs: Iterable[Sign]) -> Non
     for sign in signs:
         if place := places.get(sign.start // MIB):
             found[sign_fits(work.view, place + sign.start % MIB, sign)].append(place)
+    # What overwrites a front does so from the front on without a gap. So a sign that is missing before the first one
+    # that is there was overwritten, and everything before it with it. Behind that nothing follows from a missing
+    # sign. Held by test_what_stands_in_front_of_the_first_piece_with_a_place_is_not_believed.
     first = min(found[True], default=0)
     wrong = max((place for place in found[False] if place < first), default=0)
     slots = known.disk[known.file * MIB <= wrong]
@@ -91,6 +102,8 @@ def _known(image: Image, file_size: int) -> Known:
 
 def _is_in_order(known: Known) -> bool:
     """Whether the file is the disk from some MiB on: all pieces say so, and the file ends where the last block must."""
+    # Both conditions are needed. A dynamic disk that was filled from front to back has one shift, too, but it ends
+    # where writing ended; only a fixed disk's file ends with the last block, whatever its size.
     first = int(known.shifts[0])
     ends = {first + -(-known.disk_end // block) * block for block in _ALL_BLOCKS}
     return len(known.shifts) == 1 and first >= HEADER_AREA_SIZE // MIB and known.file_end in ends
@@ -106,6 +119,8 @@ def block_of(known: Known) -> int:
     shifts = known.shifts
     for block, bits in _USUAL_BLOCKS:
         within = int(shifts[0]) % block
+        # The first shift is what the others are compared with, and no evidence by itself. The end of the file is,
+        # where it is the end of a block, like one more shift.
         agree = len(shifts) - 1 + ((known.file_end - within) % block == 0)
         if agree * bits >= _ENOUGH and (shifts % block == within).all() and _apart(*_of_blocks(known, block)):
             return block

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from vhdx.source import ByteSource, extents_of
 from vhdx.structures.constants import MIB
 
+# Structures are in the first MiB of genuine files. The bound keeps the search within minutes for files of terabytes,
+# in which a guest may have stored anything. test_holes_of_a_sparse_file_are_passed_over holds that holes cost
+# nothing.
 MOST_PLACES = 1 << 16
 """So many MiB that hold something are looked at, from the front: 64 GiB of them."""
 

@@ -33,6 +33,8 @@ from vhdx.structures.region import (
 )
 from vhdx.structures.region import SIGNATURE as REGIONS
 
+# Room for the zeros of a block table: of 60 TiB in blocks of 2 MiB, of any disk in larger ones.
+# An empty disk of 64 TiB in blocks of 1 MiB has a table of 512 MiB, but writers make blocks of 2 MiB or more.
 _MOST_OF_EMPTY = 256
 """MiB that the file of an empty disk may have."""
 _MOST_CANDIDATES = 16
@@ -152,6 +154,8 @@ def _note(work: RebuildWorkspace, layout: Layout) -> None:
     work.note(
         "region tables",
         f"both are written anew: metadata at byte {layout.metadata}, BAT at byte {bat.offset}",
+        # One entry fits many places by chance; two have to be apart, inside the file and on no structure at the same
+        # time.
         Certainty.CERTAIN if bat.used > 1 else Certainty.LIKELY,
         f"the metadata's signature, table and items stand whole at byte {layout.metadata}",
         f"all entries at byte {bat.offset} are valid for this disk, {bat.used} of them with blocks, which stand inside "

@@ -12,6 +12,7 @@ from vhdx.errors import VhdxError
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import SECTOR_SIZES
 
+# More partitions than any disk seen; a table made to do harm may have thousands, and each is searched.
 _MOST_PARTS = 32
 
 

@@ -15,6 +15,8 @@ from vhdx.structures.constants import MIB
 
 _MOST_GROUPS = 4096
 _MOST_DIRECTORIES = 4096
+# mkfs.ext4 uses blocks of 4 KiB from 512 MiB up, and 8 * 4096 blocks for each group: one bit each in one bitmap
+# block. Smaller volumes are found only by a superblock that is left.
 _LIKELY_GROUP = 32768 * 4096
 """Bytes of a group as mkfs makes them on all but small disks: where a backup is looked for with no superblock left."""
 
@@ -103,6 +105,8 @@ def _signs_of_group(ext: _Ext, number: int, group: ExtGroup) -> Iterator[Sign]:
         return
     fits = partial(sums_to, group.inode_bitmap_checksum, before=told.seed)
     yield Sign(f"the inode bitmap {of}", ext.at(group.inode_bitmap), told.inodes_per_group // 8, fits)
+    # Four places for each MiB of an inode table: blocks are at least 1 MiB, and inodes are mostly used from the front
+    # on.
     per_block = told.block_size // told.inode_size
     for block in range(0, told.inodes_per_group // per_block, max(1, (1 << 20) // told.block_size // 4)):
         first = number * told.inodes_per_group + block * per_block + 1

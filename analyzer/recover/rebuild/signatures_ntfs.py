@@ -58,6 +58,8 @@ def record_signs(disk: Disk) -> Iterator[Sign]:
 
 def _is_record(size: int, number: int, raw: bytes) -> bool:
     """Whether two records with these numbers stand there."""
+    # One record number can be right by chance, in a copy of an old $MFT or a disk image in a file. Two that follow
+    # one another at the right distance are rarely so; the number of a record is 32 bits wide.
     heads = (parse_record(raw[at : at + HEAD_SIZE]) for at in (0, size))
     return all(head is not None and head.number == number + n for n, head in enumerate(heads))
 

@@ -23,6 +23,7 @@ from vhdx.structures.metadata import ITEM_SIZES
 
 _LARGEST_LOCATOR = 64 * 1024
 _LARGEST_FLAGS = 3
+# It changes nothing of what is read; Hyper-V and qemu-img both write 4096 unless told otherwise.
 _USUAL_PHYSICAL = 4096
 
 

@@ -52,10 +52,13 @@ def rebuild_bare(work: RebuildWorkspace, *, by_volumes: bool) -> None:
 
 
 def _from_volumes(work: RebuildWorkspace) -> None:
+    # Exact before inexact, then the largest: of nested disks (a guest that stores images) the outer one is larger. A
+    # GPT knows the last sector of the disk; a volume ends somewhere before it.
     told = max(_told(work.view), default=None)
     if told is None:
         return
     at = _behind(work)
+    # 1 MiB is the least block size and divides all others, so every disk can be put together in such pieces.
     disk = DiskParameters(MIN_BLOCK_SIZE, 0, told.size, NIL, told.sector, _USUAL_PHYSICAL)
     lay_metadata(work, at, disk)
     if _lay_table(work, at, disk):
