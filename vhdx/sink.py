@@ -5,13 +5,11 @@ import errno
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Self
 
-from vhdx.errors import FileSystemFullError, InputOutputError, NoSpaceError, OutputError
-from vhdx.source import file_identity
+from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
 
 try:
     import fcntl
@@ -44,40 +42,12 @@ def part_of(target: Path) -> Path:
     return target.with_name(target.name + PART_SUFFIX)
 
 
-def check_target(target: Path, sources: Sequence[Path], existing: Existing) -> None:
-    """Refuse a target that is a source, that exists, or that is no regular file; raises OutputError."""
-    for place in (target, part_of(target)):
-        _refuse_source(place, sources)
-        if place.is_symlink() or place.exists():
-            _refuse_existing(place, target, existing)
-    if not target.parent.is_dir():
-        raise OutputError(target, "its folder does not exist", "make the folder first")
-
-
-def _refuse_source(place: Path, sources: Sequence[Path]) -> None:
-    for source in sources:
-        if file_identity(place) is not None and file_identity(place) == file_identity(source):
-            raise OutputError(place, f"it is a source ({source}), which is never written to", "name another target")
-
-
-def _refuse_existing(place: Path, target: Path, existing: Existing) -> None:
-    if place.exists() and not place.is_file():
-        raise OutputError(place, "it is not a regular file", "name a new file")
-    if existing is not Existing.REPLACE and place == target:
-        raise OutputError(place, "it exists already", "name another target, or replace it with --force")
-    if existing is Existing.REFUSE:
-        advice = "when no other run is writing it, replace it with --force"
-        raise OutputError(place, "an interrupted run left it, or another one is writing it", advice)
-
-
-def check_space(target: Path, needed: int) -> None:
-    """Refuse a target whose file system has less than `needed` bytes free; raises NoSpaceError."""
-    # statvfs by way of shutil: the same call on every system, for the folder that will hold the file.
-    import shutil
-
-    free = shutil.disk_usage(target.parent).free
-    if free < needed:
-        raise NoSpaceError(target, needed, free)
+def refuse_left_over(part: Path) -> None:
+    """Raise OutputError for the unfinished output that is there already."""
+    if part.exists() and not part.is_file():
+        raise OutputError(part, "it is not a regular file", "name a new file")
+    advice = "when no other run is writing it, replace it with --force"
+    raise OutputError(part, "an interrupted run left it, or another one is writing it", advice)
 
 
 class Sink:
@@ -94,7 +64,7 @@ class Sink:
         try:
             self._descriptor = os.open(self.path, flags, 0o666)
         except FileExistsError:
-            _refuse_existing(self.path, target, Existing.REFUSE)
+            refuse_left_over(self.path)
         except OSError as error:
             raise self._failure("create", error) from error
         if not _lock(self._descriptor) and existing is Existing.RESUME:

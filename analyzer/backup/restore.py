@@ -25,9 +25,10 @@ from vhdx.findings import Finding
 from vhdx.ranges import Range
 from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
-from vhdx.sink import Existing, Sink, check_target
+from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource
 from vhdx.structures.disk import DiskType
+from vhdx.targets import check_target
 from vhdx.writer import NewDisk
 
 _KEPT_BYTES = 32 << 20

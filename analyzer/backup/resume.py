@@ -13,8 +13,9 @@ from analyzer.progress import Progress, no_progress
 from vhdx.device import BlockDevice
 from vhdx.errors import VerificationError
 from vhdx.ranges import Range
-from vhdx.sink import Existing, Sink, check_target, part_of
+from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import ByteSource, FileSource, read_at
+from vhdx.targets import check_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,10 @@ from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
 from vhdx.ranges import Range
-from vhdx.sink import Existing, Sink, check_space, check_target
+from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource
 from vhdx.structures.disk import DiskType
+from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
 

@@ -7,9 +7,10 @@ from analyzer.convert.model import check_block_size, parent_locator
 from vhdx.chain import Chain
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities
-from vhdx.sink import Existing, Sink, check_space, check_target
+from vhdx.sink import Existing, Sink
 from vhdx.structures.constants import MAX_DISK_SIZE, MIB
 from vhdx.structures.disk import DiskType
+from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
 _BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.DIFFERENCING: 2 * MIB}

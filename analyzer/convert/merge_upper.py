@@ -26,10 +26,11 @@ from vhdx.errors import NoSuchLayerError, VerificationError
 from vhdx.parents import OnMismatch
 from vhdx.ranges import Range, joined
 from vhdx.runs import Kind, RunTable, concatenate
-from vhdx.sink import Sink, check_space, check_target
+from vhdx.sink import Sink
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import MIB
 from vhdx.structures.disk import DiskType
+from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
 _SPAN = 256 * MIB

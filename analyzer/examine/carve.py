@@ -13,10 +13,11 @@ from analyzer.guest.layouts.signatures import looks_like
 from analyzer.judgement.unowned import free_room, owners_of
 from vhdx.errors import ShortReadError
 from vhdx.image import Image
-from vhdx.sink import Existing, Sink, check_target
+from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import KIB, MIB
+from vhdx.targets import check_target
 
 MOST_PIECES = 4096
 """Pieces that are looked at."""

@@ -31,8 +31,9 @@ from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.parents import Search
-from vhdx.sink import Sink, check_target
+from vhdx.sink import Sink
 from vhdx.source import FileSource
+from vhdx.targets import check_target
 
 
 class Attempt(Enum):

@@ -11,8 +11,9 @@ from vhdx.errors import CorruptFileError, PartlyWrittenError, VerificationError
 from vhdx.findings import Finding, Severity
 from vhdx.patched import PIECE, Patch, visible
 from vhdx.patcher import Patcher
-from vhdx.sink import Existing, Sink, check_space, check_target
+from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource, read_at
+from vhdx.targets import check_space, check_target
 
 Verify = Callable[[Path], None]
 """Opens what was written, and raises a VhdxError when it is not right."""

@@ -16,8 +16,9 @@ import numpy as np
 from analyzer.repair.workspace import RepairPlan
 from vhdx.errors import ShortReadError, UndoRefusedError
 from vhdx.patched import PIECE, OverlaySource, Patch
-from vhdx.sink import Existing, Sink, check_target
+from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, FileSource, read_at
+from vhdx.targets import check_target
 
 SUFFIX = ".undo"
 MAGIC, VERSION = b"vhdxundo", 1

@@ -18,7 +18,8 @@ from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option
 from cli.options.states import opened, opened_by_map
 from cli.progress import progress
 from cli.render.changes import delta_told, show
-from vhdx.sink import Existing, Sink, check_space, check_target
+from vhdx.sink import Existing, Sink
+from vhdx.targets import check_space, check_target
 
 
 def _granularity(_context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:

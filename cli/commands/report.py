@@ -19,7 +19,8 @@ from cli.text import plural, safe, size
 from vhdx.chain import Chain
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError
 from vhdx.findings import Severity
-from vhdx.sink import Existing, check_target
+from vhdx.sink import Existing
+from vhdx.targets import check_target
 
 
 @click.command("report")

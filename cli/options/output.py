@@ -13,7 +13,8 @@ from cli.text import plural, safe, size
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
-from vhdx.sink import Existing, Sink, check_target
+from vhdx.sink import Existing, Sink
+from vhdx.targets import check_target
 
 STDOUT = Path("-")
 _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from vhdx.errors import InputOutputError, NoSpaceError, OutputError
-from vhdx.sink import Existing, Sink, check_space, check_target, part_of
+from vhdx.sink import Existing, Sink, part_of
+from vhdx.targets import check_space, check_target
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX system calls")
 

@@ -23,8 +23,8 @@ from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
 from vhdx.runs import Run, RunTable, overlay
-from vhdx.sink import check_target
 from vhdx.source import ByteSource, MemorySource
+from vhdx.targets import check_target
 
 
 class ClonedDisk:

@@ -11,9 +11,9 @@ from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
 from vhdx.errors import DamagedDeltaError, OutputError, WrongBaseError
-from vhdx.sink import check_target
 from vhdx.structures.constants import MAX_DISK_SIZE
 from vhdx.structures.disk import DiskType
+from vhdx.targets import check_target
 from vhdx.writer import NewDisk
 
 

@@ -22,7 +22,8 @@ from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import VerificationError
 from vhdx.findings import Finding
-from vhdx.sink import Existing, Sink, check_target
+from vhdx.sink import Existing, Sink
+from vhdx.targets import check_target
 
 _BLOCK_SIZE = 32 << 20
 """Of a VHDX made from a raw image: what Windows makes by default."""

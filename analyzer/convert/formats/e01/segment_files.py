@@ -11,7 +11,8 @@ from string import ascii_uppercase
 
 from analyzer.convert.formats.e01.format import SIGNATURE
 from vhdx.errors import OutputError
-from vhdx.sink import PART_SUFFIX, Existing, Sink, check_target, part_of
+from vhdx.sink import PART_SUFFIX, Existing, Sink, part_of
+from vhdx.targets import check_target
 
 _NUMBERED = 99
 MOST = _NUMBERED + (ord("Z") - ord("E") + 1) * 26 * 26
