@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
 PEERS := .venv/.peers-tried
 
-.PHONY: help demo test lint format docs bench bench-check matrix fuzz peers clean
+.PHONY: help demo test quick lint format docs bench bench-check matrix fuzz peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -18,6 +18,9 @@ demo: $(DEV)  ## show the tool at work on images it makes itself
 
 test: $(DEV) $(PEERS)  ## run the whole test suite (JOBS=n processes)
 	$(BIN)/pytest -n $(JOBS)
+
+quick: $(DEV)  ## the tests that take less than a minute together: no peers, corpus, random cases, nothing slow
+	$(BIN)/pytest -n $(JOBS) -m 'not (slow or peers or corpus or property or fuzz)'
 
 lint: $(DEV)  ## check style, types and layers
 	$(BIN)/ruff check

@@ -107,7 +107,7 @@ def ext_write(image, name, data):
     source.unlink()
 
 
-def chain_of(folder, *states):
+def chain_of(folder, *states, names=("base.vhdx", "layer1.avhdx", "layer2.avhdx")):
     """A chain whose layer N reads as the Nth raw image does: base and differencing files; gives the leaf's path."""
     folder.mkdir(exist_ok=True)
     before = b""
@@ -117,13 +117,12 @@ def chain_of(folder, *states):
         data += bytes(-len(data) % MIB)
         if spec is None:
             spec = ImageSpec(size=len(data), identity=Identity.of(f"{folder.name}-0"), blocks=dict(_full(data)))
-            name = "base.vhdx"
         else:
-            spec = child_of(spec, f"{folder.name}-{number}", dict(_partial(before, data)), path=f".\\{name}")
-            name = f"layer{number}.avhdx"
-        encode(spec).write_to(folder / name)
+            parent = f".\\{names[number - 1]}"
+            spec = child_of(spec, f"{folder.name}-{number}", dict(_partial(before, data)), path=parent)
+        encode(spec).write_to(folder / names[number])
         before = data
-    return folder / name
+    return folder / names[len(states) - 1]
 
 
 def _full(data):
