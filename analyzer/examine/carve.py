@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import log2
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from analyzer.guest.layouts.signatures import looks_like
 from analyzer.judgement.unowned import free_room, owners_of
 from vhdx.errors import ShortReadError
 from vhdx.image import Image
+from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import BlockState
@@ -62,22 +64,27 @@ class Carving:
 
 def carve(image: Image) -> Carving:
     """Everything in the file that belongs to nothing and is not zeros; raises InputOutputError, ShortReadError."""
-    spans = [*_unowned(image), *_stale(image), *_slack(image)]
-    chosen = sorted(spans, key=lambda span: span[1])[:MOST_PIECES]
-    pieces = (_piece(image.source, *span) for span in chosen)
-    return Carving(image.path, tuple(piece for piece in pieces if piece), len(spans) - len(chosen))
+    remnants = [*_unowned(image), *_stale(image), *_slack(image)]
+    chosen = sorted(remnants, key=lambda remnant: remnant.part.start)[:MOST_PIECES]
+    pieces = (_piece(image.source, *remnant) for remnant in chosen)
+    return Carving(image.path, tuple(piece for piece in pieces if piece), len(remnants) - len(chosen))
 
 
-Span = tuple[Remnant, int, int, int | None]
+class _Place(NamedTuple):
+    """A range of the file that may hold a remnant, and the block of the disk that it is of."""
+
+    kind: Remnant
+    part: Range
+    block: int | None = None
 
 
-def _unowned(image: Image) -> Iterator[Span]:
+def _unowned(image: Image) -> Iterator[_Place]:
     table = image.allocation.table
-    for free in free_room(owners_of(table)):
-        yield Remnant.UNOWNED, free.start * MIB, free.length * MIB, None
+    for mibs in free_room(owners_of(table)):
+        yield _Place(Remnant.UNOWNED, Range(mibs.start * MIB, mibs.length * MIB))
     whole = image.source.size // MIB * MIB
     if image.source.size > whole >= MIB and not _is_owned(image, whole):
-        yield Remnant.UNOWNED, whole, image.source.size - whole, None
+        yield _Place(Remnant.UNOWNED, Range.between(whole, image.source.size))
 
 
 def _is_owned(image: Image, at: int) -> bool:
@@ -91,32 +98,32 @@ def _is_owned(image: Image, at: int) -> bool:
     return any(start <= at < end for start, end, _ in table.structures)
 
 
-def _stale(image: Image) -> Iterator[Span]:
+def _stale(image: Image) -> Iterator[_Place]:
     for anchor in history_of(image).anchored:
         length = min(image.geometry.block_size, image.source.size - anchor.file_offset)
         if length > 0 and anchor.file_offset >= MIB:
-            yield Remnant.STALE_BLOCK, anchor.file_offset, length, anchor.block
+            yield _Place(Remnant.STALE_BLOCK, Range(anchor.file_offset, length), anchor.block)
 
 
-def _slack(image: Image) -> Iterator[Span]:
+def _slack(image: Image) -> Iterator[_Place]:
     geometry, block = image.geometry, image.geometry.block_count - 1
     used, entry = geometry.bytes_of_block(block), image.allocation.table.payload_entry(block)
     end = min(entry.file_offset + geometry.block_size, image.source.size)
     if entry.state.holds_data and entry.file_offset >= MIB and entry.file_offset + used < end:
-        yield Remnant.SLACK, entry.file_offset + used, end - entry.file_offset - used, block
+        yield _Place(Remnant.SLACK, Range.between(entry.file_offset + used, end), block)
 
 
-def _piece(source: ByteSource, kind: Remnant, offset: int, length: int, block: int | None) -> Piece | None:
+def _piece(source: ByteSource, kind: Remnant, part: Range, block: int | None) -> Piece | None:
     """The piece with what it looks like; None when what is read of it, at most 64 MiB, is zeros."""
     totals, looks = np.zeros(_BYTE_VALUES, dtype=np.int64), ""
-    for at in range(offset, offset + min(length, _MOST_SAMPLED), _SAMPLE):
-        data = read_at(source, at, min(_SAMPLE, offset + length - at))
+    for at in range(part.start, part.start + min(part.length, _MOST_SAMPLED), _SAMPLE):
+        data = read_at(source, at, min(_SAMPLE, part.end - at))
         totals += np.bincount(np.frombuffer(data, np.uint8), minlength=_BYTE_VALUES)
         looks = looks or looks_like(data[: 4 * KIB])
     if totals[0] == totals.sum():
         return None
     entropy = _entropy(totals[1:].tolist())
-    return Piece(kind, offset, length, block, looks or _kind_of(entropy), round(entropy, 2))
+    return Piece(kind, *part, block, looks or _kind_of(entropy), round(entropy, 2))
 
 
 def _entropy(counts: list[int]) -> float:

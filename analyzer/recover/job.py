@@ -218,6 +218,6 @@ def _papers(
     document: Document,
     opened: ExitStack,
 ) -> list[Sink]:
-    stretches = ((row.start, row.end, row.status) for row in totals.counting(plan.rows()))
-    map_lines = mapfile_lines(stretches, identity_of(plan.disk, plan.wishes.view), fingerprint)
+    rows = ((row.range, row.status) for row in totals.counting(plan.rows()))
+    map_lines = mapfile_lines(rows, identity_of(plan.disk, plan.wishes.view), fingerprint)
     return write_papers(target, plan.wishes.options.existing, map_lines, document(plan, totals), opened)

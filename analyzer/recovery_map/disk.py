@@ -10,7 +10,7 @@ from analyzer.recovery_map.status import Status
 from vhdx.disk import Disk
 from vhdx.errors import OutputError, VhdxError
 from vhdx.masked import Mask, MaskedDisk
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import Ranges
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
 _ACCOUNT = re.compile(
@@ -78,14 +78,10 @@ def standing_of(image: Path, disk_size: int) -> Standing | None:
 
 def _read(path: Path, image: Path, disk_size: int) -> Standing:
     try:
-        stretches = read_mapfile(path, disk_size, _identity_in(path, image))
+        found = read_mapfile(path, disk_size, _identity_in(path, image))
     except OutputError as error:
         raise UnusableMapError(path, image, error.reason, account_of_losses(image)) from error
-    lost, stale = (
-        Ranges.of(Range.between(start, end) for start, end, found in stretches if found is status)
-        for status in (Status.LOST, Status.STALE)
-    )
-    return Standing(path, lost, stale)
+    return Standing(path, found[Status.LOST], found[Status.STALE])
 
 
 def account_of_losses(image: Path) -> Path | None:

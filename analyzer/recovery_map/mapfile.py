@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from analyzer.recovery_map.fingerprint import ImageFingerprint
 from analyzer.recovery_map.paths import TITLE
 from analyzer.recovery_map.status import Status
 from vhdx.errors import OutputError
+from vhdx.ranges import Range, Ranges, joined
 
 _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 _STATUSES = {sign: status for status, sign in _SIGNS.items()}
@@ -19,19 +22,16 @@ _HEAD_LENGTH = 1 << 12
 _MOST_BYTES = 1 << 30
 """A mapfile that is longer is none."""
 
-Stretch = tuple[int, int, Status]
-"""(start, end, status) in bytes of the disk."""
+Row = tuple[Range, Status]
+"""A range of the disk, and what is known of it."""
 
 
-def mapfile_lines(
-    stretches: Iterable[Stretch], identity: str, fingerprint: ImageFingerprint | None = None
-) -> Iterator[str]:
-    """The lines of a mapfile, each with its line feed; neighbours of one status become one line.
+def mapfile_lines(rows: Iterable[Row], identity: str, fingerprint: ImageFingerprint | None = None) -> Iterator[str]:
+    """The lines of a mapfile, each with its line feed; rows that touch and have one status become one line.
 
     `identity` is the leaf's data_write_guid, and which of its states was read: a later run is refused when it is about
     another disk. `fingerprint` is of the image, where a later run can go on with it.
     """
-    merged = list_merged(stretches)
     yield f"{TITLE}\n"
     yield f"# Disk: {identity}\n"
     if fingerprint:
@@ -40,40 +40,27 @@ def mapfile_lines(
     yield "# current_pos  current_status  current_pass\n"
     yield "0x00000000     +               1\n"
     yield "#      pos        size  status\n"
-    for start, end, status in merged:
-        yield f"0x{start:08X}  0x{end - start:08X}  {_SIGNS[status]}\n"
+    for status, alike in groupby(rows, key=itemgetter(1)):
+        for part in joined(part for part, _ in alike):
+            yield f"0x{part.start:08X}  0x{part.length:08X}  {_SIGNS[status]}\n"
 
 
-def list_merged(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Stretches that follow one another, those of one status made one."""
-    pending: Stretch | None = None
-    for start, end, status in stretches:
-        if pending and pending[2] is status and pending[1] == start:
-            pending = (pending[0], end, status)
-        else:
-            if pending:
-                yield pending
-            pending = (start, end, status)
-    if pending:
-        yield pending
-
-
-def read_mapfile(path: Path, size: int, identity: str) -> list[Stretch]:
-    """The stretches of a mapfile that an earlier run left beside its image; `size` is the disk's, in bytes.
+def read_mapfile(path: Path, size: int, identity: str) -> dict[Status, Ranges]:
+    """What a mapfile that an earlier run left beside its image has of each status; `size` is the disk's, in bytes.
 
     Raises OutputError when it is none, is about another disk, or does not cover this one.
     """
     try:
         text = path.read_text(encoding="ascii") if path.stat().st_size <= _MOST_BYTES else ""
         found = _IDENTITY.search(text)
-        stretches = [_stretch(line) for line in _body(text)]
+        rows = [_row(line) for line in _body(text)]
     except (OSError, ValueError, KeyError) as error:
         raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
     if found is None or found[1] != identity:
         raise _refusal(path, "it is not about this disk")
-    if not _covers(stretches, size):
+    if not _covers(rows, size):
         raise _refusal(path, f"it does not cover the disk's {size} bytes")
-    return stretches
+    return {status: Ranges.of(part for part, found in rows if found is status) for status in Status}
 
 
 def read_fingerprint(path: Path) -> ImageFingerprint | None:
@@ -95,16 +82,16 @@ def _body(text: str) -> Iterator[str]:
     yield from lines[1:]  # the first one is ddrescue's own position
 
 
-def _stretch(line: str) -> Stretch:
+def _row(line: str) -> Row:
     start, length, sign = line.split()[:3]
     status = _STATUSES.get(sign) or _OTHER_SIGNS[sign]
-    return int(start, 0), int(start, 0) + int(length, 0), status
+    return Range(int(start, 0), int(length, 0)), status
 
 
-def _covers(stretches: list[Stretch], size: int) -> bool:
+def _covers(rows: list[Row], size: int) -> bool:
     position = 0
-    for start, end, _ in stretches:
-        if start != position or end <= start:
+    for part, _ in rows:
+        if part.start != position or part.length <= 0:
             return False
-        position = end
+        position = part.end
     return position == size

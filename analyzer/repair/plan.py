@@ -14,6 +14,7 @@ from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image, image_from
+from vhdx.ranges import Range
 from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
@@ -76,11 +77,11 @@ def _opened(view: ByteSource, found: list[Finding]) -> Image | None:
     return None
 
 
-def _witnesses(size: int, structures: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int]]:
+def _witnesses(size: int, structures: Sequence[tuple[int, int, str]]) -> Iterator[Range]:
     """The first MiB, whose headers every proper writer changes, and the front of the log and of each region."""
     for start, end in ((0, HEADER_AREA_SIZE), *((start, end) for start, end, _ in structures[:_MOST_WITNESSES])):
         if start < (upto := min(end, start + MOST_WITNESSED, size)):
-            yield start, upto
+            yield Range.between(start, upto)
 
 
 def _lost(image: Image) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ import numpy as np
 from analyzer.repair.workspace import RepairPlan
 from vhdx.errors import ShortReadError, UndoRefusedError
 from vhdx.patched import PIECE, OverlaySource, Patch
+from vhdx.ranges import Range, Ranges
 from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.targets import check_target
@@ -84,7 +85,7 @@ def write_undo(undo: Path, source: FileSource, writes: Sequence[Patch], plan: Re
     size = source.size  # what is past the end has nothing to bring back
     inside = (write.cut(min(write.offset, size), min(write.end, size)) for write in writes)
     pieces = [piece for write in inside for piece in write.pieces()]
-    witnesses = [_WITNESS.pack(start, end - start, _sha256(source, start, end)) for start, end in plan.witnesses]
+    witnesses = [_WITNESS.pack(*one, _sha256(source, one.start, one.end)) for one in plan.witnesses]
     head = _HEAD.pack(MAGIC, VERSION, len(witnesses), len(pieces), source.size, plan.result_size)
     with Sink(undo) as sink:
         seal = hashlib.sha256()
@@ -147,11 +148,11 @@ def check_undo(undo: UndoFile, file: FileSource) -> None:
 
 def _checked(undo: UndoFile, file: FileSource) -> Iterator[Patch]:
     """What the records put back where witnesses look; each record is compared with the file first."""
-    spans = [(offset, offset + length) for offset, length, _ in undo.witnesses]
+    witnessed = Ranges.of(Range(offset, length) for offset, length, _ in undo.witnesses)
     for record in undo.records():
         end = record.offset + len(record.before)
         if not record.explains(read_at(file, record.offset, len(record.before))):
             reason = f"somebody wrote to it since, between byte {record.offset} and {end}"
             raise UndoRefusedError(file.path, undo.source.path, reason, _NOT_THIS)
-        if any(record.offset < high and low < end for low, high in spans):
+        if witnessed.touches(Range.between(record.offset, end)):
             yield Patch(record.offset, len(record.before), record.before)

@@ -8,6 +8,7 @@ from typing import Self
 from vhdx.contents import Structures
 from vhdx.findings import Finding
 from vhdx.patched import OverlaySource, Patch
+from vhdx.ranges import Range
 from vhdx.source import ByteSource, read_at
 
 
@@ -38,8 +39,8 @@ class RepairPlan:
     """What will still be wrong afterwards."""
     opens: bool
     """Whether the file can be opened afterwards."""
-    witnesses: tuple[tuple[int, int], ...]
-    """Ranges (start, end) whose content tells the file from others and from its own later states: its structures."""
+    witnesses: tuple[Range, ...]
+    """Ranges whose content tells the file from others and from its own later states: its structures."""
 
     @property
     def is_empty(self) -> bool:

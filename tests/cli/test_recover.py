@@ -19,6 +19,7 @@ from fixtures.recipes.kit import child_of, disk
 from tests.support.command_line import SCHEMA, contents
 from tests.support.files import open_files, sparse_copy
 from vhdx.errors import OutputError
+from vhdx.ranges import Range
 
 MIB = 1 << 20
 
@@ -381,7 +382,10 @@ def test_a_map_that_leaves_a_range_out_is_refused(tmp_path):
     with pytest.raises(OutputError, match="does not cover"):
         read_mapfile(path, 0x3000, guid)
     path.write_text(f"# Disk: {guid}\n0x0 + 1\n0x0 0x1000 +\n0x1000 0x1000 ?\n")
-    assert read_mapfile(path, 0x2000, guid) == [(0, 0x1000, Status.KNOWN), (0x1000, 0x2000, Status.LOST)]
+    found = read_mapfile(path, 0x2000, guid)
+    assert list(found[Status.KNOWN]) == [Range(0, 0x1000)]
+    assert list(found[Status.LOST]) == [Range(0x1000, 0x1000)]
+    assert not found[Status.STALE]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from analyzer.recovery_map.paths import map_of
 from analyzer.recovery_map.status import Status
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import Ranges
 from vhdx.reader import Reader
 
 _ANEW = "name another OUT, or begin anew with --force and without --resume"
@@ -40,17 +40,13 @@ def open_earlier(
     if not can_be_gone_on_with(form):
         reason = f"only raw images and VHDX can be gone on with, not {form.value}"
         raise OutputError(target, reason, "recover to one of these, or begin anew with --force and without --resume")
-    stretches = read_mapfile(map_of(target), size, identity)
+    found = read_mapfile(map_of(target), size, identity)
     # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
     written = opened.enter_context(closing(_open(target, form)))
     if written.size != size:
         raise OutputError(target, f"it has {written.size} bytes and the disk {size}", "begin anew with --force")
-    known, stale = (
-        Ranges.of(Range.between(start, end) for start, end, found in stretches if found is status)
-        for status in (Status.KNOWN, Status.STALE)
-    )
-    _require_untouched(target, written, known, progress)
-    return EarlierRun(known, stale, Reader(written).read_into)
+    _require_untouched(target, written, found[Status.KNOWN], progress)
+    return EarlierRun(found[Status.KNOWN], found[Status.STALE], Reader(written).read_into)
 
 
 def fingerprint_of(

@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vhdx.geometry import Geometry, bat_region_size
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
 
 Entries = npt.NDArray[np.int64]
-Span = tuple[int, int]
-"""Bytes of the file, start and end."""
 
 MOST_TABLE = 64 * MIB
 """Tables up to this size are looked for."""
@@ -52,8 +51,8 @@ class Wanted:
 
     geometry: Geometry
     has_parent: bool
-    taken: tuple[Span, ...]
-    """Where other structures stand."""
+    taken: Ranges
+    """Where other structures are."""
 
     @property
     def slots(self) -> int:
@@ -69,7 +68,7 @@ class Wanted:
 def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
     """The table at byte `at` of the file when all of it fits; None when anything contradicts it or it is empty."""
     length = wanted.length
-    if length > MOST_TABLE or at + length > source.size or _meets((at, at + length), wanted.taken):
+    if length > MOST_TABLE or at + length > source.size or wanted.taken.touches(Range(at, length)):
         return None
     # Nearly every place fails in its first page; so 4 KiB are read of most places, and the whole table of few.
     glance = _words(source, at, _GLANCE)
@@ -80,11 +79,11 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
     if table[wanted.slots :].any() or not are_entries(entries):
         return None
     places = places_of(entries, wanted)
-    return None if places is None else fit_of(source.size, (at, at + length), wanted, places)
+    return None if places is None else fit_of(source.size, Range(at, length), wanted, places)
 
 
-def tables_in(source: ByteSource, places: Iterable[int]) -> Iterator[Span]:
-    """(offset, length) of what can be a block table, or the rest of one: whole MiB that hold entries and nothing else.
+def tables_in(source: ByteSource, places: Iterable[int]) -> Iterator[Range]:
+    """What can be a block table, or the rest of one: whole MiB that hold entries and nothing else.
 
     Its first MiB has a block, and it goes on as far as entries do, or up to the first block behind it. No table begins
     inside of another, and _MOST_SEARCHED bytes are looked at in all: a guest may have filled blocks with such words.
@@ -96,7 +95,7 @@ def tables_in(source: ByteSource, places: Iterable[int]) -> Iterator[Span]:
         end = _end_of_table(source, at)
         if end > at:
             budget -= end - at
-            yield at, end - at
+            yield Range.between(at, end)
 
 
 def _end_of_table(source: ByteSource, start: int) -> int:
@@ -166,19 +165,16 @@ def _interleave_holds(states: Entries, entries: Entries, is_bitmap: npt.NDArray[
     return bool((bitmap_states[needed] >= BlockState.FULLY_PRESENT).all())
 
 
-def fit_of(file_size: int, own: Span, wanted: Wanted, places: npt.NDArray[np.int64]) -> Fit | None:
-    """The fit of a table that stands in `own`, when its blocks stand inside the file and upon nothing else."""
+def fit_of(file_size: int, own: Range, wanted: Wanted, places: npt.NDArray[np.int64]) -> Fit | None:
+    """The fit of a table that is in `own`, when its blocks are inside the file and upon nothing else."""
     if not len(places) or places[0, 0] < HEADER_AREA_SIZE or places[-1, 0] > MAX_DISK_SIZE * 2:
         return None
     # These three together are what a table proves: 20 entries chosen at random in a file of 1 GiB overlap, or leave
     # the file, almost always.
     apart = bool((places[1:, 0] >= places[:-1, 1]).all())
     inside = int(places[-1, 1]) <= -(-file_size // MIB) * MIB
-    clear = all(not ((places[:, 0] < end) & (places[:, 1] > start)).any() for start, end in (own, *wanted.taken))
+    blocks = Ranges.between(places[:, 0], places[:, 1])
+    clear = not blocks.touches(own) and not blocks.touches_any(wanted.taken)
     if not (apart and inside and clear):
         return None
-    return Fit(own[0], own[1] - own[0], places)
-
-
-def _meets(span: Span, taken: Iterable[Span]) -> bool:
-    return any(span[0] < end and start < span[1] for start, end in taken)
+    return Fit(*own, places)

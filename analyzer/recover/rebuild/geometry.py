@@ -15,6 +15,7 @@ from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import image_of
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import MIB
 
@@ -56,8 +57,8 @@ class _Trial:
         return not all(witness.stands for witness in self.witnesses)
 
 
-def decide(work: RebuildWorkspace, table: tuple[int, int], metadata: int, left: Left = NOTHING) -> Decision | None:
-    """The one disk that fits the table, (offset, length) in the file; None when none or several do.
+def decide(work: RebuildWorkspace, table: Range, metadata: int, left: Left = NOTHING) -> Decision | None:
+    """The one disk that fits the table at a range of the file; None when none or several do.
 
     `left` is what is sound of the metadata.
     """
@@ -65,7 +66,7 @@ def decide(work: RebuildWorkspace, table: tuple[int, int], metadata: int, left: 
     return _of_table(work, found, metadata, left) if found else None
 
 
-def discover(work: RebuildWorkspace, tables: Iterable[tuple[int, int]], metadata: int) -> Decision | None:
+def discover(work: RebuildWorkspace, tables: Iterable[Range], metadata: int) -> Decision | None:
     """As `decide`, where nothing tells that a table begins there: the second MiB of a table is as good as the first.
 
     What block 0 holds must look like a disk's front, or sector bitmaps have to be counted from there.
@@ -86,7 +87,7 @@ def _only_outermost(decisions: Iterable[Decision]) -> Decision | None:
 
 
 def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Left) -> Decision | None:
-    taken = ((metadata, metadata + MIB),)
+    taken = Ranges.of([Range(metadata, MIB)])
     trials = [_try(work, guess, metadata, left.locator) for guess in guesses(work.view, table, taken, left)]
     standing = [trial for trial in trials if not trial.is_refuted]
     proven = [trial for trial in standing if trial.is_proven]

@@ -12,7 +12,6 @@ from analyzer.recover.rebuild.bat_shape import (
     MOST_TABLE,
     Entries,
     Fit,
-    Span,
     Wanted,
     are_entries,
     entries_of,
@@ -24,6 +23,7 @@ from analyzer.recover.rebuild.redundant_copies import ends_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
 from vhdx.errors import VhdxError
 from vhdx.geometry import Geometry
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import (
@@ -97,7 +97,7 @@ def _front(source: ByteSource, entry: int) -> bytes:
         return b""
 
 
-def guesses(source: ByteSource, table: Table, taken: tuple[Span, ...], left: Left = NOTHING) -> Iterator[Guess]:
+def guesses(source: ByteSource, table: Table, taken: Ranges, left: Left = NOTHING) -> Iterator[Guess]:
     """Every disk that fits, and that contradicts nothing of what is left of the metadata; the largest blocks first."""
     for sector, block_size, flags in product(_sectors(table, left), _block_sizes(left), left.flags_to_try):
         size, why = _size(table, block_size, sector, flags)
@@ -141,7 +141,7 @@ def _size(table: Table, block_size: int, sector: int, flags: int) -> tuple[int, 
     return least, why
 
 
-def _try(source: ByteSource, table: Table, taken: tuple[Span, ...], disk: DiskParameters, why: str) -> Guess | None:
+def _try(source: ByteSource, table: Table, taken: Ranges, disk: DiskParameters, why: str) -> Guess | None:
     if not 0 < disk.size <= MAX_DISK_SIZE:
         return None
     wanted = Wanted(Geometry(disk.size, disk.block_size, disk.logical_sector_size), disk.has_parent, taken)
@@ -151,7 +151,7 @@ def _try(source: ByteSource, table: Table, taken: tuple[Span, ...], disk: DiskPa
     if not disk.has_parent and (entries & STATE_MASK == BlockState.PARTIALLY_PRESENT).any():
         return None
     places = places_of(entries, wanted)
-    fit = None if places is None else fit_of(source.size, (table.offset, table.offset + table.length), wanted, places)
+    fit = None if places is None else fit_of(source.size, Range(table.offset, table.length), wanted, places)
     aligned = disk.has_parent and _is_aligned(entries & STATE_MASK, wanted.geometry.chunk_ratio)
     return None if fit is None else Guess(disk, fit, why, _steps(fit, disk.block_size), aligned)
 

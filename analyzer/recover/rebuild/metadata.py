@@ -13,6 +13,7 @@ from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.patched import OverlaySource, Patch
+from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -74,7 +75,7 @@ def rebuild_metadata(work: RebuildWorkspace) -> None:
 def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: Left) -> bool:
     """Items lost that nothing depends on: the physical sector size, the disk's id, the locator."""
     disk = left.whole()
-    wanted = wanted_of(disk, ((region.file_offset, region.end),)) if disk else None
+    wanted = wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)])) if disk else None
     if disk is None or wanted is None or wanted.slots * ENTRY_SIZE > bat.length:
         return False
     lay_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
@@ -86,7 +87,7 @@ def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, le
 def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -> bool:
     """The table lost and the items still there, in the usual order."""
     disk = _usual_items(work, region)
-    wanted = wanted_of(disk, ((region.file_offset, region.end),)) if disk else None
+    wanted = wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)])) if disk else None
     if (
         disk is None
         or wanted is None
@@ -132,7 +133,7 @@ def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
 
 
 def _from_disk(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
-    decision = decide(work, (bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
+    decision = decide(work, Range(bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
     if decision is None:
         work.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
         return

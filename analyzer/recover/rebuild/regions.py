@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from analyzer.recover.rebuild.bat_shape import Fit, Span, Wanted, fit_at
+from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at
 from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
@@ -13,6 +13,7 @@ from analyzer.repair.regions import fix_region_tables
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.geometry import Geometry
+from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -120,9 +121,9 @@ def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     if len(found) != 1 or found[0][1].has_parent or len(places) > _MOST_OF_EMPTY:
         return False
     metadata, parameters = found[0]
-    known = [(metadata, metadata + MIB), (header.log_offset, header.log_offset + header.log_length)]
-    free = [at for at in places if not any(start <= at < end for start, end in known)]
-    wanted = wanted_of(parameters, tuple(known))
+    known = Ranges.of([Range(metadata, MIB), Range(header.log_offset, header.log_length)])
+    free = [at for at in places if not known.touches(Range(at, 1))]
+    wanted = wanted_of(parameters, known)
     if len(free) * MIB < wanted.length or any(any(read_at(work.view, at, _rest(work, at))) for at in free):
         return False
     at = -(-work.view.size // MIB) * MIB
@@ -165,14 +166,14 @@ def _note(work: RebuildWorkspace, layout: Layout) -> None:
 
 def _layouts(work: RebuildWorkspace, places: list[int]) -> Iterator[Layout]:
     for metadata, parameters in metadata_in(work.view, places):
-        wanted = wanted_of(parameters, ((metadata, metadata + MIB),))
+        wanted = wanted_of(parameters, Ranges.of([Range(metadata, MIB)]))
         for at in places:
             fit = fit_at(work.view, at, wanted)
             if fit:
                 yield Layout(metadata, parameters, fit)
 
 
-def wanted_of(parameters: DiskParameters, taken: tuple[Span, ...]) -> Wanted:
+def wanted_of(parameters: DiskParameters, taken: Ranges) -> Wanted:
     """The table that a disk needs."""
     geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
     return Wanted(geometry, parameters.has_parent, taken)

@@ -18,6 +18,7 @@ from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_regions
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
+from vhdx.ranges import NO_RANGES
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, NIL, SECTOR_SIZES
@@ -70,7 +71,7 @@ def _from_volumes(work: RebuildWorkspace) -> None:
 
 def _lay_table(work: RebuildWorkspace, metadata: int, disk: DiskParameters) -> bool:
     """Lay region tables over the file, and a block table of unknown entries behind its end; False for huge disks."""
-    length = wanted_of(disk, ()).length
+    length = wanted_of(disk, NO_RANGES).length
     if length > MOST_TABLE:
         return False
     at = _behind(work)
