@@ -10,7 +10,8 @@ import numpy as np
 
 from vhdx import compiling, kernels
 from vhdx.geometry import Geometry
-from vhdx.runs import Kind, RunTable, concatenate, merge_neighbours
+from vhdx.ranges import Range, Ranges
+from vhdx.runs import Kind, RunTable, concatenate, merge_neighbours, overlay
 from vhdx.sectors import SectorBitmaps
 from vhdx.source import ByteSource
 from vhdx.table import WINDOW_SLOTS, BlockTable
@@ -59,6 +60,7 @@ class Allocation:
         tables = SectorBitmaps(self.table).decide(found, limit) if self.table.has_parent else iter((found,))
         for table in tables:
             runs = cut_at_file_end(table, self.source.size, geometry.sector_size)
+            runs = cut_unreadable(runs, self.table.unreadable, geometry.sector_size)
             yield merge_neighbours(replace(runs, layer=np.full_like(runs.layer, layer)))
 
     def _scan_blocks(self, start: int, end: int, limit: int) -> RunTable:
@@ -76,6 +78,24 @@ class Allocation:
             *(geometry.block_size, geometry.chunk_ratio, self.source.size, int(self.table.has_parent)),
         )
         return RunTable(*(column[:count].copy() for column in outputs))
+
+
+def cut_unreadable(runs: RunTable, unreadable: Ranges, sector_size: int) -> RunTable:
+    """The runs, LOST in each sector of which the file cannot give all; `unreadable` is in bytes of the file."""
+    held = runs.of_kind(Kind.DATA) if len(unreadable) else runs.first(0)
+    first = unreadable.end.searchsorted(held.file_offset, "right")
+    last = unreadable.start.searchsorted(held.file_offset + held.length)
+    touched = np.maximum(0, last - first)
+    if not touched.any():
+        return runs
+    run = np.repeat(np.arange(len(held)), touched)
+    place = np.arange(len(run)) - np.repeat(touched.cumsum() - touched, touched) + first[run]
+    shift = held.start[run] - held.file_offset[run]
+    lower = (unreadable.start[place] + shift) // sector_size * sector_size
+    upper = -(-(unreadable.end[place] + shift) // sector_size) * sector_size
+    run_end = held.start[run] + held.length[run]
+    lost = Ranges.between(np.maximum(lower, held.start[run]), np.minimum(upper, run_end))
+    return overlay(RunTable.marking(lost, Range.between(int(runs.start[0]), runs.end), Kind.LOST), runs)
 
 
 def cut_at_file_end(runs: RunTable, file_size: int, sector_size: int) -> RunTable:

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 
 from vhdx.allocation import MOST_RUNS
+from vhdx.contents import open_structures
 from vhdx.disk import Disk
 from vhdx.errors import (
     ChainLoopError,
@@ -25,6 +26,7 @@ from vhdx.parents import Link, OnMismatch, Search, parents_of
 from vhdx.paths import Mapping
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource, FileSource
+from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _log = logging.getLogger("vhdx")
@@ -165,11 +167,13 @@ def open_chain(
     search: Sequence[Path | str] | Path | str = (),
     mappings: Sequence[str] = (),
     on_mismatch: OnMismatch | str = OnMismatch.REFUSE,
+    source_maps: SourceMaps = BESIDE,
 ) -> Chain:
     r"""Open a leaf and all its parents, read-only, and verify each link.
 
     `parents` are given outright, from the leaf's parent to the base. `search` are folders whose files are tried by
-    identity, after the child's own. `mappings` say where folders of the old host are: `C:\VMs=/mnt/nas`.
+    identity, after the child's own. `mappings` say where folders of the old host are: `C:\VMs=/mnt/nas`. `source_maps`
+    are maps of GNU ddrescue that are not beside the files that they are of.
 
     Raises ChainError (parent not found, mismatch, loop, depth, sector sizes), CorruptFileError and the other errors
     of `open_image` for any layer, ValueError for a mapping or an `on_mismatch` that is none.
@@ -179,9 +183,10 @@ def open_chain(
         folders=_paths(search),
         mappings=[Mapping.parse(text) for text in mappings],
         on_mismatch=OnMismatch(on_mismatch),
+        opened=partial(open_structures, maps=source_maps),
     )
     with ExitStack() as opened:
-        leaf = open_image(path)
+        leaf = open_image(path, opened=where.opened)
         opened.callback(leaf.close)
         links: list[Link] = []
         for link in parents_of(leaf, where):

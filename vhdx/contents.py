@@ -14,11 +14,14 @@ from uuid import UUID
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
+from vhdx.ranges import Range
 from vhdx.replay import Log, check_log, open_log, replayed
-from vhdx.source import ByteSource, FileSource, close_source, read_at
+from vhdx.source import ByteSource, assume_of, close_source, read_at
+from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import (
     BAT_REGION,
     FILE_PARAMETERS,
+    HEADER_AREA_SIZE,
     HEADER_OFFSETS,
     HEADER_SIZE,
     MAX_ITEM_SIZE,
@@ -52,6 +55,8 @@ from vhdx.structures.region import (
 from vhdx.table import BlockTable
 
 Value = TypeVar("Value")
+_INVALID = 0xFF
+"""Sectors of this byte have no valid signature and no valid checksum: no header, region table or log entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +99,22 @@ class Structures:
     file: ByteSource
     """The file as it is."""
 
+    def __post_init__(self) -> None:
+        """Take what was not read of the copies for invalid, so that the others serve, and ignore what is reserved."""
+        assume_of(self.file, Range.between(len(SIGNATURE), HEADER_AREA_SIZE), 0)
+        for offset in HEADER_OFFSETS:
+            assume_of(self.file, Range(offset, HEADER_SIZE), _INVALID)
+        for offset in REGION_TABLE_OFFSETS:
+            assume_of(self.file, Range(offset, REGION_TABLE_SIZE), _INVALID)
+
     @_once
     def identifier(self) -> Judged[Identifier]:
         """The file's first bytes, and whether the file is long enough for its headers."""
         page = read_at(self.file, 0, min(self.file.size, IDENTIFIER_SIZE))
-        if not page.startswith(SIGNATURE):
+        identifier, tail = parse_identifier(page), b""
+        if identifier.signature != SIGNATURE:
             page = read_at(self.file, 0, min(self.file.size, FRONT_SIZE))
-        tail = read_at(self.file, max(0, self.file.size - TAIL_SIZE), min(self.file.size, TAIL_SIZE))
-        identifier = parse_identifier(page)
+            tail = read_at(self.file, max(0, self.file.size - TAIL_SIZE), min(self.file.size, TAIL_SIZE))
         length = check_length(self.file.size) if identifier.signature == SIGNATURE else ()
         return Judged(identifier, (*check_identifier(identifier, page, tail), *length))
 
@@ -123,6 +136,7 @@ class Structures:
         if self.headers.value is None:
             return Judged()
         log = open_log(self.file, self.headers.value.current)
+        assume_of(self.file, Range(log.log_offset, log.log_length), _INVALID)
         is_live = self.header is not None and self.header.log_is_live
         return Judged(log, tuple(check_log(log, self.file.size)) if is_live else ())
 
@@ -214,6 +228,7 @@ class Structures:
             return Judged()
         if bat.end > self.source.size or bat.file_offset % MIB:
             return Judged()
+        assume_of(self.file, Range(bat.file_offset, bat.length), _INVALID)  # whoever reads pages, not entries
         geometry = Geometry(disk.value.size, disk.value.block_size, disk.value.logical_sector_size)
         taken = structures_of(self.header, self.regions.value)
         table = BlockTable(self.source, geometry, bat.file_offset, bat.length, disk.value.has_parent, taken)
@@ -228,9 +243,9 @@ Opener = Callable[[Path], Structures]
 """What opens a file by its path; raises as FileSource does."""
 
 
-def open_structures(path: Path) -> Structures:
-    """The structures of a file, opened read-only; raises NotRegularFileError, InputOutputError."""
-    return Structures(FileSource(path))
+def open_structures(path: Path, maps: SourceMaps = BESIDE) -> Structures:
+    """The structures of a file, opened read-only; raises NotRegularFileError, InputOutputError, SourceMapError."""
+    return Structures(maps.open(path))
 
 
 def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:

@@ -59,6 +59,22 @@ class InputOutputError(VhdxError):
         return f"cannot {self.action} {self.path}{place}: {self.reason}; check the path, its permissions and the medium"
 
 
+class NotRescuedError(InputOutputError):
+    """A range of a file is asked for that was not read when the file was copied, by the map of the copying program."""
+
+    exit_code = 3
+
+    def __init__(self, path: Path, map_path: Path, start: int, length: int) -> None:
+        super().__init__(path, "read", f"by {map_path} it was not read when it was copied", start)
+        self.map, self.start, self.length = map_path, start, length
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {counted(self.length, 'byte')} at byte {self.start} were not read when the file was copied, "
+            f"by {self.map}; a further run of ddrescue may read them, `vhdx recover` writes all else"
+        )
+
+
 class ShortReadError(VhdxError):
     """A file ended before the bytes that it must hold."""
 

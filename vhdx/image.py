@@ -17,6 +17,7 @@ from vhdx.masked import Mask
 from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource, close_source
+from vhdx.source_map import unread_findings
 from vhdx.structures.disk import DiskParameters
 from vhdx.structures.header import Header, HeaderPair
 from vhdx.structures.identifier import Identifier
@@ -171,7 +172,8 @@ def image_from(file: ByteSource) -> Image:
 
 def image_of(structures: Structures) -> Image:
     """The image that these structures are of; raises as `open_image` does, and leaves their file open."""
-    path, found = structures.file.path, list[Finding]()
+    path = structures.file.path
+    found = list(located(path, unread_findings(structures.file, Severity.WARNING)))
 
     def required(part: Judged[Value]) -> Value:
         if part.error is not None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vhdx.errors import InputOutputError, LostDataError, ShortReadError, VhdxError
-from vhdx.ranges import Range, Ranges
+from vhdx.errors import InputOutputError, LostDataError, NotRescuedError, ShortReadError, VhdxError
+from vhdx.ranges import NO_RANGES, Range, Ranges
 
 UNIT = 512
 """Bytes of a file below which reading is not tried in smaller pieces: a sector of the medium."""
@@ -100,7 +100,7 @@ def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> Ranges:
             again, given_up = _after(error, part)
             waiting += again
             failed += given_up
-    return Ranges.of(failed)
+    return Ranges.of(failed) if failed else NO_RANGES
 
 
 def is_one_sector(part: Range) -> bool:
@@ -116,6 +116,9 @@ def _after(error: InputOutputError | ShortReadError, part: Range) -> tuple[list[
         if start < edge < end:
             return [Range.between(start, edge)], [Range.between(edge, end)]
         return [], [part]
+    if isinstance(error, NotRescuedError):
+        again = Ranges.of([part]) - Ranges.of([Range(error.start, error.length)])
+        return list(again)[::-1], [Range.between(max(start, error.start), min(end, error.start + error.length))]
     if is_one_sector(part):
         return [], [part]
     middle = (start + end) // 2 // UNIT * UNIT

@@ -1,10 +1,8 @@
 """Disks with ranges that are not believed: these are LOST whatever the tables say, for a reason that errors give."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from vhdx.disk import Disk
 from vhdx.errors import LostDataError, VhdxError
@@ -18,26 +16,24 @@ from vhdx.source import ByteSource
 class Mask:
     """Ranges of a disk that are LOST, and the reason, a clause for the end of a sentence."""
 
-    table: RunTable
-    """LOST in these ranges, HOLE elsewhere, over the whole disk."""
+    ranges: Ranges
     reason: str
 
     @classmethod
     def of(cls, ranges: Ranges, size: int, reason: str) -> "Mask":
-        """The ranges of a disk of `size` bytes; what lies past its end is left out."""
-        return cls(RunTable.marking(ranges, Range(0, size), Kind.LOST), reason)
+        """The ranges of a disk of `size` bytes; what is past its end is left out."""
+        return cls(ranges.within(Range(0, size)), reason)
 
     def laid_over(self, table: RunTable, layer: int = 0) -> RunTable:
         """A table of runs with these ranges LOST in it, as runs of layer `layer`."""
-        if not len(table):
+        part = Range.between(int(table.start[0]), table.end) if len(table) else Range(0, 0)
+        if not self.ranges.touches(part):
             return table
-        lost = self.table.clip(int(table.start[0]), table.end)
-        return overlay(replace(lost, layer=np.full_like(lost.layer, layer)), table)
+        return overlay(RunTable.marking(self.ranges, part, Kind.LOST, layer), table)
 
     def holds(self, start: int) -> bool:
         """Whether the byte at `start` of the disk is in one of the ranges."""
-        row = int(self.table.start.searchsorted(start, "right")) - 1
-        return row >= 0 and bool(self.table.kind[row] == Kind.LOST)
+        return self.ranges.touches(Range(start, 1))
 
 
 class MaskedDisk(Disk):

@@ -2,14 +2,14 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import chain
 from typing import NamedTuple
 
 from vhdx.errors import ShortReadError
 from vhdx.ranges import Range, Ranges
-from vhdx.source import ByteSource, extents_of
+from vhdx.source import ByteSource, Unread, extents_of, unread_of
 
 SHOWN = 32
 """How many bytes of a patch a plan shows."""
@@ -144,6 +144,13 @@ class OverlaySource:
         if inside:
             self.source.read_into(at, buffer[:inside])
         buffer[inside:] = bytes(len(buffer) - inside)
+
+    @property
+    def unread(self) -> Unread | None:
+        """See `unread_of`: what is in no patch."""
+        below = unread_of(self.source)
+        laid = (Range.between(piece.start, piece.end) for piece in self.pieces)
+        return replace(below, ranges=below.ranges - Ranges.of(laid)) if below else None
 
     def extents(self) -> Iterator[Range]:
         """See `extents_of`: what is past the file's end and in no patch is zeros, whatever length a log claims."""

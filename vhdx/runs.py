@@ -73,14 +73,13 @@ class RunTable:
         return cls.of([(start, end - start, kind, layer, 0)] if end > start else [])
 
     @classmethod
-    def marking(cls, ranges: Ranges, part: Range, kind: Kind) -> Self:
-        """A gapless table over `part`: runs of `kind`, without a file, in the ranges, HOLE elsewhere."""
+    def marking(cls, ranges: Ranges, part: Range, kind: Kind, layer: int = 0) -> Self:
+        """A gapless table over `part`: in the ranges runs of `kind` and `layer` that have no place, HOLE elsewhere."""
         inside = ranges.within(part)
         edges = np.concatenate(([part.start], np.column_stack((inside.start, inside.end)).ravel(), [part.end]))
         length = np.diff(edges)
         kinds = np.where(np.arange(len(length)) % 2, np.int64(kind), np.int64(HOLE))[length > 0]
-        nothing = np.zeros_like(kinds)
-        return cls(edges[:-1][length > 0], length[length > 0], kinds, nothing, nothing)
+        return cls(edges[:-1][length > 0], length[length > 0], kinds, np.full_like(kinds, layer), np.zeros_like(kinds))
 
     def __len__(self) -> int:
         """How many runs."""

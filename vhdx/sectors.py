@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from vhdx.findings import Severity
 from vhdx.kernels import DATA, HOLE
-from vhdx.runs import Kind, RunTable, choose, cut_alike
-from vhdx.source import read_at
+from vhdx.ranges import Range, Ranges
+from vhdx.runs import Kind, RunTable, choose, cut_alike, overlay
+from vhdx.source import read_known
 from vhdx.structures.bitmap import edges_of_bits
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
 from vhdx.table import BlockTable
@@ -67,13 +68,25 @@ class SectorBitmaps:
         kind = np.full(len(places) - 1, HOLE)
         kind[(passed + 1) % 2 :: 2] = DATA  # a bit is set when an odd number of edges are passed
         nothing = np.zeros(len(kind), dtype=np.int64)
-        return RunTable(places[:-1], np.diff(places), kind, nothing, nothing)
+        return self._without_unreadable(chunk, RunTable(places[:-1], np.diff(places), kind, nothing, nothing))
+
+    def _without_unreadable(self, chunk: int, bits: RunTable) -> RunTable:
+        """The runs, LOST where the byte of the bitmap that decides is known to be unreadable."""
+        place, geometry = self.table.bitmap_entry(chunk).file_offset, self.table.geometry
+        unreadable = self.table.unreadable.within(Range(place, SECTOR_BITMAP_SIZE))
+        if not len(unreadable):
+            return bits
+        decides, origin = 8 * geometry.sector_size, chunk * geometry.chunk_size
+        lost = Ranges.of_columns(origin + (unreadable.start - place) * decides, unreadable.length * decides)
+        return overlay(RunTable.marking(lost, Range.between(int(bits.start[0]), bits.end), Kind.LOST), bits)
 
     def _words(self, chunk: int, first: int, last: int) -> npt.NDArray[np.uint64]:
         """Words of the chunk's bitmap; bits that are not known are clear."""
         length = min(last * _WORD_SIZE, self._known_bytes(chunk)) - first * _WORD_SIZE
-        raw = read_at(self.table.source, self.table.bitmap_entry(chunk).file_offset + first * _WORD_SIZE, length)
-        return np.frombuffer(raw.ljust((last - first) * _WORD_SIZE, b"\0"), dtype="<u8").astype(np.uint64, copy=False)
+        words = np.zeros(last - first, dtype="<u8")
+        at = self.table.bitmap_entry(chunk).file_offset + first * _WORD_SIZE
+        read_known(self.table.source, at, words.view(np.uint8).data[:length])
+        return words.astype(np.uint64, copy=False)
 
     def _known_bytes(self, chunk: int) -> int:
         """How much of a chunk's bitmap can be believed: all, what a truncated file still has, or nothing."""

@@ -5,11 +5,12 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, SourceChangedError
-from vhdx.ranges import Range
+from vhdx.errors import InputOutputError, NotRegularFileError, NotRescuedError, ShortReadError, SourceChangedError
+from vhdx.ranges import NO_RANGES, Range, Ranges
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -41,13 +42,27 @@ def read_at(source: ByteSource, offset: int, length: int) -> bytes:
     return bytes(buffer)
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What of a file was never read from the medium that it was copied from, by the map of the copying program."""
+
+    map: Path
+    ranges: Ranges
+
+
 class FileSource:
-    """A regular file, opened read-only. Its size is that of the moment of opening."""
+    """A regular file, opened read-only. Its size is that of the moment of opening.
+
+    Where `unread` is set, reading any of it raises NotRescuedError, but where `assume` says what to take it for.
+    """
+
+    unread: Unread | None = None
 
     def __init__(self, path: Path) -> None:
         """Open the file; raises NotRegularFileError, InputOutputError."""
         self.path = path
         self._lock = threading.Lock()
+        self._assumed: dict[int, Ranges] = {}
         try:
             # Asked before opening: to open a device or a pipe can already do something.
             if not stat.S_ISREG(path.stat().st_mode):
@@ -62,8 +77,33 @@ class FileSource:
             self.close()
             raise NotRegularFileError(path)
 
+    def assume(self, part: Range, byte: int) -> None:
+        """From now on what is unread of this range reads as this byte, again and again."""
+        if self.unread is not None:
+            self._assumed[byte] = self._assumed.get(byte, NO_RANGES) | Ranges.of([part])
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
+        if self.unread is None or not self.unread.ranges.touches(Range(offset, len(buffer))):
+            self._read_file(offset, buffer)
+            return
+        for part, is_unread in self.unread.ranges.split(Range(offset, len(buffer))):
+            piece = buffer[part.start - offset : part.end - offset]
+            if is_unread:
+                self._fill_assumed(self.unread.map, part, piece)
+            else:
+                self._read_file(part.start, piece)
+
+    def _fill_assumed(self, map_path: Path, unread: Range, piece: memoryview) -> None:
+        open_ends = Ranges.of([unread])
+        for byte, assumed in self._assumed.items():
+            for part in assumed.within(unread):
+                piece[part.start - unread.start : part.end - unread.start] = bytes([byte]) * part.length
+            open_ends -= assumed
+        if len(open_ends):
+            raise NotRescuedError(self.path, map_path, *next(iter(open_ends)))
+
+    def _read_file(self, offset: int, buffer: memoryview) -> None:
         done, length = 0, len(buffer)
         try:
             while (got := self._read_some(offset + done, buffer[done:] if done else buffer)) and done + got < length:
@@ -149,6 +189,36 @@ def extents_of(source: ByteSource) -> Iterator[Range]:
         yield Range(0, source.size)
     else:
         yield from tell()
+
+
+def unread_of(source: ByteSource) -> Unread | None:
+    """What of a source was never read from its medium; None where nothing is known of that."""
+    unread: Unread | None = getattr(source, "unread", None)
+    return unread
+
+
+def unreadable_of(source: ByteSource) -> Ranges:
+    """The ranges of a source that are known to be unreadable before they are read."""
+    unread = unread_of(source)
+    return NO_RANGES if unread is None else unread.ranges
+
+
+def assume_of(source: ByteSource, part: Range, byte: int) -> None:
+    """Take what is unread of a range of a file for this byte, which makes a structure invalid, or is ignored there."""
+    if isinstance(source, FileSource):
+        source.assume(part, byte)
+
+
+def read_known(source: ByteSource, offset: int, buffer: memoryview) -> Ranges:
+    """Fill the buffer, with zeros for what is known to be unreadable; returns these ranges of the source."""
+    unreadable = unreadable_of(source).within(Range(offset, len(buffer)))
+    for part, is_lost in unreadable.split(Range(offset, len(buffer))):
+        piece = buffer[part.start - offset : part.end - offset]
+        if is_lost:
+            piece[:] = bytes(part.length)
+        else:
+            source.read_into(part.start, piece)
+    return unreadable
 
 
 def close_source(source: ByteSource) -> None:

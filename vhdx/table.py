@@ -10,7 +10,8 @@ import numpy.typing as npt
 from vhdx.claims import Claims, Owners
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
-from vhdx.source import ByteSource
+from vhdx.ranges import Range, Ranges
+from vhdx.source import ByteSource, read_known, unread_of, unreadable_of
 from vhdx.structures.bat import (
     ENTRY_SIZE,
     OFFSET_SHIFT,
@@ -22,7 +23,7 @@ from vhdx.structures.bat import (
     check_payload_entry,
     parse_bat_entry,
 )
-from vhdx.structures.constants import MAX_FILE_SIZE
+from vhdx.structures.constants import MAX_FILE_SIZE, SECTOR_BITMAP_SIZE
 
 WINDOW_SLOTS = 1 << 20
 """BAT entries that are looked at together: 8 MiB of them."""
@@ -56,12 +57,18 @@ class BlockTable:
         """What a block must not run into."""
         return Surroundings(self.source.size, self.structures)
 
+    @cached_property
+    def unreadable(self) -> Ranges:
+        """What of the file is known to be unreadable."""
+        return unreadable_of(self.source)
+
     def entries(self, first: int, count: int) -> npt.NDArray[np.int64]:
-        """`count` BAT entries from slot `first`; those past the region's end have an invalid state."""
+        """`count` BAT entries from slot `first`; those past the region's end, or unreadable, have an invalid state."""
         present = max(0, min(count, self.bat_length // ENTRY_SIZE - first))
         table = np.empty(count, dtype="<i8")
-        if present:
-            self.source.read_into(self.bat_offset + first * ENTRY_SIZE, table[:present].view(np.uint8).data)
+        at = self.bat_offset + first * ENTRY_SIZE
+        for part in read_known(self.source, at, table[:present].view(np.uint8).data):
+            table[(part.start - at) // ENTRY_SIZE : -(-(part.end - at) // ENTRY_SIZE)] = _MISSING
         table[present:] = _MISSING
         return table.astype(np.int64, copy=False)
 
@@ -97,6 +104,8 @@ class BlockTable:
             damaged = np.zeros(last - first, dtype=np.bool_)
             damaged[slots - slots // (geometry.chunk_ratio + 1) - first] = True
             damaged[self.blocks_without_bitmap(first, last) - first] = True
+            blocks = np.arange(first, last)
+            damaged |= self._unread_blocks(first, entries[blocks + blocks // geometry.chunk_ratio - start])
             yield first + np.flatnonzero(damaged)
 
     @property
@@ -150,8 +159,12 @@ class BlockTable:
     def flaws_of_block(self, block: int) -> Iterator[Finding]:
         """What is wrong with a payload block's entry, and with its bitmap's where it needs one."""
         geometry = self.geometry
-        slot = geometry.payload_slot(block)
+        slot, unread = geometry.payload_slot(block), unread_of(self.source)
         entry, at = self.entry(slot), self.bat_offset + slot * ENTRY_SIZE
+        if unread is not None and any(map(unread.ranges.touches, self._support_of(block))):
+            text = f"block {block} rests on bytes that were not read when the file was copied, by {unread.map}"
+            yield Finding("FID-12", Severity.ERROR, text, at, ENTRY_SIZE)
+            return
         if (slot + 1) * ENTRY_SIZE > self.bat_length:
             text = f"the BAT region has no room for the entry of block {block}"
             yield Finding("BAT-10", Severity.ERROR, text, self.bat_offset, self.bat_length, "2.5")
@@ -161,6 +174,41 @@ class BlockTable:
         yield from self._flaws_of_place("block", slot, at)
         if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
             yield from self.flaws_of_bitmap(block // geometry.chunk_ratio)
+
+    def _support_of(self, block: int) -> Iterator[Range]:
+        """What of the file a payload block rests on: its entry, its place, and its part of a sector bitmap."""
+        geometry = self.geometry
+        slot, entry = geometry.payload_slot(block), self.payload_entry(block)
+        yield Range(self.bat_offset + slot * ENTRY_SIZE, ENTRY_SIZE)
+        if entry.state >= BlockState.FULLY_PRESENT:
+            yield Range(entry.file_offset, geometry.bytes_of_block(block))
+        if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
+            chunk, share = block // geometry.chunk_ratio, SECTOR_BITMAP_SIZE // geometry.chunk_ratio
+            yield Range(self.bat_offset + geometry.bitmap_slot(chunk) * ENTRY_SIZE, ENTRY_SIZE)
+            place = self.bitmap_entry(chunk).file_offset
+            yield Range(place + block % geometry.chunk_ratio * share, share)
+
+    def _unread_blocks(self, first: int, entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether blocks, from `first` on and with these entries, rest on what is known to be unreadable of the file.
+
+        An entry that is so itself has a state that is not valid.
+        """
+        state, places = entries & STATE_MASK, entries >> OFFSET_SHIFT << OFFSET_SHIFT
+        unread = (state >= BlockState.FULLY_PRESENT) & self._is_unread(places, self.geometry.block_size)
+        if len(self.unreadable) and self.has_parent:
+            ratio = self.geometry.chunk_ratio
+            share, blocks = SECTOR_BITMAP_SIZE // ratio, first + np.arange(len(entries))
+            is_partial = state == BlockState.PARTIALLY_PRESENT
+            for chunk in distinct(blocks[is_partial] // ratio).tolist():
+                bits = self.bitmap_entry(chunk).file_offset + (blocks - chunk * ratio) * share
+                unread |= is_partial & (blocks // ratio == chunk) & self._is_unread(bits, share)
+        return unread
+
+    def _is_unread(self, places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
+        """Whether any of the `length` bytes of the file from each of these places is known to be unreadable."""
+        first = self.unreadable.end.searchsorted(places, "right")
+        found: npt.NDArray[np.bool_] = self.unreadable.start.searchsorted(places + length) > first
+        return found
 
     def blocks_without_bitmap(self, first: int, last: int) -> npt.NDArray[np.int64]:
         """Of blocks `first` to `last`, exclusive, a child's PARTIALLY_PRESENT ones with a flawed bitmap's entry."""

@@ -14,6 +14,7 @@ from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding, Severity
 from vhdx.image import open_image
 from vhdx.parents import Search
+from vhdx.source_map import BESIDE, SourceMaps
 
 __all__ = ["Checked", "Content", "Shelf", "check_chain", "check_file", "errors_of_layers"]
 
@@ -25,13 +26,13 @@ class Content(Enum):
     LOOK = "look"
 
 
-def check_file(path: Path | str, *, content: Content = Content.SKIP) -> Checked:
-    """Everything about one file; never raises for what is in it, or is not.
+def check_file(path: Path | str, *, content: Content = Content.SKIP, maps: SourceMaps = BESIDE) -> Checked:
+    """Everything about one file, read by these maps of ddrescue; never raises for what is in it, or is not.
 
     The content of a differencing file can be looked at with its parents alone, by `check_chain`.
     """
     where = Path(path)
-    with Shelf() as shelf:
+    with Shelf(maps) as shelf:
         found = shelf.findings(where)
         if content is Content.LOOK:
             found += _content_of(where, shelf)

@@ -12,6 +12,7 @@ from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.source import FileSource
+from vhdx.source_map import BESIDE, SourceMaps
 
 _MOST_OPEN = 256
 """Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same."""
@@ -48,8 +49,9 @@ class _Look:
 class Shelf:
     """Open files and what was found in them, for several threads at once. Closing it closes the files."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, maps: SourceMaps = BESIDE) -> None:
+        """Begin with nothing; files are read by these maps of ddrescue."""
+        self._maps = maps
         self._lock = Lock()
         self._sources: list[_Kept] = []
         self._files: dict[Path, Structures] = {}
@@ -61,7 +63,7 @@ class Shelf:
             known = self._files.get(path)
             if known is not None:
                 return known
-            source = _Kept(path)
+            source = self._maps.open(path, _Kept)
             structures = Structures(source)
             if len(self._files) < _MOST_OPEN:
                 self._files[path] = structures

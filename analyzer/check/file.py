@@ -26,6 +26,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of
 from vhdx.replay import Log
 from vhdx.source import ByteSource
+from vhdx.source_map import unread_findings
 from vhdx.structures.constants import HEADER_AREA_SIZE, PARENT_LOCATOR
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.table import BlockTable
@@ -68,6 +69,7 @@ def _findings(structures: Structures) -> Iterator[Finding]:
     file, identifier = structures.file, structures.identifier.value
     is_named_vhdx = identifier is not None and identifier.signature == SIGNATURE
     yield from check_host(file)
+    yield from unread_findings(file, Severity.ERROR)
     yield from _listed(structures.identifier, file.path)
     if identifier is not None and is_named_vhdx:
         yield from check_creator(identifier)

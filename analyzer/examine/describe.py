@@ -9,7 +9,6 @@ from vhdx.chain import Chain
 from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.parents import Found
-from vhdx.runs import Kind
 from vhdx.structures.disk import DiskType
 from vhdx.structures.header import Header
 
@@ -110,7 +109,7 @@ def describe_image(image: Image) -> ImageDescription:
 
 def _damaged_blocks(image: Image) -> int:
     """Blocks that cannot be read whole, and those whose absence is in doubt."""
-    masked = sum(mask.table.bytes_of(Kind.LOST) for mask in image.masks)
+    masked = sum(mask.ranges.size for mask in image.masks)
     return sum(map(len, image.allocation.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
 
 

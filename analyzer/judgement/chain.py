@@ -13,6 +13,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.masked import Mask
 from vhdx.parents import OnMismatch
+from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.table import BlockTable
 
 
@@ -35,10 +36,18 @@ def open_judged_chain(
     search: Sequence[Path | str] | Path | str = (),
     mappings: Sequence[str] = (),
     on_mismatch: OnMismatch | str = OnMismatch.REFUSE,
+    source_maps: SourceMaps = BESIDE,
     trust: Trust = Trust.JUDGED,
 ) -> Chain:
     """Open a chain as `vhdx.open_chain` does, with the same options, and judge its tables; raises what that raises."""
-    chain = open_chain(path, parents=parents, search=search, mappings=mappings, on_mismatch=on_mismatch)
+    chain = open_chain(
+        path,
+        parents=parents,
+        search=search,
+        mappings=mappings,
+        on_mismatch=on_mismatch,
+        source_maps=source_maps,
+    )
     try:
         return judged(chain, trust)
     except BaseException:

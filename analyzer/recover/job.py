@@ -21,6 +21,7 @@ from analyzer.recover.inputs.earlier_state import PRESENT, View
 from analyzer.recover.inputs.layers import Level
 from analyzer.recover.inputs.open_file import Opener
 from analyzer.recover.inputs.same_disk import is_layer_beside
+from analyzer.recover.inputs.source_maps import take_maps
 from analyzer.recover.output.commit import name_again, name_anew
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.output.sidecars import existing_papers, write_papers
@@ -32,7 +33,7 @@ from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.parents import Search
 from vhdx.sink import Sink
-from vhdx.source import FileSource
+from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.targets import check_target
 
 
@@ -59,6 +60,8 @@ class Wishes:
     attempt: Attempt = Attempt.FRESH
     bitmaps: BitmapPolicy = BitmapPolicy.LOST
     """What becomes of partially present blocks whose sector bitmap is lost."""
+    source_maps: SourceMaps = BESIDE
+    """Maps of ddrescue for files that they are not beside."""
     view: View = PRESENT
     """Which state of the uppermost file is wanted."""
 
@@ -113,16 +116,19 @@ Document = Callable[[Plan, Totals], Iterable[str]]
 
 
 @contextmanager
-def plan_recovery(wishes: Wishes, opener: Opener = FileSource, compared: Progress = no_progress) -> Iterator[Plan]:
+def plan_recovery(wishes: Wishes, opener: Opener | None = None, compared: Progress = no_progress) -> Iterator[Plan]:
     """Open what is there and look at everything that could refuse the output; the files stay open while it is used.
 
     `compared` hears of the bytes of an earlier output that must be read to see that nobody wrote to it.
 
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
+    inputs, maps = take_maps(wishes.inputs, wishes.source_maps)
     with ExitStack() as opened:
         gathered = gather(
-            *(wishes.inputs, wishes.search, wishes.assumed_base, opener), bitmaps=wishes.bitmaps, view=wishes.view
+            *(inputs, wishes.search, wishes.assumed_base, opener or maps.open),
+            bitmaps=wishes.bitmaps,
+            view=wishes.view,
         )
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)

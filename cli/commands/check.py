@@ -15,7 +15,7 @@ from analyzer.check import Checked, Content, Shelf, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import all_findings, at_least
-from cli.options.common import FILE_PATH, link_options, quiet_library, search_of
+from cli.options.common import FILE_PATH, link_options, maps_of, quiet_library, search_of
 from cli.options.output import write_text
 from cli.render.check import Form, rendered
 from vhdx.catalogue import rules
@@ -73,14 +73,14 @@ def command(paths: Sequence[Path], form: str, target: Path | None, fail_on: str,
 def _check_all(paths: Sequence[Path], options: dict[str, Any]) -> list[Checked]:
     depth = Depth.TREE if options["recursive"] else Depth.FOLDER
     content = Content.LOOK if options["content"] else Content.SKIP
-    search = search_of(options)
+    search, maps = search_of(options), maps_of(options)
 
     def check(path: Path) -> Checked:
         if options["chain"]:
             return check_chain(path, search=search, content=content, shelf=shelf)
-        return check_file(path, content=content)
+        return check_file(path, content=content, maps=maps)
 
-    with Shelf() as shelf, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with Shelf(maps) as shelf, ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(check, files_in(paths, depth)))
 
 

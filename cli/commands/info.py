@@ -10,7 +10,7 @@ import click
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library, search_of
 from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
@@ -67,7 +67,7 @@ def _look(path: Path, where: dict[str, Any]) -> dict[str, Any]:
     except VhdxError as error:
         answer["failure"] = error
         # What the file says of itself is worth showing where its chain, or its locator, is broken.
-        with suppress(VhdxError), open_image(path) as image:
+        with suppress(VhdxError), open_image(path, opened=search_of(where).opened) as image:
             answer["description"] = describe_image(image)
     return answer
 

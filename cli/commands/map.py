@@ -9,7 +9,7 @@ import click
 
 from analyzer.judgement.chain import judged
 from cli import output
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library, trust_of
+from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library, search_of, trust_of
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -55,7 +55,7 @@ def command(leaf: Path, own: bool, as_json: bool, **where: Any) -> int:
 
 def _own(leaf: Path, where: dict[str, Any]) -> Disk:
     """The leaf alone, its table judged."""
-    image = open_image(leaf)
+    image = open_image(leaf, opened=search_of(where).opened)
     try:
         return judged(Chain((image,), ()), trust_of(where)).leaf
     except BaseException:

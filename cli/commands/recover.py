@@ -18,7 +18,17 @@ from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.paths import account_of, map_of
 from cli import output
 from cli.options.case_data import evidence_options, with_evidence
-from cli.options.common import FILE_PATH, ByteSize, LogMoment, json_option, known_folders, quiet_library, search_of
+from cli.options.common import (
+    FILE_PATH,
+    ByteSize,
+    LogMoment,
+    json_option,
+    known_folders,
+    maps_of,
+    quiet_library,
+    search_of,
+    source_map_option,
+)
 from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options, refuse_stdout
 from cli.progress import progress
 from cli.render.recover import document_of, emit_account, lines_of
@@ -87,6 +97,7 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
     metavar="WIN=DIR",
     help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'.",
 )
+@source_map_option
 @json_option
 def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bool, **choices: Any) -> int:
     """Write what is left of a disk whose files are not all there, or cannot all be read, and a map of what it is.
@@ -148,6 +159,7 @@ def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *
     wishes = Wishes(
         inputs=tuple(inputs),
         search=search_of(choices | {"on_mismatch": "refuse"}),
+        source_maps=maps_of(choices),
         fill=Fill(choices["fill"]),
         assumed_base=choices["assume_base"],
         attempt=Attempt.RESUME if choices["resume"] else Attempt.FRESH,

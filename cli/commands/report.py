@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from analyzer.check import check_chain
+from analyzer.check import Shelf, check_chain
 from analyzer.check.result import Checked, all_findings, worst
 from analyzer.report.html.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, chain_options, open_leaf, search_of
+from cli.options.common import FILE_PATH, chain_options, maps_of, open_leaf, search_of
 from cli.options.output import refuse_stdout, write_text
 from cli.progress import progress
 from cli.text import plural, safe, size
@@ -43,7 +43,8 @@ def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> i
     """
     refuse_stdout(out)
     check_target(out, [leaf], Existing.REPLACE if force else Existing.REFUSE)
-    checked = check_chain(leaf, search=search_of(where))
+    with Shelf(maps_of(where)) as shelf:
+        checked = check_chain(leaf, search=search_of(where), shelf=shelf)
     try:
         with open_leaf(leaf, where) as chain:
             report = _of_chain(chain, checked, hashed=hashed)

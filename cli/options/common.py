@@ -5,6 +5,7 @@ import math
 import re
 import stat
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,10 +16,13 @@ from analyzer.judgement.chain import Trust, open_judged_chain
 from analyzer.recovery_map.findings import map_note
 from cli.text import safe, tell
 from vhdx.chain import Chain
+from vhdx.contents import open_structures
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Mapping
+from vhdx.source import file_identity
+from vhdx.source_map import SourceMaps
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 FILE_PATH = click.Path(path_type=Path, readable=False)
@@ -71,6 +75,21 @@ class LogMoment(click.ParamType):  # type: ignore[type-arg]  # generic in the ne
             self.fail(f"{value!r} is neither a log entry's number nor a log_guid; see `vhdx history`", param, ctx)
 
 
+class SourceMapOf(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A file and the map of its copying: disk.vhdx=rescue.log."""
+
+    name = "file and map"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, Path]:
+        """Their paths; either may have a `=` in it, for both must be there."""
+        if isinstance(value, tuple):
+            return value
+        cuts = (at for at, character in enumerate(value) if character == "=")
+        pairs = ((Path(value[:at]), Path(value[at + 1 :])) for at in cuts)
+        found = next((pair for pair in pairs if all(map(file_identity, pair))), None)
+        return found or self.fail(f"{value!r} does not name a file and its map; write disk.vhdx=rescue.map", param, ctx)
+
+
 def known_folders(_context: click.Context, _parameter: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
     """The folders, each of which must be one: a slip of the pen must not go unseen where nothing is looked for there.
 
@@ -92,6 +111,17 @@ def _not_a_folder(path: Path) -> str:
         return ""
 
 
+source_map_option = click.option(
+    "--source-map",
+    "source_maps",
+    multiple=True,
+    type=SourceMapOf(),
+    metavar="FILE=MAP",
+    help="The map that GNU ddrescue wrote when it copied FILE, if it is not beside it; repeat for each file.",
+)
+"""What of the files was never read from its medium; see `maps_of`."""
+
+
 def chain_options(function: Decorated) -> Decorated:
     """How parents are found and tables believed. The command gets them as `where`, for `open_leaf`."""
     text = "Read block tables by the letter, entries in doubt included; warnings name these."
@@ -109,6 +139,7 @@ def link_options(function: Decorated) -> Decorated:
                      help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),
         click.option("--on-mismatch", type=click.Choice(["refuse", "accept"]), default="refuse", show_default=True,
                      help="What to do with a parent that is not the one the child was made from."),
+        source_map_option,
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -138,6 +169,7 @@ def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
             search=where["search"],
             mappings=where["mappings"],
             on_mismatch=OnMismatch(where["on_mismatch"]),
+            source_maps=maps_of(where),
         )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--map") from error
@@ -187,7 +219,13 @@ def search_of(where: dict[str, Any]) -> Search:
         folders=where["search"],
         mappings=mappings_of(where),
         on_mismatch=OnMismatch(where["on_mismatch"]),
+        opened=partial(open_structures, maps=maps_of(where)),
     )
+
+
+def maps_of(where: dict[str, Any]) -> SourceMaps:
+    """The maps of ddrescue that files are read by, as `--source-map` says."""
+    return SourceMaps(tuple(where["source_maps"]))
 
 
 def mappings_of(where: dict[str, Any]) -> list[Mapping]:

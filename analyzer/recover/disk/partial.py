@@ -20,12 +20,12 @@ from itertools import accumulate
 
 import numpy as np
 
-from analyzer.recover.inputs.bad_sectors import read_what_can_be
 from analyzer.recover.inputs.layers import Level
 from vhdx.allocation import MOST_RUNS
 from vhdx.chain import in_step
 from vhdx.errors import InputOutputError, ShortReadError
 from vhdx.image import Image, windows_of
+from vhdx.lost import read_what_can_be
 from vhdx.ranges import Range
 from vhdx.runs import Kind, Run, RunTable, choose, cut_alike, merge_neighbours, overlay
 

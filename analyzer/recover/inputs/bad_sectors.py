@@ -1,16 +1,12 @@
 """Reading from a medium that fails: in smaller and smaller pieces, and never twice what has failed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Lock
 
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
-from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
-from vhdx.source import ByteSource, close_source, extents_of
-
-UNIT = 512
-"""Bytes of a file below which reading is not tried in smaller pieces: a sector of the medium."""
-ReadInto = Callable[[int, memoryview], None]
-"""What fills a buffer from an offset, as `ByteSource.read_into` does."""
+from vhdx.lost import is_one_sector, read_what_can_be
+from vhdx.ranges import NO_RANGES, GrowingRanges, Range
+from vhdx.source import ByteSource, Unread, close_source, extents_of, unread_of
 
 
 class CarefulSource:
@@ -28,6 +24,11 @@ class CarefulSource:
         self.judged = NO_RANGES
         self.bad = GrowingRanges()
         self._lock = Lock()
+
+    @property
+    def unread(self) -> Unread | None:
+        """See `unread_of`."""
+        return unread_of(self.below)
 
     def extents(self) -> Iterator[Range]:
         """See `extents_of`: as the file system below tells; where that fails, all of it."""
@@ -62,54 +63,10 @@ class CarefulSource:
             self.end = min(self.end, max(offset, error.offset + error.got))
             raise
         except InputOutputError:
-            if _is_one_sector(offset, end):
+            if is_one_sector(Range.between(offset, end)):
                 self._note(Range.between(offset, end))
             raise
 
     def _note(self, part: Range) -> None:
         with self._lock:
             self.bad.add(part)
-
-
-def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> Ranges:
-    """Fill the buffer as far as possible; returns the ranges of the source that could not be read.
-
-    A read that fails is repeated in halves down to UNIT. One that comes back short tells where the source ends: what
-    follows is not tried. What could not be read is left in the buffer as it was.
-    """
-    waiting = [Range(offset, len(buffer))]
-    lost: list[Range] = []
-    while waiting:
-        part = waiting.pop()
-        try:
-            read(part.start, buffer[part.start - offset : part.end - offset])
-        except (InputOutputError, ShortReadError) as error:
-            again, given_up = _after(error, part)
-            waiting += again
-            lost += given_up
-    return Ranges.of(lost) if lost else NO_RANGES
-
-
-def _after(error: InputOutputError | ShortReadError, part: Range) -> tuple[list[Range], list[Range]]:
-    """What to try next of a range that failed, the first one last, and what to give up."""
-    start, end = part.start, part.end
-    if isinstance(error, ShortReadError):
-        edge = start + max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
-        return [Range.between(start, edge)] if start < edge < end else [], [
-            Range.between(edge if edge < end else start, end)
-        ]
-    if _is_one_sector(start, end):
-        return [], [part]
-    middle = _middle(start, end)
-    return [Range.between(middle, end), Range.between(start, middle)], []
-
-
-def _is_one_sector(start: int, end: int) -> bool:
-    """Whether all of a range lies in one sector of the file."""
-    return start // UNIT == (end - 1) // UNIT
-
-
-def _middle(start: int, end: int) -> int:
-    """Half-way, at the edge of a sector of the file."""
-    middle = (start + end) // 2 // UNIT * UNIT
-    return middle if start < middle < end else min(end - 1, (start // UNIT + 1) * UNIT)

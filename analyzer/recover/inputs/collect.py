@@ -18,6 +18,7 @@ from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, Pare
 from vhdx.findings import Finding, Severity
 from vhdx.parents import OnMismatch, Search, find_parent
 from vhdx.source import FileSource, file_identity
+from vhdx.source_map import BESIDE
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 How = Callable[[Path | Structures], Opened]
@@ -95,7 +96,7 @@ def gather(
     inputs: Sequence[Path],
     search: Search,
     assumed: Path | None = None,
-    opener: Opener = FileSource,
+    opener: Opener = BESIDE.open,
     *,
     bitmaps: BitmapPolicy = BitmapPolicy.LOST,
     view: View = PRESENT,

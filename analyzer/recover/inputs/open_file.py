@@ -15,14 +15,15 @@ from vhdx.contents import Structures
 from vhdx.errors import NotRegularFileError, VhdxError
 from vhdx.image import Image, image_of
 from vhdx.ranges import NO_RANGES, Range, Ranges
-from vhdx.source import ByteSource, FileSource
-from vhdx.structures.constants import BAT_REGION, HEADER_OFFSETS, MIB
+from vhdx.source import ByteSource
+from vhdx.source_map import BESIDE, SourceMapError
+from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE
 
 _MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
 """What a system says of a medium that fails."""
 
 Opener = Callable[[Path], ByteSource]
-"""What opens a file: FileSource, or what a test puts in its place."""
+"""What opens a file: the maps of ddrescue that it is read by, or what a test puts in their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,10 @@ class Opened:
 
     @property
     def is_no_file(self) -> bool:
-        """Whether the system has no file there that could be opened: a name that is wrong, not a medium that fails."""
+        """Whether no file could be opened by what was named: a wrong name, or map, not a medium that fails."""
         cause = self.error.__cause__ if self.error and self.source is None else None
         refused = isinstance(cause, OSError) and cause.errno not in _MEDIUM
-        return refused or isinstance(cause, ValueError) or isinstance(self.error, NotRegularFileError)
+        return refused or isinstance(cause, ValueError) or isinstance(self.error, NotRegularFileError | SourceMapError)
 
     def close(self) -> None:
         """Close the file."""
@@ -62,7 +63,7 @@ class Opened:
 
 def open_carefully(
     file: Path | Structures,
-    opener: Opener = FileSource,
+    opener: Opener = BESIDE.open,
     bitmaps: BitmapPolicy = BitmapPolicy.LOST,
     *,
     is_alone: bool = False,
@@ -82,10 +83,10 @@ def open_carefully(
     return _looked_into(structures, bitmaps, is_alone=is_alone)
 
 
-def careful_structures(path: Path, opener: Opener = FileSource) -> Structures:
+def careful_structures(path: Path, opener: Opener = BESIDE.open) -> Structures:
     """The structures of a file whose medium may fail; raises as `opener` does."""
     source = CarefulSource(opener(path))
-    source.judged |= Ranges.of([Range.between(HEADER_OFFSETS[0], MIB)])
+    source.judged |= Ranges.of([Range(0, HEADER_AREA_SIZE)])
     return Structures(source)
 
 

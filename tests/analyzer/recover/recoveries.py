@@ -11,7 +11,6 @@ from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.fill_pattern import pattern
 from analyzer.recover.disk.provenance import Totals
-from analyzer.recover.inputs.bad_sectors import UNIT
 from analyzer.recover.inputs.earlier_state import LetGo, View
 from analyzer.recover.inputs.layers import Placed
 from analyzer.recover.job import Attempt
@@ -23,6 +22,7 @@ from fixtures.identity import guid
 from tests.support.mutator import _change, _repaired, subjects
 from tests.support.sources import PatchedSource
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
+from vhdx.lost import UNIT
 from vhdx.parents import Search
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader

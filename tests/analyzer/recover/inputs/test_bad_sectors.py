@@ -10,7 +10,7 @@ from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import Basis, rows_of
-from analyzer.recover.inputs.bad_sectors import UNIT, CarefulSource, read_what_can_be
+from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.order import NothingToRecoverError
 from analyzer.recovery_map.status import Status
@@ -18,6 +18,7 @@ from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from tests.analyzer.recover.disks import NOWHERE, statuses
 from tests.support.sources import SparseSource
 from vhdx.errors import InputOutputError, ShortReadError
+from vhdx.lost import UNIT, read_what_can_be
 from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.reader import Reader
 from vhdx.runs import Kind

@@ -1,0 +1,136 @@
+"""Maps of GNU ddrescue: which bytes of a file were read from its medium when it was copied, and which never were.
+
+A copy has zeros where reading failed, and nothing in it says so. The map does, and is looked for wherever a file is
+opened ([GNU ddrescue manual], "Mapfile structure").
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding, Severity, counted
+from vhdx.ranges import Range, Ranges, covered
+from vhdx.source import ByteSource, FileSource, Unread, file_identity, unread_of
+
+TITLES = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
+"""How its maps begin, and those of versions before 1.20; `ddrescuelog` writes the same."""
+SUFFIXES = (".map", ".mapfile", ".log", ".ddrescue", ".ddrescue.map")
+"""What is put behind the name of a file for its map; ddrescue has no name of its own for it."""
+Source = TypeVar("Source", bound=FileSource)
+_FINISHED, _SIGNS = "+", frozenset("?*/-+")
+_MOST_BYTES = 1 << 30
+"""A map that is longer is none."""
+
+
+class SourceMapError(VhdxError):
+    """A map cannot be read, or is not of the file that it is beside, or was given for."""
+
+    def __init__(self, path: Path, file: Path, reason: str) -> None:
+        super().__init__(path, file, reason)
+        self.path, self.file, self.reason = path, file, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} does not fit {self.file}: {self.reason}; give the map that ddrescue wrote with this copy by "
+            f"--source-map FILE=MAP, or move this one away if all of the file was read"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMaps:
+    """Opens files by the maps that are beside them; `given` are those of other names, as (file, map)."""
+
+    given: tuple[tuple[Path, Path], ...] = ()
+
+    def open(self, path: Path, kind: type[Source] = FileSource) -> Source:  # type: ignore[assignment]
+        """The file, opened as a source of that kind; raises SourceMapError, and as FileSource does."""
+        source = kind(path)
+        try:
+            source.unread = self._unread_in(source)
+        except BaseException:
+            source.close()
+            raise
+        return source
+
+    def _unread_in(self, source: FileSource) -> Unread | None:
+        path, size = source.path, source.size
+        found = [(place, unread_by(place, path, size)) for place in self._given_for(path) or maps_beside(path)]
+        found = [(place, ranges) for place, ranges in found if len(ranges)]
+        return Unread(found[0][0], covered([ranges for _, ranges in found], at_least=1)) if found else None
+
+    def _given_for(self, path: Path) -> tuple[Path, ...]:
+        identity = file_identity(path) if self.given else None
+        return tuple(place for file, place in self.given if file == path or file_identity(file) == identity)
+
+
+BESIDE = SourceMaps()
+"""The maps that are beside files, and no others."""
+
+
+def maps_beside(path: Path) -> tuple[Path, ...]:
+    """The maps that ddrescue left under a file's name, or under that of what a link of this name leads to."""
+    names = (path, path.resolve()) if path.is_symlink() else (path,)
+    places = (name.with_name(name.name + suffix) for name, suffix in product(names, SUFFIXES))
+    return tuple(dict.fromkeys(place for place in places if is_source_map(place)))
+
+
+def is_source_map(path: Path) -> bool:
+    """Whether a file begins as a map of ddrescue does; False for what cannot be read."""
+    try:
+        if not path.is_file():  # nothing is opened that is a device or a pipe
+            return False
+        with path.open("rb") as file:
+            return file.read(max(map(len, TITLES))).startswith(TITLES)
+    except (OSError, ValueError):  # also a name that is too long for the system
+        return False
+
+
+def unread_by(path: Path, file: Path, size: int) -> Ranges:
+    """What of a file of `size` bytes was not read, by the map at `path`: all but what that has as finished.
+
+    A file may end before its map where the rest of that is not finished: ddrescue writes no further than it has read.
+    Raises SourceMapError.
+    """
+    try:
+        text = path.read_bytes().decode("latin-1") if path.stat().st_size <= _MOST_BYTES else ""
+        rows = list(rows_of(text))
+    except (OSError, ValueError) as error:
+        raise SourceMapError(path, file, f"it cannot be read as a map ({error})") from error
+    if any(after.start < part.end for (part, _), (after, _) in pairwise(rows)):
+        raise SourceMapError(path, file, "its ranges overlap")
+    end = rows[-1][0].end if rows else 0
+    finished = Ranges.of(part for part, sign in rows if sign == _FINISHED)
+    if end < size:
+        raise SourceMapError(path, file, f"it covers {counted(end, 'byte')} and the file has {size}")
+    if len(finished) and finished.end[-1] > size:
+        raise SourceMapError(path, file, f"it has {finished.end[-1]} bytes as read and the file has {size}")
+    return finished.gaps(Range(0, size))
+
+
+def rows_of(text: str) -> Iterator[tuple[Range, str]]:
+    """The ranges of a map in their order, each with its sign; raises ValueError for what is no map."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    next(lines, None)  # where ddrescue itself is
+    for line in lines:
+        start, length, sign = line.split()[:3]
+        part = Range(int(start, 0), int(length, 0))
+        if sign not in _SIGNS or part.start < 0 or part.length <= 0 or part.end > np.iinfo(np.int64).max:
+            raise ValueError(f"{line!r} is no range")
+        yield part, sign
+
+
+def unread_findings(source: ByteSource, severity: Severity) -> Iterator[Finding]:
+    """FID-12, of a source of which something was not read."""
+    unread = unread_of(source)
+    if unread is not None:
+        ranges = unread.ranges
+        text = (
+            f"{counted(ranges.size, 'byte')} of the file in {counted(len(ranges), 'range')} were not read when it was "
+            f"copied, by {unread.map}: what they held is lost"
+        )
+        yield Finding("FID-12", severity, text, int(ranges.start[0]), int(ranges.length[0]))
