@@ -16,6 +16,8 @@ from vhdx.sectors import SectorBitmaps
 from vhdx.source import ByteSource
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
+# 10 MiB of columns. Memory is bounded by this, whatever the table: the worst one has a run for every sector. A chain
+# divides it among its layers. test_a_chain_of_256_layers_takes_less_than_300_mib holds the bound.
 MOST_RUNS = 1 << 18
 """Runs that one scan gives at most; 40 bytes each."""
 
@@ -103,6 +105,7 @@ def cut_at_file_end(runs: RunTable, file_size: int, sector_size: int) -> RunTabl
     beyond = (runs.kind == kernels.DATA) & (runs.file_offset + runs.length > file_size)
     if not beyond.any():
         return runs
+    # A truncated block still has its first sectors. Half a sector is not given out: no guest ever wrote half of one.
     known = np.maximum(0, file_size - runs.file_offset) // sector_size * sector_size
     known = np.where(beyond, np.minimum(known, runs.length), runs.length)
     start = np.column_stack((runs.start, runs.start + known)).ravel()

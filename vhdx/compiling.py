@@ -52,6 +52,7 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """The kernel as machine code: from numba's cache, or compiled once and cached where a cache can be written."""
     from numba import njit  # 0.4 s that most calls never need
 
+    # Compiled code calls compiled code alone. So the parts come first, and the kernel's globals are replaced by them.
     parts: dict[str, Callable[..., Any]] = {}
     for part in kernels.PARTS:
         parts[part.__name__] = njit(_linked(part, parts))

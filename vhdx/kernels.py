@@ -52,6 +52,8 @@ def scan_blocks(
         by_bitmap = 0
         room = ENDLESS
         if kind == DATA:
+            # The mask removes the sign: an entry with its highest bit set is a negative int64, and a shift keeps
+            # that.
             mib = (entry >> 20) & 0xFFFFFFFFFFF
             room = room_at(mib, block_size, file_size, forbidden)
             if room < 0:
@@ -61,6 +63,8 @@ def scan_blocks(
                 by_bitmap = is_child & entry & 1
         if upto == block_start + block_size:
             stride = block_size if kind == DATA else 0
+            # A sequence ends with the chunk, for the next slot is the sector bitmap's, and where the file or the next
+            # structure leaves no room for one more whole block. So no entry inside it needs a check of its own.
             blocks = min(chunk_ratio - block % chunk_ratio, (end - block_start) // block_size, room // block_size)
             upto += (end_of_sequence(entries, slot, slot + blocks, stride) - slot - 1) * block_size
         length = upto - position

@@ -111,6 +111,7 @@ def is_one_sector(part: Range) -> bool:
 def _after(error: InputOutputError | ShortReadError, part: Range) -> tuple[list[Range], list[Range]]:
     """What to try next of a range that failed, the first one last, and what to give up."""
     start, end = part.start, part.end
+    # A short read is no failing medium: the file ends there, and halving would only find the same end again.
     if isinstance(error, ShortReadError):
         edge = start + max(0, min(end, error.offset + error.got) - start) // UNIT * UNIT
         if start < edge < end:
@@ -121,6 +122,8 @@ def _after(error: InputOutputError | ShortReadError, part: Range) -> tuple[list[
         return list(again)[::-1], [Range.between(max(start, error.start), min(end, error.start + error.length))]
     if is_one_sector(part):
         return [], [part]
+    # Halves find one bad sector of n with about 2 log2 n reads instead of n. Sectors are those of the file, not of
+    # the buffer, since it is the medium that loses them whole.
     middle = (start + end) // 2 // UNIT * UNIT
     middle = middle if start < middle else min(end - 1, (start // UNIT + 1) * UNIT)
     return [Range.between(middle, end), Range.between(start, middle)], []

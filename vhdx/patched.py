@@ -82,6 +82,7 @@ def visible(patches: Sequence[Patch]) -> Iterator[Piece]:
     A sweep over the starts with the patches that cover a byte on a heap: a log can have millions of descriptors that
     all overlap, and n of them take n log n steps.
     """
+    # Numbers are negative on the heap, so that its first is the last patch, the one that shows.
     order = sorted(range(len(patches)), key=lambda number: patches[number].offset)
     covering: list[int] = []  # negative numbers of patches: the last one is the first of the heap
     pending: Piece | None = None

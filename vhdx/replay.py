@@ -84,11 +84,16 @@ class Log:
         Valid entries that follow one another in place and in number are a run; it is a candidate when the tail of
         its last entry is the place of one of them; the candidate with the greatest last number wins.
         """
+        # [MS-VHDX] 2.3.2. Several sequences can be whole in a ring that has gone round. Numbers order those of one
+        # session, and entries of other sessions are not asked: test_entries_of_other_sessions_are_never_applied.
         return max(self.candidate_sequences, key=lambda run: self.session[run[-1]].sequence_number, default=())
 
     @cached_property
     def candidate_sequences(self) -> tuple[tuple[int, ...], ...]:
         """Places of the entries of each sequence that could be the active one, oldest first."""
+        # The tail of the last entry says where the sequence begins that is still needed; what is before it was
+        # applied already. A run that has lost its tail is no sequence, however many whole entries it has: what the
+        # tail wrote would be missing.
         runs = ((run, self.session[run[-1]].tail) for run in self._runs())
         return tuple(run[run.index(tail) :] for run, tail in runs if tail in run)
 
@@ -118,6 +123,7 @@ class Log:
 def open_log(source: ByteSource, header: Header) -> Log:
     """The log that `header` points at, to be looked into; that raises InputOutputError, ShortReadError."""
     place = header.log_offset, header.log_length
+    # A log that cannot be is an empty one here, and a finding of the header elsewhere: nothing of it is ever read.
     inside = header.log_offset + header.log_length <= source.size and not any(edge % MIB for edge in place)
     length = header.log_length if inside else 0
     return Log(source, header.log_offset, length, header.log_guid)

@@ -65,6 +65,7 @@ class FileSource:
         self._assumed: dict[int, Ranges] = {}
         try:
             # Asked before opening: to open a device or a pipe can already do something.
+            # A locator may name any path: a fifo would block for ever. test_a_pipe_is_never_opened.
             if not stat.S_ISREG(path.stat().st_mode):
                 raise NotRegularFileError(path)
             self.descriptor = os.open(path, _FLAGS)

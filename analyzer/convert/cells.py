@@ -13,7 +13,10 @@ from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
 from vhdx.runs import Kind, RunTable
 
+# The least block size: so a cell is in one block whatever the block size, and one checksum stands for it on both
+# sides.
 CELL = 1 << 20
+# The block of most host file systems. A hole smaller than that does not exist there.
 GRAIN = 4096
 """Zeros inside a cell are left out of the output in units of this."""
 

@@ -21,6 +21,7 @@ from vhdx.structures.checksum import crc32c
 
 THREADS = 2
 """That copy to a target which takes any order; more gain nothing where two already fill the memory's bandwidth."""
+# A lock for 16 MiB, not for each: threads meet rarely, and the last share is short enough that none waits long.
 SHARE = 16
 """Cells that a thread takes at a time."""
 
@@ -137,6 +138,8 @@ def verify_cells(
     noted = next(expected, None)
     for cell, data in read_cells(written, cells):
         start = cell * CELL
+        # A cell that was noted is judged by its checksum, without the source: that is what makes verification one
+        # reading. One that was not noted should be zeros, or left to a parent; the source says which.
         if noted is not None and noted[0] == cell:
             good = noted[1] == crc32c(data)
             noted = next(expected, None)

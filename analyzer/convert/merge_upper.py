@@ -33,6 +33,7 @@ from vhdx.structures.disk import DiskType
 from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
+# The largest block size, and every block size divides it, so no block is in two spans. The least chunk is 4 GiB.
 _SPAN = 256 * MIB
 """The range of the disk that is classified at once: no smaller than a block, no larger than a chunk."""
 
@@ -142,6 +143,8 @@ def block_states(table: RunTable, start: int, end: int, block_size: int) -> npt.
     full = held == np.diff(edges)
     states = np.full(len(held), BlockState.PARTIALLY_PRESENT, dtype=np.int64)
     states[full] = BlockState.FULLY_PRESENT
+    # Only a block that is zeros throughout may be ZERO: in any other, absent sectors are the parent's, and a bitmap
+    # says so.
     states[full & (data == 0)] = BlockState.ZERO
     states[held == 0] = BlockState.NOT_PRESENT
     return states

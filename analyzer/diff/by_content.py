@@ -15,6 +15,7 @@ from vhdx.runs import Kind, RunTable, cut_alike
 
 UNIT = 512
 """Bytes that are compared as one: the smallest sector. What is compared starts upon a multiple of it."""
+# A seek costs about as much as reading this many bytes. No test depends on the number; it changes time alone.
 _WORTH_READING = 1 << 16
 """Bytes between two candidates that are sooner read than skipped."""
 
@@ -46,6 +47,8 @@ class _Comparer:
         """What of one range of candidates differs."""
         table, before = cut_alike(table, before)
         maybe = table.kind != Kind.HOLE
+        # LOST on either side cannot be compared. It is kept as a change, since to leave it out would say that it is
+        # the same: test_what_cannot_be_known_counts_as_changed_and_is_never_exported.
         unknown = maybe & ((table.kind == Kind.LOST) | (before.kind == Kind.LOST))
         lost = (table.kind == Kind.LOST) | (before.kind == Kind.LOST)
         found = union([table.select(unknown).ranges, *map(self._compare, cells_of(table, maybe & ~unknown, lost))])

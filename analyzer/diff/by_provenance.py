@@ -60,6 +60,8 @@ def pairs(old: Disk, new: Disk, numbering: Numbering) -> Iterator[tuple[RunTable
     before, after = (disk.windows(0, end) for disk in (old, new))
     first, second = next(before, None), next(after, None)
     while first is not None and second is not None:
+        # Windows of two disks end where their tables do, so they are cut to the shorter one and the rest is carried
+        # on.
         start, upto = int(first.start[0]), min(first.end, second.end)
         yield (
             _numbered(first.clip(start, upto), numbering.old),

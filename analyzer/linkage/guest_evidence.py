@@ -20,6 +20,8 @@ from vhdx.image import Image
 from vhdx.runs import Kind
 
 _MOST_VOLUMES = 32
+# The front of the $MFT holds the file system's own files, the most often written. Not tuned: more records cost reads,
+# and the first that is newer in the parent decides.
 _MFT_SAMPLE = 256
 """Records at the front of an $MFT that are compared."""
 _MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
@@ -168,6 +170,7 @@ def _marked(pair: _Pair, mark: Mark, volume: int) -> Iterator[Trace]:
 
 
 def _aged(name: str, child: int, parent: int) -> Trace:
+    # Mount and write times only grow, as long as the guest's clock is not set back. So this is evidence and no proof.
     if parent > child:
         return Trace(f"the {name} was written later in the parent than in the child", Bearing.CHANGED)
     return Trace(f"the {name} is no newer in the parent than in the child", Bearing.NEUTRAL)
@@ -201,6 +204,9 @@ def _lsn(record: bytes | None) -> int | None:
 
 def _judge_numbers(rewritten: Sequence[tuple[int, int]], latest: int) -> Trace:
     count = len(rewritten)
+    # Derivation: log sequence numbers of NTFS only grow, and the child began as the parent was. A record
+    # that both have and that is newer in the parent was written there after the child was made. The reverse proves
+    # nothing: test_mft_records_that_are_all_older_in_the_parent_speak_for_it_and_prove_nothing.
     if any(parent > child for child, parent in rewritten):
         text = f"of {count} $MFT records that the child has rewritten, the parent has some that are newer"
         return Trace(text, Bearing.CHANGED)

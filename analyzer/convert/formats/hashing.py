@@ -11,6 +11,8 @@ from analyzer.progress import Progress
 _WAITING = 8
 """Pieces that a digest may be behind: what bounds the memory."""
 _STEP = 1 << 20
+# Zeros between data are not read but have to be hashed. In steps of this size progress moves, and an interruption
+# comes through.
 _LEAP = 64 << 20
 """Zeros that are one piece of work."""
 _ZEROS = bytes(_STEP)

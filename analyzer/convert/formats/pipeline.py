@@ -14,6 +14,7 @@ from analyzer.convert.formats.format import Form, ImageWriter, Piece
 from analyzer.progress import Progress
 from vhdx.reader import RunSource
 
+# Enough that no thread waits for the writer, few enough that memory stays at some cells.
 WAITING = 4 * THREADS
 """Cells that are packed or wait to be written: what bounds the memory."""
 
@@ -33,6 +34,7 @@ def copy_packed(
     def pack(given: tuple[int, Bytes]) -> tuple[int, Bytes, list[Piece]]:
         return *given, writer.pack(given[1])
 
+    # A copy for each cell: `read_cells` uses two buffers in turn, and more than two are under way here.
     copies = ((cell, data.copy()) for cell, data in read_cells(disk, cells))
     with closing(in_order(pack, copies)) as packed:
         for cell, data, pieces in packed:

@@ -33,6 +33,8 @@ class Matched:
 def match_by_identity(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> Matched:
     """NTFS and ext; of several names of one file those that stayed are paired first."""
     matched = Matched()
+    # Names that stayed first: of two hard links of one file, one may have gone, and the other must not be called
+    # renamed.
     left_old, left_new = _pair(old, new, lambda r: (r.address, r.sequence, r.parent, r.name), matched.same)
     left_old, left_new = _pair(left_old, left_new, _identity, matched.same)
     matched.gone, matched.come = _pair(left_old, left_new, lambda r: r.path, matched.followed)
