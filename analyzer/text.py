@@ -1,9 +1,12 @@
 """Text for people: sizes, counts, and names that cannot harm what shows them."""
 
+import textwrap
 import unicodedata
 
 _STEP = 1024
 _VOWELS = set("aeiou")
+_NARROWEST = 16
+"""Columns below which nothing can be read: wider lines are better then."""
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 # Letters, marks and the like can be shown; controls, format characters (which can reverse a line) and lone
 # surrogates are shown as what they are.
@@ -24,6 +27,18 @@ def _shown(character: str) -> str:
     if unicodedata.category(character) in _UNSAFE:
         return character.encode("ascii", "backslashreplace").decode()
     return character
+
+
+def wrapped(text: str, width: int | None, first: str = "", rest: str = "") -> list[str]:
+    """The text in lines of `width` columns, which `first` and `rest` begin; one line where `width` is None.
+
+    Lines are broken at spaces alone: paths, options and numbers stay whole, so that they can be copied.
+    """
+    if width is None:
+        return [text]
+    lines = textwrap.wrap(text, max(_NARROWEST, width), initial_indent=first, subsequent_indent=rest,
+                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return lines or [text]
 
 
 def size(count: int) -> str:
@@ -53,3 +68,8 @@ def _several(what: str) -> str:
     if what.endswith("y") and what[-2:-1] not in _VOWELS:
         return f"{what[:-1]}ies"
     return f"{what}es" if what.endswith(("s", "x", "ch", "sh")) else f"{what}s"
+
+
+def adding_extra(name: str) -> str:
+    """How to add an extra to the installation at hand. No index is named, for the project is published on none."""
+    return f"reinstall vhdx with its extra `{name}` (from its checkout: pip install '.[{name}]')"

@@ -1,16 +1,18 @@
-r"""Help that fits its terminal, however few columns that has.
+r"""Groups that import a command when it is asked for, and help that fits its terminal, however narrow that is.
 
 Words stay whole, options with hyphens among them. What click keeps as it is (`\b`) is broken so that an example stays a
 command that can be pasted, and a list a list.
 """
 
+import importlib
 import re
 import shutil
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import click
+
+from analyzer.text import wrapped
 
 _NARROWEST = 30
 _ROOMY = 70
@@ -38,7 +40,7 @@ class Help(click.HelpFormatter):
         room = self.width - self.current_indent
         for number, paragraph in enumerate(text.split("\n\n")):
             kept = paragraph.removeprefix(_AS_IT_IS)
-            lines = _wrapped(paragraph, room) if kept == paragraph else _kept(kept.splitlines(), room)
+            lines = _folded(paragraph, room) if kept == paragraph else _kept(kept.splitlines(), room)
             self.write("\n" if number else "")
             self.write("".join(f"{'':{self.current_indent}}{line}\n" for line in lines))
 
@@ -47,7 +49,7 @@ class Help(click.HelpFormatter):
         rows = list(rows)
         names = ["\n".join(_choices(name, self.width - self.current_indent, self.current_indent)) for name, _ in rows]
         column = min(max(map(len, names)), col_max if self.width >= _ROOMY else self.width // 3)
-        texts = ["\n".join(_wrapped(text, self.width - column - col_spacing - self.current_indent)) for _, text in rows]
+        texts = ["\n".join(_folded(text, self.width - column - col_spacing - self.current_indent)) for _, text in rows]
         broken = [(name, f"{_AS_IT_IS}{text}" if text else "") for name, text in zip(names, texts, strict=True)]
         super().write_dl(broken, column, col_spacing)
 
@@ -58,24 +60,51 @@ class HelpContext(click.Context):
     formatter_class = Help
 
 
-def with_help(command: click.Command) -> click.Command:
+class LazyGroup(click.Group):
+    """A group that knows its commands by name, and imports one when it is asked for."""
+
+    context_class = HelpContext
+    lines: Mapping[str, str] = {}
+    """Every command and its line in the help, in the order in which people need them."""
+    prefix = ""
+    """The module of a command is called so, and like the command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names."""
+        return list(self.lines)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the command."""
+        if cmd_name not in self.lines:
+            return None
+        module = importlib.import_module(f"cli.commands.{self.prefix}{cmd_name.replace('-', '_')}")
+        return _with_help(module.command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.lines.items()))
+
+
+def _with_help(command: click.Command) -> click.Command:
     """The command, and those of a group, with help that fits its terminal."""
     command.context_class = HelpContext
-    for below in command.commands.values() if isinstance(command, click.Group) else ():
-        with_help(below)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _with_help(below)
     return command
 
 
-def _wrapped(text: str, room: int, lead: str = "", indent: str = "") -> list[str]:
-    return textwrap.wrap(" ".join(text.split()), room, initial_indent=lead, subsequent_indent=indent,
-                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+def _folded(text: str, room: int) -> list[str]:
+    """A paragraph in lines; its own line breaks do not count."""
+    return wrapped(" ".join(text.split()), room)
 
 
 def _choices(name: str, room: int, indent: int) -> list[str]:
     """An option with the choices that it has, broken between them where they have no room."""
     if len(name) <= room:
         return [name]
-    lines = _wrapped(name.replace("|", "| "), room, indent="  ")
+    lines = wrapped(name.replace("|", "| "), room, rest="  ")
     return [f"{'' if number == 0 else ' ' * indent}{line.replace('| ', '|')}" for number, line in enumerate(lines)]
 
 
@@ -107,7 +136,7 @@ def _whole_items(lines: Sequence[str]) -> Iterator[str]:
 
 def _item(item: re.Match[str], room: int) -> list[str]:
     column = len(item["lead"]) if room - len(item["lead"]) >= _LEAST_TEXT else 6
-    return _wrapped(item["text"], room, item["lead"], " " * column)
+    return wrapped(item["text"], room, item["lead"], " " * column)
 
 
 def _command(line: str, room: int) -> Iterator[str]:
@@ -124,7 +153,7 @@ def _command(line: str, room: int) -> Iterator[str]:
         else:
             line += f" {part}"
     yield line
-    yield from _wrapped(remark, room, f"{indent}{_BELOW}# ", f"{indent}{_BELOW}# ")
+    yield from wrapped(remark, room, f"{indent}{_BELOW}# ", f"{indent}{_BELOW}# ")
 
 
 def _together(words: Sequence[str], most: int) -> list[str]:

@@ -3,16 +3,14 @@
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator
 
 import click
 
-from analyzer.text import exact_size, plural, safe, size
+from analyzer.text import exact_size, plural, safe, size, wrapped
 
-__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size", "tell"]
+__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size", "tell", "wrapped"]
 
-_NARROWEST = 24
 _BELOW = "    "
 
 
@@ -29,15 +27,9 @@ def _fact(name: str, value: str, width: int | None) -> list[str]:
     if width is None or room is None or all(len(line) <= room for line in lines):
         return [f"{indent}{line}" for indent, line in zip(indents, lines, strict=True)]
     if max(map(len, value.split()), default=0) > room:
-        return [name.rstrip(), *(part for line in lines for part in _wrapped(line, width, _BELOW, f"{_BELOW}  "))]
+        return [name.rstrip(), *(part for line in lines for part in wrapped(line, width, _BELOW, f"{_BELOW}  "))]
     rest = " " * (len(name) + 2)
-    return [part for indent, line in zip(indents, lines, strict=True) for part in _wrapped(line, width, indent, rest)]
-
-
-def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
-    """Lines broken at spaces alone: paths and numbers stay whole, to be copied."""
-    return textwrap.wrap(text, max(_NARROWEST, width), initial_indent=first, subsequent_indent=rest,
-                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+    return [part for indent, line in zip(indents, lines, strict=True) for part in wrapped(line, width, indent, rest)]
 
 
 def line_width() -> int | None:
@@ -63,4 +55,4 @@ def fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:
             yield line
             continue
         indent = " " * (len(line) - len(line.lstrip()))
-        yield from _wrapped(line, width, "", f"{indent}  ")
+        yield from wrapped(line, width, "", f"{indent}  ")

@@ -1,6 +1,6 @@
 """What a backup refuses, and why. Names of objects are those of the repository, with `/` between folders."""
 
-from analyzer.text import plural
+from analyzer.text import adding_extra, plural
 from vhdx.errors import VhdxError
 
 
@@ -140,4 +140,4 @@ class ZstandardMissingError(BackupError):
     exit_code = 2
 
     def __str__(self) -> str:
-        return "backups need the package zstandard, which is not installed; pip install 'vhdx[zstd]'"
+        return f"backups need the package zstandard, which is not installed; {adding_extra('zstd')}"

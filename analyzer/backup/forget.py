@@ -26,7 +26,7 @@ class LastPointError(BackupError):
 
     def __str__(self) -> str:
         disks = ", ".join(self.disks)
-        return f"{self.url}: no restore point of disk {disks} would be left; give up all of it with --even-the-last"
+        return f"{self.url}: no restore point of disk {disks} would be left; give up all of it with --allow-last"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def plan_by_rules(repository: Repository, rules: dict[Every, int]) -> ForgetPlan
     return ForgetPlan(verdicts=tuple(judge(points, rules)), damaged=damaged)
 
 
-def plan_by_name(repository: Repository, names: Sequence[str], *, even_the_last: bool) -> ForgetPlan:
+def plan_by_name(repository: Repository, names: Sequence[str], *, allow_last: bool) -> ForgetPlan:
     """Those named go; raises NoSuchPointError, and LastPointError unless that is meant."""
     points, damaged = _points(repository)
     known = {point.name for point in points}
@@ -57,7 +57,7 @@ def plan_by_name(repository: Repository, names: Sequence[str], *, even_the_last:
         if name not in known and name not in damaged:
             raise NoSuchPointError(repository.place.url, name)
     verdicts = named(points, names)
-    if disks := () if even_the_last else emptied(verdicts):
+    if disks := () if allow_last else emptied(verdicts):
         raise LastPointError(repository.place.url, disks)
     broken = [RestorePoint(name=name, disk="", created=_UNKNOWN) for name in damaged if name in names]
     left = tuple(name for name in damaged if name not in names)

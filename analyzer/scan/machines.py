@@ -1,7 +1,7 @@
 """Virtual machine configurations (.vmcx, .vmrs): which machine, or checkpoint, has which disks.
 
-Their container is read by dissect.hypervisor, an optional dependency. What a file holds is a stranger's: it is read up
-to a budget, for its tables may point at one another in circles.
+Their container is read by dissect.hypervisor, an optional dependency under the AGPL-3.0: the extra `all` leaves it out.
+What a file holds is untrusted: it is read up to a budget, for its tables may point at one another in circles.
 """
 
 import io
@@ -13,11 +13,13 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from analyzer.scan.find import Sighting
+from analyzer.text import adding_extra
 from vhdx.errors import VhdxError
 from vhdx.source import FileSource, read_at
 
 MISSING_EXTRA = (
-    "virtual machine configurations were not read: install dissect.hypervisor (pip install 'vhdx[machines]')"
+    "virtual machine configurations were not read, because dissect.hypervisor (AGPL-3.0) is not installed; "
+    f"{adding_extra('machines')}"
 )
 _MOST_BYTES, _MOST_READS, _MOST_NODES = 2 << 20, 20_000, 20_000
 _DISK_NAMES = (".vhdx", ".avhdx", ".vhds")

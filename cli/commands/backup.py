@@ -1,46 +1,28 @@
-"""`vhdx backup`: a group, whose commands stand in modules of their own."""
-
-import importlib
+"""`vhdx backup`: a group, whose commands are in modules of their own."""
 
 import click
 
-from cli.help import with_help
-
-SUBCOMMANDS = {
-    "init": "Make a repository.",
-    "create": "Restore points of disks: what changed is read, the rest is proved to be the same.",
-    "list": "The restore points of a repository.",
-    "show": "All that is known of a restore point.",
-    "verify": "Whether what is stored is what was put there: all, a share, or as far as time goes.",
-    "restore": "A restore point as an image of any format.",
-    "forget": "Give up restore points: by rules (so many days, weeks, months) or by name.",
-    "prune": "Delete the chunks that no restore point needs.",
-    "stats": "How much is stored, and how much of it each restore point holds alone.",
-}
-"""Every command and its line in the help; the module backup_NAME holds it."""
+from cli.help import LazyGroup
 
 
-class BackupGroup(click.Group):
-    """A group that imports a command when it is asked for."""
+class _BackupCommands(LazyGroup):
+    """The commands on repositories."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names, in the order in which people need them."""
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import the command."""
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"cli.commands.backup_{cmd_name}").command
-        return with_help(command)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The list of commands, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
+    prefix = "backup_"
+    lines = {  # noqa: RUF012 - a table, never changed
+        "init": "Create a repository.",
+        "create": "Make restore points of disks: changes are read, the rest is proved unchanged.",
+        "list": "List the restore points of a repository.",
+        "show": "Show all that is known of a restore point.",
+        "verify": "Verify what is stored: all of it, a share, or for a limited time.",
+        "restore": "Restore a restore point as an image of any format.",
+        "forget": "Delete restore points, by rules (so many days, weeks, months) or by name.",
+        "prune": "Delete the chunks that no restore point needs.",
+        "stats": "Show how much is stored, and how much of it each restore point holds alone.",
+    }
 
 
-@click.command("backup", cls=BackupGroup)
+@click.command("backup", cls=_BackupCommands)
 def command() -> None:
     """Keep restore points of disks in a repository: full, portable copies, which share what they have in common.
 

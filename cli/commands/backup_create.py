@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,55 @@ from analyzer.backup.repository.repository import Repository
 from analyzer.recovery_map.findings import map_note
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
+from cli.options.grouping import choice, grouped
 from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RunOptions:
+    """How restore points are made."""
+
+    name: str | None
+    host: str
+    which: Which
+    reading: Reading
+    lost: Lost
+    hashing: Hashing
+
+
+_run_options = grouped(
+    "asked",
+    _RunOptions,
+    (
+        click.option("--name", help="Name of the restore point. Default: the leaf's name and the time."),
+        click.option("--host", default=platform.node, metavar="NAME",
+                     help="Name of this machine in restore points. Default: its own."),
+        choice("--checkpoints", "which", on=Which.CHECKPOINTS, off=Which.LEAF,
+               help="Make a restore point for every layer of the chain, in one pass."),
+        choice("--full", "reading", on=Reading.ALL, off=Reading.CHANGED,
+               help="Read the whole disk, also what is proved unchanged."),
+        choice("--allow-lost", "lost", on=Lost.ALLOW, off=Lost.REFUSE,
+               help="Store zeros for lost ranges, and list these in the restore point."),
+        choice("--image-hash", "hashing", on=Hashing.ALWAYS, off=Hashing.CHEAP,
+               help="Hash the whole image, however long that takes, also as `casync digest` does."),
+    ),
+)  # fmt: skip
+
+
 @click.command("create")
 @repository_argument
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
-@click.option("--name", help="Of the restore point; by default the leaf's name and the time.")
-@click.option(
-    "--host", default=platform.node, metavar="NAME", help="Name of this machine in restore points; by default its own."
-)
-@click.option("--checkpoints", is_flag=True, help="A restore point for every layer of the chain, in one pass.")
-@click.option("--full", is_flag=True, help="Read all of the disk, whatever is proved to be unchanged.")
-@click.option("--allow-lost", is_flag=True, help="Store zeros where the disk cannot be known, and list the ranges.")
-@click.option(
-    "--image-hash", is_flag=True, help="Hash the whole image, however long that takes, also as `casync digest` does."
-)
+@_run_options
 @chain_options
 @json_option
 @when_interrupted(
     "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
 )
-def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: Any) -> int:
+def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: ChainOptions, as_json: bool) -> int:
     """Make a restore point of each LEAF's disk.
 
     Layers that are proved to be those of an earlier restore point, unwritten since, are not read: neither is what
@@ -56,15 +80,15 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
       vhdx backup create /mnt/nas/backups *.vhdx
       vhdx backup create /mnt/nas/backups leaf.avhdx --name before-upgrade
     """
-    if choices["name"] and len(leaves) > 1:
+    if asked.name and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
     with take(kept.place, Hold.SHARED, "create") as lock:
         for leaf in leaves:
-            with open_leaf(leaf, choices) as chain:
+            with open_leaf(leaf, where) as chain:
                 output.warn(chain.findings)
                 errors += tell_errors(chain)
-                plan = plan_create(kept, chain, _wishes(choices, map_note(chain.path, chain.size)), lock.claim)
+                plan = plan_create(kept, chain, _wishes(asked, map_note(chain.path, chain.size)), lock.claim)
                 manifests = _run(plan, lock)
             told += manifests
             if not as_json:
@@ -74,15 +98,15 @@ def command(repository: str, leaves: Sequence[Path], as_json: bool, **choices: A
     return int(bool(errors))
 
 
-def _wishes(choices: dict[str, Any], note: str) -> Wishes:
+def _wishes(asked: _RunOptions, note: str) -> Wishes:
     return Wishes(
-        name=choices["name"],
-        which=Which.CHECKPOINTS if choices["checkpoints"] else Which.LEAF,
-        lost=Lost.ALLOW if choices["allow_lost"] else Lost.REFUSE,
-        reading=Reading.ALL if choices["full"] else Reading.CHANGED,
-        hashing=Hashing.ALWAYS if choices["image_hash"] else Hashing.CHEAP,
+        name=asked.name,
+        which=asked.which,
+        lost=asked.lost,
+        reading=asked.reading,
+        hashing=asked.hashing,
         tool=f"vhdx {output.version()}",
-        host=choices["host"],
+        host=asked.host,
         notes=(note,) if note else (),
     )
 

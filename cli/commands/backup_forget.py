@@ -1,6 +1,8 @@
 """`vhdx backup forget`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -14,34 +16,52 @@ from analyzer.backup.retention import NOT_NAMED, Every, Verdict
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import json_option
+from cli.options.grouping import Option, grouped
 from cli.options.repository import repository_argument, repository_of
 from cli.text import plural, safe, tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """How many restore points each rule keeps; None where a rule is not given."""
+
+    last: int | None
+    daily: int | None
+    weekly: int | None
+    monthly: int | None
+    yearly: int | None
+
+    def given(self) -> dict[Every, int]:
+        """The rules that keep something."""
+        return {every: count for every in Every if (count := getattr(self, every.value))}
+
 
 _HELP = {
     Every.LAST: "Keep the newest N.",
     Every.DAILY: "Keep the newest of each of the last N days that have one.",
-    Every.WEEKLY: "The same for weeks (ISO 8601).",
-    Every.MONTHLY: "The same for months.",
-    Every.YEARLY: "The same for years.",
+    Every.WEEKLY: "Keep the newest of each of the last N weeks (ISO 8601) that have one.",
+    Every.MONTHLY: "Keep the newest of each of the last N months that have one.",
+    Every.YEARLY: "Keep the newest of each of the last N years that have one.",
 }
 
 
-def _rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for every in reversed(Every):
-        option = click.option(f"--keep-{every.value}", every.value, type=click.IntRange(min=-1), help=_HELP[every])
-        function = option(function)
-    return function
+def _rule_option(every: Every) -> Option:
+    return click.option(
+        f"--keep-{every.value}", every.value, type=click.IntRange(min=-1), metavar="N", help=_HELP[every]
+    )
 
 
 @click.command("forget")
 @repository_argument
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@_rule_options
-@click.option("--even-the-last", is_flag=True, help="By name: also the last restore point of a disk.")
-@click.option("--dry-run", is_flag=True, help="Say what would become of each restore point; change nothing.")
+@grouped("rules", _Rules, [_rule_option(every) for every in Every])
+@click.option("--allow-last", is_flag=True, help="Allow deleting a disk's last restore point.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen to each restore point; change nothing.")
 @json_option
 @when_interrupted("every restore point is whole or given up; run the command again")
-def command(repository: str, names: Sequence[str], as_json: bool, **choices: Any) -> None:
+def command(
+    repository: str, names: Sequence[str], rules: _Rules, allow_last: bool, dry_run: bool, as_json: bool
+) -> None:
     """Give up restore points: those that no rule keeps, or those named.
 
     A point stays when any rule keeps it; -1 keeps all. Days are UTC. Each group is judged by itself, and keeps its
@@ -57,25 +77,16 @@ def command(repository: str, names: Sequence[str], as_json: bool, **choices: Any
       vhdx backup forget /mnt/nas/backups --keep-last 30 --dry-run
       vhdx backup forget /mnt/nas/backups before-upgrade
     """
-    rules = {every: choices[every.value] for every in Every if choices[every.value]}
-    if bool(rules) == bool(names):
+    if bool(rules.given()) == bool(names):
         raise click.UsageError(
             "Give rules that keep something (--keep-last 7, --keep-daily 14, ...) or names of restore points."
         )
     kept = repository_of(repository)
-    if choices["dry_run"]:
-        plan = _plan(kept, names, rules, choices)
-    else:
-        with take(kept.place, Hold.EXCLUSIVE, "forget") as lock:
-            plan = _plan(kept, names, rules, choices)
+    with nullcontext() if dry_run else take(kept.place, Hold.EXCLUSIVE, "forget") as lock:
+        plan = plan_by_name(kept, names, allow_last=allow_last) if names else plan_by_rules(kept, rules.given())
+        if lock:
             run_forget(plan, kept, lock)
-    _report(kept, plan, as_json=as_json, done=not choices["dry_run"])
-
-
-def _plan(repository: Repository, names: Sequence[str], rules: dict[Every, int], choices: dict[str, Any]) -> ForgetPlan:
-    if names:
-        return plan_by_name(repository, names, even_the_last=choices["even_the_last"])
-    return plan_by_rules(repository, rules)
+    _report(kept, plan, as_json=as_json, done=not dry_run)
 
 
 def _report(repository: Repository, plan: ForgetPlan, *, as_json: bool, done: bool) -> None:

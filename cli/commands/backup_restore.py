@@ -1,8 +1,8 @@
 """`vhdx backup restore`."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import click
@@ -10,39 +10,59 @@ import click
 from analyzer.backup.restore import PointDisk, extract_range, plan_restore, range_of, stream_range
 from analyzer.backup.resume import Resumed, restore_device, resume_raw
 from analyzer.convert.convert import run_conversion
-from analyzer.convert.model import EXTENSIONS, VHDX_FORMATS, OutputFormat, format_of
-from analyzer.convert.new_identity import told
+from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
+from analyzer.convert.new_identity import Scope, summarise
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.case_data import evidence_options, with_evidence
-from cli.options.clone import clone_of, clone_options, is_clone, report_clone
+from cli.options.clone import CloneOptions, clone_of, clone_options, report_clone
 from cli.options.common import FILE_PATH, ByteSize, json_option
-from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options, report
+from cli.options.grouping import grouped
+from cli.options.output import STDOUT, OutputOptions, output_options, report
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
 from cli.text import safe, size
-from vhdx.sink import Existing, part_of
+from vhdx.sink import part_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """What is written, and to where."""
+
+    out: Path
+    offset: int | None
+    length: int | None
+    resume: bool
+    onto_device: bool
+    image: OutputOptions
+    as_json: bool
+
+    @property
+    def is_range(self) -> bool:
+        """Whether only some bytes of the disk are asked for."""
+        return self.offset is not None or self.length is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a whole image is written to a new file."""
+        return not (self.out == STDOUT or self.is_range or self.resume or self.onto_device)
+
+
+_range_options = (
+    click.option("--offset", type=ByteSize(), help="First byte of the disk to write, for a range of raw bytes."),
+    click.option("--length", type=ByteSize(), help="Number of bytes to write. Default: to the end of the disk."),
+    click.option("--resume", is_flag=True, help="Resume an interrupted raw image; if interrupted, keep it."),
+    click.option("--onto-device", is_flag=True,
+                 help="Write to the block device OUT: OVERWRITES ALL THAT IS ON IT, to the disk's size."),
+)  # fmt: skip
 
 
 @click.command("restore")
 @repository_argument
 @click.argument("name")
-@click.argument("out", type=FILE_PATH)
-@format_option
-@click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
-@click.option("--offset", type=ByteSize(), help="Only the bytes of the disk from here on, as they are.")
-@click.option("--length", type=ByteSize(), help="How many of them; all that follow where it is not given.")
-@click.option(
-    "--resume", is_flag=True, help="Raw: go on with what an interrupted run left, and leave it if interrupted."
-)
-@click.option(
-    "--onto-device", is_flag=True, help="OUT is a block device: ALL THAT IS ON IT IS OVERWRITTEN, to the disk's size."
-)
-@output_options
+@output_options(block_size="the base's")
+@grouped("target", _Target, (click.argument("out", type=FILE_PATH), *_range_options, json_option))
 @clone_options
-@evidence_options
-@json_option
-def command(repository: str, name: str, out: Path, wanted: str | None, as_json: bool, **choices: Any) -> None:
+def command(repository: str, name: str, target: _Target, clone: CloneOptions) -> None:
     """Write the disk of the restore point NAME as one image that depends on nothing.
 
     Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new identities for its
@@ -61,83 +81,82 @@ def command(repository: str, name: str, out: Path, wanted: str | None, as_json: 
       vhdx backup restore /mnt/nas/backups NAME - | ssh host 'cat > disk.raw'
     """
     disk = PointDisk(repository_of(repository), name)
-    is_whole = out != STDOUT and choices["offset"] is None and choices["length"] is None and not choices["resume"]
-    is_whole = is_whole and not choices["onto_device"]
-    if is_clone(choices) and not is_whole:
+    if clone.scope and not target.is_whole:
         raise click.UsageError(
             "a clone is written whole, to a file: leave out --clone, or --resume, --onto-device and the range."
         )
-    if choices["onto_device"]:
-        _onto_device(disk, out, choices, as_json=as_json)
-    elif out == STDOUT:
-        _to_stdout(disk, choices, as_json=as_json)
-    elif choices["offset"] is not None or choices["length"] is not None:
-        _range(disk, out, wanted, choices, as_json=as_json)
-    elif choices["resume"]:
-        _resume(disk, out, wanted, choices, as_json=as_json)
+    if target.onto_device:
+        _onto_device(disk, target)
+    elif target.out == STDOUT:
+        _to_stdout(disk, target)
+    elif target.is_range:
+        _range(disk, target)
+    elif target.resume:
+        _resume(disk, target)
     else:
-        _whole(disk, out, wanted, choices, as_json=as_json)
+        _whole(disk, target, clone.scope)
 
 
-def _whole(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    form = asked_format(wanted, out, choices) or format_of(out)
-    if choices["block_size"] and form not in VHDX_FORMATS:
-        raise click.UsageError("--block-size is for VHDX outputs.")
-    options = with_evidence(options_from(choices), form, choices)
-    clone = clone_of(disk, choices, options)
+def _whole(disk: PointDisk, target: _Target, scope: Scope | None) -> None:
+    out = target.out
+    form = target.image.asked_format(out) or format_of(out)
+    options = target.image.for_format(form)
+    clone = clone_of(disk, scope, options)
     plan = plan_restore(disk, out, form, options, clone)
     with progress("restoring", plan.work) as update:
         outcome = run_conversion(plan, clone or disk, update)
     if clone:
-        report_clone("backup restore", outcome, told(clone, UUID(disk.manifest.disk_id), plan), as_json=as_json)
+        report_clone(
+            "backup restore", outcome, summarise(clone, UUID(disk.manifest.disk_id), plan), as_json=target.as_json
+        )
     else:
-        report("backup restore", outcome, as_json=as_json)
+        report("backup restore", outcome, as_json=target.as_json)
 
 
-def _to_stdout(disk: PointDisk, choices: dict[str, Any], *, as_json: bool) -> None:
-    if as_json or choices["resume"] or choices["block_size"] or choices["compress"] or choices["zstd"]:
+def _to_stdout(disk: PointDisk, target: _Target) -> None:
+    if target.as_json or target.resume or target.image.is_reshaped:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
-    start, length = range_of(disk, choices["offset"] or 0, choices["length"])
+    start, length = range_of(disk, target.offset or 0, target.length)
     with progress("restoring", length) as update:
         stream_range(disk, start, length, sys.stdout.buffer, update)
 
 
-def _range(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    asked = OutputFormat(wanted) if wanted else EXTENSIONS.get(out.suffix.lower(), OutputFormat.RAW)
-    if asked is not OutputFormat.RAW:
+def _range(disk: PointDisk, target: _Target) -> None:
+    out, image = target.out, target.image
+    if (image.format or EXTENSIONS.get(out.suffix.lower(), OutputFormat.RAW)) is not OutputFormat.RAW:
         raise click.UsageError("a range is raw bytes, and no image: name it .raw, .img or .bin.")
-    if any(choices[name] for name in ("block_size", "compress", "zstd", "azure")):
+    if image.is_reshaped or image.azure:
         raise click.UsageError("a range is raw bytes: leave out what makes an image of it.")
-    start, length = range_of(disk, choices["offset"] or 0, choices["length"])
-    existing = Existing.REPLACE if choices["force"] else Existing.REFUSE
+    start, length = range_of(disk, target.offset or 0, target.length)
     with progress("restoring", length) as update:
-        written = extract_range(disk, start, length, out, existing, update)
-    if as_json:
+        written = extract_range(disk, start, length, out, image.existing, update)
+    if target.as_json:
         output.emit("backup restore", {"range": {"target": out, "start": start, "length": written}})
     else:
         click.echo(f"{safe(out)}: {size(written)} of the disk from byte {start} on")
 
 
-def _resume(disk: PointDisk, out: Path, wanted: str | None, choices: dict[str, Any], *, as_json: bool) -> None:
-    if (asked_format(wanted, out, choices) or format_of(out)) is not OutputFormat.RAW:
+def _resume(disk: PointDisk, target: _Target) -> None:
+    out = target.out
+    if (target.image.asked_format(out) or format_of(out)) is not OutputFormat.RAW:
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
     kept = f"what is written is kept in {part_of(out)}; run the command again, it goes on from there"
     with when_interrupted(kept), progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)
-    _tell(resumed, "raw", as_json=as_json)
+    _tell(resumed, "raw", as_json=target.as_json)
 
 
-def _onto_device(disk: PointDisk, device: Path, choices: dict[str, Any], *, as_json: bool) -> None:
-    refused = ("offset", "length", "block_size", "compress", "zstd", "azure", "seed")
-    given = [name for name in refused if choices.get(name)]
-    if given or choices["no_verify"]:
+def _onto_device(disk: PointDisk, target: _Target) -> None:
+    image = target.image
+    is_changed = image.is_reshaped or image.azure or image.seed or image.verify is Verify.TRUST
+    if target.offset or target.length or is_changed:
         raise click.UsageError("a device gets the whole disk as it is, read back: leave out what makes an image of it.")
     kept = "the device holds a part of the disk and a part of what it held before; run the command again, it goes on"
     with when_interrupted(kept), progress("restoring", disk.size) as update:
-        restored = restore_device(disk, device, update)
-    _tell(restored, "block device", as_json=as_json)
+        restored = restore_device(disk, target.out, update)
+    _tell(restored, "block device", as_json=target.as_json)
 
 
 def _tell(resumed: Resumed, what: str, *, as_json: bool) -> None:
@@ -145,4 +164,4 @@ def _tell(resumed: Resumed, what: str, *, as_json: bool) -> None:
         output.emit("backup restore", {"resumed": resumed})
     else:
         there = f"{size(resumed.found_bytes)} were there, {size(resumed.written_bytes)} written"
-        click.echo(f"{safe(resumed.target)}: {what}, disk of {size(resumed.size)}, {there}, read back and right")
+        click.echo(f"{safe(resumed.target)}: {what}, disk of {size(resumed.size)}, {there}, verified")

@@ -42,12 +42,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
 @click.command("verify")
 @repository_argument
-@click.option("--percent", type=Number(0, 100), help="Read this share of the chunks, the longest unread ones.")
-@click.option("--time-box", type=Duration(), help="Stop after 90s, 30m, 2h; the next run goes on.")
-@click.option("--indexes", is_flag=True, help="Only documents and indexes, and whether all chunks are there.")
+@click.option("--percent", type=Number(0, 100), help="Share of the chunks to read, those unread for longest first.")
+@click.option("--time-box", type=Duration(), help="Time after which to stop: 90s, 30m, 2h. The next run continues.")
+@click.option("--indexes", is_flag=True, help="Check documents and indexes only, and that all chunks are there.")
 @json_option
 @when_interrupted("run the command again; it reads first what was not read for longest")
-def command(repository: str, as_json: bool, **choices: Any) -> int:
+def command(repository: str, percent: float | None, time_box: float | None, indexes: bool, as_json: bool) -> int:
     """Verify that a repository holds what was put there.
 
     Every chunk is unpacked and compared with its id, those that were not read for the longest time first; when each was
@@ -64,13 +64,13 @@ def command(repository: str, as_json: bool, **choices: Any) -> int:
       vhdx backup verify /mnt/nas/backups --time-box 2h
       vhdx backup verify /mnt/nas/backups --indexes
     """
-    if choices["indexes"] and (choices["percent"] is not None or choices["time_box"]):
+    if indexes and (percent is not None or time_box):
         raise click.UsageError("--indexes reads no chunk; leave --percent and --time-box out.")
     kept = repository_of(repository)
     scope = Scope(
-        depth=Depth.INDEXES if choices["indexes"] else Depth.CHUNKS,
-        percent=100.0 if choices["percent"] is None else choices["percent"],
-        seconds=choices["time_box"],
+        depth=Depth.INDEXES if indexes else Depth.CHUNKS,
+        percent=100.0 if percent is None else percent,
+        seconds=time_box,
     )
     held, scope = _holding(kept, scope)
     with held, counter("verifying") as update:

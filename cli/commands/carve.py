@@ -7,7 +7,7 @@ import click
 
 from analyzer.examine.carve import Carving, Piece, carve, extract
 from cli import output
-from cli.options.common import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, force_option, json_option, quiet_library
 from cli.text import plural, safe, size
 from vhdx.image import open_image
 from vhdx.sink import Existing
@@ -16,9 +16,9 @@ from vhdx.sink import Existing
 @click.command("carve")
 @click.argument("file", type=FILE_PATH)
 @click.option("--extract", "folder", type=FILE_PATH, metavar="DIR", help="Write each piece to a file in DIR.")
-@click.option("--force", is_flag=True, help="Replace files that exist in DIR.")
+@force_option("a file in DIR")
 @json_option
-def command(file: Path, folder: Path | None, force: bool, as_json: bool) -> int:
+def command(file: Path, folder: Path | None, existing: Existing, as_json: bool) -> int:
     """List what of a file belongs to nothing and still holds something.
 
     Room that no structure and no block has; old data of blocks that read as zeros now; slack, what the last block
@@ -34,7 +34,7 @@ def command(file: Path, folder: Path | None, force: bool, as_json: bool) -> int:
     with closing(open_image(file)) as image:
         carving = carve(image)
         if folder is not None:
-            carving = extract(image, carving, folder, Existing.REPLACE if force else Existing.REFUSE)
+            carving = extract(image, carving, folder, existing)
         image.require_unchanged()
         if as_json:
             output.emit("carve", output.plain(carving), image.findings)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,8 @@ from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_ch
 from analyzer.diff.ranges import ChangeTable
 from analyzer.diff.states import State
 from cli import output
-from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option
+from cli.options.common import FILE_PATH, ByteSize, ChainOptions, chain_options, force_option, json_option
+from cli.options.grouping import choice, grouped
 from cli.options.states import opened, opened_by_map
 from cli.progress import progress
 from cli.render.changes import delta_told, show
@@ -28,33 +30,46 @@ def _granularity(_context: click.Context, _parameter: click.Parameter, value: in
     return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """How states are compared, and in which form the differences are given."""
+
+    trust: Trust
+    granularity: int | None
+    shape: str | None
+    bitmap: Path | None
+    export: Path | None
+    existing: Existing
+    files: bool
+
+
+_answer_options = grouped(
+    "answer",
+    _Answer,
+    (
+        choice("--verify", "trust", on=Trust.VERIFY, off=Trust.PROVENANCE,
+               help="Compare written ranges by content: those with equal data are left out."),
+        click.option("--granularity", type=ByteSize(), metavar="SIZE", callback=_granularity,
+                     help="Round ranges outward to multiples of SIZE and merge them. Default: the sector."),
+        click.option("--list", "shape", flag_value="list", help="Print one line for each range."),
+        click.option("--csv", "shape", flag_value="csv", help="Print start,length,kind for each range, in bytes."),
+        click.option("--bitmap", type=FILE_PATH, metavar="FILE",
+                     help="Write one bit for each granule into FILE, least significant bit first."),
+        click.option("--export", type=FILE_PATH, metavar="DELTA",
+                     help="Write the changed ranges, with their data, into DELTA, for `vhdx apply`."),
+        force_option("FILE or DELTA"),
+        click.option("--files", is_flag=True, help="List which files differ, and how; as text, --csv or --json."),
+    ),
+)  # fmt: skip
+
+
 @click.command("changes")
 @click.argument("old")
 @click.argument("new")
-@click.option("--verify", is_flag=True, help="Compare what was written by content: what reads the same drops out.")
-@click.option(
-    "--granularity",
-    type=ByteSize(),
-    metavar="SIZE",
-    callback=_granularity,
-    help="Round ranges outward to multiples of SIZE and merge them; the sector if not given.",
-)
-@click.option("--list", "shape", flag_value="list", help="One line for each range, for people.")
-@click.option("--csv", "shape", flag_value="csv", help="start,length,kind for each range, in bytes.")
-@click.option(
-    "--bitmap",
-    type=FILE_PATH,
-    metavar="FILE",
-    help="Write one bit for each granule into FILE, least significant bit first.",
-)
-@click.option(
-    "--export", type=FILE_PATH, metavar="DELTA", help="Write what differs, with its data, into DELTA, for `vhdx apply`."
-)
-@click.option("--force", is_flag=True, help="Replace FILE or DELTA if it exists.")
-@click.option("--files", is_flag=True, help="Which files differ, and how; as text, --csv or --json.")
+@_answer_options
 @chain_options
 @json_option
-def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any) -> int:
+def command(old: str, new: str, answer: _Answer, where: ChainOptions, as_json: bool) -> int:
     """Show which ranges of the disk differ between two states.
 
     OLD and NEW are files: a VHDX, read with its parents, or a raw image. PATH@N is the state of layer N of PATH's
@@ -85,36 +100,35 @@ def command(old: str, new: str, shape: str | None, as_json: bool, **choices: Any
       vhdx changes leaf.avhdx@0 leaf.avhdx --export week.delta
       vhdx changes leaf.avhdx@0 leaf.avhdx --files
     """
-    shape = "json" if as_json and not shape else shape
-    _refuse_mixtures(shape, as_json=as_json, choices=choices)
-    by = opened_by_map if choices["files"] else opened
-    with by(old, choices) as before, by(new, choices) as after:
-        trust = Trust.VERIFY if choices["verify"] else Trust.PROVENANCE
-        plan = plan_changes(before.disk, after.disk, trust, choices["granularity"])
-        if choices["export"]:
-            _export(plan, (before, after), choices, as_json=as_json)
+    shape = "json" if as_json and not answer.shape else answer.shape
+    _refuse_mixtures(shape, answer, as_json=as_json)
+    by = opened_by_map if answer.files else opened
+    with by(old, where) as before, by(new, where) as after:
+        plan = plan_changes(before.disk, after.disk, answer.trust, answer.granularity)
+        if answer.export:
+            _export(plan, (before, after), answer.export, answer.existing, as_json=as_json)
             return 0
-        if choices["files"]:
+        if answer.files:
             return _compare_files(plan, (before, after), shape)
-        return 1 if _compare(plan, (before, after), shape, choices).ranges else 0
+        return 1 if _compare(plan, (before, after), shape, answer).ranges else 0
 
 
-def _refuse_mixtures(shape: str | None, *, as_json: bool, choices: dict[str, Any]) -> None:
+def _refuse_mixtures(shape: str | None, answer: _Answer, *, as_json: bool) -> None:
     if as_json and shape != "json":
         raise click.UsageError(f"--json and --{shape} exclude each other.")
-    if choices["files"] and (shape == "list" or choices["bitmap"] or choices["granularity"] or choices["export"]):
+    if answer.files and (shape == "list" or answer.bitmap or answer.granularity or answer.export):
         raise click.UsageError("--files lists files, not ranges: it goes with --csv, --json and --verify alone.")
-    if choices["export"] and (shape in {"list", "csv"} or choices["bitmap"] or choices["granularity"]):
+    if answer.export and (shape in {"list", "csv"} or answer.bitmap or answer.granularity):
         raise click.UsageError("--export takes exact ranges and lists none: run again for --list, --csv or --bitmap.")
 
 
-def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, choices: dict[str, Any]) -> Totals:
+def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, answer: _Answer) -> Totals:
     totals = Totals()
     with ExitStack() as stack:
         update = stack.enter_context(progress("comparing", plan.work))
         disks = states[0].disk, states[1].disk
         tables: Iterable[ChangeTable] = find_changes(plan, *disks, update)
-        sink = stack.enter_context(_sink(plan, states, choices)) if choices["bitmap"] else None
+        sink = stack.enter_context(_sink(plan, states, answer.bitmap, answer.existing)) if answer.bitmap else None
         if sink:
             tables = BitmapFile(sink, plan.size, plan.granularity).passing(tables)
         show(shape, plan, disks, totals.passing(tables), totals)
@@ -135,8 +149,8 @@ def _compare_files(plan: ChangesPlan, states: tuple[State, State], shape: str | 
     return code
 
 
-def _export(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any], *, as_json: bool) -> None:
-    export = plan_export(plan, *states, choices["export"], _existing(choices), Verify.READ_BACK)
+def _export(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing, *, as_json: bool) -> None:
+    export = plan_export(plan, *states, target, existing, Verify.READ_BACK)
     with progress("exporting", export.work) as update:
         outcome = run_export(export, states[0].disk, states[1].disk, update)
     if as_json:
@@ -145,12 +159,7 @@ def _export(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, A
         click.echo(delta_told(outcome))
 
 
-def _sink(plan: ChangesPlan, states: tuple[State, State], choices: dict[str, Any]) -> Sink:
-    target, existing = choices["bitmap"], _existing(choices)
+def _sink(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing) -> Sink:
     check_target(target, [path for state in states for path in state.files], existing)
     check_space(target, plan.size // plan.granularity // 8 + 1)
     return Sink(target, existing=existing)
-
-
-def _existing(choices: dict[str, Any]) -> Existing:
-    return Existing.REPLACE if choices["force"] else Existing.REFUSE

@@ -1,13 +1,10 @@
 """`vhdx check`."""
 
 import os
-import shutil
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,32 +12,65 @@ from analyzer.check import Checked, Content, Shelf, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import all_findings, at_least
-from cli.options.common import FILE_PATH, link_options, maps_of, quiet_library, search_of
+from cli.options.common import FILE_PATH, ChainOptions, force_option, link_options, quiet_library
+from cli.options.grouping import OneOf, choice, grouped
 from cli.options.output import write_text
 from cli.render.check import Form, rendered
+from cli.text import line_width
 from vhdx.catalogue import rules
 from vhdx.errors import UnknownCodeError
 from vhdx.findings import Severity
+from vhdx.sink import Existing
 
 _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=True)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looks:
+    """What is looked at."""
+
+    chain: bool
+    depth: Depth
+    content: Content
+
+
+_looks_options = grouped(
+    "looks",
+    _Looks,
+    (
+        click.option("--chain", is_flag=True, help="Check each file's parents and the links to them too."),
+        choice("-r", "--recursive", "depth", on=Depth.TREE, off=Depth.FOLDER, help="Search subfolders too."),
+        choice("--content", on=Content.LOOK, off=Content.SKIP,
+               help="Check partition tables and file systems inside the disk."),
+    ),
+)  # fmt: skip
+
+
 @click.command("check")
 @click.argument("paths", nargs=-1, required=True, type=FILE_PATH, metavar="PATH...")
-@click.option("--chain", is_flag=True, help="Check each file's parents and the links to them, too.")
-@click.option("-r", "--recursive", is_flag=True, help="Look into the subfolders of folders.")
-@click.option("--content", is_flag=True, help="Look at what stands on the disk: partition tables, file systems.")
-@click.option("--format", "form", type=click.Choice([form.value for form in Form]), default="text",
-              show_default=True, help="How to answer.")  # fmt: skip
-@click.option("--json", "form", flag_value="json", help="The same as --format json.")
-@click.option("-o", "--output", "target", type=FILE_PATH, metavar="FILE", help="Write the answer there, not to stdout.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@_looks_options
+@click.option("--format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
+              help="Format of the result.")  # fmt: skip
+@click.option("--json", "form", flag_value=Form.JSON.value, help="Same as --format json.")
+@click.option("-o", "--output", "target", type=FILE_PATH, metavar="FILE", help="Write the result to FILE, not stdout.")
+@force_option("FILE")
 @click.option("--fail-on", type=click.Choice(_SEVERITIES), default="error", show_default=True,
-              help="Exit code 1 from this severity on.")  # fmt: skip
-@click.option("--ignore", multiple=True, metavar="CODE", help="Leave a finding code out; repeat for more.")
-@click.option("--baseline", type=FILE_PATH, metavar="FILE", help="Leave out what this earlier JSON answer has.")
+              help="Lowest severity that gives exit code 1.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="CODE", help="Leave out findings with this code. Repeat for more.")
+@click.option("--baseline", type=FILE_PATH, metavar="FILE", help="Leave out findings of this earlier JSON result.")
 @link_options
-def command(paths: Sequence[Path], form: str, target: Path | None, fail_on: str, **options: Any) -> int:
+def command(
+    *,
+    paths: Sequence[Path],
+    form: Form,
+    target: Path | None,
+    existing: Existing,
+    fail_on: str,
+    ignore: Sequence[str],
+    baseline: Path | None,
+    looks: _Looks,
+    where: ChainOptions,
+) -> int:
     """Check files against every rule of the format, and list all that is wrong or worth knowing.
 
     Every copy of every structure, every table entry and bitmap in use, the whole log; with --chain the parents and
@@ -55,33 +85,31 @@ def command(paths: Sequence[Path], form: str, target: Path | None, fail_on: str,
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
     quiet_library()
-    checked = [_without(subject, _codes(options["ignore"])) for subject in _check_all(paths, options)]
+    checked = [_without(subject, _codes(ignore)) for subject in _check_all(paths, looks, where)]
     known = 0
-    if options["baseline"] is not None:
+    if baseline is not None:
         total = len(all_findings(checked))
-        checked = list(new_findings(checked, read_baseline(options["baseline"])))
+        checked = list(new_findings(checked, read_baseline(baseline)))
         known = total - len(all_findings(checked))
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() and target is None else None
-    text = rendered(Form(form), checked, fail_on=Severity[fail_on.upper()], width=width, known=known).rstrip("\n")
+    width = line_width() if target is None else None
+    text = rendered(form, checked, fail_on=Severity[fail_on.upper()], width=width, known=known).rstrip("\n")
     if target is None:
         click.echo(text)
     else:
-        write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], force=options["force"])
+        write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], existing)
     return int(bool(at_least(all_findings(checked), Severity[fail_on.upper()])))
 
 
-def _check_all(paths: Sequence[Path], options: dict[str, Any]) -> list[Checked]:
-    depth = Depth.TREE if options["recursive"] else Depth.FOLDER
-    content = Content.LOOK if options["content"] else Content.SKIP
-    search, maps = search_of(options), maps_of(options)
+def _check_all(paths: Sequence[Path], looks: _Looks, where: ChainOptions) -> list[Checked]:
+    search = where.as_search()
 
     def check(path: Path) -> Checked:
-        if options["chain"]:
-            return check_chain(path, search=search, content=content, shelf=shelf)
-        return check_file(path, content=content, maps=maps)
+        if looks.chain:
+            return check_chain(path, search=search, content=looks.content, shelf=shelf)
+        return check_file(path, content=looks.content, maps=where.maps)
 
-    with Shelf(maps) as shelf, ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(check, files_in(paths, depth)))
+    with Shelf(where.maps) as shelf, ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(check, files_in(paths, looks.depth)))
 
 
 def _codes(given: Sequence[str]) -> frozenset[str]:

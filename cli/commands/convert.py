@@ -2,17 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from analyzer.convert.convert import stream_raw
-from analyzer.convert.model import VHDX_FORMATS, Compression, Options, OutputFormat, format_of
+from analyzer.convert.model import Options, OutputFormat, format_of
+from analyzer.convert.new_identity import Scope
 from cli import output
-from cli.options.case_data import evidence_options, with_evidence
-from cli.options.clone import clone_of, clone_options, lines_of, write_disk
-from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
-from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options
+from cli.options.clone import CloneOptions, clone_of, clone_options, lines_of, write_disk
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
+from cli.options.output import STDOUT, OutputOptions, output_options
 from cli.progress import progress
 from vhdx.chain import Chain
 
@@ -20,14 +19,13 @@ from vhdx.chain import Chain
 @click.command("convert")
 @click.argument("leaf", type=FILE_PATH)
 @click.argument("out", type=FILE_PATH)
-@format_option
-@click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the base's where it is not given.")
-@output_options
+@output_options(block_size="the base's")
 @clone_options
-@evidence_options
 @chain_options
 @json_option
-def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
+def command(
+    leaf: Path, out: Path, image: OutputOptions, clone: CloneOptions, where: ChainOptions, as_json: bool
+) -> int:
     """Write the flat disk of a chain, or of a single VHDX, as one image of any format that depends on nothing.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
@@ -50,27 +48,25 @@ def command(leaf: Path, out: Path, wanted: str | None, **choices: Any) -> int:
       vhdx convert leaf.avhdx disk.E01 --case-number 2026-17 --examiner 'A. Name'
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
-    with open_leaf(leaf, choices) as chain:
+    with open_leaf(leaf, where) as chain:
         output.warn(chain.findings)
         errors = tell_errors(chain)
-        form = asked_format(wanted, out, choices)
+        form = image.asked_format(out)
         if out == STDOUT:
-            _to_stdout(chain, form, with_evidence(options_from(choices), form, choices), choices)
-            return int(bool(errors))
-        form = form or format_of(out)
-        if choices["block_size"] and form not in VHDX_FORMATS:
-            raise click.UsageError("--block-size is for VHDX outputs.")
-        options = with_evidence(options_from(choices), form, choices)
-        write_disk("convert", chain, out, form, options, choices, errors)
+            if form not in {None, OutputFormat.RAW} or as_json or image.is_reshaped:
+                raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
+            _to_stdout(chain, clone.scope, image.for_format(OutputFormat.RAW))
+        else:
+            form = form or format_of(out)
+            options = image.for_format(form)
+            write_disk("convert", chain, out, form, options, clone.scope, errors=errors, as_json=as_json)
     return int(bool(errors))
 
 
-def _to_stdout(chain: Chain, wanted: OutputFormat | None, options: Options, choices: dict[str, Any]) -> None:
-    if wanted not in {None, OutputFormat.RAW} or choices["as_json"] or options.compression is not Compression.FORMAT:
-        raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
+def _to_stdout(chain: Chain, scope: Scope | None, options: Options) -> None:
     if sys.stdout.isatty():
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
-    clone = clone_of(chain, choices, options)
+    clone = clone_of(chain, scope, options)
     with progress("writing", chain.size) as update:
         stream_raw(clone or chain, sys.stdout.buffer, update)
     for line in lines_of(clone.clone) if clone else ():

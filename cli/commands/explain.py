@@ -1,8 +1,5 @@
 """`vhdx explain`."""
 
-import shutil
-import sys
-import textwrap
 from collections.abc import Sequence
 
 import click
@@ -10,7 +7,7 @@ import click
 from analyzer.examine.explain import explain
 from cli import output
 from cli.options.common import json_option
-from cli.text import facts
+from cli.text import facts, line_width
 from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 
 
@@ -46,19 +43,7 @@ def _page(answer: Rule | WindowsCode) -> str:
         pairs += [("cause", answer.cause), ("what to do", answer.remedy)]
         pairs += [("[MS-VHDX]", answer.section)] if answer.section else []
         pairs += [("Windows", f"{answer.windows} {windows_codes()[answer.windows].name}")] if answer.windows else []
-        return f"{answer.code}  {answer.title}\n{_facts(pairs)}"
-    pairs = [("means", answer.meaning), ("what to do", answer.remedy)]
+        return f"{answer.code}  {answer.title}\n{facts(pairs, line_width())}"
     related = [f"{code} {rules()[code].title}" for code in answer.findings]
-    return f"{answer.code}  {answer.name}\n{_facts([*pairs, ('findings', chr(10).join(related) or 'none')])}"
-
-
-def _facts(pairs: list[tuple[str, str]]) -> str:
-    """Sentences beside their names: folded to the terminal's width, whole lines where a program reads them."""
-    if not sys.stdout.isatty():
-        return facts(pairs)
-    width = max(24, shutil.get_terminal_size().columns - max(len(name) for name, _ in pairs) - 4)
-    folded = [
-        (name, "\n".join(line for given in text.splitlines() for line in textwrap.wrap(given, width)))
-        for name, text in pairs
-    ]
-    return facts(folded)
+    pairs = [("means", answer.meaning), ("what to do", answer.remedy), ("findings", "\n".join(related) or "none")]
+    return f"{answer.code}  {answer.name}\n{facts(pairs, line_width())}"

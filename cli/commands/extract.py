@@ -15,7 +15,8 @@ from analyzer.guest.filesystems import FileState, Include
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, chain_options, json_option
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, force_option, json_option
+from cli.options.grouping import choice
 from cli.options.output import STDOUT
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
@@ -33,16 +34,27 @@ _REFUSED = 5
 @click.argument("leaf")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-o", "--output", "out", type=FILE_PATH, required=True, metavar="DIR",
-              help="The folder to write to, made where it is not there; - writes a single file to stdout.")  # fmt: skip
+              help="Folder to write to, created if missing; - writes a single file to stdout.")  # fmt: skip
 @volume_option
-@click.option("--deleted", is_flag=True,
-              help="Deleted files too, as NAME.deleted: what now stands where they were.")  # fmt: skip
-@click.option("--partial", is_flag=True,
-              help="Write files of which a part is lost, too: as NAME.partial, with zeros there.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace files that exist in DIR.")
+@choice("--deleted", "include", on=Include.DELETED, off=Include.PRESENT,
+        help="Extract deleted files too, as NAME.deleted: what is now where they were.")  # fmt: skip
+@choice("--partial", "lost", on=Lost.PARTIAL, off=Lost.LEAVE_OUT,
+        help="Write files with lost parts too, as NAME.partial, with zeros there.")  # fmt: skip
+@force_option("a file in DIR")
 @chain_options
 @json_option
-def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_json: bool, **choices: Any) -> int:
+def command(
+    *,
+    leaf: str,
+    paths: Sequence[str],
+    out: Path,
+    volume: int | None,
+    include: Include,
+    lost: Lost,
+    existing: Existing,
+    where: ChainOptions,
+    as_json: bool,
+) -> int:
     """Take files and folders out of a disk, in any of its states.
 
     LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
@@ -70,7 +82,7 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
       vhdx extract leaf.avhdx@0 /etc/fstab -o -
       vhdx extract leaf.avhdx / -o everything --volume 3 --partial
     """
-    with opened_by_map(leaf, choices) as state:
+    with opened_by_map(leaf, where) as state:
         volumes = volumes_of(state.disk)
         taken, below = in_volume(volumes, volume, paths, state.disk)
         plan = plan_extraction(
@@ -78,9 +90,9 @@ def command(leaf: str, paths: Sequence[str], out: Path, volume: int | None, as_j
             below,
             out,
             sources=state.files,
-            include=Include.DELETED if choices["deleted"] else Include.PRESENT,
-            existing=Existing.REPLACE if choices["force"] else Existing.REFUSE,
-            lost=Lost.PARTIAL if choices["partial"] else Lost.LEAVE_OUT,
+            include=include,
+            existing=existing,
+            lost=lost,
             stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NO_RANGES,
         )
         if out == STDOUT:

@@ -1,13 +1,15 @@
 """`vhdx files`."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from analyzer.guest.filesystems import FileKind, FileRecord, Include, Role, Volume
 from cli import output
-from cli.options.common import chain_options, json_option
+from cli.options.common import ChainOptions, chain_options, json_option
+from cli.options.grouping import choice, grouped
 from cli.options.states import findings_of, opened_by_map, state_to_plain
 from cli.render.files import (
     chosen,
@@ -25,16 +27,38 @@ from cli.render.known import Known
 from vhdx.disk import Disk
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listing:
+    """Which files are listed."""
+
+    recursive: bool
+    include: Include
+    with_system: bool
+
+
+_listing_options = grouped(
+    "listing",
+    _Listing,
+    (
+        click.option("-r", "--recursive", is_flag=True, help="List the contents of subfolders too."),
+        choice("--deleted", "include", on=Include.DELETED, off=Include.PRESENT,
+               help="List deleted files too, where their names are left."),
+        click.option("--all", "with_system", is_flag=True,
+                     help="List the file system's own files too: $MFT, $Bitmap, the FAT."),
+    ),
+)  # fmt: skip
+
+
 @click.command("files")
 @click.argument("leaf")
 @click.argument("path", required=False)
 @volume_option
-@click.option("-r", "--recursive", is_flag=True, help="What is below the folders, too.")
-@click.option("--deleted", is_flag=True, help="Deleted files too, where their names are left.")
-@click.option("--all", "with_system", is_flag=True, help="The file system's own files, too: $MFT, $Bitmap, the FAT.")
+@_listing_options
 @chain_options
 @json_option
-def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **choices: Any) -> int:
+def command(
+    leaf: str, path: str | None, volume: int | None, listing: _Listing, where: ChainOptions, as_json: bool
+) -> int:
     """List the files inside a disk.
 
     LEAF is a VHDX, read with its parents, or a raw image; LEAF@N is the state of layer N of its chain (0 is the base),
@@ -54,39 +78,38 @@ def command(leaf: str, path: str | None, volume: int | None, as_json: bool, **ch
       vhdx files leaf.avhdx --volume 3 --deleted -r
       vhdx files ext4.vhdx -r --json | jq -r '.files[].path'
     """
-    with opened_by_map(leaf, choices) as state:
+    with opened_by_map(leaf, where) as state:
         known = Known(state.disk)
         volumes = volumes_of(state.disk)
         if path is not None:
             only, (path,) = in_volume(volumes, volume, [path], state.disk)
             volume = only.record.number
-        taken = _taken(volumes, volume, state.disk, choices)
-        files = _files(taken, path, choices)
+        taken = _taken(volumes, volume, state.disk, listing)
+        files = _files(taken, path, listing)
         if as_json:
             _print_json(state.disk, volumes, files, known)
         else:
-            _print_text(volumes, taken, files, known, recursive=choices["recursive"])
+            _print_text(volumes, taken, files, known, recursive=listing.recursive)
         state.disk.require_unchanged()
         return say_troubles(volumes) or int(known.lost > 0 or bool(state.doubt))
 
 
-def _taken(volumes: list[Volume], number: int | None, disk: Disk, choices: dict[str, Any]) -> list[Volume]:
+def _taken(volumes: list[Volume], number: int | None, disk: Disk, listing: _Listing) -> list[Volume]:
     """The volumes whose files are listed; none where only the volumes themselves are."""
     if number is None:
         readable = [volume for volume in volumes if volume.is_readable]
         if len(readable) > 1:
-            return readable if choices["recursive"] else []
+            return readable if listing.recursive else []
     return [chosen(volumes, number, disk)]
 
 
-def _files(volumes: Iterable[Volume], path: str | None, choices: dict[str, Any]) -> Iterator[FileRecord]:
-    include = Include.DELETED if choices["deleted"] else Include.PRESENT
+def _files(volumes: Iterable[Volume], path: str | None, listing: _Listing) -> Iterator[FileRecord]:
     for volume in volumes:
-        top = volume.find(path, include) if path else None
-        for record in _below(volume, top, include, recursive=choices["recursive"]):
-            if choices["with_system"] or record.role is Role.USER:
+        top = volume.find(path, listing.include) if path else None
+        for record in _below(volume, top, listing.include, recursive=listing.recursive):
+            if listing.with_system or record.role is Role.USER:
                 yield record
-        if choices["with_system"] and top is None:
+        if listing.with_system and top is None:
             yield from volume.unnamed()
 
 

@@ -1,13 +1,12 @@
 """`vhdx hash`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from analyzer.examine.hash import sha256_of
 from cli import output
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, tell_errors
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
 from cli.progress import progress
 from cli.text import safe
 
@@ -17,7 +16,7 @@ from cli.text import safe
 @click.option("--layer", type=int, metavar="N", help="The state of layer N (0 is the base) instead of the leaf's.")
 @chain_options
 @json_option
-def command(leaf: Path, layer: int | None, as_json: bool, **where: Any) -> int:
+def command(leaf: Path, layer: int | None, as_json: bool, where: ChainOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` of a raw image of it would.
 
     \b

@@ -10,7 +10,7 @@ import click
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library, search_of
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, quiet_library
 from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
@@ -21,7 +21,7 @@ from vhdx.image import open_image
 @click.argument("files", nargs=-1, required=True, type=FILE_PATH, metavar="FILE...")
 @chain_options
 @json_option
-def command(files: Sequence[Path], as_json: bool, **where: Any) -> int:
+def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
     """Show what a file is, and the chain it belongs to.
 
     Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
@@ -56,7 +56,7 @@ def _is_damaged(answer: dict[str, Any]) -> bool:
     return bool(description and description.damaged_blocks) or any(layer.damaged_blocks for layer in layers)
 
 
-def _look(path: Path, where: dict[str, Any]) -> dict[str, Any]:
+def _look(path: Path, where: ChainOptions) -> dict[str, Any]:
     """The file's description, its layers, or what prevents either."""
     answer: dict[str, Any] = {"path": path}
     try:
@@ -67,7 +67,7 @@ def _look(path: Path, where: dict[str, Any]) -> dict[str, Any]:
     except VhdxError as error:
         answer["failure"] = error
         # What the file says of itself is worth showing where its chain, or its locator, is broken.
-        with suppress(VhdxError), open_image(path, opened=search_of(where).opened) as image:
+        with suppress(VhdxError), open_image(path, opened=where.as_search().opened) as image:
             answer["description"] = describe_image(image)
     return answer
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 
 from analyzer.judgement.chain import judged
 from cli import output
-from cli.options.common import FILE_PATH, chain_options, json_option, open_leaf, quiet_library, search_of, trust_of
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, quiet_library
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -28,7 +27,7 @@ _WIDTH = len(_HEAD)
 )
 @chain_options
 @json_option
-def command(leaf: Path, own: bool, as_json: bool, **where: Any) -> int:
+def command(leaf: Path, own: bool, as_json: bool, where: ChainOptions) -> int:
     """Show where each range of the disk comes from.
 
     One line for each run: its first byte and length on the disk, its kind, its layer, and for data the byte of that
@@ -53,11 +52,11 @@ def command(leaf: Path, own: bool, as_json: bool, **where: Any) -> int:
         return 1 if totals[Kind.LOST] else 0
 
 
-def _own(leaf: Path, where: dict[str, Any]) -> Disk:
+def _own(leaf: Path, where: ChainOptions) -> Disk:
     """The leaf alone, its table judged."""
-    image = open_image(leaf, opened=search_of(where).opened)
+    image = open_image(leaf, opened=where.as_search().opened)
     try:
-        return judged(Chain((image,), ()), trust_of(where)).leaf
+        return judged(Chain((image,), ()), where.trust).leaf
     except BaseException:
         image.close()
         raise

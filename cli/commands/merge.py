@@ -1,17 +1,15 @@
 """`vhdx merge`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import EXTENSIONS, RAW_EXTENSIONS, VHDX_FORMATS, Options, Outcome, OutputFormat
+from analyzer.convert.model import EXTENSIONS, RAW_EXTENSIONS, Options, Outcome, OutputFormat
 from cli import output
-from cli.options.case_data import evidence_options, with_evidence
-from cli.options.clone import clone_options, is_clone, write_disk
-from cli.options.common import FILE_PATH, ByteSize, chain_options, json_option, open_leaf, tell_errors
-from cli.options.output import asked_format, format_option, options_from, output_options, refuse_stdout, report
+from cli.options.clone import CloneOptions, clone_options, write_disk
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
+from cli.options.output import OutputOptions, output_options, refuse_stdout, report
 from cli.progress import progress
 from cli.text import safe
 from vhdx.chain import Chain
@@ -26,15 +24,21 @@ from vhdx.chain import Chain
     metavar="FILE",
     help="Keep FILE and what is below it: merge the layers above to one differencing file on FILE.",
 )
-@format_option
 @click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
-@click.option("--block-size", type=ByteSize(), help="1M to 256M; the base's (with --base: the leaf's) if not given.")
-@output_options
+@output_options(block_size="the base's; with --base, the leaf's")
 @clone_options
-@evidence_options
 @chain_options
 @json_option
-def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed: bool, **choices: Any) -> int:
+def command(
+    leaf: Path,
+    out: Path,
+    base: Path | None,
+    fixed: bool,
+    image: OutputOptions,
+    clone: CloneOptions,
+    where: ChainOptions,
+    as_json: bool,
+) -> int:
     """Merge a checkpoint chain to one standalone image, a VHDX if not told otherwise: the disk as the leaf shows it.
 
     The name of OUT, or --format, may ask for a format of another program, as with `vhdx convert`; for a raw image use
@@ -53,22 +57,20 @@ def command(leaf: Path, out: Path, base: Path | None, wanted: str | None, fixed:
       vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
     """
-    form = _format_of(out, asked_format(wanted, out, choices), fixed=fixed)
+    form = _format_of(out, image.asked_format(out), fixed=fixed)
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
-    if base and is_clone(choices):
+    if base and clone.scope:
         raise click.UsageError("a clone stands alone: leave out --base, or --clone.")
-    if choices["block_size"] and form not in VHDX_FORMATS:
-        raise click.UsageError("--block-size is for VHDX outputs.")
     refuse_stdout(out)
-    with open_leaf(leaf, choices) as chain:
+    options = image.for_format(form)
+    with open_leaf(leaf, where) as chain:
         output.warn(chain.findings)
         errors = tell_errors(chain)
-        options = with_evidence(options_from(choices), form, choices)
         if base:
-            report("merge", _upper(chain, base, out, options), as_json=choices["as_json"], errors=errors)
+            report("merge", _upper(chain, base, out, options), as_json=as_json, errors=errors)
         else:
-            write_disk("merge", chain, out, form, options, choices, errors)
+            write_disk("merge", chain, out, form, options, clone.scope, errors=errors, as_json=as_json)
     return int(bool(errors))
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 import click
 
-from analyzer.convert.model import OutputFormat, format_of
+from analyzer.convert.model import format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.inputs.earlier_state import LetGo, View
@@ -17,19 +17,18 @@ from analyzer.recover.job import Attempt, count, resumes
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.paths import account_of, map_of
 from cli import output
-from cli.options.case_data import evidence_options, with_evidence
 from cli.options.common import (
     FILE_PATH,
-    ByteSize,
+    ChainOptions,
     LogMoment,
     json_option,
-    known_folders,
-    maps_of,
+    map_option,
     quiet_library,
-    search_of,
+    search_option,
     source_map_option,
 )
-from cli.options.output import STDOUT, asked_format, format_option, options_from, output_options, refuse_stdout
+from cli.options.grouping import OneOf, choice, grouped
+from cli.options.output import OutputOptions, output_options, refuse_stdout
 from cli.progress import progress
 from cli.render.recover import document_of, emit_account, lines_of
 from cli.text import fitted, line_width
@@ -38,68 +37,69 @@ from vhdx.sink import Existing
 _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave": BitmapPolicy.PARENT}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is recovered, and how."""
+
+    fill: Fill
+    assume_base: Path | None
+    lost_bitmaps: str
+    as_of: int | UUID | None
+    let_go: LetGo
+    attempt: Attempt
+
+
+_asked_options = grouped(
+    "asked",
+    _Asked,
+    (
+        click.option("--fill", type=OneOf(Fill), default=Fill.ZERO.value, show_default=True,
+                     help="Fill lost ranges with zeros, or each sector with a text that names its position."),
+        click.option("--assume-base", type=FILE_PATH, metavar="FILE",
+                     help="Use FILE as the base although no link leads to it."),
+        click.option("--lost-bitmaps", type=click.Choice(list(_LOST_BITMAPS)), default="lose", show_default=True,
+                     help="Treat partial blocks whose sector bitmap is lost as lost, take them whole, or leave them to"
+                     " the parent. What is taken or left is marked stale."),
+        click.option("--as-of", type=LogMoment(), metavar="N",
+                     help="Read the uppermost file as of log entry N, or as of the end of a session (its log_guid); see"
+                     " `vhdx history`. Nothing is marked known."),
+        choice("--anchored", "let_go", on=LetGo.OLD_DATA, off=LetGo.ABSENT,
+               help="Restore old data of unmapped blocks that the BAT still points to (marked stale)."),
+        choice("--resume", "attempt", on=Attempt.RESUME, off=Attempt.FRESH,
+               help="Resume OUT and OUT.map: read only what is missing."),
+    ),
+)  # fmt: skip
+_where_options = grouped(
+    "where",
+    ChainOptions,
+    (
+        click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
+                     help="Path of one more file of the chain. Repeat for more."),
+        search_option("Folder in which to look for parents."),
+        map_option(),
+        source_map_option,
+    ),
+)  # fmt: skip
+
+
 @click.command("recover")
 @click.argument("inputs", nargs=-1, required=True, type=FILE_PATH, metavar="INPUT...")
-@click.option("-o", "--output", "out", type=FILE_PATH, metavar="OUT", help="The image to write.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Only say what could be recovered; of the data only what file systems say of their files is read.",
-)
-@click.option(
-    "--fill",
-    type=click.Choice([choice.value for choice in Fill]),
-    default="zero",
-    show_default=True,
-    help="What stands where the disk is lost: zeros, or a sentence with its place in every sector.",
-)
-@click.option(
-    "--assume-base", type=FILE_PATH, metavar="FILE", help="Take FILE as the base although no link leads to it."
-)
-@click.option(
-    "--lost-bitmaps",
-    type=click.Choice(list(_LOST_BITMAPS)),
-    default="lose",
-    show_default=True,
-    help="Partial blocks whose sector bitmap is lost: lose them, take them whole, or leave them to the parent; the map "
-    "has what is taken or left as stale.",
-)
-@click.option(
-    "--as-of",
-    type=LogMoment(),
-    metavar="N",
-    help="Read the uppermost file as it was after log entry N, or at the end of a session (its log_guid), as "
-    "`vhdx history` lists them. Nothing is called known.",
-)
-@click.option(
-    "--anchored",
-    is_flag=True,
-    help="Where the uppermost file let a block go and its entry keeps the place: the old data there, as stale.",
-)
-@click.option("--resume", is_flag=True, help="Go on with OUT and OUT.map: only what is missing is tried again.")
-@format_option
-@click.option("--block-size", type=ByteSize(), help="Of a VHDX: 1M to 256M; the lowest file's where it is not given.")
-@output_options
-@evidence_options
-@click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE", help="One more file of the chain.")
-@click.option(
-    "--search",
-    multiple=True,
-    type=FILE_PATH,
-    metavar="DIR",
-    callback=known_folders,
-    help="A folder in which parents are looked for.",
-)
-@click.option(
-    "--map",
-    "mappings",
-    multiple=True,
-    metavar="WIN=DIR",
-    help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'.",
-)
-@source_map_option
+@click.option("-o", "--output", "out", type=FILE_PATH, metavar="OUT", help="Image to write.")
+@click.option("--dry-run", is_flag=True,
+              help="Report what could be recovered, without writing. Reads data of file systems only.")  # fmt: skip
+@_asked_options
+@output_options(block_size="the lowest file's")
+@_where_options
 @json_option
-def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bool, **choices: Any) -> int:
+def command(
+    inputs: Sequence[Path],
+    out: Path | None,
+    dry_run: bool,
+    asked: _Asked,
+    image: OutputOptions,
+    where: ChainOptions,
+    as_json: bool,
+) -> int:
     """Write what is left of a disk whose files are not all there, or cannot all be read, and a map of what it is.
 
     INPUT are the files of one chain, in any order, or its leaf alone. They are put in order by what links them, and
@@ -138,7 +138,11 @@ def command(inputs: Sequence[Path], out: Path | None, dry_run: bool, as_json: bo
       vhdx recover *.avhdx --dry-run --json | jq .totals
     """
     quiet_library()
-    wishes = _wishes(inputs, out, choices, dry_run=dry_run)
+    if out is None and not dry_run:
+        raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
+    wishes = _wishes(inputs, asked, where)
+    if out is not None and not dry_run:
+        wishes = _with_target(wishes, out, image)
     with ExitStack() as opened:
         with progress("comparing the earlier image", _size_of_earlier(wishes)) as update:
             plan = opened.enter_context(plan_recovery(wishes, compared=update))
@@ -153,31 +157,26 @@ def _size_of_earlier(wishes: Wishes) -> int:
     return wishes.target.stat().st_size if wishes.target and resumes(wishes) else 0
 
 
-def _wishes(inputs: Sequence[Path], out: Path | None, choices: dict[str, Any], *, dry_run: bool) -> Wishes:
-    if out is None and not dry_run:
-        raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
-    wishes = Wishes(
+def _wishes(inputs: Sequence[Path], asked: _Asked, where: ChainOptions) -> Wishes:
+    return Wishes(
         inputs=tuple(inputs),
-        search=search_of(choices | {"on_mismatch": "refuse"}),
-        source_maps=maps_of(choices),
-        fill=Fill(choices["fill"]),
-        assumed_base=choices["assume_base"],
-        attempt=Attempt.RESUME if choices["resume"] else Attempt.FRESH,
-        bitmaps=_LOST_BITMAPS[choices["lost_bitmaps"]],
-        view=View(as_of=choices["as_of"], let_go=LetGo.OLD_DATA if choices["anchored"] else LetGo.ABSENT),
+        search=where.as_search(),
+        source_maps=where.maps,
+        fill=asked.fill,
+        assumed_base=asked.assume_base,
+        attempt=asked.attempt,
+        bitmaps=_LOST_BITMAPS[asked.lost_bitmaps],
+        view=View(as_of=asked.as_of, let_go=asked.let_go),
     )
-    return wishes if out is None or dry_run else _with_target(wishes, out, choices)
 
 
-def _with_target(wishes: Wishes, out: Path, choices: dict[str, Any]) -> Wishes:
-    if out == STDOUT:
-        refuse_stdout(out)
-    form = asked_format(choices["wanted"], out, choices) or format_of(out)
-    if form is OutputFormat.RAW and choices["block_size"]:
-        raise click.UsageError("--block-size is for VHDX outputs; a raw image has no blocks.")
-    wishes = replace(wishes, target=out, format=form, options=with_evidence(options_from(choices), form, choices))
+def _with_target(wishes: Wishes, out: Path, image: OutputOptions) -> Wishes:
+    refuse_stdout(out)
+    form = image.asked_format(out) or format_of(out)
+    wishes = replace(wishes, target=out, format=form, options=image.for_format(form))
     if not resumes(wishes):
-        begun = choices["resume"] and not any(path.exists() for path in (out, map_of(out), account_of(out)))
+        is_asked = wishes.attempt is Attempt.RESUME
+        begun = is_asked and not any(path.exists() for path in (out, map_of(out), account_of(out)))
         # All that can be there then is what an interrupted first run left.
         return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE)) if begun else wishes
     return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE))

@@ -1,7 +1,6 @@
 """`vhdx repair`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -9,8 +8,7 @@ from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.workspace import RepairPlan
 from cli.options.common import FILE_PATH, json_option, quiet_library
-from cli.options.repair import check_choices, code_of, emit, repair_options, show, undo_path
-from vhdx.sink import Existing
+from cli.options.repair import RepairOptions, code_of, emit, repair_options, show
 from vhdx.source import FileSource
 
 
@@ -18,8 +16,8 @@ from vhdx.source import FileSource
 @click.argument("file", type=FILE_PATH)
 @repair_options
 @json_option
-def command(file: Path, as_json: bool, **choices: Any) -> int:
-    """Fix a file, where what stood there is known from elsewhere.
+def command(file: Path, result: RepairOptions, as_json: bool) -> int:
+    """Fix a file, where what was there is known from elsewhere.
 
     Prints a plan: for each thing that can be fixed the bytes before and after, and why they are believed. A header or
     region table comes from its twin, or from the one flipped bit that explains its checksum; a live log is applied
@@ -39,10 +37,9 @@ def command(file: Path, as_json: bool, **choices: Any) -> int:
       vhdx repair disk.vhdx --in-place --undo /safe/disk.undo
     """
     quiet_library()
-    check_choices(choices)
     with FileSource(file) as source:
         plan = plan_repair(source)
-        outcome = _run(plan, source, choices)
+        outcome = _run(plan, source, result)
     if as_json:
         emit("repair", plan, outcome)
     else:
@@ -50,12 +47,11 @@ def command(file: Path, as_json: bool, **choices: Any) -> int:
     return code_of(plan, outcome)
 
 
-def _run(plan: RepairPlan, source: FileSource, choices: dict[str, Any]) -> RepairOutcome | None:
+def _run(plan: RepairPlan, source: FileSource, result: RepairOptions) -> RepairOutcome | None:
     if plan.is_empty:
         return None
-    if choices["copy"]:
-        existing = Existing.REPLACE if choices["force"] else Existing.REFUSE
-        return repair_copy(plan, source, choices["copy"], existing)
-    if choices["in_place"]:
-        return repair_in_place(plan, source, undo_path(source.path, choices))
+    if result.copy:
+        return repair_copy(plan, source, result.copy, result.existing)
+    if result.in_place:
+        return repair_in_place(plan, source, result.undo_path(source.path))
     return None

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,7 +11,7 @@ from analyzer.report.html.model import Digest, Made, Report, digest_of, report_o
 from analyzer.report.html.page import page
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, chain_options, maps_of, open_leaf, search_of
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, force_option, open_leaf
 from cli.options.output import refuse_stdout, write_text
 from cli.progress import progress
 from cli.text import plural, safe, size
@@ -25,11 +24,11 @@ from vhdx.targets import check_target
 
 @click.command("report")
 @click.argument("leaf", type=FILE_PATH)
-@click.option("--output", "-o", "out", required=True, type=FILE_PATH, metavar="OUT", help="The page to write.")
-@click.option("--hash", "hashed", is_flag=True, help="Take the SHA-256 of the flat disk too; this reads all of it.")
-@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--output", "-o", "out", required=True, type=FILE_PATH, metavar="OUT", help="Page to write.")
+@click.option("--hash", "hashed", is_flag=True, help="Add the SHA-256 of the flat disk; this reads all of it.")
+@force_option("OUT")
 @chain_options
-def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> int:
+def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: ChainOptions) -> int:
     """Write a report of a chain: one HTML page that needs neither network nor server.
 
     It shows the chain, a map of the disk to zoom into, every finding with its evidence, and the structures of each
@@ -42,16 +41,16 @@ def command(leaf: Path, out: Path, hashed: bool, force: bool, **where: Any) -> i
       vhdx report leaf.avhdx -o report.html --hash --search /mnt/nas
     """
     refuse_stdout(out)
-    check_target(out, [leaf], Existing.REPLACE if force else Existing.REFUSE)
-    with Shelf(maps_of(where)) as shelf:
-        checked = check_chain(leaf, search=search_of(where), shelf=shelf)
+    check_target(out, [leaf], existing)
+    with Shelf(where.maps) as shelf:
+        checked = check_chain(leaf, search=where.as_search(), shelf=shelf)
     try:
         with open_leaf(leaf, where) as chain:
             report = _of_chain(chain, checked, hashed=hashed)
     except (ChainError, CorruptFileError, ShortReadError) as error:
-        _write(out, report_of_failure(leaf, [checked], _made(), error), checked, force=force)
+        _write(out, report_of_failure(leaf, [checked], _made(), error), checked, existing)
         return complain(error)
-    _write(out, report, checked, force=force)
+    _write(out, report, checked, existing)
     return 1 if _is_bad(report) else 0
 
 
@@ -72,8 +71,8 @@ def _made() -> Made:
     return Made(output.version(), datetime.now(UTC))
 
 
-def _write(out: Path, report: Report, checked: Checked, *, force: bool) -> None:
+def _write(out: Path, report: Report, checked: Checked, existing: Existing) -> None:
     content = page(report)
-    write_text(out, content, checked.files, force=force)
+    write_text(out, content, checked.files, existing)
     layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
     click.echo(f"{safe(out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}")

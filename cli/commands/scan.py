@@ -1,7 +1,5 @@
 """`vhdx scan`."""
 
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from cli.progress import counter
 from cli.render.scan_json import payload_of
 from cli.render.scan_text import lines_of
 from cli.render.tree import in_this_encoding
+from cli.text import line_width
 from vhdx.findings import Severity
 
 
@@ -52,11 +51,6 @@ def command(places: Sequence[Path], as_json: bool) -> int:
     if as_json:
         output.emit("scan", payload_of(scan), scan.findings)
     else:
-        output.emit_lines(in_this_encoding(lines_of(scan, _width())))
+        output.emit_lines(in_this_encoding(lines_of(scan, line_width())))
     failed = any(finding.severity is Severity.ERROR for finding in scan.findings)
     return int(failed or not scan.forest.records)
-
-
-def _width() -> int | None:
-    """Columns of the terminal; None where the output goes elsewhere, and lines are left whole."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,7 +1,7 @@
 """`vhdx set-parent`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -9,29 +9,34 @@ from analyzer.linkage.mismatch import gather_evidence
 from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
 from analyzer.repair.workspace import RepairPlan
-from cli.options.common import FILE_PATH, json_option, known_folders, mappings_of, quiet_library
-from cli.options.repair import check_choices, emit, repair_options, show, undo_path
+from cli.options.common import FILE_PATH, json_option, map_option, quiet_library, search_option
+from cli.options.grouping import choice
+from cli.options.repair import RepairOptions, emit, repair_options, show
 from cli.text import safe, tell
 from vhdx.image import open_image
-from vhdx.sink import Existing
 from vhdx.source import FileSource
 
 
 @click.command("set-parent")
 @click.argument("child", type=FILE_PATH)
 @click.argument("parent", type=FILE_PATH)
-@click.option(
-    "--accept-identity",
-    is_flag=True,
-    help="Also when PARENT is not the file that CHILD was made from; the disk may then be a mixture.",
-)
-@click.option("--windows-path", metavar="PATH", default="", help=r"PARENT's path on its host: 'D:\VMs\base.vhdx'.")
-@click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders,
-              help="A folder with PARENT's own parents.")  # fmt: skip
-@click.option("--map", "mappings", multiple=True, metavar="WIN=DIR", help=r"Where a folder of the old host is now.")
+@choice("--accept-identity", "identity", on=Identity.ACCEPT, off=Identity.REFUSE,
+        help="Accept a PARENT that is not the file CHILD was made from. The disk may then mix two states.")  # fmt: skip
+@click.option("--windows-path", metavar="PATH", default="", help=r"Path of PARENT on its host: 'D:\VMs\base.vhdx'.")
+@search_option("Folder with PARENT's own parents.")
+@map_option()
 @repair_options
 @json_option
-def command(child: Path, parent: Path, as_json: bool, **choices: Any) -> int:
+def command(
+    child: Path,
+    parent: Path,
+    identity: Identity,
+    windows_path: str,
+    search: Sequence[Path],
+    mappings: Sequence[str],
+    result: RepairOptions,
+    as_json: bool,
+) -> int:
     """Join a checkpoint to its parent anew, where that was moved or renamed: rewrite CHILD's parent locator.
 
     PARENT must be the file that CHILD was made from: its data_write_guid is the one that CHILD names. Otherwise both
@@ -48,13 +53,18 @@ def command(child: Path, parent: Path, as_json: bool, **choices: Any) -> int:
       vhdx set-parent leaf.avhdx base.vhdx --output joined.avhdx --windows-path 'D:\\VMs\\base.vhdx'
     """
     quiet_library()
-    check_choices(choices)
-    mappings_of(choices)
-    wish = _wish(child, parent, choices)
+    wish = Relink(
+        parent=parent,
+        place=result.copy or child,
+        identity=identity,
+        windows_path=windows_path,
+        search=search,
+        mappings=mappings,
+    )
     with FileSource(child) as source:
         plan = plan_relink(source, wish)
         _say_what_is_accepted(child, parent)
-        outcome = _run(plan, source, wish, choices)
+        outcome = _run(plan, source, wish, result)
     if as_json:
         emit("set-parent", plan, outcome)
     else:
@@ -72,22 +82,11 @@ def _say_what_is_accepted(child: Path, parent: Path) -> None:
     tell(f"warning: {text}; once it is accepted no command can tell this any more")
 
 
-def _wish(child: Path, parent: Path, choices: dict[str, Any]) -> Relink:
-    return Relink(
-        parent=parent,
-        place=choices["copy"] or child,
-        identity=Identity.ACCEPT if choices["accept_identity"] else Identity.REFUSE,
-        windows_path=choices["windows_path"],
-        search=choices["search"],
-        mappings=choices["mappings"],
-    )
-
-
-def _run(plan: RepairPlan, source: FileSource, wish: Relink, choices: dict[str, Any]) -> RepairOutcome | None:
+def _run(plan: RepairPlan, source: FileSource, wish: Relink, result: RepairOptions) -> RepairOutcome | None:
     if plan.is_empty:
         return None
-    if choices["copy"]:
-        return relink_copy(plan, source, wish, Existing.REPLACE if choices["force"] else Existing.REFUSE)
-    if choices["in_place"]:
-        return relink_in_place(plan, source, wish, undo_path(source.path, choices))
+    if result.copy:
+        return relink_copy(plan, source, wish, result.existing)
+    if result.in_place:
+        return relink_in_place(plan, source, wish, result.undo_path(source.path))
     return None

@@ -1,50 +1,51 @@
 """What the commands share that can write a clone: a disk with identities of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from analyzer.convert.convert import plan_conversion, run_conversion
 from analyzer.convert.model import DiskSource, Options, Outcome, OutputFormat
-from analyzer.convert.new_identity import Clone, ClonedDisk, Scope, cloned, plan_clone, told
+from analyzer.convert.new_identity import Clone, ClonedDisk, Scope, cloned, plan_clone, summarise
 from cli import output
+from cli.options.grouping import Decorated, OneOf, grouped
 from cli.options.output import payload_of, report
 from cli.progress import progress
 from cli.text import safe
 from vhdx.chain import Chain
 from vhdx.findings import Finding
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneOptions:
+    """Whether a clone is asked for, and how much of it is to be new."""
+
+    clone: bool
+    clone_ids: Scope | None
+
+    @property
+    def scope(self) -> Scope | None:
+        """What gets new identities; None where no clone is asked for."""
+        return self.clone_ids or (Scope.VOLUMES if self.clone else None)
 
 
 def clone_options(function: Decorated) -> Decorated:
-    """`--clone` and `--clone-ids`, for `clone_of`."""
+    """`--clone` and `--clone-ids`, as `clone`."""
     options = (
         click.option("--clone", is_flag=True, help="Give the disk new identities, to use beside its original."),
-        click.option(
-            "--clone-ids",
-            type=click.Choice([scope.value for scope in Scope]),
-            help="As --clone, of the disk and its partitions alone; of volumes too where that is safe, as --clone does;"
-            " or of all that can be changed.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+        click.option("--clone-ids", type=OneOf(Scope),
+                     help="Set which identities --clone changes: those of the disk and its partitions; of volumes too"
+                     " where that is safe (default); or all."),
+    )  # fmt: skip
+    return grouped("clone", CloneOptions, options)(function)
 
 
-def is_clone(choices: dict[str, Any]) -> bool:
-    """Whether a clone is asked for."""
-    return bool(choices["clone"] or choices["clone_ids"])
-
-
-def clone_of(disk: DiskSource, choices: dict[str, Any], options: Options) -> ClonedDisk | None:
-    """The clone of a disk, when one is asked for; on stderr, where nothing on the disk could be made new, that."""
-    if not is_clone(choices):
+def clone_of(disk: DiskSource, scope: Scope | None, options: Options) -> ClonedDisk | None:
+    """The clone of a disk, None without a scope; warns on stderr where no identity could be made new."""
+    if scope is None:
         return None
-    scope = Scope(choices["clone_ids"] or Scope.VOLUMES)
     clone = cloned(disk, options.identities, scope=scope)
     if not clone.changes:
         click.echo(f"warning: {_nothing_new(scope)}", err=True)
@@ -65,20 +66,22 @@ def write_disk(
     out: Path,
     form: OutputFormat,
     options: Options,
-    choices: dict[str, Any],
+    scope: Scope | None,
+    *,
     errors: Sequence[Finding],
+    as_json: bool,
 ) -> None:
-    """Write the whole disk of a chain, or a clone of it, and say what was written; `errors` are the chain's."""
-    clone = clone_of(chain, choices, options)
+    """Write the whole disk of a chain, or a clone of it, and report what was written; `errors` are the chain's."""
+    clone = clone_of(chain, scope, options)
     disk: DiskSource = clone or chain
     plan = plan_clone(chain, clone, out, form, options) if clone else plan_conversion(chain, out, form, options)
     with progress("merging" if command == "merge" else "writing", plan.work) as update:
         outcome = run_conversion(plan, disk, update)
     if clone:
-        renewed = told(clone, chain.leaf.parameters.disk_id, plan)
-        report_clone(command, outcome, renewed, as_json=choices["as_json"], errors=errors)
+        renewed = summarise(clone, chain.leaf.parameters.disk_id, plan)
+        report_clone(command, outcome, renewed, as_json=as_json, errors=errors)
     else:
-        report(command, outcome, as_json=choices["as_json"], errors=errors)
+        report(command, outcome, as_json=as_json, errors=errors)
 
 
 def report_clone(
@@ -104,4 +107,4 @@ def lines_of(clone: Clone) -> Iterator[str]:
         then = f"; {kept.then}" if kept.then else ""
         yield f"  NOT CHANGED: {safe(kept.what)} at {kept.start}: {safe(kept.why)}{safe(then)}"
     if clone.changes:
-        yield "  Before the clone boots, tell what names the old ones: fstab and GRUB (UUIDs), the BCD (partitions)."
+        yield "  Before the clone boots, update what names the old ones: fstab and GRUB (UUIDs), BCD (partitions)."

@@ -4,16 +4,18 @@ import logging
 import math
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import click
 
 from analyzer.judgement.chain import Trust, open_judged_chain
 from analyzer.recovery_map.findings import map_note
+from cli.options.grouping import Decorated, OneOf, Option, choice, grouped
 from cli.text import safe, tell
 from vhdx.chain import Chain
 from vhdx.contents import open_structures
@@ -21,10 +23,10 @@ from vhdx.disk import Disk
 from vhdx.findings import Finding
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Mapping
+from vhdx.sink import Existing
 from vhdx.source import file_identity
 from vhdx.source_map import SourceMaps
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 FILE_PATH = click.Path(path_type=Path, readable=False)
 """A path that click does not look at: what is wrong with it, the library says, with the right exit code."""
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -117,69 +119,115 @@ source_map_option = click.option(
     multiple=True,
     type=SourceMapOf(),
     metavar="FILE=MAP",
-    help="The map that GNU ddrescue wrote when it copied FILE, if it is not beside it; repeat for each file.",
+    help="Map that GNU ddrescue wrote when it copied FILE, if not beside it. Repeat for each file.",
 )
-"""What of the files was never read from its medium; see `maps_of`."""
+"""What of the files was never read from its medium."""
+
+
+def _known_mappings(_context: click.Context, _parameter: click.Parameter, mappings: tuple[str, ...]) -> tuple[str, ...]:
+    """The mappings, each of which must be one."""
+    try:
+        for text in mappings:
+            Mapping.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return mappings
+
+
+def search_option(help: str) -> Option:  # noqa: A002 - click's own word
+    """`--search`, folders in which parents are looked for."""
+    return click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders, help=help)
+
+
+def map_option() -> Option:
+    """`--map`, as `mappings`: where folders of the old host are now."""
+    return click.option("--map", "mappings", multiple=True, metavar="WIN=DIR", callback=_known_mappings,
+                        help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'.")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainOptions:
+    """How the parents of a file are found, and how its tables are read."""
+
+    parents: tuple[Path, ...] = ()
+    search: tuple[Path, ...] = ()
+    mappings: tuple[str, ...] = ()
+    on_mismatch: OnMismatch = OnMismatch.REFUSE
+    trust: Trust = Trust.JUDGED
+    source_maps: tuple[tuple[Path, Path], ...] = ()
+
+    @property
+    def maps(self) -> SourceMaps:
+        """The maps of ddrescue that files are read by."""
+        return SourceMaps(self.source_maps)
+
+    def as_search(self) -> Search:
+        """The same for the library."""
+        mappings = [Mapping.parse(text) for text in self.mappings]
+        return Search(
+            parents=self.parents,
+            folders=self.search,
+            mappings=mappings,
+            on_mismatch=self.on_mismatch,
+            opened=partial(open_structures, maps=self.maps),
+        )
+
+
+_LINK_OPTIONS = (
+    click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
+                 help="Path of a parent file. Repeat for each layer, nearest parent first."),
+    search_option("Folder whose files are matched by identity, after the leaf's own folder. Subfolders are not"
+                  " searched."),
+    map_option(),
+    click.option("--on-mismatch", type=OneOf(OnMismatch), default=OnMismatch.REFUSE.value, show_default=True,
+                 help="Refuse or accept a parent whose identity is not the one that the child names."),
+    source_map_option,
+)  # fmt: skip
 
 
 def chain_options(function: Decorated) -> Decorated:
-    """How parents are found and tables believed. The command gets them as `where`, for `open_leaf`."""
-    text = "Read block tables by the letter, entries in doubt included; warnings name these."
-    return link_options(click.option("--trust-table", is_flag=True, help=text)(function))
+    """How parents are found and tables are read: `where`, for `open_leaf`."""
+    trust = choice("--trust-table", "trust", on=Trust.TABLE, off=Trust.JUDGED,
+                   help="Read block tables as they are, also entries in doubt; warnings name these.")  # fmt: skip
+    return grouped("where", ChainOptions, (*_LINK_OPTIONS, trust))(function)
 
 
 def link_options(function: Decorated) -> Decorated:
-    """How parents are found, for `search_of`."""
-    options = (
-        click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
-                     help="A parent, given outright; repeat from the leaf's parent down to the base."),
-        click.option("--search", multiple=True, type=FILE_PATH, metavar="DIR", callback=known_folders,
-                     help="A folder whose files (not those of its subfolders) are tried by identity after the leaf's."),
-        click.option("--map", "mappings", multiple=True, metavar="WIN=DIR",
-                     help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."),
-        click.option("--on-mismatch", type=click.Choice(["refuse", "accept"]), default="refuse", show_default=True,
-                     help="What to do with a parent that is not the one the child was made from."),
-        source_map_option,
-    )  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+    """How parents are found: `where`."""
+    return grouped("where", ChainOptions, _LINK_OPTIONS)(function)
 
 
 def json_option(function: Decorated) -> Decorated:
     """`--json`, as `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON, on stdout.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Write the result to stdout as JSON.")(function)
 
 
-def open_leaf(leaf: Path, where: dict[str, Any]) -> Chain:
+def force_option(what: str) -> Option:
+    """`--force`, as `existing`: Existing.REPLACE where it is given."""
+    return choice("--force", "existing", on=Existing.REPLACE, off=Existing.REFUSE, help=f"Replace {what} if it exists.")
+
+
+def open_leaf(leaf: Path, where: ChainOptions) -> Chain:
     """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
     chain = open_as_it_is(leaf, where)
     tell_map(chain)
     return chain
 
 
-def open_as_it_is(leaf: Path, where: dict[str, Any]) -> Chain:
+def open_as_it_is(leaf: Path, where: ChainOptions) -> Chain:
     """Open a chain as the chain options say, for one who reads it by its map."""
     quiet_library()
-    try:
-        chain = open_judged_chain(
-            leaf,
-            trust=trust_of(where),
-            parents=where["parents"],
-            search=where["search"],
-            mappings=where["mappings"],
-            on_mismatch=OnMismatch(where["on_mismatch"]),
-            source_maps=maps_of(where),
-        )
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--map") from error
+    chain = open_judged_chain(
+        leaf,
+        trust=where.trust,
+        parents=where.parents,
+        search=where.search,
+        mappings=where.mappings,
+        on_mismatch=where.on_mismatch,
+        source_maps=where.maps,
+    )
     _say_what_is_accepted(chain)
     return chain
-
-
-def trust_of(where: dict[str, Any]) -> Trust:
-    """How far tables are believed, as `--trust-table` says."""
-    return Trust.TABLE if where["trust_table"] else Trust.JUDGED
 
 
 def tell_map(disk: Disk) -> None:
@@ -210,30 +258,6 @@ def tell_errors(chain: Chain) -> tuple[Finding, ...]:
         text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
         tell(f"warning: {safe(text)}")
     return errors
-
-
-def search_of(where: dict[str, Any]) -> Search:
-    """Where parents may be found, as the chain options say."""
-    return Search(
-        parents=where["parents"],
-        folders=where["search"],
-        mappings=mappings_of(where),
-        on_mismatch=OnMismatch(where["on_mismatch"]),
-        opened=partial(open_structures, maps=maps_of(where)),
-    )
-
-
-def maps_of(where: dict[str, Any]) -> SourceMaps:
-    """The maps of ddrescue that files are read by, as `--source-map` says."""
-    return SourceMaps(tuple(where["source_maps"]))
-
-
-def mappings_of(where: dict[str, Any]) -> list[Mapping]:
-    """Where folders of the old host are now, as `--map` says."""
-    try:
-        return [Mapping.parse(text) for text in where["mappings"]]
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--map") from error
 
 
 def quiet_library() -> None:

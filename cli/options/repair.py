@@ -1,9 +1,9 @@
 """What `repair` and `set-parent` share: where the result goes, and how a plan is shown."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -12,52 +12,58 @@ from analyzer.repair.apply import RepairOutcome
 from analyzer.repair.undo import undo_of
 from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
-from cli.options.common import FILE_PATH
+from cli.options.common import FILE_PATH, force_option
+from cli.options.grouping import Decorated, grouped
 from cli.text import fitted, line_width, plural, safe, size
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.patched import Patch
+from vhdx.sink import Existing
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-_NOTHING = {True: "nothing to change", False: "nothing can be fixed"}
+_NOTHING = {True: "nothing to change", False: "nothing can be mended"}
 _MOST_PATCHES = 8
 """Patches of one fix that are shown; JSON has them all."""
 
 
-def repair_options(function: Decorated) -> Decorated:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOptions:
     """Where the result goes: nowhere (the plan alone), to a copy, or into the file itself."""
+
+    copy: Path | None
+    existing: Existing
+    in_place: bool
+    undo: Path | None
+
+    def __post_init__(self) -> None:
+        """Refuse options that exclude one another, or that mean nothing together; raises UsageError."""
+        if self.copy and self.in_place:
+            raise click.UsageError("--output and --in-place exclude each other: choose a copy or the file itself.")
+        if self.existing is Existing.REPLACE and not self.copy:
+            raise click.UsageError("--force is for --output; nothing is replaced in place, and no undo file ever is.")
+        if self.undo and not self.in_place:
+            raise click.UsageError("--undo is for --in-place; a copy needs no undo file.")
+        if self.copy == Path("-"):
+            raise click.UsageError("a repaired file is not written front to back: name a file, not `-`.")
+
+    def undo_path(self, path: Path) -> Path:
+        """Where the undo file of `path` goes; raises OutputError where there is one."""
+        undo = self.undo or undo_of(path)
+        if undo.exists() or undo.is_symlink():
+            raise OutputError(undo, "it exists already, and an undo file is never replaced", "name another with --undo")
+        return undo
+
+
+def repair_options(function: Decorated) -> Decorated:
+    """Where the result of a repair goes, as `result`."""
     options = (
         click.option("--output", "copy", type=FILE_PATH, metavar="COPY",
                      help="Write a changed copy; the file itself is only read."),
-        click.option("--force", is_flag=True, help="Replace COPY if it exists."),
-        click.option("--in-place", is_flag=True, help="Change the file itself, after its undo file was written."),
+        force_option("COPY"),
+        click.option("--in-place", is_flag=True, help="Change the file itself, after writing an undo file."),
         click.option("--undo", type=FILE_PATH, metavar="UNDO",
-                     help="With --in-place: where the undo file goes; FILE.undo if not given. Never replaced."),
+                     help="Path of the undo file of --in-place, never replaced. Default: FILE.undo."),
     )  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def check_choices(choices: dict[str, Any]) -> None:
-    """Refuse options that exclude one another, or that mean nothing together."""
-    if choices["copy"] and choices["in_place"]:
-        raise click.UsageError("--output and --in-place exclude each other: choose a copy or the file itself.")
-    if choices["force"] and not choices["copy"]:
-        raise click.UsageError("--force is for --output; nothing is replaced in place, and no undo file ever is.")
-    if choices["undo"] and not choices["in_place"]:
-        raise click.UsageError("--undo is for --in-place; a copy needs no way back.")
-    if choices["copy"] == Path("-"):
-        raise click.UsageError("a repaired file is not written front to back: name a file, not `-`.")
-
-
-def undo_path(path: Path, choices: dict[str, Any]) -> Path:
-    """Where the undo file goes."""
-    chosen: Path | None = choices["undo"]
-    undo = chosen or undo_of(path)
-    if undo.exists() or undo.is_symlink():
-        raise OutputError(undo, "it exists already, and an undo file is never replaced", "name another with --undo")
-    return undo
+    return grouped("result", RepairOptions, options)(function)
 
 
 def as_plain(plan: RepairPlan, outcome: RepairOutcome | None) -> dict[str, Any]:
@@ -137,11 +143,11 @@ def _fix_lines(number: int, fix: Fix) -> Iterator[str]:
 
 
 def _done(outcome: RepairOutcome) -> str:
-    written = f"{safe(outcome.target)}: written, file of {size(outcome.file_size)}, read back and right"
+    written = f"{safe(outcome.target)}: written, file of {size(outcome.file_size)}, verified"
     if outcome.undo is None:
         return written
     names = shell_command([str(outcome.target), str(outcome.undo)])
-    return f"{written}; `vhdx undo {names}` brings back what it was"
+    return f"{written}; `vhdx undo {names}` restores it"
 
 
 def emit(command: str, plan: RepairPlan, outcome: RepairOutcome | None) -> None:

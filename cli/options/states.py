@@ -13,7 +13,7 @@ from analyzer.diff.states import State, StateName, layers_of, open_state
 from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
 from analyzer.recovery_map.findings import map_finding, parts_of
 from cli import output
-from cli.options.common import open_as_it_is, quiet_library, tell_map
+from cli.options.common import ChainOptions, open_as_it_is, quiet_library, tell_map
 from cli.text import exact_size, plural, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -21,7 +21,7 @@ from vhdx.findings import Finding
 
 
 @contextmanager
-def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
+def opened(text: str, where: ChainOptions) -> Iterator[State]:
     """The state that `text` names, its warnings said; see `StateName.parse`."""
     with _opened(text, where) as state:
         tell_map(state.disk)
@@ -29,7 +29,7 @@ def opened(text: str, where: dict[str, Any]) -> Iterator[State]:
 
 
 @contextmanager
-def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
+def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
     """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
     with _opened(text, where) as plain:
         state = _by_map(plain)
@@ -42,7 +42,7 @@ def opened_by_map(text: str, where: dict[str, Any]) -> Iterator[State]:
 
 
 @contextmanager
-def _opened(text: str, where: dict[str, Any]) -> Iterator[State]:
+def _opened(text: str, where: ChainOptions) -> Iterator[State]:
     quiet_library()
 
     def leaf(path: Path) -> Chain:

@@ -10,8 +10,8 @@ from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
 from analyzer.scan.machines import Role
 from cli.render.scan_json import when
-from cli.render.tree import draw, wrapped
-from cli.text import plural, safe, size
+from cli.render.tree import draw
+from cli.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
 
 _STATES = {
@@ -45,7 +45,7 @@ def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
         yield ""
     yield from text.notes()
     yield from text.advice()
-    yield from wrapped(text.summary(), width, 0)
+    yield from wrapped(text.summary(), width, rest="  ")
 
 
 class _Text:
@@ -85,7 +85,7 @@ class _Text:
         lines += [
             f"{_mark(finding)} {finding.message} ({finding.code})" for finding in self.findings.get(record.path, ())
         ]
-        return [part for line in lines if line for part in wrapped(safe(line), self.width, indent)]
+        return [part for line in lines if line for part in self._wrapped(line, indent)]
 
     def _around(self, path: Path) -> Iterator[str]:
         if path in self.scan.forest.spare:
@@ -102,7 +102,7 @@ class _Text:
     def notes(self) -> Iterator[str]:
         """What could not be looked at."""
         for note in self.scan.notes:
-            yield from wrapped(safe(f"note: {note}"), self.width, 0)
+            yield from self._wrapped(f"note: {note}")
         if self.scan.notes:
             yield ""
 
@@ -112,7 +112,7 @@ class _Text:
             yield "what to do next:"
         for advice in self.scan.advice:
             yield f"   {safe(advice.root)}"
-            yield from (f"      {line}" for sentence in _sentences(advice) for line in self._wrap(sentence))
+            yield from (f"      {line}" for sentence in _sentences(advice) for line in self._wrapped(sentence, 6))
             if advice.command:
                 yield f"      $ {advice.shell}"
             if advice.recovery:
@@ -120,8 +120,9 @@ class _Text:
         if self.scan.advice:
             yield ""
 
-    def _wrap(self, sentence: str) -> list[str]:
-        return wrapped(safe(sentence), self.width, 6)
+    def _wrapped(self, sentence: str, indent: int = 0) -> list[str]:
+        """Lines that leave room for `indent` columns on their left."""
+        return wrapped(safe(sentence), None if self.width is None else self.width - indent, rest="  ")
 
     def summary(self) -> str:
         """One line of counts."""

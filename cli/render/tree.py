@@ -1,12 +1,10 @@
 """A tree of files as lines: a chain goes straight down, base first; only a fork goes to the right."""
 
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _PLAIN = str.maketrans("┌├└│┬─", "++`|+-")
-_NARROWEST = 24
 
 
 def draw(
@@ -58,13 +56,3 @@ def in_this_encoding(lines: Iterator[str]) -> Iterator[str]:
             yield line.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
         else:
             yield line
-
-
-def wrapped(text: str, width: int | None, indent: int) -> list[str]:
-    """A sentence in lines that leave room for `indent` columns; one line where `width` is None, as in a pipe."""
-    if width is None:
-        return [text]
-    room = max(_NARROWEST, width - indent)
-    # Paths and identities stay whole, so that they can be copied.
-    lines = textwrap.wrap(text, room, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return lines or [text]

@@ -58,9 +58,9 @@ def test_forget_wants_rules_or_names_and_never_both(vhdx_command, repository):
 def test_the_last_point_goes_only_when_that_is_said(vhdx_command, repository):
     answer = vhdx_command("backup", "forget", repository, "first", "second")
     assert answer.code == 5
-    assert "--even-the-last" in answer.err
+    assert "--allow-last" in answer.err
     assert len(points(vhdx_command, repository)) == 2
-    assert vhdx_command("backup", "forget", repository, "first", "second", "--even-the-last").code == 0
+    assert vhdx_command("backup", "forget", repository, "first", "second", "--allow-last").code == 0
     assert points(vhdx_command, repository) == []
 
 
@@ -108,7 +108,7 @@ def test_odd_numbers_are_refused(vhdx_command, repository):
 
 
 def test_prune_lists_first_and_deletes_at_once_when_asked_to(vhdx_command, repository):
-    vhdx_command("backup", "forget", repository, "first", "second", "--even-the-last")
+    vhdx_command("backup", "forget", repository, "first", "second", "--allow-last")
     tried = vhdx_command("backup", "prune", repository, "--dry-run", "--json").json
     assert (tried["deleted_chunks"], tried["done"]) == (0, False)
     assert tried["listed_chunks"] == tried["chunks"] > 0

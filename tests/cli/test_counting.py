@@ -54,7 +54,7 @@ def test_a_prune_of_one_hour(vhdx_command, built, tmp_path):
     vhdx_command("backup", "init", kept)
     for name, leaf in (("one", first), ("two", second)):
         assert vhdx_command("backup", "create", kept, leaf, "--name", name).code == 0
-    assert vhdx_command("backup", "forget", kept, "two", "--even-the-last").code == 0
+    assert vhdx_command("backup", "forget", kept, "two", "--allow-last").code == 0
     counted(vhdx_command("backup", "prune", kept, "--window", 1), "a prune in 1 hour or later")
     refused = vhdx_command("backup", "restore", kept, "one", tmp_path / "x.bin", "--offset", "1T", "--length", 1)
     counted(refused, f"and 1 byte from byte {1 << 40} on was asked for")

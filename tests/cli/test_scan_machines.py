@@ -61,7 +61,7 @@ def test_without_the_parser_a_note_says_so(vhdx_command, host, monkeypatch):
     answer = vhdx_command("scan", host, "--json")
     assert answer.code == 0
     assert answer.json["machines"] == []
-    assert "install dissect.hypervisor" in answer.json["notes"][0]
+    assert "pip install '.[machines]'" in answer.json["notes"][0]
 
 
 def hostile():

@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 from analyzer.backup.errors import BackupError, PlaceError
+from analyzer.text import adding_extra
 
 
 class ServerError(PlaceError):
@@ -45,7 +46,7 @@ class MissingExtraError(BackupError):
         self.what, self.library, self.name = what, library, name
 
     def __str__(self) -> str:
-        return f"{self.what} needs {self.library}, which is not installed; pip install 'vhdx[{self.name}]'"
+        return f"{self.what} needs {self.library}, which is not installed; {adding_extra(self.name)}"
 
 
 def extra_module(module: str, what: str, extra: str = "places") -> Any:  # noqa: ANN401 - none of them ships types

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from analyzer.text import adding_extra
 from vhdx.errors import OutputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def require_zstd(target: Path) -> None:
         import zstandard  # noqa: F401
     except ImportError:
         reason = "zstd needs the package zstandard, which is not installed"
-        raise OutputError(target, reason, "pip install 'vhdx[zstd]', or choose another compression") from None
+        raise OutputError(target, reason, f"{adding_extra('zstd')}, or choose another compression") from None
 
 
 class Zstd:

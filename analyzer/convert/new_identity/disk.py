@@ -104,7 +104,7 @@ def plan_clone(chain: LayeredSource, clone: ClonedDisk, target: Path, output: Ou
     return replace(plan_output(clone, target, output, new_disk, options), layers=len(chain.layers))
 
 
-def told(clone: ClonedDisk, disk_id: UUID, plan: Plan) -> Clone:
+def summarise(clone: ClonedDisk, disk_id: UUID, plan: Plan) -> Clone:
     """Everything that became of the identities, with the virtual disk id, `disk_id` before, of a VHDX."""
     if plan.new_disk is None:
         return clone.clone

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
+from analyzer.text import adding_extra
 from vhdx.errors import VhdxError
 
 
@@ -12,10 +13,8 @@ class MissingReaderError(VhdxError):
     exit_code: ClassVar[int] = 2
 
     def __str__(self) -> str:
-        return (
-            "reading the file systems inside a disk needs the package pytsk3, which is not installed; "
-            "pip install 'vhdx[filesystems]'"
-        )
+        what = "reading the file systems inside a disk needs the package pytsk3, which is not installed"
+        return f"{what}; {adding_extra('filesystems')}"
 
 
 class NoSuchVolumeError(VhdxError):

@@ -1,15 +1,13 @@
 """Findings as lines for people: wrapped on a terminal however narrow, one line each in a pipe."""
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from analyzer.check.result import Checked, all_findings, counts, worst_first
 from analyzer.remedies import next_step
-from analyzer.text import plural, safe, size
+from analyzer.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
 
 _INDENT = "  "
-_LEAST_WIDTH = 20
 
 
 def sentence(finding: Finding) -> str:
@@ -41,7 +39,7 @@ def text_lines(checked: Sequence[Checked], *, width: int | None, known: int = 0)
     """
     for subject in checked:
         yield from _subject(subject, width)
-    yield from _wrapped(summary(checked, known=known), width, "", "")
+    yield from wrapped(summary(checked, known=known), width, "", "")
 
 
 def summary(checked: Sequence[Checked], *, known: int = 0) -> str:
@@ -55,7 +53,7 @@ def _subject(subject: Checked, width: int | None) -> Iterator[str]:
     if width is None:
         yield from (sentence(finding) for finding in worst_first(subject.findings))
         return
-    yield from _wrapped(f"{safe(subject.path)}: {_verdict(counts(subject.findings))}", width, "", _INDENT)
+    yield from wrapped(f"{safe(subject.path)}: {_verdict(counts(subject.findings))}", width, "", _INDENT)
     for finding in worst_first(subject.findings):
         yield from _finding(finding, subject, width)
     yield ""
@@ -67,9 +65,9 @@ def _verdict(found: Mapping[Severity, int]) -> str:
 
 def _finding(finding: Finding, subject: Checked, width: int) -> Iterator[str]:
     head = f"{finding.severity.name.lower()} {finding.code}: {finding.message}"
-    yield from _wrapped(safe(head), width, _INDENT, _INDENT * 2)
+    yield from wrapped(safe(head), width, _INDENT, _INDENT * 2)
     for name, value in _details(finding, subject):
-        yield from _wrapped(f"{name}: {safe(value)}", width, _INDENT * 2, _INDENT * 3)
+        yield from wrapped(f"{name}: {safe(value)}", width, _INDENT * 2, _INDENT * 3)
 
 
 def _details(finding: Finding, subject: Checked) -> Iterable[tuple[str, str]]:
@@ -83,17 +81,3 @@ def _next(finding: Finding) -> str:
     """What to do, where there is anything to do."""
     step = next_step(finding)
     return "" if finding.severity is Severity.NOTE and step.startswith("Nothing to do") else step
-
-
-def _wrapped(text: str, width: int | None, first: str, rest: str) -> list[str]:
-    """Lines of at most `width`; words, paths among them, stay whole so that they can be copied."""
-    if width is None:
-        return [text]
-    return textwrap.wrap(
-        text,
-        max(width, _LEAST_WIDTH),
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

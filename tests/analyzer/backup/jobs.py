@@ -57,7 +57,7 @@ def create_unlocked(repository, path, name):
 
 def forget(repository, *names):
     with take(repository.place, Hold.EXCLUSIVE, "forget", wait=0.01) as lock:
-        run_forget(plan_by_name(repository, names, even_the_last=True), repository, lock)
+        run_forget(plan_by_name(repository, names, allow_last=True), repository, lock)
 
 
 def prune(repository, window=0.0):
