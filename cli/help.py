@@ -7,12 +7,11 @@ command that can be pasted, and a list a list.
 import importlib
 import re
 import shutil
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import click
-
-from analyzer.text import wrapped
 
 _NARROWEST = 30
 _ROOMY = 70
@@ -40,7 +39,7 @@ class Help(click.HelpFormatter):
         room = self.width - self.current_indent
         for number, paragraph in enumerate(text.split("\n\n")):
             kept = paragraph.removeprefix(_AS_IT_IS)
-            lines = _folded(paragraph, room) if kept == paragraph else _kept(kept.splitlines(), room)
+            lines = _wrapped(paragraph, room) if kept == paragraph else _kept(kept.splitlines(), room)
             self.write("\n" if number else "")
             self.write("".join(f"{'':{self.current_indent}}{line}\n" for line in lines))
 
@@ -49,7 +48,7 @@ class Help(click.HelpFormatter):
         rows = list(rows)
         names = ["\n".join(_choices(name, self.width - self.current_indent, self.current_indent)) for name, _ in rows]
         column = min(max(map(len, names)), col_max if self.width >= _ROOMY else self.width // 3)
-        texts = ["\n".join(_folded(text, self.width - column - col_spacing - self.current_indent)) for _, text in rows]
+        texts = ["\n".join(_wrapped(text, self.width - column - col_spacing - self.current_indent)) for _, text in rows]
         broken = [(name, f"{_AS_IT_IS}{text}" if text else "") for name, text in zip(names, texts, strict=True)]
         super().write_dl(broken, column, col_spacing)
 
@@ -95,16 +94,17 @@ def _with_help(command: click.Command) -> click.Command:
     return command
 
 
-def _folded(text: str, room: int) -> list[str]:
-    """A paragraph in lines; its own line breaks do not count."""
-    return wrapped(" ".join(text.split()), room)
+def _wrapped(text: str, room: int, first: str = "", rest: str = "") -> list[str]:
+    """A paragraph in lines, like `analyzer.text.wrapped`, which is not loaded here: help needs click alone."""
+    return textwrap.wrap(" ".join(text.split()), room, initial_indent=first, subsequent_indent=rest,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def _choices(name: str, room: int, indent: int) -> list[str]:
     """An option with the choices that it has, broken between them where they have no room."""
     if len(name) <= room:
         return [name]
-    lines = wrapped(name.replace("|", "| "), room, rest="  ")
+    lines = _wrapped(name.replace("|", "| "), room, rest="  ")
     return [f"{'' if number == 0 else ' ' * indent}{line.replace('| ', '|')}" for number, line in enumerate(lines)]
 
 
@@ -136,7 +136,7 @@ def _whole_items(lines: Sequence[str]) -> Iterator[str]:
 
 def _item(item: re.Match[str], room: int) -> list[str]:
     column = len(item["lead"]) if room - len(item["lead"]) >= _LEAST_TEXT else 6
-    return wrapped(item["text"], room, item["lead"], " " * column)
+    return _wrapped(item["text"], room, item["lead"], " " * column)
 
 
 def _command(line: str, room: int) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _command(line: str, room: int) -> Iterator[str]:
         else:
             line += f" {part}"
     yield line
-    yield from wrapped(remark, room, f"{indent}{_BELOW}# ", f"{indent}{_BELOW}# ")
+    yield from _wrapped(remark, room, f"{indent}{_BELOW}# ", f"{indent}{_BELOW}# ")
 
 
 def _together(words: Sequence[str], most: int) -> list[str]:
