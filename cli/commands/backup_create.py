@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from analyzer.backup.create import run_create
+from analyzer.backup.errors import BackupError, PointRefusedError
 from analyzer.backup.locks.locks import Lock, take
 from analyzer.backup.locks.owners import Hold
 from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
@@ -21,7 +22,8 @@ from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_opti
 from cli.options.grouping import choice, grouped
 from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
-from cli.text import plural, safe, size
+from cli.text import plural, safe, size, tell
+from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 
 
@@ -71,7 +73,8 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     Layers that are proved to be those of an earlier restore point, unwritten since, are not read: neither is what
     reads as zeros. Where nothing is proved, all data is read and hashed, and it is said why; what the repository has
     already is not stored again in either case. An interrupted run leaves no restore point; the next one goes on.
-    Exit code 1: it was made, and `vhdx check` has errors to tell of a source.
+    Exit code 1: it was made, and `vhdx check` has errors to report of a source. Of several disks the others are backed
+    up when one cannot be; those that were not are listed at the end, and the exit code is the worst of theirs.
 
     \b
     Examples:
@@ -83,19 +86,41 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     if asked.name and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
+    failed = list[tuple[Path, VhdxError]]()
     with take(kept.place, Hold.SHARED, "create") as lock:
         for leaf in leaves:
-            with open_leaf(leaf, where) as chain:
-                output.warn(chain.findings)
-                errors += tell_errors(chain)
-                plan = plan_create(kept, chain, _wishes(asked, map_note(chain.path, chain.size)), lock.claim)
-                manifests = _run(plan, lock)
+            try:
+                with open_leaf(leaf, where) as chain:
+                    output.warn(chain.findings)
+                    errors += tell_errors(chain)
+                    plan = plan_create(kept, chain, _wishes(asked, map_note(chain.path, chain.size)), lock.claim)
+                    manifests = _run(plan, lock)
+            except VhdxError as error:
+                if len(leaves) == 1 or not _is_of_one_disk(error):
+                    raise
+                failed.append((leaf, error))
+                continue
             told += manifests
             if not as_json:
                 _tell(plan, manifests)
     if as_json:
-        _emit(kept, told, errors)
-    return int(bool(errors))
+        _emit(kept, told, errors, failed)
+    _tell_failed(failed, len(leaves))
+    return max([int(bool(errors)), *(error.exit_code for _, error in failed)])
+
+
+def _is_of_one_disk(error: VhdxError) -> bool:
+    """Whether the other disks may still be backed up: the repository itself answers."""
+    return isinstance(error, PointRefusedError) or not isinstance(error, BackupError)
+
+
+def _tell_failed(failed: Sequence[tuple[Path, VhdxError]], count: int) -> None:
+    """At the end, where it is seen: the disks of which there is no restore point."""
+    for _, error in failed:
+        tell(f"error: {safe(str(error))}")
+    if failed:
+        names = ", ".join(safe(str(leaf)) for leaf, _ in failed)
+        tell(f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}")
 
 
 def _wishes(asked: _RunOptions, note: str) -> Wishes:
@@ -116,9 +141,16 @@ def _run(plan: CreatePlan, lock: Lock) -> tuple[Manifest, ...]:
         return run_create(plan, update, lock.confirm)
 
 
-def _emit(repository: Repository, manifests: Sequence[Manifest], errors: Sequence[Finding]) -> None:
+def _emit(
+    repository: Repository,
+    manifests: Sequence[Manifest],
+    errors: Sequence[Finding],
+    failed: Sequence[tuple[Path, VhdxError]],
+) -> None:
     points = [plain_point(manifest) for manifest in manifests]
-    output.emit("backup create", {"repository": repository.place.url, "points": points, "errors": errors})
+    not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
+    payload = {"repository": repository.place.url, "points": points, "errors": errors, "failed": not_made}
+    output.emit("backup create", payload)
 
 
 def plain_point(manifest: Manifest) -> dict[str, Any]:

@@ -195,3 +195,18 @@ def test_help_names_every_command_and_imports_none(vhdx_command):
     for name in ("init", "create", "list", "show", "verify", "restore", "stats"):
         assert f"  {name} " in answer.out
         assert "Examples:" in vhdx_command("backup", name, "--help").out
+
+
+def test_of_several_disks_the_others_are_backed_up_when_one_cannot_be(vhdx_command, kept, tmp_path):
+    folder, leaf, _, _ = kept
+    orphan = tmp_path / "alone" / leaf.name
+    orphan.parent.mkdir()
+    orphan.write_bytes(leaf.read_bytes())
+    text = tmp_path / "notes.vhdx"
+    text.write_text("no disk at all\n" * 9)
+    made = vhdx_command("backup", "create", folder, orphan, text, leaf, "--json")
+    assert made.code == 4
+    assert len(made.json["points"]) == 1
+    assert [(one["path"], one["exit_code"]) for one in made.json["failed"]] == [(str(orphan), 4), (str(text), 3)]
+    assert "2 of 3 disks were not backed up" in made.err
+    assert made.err.count("error:") == 3
