@@ -196,11 +196,12 @@ class Structures:
 
     @property
     def has_parent(self) -> bool | None:
-        """Whether the file is a differencing one; None where its parameters are lost."""
-        try:
-            item = self.item(FILE_PARAMETERS)
-        except VhdxError:  # `parameters` has it
+        """Whether the file is a differencing one; None where its parameters are lost. Raises as `item` does."""
+        if self.parameters.value is not None:
+            return self.parameters.value.has_parent
+        if self.parameters.error is not None:  # perhaps of this very item: it is not asked for again
             return None
+        item = self.item(FILE_PARAMETERS)
         return has_parent_flag(item) if len(item) >= ITEM_SIZES[FILE_PARAMETERS] else None
 
     @_once

@@ -1,6 +1,6 @@
 """One file, looked at whole: every rule is asked, and no error ends it as long as anything behind it can be read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, V
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of
 from vhdx.replay import Log
-from vhdx.source import ByteSource
 from vhdx.source_map import unread_findings
 from vhdx.structures.constants import HEADER_AREA_SIZE, PARENT_LOCATOR
 from vhdx.structures.identifier import SIGNATURE
@@ -34,18 +33,15 @@ from vhdx.table import BlockTable
 _SHORT = "Get a whole copy of the file; if there is none, `vhdx recover FILE -o disk.raw` writes what is left."
 
 
-def check_source(source: ByteSource) -> Iterator[Finding]:
-    """Everything about a source that is open, in the order of the file's structures; many alike are bounded."""
-    return check_structures(Structures(source))
-
-
 def check_structures(structures: Structures) -> Iterator[Finding]:
-    """As `check_source`, of a file whose structures may have been read already."""
+    """Everything about a file that is open, in the order of its structures; many alike are bounded."""
     found: list[Finding] = []
-    try:
-        found.extend(_findings(structures))  # what came before an error stays
-    except VhdxError as error:
-        found.append(unreadable(error, structures.file.path))
+    for rule in _rules(structures):
+        try:
+            found.extend(rule)  # what came before an error stays
+        except VhdxError as error:
+            # One place that cannot be read keeps several rules from being asked, and is one finding.
+            found += [finding for finding in [unreadable(error, structures.file.path)] if finding not in found]
     return bounded(found)
 
 
@@ -64,59 +60,47 @@ def unreadable(error: VhdxError, path: Path) -> Finding:
     return Finding("FID-11", Severity.ERROR, text, offset, advice=advice, path=path)
 
 
-def _findings(structures: Structures) -> Iterator[Finding]:
-    """Everything, from structure to structure, as far as it can be read."""
+def _rules(structures: Structures) -> Iterator[Iterable[Finding]]:
+    """The rules of each structure, as far as there is anything that they are about."""
     file, identifier = structures.file, structures.identifier.value
     is_named_vhdx = identifier is not None and identifier.signature == SIGNATURE
-    yield from check_host(file)
-    yield from unread_findings(file, Severity.ERROR)
-    yield from _listed(structures.identifier, file.path)
+    yield from (check_host(file), unread_findings(file, Severity.ERROR), _listed(structures.identifier))
     if identifier is not None and is_named_vhdx:
-        yield from check_creator(identifier)
+        yield check_creator(identifier)
     if file.size < HEADER_AREA_SIZE or (structures.header is None and not is_named_vhdx):
         return  # nothing here is a VHDX, or not enough of it
-    yield from check_gaps(file)
-    yield from check_ends(file)
-    yield from check_copies_of_headers(structures)
-    yield from _listed(structures.headers, file.path)
-    yield from (flipped.finding for flipped in flips_of_headers(file))
-    yield from _check_log(structures)
-    yield from check_copies_of_region_tables(structures)
-    yield from _listed(structures.regions, file.path)
-    yield from (flipped.finding for flipped in flips_of_region_tables(structures.source))
-    for part in (structures.metadata, structures.parameters, structures.locator, structures.table):
-        yield from _listed(part, file.path)
+    yield from (check_gaps(file), check_ends(file))
+    yield from (check_copies_of_headers(structures), _listed(structures.headers))
+    if structures.headers.value is not None:
+        yield (flipped.finding for flipped in flips_of_headers(file))
+    yield from (_listed(structures.log), check_whole_log(structures), _listed(structures.replay))
+    yield from (check_copies_of_region_tables(structures), _listed(structures.regions))
+    if structures.regions.value is not None:
+        yield (flipped.finding for flipped in flips_of_region_tables(structures.source))
+    parts: tuple[Judged[Any], ...] = (structures.metadata, structures.parameters, structures.locator, structures.table)
+    yield from (_listed(part) for part in parts)
     place = structures.place_of(PARENT_LOCATOR)
     if structures.locator.value is not None and place is not None:
-        yield from check_locator_facts(structures.locator.value, place[0])
-    yield from _check_table(structures)
+        yield check_locator_facts(structures.locator.value, place[0])
+    yield from _rules_of_table(structures)
 
 
-def _listed(part: Judged[Any], path: Path) -> Iterator[Finding]:
+def _listed(part: Judged[Any]) -> Iterator[Finding]:
     yield from part.findings
     if part.error is not None:
-        yield unreadable(part.error, path)
+        raise part.error
 
 
-def _check_log(structures: Structures) -> Iterator[Finding]:
-    log = structures.log.value
-    yield from _listed(structures.log, structures.file.path)
-    if log is not None and structures.header is not None:
-        yield from check_whole_log(log)
-    yield from _listed(structures.replay, structures.file.path)
-
-
-def _check_table(structures: Structures) -> Iterator[Finding]:
+def _rules_of_table(structures: Structures) -> Iterator[Iterable[Finding]]:
     table, disk, log = structures.table.value, structures.parameters.value, structures.log.value
     if table is None or disk is None:
         return
-    yield from check_blocks(Allocation(table), disk)
+    yield check_blocks(Allocation(table), disk)
     if table.has_parent:
-        yield from check_bitmaps(table)
+        yield check_bitmaps(table)
     if structures.header is not None and log is not None:  # else what seems to belong to nothing may be the log
-        yield from check_space(table, log, lambda: _disk_of(structures))
-        creator = structures.identifier.value.creator if structures.identifier.value else ""
-        yield from _check_history(table, log, creator)
+        yield check_space(table, log, lambda: _disk_of(structures))
+        yield _check_history(table, log, structures.identifier.value.creator if structures.identifier.value else "")
 
 
 def _disk_of(structures: Structures) -> Image | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from analyzer.text import plural
+from vhdx.contents import Structures
 from vhdx.findings import Finding, Severity
 from vhdx.replay import Log, candidates_of, flaws_of_entry
 from vhdx.structures.constants import NIL
@@ -11,8 +12,11 @@ from vhdx.structures.log import HEAD_SIZE, LogHeader, parse_log_header
 SECTION = "2.3"
 
 
-def check_whole_log(log: Log) -> Iterator[Finding]:
-    """What `check_log` leaves out: damaged entries of a live log, and what is old."""
+def check_whole_log(structures: Structures) -> Iterator[Finding]:
+    """What the log's own rules leave out: damaged entries of a live log, and what is old."""
+    log = structures.log.value
+    if log is None or structures.header is None:
+        return
     live = log.log_guid != NIL
     if live:
         yield from _check_damaged(log)

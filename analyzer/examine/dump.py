@@ -39,12 +39,17 @@ class Section:
 def dump(path: Path, parts: Sequence[str] = PARTS) -> Iterator[Section]:
     """The sections that `parts` names; raises InputOutputError and NotRegularFileError for the file itself."""
     with closing(open_structures(path)) as structures:
-        for part in parts:
-            try:
-                section = _READERS[part](structures)
-                yield replace(section, findings=tuple(located(path, section.findings)))
-            except VhdxError as error:
-                yield Section(part, iter(()), (), str(error))
+        yield from sections(structures, parts)
+
+
+def sections(structures: Structures, parts: Sequence[str] = PARTS) -> Iterator[Section]:
+    """As `dump`, of a file that is open and may have been read already."""
+    for part in parts:
+        try:
+            section = _READERS[part](structures)
+            yield replace(section, findings=tuple(located(structures.file.path, section.findings)))
+        except VhdxError as error:
+            yield Section(part, iter(()), (), str(error))
 
 
 def _identifier(structures: Structures) -> Section:

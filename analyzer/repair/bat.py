@@ -10,7 +10,7 @@ from analyzer.repair.workspace import Fix, Workspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
-from vhdx.image import Image, image_from
+from vhdx.image import Image, image_of
 from vhdx.patched import Patch
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE
@@ -24,7 +24,7 @@ def fix_table(work: Workspace) -> None:
     """Fix what the log, or the table itself, gives evidence for; nothing when the file does not open."""
     for fix in (_from_log, _displaced, _old_places):
         try:
-            image = image_from(work.view)
+            image = image_of(work.structures)
         except VhdxError:
             return
         fix(work, image)

@@ -8,27 +8,21 @@ from vhdx.errors import VhdxError
 from vhdx.identities import Identities
 from vhdx.image import image_from
 from vhdx.patched import OverlaySource, Patch
-from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, NIL
-from vhdx.structures.header import Header, HeaderPair, build_header, judge_headers
+from vhdx.structures.constants import HEADER_OFFSETS, NIL
+from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import SIGNATURE
 
 _LAST_NUMBER = (1 << 64) - 1
 
 
-def headers_of(work: Workspace) -> HeaderPair:
-    """Both headers as they are with the fixes so far."""
-    first, second = (work.read(offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
-    return judge_headers((first, second))
-
-
 def fix_headers(work: Workspace) -> None:
     """Put right what a flip explains, then write a copy that is still invalid from its twin."""
     for flipped in flips_of_headers(work.view):
-        code = "HDR-04" if headers_of(work).current_copy is None else "HDR-03"
+        code = "HDR-04" if work.structures.headers.get().current_copy is None else "HDR-03"
         title = f"header copy {flipped.copy + 1}: {flipped.flip.what}"
         evidence = "of all single errors in the page this one alone makes its checksum match, and the fields make sense"
         work.fix(code, title, evidence, (flipped.at, flipped.page))
-    pair = headers_of(work)
+    pair = work.structures.headers.get()
     for copy, flaws in enumerate(pair.flaws):
         if flaws and pair.current_copy is not None:
             _from_twin(work, copy, pair.current)
@@ -48,7 +42,7 @@ def update_headers(work: Workspace, code: str, why: str, identities: Identities)
     The log is closed and the file gets a new file_write_guid; data_write_guid stays, for children know the disk by it.
     [MS-VHDX] 2.2.2.1.
     """
-    pair = headers_of(work)
+    pair = work.structures.headers.get()
     current, copy = pair.current, pair.current_copy or 0
     new = replace(current, log_guid=NIL, file_write_guid=identities("file_write_guid"))
     for step, slot in enumerate((1 - copy, copy), 1):

@@ -2,30 +2,26 @@
 
 from collections.abc import Iterator
 
-from analyzer.repair.headers import headers_of, update_headers
+from analyzer.repair.headers import update_headers
 from analyzer.repair.workspace import Fix, Workspace
 from analyzer.text import plural
-from vhdx.findings import Severity
 from vhdx.identities import Identities
 from vhdx.patched import PIECE, SHOWN, Patch, visible
 from vhdx.ranges import Range, Ranges
-from vhdx.replay import Log, check_log, logged_patches, open_log, replayed
+from vhdx.replay import Log, logged_patches
 from vhdx.source import extents_of, read_at
-from vhdx.structures.header import check_headers
 
 
 def fix_log(work: Workspace, identities: Identities) -> None:
     """Apply the active entries, make the file as long as they want it, and close the log; nothing when it is closed."""
-    pair = headers_of(work)
-    if pair.current_copy is None or not pair.current.log_is_live:
+    held = work.structures
+    if held.header is None or not held.header.log_is_live:
         return
-    log = open_log(work.view, pair.current)
-    found = [*check_headers(pair, work.view.size), *check_log(log, work.view.size)]
-    if any(finding.severity is Severity.ERROR for finding in found):
+    log, size = held.log.get(), held.replay.get().size
+    if not held.headers.is_sound or not held.log.is_sound:
         return
     # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
-    work.unfixable += [finding for finding in found if finding.code == "LOG-05"]
-    size = replayed(log).size
+    work.unfixable += [finding for finding in held.log.findings if finding.code == "LOG-05"]
     first, last = (log.session[at].sequence_number for at in (log.active[0], log.active[-1]))
     numbers = f"entry {first} is" if first == last else f"the entries {first} to {last} are"
     grown = size - work.view.size

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from analyzer.check.file import check_source, unreadable
+from analyzer.check.file import check_structures, unreadable
 from analyzer.repair.bat import fix_table
 from analyzer.repair.headers import fix_headers, fix_identifier
 from analyzer.repair.log import fix_log
@@ -10,10 +10,11 @@ from analyzer.repair.regions import fix_region_tables
 from analyzer.repair.undo import MOST_WITNESSED
 from analyzer.repair.workspace import RepairPlan, Workspace
 from analyzer.text import plural
+from vhdx.contents import Structures
 from vhdx.errors import CorruptFileError, ShortReadError, located
 from vhdx.findings import Finding, Severity
 from vhdx.identities import Identities, random_identities
-from vhdx.image import Image, image_from
+from vhdx.image import Image, image_of
 from vhdx.ranges import Range
 from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
@@ -44,7 +45,7 @@ def finished(work: Workspace) -> RepairPlan:
     """The plan of a work: the file as it will be is opened, and what is wrong then is what cannot be fixed."""
     found = list(work.unfixable)
     structures: tuple[tuple[int, int, str], ...] = ()
-    image = _opened(work.view, found)
+    image = _opened(work.structures, found)
     if image is not None:
         found += [*image.findings, *_lost(image)]
         structures = image.allocation.table.structures
@@ -62,14 +63,14 @@ def finished(work: Workspace) -> RepairPlan:
 
 def _left(work: Workspace, told: set[str]) -> Iterator[Finding]:
     """What a check finds in the file as it will be, and what applying the log drops; each code once it is not told."""
-    dropped = [finding for finding in check_source(work.source) if finding.code in _DROPPED]
-    errors = [finding for finding in check_source(work.view) if finding.severity is Severity.ERROR]
+    dropped = [finding for finding in check_structures(work.original) if finding.code in _DROPPED]
+    errors = [finding for finding in check_structures(work.structures) if finding.severity is Severity.ERROR]
     yield from (finding for finding in (*dropped, *errors) if finding.code not in told)
 
 
-def _opened(view: ByteSource, found: list[Finding]) -> Image | None:
+def _opened(structures: Structures, found: list[Finding]) -> Image | None:
     try:
-        return image_from(view)
+        return image_of(structures)
     except CorruptFileError as error:
         found.append(error.finding)
     except ShortReadError as error:

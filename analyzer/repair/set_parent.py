@@ -91,7 +91,7 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
         _require_fitting(child, source, chain, wish)
         pairs = _new_pairs(child.locator, chain.leaf, wish)
         moved = chain.leaf.data_write_guid not in _linkages(child.locator)
-    work = Workspace(source)
+    work = Workspace.of(child.structures)
     if child.locator is None or child.locator_flaws or pairs != _pairs_of(child.locator):
         code, what = ("CHN-02", "identity and place") if moved else ("CHN-01", "place")
         _rewrite(work, child, build_locator(pairs), code, f"the parent locator names the {what} of {wish.parent}")

@@ -57,18 +57,20 @@ class Workspace:
     unfixable: list[Finding] = field(default_factory=list)
     """What a fix found that it cannot put right."""
     view: ByteSource = field(init=False)
+    original: Structures = field(init=False)
+    """The structures of the file as it is."""
     _structures: Structures = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with the file as it is."""
         self.view = self.source
-        self._structures = Structures(self.source)
+        self.original = self._structures = Structures(self.source)
 
     @classmethod
     def of(cls, structures: Structures) -> Self:
         """A workspace for a file whose structures may have been read already."""
         work = cls(structures.file)
-        work._structures = structures
+        work.original = work._structures = structures
         return work
 
     @property

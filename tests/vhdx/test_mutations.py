@@ -9,11 +9,12 @@ from functools import partial
 
 import pytest
 
-from analyzer.check.file import check_source
+from analyzer.check.file import check_structures
 from tests.support.attempts import attempt
 from tests.support.laws import assert_lawful
 from tests.support.mutator import NAMES, mutate, subjects
 from tests.support.sources import chain_from
+from vhdx.contents import Structures
 from vhdx.runs import concatenate
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -59,7 +60,7 @@ def survive(seed):
         else:
             use(chain, random.Random(seed))
         if random.Random(f"check {seed}").randrange(CHECKED) == 0:
-            assert all(list(check_source(source)) for source in case.sources)
+            assert all(list(check_structures(Structures(source))) for source in case.sources)
     except Exception as error:  # noqa: BLE001 - this is the question
         return f"seed {seed!r}, {case.story}: {type(error).__name__}: {error}"
     spent = time.process_time() - begun

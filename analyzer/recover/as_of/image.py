@@ -18,10 +18,11 @@ from analyzer.recover.as_of.pages import PAGE, Pages, later_tables, pages_as_of
 from analyzer.recover.as_of.reallocated import places_of, sizes_of, take, with_given
 from analyzer.recover.as_of.timeline import Stretch, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
+from vhdx.contents import Structures
 from vhdx.image import Image, image_from
 from vhdx.patched import OverlaySource, Patch
 from vhdx.ranges import Range, Ranges
-from vhdx.source import ByteSource, read_at
+from vhdx.source import ByteSource
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -34,7 +35,6 @@ from vhdx.structures.constants import (
     SECTOR_BITMAP_SIZE,
 )
 from vhdx.structures.header import build_header
-from vhdx.structures.region import judge_region_tables
 from vhdx.table import BlockTable
 
 
@@ -99,9 +99,7 @@ class _Past:
         """The region tables, the block table and the metadata of then; and whether where they stood is certain."""
         tables = [Range(offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS]
         pages = self.pages(tables)
-        view = self.view(pages)
-        first, second = (read_at(view, offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
-        current = judge_region_tables((first, second)).current
+        current = Structures(self.view(pages)).regions.get().current
         found = (current.find(guid) for guid in (BAT_REGION, METADATA_REGION))
         places = [Range(region.file_offset, region.length) for region in found if region]
         return tables + places, all(self.is_sure(pages, Range(table.start, PAGE)) for table in tables)

@@ -107,15 +107,14 @@ def gather(
     named file raises where there is none.
     """
     how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
+    search = replace(search, on_mismatch=OnMismatch.REFUSE, opened=partial(careful_structures, opener=opener))
     files: list[Opened] = []
     base: Opened | None = None
     try:
         for path in (*inputs, *search.parents):
             if taken := _take(files, path, partial(how, is_alone=_is_alone(inputs, search, assumed))):
                 _require_file(taken)
-        opened = partial(careful_structures, opener=opener)
-        by_link = replace(search, parents=(), on_mismatch=OnMismatch.REFUSE, opened=opened)
-        _find_parents(files, by_link, assumed, how)
+        _find_parents(files, replace(search, parents=()), assumed, how)
         if assumed:
             base = how(assumed)
             _require_file(base)

@@ -8,6 +8,7 @@ from uuid import UUID
 from analyzer.recover.inputs.layers import Level, Presence
 from analyzer.recover.inputs.open_file import Opened
 from analyzer.text import safe
+from vhdx.contents import Opener, open_structures
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
@@ -26,7 +27,7 @@ def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Findin
     used = {level.path for level in levels if level.path}
     folders = dict.fromkeys((child.path.parent, *search.folders))
     others = (path for folder in folders for path in islice(_disks_in(folder), _MOST_TRIED) if path not in used)
-    names = [str(path) for path in others if wanted and _disk_of(path) == wanted]
+    names = [str(path) for path in others if wanted and _disk_of(path, search.opened) == wanted]
     if names:
         shown = f"{', '.join(map(safe, names[:_MOST_TOLD]))}{' and more' if len(names) > _MOST_TOLD else ''}"
         text = (
@@ -73,10 +74,10 @@ def _id_of(image: Image) -> UUID | None:
     return image.parameters.disk_id if image.parameters.disk_id.int else None
 
 
-def _disk_of(path: Path) -> UUID | None:
+def _disk_of(path: Path, opened: Opener = open_structures) -> UUID | None:
     """The virtual disk's id; None of a file that cannot be read."""
     try:
-        with open_image(path) as image:
+        with open_image(path, opened=opened) as image:
             return _id_of(image)
     except (VhdxError, OSError):
         return None

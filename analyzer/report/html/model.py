@@ -1,6 +1,7 @@
 """What a report says, before anybody thinks of how it looks."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -10,15 +11,16 @@ from typing import Any
 from analyzer.check.fingerprint import common_folder
 from analyzer.check.result import Checked
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
-from analyzer.examine.dump import dump
+from analyzer.examine.dump import sections
 from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from analyzer.remedies import told
 from analyzer.report.html.disk_map import DiskMap, map_of
 from vhdx.chain import Chain
+from vhdx.contents import Structures, open_structures
 from vhdx.disk import Disk
 from vhdx.errors import ParentNotFoundError, VhdxError
-from vhdx.image import open_image
+from vhdx.image import image_of
 
 PARTS = ("identifier", "headers", "regions", "metadata", "locator")
 MOST_LAYERS = 32
@@ -139,23 +141,23 @@ def _files(chain: Chain) -> Iterator[FilePart]:
     depth = len(chain.layers)
     for number, image in enumerate(chain.layers):
         near_an_end = min(number, depth - 1 - number) < MOST_LAYERS // 2
-        yield FilePart(image.path, number, describe_image(image), _structures(image.path) if near_an_end else ())
+        yield FilePart(image.path, number, describe_image(image), _structures(image.structures) if near_an_end else ())
 
 
 def _file(path: Path) -> FilePart:
-    return FilePart(path, None, _description(path), _structures(path))
+    with closing(open_structures(path)) as structures:
+        return FilePart(path, None, _description(structures), _structures(structures))
 
 
-def _description(path: Path) -> ImageDescription | None:
+def _description(structures: Structures) -> ImageDescription | None:
     try:
-        with open_image(path) as image:
-            return describe_image(image)
+        return describe_image(image_of(structures))
     except VhdxError:  # the structures below tell why, each for itself
         return None
 
 
-def _structures(path: Path) -> tuple[Structure, ...]:
+def _structures(structures: Structures) -> tuple[Structure, ...]:
     return tuple(
         Structure(section.name, tuple(islice(section.records, _MOST_RECORDS)), section.error)
-        for section in dump(path, PARTS)
+        for section in sections(structures, PARTS)
     )

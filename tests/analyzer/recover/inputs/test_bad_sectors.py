@@ -12,6 +12,7 @@ from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import Basis, rows_of
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.inputs.collect import gather
+from analyzer.recover.inputs.open_file import open_carefully
 from analyzer.recover.inputs.order import NothingToRecoverError
 from analyzer.recovery_map.status import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
@@ -140,6 +141,14 @@ def test_a_file_that_shrinks_while_it_is_read_loses_what_it_no_longer_has():
     found = statuses(filled.disk, filled.faults)
     assert [n for n, status in enumerate(found) if status is Status.LOST] == [*range(5 * MIB // 512 + 300, SIZE // 512)]
     assert content[: 5 * MIB + 300 * 512] == WHOLE[: 5 * MIB + 300 * 512]
+
+
+def test_a_file_that_cannot_be_opened_says_which_it_is_through_the_source_that_was_given():
+    """[nothing reads a file around its source]: no file is at this path."""
+    source = FailingSource(SparseSource(a_file(), Path("/nowhere/disk.vhdx")), [Range.between(192 << 10, 1 << 62)])
+    opened = open_carefully(source.path, lambda _path: source)
+    assert opened.image is None
+    assert opened.record.identity == Identity.of("failing").data_write_guid
 
 
 def test_a_header_that_cannot_be_read_is_what_its_copy_is_for():

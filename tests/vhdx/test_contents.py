@@ -1,0 +1,78 @@
+"""What one file holds: read when it is asked for, and never twice, whatever the medium does."""
+
+import pytest
+
+from fixtures import RECIPES
+from tests.support.sources import CountingSource, SparseSource
+from vhdx.contents import Judged, Structures
+from vhdx.errors import InputOutputError
+from vhdx.image import image_of
+from vhdx.structures.constants import HEADER_OFFSETS, METADATA_REGION, REGION_TABLE_OFFSETS
+
+PARTS = ("identifier", "headers", "log", "replay", "regions", "metadata", "parameters", "locator", "table")
+
+
+class FailingSource:
+    """A source whose medium gives nothing of a range."""
+
+    def __init__(self, source, start, end):
+        self._source, self.path, self.size = source, source.path, source.size
+        self._start, self._end = start, end
+        self.asked = 0
+
+    def read_into(self, offset, buffer):
+        if offset < self._end and self._start < offset + len(buffer):
+            self.asked += 1
+            raise InputOutputError(self.path, "read", "the medium fails", offset)
+        self._source.read_into(offset, buffer)
+
+
+def source_of(name):
+    fixture = RECIPES[name].build()
+    return SparseSource(fixture.files[fixture.leaf])
+
+
+def kept(structures):
+    return {part: getattr(structures, part) for part in PARTS}
+
+
+@pytest.mark.parametrize("name", ["demo", "log-live", "fixed"])
+def test_each_structure_is_read_once_and_opening_takes_the_very_same(name):
+    source = CountingSource(source_of(name))
+    structures = Structures(source)
+    first, reads = kept(structures), len(source.reads)
+    assert all(part is first[name] for name, part in kept(structures).items())
+    image = image_of(structures)
+    assert len(source.reads) == reads
+    assert image.headers is structures.headers.value
+    assert image.allocation.table is structures.table.value
+
+
+def test_opening_reads_nothing_behind_the_first_structure_that_is_broken():
+    source = CountingSource(FailingSource(source_of("demo"), HEADER_OFFSETS[0], HEADER_OFFSETS[1]))
+    with pytest.raises(InputOutputError):
+        image_of(Structures(source))
+    assert max(offset for offset, length in source.reads if length > 512) <= HEADER_OFFSETS[1]
+
+
+def test_what_a_medium_does_not_give_is_not_asked_for_again_and_the_rest_is_read():
+    source = FailingSource(source_of("demo"), REGION_TABLE_OFFSETS[1], REGION_TABLE_OFFSETS[1] + 1)
+    structures = Structures(source)
+    held = kept(structures)
+    assert isinstance(held["regions"].error, InputOutputError)
+    assert all(part.error is None for name, part in held.items() if name != "regions")
+    assert held["metadata"] == held["table"] == Judged()
+    with pytest.raises(InputOutputError):
+        image_of(structures)
+    assert source.asked == 1
+
+
+def test_parameters_that_cannot_be_read_leave_the_locator_to_be_read():
+    source = source_of("demo")
+    sound = Structures(source)
+    at = sound.region(METADATA_REGION).file_offset
+    entry = sound.metadata.value.entries[0]
+    structures = Structures(FailingSource(source, at + entry.offset, at + entry.offset + entry.length))
+    assert isinstance(structures.parameters.error, InputOutputError)
+    assert structures.has_parent is None
+    assert structures.locator.value == sound.locator.value
