@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from analyzer.recover.rebuild.log_search import Ring, find_ring, newest_session, pages_changed_by, unknown_session
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.regions import regions_serve
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.repair.headers import fix_headers
 from analyzer.text import plural
@@ -23,7 +22,7 @@ def rebuild_identifier(work: RebuildWorkspace) -> None:
     Only once regions are known: what is no VHDX file must not look like one.
     """
     found = work.structures.identifier.get()
-    if found.signature == IDENTIFIER or not regions_serve(work):
+    if found.signature == IDENTIFIER or not work.structures.regions.is_sound:
         return
     work.patch((0, build_identifier(Identifier(IDENTIFIER, found.creator_raw))[: len(IDENTIFIER)]))
     evidence = f"byte 0 holds {found.signature!r}, and structures of a VHDX file stand behind it"

@@ -6,7 +6,7 @@ from analyzer.recover.rebuild.log_pages import LoggedImage, newest_pages
 from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, regions_serve, wanted_of
+from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, wanted_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
@@ -142,7 +142,7 @@ def _from_disk(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, le
 
 def rebuild_both(work: RebuildWorkspace) -> None:
     """Region tables and metadata lost: block tables are looked for by shape alone, on MiB boundaries."""
-    if regions_serve(work):
+    if work.structures.regions.is_sound:
         return
     at = -(-work.view.size // MIB) * MIB
     decision = discover(work, tables_in(work.view, places_to_look(work.view)), at)

@@ -53,14 +53,9 @@ class Layout:
     bat: Fit
 
 
-def regions_serve(work: RebuildWorkspace) -> bool:
-    """Whether a region table can be believed."""
-    return work.structures.regions.is_sound
-
-
 def region_of(work: RebuildWorkspace, guid: UUID) -> RegionEntry | None:
     """The entry of a region in a table that can be believed; None where there is none."""
-    return work.structures.region(guid) if regions_serve(work) else None
+    return work.structures.region(guid) if work.structures.regions.is_sound else None
 
 
 def has_metadata(work: RebuildWorkspace) -> bool:
@@ -73,7 +68,7 @@ def rebuild_regions(work: RebuildWorkspace) -> None:
     """Region tables that serve: fixed by a flip, else written anew for what is found on MiB boundaries."""
     if work.structures.regions.get().current_copy is None:
         fix_region_tables(work)
-    if regions_serve(work):
+    if work.structures.regions.is_sound:
         return
     if _from_log(work):
         return
@@ -98,7 +93,7 @@ def _from_log(work: RebuildWorkspace) -> bool:
         page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
         trial = RebuildWorkspace(work.view)
         trial.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
-        if pages and regions_serve(trial):
+        if pages and trial.structures.regions.is_sound:
             work.view = trial.view
             evidence = f"log entry {max(image.sequence_number for image in pages.values())} wrote this copy"
             how = f"both come back from the log's copy of the table at byte {start}"
