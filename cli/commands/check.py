@@ -51,7 +51,7 @@ _looks_options = grouped(
 @_looks_options
 @click.option("--format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
               help="Format of the result.")  # fmt: skip
-@click.option("--json", "form", flag_value=Form.JSON.value, help="Same as --format json.")
+@click.option("--json", "form", flag_value=Form.JSON.value, type=OneOf(Form), help="Same as --format json.")
 @click.option("-o", "--output", "target", type=FILE_PATH, metavar="FILE", help="Write the result to FILE, not stdout.")
 @force_option("FILE")
 @click.option("--fail-on", type=click.Choice(_SEVERITIES), default="error", show_default=True,

@@ -107,4 +107,4 @@ def lines_of(clone: Clone) -> Iterator[str]:
         then = f"; {kept.then}" if kept.then else ""
         yield f"  NOT CHANGED: {safe(kept.what)} at {kept.start}: {safe(kept.why)}{safe(then)}"
     if clone.changes:
-        yield "  Before the clone boots, update what names the old ones: fstab and GRUB (UUIDs), BCD (partitions)."
+        yield "  Before the clone boots, change what names the old ones: fstab, GRUB (UUIDs), the BCD (partitions)."

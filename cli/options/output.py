@@ -173,7 +173,7 @@ def report(command: str, outcome: Outcome, *, as_json: bool, errors: Sequence[Fi
         f"{safe(outcome.target)}: {kind}",
         f"disk of {size(outcome.size)} from {plural(outcome.layers, 'layer')}",
         f"file of {size(outcome.file_size)}",
-        "verified" if outcome.verified else "not verified",
+        "verified" if outcome.verified else "not read back",
     ]
     facts += [f"{_DIGESTS[name]} {value}" for name, value in outcome.digests.items()]
     if any(finding.code == "CHN-02" for finding in outcome.findings):

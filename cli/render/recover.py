@@ -41,7 +41,7 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
         yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
     yield from touched_lines(survey.files, account)
     if outcome:
-        how = "verified" if outcome.verified else "not verified"
+        how = "verified" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
         yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
 
