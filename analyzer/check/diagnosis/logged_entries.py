@@ -5,12 +5,13 @@ impossible, or 512 bytes of the table are zeros, and the newest logged copy of t
 logged one is believed. Sound entries of the file are always kept: they may be newer than the log's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.check.diagnosis.log_pages import LoggedImage, newest_pages
 from analyzer.text import plural
 from vhdx.findings import Finding, Severity
 from vhdx.patched import OverlaySource, Patch
@@ -42,7 +43,7 @@ class LoggedPage:
 
 
 @dataclass
-class _Patience:
+class _ReadBudget:
     """How many bytes of blocks are still looked into: a hostile table must not make this go on for ever."""
 
     left: int = 256 * MIB
@@ -53,9 +54,9 @@ def lost_table_updates(table: BlockTable, log: Log) -> Iterator[LoggedPage]:
     # A live log will be applied by opening; what its old entries say of the table is then known to be older.
     if log.log_guid != NIL:
         return
-    patience = _Patience()
-    copies = newest_copies(log, table).items()
-    candidates = [page for at, copy in copies if (page := _judge(table, at, *copy, patience))]
+    budget = _ReadBudget()
+    copies = newest_pages(log, table.bat_offset, table.bat_offset + table.bat_length)
+    candidates = [page for at, copy in copies.items() if (page := _judge(table, at, copy, budget))]
     patches = [Patch.of(page.offset, page.found, page.fixed) for page in candidates]
     healed = replace(table, source=OverlaySource(table.source, patches)) if patches else table
     yield from (page for page in candidates if not _is_contested(healed, page))
@@ -67,46 +68,26 @@ def _is_contested(table: BlockTable, page: LoggedPage) -> bool:
     return not set(contested).isdisjoint(page.slots)
 
 
-def newest_copies(log: Log, table: BlockTable) -> Mapping[int, tuple[bytes, int]]:
-    """The newest logged image of each page of the block table, by its file offset, with its sequence number.
-
-    Newest is the greatest sequence number, whichever session wrote it: sessions go on counting.
-    """
-    start, end = table.bat_offset, table.bat_offset + table.bat_length
-    copies: dict[int, tuple[bytes, int]] = {}
-    for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
-        placed = log.entry(at)
-        for write in placed.entry.writes():
-            if start <= write.file_offset < end and write.data is not None:
-                copies[write.file_offset] = write.data, placed.header.sequence_number
-            elif write.data is None:
-                for page in [page for page in copies if write.file_offset <= page < write.file_offset + write.length]:
-                    del copies[page]  # it was cleared later: an older copy says nothing
-    return copies
-
-
-def _judge(table: BlockTable, at: int, logged: bytes, sequence: int, patience: _Patience) -> LoggedPage | None:
+def _judge(table: BlockTable, at: int, logged: LoggedImage, budget: _ReadBudget) -> LoggedPage | None:
     """The page at `at` with what its logged copy heals; None when there is nothing, or no sound way to do it."""
     found = read_at(table.source, at, LOG_SECTOR_SIZE)
-    if found == logged:
+    if found == logged.content:
         return None
     first = (at - table.bat_offset) // ENTRY_SIZE
-    old, new = (np.frombuffer(page, "<i8").astype(np.int64) for page in (logged, found))
+    old, new = (np.frombuffer(page, "<i8").astype(np.int64) for page in (logged.content, found))
     bad = {slot - first for slot in table.contested(first, new).tolist()}
     bad |= {index for index in range(_SLOTS) if _is_flawed(table, first + index, int(new[index]))}
-    bad = {index for index in bad | _lost(table, first, old, new, patience) if old[index] != new[index]}
+    bad = {index for index in bad | _lost(table, first, old, new, budget) if old[index] != new[index]}
     # All or nothing for a page: a copy that is itself wrong somewhere is from another disk or another time.
     if not bad or any(_is_flawed(table, first + index, int(old[index])) for index in bad):
         return None
-    chosen = sorted(bad)
+    chosen, number = sorted(bad), logged.sequence_number
     fixed = new.copy()
     fixed[chosen] = old[chosen]
-    text = (
-        f"{plural(len(chosen), 'block table entry', 'contradicts', 'contradict')} a logged copy (log entry {sequence})"
-    )
+    text = f"{plural(len(chosen), 'block table entry', 'contradicts', 'contradict')} a logged copy (log entry {number})"
     finding = Finding("BAT-16", Severity.ERROR, text, at + chosen[0] * ENTRY_SIZE, len(chosen) * ENTRY_SIZE, "2.3")
     slots = tuple(first + index for index in chosen)
-    return LoggedPage(at, found, fixed.astype("<i8").tobytes(), sequence, slots, finding)
+    return LoggedPage(at, found, fixed.astype("<i8").tobytes(), number, slots, finding)
 
 
 def _is_flawed(table: BlockTable, slot: int, value: int) -> bool:
@@ -125,7 +106,7 @@ def _is_flawed(table: BlockTable, slot: int, value: int) -> bool:
     return any(True for _ in check_payload_entry(entry, 0, MIB, MIB, table.around))
 
 
-def _lost(table: BlockTable, first: int, old: Entries, new: Entries, patience: _Patience) -> set[int]:
+def _lost(table: BlockTable, first: int, old: Entries, new: Entries, budget: _ReadBudget) -> set[int]:
     """Entries in sectors of 512 zeros where the log has blocks that hold something and that nobody else has."""
     lost: set[int] = set()
     for start in range(0, _SLOTS, _SLOTS_OF_SECTOR):
@@ -133,20 +114,20 @@ def _lost(table: BlockTable, first: int, old: Entries, new: Entries, patience: _
         # A medium loses sectors of 512 bytes. Fewer zeros are what a sparse disk has anyway.
         if not new[sector].any() and old[sector].any():
             indexes = [index for index in range(start, start + _SLOTS_OF_SECTOR) if old[index]]
-            if any(_holds_something(table, first + index, int(old[index]), patience) for index in indexes):
+            if any(_holds_something(table, first + index, int(old[index]), budget) for index in indexes):
                 lost.update(indexes)
     return lost
 
 
-def _holds_something(table: BlockTable, slot: int, value: int, patience: _Patience) -> bool:
+def _holds_something(table: BlockTable, slot: int, value: int, budget: _ReadBudget) -> bool:
     entry = _parse(value)
     if not entry.state.holds_data or _is_flawed(table, slot, value):
         return False
     end = min(entry.file_offset + min(table.geometry.block_size, _OF_BLOCK), table.source.size)
     for at in range(entry.file_offset, end, _PIECE):
-        if patience.left <= 0:
+        if budget.left <= 0:
             return False
-        patience.left -= _PIECE
+        budget.left -= _PIECE
         if any(read_at(table.source, at, min(_PIECE, end - at))):
             return True
     return False

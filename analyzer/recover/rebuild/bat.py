@@ -1,12 +1,13 @@
 """Lost parts of the block table: from the log, from the disk's own signs, and marked as unknown where neither tells."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
-from analyzer.check.diagnosis.logged_entries import LoggedPage, lost_table_updates, newest_copies
+from analyzer.check.diagnosis.log_pages import LoggedImage, readable_pages
+from analyzer.check.diagnosis.logged_entries import LoggedPage, lost_table_updates
 from analyzer.judgement.unowned import unowned_in
 from analyzer.judgement.weigh import judge
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of, put_entries
@@ -69,11 +70,16 @@ def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], b
     """Lay what the log can heal over the table; the pages, and whether the log's copies are the table as it is now."""
     try:
         pages = list(lost_table_updates(image.allocation.table, image.log))
-        copies = newest_copies(image.log, image.allocation.table) if pages else {}
     except VhdxError:  # a medium that fails where the log is
         return [], False
     work.patch(*((page.offset, page.fixed) for page in pages))
-    return pages, all(copies[page.offset][0] == page.fixed for page in pages)
+    copies = _logged(image) if pages else {}
+    return pages, all(page.offset in copies and copies[page.offset].content == page.fixed for page in pages)
+
+
+def _logged(image: Image) -> Mapping[int, LoggedImage]:
+    table = image.allocation.table
+    return readable_pages(image.log, table.bat_offset, table.bat_offset + table.bat_length)
 
 
 def _note(work: RebuildWorkspace, table: BlockTable, pages: list[LoggedPage], *, agreed: bool) -> None:
@@ -93,15 +99,10 @@ def _note(work: RebuildWorkspace, table: BlockTable, pages: list[LoggedPage], *,
 
 def _zeros_in_log(image: Image) -> frozenset[int]:
     """Bytes of the file at which sectors of the table begin that are zeros in the log's newest copy as well."""
-    try:
-        copies = newest_copies(image.log, image.allocation.table)
-    except VhdxError:
-        return frozenset()
-    return frozenset(at + start for at, (page, _) in copies.items() for start in _zero_sectors(page))
-
-
-def _zero_sectors(page: bytes) -> Iterator[int]:
-    yield from (start for start in range(0, len(page), 512) if not any(page[start : start + 512]))
+    pages = ((at, page.content) for at, page in _logged(image).items())
+    return frozenset(
+        at + start for at, page in pages for start in range(0, len(page), 512) if not any(page[start : start + 512])
+    )
 
 
 def _doubt(work: RebuildWorkspace, table: BlockTable, rooms: frozenset[int]) -> None:

@@ -1,7 +1,7 @@
 """Metadata that a damaged block table cannot tell: the log's copies of the table stand in while they are looked for."""
 
+from analyzer.check.diagnosis.log_pages import readable_pages
 from analyzer.recover.rebuild.bat_shape import entries_of, is_noise
-from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.metadata import METADATA_LOST, rebuild_metadata
 from analyzer.recover.rebuild.regions import has_metadata, region_of
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
@@ -19,7 +19,7 @@ def metadata_by_logged_table(work: RebuildWorkspace) -> None:
     if bat is None or region is None or has_metadata(work):
         return
     trial = RebuildWorkspace(work.view)
-    pages = newest_pages(work.structures.log.get(), bat.file_offset, bat.end)
+    pages = readable_pages(work.structures.log.get(), bat.file_offset, bat.end)
     trial.patch(*((at, _fixed(work.read(at, LOG_SECTOR_SIZE), page.content)) for at, page in sorted(pages.items())))
     rebuild_metadata(trial)
     if not has_metadata(trial):

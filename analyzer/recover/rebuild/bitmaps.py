@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from analyzer.check.diagnosis.log_pages import readable_pages
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, entry_for, put_entries
 from analyzer.recover.rebuild.bitmap_sectors import UNIT, Part, lost_parts, partial_chunks, parts_of
-from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.model import BitmapPolicy, Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
@@ -38,7 +38,7 @@ def _from_log(work: RebuildWorkspace, image: Image, parts: list[Part]) -> set[in
     Certain where the copy is the page as it is now but for parts that are lost.
     """
     # The log is read only when something is lost: its entries may be many.
-    copies = newest_pages(image.log) if parts else {}
+    copies = readable_pages(image.log) if parts else {}
     table, back = image.allocation.table, set()
     pages: dict[int, list[Part]] = {}
     for part in parts:

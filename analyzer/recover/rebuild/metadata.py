@@ -1,8 +1,8 @@
 """The metadata lost: from the log's copies, else from items that still stand there, else from the disk itself."""
 
+from analyzer.check.diagnosis.log_pages import LoggedImage, readable_pages
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE, fit_at, tables_in
 from analyzer.recover.rebuild.geometry import Decision, decide, discover
-from analyzer.recover.rebuild.log_pages import LoggedImage, newest_pages
 from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
@@ -44,7 +44,7 @@ def metadata_from_log(work: RebuildWorkspace) -> None:
     known = region_of(work, METADATA_REGION)
     if has_metadata(work):
         return
-    pages = newest_pages(work.structures.log.get())
+    pages = readable_pages(work.structures.log.get())
     places = [known.file_offset] if known else [at for at, page in pages.items() if _begins_region(at, page)]
     for at in places:
         inside = [(page, image) for page, image in sorted(pages.items()) if at <= page < at + MIB]

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from analyzer.check.diagnosis.log_pages import readable_pages
 from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at
-from analyzer.recover.rebuild.log_pages import newest_pages
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
@@ -89,7 +89,7 @@ def _from_log(work: RebuildWorkspace) -> bool:
     """The log's newest copies of a region table, when they name regions that are there."""
     log = work.structures.log.get()
     for start in REGION_TABLE_OFFSETS:
-        pages = newest_pages(log, start, start + REGION_TABLE_SIZE)
+        pages = readable_pages(log, start, start + REGION_TABLE_SIZE)
         page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
         trial = RebuildWorkspace(work.view)
         trial.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))

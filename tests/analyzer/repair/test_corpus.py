@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from analyzer.check.diagnosis.logged_entries import newest_copies
+from analyzer.check.diagnosis.log_pages import newest_pages
 from analyzer.repair.plan import plan_repair
 from tests.analyzer.repair.helpers import SAME, codes_of, fixed_copy
 from tests.support.corpus_files import CORPUS, mutations
@@ -46,7 +46,7 @@ def test_the_block_table_of_a_genuine_file_comes_back_from_its_closed_log(corpus
     with FileSource(corpus(f"genuine/{name}")) as source:
         table = image_from(source).allocation.table
         whole = read_at(source, table.bat_offset, len(damage))
-        assert newest_copies(image_from(source).log, table)[table.bat_offset][0].startswith(whole)
+        assert newest_pages(image_from(source).log)[table.bat_offset].content.startswith(whole)
         broken = OverlaySource(source, [Patch.of(table.bat_offset, whole, damage)])
         found = plan_repair(broken, SAME)
         assert codes_of(found) == ["BAT-16"]

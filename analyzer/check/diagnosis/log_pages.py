@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from vhdx.errors import VhdxError
 from vhdx.replay import Log
-from vhdx.structures.log import Write
 
 _MOST_PAGES = 1 << 15
 """Pages that are held at once: 128 MiB."""
@@ -25,7 +24,7 @@ def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, L
     """The newest logged image of each page from byte `start` to `end` of the file, by its place.
 
     Newest is the greatest sequence number, whichever session wrote it: sessions go on counting. A page that was
-    cleared later is left out.
+    cleared later is left out: an older copy says nothing. Raises what reading the log raises.
     """
     # Numbers order the entries of one session. Windows begins each session at a random number, so between sessions
     # the greatest number is only likely to be the newest. That is why nothing restored from here is called certain
@@ -33,23 +32,23 @@ def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, L
     # test_the_whole_matrix_says_nothing_wrong.
     pages: dict[int, LoggedImage] = {}
     steps = 0
-    try:
-        for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
-            placed = log.entry(at)
-            for write in placed.entry.writes():
-                if write.data is None:
-                    steps += len(pages)
-                    _clear(pages, write)
-                elif start <= write.file_offset < end and (write.file_offset in pages or len(pages) < _MOST_PAGES):
-                    pages[write.file_offset] = LoggedImage(write.data, placed.header.sequence_number)
-            if steps > _MOST_STEPS:
-                return {}
-    except VhdxError:
-        return {}
+    for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
+        placed = log.entry(at)
+        for write in placed.entry.writes():
+            if write.data is None:
+                steps += len(pages)
+                for page in [page for page in pages if write.file_offset <= page < write.file_offset + write.length]:
+                    del pages[page]
+            elif start <= write.file_offset < end and (write.file_offset in pages or len(pages) < _MOST_PAGES):
+                pages[write.file_offset] = LoggedImage(write.data, placed.header.sequence_number)
+        if steps > _MOST_STEPS:
+            return {}
     return pages
 
 
-def _clear(pages: dict[int, LoggedImage], write: Write) -> None:
-    end = write.file_offset + write.length
-    for page in [page for page in pages if write.file_offset <= page < end]:
-        del pages[page]
+def readable_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, LoggedImage]:
+    """As `newest_pages`; none where the medium fails in the log."""
+    try:
+        return newest_pages(log, start, end)
+    except VhdxError:
+        return {}
