@@ -189,7 +189,7 @@ def cut_alike(first: RunTable, second: RunTable) -> tuple[RunTable, RunTable]:
 
 
 def _common_edges(first: RunTable, second: RunTable) -> tuple[Column, Column, Column, Column]:
-    """Start and end of each stretch between edges of either table, and the run of each table that it belongs to."""
+    """Start and end of each range between edges of either table, and the run of each table that it belongs to."""
     ends = np.concatenate((first.start + first.length, second.start + second.length))
     order = ends.argsort(kind="stable")  # two rising sequences: merged in one pass, at a tie the first one's end first
     ends, of_first = ends[order], order < len(first)

@@ -37,7 +37,7 @@ class Touched:
 
 
 def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[Touched | Part]:
-    """Chunks to be read, rising, and before them stretches of zeros (a Part) that begin there; a stream a state."""
+    """Chunks to be read, sorted, and before them the chunks of zeros (a Part) that begin there; a stream a state."""
     zeros: list[Part] = []
     merged = heapq.merge(*streams, key=lambda part: (part.number, part.state))
     for number, parts in groupby(merged, key=lambda part: part.number):

@@ -33,8 +33,8 @@ from vhdx.structures.disk import DiskType
 from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
-# The largest block size, and every block size divides it, so no block is in two spans. The least chunk is 4 GiB.
-_SPAN = 256 * MIB
+# The largest block size, and every block size divides it, so no block is in two windows. The least chunk is 4 GiB.
+_WINDOW = 256 * MIB
 """The range of the disk that is classified at once: no smaller than a block, no larger than a chunk."""
 
 
@@ -101,19 +101,19 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
 
 
 class _ClaimingWriter:
-    """Writes what the upper layers hold, claiming each span of blocks before its first byte comes."""
+    """Writes what the upper layers hold, claiming the blocks of each window before its first byte comes."""
 
     def __init__(self, sink: Sink, plan: UpperMergePlan, chain: Chain) -> None:
         self._writer = VhdxWriter(sink, plan.new_disk)
         self._chain, self._lowest, self._disk = chain, plan.kept + 1, plan.new_disk
         held = (table.select(table.kind != Kind.HOLE) for table in chain.windows_above(self._lowest))
-        self._spans = units_touched(held, _SPAN)
-        self._next = next(self._spans, None)
+        self._windows = units_touched(held, _WINDOW)
+        self._next = next(self._windows, None)
         self._own = RunTable.of([])
 
     def write(self, start: int, data: memoryview) -> None:
         end = start + len(data)
-        while self._next is not None and self._next * _SPAN < end:
+        while self._next is not None and self._next * _WINDOW < end:
             self._claim(self._next)
         for run in self._own.clip(start, end):
             if run.kind is Kind.DATA:
@@ -124,15 +124,15 @@ class _ClaimingWriter:
             self._claim(self._next)
         self._writer.finish()
 
-    def _claim(self, span: int) -> None:
-        start = span * _SPAN
-        end = min(start + _SPAN, self._disk.size)
+    def _claim(self, window: int) -> None:
+        start = window * _WINDOW
+        end = min(start + _WINDOW, self._disk.size)
         self._own = concatenate(self._chain.windows_above(self._lowest, start, end))
         states = block_states(self._own, start, end, self._disk.block_size)
         held = self._own.select(self._own.kind != Kind.HOLE)
         sectors = np.stack((held.start, held.start + held.length), axis=1) // self._disk.logical_sector_size
         self._writer.claim(start // self._disk.block_size, states, sectors)
-        self._next = next(self._spans, None)
+        self._next = next(self._windows, None)
 
 
 def block_states(table: RunTable, start: int, end: int, block_size: int) -> npt.NDArray[np.int64]:

@@ -92,7 +92,7 @@ def _evidence(evidence: Evidence | None) -> Mapping[str, Any] | None:
     return {
         "verdict": evidence.verdict,
         "facts": evidence.facts,
-        "doubtful_ranges": [list(stretch) for stretch in evidence.doubtful],
+        "doubtful_ranges": [list(part) for part in evidence.doubtful],
         "doubtful_bytes": evidence.doubtful_bytes,
         "left_bytes": evidence.left_bytes,
     }

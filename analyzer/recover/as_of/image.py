@@ -82,8 +82,8 @@ class _Past:
     by_file: bool
     """What these entries did not write since is as the file has it."""
 
-    def pages(self, areas: Sequence[Range]) -> Pages:
-        return pages_as_of(self.image.log, self.stretch, self.number, areas)
+    def pages(self, ranges: Sequence[Range]) -> Pages:
+        return pages_as_of(self.image.log, self.stretch, self.number, ranges)
 
     def view(self, pages: Pages) -> ByteSource:
         """The file with these pages as they were, and a log that is closed."""
@@ -104,11 +104,11 @@ class _Past:
         places = [Range(region.file_offset, region.length) for region in found if region]
         return tables + places, all(self.is_sure(pages, Range(table.start, PAGE)) for table in tables)
 
-    def is_sure(self, pages: Pages, area: Range) -> bool:
-        """Whether every page of an area is certain."""
+    def is_sure(self, pages: Pages, part: Range) -> bool:
+        """Whether every page of a range is certain."""
         if self.by_file:
-            return not any(area.start <= at < area.end and at not in pages.before for at in pages.after)
-        return all(at in pages.before for at in range(area.start, area.end, PAGE))
+            return not any(part.start <= at < part.end and at not in pages.before for at in pages.after)
+        return all(at in pages.before for at in range(part.start, part.end, PAGE))
 
     def kept_its_places(self, then: Image) -> bool:
         """Whether the regions stand where they stood: what was moved away may have been written over, unlogged."""
@@ -117,7 +117,7 @@ class _Past:
     def doubts(self, pages: Pages, table: BlockTable) -> Ranges:
         """Ranges of the disk that pages decide which are not certain."""
         of_table = ((range_of_entries(table, at), at) for at in range(table.bat_offset, end_of_table(table), PAGE))
-        ranges = [area for area, at in of_table if not pages.is_reached(at, by_file=self.by_file)]
+        ranges = [part for part, at in of_table if not pages.is_reached(at, by_file=self.by_file)]
         for chunk, start in bitmaps_of(table):
             steps = range(0, SECTOR_BITMAP_SIZE, PAGE)
             unreached = (step for step in steps if not pages.is_reached(start + step, by_file=self.by_file))
@@ -133,8 +133,8 @@ class _Past:
                 given[start // MIB : -(-end // MIB)] = 1
         for first, entries in now.all_entries():
             _take_moved(given, table, first, entries)
-        area = Range.between(table.bat_offset, end_of_table(table))
-        for at, page in later_tables(self.image.log, self.stretch, self.number, area):
+        part = Range.between(table.bat_offset, end_of_table(table))
+        for at, page in later_tables(self.image.log, self.stretch, self.number, part):
             first = (at - table.bat_offset) // ENTRY_SIZE
             _take_moved(given, table, first, np.frombuffer(page, "<i8").astype(np.int64))
         return given

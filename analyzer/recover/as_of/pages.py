@@ -45,11 +45,11 @@ class Pages:
         return at in self.before or (by_file and at not in self.after)
 
 
-def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Range]) -> Pages:
-    """The pages in `areas` of the file as entry `number` of `stretch` left them; raises TooMuchLoggedError."""
+def pages_as_of(log: Log, stretch: Stretch, number: int, ranges: Sequence[Range]) -> Pages:
+    """The pages in `ranges` of the file as entry `number` of `stretch` left them; raises TooMuchLoggedError."""
     pages, steps = Pages(), 0
     for placed in map(log.entry, stretch.places):
-        written = dict(_written(placed, areas, _MOST_STEPS - steps))
+        written = dict(_written(placed, ranges, _MOST_STEPS - steps))
         steps += len(written)
         if steps >= _MOST_STEPS:
             raise TooMuchLoggedError(log)
@@ -61,10 +61,10 @@ def pages_as_of(log: Log, stretch: Stretch, number: int, areas: Sequence[Range])
     return pages
 
 
-def _written(placed: PlacedEntry, areas: Sequence[Range], most: int) -> Iterator[tuple[int, bytes | None]]:
+def _written(placed: PlacedEntry, ranges: Sequence[Range], most: int) -> Iterator[tuple[int, bytes | None]]:
     for write in placed.entry.writes():
-        for area in areas:
-            first, last = max(area.start, write.file_offset), min(area.end, write.file_offset + write.length)
+        for part in ranges:
+            first, last = max(part.start, write.file_offset), min(part.end, write.file_offset + write.length)
             if first >= last:
                 continue
             for at in range(first // PAGE * PAGE, last, PAGE):
@@ -73,9 +73,9 @@ def _written(placed: PlacedEntry, areas: Sequence[Range], most: int) -> Iterator
                 yield at, write.data
 
 
-def later_tables(log: Log, stretch: Stretch, number: int, area: Range) -> Iterator[tuple[int, bytes]]:
-    """(place, content) of each page in `area` that entries behind `number` wrote, oldest first."""
+def later_tables(log: Log, stretch: Stretch, number: int, part: Range) -> Iterator[tuple[int, bytes]]:
+    """(place, content) of each page in `part` that entries behind `number` wrote, oldest first."""
     later = (placed for placed in map(log.entry, stretch.places) if placed.header.sequence_number > number)
     for write in chain.from_iterable(placed.entry.writes() for placed in later):
-        if write.data is not None and area.start <= write.file_offset < area.end:
+        if write.data is not None and part.start <= write.file_offset < part.end:
             yield write.file_offset, write.data

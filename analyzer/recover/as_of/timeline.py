@@ -5,14 +5,13 @@ begins each with a number drawn at random. What tells that a session is the last
 every other one is contradicted by the file, or was written over by this one.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from vhdx.errors import VhdxError
 from vhdx.image import Image
-from vhdx.ranges import GrowingRanges, Range
+from vhdx.ranges import GrowingRanges, Range, Ranges
 from vhdx.replay import Log, candidates_of
 from vhdx.source import read_at
 from vhdx.structures.log import HEAD_SIZE, parse_log_header
@@ -139,12 +138,8 @@ def _wrote_over(log: Log, later: Stretch, earlier: Stretch) -> bool:
     # Every entry names the tail of its session: the oldest entry that was still needed. If another session's entry is
     # there now, it was written later. The tail is taken, not the entry itself, since those that are overwritten
     # cannot be read.
-    spans = sorted((at, at + log.headers[at].entry_length) for at in later.places)
-    for tail in {log.headers[at].tail for at in earlier.places}:
-        index = bisect_right(spans, (tail, log.log_length * 2)) - 1
-        if index >= 0 and tail < spans[index][1]:
-            return True
-    return False
+    held = Ranges.of(Range(at, log.headers[at].entry_length) for at in later.places)
+    return held.touches_any(Range(tail, 1) for tail in {log.headers[at].tail for at in earlier.places})
 
 
 def _goes_on(log: Log, stretch: Stretch) -> bool:

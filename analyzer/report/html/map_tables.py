@@ -117,7 +117,7 @@ def _lost(disk: DiskMap) -> Html:
 
 
 def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
-    """The parts themselves where they are few; else stretches of equal length, by what most of each is."""
+    """The parts themselves where they are few; else cells of equal length, by what most of each is."""
     if len(disk.lengths) <= MOST_ROWS:
         yield from ranges_of(disk)
         return
@@ -130,12 +130,12 @@ def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
             held[category] = held.get(category, 0) + count * share // WHOLE
             start, length = start + count, length - count  # noqa: PLW2901 - the rest of the same part
             if start == min(edge + step, disk.size):
-                yield _stretch(edge, start - edge, held)
+                yield _cell(edge, start - edge, held)
                 edge, held = start, {}
 
 
-def _stretch(start: int, length: int, held: dict[Category, int]) -> tuple[int, int, Category, int]:
-    """One stretch; what is lost names it however little of it there is."""
+def _cell(start: int, length: int, held: dict[Category, int]) -> tuple[int, int, Category, int]:
+    """One cell; what is lost names it however little of it there is."""
     main = max(held, key=lambda category: (category.kind is Kind.LOST, held[category]))
     return start, length, main, max(1, min(WHOLE, WHOLE * held[main] // length))
 
