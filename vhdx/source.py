@@ -138,7 +138,7 @@ class FileSource:
             raise SourceChangedError(self.path)
 
     def extents(self) -> Iterator[Range]:
-        """What a sparse file really holds, sorted; the whole file where the system cannot tell."""
+        """What a sparse file really holds, sorted; the whole file where the system cannot say."""
         position = 0 if hasattr(os, "SEEK_DATA") else self.size
         if not hasattr(os, "SEEK_DATA"):
             yield Range(0, self.size)
@@ -146,14 +146,14 @@ class FileSource:
             try:
                 start = os.lseek(self.descriptor, position, os.SEEK_DATA)
             except OSError as error:
-                if error.errno != errno.ENXIO:  # ENXIO: nothing but holes follow; else: this file system cannot tell
+                if error.errno != errno.ENXIO:  # ENXIO: nothing but holes follow; else: this file system cannot say
                     yield Range.between(position, self.size)
                 return
             position = os.lseek(self.descriptor, start, os.SEEK_HOLE)
             yield Range.between(start, position)
 
     def close(self) -> None:
-        """Give the file back to the system; reading afterwards raises InputOutputError."""
+        """Close the file; reading afterwards raises InputOutputError."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -230,7 +230,7 @@ def close_source(source: ByteSource) -> None:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells one file from another, whatever its names: volume and number; None when it is not there."""
+    """What distinguishes one file from another, whatever its names: volume and number; None when it is not there."""
     try:
         status = path.stat()
     except (OSError, ValueError):

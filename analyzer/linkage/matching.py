@@ -15,15 +15,15 @@ class LinkState(Enum):
     """How a child hangs on its parent."""
 
     BY_PATH = "by path"
-    """The parent stands where the child says, and is the one."""
+    """The parent is where the child says, and is the one."""
     BY_IDENTITY = "by identity"
-    """The parent was renamed or moved; its identity tells."""
+    """The parent was renamed or moved; its identity says so."""
     MISMATCH = "mismatch"
     """A file of the same disk is there whose identity is not, or no longer, the one that the child names."""
     UNKNOWN = "unknown"
     """The file at the parent's place cannot be read, so nobody knows whether it is the one."""
     STRANGER = "stranger"
-    """Another disk stands at the parent's place. The child is not hung upon it."""
+    """Another disk is at the parent's place. The child is not hung upon it."""
     LOOP = "loop"
     """The file is its own ancestor. The circle is cut here."""
     MISSING = "missing"
@@ -67,7 +67,7 @@ class _Index:
                 self.by_previous[record.previous_identity].append(record)
 
     def named(self, child: FileRecord) -> Iterator[FileRecord]:
-        """The files that stand where the child's paths point, in the locator's order."""
+        """The files that are where the child's paths point, in the locator's order."""
         for place in child.places:
             by_file = self.by_file.get(place.file_id) if place.file_id else None
             record = by_file or (self.by_path.get(place.path) if place.path else None)
@@ -90,7 +90,7 @@ def link_all(records: Sequence[FileRecord]) -> dict[Path, Link]:
 
 
 def _at_path(child: FileRecord, index: _Index) -> Link | None:
-    """The link to a file that stands where the child says, and is the one."""
+    """The link to a file that is where the child says, and is the one."""
     for named in index.named(child):
         if named.identity is not None and named.identity in child.linkages:
             second = named.identity != child.linkages[0]

@@ -33,7 +33,7 @@ class Place:
     """Where that is on this machine; None when it is not followed, and `refused` says why."""
     refused: str = ""
     file_id: FileId | None = None
-    """The file that stands there; None when there is none."""
+    """The file that is there; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

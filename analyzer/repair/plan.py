@@ -23,7 +23,7 @@ _MOST_WITNESSES = 32
 _DROPPED = {"LOG-04", "LOG-06"}
 """Log entries that are never applied: once the log is closed nothing tells of them any more."""
 _MOST_BLOCKS = 16
-"""Damaged blocks that are told one by one."""
+"""Damaged blocks that are reported one by one."""
 
 
 def plan_repair(source: ByteSource, identities: Identities = random_identities) -> RepairPlan:
@@ -62,7 +62,7 @@ def finished(work: Workspace) -> RepairPlan:
 
 
 def _left(work: Workspace, told: set[str]) -> Iterator[Finding]:
-    """What a check finds in the file as it will be, and what applying the log drops; each code once it is not told."""
+    """What a check finds in the file as it will be, and what applying the log drops; each code once."""
     dropped = [finding for finding in check_structures(work.original) if finding.code in _DROPPED]
     errors = [finding for finding in check_structures(work.structures) if finding.severity is Severity.ERROR]
     yield from (finding for finding in (*dropped, *errors) if finding.code not in told)

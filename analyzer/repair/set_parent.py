@@ -65,7 +65,7 @@ class Identity(Enum):
 class Relink:
     """What is wanted. `windows_path` is the parent's on the host that will use the file; folders help to find parents.
 
-    `place` is where the changed file will stand: relative paths count from its folder.
+    `place` is where the changed file will be: relative paths count from its folder.
     """
 
     parent: Path
@@ -203,7 +203,7 @@ def _table_with(child: Image, entry: MetadataEntry) -> bytes:
 
 
 def _place(child: Image, region: RegionEntry, own: MetadataEntry, length: int) -> int:
-    """Where `length` bytes fit: where the item stands, else the first free room of the region, bytes from its start."""
+    """Where `length` bytes fit: where the item is, else the first free room of the region, bytes from its start."""
     others = (Range(entry.offset, entry.length) for entry in child.metadata.entries if entry != own)
     free = Ranges.of(others).gaps(Range.between(METADATA_TABLE_SIZE, region.length))
     if length <= MAX_ITEM_SIZE:

@@ -1,6 +1,6 @@
 """The undo file: what a file was before it was changed in its place, and whether it may be brought back.
 
-Layout, little-endian: head (magic, version, counts, both sizes) · witnesses (offset, length, SHA-256 of what stood
+Layout, little-endian: head (magic, version, counts, both sizes) · witnesses (offset, length, SHA-256 of what was
 there before) · records (offset, length, length of `after`, then both contents; an `after` of no length means zeros) ·
 SHA-256 of all that. Records do not overlap, none is longer than PIECE, none reaches past the file's former end.
 """
@@ -35,14 +35,14 @@ _NOT_THIS = "name the file that this undo file was made for, as the repair left 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One range of the file: what stood there, and what was written over it (None for zeros)."""
+    """One range of the file: what was there, and what was written over it (None for zeros)."""
 
     offset: int
     before: bytes
     after: bytes | None
 
     def explains(self, found: bytes) -> bool:
-        """Every byte found is one that stood there, or one that was written: whatever a crash has left."""
+        """Every byte found is one that was there, or one that was written: whatever a crash has left."""
         now, old = (np.frombuffer(data, np.uint8) for data in (found, self.before))
         new = np.frombuffer(bytes(len(now)) if self.after is None else self.after, np.uint8)
         return bool(((now == old) | (now == new)).all())

@@ -40,7 +40,7 @@ class RepairPlan:
     opens: bool
     """Whether the file can be opened afterwards."""
     witnesses: tuple[Range, ...]
-    """Ranges whose content tells the file from others and from its own later states: its structures."""
+    """Ranges whose content distinguishes the file from others and from its own later states: its structures."""
 
     @property
     def is_empty(self) -> bool:

@@ -30,7 +30,7 @@ _MOST_DESCRIPTORS = 128 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """A superblock of the volume, or its copy, and the byte of the disk at which it stands."""
+    """A superblock of the volume, or its copy, and the byte of the disk at which it is."""
 
     at: int
     group: int
@@ -111,7 +111,7 @@ def _renew(work: CloneWorkspace, superblock: ExtSuperblock, copies: list[_Copy])
 
 
 def _descriptors(work: CloneWorkspace, superblock: ExtSuperblock, copies: list[_Copy], new: UUID) -> Iterator[Piece]:
-    """Descriptors for the new UUID: none unless those that are in use are right. They stand behind each superblock."""
+    """Descriptors for the new UUID: none unless those that are in use are right. They are behind each superblock."""
     if superblock.incompatible & Incompatible.META_GROUPS:
         return
     length = superblock.descriptors_length
@@ -119,7 +119,7 @@ def _descriptors(work: CloneWorkspace, superblock: ExtSuperblock, copies: list[_
         return
     for copy in copies:
         at = copy.at + superblock.block_size
-        if not copy.group:  # the first superblock stands at byte 1024, whatever the block
+        if not copy.group:  # the first superblock is at byte 1024, whatever the block
             at = copy.at - START + superblock.descriptors_start
         table = work.read(at, length)
         built = build_descriptors(table, superblock.descriptor_size, (superblock.uuid, new.bytes))

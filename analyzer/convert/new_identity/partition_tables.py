@@ -61,7 +61,7 @@ def _copies(work: CloneWorkspace) -> list[GptCopy]:
 
 
 def _tell_no_primary(work: CloneWorkspace, *, is_gpt: bool) -> None:
-    """That the primary copy is no good, or stands where disks with other sectors have it."""
+    """That the primary copy is no good, or is where disks with other sectors have it."""
     own = work.sector_size
     if is_gpt or parse_header(work.read(own, own)):
         _keep(work, "the primary GPT", own)

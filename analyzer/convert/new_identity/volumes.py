@@ -20,7 +20,7 @@ _THEN = {
     "Btrfs": "run `btrfstune -u` on the clone's volume before both are seen by one system: mounting either harms it",
     "XFS": "run `xfs_admin -U generate` on the clone's volume, or mount it with `-o nouuid`",
 }
-"""What gives a volume a new identity that is not changed here: it stands in too many places, or under a key."""
+"""What gives a volume a new identity that is not changed here: it is in too many places, or under a key."""
 
 
 def renew_volumes(work: CloneWorkspace, parts: Iterable[Partition], scope: Scope) -> None:

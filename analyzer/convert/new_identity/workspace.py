@@ -29,7 +29,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An identity that is new. `places` are the bytes of the disk at which it stands."""
+    """An identity that is new. `places` are the bytes of the disk at which it is."""
 
     what: str
     places: tuple[int, ...]

@@ -62,7 +62,7 @@ def _named(volume: Volume, path: str, include: Include) -> Named:
 
 
 def run_extraction(plan: Extraction, progress: Progress = no_progress) -> Outcome:
-    """Write everything; what cannot be is told and left out. Raises OutputError for the target itself.
+    """Write everything; what cannot be is reported and left out. Raises OutputError for the target itself.
 
     Where the target's file system is full it ends: what comes later is not tried, whether or not it would fit.
     """
@@ -182,7 +182,7 @@ class _Runner:
 
     def _folder(self, record: FileRecord, place: Parts) -> None:
         if record.address in self._places:
-            return  # the walk tells of it
+            return  # the walk reports it
         try:
             self._target.make_folder(place)
         except OutputError as error:

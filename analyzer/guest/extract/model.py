@@ -44,7 +44,7 @@ class Extraction:
     """Files of the disk: none of them is ever replaced."""
     lost: Lost
     stale: Ranges
-    """Bytes of the disk that are of an older or unproved state: files that have any are written, and told."""
+    """Bytes of the disk that are of an older or unproved state: files that have any are written, and reported."""
 
 
 @dataclass(frozen=True, slots=True)

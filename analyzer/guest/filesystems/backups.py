@@ -64,7 +64,7 @@ def find_boot_copy(view: View) -> Redirect | None:
 
 
 def _boot_copies(size: int, sector: int) -> tuple[tuple[int, int, bytes], ...]:
-    """(byte of the volume, where in it the mark stands, the mark) of each."""
+    """(byte of the volume, where in it the mark is, the mark) of each."""
     last = size // sector * sector - sector
     return (
         (last, ntfs.SIGNATURE_AT, ntfs.SIGNATURE),

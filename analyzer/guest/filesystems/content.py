@@ -39,7 +39,7 @@ class Content:
             raise self._failure(error) from error
 
     def pieces(self) -> Iterator[Piece]:
-        """All that is stored, rising; what no piece covers is zeros. Raises UnreadableFileError."""
+        """All that is stored, sorted; what no piece covers is zeros. Raises UnreadableFileError."""
         for part in self._stored():
             for at in range(part.start, part.end, _PIECE):
                 yield self._piece(at, min(_PIECE, part.end - at))

@@ -47,7 +47,7 @@ _EXFAT_FILES = {0x85, 0x05}
 class Maker:
     """Makes the records of one volume.
 
-    `opened` gives the file of an address. `special_inodes`: files of ext may stand in their inodes, or be encrypted.
+    `opened` gives the file of an address. `special_inodes`: files of ext may be in their inodes, or be encrypted.
     """
 
     number: int

@@ -27,10 +27,10 @@ _FIRST_FAT_INODE = 3
 
 
 class Layout(Protocol):
-    """What tells the places of metadata from a file's address."""
+    """The places of metadata, by a file's address."""
 
     def record_places(self, address: int) -> list[Range]:
-        """Where the record, inode or directory entry of an address stands, bytes of the disk."""
+        """Where the record, inode or directory entry of an address is, bytes of the disk."""
         ...
 
     def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:
@@ -38,7 +38,7 @@ class Layout(Protocol):
         ...
 
     def sequence_of(self, address: int) -> int:
-        """What tells one use of an address from the next, where the reader does not give it; else 0."""
+        """The number that changes with each use of an address, where the reader does not give it; else 0."""
         ...
 
 
@@ -62,7 +62,7 @@ class ExtLayout:
         return told.inode_table * self.block if told else None
 
     def inode_at(self, address: int) -> int | None:
-        """Where an inode stands, bytes of the volume."""
+        """Where an inode is, bytes of the volume."""
         group, index = divmod(address - 1, self.inodes_per_group)
         table = self.inode_table(group) if address > 0 else None
         return None if table is None else table + index * self.inode
@@ -122,7 +122,7 @@ class ExtLayout:
 
 
 class FatLayout:
-    """FAT and exFAT: an address is the place of the directory entry, and the chain of clusters stands in the FAT."""
+    """FAT and exFAT: an address is the place of the directory entry, and the chain of clusters is in the FAT."""
 
     def __init__(self, view: View, boot: FatBoot | ExfatBoot) -> None:
         """Take the geometry from the boot sector."""
@@ -180,11 +180,11 @@ class NtfsLayout:
         return places
 
     def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
-        """None: what a file has stands in its records."""
+        """None: what a file has is in its records."""
         return iter(())
 
     def initialized(self, address: int) -> int | None:
-        """How far the data of a file was ever written, bytes; past that it reads as zeros, whatever stands there.
+        """How far the data of a file was ever written, bytes; past that it reads as zeros, whatever is there.
 
         None where its record does not say: the data is in the record, or described in another one.
         """

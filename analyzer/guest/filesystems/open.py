@@ -120,7 +120,7 @@ def _layout(front: Front, view: View, fs: Any) -> Layout:  # noqa: ANN401
 
 
 def _label(view: View, fs: Any, layout: Layout) -> str:  # noqa: ANN401
-    """The label of NTFS and exFAT, which stands among the files; others have it in front."""
+    """The label of NTFS and exFAT, which is among the files; others have it in front."""
     if isinstance(layout, NtfsLayout):
         return _ntfs_attribute(fs, _NTFS_NAME).decode("utf-16-le", "replace")
     if isinstance(layout, FatLayout) and layout.is_exfat:

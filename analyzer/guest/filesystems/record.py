@@ -65,7 +65,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A run of a stream: `length` bytes at byte `offset` of it stand at byte `start` of the disk."""
+    """A run of a stream: `length` bytes at byte `offset` of it are at byte `start` of the disk."""
 
     offset: int
     start: int
@@ -81,7 +81,7 @@ class Extent:
 class Stream:
     """What a file holds: its data (no name), an alternate stream, or something of the file system's own.
 
-    `extents` is where it stands; what they do not cover is a hole, or stands in the file's record (`resident`).
+    `extents` is where it is; what they do not cover is a hole, or is in the file's record (`resident`).
     """
 
     name: str
@@ -124,7 +124,7 @@ class FileRecord:
     streams: tuple[Stream, ...] = ()
     """Alternate streams."""
     metadata: tuple[Range, ...] = ()
-    """Where its record, its index and its tables stand."""
+    """Where its record, its index and its tables are."""
     obstacle: str | None = None
     """Why its content cannot be read as the file system of its own would read it."""
 
@@ -135,7 +135,7 @@ class FileRecord:
 
     @property
     def is_known(self) -> bool:
-        """Whether all that the file system says of it could be read: its record, and where what it holds stands."""
+        """Whether all that the file system says of it could be read: its record, and where what it holds is."""
         return self.obstacle not in {NO_RECORD, LOST_RECORD}
 
     @property
@@ -145,7 +145,7 @@ class FileRecord:
 
     @property
     def content(self) -> tuple[Range, ...]:
-        """Where its data, and that of its streams, stands."""
+        """Where its data, and that of its streams, is."""
         streams = (*((self.data,) if self.data else ()), *self.streams)
         extents = (extent.on_disk for stream in streams for extent in stream.extents)
         return (*extents, *(place for stream in streams for place in stream.resident))

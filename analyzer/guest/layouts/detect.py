@@ -58,7 +58,7 @@ def _recognise_ext(superblock: ext.ExtSuperblock) -> Recognised:
 
 
 def _text(raw: bytes) -> str:
-    """A label as it stands in a fixed field."""
+    """A label as it is in a fixed field."""
     return raw.split(b"\0")[0].decode("utf-8", "surrogateescape").rstrip(" ")
 
 

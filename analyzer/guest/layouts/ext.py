@@ -39,7 +39,7 @@ class Incompatible(IntFlag):
     CHECKSUM_SEED = 0x2000
     """Checksums begin with a number in the superblock in place of the UUID."""
     INLINE_DATA = 0x8000
-    """Small files stand in their inodes."""
+    """Small files are in their inodes."""
     ENCRYPT = 0x10000
 
 
@@ -122,7 +122,7 @@ class ExtSuperblock:
         return self.groups * self.descriptor_size
 
     def copies(self) -> Iterator[tuple[int, int]]:
-        """(group, byte of the volume) at which copies of the superblock may stand, up to the volume's end."""
+        """(group, byte of the volume) at which copies of the superblock may be, up to the volume's end."""
         if not self.block_size or not self.blocks_per_group:
             return
         for group in self._groups_with_copy():
@@ -137,7 +137,7 @@ class ExtSuperblock:
         return SPARSE_GROUPS if self.read_only & ReadOnly.SPARSE_SUPER else range(1, min(self.groups, MOST_GROUPS))
 
     def copy_of(self, group: int) -> int:
-        """The byte of the volume at which the copy of a group stands."""
+        """The byte of the volume at which the copy of a group is."""
         return (self.first_block + group * self.blocks_per_group) * self.block_size
 
 
@@ -174,7 +174,7 @@ def parse_sound_superblock(block: bytes) -> ExtSuperblock | None:
 
 
 def likely_places(size: int) -> Iterator[tuple[int, int, int]]:
-    """(byte, group, block size) at which superblocks stand as mkfs puts them, on a volume of `size` bytes.
+    """(byte, group, block size) at which superblocks are as mkfs puts them, on a volume of `size` bytes.
 
     Its groups have as many blocks as their bitmap, one block long, has bits.
     """

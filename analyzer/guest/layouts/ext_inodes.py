@@ -29,7 +29,7 @@ class InodeFlag(IntFlag):
     ENCRYPTED = 0x800
     EXTENTS = 0x80000
     INLINE = 0x10000000
-    """It stands in the inode itself."""
+    """It is in the inode itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ExtInode:
     links: int
     flags: int
     map: bytes
-    """Where its content stands: extents, or numbers of blocks."""
+    """Where its content is: extents, or numbers of blocks."""
     generation: int
 
     @property

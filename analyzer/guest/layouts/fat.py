@@ -38,9 +38,9 @@ class FatBoot:
     is_fat32: bool
     """Its table is counted where only FAT32 has it."""
     serial: slice | None
-    """Where in the sector the volume's serial number stands; None without one."""
+    """Where in the sector the volume's serial number is; None without one."""
     backup: int | None
-    """The byte of the volume at which the copy of the boot sector stands; None without one."""
+    """The byte of the volume at which the copy of the boot sector is; None without one."""
 
     @property
     def has_sizes(self) -> bool:
@@ -72,7 +72,7 @@ class FatBoot:
 
     @property
     def label(self) -> slice:
-        """Where in the sector the volume's label stands."""
+        """Where in the sector the volume's label is."""
         mark = _MARK_AT_32 if self.kind == "fat32" else _MARK_AT
         return slice(mark + 5, mark + 16)
 
@@ -105,5 +105,5 @@ def _has_shape(sector: bytes, boot: FatBoot) -> bool:
 
 
 def _serial(sector: bytes, mark: int) -> slice | None:
-    """The serial number stands behind a mark that says it is there."""
+    """The serial number is behind a mark that says it is there."""
     return slice(mark + 1, mark + 5) if sector[mark] in _EXTENDED_MARKS else None

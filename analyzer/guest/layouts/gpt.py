@@ -28,7 +28,7 @@ class Entries(Enum):
 
 @dataclass(frozen=True, slots=True)
 class GptHeader:
-    """A header as it stands, right or not. Places are sectors, sizes bytes; `raw` is the sector that holds it."""
+    """A header as it is, right or not. Places are sectors, sizes bytes; `raw` is the sector that holds it."""
 
     raw: bytes
     size: int
@@ -98,7 +98,7 @@ class GptEntry:
 
 
 def parse_header(sector: bytes) -> GptHeader | None:
-    """What a whole sector holds where a GPT header may stand; None without its signature. `is_whole` judges it."""
+    """What a whole sector holds where a GPT header may be; None without its signature. `is_whole` judges it."""
     if len(sector) < _HEADER.size or not sector.startswith(SIGNATURE):
         return None
     _, _, size, checksum, _, here, other, _, _, guid, *table = _HEADER.unpack_from(sector)
@@ -121,7 +121,7 @@ def read_copy(read: Callable[[int, int], bytes], at: int, sector: int, entries: 
 
 
 def primary_header(front: bytes, sectors: Sequence[int]) -> GptHeader | None:
-    """The primary header in the front of a disk; where it is tells the logical sector."""
+    """The primary header in the front of a disk; where it is gives the logical sector."""
     found = (parse_whole_header(front[sector : 2 * sector]) for sector in sectors)
     return next((header for header in found if header and header.here == 1), None)
 
@@ -156,5 +156,5 @@ def build_header(header: GptHeader, disk_guid: UUID, table: bytes) -> bytes:
 
 
 def _header_checksum(raw: bytes, size: int) -> int:
-    """The checksum of a header, taken with zeros where it stands itself."""
+    """The checksum of a header, taken with zeros where it is itself."""
     return zlib.crc32(raw[: _CHECKSUM.start] + bytes(4) + raw[_CHECKSUM.stop : size])

@@ -39,7 +39,7 @@ class MbrEntry:
 
 @dataclass(frozen=True, slots=True)
 class Mbr:
-    """The disk signature, four bytes as they stand, and the four entries."""
+    """The disk signature, four bytes as they are, and the four entries."""
 
     signature: bytes
     entries: tuple[MbrEntry, ...]
@@ -55,7 +55,7 @@ def parse_mbr(front: bytes) -> Mbr | None:
 
 
 def parse_logical(record: bytes) -> tuple[MbrEntry | None, MbrEntry | None]:
-    """The volume of a record of the chain of logical partitions, and where the next record stands."""
+    """The volume of a record of the chain of logical partitions, and where the next record is."""
     if len(record) < SIZE or record[MARK_AT] != MARK:
         return None, None
     volume, following, *_ = _entries(record)

@@ -1,4 +1,4 @@
-"""The boot sector of an NTFS volume. Its copy stands in the sector behind the volume's last."""
+"""The boot sector of an NTFS volume. Its copy is in the sector behind the volume's last."""
 
 import struct
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class NtfsBoot:
 
     @property
     def backup(self) -> int | None:
-        """The byte of the volume at which the copy stands; None when that cannot be right."""
+        """The byte of the volume at which the copy is; None when that cannot be right."""
         return self.sectors * self.sector_size if self.is_sane and 0 < self.sectors < _MOST_SECTORS else None
 
 

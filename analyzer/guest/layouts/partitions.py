@@ -13,7 +13,7 @@ from analyzer.guest.layouts.gpt import Entries, GptCopy, parse_entries, read_cop
 from analyzer.guest.layouts.mbr import PROTECTIVE, SIZE, Mbr, MbrEntry, parse_logical, parse_mbr
 
 Read = Callable[[int, int], bytes]
-"""Bytes of a disk by start and length, fewer where it ends before or cannot tell."""
+"""Bytes of a disk by start and length, fewer where it ends before or cannot say."""
 _MOST = 256
 """Partitions of a disk: twice the entries of the usual GPT."""
 _MOST_LOGICAL = 128

@@ -1,4 +1,4 @@
-"""What tells a volume, or a piece of one, by a few bytes: for naming what is found, never for reading it."""
+"""A volume, or a piece of one, known by a few bytes: for naming what is found, never for reading it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ RAID = b"\xfc\x4e\x2b\xa9"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`magic` stands at byte `at` of a volume of this kind."""
+    """`magic` is at byte `at` of a volume of this kind."""
 
     at: int
     magic: bytes
@@ -34,7 +34,7 @@ VOLUMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A structure of a volume: where its magic, the volume's identity and its age stand, bytes from its own start."""
+    """A structure of a volume: where its magic, the volume's identity and its age are, bytes from its own start."""
 
     name: str
     at: int

@@ -8,7 +8,7 @@ _VERSION_AT, _VERSION = slice(1024, 1028), b"\x01\0\0\0"
 
 
 def is_asleep(page: bytes) -> bool:
-    """Whether a sleeping system's memory stands in the swap space."""
+    """Whether a sleeping system's memory is in the swap space."""
     return page.startswith(_SLEEPING, SIGNATURE_AT)
 
 
