@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from vhdx.errors import InputOutputError, NotRegularFileError, NotRescuedError, ShortReadError, SourceChangedError
-from vhdx.ranges import NO_RANGES, Range, Ranges
+from vhdx.ranges import NO_RANGES, Range, Ranges, joined
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -137,11 +137,11 @@ class FileSource:
         if state != self._opened:
             raise SourceChangedError(self.path)
 
-    def extents(self) -> Iterator[Range]:
-        """What a sparse file really holds, sorted; the whole file where the system cannot say."""
-        position = 0 if hasattr(os, "SEEK_DATA") else self.size
+    def extents(self, position: int = 0) -> Iterator[Range]:
+        """What a sparse file really holds from `position` on, sorted; all of it where the system cannot say."""
         if not hasattr(os, "SEEK_DATA"):
-            yield Range(0, self.size)
+            yield from joined([Range.between(position, self.size)])
+            return
         while position < self.size:
             try:
                 start = os.lseek(self.descriptor, position, os.SEEK_DATA)

@@ -1,16 +1,24 @@
 """Raw images: what is written to them, and how they are read back."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from vhdx.disk import Disk
 from vhdx.errors import VhdxError
-from vhdx.ranges import Range
+from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.sink import Sink
 from vhdx.source import ByteSource, FileSource
 
 _ZEROS = bytes(1 << 20)
+_GRAIN = 4096
+"""Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data."""
+_AT_ONCE = 1 << 16
 
 
 class RawTarget:
@@ -51,35 +59,65 @@ class StreamTarget:
             self._position += step
 
 
-class RawDisk:
-    """A raw image, opened to be read back."""
+class RawDisk(Disk):
+    """A raw image, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
+
+    sector_size = 512
+    """A raw image does not say."""
+    findings = ()
+    """None: any bytes are a raw image."""
 
     def __init__(self, path: Path) -> None:
-        """Open it; raises InputOutputError."""
-        self._source = FileSource(path)
+        """Open the file; raises NotRegularFileError, InputOutputError."""
+        self.file = FileSource(path)
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
 
     @property
     def size(self) -> int:
-        """Bytes of the disk."""
-        return self._source.size
+        """Bytes of the file."""
+        return self.file.size
 
     @property
     def sources(self) -> Sequence[ByteSource]:
         """The file itself."""
-        return (self._source,)
+        return (self.file,)
 
-    def windows(self, start: int, end: int) -> Iterator[RunTable]:
-        """One run: all of it is data."""
-        yield RunTable.of([(start, end - start, Kind.DATA, 0, start)] if end > start else [])
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """See Disk: DATA where the file system holds something, ZERO elsewhere."""
+        upto = self.size if end is None else min(end, self.size)
+        held, position = self._held(start, upto), start
+        while some := list(islice(held, _AT_ONCE)):
+            table = RunTable.marking(Ranges.of(some), Range.between(position, some[-1].end), Kind.DATA)
+            is_data = table.kind == Kind.DATA
+            kind, offset = np.where(is_data, table.kind, Kind.ZERO), np.where(is_data, table.start, 0)
+            yield replace(table, kind=kind, file_offset=offset)
+            position = table.end
+        if position < upto:
+            yield RunTable.filled(position, upto, Kind.ZERO, 0)
 
-    def refusal(self, _run: Run) -> VhdxError | None:
+    def refusal(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what Disk asks
         """Everything can be read."""
         return None
 
     def extents(self) -> Iterator[Range]:
         """What the file system holds of it; all of it where that cannot be asked."""
-        return self._source.extents()
+        return self.file.extents()
+
+    def require_unchanged(self) -> None:
+        """See Disk."""
+        self.file.require_unchanged()
 
     def close(self) -> None:
-        """Give the file back to the system."""
-        self._source.close()
+        """See Disk."""
+        self.file.close()
+
+    def _held(self, start: int, end: int) -> Iterator[Range]:
+        """What the file holds from `start` to `end`, in whole grains but for these edges."""
+        extents = self.file.extents(start // _GRAIN * _GRAIN)
+        grains = (Range.between(one.start // _GRAIN * _GRAIN, -(-one.end // _GRAIN) * _GRAIN) for one in extents)
+        for one in takewhile(lambda one: one.start < end, joined(grains)):
+            yield Range.between(max(start, one.start), min(end, one.end))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer.diff.raw_disk import RawImage
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.ranges import Column
@@ -45,8 +44,6 @@ def _files(disk: Disk) -> dict[object, Path]:
     """What tells each layer's file from all others, base first."""
     if isinstance(disk, Chain):
         return {(_identity(layer.file), layer.data_write_guid): layer.path for layer in disk.layers}
-    if isinstance(disk, RawImage):
-        return {_identity(disk.file): disk.path}
     return {_identity(source): source.path for source in disk.sources}
 
 

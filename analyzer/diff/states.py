@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from analyzer.diff.raw_disk import RawImage
+from analyzer.convert.raw_image import RawDisk
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
@@ -66,7 +66,7 @@ def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> State:
     if is_raw(name.path):
         if name.layer:
             raise NoSuchLayerError(name.path, str(name.layer), 1)
-        raw = RawImage(name.path)
+        raw = RawDisk(name.path)
         return State(raw, raw)
     chain = open_leaf(name.path)
     try:

@@ -1,11 +1,11 @@
 """The output of an earlier run, to go on with: opened, and held to be what that run left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from analyzer.convert.cells import cells_with_data
-from analyzer.convert.copying import CellChecksums, cells_of_extents
+from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import VHDX_FORMATS, OutputFormat
 from analyzer.convert.raw_image import RawDisk
 from analyzer.progress import Progress
@@ -16,8 +16,9 @@ from analyzer.recovery_map.fingerprint import ImageFingerprint
 from analyzer.recovery_map.mapfile import read_fingerprint, read_mapfile
 from analyzer.recovery_map.paths import map_of
 from analyzer.recovery_map.status import Status
+from vhdx.disk import Disk
 from vhdx.errors import OutputError
-from vhdx.image import Image, open_image
+from vhdx.image import open_image
 from vhdx.ranges import Ranges
 from vhdx.reader import Reader
 
@@ -60,7 +61,7 @@ def fingerprint_of(
         return ImageFingerprint.of(path, parts_written(checksums, written, known))
 
 
-def _require_untouched(target: Path, written: RawDisk | Image, known: Ranges, progress: Progress) -> None:
+def _require_untouched(target: Path, written: Disk, known: Ranges, progress: Progress) -> None:
     """Refuse an image that somebody wrote to: where its time is another (it may be a copy), all that counts is read.
 
     Maps of versions that did not tell are taken at their word.
@@ -68,15 +69,11 @@ def _require_untouched(target: Path, written: RawDisk | Image, known: Ranges, pr
     fingerprint = read_fingerprint(map_of(target))
     if fingerprint is None or fingerprint.is_of_time(target):
         return
-    if fingerprint.known != ImageFingerprint.of(target, parts_read(_cells(written), written, known, progress)).known:
+    parts = parts_read(cells_with_data(written.windows()), written, known, progress)
+    if fingerprint.known != ImageFingerprint.of(target, parts).known:
         reason = f"it does not hold what {map_of(target).name} has as known: somebody wrote to it since"
         raise OutputError(target, reason, _ANEW)
 
 
-def _open(path: Path, form: OutputFormat) -> RawDisk | Image:
+def _open(path: Path, form: OutputFormat) -> Disk:
     return RawDisk(path) if form is OutputFormat.RAW else open_image(path)
-
-
-def _cells(written: RawDisk | Image) -> Iterator[int]:
-    """The cells that may hold anything."""
-    return cells_of_extents(written.extents()) if isinstance(written, RawDisk) else cells_with_data(written.windows())

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from analyzer.convert.new_identity import Scope, cloned
-from analyzer.diff.raw_disk import RawImage
+from analyzer.convert.raw_image import RawDisk
 from tests.analyzer.convert.new_identity.disks import check_gpt, flat
 from tests.support.peer_tools import missing_peer
 from vhdx.identities import seeded_identities
@@ -59,14 +59,14 @@ def volume(path, name):
 
 def clone(source, target, *, scope=Scope.VOLUMES, identities=SEED, sector=512):
     """Write the clone of a raw image; gives what was told of it."""
-    with RawImage(source) as disk:
+    with RawDisk(source) as disk:
         made = cloned(_with_sectors(disk, sector), identities, scope=scope)
         target.write_bytes(flat(made))
     return made.clone
 
 
 def _with_sectors(disk, sector):
-    kind = type("Sectored", (RawImage,), {"sector_size": sector})
+    kind = type("Sectored", (RawDisk,), {"sector_size": sector})
     disk.__class__ = kind
     return disk
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 import vhdx
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import Options, OutputFormat, Verify
+from analyzer.convert.raw_image import RawDisk
 from analyzer.diff.delta.apply import plan_application
 from analyzer.diff.delta.container import NO_ID, Delta, DeltaHeader, build_header
 from analyzer.diff.delta.disk import PatchedDisk
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import Trust, plan_changes
-from analyzer.diff.raw_disk import RawImage
 from analyzer.diff.states import State
 from tests.support.files import ROOT
 from tests.support.laws import assert_lawful
@@ -73,16 +73,16 @@ def test_a_delta_of_raw_images_fits_its_base_and_no_other(tmp_path_factory, befo
     first, second, third = (folder / name for name in ("old.raw", "new.raw", "other.raw"))
     first.write_bytes(before)
     second.write_bytes(after)
-    with RawImage(first) as old, RawImage(second) as new:
+    with RawDisk(first) as old, RawDisk(second) as new:
         export(old, new, folder / "x.delta")
-    with Delta(folder / "x.delta") as delta, RawImage(first) as old:
+    with Delta(folder / "x.delta") as delta, RawDisk(first) as old:
         apply(delta, old, folder / "out.raw", OutputFormat.RAW)
     assert (folder / "out.raw").read_bytes() == after
     other = bytearray(before or b"x")
     if before:
         other[data.draw(st.integers(0, len(before) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     third.write_bytes(other)
-    with Delta(folder / "x.delta") as delta, RawImage(third) as base, pytest.raises(WrongBaseError):
+    with Delta(folder / "x.delta") as delta, RawDisk(third) as base, pytest.raises(WrongBaseError):
         apply(delta, base, folder / "refused.raw", OutputFormat.RAW)
     assert not list(folder.glob("refused*"))
 
@@ -96,7 +96,7 @@ def test_a_delta_with_any_bit_flipped_or_cut_anywhere_is_refused(tmp_path_factor
         folder.mkdir()
         (folder / "old.raw").write_bytes(bytes(3000) + b"old" * 1000)
         (folder / "new.raw").write_bytes(b"new" * 900 + bytes(9000) + b"newer" * 20)
-        with RawImage(folder / "old.raw") as old, RawImage(folder / "new.raw") as new:
+        with RawDisk(folder / "old.raw") as old, RawDisk(folder / "new.raw") as new:
             export(old, new, whole)
     content = bytearray(whole.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -118,7 +118,7 @@ def test_the_reader_of_the_format_document_reads_a_delta(tmp_path):
     old, new = bytes(5000) + b"old" * 3000, b"new" * 3000 + bytes(70000) + b"end"
     for name, content in (("old.raw", old), ("new.raw", new)):
         (tmp_path / name).write_bytes(content)
-    with RawImage(tmp_path / "old.raw") as before, RawImage(tmp_path / "new.raw") as after:
+    with RawDisk(tmp_path / "old.raw") as before, RawDisk(tmp_path / "new.raw") as after:
         export(before, after, tmp_path / "x.delta")
     names = {}
     exec(compile(code, "reader", "exec"), names)  # noqa: S102 - the document's own example
@@ -185,6 +185,6 @@ def test_a_delta_that_makes_another_state_than_it_promises_is_refused_before_wri
     (tmp_path / "bad.delta").write_bytes(build_header(header_of(b"", b"")))
     (tmp_path / "old.raw").write_bytes(bytes(8192))
     refused = pytest.raises(DamagedDeltaError, match="not the state")
-    with Delta(tmp_path / "bad.delta") as delta, RawImage(tmp_path / "old.raw") as base, refused:
+    with Delta(tmp_path / "bad.delta") as delta, RawDisk(tmp_path / "old.raw") as base, refused:
         apply(delta, base, tmp_path / "out.raw", OutputFormat.RAW)
     assert not list(tmp_path.glob("out*"))

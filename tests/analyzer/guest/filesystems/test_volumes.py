@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from analyzer.diff.raw_disk import RawImage
+from analyzer.convert.raw_image import RawDisk
 from analyzer.guest.filesystems import FileKind, Include, open_volumes
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from tests.analyzer.guest import images
@@ -240,7 +240,7 @@ def test_a_folder_inside_itself_is_listed_once(tmp_path):
     need("ext4")
     disk = images.make_ext(tmp_path / "disk.raw", {"a/b/file": b"x"})
     images.debugfs(disk, "link /a /a/b/loop", "link / /a/root")
-    with RawImage(disk) as image:
+    with RawDisk(disk) as image:
         (volume,) = open_volumes(ReadableDisk(image))
         paths = [record.path for record in volume.walk()]
     assert sorted(path for path in paths if path.endswith("file")) == ["/a/b/file"]
@@ -263,7 +263,7 @@ def test_damage_at_random_never_ends_in_a_traceback(states_of):
 
 def _read_everything(path, raw):
     path.write_bytes(raw)
-    with RawImage(path) as image:
+    with RawDisk(path) as image:
         for volume in open_volumes(ReadableDisk(image)):
             if volume.is_readable:
                 for count, record in enumerate(volume.walk(Include.DELETED)):
