@@ -133,9 +133,7 @@ class Structures:
     @_once
     def log(self) -> Judged[Log]:
         """The log that the current header points at, else the first one; it is looked through only where it is live."""
-        if self.headers.value is None:
-            return Judged()
-        log = open_log(self.file, self.headers.value.current)
+        log = open_log(self.file, self.headers.get().current)
         assume_of(self.file, Range(log.log_offset, log.log_length), _INVALID)
         is_live = self.header is not None and self.header.log_is_live
         return Judged(log, tuple(check_log(log, self.file.size)) if is_live else ())
@@ -167,6 +165,7 @@ class Structures:
     @_once
     def metadata(self) -> Judged[MetadataTable]:
         """The metadata table; none where no region is listed or it is past the end of the file."""
+        self.regions.get()  # what keeps them from being read keeps this from being read as well
         region = self.region(METADATA_REGION)
         if region is None or region.file_offset + METADATA_TABLE_SIZE > self.source.size:
             return Judged()

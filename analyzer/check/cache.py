@@ -1,5 +1,6 @@
 """Files that chains have in common: each is opened once and looked at once, however many chains lead to it."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,12 @@ from threading import Lock
 from typing import Self
 
 from analyzer.check.file import check_structures, unreadable
-from analyzer.check.recovery_map import check_beside
+from analyzer.recovery_map.findings import map_finding
+from analyzer.recovery_map.paths import accounts_beside, maps_beside
 from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
+from vhdx.image import image_of
 from vhdx.source import FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 
@@ -78,7 +81,7 @@ class Shelf:
         """
         try:
             with closing(self.structures(path)) as structures:
-                return (*located(path, self._looked_at(structures)), *check_beside(structures))
+                return (*located(path, self._looked_at(structures)), *_check_beside(structures))
         except VhdxError as error:
             return (unreadable(error, path),)
 
@@ -99,3 +102,16 @@ class Shelf:
         """Give all files back."""
         for source in self._sources:
             source.give_back()
+
+
+def _check_beside(structures: Structures) -> Iterator[Finding]:
+    """CHN-14, of a file that opens: how large its disk is tells whether a map can be about it."""
+    path = structures.file.path
+    if not maps_beside(path) and not accounts_beside(path):
+        return
+    try:
+        finding = map_finding(path, image_of(structures).size)
+    except VhdxError:  # the file's own findings say why
+        return
+    if finding:
+        yield finding

@@ -96,8 +96,8 @@ def _metadata(structures: Structures) -> Section:
 
 def _locator(structures: Structures) -> Section:
     locator = structures.locator
-    if locator.error is not None:
-        raise locator.error
+    if error := locator.error or structures.metadata.error:
+        raise error
     records = [
         {"key": entry.key, "value": entry.value, "key_offset": entry.key_offset, "value_offset": entry.value_offset}
         for entry in (locator.value.entries if locator.value else ())

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from construct import ConstructError
 
-from analyzer.linkage.read_record import with_structures
-from analyzer.linkage.record import Condition, FileRecord
+from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recovery_map.findings import map_finding
 from analyzer.remedies import told
 from analyzer.scan.coverage import UNKNOWN, Layer, measure

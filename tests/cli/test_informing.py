@@ -10,6 +10,7 @@ import pytest
 import fixtures
 from fixtures.damage import DAMAGES
 from tests.support.command_line import contents
+from tests.support.files import patch
 
 
 def test_info_tells_type_sizes_identities_and_layers(vhdx_command, chain):
@@ -143,6 +144,24 @@ def test_dump_shows_both_headers_of_a_file_that_does_not_open(vhdx_command, buil
     assert answer.out.count("sequence_number") == 2
     assert "virtual disk size" in answer.out, "the regions do not depend on the headers"
     assert "cannot be read" in answer.out
+
+
+def test_dump_says_of_a_file_that_ends_before_its_headers_what_is_missing_for_each_part(vhdx_command, tmp_path):
+    path = tmp_path / "short.vhdx"
+    path.write_bytes(b"vhdxfile" + bytes(100 << 10))
+    answer = vhdx_command("dump", path, "--json")
+    told = {name: part["error"] for name, part in answer.json["structures"].items()}
+    assert told.pop("identifier") is None
+    assert all("ends early" in error or "FID-02" in error for error in told.values()), told
+
+
+def test_dump_shows_the_locator_of_a_file_that_does_not_open(vhdx_command, chain):
+    leaf, _ = chain
+    whole = vhdx_command("dump", leaf, "locator", "--json").json["structures"]["locator"]["records"]
+    patch(leaf, 0, b"a wreck!")
+    assert vhdx_command("info", leaf).code == 3
+    answer = vhdx_command("dump", leaf, "locator", "--json")
+    assert answer.json["structures"]["locator"]["records"] == whole != []
 
 
 def test_dump_lists_old_and_live_log_entries(vhdx_command, built):

@@ -60,8 +60,9 @@ def test_what_a_medium_does_not_give_is_not_asked_for_again_and_the_rest_is_read
     structures = Structures(source)
     held = kept(structures)
     assert isinstance(held["regions"].error, InputOutputError)
-    assert all(part.error is None for name, part in held.items() if name != "regions")
-    assert held["metadata"] == held["table"] == Judged()
+    assert held["metadata"].error is held["regions"].error
+    assert all(part.error is None for name, part in held.items() if name not in {"regions", "metadata"})
+    assert held["parameters"] == held["locator"] == held["table"] == Judged()
     with pytest.raises(InputOutputError):
         image_of(structures)
     assert source.asked == 1

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from construct import ConstructError
 
-from analyzer.linkage.read_record import with_structures
-from analyzer.linkage.record import Condition, FileRecord
+from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.rebuild import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
 from vhdx.contents import Structures
