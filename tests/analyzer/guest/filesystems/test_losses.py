@@ -119,8 +119,8 @@ def test_without_the_reader_a_recovery_says_what_would_list_files(vhdx_command, 
     leaf, _ = cut
     monkeypatch.setitem(__import__("sys").modules, "pytsk3", None)
     answer = vhdx_command("recover", leaf, "--dry-run")
-    assert "vhdx[filesystems]" in answer.out
-    assert "vhdx[filesystems]" in vhdx_command("recover", leaf, "--dry-run", "--json").json["files"]["error"]
+    assert "its extra `filesystems`" in answer.out
+    assert "its extra `filesystems`" in vhdx_command("recover", leaf, "--dry-run", "--json").json["files"]["error"]
 
 
 def test_a_whole_disk_has_no_touched_files(vhdx_command, states_of):

@@ -127,7 +127,7 @@ def test_without_the_reader_one_sentence_says_what_to_install(vhdx_command, tmp_
     ):
         answer = vhdx_command(*command)
         assert answer.code == 2
-        assert "vhdx[filesystems]" in answer.err
+        assert "its extra `filesystems`" in answer.err
 
 
 def test_streams_links_holes_and_packed_files_of_ntfs(vhdx_command, tmp_path):
