@@ -108,7 +108,7 @@ def _held(image: Image, start: int, length: int) -> bytes | None:
     sector = image.sector_size
     first, last = start // sector * sector, -(-(start + length) // sector) * sector
     try:
-        if any(run.kind is Kind.LOST or (run.kind is Kind.HOLE) for run in image.runs(first, min(last, image.size))):
+        if any(run.kind in {Kind.LOST, Kind.HOLE} for run in image.runs(first, min(last, image.size))):
             return None
         return image.read(start, length)
     except VhdxError:

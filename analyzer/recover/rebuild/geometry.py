@@ -6,10 +6,9 @@ from itertools import islice
 
 from analyzer.recover.rebuild.geometry_candidates import Guess, Table, guesses, table_at
 from analyzer.recover.rebuild.headers import rebuild_identifier
-from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.redundant_copies import Witness, witnesses_of
-from analyzer.recover.rebuild.regions import write_regions
+from analyzer.recover.rebuild.regions import write_metadata, write_regions
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
@@ -114,7 +113,7 @@ def _with_largest_blocks(trials: list[_Trial]) -> list[_Trial]:
 
 def _try(work: RebuildWorkspace, guess: Guess, metadata: int, locator: bytes) -> _Trial:
     trial = RebuildWorkspace(work.view)
-    lay_metadata(trial, metadata, guess.parameters, locator if guess.parameters.has_parent else b"")
+    write_metadata(trial, metadata, guess.parameters, locator if guess.parameters.has_parent else b"")
     write_regions(trial, metadata, guess.fit.offset, guess.fit.length)
     view = trial.view
     rebuild_identifier(trial)

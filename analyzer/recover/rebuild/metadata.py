@@ -3,10 +3,9 @@
 from analyzer.check.diagnosis.log_pages import LoggedImage, readable_pages
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE, fit_at, tables_in
 from analyzer.recover.rebuild.geometry import Decision, decide, discover
-from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, wanted_of
+from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, wanted_of, write_metadata
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
@@ -78,7 +77,7 @@ def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, le
     wanted = wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)])) if disk else None
     if disk is None or wanted is None or wanted.slots * ENTRY_SIZE > bat.length:
         return False
-    lay_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
+    write_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
     evidence = "the items that tell blocks, sectors, size and parent stand whole under their table"
     work.note("metadata", "made anew with the items that are left", Certainty.CERTAIN, evidence)
     return True
@@ -96,7 +95,7 @@ def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -
     ):
         return False
     locator = _locator(work, region) if disk.has_parent else b""
-    lay_metadata(work, region.file_offset, disk, locator)
+    write_metadata(work, region.file_offset, disk, locator)
     work.note(
         "metadata",
         "the table is made anew for the items that still stand behind it",

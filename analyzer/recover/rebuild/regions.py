@@ -21,11 +21,21 @@ from vhdx.structures.constants import (
     METADATA_REGION,
     METADATA_TABLE_SIZE,
     MIB,
+    PARENT_LOCATOR,
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
-from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
-from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE, check_metadata_table, parse_metadata_table
+from vhdx.structures.disk import DiskParameters, build_disk_parameters, check_disk_parameters, parse_disk_parameters
+from vhdx.structures.metadata import (
+    ITEM_FLAGS,
+    ITEM_SIZES,
+    SIGNATURE,
+    MetadataEntry,
+    MetadataTable,
+    build_metadata_table,
+    check_metadata_table,
+    parse_metadata_table,
+)
 from vhdx.structures.region import (
     REQUIRED,
     RegionEntry,
@@ -141,6 +151,17 @@ def write_regions(work: RebuildWorkspace, metadata: int, bat: int, bat_length: i
     )
     page = build_region_table(RegionTable(REGIONS, 0, len(entries), 0, entries))
     work.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
+
+
+def write_metadata(work: RebuildWorkspace, at: int, disk: DiskParameters, locator: bytes = b"") -> None:
+    """Lay a metadata region of 1 MiB, with these parameters and this locator, over byte `at` of the file."""
+    items = build_disk_parameters(disk) | ({PARENT_LOCATOR: locator} if locator else {})
+    entries, body = [], b""
+    for item, content in items.items():
+        entries.append(MetadataEntry(item, METADATA_TABLE_SIZE + len(body), len(content), ITEM_FLAGS[item], 0))
+        body += content
+    table = build_metadata_table(MetadataTable(SIGNATURE, 0, len(entries), bytes(20), tuple(entries)))
+    work.patch((at, (table + body).ljust(MIB, b"\0")))
 
 
 def _note(work: RebuildWorkspace, layout: Layout) -> None:

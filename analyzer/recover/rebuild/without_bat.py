@@ -12,10 +12,9 @@ from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_he
 from analyzer.recover.rebuild.bat_entries import UNKNOWN
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE
 from analyzer.recover.rebuild.metadata import METADATA_LOST
-from analyzer.recover.rebuild.metadata_writer import lay_metadata
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_regions
+from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_metadata, write_regions
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from vhdx.errors import VhdxError
 from vhdx.ranges import NO_RANGES
@@ -61,7 +60,7 @@ def _from_volumes(work: RebuildWorkspace) -> None:
     at = _behind(work)
     # 1 MiB is the least block size and divides all others, so every disk can be put together in such pieces.
     disk = DiskParameters(MIN_BLOCK_SIZE, 0, told.size, NIL, told.sector, _USUAL_PHYSICAL)
-    lay_metadata(work, at, disk)
+    write_metadata(work, at, disk)
     if _lay_table(work, at, disk):
         work.in_pieces = True
         how = f"a disk of {disk.size} bytes, taken as one without a parent, in pieces of 1 MiB"
