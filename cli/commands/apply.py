@@ -23,11 +23,11 @@ from cli.progress import progress
 @chain_options
 @json_option
 def command(delta: Path, base: str, out: Path, image: OutputOptions, where: ChainOptions, as_json: bool) -> None:
-    """Make the new state from the old one and a delta that `vhdx changes --export` wrote.
+    """Apply a delta that `vhdx changes --export` wrote to the state it was made from: write the new state.
 
     BASE is the old state: a VHDX (with its parents), a raw image, or PATH@N for layer N of a chain. All of it is read
-    first, and any other base is refused before anything is written. Neither BASE nor DELTA is changed: OUT is a whole
-    image, written beside its place as OUT.part, flushed, read back, and renamed only then.
+    first, and any other base is refused before anything is written. BASE and DELTA are never changed: OUT is a whole
+    image, written as OUT.part, flushed, verified, then renamed.
 
     \b
     Examples:

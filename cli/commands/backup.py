@@ -24,10 +24,10 @@ class _BackupCommands(LazyGroup):
 
 @click.command("backup", cls=_BackupCommands)
 def command() -> None:
-    """Keep restore points of disks in a repository: full, portable copies, which share what they have in common.
+    """Keep restore points of disks in a repository: full, portable copies that share equal data.
 
     A repository is a casync chunk store with an index and a JSON manifest for each restore point. Debian's casync, or
-    the small restore.py that lies in it, bring back any of them without this program (docs/backup.md). Sources are
+    the small restore.py stored in it, restores any of them without this program (docs/backup.md). Sources are
     opened read-only.
 
     REPOSITORY is a folder, or a URL: sftp://user@host/path, ftp://, ftps://, smb://host/share/path, s3://bucket/path.

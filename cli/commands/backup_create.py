@@ -70,11 +70,13 @@ _run_options = grouped(
 def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: ChainOptions, as_json: bool) -> int:
     """Make a restore point of each LEAF's disk.
 
-    Layers that are proved to be those of an earlier restore point, unwritten since, are not read: neither is what
-    reads as zeros. Where nothing is proved, all data is read and hashed, and it is said why; what the repository has
-    already is not stored again in either case. An interrupted run leaves no restore point; the next one goes on.
-    Exit code 1: it was made, and `vhdx check` has errors to report of a source. Of several disks the others are backed
-    up when one cannot be; those that were not are listed at the end, and the exit code is the worst of theirs.
+    Layers that are proved to be those of an earlier restore point, unchanged since, are not read, and neither is what
+    reads as zeros. Where nothing is proved, all data is read and hashed, and the reason is given. Chunks that the
+    repository already has are not stored again in either case. An interrupted run leaves no restore point; the next one
+    reuses its chunks.
+
+    Exit code 1: it was made, and `vhdx check` reports errors in a source. Of several disks the others are backed up
+    when one cannot be; those that were not are listed at the end, and the exit code is the worst of theirs.
 
     \b
     Examples:

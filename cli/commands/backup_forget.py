@@ -62,13 +62,13 @@ def _rule_option(every: Every) -> Option:
 def command(
     repository: str, names: Sequence[str], rules: _Rules, allow_last: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Give up restore points: those that no rule keeps, or those named.
+    """Delete restore points: those that no rule keeps, or those named.
 
-    A point stays when any rule keeps it; -1 keeps all. Days are UTC. Each group is judged by itself, and keeps its
-    newest point: points of one file in its folder on its host, also as it goes on in Hyper-V's checkpoints. The virtual
-    disk id does not make a group, for copies of a template share it. `--dry-run` shows the groups. The points of
-    checkpoints (`create --checkpoints`) stay as long as a point stays that was made above them, and rules count all
-    points of one run as one. No chunk is deleted: `vhdx backup prune` does that.
+    A point is kept if any rule keeps it; -1 keeps all. Days are UTC. Each group is judged by itself, and keeps its
+    newest point: points of one file in its folder on its host, with Hyper-V's checkpoints of it. The virtual disk id
+    does not make a group, because copies of a template share it. `--dry-run` shows the groups. Points of checkpoints
+    (`create --checkpoints`) are kept as long as a point made above them, and rules count all points of one run as one.
+    No chunk is deleted: `vhdx backup prune` does that.
 
     \b
     Examples:

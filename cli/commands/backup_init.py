@@ -20,10 +20,10 @@ from cli.text import safe
 @click.option("--encrypt", is_flag=True, help="AES-256-GCM under a passphrase; casync cannot read such a repository.")
 @json_option
 def command(repository: str, chunk_size: int | None, encrypt: bool, as_json: bool) -> None:
-    """Make an empty repository in REPOSITORY, a folder, which need not be there, or a URL (docs/backup-places.md).
+    """Create an empty repository in REPOSITORY, a folder (created if missing) or a URL (docs/backup-places.md).
 
-    Smaller chunks keep small changes small and make for larger indexes: 40 bytes for each chunk of a disk. With
-    --encrypt nothing can be read without the passphrase, by nobody: casync and restore.py cannot read it at all.
+    Smaller chunks keep small changes small but make indexes larger: 40 bytes per chunk of a disk. With --encrypt nobody
+    can read anything without the passphrase; casync and restore.py cannot read such a repository at all.
 
     \b
     Examples:

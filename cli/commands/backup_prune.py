@@ -33,9 +33,9 @@ _HOUR = 3600.0
 def command(repository: str, window: float, dry_run: bool, as_json: bool) -> None:
     """Delete the chunks that no restore point needs.
 
-    The first run lists them, and one after the window deletes what is still unneeded: so nothing is lost that
-    a `create` is about to refer to, even where locks fail. Refused while a `create` runs. Killed at any moment it
-    leaves every restore point whole.
+    The first run lists them, and a run after the window deletes those still unneeded: so nothing that a `create` is
+    about to use is lost, even where locks fail. Refused while a `create` runs. Killed at any moment, it leaves every
+    restore point whole.
 
     \b
     Examples:

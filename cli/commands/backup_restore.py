@@ -63,12 +63,11 @@ _range_options = (
 @grouped("target", _Target, (click.argument("out", type=FILE_PATH), *_range_options, json_option))
 @clone_options
 def command(repository: str, name: str, target: _Target, clone: CloneOptions) -> None:
-    """Write the disk of the restore point NAME as one image that depends on nothing.
+    """Restore the disk of the restore point NAME as one standalone image.
 
-    Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new identities for its
-    file, and keeps the disk's; with --clone the disk gets new ones too, as with `vhdx convert --clone`, and can be used
-    beside its original. Every chunk is compared with its id as it is read. A block device is
-    written to with --onto-device alone.
+    Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new file identities, and
+    keeps the disk's; with --clone the disk gets new ones too, as with `vhdx convert --clone`, for use beside its
+    original. Every chunk is compared with its id as it is read. A block device is written only with --onto-device.
 
     \b
     Examples:

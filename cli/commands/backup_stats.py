@@ -13,7 +13,7 @@ from cli.text import plural, size
 @repository_argument
 @json_option
 def command(repository: str, as_json: bool) -> int:
-    """Show how much a repository holds, and how much of it each restore point holds alone.
+    """Show how much a repository stores, and how much of it each restore point holds alone.
 
     Exit code 1 when the manifest of a restore point cannot be read.
 

@@ -48,12 +48,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 @json_option
 @when_interrupted("run the command again; it reads first what was not read for longest")
 def command(repository: str, percent: float | None, time_box: float | None, indexes: bool, as_json: bool) -> int:
-    """Verify that a repository holds what was put there.
+    """Verify that a repository holds what was stored in it.
 
-    Every chunk is unpacked and compared with its id, those that were not read for the longest time first; when each was
-    last good is remembered in the repository. A bad chunk is named with the restore points that need it, and set aside:
-    the next `create` that finds its content on a disk stores it again. Where nothing can be written, chunks are read
-    and compared all the same. `prune` and `forget` wait for it, except with --indexes, which writes nothing.
+    Every chunk is unpacked and compared with its id, those unread for longest first; when each was last good is
+    recorded in the repository. A bad chunk is reported with the restore points that need it, and set aside: the next
+    `create` that finds its content on a disk stores it again. If nothing can be written, chunks are read and compared
+    all the same. `prune` and `forget` wait for it, except with --indexes, which writes nothing.
 
     Exit code 1 when anything is wrong.
 

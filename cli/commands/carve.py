@@ -19,11 +19,11 @@ from vhdx.sink import Existing
 @force_option("a file in DIR")
 @json_option
 def command(file: Path, folder: Path | None, existing: Existing, as_json: bool) -> int:
-    """List what of a file belongs to nothing and still holds something.
+    """List or extract what belongs to no block or structure and still holds data.
 
-    Room that no structure and no block has; old data of blocks that read as zeros now; slack, what the last block
-    holds past the disk's end. With what it looks like and its entropy, in bits for each byte that is not zero.
-    Pieces are written under their byte in the file and their kind: `0000000000700000-unowned.bin`.
+    Unallocated space; old data of blocks that now read as zeros; slack behind the disk's end in the last block. Each
+    with what it looks like, and its entropy in bits per byte that is not zero. Pieces are named after their offset in
+    the file and their kind: `0000000000700000-unowned.bin`.
 
     \b
     Examples:

@@ -72,24 +72,23 @@ _answer_options = grouped(
 def command(old: str, new: str, answer: _Answer, where: ChainOptions, as_json: bool) -> int:
     """Show which ranges of the disk differ between two states.
 
-    OLD and NEW are files: a VHDX, read with its parents, or a raw image. PATH@N is the state of layer N of PATH's
-    chain (0 is the base). The options for finding parents hold for both.
+    OLD and NEW are files: a VHDX, read with its parents, or a raw image. PATH@N is the state of layer N of PATH's chain
+    (0 is the base). The options for finding parents apply to both.
 
-    Where both states are made of the same files, only tables are read (by provenance): no change is missed, but what
-    was written anew with the bytes that it held is listed too, unless --verify compares it. States that share no file
-    are compared by content.
+    If both states are made of the same files, only tables are read (by provenance): no change is missed, but ranges
+    rewritten with equal data are listed too, unless --verify compares them. States that share no file are compared by
+    content.
 
-    Kinds say what NEW has there: data; zero; gone (OLD goes on past the end of NEW); lost (cannot be known). Exit code
-    0 when nothing differs, 1 when something does.
+    The kind is what NEW has there: data; zero; gone (OLD is longer than NEW); lost (unknown). Exit code 0 when nothing
+    differs, 1 when something does.
 
-    --export reads both states whole, for their hashes, tries DELTA upon OLD, and exits
-    with 0 when it is written. (A differencing VHDX on
-    a lower layer of the same chain is `vhdx merge --base`.)
+    --export reads both states whole, for their hashes, tests DELTA on OLD, and exits with 0 when it is written. (For a
+    differencing VHDX on a lower layer of the same chain use `vhdx merge --base`.)
 
-    --files lists the files that differ, on NTFS, FAT, exFAT and ext2 to ext4: created, deleted, replaced (another
-    file has the name), renamed, changed (what they hold), metadata (times, mode); unknown where one of the states has
-    lost what would tell. Only files that lie where the disk changed are compared, by what they hold. Exit code 0 when
-    none differs and all could be read.
+    --files lists the files that differ, on NTFS, FAT, exFAT and ext2 to ext4: created, deleted, replaced (another file
+    has the name), renamed, changed (content), metadata (times, mode), unknown (what would decide it is lost in one of
+    the states). Only files in changed ranges are compared, by content. Exit code 0 when none differs and all could be
+    read.
 
     \b
     Examples:

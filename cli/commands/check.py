@@ -71,11 +71,11 @@ def command(
     looks: _Looks,
     where: ChainOptions,
 ) -> int:
-    """Check files against every rule of the format, and list all that is wrong or worth knowing.
+    """Check files against every rule of the format, and list all errors, warnings and notes.
 
-    Every copy of every structure, every table entry and bitmap in use, the whole log; with --chain the parents and
-    the links, with --content the file systems' own copies. Nothing is changed, and no damage ends a check: what
-    cannot be read is a finding, too. `vhdx explain CODE` says what a code means.
+    Checks every copy of every structure, every table entry and bitmap in use, the whole log; with --chain the parents
+    and the links, with --content partition tables and file systems. Nothing is changed, and no damage ends a check:
+    what cannot be read is a finding too. `vhdx explain CODE` explains a code.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the script that teaches a shell to complete vhdx's commands and options.
+    """Print the completion script for vhdx's commands and options, for your shell.
 
     \b
     Examples:

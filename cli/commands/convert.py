@@ -26,15 +26,17 @@ from vhdx.chain import Chain
 def command(
     leaf: Path, out: Path, image: OutputOptions, clone: CloneOptions, where: ChainOptions, as_json: bool
 ) -> int:
-    """Write the flat disk of a chain, or of a single VHDX, as one image of any format that depends on nothing.
+    """Convert the disk of a chain, or of a single VHDX, to one standalone image.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
-    (streamOptimized), raw.zst (seekable; needs the package zstandard), e01 (evidence, as EnCase 6 has it, in files
-    NAME.E01, NAME.E02 ..., with MD5 and SHA-1). OUT may be `-`: a raw image on stdout, every byte of it. The output is
-    written beside its place as OUT.part, flushed, read back, and renamed only then.
-    With --clone the disk gets new identities, so that it and its original can be used by one system: MBR, GPT, and
-    file systems where that is safe; each is told, old and new, and so is what could not be changed.
-    Exit code 1: it was written, and `vhdx check` has errors to tell of a source.
+    (streamOptimized), raw.zst (seekable; needs the package zstandard), e01 (as EnCase 6 writes it, in files NAME.E01,
+    NAME.E02 ..., with MD5 and SHA-1). OUT may be `-`: a raw image on stdout, every byte of it. The output is written as
+    OUT.part, flushed, verified, then renamed.
+
+    With --clone the disk gets new identities, so that one system can use it beside its original: MBR, GPT, and file
+    systems where that is safe. Changes, and what could not be changed, are reported.
+
+    Exit code 1: the output was written, and `vhdx check` reports errors in a source.
 
     \b
     Examples:

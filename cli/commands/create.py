@@ -42,7 +42,7 @@ def command(
     existing: Existing,
     as_json: bool,
 ) -> None:
-    """Make a new empty disk: dynamic, fixed, or differencing on a parent.
+    """Create an empty disk: dynamic, fixed, or differencing on a parent.
 
     \b
     Examples:

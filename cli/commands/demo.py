@@ -29,8 +29,8 @@ from vhdx.runs import Kind
 def command(keep: Path | None) -> int:  # fmt: skip
     """Build a three-layer checkpoint chain, merge it, and prove by hash that nothing was lost.
 
-    The expected hash comes from a model that shares no code with the reader. Nothing is left behind unless --keep is
-    given. Exit code 1 when a hash differs.
+    The expected hash comes from a model that shares no code with the reader. Everything is deleted afterwards unless
+    --keep is given. Exit code 1 when a hash differs.
 
     \b
     Examples:

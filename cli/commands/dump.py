@@ -17,11 +17,11 @@ from cli.text import safe
 @click.argument("structures", nargs=-1, type=click.Choice(PARTS), metavar="[STRUCTURE]...")
 @json_option
 def command(file: Path, structures: Sequence[str], as_json: bool) -> int:
-    """Show the structures of a file as they stand, both copies, damaged ones too.
+    """Show the structures of a file as they are, both copies, damaged ones too.
 
     Structures: identifier, headers, regions, metadata, locator, log (live and old entries), bat (entries that are not
-    0), bitmap (sectors that a differencing file holds itself). All of them where none is named. Exit code 1 when a
-    structure has a flaw, 3 when one cannot be read.
+    0), bitmap (sectors that a differencing file holds itself). Default: all. Exit code 1 when a structure has a flaw, 3
+    when one cannot be read.
 
     \b
     Examples:

@@ -15,10 +15,10 @@ from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 @click.argument("codes", nargs=-1, metavar="CODE...")
 @json_option
 def command(codes: Sequence[str], as_json: bool) -> int:
-    """Say in plain words what a finding code or a code of Windows means.
+    """Explain a finding code, or an error code of Windows.
 
-    What it means, how it comes about, what to do, and which command does it. Codes of Windows may be written as it
-    shows them: 0xC03A000E, -1069940722 or ERROR_VHD_CHILD_PARENT_ID_MISMATCH. Without a code all are listed.
+    What it means, its cause, what to do, and which command does it. Codes of Windows may be written as it shows them:
+    0xC03A000E, -1069940722 or ERROR_VHD_CHILD_PARENT_ID_MISMATCH. Without a code all are listed.
 
     \b
     Examples:

@@ -55,26 +55,26 @@ def command(
     where: ChainOptions,
     as_json: bool,
 ) -> int:
-    """Take files and folders out of a disk, in any of its states.
+    """Extract files and folders from a disk, in any of its states.
 
     LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
     under its own name; / is the whole volume. N:/PATH, as `vhdx files -r` prints it, is in volume N. On NTFS,
     PATH:STREAM is an alternate stream.
 
-    Nothing is ever written outside of DIR: links that stand in it are not followed, and links of the disk are told, not
-    made. Names that any system would take for more than a name (separators, colons, CON, trailing dots, controls, bytes
-    that are no UTF-8, the same in another case) are changed, and told. Files have their times, holes stay holes; modes
-    and owners are not kept. A file of which anything is lost is left out, unless --partial asks for the rest of it.
+    Nothing is ever written outside of DIR: links in it are not followed, and links of the disk are reported, not made.
+    Names that some system would not take as a plain name (separators, colons, CON, trailing dots, control characters,
+    bytes that are not UTF-8, the same in another case) are changed and reported. Files keep their times, holes stay
+    holes; modes and owners are not kept. A file with lost parts is left out, unless --partial asks for the rest of it.
 
-    With --deleted, each file and folder that the disk has as deleted is written as NAME.deleted, and told: what it
-    held may have been given to others since.
+    With --deleted, deleted files and folders are written as NAME.deleted, and reported: their space may have been
+    reused.
 
-    An image that `vhdx recover` wrote is read by the map beside it: what that has as lost is lost here, whatever fills
-    the image there, and files of an older or unproved state are written, and told.
+    An image that `vhdx recover` wrote is read by the map beside it: ranges lost there are lost here, whatever fills
+    them in the image, and files of an older or unproved state are written and reported.
 
-    Exit code 0 when everything was written, 1 when something was left out, is partial or stale, or a map is there that
-    cannot be gone by, 5 when DIR has files of the same names and --force was not given, or when its file system is
-    full: what was written until then is whole, and stays.
+    Exit code 0 when everything was written; 1 when something was left out, is partial or stale, or there is an unusable
+    recovery map; 5 when DIR has files of the same names without --force, or its file system is full: files written
+    until then are whole, and are kept.
 
     \b
     Examples:

@@ -62,14 +62,14 @@ def command(
     """List the files inside a disk.
 
     LEAF is a VHDX, read with its parents, or a raw image; LEAF@N is the state of layer N of its chain (0 is the base),
-    as it was before the checkpoint after it. PATH is a folder or file of the volume, with slashes; the topmost folder
-    where it is not given. Of a disk with several volumes that can be read, the volumes are listed; then --volume N
-    chooses one, or --recursive lists them all.
+    before the checkpoint above it. PATH is a folder or file of the volume, with slashes. Default: the topmost folder.
+    If a disk has several readable volumes, these are listed; then --volume N chooses one, or --recursive lists them
+    all.
 
-    NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3), as they stand on the disk: a journal is not
-    applied. What cannot be read is told, and the rest is listed. Of an image that `vhdx recover` wrote, with its map
-    beside it, each file is told of that is not wholly known. Exit code 1 when anything of a folder, or a file's record,
-    cannot be read, when something of a listed file is lost by that map, and when there is a map that cannot be gone by.
+    NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3) as they are on the disk: a journal is not
+    applied. What cannot be read is reported, and the rest is listed. For an image that `vhdx recover` wrote, with its
+    map beside it, files that are not wholly known are marked. Exit code 1 when a folder or a file's record cannot be
+    read whole, when a part of a listed file is lost by that map, and when there is an unusable recovery map.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from cli.text import safe
 @chain_options
 @json_option
 def command(leaf: Path, layer: int | None, as_json: bool, where: ChainOptions) -> int:
-    """Print the SHA-256 of the flat disk, as `sha256sum` of a raw image of it would.
+    """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
 
     \b
     Examples:

@@ -17,11 +17,11 @@ from vhdx.image import open_image
 @click.argument("file", type=FILE_PATH)
 @json_option
 def command(file: Path, as_json: bool) -> int:
-    """Show what a file remembers of its past.
+    """Show log sessions, the previous header and unmapped blocks.
 
     The log's sessions, oldest first, with what each wrote: block table entries, metadata, sector bitmaps, region
-    tables. The identity in the previous header. Blocks that read as zeros and whose entries still keep the place of
-    old data. A closed log is never wiped, so that it tells of earlier times until it is written over.
+    tables. The identity in the previous header. Blocks that read as zeros and whose entries still point to old data. A
+    closed log is never wiped: it shows earlier writes until it is overwritten.
 
     \b
     Examples:

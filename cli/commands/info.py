@@ -25,8 +25,9 @@ def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
     """Show what a file is, and the chain it belongs to.
 
     Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
-    below it. A file that cannot be opened, or whose chain is broken, gives its reason and an exit code; blocks that
-    cannot be read give exit code 1. Of several files, those that no other one needs are named at the end: the leaves.
+    below it. A file that cannot be opened, or whose chain is broken, is shown with the reason and gives its exit code;
+    blocks that cannot be read give exit code 1. Of several files, the leaves, which no other file needs, are listed
+    last.
 
     \b
     Examples:

@@ -30,9 +30,9 @@ _WIDTH = len(_HEAD)
 def command(leaf: Path, own: bool, as_json: bool, where: ChainOptions) -> int:
     """Show where each range of the disk comes from.
 
-    One line for each run: its first byte and length on the disk, its kind, its layer, and for data the byte of that
-    layer's file. Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as zeros);
-    hole (nothing here: the parent's, or zeros at the base); lost (cannot be known). Exit code 1 when anything is lost.
+    One line for each run: its first byte and length on the disk, its kind, its layer, and for data its offset in that
+    layer's file. Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as zeros); hole
+    (nothing here: the parent's, or zeros at the base); lost (unknown). Exit code 1 when anything is lost.
 
     \b
     Examples:

@@ -39,16 +39,17 @@ def command(
     where: ChainOptions,
     as_json: bool,
 ) -> int:
-    """Merge a checkpoint chain to one standalone image, a VHDX if not told otherwise: the disk as the leaf shows it.
+    """Merge a checkpoint chain into one standalone image, by default a VHDX: the disk as the leaf shows it.
 
-    The name of OUT, or --format, may ask for a format of another program, as with `vhdx convert`; for a raw image use
-    that. With --base the upper layers alone become one differencing VHDX.
+    The extension of OUT, or --format, may ask for another format, as with `vhdx convert`; for a raw image use that
+    command. With --base only the layers above FILE are merged, into one differencing VHDX.
 
-    A VHDX keeps the virtual disk id and the sector sizes, gets identities of its own, and holds no block that reads
-    as zeros. --clone gives it a new virtual disk id, and its disk new identities, to be used beside the original;
-    what is new, and what could not be changed, is told. No source is changed. The output is written beside its
-    place as OUT.part, flushed, read back, and renamed only then. Exit code 1: it was written, and `vhdx check` has
-    errors to tell of a source.
+    A VHDX keeps the virtual disk id and the sector sizes, gets new file identities, and stores no block that reads as
+    zeros. --clone gives it a new virtual disk id, and its disk new identities, for use beside the original; changes,
+    and what could not be changed, are reported. No source is changed. The output is written as OUT.part, flushed,
+    verified, then renamed.
+
+    Exit code 1: the output was written, and `vhdx check` reports errors in a source.
 
     \b
     Examples:

@@ -100,31 +100,29 @@ def command(
     where: ChainOptions,
     as_json: bool,
 ) -> int:
-    """Write what is left of a disk whose files are not all there, or cannot all be read, and a map of what it is.
+    """Recover what is left of a disk whose files are missing, truncated or unreadable, with a map of every range.
 
-    INPUT are the files of one chain, in any order, or its leaf alone. They are put in order by what links them, and
-    parents that are not named are looked for as elsewhere. A file that is missing, truncated or damaged, or whose
-    medium fails, takes with it what it alone holds, and nothing else. Structures that are lost (headers, region tables,
-    metadata, parts of the block table, sector bitmaps) are rebuilt in memory from what is left, each with its evidence.
-    Every byte of the disk is one of
+    INPUT are the files of one chain, in any order, or its leaf alone. They are ordered by their links, and parents that
+    are not given are searched for as in other commands. A file that is missing, truncated or damaged, or whose medium
+    fails, loses only what it alone holds. Lost structures (headers, region tables, metadata, parts of the block table,
+    sector bitmaps) are rebuilt in memory from what is left, each with its evidence. Every byte of the disk is one of
 
     \b
       known   what the newest file shows: nothing that is missing could have changed it
       stale   an older state, or one in doubt: a layer that is missing may have changed it, or it rests on a table
-              that was lost and made anew, and is likely, not certain
+              that was lost and rebuilt, and is likely, not certain
       lost    nothing is known; OUT has zeros there, or the pattern
 
-    With --as-of the tables of the uppermost file are read as they were, as far as its log tells; the data of blocks is
-    written in place and never logged, so that it is what stands there now. Nothing of it is more than stale, and what
-    stood where something else stands since is lost. See docs/past.md.
+    With --as-of the tables of the uppermost file are read as they were, as far as its log shows; data of blocks is
+    written in place and never logged, so what is read is what is there now. It is at most stale, and what has been
+    overwritten since is lost. See docs/past.md.
 
-    Beside OUT stand OUT.map, a mapfile as GNU ddrescue and ddrescuelog have it (+ known, / stale, - lost), and
-    OUT.json: the files that are touched (on NTFS, FAT, exFAT and ext, with the package pytsk3), and for each range its
-    status, from which file and place it comes, and by what evidence. What cannot be read is tried again in smaller
-    pieces, down to a sector; a later run with --resume tries only what is not known yet.
-    Sources are never changed.
+    Beside OUT are written OUT.map, a mapfile for GNU ddrescue and ddrescuelog (+ known, / stale, - lost), and OUT.json:
+    the affected files (on NTFS, FAT, exFAT and ext, with the package pytsk3), and for each range its status, its source
+    file and offset, and the evidence. What cannot be read is retried in smaller pieces, down to a sector; a later run
+    with --resume retries only what is not known yet. Sources are never changed.
 
-    Exit code 0 when all of the disk is known, 1 when anything is stale or lost, or a file changed while it was read.
+    Exit code 0 when all of the disk is known; 1 when anything is stale or lost, or a file changed while it was read.
 
     \b
     Examples:

@@ -17,18 +17,18 @@ from vhdx.source import FileSource
 @repair_options
 @json_option
 def command(file: Path, result: RepairOptions, as_json: bool) -> int:
-    """Fix a file, where what was there is known from elsewhere.
+    """Plan byte-exact repairs of a file, from redundant copies in it; apply them to a copy, or in place.
 
-    Prints a plan: for each thing that can be fixed the bytes before and after, and why they are believed. A header or
-    region table comes from its twin, or from the one flipped bit that explains its checksum; a live log is applied
-    for good; parts of the block table come back from old log entries, shifted ones to their place. What cannot be
-    fixed is said. Nothing is ever fixed by throwing something away.
+    Prints a plan: for each fix the bytes before and after, and the evidence. A header or region table is restored from
+    its other copy, or by the one flipped bit that explains its checksum; a live log is applied for good; parts of the
+    block table are restored from old log entries, shifted ones moved back. What cannot be fixed is listed. No fix
+    discards anything.
 
-    Without --output or --in-place nothing is written. A copy is written beside its place as COPY.part, read back,
-    and renamed only then. In place, the undo file comes first; `vhdx undo FILE UNDO` brings the file back bit for bit.
+    Without --output or --in-place nothing is written. A copy is written as COPY.part, verified, then renamed. In place,
+    the undo file is written first; `vhdx undo FILE UNDO` restores the file bit for bit.
 
-    Exit code 0: nothing to fix, or all of it is done. 1: a plan was printed and waits, or something is left that
-    cannot be fixed. 3: nothing can be fixed and the file cannot be opened.
+    Exit code 0: nothing to fix, or all of it is done. 1: a plan was printed and not applied, or something cannot be
+    fixed. 3: nothing can be fixed and the file cannot be opened.
 
     \b
     Examples:

@@ -31,9 +31,9 @@ from vhdx.targets import check_target
 def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: ChainOptions) -> int:
     """Write a report of a chain: one HTML page that needs neither network nor server.
 
-    It shows the chain, a map of the disk to zoom into, every finding with its evidence, and the structures of each
-    file. Exit code 1 when a part of the disk cannot be known or a finding is an error. Where the chain cannot be
-    opened, the page says why and shows what the leaf says of itself, and the exit code is that of the reason.
+    It shows the chain, a zoomable map of the disk, every finding with its evidence, and the structures of each file.
+    Exit code 1 when a part of the disk is lost or a finding is an error. If the chain cannot be opened, the page shows
+    the reason and what the leaf alone contains, and the exit code is that of the reason.
 
     \b
     Examples:

@@ -20,23 +20,23 @@ from vhdx.findings import Severity
 @click.argument("places", nargs=-1, required=True, type=FILE_PATH, metavar="DIR...")
 @json_option
 def command(places: Sequence[Path], as_json: bool) -> int:
-    """Find every VHDX in folders, show which belongs to which, and say what to do next.
+    """Find virtual disks in folders, group them into chains, and suggest the next command.
 
-    Files are known by their content, whatever their names, in all subfolders; links to folders are not followed.
-    Parents are matched as a merge matches them: by the path that the child names, then by identity, wherever the file
-    is now. Sources are only read, and a bad file is shown as such and stops nothing.
+    Files are recognised by content, whatever their names, in all subfolders; links to folders are not followed. Parents
+    are matched as `vhdx merge` matches them: by the path that the child names, then by identity, wherever the file is
+    now. Sources are only read; a bad file is reported, and the scan continues.
 
-    Each chain is drawn with its base at the top and its leaves at the bottom. `holds` is what a layer says itself
+    Each chain is drawn with its base at the top and its leaves at the bottom. `holds` is what a layer stores itself
     (data, zeros, trimmed ranges); `show` is the part of it that a leaf above still reads, the rest is hidden by the
-    layers between. Below a file stand its warnings and errors, with their codes. The end says for each chain which
-    leaf is the current state (what a virtual machine runs on, else what was modified last), and the command that
-    merges it. Configurations (.vmcx, .vmrs) on the way name the machines, where dissect.hypervisor is installed.
+    layers between. Below a file are its warnings and errors, with their codes. At the end each chain's current leaf is
+    named (what a virtual machine runs on, else what was modified last), with the command that merges it. Configurations
+    (.vmcx, .vmrs) name the machines if dissect.hypervisor (AGPL-3.0; the extra `machines`) is installed.
 
-    Where a parent's identity is not the one that its child names, the evidence is gathered and ends in a verdict:
-    safe, doubtful, or wrong parent.
+    If a parent's identity is not the one that its child names, the evidence is collected, and ends in a verdict: safe,
+    doubtful, or wrong parent.
 
-    Exit code 1 when there is a finding that is an error (a parent missing or not the right one, a circle, a file that
-    cannot be read), or no VHDX at all.
+    Exit code 1 when a finding is an error (a parent missing or not the right one, a loop, a file that cannot be read),
+    or there is no VHDX at all.
 
     \b
     Examples:

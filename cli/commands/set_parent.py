@@ -37,14 +37,14 @@ def command(
     result: RepairOptions,
     as_json: bool,
 ) -> int:
-    """Join a checkpoint to its parent anew, where that was moved or renamed: rewrite CHILD's parent locator.
+    """Relink a checkpoint to its parent after that was moved or renamed: rewrite CHILD's parent locator.
 
     PARENT must be the file that CHILD was made from: its data_write_guid is the one that CHILD names. Otherwise both
-    identities are said, and --accept-identity is wanted. The relative path is written anew; absolute and volume paths
-    are kept when nothing has moved, else dropped (--windows-path gives a new one). The chain is opened afterwards.
+    identities are shown, and --accept-identity is required. The relative path is rewritten; absolute and volume paths
+    are kept if nothing has moved, else dropped (--windows-path sets a new one). The chain is opened afterwards.
 
-    Without --output or --in-place nothing is written. In place, the undo file comes first; `vhdx undo CHILD UNDO`
-    brings the file back bit for bit. Exit code 1: a plan was printed and waits.
+    Without --output or --in-place nothing is written. In place, the undo file is written first; `vhdx undo CHILD UNDO`
+    restores the file bit for bit. Exit code 1: a plan was printed, and not applied.
 
     \b
     Examples:

@@ -15,10 +15,10 @@ from cli.text import safe, size
 @click.argument("undo", type=FILE_PATH)
 @json_option
 def command(file: Path, undo: Path, as_json: bool) -> None:
-    """Bring a file back to what it was before `repair` or `set-parent` changed it in its place: bit for bit.
+    """Undo what `repair` or `set-parent` changed in place: restore the file bit for bit.
 
-    It works after a crash in the middle of the change, and can be repeated. A file that is not the one, or that
-    somebody wrote to since, is refused. The undo file stays where it is.
+    Works after a crash in the middle of the change, and can be repeated. Another file, or one that was written to
+    since, is refused. The undo file is kept.
 
     \b
     Examples:
