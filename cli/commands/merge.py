@@ -22,9 +22,9 @@ from vhdx.chain import Chain
     "--base",
     type=FILE_PATH,
     metavar="FILE",
-    help="Keep FILE and what is below it: merge the layers above to one differencing file on FILE.",
+    help="Keep FILE and the layers below it; merge those above into one differencing file on FILE.",
 )
-@click.option("--fixed", is_flag=True, help="A fixed VHDX instead of a dynamic one.")
+@click.option("--fixed", is_flag=True, help="Write a fixed VHDX instead of a dynamic one.")
 @output_options(block_size="the base's; with --base, the leaf's")
 @clone_options
 @chain_options
