@@ -6,7 +6,6 @@ gaps. It never raises for what a file holds, nor for what its medium does.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -79,17 +78,25 @@ class Judged(Generic[Value]):
         return self.value is not None and not any(found.severity is Severity.ERROR for found in self.findings)
 
 
-def _once(read: "Callable[[Structures], Judged[Value]]") -> "cached_property[Judged[Value]]":
-    """Read when it is first asked for; what keeps a structure from being read is kept too, and not tried again."""
+class _Once(Generic[Value]):
+    """Reads a structure when it is first asked for, and keeps it, or what keeps it from being read.
 
-    def judged(structures: "Structures") -> Judged[Value]:
+    Not `functools.cached_property`: up to Python 3.11 it lets one thread at a time read, whatever their files.
+    """
+
+    def __init__(self, read: "Callable[[Structures], Judged[Value]]") -> None:
+        self._read, self._name, self.__doc__ = read, "", read.__doc__
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, structures: "Structures", _owner: type) -> Judged[Value]:
         try:
-            return read(structures)
+            judged = self._read(structures)
         except VhdxError as error:
-            return Judged(error=error.with_traceback(None))  # a traceback would keep what was read alive
-
-    judged.__doc__ = read.__doc__
-    return cached_property(judged)
+            judged = Judged(error=error.with_traceback(None))  # a traceback would keep what was read alive
+        structures.__dict__[self._name] = judged  # from now on found before this is asked
+        return judged
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,7 +114,7 @@ class Structures:
         for offset in REGION_TABLE_OFFSETS:
             assume_of(self.file, Range(offset, REGION_TABLE_SIZE), _INVALID)
 
-    @_once
+    @_Once
     def identifier(self) -> Judged[Identifier]:
         """The file's first bytes, and whether the file is long enough for its headers."""
         page = read_at(self.file, 0, min(self.file.size, IDENTIFIER_SIZE))
@@ -118,7 +125,7 @@ class Structures:
         length = check_length(self.file.size) if identifier.signature == SIGNATURE else ()
         return Judged(identifier, (*check_identifier(identifier, page, tail), *length))
 
-    @_once
+    @_Once
     def headers(self) -> Judged[HeaderPair]:
         """Both header copies."""
         pair = judge_headers(_two_pages(self.file, HEADER_OFFSETS, HEADER_SIZE))
@@ -130,7 +137,7 @@ class Structures:
         pair = self.headers.value
         return None if pair is None or pair.current_copy is None else pair.current
 
-    @_once
+    @_Once
     def log(self) -> Judged[Log]:
         """The log that the current header points at, else the first one; it is looked through only where it is live."""
         log = open_log(self.file, self.headers.get().current)
@@ -138,7 +145,7 @@ class Structures:
         is_live = self.header is not None and self.header.log_is_live
         return Judged(log, tuple(check_log(log, self.file.size)) if is_live else ())
 
-    @_once
+    @_Once
     def replay(self) -> Judged[ByteSource]:
         """The file once its live log is applied; the file itself where that is closed, or holds nothing to apply."""
         log = self.log.value
@@ -150,7 +157,7 @@ class Structures:
         """What all that follows the log is read from: the file once its log is applied, as far as that can be."""
         return self.file if self.replay.value is None else self.replay.value
 
-    @_once
+    @_Once
     def regions(self) -> Judged[RegionTablePair]:
         """Both region tables, and whether what the one that serves lists overlaps."""
         pair = judge_region_tables(_two_pages(self.source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE))
@@ -162,7 +169,7 @@ class Structures:
         pair = self.regions.value
         return None if pair is None or pair.current_copy is None else pair.current.find(guid)
 
-    @_once
+    @_Once
     def metadata(self) -> Judged[MetadataTable]:
         """The metadata table; none where no region is listed or it is past the end of the file."""
         self.regions.get()  # what keeps them from being read keeps this from being read as well
@@ -183,7 +190,7 @@ class Structures:
         at, length = self.place_of(item_id) or (0, 0)
         return read_at(self.source, at, max(0, min(length, MAX_ITEM_SIZE, self.source.size - at)))
 
-    @_once
+    @_Once
     def parameters(self) -> Judged[DiskParameters]:
         """What disk it is; nothing where one of the items that every file has is not there, or is too short."""
         items = {item_id: self.item(item_id) for item_id in ITEM_SIZES}
@@ -203,7 +210,7 @@ class Structures:
         item = self.item(FILE_PARAMETERS)
         return has_parent_flag(item) if len(item) >= ITEM_SIZES[FILE_PARAMETERS] else None
 
-    @_once
+    @_Once
     def locator(self) -> Judged[ParentLocator]:
         """Who the parent is; no value where the file has none. It matters once the parent is wanted."""
         region, place = self.region(METADATA_REGION), self.place_of(PARENT_LOCATOR)
@@ -220,7 +227,7 @@ class Structures:
         locator = parse_locator(item)
         return Judged(locator, tuple(check_locator(locator, *place)))
 
-    @_once
+    @_Once
     def table(self) -> Judged[BlockTable]:
         """The block table; none where its region or the disk that it is for is not known."""
         disk, bat = self.parameters, self.region(BAT_REGION)

@@ -1,8 +1,11 @@
 """What one file holds: read when it is asked for, and never twice, whatever the medium does."""
 
+from threading import Event, Thread
+
 import pytest
 
 from fixtures import RECIPES
+from tests.support.effort import SAFETY
 from tests.support.sources import CountingSource, SparseSource
 from vhdx.contents import Judged, Structures
 from vhdx.errors import InputOutputError
@@ -24,6 +27,19 @@ class FailingSource:
         if offset < self._end and self._start < offset + len(buffer):
             self.asked += 1
             raise InputOutputError(self.path, "read", "the medium fails", offset)
+        self._source.read_into(offset, buffer)
+
+
+class WaitingSource:
+    """A source that gives nothing before it may."""
+
+    def __init__(self, source):
+        self._source, self.path, self.size = source, source.path, source.size
+        self.asked, self.may = Event(), Event()
+
+    def read_into(self, offset, buffer):
+        self.asked.set()
+        assert self.may.wait(SAFETY)
         self._source.read_into(offset, buffer)
 
 
@@ -77,3 +93,17 @@ def test_parameters_that_cannot_be_read_leave_the_locator_to_be_read():
     assert isinstance(structures.parameters.error, InputOutputError)
     assert structures.has_parent is None
     assert structures.locator.value == sound.locator.value
+
+
+def test_a_file_whose_medium_is_slow_keeps_no_other_file_waiting():
+    slow = WaitingSource(source_of("demo"))
+    thread = Thread(target=lambda: Structures(slow).headers)
+    thread.start()
+    assert slow.asked.wait(SAFETY)
+    read = Thread(target=lambda: Structures(source_of("demo")).headers, daemon=True)
+    read.start()
+    read.join(SAFETY / 10)
+    is_stuck = read.is_alive()
+    slow.may.set()
+    thread.join()
+    assert not is_stuck
