@@ -77,8 +77,8 @@ class Piece(NamedTuple):
     patch: Patch
 
 
-# By key, not by a list of starts beside the pieces, which each step would make anew: 2,000 steps over the pages of a log
-# of 64 MiB take 0.4 s of the processor, and took 1.6.
+# By key, not by a list of starts beside the pieces, which each step would make anew: 2,000 steps over the pages of a
+# 64 MiB log take 0.4 s of the processor, and took 1.6.
 _START = itemgetter(0)
 
 
