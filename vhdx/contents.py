@@ -7,12 +7,11 @@ gaps. It never raises for what a file holds, nor for what its medium does.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 from uuid import UUID
 
-from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
+from vhdx.parsed import Once, Parsed
 from vhdx.ranges import Range
 from vhdx.replay import Log, check_log, open_log, replayed
 from vhdx.source import ByteSource, assume_of, close_source, read_at
@@ -53,50 +52,8 @@ from vhdx.structures.region import (
 )
 from vhdx.table import BlockTable
 
-Value = TypeVar("Value")
 _INVALID = 0xFF
 """Sectors of this byte have no valid signature and no valid checksum: no header, region table or log entry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged(Generic[Value]):
-    """One structure: its value, None where there is none, what is wrong with it, and what kept it from being read."""
-
-    value: Value | None = None
-    findings: tuple[Finding, ...] = ()
-    error: VhdxError | None = None
-
-    def get(self) -> Value:
-        """The value, whatever is wrong with it; raises what kept it from being read, else LookupError."""
-        if self.value is None:
-            raise self.error or LookupError("the file has no such structure")
-        return self.value
-
-    @property
-    def is_sound(self) -> bool:
-        """It was read, and nothing that is wrong with it is an error."""
-        return self.value is not None and not any(found.severity is Severity.ERROR for found in self.findings)
-
-
-class _Once(Generic[Value]):
-    """Reads a structure when it is first asked for, and keeps it, or what keeps it from being read.
-
-    Not `functools.cached_property`: up to Python 3.11 it lets one thread at a time read, whatever their files.
-    """
-
-    def __init__(self, read: "Callable[[Structures], Judged[Value]]") -> None:
-        self._read, self._name, self.__doc__ = read, "", read.__doc__
-
-    def __set_name__(self, _owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, structures: "Structures", _owner: type) -> Judged[Value]:
-        try:
-            judged = self._read(structures)
-        except VhdxError as error:
-            judged = Judged(error=error.with_traceback(None))  # a traceback would keep what was read alive
-        structures.__dict__[self._name] = judged  # from now on found before this is asked
-        return judged
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,8 +71,8 @@ class Structures:
         for offset in REGION_TABLE_OFFSETS:
             assume_of(self.file, Range(offset, REGION_TABLE_SIZE), _INVALID)
 
-    @_Once
-    def identifier(self) -> Judged[Identifier]:
+    @Once
+    def identifier(self) -> Parsed[Identifier]:
         """The file's first bytes, and whether the file is long enough for its headers."""
         page = read_at(self.file, 0, min(self.file.size, IDENTIFIER_SIZE))
         identifier, tail = parse_identifier(page), b""
@@ -123,13 +80,13 @@ class Structures:
             page = read_at(self.file, 0, min(self.file.size, FRONT_SIZE))
             tail = read_at(self.file, max(0, self.file.size - TAIL_SIZE), min(self.file.size, TAIL_SIZE))
         length = check_length(self.file.size) if identifier.signature == SIGNATURE else ()
-        return Judged(identifier, (*check_identifier(identifier, page, tail), *length))
+        return Parsed(identifier, (*check_identifier(identifier, page, tail), *length))
 
-    @_Once
-    def headers(self) -> Judged[HeaderPair]:
+    @Once
+    def headers(self) -> Parsed[HeaderPair]:
         """Both header copies."""
         pair = judge_headers(_two_pages(self.file, HEADER_OFFSETS, HEADER_SIZE))
-        return Judged(pair, tuple(check_headers(pair, self.file.size)))
+        return Parsed(pair, tuple(check_headers(pair, self.file.size)))
 
     @property
     def header(self) -> Header | None:
@@ -137,47 +94,47 @@ class Structures:
         pair = self.headers.value
         return None if pair is None or pair.current_copy is None else pair.current
 
-    @_Once
-    def log(self) -> Judged[Log]:
+    @Once
+    def log(self) -> Parsed[Log]:
         """The log that the current header points at, else the first one; it is looked through only where it is live."""
         log = open_log(self.file, self.headers.get().current)
         assume_of(self.file, Range(log.log_offset, log.log_length), _INVALID)
         is_live = self.header is not None and self.header.log_is_live
-        return Judged(log, tuple(check_log(log, self.file.size)) if is_live else ())
+        return Parsed(log, tuple(check_log(log, self.file.size)) if is_live else ())
 
-    @_Once
-    def replay(self) -> Judged[ByteSource]:
+    @Once
+    def replay(self) -> Parsed[ByteSource]:
         """The file once its live log is applied; the file itself where that is closed, or holds nothing to apply."""
         log = self.log.value
         is_live = log is not None and self.header is not None and self.header.log_is_live
-        return Judged(replayed(log) if log is not None and is_live and log.active else self.file)
+        return Parsed(replayed(log) if log is not None and is_live and log.active else self.file)
 
     @property
     def source(self) -> ByteSource:
         """What all that follows the log is read from: the file once its log is applied, as far as that can be."""
         return self.file if self.replay.value is None else self.replay.value
 
-    @_Once
-    def regions(self) -> Judged[RegionTablePair]:
+    @Once
+    def regions(self) -> Parsed[RegionTablePair]:
         """Both region tables, and whether what the one that serves lists overlaps."""
         pair = judge_region_tables(_two_pages(self.source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE))
         overlaps = () if pair.current_copy is None else check_layout(list(structures_of(self.header, pair)))
-        return Judged(pair, (*check_region_tables(pair, self.source.size), *overlaps))
+        return Parsed(pair, (*check_region_tables(pair, self.source.size), *overlaps))
 
     def region(self, guid: UUID) -> RegionEntry | None:
         """The place of a region, by the region table that serves; None where there is none."""
         pair = self.regions.value
         return None if pair is None or pair.current_copy is None else pair.current.find(guid)
 
-    @_Once
-    def metadata(self) -> Judged[MetadataTable]:
+    @Once
+    def metadata(self) -> Parsed[MetadataTable]:
         """The metadata table; none where no region is listed or it is past the end of the file."""
         self.regions.get()  # what keeps them from being read keeps this from being read as well
         region = self.region(METADATA_REGION)
         if region is None or region.file_offset + METADATA_TABLE_SIZE > self.source.size:
-            return Judged()
+            return Parsed()
         table = parse_metadata_table(read_at(self.source, region.file_offset, METADATA_TABLE_SIZE))
-        return Judged(table, tuple(check_metadata_table(table, region.file_offset, region.length)))
+        return Parsed(table, tuple(check_metadata_table(table, region.file_offset, region.length)))
 
     def place_of(self, item_id: UUID) -> tuple[int, int] | None:
         """Offset in the file and length of a system item, in bytes; None where the metadata table does not list it."""
@@ -190,15 +147,15 @@ class Structures:
         at, length = self.place_of(item_id) or (0, 0)
         return read_at(self.source, at, max(0, min(length, MAX_ITEM_SIZE, self.source.size - at)))
 
-    @_Once
-    def parameters(self) -> Judged[DiskParameters]:
+    @Once
+    def parameters(self) -> Parsed[DiskParameters]:
         """What disk it is; nothing where one of the items that every file has is not there, or is too short."""
         items = {item_id: self.item(item_id) for item_id in ITEM_SIZES}
         if any(len(items[item_id]) < size for item_id, size in ITEM_SIZES.items()):
-            return Judged()
+            return Parsed()
         disk = parse_disk_parameters(items)
         places = {item_id: place[0] for item_id in ITEM_SIZES if (place := self.place_of(item_id))}
-        return Judged(disk, tuple(check_disk_parameters(disk, places)))
+        return Parsed(disk, tuple(check_disk_parameters(disk, places)))
 
     @property
     def has_parent(self) -> bool | None:
@@ -210,36 +167,36 @@ class Structures:
         item = self.item(FILE_PARAMETERS)
         return has_parent_flag(item) if len(item) >= ITEM_SIZES[FILE_PARAMETERS] else None
 
-    @_Once
-    def locator(self) -> Judged[ParentLocator]:
+    @Once
+    def locator(self) -> Parsed[ParentLocator]:
         """Who the parent is; no value where the file has none. It matters once the parent is wanted."""
         region, place = self.region(METADATA_REGION), self.place_of(PARENT_LOCATOR)
         if region is None or self.metadata.value is None:
-            return Judged()
+            return Parsed()
         if place is None:
-            return Judged(findings=(_missing_locator(region),) if self.has_parent else ())
+            return Parsed(findings=(_missing_locator(region),) if self.has_parent else ())
         if self.has_parent is False:
             text = "a parent locator is in a file that has no parent; it is ignored"
-            return Judged(findings=(Finding("LOC-02", Severity.WARNING, text, *place, "2.6.2.6"),))
+            return Parsed(findings=(Finding("LOC-02", Severity.WARNING, text, *place, "2.6.2.6"),))
         item = self.item(PARENT_LOCATOR)
         if len(item) < place[1]:
-            return Judged()  # the metadata table's findings say so
+            return Parsed()  # the metadata table's findings say so
         locator = parse_locator(item)
-        return Judged(locator, tuple(check_locator(locator, *place)))
+        return Parsed(locator, tuple(check_locator(locator, *place)))
 
-    @_Once
-    def table(self) -> Judged[BlockTable]:
+    @Once
+    def table(self) -> Parsed[BlockTable]:
         """The block table; none where its region or the disk that it is for is not known."""
         disk, bat = self.parameters, self.region(BAT_REGION)
         if disk.value is None or bat is None or self.regions.value is None or not _has_geometry(disk):
-            return Judged()
+            return Parsed()
         if bat.end > self.source.size or bat.file_offset % MIB:
-            return Judged()
+            return Parsed()
         assume_of(self.file, Range(bat.file_offset, bat.length), _INVALID)  # whoever reads pages, not entries
         geometry = Geometry(disk.value.size, disk.value.block_size, disk.value.logical_sector_size)
         taken = structures_of(self.header, self.regions.value)
         table = BlockTable(self.source, geometry, bat.file_offset, bat.length, disk.value.has_parent, taken)
-        return Judged(table, tuple(_check_bat_size(table)))
+        return Parsed(table, tuple(_check_bat_size(table)))
 
     def close(self) -> None:
         """Close the file."""
@@ -267,7 +224,7 @@ def _two_pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple
     return read_at(source, offsets[0], size), read_at(source, offsets[1], size)
 
 
-def _has_geometry(disk: Judged[DiskParameters]) -> bool:
+def _has_geometry(disk: Parsed[DiskParameters]) -> bool:
     """Reserved flags (MET-19) leave blocks and slots what they are; every other error makes them meaningless."""
     return not any(found.severity is Severity.ERROR and found.code != "MET-19" for found in disk.findings)
 

@@ -8,12 +8,13 @@ from typing import TypeVar
 from uuid import UUID
 
 from vhdx.allocation import MOST_RUNS, Allocation
-from vhdx.contents import Judged, Opener, Structures, open_structures
+from vhdx.contents import Opener, Structures, open_structures
 from vhdx.disk import Disk
 from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.masked import Mask
+from vhdx.parsed import Parsed
 from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource, close_source
@@ -175,7 +176,7 @@ def image_of(structures: Structures) -> Image:
     path = structures.file.path
     found = list(located(path, unread_findings(structures.file, Severity.WARNING)))
 
-    def required(part: Judged[Value]) -> Value:
+    def required(part: Parsed[Value]) -> Value:
         if part.error is not None:
             raise part.error
         found.extend(require(path, part.findings))

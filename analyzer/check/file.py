@@ -20,10 +20,11 @@ from analyzer.check.logs import check_whole_log
 from analyzer.check.summarise import bounded
 from analyzer.check.unallocated_space import check_ends, check_host, check_space
 from vhdx.allocation import Allocation
-from vhdx.contents import Judged, Structures
+from vhdx.contents import Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of
+from vhdx.parsed import Parsed
 from vhdx.replay import Log
 from vhdx.source_map import unread_findings
 from vhdx.structures.constants import HEADER_AREA_SIZE, PARENT_LOCATOR
@@ -77,7 +78,7 @@ def _rules(structures: Structures) -> Iterator[Iterable[Finding]]:
     yield from (check_copies_of_region_tables(structures), _listed(structures.regions))
     if structures.regions.value is not None:
         yield (flipped.finding for flipped in flips_of_region_tables(structures.source))
-    parts: tuple[Judged[Any], ...] = (structures.metadata, structures.parameters, structures.locator, structures.table)
+    parts: tuple[Parsed[Any], ...] = (structures.metadata, structures.parameters, structures.locator, structures.table)
     yield from (_listed(part) for part in parts)
     place = structures.place_of(PARENT_LOCATOR)
     if structures.locator.value is not None and place is not None:
@@ -85,7 +86,7 @@ def _rules(structures: Structures) -> Iterator[Iterable[Finding]]:
     yield from _rules_of_table(structures)
 
 
-def _listed(part: Judged[Any]) -> Iterator[Finding]:
+def _listed(part: Parsed[Any]) -> Iterator[Finding]:
     yield from part.findings
     if part.error is not None:
         raise part.error

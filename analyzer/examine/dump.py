@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vhdx.contents import Judged, Structures, open_structures
+from vhdx.contents import Structures, open_structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.image import Image, image_of
+from vhdx.parsed import Parsed
 from vhdx.replay import PlacedEntry
 from vhdx.runs import Kind
 from vhdx.structures.bat import BlockState
@@ -84,7 +85,7 @@ def _regions(structures: Structures) -> Section:
 
 
 def _metadata(structures: Structures) -> Section:
-    if structures.metadata == Judged():
+    if structures.metadata == Parsed():
         where = "is listed" if structures.region(METADATA_REGION) is None else "is inside the file"
         return Section("metadata", iter(()), (), f"no metadata region {where}; see `vhdx dump FILE regions`")
     table, disk = structures.metadata.get(), structures.parameters

@@ -7,9 +7,10 @@ import pytest
 from fixtures import RECIPES
 from tests.support.effort import SAFETY
 from tests.support.sources import CountingSource, SparseSource
-from vhdx.contents import Judged, Structures
+from vhdx.contents import Structures
 from vhdx.errors import InputOutputError
 from vhdx.image import image_of
+from vhdx.parsed import Parsed
 from vhdx.structures.constants import HEADER_OFFSETS, METADATA_REGION, REGION_TABLE_OFFSETS
 
 PARTS = ("identifier", "headers", "log", "replay", "regions", "metadata", "parameters", "locator", "table")
@@ -78,7 +79,7 @@ def test_what_a_medium_does_not_give_is_not_asked_for_again_and_the_rest_is_read
     assert isinstance(held["regions"].error, InputOutputError)
     assert held["metadata"].error is held["regions"].error
     assert all(part.error is None for name, part in held.items() if name not in {"regions", "metadata"})
-    assert held["parameters"] == held["locator"] == held["table"] == Judged()
+    assert held["parameters"] == held["locator"] == held["table"] == Parsed()
     with pytest.raises(InputOutputError):
         image_of(structures)
     assert source.asked == 1
