@@ -67,17 +67,17 @@ def when_interrupted(kept: str) -> Iterator[None]:
 def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
     if sys.stdout is None:
-        return _say("standard output is closed; give it somewhere to go, /dev/null for one", IO_ERROR)
+        return _say("standard output is closed; redirect it, for example to /dev/null", IO_ERROR)
     try:
         color = False if os.environ.get("NO_COLOR") else None
         result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - `complain` tells which are faults
-        return _told(error)
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - `complain` separates internal errors
+        return _report_error(error)
     return result if isinstance(result, int) else 0
 
 
-def _told(error: BaseException) -> int:
+def _report_error(error: BaseException) -> int:
     """Say what ended a command; returns the exit code. An interruption wins over what fails while it passes."""
     if isinstance(error, click.ClickException):
         error.show()
@@ -119,10 +119,10 @@ def _of_system(error: OSError | MemoryError) -> int:
     if isinstance(error, BrokenPipeError):
         return reader_gone()
     if isinstance(error, MemoryError):
-        return _say("there is not enough memory; close other programs, or use a machine with more", IO_ERROR)
+        return _say("out of memory; close other programs, or use a machine with more", IO_ERROR)
     place = f" ({error.filename})" if error.filename else ""
     return _say(
-        f"the system says: {error.strerror or error}{place}; make room, or check the path, and run again", IO_ERROR
+        f"the system reports: {error.strerror or error}{place}; free space or check the path, and run again", IO_ERROR
     )
 
 
@@ -144,9 +144,7 @@ def _fault(error: BaseException) -> int:
     if os.environ.get("VHDX_TRACEBACK"):
         traceback.print_exception(error)
     name = type(error).__name__
-    return _say(
-        f"a fault in vhdx itself ({name}: {error}); run again with VHDX_TRACEBACK=1 and report what it says", FAULT
-    )
+    return _say(f"internal error ({name}: {error}); run again with VHDX_TRACEBACK=1 and report the traceback", FAULT)
 
 
 def _say(message: str, code: int) -> int:

@@ -15,7 +15,7 @@ import click
 
 _NARROWEST = 30
 _ROOMY = 70
-"""Columns from which on options and what they mean stand side by side, as click has it."""
+"""Columns from which on options and what they mean are side by side, as click has it."""
 _LEAST_TEXT = 20
 _AS_IT_IS = "\b\n"
 _ITEM = re.compile(r"(?P<lead> *(?P<name>\S+) {2,})(?P<text>\S.*)")
@@ -44,7 +44,7 @@ class Help(click.HelpFormatter):
             self.write("".join(f"{'':{self.current_indent}}{line}\n" for line in lines))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Write a list of names and what they mean, which stands below a name that is long."""
+        """Write a list of names and what they mean, below the name if that is long."""
         rows = list(rows)
         names = ["\n".join(_choices(name, self.width - self.current_indent, self.current_indent)) for name, _ in rows]
         column = min(max(map(len, names)), col_max if self.width >= _ROOMY else self.width // 3)

@@ -15,12 +15,12 @@ _PATIENCE = 1.0
 
 
 def progress(what: str, total: int) -> AbstractContextManager[Progress]:
-    """Something to tell of bytes done out of `total`; it shows itself after a second."""
+    """A callback for bytes done out of `total`; it shows itself after a second."""
     return _shown_late(what, total, _bar)
 
 
 def counter(what: str) -> AbstractContextManager[Progress]:
-    """Something to tell of files done, where nobody knows how many there are; it shows itself after a second."""
+    """A callback for files done, where nobody knows how many there are; it shows itself after a second."""
     return _shown_late(what, None, _count)
 
 

@@ -15,7 +15,7 @@ _BELOW = "    "
 
 
 def facts(pairs: list[tuple[str, str]], width: int | None = None) -> str:
-    """Names and values in two columns; a value's further lines, and what `width` has no room for, stand below it."""
+    """Names and values in two columns; a value's further lines, and what `width` has no room for, are below it."""
     column = max(len(name) for name, _ in pairs) + 2
     return "\n".join(line for name, value in pairs for line in _fact(f"  {name:<{column}}", value, width))
 

@@ -24,12 +24,12 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def cells_with_data(tables: Iterable[RunTable]) -> Iterator[int]:
-    """The numbers of the cells that hold any DATA, rising; `tables` follow one another along the disk."""
+    """The numbers of the cells that hold any DATA, ascending; `tables` follow one another along the disk."""
     return units_touched((table.of_kind(Kind.DATA) for table in tables), CELL)
 
 
 def units_touched(tables: Iterable[RunTable], unit: int) -> Iterator[int]:
-    """The numbers, rising, of the ranges of `unit` bytes that any run touches; runs may leave gaps between them."""
+    """The numbers, ascending, of the ranges of `unit` bytes that any run touches; runs may leave gaps between them."""
     after = 0
     for table in tables:
         first = np.maximum(table.start // unit, after)

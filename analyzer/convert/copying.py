@@ -29,7 +29,7 @@ SHARE = 16
 class Order(Enum):
     """In which order a target takes cells of the disk."""
 
-    RISING = "rising"
+    ASCENDING = "ascending"
     """In the order of the disk: a pipe, or a file whose blocks are placed as they come."""
     ANY = "any"
     """In any order, from several threads at a time: a file in which every byte has its place."""
@@ -91,10 +91,10 @@ class _Shares:
 
 
 def copy_cells(
-    disk: RunSource, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.RISING
+    disk: RunSource, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.ASCENDING
 ) -> CellChecksums:
     """Copy these cells, leaving zeros out; raises what reading and writing raise."""
-    if order is Order.RISING:
+    if order is Order.ASCENDING:
         return _copy_share(disk, cells, target, progress)
     shares = _Shares(cells, progress)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -130,7 +130,7 @@ def verify_cells(
 ) -> None:
     """Read back every cell that the output holds; raises VerificationError at the first that is not as it should be.
 
-    `written` is the output, freshly opened, and `cells` those in which it has data of its own, rising. A noted cell
+    `written` is the output, freshly opened, and `cells` those in which it has data of its own, ascending. A noted cell
     must have its checksum and must be among them; any other must be what the source has there.
     """
     origin = Reader(source)

@@ -153,7 +153,7 @@ def block_states(table: RunTable, start: int, end: int, block_size: int) -> npt.
 def _bytes_before(
     table: RunTable, chosen: npt.NDArray[np.bool_], edges: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """How many bytes of the chosen runs stand before each edge."""
+    """How many bytes of the chosen runs are before each edge."""
     weight = chosen.astype(np.int64)
     before = np.concatenate(([0], np.cumsum(table.length * weight)))
     index = np.maximum(np.searchsorted(table.start, edges, side="right") - 1, 0)

@@ -18,7 +18,7 @@ from analyzer.backup.repository.repository import Repository
 from analyzer.recovery_map.findings import map_note
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
 from cli.options.grouping import choice, grouped
 from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
@@ -94,7 +94,7 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
             try:
                 with open_leaf(leaf, where) as chain:
                     output.warn(chain.findings)
-                    errors += tell_errors(chain)
+                    errors += warn_of_errors(chain)
                     plan = plan_create(kept, chain, _wishes(asked, map_note(chain.path, chain.size)), lock.claim)
                     manifests = _run(plan, lock)
             except VhdxError as error:

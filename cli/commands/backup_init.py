@@ -16,8 +16,8 @@ from cli.text import safe
 
 @click.command("init")
 @repository_argument
-@click.option("--chunk-size", type=ByteSize(), help="64K to 16M; where not given, 1M, and more for disks over 1 TiB.")
-@click.option("--encrypt", is_flag=True, help="AES-256-GCM under a passphrase; casync cannot read such a repository.")
+@click.option("--chunk-size", type=ByteSize(), help="Chunk size, 64K to 16M. Default: 1M, larger for disks over 1 TiB.")
+@click.option("--encrypt", is_flag=True, help="Encrypt with AES-256-GCM; casync cannot read such a repository.")
 @json_option
 def command(repository: str, chunk_size: int | None, encrypt: bool, as_json: bool) -> None:
     """Create an empty repository in REPOSITORY, a folder (created if missing) or a URL (docs/backup-places.md).

@@ -7,7 +7,7 @@ import click
 from analyzer.backup.repository.manifest import Manifest
 from cli import output
 from cli.options.common import json_option
-from cli.options.repository import point_lines, repository_argument, repository_of, tell_damaged
+from cli.options.repository import point_lines, repository_argument, repository_of, warn_of_damaged
 
 
 @click.command("list")
@@ -26,7 +26,7 @@ def command(repository: str, as_json: bool) -> int:
     kept = repository_of(repository)
     manifests, found = kept.survey()
     damaged = [name for _, _, points in found for name in points]
-    tell_damaged(damaged)
+    warn_of_damaged(damaged)
     if as_json:
         payload = {"points": [_line(manifest) for manifest in manifests], "damaged": damaged}
         output.emit("backup list", {"repository": kept.place.url} | payload)

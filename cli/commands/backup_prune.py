@@ -25,9 +25,9 @@ _HOUR = 3600.0
     default=WINDOW / _HOUR,
     show_default=True,
     metavar="HOURS",
-    help="How long a chunk must have been known to be unneeded; 0 deletes at once, behind nothing but the lock.",
+    help="Grace period before unreferenced chunks are deleted; 0 deletes immediately, protected only by the lock.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done; delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @json_option
 @when_interrupted("every restore point is whole; run the command again, it goes on from there")
 def command(repository: str, window: float, dry_run: bool, as_json: bool) -> None:

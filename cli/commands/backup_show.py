@@ -51,4 +51,4 @@ def _lost(manifest: Manifest) -> str:
     if not manifest.lost:
         return "nothing"
     ranges = "\n".join(f"{length} bytes at {start}" for start, length in manifest.lost[:20])
-    return f"{plural(len(manifest.lost), 'range')}, zeros stand there:\n{ranges}"
+    return f"{plural(len(manifest.lost), 'range')}, read as zeros:\n{ranges}"

@@ -5,7 +5,7 @@ import click
 from analyzer.backup.stats import Stats, stats_of
 from cli import output
 from cli.options.common import json_option
-from cli.options.repository import repository_argument, repository_of, tell_damaged
+from cli.options.repository import repository_argument, repository_of, warn_of_damaged
 from cli.text import plural, size
 
 
@@ -23,7 +23,7 @@ def command(repository: str, as_json: bool) -> int:
     """
     kept = repository_of(repository)
     stats = stats_of(kept)
-    tell_damaged(stats.damaged)
+    warn_of_damaged(stats.damaged)
     if as_json:
         output.emit("backup stats", {"repository": kept.place.url, "stats": stats})
     else:

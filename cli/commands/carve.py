@@ -15,7 +15,7 @@ from vhdx.sink import Existing
 
 @click.command("carve")
 @click.argument("file", type=FILE_PATH)
-@click.option("--extract", "folder", type=FILE_PATH, metavar="DIR", help="Write each piece to a file in DIR.")
+@click.option("--extract", "folder", type=FILE_PATH, metavar="DIR", help="Extract each piece to a file in DIR.")
 @force_option("a file in DIR")
 @json_option
 def command(file: Path, folder: Path | None, existing: Existing, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from analyzer.convert.model import Options, OutputFormat, format_of
 from analyzer.convert.new_identity import Scope
 from cli import output
 from cli.options.clone import CloneOptions, clone_of, clone_options, lines_of, write_disk
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
 from cli.options.output import STDOUT, OutputOptions, output_options
 from cli.progress import progress
 from vhdx.chain import Chain
@@ -52,7 +52,7 @@ def command(
     """
     with open_leaf(leaf, where) as chain:
         output.warn(chain.findings)
-        errors = tell_errors(chain)
+        errors = warn_of_errors(chain)
         form = image.asked_format(out)
         if out == STDOUT:
             if form not in {None, OutputFormat.RAW} or as_json or image.is_reshaped:

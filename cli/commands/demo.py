@@ -24,7 +24,7 @@ from vhdx.runs import Kind
     "--keep",
     type=FILE_PATH,
     metavar="DIR",
-    help="Build it in DIR and leave it there, to try the other commands on.",
+    help="Build the chain in DIR and keep it, to try the other commands on.",
 )
 def command(keep: Path | None) -> int:  # fmt: skip
     """Build a three-layer checkpoint chain, merge it, and prove by hash that nothing was lost.

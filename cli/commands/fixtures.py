@@ -17,19 +17,19 @@ DAMAGE = "damage:"
 
 @click.group("fixtures")
 def command() -> None:
-    """Known-good and known-bad images, for those who test what reads images.
+    """Write known-good and known-bad images, to test programs that read images.
 
     They are built by code that shares nothing with the reader. Each comes with a manifest.json that states the bytes
     it must read as, or the reason why it must be refused. Damaged ones, `damage:NAME`, are healthy images with one
-    thing changed, and their manifest states the findings that a check must have.
+    change, and their manifest states the findings that a check must report.
     """
 
 
 @command.command("list")
-@click.option("--damaged", is_flag=True, help="List the damages, each with its findings, instead.")
+@click.option("--damaged", is_flag=True, help="List the damaged fixtures instead, each with its findings.")
 @json_option
 def list_command(damaged: bool, as_json: bool) -> None:
-    """List what there is.
+    """List the fixtures.
 
     \b
     Examples:

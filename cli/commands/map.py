@@ -22,9 +22,7 @@ _WIDTH = len(_HEAD)
 
 @click.command("map")
 @click.argument("leaf", type=FILE_PATH)
-@click.option(
-    "--own", is_flag=True, help="The leaf alone: what it holds itself, and the holes it leaves to its parent."
-)
+@click.option("--own", is_flag=True, help="Map the leaf alone: its own data, and the holes it leaves to its parent.")
 @chain_options
 @json_option
 def command(leaf: Path, own: bool, as_json: bool, where: ChainOptions) -> int:

@@ -8,7 +8,7 @@ from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
 from analyzer.convert.model import EXTENSIONS, RAW_EXTENSIONS, Options, Outcome, OutputFormat
 from cli import output
 from cli.options.clone import CloneOptions, clone_options, write_disk
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, tell_errors
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
 from cli.options.output import OutputOptions, output_options, refuse_stdout, report
 from cli.progress import progress
 from cli.text import safe
@@ -67,7 +67,7 @@ def command(
     options = image.for_format(form)
     with open_leaf(leaf, where) as chain:
         output.warn(chain.findings)
-        errors = tell_errors(chain)
+        errors = warn_of_errors(chain)
         if base:
             report("merge", _upper(chain, base, out, options), as_json=as_json, errors=errors)
         else:

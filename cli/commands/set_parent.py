@@ -73,13 +73,13 @@ def command(
 
 
 def _say_what_is_accepted(child: Path, parent: Path) -> None:
-    """The evidence on a parent of another identity: once its identity is written into the child, nothing tells it."""
+    """The evidence on a parent of another identity: once its identity is written into the child, nothing shows it."""
     with open_image(child) as upper, open_image(parent) as lower:
         if upper.locator is not None and lower.data_write_guid in upper.locator.linkages:
             return
         evidence = safe(gather_evidence(upper, lower))
     text = f"{safe(parent)} is not the file that {safe(child)} was made from ({evidence})"
-    tell(f"warning: {text}; once it is accepted no command can tell this any more")
+    tell(f"warning: {text}; once it is accepted no command can detect this any more")
 
 
 def _run(plan: RepairPlan, source: FileSource, wish: Relink, result: RepairOptions) -> RepairOutcome | None:

@@ -210,7 +210,7 @@ def force_option(what: str) -> Option:
 def open_leaf(leaf: Path, where: ChainOptions) -> Chain:
     """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
     chain = open_as_it_is(leaf, where)
-    tell_map(chain)
+    warn_of_map(chain)
     return chain
 
 
@@ -230,7 +230,7 @@ def open_as_it_is(leaf: Path, where: ChainOptions) -> Chain:
     return chain
 
 
-def tell_map(disk: Disk) -> None:
+def warn_of_map(disk: Disk) -> None:
     """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
     if note := map_note(disk.path, disk.size):
         click.echo(f"warning: {safe(note)}", err=True)
@@ -248,7 +248,7 @@ def _say_what_is_accepted(chain: Chain) -> None:
             )
 
 
-def tell_errors(chain: Chain) -> tuple[Finding, ...]:
+def warn_of_errors(chain: Chain) -> tuple[Finding, ...]:
     """Say, on stderr, what a check calls an error in a file of the chain; returns it, for JSON and the exit code."""
     from analyzer.check import errors_of_layers
     from analyzer.remedies import next_step

@@ -20,9 +20,9 @@ def passphrase_options(function: Decorated) -> Decorated:
     """`--passphrase-file` and `--passphrase-command`, kept with the context of the command for `Passphrase`."""
     options = (
         click.option("--passphrase-file", type=FILE_PATH, metavar="FILE", expose_value=False, callback=_keep,
-                     help=f"Its first line opens an encrypted repository; else {VARIABLE} does, or you are asked."),
+                     help=f"File whose first line is the passphrase. Default: {VARIABLE}, or you are asked."),
         click.option("--passphrase-command", metavar="COMMAND", expose_value=False, callback=_keep,
-                     help="A command that prints the passphrase; it is run without a shell."),
+                     help="Command that prints the passphrase, run without a shell."),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)

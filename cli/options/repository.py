@@ -61,7 +61,7 @@ def _facts(manifest: Manifest) -> list[str]:
     return facts
 
 
-def tell_damaged(names: Iterable[str]) -> None:
+def warn_of_damaged(names: Iterable[str]) -> None:
     """Warn of restore points whose manifest cannot be read."""
     for name in names:
-        tell(f"warning: the manifest of {safe(name)} is damaged; `vhdx backup verify` tells more")
+        tell(f"warning: the manifest of {safe(name)} is damaged; `vhdx backup verify` lists the details")

@@ -13,7 +13,7 @@ from analyzer.diff.states import State, StateName, layers_of, open_state
 from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
 from analyzer.recovery_map.findings import map_finding, parts_of
 from cli import output
-from cli.options.common import ChainOptions, open_as_it_is, quiet_library, tell_map
+from cli.options.common import ChainOptions, open_as_it_is, quiet_library, warn_of_map
 from cli.text import exact_size, plural, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -24,7 +24,7 @@ from vhdx.findings import Finding
 def opened(text: str, where: ChainOptions) -> Iterator[State]:
     """The state that `text` names, its warnings said; see `StateName.parse`."""
     with _opened(text, where) as state:
-        tell_map(state.disk)
+        warn_of_map(state.disk)
         yield state
 
 
@@ -37,7 +37,7 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
             used = f"is read by {safe(state.disk.map)}: {parts_of(state.disk.standing)}"
             click.echo(f"note: {safe(state.disk.path)} was recovered, and {used}", err=True)
         else:
-            tell_map(state.disk)
+            warn_of_map(state.disk)
         yield state
 
 

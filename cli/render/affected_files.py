@@ -1,4 +1,4 @@
-"""The files that lost and stale ranges touch, as `vhdx recover` tells of them."""
+"""The files that lost and stale ranges touch, as `vhdx recover` lists them."""
 
 from collections.abc import Iterator
 from pathlib import Path

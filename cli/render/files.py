@@ -35,7 +35,7 @@ _LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", Fil
 def volume_option(function: Decorated) -> Decorated:
     """`--volume`, as `volume`."""
     return click.option(
-        "--volume", type=click.IntRange(min=1), metavar="N", help="Which volume, where the disk has several."
+        "--volume", type=click.IntRange(min=1), metavar="N", help="Number of the volume, if the disk has several."
     )(function)
 
 

@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def rebuilt_lines(parts: Iterable[Rebuilt], account: Path | None) -> Iterator[str]:
-    """The parts, a line each; where they differ in numbers alone, a few of them and where all stand."""
+    """The parts, a line each; where they differ in numbers alone, a few of them and where all of them are."""
     kinds = defaultdict[tuple[str, str], list[Rebuilt]](list)
     for part in parts:
         kinds[_head(part), _NUMBER.sub("0", part.how)].append(part)

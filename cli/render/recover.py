@@ -58,9 +58,9 @@ def _counted(plan: Plan, totals: Totals) -> Iterator[str]:
 
 def _past_lines(past: Past | None) -> Iterator[str]:
     if past and past.number is not None:
-        yield f"as of log entry {past.number}, session {past.session}: tables of then, data as it stands now"
+        yield f"as of log entry {past.number}, session {past.session}: tables of then, data as it is now"
         if not past.goes_on:
-            yield "the log does not tell of all that was written since"
+            yield "the log does not hold all that was written since"
     if past and past.brought_back is not None:
         yield f"blocks that were let go have their old data: {exact_size(past.brought_back)}"
 

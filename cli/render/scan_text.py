@@ -72,7 +72,7 @@ class _Text:
         yield from draw(tree.root.path, children, name, facts)
 
     def facts(self, record: FileRecord, indent: int) -> list[str]:
-        """What stands below a file's name."""
+        """The lines below a file's name."""
         link = self.scan.forest.links.get(record.path)
         lines = [
             ", ".join(filter(None, (size(record.file_size), _shown_time(record.modified)))),

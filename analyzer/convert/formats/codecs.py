@@ -79,7 +79,7 @@ class Zstd:
         self._own = threading.local()
 
     def pack(self, data: bytes) -> bytes:
-        """One frame, which tells its length."""
+        """One frame, which has its length."""
         packer = getattr(self._own, "packer", None) or self._new_packer()
         return bytes(packer.compress(data))
 

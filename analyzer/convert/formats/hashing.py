@@ -26,7 +26,7 @@ class _Digest:
         self._thread = ThreadPoolExecutor(1)
 
     def do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
-        """Have the thread do it after what it was told before; waits while it is too far behind."""
+        """Queue work for the thread; waits while it is too far behind."""
         self._waiting.append(self._thread.submit(work, self._state, what))
         if len(self._waiting) > _WAITING:
             self._waiting.popleft().result()
@@ -40,10 +40,10 @@ class _Digest:
 
 
 class DiskDigests:
-    """The digests of a disk whose data come in rising order; between them are zeros."""
+    """The digests of a disk whose data come in ascending order; between them are zeros."""
 
     def __init__(self, progress: Progress) -> None:
-        """Begin at the disk's first byte; `progress` is told of zeros alone."""
+        """Begin at the disk's first byte; `progress` counts zeros alone."""
         self._position, self._progress = 0, progress
         # Not for security: these two are what the format has.
         self._digests = [_Digest(hashlib.new(name, usedforsecurity=False)) for name in ("md5", "sha1")]

@@ -67,5 +67,5 @@ class DecodedImage(ABC):
             raise VerificationError(self.path, 0, self.size)
 
     def close(self) -> None:
-        """Give the file back to the system."""
+        """Close the file."""
         self.file.close()

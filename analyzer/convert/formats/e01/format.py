@@ -1,6 +1,6 @@
 """The layout of EWF-E01 as EnCase 6 writes it (libyal/libewf, "Expert Witness Compression Format (EWF)").
 
-A segment file is a header and sections, each of which tells where the next one begins. Chunks of the disk stand in
+A segment file is a header and sections, each of which has the offset of the next one. Chunks of the disk are in
 sections "sectors", and each of those is followed by a table of their places, twice.
 """
 
@@ -64,14 +64,14 @@ def file_header(segment: int) -> bytes:
 
 
 def descriptor(kind: bytes, at: int, size: int, *, following: int | None = None) -> bytes:
-    """What stands before a section of `size` bytes, itself included, at byte `at`; the next one is right behind."""
+    """The descriptor of a section of `size` bytes, itself included, at byte `at`; the next one is right behind."""
     fields = {"next": at + size if following is None else following, "size": size, "padding": bytes(40)}
     built = bytes(SECTION.build({"type": kind.ljust(16, b"\0"), **fields, "checksum": 0}))[:-4]
     return built + checksum(built)
 
 
 def section(kind: bytes, at: int, body: bytes) -> bytes:
-    """A whole section that stands at byte `at` of its file."""
+    """A whole section that is at byte `at` of its file."""
     return descriptor(kind, at, DESCRIPTOR + len(body)) + body
 
 
@@ -81,7 +81,7 @@ def last_section(kind: bytes, at: int) -> bytes:
 
 
 def volume(*, size: int, sector_size: int, sectors_per_chunk: int, level: int, identifier: UUID) -> bytes:
-    """What the sections "volume" and "data" tell of a disk of `size` bytes."""
+    """The content of the sections "volume" and "data" for a disk of `size` bytes."""
     fields = {
         **{field.name: bytes(field.sizeof()) for field in VOLUME.subcons if field.subcon.__class__ is Bytes},
         "media_type": _FIXED_DISK,

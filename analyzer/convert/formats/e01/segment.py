@@ -21,7 +21,7 @@ from vhdx.sink import Sink
 
 _BUFFER = 1 << 20
 _FIXED_COST = DESCRIPTOR + 2 * (DESCRIPTOR + TABLE_LEAD + 4)
-"""Of chunks that stand together, whatever their number: the section's descriptor and two tables."""
+"""Of chunks that are together, whatever their number: the section's descriptor and two tables."""
 ENTRY_COST = 2 * 4
 """Of a chunk, beside itself."""
 TABLES_COST = _FIXED_COST

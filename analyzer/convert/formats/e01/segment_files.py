@@ -121,7 +121,7 @@ class SegmentedSink(Sink):
         super().discard()
 
     def _refuse_appeared(self, stale: Sequence[Path]) -> None:
-        """Nothing has its name yet: what stands there now came while the output was written."""
+        """Nothing has its name yet: what is there now came while the output was written."""
         if self._existing is Existing.REPLACE:
             return
         names = (self.target, *(sink.target for sink in self._further), *stale)

@@ -1,6 +1,6 @@
 """qcow2 version 3, written front to back (QEMU, docs/interop/qcow2): clusters of 64 KiB, compressed where asked.
 
-In the file stand the header, the L1 table, then clusters of the disk with an L2 table behind those of its range, at
+The file has the header, the L1 table, then clusters of the disk with an L2 table behind those of its range, at
 the end refcount blocks and the refcount table. Zeros are not allocated.
 """
 

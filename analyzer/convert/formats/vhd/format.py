@@ -7,7 +7,7 @@ from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 SECTOR = 512
 BLOCK = 2 << 20
 BITMAP = BLOCK // SECTOR // 8
-"""Bytes of a block's sector bitmap, which stands before the block and fills one sector."""
+"""Bytes of a block's sector bitmap, before the block and fills one sector."""
 MAX_SIZE = 2040 << 30
 UNUSED = 0xFFFFFFFF
 """Of a BAT entry: the block is not there."""

@@ -14,7 +14,7 @@ DESCRIPTOR_SECTORS = 20
 OVERHEAD_SECTORS = 128
 """Before the first grain: header, descriptor, and room to the next grain."""
 GD_AT_END = 0xFFFFFFFFFFFFFFFF
-"""Of the header: the footer, which is a second header, tells where the grain directory is."""
+"""Of the header: the footer, which is a second header, has the place of the grain directory."""
 MAX_FILE = 2 << 40
 """Grain tables count sectors in 32 bits."""
 FLAGS = 1 | 1 << 16 | 1 << 17
@@ -86,7 +86,7 @@ def extent_name(file_name: str) -> str:
 
 
 def descriptor(size: int, content_id: int, extent: str) -> bytes:
-    """The text that tells what the file is ("Text Descriptor"); `extent` names the file itself."""
+    """The text that describes the file ("Text Descriptor"); `extent` names the file itself."""
     heads, sectors = 255, 63
     cylinders = min(65535, size // SECTOR // heads // sectors)
     text = f"""# Disk DescriptorFile

@@ -52,7 +52,7 @@ class VmdkLayout:
     data_bytes: int
     content_id: int
     extent: str
-    """The name that the file will have, as far as its descriptor can tell it."""
+    """The name that the file will have, as far as its descriptor can hold it."""
 
     @property
     def tables(self) -> int:
