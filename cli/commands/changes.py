@@ -34,7 +34,7 @@ def _granularity(_context: click.Context, _parameter: click.Parameter, value: in
 class _Answer:
     """How states are compared, and in which form the differences are given."""
 
-    trust: Trust
+    comparison: Trust
     granularity: int | None
     shape: str | None
     bitmap: Path | None
@@ -47,7 +47,7 @@ _answer_options = grouped(
     "answer",
     _Answer,
     (
-        choice("--verify", "trust", on=Trust.VERIFY, off=Trust.PROVENANCE,
+        choice("--verify", "comparison", on=Trust.VERIFY, off=Trust.PROVENANCE,
                help="Compare written ranges by content: those with equal data are left out."),
         click.option("--granularity", type=ByteSize(), metavar="SIZE", callback=_granularity,
                      help="Round ranges outward to multiples of SIZE and merge them. Default: the sector."),
@@ -103,7 +103,7 @@ def command(old: str, new: str, answer: _Answer, where: ChainOptions, as_json: b
     _refuse_mixtures(shape, answer, as_json=as_json)
     by = opened_by_map if answer.files else opened
     with by(old, where) as before, by(new, where) as after:
-        plan = plan_changes(before.disk, after.disk, answer.trust, answer.granularity)
+        plan = plan_changes(before.disk, after.disk, answer.comparison, answer.granularity)
         if answer.export:
             _export(plan, (before, after), answer.export, answer.existing, as_json=as_json)
             return 0

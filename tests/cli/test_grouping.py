@@ -1,0 +1,71 @@
+"""Groups of options: a command gets one typed record for each."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli.main import vhdx
+from cli.options.grouping import OneOf, choice, grouped
+
+
+def commands(group=vhdx):
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands(command)
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+def test_no_two_options_of_a_command_give_one_value_unless_they_are_its_choices(command):
+    """A group takes what its own options give: the same name in two groups would be the last one's value in both."""
+    names = Counter(param.name for param in command.params)
+    shared = [param for param in command.params if names[param.name] > 1 and not getattr(param, "flag_value", None)]
+    assert all(names[param.name] == 2 and param.opts == ["--format"] for param in shared), "--json beside --format"
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paint:
+    colour: Colour
+    coat: Colour
+    layers: int = 1
+
+
+@click.command()
+@grouped(
+    "paint",
+    Paint,
+    [
+        click.option("--colour", type=OneOf(Colour), default="red"),
+        choice("--blue-coat", "coat", on=Colour.BLUE, off=Colour.RED, help="Coat it in blue."),
+    ],
+)
+@click.option("--loud", is_flag=True)
+def painted(paint, loud):
+    click.echo(f"{paint.colour.name} {paint.coat.name} {paint.layers} {loud}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "RED RED 1 False"),
+        (["--colour", "blue", "--blue-coat", "--loud"], "BLUE BLUE 1 True"),
+    ],
+)
+def test_a_command_gets_its_group_as_one_record_of_members_and_defaults(arguments, said):
+    assert CliRunner().invoke(painted, arguments).output == f"{said}\n"
+
+
+def test_a_value_that_is_no_member_is_wrong_usage():
+    answer = CliRunner().invoke(painted, ["--colour", "green"])
+    assert answer.exit_code == 2
+    assert "green" in answer.output
