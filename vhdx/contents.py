@@ -209,7 +209,7 @@ Opener = Callable[[Path], Structures]
 
 def open_structures(path: Path, maps: SourceMaps = BESIDE) -> Structures:
     """The structures of a file, opened read-only; raises NotRegularFileError, InputOutputError, SourceMapError."""
-    return Structures(maps.open(path))
+    return Structures(maps.source(path))
 
 
 def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity, counted
 from vhdx.ranges import Range, Ranges, covered
-from vhdx.source import ByteSource, FileSource, Unread, file_identity, unread_of
+from vhdx.source import ByteSource, FileSource, Unread, file_identity, read_at, unread_of
 
 TITLES = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
 """How its maps begin, and those of versions before 1.20; `ddrescuelog` writes the same."""
@@ -47,7 +47,7 @@ class SourceMaps:
 
     given: tuple[tuple[Path, Path], ...] = ()
 
-    def open(self, path: Path, kind: type[Source] = FileSource) -> Source:  # type: ignore[assignment]
+    def source(self, path: Path, kind: type[Source] = FileSource) -> Source:  # type: ignore[assignment]
         """The file, opened as a source of that kind; raises SourceMapError, and as FileSource does."""
         source = kind(path)
         try:
@@ -82,11 +82,9 @@ def maps_beside(path: Path) -> tuple[Path, ...]:
 def is_source_map(path: Path) -> bool:
     """Whether a file begins as a map of ddrescue does; False for what cannot be read."""
     try:
-        if not path.is_file():  # nothing is opened that is a device or a pipe
-            return False
-        with path.open("rb") as file:
-            return file.read(max(map(len, TITLES))).startswith(TITLES)
-    except (OSError, ValueError):  # also a name that is too long for the system
+        with FileSource(path) as file:
+            return read_at(file, 0, min(file.size, max(map(len, TITLES)))).startswith(TITLES)
+    except VhdxError:  # also a name that is too long for the system
         return False
 
 
@@ -97,9 +95,10 @@ def unread_by(path: Path, file: Path, size: int) -> Ranges:
     Raises SourceMapError.
     """
     try:
-        text = path.read_bytes().decode("latin-1") if path.stat().st_size <= _MOST_BYTES else ""
+        with FileSource(path) as source:
+            text = read_at(source, 0, source.size).decode("latin-1") if source.size <= _MOST_BYTES else ""
         rows = list(rows_of(text))
-    except (OSError, ValueError) as error:
+    except (VhdxError, ValueError) as error:
         raise SourceMapError(path, file, f"it cannot be read as a map ({error})") from error
     if any(after.start < part.end for (part, _), (after, _) in pairwise(rows)):
         raise SourceMapError(path, file, "its ranges overlap")

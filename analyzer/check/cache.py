@@ -66,7 +66,7 @@ class Shelf:
             known = self._files.get(path)
             if known is not None:
                 return known
-            source = self._maps.open(path, _Kept)
+            source = self._maps.source(path, _Kept)
             structures = Structures(source)
             if len(self._files) < _MOST_OPEN:
                 self._files[path] = structures

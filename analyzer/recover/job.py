@@ -126,7 +126,7 @@ def plan_recovery(wishes: Wishes, opener: Opener | None = None, compared: Progre
     inputs, maps = take_maps(wishes.inputs, wishes.source_maps)
     with ExitStack() as opened:
         gathered = gather(
-            *(inputs, wishes.search, wishes.assumed_base, opener or maps.open),
+            *(inputs, wishes.search, wishes.assumed_base, opener or maps.source),
             bitmaps=wishes.bitmaps,
             view=wishes.view,
         )

@@ -96,7 +96,7 @@ def gather(
     inputs: Sequence[Path],
     search: Search,
     assumed: Path | None = None,
-    opener: Opener = BESIDE.open,
+    opener: Opener = BESIDE.source,
     *,
     bitmaps: BitmapPolicy = BitmapPolicy.LOST,
     view: View = PRESENT,

@@ -62,7 +62,7 @@ class Opened:
 
 def open_carefully(
     file: Path | Structures,
-    opener: Opener = BESIDE.open,
+    opener: Opener = BESIDE.source,
     bitmaps: BitmapPolicy = BitmapPolicy.LOST,
     *,
     is_alone: bool = False,
@@ -82,7 +82,7 @@ def open_carefully(
     return _looked_into(structures, bitmaps, is_alone=is_alone)
 
 
-def careful_structures(path: Path, opener: Opener = BESIDE.open) -> Structures:
+def careful_structures(path: Path, opener: Opener = BESIDE.source) -> Structures:
     """The structures of a file whose medium may fail; raises as `opener` does."""
     source = CarefulSource(opener(path))
     source.judged |= Ranges.of([Range(0, HEADER_AREA_SIZE)])
