@@ -20,12 +20,11 @@ def commands(group=vhdx):
             yield from commands(command)
 
 
-@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(commands()), ids=lambda command: command.name)
 def test_no_two_options_of_a_command_give_one_value_unless_they_are_its_choices(command):
     """A group takes what its own options give: the same name in two groups would be the last one's value in both."""
-    names = Counter(param.name for param in command.params)
-    shared = [param for param in command.params if names[param.name] > 1 and not getattr(param, "flag_value", None)]
-    assert all(names[param.name] == 2 and param.opts == ["--format"] for param in shared), "--json beside --format"
+    alone = [param.name for param in command.params if not isinstance(getattr(param, "flag_value", None), str)]
+    assert [name for name, count in Counter(alone).items() if count > 1] == []
 
 
 class Colour(Enum):
