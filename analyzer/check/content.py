@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
-from analyzer.guest.layouts.detect import recognise
+from analyzer.guest.layouts.detect import Recognised, recognise
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
-from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
+from analyzer.guest.layouts.partitions import Partition, Scheme, bounded, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -29,14 +29,25 @@ def _check(disk: Disk) -> Iterator[Finding]:
     primary = _read_gpt(disk, 1)
     if primary is not None:
         yield from _check_gpt(disk, primary)
-
-    def read(start: int, length: int) -> bytes:
-        return disk.read(start, max(0, min(length, disk.size - start))) if start < disk.size else b""
-
-    parts = partitions_of(read, disk.size, [disk.sector_size])
+    parts = partitions_of(bounded(disk.read, 0, disk.size), disk.size, [disk.sector_size])
     yield from _check_ends(disk, parts)
-    for part in parts or [Partition(0, 0, disk.size)]:
-        yield from _check_volume(disk, part)
+    volumes = parts or [Partition(0, 0, disk.size)]
+    found = [recognise(bounded(disk.read, part.start, min(part.end, disk.size))) for part in volumes]
+    for part, kind in zip(volumes, found, strict=True):
+        yield from _check_volume(disk, part, kind)
+    if parts and all(kind.type == "unknown" and not part.pool for part, kind in zip(parts, found, strict=True)):
+        yield from _check_under_table(disk)
+
+
+def _check_under_table(disk: Disk) -> Iterator[Finding]:
+    """An ext volume that takes all of the disk, below partitions that hold nothing: a system "initialised" the disk."""
+    read = bounded(disk.read, 0, disk.size)
+    for place, group, _ in ext.likely_places(disk.size):
+        superblock = ext.parse_sound_superblock(read(place, ext.SIZE))
+        if superblock and superblock.group == group and superblock.takes_all(disk.size):
+            text = f"empty partitions were made over an ext volume, whose backup superblock at {place} is whole"
+            yield _finding("CON-04", text, ext.START, ext.SIZE)
+            return
 
 
 def _read_gpt(disk: Disk, lba: int) -> GptHeader | None:
@@ -78,14 +89,8 @@ def _check_ends(disk: Disk, parts: Iterable[Partition]) -> Iterator[Finding]:
             yield _finding("MET-23", text, part.start, part.end - part.start)
 
 
-def _check_volume(disk: Disk, part: Partition) -> Iterator[Finding]:
+def _check_volume(disk: Disk, part: Partition, found: Recognised) -> Iterator[Finding]:
     """What is wrong with the volume in a partition; that it is one which nothing here looks into."""
-
-    def read(start: int, length: int) -> bytes:
-        end = min(part.start + start + length, part.end, disk.size)
-        return disk.read(part.start + start, end - part.start - start) if part.start + start < end else b""
-
-    found = recognise(read)
     match found.front:
         case ntfs.NtfsBoot() as boot:
             yield from _check_ntfs(disk, part, boot)

@@ -12,7 +12,7 @@ from analyzer.guest.filesystems.volume_reader import Readable, View, image_of, r
 from analyzer.guest.layouts.detect import Front, Recognised, recognise
 from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible
 from analyzer.guest.layouts.ntfs import NtfsBoot
-from analyzer.guest.layouts.partitions import Partition, Pool, partitions_of
+from analyzer.guest.layouts.partitions import Partition, Pool, Scheme, partitions_of
 from vhdx.structures.constants import SECTOR_SIZES
 
 _NTFS_VOLUME, _NTFS_NAME, _NTFS_INFORMATION, _NTFS_DATA = 3, 96, 112, 128
@@ -25,6 +25,7 @@ _POOLS = {
     Pool.LDM: "it is part of Windows dynamic disks (LDM), whose own database says where their volumes are",
     Pool.SPACES: "it is part of a pool of Storage Spaces, which Windows alone puts together",
 }
+_UNDER_TABLE = "it takes all of the disk: the partition table was written over it, or it is older than the table"
 _POOL_TYPES = frozenset(pool.value for pool in Pool)
 
 
@@ -34,7 +35,13 @@ def open_volumes(disk: Readable) -> list[Volume]:
     The disk stays the caller's to close. Raises MissingReaderError.
     """
     reader()
-    return [_open(disk, number, part) for number, part in enumerate(parts_of(disk), 1)]
+    parts = parts_of(disk)
+    volumes = [_open(disk, number, part) for number, part in enumerate(parts, 1)]
+    if parts[0].scheme is Scheme.NONE or any(volume.record.type != "unknown" for volume in volumes):
+        return volumes
+    # Windows "initialises" a disk that it does not know with an empty partition table, over a volume that takes all.
+    whole = _open(disk, len(parts) + 1, Partition(0, 0, disk.size), (_UNDER_TABLE,))
+    return [*volumes, whole] if whole.is_readable else volumes
 
 
 def parts_of(disk: Readable) -> list[Partition]:
@@ -45,7 +52,7 @@ def parts_of(disk: Readable) -> list[Partition]:
     return sorted(inside, key=lambda part: part.start) or [Partition(0, 0, disk.size)]
 
 
-def _open(disk: Readable, number: int, part: Partition) -> Volume:
+def _open(disk: Readable, number: int, part: Partition, notes: tuple[str, ...] = ()) -> Volume:
     view = View(disk, part.start, part.end - part.start)
     found = recognise(view.read)
     view, found = with_backups(view, _pooled(found, part.pool) if part.pool else found)
@@ -56,7 +63,7 @@ def _open(disk: Readable, number: int, part: Partition) -> Volume:
         type=found.type,
         label=found.label or part.name,
         table=part.scheme.value,
-        notes=found.notes,
+        notes=(*notes, *found.notes),
     )
     if found.front is None:
         return Volume(replace(record, reason=_reason(view, found)), view)

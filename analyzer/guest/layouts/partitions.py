@@ -90,6 +90,16 @@ def partitions_of(
     return tuple(islice((*of_gpt, *(part for part in of_mbr if part.start not in starts)), _MOST))
 
 
+def bounded(read: Read, start: int, end: int) -> Read:
+    """The bytes from `start` to `end` of what `read` reads, as a disk of their own: fewer where they end."""
+
+    def inside(at: int, length: int) -> bytes:
+        upto = min(start + at + length, end)
+        return read(start + at, upto - start - at) if 0 <= at < upto - start else b""
+
+    return inside
+
+
 def gpt_copies(read: Read, size: int, sector: int) -> Iterator[GptCopy]:
     """The copies of the GPT that are whole: the backup where the primary says it is, or else in the last sector."""
     primary = read_copy(read, sector, sector, Entries.WHOLE)

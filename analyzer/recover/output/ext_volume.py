@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from analyzer.guest.layouts.detect import recognise
 from analyzer.guest.layouts.ext import SIZE, START, likely_places, parse_sound_superblock
+from analyzer.guest.layouts.partitions import bounded, partitions_of
 from analyzer.recover.disk.filled import FilledDisk
 from vhdx.reader import Reader
+from vhdx.structures.constants import SECTOR_SIZES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class WholeVolume:
 def whole_volume(disk: FilledDisk) -> WholeVolume | None:
     """The ext volume that takes all of the disk, by its superblock, else by a backup; None where there is none."""
     reader = Reader(disk)
+    for part in partitions_of(bounded(reader.read, 0, disk.size), disk.size, SECTOR_SIZES):
+        if recognise(bounded(reader.read, part.start, min(part.end, disk.size))).front:
+            return None  # the disk has volumes in partitions: what takes all of it is one of former days
     for place, group, block_size in ((START, 0, SIZE), *likely_places(disk.size)):
         found = parse_sound_superblock(reader.read(place, SIZE))
         if found and found.group == group and found.takes_all(disk.size):

@@ -93,6 +93,24 @@ def test_of_several_volumes_one_has_to_be_chosen(vhdx_command, parts, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_volume_of_the_whole_disk_is_found_below_an_empty_partition_table(vhdx_command, tmp_path):
+    """Windows "initialises" a disk of WSL, which it cannot read: a GPT over the front of the ext volume."""
+    need("ext4")
+    if missing_peer("sfdisk"):
+        pytest.skip("sfdisk is not installed")
+    disk = images.make_ext(tmp_path / "disk.raw", {"kept": b"content"}, 32 * MIB)
+    images.run("sfdisk", "-q", "--wipe", "never", disk, input=b"label: gpt\nstart=2048,size=2048")
+    listed = vhdx_command("files", disk)
+    assert listed.code == 0
+    assert "kept" in listed.out
+    assert "the partition table was written over it" in listed.err
+    assert vhdx_command("extract", disk, "/kept", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "kept").read_bytes() == b"content"
+    leaf = images.chain_of(tmp_path / "chain", disk)
+    checked = vhdx_command("check", "--content", leaf, "--json")
+    assert "CON-04" in {finding["code"] for finding in checked.json["subjects"][0]["findings"]}
+
+
 @pytest.mark.parametrize(
     ("at", "mark", "name"),
     [(0, b"XFSB", "XFS"), (0x10040, b"_BHRfS_M", "Btrfs"), (3, b"ReFS\0\0\0\0", "ReFS"), (3, b"-FVE-FS-", "BitLocker")],
