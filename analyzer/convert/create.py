@@ -18,7 +18,7 @@ _BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.D
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class NewDiskOptions:
     """What is asked for; sizes are bytes, None where Windows' default or the parent's will do."""
 
     type: DiskType = DiskType.DYNAMIC
@@ -30,13 +30,13 @@ class Wish:
     existing: Existing = Existing.REFUSE
 
 
-def plan_creation(target: Path, wish: Wish, chain: Chain | None) -> NewDisk:
+def plan_creation(target: Path, options: NewDiskOptions, chain: Chain | None) -> NewDisk:
     """What the new file will be; raises OutputError for what the format does not have."""
-    check_target(target, [layer.path for layer in chain.layers] if chain else [], wish.existing)
+    check_target(target, [layer.path for layer in chain.layers] if chain else [], options.existing)
     parent = chain.leaf if chain else None
-    check_block_size(target, wish.block_size)
-    size = wish.size or (parent.size if parent else 0)
-    logical = wish.logical_sector_size or (parent.sector_size if parent else 512)
+    check_block_size(target, options.block_size)
+    size = options.size or (parent.size if parent else 0)
+    logical = options.logical_sector_size or (parent.sector_size if parent else 512)
     if not 0 < size <= MAX_DISK_SIZE or size % logical:
         raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose whole sectors, up to 64 TiB")
     if parent and logical != parent.sector_size:
@@ -44,17 +44,17 @@ def plan_creation(target: Path, wish: Wish, chain: Chain | None) -> NewDisk:
         raise OutputError(target, reason, "leave --logical-sector out")
     inherited = parent.parameters.physical_sector_size if parent else 4096
     disk = NewDisk(
-        type=wish.type,
+        type=options.type,
         size=size,
-        block_size=wish.block_size or _BLOCK_SIZES[wish.type],
+        block_size=options.block_size or _BLOCK_SIZES[options.type],
         logical_sector_size=logical,
-        physical_sector_size=wish.physical_sector_size or inherited,
-        disk_id=parent.parameters.disk_id if parent else wish.identities("virtual_disk_id"),
-        file_write_guid=wish.identities("file_write_guid"),
-        data_write_guid=wish.identities("data_write_guid"),
+        physical_sector_size=options.physical_sector_size or inherited,
+        disk_id=parent.parameters.disk_id if parent else options.identities("virtual_disk_id"),
+        file_write_guid=options.identities("file_write_guid"),
+        data_write_guid=options.identities("data_write_guid"),
         locator=parent_locator(parent.path, target, parent.data_write_guid) if parent else (),
     )
-    fixed = disk.geometry.block_count * disk.block_size if wish.type is DiskType.FIXED else 0
+    fixed = disk.geometry.block_count * disk.block_size if options.type is DiskType.FIXED else 0
     check_space(target, disk.first_block + fixed)
     return disk
 

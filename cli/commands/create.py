@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.convert.create import Wish, plan_creation, run_creation
+from analyzer.convert.create import NewDiskOptions, plan_creation, run_creation
 from cli import output
 from cli.options.common import FILE_PATH, ByteSize, force_option, json_option, quiet_library
 from cli.options.output import refuse_stdout
@@ -57,7 +57,7 @@ def command(
     if parent and fixed:
         raise click.UsageError("--fixed and --parent exclude each other: a differencing file is never fixed.")
     alone = DiskType.FIXED if fixed else DiskType.DYNAMIC
-    wish = Wish(
+    options = NewDiskOptions(
         type=DiskType.DIFFERENCING if parent else alone,
         size=disk_size,
         block_size=block_size,
@@ -70,8 +70,8 @@ def command(
         chain = opened.enter_context(open_chain(parent)) if parent else None
         if chain:
             output.warn(chain.findings)
-        disk = plan_creation(out, wish, chain)
-        file_size = run_creation(out, disk, wish.existing)
+        disk = plan_creation(out, options, chain)
+        file_size = run_creation(out, disk, options.existing)
     if as_json:
         output.emit("create", {"output": {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}})
     else:

@@ -5,11 +5,14 @@ sections "sectors", and each of those is followed by a table of their places, tw
 """
 
 import zlib
+from time import gmtime
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+
+from analyzer.convert.model import CaseData
 
 FILE_HEADER = Struct("signature" / Bytes(8), Const(b"\1"), "segment" / Int16ul, Const(b"\0\0"))
 SIGNATURE = b"EVF\x09\x0d\x0a\xff\x00"
@@ -115,3 +118,46 @@ def md5_hash(md5: bytes) -> bytes:
     """The body of the section "hash"."""
     built = md5 + bytes(16)
     return built + checksum(built)
+
+
+def header2_text(case: CaseData, program: str) -> str:
+    """The section header2 of EnCase 4 to 6 ("header2 section values"); it is in UTF-16."""
+    values = (
+        case.description,
+        case.case_number,
+        case.evidence_number,
+        case.examiner,
+        case.notes,
+        "",  # md: the model of the medium
+        "",  # sn: its serial number
+        program,
+        "",  # ov: the system that the medium was acquired on
+        str(case.acquired),
+        str(case.acquired),
+        "0",  # p: no password
+        "",
+    )
+    main = ("main", "a\tc\tn\te\tt\tmd\tsn\tav\tov\tm\tu\tp\tdc", "\t".join(values), "")
+    sources = ("srce", "0\t1", "p\tn\tid\tev\ttb\tlo\tpo\tah\tgu\taq", "0\t0", "\t\t\t\t\t-1\t-1\t\t\t", "")
+    subjects = ("sub", "0\t1", "p\tn\tid\tnu\tco\tgu", "0\t0", "\t\t\t\t1\t", "")
+    return "\n".join(("3", *main, *sources, *subjects, ""))
+
+
+def header_text(case: CaseData, program: str) -> str:
+    """The older section header: what is not ASCII is a question mark there."""
+    moment = gmtime(case.acquired)
+    date = f"{moment.tm_year} {moment.tm_mon} {moment.tm_mday} {moment.tm_hour} {moment.tm_min} {moment.tm_sec}"
+    values = (
+        case.case_number,
+        case.evidence_number,
+        case.description,
+        case.examiner,
+        case.notes,
+        program,
+        "",
+        date,
+        date,
+        "0",
+    )
+    lines = ("1", "main", "c\tn\ta\te\tt\tav\tov\tm\tu\tp", "\t".join(values), "", "")
+    return "\r\n".join(lines)

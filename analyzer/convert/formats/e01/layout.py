@@ -18,9 +18,10 @@ from analyzer.convert.formats.e01.format import (
     DESCRIPTOR,
     MOST_ENTRIES,
     VOLUME_SIZE,
+    header2_text,
+    header_text,
     volume,
 )
-from analyzer.convert.formats.e01.header_text import header2_text, header_text
 from analyzer.convert.formats.e01.segment import ENTRY_COST, TABLES_COST, Sections
 from analyzer.convert.formats.e01.segment_files import MOST, check_segments, is_first
 from analyzer.convert.formats.format import ImageRequest, require_compression

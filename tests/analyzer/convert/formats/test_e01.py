@@ -232,7 +232,7 @@ def test_a_source_is_never_replaced_under_any_segments_name(noise, tmp_path, num
 def test_a_folder_under_a_segments_name_is_refused(noise, tmp_path):
     chain, _ = noise
     (tmp_path / "out.E02").mkdir()
-    with pytest.raises(OutputError, match="not a regular file"):
+    with pytest.raises(OutputError, match="it is a folder"):
         write(chain, tmp_path / "out.E01", existing=Existing.REPLACE)
 
 
