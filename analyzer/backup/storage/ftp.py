@@ -7,11 +7,8 @@ import io
 import re
 import ssl
 import time
-from collections.abc import Iterator
 
-from analyzer.backup.storage.errors import ServerError, unresolved
-from analyzer.backup.storage.remote_folder import Found
-from analyzer.backup.storage.session import Sharing
+from analyzer.backup.storage.server import Found, Server
 from analyzer.backup.storage.storage import Data
 from analyzer.backup.storage.url import Address, login_of
 
@@ -23,30 +20,29 @@ _WRONG_LOGIN = "530"
 _UNIX_LINE = re.compile(r"([-dl])\S{9,}\s+\d+\s+\S+\s+\S+\s+(\d+)\s+\S+\s+\S+\s+\S+\s(.+)")
 
 
-def path_on_server(address: Address) -> str:
-    """The path that a URL means: below the folder where the login leads, or absolute after two slashes."""
-    return address.path.removeprefix("/")
-
-
-class FtpServer:
+class FtpServer(Server):
     """One FTP connection."""
 
-    sharing = Sharing.THREAD
+    login_advice = "name the user in the URL, and the password in ~/.netrc or VHDX_FTP_PASSWORD in the environment"
 
-    def __init__(self, address: Address) -> None:
-        """Connect and log in; raises ServerError for what another attempt cannot mend, ConnectionError."""
-        self._address = address
-        # FTP in the clear is what was asked for; docs/backup-places.md says what that means.
-        self._ftp = _over_tls() if address.scheme == "ftps" else ftplib.FTP(timeout=_TIMEOUT)  # noqa: S321
-        self._ftp.encoding = "utf-8"
-        try:
-            with self._told():
-                self._log_in(address)
-        except BaseException:
+    @staticmethod
+    def path_of(address: Address) -> str:
+        """Below the folder where the login leads, or absolute after two slashes."""
+        return address.path.removeprefix("/")
+
+    def close(self) -> None:
+        """See Server."""
+        with contextlib.suppress(OSError):
             self._ftp.close()
-            raise
 
-    def _log_in(self, address: Address) -> None:
+    def _connect(self) -> None:
+        address = self._address
+        # FTP in the clear is what was asked for; docs/backup-places.md says what that means. With TLS, the server's
+        # certificate must be one that the system trusts (SSL_CERT_FILE can say which).
+        self._ftp = ftplib.FTP(timeout=_TIMEOUT)  # noqa: S321
+        if address.scheme == "ftps":
+            self._ftp = ftplib.FTP_TLS(timeout=_TIMEOUT, context=ssl.create_default_context())  # noqa: S321
+        self._ftp.encoding = "utf-8"
         login = login_of(address)
         self._ftp.connect(address.host, address.port or _PORT)
         self._ftp.login(login.user or "anonymous", login.password or "")
@@ -54,106 +50,45 @@ class FtpServer:
             self._ftp.prot_p()
         self._ftp.voidcmd("TYPE I")
 
-    def fetch(self, path: str, most: int) -> bytes:
-        """All bytes of a file, but no more than `most` + 1 of them."""
-        pieces, got = list[bytes](), 0
+    def _fetch(self, path: str, most: int) -> bytes:
+        data = bytearray()
 
         def take(piece: bytes) -> None:
-            nonlocal got
-            got += len(piece)
-            if got > most:
-                reason = f"the server gives over {most} bytes for {path}, which no object of a repository has"
-                raise ServerError(str(self._address), reason, "look whether this is the right server")
-            pieces.append(piece)
+            data.extend(piece)
+            if len(data) > most:
+                raise self._too_long(path, most)
 
-        with self._told():
-            self._ftp.retrbinary(f"RETR {path}", take, 1 << 16)
-        return b"".join(pieces)
+        self._ftp.retrbinary(f"RETR {path}", take, 1 << 16)
+        return bytes(data)
 
-    def store(self, path: str, data: Data) -> None:
-        """Write a file."""
-        with self._told():
-            try:
-                self._ftp.storbinary(f"STOR {path}", io.BytesIO(data), 1 << 16)
-            except FileNotFoundError as error:
-                raise ServerError(str(self._address), f"the server did not take a file ({error})", _ADVICE) from error
+    def _store(self, path: str, data: Data) -> None:
+        self._ftp.storbinary(f"STOR {path}", io.BytesIO(data), 1 << 16)
 
-    def store_new(self, path: str, data: Data) -> bool:
-        """Write a file that must not be there; False when it is. FTP cannot do both in one step."""
-        if self.size(path) is not None:
-            return False
-        self.store(path, data)
-        return True
+    def _store_new(self, path: str, data: Data) -> None:
+        if self.size(path) is not None:  # FTP cannot look and write in one step
+            raise FileExistsError(path)
+        self._store(path, data)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a file its name, in place of another's."""
-        with self._told():
-            try:
-                self._ftp.rename(old, new)
-            except ftplib.error_perm:
-                # Some servers do not replace. For the moment between the two steps the object is absent.
-                if self.size(new) is None or self.size(old) is None:
-                    raise
-                self._ftp.delete(new)
-                self._ftp.rename(old, new)
-
-    def size(self, path: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+    def _rename(self, old: str, new: str) -> None:
         try:
-            with self._told():
-                return self._ftp.size(path)
-        except FileNotFoundError:
-            return None
+            self._ftp.rename(old, new)
+        except ftplib.error_perm:
+            # Some servers do not replace. For the moment between the two steps the object is absent.
+            if self.size(new) is None or self.size(old) is None:
+                raise
+            self._ftp.delete(new)
+            self._ftp.rename(old, new)
 
-    def scan(self, path: str) -> list[Found]:
-        """What is in a folder."""
-        with self._told():
-            try:
-                return self._scan(path)
-            finally:
-                self._ftp.voidcmd("TYPE I")  # a listing left us in ASCII mode, where servers refuse SIZE
-
-    glance = scan
-
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-        with contextlib.suppress(FileNotFoundError), self._told():
-            self._ftp.delete(path)
-        if self.size(path) is not None:  # 550 is said of what is absent and of what may not be removed
-            raise ServerError(str(self._address), f"the server keeps {path}", _ADVICE)
-
-    def make_folder(self, path: str) -> None:
-        """Make a folder, and those above it."""
-        if not path or path == "/":
-            return
-        above = path.rpartition("/")[0]
-        if above and not self._is_folder(above):
-            self.make_folder(above)
-        try:
-            with self._told():
-                self._ftp.mkd(path)
-        except (FileNotFoundError, ServerError):
-            if not self._is_folder(path):
-                raise ServerError(str(self._address), f"the server makes no folder {path}", _ADVICE) from None
-
-    def close(self) -> None:
-        """Leave."""
-        with contextlib.suppress(OSError):
-            self._ftp.close()
-
-    def _is_folder(self, path: str) -> bool:
-        if not path:
-            return True
-        with self._told():
-            here = self._ftp.pwd()
-            try:
-                self._ftp.cwd(path)
-            except ftplib.error_perm:
-                return False
-            self._ftp.cwd(here)
-            return True
+    def _size(self, path: str) -> int | None:
+        return self._ftp.size(path)
 
     def _scan(self, path: str) -> list[Found]:
+        try:
+            return self._listed(path)
+        finally:
+            self._ftp.voidcmd("TYPE I")  # a listing left us in ASCII mode, where servers refuse SIZE
+
+    def _listed(self, path: str) -> list[Found]:
         try:
             return [_of_facts(name, facts) for name, facts in self._ftp.mlsd(path or ".")]
         except ftplib.error_perm as error:
@@ -161,10 +96,10 @@ class FtpServer:
                 return []
             if not str(error).startswith(_UNKNOWN_COMMAND):
                 raise
-        return self._scan_lines(path)
+        return self._listed_by_lines(path)
 
-    def _scan_lines(self, path: str) -> list[Found]:
-        """A folder as servers without MLSD tell it, in the lines of `ls -l`; times are asked for one by one."""
+    def _listed_by_lines(self, path: str) -> list[Found]:
+        """A folder as servers without MLSD list it, in the lines of `ls -l`; times are asked for one by one."""
         lines: list[str] = []
         self._ftp.dir(*([path] if path else []), lines.append)
         found = []
@@ -181,40 +116,39 @@ class FtpServer:
         except ftplib.error_perm:
             return 0.0
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """The errors of ftplib as ours."""
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._errors():
+            self._ftp.delete(path)
+        if self.size(path) is not None:  # 550 is said of what is absent and of what may not be removed
+            raise self._refusal(f"the server keeps {path}")
+
+    def _is_folder(self, path: str) -> bool:
+        if not path:
+            return True
+        here = self._ftp.pwd()
         try:
-            yield
-        except ftplib.error_temp as error:  # 4xx: "try again", 421 "closing", 426 "transfer aborted"
-            raise ConnectionError(str(error)) from error
-        except ftplib.error_perm as error:
+            self._ftp.cwd(path)
+        except ftplib.error_perm:
+            return False
+        self._ftp.cwd(here)
+        return True
+
+    def _make_folder(self, path: str) -> None:
+        self._ftp.mkd(path)
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, ftplib.error_perm):
             if str(error).startswith(_NOT_THERE):
-                raise FileNotFoundError(str(error)) from error
-            raise self._refused(error) from error
-        except (ftplib.error_proto, ftplib.error_reply) as error:
-            raise ConnectionError(f"an answer out of turn: {error}") from error
-        except ssl.SSLCertVerificationError as error:
+                return FileNotFoundError(str(error))
+            wrong_login = str(error).startswith(_WRONG_LOGIN)
+            return self._login_refusal() if wrong_login else self._refusal(f"the server refused ({error})")
+        if isinstance(error, ftplib.error_proto | ftplib.error_reply):
+            return ConnectionError(f"an answer out of turn: {error}")
+        if isinstance(error, ssl.SSLCertVerificationError):
             advice = "have the system trust the certificate, or name its authority's file in SSL_CERT_FILE"
-            raise ServerError(str(self._address), f"its certificate is not trusted ({error.reason})", advice) from error
-        except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise unresolved(str(self._address), error) or ConnectionError(str(error)) from error
-
-    def _refused(self, error: Exception) -> ServerError:
-        if str(error).startswith(_WRONG_LOGIN):
-            advice = "name the user in the URL, and the password in ~/.netrc or VHDX_FTP_PASSWORD in the environment"
-            return ServerError(str(self._address), "the server did not let us in", advice)
-        return ServerError(str(self._address), f"the server refused ({error})", _ADVICE)
-
-
-def _over_tls() -> ftplib.FTP_TLS:
-    """Explicit TLS, for a server whose certificate the system trusts (SSL_CERT_FILE can say which)."""
-    return ftplib.FTP_TLS(timeout=_TIMEOUT, context=ssl.create_default_context())  # noqa: S321 - FTP over TLS
-
-
-_ADVICE = "check the path, the rights of the user and the room there"
+            return self._refusal(f"its certificate is not trusted ({error.reason})", advice)
+        # 4xx is "try again": 421 "closing", 426 "transfer aborted".
+        return ConnectionError(str(error)) if isinstance(error, ftplib.error_temp | OSError) else error
 
 
 def _of_facts(name: str, facts: dict[str, str]) -> Found:
@@ -225,7 +159,7 @@ def _of_facts(name: str, facts: dict[str, str]) -> Found:
 
 
 def _seconds(text: str) -> float:
-    """Seconds since 1970 of a time as FTP tells it (YYYYMMDDHHMMSS, UTC); 0 when it is none."""
+    """Seconds since 1970 of a time as FTP gives it (YYYYMMDDHHMMSS, UTC); 0 when it is none."""
     try:
         return float(calendar.timegm(time.strptime(text.strip()[:14], "%Y%m%d%H%M%S")))
     except ValueError:

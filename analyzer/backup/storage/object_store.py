@@ -3,13 +3,11 @@
 import contextlib
 import posixpath
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from analyzer.backup.storage.errors import AddressError, ServerError, extra_module, silence, unresolved
-from analyzer.backup.storage.remote_folder import Found
-from analyzer.backup.storage.session import Sharing
+from analyzer.backup.storage.errors import AddressError, ServerError, extra_module, silence
+from analyzer.backup.storage.server import Found, Server
 from analyzer.backup.storage.storage import Data
 from analyzer.backup.storage.url import Address
 
@@ -18,67 +16,57 @@ _A_FEW = 8
 SCHEMES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Kinds of store where an object is there with all its bytes or not at all. Others that fsspec knows only read."""
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
+_LOST = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ReadTimeoutError", "ClientError")
+"""Errors of botocore and aiohttp, which are loaded for S3 alone, by name; another attempt may mend these."""
 
 
-def path_on_server(address: Address) -> str:
-    """The path that a URL means, with the bucket in front."""
-    return f"{address.host}{address.path}"
-
-
-class FsspecServer:
+class FsspecServer(Server):
     """One file system of fsspec, with none of its caches."""
 
-    sharing = Sharing.ALL
+    is_pool = is_atomic = True
+    advice = "check that the bucket or folder is there, and the rights of the user"
+    login_advice = (
+        "give credentials as for the provider's own tools: for S3 in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "in ~/.aws/credentials and AWS_PROFILE"
+    )
 
-    def __init__(self, address: Address) -> None:
-        """Make the file system; raises AddressError where fsspec knows no such kind, MissingExtraError, ServerError."""
-        fsspec = extra_module("fsspec", f"a repository at {address.scheme}://")
+    @staticmethod
+    def path_of(address: Address) -> str:
+        """With the bucket in front."""
+        return f"{address.host}{address.path}"
+
+    def close(self) -> None:
+        """See Server."""
+        with contextlib.suppress(Exception):  # a file system with no session of its own has no client either
+            self._system.close_session(self._system.loop, self._system._s3)  # noqa: SLF001 - what s3fs itself closes
+
+    def _connect(self) -> None:
+        """Make the file system; raises AddressError where fsspec knows no such kind."""
+        fsspec = extra_module("fsspec", f"a repository at {self._address.scheme}://")
         silence("fsspec", "s3fs", "botocore", "aiobotocore", "asyncio")
-        self._address = address
-        self._system = _system(fsspec, address)
+        self._system = _system(fsspec, self._address)
 
-    def fetch(self, path: str, most: int) -> bytes:
-        """All bytes of an object, but no more than `most` + 1 of them."""
-        with self._told():
-            return bytes(self._system.cat_file(path)[: most + 1])
+    def _fetch(self, path: str, most: int) -> bytes:
+        return bytes(self._system.cat_file(path)[: most + 1])
 
-    def store(self, path: str, data: Data) -> None:
-        """Write an object."""
-        with self._told(), self._bucket_told():
-            self._system.pipe_file(path, data)
+    def _store(self, path: str, data: Data) -> None:
+        self._system.pipe_file(path, data)
 
-    def store_new(self, path: str, data: Data) -> bool:
-        """Write an object that must not be there; False when it is. Not every store can do both in one step."""
-        with self._told(), self._bucket_told():
-            if self._system.exists(path):
-                return False
-            try:
-                self._system.pipe_file(path, data, mode="create")
-            except FileExistsError:
-                return False
-            return True
+    def _store_new(self, path: str, data: Data) -> None:
+        if self._system.exists(path):  # not every store can look and write in one step
+            raise FileExistsError(path)
+        self._system.pipe_file(path, data, mode="create")
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a file its name, in place of another's."""
-        with self._told():
-            self._system.mv(old, new)
+    def _rename(self, old: str, new: str) -> None:
+        self._system.mv(old, new)
 
-    def size(self, path: str) -> int | None:
-        """Bytes of an object; None where there is none."""
-        with self._told():
-            try:
-                found = self._system.info(path)
-            except FileNotFoundError:
-                return None
+    def _size(self, path: str) -> int | None:
+        found = self._system.info(path)
         return int(found["size"] or 0) if found.get("type") == "file" else None
 
-    def scan(self, path: str) -> list[Found]:
+    def _scan(self, path: str) -> list[Found]:
         """All objects below a folder, at any depth, by their paths within it: stores list so, and quicker."""
-        with self._told():
-            try:
-                below = self._system.find(path, detail=True)
-            except FileNotFoundError:
-                return []
+        below = self._system.find(path, detail=True)
         root = self._system._strip_protocol(path)  # noqa: SLF001 - how fsspec writes the paths that it gives
         return [_found(posixpath.relpath(name, root), facts) for name, facts in below.items()]
 
@@ -88,72 +76,39 @@ class FsspecServer:
             return self.scan(path)
         bucket, key, _ = self._system.split_path(path)
         below = f"{key}/" if key else ""
-        with self._told():
-            try:
+        try:
+            with self._errors():
                 page = self._system.call_s3("list_objects_v2", Bucket=bucket, Prefix=below, MaxKeys=_A_FEW)
-            except FileNotFoundError:
-                return []
+        except FileNotFoundError:
+            return []
         objects = [(facts["Key"].removeprefix(below), facts) for facts in page.get("Contents", ())]
         return [_found(name, facts | {"size": facts["Size"]}) for name, facts in objects if name]  # "": a folder's mark
 
-    def remove(self, path: str) -> None:
-        """Remove an object."""
-        with self._told(), contextlib.suppress(FileNotFoundError):
-            self._system.rm_file(path)
+    def _remove(self, path: str) -> None:
+        self._system.rm_file(path)
 
-    def make_folder(self, path: str) -> None:
-        """Stores have no folders."""
+    def _is_folder(self, path: str) -> bool:  # noqa: ARG002 - see Server
+        return True  # stores have none, so that none has to be made
 
-    def close(self) -> None:
-        """Leave."""
-        close = getattr(self._system, "close_session", None)
-        client = getattr(self._system, "_s3", None)
-        if close is not None and client is not None:
-            with contextlib.suppress(Exception):
-                close(self._system.loop, client)
+    def _make_folder(self, path: str) -> None:
+        """Nothing is made: see `_is_folder`."""
 
-    @contextlib.contextmanager
-    def _bucket_told(self) -> Iterator[None]:
+    def _not_taken(self, error: FileNotFoundError) -> ServerError:  # noqa: ARG002 - see Server
         """What is absent for an object that is written is the bucket."""
-        try:
-            yield
-        except FileNotFoundError as error:
-            told = f"there is no bucket {self._address.host}"
-            raise ServerError(str(self._address), told, "make it, or check its name and the provider's URL") from error
+        advice = "make it, or check its name and the provider's URL"
+        return self._refusal(f"there is no bucket {self._address.host}", advice)
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """The errors of the libraries below as ours."""
-        try:
-            yield
-        except (FileNotFoundError, FileExistsError, ConnectionError, TimeoutError, EOFError, ServerError):
-            raise
-        except PermissionError as error:
-            raise ServerError(str(self._address), f"the server did not let us ({error})", _LOGIN_ADVICE) from error
-        except Exception as error:
-            if not isinstance(error, (OSError, *_classes("botocore.exceptions", *_ALL), *_classes("aiohttp", *_LOST))):
-                raise
-            raise self._of_library(error) from error
-
-    def _of_library(self, error: Exception) -> Exception:
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, PermissionError):
+            return self._refusal(f"the server did not let us ({error})", self.login_advice)
         if isinstance(error, _classes("botocore.exceptions", "NoCredentialsError", "PartialCredentialsError")):
-            return ServerError(str(self._address), "no credentials were found", _LOGIN_ADVICE)
-        if (unknown := unresolved(str(self._address), error)) is not None:
-            return unknown
+            return self._refusal("no credentials were found", self.login_advice)
         lost = (*_classes("botocore.exceptions", *_LOST), *_classes("aiohttp", *_LOST))
-        if isinstance(error, lost) or getattr(error, "errno", None) is not None:
+        if isinstance(error, lost) or (isinstance(error, OSError) and error.errno is not None):
             return ConnectionError(str(error))
-        return ServerError(str(self._address), f"the server refused ({error})", _ADVICE)
-
-
-_ALL = ("BotoCoreError",)
-_LOST = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ReadTimeoutError", "ClientError")
-"""Errors of botocore and aiohttp, which are loaded for S3 alone, by name; another attempt may mend these."""
-_ADVICE = "check that the bucket or folder is there, and the rights of the user"
-_LOGIN_ADVICE = (
-    "give credentials as for the provider's own tools: for S3 in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in "
-    "~/.aws/credentials and AWS_PROFILE"
-)
+        if isinstance(error, (OSError, *_classes("botocore.exceptions", "BotoCoreError"))):
+            return self._refusal(f"the server refused ({error})")
+        return error
 
 
 def _system(fsspec: Any, address: Address) -> Any:  # noqa: ANN401 - fsspec ships no types

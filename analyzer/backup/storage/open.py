@@ -1,34 +1,34 @@
 """From what somebody wrote to a place."""
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from analyzer.backup.storage import ftp, sftp, smb
-from analyzer.backup.storage import object_store as cloud
 from analyzer.backup.storage.errors import AddressError
+from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.backup.storage.remote_folder import FolderPlace, FolderServer, Upload
-from analyzer.backup.storage.session import Patience, Session
+from analyzer.backup.storage.object_store import SCHEMES, FsspecServer
+from analyzer.backup.storage.remote_folder import FolderPlace
+from analyzer.backup.storage.server import Server
+from analyzer.backup.storage.session import RetryPolicy, Session
+from analyzer.backup.storage.sftp import SftpServer
+from analyzer.backup.storage.smb import SmbServer
 from analyzer.backup.storage.storage import Place
-from analyzer.backup.storage.url import Address, is_url, parse_address
+from analyzer.backup.storage.url import is_url, parse_address
 
-_KINDS: dict[str, tuple[Callable[[Address], FolderServer], Callable[[Address], str]]] = {
-    "sftp": (sftp.SftpServer, sftp.path_on_server),
-    "ssh": (sftp.SftpServer, sftp.path_on_server),
-    "ftp": (ftp.FtpServer, ftp.path_on_server),
-    "ftps": (ftp.FtpServer, ftp.path_on_server),
-    "smb": (smb.SmbServer, smb.path_on_server),
-}
-
-
+_KINDS: dict[str, type[Server]] = {
+    "sftp": SftpServer,
+    "ssh": SftpServer,
+    "ftp": FtpServer,
+    "ftps": FtpServer,
+    "smb": SmbServer,
+} | dict.fromkeys(SCHEMES, FsspecServer)
 _LIKE_URL = re.compile(r"[^/\\]{2,}:/.*|(?:sftp|ssh|ftps?|smb|s3|gs|abfs|file):.*", re.IGNORECASE | re.DOTALL)
 """What was meant as a URL, or as `scp` has it; a drive of Windows has one letter."""
 _WHERE = "repositories are in folders, or at sftp://, ftp://, ftps://, smb://, s3://, gs:// or abfs://"
 
 
-def place_of(text: str, patience: Patience | None = None) -> Place:
+def place_of(text: str, policy: RetryPolicy | None = None) -> Place:
     """The place that a folder or URL names; a server is called when it is first used.
 
     Raises AddressError for a URL that names none, or has a password in it, and for what only looks like a URL.
@@ -38,16 +38,15 @@ def place_of(text: str, patience: Patience | None = None) -> Place:
     address = parse_address(text)
     if address.scheme == "file":
         return LocalPlace(Path(address.path))
-    if address.scheme not in _KINDS and address.scheme not in cloud.SCHEMES:
+    kind = _KINDS.get(address.scheme)
+    if kind is None:
         raise AddressError(str(address), f"no repository can be at {address.scheme}://", _WHERE)
-    connect, path_of = _KINDS.get(address.scheme, (cloud.FsspecServer, cloud.path_on_server))
     if not address.host:
         raise AddressError(
             str(address), "the URL names no host, or no bucket", "write it as scheme://host/path or s3://bucket/path"
         )
-    upload = Upload.RENAMED if address.scheme in _KINDS else Upload.WHOLE
-    session = Session(str(address), partial(connect, address), patience or Patience())
-    return FolderPlace(str(address), path_of(address), session, upload)
+    session = Session(str(address), partial(kind, address), policy or RetryPolicy())
+    return FolderPlace(str(address), kind.path_of(address), session)
 
 
 def _folder(text: str) -> Path:

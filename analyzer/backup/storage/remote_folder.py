@@ -1,14 +1,11 @@
-"""A repository on a server that has folders and can rename: SFTP, FTP, SMB."""
+"""A repository on a server: SFTP, FTP, SMB, object stores."""
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Protocol
 
 from analyzer.backup.errors import MissingObjectError
-from analyzer.backup.storage.errors import ServerError
-from analyzer.backup.storage.session import Session, Sharing
+from analyzer.backup.storage.server import Found, Server
+from analyzer.backup.storage.session import Session
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
 
 UPLOADS = "tmp"
@@ -18,81 +15,20 @@ MOST = 4 << 30
 _DEEPEST = 4
 
 
-class Upload(Enum):
-    """How an object comes in."""
-
-    RENAMED = auto()
-    """Under a name of its own, then renamed: the server shows half-written files."""
-    WHOLE = auto()
-    """Under its name: the server shows it when it has all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a server says of a file or folder; `modified` in seconds since 1970, by the server's clock."""
-
-    name: str
-    is_folder: bool
-    size: int
-    modified: float
-
-
-class FolderServer(Protocol):
-    """One connection. Paths are those of the server; FileNotFoundError where nothing is, ConnectionError when lost."""
-
-    @property
-    def sharing(self) -> Sharing:
-        """Who may use it."""
-
-    def fetch(self, path: str, most: int) -> bytes:
-        """All bytes of a file, but no more than `most` + 1 of them."""
-
-    def store(self, path: str, data: Data) -> None:
-        """Write a file; it may be left half written."""
-
-    def store_new(self, path: str, data: Data) -> bool:
-        """Write a file that must not be there; False when it is. It may be left half written."""
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a file its name, in place of another's."""
-
-    def size(self, path: str) -> int | None:
-        """Bytes of a file; None where there is none."""
-
-    def scan(self, path: str) -> list[Found]:
-        """What is in a folder, or all that is below it, by path; nothing where there is none."""
-
-    def glance(self, path: str) -> list[Found]:
-        """A few of what `scan` gives, at least one where there is anything; all where that is as quick."""
-
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing happens where there is none."""
-
-    def make_folder(self, path: str) -> None:
-        """Make a folder; nothing happens where it is already."""
-
-    def close(self) -> None:
-        """Leave, without complaint where the server has gone."""
-
-
 class FolderPlace:
     """A folder on a server: an object comes in under a name of its own and is renamed when it is whole."""
 
-    def __init__(self, url: str, root: str, session: Session[FolderServer], upload: Upload) -> None:
+    def __init__(self, url: str, root: str, session: Session) -> None:
         """`root` is the repository's path on the server."""
-        self.url, self._root, self._session, self._upload = url, root, session, upload
+        self.url, self._root, self._session = url, root, session
         self._folders: set[str] = set()
 
     def read(self, name: str) -> bytes:
         """All bytes of an object; raises MissingObjectError, ServerError."""
         try:
-            data = self._session.call(lambda server: server.fetch(self._path(name), MOST))
+            return self._session.call(lambda server: server.fetch(self._path(name), MOST))
         except FileNotFoundError:
             raise MissingObjectError(self.url, name) from None
-        if len(data) > MOST:
-            reason = f"the server gives over {MOST} bytes for {name}, which no object of a repository has"
-            raise ServerError(self.url, reason, "look at what is there, and whether this is the right server")
-        return data
 
     def write(self, name: str, data: Data) -> None:
         """Put an object in its place, whole or not at all; raises ServerError."""
@@ -106,8 +42,12 @@ class FolderPlace:
     def create(self, name: str, data: Data) -> bool:
         """Put an object where none is; False when there is one. Raises ServerError."""
         # An answer that was lost leaves open who made it: the object itself tells, for its bytes are like no other's.
-        made = self._session.call(lambda server: self._put_new(server, name, data))
-        return made or self._holds(name, data)
+        if self._session.call(lambda server: self._put_new(server, name, data)):
+            return True
+        try:
+            return self.read(name) == data
+        except MissingObjectError:
+            return False
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None where it is absent."""
@@ -150,8 +90,8 @@ class FolderPlace:
             elif depth:
                 yield from self._walk(name, depth - 1)
 
-    def _put(self, server: FolderServer, name: str, data: Data) -> None:
-        if self._upload is Upload.WHOLE:
+    def _put(self, server: Server, name: str, data: Data) -> None:
+        if server.is_atomic:
             server.store(self._path(name), data)
             return
         upload = f"{UPLOADS}/{secrets.token_hex(8)}{UNFINISHED}"
@@ -162,17 +102,11 @@ class FolderPlace:
             raise ConnectionError("the server kept fewer bytes than it was sent")
         server.rename(self._path(upload), self._path(name))
 
-    def _put_new(self, server: FolderServer, name: str, data: Data) -> bool:
+    def _put_new(self, server: Server, name: str, data: Data) -> bool:
         self._make_folders(server, name)
         return server.store_new(self._path(name), data)
 
-    def _holds(self, name: str, data: Data) -> bool:
-        try:
-            return self.read(name) == data
-        except MissingObjectError:
-            return False
-
-    def _make_folders(self, server: FolderServer, name: str) -> None:
+    def _make_folders(self, server: Server, name: str) -> None:
         folders = name.split("/")[:-1]
         paths = [self._path("/".join(folders[:count])) for count in range(len(folders) + 1)]
         for path in paths:

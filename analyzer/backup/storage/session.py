@@ -4,41 +4,21 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Generic, Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from analyzer.backup.storage.errors import ServerError
-from analyzer.backup.storage.worker_thread import Aside
+from analyzer.backup.storage.server import Server
 
 Result = TypeVar("Result")
-
-
-class Connection(Protocol):
-    """Something that speaks with one server; it raises ConnectionError, EOFError or TimeoutError once it is lost."""
-
-    @property
-    def sharing(self) -> "Sharing":
-        """Who may use it."""
-
-    def close(self) -> None:
-        """Leave, without complaint where the server has gone."""
-
-
-class Sharing(Enum):
-    """Who may use a connection."""
-
-    THREAD = auto()
-    """The thread that made it, until it is lost."""
-    ALL = auto()
-    """All threads, and after a loss too: it is a pool of connections by itself."""
-
-
-Spoken = TypeVar("Spoken", bound=Connection)
+_LOOK_UP = 1.0
+"""Seconds: on Windows a wait without an end is deaf to Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How often a call is tried, and the seconds between: `first`, twice that, and so on, but never over `longest`."""
 
     attempts: int = 6
@@ -51,48 +31,77 @@ class Patience:
         return min(self.first * 2.0**attempt, self.longest) * (0.5 + random.random() / 2)  # noqa: S311 - no secret
 
 
-class Session(Generic[Spoken]):
-    """The connections to one place: one for each thread, or one that all share."""
+class WorkerThread:
+    """A thread that makes one call after another, which no signal reaches: signals come to the main thread.
 
-    def __init__(self, place: str, connect: Callable[[], Spoken], patience: Patience) -> None:
+    It ends with the process, whatever it is waiting for.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._work, name="vhdx place", daemon=True)
+        self.thread.start()
+
+    def run(self, action: Callable[[], Result]) -> Result:
+        """What `action` returns or raises. An interruption leaves it running: use another WorkerThread then."""
+        call = Future[Result]()
+        self._calls.put((action, call))
+        while not call.done():
+            wait([call], _LOOK_UP)
+        return call.result()
+
+    def end(self) -> None:
+        """Let the thread end after its current call."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            action, result = call
+            try:
+                result.set_result(action())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the call was asked for
+                result.set_exception(error)
+
+
+class Session:
+    """The connections to one place: one for each thread, or a pool that all share."""
+
+    def __init__(self, place: str, connect: Callable[[], Server], policy: RetryPolicy) -> None:
         """`connect` makes a connection; nothing is connected yet."""
-        self.place, self._connect, self._patience = place, connect, patience
-        self._mine, self._all, self._lock = threading.local(), dict[threading.Thread, Spoken](), threading.Lock()
-        self._aside: Aside | None = None
+        self.place, self._connect, self._policy = place, connect, policy
+        self._mine, self._all, self._lock = threading.local(), dict[threading.Thread, Server](), threading.Lock()
+        self._worker: WorkerThread | None = None
 
-    def call(self, action: Callable[[Spoken], Result]) -> Result:
-        """What `action` gives, on a new connection when one is lost; it may so run more than once.
+    def call(self, action: Callable[[Server], Result]) -> Result:
+        """What `action` returns, on a new connection when one is lost; it may so run more than once.
 
         Raises ServerError when the place cannot be reached, and whatever else `action` raises.
         """
         if threading.current_thread() is not threading.main_thread():
             return self._call(action)
         # A library that a signal interrupts in the middle of a message is of no more use, not even to say goodbye: it
-        # waits for answers that were read half, and for its own locks.
-        aside = self._aside = self._aside or Aside()
+        # waits for answers that were read half, and for its own locks. So the thread is forgotten with its connection:
+        # test_an_interruption_leaves_the_call_alone_and_the_next_one_has_a_connection_of_its_own.
+        worker = self._worker = self._worker or WorkerThread()
         try:
-            return aside.run(lambda: self._call(action))
+            return worker.run(lambda: self._call(action))
         except (KeyboardInterrupt, SystemExit):
-            self._leave(aside)
+            worker.end()
+            self._worker = None
+            with self._lock:
+                self._all.pop(worker.thread, None)
             raise
 
-    def _leave(self, aside: Aside) -> None:
-        """Forget a thread, with its connection, that is in the middle of a call."""
-        aside.end()
-        self._aside = None
-        with self._lock:
-            self._all.pop(aside.thread, None)
-
-    def _call(self, action: Callable[[Spoken], Result]) -> Result:
-        for attempt in range(self._patience.attempts):
+    def _call(self, action: Callable[[Server], Result]) -> Result:
+        for attempt in range(self._policy.attempts):
             try:
                 return action(self._connection())
             except (ConnectionError, EOFError, TimeoutError) as error:
                 lost = error
                 self._drop()
-            if attempt + 1 < self._patience.attempts:
-                time.sleep(self._patience.wait(attempt))
-        reason = f"the connection failed {self._patience.attempts} times, at last with: {str(lost) or 'it was closed'}"
+            if attempt + 1 < self._policy.attempts:
+                time.sleep(self._policy.wait(attempt))
+        reason = f"the connection failed {self._policy.attempts} times, at last with: {str(lost) or 'it was closed'}"
         raise ServerError(self.place, reason, "check the network and the server, and run again") from lost
 
     def close(self) -> None:
@@ -101,17 +110,17 @@ class Session(Generic[Spoken]):
             connections, self._all = self._all, {}
         for connection in connections.values():
             connection.close()
-        if self._aside is not None:
-            self._aside.end()
-            self._aside = None
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
         self._mine = threading.local()
 
-    def _connection(self) -> Spoken:
-        known: Spoken | None = getattr(self._mine, "connection", None)
+    def _connection(self) -> Server:
+        known: Server | None = getattr(self._mine, "connection", None)
         if known is not None:
             return known
         with self._lock:
-            shared = [connection for connection in self._all.values() if connection.sharing is Sharing.ALL]
+            shared = [connection for connection in self._all.values() if connection.is_pool]
         made = shared[0] if shared else self._connect()
         if not shared:
             with self._lock:
@@ -120,8 +129,8 @@ class Session(Generic[Spoken]):
         return made
 
     def _drop(self) -> None:
-        known: Spoken | None = getattr(self._mine, "connection", None)
-        if known is None or known.sharing is Sharing.ALL:
+        known: Server | None = getattr(self._mine, "connection", None)
+        if known is None or known.is_pool:
             return
         self._mine.connection = None
         with self._lock:

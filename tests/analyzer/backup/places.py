@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from analyzer.backup.storage.open import place_of
-from analyzer.backup.storage.session import Patience
+from analyzer.backup.storage.session import RetryPolicy
 from tests.analyzer.backup.servers import CuttingProxy, ftp_server, s3_server, sftp_server, smb_server
 
-QUICK = Patience(attempts=5, first=0.01, longest=0.05)
+QUICK = RetryPolicy(attempts=5, first=0.01, longest=0.05)
 PASSWORD = "a rather secret word"  # noqa: S105 - of servers that tests start
 KINDS = [
     "folder",

@@ -13,9 +13,13 @@ from analyzer.backup.errors import InitRefusedError, MissingObjectError
 from analyzer.backup.repository.codec import PlainCodec
 from analyzer.backup.repository.repository import Settings, init_repository
 from analyzer.backup.storage.errors import AddressError, ServerError
+from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.object_store import FsspecServer
 from analyzer.backup.storage.open import place_of
-from analyzer.backup.storage.session import Sharing
+from analyzer.backup.storage.remote_folder import FolderPlace
+from analyzer.backup.storage.server import Found
+from analyzer.backup.storage.session import Session
+from analyzer.backup.storage.url import parse_address
 from tests.analyzer.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
@@ -285,20 +289,17 @@ def test_a_host_that_nobody_knows_is_said_to_be_unknown(kind, monkeypatch, tmp_p
     place.close()
 
 
-class Hostile:
+class Hostile(FtpServer):
     """A server that says what no server should."""
 
-    sharing = Sharing.THREAD
-
     def __init__(self, names=(), size=0):
+        self._address = parse_address("ftp://host/root")
         self._names, self._size = names, size
 
-    def scan(self, path):
-        from analyzer.backup.storage.remote_folder import Found
-
+    def _scan(self, path):
         return [Found(name, is_folder=False, size=self._size, modified=0.0) for name in self._names]
 
-    def fetch(self, path, most):
+    def _fetch(self, path, most):
         class Long(bytes):
             def __len__(self):
                 return most + 1
@@ -310,10 +311,7 @@ class Hostile:
 
 
 def hostile_place(server):
-    from analyzer.backup.storage.remote_folder import FolderPlace, Upload
-    from analyzer.backup.storage.session import Session
-
-    return FolderPlace("test://", "root", Session("test://", lambda: server, QUICK), Upload.RENAMED)
+    return FolderPlace("test://", "root", Session("test://", lambda: server, QUICK))
 
 
 def test_names_that_lead_elsewhere_are_passed_over():
@@ -327,10 +325,8 @@ def test_an_object_of_absurd_size_is_refused():
 
 
 def test_folders_that_never_end_do():
-    from analyzer.backup.storage.remote_folder import Found
-
     class Endless(Hostile):
-        def scan(self, path):
+        def _scan(self, path):
             return [Found("deeper", is_folder=True, size=0, modified=0.0)]
 
     assert names(hostile_place(Endless()), "points") == []
@@ -338,8 +334,6 @@ def test_folders_that_never_end_do():
 
 def test_an_interruption_leaves_the_call_alone_and_the_next_one_has_a_connection_of_its_own():
     """[interrupted in the middle of a message, a library waits for the rest of it, or for its own locks]."""
-    from analyzer.backup.storage.session import Session
-
     made, used, going_on = [], [], threading.Event()
 
     def connect():

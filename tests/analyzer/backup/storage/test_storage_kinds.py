@@ -1,16 +1,14 @@
 """A kind of storage is complete when it is documented, and tried with a server that can fail."""
 
-from analyzer.backup.storage import object_store
 from analyzer.backup.storage import open as opening
 from tests.analyzer.backup.places import KINDS
 from tests.support.files import ROOT
 
-SCHEMES = opening._KINDS.keys() | object_store.SCHEMES
 ALIASES = {"ssh": "sftp", "ftps": "ftp", "s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 """Other spellings, which the same code serves."""
 WITHOUT_A_SERVER_HERE = {"gs", "abfs"}
 """They need accounts; the documentation says that they are not tested."""
-NAMES = {ALIASES.get(scheme, scheme) for scheme in SCHEMES}
+NAMES = {ALIASES.get(scheme, scheme) for scheme in opening._KINDS}
 
 
 def test_every_kind_of_storage_is_tried_with_a_server():
