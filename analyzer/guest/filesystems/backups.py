@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from analyzer.guest.filesystems.volume_reader import Redirect, View
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.detect import Recognised, recognise, superblock_of
+from analyzer.guest.layouts.ext import Incompatible
 
 _SECTORS, _BOOT = (512, 4096), 512
 
@@ -94,8 +95,10 @@ def _backup_at(view: View, at: int, size: int, group: int) -> Backup | None:
     found = ext.parse_superblock(look.read(at, ext.SIZE))
     if found is None or (found.group, found.block_size, found.copy_of(group)) != (group, size, at):
         return None
+    front = Redirect(ext.START, ext.SIZE, at)
+    if found.incompatible & Incompatible.META_GROUPS:  # descriptors are in the groups that they are about
+        return None if look.missed else Backup(at, group, (front,))
     length = found.descriptors_length
     if not any(look.read(at + size, length)) or look.missed:
         return None
-    redirects = Redirect(ext.START, ext.SIZE, at), Redirect(found.descriptors_start, length, at + size)
-    return Backup(at, group, redirects)
+    return Backup(at, group, (front, Redirect(found.descriptors_start, length, at + size)))

@@ -1,0 +1,185 @@
+"""Disks with file systems in them, some of whose files were deleted; as VHDX with blocks in any order, then damaged."""
+
+import functools
+import random
+import struct
+import tempfile
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fixtures import encode
+from fixtures.placement import Placement
+from fixtures.spec import ImageSpec
+from tests.analyzer.guest import images
+from tests.analyzer.guest.exfat_writer import Exfat
+from vhdx.errors import ShortReadError
+
+MIB, SECTOR = 1 << 20, 512
+DELETED = b"deleted " * (SECTOR // 8)
+"""Every sector of a file that is deleted later: what holds these and zeros alone, a guest may trim."""
+KINDS = ("ext4", "ext4-plain", "ext4-64bit-meta_bg", "ext4-1k", "ext2", "ntfs", "fat16", "fat32", "exfat")
+_EXT = {
+    "ext4": (),
+    "ext4-plain": ("-O", "^has_journal,^flex_bg,^64bit"),
+    "ext4-64bit-meta_bg": ("-O", "64bit,meta_bg,^resize_inode"),
+    "ext4-1k": ("-b", "1024", "-O", "64bit"),
+    "ext2": ("-O", "^has_journal,^extent,^metadata_csum,^64bit,^flex_bg"),
+}
+
+
+def files_of(chance):
+    """Files that stay, {name: content}: text of all lengths, one large, and one of zeros."""
+    files = {f"f{number:03}": _text(chance, chance.randrange(1, 150_000)) for number in range(60)}
+    files["large"] = _text(chance, 5 * MIB + 777)
+    files["zeros"] = bytes(3 * MIB)
+    return files
+
+
+def _text(chance, length):
+    line = f"{chance.getrandbits(64):x} lines of one file of its own\n".encode()
+    return (line * (length // len(line) + 1))[:length]
+
+
+def deleted_files(size):
+    """Those that go: half of the volume."""
+    return {f"gone{number}": DELETED * (size // 8 // SECTOR) for number in range(4)}
+
+
+@functools.cache
+def volume(kind, seed, size=64 * MIB):
+    """The bytes of a volume of that kind; the same each time it is asked for in one run."""
+    chance = random.Random(f"{kind} {seed}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "volume.img")
+        files, gone = files_of(chance), deleted_files(size)
+        if kind in _EXT:
+            _ext(path, kind, size, files, gone)
+        elif kind == "ntfs":
+            images.make_ntfs(path, size)
+            images.edit_ntfs(path, *(["write", f"/{name}", data] for name, data in (gone | files).items()))
+            images.edit_ntfs(path, *(["remove", f"/{name}"] for name in gone))
+        elif kind == "exfat":
+            images.make_exfat(path, size)
+            disk = Exfat(path)
+            for name, data in list((gone | files).items())[:20] + [("large", files["large"])]:
+                disk.write(name, data)
+            for name in gone:
+                disk.remove(name)
+            disk.save()
+        else:
+            images.make_fat(path, size, int(kind.removeprefix("fat")))
+            for name, data in (gone | files).items():
+                images.fat_write(path, name, data)
+            images.mtool("mdel", path, *(f"::{name}" for name in gone))
+        return path.read_bytes()
+
+
+def _ext(path, kind, size, files, gone):
+    images.make_ext(path, gone | files, size, *_EXT[kind])
+    images.debugfs(path, *(f"rm {name}" for name in gone))
+
+
+def partitioned(content, scheme):
+    """A disk with the volume from 1 MiB on, or a disk that is the volume."""
+    if scheme == "none":
+        return content
+    size = len(content) + 2 * MIB
+    disk = bytearray(size)
+    disk[MIB : MIB + len(content)] = content
+    first, count = MIB // SECTOR, len(content) // SECTOR
+    kind = 0xEE if scheme == "gpt" else 0x83
+    start, length = (1, size // SECTOR - 1) if scheme == "gpt" else (first, count)
+    disk[446:462] = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, kind, 255, 255, 255, start, length)
+    disk[510:512] = b"\x55\xaa"
+    if scheme == "gpt":
+        _write_gpt(disk, first, first + count - 1)
+    return bytes(disk)
+
+
+def _write_gpt(disk, first, last):
+    linux = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4").bytes_le
+    table = struct.pack("<16s16sQQQ72s", linux, uuid.UUID(int=7).bytes_le, first, last, 0, b"").ljust(128 * 128, b"\0")
+    end = len(disk) // SECTOR - 1
+    for here, other, at in ((1, end, 2), (end, 1, end - 32)):
+        fields = [b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, end - 33, uuid.UUID(int=9).bytes_le, at, 128, 128,
+                  zlib.crc32(table)]  # fmt: skip
+        fields[3] = zlib.crc32(struct.pack("<8sIIIIQQQQ16sQIII", *fields))
+        disk[here * SECTOR : here * SECTOR + 92] = struct.pack("<8sIIIIQQQQ16sQIII", *fields)
+        disk[at * SECTOR : at * SECTOR + len(table)] = table
+
+
+class LaidOut:
+    """A VHDX in memory: its front, then blocks of a flat disk in the order of the file, none of them copied."""
+
+    path = Path("disk.vhdx")
+
+    def __init__(self, front, flat, places, block_size):
+        self._front, self._flat, self._places, self._block = bytes(front), memoryview(flat), places, block_size
+        self.size = len(front) + len(places) * block_size
+
+    def read_into(self, offset, buffer):
+        done, length = 0, len(buffer)
+        if offset + length > self.size:
+            raise ShortReadError(self.path, offset, length, max(0, self.size - offset))
+        while done < length:
+            at = offset + done
+            if at < len(self._front):
+                part = memoryview(self._front)[at : at + length - done]
+            else:
+                number, within = divmod(at - len(self._front), self._block)
+                start = self._places[number] * self._block
+                part = self._flat[start : start + self._block][within:].tobytes().ljust(self._block - within, b"\0")
+            part = part[: length - done]
+            buffer[done : done + len(part)] = part
+            done += len(part)
+
+
+@dataclass
+class Made:
+    """A VHDX of a flat disk: the blocks that it holds, in the order of its file, and its front without a table."""
+
+    flat: bytes
+    block_size: int
+    held: list
+    front: bytes
+    bat: int
+
+    @property
+    def file_order(self):
+        return self.held
+
+    def content(self, block):
+        return self.flat[block * self.block_size : (block + 1) * self.block_size]
+
+    def trimmable(self):
+        """Blocks that hold nothing but what was deleted."""
+        return [block for block in self.held if _is_deleted(self.content(block))]
+
+    def without(self, blocks, entry=0):
+        """The file, with these blocks' entries as given: trimmed, or lost."""
+        front, ratio = bytearray(self.front), (1 << 23) * SECTOR // self.block_size
+        for number, block in enumerate(self.held):
+            place = (len(front) + number * self.block_size) // MIB
+            value = entry if block in blocks else place << 20 | 6
+            at = self.bat + 8 * (block + block // ratio)
+            front[at : at + 8] = value.to_bytes(8, "little")
+        return LaidOut(front, self.flat, self.held, self.block_size)
+
+
+def _is_deleted(content):
+    sectors = {content[at : at + SECTOR] for at in range(0, len(content), SECTOR)}
+    return sectors <= {DELETED, bytes(SECTOR)}
+
+
+def made(flat, block_size, chance):
+    """The VHDX of a flat disk, its blocks in any order; what is zeros is left out, as converters do."""
+    flat += bytes(-len(flat) % MIB)
+    spec = ImageSpec(size=len(flat), block_size=block_size)
+    file = encode(spec)
+    front = file.read(0, -(-file.size // MIB) * MIB)
+    count = -(-len(flat) // block_size)
+    held = [n for n in range(count) if flat[n * block_size : (n + 1) * block_size].strip(b"\0")]
+    chance.shuffle(held)
+    return Made(flat, block_size, held, front, Placement.of(spec).bat)
