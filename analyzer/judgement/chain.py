@@ -26,6 +26,8 @@ class Trust(Enum):
     """By the letter: what a table calls absent is absent."""
 
 
+OF_JUDGEMENT = frozenset({"BAT-22", "BAT-23"})
+"""The codes of what a judged chain says of its tables."""
 _AS_WRITTEN = "the table is read by the letter all the same, as --trust-table asks: what is read may be wrong"
 
 

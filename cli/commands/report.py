@@ -1,5 +1,6 @@
 """`vhdx report`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import click
 
 from analyzer.check import Shelf, check_chain
 from analyzer.check.result import Checked, all_findings, worst
+from analyzer.judgement.chain import OF_JUDGEMENT, Trust
 from analyzer.report.html.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
 from cli import output
@@ -46,6 +48,10 @@ def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: Chai
         checked = check_chain(leaf, search=where.as_search(), shelf=shelf)
     try:
         with open_leaf(leaf, where) as chain:
+            output.warn(chain.findings)
+            if where.trust is Trust.TABLE:
+                said = tuple(finding for finding in chain.findings if finding.code in OF_JUDGEMENT)
+                checked = replace(checked, findings=checked.findings + said)
             report = _of_chain(chain, checked, hashed=hashed)
     except (ChainError, CorruptFileError, ShortReadError) as error:
         _write(out, report_of_failure(leaf, [checked], _made(), error), checked, existing)

@@ -53,10 +53,14 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
         _zeros_in_log(image),
         judgement,
     )
+    marks = len(work.doubted), len(work.rebuilt)
     forget(work, table, why)
+    marked = slice(marks[0], len(work.doubted)), slice(marks[1], len(work.rebuilt))
     _doubt(work, table, frozenset(rooms))
     if rooms:
         place_blocks(work, image_of(work.structures), rooms)
+        if not work.log_was_live and not unowned_in(replace(table, source=work.view)).blocks(block_mib):
+            del work.doubted[marked[0]], work.rebuilt[marked[1]]  # every block has an owner again: the rest is absent
     _doubt_size(work, image)
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
 

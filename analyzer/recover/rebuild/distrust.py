@@ -1,17 +1,17 @@
 """Entries of a block table that cannot be taken at their word: made unknown, or left and doubted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.judgement.weigh import Judgement
-from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of
+from analyzer.recover.rebuild.bat_entries import UNKNOWN
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
 from analyzer.text import plural
-from vhdx.ranges import Ranges
+from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -26,6 +26,8 @@ _NOISE = 2
 # probability of r/n. Below 1/1024 it is called likely absent, not unknown: else a crash that leaves one block without
 # an entry would make a whole sparse disk unreadable. test_a_sector_that_nothing_remembers_is_lost_and_never_zeros
 # fails for a much smaller number; no test bounds it from above.
+_MOST_RANGES = 1 << 16
+"""Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows."""
 _RARE = 1024
 """Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is."""
 
@@ -73,11 +75,21 @@ def forget(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
             known = np.where(lost, UNKNOWN, entries)
             work.patch((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
         believed += int(doubted.sum())
-        work.doubt_blocks(table.geometry.block_size, blocks_of(table, (first + np.flatnonzero(doubted)).tolist()))
+        work.doubted += _ranges_of(table, first, doubted)
     if believed:
         _note_believed(work, believed, why, is_cut=is_cut)
     if forgotten:
         work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {_reason(why)}")
+
+
+def _ranges_of(table: BlockTable, first: int, marked: Sectors) -> Iterator[Range]:
+    """The blocks of marked slots as ranges of the disk; where they are too many, one range that has all of them."""
+    slots = first + np.flatnonzero(marked)
+    blocks = slots - slots // (table.geometry.chunk_ratio + 1)
+    ranges = Ranges.of_columns(blocks * table.geometry.block_size, np.full_like(blocks, table.geometry.block_size))
+    if len(ranges) > _MOST_RANGES:
+        return iter((Range.between(int(ranges.start[0]), int(ranges.end[-1])),))
+    return iter(ranges)
 
 
 def _is_few(table: BlockTable, why: Suspicion) -> bool:
@@ -88,7 +100,7 @@ def _is_few(table: BlockTable, why: Suspicion) -> bool:
 
 def _reason(why: Suspicion) -> str:
     if why.judgement.proof:
-        return f"{why.judgement.proof} while the file holds blocks that no entry owns"
+        return f"not to be believed: {why.judgement.proof}, while the file holds blocks that no entry owns"
     return "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
 
 

@@ -63,7 +63,7 @@ def volume(kind, seed, size=64 * MIB):
         elif kind == "exfat":
             images.make_exfat(path, size)
             disk = Exfat(path)
-            for name, data in list((gone | files).items())[:20] + [("large", files["large"])]:
+            for name, data in [*list((gone | files).items())[:20], ("large", files["large"])]:
                 disk.write(name, data)
             for name in gone:
                 disk.remove(name)
