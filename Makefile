@@ -3,11 +3,14 @@
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+# What `make quick` leaves out: comparisons with other programs and with files of theirs, random cases, long work.
+QUICK := not (slow or peers or corpus or property or fuzz)
+SELECT ?= $(QUICK)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
 PEERS := .venv/.peers-tried
 
-.PHONY: help demo test quick lint format docs bench bench-check matrix fuzz peers clean
+.PHONY: help demo test quick thorough coverage lint format docs bench bench-check matrix fuzz peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -20,7 +23,16 @@ test: $(DEV) $(PEERS)  ## run the whole test suite (JOBS=n processes)
 	$(BIN)/pytest -n $(JOBS)
 
 quick: $(DEV)  ## the tests that take less than a minute together: no peers, corpus, random cases, nothing slow
-	$(BIN)/pytest -n $(JOBS) -m 'not (slow or peers or corpus or property or fuzz)'
+	$(BIN)/pytest -n $(JOBS) -m '$(QUICK)'
+
+thorough: $(DEV) $(PEERS)  ## run the tests that quick leaves out
+	$(BIN)/pytest -n $(JOBS) -m 'not fuzz and not ($(QUICK))'
+
+coverage: $(DEV)  ## run the quick tests (or SELECT='not fuzz', all) and report the lines that they leave out
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(JOBS) -m '$(SELECT)'
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(DEV)  ## check style, types and layers
 	$(BIN)/ruff check
@@ -52,7 +64,7 @@ peers: $(DEV)  ## install other readers and the file-system library, or fail
 	@touch $(PEERS)
 
 clean:  ## remove all that was made here, .venv too
-	rm -rf .venv build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without build isolation the build uses the pinned setuptools, and the editable install asks no network for another.

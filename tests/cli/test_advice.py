@@ -9,6 +9,8 @@ from fixtures import write_files
 from fixtures.damage import DAMAGES
 from tests.support.files import patch
 
+pytestmark = pytest.mark.slow
+
 KIB = 1 << 10
 HEADERS, REGION_TABLES = (64 * KIB, 128 * KIB), (192 * KIB, 256 * KIB)
 COMMAND = re.compile(r"`vhdx ([^`]+)`")

@@ -21,6 +21,8 @@ from tests.support.files import open_files, sparse_copy
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 

@@ -13,6 +13,8 @@ import fixtures
 from tests.support.browser import browser
 from tests.support.command_line import contents
 
+pytestmark = pytest.mark.slow
+
 
 class Outline(HTMLParser):
     """Tags, identifiers and text of a page."""
@@ -166,7 +168,6 @@ def test_a_report_is_not_written_over_anything(vhdx_command, chain, tmp_path):
     assert vhdx_command("report", leaf, "-o", leaf.parent / "vm.vhdx", "--force").code == 5
 
 
-@pytest.mark.slow
 def test_a_page_of_256_layers_and_one_of_64_tib_stay_small(page_of, built):
     for name in ("chain-256", "huge-differencing"):
         out, text, answer = page_of(built(name)[0])
@@ -175,7 +176,6 @@ def test_a_page_of_256_layers_and_one_of_64_tib_stay_small(page_of, built):
         assert Outline(text).open == []
 
 
-@pytest.mark.slow
 def test_every_fixture_gives_a_page_whatever_is_wrong_with_it(vhdx_command, built, tmp_path):
     for name in fixtures.RECIPES:
         leaf, fixture = built(name)
@@ -198,7 +198,6 @@ def centre_of_map(page):
     return page.ask(f"{box}(document.getElementById('map-canvas').getBoundingClientRect())")
 
 
-@pytest.mark.slow
 def test_the_page_in_a_browser_zooms_moves_and_tells(page_of, chain, tmp_path):
     out, _, _ = page_of(chain[0])
     with browser(tmp_path / "profile") as page:
@@ -225,7 +224,6 @@ def test_the_page_in_a_browser_zooms_moves_and_tells(page_of, chain, tmp_path):
         assert [url for url in page.requests if not url.startswith("file:")] == []
 
 
-@pytest.mark.slow
 def test_the_page_tells_the_same_without_javascript_and_on_paper(page_of, chain, tmp_path):
     out, _, _ = page_of(chain[0])
     with browser(tmp_path / "profile") as page:
@@ -239,7 +237,6 @@ def test_the_page_tells_the_same_without_javascript_and_on_paper(page_of, chain,
         assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1200])
 def test_the_page_fits_narrow_and_wide_windows(page_of, chain, tmp_path, width):
     out, _, _ = page_of(chain[0])
@@ -250,7 +247,6 @@ def test_the_page_fits_narrow_and_wide_windows(page_of, chain, tmp_path, width):
         assert page.complaints == []
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names")
 def test_a_hostile_chain_runs_nothing_in_a_browser(page_of, tmp_path):
     leaf, parent = hostile_chain(tmp_path / "evil")
@@ -261,7 +257,6 @@ def test_a_hostile_chain_runs_nothing_in_a_browser(page_of, tmp_path):
         assert page.complaints == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(page_of, built, tmp_path, scheme):
     out, _, _ = page_of(built("log-live")[0])

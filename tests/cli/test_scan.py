@@ -14,6 +14,8 @@ from fixtures import Brush, Identity, encode, flatten
 from fixtures.recipes.kit import child_of, disk
 from tests.support.command_line import contents
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX has links, pipes and its own quoting")
 
 

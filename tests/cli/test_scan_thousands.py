@@ -7,10 +7,11 @@ import pytest
 from tests.support.effort import calls_of
 from tests.support.forests import plant
 
+pytestmark = pytest.mark.slow
+
 FILES = 2000
 
 
-@pytest.mark.slow
 def test_two_thousand_files_give_the_right_forest_with_as_much_work_for_each_as_few_need(vhdx_command, tmp_path):
     planted = plant(tmp_path / "host", files=FILES, seed="thousands")
     calls, answer = calls_of(lambda: vhdx_command("scan", planted.folder, "--json"))

@@ -5,6 +5,8 @@ import pytest
 from fixtures import write_files
 from fixtures.damage import DAMAGES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def damaged(tmp_path):

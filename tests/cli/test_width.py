@@ -13,6 +13,8 @@ from tests.support.command_line import contents
 from tests.support.effort import SAFETY
 from tests.support.files import ROOT
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (40, 60, 80, 100)
 WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 

@@ -12,7 +12,7 @@ from tests.support.files import open_files
 from tests.support.sources import MIB
 from vhdx import VhdxError
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 WORDS = ("..", ".", "\\", "/", "C:", "C", ":", "base.vhdx", "\\\\", "?", "UNC", "server", "GLOBALROOT", "Device", "CON")
 WORDS += (

@@ -17,7 +17,7 @@ from tests.support.sources import chain_from
 from vhdx.contents import Structures
 from vhdx.runs import concatenate
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 MIB = 1 << 20
 SHARDS, CASES = 8, 2500
@@ -72,7 +72,6 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_a_mutated_image_reads_or_raises_a_vhdx_error_and_nothing_else(shard):
     for name in NAMES:

@@ -8,6 +8,8 @@ import vhdx
 from fixtures import RECIPES, Verdict
 from vhdx.runs import Kind
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict is Verdict.GOOD]
 BAD = [name for name, recipe in RECIPES.items() if recipe.verdict is Verdict.BAD]

@@ -11,7 +11,7 @@ from tests.support.attempts import attempt
 from tests.support.sources import PatchedSource, chain_from
 from vhdx.runs import Kind
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL = ("dynamic", "log-override", "states-base", "odd-file-length")

@@ -13,6 +13,8 @@ from tests.analyzer.backup.faults import Death, MemoryPlace, Mortal, When
 from tests.support.attempts import attempt
 from vhdx.sink import Sink
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def disks(tmp_path_factory):

@@ -9,6 +9,8 @@ import vhdx
 from fixtures import RECIPES, write_files
 from tests.support.files import ROOT
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 500 << 20
 SCRIPT = """
 import resource, sys
@@ -38,7 +40,6 @@ else:
 """
 
 
-@pytest.mark.slow
 def test_checkpoints_of_64_tib_take_less_than_500_mib_and_come_back(tmp_path):
     fixture = RECIPES["huge-differencing"].build()
     write_files(fixture, tmp_path)

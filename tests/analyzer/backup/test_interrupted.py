@@ -14,6 +14,8 @@ from tests.analyzer.backup.helpers import MIB, CutOffError, MemoryPlace, back_up
 from tests.support.sources import chain_of
 from vhdx.errors import OutputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fixture():

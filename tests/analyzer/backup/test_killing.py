@@ -14,6 +14,8 @@ from analyzer.backup.storage.local import LocalPlace
 from tests.analyzer.backup import jobs
 from tests.analyzer.backup.workers import Workers
 
+pytestmark = pytest.mark.slow
+
 KILLED = 256 + 9
 
 

@@ -11,6 +11,8 @@ from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Effort, Manifest
 from analyzer.backup.retention import Every
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = "11111111-2222-3333-4444-555555555555"
 GUIDS = [f"0a1b2c3d-0000-4000-8000-{n:012d}" for n in range(10)]
 

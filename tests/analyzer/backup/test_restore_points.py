@@ -15,6 +15,8 @@ from tests.support.sources import CountingSource, SparseSource, chain_from, chai
 from tests.support.strategies import layers_upon, stacks
 from vhdx.errors import LostDataError
 
+pytestmark = pytest.mark.slow
+
 CHUNKS = st.sampled_from([64 * KIB, 256 * KIB, MIB])
 
 

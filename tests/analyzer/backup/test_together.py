@@ -14,6 +14,8 @@ from tests.analyzer.backup import jobs
 from tests.analyzer.backup.faults import Meddled, MemoryPlace
 from tests.support.attempts import attempt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def disks(tmp_path_factory):

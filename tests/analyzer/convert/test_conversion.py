@@ -25,6 +25,8 @@ from tests.support.strategies import stacks
 from vhdx.errors import LostDataError, OutputError
 from vhdx.runs import Kind
 
+pytestmark = pytest.mark.slow
+
 block_sizes = st.sampled_from((None, None, MIB, 2 * MIB, 16 * MIB))
 
 

@@ -8,6 +8,8 @@ import pytest
 from fixtures import RECIPES, write_files
 from tests.support.files import ROOT
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 300 << 20
 
 SCRIPT = """
@@ -46,7 +48,6 @@ def peak_of(folder, name, what):
     return int(done.stdout), fixture, folder / "out"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["huge-dynamic", "huge-small-blocks", "huge-differencing"])
 @pytest.mark.parametrize("what", ["scan", "vhdx", "qcow2"])
 def test_a_disk_of_64_tib_takes_less_than_300_mib(tmp_path, name, what):
@@ -54,7 +55,6 @@ def test_a_disk_of_64_tib_takes_less_than_300_mib(tmp_path, name, what):
     assert peak < LIMIT
 
 
-@pytest.mark.slow
 def test_merging_a_chain_of_64_tib_takes_less_than_300_mib(tmp_path):
     peak, _, _ = peak_of(tmp_path, "huge-differencing", "merge")
     assert peak < LIMIT

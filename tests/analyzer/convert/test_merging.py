@@ -25,6 +25,8 @@ from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.structures.bat import BlockState
 from vhdx.structures.locator import LINKAGE, RELATIVE_PATH
 
+pytestmark = pytest.mark.slow
+
 
 @settings(max_examples=40)
 @given(stack=stacks(min_layers=2), data=st.data())

@@ -14,6 +14,8 @@ from fixtures.recipes.kit import child_of
 from vhdx.errors import VhdxError
 from vhdx.image import open_image
 
+pytestmark = pytest.mark.slow
+
 SIZE = 4 * MIB
 GPT_ENTRIES = 128 * 128
 

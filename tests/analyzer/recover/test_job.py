@@ -19,6 +19,8 @@ from vhdx.image import open_image
 from vhdx.ranges import Range
 from vhdx.sink import Existing
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 NAME = Path("/nowhere/disk.vhdx")
 

@@ -17,6 +17,8 @@ from tests.analyzer.recover.matrix.trial import (
 )
 from tests.analyzer.recover.matrix.volumes import missing_programs
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 WITHOUT_LOG = "dynamic, NTFS, log unused"
 WANTED = ("dynamic, ext4", "dynamic, ext4, log live", "differencing, NTFS", "fixed, NTFS")

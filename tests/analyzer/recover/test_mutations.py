@@ -13,7 +13,7 @@ from tests.analyzer.recover.recoveries import NAMES, case_of, models_of, run_cas
 from tests.support.mutator import subjects
 from tests.vhdx.test_mutations import peak
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
 
 CASES = 150
 SECONDS_PER_CASE = 30

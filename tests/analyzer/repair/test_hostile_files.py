@@ -14,6 +14,8 @@ from tests.support.sources import PatchedSource
 from vhdx.errors import ShortReadError
 from vhdx.image import image_from
 
+pytestmark = pytest.mark.slow
+
 CASES = 150
 
 
@@ -62,7 +64,6 @@ def _same(before, after, chance):
     return before.size == after.size
 
 
-@pytest.mark.slow
 def test_a_mutated_file_has_a_plan_that_keeps_its_promises():
     failures = [failure for number in range(CASES) if (failure := survive(f"repair-{number}"))]
     assert not failures, f"{len(failures)} of {CASES}:\n" + "\n".join(failures[:10])

@@ -11,6 +11,8 @@ from vhdx.image import image_from
 from vhdx.patched import OverlaySource
 from vhdx.structures.header import judge_headers
 
+pytestmark = pytest.mark.slow
+
 
 def result(file, plan):
     """The file as it will be."""

@@ -21,6 +21,8 @@ from vhdx.errors import VhdxError
 from vhdx.image import image_from, open_image
 from vhdx.ranges import NO_RANGES
 
+pytestmark = pytest.mark.slow
+
 NEAR = range(6)
 FAR = (0, 1, 2, 600, 601, 1100)
 """Blocks whose entries are in three pages of the table."""

@@ -15,6 +15,8 @@ from tests.analyzer.recover.disks import disk_of, expected_without, gathered, lo
 from tests.support.strategies import name_of, stacks
 from vhdx.reader import Reader
 
+pytestmark = pytest.mark.slow
+
 
 def whole_stacks(**limits):
     """Chains in which no bitmap looks as if it had been wiped."""

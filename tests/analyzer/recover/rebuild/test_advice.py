@@ -12,6 +12,8 @@ from vhdx.image import open_image
 from vhdx.runs import Kind
 from vhdx.source import FileSource
 
+pytestmark = pytest.mark.slow
+
 OF_ANOTHER_FORMAT = {"HDR-07", "HDR-08", "REG-11", "MET-10", "MET-19"}
 """Codes of files that say they need a reader which knows more: what is rebuilt without that would be a guess."""
 RECOVER = "`vhdx recover FILE -o disk.raw`"

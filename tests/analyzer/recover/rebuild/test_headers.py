@@ -25,6 +25,8 @@ from vhdx.contents import Structures
 from vhdx.ranges import Range
 from vhdx.source import MemorySource
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("dynamic", "fixed", "demo", "chain-3", "mixed-block-sizes", "volume-gpt-ntfs", "volume-ext", "sectors-4096")
 PARTS = (IDENTIFIER, HEADERS, TABLES)
 LOSSES = [sum(parts, ()) for count in (1, 2, 3) for parts in combinations(PARTS, count)]

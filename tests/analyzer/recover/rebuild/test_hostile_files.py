@@ -11,6 +11,8 @@ from tests.support.sources import CountingSource
 from vhdx.contents import Structures
 from vhdx.source import MemorySource
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("dynamic", "demo", "log-override", "volume-gpt-ntfs", "states-child")
 
 

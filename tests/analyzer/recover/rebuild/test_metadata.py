@@ -26,6 +26,8 @@ from tests.analyzer.recover.rebuild.helpers import (
     wiped,
 )
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = ((), TABLES, HEADERS, IDENTIFIER, TABLES + HEADERS + IDENTIFIER)
 SIZE = 8 * MIB
 

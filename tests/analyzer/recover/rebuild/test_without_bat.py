@@ -18,6 +18,8 @@ from tests.analyzer.recover.rebuild.helpers import MIB, TABLES, bat_of, known_by
 from tests.analyzer.recover.rebuild.test_metadata import with_volume
 from vhdx.ranges import Range
 
+pytestmark = pytest.mark.slow
+
 GPT_SIZE = 8 * MIB
 
 
