@@ -5,8 +5,10 @@ gaps. It never raises for what a file holds, nor for what its medium does.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from uuid import UUID
 
 from vhdx.findings import Finding, Severity
@@ -62,6 +64,8 @@ class Structures:
 
     file: ByteSource
     """The file as it is."""
+    reading: AbstractContextManager[object] = field(default_factory=RLock, init=False)
+    """See Reads."""
 
     def __post_init__(self) -> None:
         """Take what was not read of the copies for invalid, so that the others serve, and ignore what is reserved."""

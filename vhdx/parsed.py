@@ -1,13 +1,13 @@
 """What comes of reading one structure: a value, the findings against it, or the error that kept it from being read."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 
-Owner = TypeVar("Owner")
 Value = TypeVar("Value")
 
 
@@ -31,10 +31,23 @@ class Parsed(Generic[Value]):
         return self.value is not None and not any(found.severity is Severity.ERROR for found in self.findings)
 
 
+class Reads(Protocol):
+    """What has structures that are read once."""
+
+    @property
+    def reading(self) -> AbstractContextManager[object]:
+        """Held by the thread that reads one of them; it may ask for another while it has it."""
+        ...
+
+
+Owner = TypeVar("Owner", bound=Reads)
+
+
 class Once(Generic[Owner, Value]):
     """Reads a structure when it is first asked for, and keeps it, or what keeps it from being read.
 
-    Not `functools.cached_property`: up to Python 3.11 it lets one thread at a time read, whatever their files.
+    Not `functools.cached_property`: up to Python 3.11 it lets one thread at a time read, whatever their files; since
+    then it lets several read the same.
     """
 
     def __init__(self, read: Callable[[Owner], Parsed[Value]]) -> None:
@@ -44,9 +57,15 @@ class Once(Generic[Owner, Value]):
         self._name = name
 
     def __get__(self, owner: Owner, _type: type) -> Parsed[Value]:
+        with owner.reading:
+            known: Parsed[Value] | None = owner.__dict__.get(self._name)  # another thread may have read it by now
+            if known is None:
+                known = self._parsed(owner)
+                owner.__dict__[self._name] = known  # from now on found before this is asked
+            return known
+
+    def _parsed(self, owner: Owner) -> Parsed[Value]:
         try:
-            parsed = self._read(owner)
+            return self._read(owner)
         except VhdxError as error:
-            parsed = Parsed(error=error.with_traceback(None))  # a traceback would keep what was read alive
-        owner.__dict__[self._name] = parsed  # from now on found before this is asked
-        return parsed
+            return Parsed(error=error.with_traceback(None))  # a traceback would keep what was read alive

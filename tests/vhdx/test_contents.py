@@ -1,5 +1,6 @@
 """What one file holds: read when it is asked for, and never twice, whatever the medium does."""
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 
 import pytest
@@ -108,3 +109,12 @@ def test_a_file_whose_medium_is_slow_keeps_no_other_file_waiting():
     slow.may.set()
     thread.join()
     assert not is_stuck
+
+
+def test_threads_that_ask_for_the_structures_of_one_file_read_them_once():
+    source = CountingSource(source_of("demo"))
+    structures = Structures(source)
+    with ThreadPoolExecutor(8) as pool:
+        tables = list(pool.map(lambda _number: structures.table, range(8)))
+    assert all(table is tables[0] for table in tables)
+    assert len(source.reads) == len(set(source.reads))
