@@ -26,9 +26,8 @@ _ALL_BLOCKS = tuple(1 << power for power in range(9))
 _USUAL_BLOCKS = ((64, 1), (32, 1), (16, 1), (8, 2), (2, 1))
 """Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
 piece that agrees with them speaks against the next smaller ones."""
-# Fixed by test_blocks_are_not_taken_for_larger_ones_because_a_few_pieces_agree_by_chance, which has stretches that
-# agree by chance with 3 and 5 bits, and by test_pieces_that_have_a_place_show_how_large_the_blocks_are, which has
-# real ones.
+# Held between 4 and 6 by test_blocks_are_not_taken_for_larger_ones_because_a_few_pieces_agree_by_chance: 3 takes
+# stretches that agree by chance for blocks, 7 and more do not believe real ones.
 _ENOUGH = 6
 """Bits that are believed: one case in 64 by chance."""
 
