@@ -129,8 +129,9 @@ class LaidOut:
                 part = memoryview(self._front)[at : at + length - done]
             else:
                 number, within = divmod(at - len(self._front), self._block)
-                start = self._places[number] * self._block
-                part = self._flat[start : start + self._block][within:].tobytes().ljust(self._block - within, b"\0")
+                start = self._places[number] * self._block + within
+                length_here = min(length - done, self._block - within)
+                part = self._flat[start : start + length_here].tobytes().ljust(length_here, b"\0")
             part = part[: length - done]
             buffer[done : done + len(part)] = part
             done += len(part)

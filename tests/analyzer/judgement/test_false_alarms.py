@@ -1,6 +1,6 @@
 """No healthy or trimmed disk is refused; a table that lost entries is never believed unsaid.
 
-The figures are in docs/design/0014-absent-entries-are-claims.md.
+The figures are in docs/design/041-an-absent-entry-is-a-claim.md.
 """
 
 import random
@@ -52,10 +52,13 @@ def some_of(blocks, chance):
     return set(chance.sample(blocks, chance.randint(0, len(blocks))))
 
 
-def expect_no_refusal(made, chance):
-    trimmed = some_of(made.trimmable(), chance)
-    _, judgement = judged(made.without(trimmed, chance.choice((0, 0, ZERO, UNMAPPED))))
-    assert not judgement.doubted, judgement.proof
+def expect_no_refusal(made, chance, times=1):
+    """So many ways to trim the disk, none among them."""
+    trimmable = made.trimmable()
+    for _ in range(times):
+        trimmed = some_of(trimmable, chance)
+        _, judgement = judged(made.without(trimmed, chance.choice((0, 0, ZERO, UNMAPPED))))
+        assert not judgement.doubted, judgement.proof
 
 
 def expect_nothing_wrong_is_known(made, chance):
@@ -101,8 +104,8 @@ def test_no_lost_entry_goes_unsaid_and_recover_calls_none_known(volume, seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_two_thousand_healthy_and_trimmed_disks_are_not_refused(volume, seed):
     chance = random.Random(seed + 5000)
-    for _ in range(45):
-        expect_no_refusal(disk_of(volume, chance, (64 * MIB, 64 * MIB, 256 * MIB)), chance)
+    for _ in range(9):
+        expect_no_refusal(disk_of(volume, chance, (64 * MIB, 64 * MIB, 256 * MIB)), chance, times=5)
 
 
 @pytest.mark.fuzz
