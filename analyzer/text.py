@@ -5,8 +5,8 @@ import unicodedata
 
 _STEP = 1024
 _VOWELS = set("aeiou")
+# Columns below which nothing can be read: wider lines are better then.
 _NARROWEST = 16
-"""Columns below which nothing can be read: wider lines are better then."""
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 # Letters, marks and the like can be shown; controls, format characters (which can reverse a line) and lone
 # surrogates are shown as what they are.

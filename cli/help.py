@@ -14,16 +14,16 @@ from itertools import pairwise
 import click
 
 _NARROWEST = 30
+# Columns from which on options and what they mean are side by side, as click has it.
 _ROOMY = 70
-"""Columns from which on options and what they mean are side by side, as click has it."""
 _LEAST_TEXT = 20
 _AS_IT_IS = "\b\n"
 _ITEM = re.compile(r"(?P<lead> *(?P<name>\S+) {2,})(?P<text>\S.*)")
 _GOES_ON = " \\"
 _BELOW = "    "
 _LEADS_ON = {"|", ">", "&&", "vhdx"}
+# A word of a command: a quoted one is never broken.
 _WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
-"""A word of a command: a quoted one is never broken."""
 
 
 class Help(click.HelpFormatter):

@@ -54,8 +54,8 @@ from vhdx.structures.region import (
 )
 from vhdx.table import BlockTable
 
+# Sectors of this byte have no valid signature and no valid checksum: no header, region table or log entry.
 _INVALID = 0xFF
-"""Sectors of this byte have no valid signature and no valid checksum: no header, region table or log entry."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -25,8 +25,8 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 from vhdx.structures.header import check_copies
 from vhdx.structures.identifier import SIGNATURE, check_length
 
+# Entries of a folder that are looked at: a mistyped --search / must end.
 _MOST_FILES = 100_000
-"""Entries of a folder that are looked at: a mistyped --search / must end."""
 
 
 class OnMismatch(Enum):

@@ -23,8 +23,8 @@ GRANULE = 128 * MIB
 # 2 GiB of the disk: a file system's tables and the data beside them, without making their plans again for each read.
 # The number was not tuned.
 _KEPT_GRANULES = 16
+# Runs read that repay numba's start of 0.3 s: each takes 1.7 microseconds less, and who has read so many reads on.
 _WORTH_COMPILING = 1 << 16
-"""Runs read that repay numba's start of 0.3 s: each takes 1.7 microseconds less, and who has read so many reads on."""
 _ZEROS = memoryview(bytes(MIB))
 
 

@@ -16,8 +16,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+# Linux's request to share all blocks of one file with another, on btrfs, XFS and the like.
 _FICLONE = 0x40049409
-"""Linux's request to share all blocks of one file with another, on btrfs, XFS and the like."""
 PART_SUFFIX = ".part"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}

@@ -23,8 +23,8 @@ SUFFIXES = (".map", ".mapfile", ".log", ".ddrescue", ".ddrescue.map")
 """What is put behind the name of a file for its map; ddrescue has no name of its own for it."""
 Source = TypeVar("Source", bound=FileSource)
 _FINISHED, _SIGNS = "+", frozenset("?*/-+")
+# A map that is longer is none.
 _MOST_BYTES = 1 << 30
-"""A map that is longer is none."""
 
 
 class SourceMapError(VhdxError):

@@ -11,8 +11,8 @@ from vhdx.reader import Reader, RunSource
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+# Bytes of an answer whose memory is used again.
 _MOST_KEPT = 4 << 20
-"""Bytes of an answer whose memory is used again."""
 
 
 class ChainStream(io.RawIOBase):

@@ -23,11 +23,11 @@ from vhdx.lost import RAISE, FillZeros
 from vhdx.ranges import Range
 from vhdx.reader import GRANULE, Reader
 
+# Bytes of images that are hashed without asking; twice what is read, where that is more.
 _ALWAYS_HASHED = 16 << 30
-"""Bytes of images that are hashed without asking; twice what is read, where that is more."""
 
+# Ids that are compared at once.
 _AT_ONCE = 1 << 16
-"""Ids that are compared at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Manifest
 
+# What Hyper-V appends to a disk's name for each checkpoint (automatic ones too): the next leaf is the same disk.
 _OF_CHECKPOINT = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
-"""What Hyper-V appends to a disk's name for each checkpoint (automatic ones too): the next leaf is the same disk."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -20,8 +20,8 @@ from analyzer.progress import Progress, no_progress
 
 WINDOW = 24 * 3600.0
 """Seconds between finding a chunk unreferenced and deleting it."""
+# Deletions between two looks at the lock.
 _CONFIRM_EVERY = 256
-"""Deletions between two looks at the lock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

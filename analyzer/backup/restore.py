@@ -31,11 +31,11 @@ from vhdx.structures.disk import DiskType
 from vhdx.targets import check_target
 from vhdx.writer import NewDisk
 
+# Of chunks that were read last.
 _KEPT_BYTES = 32 << 20
-"""Of chunks that were read last."""
 _STEP = 1 << 20
+# Chunks whose runs are made at once.
 _AT_ONCE = 1 << 18
-"""Chunks whose runs are made at once."""
 
 
 class ChunkSource:

@@ -18,8 +18,8 @@ from analyzer.backup.repository.verify_log import OBJECT, BadMemoryError, Times,
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 
+# Seconds between two writings of what was found good.
 _KEPT_EVERY = 60.0
-"""Seconds between two writings of what was found good."""
 
 
 class Depth(Enum):

@@ -26,8 +26,8 @@ _SIGNATURES = (
     b"PK\x03\x04",
 )
 _ENOUGH_BYTES = 32 << 10
+# Of 8 bits of entropy in a byte: what compressed or encrypted data has, and no bitmap of clustered sectors.
 _RANDOM_BITS = 7.5
-"""Of 8 bits of entropy in a byte: what compressed or encrypted data has, and no bitmap of clustered sectors."""
 _MOSTLY_TEXT = 0.95
 _ALL_SET = 0xFF
 

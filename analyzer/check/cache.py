@@ -17,8 +17,8 @@ from vhdx.image import image_of
 from vhdx.source import FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 
+# Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same.
 _MOST_OPEN = 256
-"""Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same."""
 
 
 class _Kept(FileSource):

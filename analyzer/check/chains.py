@@ -31,10 +31,10 @@ _CODES: dict[type[VhdxError], str] = {
     SectorSizeMismatchError: "CHN-05",
 }
 _SECTION = "2.6.2.6"
+# Layers whose tables together repay what loading a compiler costs.
 _MANY = 32
-"""Layers whose tables together repay what loading a compiler costs."""
+# Seconds by which times of files may differ and say nothing: what FAT counts in.
 _CLOCKS_DIFFER = 2.0
-"""Seconds by which times of files may differ and say nothing: what FAT counts in."""
 
 
 @dataclass

@@ -11,8 +11,8 @@ from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 
+# Records of $MFT that its mirror has.
 _RECORDS = 4
-"""Records of $MFT that its mirror has."""
 
 
 def check_content(disk: Disk) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from vhdx.structures.disk import DiskType
 from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
+# What Windows makes by default.
 _BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.DIFFERENCING: 2 * MIB}
-"""What Windows makes by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,8 @@ from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
 # The largest block size, and every block size divides it, so no block is in two windows. The least chunk is 4 GiB.
+# The range of the disk that is classified at once: no smaller than a block, no larger than a chunk.
 _WINDOW = 256 * MIB
-"""The range of the disk that is classified at once: no smaller than a block, no larger than a chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from vhdx.sink import Sink
 from vhdx.source import ByteSource, FileSource
 
 _ZEROS = bytes(1 << 20)
+# Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data.
 _GRAIN = 4096
-"""Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data."""
 _AT_ONCE = 1 << 16
 
 

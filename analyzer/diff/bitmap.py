@@ -9,8 +9,8 @@ from analyzer.diff.ranges import ChangeTable
 from vhdx.ranges import Column
 from vhdx.sink import Sink
 
+# Granules whose bits are made at once, a multiple of 8: 128 KiB of the file.
 _AT_ONCE = 1 << 20
-"""Granules whose bits are made at once, a multiple of 8: 128 KiB of the file."""
 
 
 class BitmapFile:

@@ -16,8 +16,8 @@ from vhdx.runs import Kind, RunTable, cut_alike
 UNIT = 512
 """Bytes that are compared as one: the smallest sector. What is compared starts upon a multiple of it."""
 # A seek costs about as much as reading this many bytes. No test depends on the number; it changes time alone.
+# Bytes between two candidates that are sooner read than skipped.
 _WORTH_READING = 1 << 16
-"""Bytes between two candidates that are sooner read than skipped."""
 
 
 def compare(

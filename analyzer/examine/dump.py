@@ -22,8 +22,8 @@ from vhdx.structures.constants import HEADER_OFFSETS, METADATA_REGION, MIB, REGI
 from vhdx.structures.log import Write
 
 PARTS = ("identifier", "headers", "regions", "metadata", "locator", "log", "bat", "bitmap")
+# Damaged blocks whose flaws are told one by one.
 _MOST_FLAWS = 1000
-"""Damaged blocks whose flaws are told one by one."""
 Record = Mapping[str, Any]
 
 

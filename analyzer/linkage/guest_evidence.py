@@ -22,8 +22,8 @@ from vhdx.runs import Kind
 _MOST_VOLUMES = 32
 # The front of the $MFT holds the file system's own files, the most often written. Not tuned: more records cost reads,
 # and the first that is newer in the parent decides.
+# Records at the front of an $MFT that are compared.
 _MFT_SAMPLE = 256
-"""Records at the front of an $MFT that are compared."""
 _MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
 """How many entries a GPT may have, and the sectors where they may begin."""
 _ENTRY_SIZES = frozenset({128, 256, 512})

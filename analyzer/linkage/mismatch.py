@@ -21,8 +21,8 @@ MOST_RANGES = 64
 """Ranges in doubt that are listed; their bytes are counted all the same."""
 
 
+# Creators, as files name them, that give every child a virtual disk id of its own; OpenVMM does not sign its files.
 _OWN_ID_WRITERS = ("", ".NET DiscUtils")
-"""Creators, as files name them, that give every child a virtual disk id of its own; OpenVMM does not sign its files."""
 
 
 class Verdict(Enum):

@@ -13,10 +13,10 @@ from vhdx.masked import Mask, MaskedDisk
 from vhdx.ranges import Ranges
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
+# How the account of a recovery begins by which something is lost or stale.
 _ACCOUNT = re.compile(
     rb'\{\s*"schema": "vhdx/1",\s*"tool": \{[^}]*\},\s*"command": "recover"(?!.*"complete": true)', re.DOTALL
 )
-"""How the account of a recovery begins by which something is lost or stale."""
 _HEAD_LENGTH = 1 << 16
 
 

@@ -14,13 +14,13 @@ from vhdx.ranges import Range, Ranges, joined
 
 _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 _STATUSES = {sign: status for status, sign in _SIGNS.items()}
+# What ddrescue itself writes for what was not tried: to be tried.
 _OTHER_SIGNS = {"?": Status.LOST, "*": Status.LOST}
-"""What ddrescue itself writes for what was not tried: to be tried."""
 _IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36}(?: .*)?)")
 _IMAGE = re.compile(r"^# Image: (.*)$", re.MULTILINE)
 _HEAD_LENGTH = 1 << 12
+# A mapfile that is longer is none.
 _MOST_BYTES = 1 << 30
-"""A mapfile that is longer is none."""
 
 Row = tuple[Range, Status]
 """A range of the disk, and what is known of it."""

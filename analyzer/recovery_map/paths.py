@@ -3,8 +3,8 @@
 from pathlib import Path
 
 TITLE = "# Mapfile. Created by vhdx recover"
+# How maps begin that are about the reading of a file, not about the disk in it; `ddrescuelog` writes the same.
 _OF_DDRESCUE = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
-"""How maps begin that are about the reading of a file, not about the disk in it; `ddrescuelog` writes the same."""
 
 
 def map_of(target: Path) -> Path:

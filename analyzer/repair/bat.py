@@ -16,8 +16,8 @@ from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable, distinct
 
+# Pages of 4 KiB that are fixed at once: 64 MiB of the table.
 _MOST_PAGES = 16 << 10
-"""Pages of 4 KiB that are fixed at once: 64 MiB of the table."""
 
 
 def fix_table(work: Workspace) -> None:

@@ -20,10 +20,10 @@ from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
 _MOST_WITNESSES = 32
+# Log entries that are never applied: once the log is closed nothing tells of them any more.
 _DROPPED = {"LOG-04", "LOG-06"}
-"""Log entries that are never applied: once the log is closed nothing tells of them any more."""
+# Damaged blocks that are reported one by one.
 _MOST_BLOCKS = 16
-"""Damaged blocks that are reported one by one."""
 
 
 def plan_repair(source: ByteSource, identities: Identities = random_identities) -> RepairPlan:

@@ -13,8 +13,8 @@ _BACKUP = re.compile(
     r"auto[ _-]?recovery|recovery[ _-]?checkpoint|\b(veeam|altaro|nakivo|rubrik|commvault|acronis)", re.I
 )
 _TRACKING = {".rct", ".mrt"}
+# Seconds within which two files count as written together.
 _SLACK = 60.0
-"""Seconds within which two files count as written together."""
 
 
 def companions_of(records: Sequence[FileRecord], companions: Sequence[Sighting]) -> dict[Path, tuple[Sighting, ...]]:

@@ -12,8 +12,8 @@ from analyzer.scan.forest import Forest, Member, Tree, is_missing
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
+# Seconds by which a parent may be newer than its child: a checkpoint is not made in an instant, nor is a copy.
 _SLACK = 60.0
-"""Seconds by which a parent may be newer than its child: a checkpoint is not made in an instant, nor is a copy."""
 _MOST_NAMES = 5
 
 

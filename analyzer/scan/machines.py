@@ -23,11 +23,11 @@ MISSING_EXTRA = (
 )
 _MOST_BYTES, _MOST_READS, _MOST_NODES = 2 << 20, 20_000, 20_000
 _DISK_NAMES = (".vhdx", ".avhdx", ".vhds")
+# What the parser raises for content that is none; it has no one error of its own.
 _FAILURES = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
     *(RecursionError, RuntimeError, TypeError, ValueError, MemoryError, struct.error),
 )
-"""What the parser raises for content that is none; it has no one error of its own."""
 
 
 class Role(Enum):

@@ -19,10 +19,10 @@ from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of
 
+# How often parents outside the folders lead to further ones: as deep as a chain may be.
 _MOST_ROUNDS = 256
-"""How often parents outside the folders lead to further ones: as deep as a chain may be."""
+# Files whose tables, small ones together, repay compiling what goes through them.
 _MANY = 200
-"""Files whose tables, small ones together, repay compiling what goes through them."""
 
 
 @dataclass(frozen=True, slots=True)

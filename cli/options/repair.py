@@ -21,8 +21,8 @@ from vhdx.patched import Patch
 from vhdx.sink import Existing
 
 _NOTHING = {True: "nothing to change", False: "nothing can be mended"}
+# Patches of one fix that are shown; JSON has them all.
 _MOST_PATCHES = 8
-"""Patches of one fix that are shown; JSON has them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,8 @@ def point_lines(manifests: Iterable[Manifest]) -> Iterator[str]:
     return (line.replace(_TIED, " ") for line in fitted(lines, width))
 
 
+# Stands for a space at which no line is broken.
 _TIED = "\0"
-"""Stands for a space at which no line is broken."""
 
 
 def _tied(fact: str, width: int | None) -> str:

@@ -79,8 +79,8 @@ _MARKUP = (
     (b"{", "a text file, perhaps JSON"),
 )
 _DIFFERENCING = (4).to_bytes(4, "big")
+# Where the footer of a VHD, and its copy in front, has the type of the disk.
 _TYPE = slice(60, 64)
-"""Where the footer of a VHD, and its copy in front, has the type of the disk."""
 _TEXT = frozenset(range(0x20, 0x7F)) | set(b"\t\r\n\f")
 _ENOUGH = 64
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.storage import Batch, Data, Place
 
+# Bytes that are collected for a place that takes whole objects; more of them would be more memory.
 _COLLECTED = 8 << 20
-"""Bytes that are collected for a place that takes whole objects; more of them would be more memory."""
 _BATCHED, _MOST_BATCHED = 256 << 20, 1024
 """Bytes and files of a local batch, which an interrupted run has to write anew."""
 

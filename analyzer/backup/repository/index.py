@@ -11,8 +11,8 @@ from analyzer.text import plural
 
 _HEADER = 48
 _INDEX = 0x96824D9C7B129FF9
+# Feature flags of an index whose ids are SHA-256.
 _SHA256 = 0x9000000000000000
-"""Feature flags of an index whose ids are SHA-256."""
 _TABLE = 0xE75B9E112F17417D
 _TAIL = 0x4B4F050E5549ECD1
 _STREAMED = 0xFFFFFFFFFFFFFFFF

@@ -14,8 +14,8 @@ _KEY_SIZE = 32
 _TAG_SIZE = 16
 _SALT_SIZE = 32
 _MOST_MEMORY = 1 << 30
+# Bounds on what a repository may ask of scrypt: n * r * 128 bytes of memory, n * r * p steps.
 _MOST_WORK = 1 << 28
-"""Bounds on what a repository may ask of scrypt: n * r * 128 bytes of memory, n * r * p steps."""
 
 
 class WrongKeyError(BackupError):

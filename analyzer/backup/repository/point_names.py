@@ -8,8 +8,8 @@ from analyzer.backup.errors import PointNameError
 
 _LONGEST = 100
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]*")
+# What Windows takes for devices, whatever follows the dot.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""What Windows takes for devices, whatever follows the dot."""
 
 
 def is_name(text: str) -> bool:

@@ -34,10 +34,10 @@ LEAFLETS = {"README.md": "readme.md", "restore.py": "restore.py"}
 _SEALED_README = "readme-encrypted.md"
 KIB, MIB = 1 << 10, 1 << 20
 SMALLEST_CHUNK, USUAL_CHUNK, LARGEST_CHUNK = 64 * KIB, MIB, 16 * MIB
+# Chunks of a disk, unless they would have to be larger than LARGEST_CHUNK: an index of 40 MiB.
 _USUAL_MOST = 1 << 20
-"""Chunks of a disk, unless they would have to be larger than LARGEST_CHUNK: an index of 40 MiB."""
+# Chunks of a disk, whatever was asked for: 160 MiB of index, and 64 TiB in the largest chunks.
 _MOST = 1 << 22
-"""Chunks of a disk, whatever was asked for: 160 MiB of index, and 64 TiB in the largest chunks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from analyzer.backup.errors import MissingObjectError, PlaceError
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
 
+# Files that repay flushing all of a file system.
 _WORTH_ALL = 64
-"""Files that repay flushing all of a file system."""
 
 
 class LocalPlace:

@@ -16,8 +16,8 @@ _A_FEW = 8
 SCHEMES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Kinds of store where an object is there with all its bytes or not at all. Others that fsspec knows only read."""
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
+# Errors of botocore and aiohttp, which are loaded for S3 alone, by name; another attempt may mend these.
 _LOST = ("HTTPClientError", "ConnectionError", "IncompleteReadError", "ReadTimeoutError", "ClientError")
-"""Errors of botocore and aiohttp, which are loaded for S3 alone, by name; another attempt may mend these."""
 
 
 class FsspecServer(Server):

@@ -23,8 +23,8 @@ _KINDS: dict[str, type[Server]] = {
     "ftps": FtpServer,
     "smb": SmbServer,
 } | dict.fromkeys(SCHEMES, FsspecServer)
+# What was meant as a URL, or as `scp` has it; a drive of Windows has one letter.
 _LIKE_URL = re.compile(r"[^/\\]{2,}:/.*|(?:sftp|ssh|ftps?|smb|s3|gs|abfs|file):.*", re.IGNORECASE | re.DOTALL)
-"""What was meant as a URL, or as `scp` has it; a drive of Windows has one letter."""
 _WHERE = "repositories are in folders, or at sftp://, ftp://, ftps://, smb://, s3://, gs:// or abfs://"
 
 

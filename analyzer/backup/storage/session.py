@@ -13,8 +13,8 @@ from analyzer.backup.storage.errors import ServerError
 from analyzer.backup.storage.server import Server
 
 Result = TypeVar("Result")
+# Seconds: on Windows a wait without an end is deaf to Ctrl-C.
 _LOOK_UP = 1.0
-"""Seconds: on Windows a wait without an end is deaf to Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from vhdx.table import WINDOW_SLOTS, BlockTable
 
 Entries = npt.NDArray[np.int64]
 _SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
+# Tables up to 64 MiB are looked at as a whole.
 _MOST_SLOTS = 8 << 20
-"""Tables up to 64 MiB are looked at as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from vhdx.errors import VhdxError
 from vhdx.replay import Log
 
+# Pages that are held at once: 128 MiB.
 _MOST_PAGES = 1 << 15
-"""Pages that are held at once: 128 MiB."""
+# A log is given up whose entries clear so much that to follow them would take minutes.
 _MOST_STEPS = 1 << 24
-"""A log is given up whose entries clear so much that to follow them would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)

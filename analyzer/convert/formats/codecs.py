@@ -25,8 +25,8 @@ class Effort(Enum):
 
 
 _ZLIB_LEVELS = {Effort.QUICK: 1, Effort.USUAL: 6, Effort.BEST: 9}
+# ISA-L packs about as tightly as zlib does at these, some ten times as fast; it has nothing for BEST.
 _ISAL_LEVELS = {Effort.QUICK: 1, Effort.USUAL: 2}
-"""ISA-L packs about as tightly as zlib does at these, some ten times as fast; it has nothing for BEST."""
 
 
 class UndecodableError(Exception):

@@ -8,13 +8,13 @@ from typing import Any
 
 from analyzer.progress import Progress
 
+# Pieces that a digest may be behind: what bounds the memory.
 _WAITING = 8
-"""Pieces that a digest may be behind: what bounds the memory."""
 _STEP = 1 << 20
 # Zeros between data are not read but have to be hashed. In steps of this size progress moves, and an interruption
 # comes through.
+# Zeros that are one piece of work.
 _LEAP = 64 << 20
-"""Zeros that are one piece of work."""
 _ZEROS = bytes(_STEP)
 
 

@@ -30,8 +30,8 @@ _RLE = 1 << 1
 _LAST = 1
 _CONTENT_SIZE_OF_4_BYTES = 2 << 6
 _WINDOW_OF_A_BLOCK = 7 << 3
+# To a frame that does not shrink.
 _MOST_ADDED = 64
-"""To a frame that does not shrink."""
 
 FRAME_HEADER = Struct(
     "magic_number" / Bytes(4), "descriptor" / Int8ul, "window_descriptor" / Int8ul, "content_size" / Int32ul

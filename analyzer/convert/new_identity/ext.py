@@ -24,8 +24,8 @@ from analyzer.guest.layouts.partitions import Partition
 _RANDOM = "run `e2fsck -f` and `tune2fs -U random` on the clone's volume"
 _REPAIR = "run `e2fsck -f` on the clone's volume, and then `tune2fs -U random`"
 _DESCRIPTOR_SIZES = (32, 64)
+# Bytes of descriptors, copies included, that are summed anew: some 16 TiB of a volume.
 _MOST_DESCRIPTORS = 128 << 20
-"""Bytes of descriptors, copies included, that are summed anew: some 16 TiB of a volume."""
 
 
 @dataclass(frozen=True, slots=True)

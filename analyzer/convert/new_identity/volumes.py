@@ -11,6 +11,7 @@ from analyzer.guest.layouts.signatures import RAID, VOLUMES
 
 _PAGE, _STRIPE = 4096, 1 << 16
 _NO_CHKDSK = "run `chkdsk` on the clone's volume"
+# What gives a volume a new identity that is not changed here: it is in too many places, or under a key.
 _THEN = {
     "BitLocker": "keep the clone away from the original's system, or decrypt it there first",
     "ReFS": "keep the clone away from the original's system",
@@ -20,7 +21,6 @@ _THEN = {
     "Btrfs": "run `btrfstune -u` on the clone's volume before both are seen by one system: mounting either harms it",
     "XFS": "run `xfs_admin -U generate` on the clone's volume, or mount it with `-o nouuid`",
 }
-"""What gives a volume a new identity that is not changed here: it is in too many places, or under a key."""
 
 
 def renew_volumes(work: CloneWorkspace, parts: Iterable[Partition], scope: Scope) -> None:

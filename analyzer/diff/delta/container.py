@@ -26,8 +26,8 @@ _SEAL = HEADER_SIZE - 32
 _AT_ONCE = 1 << 20
 _ID_SIZE = 16
 _SECTOR_SIZES = {512, 4096}
+# Bytes of a disk: no file is larger, and no sum of two such numbers leaves 64 bits.
 _LARGEST = 1 << 62
-"""Bytes of a disk: no file is larger, and no sum of two such numbers leaves 64 bits."""
 NO_ID = UUID(int=0)
 
 

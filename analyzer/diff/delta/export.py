@@ -25,8 +25,8 @@ from vhdx.findings import Finding
 from vhdx.sink import Existing, Sink
 from vhdx.targets import check_target
 
+# Of a VHDX made from a raw image: what Windows makes by default.
 _BLOCK_SIZE = 32 << 20
-"""Of a VHDX made from a raw image: what Windows makes by default."""
 _PHYSICAL_SECTOR = 4096
 
 

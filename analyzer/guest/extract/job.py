@@ -16,8 +16,8 @@ from vhdx.errors import FileSystemFullError, OutputError
 from vhdx.ranges import NO_RANGES, Ranges
 from vhdx.sink import Existing
 
+# Bytes of a path below the target: longer ones most programs cannot name.
 _MOST_PATH = 4000
-"""Bytes of a path below the target: longer ones most programs cannot name."""
 _SPECIAL = "it is a device, a pipe or a socket"
 GONE = "it is deleted in the disk, and holds what now stands in its place"
 

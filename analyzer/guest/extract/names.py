@@ -8,8 +8,8 @@ from analyzer.guest.filesystems.record import SLASH
 
 MOST_BYTES = 255
 """Of a name, in UTF-8: what every file system takes, and no more units of UTF-16 than Windows does."""
+# Left for what makes a name unique, and for the suffixes of files that are being written or partly lost.
 _ROOM = MOST_BYTES - 24
-"""Left for what makes a name unique, and for the suffixes of files that are being written or partly lost."""
 _FORBIDDEN = set('<>:"/\\|?*')
 _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _DEVICES = re.compile(

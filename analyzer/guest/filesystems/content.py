@@ -11,8 +11,8 @@ from analyzer.text import plural
 from vhdx.ranges import Range, Ranges
 
 _PIECE = 1 << 20
+# Clusters that NTFS compresses as one.
 _UNIT_CLUSTERS = 16
-"""Clusters that NTFS compresses as one."""
 
 
 class Piece(NamedTuple):

@@ -22,8 +22,8 @@ _NEAR, _KEPT = 1 << 16, 64
 """Bytes of inodes that are read at once, and how many times that are kept."""
 _LEAST_DESCRIPTOR = 32
 _EXFAT_MOST_ENTRIES = 19
+# The number that the reader gives the first directory entry; those before are the root's.
 _FIRST_FAT_INODE = 3
-"""The number that the reader gives the first directory entry; those before are the root's."""
 
 
 class Layout(Protocol):

@@ -10,8 +10,8 @@ SECTORS = 12
 """Sectors of a boot region; the last holds the checksum of the others, again and again."""
 _FIELDS = struct.Struct("<80xI4xI4xI8xBB402x")
 _SECTOR_SHIFTS, _LARGEST_SHIFT = range(9, 13), 25
+# Bytes that change while the volume is used: flags, and the percentage in use. The copy does not follow.
 _VOLATILE = (106, 107, 112)
-"""Bytes that change while the volume is used: flags, and the percentage in use. The copy does not follow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ _FIELDS = struct.Struct("<H24xH4xI4x60sI24x")
 _EXTENTS, _LEAF = struct.Struct("<HHHHI"), struct.Struct("<IHHI")
 _EXTENTS_MAGIC = 0xF30A
 _TAIL = struct.Struct("<IHBBI")
+# What the last entry of a block of a directory says: it is no entry, and has the checksum of those before it.
 _TAIL_FIELDS = (0, 12, 0, 0xDE)
-"""What the last entry of a block of a directory says: it is no entry, and has the checksum of those before it."""
 _DIRECTORY, _KIND_SHIFT = 0x4, 12
 _GENERATION, _EXTRA_SIZE = slice(100, 104), slice(128, 130)
 _CHECKSUM, _CHECKSUM_HIGH = slice(124, 126), slice(130, 132)
+# Bytes behind the first 128 from which on the checksum has its upper half.
 _EXTRA_WITH_HIGH = 4
-"""Bytes behind the first 128 from which on the checksum has its upper half."""
 _DIRECTORY_ENTRY = struct.Struct("<IHB")
 _LEAST, _STEP = 8, 4
 

@@ -10,8 +10,8 @@ SERIAL = slice(0x48, 0x50)
 _FIELDS = struct.Struct("<11xHB14xI8xQQQb7x8s")
 _SECTORS = frozenset({512, 1024, 2048, 4096})
 _MOST_SECTORS = 1 << 50
+# Sectors of a cluster up to which the byte says their number; above it is an exponent, negated.
 _MOST_PLAIN = 128
-"""Sectors of a cluster up to which the byte says their number; above it is an exponent, negated."""
 _RECORDS = range(512, 1 << 16 | 1)
 
 

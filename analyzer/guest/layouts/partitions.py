@@ -14,12 +14,12 @@ from analyzer.guest.layouts.mbr import PROTECTIVE, SIZE, Mbr, MbrEntry, parse_lo
 
 Read = Callable[[int, int], bytes]
 """Bytes of a disk by start and length, fewer where it ends before or cannot say."""
+# Partitions of a disk: twice the entries of the usual GPT.
 _MOST = 256
-"""Partitions of a disk: twice the entries of the usual GPT."""
+# Records of logical partitions that are followed: the chain of a hostile disk is a circle, or as long as it likes.
 _MOST_LOGICAL = 128
-"""Records of logical partitions that are followed: the chain of a hostile disk is a circle, or as long as it likes."""
+# The number of the first logical partition, on every system.
 _FIRST_LOGICAL = 5
-"""The number of the first logical partition, on every system."""
 
 
 class Pool(Enum):

@@ -17,16 +17,16 @@ from analyzer.guest.layouts.ext_inodes import InodeFlag
 from analyzer.guest.usage.model import NO_EXTENTS, Column, Contents, Extents, Known, Usage, set_bits, union
 from vhdx.ranges import Range, Ranges
 
+# Groups whose bitmaps are read: 4 TiB in blocks of 4 KiB.
 _MOST_GROUPS = 1 << 15
-"""Groups whose bitmaps are read: 4 TiB in blocks of 4 KiB."""
 _MOST_INODES = 1 << 20
 _MOST_TREES = 1 << 12
 _FIRST_FILE, _ROOT, _JOURNAL = 11, 2, 8
 _REGULAR, _DIRECTORY, _KIND_SHIFT = 0x8, 0x4, 12
 _BIGALLOC = 0x200
 _EXTENTS_MAGIC = 0xF30A
+# Blocks of an extent; more means that they were never written.
 _LONGEST_WRITTEN = 1 << 15
-"""Blocks of an extent; more means that they were never written."""
 _COUNTS_UNUSED = ReadOnly.GROUP_CHECKSUM | ReadOnly.METADATA_CHECKSUM
 _HEADER = np.dtype([("magic", "<u2"), ("count", "<u2"), ("most", "<u2"), ("depth", "<u2"), ("generation", "<u4")])
 _LEAF = np.dtype([("first", "<u4"), ("count", "<u2"), ("high", "<u2"), ("low", "<u4")])

@@ -15,10 +15,10 @@ from analyzer.guest.usage.model import PIECE, Column, Contents, Extents, Known, 
 from vhdx.ranges import Range, Ranges
 
 _MOST_TABLE = 1 << 28
+# The first cluster that is one.
 _FIRST = 2
-"""The first cluster that is one."""
+# Bytes of a table that are never zeros: the entries of the two clusters that are none.
 _HEAD = 8
-"""Bytes of a table that are never zeros: the entries of the two clusters that are none."""
 _ENDS = {"fat12": 0xFF8, "fat16": 0xFFF8, "fat32": 0x0FFFFFF8}
 _LAST_EXFAT = 0xFFFFFFF7
 _ENTRY, _BITMAP, _UPCASE, _FILE, _STREAM = 32, 0x81, 0x82, 0x85, 0xC0

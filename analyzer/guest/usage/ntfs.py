@@ -12,8 +12,8 @@ from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits
 from vhdx.ranges import Range, Ranges
 
 _MOST_RECORDS = 1 << 16
+# Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB.
 _MOST_MAP = 1 << 28
-"""Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB."""
 _BITMAP, _FIRST_FILE, _MIRRORED = 6, 24, 4
 _FILLED_PIECE = 1 << 12
 _FLAGS = struct.Struct("<22xH")

@@ -20,8 +20,8 @@ from analyzer.guest.usage.ntfs import usage_of_ntfs
 from vhdx.ranges import Range
 from vhdx.structures.constants import MIB, SECTOR_SIZES
 
+# Where the first partition begins on disks whose partition table is lost: today's systems, and those before 2009.
 _USUAL_STARTS = (MIB, 63 * 512)
-"""Where the first partition begins on disks whose partition table is lost: today's systems, and those before 2009."""
 
 
 def usages_of(disk: Readable) -> list[Usage]:

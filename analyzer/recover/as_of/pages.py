@@ -11,8 +11,8 @@ from vhdx.replay import Log, PlacedEntry
 from vhdx.structures.constants import LOG_SECTOR_SIZE
 
 PAGE = LOG_SECTOR_SIZE
+# Pages that are followed, 4 GiB of them.
 _MOST_STEPS = 1 << 20
-"""Pages that are followed, 4 GiB of them."""
 
 
 class TooMuchLoggedError(VhdxError):

@@ -12,10 +12,10 @@ from vhdx.source import ByteSource, extents_of, read_at
 from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, MIB, REGION_TABLE_OFFSETS
 
 _SIGNS = {0: b"vhdxfile"} | dict.fromkeys(HEADER_OFFSETS, b"head") | dict.fromkeys(REGION_TABLE_OFFSETS, b"regi")
+# What metadata and log begin with, on a MiB boundary.
 _LATER_SIGNS = (b"metadata", b"loge")
-"""What metadata and log begin with, on a MiB boundary."""
+# MiB of a file in which these are looked for; writers put both in front of the data.
 _SEARCHED = 64
-"""MiB of a file in which these are looked for; writers put both in front of the data."""
 _NAMES = (".vhdx", ".avhdx", ".vhds")
 _PIECE = 4 * MIB
 

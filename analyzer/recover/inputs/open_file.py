@@ -18,8 +18,8 @@ from vhdx.source import ByteSource
 from vhdx.source_map import BESIDE, SourceMapError
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE
 
+# What a system says of a medium that fails.
 _MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
-"""What a system says of a medium that fails."""
 
 Opener = Callable[[Path], ByteSource]
 """What opens a file: the maps of ddrescue that it is read by, or what a test puts in their place."""

@@ -56,8 +56,8 @@ class NothingReadableError(NothingToRecoverError):
     exit_code = InputOutputError.exit_code
 
 
+# Where one thing is wrong with all of the files it is not the chain.
 _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadableError)}
-"""Where one thing is wrong with all of the files it is not the chain."""
 
 
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:

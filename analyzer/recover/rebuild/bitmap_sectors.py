@@ -16,13 +16,13 @@ from vhdx.table import BlockTable
 UNIT = 512
 """Bytes of a bitmap that are lost together: a sector of the medium."""
 _MOST_BITMAPS = 1 << 12
+# Bytes of blocks that are looked into to know whether they hold anything.
 _MOST_READ = 1 << 32
-"""Bytes of blocks that are looked into to know whether they hold anything."""
 # Derivation: 512 random bytes have 256 * (1 - (255/256)^512) = 221 different values, with a deviation of about 5. A
 # guest that writes clusters of 4 KiB sets 8 sectors, a whole byte, at once: such a bitmap has two values and a few at
 # edges. Limit: a guest that writes single sectors at random makes a bitmap that looks like noise, and loses it.
+# So many different bytes in one part are no bitmap: guests write in clusters, noise has some 220.
 _VALUES_OF_NOISE = 128
-"""So many different bytes in one part are no bitmap: guests write in clusters, noise has some 220."""
 _PIECE = 1 << 16
 _ZEROS = bytes(_PIECE)
 

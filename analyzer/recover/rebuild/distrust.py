@@ -20,16 +20,16 @@ _SLOTS = 512 // ENTRY_SIZE
 _RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 # Derivation: an entry has 17 reserved bits, so of a random one all are zero in one case of 131,072. Of 64 random
 # entries practically all are conspicuous; a single flipped bit makes one so.
+# So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip.
 _NOISE = 2
-"""So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip."""
 # Derivation: if r blocks have lost their entries among n absent ones, one absent entry is a lost one with a
 # probability of r/n. Below 1/1024 it is called likely absent, not unknown: else a crash that leaves one block without
 # an entry would make a whole sparse disk unreadable. test_a_sector_that_nothing_remembers_is_lost_and_never_zeros
 # fails for a much smaller number; no test bounds it from above.
+# Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows.
 _MOST_RANGES = 1 << 16
-"""Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows."""
+# Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is.
 _RARE = 1024
-"""Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is."""
 
 Entries = npt.NDArray[np.int64]
 Sectors = npt.NDArray[np.bool_]

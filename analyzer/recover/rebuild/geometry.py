@@ -21,8 +21,8 @@ from vhdx.structures.constants import MIB
 _MOST_TABLES = 16
 _MOST_READ, _PIECE = 256 * MIB, 64 * 1024
 # Two neighbours that are exactly one block apart may be a coincidence once, in a table that was filled in any order.
+# So many pairs of neighbouring blocks tell the block size, where no file system does.
 _STEPS_ENOUGH = 2
-"""So many pairs of neighbouring blocks tell the block size, where no file system does."""
 
 
 @dataclass(frozen=True, slots=True)

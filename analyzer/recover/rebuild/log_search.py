@@ -17,10 +17,10 @@ from vhdx.structures.log import DATA_SECTOR, SIGNATURE
 
 # Every known writer puts the log at 1 MiB; 4 leaves room for one that does not. Further on it is more likely the log
 # of a disk that the guest stores; test_the_log_of_a_disk_that_the_guest_keeps_is_not_taken_for_the_files_own has one.
+# MiB in which the log begins: every writer known puts it first, and a guest may keep disks with logs of their own.
 _MOST_MIB = 4
-"""MiB in which the log begins: every writer known puts it first, and a guest may keep disks with logs of their own."""
+# MiB of a log that are looked at.
 _MOST_LENGTH = 64
-"""MiB of a log that are looked at."""
 _MOST_PAGES = 1 << 16
 
 

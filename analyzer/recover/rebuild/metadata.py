@@ -31,8 +31,8 @@ from vhdx.structures.locator import check_locator, parse_locator
 from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE
 from vhdx.structures.region import RegionEntry
 
+# In which Hyper-V and QEMU store the items, without gaps, from 64 KiB on.
 _USUAL_ORDER = (FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE)
-"""In which Hyper-V and QEMU store the items, without gaps, from 64 KiB on."""
 METADATA_LOST = "the metadata:"
 """How a sentence on lost metadata begins; it goes where a later step finds them."""
 _LOCATOR_SIZE = 64 * 1024

@@ -16,20 +16,20 @@ from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 
 Pieces = npt.NDArray[np.int64]
+# MiB of every block that there may be.
 _ALL_BLOCKS = tuple(1 << power for power in range(9))
-"""MiB of every block that there may be."""
 # Derivation: pieces of one stretch have the same shift between file and disk, so only different shifts are
 # independent evidence. In blocks of B MiB all shifts are equal modulo B. If blocks are really smaller, by a factor of
 # 2^b, a further shift agrees by chance in one case of 2^b: it gives b bits (2 from 2 to 8 MiB, 1 elsewhere). Blocks
 # of 4, 128 and 256 MiB are made by nobody unasked; a disk in such blocks is put together in smaller ones, and less of
 # it comes back.
+# Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
+# piece that agrees with them speaks against the next smaller ones.
 _USUAL_BLOCKS = ((64, 1), (32, 1), (16, 1), (8, 2), (2, 1))
-"""Blocks as programs make them when nobody asks for another size, the largest first: MiB, and the bits by which each
-piece that agrees with them speaks against the next smaller ones."""
 # Held between 4 and 6 by test_blocks_are_not_taken_for_larger_ones_because_a_few_pieces_agree_by_chance: 3 takes
 # stretches that agree by chance for blocks, 7 and more do not believe real ones.
+# Bits that are believed: one case in 64 by chance.
 _ENOUGH = 6
-"""Bits that are believed: one case in 64 by chance."""
 
 
 @dataclass(frozen=True, slots=True)

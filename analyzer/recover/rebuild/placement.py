@@ -24,6 +24,7 @@ from vhdx.table import BlockTable
 # The order is by how much must be known before: a GPT names its own place; superblocks and boot sectors need the
 # partitions; records need the boot sector; groups the superblock; directories the inodes. Superblocks and records
 # come twice, because what the first pass placed shows where more of them must be.
+# Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand.
 _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     gpt_signs,
     superblock_signs,
@@ -34,17 +35,16 @@ _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     group_signs,
     directory_signs,
 )
-"""Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand."""
 _MOST_BLOCKS = 1 << 16
 # One look reads a sector or a few KiB, and a hostile volume may name signs without end.
 # One look reads a sector or a few KiB: about a minute at the most. A hostile volume may name signs without end.
+# Places that are looked at in all.
 _MOST_LOOKS = 1 << 20
-"""Places that are looked at in all."""
 # A writer allocates blocks on one grid (whole blocks from the first one). Three agree by chance in one case of 4 with
 # blocks of 2 MiB, of 1024 with 32 MiB. That is enough, because the grid only saves looks: where it is wrong, blocks
 # are not found, and none is placed wrongly.
+# So many blocks that stand whole blocks apart say that all do.
 _ENOUGH = 3
-"""So many blocks that stand whole blocks apart say that all do."""
 
 
 def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None:

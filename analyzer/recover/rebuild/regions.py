@@ -46,10 +46,10 @@ from vhdx.structures.region import SIGNATURE as REGIONS
 
 # Room for the zeros of a block table: of 60 TiB in blocks of 2 MiB, of any disk in larger ones.
 # An empty disk of 64 TiB in blocks of 1 MiB has a table of 512 MiB, but writers make blocks of 2 MiB or more.
+# MiB that the file of an empty disk may have.
 _MOST_OF_EMPTY = 256
-"""MiB that the file of an empty disk may have."""
+# Metadata regions that are tried: a guest may hold disk images of its own.
 _MOST_CANDIDATES = 16
-"""Metadata regions that are tried: a guest may hold disk images of its own."""
 Found = tuple[int, DiskParameters]
 """A metadata region's place and what it says."""
 

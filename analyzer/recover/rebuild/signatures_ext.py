@@ -17,8 +17,8 @@ _MOST_GROUPS = 4096
 _MOST_DIRECTORIES = 4096
 # mkfs.ext4 uses blocks of 4 KiB from 512 MiB up, and 8 * 4096 blocks for each group: one bit each in one bitmap
 # block. Smaller volumes are found only by a superblock that is left.
+# Bytes of a group as mkfs makes them on all but small disks: where a backup is looked for with no superblock left.
 _LIKELY_GROUP = 32768 * 4096
-"""Bytes of a group as mkfs makes them on all but small disks: where a backup is looked for with no superblock left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from analyzer.recover.rebuild.signatures import Sign, volumes_of
 from vhdx.disk import Disk
 
 _RECORDS = frozenset({512, 1024, 2048, 4096})
+# Bytes of the $MFT after which there is another sign: four in each MiB, for records may be unused.
 _STEP = 1 << 18
-"""Bytes of the $MFT after which there is another sign: four in each MiB, for records may be unused."""
 
 
 def _boot_of(raw: bytes, start: int, end: int) -> NtfsBoot | None:

@@ -24,8 +24,8 @@ from vhdx.structures.constants import MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, NIL, S
 from vhdx.structures.disk import DiskParameters
 
 _FRONT = 2 * max(SECTOR_SIZES)
+# What was said to be lost by the steps before this one.
 _SETTLED = ("the region tables", METADATA_LOST)
-"""What was said to be lost by the steps before this one."""
 _USUAL_SECTOR, _USUAL_PHYSICAL = min(SECTOR_SIZES), max(SECTOR_SIZES)
 
 

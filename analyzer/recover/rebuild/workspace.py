@@ -8,8 +8,8 @@ from analyzer.repair.workspace import Fix, Workspace
 from vhdx.ranges import Range
 from vhdx.structures.constants import MAX_DISK_SIZE
 
+# What the codes of fixes are about.
 _STRUCTURES = {"HDR": "headers", "REG": "region tables"}
-"""What the codes of fixes are about."""
 
 
 @dataclass

@@ -23,8 +23,8 @@ GROUPS: Mapping[str, str] = {
     "CON": "content",
 }
 SOUND = "no findings"
+# What XML 1.0 [2.2] has no place for, not even as a reference.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 [2.2] has no place for, not even as a reference."""
 
 
 def junit_xml(checked: Sequence[Checked], *, fail_on: Severity | None) -> str:

@@ -10,8 +10,8 @@ from vhdx.runs import Kind
 
 _WIDTH, _BOX, _GAP = 340, 74, 44
 _MOST_BOXES = 12
+# Letters of a name that fit into a box.
 _LONGEST = 32
-"""Letters of a name that fit into a box."""
 
 
 def picture(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:

@@ -21,8 +21,8 @@ MOST_LOST = 200
 """Ranges that cannot be known which are listed one by one."""
 _KINDS = 8
 _LAYERS = 256
+# Added to the bytes of what is lost: it decides a cell however little of it there is.
 _LOST_FIRST = 1 << 50
-"""Added to the bytes of what is lost: it decides a cell however little of it there is."""
 WHOLE = 100
 
 

@@ -20,10 +20,10 @@ KINDS = {
 }
 MOST_SHOWN = 24
 """Rows that are shown without being asked for."""
+# Percent; less is told in words, for 0.00 would say that there is nothing.
 _LEAST_SHARE = 0.01
-"""Percent; less is told in words, for 0.00 would say that there is nothing."""
+# Degrees; far apart, and none near the red that lost ranges have.
 _HUES = (212, 32, 152, 280, 52, 320, 182, 100)
-"""Degrees; far apart, and none near the red that lost ranges have."""
 
 
 def map_data(disk: DiskMap, layers: Sequence[LayerDescription]) -> Html:

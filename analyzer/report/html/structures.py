@@ -9,8 +9,8 @@ from analyzer.report.html.escape import Html, element, facts, joined, table
 from analyzer.report.html.model import FilePart, Structure
 from analyzer.text import exact_size, plural, size
 
+# Records that stand beside one another, field by field, so that two copies can be compared.
 _FEW = 2
-"""Records that stand beside one another, field by field, so that two copies can be compared."""
 _MOST_ENTRIES = 100
 _PLACES = {"offset", "file_offset", "log_offset", "key_offset", "value_offset"}
 _SIZES = {"length", "log_length", "size", "block_size"}

@@ -35,8 +35,8 @@ MOST_CHUNKS = 4 << 20
 USUAL_SEGMENT = 1500 << 20
 SMALLEST_SEGMENT, LARGEST_SEGMENT = 4 << 20, 2047 << 20
 """Places in a segment have 31 bits."""
+# To a chunk that does not shrink: its checksum; and to zeros, which take less than this for each KiB.
 _MOST_ADDED = 64
-"""To a chunk that does not shrink: its checksum; and to zeros, which take less than this for each KiB."""
 _MOST_SECTORS = (1 << 32) - 1
 _LEVELS = {Effort.QUICK: 1, Effort.BEST: 2}
 

@@ -20,8 +20,8 @@ from analyzer.convert.formats.format import Form
 from vhdx.sink import Sink
 
 _BUFFER = 1 << 20
+# Of chunks that are together, whatever their number: the section's descriptor and two tables.
 _FIXED_COST = DESCRIPTOR + 2 * (DESCRIPTOR + TABLE_LEAD + 4)
-"""Of chunks that are together, whatever their number: the section's descriptor and two tables."""
 ENTRY_COST = 2 * 4
 """Of a chunk, beside itself."""
 TABLES_COST = _FIXED_COST

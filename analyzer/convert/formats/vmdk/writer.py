@@ -35,11 +35,11 @@ from vhdx.errors import OutputError
 from vhdx.ranges import Range
 from vhdx.sink import Sink
 
+# What a grain takes that does not shrink, with its marker.
 _LARGEST_GRAIN = GRAIN + 2 * SECTOR
-"""What a grain takes that does not shrink, with its marker."""
 _TABLE = ENTRIES * 4
+# Marker of the footer, footer, end of the stream.
 _AFTER_DIRECTORY = 3 * SECTOR
-"""Marker of the footer, footer, end of the stream."""
 
 Table = npt.NDArray[np.uint32]
 
