@@ -1,10 +1,8 @@
 """`vhdx backup verify`."""
 
-import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
@@ -17,27 +15,10 @@ from analyzer.backup.repository.repository import Repository
 from analyzer.backup.verify import Depth, Scope, Verdict, verify
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import Number, json_option
+from cli.options.common import Duration, Number, json_option
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import counter
 from cli.text import plural, safe, tell
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """A time: 90s, 30m, 2h."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h", param, ctx)
-        return float(match[1]) * _SECONDS[match[2]]
 
 
 @click.command("verify")

@@ -1,6 +1,6 @@
 """`vhdx dump`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from analyzer.examine.dump import PARTS, Section, dump
 from cli import output
 from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.text import safe
+from vhdx.findings import Finding
 
 
 @click.command("dump")
@@ -38,9 +39,9 @@ def _code(section: Section) -> int:
     return 3 if section.error else 1 if section.findings else 0
 
 
-def _print_json(file: Path, sections: Any) -> list[int]:
+def _print_json(file: Path, sections: Iterable[Section]) -> list[int]:
     payload: dict[str, Any] = {"path": file, "structures": {}}
-    codes, findings = [], []
+    codes, findings = list[int](), list[Finding]()
     for section in sections:
         payload["structures"][section.name] = {"records": output.plain(list(section.records)), "error": section.error}
         findings += section.findings
@@ -75,5 +76,5 @@ def _inline(record: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}: {_scalar(value)}" for name, value in record.items())
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else safe(value)

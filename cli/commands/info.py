@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cli.errors import complain
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, quiet_library
 from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
-from vhdx.findings import Severity
+from vhdx.findings import Finding, Severity
 from vhdx.image import open_image
 
 
@@ -36,57 +37,55 @@ def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
       vhdx info leaf.avhdx --json | jq .files[0].virtual_size
     """
     quiet_library()
-    answers, code = [], 0
-    for path in files:
-        answer = _look(path, where)
-        answers.append(answer)
-        error = answer.get("failure")
-        if isinstance(error, VhdxError):
-            code = code or error.exit_code
-    code = code or int(any(_is_damaged(answer) for answer in answers))
+    answers = [_look(path, where) for path in files]
     if as_json:
         output.emit("info", {"files": [_plain(answer) for answer in answers]})
     else:
         _print(answers)
-    return code
+    code = next((answer.failure.exit_code for answer in answers if answer.failure), 0)
+    return code or int(any(_is_damaged(answer) for answer in answers))
 
 
-def _is_damaged(answer: dict[str, Any]) -> bool:
-    description: ImageDescription | None = answer.get("description")
-    layers: Sequence[LayerDescription] = answer.get("layers", ())
-    return bool(description and description.damaged_blocks) or any(layer.damaged_blocks for layer in layers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """A file's description and its layers, or what prevents either."""
+
+    path: Path
+    description: ImageDescription | None = None
+    layers: Sequence[LayerDescription] | None = None
+    findings: Sequence[Finding] | None = None
+    failure: VhdxError | None = None
 
 
-def _look(path: Path, where: ChainOptions) -> dict[str, Any]:
-    """The file's description, its layers, or what prevents either."""
-    answer: dict[str, Any] = {"path": path}
+def _is_damaged(answer: _Answer) -> bool:
+    described = (answer.description, *(answer.layers or ()))
+    return any(each.damaged_blocks for each in described if each)
+
+
+def _look(path: Path, where: ChainOptions) -> _Answer:
     try:
         with open_leaf(path, where) as chain:
-            answer["description"] = describe_image(chain.leaf)
-            answer["layers"] = describe_layers(chain)
-            answer["findings"] = chain.findings
+            description, layers = describe_image(chain.leaf), describe_layers(chain)
+            return _Answer(path=path, description=description, layers=layers, findings=chain.findings)
     except VhdxError as error:
-        answer["failure"] = error
         # What the file says of itself is worth showing where its chain, or its locator, is broken.
         with suppress(VhdxError), open_image(path, opened=where.as_search().opened) as image:
-            answer["description"] = describe_image(image)
-    return answer
+            return _Answer(path=path, description=describe_image(image), failure=error)
+        return _Answer(path=path, failure=error)
 
 
-def _plain(answer: dict[str, Any]) -> dict[str, Any]:
-    description = answer.get("description")
-    plain: dict[str, Any] = {"path": str(answer["path"])}
-    if description is not None:
-        plain |= output.plain(description)
-    if "findings" in answer:
-        plain["findings"] = output.plain(answer["findings"])
-    plain["layers"] = output.plain(answer.get("layers"))
-    failure = answer.get("failure")
-    plain["error"] = output.error_to_plain(failure) if failure else None
+def _plain(answer: _Answer) -> dict[str, Any]:
+    plain: dict[str, Any] = {"path": str(answer.path)}
+    if answer.description is not None:
+        plain |= output.plain(answer.description)
+    if answer.findings is not None:
+        plain["findings"] = output.plain(answer.findings)
+    plain["layers"] = output.plain(answer.layers)
+    plain["error"] = output.error_to_plain(answer.failure) if answer.failure else None
     return plain
 
 
-def _print(answers: Sequence[dict[str, Any]]) -> None:
+def _print(answers: Sequence[_Answer]) -> None:
     for number, answer in enumerate(answers):
         if number:
             click.echo()
@@ -100,19 +99,18 @@ def _leaf_line(leaf: LayerDescription) -> str:
     return f"leaf: {safe(leaf.path)} ({plural(leaf.layer + 1, 'layer')}); no other of these files needs it"
 
 
-def _print_file(answer: dict[str, Any]) -> None:
-    description: ImageDescription | None = answer.get("description")
-    click.echo(safe(answer["path"]))
-    if description:
-        click.echo(facts(_facts(description, answer.get("layers")), line_width()))
-        output.warn(answer.get("findings", description.findings))
-    if "failure" in answer:
-        complain(answer["failure"])
+def _print_file(answer: _Answer) -> None:
+    click.echo(safe(answer.path))
+    if answer.description:
+        click.echo(facts(_facts(answer.description, answer.layers), line_width()))
+        output.warn(answer.description.findings if answer.findings is None else answer.findings)
+    if answer.failure:
+        complain(answer.failure)
 
 
-def _leaves(answers: Sequence[dict[str, Any]]) -> list[LayerDescription]:
+def _leaves(answers: Sequence[_Answer]) -> list[LayerDescription]:
     """The newest layers: the files that are no parent of another one that was named."""
-    chains = [answer["layers"] for answer in answers if answer.get("layers")]
+    chains = [answer.layers for answer in answers if answer.layers]
     below = {layer.data_write_guid for layers in chains for layer in layers[:-1]}
     return [layers[-1] for layers in chains if layers[-1].data_write_guid not in below]
 

@@ -29,6 +29,7 @@ from vhdx.source_map import SourceMaps
 
 FILE_PATH = click.Path(path_type=Path, readable=False)
 """A path that click does not look at: what is wrong with it, the library says, with the right exit code."""
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -48,6 +49,21 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         if amount != int(amount):
             self.fail(f"{value!r} is not a whole number of bytes", param, ctx)
         return int(amount)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A time: 90s, 30m, 2h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
 
 
 class Number(click.FloatRange):
