@@ -50,6 +50,8 @@ class _Changes:
 
     def apply(self, ids: Ids, zero: bytes) -> None:
         """Put them into the ids of the point before it."""
+        # Zeros first: a chunk that is partly zeros and partly data was noted by both, and its id is the one that was
+        # read.
         for first, count in self.zeros:
             ids[first : first + count] = np.frombuffer(zero, np.uint8)
         if self.numbers:
@@ -128,6 +130,7 @@ class _Run:
             self._note_seen(chunk_id)
         shown, parts = None, dict(zip((part.state for part in made.touched.parts), made.contents, strict=False))
         for state, image in enumerate(self._hashes):
+            # A state that does not change the chunk shows what the state below it has there.
             shown = parts.get(state, shown)
             if shown is not None:
                 image.update(made.touched.number * self._plan.chunk_size, shown)
@@ -141,6 +144,8 @@ class _Run:
         plan = self._plan
         self._store.flush()
         for point in plan.points:
+            # After the last read and before the first name: a file that changed meanwhile gives a mixture that never
+            # was a state.
             point.state.require_unchanged()
         ids = self._before.ids if self._before else np.empty((0, len(self._zero)), np.uint8)
         document, size = self._document, self._before.size if self._before else -1

@@ -18,9 +18,13 @@ from analyzer.backup.repository.codec import Codec
 from analyzer.backup.storage.storage import Entry, Place
 from analyzer.progress import Progress, no_progress
 
+# Longer than any `create` should take: what was being made when the list was written has its restore point by then.
+# It is the only protection where a process sleeps between looking at its lock and its next request.
 WINDOW = 24 * 3600.0
 """Seconds between finding a chunk unreferenced and deleting it."""
 # Deletions between two looks at the lock.
+# A look is a request to the server, a deletion too: one in 256 more. Between two looks at most so many chunks go that
+# a run which thinks this one dead may have begun to need, and these had waited for the window already.
 _CONFIRM_EVERY = 256
 
 
@@ -66,6 +70,7 @@ def plan_prune(place: Place, codec: Codec, lock: Lock, window: float = WINDOW) -
     now = _time_at(place, lock)
     limit = now - window
     marked = mark(place, codec, limit)
+    # The oldest list first: a chunk that several have waits since the first of them.
     lists = sorted(read_candidates(place, codec), key=lambda found: found.since)
     sorted_out: dict[_Fate, list[Entry]] = {fate: [] for fate in _Fate}
     for chunk, entry in ChunkStore(place, codec).entries():

@@ -50,7 +50,10 @@ def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdi
     Of each of the last N days (weeks by ISO 8601, months, years) that have a point, the newest point stays, and with it
     its checkpoints; days are those of each point's own time zone. A number below 0 keeps them all.
     """
+    # The name decides between points of one second, so that the same rules give the same answer every time.
     newest_first = sorted(points, key=lambda point: (point.created, point.name), reverse=True)
+    # By name and time: a later run may have found the same name taken, and then it is that run's point, not this
+    # one's.
     beside = {(name, point.created) for point in newest_first for name in point.checkpoints}
     disks = dict[str, list[RestorePoint]]()
     for point in newest_first:

@@ -18,6 +18,7 @@ from vhdx.source import FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 
 # Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same.
+# Linux gives a process 1024 descriptors, macOS 256 unless asked; a chain has at most 256 files.
 _MOST_OPEN = 256
 
 

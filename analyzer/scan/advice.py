@@ -66,6 +66,8 @@ def advise(known: Known) -> tuple[Advice, ...]:
     """The advice for each tree; a copy that nothing needs has none."""
     taken: set[Path] = set()
     spare = known.forest.spare
+    # A file alone in its tree that is a copy of another one needs no command: whoever merges the other has its
+    # content.
     trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
     fronts = (_without_front(known, record, taken) for record in known.forest.unplaced if has_no_front(record))
     return (*(_with_recovery(known, tree, _advise(known, tree, taken), taken) for tree in trees), *fronts)
@@ -73,6 +75,7 @@ def advise(known: Known) -> tuple[Advice, ...]:
 
 def _with_recovery(known: Known, tree: Tree, advice: Advice, taken: set[Path]) -> Advice:
     """The advice, with the command that recovers the current state where its chain is not whole."""
+    # A chain is also not whole where a file opens and has lost ranges: merging it is refused, recovering it is not.
     lossy = {path for path, weight in known.weights.items() if weight.lost}
     inputs = inputs_of(known.forest, tree, advice.current, lossy) if advice.current else ()
     if not inputs:

@@ -13,6 +13,8 @@ from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 # Seconds by which a parent may be newer than its child: a checkpoint is not made in an instant, nor is a copy.
+# No genuine chain was seen with more than seconds between the two. The finding is a note of suspicion, never a proof,
+# so the number was not fixed by a test.
 _SLACK = 60.0
 _MOST_NAMES = 5
 
@@ -80,6 +82,8 @@ def kin_of(forest: Forest, child: FileRecord) -> Sequence[FileRecord]:
     """Files of the same virtual disk in other trees, bases first: candidates where a parent is missing."""
     if child.disk_id is None:
         return ()
+    # The virtual disk id is no proof: copies of a template share it, and some writers give every child its own. So
+    # these are offered to look at, and nothing is concluded.
     own = forest.tree_of.get(child.path)
     return [record for record in forest.by_disk[child.disk_id] if own is None or record.path not in own.by_path]
 
@@ -89,6 +93,8 @@ def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Findi
     text = f"{link.parent} is not, or no longer, the file that it was made from"
     if evidence is not None:
         text = f"{text}; {evidence}"
+    # Safe means that the identity held before, or that nothing of the parent shows; then reading goes right all the
+    # same.
     severity = Severity.WARNING if safe else Severity.ERROR
     advice = "look for an older copy of the parent first: scan the folders of backups too"
     return Finding("CHN-02", severity, text, path=child.path, advice="" if safe else advice)

@@ -18,8 +18,11 @@ from analyzer.backup.locks.owners import Hold, Owner, build_owner, ourselves, pa
 from analyzer.backup.storage.storage import Entry, Place
 
 FOLDER = "locks"
+# Seven signs within the time after which a lock is stale: a few may fail on a bad connection.
 PULSE = 240.0
 """Seconds between two signs of life."""
+# Longer than all attempts of a call on a dead connection together, shorter than an administrator's patience. Tests
+# set both of them aside with a clock of their own; no test fixes the numbers.
 STALE = 1800.0
 """Seconds without one after which an owner counts as gone."""
 
@@ -101,6 +104,7 @@ class Lock:
         """
         for attempt in range(attempts):
             self._rewrite(replace(self._owner, points=(*self._owner.points, point)))
+            # Both may see each other and step back; they try again after a random wait. Both never go on.
             if not any(point in other.points for other in _others(self._place, self.name)):
                 return True
             self._rewrite(replace(self._owner, points=self._owner.points[:-1]))
