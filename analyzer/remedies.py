@@ -27,7 +27,7 @@ def next_step(finding: Finding) -> str:
     return _COMMAND.sub(lambda command: words.sub(lambda word: names[word[1]], command[0]), text)
 
 
-def told(error: VhdxError) -> str:
+def describe_error(error: VhdxError) -> str:
     """An error as one sentence for people; of a broken rule with what the catalogue advises, as `next_step` has it."""
     if not isinstance(error, CorruptFileError):
         return str(error)

@@ -128,12 +128,12 @@ def _of_system(error: OSError | MemoryError) -> int:
 
 def complain(error: BaseException) -> int:
     """Say an error of the library on stderr; returns its exit code. Any other is a fault of this program."""
-    from analyzer.remedies import told
+    from analyzer.remedies import describe_error
     from vhdx.errors import ParentNotFoundError, VhdxError
 
     if not isinstance(error, VhdxError):
         return _fault(error)
-    code = _say(error.summary if isinstance(error, ParentNotFoundError) else told(error), error.exit_code)
+    code = _say(error.summary if isinstance(error, ParentNotFoundError) else describe_error(error), error.exit_code)
     if isinstance(error, ParentNotFoundError):
         for place, why in error.tried:
             tell(f"  looked at {safe(place)}: {safe(why)}")

@@ -154,6 +154,6 @@ def warn(findings: Iterable[Finding]) -> None:
 
 def error_to_plain(error: VhdxError) -> dict[str, Any]:
     """An error as JSON has it."""
-    from analyzer.remedies import told
+    from analyzer.remedies import describe_error
 
-    return {"type": type(error).__name__, "message": told(error), "exit_code": error.exit_code}
+    return {"type": type(error).__name__, "message": describe_error(error), "exit_code": error.exit_code}

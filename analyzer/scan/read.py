@@ -10,7 +10,7 @@ from construct import ConstructError
 
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recovery_map.findings import map_finding
-from analyzer.remedies import told
+from analyzer.remedies import describe_error
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
 from analyzer.scan.find import THREADS, Sighting
 from vhdx import compiling
@@ -93,7 +93,7 @@ def _read(blank: FileRecord, structures: Structures) -> Reading:
         image = image_of(structures)
         return Reading(_of_image(blank, image), measure(image))
     except CorruptFileError as error:
-        return Reading(_of_damaged(replace(blank, flaw=told(error), findings=(error.finding,)), structures))
+        return Reading(_of_damaged(replace(blank, flaw=describe_error(error), findings=(error.finding,)), structures))
     except VhdxError as error:
         return Reading(_of_damaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),)), structures))
     except (ConstructError, MemoryError) as error:  # what no check foresaw: this file alone is left out

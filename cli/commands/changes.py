@@ -19,7 +19,7 @@ from cli.options.common import FILE_PATH, ByteSize, ChainOptions, chain_options,
 from cli.options.grouping import choice, grouped
 from cli.options.states import opened, opened_by_map
 from cli.progress import progress
-from cli.render.changes import delta_told, show
+from cli.render.changes import describe_delta, show
 from vhdx.sink import Existing, Sink
 from vhdx.targets import check_space, check_target
 
@@ -155,7 +155,7 @@ def _export(plan: ChangesPlan, states: tuple[State, State], target: Path, existi
     if as_json:
         output.emit("changes", {"output": outcome}, outcome.findings)
     else:
-        click.echo(delta_told(outcome))
+        click.echo(describe_delta(outcome))
 
 
 def _sink(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing) -> Sink:

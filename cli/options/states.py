@@ -78,14 +78,14 @@ def state_to_plain(disk: Disk) -> dict[str, Any]:
     return {"path": disk.path, "format": kind, "size": disk.size, "layers": layers_of(disk)} | used
 
 
-def told(disk: Disk) -> str:
+def describe_state(disk: Disk) -> str:
     """A state in words."""
     disk = without_map(disk)
     kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else "a raw image"
     return f"{safe(disk.path)}, {exact_size(disk.size)}, {kind}"
 
 
-def method_told(plan: ChangesPlan) -> str:
+def describe_method(plan: ChangesPlan) -> str:
     """How the states are compared, in words."""
     shared = plural(len(plan.numbering.shared), "file")
     match plan.method:

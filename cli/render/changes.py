@@ -9,7 +9,7 @@ from analyzer.diff.delta.export import DeltaOutcome
 from analyzer.diff.find import ChangesPlan, Totals
 from analyzer.diff.ranges import Change
 from cli import output
-from cli.options.states import findings_of, method_told, state_to_plain, told
+from cli.options.states import describe_method, describe_state, findings_of, state_to_plain
 from cli.text import exact_size, facts, plural, safe, size
 from vhdx.disk import Disk
 
@@ -64,7 +64,12 @@ def _totals_to_plain(totals: Totals) -> dict[str, Any]:
 def _summary(plan: ChangesPlan, states: tuple[Disk, Disk], totals: Totals) -> str:
     old, new = states
     return facts(
-        [("old", told(old)), ("new", told(new)), ("compared", method_told(plan)), ("differ", _difference(totals))]
+        [
+            ("old", describe_state(old)),
+            ("new", describe_state(new)),
+            ("compared", describe_method(plan)),
+            ("differ", _difference(totals)),
+        ]
     )
 
 
@@ -75,7 +80,7 @@ def _difference(totals: Totals) -> str:
     return f"{plural(totals.ranges, 'range')}, {exact_size(totals.changed_bytes)}: {kinds}"
 
 
-def delta_told(outcome: DeltaOutcome) -> str:
+def describe_delta(outcome: DeltaOutcome) -> str:
     """A delta that was written, in words."""
     written = f"{safe(outcome.target)}: {plural(outcome.range_count, 'range')}, {size(outcome.data_bytes)} of data"
     zeros, verified = size(outcome.zero_bytes), "tried and right" if outcome.verified else "not tried"

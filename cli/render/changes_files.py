@@ -14,7 +14,7 @@ from analyzer.guest.filesystems import FileRecord
 from analyzer.progress import Progress
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
-from cli.options.states import findings_of, method_told, state_to_plain, told
+from cli.options.states import describe_method, describe_state, findings_of, state_to_plain
 from cli.render.files import iso, plain_file, plain_text, plain_troubles, plain_volume, say_troubles, volumes_of
 from cli.text import facts, plural, safe, size
 from vhdx.disk import Disk
@@ -41,7 +41,15 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State]
         case "csv":
             output.emit_lines(map(_csv_line, _rows(finder.changes())))
         case _:
-            click.echo(facts([("old", told(disks[0])), ("new", told(disks[1])), ("compared", method_told(plan))]))
+            click.echo(
+                facts(
+                    [
+                        ("old", describe_state(disks[0])),
+                        ("new", describe_state(disks[1])),
+                        ("compared", describe_method(plan)),
+                    ]
+                )
+            )
             output.emit_lines(map(_line, finder.changes()))
             click.echo(_summary(finder))
     unread = _unread(finder, disks)

@@ -14,7 +14,7 @@ from analyzer.examine.describe import ImageDescription, LayerDescription, descri
 from analyzer.examine.dump import sections
 from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
-from analyzer.remedies import told
+from analyzer.remedies import describe_error
 from analyzer.report.html.disk_map import DiskMap, map_of
 from vhdx.chain import Chain
 from vhdx.contents import Structures, open_structures
@@ -134,7 +134,7 @@ def digest_of(disk: Disk, what: str, progress: Progress = no_progress) -> Digest
 def _failure(error: VhdxError) -> Failure:
     if isinstance(error, ParentNotFoundError):
         return Failure(error.summary, tuple(f"{place}: {why}" for place, why in error.tried))
-    return Failure(told(error))
+    return Failure(describe_error(error))
 
 
 def _files(chain: Chain) -> Iterator[FilePart]:
