@@ -4,6 +4,7 @@ A copy has zeros where reading failed, and nothing in it says so. The map does, 
 opened ([GNU ddrescue manual], "Mapfile structure").
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -81,10 +82,12 @@ def maps_beside(path: Path) -> tuple[Path, ...]:
 
 def is_source_map(path: Path) -> bool:
     """Whether a file begins as a map of ddrescue does; False for what cannot be read."""
+    if not os.path.isfile(path):  # noqa: PTH113 - never raises
+        return False
     try:
         with FileSource(path) as file:
             return read_at(file, 0, min(file.size, max(map(len, TITLES)))).startswith(TITLES)
-    except VhdxError:  # also a name that is too long for the system
+    except VhdxError:
         return False
 
 
