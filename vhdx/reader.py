@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vhdx import compiling
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
-from vhdx.lost import RAISE, LostPolicy, fill_around_failures
+from vhdx.lost import LostPolicy, fill_around_failures, policy_of
 from vhdx.ranges import Column
 from vhdx.runs import Kind, Run, RunTable, concatenate
 from vhdx.source import ByteSource
@@ -63,9 +63,9 @@ class _Plan(NamedTuple):
 class Reader:
     """Fills buffers from a disk, keeping the runs of what was read last. Not to be shared between threads."""
 
-    def __init__(self, disk: RunSource, lost: LostPolicy = RAISE) -> None:
-        """Read from `disk`; `lost` decides what bytes that cannot be known read as."""
-        self._disk, self._lost = disk, lost
+    def __init__(self, disk: RunSource, lost: LostPolicy | None = None) -> None:
+        """Read from `disk`; `lost` decides what bytes that cannot be known read as, else the disk's own policy."""
+        self._disk, self._lost = disk, lost or policy_of(disk)
         self._runs_read = 0
         self._plan = lru_cache(maxsize=_KEPT_GRANULES)(self._make_plan)
         self._holes_are_zeros = int(disk.refusal(Run(0, 1, Kind.HOLE, 0, 0)) is None)

@@ -7,10 +7,10 @@ from itertools import chain, islice
 
 from analyzer.guest.filesystems import FileKind, FileRecord, Role, Trouble, Volume, VolumeRecord, open_volumes
 from analyzer.guest.filesystems.errors import MissingReaderError
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.recover.job import Plan
 from analyzer.recovery_map.status import Status
-from vhdx.ranges import Range, Ranges
-from vhdx.reader import Reader
+from vhdx.ranges import Ranges
 
 MOST_LISTED = 100_000
 
@@ -70,32 +70,11 @@ class Survey:
         if not lost and not stale:
             return TouchedFiles()
         try:
-            volumes = open_volumes(_Recovered(self._plan, lost))
+            disk = self._plan.filled.noted()
+            volumes = open_volumes(ReadableDisk(disk, disk.policy))
         except MissingReaderError as error:
             return TouchedFiles(error=str(error))
         return _counted(volumes, lost, stale)
-
-
-class _Recovered:
-    """The disk as it is recovered, its lost ranges as zeros whatever fills the output there."""
-
-    def __init__(self, plan: Plan, lost: Ranges) -> None:
-        disk = plan.disk
-        self.path, self.size, self.sector_size = disk.images[-1].path, disk.size, disk.sector_size
-        self._reader, self._filled, self._lost = Reader(plan.filled), plan.filled, lost
-
-    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
-        """See Readable."""
-        data = bytearray(self._reader.read(start, length))
-        asked = Range(start, length)
-        missed = [*self._lost.within(asked), *self._faults(asked)]
-        for part in missed:
-            data[part.start - start : part.end - start] = bytes(part.length)
-        return bytes(data), missed
-
-    def _faults(self, part: Range) -> Ranges:
-        """What failed while it was read, and an earlier run has not either."""
-        return self._filled.faults.within(part) - self._filled.earlier.stale
 
 
 def _places(plan: Plan, status: Status) -> Ranges:

@@ -8,7 +8,7 @@ from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout, NtfsLayout
 from analyzer.guest.filesystems.record import VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
-from analyzer.guest.filesystems.volume_reader import Readable, View, image_of, reader
+from analyzer.guest.filesystems.volume_reader import ReadableDisk, View, image_of, reader
 from analyzer.guest.layouts.detect import Front, Recognised, recognise
 from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible
 from analyzer.guest.layouts.ntfs import NtfsBoot
@@ -29,7 +29,7 @@ _UNDER_TABLE = "it takes all of the disk: the partition table was written over i
 _POOL_TYPES = frozenset(pool.value for pool in Pool)
 
 
-def open_volumes(disk: Readable) -> list[Volume]:
+def open_volumes(disk: ReadableDisk) -> list[Volume]:
     """All volumes of a disk, by place, numbered from 1; those that cannot be read say why.
 
     The disk stays the caller's to close. Raises MissingReaderError.
@@ -44,7 +44,7 @@ def open_volumes(disk: Readable) -> list[Volume]:
     return [*volumes, whole] if whole.is_readable else volumes
 
 
-def parts_of(disk: Readable) -> list[Partition]:
+def parts_of(disk: ReadableDisk) -> list[Partition]:
     """The partitions, by place; the whole disk where there is no partition table."""
     sectors = sorted(SECTOR_SIZES, key=lambda size: size != disk.sector_size)
     parts = partitions_of(View(disk, 0, disk.size).read, disk.size, sectors)
@@ -52,7 +52,7 @@ def parts_of(disk: Readable) -> list[Partition]:
     return sorted(inside, key=lambda part: part.start) or [Partition(0, 0, disk.size)]
 
 
-def _open(disk: Readable, number: int, part: Partition, notes: tuple[str, ...] = ()) -> Volume:
+def _open(disk: ReadableDisk, number: int, part: Partition, notes: tuple[str, ...] = ()) -> Volume:
     view = View(disk, part.start, part.end - part.start)
     found = recognise(view.read)
     view, found = with_backups(view, _pooled(found, part.pool) if part.pool else found)

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from analyzer.guest.filesystems.errors import MissingReaderError
-from vhdx.disk import Disk
 from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range
-from vhdx.reader import Reader
+from vhdx.reader import Reader, RunSource
 
 _MOST_READ = 64 << 20
 _MOST_NOTED = 1 << 16
 
 
-class Readable(Protocol):
-    """A disk whose every byte can be asked for."""
+class Sectored(RunSource, Protocol):
+    """A disk that knows its sector."""
 
     @property
     def path(self) -> Path:
@@ -23,32 +22,23 @@ class Readable(Protocol):
         ...
 
     @property
-    def size(self) -> int:
-        """Bytes of the disk."""
-        ...
-
-    @property
     def sector_size(self) -> int:
         """Bytes of a logical sector."""
         ...
 
-    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
-        """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
-        ...
-
 
 class ReadableDisk:
-    """A disk whose lost ranges read as zeros, and are named."""
+    """A disk whose every byte can be asked for: what cannot be known reads as zeros, and is named."""
 
-    def __init__(self, disk: Disk) -> None:
-        """Read `disk`, which stays the caller's to close."""
+    def __init__(self, disk: Sectored, lost: NoteLost | None = None) -> None:
+        """Read `disk`, which stays the caller's to close, by a policy that notes what is lost."""
         self.path, self.size, self.sector_size = disk.path, disk.size, disk.sector_size
-        self._lost = NoteLost(disk.sector_size)
+        self._lost = lost or NoteLost(disk.sector_size)
         self._reader = Reader(disk, self._lost)
 
     def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
-        """See Readable."""
-        return self._reader.read(start, length), [*self._lost.take_missed()]
+        """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
+        return self._reader.read(start, length), self._lost.take_missed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class Redirect:
 class View:
     """A volume, in bytes from its start. `missed` are the ranges of the disk that were asked for and are lost."""
 
-    def __init__(self, disk: Readable, start: int, length: int, redirects: tuple[Redirect, ...] = ()) -> None:
+    def __init__(self, disk: ReadableDisk, start: int, length: int, redirects: tuple[Redirect, ...] = ()) -> None:
         """`length` bytes of `disk` from `start`, cut where the disk ends."""
         self.disk, self.start = disk, start
         self.size = max(0, min(length, disk.size - start))

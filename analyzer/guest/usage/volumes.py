@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from analyzer.guest.filesystems.backups import with_backups
 from analyzer.guest.filesystems.open import parts_of
-from analyzer.guest.filesystems.volume_reader import Readable, View
+from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
 from analyzer.guest.layouts.detect import Front, recognise
 from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import ExtSuperblock
@@ -24,7 +24,7 @@ from vhdx.structures.constants import MIB, SECTOR_SIZES
 _USUAL_STARTS = (MIB, 63 * 512)
 
 
-def usages_of(disk: Readable) -> list[Usage]:
+def usages_of(disk: ReadableDisk) -> list[Usage]:
     """What each volume and the partition tables say, in bytes of the disk; of some volumes only where they are."""
     parts = parts_of(disk)
     found = [_of_part(disk, part) for part in parts]
@@ -34,7 +34,7 @@ def usages_of(disk: Readable) -> list[Usage]:
     return [*_of_tables(disk, parts), *found]
 
 
-def _of_part(disk: Readable, part: Partition) -> Usage:
+def _of_part(disk: ReadableDisk, part: Partition) -> Usage:
     view = View(disk, part.start, part.end - part.start)
     view, found = with_backups(view, recognise(view.read))
     usage = _of_front(Known(view), found.front) if found.front else Usage(extent=Range(0, view.size))
@@ -53,7 +53,7 @@ def _of_front(known: Known, front: Front) -> Usage:
             return usage_of_fat(known, front)
 
 
-def _of_tables(disk: Readable, parts: list[Partition]) -> Iterator[Usage]:
+def _of_tables(disk: ReadableDisk, parts: list[Partition]) -> Iterator[Usage]:
     """The partition tables; nothing where the disk has none."""
     if parts[0].scheme is Scheme.NONE:
         return

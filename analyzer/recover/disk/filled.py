@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -11,21 +10,18 @@ import numpy as np
 
 from analyzer.recover.disk.fill_pattern import pattern
 from analyzer.recover.disk.partial import PartialDisk
-from analyzer.recover.disk.previous_run import EarlierRun
-from vhdx.errors import VhdxError
+from analyzer.recover.disk.previous_run import EarlierRun, Read
+from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
+from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range, Ranges
-from vhdx.reader import GRANULE
-from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours, overlay
+from vhdx.runs import Kind, Run, RunTable, choose, cut_alike, merge_neighbours, overlay
 from vhdx.source import ByteSource
-
-_KEPT_GRANULES = 16
-_SHORT = 1 << 16
 
 
 class Fill(Enum):
-    """What stands in the output where the disk is lost."""
+    """What the output has where the disk is lost."""
 
     ZERO = "zero"
     PATTERN = "pattern"
@@ -33,13 +29,28 @@ class Fill(Enum):
 
 
 class FilledDisk:
-    """What `convert` reads: one source, whose bytes stand where the disk has them."""
+    """What `convert` reads: the runs of the files, of an earlier run's image, and of the fill."""
 
-    def __init__(self, disk: PartialDisk, fill: Fill, earlier: EarlierRun | None = None) -> None:
-        """`earlier` is what a run before this one has already."""
+    def __init__(
+        self,
+        disk: PartialDisk,
+        fill: Fill | None,
+        earlier: EarlierRun | None = None,
+        faults: GrowingRanges | None = None,
+    ) -> None:
+        """`earlier` is what a run before this one has already, `faults` takes what cannot be read; see `noted`."""
         self.disk, self.fill, self.earlier = disk, fill, earlier or EarlierRun()
-        self._rescue = RescueSource(disk, fill, self.earlier)
+        before = _Placed(disk, self.earlier.read)
+        self.policy = Rescue(disk.sector_size, fill, replace(self.earlier, read=before.read_into), faults)
         self.findings: tuple[Finding, ...] = ()
+        files = (image.source for image in disk.images)
+        self.sources: Sequence[ByteSource] = (*files, before, _Placed(disk, self.policy.put))
+        self._earlier_layer, self._fill_layer = len(disk.images), len(disk.images) + 1
+
+    @property
+    def path(self) -> Path:
+        """The uppermost file."""
+        return self.leaf.path
 
     @property
     def size(self) -> int:
@@ -67,104 +78,94 @@ class FilledDisk:
         return self.disk.images[-1]
 
     @property
-    def sources(self) -> Sequence[ByteSource]:
-        """The one source, in bytes of the disk."""
-        return (self._rescue,)
-
-    @property
     def faults(self) -> Ranges:
         """The ranges of the disk that could not be read so far."""
-        return self._rescue.faults.ranges
+        return self.policy.faults.ranges
+
+    def noted(self) -> "FilledDisk":
+        """The same disk with zeros for what is lost, for one who wants to hear which ranges these are."""
+        return FilledDisk(self.disk, None, self.earlier, self.policy.faults)
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
-        """See RunSource: DATA for all that may be other than zero."""
+        """See RunSource: LOST is left only where the reader hears of it."""
         for table in self.disk.windows(start, end):
-            yield self._with_kept(self._as_output(table))
+            placed = replace(table, layer=self.disk.files[table.layer])
+            yield merge_neighbours(self._with_known(self._filled(self._with_stale(placed))))
 
-    def refusal(self, _run: Run) -> VhdxError | None:
-        """Everything can be read: what is lost is filled."""
-        return None
+    def refusal(self, run: Run) -> VhdxError | None:
+        """See RunSource."""
+        return LostDataError(self.path, run.start, run.length, "it is lost") if run.kind is Kind.LOST else None
 
     def require_unchanged(self) -> None:
-        """A source that changes, one that is still being copied, is what this is for: the account tells of it."""
+        """A source that changes, one that is still being copied, is what this is for: the account says so."""
 
-    def _as_output(self, table: RunTable) -> RunTable:
-        held = table.kind == Kind.DATA
-        if self.fill is Fill.PATTERN:
-            held |= table.kind == Kind.LOST
-        # Short gaps are read along: the source gives zeros there, and a call for every sector would cost more.
-        held |= table.length < _SHORT
-        nothing = np.zeros_like(table.layer)
-        kind = np.where(held, Kind.DATA, Kind.ZERO)
-        return merge_neighbours(replace(table, kind=kind, layer=nothing, file_offset=np.where(held, table.start, 0)))
+    def _filled(self, table: RunTable) -> RunTable:
+        lost = table.kind == Kind.LOST
+        if self.fill is None or not lost.any():
+            return table
+        if self.fill is Fill.ZERO:
+            return replace(table, kind=np.where(lost, Kind.ZERO, table.kind))
+        return choose(lost, _in_place(table, self._fill_layer), table)
 
-    def _with_kept(self, table: RunTable) -> RunTable:
-        """All that the earlier run has something of is DATA: the source says where it is taken from."""
-        for had in (self.earlier.known, self.earlier.stale):
-            if had.touches(table.range):
-                kept = RunTable.marking(had, table.range, Kind.DATA)
-                table = overlay(replace(kept, file_offset=np.where(kept.kind == Kind.DATA, kept.start, 0)), table)
-        return table
+    def _with_stale(self, table: RunTable) -> RunTable:
+        """What an earlier run has as stale is taken from it where this one has nothing."""
+        if not self.earlier.stale.touches(table.range):
+            return table
+        stale, table = cut_alike(RunTable.marking(self.earlier.stale, table.range, Kind.DATA), table)
+        taken = (stale.kind == Kind.DATA) & (table.kind == Kind.LOST)
+        return choose(taken, _in_place(stale, self._earlier_layer), table)
+
+    def _with_known(self, table: RunTable) -> RunTable:
+        if not self.earlier.known.touches(table.range):
+            return table
+        known = RunTable.marking(self.earlier.known, table.range, Kind.DATA)
+        placed = _in_place(known, self._earlier_layer)
+        return overlay(choose(known.kind == Kind.DATA, placed, known), table)
 
 
-class RescueSource:
-    """The disk as one source, from which every read succeeds: what fails is filled, and noted in `faults`."""
+class Rescue(NoteLost):
+    """Goes around what fails, notes it in `faults`, and puts there what an earlier run has, else the fill."""
 
-    def __init__(self, disk: PartialDisk, fill: Fill, earlier: EarlierRun) -> None:
-        """Read `disk`, but what an earlier run knew from that."""
-        self.path: Path = disk.images[-1].path
-        self.size, self.faults = disk.size, GrowingRanges()
-        self._disk, self._fill, self._earlier = disk, fill, earlier
-        self._lock = Lock()
-        self._runs = lru_cache(maxsize=_KEPT_GRANULES)(self._list_runs)
+    def __init__(self, unit: int, fill: Fill | None, earlier: EarlierRun, faults: GrowingRanges | None) -> None:
+        """Sectors of `unit` bytes are lost together; without a fill they are noted, and zeros."""
+        super().__init__(unit)
+        self.sector, self.faults = unit, GrowingRanges() if faults is None else faults
+        self._fill, self._earlier, self._lock = fill, earlier, Lock()
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """See ByteSource. One thread reads at a time: two on a failing medium only make it slower."""
-        with self._lock:
-            for one, is_kept in self._earlier.known.split(Range(offset, len(buffer))):
-                part = buffer[one.start - offset : one.end - offset]
-                if is_kept:
-                    self._earlier.read(one.start, part)
-                else:
-                    self._read(one.start, part)
-
-    def _read(self, start: int, buffer: memoryview) -> None:
-        position, end = start, start + len(buffer)
-        while position < end:
-            granule = position // GRANULE
-            upto = min(end, (granule + 1) * GRANULE)
-            for run in _between(self._runs(granule), position, upto):
-                self._read_run(run, buffer[run.start - start : run.end - start])
-            position = upto
-
-    def _list_runs(self, granule: int) -> RunTable:
-        start = granule * GRANULE
-        return concatenate(self._disk.windows(start, min(start + GRANULE, self.size)))
-
-    def _read_run(self, run: Run, part: memoryview) -> None:
-        if run.kind is Kind.LOST:
-            self._put_fill(run.start, part)
-        elif run.kind is not Kind.DATA:
-            part[:] = bytes(len(part))
-        else:
-            for lost in self._disk.rescue(run, part):
-                self.faults.add(lost)
-                self._put_fill(lost.start, part[lost.start - run.start : lost.end - run.start])
-
-    def _put_fill(self, start: int, part: memoryview) -> None:
+    def fill(self, start: int, part: memoryview, error: VhdxError) -> None:
+        """See LostPolicy."""
+        if not isinstance(error, LostDataError):
+            with self._lock:
+                self.faults.add(Range(start, len(part)))
         for one, is_stale in self._earlier.stale.split(Range(start, len(part))):
             piece = part[one.start - start : one.end - start]
             if is_stale:
                 self._earlier.read(one.start, piece)
-            elif self._fill is Fill.ZERO:
-                piece[:] = bytes(len(piece))
+            elif self._fill is None:
+                super().fill(one.start, piece, error)
             else:
-                piece[:] = pattern(one.start, len(piece), self._disk.sector_size)
+                self.put(one.start, piece)
+
+    def put(self, start: int, part: memoryview) -> None:
+        """The fill itself, in the disk's bytes from `start`."""
+        is_pattern = self._fill is Fill.PATTERN
+        part[:] = pattern(start, len(part), self.sector) if is_pattern else bytes(len(part))
 
 
-def _between(table: RunTable, start: int, end: int) -> RunTable:
-    """As `clip`, without a look at all the runs of a long table."""
-    first = int(table.start.searchsorted(start, "right")) - 1
-    window = slice(max(0, first), int(table.start.searchsorted(end)))
-    columns = (table.start, table.length, table.kind, table.layer, table.file_offset)
-    return RunTable(*(column[window] for column in columns)).clip(start, end)
+class _Placed:
+    """A source of which each byte is where the disk has it."""
+
+    def __init__(self, disk: PartialDisk, read: Read) -> None:
+        self.path, self.size, self._read, self._lock = disk.images[-1].path, disk.size, read, Lock()
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource. One thread at a time: an earlier run's image has one reader."""
+        with self._lock:
+            self._read(offset, buffer)
+
+
+def _in_place(table: RunTable, layer: int) -> RunTable:
+    """The runs as DATA of `layer`, each at its own place."""
+    return replace(
+        table, kind=np.full_like(table.kind, Kind.DATA), layer=np.full_like(table.layer, layer), file_offset=table.start
+    )

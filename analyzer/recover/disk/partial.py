@@ -17,6 +17,7 @@ A base settles every byte, with zeros where it holds nothing, unless its own dam
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,56 +26,45 @@ from vhdx.allocation import MOST_RUNS
 from vhdx.chain import in_step
 from vhdx.errors import InputOutputError, ShortReadError
 from vhdx.image import Image, windows_of
-from vhdx.lost import read_what_can_be
 from vhdx.ranges import Range
-from vhdx.runs import Kind, Run, RunTable, choose, cut_alike, merge_neighbours, overlay
+from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours, overlay
+
+
+class Origin(NamedTuple):
+    """Where a run is from: a level, and the level whose loss makes it stale; None when it is known."""
+
+    level: int
+    cause: int | None
 
 
 class PartialDisk:
-    """The runs of a disk by its levels, base first. In its tables a stale run's `layer` is a code; see `origin_of`."""
+    """The runs of a disk by its levels, base first. The `layer` of a run in its tables is an index into `origins`."""
 
     def __init__(self, levels: Sequence[Level]) -> None:
         """The disk has the size of its uppermost level that is there; there must be one."""
         self.levels = tuple(levels)
         self.images = tuple(level.image for level in levels if level.image is not None)
         self.size, self.sector_size = self.images[-1].size, self.images[-1].sector_size
-
-    @property
-    def depth(self) -> int:
-        """How many levels, gaps included."""
-        return len(self.levels)
-
-    def origin_of(self, code: int) -> tuple[int, int | None]:
-        """The level that a run's `layer` stands for, and the level whose loss makes it stale; None when it is known."""
-        face, level = divmod(code, self.depth)
-        return level, face - 1 if face else None
+        numbers = range(len(self.levels))
+        self.origins = tuple(Origin(level, cause) for cause in (None, *numbers) for level in numbers)
+        """Those of known runs first, by level: the layer of a known run is its level."""
+        self._stale = len(numbers) + np.arange(len(numbers) ** 2).reshape(len(numbers), -1)
+        files = np.cumsum([level.image is not None for level in self.levels]) - 1
+        self.files = files[[origin.level for origin in self.origins]]
+        """By origin, which of `images` it is; a gap has no data, and any number."""
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """Tables that follow one another from byte `start` to `end`: no HOLE is left in them.
 
-        A known run has its level as `layer`. A stale one has `depth * (1 + cause) + level`, so that runs of different
-        standing are never taken for one. A LOST run has the uppermost level that might have held it.
+        Runs of one level whose status differs have different layers, so that they are never taken for one. A LOST run
+        has the uppermost level that might have held it.
         """
-        limit = max(1, MOST_RUNS // self.depth)
+        limit = max(1, MOST_RUNS // len(self.levels))
         streams = [
             _windows_of_level(level, number, view, Range.between(start, end), limit)
             for (number, level), view in zip(enumerate(self.levels), self._views(), strict=True)
         ]
         return (self._settled(parts) for parts in in_step(streams))
-
-    def rescue(self, run: Run, buffer: memoryview) -> Sequence[Range]:
-        """Fill a buffer from a DATA run as far as its file can be read; returns the ranges of the disk that cannot."""
-        image = self.levels[run.layer % self.depth].image
-        if image is None:  # a gap has no DATA
-            return [Range(run.start, run.length)]
-        lost = read_what_can_be(image.source.read_into, run.file_offset, buffer)
-        return [self._on_disk(run, part) for part in lost]
-
-    def _on_disk(self, run: Run, part: Range) -> Range:
-        """Bytes of a run's file as whole sectors of the disk, inside the run."""
-        sector, shift = self.sector_size, run.start - run.file_offset
-        lower, upper = (part.start + shift) // sector * sector, -(-(part.end + shift) // sector) * sector
-        return Range.between(max(run.start, lower), min(run.end, upper))
 
     def _views(self) -> list[int]:
         """Where the view of each level ends: past it, a level shows zeros. A gap cuts nothing off."""
@@ -89,8 +79,8 @@ class PartialDisk:
         beneath = overlay(*(_transparent(part) for part in reversed(parts)))
         known, beneath = cut_alike(known, beneath)
         stale = (known.kind == Kind.LOST) & (beneath.kind != Kind.HOLE)
-        coded = replace(beneath, layer=beneath.layer + self.depth * (1 + known.layer))
-        return merge_neighbours(choose(stale, coded, known))
+        from_beneath = replace(beneath, layer=self._stale[known.layer, beneath.layer])
+        return merge_neighbours(choose(stale, from_beneath, known))
 
 
 def _transparent(table: RunTable) -> RunTable:

@@ -147,7 +147,7 @@ def _with_faults(row: Row, faults: Ranges) -> Iterator[Row]:
 
 
 def _row_of(disk: PartialDisk, run: Run) -> Row:
-    level, cause = disk.origin_of(run.layer)
+    level, cause = disk.origins[run.layer]
     offset = run.file_offset if run.kind is Kind.DATA else None
     if run.kind is Kind.LOST:
         basis = Basis.MISSING if disk.levels[level].image is None else Basis.DAMAGED

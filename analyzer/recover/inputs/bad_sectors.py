@@ -5,7 +5,7 @@ from threading import Lock
 
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
 from vhdx.lost import is_one_sector, read_what_can_be
-from vhdx.ranges import NO_RANGES, GrowingRanges, Range
+from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
 from vhdx.source import ByteSource, Unread, close_source, extents_of, unread_of
 
 
@@ -21,9 +21,9 @@ class CarefulSource:
         self.below, self.path, self.size = below, below.path, below.size
         self.end = self.size
         """Where the file was found to end; less than `size` when it was cut since it was opened."""
-        self.judged = NO_RANGES
+        self.judged, self._judged_end = NO_RANGES, 0
         self.bad = GrowingRanges()
-        self._lock = Lock()
+        self._lock, self._reading = Lock(), Lock()
 
     @property
     def unread(self) -> Unread | None:
@@ -37,9 +37,15 @@ class CarefulSource:
         except (VhdxError, OSError):
             yield Range(0, self.size)
 
+    def judge(self, part: Range) -> None:
+        """Take this range into `judged`."""
+        self.judged |= Ranges.of([part])
+        self._judged_end = int(self.judged.end[-1])
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
-        if not self.judged.touches(Range(offset, len(buffer))):
+        # Blocks are mostly behind all tables, and are read in as many pieces as they have runs.
+        if offset >= self._judged_end or not self.judged.touches(Range(offset, len(buffer))):
             self._read(offset, buffer)
             return
         for lost in read_what_can_be(self._read, offset, buffer):
@@ -58,7 +64,8 @@ class CarefulSource:
         if self.bad.touches(Range.between(offset, end)):
             raise InputOutputError(self.path, "read", "it could not be read before", offset)
         try:
-            self.below.read_into(offset, buffer)
+            with self._reading:  # one thread at a time: two on a failing medium only make it slower
+                self.below.read_into(offset, buffer)
         except ShortReadError as error:
             self.end = min(self.end, max(offset, error.offset + error.got))
             raise

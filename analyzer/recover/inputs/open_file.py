@@ -85,7 +85,7 @@ def open_carefully(
 def careful_structures(path: Path, opener: Opener = BESIDE.source) -> Structures:
     """The structures of a file whose medium may fail; raises as `opener` does."""
     source = CarefulSource(opener(path))
-    source.judged |= Ranges.of([Range(0, HEADER_AREA_SIZE)])
+    source.judge(Range(0, HEADER_AREA_SIZE))
     return Structures(source)
 
 
@@ -125,7 +125,7 @@ def _judge_table(structures: Structures, image: Image) -> None:
     """What cannot be read of the block table counts as invalid entries from now on."""
     bat = image.regions.current.find(BAT_REGION)
     if bat is not None:
-        _careful(structures).judged |= Ranges.of([Range(bat.file_offset, bat.length)])
+        _careful(structures).judge(Range(bat.file_offset, bat.length))
 
 
 def _careful(structures: Structures) -> CarefulSource:

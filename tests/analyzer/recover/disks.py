@@ -8,6 +8,7 @@ from analyzer.recover.disk.provenance import rows_of
 from analyzer.recover.inputs.collect import gather
 from analyzer.recovery_map.status import Status
 from tests.support.sources import SparseSource
+from vhdx.errors import InputOutputError
 from vhdx.parents import Search
 from vhdx.ranges import NO_RANGES
 
@@ -19,6 +20,8 @@ def gathered(files, *, assumed=None, broken=()):
     sources = {Path("/nowhere", name): file for name, file in files.items()}
 
     def opener(path):
+        if path not in sources:
+            raise InputOutputError(path, "open", "No such file or directory")
         source = SparseSource(sources[path], path)
         if path.name in broken:
             source.size = 100

@@ -18,6 +18,7 @@ from tests.support.sources import PatchedSource
 from vhdx.errors import VhdxError
 from vhdx.parents import Search
 from vhdx.ranges import NO_RANGES
+from vhdx.reader import Reader
 from vhdx.runs import Kind
 
 
@@ -120,7 +121,7 @@ def _path(number: int) -> Path:
 
 
 def _compared(disk: PartialDisk, specimen: Specimen) -> Result:
-    source = FilledDisk(disk, Fill.ZERO).sources[0]
+    source = Reader(FilledDisk(disk, Fill.ZERO))
     counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", *_BACK.values()), 0)
     for row in rows_of(disk, NO_RANGES, EarlierRun()):
         name = _name(row)
