@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import click
 
+# Below it words are broken and nothing can be read; the page then goes past the edge.
 _NARROWEST = 30
 # Columns from which on options and what they mean are side by side, as click has it.
 _ROOMY = 70

@@ -11,6 +11,7 @@ from analyzer.progress import Progress, no_progress
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+# Most commands are done sooner, and then rich need not be loaded.
 _PATIENCE = 1.0
 
 

@@ -12,6 +12,7 @@ DATA, ZERO, TRIM, HOLE, LOST = 0, 1, 2, 3, 4
 
 STRIP = 64
 """BAT entries that are compared together."""
+# Beyond every file and disk, and doubled it is still an int64.
 ENDLESS = 1 << 62
 
 

@@ -22,6 +22,7 @@ Column = npt.NDArray[np.int64]
 MOST = (1 << 63) - 1
 """The greatest end of a range in a set."""
 _ROWS = np.dtype((np.int64, 2))
+# So many rows are turned into tuples at a time: quick enough, and memory stays small.
 _AT_ONCE = 1 << 14
 
 

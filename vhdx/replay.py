@@ -27,6 +27,7 @@ from vhdx.structures.log import (
 )
 
 SECTION = "2.3.2"
+# A log may be as large as its file; signatures are searched a window at a time.
 _WINDOW = 16 * MIB
 
 

@@ -19,6 +19,7 @@ except ImportError:  # Windows
 # Linux's request to share all blocks of one file with another, on btrfs, XFS and the like.
 _FICLONE = 0x40049409
 PART_SUFFIX = ".part"
+# O_EXCL: of two runs that choose one name, one is refused by the system itself.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from vhdx.errors import InputOutputError, NotRegularFileError, NotRescuedError, ShortReadError, SourceChangedError
 from vhdx.ranges import NO_RANGES, Range, Ranges, joined
 
+# O_NONBLOCK: should the path be a fifo by now, opening must not wait for a writer.
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 

@@ -41,6 +41,7 @@ from vhdx.structures.region import SIGNATURE as REGION_SIGNATURE
 
 CREATOR = "vhdx (Python)"
 LOG_OFFSET, LOG_LENGTH = MIB, MIB
+# The layout that Windows writes: header area, log, metadata, block table, each on whole MiB.
 METADATA_OFFSET, METADATA_LENGTH = 2 * MIB, MIB
 BAT_OFFSET = 3 * MIB
 _WINDOW_SLOTS = 1 << 20

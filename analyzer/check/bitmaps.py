@@ -32,6 +32,7 @@ _ENOUGH_BYTES = 32 << 10
 # sectors are set in clusters are mostly 0 and 255, which are left out, and powers of two at the edges, which are few
 # values.
 _RANDOM_BITS = 7.5
+# Text has other bytes too; bitmaps of clusters are far from it, since 0 and 255 are no letters.
 _MOSTLY_TEXT = 0.95
 _ALL_SET = 0xFF
 

@@ -16,6 +16,7 @@ from vhdx.structures.constants import MIB
 from vhdx.structures.disk import DiskParameters
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
+# Findings of one kind beyond a few are counted, not listed: a zeroed table would give millions.
 _MOST_BLOCKS = 4 * MOST_ALIKE
 
 _Mask = npt.NDArray[np.bool_]

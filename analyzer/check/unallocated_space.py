@@ -15,6 +15,7 @@ from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.constants import KIB, MIB, NIL
 from vhdx.table import BlockTable
 
+# A page: enough for the signature of what may be there.
 _SAMPLE = 4 * KIB
 _SPARSE, _COMPRESSED, _ENCRYPTED = 0x200, 0x800, 0x4000
 

@@ -18,6 +18,7 @@ from vhdx.source import ByteSource, FileSource
 _ZEROS = bytes(1 << 20)
 # Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data.
 _GRAIN = 4096
+# A sparse file may have millions of ranges: a table is made for so many of them.
 _AT_ONCE = 1 << 16
 
 

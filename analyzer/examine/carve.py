@@ -23,8 +23,11 @@ from vhdx.targets import check_target
 
 MOST_PIECES = 4096
 """Pieces that are looked at."""
+# A sample at each MiB shows what a piece holds, and a file of terabytes is still done in minutes.
 _SAMPLE, _MOST_SAMPLED, _PIECE = 64 * KIB, 64 * MIB, MIB
 _BYTE_VALUES = 256
+# Bits of entropy in a byte: above the first it is compressed, encrypted or random; below the second text or tables.
+# Nothing depends on it but the word that people read.
 _RANDOM, _PLAIN = 7.5, 5.0
 
 

@@ -27,6 +27,7 @@ from vhdx.table import BlockTable
 
 MOST_CHANGES = 1024
 """Writes that are listed, of all sessions together, and anchored blocks; more are counted."""
+# Changes are listed for people; more are counted.
 _MOST_PAGES = 1 << 12
 
 

@@ -19,6 +19,7 @@ from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.runs import Kind
 
+# More partitions than any disk seen; each costs a handful of reads of both files.
 _MOST_VOLUMES = 32
 # The front of the $MFT holds the file system's own files, the most often written. Not tuned: more records cost reads,
 # and the first that is newer in the parent decides.
@@ -27,6 +28,7 @@ _MFT_SAMPLE = 256
 _MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
 """How many entries a GPT may have, and the sectors where they may begin."""
 _ENTRY_SIZES = frozenset({128, 256, 512})
+# Beyond every disk of 64 TiB, so that no product of numbers from a boot sector overflows.
 _MOST_CLUSTERS = 1 << 44
 
 

@@ -12,6 +12,7 @@ from analyzer.recover.job import Plan
 from analyzer.recovery_map.status import Status
 from vhdx.ranges import Ranges
 
+# OUT.json stays readable by usual programs; the numbers count all files.
 MOST_LISTED = 100_000
 
 

@@ -17,6 +17,7 @@ _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]
 _ACCOUNT = re.compile(
     rb'\{\s*"schema": "vhdx/1",\s*"tool": \{[^}]*\},\s*"command": "recover"(?!.*"complete": true)', re.DOTALL
 )
+# All comments of a map are in front; a file of another program is refused without reading it whole.
 _HEAD_LENGTH = 1 << 16
 
 

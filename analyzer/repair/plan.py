@@ -19,6 +19,7 @@ from vhdx.ranges import Range
 from vhdx.source import ByteSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
+# The front of each structure, by which an undo file knows its file again; regions may be many.
 _MOST_WITNESSES = 32
 # Log entries that are never applied: once the log is closed nothing tells of them any more.
 _DROPPED = {"LOG-04", "LOG-06"}

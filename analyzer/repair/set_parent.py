@@ -50,6 +50,7 @@ from vhdx.structures.metadata import ITEM_FLAGS, MetadataEntry, build_metadata_t
 from vhdx.structures.region import RegionEntry
 
 Pairs = list[tuple[str, str]]
+# The length of a text in a locator has 16 bits, and UTF-16 needs an even number.
 _LONGEST_TEXT = (1 << 16) - 2
 _ENTRY_SIZE = 32
 

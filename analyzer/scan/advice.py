@@ -17,6 +17,7 @@ from analyzer.scan.recovering import has_no_front, inputs_of
 from analyzer.text import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
+# A sentence stays one; JSON has all of them.
 _MOST_NAMES = 8
 
 

@@ -15,6 +15,7 @@ from vhdx.source import FileSource, read_at
 THREADS = 4
 """Files that are looked at together: on a network share the wait for one is spent on the others."""
 
+# Files are known by these, never by their names: evidence is often renamed.
 _VHDX, _HYPERV_STORE = b"vhdxfile", b"\x14\x20\x28\x01"
 _DISK_NAMES, _CONFIGURATION_NAMES = {".vhdx", ".avhdx"}, {".vmcx", ".vmrs"}
 _COMPANION_NAMES = {".rct", ".mrt", ".vhds"}

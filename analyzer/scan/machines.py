@@ -21,6 +21,7 @@ MISSING_EXTRA = (
     "virtual machine configurations were not read, because dissect.hypervisor (AGPL-3.0) is not installed; "
     f"{adding_extra('machines')}"
 )
+# A configuration has some 100 KiB; the parser follows offsets in it, which may be made to go on for ever.
 _MOST_BYTES, _MOST_READS, _MOST_NODES = 2 << 20, 20_000, 20_000
 _DISK_NAMES = (".vhdx", ".avhdx", ".vhds")
 # What the parser raises for content that is none; it has no one error of its own.

@@ -26,6 +26,7 @@ from vhdx.findings import Finding
 from vhdx.ranges import NO_RANGES
 from vhdx.sink import Existing
 
+# On a terminal; JSON has every file.
 _MOST_SAID = 20
 _REFUSED = 5
 

@@ -11,6 +11,7 @@ from analyzer.recovery_map.status import Status
 from cli.render.files import plain_text, plain_troubles, plain_volume
 from cli.text import plural, safe, size
 
+# What fits a screen beside the totals; the account has all of them.
 _FIRST = 10
 
 

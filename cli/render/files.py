@@ -25,6 +25,7 @@ from vhdx.disk import Disk
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _IN_VOLUME = re.compile(r"([1-9][0-9]{0,2}):(/.*)", re.DOTALL)
+# Columns below which mode and time go on a line of their own, so that names are not broken.
 _NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
 _TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
 _EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such

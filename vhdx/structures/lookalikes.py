@@ -82,6 +82,7 @@ _DIFFERENCING = (4).to_bytes(4, "big")
 # Where the footer of a VHD, and its copy in front, has the type of the disk.
 _TYPE = slice(60, 64)
 _TEXT = frozenset(range(0x20, 0x7F)) | set(b"\t\r\n\f")
+# Bytes of text that make a file text: fewer are printable by chance in a short file.
 _ENOUGH = 64
 
 

@@ -18,6 +18,7 @@ _TAIL = 0x4B4F050E5549ECD1
 _STREAMED = 0xFFFFFFFFFFFFFFFF
 _FRONT_SIZE, _TAIL_SIZE = 64, 40
 _ITEM = np.dtype([("end", "<u8"), ("id", "u1", (ID_SIZE,))])
+# An index of 64 TiB has millions of items; converted piece by piece it needs no second copy of itself.
 _AT_ONCE = 1 << 16
 Ids = npt.NDArray[np.uint8]
 

@@ -9,10 +9,13 @@ from typing import Any
 from analyzer.backup.errors import BackupError
 from analyzer.backup.storage.errors import extra_module
 
+# The nonce size for which AES-GCM needs no further hashing. Nonces are random: 2^32 of them are safe.
 NONCE_SIZE = 12
 _KEY_SIZE = 32
 _TAG_SIZE = 16
+# So that nobody prepares a dictionary for several repositories.
 _SALT_SIZE = 32
+# repository.json is a server's: it must not make a client allocate without bound.
 _MOST_MEMORY = 1 << 30
 # Bounds on what a repository may ask of scrypt: n * r * 128 bytes of memory, n * r * p steps.
 _MOST_WORK = 1 << 28

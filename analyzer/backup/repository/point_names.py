@@ -6,7 +6,9 @@ from datetime import datetime
 
 from analyzer.backup.errors import PointNameError
 
+# With the longest suffix of an object it stays far below the 255 bytes that most file systems take.
 _LONGEST = 100
+# No separator, no space, nothing that a shell or a URL treats specially, and no leading dot or dash.
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]*")
 # What Windows takes for devices, whatever follows the dot.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)

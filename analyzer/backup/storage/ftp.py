@@ -14,9 +14,11 @@ from analyzer.backup.storage.url import Address, login_of
 
 _TIMEOUT = 30.0
 _PORT = 21
+# What servers answer that have no MLSD: RFC 959 leaves the choice, and LIST is read instead.
 _UNKNOWN_COMMAND = ("500", "502", "504")
 _NOT_THERE = "550"
 _WRONG_LOGIN = "530"
+# The form of `ls -l`, which RFC 959 does not promise and nearly all servers print.
 _UNIX_LINE = re.compile(r"([-dl])\S{9,}\s+\d+\s+\S+\s+\S+\s+(\d+)\s+\S+\s+\S+\s+\S+\s(.+)")
 
 

@@ -12,6 +12,7 @@ from analyzer.backup.storage.storage import Data
 from analyzer.backup.storage.url import Address
 
 _TIMEOUT = 30
+# Enough to know that a bucket is not empty, without listing millions of objects for it.
 _A_FEW = 8
 SCHEMES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Kinds of store where an object is there with all its bytes or not at all. Others that fsspec knows only read."""

@@ -12,6 +12,7 @@ UPLOADS = "tmp"
 """Where objects are while they come in. What an interrupted upload leaves there is nobody's, and `prune` removes it."""
 MOST = 4 << 30
 """Bytes: no object of a repository is larger, so a server that says so is not believed."""
+# A repository is two folders deep. Further down only links that lead in circles go on.
 _DEEPEST = 4
 
 

@@ -11,6 +11,7 @@ from analyzer.backup.storage.url import Address, login_of
 
 _TIMEOUT = 30
 _PORT = 445
+# So much at a time, so that a large object is no single request.
 _PIECE = 1 << 20
 # Session deleted, network name deleted, connection disconnected, volume dismounted; sharing and lock conflicts.
 _PASSING = {0xC0000203, 0xC00000C9, 0xC000020C, 0xC000026E, 0xC0000043, 0xC0000054}

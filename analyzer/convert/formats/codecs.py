@@ -24,6 +24,7 @@ class Effort(Enum):
     BEST = "best"
 
 
+# 1 is what EnCase calls fast, 6 is zlib's own default and qemu-img's, 9 is its best.
 _ZLIB_LEVELS = {Effort.QUICK: 1, Effort.USUAL: 6, Effort.BEST: 9}
 # ISA-L packs about as tightly as zlib does at these, some ten times as fast; it has nothing for BEST.
 _ISAL_LEVELS = {Effort.QUICK: 1, Effort.USUAL: 2}

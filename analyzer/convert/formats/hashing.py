@@ -10,6 +10,7 @@ from analyzer.progress import Progress
 
 # Pieces that a digest may be behind: what bounds the memory.
 _WAITING = 8
+# hashlib lets other threads run for pieces like this, and progress stays smooth.
 _STEP = 1 << 20
 # Zeros between data are not read but have to be hashed. In steps of this size progress moves, and an interruption
 # comes through.

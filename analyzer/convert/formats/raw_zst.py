@@ -25,6 +25,7 @@ from vhdx.sink import Sink
 
 LONGEST = 1 << 30
 """Of a frame: readers of the seekable format take no longer ones."""
+# The largest block that RFC 8878 allows: zeros take 4 bytes for each.
 _BLOCK = 128 << 10
 _RLE = 1 << 1
 _LAST = 1

@@ -9,6 +9,7 @@ from analyzer.guest.layouts import exfat, fat, ntfs, swap
 from analyzer.guest.layouts.partitions import Partition
 from analyzer.guest.layouts.signatures import RAID, VOLUMES
 
+# Linux RAID keeps its superblock near the end: version 1.0 in pages, 0.90 in stripes of 64 KiB.
 _PAGE, _STRIPE = 4096, 1 << 16
 _NO_CHKDSK = "run `chkdsk` on the clone's volume"
 # What gives a volume a new identity that is not changed here: it is in too many places, or under a key.

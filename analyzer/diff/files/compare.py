@@ -16,6 +16,7 @@ from analyzer.guest.filesystems.volume import Volume
 from vhdx.ranges import Range, Ranges
 
 _PIECE = 1 << 20
+# JSON is for programs; a file that was rewritten throughout would have a million ranges.
 _MOST_RANGES = 1000
 
 

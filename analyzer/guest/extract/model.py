@@ -10,6 +10,7 @@ from vhdx.errors import FileSystemFullError
 from vhdx.ranges import Ranges
 from vhdx.sink import Existing
 
+# Of a volume that is lost in large part every file has a line; more than these nobody reads.
 _MOST_TOLD = 10_000
 DELETED = ".deleted"
 """Behind the name of what the disk has as deleted: its name alone may be a present file's, too."""

@@ -18,8 +18,10 @@ from vhdx.source import file_identity
 Parts = tuple[str, ...]
 """Names from the target down, each a safe one."""
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.utime} <= os.supports_dir_fd
+# O_NOFOLLOW at every step: a link that somebody puts into DIR meanwhile must not lead out of it.
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# Times beyond it overflow the calls that set them; a record may hold any 64 bits.
 _MOST_TIME = 1 << 62
 
 

@@ -37,6 +37,7 @@ FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
 ORPHANS = "/$OrphanFiles"
 """Where the reader puts deleted files that no folder has a name of."""
+# Records 0 to 23 are the file system's own, 5 is the root, 11 is $Extend.
 _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
 _NOTHING = Attributes(None, (), (), runs_missing=False)
 _MOST_LISTED = 4096

@@ -17,6 +17,7 @@ _UNALLOCATED = 2
 _META_KINDS = {1: FileKind.FILE, 2: FileKind.DIRECTORY, 6: FileKind.LINK, 11: FileKind.DIRECTORY, 10: FileKind.FILE}
 _NAME_KINDS = {5: FileKind.FILE, 3: FileKind.DIRECTORY, 6: FileKind.LINK, 11: FileKind.DIRECTORY, 10: FileKind.FILE}
 _VIRTUAL = {10, 11}
+# NTFS's own limit for a reparse point.
 _MOST_REPARSE = 16 << 10
 _SYMLINK, _JUNCTION, _WSL_LINK = 0xA000000C, 0xA0000003, 0xA000001D
 _REPARSE_OBSTACLES = {

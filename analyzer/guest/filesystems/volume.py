@@ -12,8 +12,11 @@ from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, R
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory
 
+# What cannot be read is listed for people; a destroyed $MFT has a million of them.
 _MOST_TROUBLES = 1000
+# No path can be so deep on any system; folders that contain one another are.
 _MOST_DEPTH = 4096
+# A folder of millions of names; a length that damage has made must not be read whole.
 _MOST_FOLDER = 256 << 20
 _LABEL_MARK = b" (Volume Label Entry)"
 UNREACHED = "$unreached"

@@ -9,7 +9,9 @@ from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range
 from vhdx.reader import Reader, RunSource
 
+# The Sleuth Kit asks for as much as a length in the volume says; this is more than any structure has.
 _MOST_READ = 64 << 20
+# What was missed is noted until it is asked for; a library that retries must not fill memory.
 _MOST_NOTED = 1 << 16
 
 

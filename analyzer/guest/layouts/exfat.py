@@ -9,6 +9,7 @@ SERIAL = slice(0x64, 0x68)
 SECTORS = 12
 """Sectors of a boot region; the last holds the checksum of the others, again and again."""
 _FIELDS = struct.Struct("<80xI4xI4xI8xBB402x")
+# Sectors of 512 to 4096 bytes; a cluster has at most 2^25 bytes, both by the specification.
 _SECTOR_SHIFTS, _LARGEST_SHIFT = range(9, 13), 25
 # Bytes that change while the volume is used: flags, and the percentage in use. The copy does not follow.
 _VOLATILE = (106, 107, 112)

@@ -56,6 +56,7 @@ KNOWN_INCOMPATIBLE = 0x3F7DF
 INCOMPATIBLE, SEED, CHECKSUM = slice(0x60, 0x64), slice(0x270, 0x274), slice(0x3FC, 0x400)
 _PLAIN_DESCRIPTOR, _PLAIN_INODE = 32, 128
 _INODE_SIZES, _DESCRIPTOR_SIZES = frozenset({128, 256, 512, 1024}), frozenset({32, 64, 128, 256, 512, 1024})
+# 1024 << 6: blocks of 64 KiB, the largest that ext4 has.
 _LARGEST_POWER = 6
 MOST_GROUPS = 1 << 17
 """Groups that are believed: 16 TiB in blocks of 4 KiB."""

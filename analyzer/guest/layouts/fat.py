@@ -9,6 +9,7 @@ FAT32_AT = 0x52
 _FIELDS = struct.Struct("<11xHBHBHHBH8xII10xH460x")
 _JUMPS = (b"\xeb", b"\xe9")
 _SECTORS = frozenset({512, 1024, 2048, 4096})
+# Powers of two to 128 sectors: all that the field of one byte can hold.
 _CLUSTERS = frozenset(1 << power for power in range(8))
 _COPIES = frozenset({1, 2})
 _FIRST_MEDIUM = 0xF0

@@ -12,6 +12,7 @@ MOST_TABLE = 1 << 20
 """Bytes of the largest array of entries that is believed: 64 times the common one."""
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
+# 128 times a power of two by UEFI; larger than 4096 nobody has made.
 _ENTRY_SIZES = frozenset(128 << power for power in range(6))
 _CHECKSUM, DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
 PARTITION_GUID = slice(16, 32)

@@ -9,6 +9,7 @@ SIGNATURE_AT = 3
 SERIAL = slice(0x48, 0x50)
 _FIELDS = struct.Struct("<11xHB14xI8xQQQb7x8s")
 _SECTORS = frozenset({512, 1024, 2048, 4096})
+# Half an exabyte: a boot sector of noise mostly claims more.
 _MOST_SECTORS = 1 << 50
 # Sectors of a cluster up to which the byte says their number; above it is an exponent, negated.
 _MOST_PLAIN = 128

@@ -12,6 +12,7 @@ _HEAD = struct.Struct("<4sHHQ4xH22xI")
 _ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
 _DATA, _INDEX, _END = 0x80, 0xA0, 0xFFFFFFFF
 _LEAST_ATTRIBUTE = 16
+# A record of 4 KiB has room for no more; a run list of noise could go on without end.
 _MOST_RUNS = 4096
 
 

@@ -19,6 +19,7 @@ from vhdx.ranges import Range, Ranges
 
 # Groups whose bitmaps are read: 4 TiB in blocks of 4 KiB.
 _MOST_GROUPS = 1 << 15
+# A million files are looked at: evidence enough, in bounded time.
 _MOST_INODES = 1 << 20
 _MOST_TREES = 1 << 12
 _FIRST_FILE, _ROOT, _JOURNAL = 11, 2, 8

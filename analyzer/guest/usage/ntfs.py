@@ -11,6 +11,7 @@ from analyzer.guest.layouts.ntfs_records import parse_data, runs_of
 from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits, union
 from vhdx.ranges import Range, Ranges
 
+# The first records hold the file system's own files and the oldest of the users'.
 _MOST_RECORDS = 1 << 16
 # Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB.
 _MOST_MAP = 1 << 28

@@ -9,6 +9,7 @@ from vhdx.image import Image
 
 Moment = int | UUID
 """The number of a log entry, or a log_guid: the last entry of that session."""
+# A sentence that lists what there is; `vhdx history` has the rest.
 _MOST_NAMED = 8
 
 

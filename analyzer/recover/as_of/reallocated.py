@@ -12,6 +12,7 @@ from vhdx.table import BlockTable
 
 Entries = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+# An invalid state reads as LOST, whoever reads it.
 _GIVEN = BlockState.INVALID_5.value
 _PLACE = (1 << 44) - 1
 

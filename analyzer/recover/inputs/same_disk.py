@@ -15,6 +15,7 @@ from vhdx.image import Image, open_image
 from vhdx.parents import Search
 
 _NAMES = {".vhdx", ".avhdx"}
+# A folder of backups has thousands of files; each costs one read of its headers.
 _MOST_TRIED, _MOST_TOLD = 1000, 4
 
 

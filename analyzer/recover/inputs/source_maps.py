@@ -6,6 +6,7 @@ from pathlib import Path
 from vhdx.errors import ChainError
 from vhdx.source_map import SourceMapError, SourceMaps, is_source_map, unread_by
 
+# A mapfile names its program in its first lines.
 _HEAD_LENGTH = 1 << 12
 
 

@@ -25,6 +25,7 @@ from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
 
+# A file of terabytes without a table has millions of places; looking at all of them for each sign takes days.
 _MOST_STARTS = 1 << 16
 
 

@@ -15,6 +15,7 @@ from vhdx.table import BlockTable
 
 UNIT = 512
 """Bytes of a bitmap that are lost together: a sector of the medium."""
+# 4096 chunks of 4 GiB: disks to 16 TiB with sectors of 512 bytes. Beyond, bitmaps are taken at their word.
 _MOST_BITMAPS = 1 << 12
 # Bytes of blocks that are looked into to know whether they hold anything.
 _MOST_READ = 1 << 32

@@ -11,6 +11,7 @@ from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 from vhdx.structures.disk import LEAVE_BLOCKS_ALLOCATED
 
+# A fixed file is as large as its disk: no such file has more blocks in practice.
 _MOST_BLOCKS = 1 << 20
 
 

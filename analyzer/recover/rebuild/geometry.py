@@ -18,9 +18,13 @@ from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import MIB
 
+# A guest that stores disk images has as many tables; with more of them nothing is decided.
 _MOST_TABLES = 16
+# Some hundred blocks: if none of these uses its upper half, the size of the blocks stays open.
 _MOST_READ, _PIECE = 256 * MIB, 64 * 1024
 # Two neighbours that are exactly one block apart may be a coincidence once, in a table that was filled in any order.
+# test_without_a_file_system_the_blocks_are_known_and_what_a_parent_may_show_is_not needs fewer than 9; no test fails
+# with 1.
 # So many pairs of neighbouring blocks tell the block size, where no file system does.
 _STEPS_ENOUGH = 2
 

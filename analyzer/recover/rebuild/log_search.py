@@ -21,6 +21,7 @@ from vhdx.structures.log import DATA_SECTOR, SIGNATURE
 _MOST_MIB = 4
 # MiB of a log that are looked at.
 _MOST_LENGTH = 64
+# 256 MiB of pages. A log that would change more is not one that was merely left open.
 _MOST_PAGES = 1 << 16
 
 

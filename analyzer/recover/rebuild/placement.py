@@ -35,6 +35,7 @@ _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     group_signs,
     directory_signs,
 )
+# The grid shows in the first entries, and single blocks are filled between neighbours only for so many.
 _MOST_BLOCKS = 1 << 16
 # One look reads a sector or a few KiB, and a hostile volume may name signs without end.
 # One look reads a sector or a few KiB: about a minute at the most. A hostile volume may name signs without end.

@@ -15,6 +15,7 @@ from vhdx.errors import VhdxError
 from vhdx.runs import Kind
 from vhdx.structures.constants import SECTOR_SIZES
 
+# As in signatures.py: tables and superblocks made to do harm may name any number.
 _MOST_PARTS, _MOST_GROUPS = 32, 4096
 _FRONT = 2 * max(SECTOR_SIZES)
 

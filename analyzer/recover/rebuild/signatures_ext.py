@@ -13,6 +13,7 @@ from analyzer.recover.rebuild.signatures import Sign, volumes_of
 from vhdx.disk import Disk
 from vhdx.structures.constants import MIB
 
+# 512 GiB in groups of 128 MiB: further groups only bring more of the same evidence.
 _MOST_GROUPS = 4096
 _MOST_DIRECTORIES = 4096
 # mkfs.ext4 uses blocks of 4 KiB from 512 MiB up, and 8 * 4096 blocks for each group: one bit each in one bitmap

@@ -9,6 +9,7 @@ from analyzer.recover.rebuild.redundant_copies import read_known
 from analyzer.recover.rebuild.signatures import Sign, volumes_of
 from vhdx.disk import Disk
 
+# The sizes that Windows has made, from NT to disks of 4096-byte sectors.
 _RECORDS = frozenset({512, 1024, 2048, 4096})
 # Bytes of the $MFT after which there is another sign: four in each MiB, for records may be unused.
 _STEP = 1 << 18

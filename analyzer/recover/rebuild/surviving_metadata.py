@@ -21,7 +21,9 @@ from vhdx.structures.constants import (
 from vhdx.structures.disk import HAS_PARENT, DiskParameters
 from vhdx.structures.metadata import ITEM_SIZES
 
+# Paths are UTF-16 with lengths of 16 bits, so a genuine locator is smaller.
 _LARGEST_LOCATOR = 64 * 1024
+# Two flags are defined; an item with any other bit set is not sound.
 _LARGEST_FLAGS = 3
 # It changes nothing of what is read; Hyper-V and qemu-img both write 4096 unless told otherwise.
 _USUAL_PHYSICAL = 4096

@@ -9,6 +9,7 @@ from analyzer.text import plural, size
 from vhdx.runs import Kind
 
 _WIDTH, _BOX, _GAP = 340, 74, 44
+# A chain of 256 layers is drawn as its ends; the table below has all of them.
 _MOST_BOXES = 12
 # Letters of a name that fit into a box.
 _LONGEST = 32

@@ -16,6 +16,7 @@ from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
 
 MOST_RUNS = 20_000
 """As many runs are told one by one."""
+# More cells than a screen has pixels in a map, and a page of some hundred KiB.
 MOST_CELLS = 1 << 16
 MOST_LOST = 200
 """Ranges that cannot be known which are listed one by one."""

@@ -11,6 +11,7 @@ from analyzer.text import exact_size, plural, size
 
 # Records that stand beside one another, field by field, so that two copies can be compared.
 _FEW = 2
+# A page for people: tables of millions of entries are what `vhdx dump` is for.
 _MOST_ENTRIES = 100
 _PLACES = {"offset", "file_offset", "log_offset", "key_offset", "value_offset"}
 _SIZES = {"length", "log_length", "size", "block_size"}

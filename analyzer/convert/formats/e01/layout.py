@@ -29,6 +29,7 @@ from analyzer.convert.model import CaseData, Compression, Digests
 from vhdx.errors import OutputError
 from vhdx.sink import Existing
 
+# EnCase's own size, 32 KiB, which every reader takes.
 SECTORS_PER_CHUNK = 64
 MOST_CHUNKS = 4 << 20
 """Where a disk would have more, its chunks are larger, up to a cell: tables and zeros stay small."""

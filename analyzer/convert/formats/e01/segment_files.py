@@ -14,6 +14,7 @@ from vhdx.errors import OutputError
 from vhdx.sink import PART_SUFFIX, Existing, Sink, part_of
 from vhdx.targets import check_target
 
+# E01 to E99; then letters, as EnCase goes on.
 _NUMBERED = 99
 MOST = _NUMBERED + (ord("Z") - ord("E") + 1) * 26 * 26
 """Segments that have names: .E01 to .E99, then .EAA to .EZZ, .FAA to .ZZZ."""

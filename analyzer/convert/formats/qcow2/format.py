@@ -10,6 +10,7 @@ from analyzer.convert.formats.format import ImageRequest, require_compression
 from analyzer.convert.model import Compression
 from vhdx.errors import OutputError
 
+# qemu-img's default, 64 KiB. Smaller clusters make larger tables, larger ones waste space in sparse disks.
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS
 L2_ENTRIES = CLUSTER // 8
@@ -25,6 +26,7 @@ OFFSET_MASK = (1 << 56) - (1 << 9)
 SECTORS_SHIFT = 62 - (CLUSTER_BITS - 8)
 """Of a compressed cluster's descriptor: below are the host offset, above how many more sectors of 512 it touches."""
 SECTOR = 512
+# 16 bits for each count, which is all that version 2 knew and what every reader takes.
 REFCOUNT_ORDER = 4
 REFCOUNTS_PER_BLOCK = CLUSTER * 8 >> REFCOUNT_ORDER
 HEADER_LENGTH = 112

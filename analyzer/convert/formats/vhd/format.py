@@ -5,9 +5,11 @@ from uuid import UUID
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
 SECTOR = 512
+# What Windows makes, and what several readers insist on.
 BLOCK = 2 << 20
 BITMAP = BLOCK // SECTOR // 8
 """Bytes of a block's sector bitmap, before the block and fills one sector."""
+# Microsoft's own limit for VHD: Windows attaches nothing larger.
 MAX_SIZE = 2040 << 30
 UNUSED = 0xFFFFFFFF
 """Of a BAT entry: the block is not there."""

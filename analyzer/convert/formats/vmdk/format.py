@@ -5,6 +5,7 @@ from enum import IntEnum
 from construct import Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 SECTOR = 512
+# The grain that VMware writes; readers of streamOptimized files expect it.
 GRAIN = 64 << 10
 ENTRIES = 512
 """Of a grain table."""
