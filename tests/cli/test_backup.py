@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.command_line import contents
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def kept(vhdx_command, chain, tmp_path):

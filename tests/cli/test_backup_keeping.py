@@ -16,6 +16,8 @@ from analyzer.backup.locks.owners import Hold
 from analyzer.backup.repository import keys
 from analyzer.backup.storage.local import LocalPlace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def repository(vhdx_command, chain, tmp_path):

@@ -5,6 +5,8 @@ import zlib
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOLD = [
     "--case-number",
     "2026/17",

@@ -10,6 +10,8 @@ from fixtures import Brush, encode
 from fixtures.recipes.kit import child_of, disk
 from tests.support.hyperv_store import configuration, store
 
+pytestmark = pytest.mark.slow
+
 needs_parser = pytest.mark.usefixtures("parser")
 
 

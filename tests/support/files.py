@@ -23,6 +23,9 @@ def sparse_copy(source, target):
 
 def data_extents(descriptor, size):
     """(start, end) of what a file holds, its holes left out."""
+    if not hasattr(os, "SEEK_DATA"):  # Windows
+        yield 0, size
+        return
     position = 0
     while position < size:
         try:
@@ -31,6 +34,15 @@ def data_extents(descriptor, size):
             return
         position = os.lseek(descriptor, start, os.SEEK_HOLE)
         yield start, position
+
+
+PIECE = 4 << 20
+
+
+def pieces_of(size, *ranges):
+    """(start, length) of the pieces of a disk that touch (start, end) ranges, sorted: what else there is, is zeros."""
+    touched = {number for each in ranges for start, end in each for number in range(start // PIECE, -(-end // PIECE))}
+    return [(number * PIECE, min(PIECE, size - number * PIECE)) for number in sorted(touched) if number * PIECE < size]
 
 
 def patch(path, offset, data):

@@ -17,6 +17,8 @@ from tests.support.peer_tools import qemu_img
 from vhdx import open_chain
 from vhdx.sink import Existing
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "chain-3",
     "unaligned-size",

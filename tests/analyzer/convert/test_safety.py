@@ -16,6 +16,8 @@ from vhdx.errors import NoSpaceError, OutputError, SourceChangedError, Verificat
 from vhdx.runs import Kind
 from vhdx.sink import Existing, Sink, part_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def chain(tmp_path):

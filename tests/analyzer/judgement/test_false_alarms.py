@@ -18,6 +18,8 @@ from vhdx.image import image_from
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind
 
+pytestmark = pytest.mark.slow
+
 ZERO, UNMAPPED = 2, 3
 SAMPLE, TRIALS = 2, 40
 """Of the two thousand disks of `make fuzz`, what every run looks at."""

@@ -11,6 +11,8 @@ from vhdx.errors import OutputError, VerificationError
 from vhdx.sink import Sink
 from vhdx.source import FileSource
 
+pytestmark = pytest.mark.slow
+
 TIB = 1 << 40
 IMAGES = [
     OutputFormat.QCOW2,

@@ -14,6 +14,8 @@ from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, MIB, PowerCut, attempt, failing, interrupted, read_image
 from vhdx.errors import OutputError
 
+pytestmark = pytest.mark.slow
+
 FORMS = [OutputFormat.RAW, OutputFormat.VHDX, OutputFormat.VHDX_FIXED]
 LOST = range(3, 5)
 """Sectors of block 2."""
