@@ -165,7 +165,7 @@ def _holds_another(at: int, length: int, candidates: Sequence[int], log_length: 
 def check_log(log: Log, file_size: int) -> Iterator[Finding]:
     """What a live log means for a file of `file_size` bytes; nothing for a log that is closed."""
     if not log.active:
-        text = "a log is live and holds no whole sequence of entries, so the last writes cannot be applied"
+        text = "the log is dirty and holds no complete sequence of entries, so the last writes cannot be applied"
         yield Finding("LOG-02", Severity.ERROR, text, log.log_offset, log.log_length, SECTION)
         return
     last = log.session[log.active[-1]]
@@ -180,7 +180,7 @@ def check_log(log: Log, file_size: int) -> Iterator[Finding]:
         )
         yield Finding("LOG-05", Severity.WARNING, text, log.log_offset, log.log_length, SECTION)
     replayed = "1 entry was" if len(log.active) == 1 else f"{len(log.active)} entries were"
-    text = f"the log is live: {replayed} replayed in memory, the file itself is unchanged"
+    text = f"the log is dirty: {replayed} replayed in memory, the file itself is unchanged"
     yield Finding("LOG-01", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.3")
 
 

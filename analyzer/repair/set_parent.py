@@ -112,7 +112,7 @@ def _require_child(child: Image) -> None:
         raise OutputError(child.path, "it is no differencing file, so it has no parent", "name a checkpoint (.avhdx)")
     if child.log_was_replayed:
         advice = f"apply it first with `vhdx repair {child.path} --in-place`, or --output COPY"
-        raise OutputError(child.path, "its log is live", advice)
+        raise OutputError(child.path, "its log is dirty", advice)
 
 
 def _require_fitting(child: Image, source: FileSource, chain: Chain, wish: Relink) -> None:

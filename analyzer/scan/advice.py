@@ -158,7 +158,7 @@ def _alone(known: Known, leaf: Member) -> Iterator[str]:
     if waiting:
         yield f"of the same disk, and without their parent: {', '.join(waiting[:_MOST_NAMES])}"
     if leaf.record.condition is Condition.LIVE:
-        yield "its log is live: read it with these commands, which apply it, before you attach it anywhere"
+        yield "its log is dirty: read it with these commands, which apply it, before you attach it anywhere"
     if known.weights.get(leaf.path, Weight()).lost:
         yield f"{known.weights[leaf.path].lost} bytes of it cannot be known: look for a whole copy"
 

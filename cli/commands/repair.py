@@ -20,7 +20,7 @@ def command(file: Path, result: RepairOptions, as_json: bool) -> int:
     """Plan byte-exact repairs of a file, from redundant copies in it; apply them to a copy, or in place.
 
     Prints a plan: for each fix the bytes before and after, and the evidence. A header or region table is restored from
-    its other copy, or by the one flipped bit that explains its checksum; a live log is applied for good; parts of the
+    its other copy, or by the one flipped bit that explains its checksum; a dirty log is applied for good; parts of the
     block table are restored from old log entries, shifted ones moved back. What cannot be fixed is listed. No fix
     discards anything.
 

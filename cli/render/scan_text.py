@@ -25,7 +25,7 @@ _STATES = {
 }
 _CONDITIONS = {
     Condition.WHOLE: "",
-    Condition.LIVE: "live log, applied in memory",
+    Condition.LIVE: "dirty log, applied in memory",
     Condition.DAMAGED: "DAMAGED, does not open",
     Condition.UNREADABLE: "CANNOT BE READ",
 }

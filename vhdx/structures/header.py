@@ -153,7 +153,7 @@ def _check_versions(header: Header, at: int) -> Iterator[Finding]:
 def _check_log_place(header: Header, at: int, file_size: int) -> Iterator[Finding]:
     length, offset = header.log_length, header.log_offset
     if header.log_is_live and not length:
-        yield Finding("HDR-10", Severity.ERROR, "a log is live and its length is 0", at + 68, 4, SECTION)
+        yield Finding("HDR-10", Severity.ERROR, "the log is dirty and its length is 0", at + 68, 4, SECTION)
     if not length:
         return
     if offset % MIB or length % MIB or offset < MIB:
