@@ -13,9 +13,9 @@ from analyzer.backup.image_hash import Bytes, ImageHash, Sums, hashes_of
 from analyzer.backup.locks.locks import LockLostError
 from analyzer.backup.plan import CreatePlan, Hashing, Lost
 from analyzer.backup.repository.candidates import candidate_ids
+from analyzer.backup.repository.chunks import release
 from analyzer.backup.repository.index import Ids, Index, blank_index, length_of, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
-from analyzer.backup.repository.quarantine import release
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress

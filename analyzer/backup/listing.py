@@ -9,8 +9,8 @@ import numpy as np
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.candidates import read_candidates
-from analyzer.backup.repository.chunk_ids import IdArray, id_array, ids_from, places_in, raw
 from analyzer.backup.repository.chunks import object_of
+from analyzer.backup.repository.index import IdArray, id_array, ids_from, places_in, raw
 from analyzer.backup.repository.repository import LEAFLETS, POINTS, Repository, leaflet
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.repository.documents import BadDocumentError, parse_document
 from analyzer.backup.repository.index import BadIndexError, parse_index
-from analyzer.backup.repository.point_names import is_name
+from analyzer.backup.repository.manifest import BadDocumentError, is_name, parse_document
 from analyzer.backup.storage.storage import Entry, Place
 
 POINTS = "points"

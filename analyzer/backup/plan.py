@@ -10,12 +10,10 @@ import numpy as np
 from analyzer.backup.changed_chunks import changes, everything
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError, PointRefusedError
 from analyzer.backup.parent_point import Reference, references, shared_layers, why_in_full
-from analyzer.backup.repository.chunk_ids import id_array, ids_from
-from analyzer.backup.repository.index import Index
+from analyzer.backup.repository.chunks import set_aside_ids
+from analyzer.backup.repository.index import Index, id_array, ids_from
 from analyzer.backup.repository.layer_records import LayerRecord, now, records_of, with_claims
-from analyzer.backup.repository.manifest import Manifest
-from analyzer.backup.repository.point_names import name_for, require_name
-from analyzer.backup.repository.quarantine import set_aside_ids
+from analyzer.backup.repository.manifest import Manifest, name_for, require_name
 from analyzer.backup.repository.repository import Repository
 from vhdx.chain import Chain
 from vhdx.errors import LostDataError

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.backup.repository.chunk_ids import id_array, ids_from, places_in
+from analyzer.backup.repository.index import id_array, ids_from, places_in
 from analyzer.backup.repository.repository import Repository
 
 

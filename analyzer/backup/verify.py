@@ -10,9 +10,8 @@ import numpy as np
 
 from analyzer.backup.errors import BadChunkError, MissingObjectError
 from analyzer.backup.listing import Problem, Survey, Traces, missing_chunks, survey_of
-from analyzer.backup.repository.chunk_ids import IdArray, ids_from, raw
-from analyzer.backup.repository.chunks import object_of
-from analyzer.backup.repository.quarantine import set_aside
+from analyzer.backup.repository.chunks import object_of, set_aside
+from analyzer.backup.repository.index import IdArray, ids_from, raw
 from analyzer.backup.repository.repository import Repository
 from analyzer.backup.repository.verify_log import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
 from analyzer.convert.formats.pipeline import in_order

@@ -5,8 +5,8 @@ from dataclasses import replace
 import click
 
 from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.encryption import init_encrypted
-from analyzer.backup.repository.repository import Repository, Settings, init_repository
+from analyzer.backup.repository.open import init_encrypted, init_repository
+from analyzer.backup.repository.repository import Repository, Settings
 from cli import output
 from cli.options.common import ByteSize, json_option
 from cli.options.passphrase import VARIABLE, Passphrase

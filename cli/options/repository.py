@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.backup.repository.encryption import ENCRYPTED, open_any
 from analyzer.backup.repository.manifest import Manifest
-from analyzer.backup.repository.repository import Repository
+from analyzer.backup.repository.open import open_repository
+from analyzer.backup.repository.repository import ENCRYPTED, Repository
 from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.storage import Place
 from cli.options.passphrase import Passphrase, passphrase_options
@@ -31,7 +31,7 @@ def place_of(name: str) -> Place:
 def repository_of(name: str) -> Repository:
     """The repository that a command line names, opened, whichever way it is kept."""
     passphrase = Passphrase(click.get_current_context())
-    return open_any(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
+    return open_repository(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
 
 
 def point_lines(manifests: Iterable[Manifest]) -> Iterator[str]:

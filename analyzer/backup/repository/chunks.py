@@ -1,14 +1,24 @@
-"""The chunk store: content by id, each written once."""
+"""The chunk store: content by id, each written once; and the chunks that are set aside, damaged or gone."""
 
+import os
+import sys
 import threading
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from pathlib import Path
+from typing import Generic, TypeVar
 
-from analyzer.backup.repository.batches import batch_for
+from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.repository.codec import ID_SIZE, Codec
+from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.storage import Data, Entry, Place
 
-FOLDER = "chunks.castr"
+FOLDER, QUARANTINE = "chunks.castr", "quarantine"
 SUFFIX = ".cacnk"
+# Bytes that are collected for a place that takes whole objects; more of them would be more memory.
+_COLLECTED = 8 << 20
+# Bytes and files of a local batch, which an interrupted run has to write anew.
+_BATCHED, _MOST_BATCHED = 256 << 20, 1024
+Begun = TypeVar("Begun")
 
 
 def object_of(chunk_id: bytes) -> str:
@@ -19,12 +29,72 @@ def object_of(chunk_id: bytes) -> str:
 
 def id_of_object(name: str) -> bytes | None:
     """The id that an object's name stands for; None for a name that no chunk has."""
-    digits = name.rpartition("/")[2].removesuffix(SUFFIX)
+    chunk_id = _id_in(name)
+    return chunk_id if chunk_id is not None and object_of(chunk_id) == name else None
+
+
+def _id_in(name: str) -> bytes | None:
     try:
-        chunk_id = bytes.fromhex(digits)
+        chunk_id = bytes.fromhex(name.rpartition("/")[2].removesuffix(SUFFIX))
     except ValueError:
         return None
-    return chunk_id if len(chunk_id) == ID_SIZE and object_of(chunk_id) == name else None
+    return chunk_id if len(chunk_id) == ID_SIZE else None
+
+
+class Batch(Generic[Begun]):
+    """Objects that are made together: nothing is there for sure before `commit`. All calls from any thread."""
+
+    def __init__(
+        self,
+        begin: Callable[[str, Data], Begun],
+        finish: Callable[[Sequence[tuple[str, Begun]]], None],
+        most_bytes: int,
+        most_objects: int,
+    ) -> None:
+        """`begin` takes an object, and `finish` has all that were begun there, each whole, and durable."""
+        self._begin, self._finish, self._most_bytes, self._most_objects = begin, finish, most_bytes, most_objects
+        self._lock, self._waiting, self._bytes = threading.Lock(), list[tuple[str, Begun]](), 0
+
+    def add(self, name: str, data: Data) -> None:
+        """Take one more, and commit when there are many."""
+        begun = self._begin(name, data)
+        with self._lock:
+            self._waiting.append((name, begun))
+            self._bytes += len(data)
+            full = self._bytes >= self._most_bytes or len(self._waiting) >= self._most_objects
+        if full:
+            self.commit()
+
+    def commit(self) -> None:
+        """Have all that were added there, each whole, and durable."""
+        with self._lock:
+            waiting, self._waiting, self._bytes = self._waiting, [], 0
+        if waiting:
+            self._finish(waiting)
+
+    def discard(self) -> None:
+        """Forget what was added and not committed."""
+        for _, begun in self._waiting:
+            if isinstance(begun, Path):
+                begun.unlink(missing_ok=True)
+        self._waiting = []
+
+
+def batch_for(place: Place) -> "Batch[Path] | Batch[Data]":
+    """The batch that suits a place best: others than a folder are given some objects whole, as they are collected.
+
+    In a folder, files are written at once, and get their names when the file system was flushed. One flush for hundreds
+    of files: a flush for each, and one for its folder, would take longer than all the rest.
+    """
+    if not isinstance(place, LocalPlace):
+        return Batch(lambda _name, data: data, place.write_all, _COLLECTED, sys.maxsize)
+
+    def begin(name: str, data: Data) -> Path:
+        part, descriptor = place.begin(name, data)
+        os.close(descriptor)
+        return part
+
+    return Batch(begin, place.name_all, _BATCHED, _MOST_BATCHED)
 
 
 class ChunkStore:
@@ -87,3 +157,31 @@ class ChunkStore:
             self._known.add(chunk_id)
             self.written, self.written_bytes = self.written + 1, self.written_bytes + len(packed)
         self._batch.add(object_of(chunk_id), packed)
+
+
+def set_aside(place: Place, chunk_id: bytes) -> None:
+    """Move a chunk out of the store: nobody takes it for good any more. One that is gone leaves an empty object.
+
+    What was set aside before is kept.
+    """
+    name = object_of(chunk_id)
+    try:
+        content = place.read(name)
+    except MissingObjectError:
+        content = b""
+    place.create(_object_aside(chunk_id), content)
+    place.delete(name)
+
+
+def set_aside_ids(place: Place) -> frozenset[bytes]:
+    """The ids of all that were set aside."""
+    return frozenset(filter(None, (_id_in(entry.name) for entry in place.list(QUARANTINE))))
+
+
+def release(place: Place, chunk_id: bytes) -> None:
+    """Forget one that is stored again."""
+    place.delete(_object_aside(chunk_id))
+
+
+def _object_aside(chunk_id: bytes) -> str:
+    return f"{QUARANTINE}/{chunk_id.hex()}{SUFFIX}"

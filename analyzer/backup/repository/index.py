@@ -1,6 +1,6 @@
 """The index of a restore point: the id of every chunk of the disk, in order; a casync blob index (.caibx)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ _ITEM = np.dtype([("end", "<u8"), ("id", "u1", (ID_SIZE,))])
 # An index of 64 TiB has millions of items; converted piece by piece it needs no second copy of itself.
 _AT_ONCE = 1 << 16
 Ids = npt.NDArray[np.uint8]
+IdArray = npt.NDArray[np.bytes_]
+"""Ids as text of 32 bytes: numpy sorts and finds those. Equal length, so that zeros at the end tell no lie."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +43,7 @@ class Index:
 
 
 class BadIndexError(ValueError):
-    """Bytes are no index of uniform chunks; the text says why. Whoever read them knows where they stood."""
+    """Bytes are no index of uniform chunks; the text says why. Whoever read them knows where they were."""
 
 
 def chunk_count(size: int, chunk_size: int) -> int:
@@ -105,3 +107,26 @@ def _ends(count: int, chunk: int, size: int) -> Iterator[tuple[slice, npt.NDArra
         last = min(first + _AT_ONCE, count)
         ends = np.arange(first + 1, last + 1, dtype=np.uint64) * np.uint64(chunk)
         yield slice(first, last), np.minimum(ends, np.uint64(size))
+
+
+def id_array(rows: Ids) -> IdArray:
+    """The ids of an index, one for each row."""
+    return np.ascontiguousarray(rows).view(f"S{ID_SIZE}").reshape(-1)
+
+
+def ids_from(ids: Iterable[bytes]) -> IdArray:
+    """The ids of any collection, in its order."""
+    return np.frombuffer(b"".join(ids), dtype=f"S{ID_SIZE}")
+
+
+def raw(chunk_id: bytes) -> bytes:
+    """An id as it is, from an element of an array, which leaves zeros at the end out."""
+    return bytes(chunk_id).ljust(ID_SIZE, b"\0")
+
+
+def places_in(wanted: IdArray, known: IdArray) -> npt.NDArray[np.intp]:
+    """The place of each wanted id in the sorted `known`; -1 for those that are not there."""
+    if not len(known):
+        return np.full(len(wanted), -1, dtype=np.intp)
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[place] == wanted, place, -1)

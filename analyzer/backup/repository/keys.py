@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from analyzer.backup.errors import BackupError
@@ -64,15 +64,8 @@ class KeySlot:
 
     def to_plain(self) -> dict[str, object]:
         """As repository.json has it."""
-        return {
-            "kdf": "scrypt",
-            "n": self.cost.n,
-            "r": self.cost.r,
-            "p": self.cost.p,
-            "salt": self.salt.hex(),
-            "nonce": self.nonce.hex(),
-            "wrapped": self.wrapped.hex(),
-        }
+        stored = {name: getattr(self, name).hex() for name in ("salt", "nonce", "wrapped")}
+        return {"kdf": "scrypt"} | asdict(self.cost) | stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,31 +115,20 @@ def _bytes(plain: Mapping[str, object], name: str, length: int) -> bytes:
 
 def new_key(passphrase: str, bound: bytes, cost: Cost | None = None) -> tuple[KeySlot, Keys]:
     """A fresh key. `bound` is what the slot is tied to: with another, the passphrase will not open it."""
-    return _wrap(os.urandom(_KEY_SIZE), passphrase, bound, cost or Cost())
-
-
-def unlock(slot: KeySlot, passphrase: str, bound: bytes) -> Keys:
-    """The repository's keys; raises WrongKeyError."""
-    return _derive(_unwrap(slot, passphrase, bound))
-
-
-def rewrap(slot: KeySlot, old: str, new: str, bound: bytes, cost: Cost | None = None) -> KeySlot:
-    """The same key under another passphrase; raises WrongKeyError when `old` does not open it."""
-    return _wrap(_unwrap(slot, old, bound), new, bound, cost or Cost())[0]
-
-
-def _wrap(key: bytes, passphrase: str, bound: bytes, cost: Cost) -> tuple[KeySlot, Keys]:
-    salt, nonce = os.urandom(_SALT_SIZE), os.urandom(NONCE_SIZE)
+    cost = cost or Cost()
+    key, salt, nonce = os.urandom(_KEY_SIZE), os.urandom(_SALT_SIZE), os.urandom(NONCE_SIZE)
     wrapped = aes_gcm(_stretch(passphrase, salt, cost)).encrypt(nonce, key, bound)
     return KeySlot(cost=cost, salt=salt, nonce=nonce, wrapped=wrapped), _derive(key)
 
 
-def _unwrap(slot: KeySlot, passphrase: str, bound: bytes) -> bytes:
+def unlock(slot: KeySlot, passphrase: str, bound: bytes) -> Keys:
+    """The repository's keys; raises WrongKeyError."""
     invalid = extra_module("cryptography.exceptions", _WHAT, "encryption").InvalidTag
     try:
-        return bytes(aes_gcm(_stretch(passphrase, slot.salt, slot.cost)).decrypt(slot.nonce, slot.wrapped, bound))
+        key = aes_gcm(_stretch(passphrase, slot.salt, slot.cost)).decrypt(slot.nonce, slot.wrapped, bound)
     except invalid:
         raise WrongKeyError from None
+    return _derive(bytes(key))
 
 
 _WHAT = "an encrypted repository"
@@ -165,10 +147,8 @@ def _stretch(passphrase: str, salt: bytes, cost: Cost) -> bytes:
 
 
 def _derive(key: bytes) -> Keys:
-    return Keys(*(_subkey(key, word) for word in (b"vhdx backup chunks", b"vhdx backup ids", b"vhdx backup objects")))
-
-
-def _subkey(key: bytes, word: bytes) -> bytes:
     hkdf = extra_module("cryptography.hazmat.primitives.kdf.hkdf", _WHAT, "encryption").HKDF
-    hashes = extra_module("cryptography.hazmat.primitives.hashes", _WHAT, "encryption")
-    return bytes(hkdf(algorithm=hashes.SHA256(), length=_KEY_SIZE, salt=None, info=word).derive(key))
+    sha256 = extra_module("cryptography.hazmat.primitives.hashes", _WHAT, "encryption").SHA256
+    words = (b"vhdx backup chunks", b"vhdx backup ids", b"vhdx backup objects")
+    made = (hkdf(algorithm=sha256(), length=_KEY_SIZE, salt=None, info=word).derive(key) for word in words)
+    return Keys(*map(bytes, made))

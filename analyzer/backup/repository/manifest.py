@@ -1,15 +1,30 @@
-"""The manifest of a restore point: what the index has no place for."""
+"""The manifest of a restore point: what the index has no place for; its name; and how documents are stored.
 
-from collections.abc import Mapping
+Documents are JSON that knows when it was damaged: each carries the SHA-256 of everything else in it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
+from analyzer.backup.errors import PointNameError
 from analyzer.backup.repository.layer_records import LayerRecord
 from vhdx.ranges import Range
 
 FORMAT, VERSION = "vhdx-backup-point", 1
+SELF = "sha256_of_this_document"
+"""Over the document without this member: sorted keys, no spaces, ASCII, as `json.dumps` writes it."""
+# With the longest suffix of an object it stays far below the 255 bytes that most file systems take.
+_LONGEST = 100
+# No separator, no space, nothing that a shell or a URL treats specially, and no leading dot or dash.
+_ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]*")
+# What Windows takes for devices, whatever follows the dot. Names of points become names of objects on places of every
+# kind, so little is allowed.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +117,57 @@ def _layer(members: Mapping[str, Any]) -> LayerRecord:
 
 def _ranges(rows: list[list[int]]) -> tuple[Range, ...]:
     return tuple(Range(int(start), int(length)) for start, length in rows)
+
+
+class BadDocumentError(ValueError):
+    """Bytes are not the document that was written; the text says why. Whoever read them knows where they were."""
+
+
+def build_document(members: Mapping[str, Any]) -> bytes:
+    """The document, for people to read."""
+    return (json.dumps({**members, SELF: _sum_of(members)}, indent=1) + "\n").encode("ascii")
+
+
+def parse_document(stored: bytes) -> dict[str, Any]:
+    """The members; raises BadDocumentError for bytes that are no document, or a changed one."""
+    try:
+        members = json.loads(stored.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BadDocumentError(f"it is no JSON ({error})") from error
+    if not isinstance(members, dict):
+        raise BadDocumentError("it is no JSON object")
+    expected = members.pop(SELF, None)
+    if expected != _sum_of(members) or stored != build_document(members):
+        raise BadDocumentError("its SHA-256 is not the one it was written with")
+    return members
+
+
+def _sum_of(members: Mapping[str, Any]) -> str:
+    text = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a restore point."""
+    plain = _ALLOWED.fullmatch(text) and len(text) <= _LONGEST and not text.endswith(".")
+    return bool(plain) and not _RESERVED.fullmatch(text)
+
+
+def require_name(text: str) -> str:
+    """The text itself; raises PointNameError when no restore point may be called so."""
+    if not is_name(text):
+        advice = f"use up to {_LONGEST} letters, digits and . _ + @ -, the first of them a letter or digit"
+        raise PointNameError(text, advice)
+    return text
+
+
+def name_for(stem: str, moment: datetime, is_taken: Callable[[str], bool]) -> str:
+    """A name of its own for the state of a file called `stem`: what is not allowed becomes `_`."""
+    clean = re.sub(r"[^A-Za-z0-9._+@-]", "_", stem).lstrip(".+@-")[:60].rstrip(".") or "disk"
+    first = f"{clean}-{moment:%Y%m%dT%H%M%SZ}"
+    if _RESERVED.fullmatch(first):
+        first = f"_{first}"
+    name, number = first, 2
+    while is_taken(name):
+        name, number = f"{first}-{number}", number + 1
+    return name

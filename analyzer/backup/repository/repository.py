@@ -2,38 +2,25 @@
 
 import hashlib
 from collections.abc import Iterator, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from analyzer.backup.errors import (
-    ChunkSizeError,
-    DamagedObjectError,
-    InitRefusedError,
-    MissingObjectError,
-    NoSuchPointError,
-    NotRepositoryError,
-)
+from analyzer.backup.errors import DamagedObjectError, MissingObjectError, NoSuchPointError
 from analyzer.backup.repository.chunks import ChunkStore
-from analyzer.backup.repository.codec import Codec, PlainCodec, require_zstandard
-from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
+from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.index import BadIndexError, Index, parse_index
-from analyzer.backup.repository.manifest import Manifest, build_manifest, parse_manifest
-from analyzer.backup.repository.point_names import is_name
+from analyzer.backup.repository.manifest import BadDocumentError, Manifest, build_manifest, is_name, parse_manifest
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.backup.storage.remote_folder import FolderPlace
 from analyzer.backup.storage.storage import Place
-from analyzer.text import plural
 
 SETTINGS = "repository.json"
 POINTS = "points"
-FORMAT, VERSION = "vhdx-backup-repository", 1
-PLAIN = "plain"
+PLAIN, ENCRYPTED = "plain", "aes-256-gcm"
 LEAFLETS = {"README.md": "readme.md", "restore.py": "restore.py"}
 """Objects that every repository carries, and what they are called in the package."""
 _SEALED_README = "readme-encrypted.md"
-KIB, MIB = 1 << 10, 1 << 20
-SMALLEST_CHUNK, USUAL_CHUNK, LARGEST_CHUNK = 64 * KIB, MIB, 16 * MIB
+SMALLEST_CHUNK, USUAL_CHUNK, LARGEST_CHUNK = 64 << 10, 1 << 20, 16 << 20
 # Chunks of a disk, unless they would have to be larger than LARGEST_CHUNK: an index of 40 MiB.
 _USUAL_MOST = 1 << 20
 # Chunks of a disk, whatever was asked for: 160 MiB of index, and 64 TiB in the largest chunks.
@@ -165,65 +152,3 @@ def leaflet(name: str, mode: str) -> bytes:
     """The content of README.md or restore.py, as a repository that is kept in this way carries it."""
     asset = _SEALED_README if mode != PLAIN and name == "README.md" else LEAFLETS[name]
     return (resources.files("analyzer.backup") / "assets" / asset).read_bytes()
-
-
-def check_chunk_size(place: Place, chunk_size: int | None) -> None:
-    """Refuse a chunk size that would serve nobody; raises ChunkSizeError."""
-    if chunk_size is None:
-        return
-    if not SMALLEST_CHUNK <= chunk_size <= LARGEST_CHUNK or chunk_size & (chunk_size - 1):
-        raise ChunkSizeError(place.url, f"no chunk has {chunk_size} bytes", "choose 64K, 128K ... 16M")
-
-
-def init_repository(place: Place, settings: Settings, codec: Codec) -> Repository:
-    """Make a repository in a place that holds nothing; raises InitRefusedError, ChunkSizeError, PlaceError."""
-    require_zstandard()
-    check_chunk_size(place, settings.chunk_size)
-    leaflets = {name: leaflet(name, settings.mode) for name in LEAFLETS}
-    settings = replace(settings, leaflets={name: hashlib.sha256(text).hexdigest() for name, text in leaflets.items()})
-    _require_empty(place)
-    if not place.create(SETTINGS, build_document({"format": FORMAT, "version": VERSION} | asdict(settings))):
-        raise InitRefusedError(place.url, "a repository is there already", "use it, or name another place")
-    for name, text in leaflets.items():
-        place.write(name, text)
-    return Repository(place, codec, settings)
-
-
-def _require_empty(place: Place) -> None:
-    """Refuse a place that holds anything: a repository has names of its own there, README.md for one."""
-    if place.size(SETTINGS) is not None:
-        points = sum(entry.name.endswith(".json") for entry in place.list(POINTS))
-        held = f"a repository is there already, with {plural(points, 'restore point')}"
-        raise InitRefusedError(place.url, held, "use it, or name another place")
-    other = place.glance() if isinstance(place, FolderPlace) else next(iter(place.list("")), None)
-    if other is not None:
-        advice = "name a folder that is empty or not there; if a repository was there, get its repository.json back"
-        raise InitRefusedError(place.url, f"something is there already ({other.name}), and no repository", advice)
-
-
-def read_settings(place: Place) -> Settings:
-    """How the repository at a place is kept; raises NotRepositoryError, DamagedObjectError, PlaceError."""
-    try:
-        members = parse_document(place.read(SETTINGS))
-    except MissingObjectError:
-        advice = "name a repository, or make one with `vhdx backup init`"
-        raise NotRepositoryError(place.url, f"no repository is there (it has no {SETTINGS})", advice) from None
-    except BadDocumentError as error:
-        raise DamagedObjectError(place.url, SETTINGS, str(error)) from error
-    if members.pop("format", None) != FORMAT:
-        raise NotRepositoryError(place.url, f"its {SETTINGS} is of something else", "name a repository")
-    if (version := members.pop("version", None)) != VERSION:
-        raise NotRepositoryError(place.url, f"it is of version {version}", "use the version of vhdx that made it")
-    try:
-        return Settings(**members)
-    except TypeError as error:
-        raise DamagedObjectError(place.url, SETTINGS, f"a member is missing or unknown ({error})") from error
-
-
-def open_repository(place: Place) -> Repository:
-    """Open a repository that is kept plainly; raises NotRepositoryError, DamagedObjectError, PlaceError."""
-    require_zstandard()
-    settings = read_settings(place)
-    if settings.mode != PLAIN:
-        raise NotRepositoryError(place.url, f"it is kept in a way called {settings.mode!r}", "give its key")
-    return Repository(place, PlainCodec(), settings)

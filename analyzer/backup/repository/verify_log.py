@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.backup.errors import MissingObjectError
-from analyzer.backup.repository.chunk_ids import IdArray, ids_from, places_in
 from analyzer.backup.repository.codec import ID_SIZE
+from analyzer.backup.repository.index import IdArray, ids_from, places_in
 from analyzer.backup.storage.storage import Place
 
 OBJECT = "state/verified"

@@ -65,19 +65,3 @@ class Place(Protocol):
     def close(self) -> None:
         """Let go of connections; using the place again makes new ones."""
         ...
-
-
-class Batch(Protocol):
-    """Objects that are made together: nothing is there for sure before `commit`. All calls from any thread."""
-
-    def add(self, name: str, data: Data) -> None:
-        """Take one more; the data may be used again afterwards."""
-        ...
-
-    def commit(self) -> None:
-        """Have all that were added there, each whole, and durable."""
-        ...
-
-    def discard(self) -> None:
-        """Forget what was added and not committed."""
-        ...

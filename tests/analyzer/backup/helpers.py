@@ -8,7 +8,8 @@ from analyzer.backup.create import run_create
 from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.plan import Wishes, plan_create
 from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.repository import Settings, init_repository
+from analyzer.backup.repository.open import init_repository
+from analyzer.backup.repository.repository import Settings
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.storage.storage import Entry
 from vhdx.reader import Reader

@@ -13,7 +13,8 @@ from analyzer.backup.locks.owners import Hold
 from analyzer.backup.plan import Wishes, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.repository import Repository, Settings, init_repository
+from analyzer.backup.repository.open import init_repository
+from analyzer.backup.repository.repository import Repository, Settings
 from analyzer.backup.restore import PointDisk, plan_restore
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import Options, format_of

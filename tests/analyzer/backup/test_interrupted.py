@@ -4,7 +4,7 @@ import pytest
 
 from analyzer.backup.errors import PlaceError
 from analyzer.backup.plan import Which
-from analyzer.backup.repository.batches import batch_for
+from analyzer.backup.repository.chunks import batch_for
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.resume import resume_raw
 from analyzer.backup.storage.local import LocalPlace

@@ -15,8 +15,8 @@ from analyzer.backup.prune import WINDOW, plan_prune, run_prune
 from analyzer.backup.repository.candidates import FOLDER, candidate_ids
 from analyzer.backup.repository.chunks import ChunkStore, object_of
 from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.documents import build_document
 from analyzer.backup.repository.index import Index, build_index
+from analyzer.backup.repository.manifest import build_document
 from analyzer.backup.storage.local import LocalPlace
 
 CODEC = PlainCodec()

@@ -151,8 +151,8 @@ def flip(place, name, chance):
 def test_a_bit_flipped_in_any_object_of_an_encrypted_repository_is_told(disks):
     pytest.importorskip("cryptography")
     from analyzer.backup.errors import BackupError
-    from analyzer.backup.repository.encryption import init_encrypted, open_any
     from analyzer.backup.repository.keys import Cost
+    from analyzer.backup.repository.open import init_encrypted, open_repository
     from analyzer.backup.verify import Scope, verify
 
     first = MemoryPlace()
@@ -166,7 +166,7 @@ def test_a_bit_flipped_in_any_object_of_an_encrypted_repository_is_told(disks):
     for name in list(first.objects):
         place = first.copy()
         flip(place, name, int.from_bytes(os.urandom(8)))
-        opened, error = attempt(lambda place=place: open_any(place, lambda: "passphrase"))
+        opened, error = attempt(lambda place=place: open_repository(place, lambda: "passphrase"))
         if error is not None:
             assert name == "repository.json"
             assert isinstance(error, BackupError)

@@ -7,9 +7,9 @@ import pytest
 from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, PlaceError
 from analyzer.backup.listing import Traces
 from analyzer.backup.plan import Which
-from analyzer.backup.repository.chunks import object_of
-from analyzer.backup.repository.quarantine import set_aside_ids
-from analyzer.backup.repository.repository import SETTINGS, open_repository
+from analyzer.backup.repository.chunks import object_of, set_aside_ids
+from analyzer.backup.repository.open import open_repository
+from analyzer.backup.repository.repository import SETTINGS
 from analyzer.backup.repository.verify_log import OBJECT
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.stats import stats_of

@@ -7,12 +7,20 @@ from hypothesis import strategies as st
 
 from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointNameError
 from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.documents import BadDocumentError, build_document, parse_document
 from analyzer.backup.repository.index import BadIndexError, Index, build_index, parse_index
 from analyzer.backup.repository.layer_records import now
-from analyzer.backup.repository.manifest import build_manifest, parse_manifest
-from analyzer.backup.repository.point_names import is_name, name_for, require_name
-from analyzer.backup.repository.repository import Settings, init_repository, open_repository
+from analyzer.backup.repository.manifest import (
+    BadDocumentError,
+    build_document,
+    build_manifest,
+    is_name,
+    name_for,
+    parse_document,
+    parse_manifest,
+    require_name,
+)
+from analyzer.backup.repository.open import init_repository, open_repository
+from analyzer.backup.repository.repository import Settings
 from fixtures import RECIPES
 from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, new_repository
 from tests.support.sources import chain_of

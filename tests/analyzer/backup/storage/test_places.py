@@ -11,7 +11,8 @@ import pytest
 
 from analyzer.backup.errors import InitRefusedError, MissingObjectError
 from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.repository import Settings, init_repository
+from analyzer.backup.repository.open import init_repository
+from analyzer.backup.repository.repository import Settings
 from analyzer.backup.storage.errors import AddressError, ServerError
 from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.object_store import FsspecServer
