@@ -34,6 +34,8 @@ def references(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) ->
     That is the one with the most layers in common, then the one with the fewest other chunks. A point that was made
     with lost ranges is none: what is lost there may be read today.
     """
+    # A point with lost ranges is not built upon: what could not be read then may be read now, and its zeros would be
+    # inherited.
     found = (Reference(manifest, shared_layers(records, manifest.chain)) for manifest in manifests if not manifest.lost)
     return sorted((reference for reference in found if reference.shared), key=_merit, reverse=True)
 
@@ -46,6 +48,8 @@ def shared_layers(first: Sequence[LayerRecord], second: Sequence[LayerRecord]) -
     """How many layers, from the base up, are the same and unchanged."""
     count = 0
     for one, other in zip(first, second, strict=False):
+        # From the base up, and no further than the first difference: a layer proves nothing unless all below it are
+        # the same.
         if not one.same_content(other):
             break
         count += 1

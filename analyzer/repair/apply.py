@@ -89,6 +89,7 @@ def run_in_place(plan: RepairPlan, source: FileSource, undo: Path, verify: Verif
 
 
 def _write(patcher: Patcher, stages: Sequence[Sequence[Patch]], plan: RepairPlan) -> None:
+    # Longer first: a block that is to be written there must not fail for want of space after a header has changed.
     if plan.result_size > plan.file_size:
         patcher.set_size(plan.result_size)
         patcher.flush()
@@ -106,6 +107,7 @@ def run_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Exist
     check_target(target, [source.path], existing)
     writes = [write for stage in final_writes(plan.fixes) for write in stage]
     with Sink(target, existing=existing) as sink:
+        # Sharing blocks is a copy at once, and keeps holes; where the file system cannot do it the bytes are copied.
         if not sink.clone(source.descriptor, source.size):
             _copy(source, sink)
         sink.set_size(plan.result_size)

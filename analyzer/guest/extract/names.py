@@ -34,6 +34,7 @@ def safe_name(name: str) -> str:
 
 def folded(name: str) -> str:
     """The same for names that some system takes for the same: case and composition do not count."""
+    # Twice: folding case can decompose what was composed, and macOS compares composed names.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -74,6 +75,7 @@ def _handler(character: str) -> str:
 def _cut(text: str, name: str) -> str:
     if len(text.encode()) <= _ROOM:
         return text
+    # The hash is of the whole name, so that two long names with one beginning stay two.
     mark = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     stem, dot, extension = text.rpartition(".")
     if not stem or len(extension.encode()) > 16:  # noqa: PLR2004 - longer ones are none

@@ -68,6 +68,8 @@ class PartialDisk:
 
     def _views(self) -> list[int]:
         """Where the view of each level ends: past it, a level shows zeros. A gap cuts nothing off."""
+        # A shorter layer in the middle shows zeros past its end and hides what is deeper; that of a missing one is
+        # not known, so it cuts nothing.
         sizes = [level.image.size if level.image else self.size for level in reversed(self.levels)]
         return list(reversed(list(accumulate(sizes, min))))
 
@@ -76,6 +78,8 @@ class PartialDisk:
         known = overlay(*reversed(parts))
         if not (known.kind == Kind.LOST).any():
             return known
+        # Two overlays: one as if every loss hid what is below, one as if none did. Where the first is LOST and the
+        # second has something, that is the older state.
         beneath = overlay(*(_transparent(part) for part in reversed(parts)))
         known, beneath = cut_alike(known, beneath)
         stale = (known.kind == Kind.LOST) & (beneath.kind != Kind.HOLE)
@@ -111,6 +115,8 @@ def _readable_windows(image: Image, number: int, view: int, asked: Range, limit:
             table = next(windows_of(image, number, view, position, stop, limit=limit))
         except (InputOutputError, ShortReadError):
             if stop - position > block:
+                # Halves down to a block: one unreadable sector of a table must cost its blocks, and not the whole
+                # window.
                 step = max(block, (stop - position) // 2)
                 continue
             stop = min(stop, (position // block + 1) * block)

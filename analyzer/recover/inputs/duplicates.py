@@ -41,6 +41,7 @@ def sort_out(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
 
     Where no file at all can be read nothing is passed over: what is wrong with each is the answer then.
     """
+    # With nothing readable, to pass over files would leave an empty answer instead of the reasons.
     if not any(file.image for file in files):
         return list(files), []
     strays = [file for file in files if _is_stray(file, files)]
@@ -66,6 +67,8 @@ def _is_stray(file: Opened, files: Iterable[Opened]) -> bool:
     """Nothing in a file tells that it is a VHDX, and neither its name does nor another file that names it."""
     if file.image is not None or file.source is None or file.path.suffix.lower() in _NAMES:
         return False
+    # A child names its parent: a wiped file of that name is the layer that is missing, whatever is in it.
+    # test_a_wiped_file_of_the_name_that_the_orphan_asks_for_is_the_missing_layer.
     named = {
         place.text.replace("\\", "/").rsplit("/", 1)[-1].lower() for other in files for place in other.record.places
     }

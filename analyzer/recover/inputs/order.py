@@ -120,6 +120,7 @@ def _place_among(number: int, segments: Sequence[Segment]) -> tuple[str, Placed]
         return "it ends in the base" if len(segment.files) > 1 else "it is a base", Placed.BY_LINK
     if not number:
         return _place_on_top(segments)
+    # A file whose locator is lost could be any layer. It takes the one place where something is missing.
     if not segment.bottom.record.linkages:
         return "nothing tells its place, it is taken for the layer that is missing", Placed.BY_LINK
     return "only its name and the time of its last change tell its place among the others", Placed.BY_TIME
@@ -135,6 +136,8 @@ def _place_on_top(segments: Sequence[Segment]) -> tuple[str, Placed]:
 
 def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
     top = _level(segment.top, evidence, placed)
+    # Times do not survive every copy. If the order is wrong, every byte may be: so the whole level is in doubt, and
+    # what it shows is stale. test_two_gaps_in_one_chain_leave_nothing_known_for_no_link_tells_which_part_is_newer.
     if placed is Placed.BY_TIME:
         top = replace(top, doubts=(Doubt(Reason.ORDER, Ranges.of([Range(0, MAX_DISK_SIZE)])), *top.doubts))
     levels = [top]

@@ -16,6 +16,8 @@ def name_anew(image: Sink, papers: Sequence[Sink]) -> None:
     image.keep()
     try:
         _finish(image, papers)
+    # The older image is gone by now. To stop here would leave nothing under its name, so the naming is finished
+    # first.
     except (KeyboardInterrupt, SystemExit):
         _finish(image, papers)
         raise
@@ -27,6 +29,7 @@ def _finish(image: Sink, papers: Sequence[Sink]) -> None:
     image.remove_older()
     named: list[Sink] = []
     try:
+        # The image last: while it has no name, a map beside that name belongs to nothing, and nothing is read by it.
         for sink in (*papers, image):
             if sink.path.exists():
                 sink.commit()

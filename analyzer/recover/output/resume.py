@@ -67,6 +67,8 @@ def _require_untouched(target: Path, written: Disk, known: Ranges, progress: Pro
     Maps of versions that did not tell are taken at their word.
     """
     fingerprint = read_fingerprint(map_of(target))
+    # Reading a whole image to know that nobody touched it would cost as much as the recovery. A time that was set
+    # back is not noticed, and docs/recovery.md says so.
     if fingerprint is None or fingerprint.is_of_time(target):
         return
     parts = parts_read(cells_with_data(written.windows()), written, known, progress)
