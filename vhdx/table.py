@@ -162,7 +162,7 @@ class BlockTable:
         slot, unread = geometry.payload_slot(block), unread_of(self.source)
         entry, at = self.entry(slot), self.bat_offset + slot * ENTRY_SIZE
         if unread is not None and any(map(unread.ranges.touches, self._support_of(block))):
-            text = f"block {block} rests on bytes that were not read when the file was copied, by {unread.map}"
+            text = f"what the block rests on was not read when the file was copied, by {unread.map}"
             yield Finding("FID-12", Severity.ERROR, text, at, ENTRY_SIZE)
             return
         if (slot + 1) * ENTRY_SIZE > self.bat_length:

@@ -86,3 +86,11 @@ def test_a_header_that_was_not_read_is_rebuilt_by_recover(vhdx_command, tmp_path
     answer = vhdx_command("recover", path, "-o", tmp_path / "out.raw", "--json")
     assert answer.code == 1
     assert (tmp_path / "out.raw").read_bytes() == b"".join(bytes([1 + number]) * MIB for number in range(8))
+
+
+def test_what_was_not_read_and_is_of_no_block_is_a_warning_and_no_more(vhdx_command, tmp_path):
+    path = a_file(tmp_path)
+    copied_in_part(path, Ranges.of([Range(MIB, 4 * KIB)]))  # the log, which is closed
+    answer = vhdx_command("convert", path, tmp_path / "out.raw")
+    assert (answer.code, SAID in answer.err, "may be wrong" in answer.err) == (0, True, False)
+    assert (tmp_path / "out.raw").read_bytes() == b"".join(bytes([1 + number]) * MIB for number in range(8))
