@@ -93,6 +93,8 @@ class Chain(Disk):
     @cached_property
     def views(self) -> tuple[int, ...]:
         """Where the view of each layer ends: at the smallest size among it and the layers above it."""
+        # Past the end of a smaller layer the layers above it saw zeros; what a deeper one has there must not come
+        # back when the disk grew again. test_a_short_layer_in_the_middle_hides_what_is_deeper.
         sizes = [layer.size for layer in reversed(self.layers)]
         return tuple(reversed(list(accumulate(sizes, min))))
 
@@ -105,6 +107,7 @@ class Chain(Disk):
     def layer_of(self, path: Path) -> int:
         """The layer that a path names; raises NoSuchLayerError."""
         for number, layer in enumerate(self.layers):
+            # By file too: people name a layer by another path than the locator did.
             if path == layer.path or (path.exists() and path.samefile(layer.path)):
                 return number
         raise NoSuchLayerError(self.path, str(path), len(self.layers))

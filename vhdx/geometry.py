@@ -37,6 +37,8 @@ class Geometry:
     @property
     def slots_in_base(self) -> int:
         """BAT entries that a fixed or dynamic file needs."""
+        # A base needs no bitmap behind its last block, so its table may end there; a child's goes on to the whole
+        # chunk ([MS-VHDX] 2.5).
         return self.payload_slot(self.block_count - 1) + 1
 
     @property

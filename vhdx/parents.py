@@ -107,6 +107,7 @@ def find_parent(child: Image, search: Search, given: Path | None) -> Link:
     """
     if given is not None:
         return _given(child, given, search)
+    # Only now: whoever opens the child alone, or names its parent, does not need the locator to be sound.
     require(child.path, child.locator_flaws)
     tried = _Tried(child, _wanted(child), search.opened)
     try:
@@ -119,6 +120,8 @@ def find_parent(child: Image, search: Search, given: Path | None) -> Link:
 
 
 def _find(tried: _Tried, search: Search) -> Link:
+    # A path is what the writer meant; identity finds what was moved or renamed. Both have to have the identity, and a
+    # stranger at the path does not end the search: test_a_stranger_at_the_path_does_not_hide_the_parent_elsewhere.
     if (parent := _by_path(tried, search.mappings)) is not None:
         return Link(image_of(parent), Found.PATH, tried.wanted)
     if (twin := _by_identity(tried, search.folders)) is not None:

@@ -60,6 +60,8 @@ class SectorBitmaps:
         if last <= first:
             return RunTable.filled(start, end, Kind.LOST, 0)
         skipped = first // _WORD_BITS
+        # Edges, not bits: a bitmap is a megabyte of mostly equal bits, and runs begin where one differs from the one
+        # before.
         edges, looked = edges_of_bits(self._words(chunk, skipped, -(-last // _WORD_BITS)), most)
         edges, last = edges + skipped * _WORD_BITS, min(last, looked + skipped * _WORD_BITS)
         passed, upto = edges.searchsorted(first, "right"), edges.searchsorted(last)

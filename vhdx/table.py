@@ -64,6 +64,7 @@ class BlockTable:
 
     def entries(self, first: int, count: int) -> npt.NDArray[np.int64]:
         """`count` BAT entries from slot `first`; those past the region's end, or unreadable, have an invalid state."""
+        # A region that is too small for the disk is damage: the rest is LOST, never absent.
         present = max(0, min(count, self.bat_length // ENTRY_SIZE - first))
         table = np.empty(count, dtype="<i8")
         at = self.bat_offset + first * ENTRY_SIZE

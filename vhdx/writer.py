@@ -131,6 +131,7 @@ class VhdxWriter:
         self._write_metadata()
         self._write_regions()
         self._write_headers()
+        # The identifier last: a file that was not finished is no VHDX.
         self._sink.write_at(0, build_identifier(Identifier(FILE_SIGNATURE, CREATOR.encode("utf-16-le"))))
         self._sink.set_size(self._next)
 
@@ -176,6 +177,7 @@ class VhdxWriter:
     def _end_bitmap(self) -> None:
         if self._bits is None:
             return
+        # A bitmap goes behind the blocks of its chunk, for only then is it known.
         place = self._take(SECTOR_BITMAP_SIZE)
         self._sink.write_at(place, np.packbits(self._bits, bitorder="little").tobytes())
         self._bat.set(self._geometry.bitmap_slot(self._chunk), BlockState.FULLY_PRESENT | place // MIB << OFFSET_SHIFT)

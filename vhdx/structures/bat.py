@@ -107,6 +107,7 @@ def _check_place(
         text = f"the {what} stands at {start}, among the headers"
         yield Finding("BAT-03", Severity.ERROR, text, at, 8, SECTION)
         return
+    # By what the disk needs: the last block may hang over the disk's end, and writers leave that part out.
     if start + needed > around.file_size:
         past = counted(start + needed - around.file_size, "byte")
         text = f"the {what} at {start} ends {past} past the end of the file"

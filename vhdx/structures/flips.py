@@ -56,6 +56,8 @@ def single_flip(page: bytes, checksum_field_at: int = CHECKSUM_OFFSET) -> Flip |
     masks = [*_in_field(difference, checksum_field_at), *_in_sum(difference, len(page), checksum_field_at)]
     flips = [Flip(offset, page[offset], page[offset] ^ mask) for offset, mask in masks]
     bits = [flip for flip in flips if flip.bit is not None]
+    # A bit first: a flipped bit is a common fault, one wrong byte is a rare one that as many damages look like by
+    # chance.
     chosen = bits or flips
     return chosen[0] if len(chosen) == 1 else None
 
@@ -71,6 +73,8 @@ def _in_sum(difference: int, length: int, field_at: int) -> Iterator[tuple[int, 
     """Every (offset, error) of one byte that makes this difference in a sum over `length` bytes."""
     table, index_of = _tables()
     for offset in range(length - 1, -1, -1):
+        # The register is run backwards a byte at a time: its topmost byte says which table entry was added last. One
+        # pass finds the error at every place, where trying all bits takes eight times the length in whole sums.
         index = index_of[difference >> 24]
         difference = (difference ^ table[index]) << 8 | index
         if difference <= _BYTE and not field_at <= offset < field_at + CHECKSUM_SIZE:

@@ -103,6 +103,8 @@ def judge_headers(pages: tuple[bytes, bytes]) -> HeaderPair:
 
 def _current(copies: tuple[Header, Header], flaws: tuple[tuple[Finding, ...], ...]) -> int | None:
     valid = [index for index in (0, 1) if not flaws[index]]
+    # The greater number is the newer: an update writes the other copy with the next number, so a crash between leaves
+    # the older one whole. Equal numbers are judged by `check_copies`.
     return max(valid, key=lambda index: (copies[index].sequence_number, -index)) if valid else None
 
 
@@ -133,6 +135,7 @@ def check_copies(pair: HeaderPair) -> Iterator[Finding]:
 
 def _equal_numbers(first: Header, second: Header) -> Finding:
     number = first.sequence_number
+    # Writers that never updated the file write one header twice. Only a difference is a contradiction.
     if replace(first, checksum=0) == replace(second, checksum=0):
         return Finding(
             "HDR-06", Severity.NOTE, f"both headers are identical, with sequence number {number}", None, None, SECTION
@@ -146,6 +149,7 @@ def _check_versions(header: Header, at: int) -> Iterator[Finding]:
         text = f"the format version is {header.version}; only version 1 is known"
         yield Finding("HDR-07", Severity.ERROR, text, at + 66, 2, SECTION)
     if header.log_version != 0:
+        # An unknown log version matters only to whoever has to replay the log.
         severity = Severity.ERROR if header.log_is_live else Severity.NOTE
         yield Finding("HDR-08", severity, f"the log version is {header.log_version}, not 0", at + 64, 2, SECTION)
 

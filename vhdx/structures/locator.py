@@ -67,11 +67,13 @@ def parse_linkage(text: str | None) -> UUID | None:
         guid = UUID(bare)
     except ValueError:
         return None
+    # UUID() takes much else, such as digits without hyphens, which no writer means as a linkage.
     return guid if len(bare) == len(str(guid)) else None
 
 
 def parse_locator(item: bytes) -> ParentLocator:
     """The locator in its metadata item; what lies outside the item comes back as None, for `check_locator` to say."""
+    # A short item is a finding, not an exception: parsing never raises for what a file holds.
     head = _HEAD.parse(item.ljust(_HEAD.sizeof(), b"\0"))
     try:
         raw = Array(head.key_value_count, _ENTRY).parse(item[_HEAD.sizeof() :])
