@@ -23,7 +23,7 @@ _ENDS = {"fat12": 0xFF8, "fat16": 0xFFF8, "fat32": 0x0FFFFFF8}
 _LAST_EXFAT = 0xFFFFFFF7
 _ENTRY, _BITMAP, _UPCASE, _FILE, _STREAM = 32, 0x81, 0x82, 0x85, 0xC0
 _FOLDER, _CONTIGUOUS = 0x10, 0x2
-_MOST_FOLDERS, _MOST_FOLDER = 1 << 12, 1 << 22
+_MOST_FOLDERS, _MOST_FOLDER = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

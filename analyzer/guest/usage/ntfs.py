@@ -15,6 +15,8 @@ from vhdx.ranges import Range, Ranges
 _MOST_RECORDS = 1 << 16
 # Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB.
 _MOST_MAP = 1 << 28
+# 2 MiB is what NTFS has at most; more is a size that no volume of this disk can count with.
+_LARGEST_CLUSTER = 1 << 21
 _BITMAP, _FIRST_FILE, _MIRRORED = 6, 24, 4
 _FILLED_PIECE = 1 << 12
 _FLAGS = struct.Struct("<22xH")
@@ -33,7 +35,7 @@ class _Ntfs:
 
     def usage(self) -> Usage:
         extent = Range(0, self.known.size)
-        if not self.boot.is_sane or not self.boot.has_place_for_records:
+        if not self.boot.is_sane or not self.boot.has_place_for_records or self.boot.cluster_size > _LARGEST_CLUSTER:
             return Usage(extent=extent)
         maps = list(self._maps())
         used = [used for _, used in maps]
@@ -63,10 +65,10 @@ class _Ntfs:
 
     def _written(self, runs: Iterator[tuple[int, int]], left: int) -> Iterator[Range]:
         for first, count in runs:
-            length = min(count * self.boot.cluster_size, left)
-            if length <= 0:
+            start, length = first * self.boot.cluster_size, min(count * self.boot.cluster_size, left)
+            if length <= 0 or start >= self.known.size:
                 return
-            yield Range(first * self.boot.cluster_size, length)
+            yield Range.between(start, min(start + length, self.known.size))
             left -= length
 
     def _maps(self) -> Iterator[tuple[Range, Ranges]]:

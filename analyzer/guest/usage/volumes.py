@@ -17,6 +17,7 @@ from analyzer.guest.usage.ext import usage_of_ext
 from analyzer.guest.usage.fat import usage_of_exfat, usage_of_fat
 from analyzer.guest.usage.model import Extents, Known, Usage
 from analyzer.guest.usage.ntfs import usage_of_ntfs
+from analyzer.guest.usage.xfs import usage_of_xfs
 from vhdx.ranges import Range
 from vhdx.structures.constants import MIB, SECTOR_SIZES
 
@@ -37,8 +38,8 @@ def usages_of(disk: ReadableDisk) -> list[Usage]:
 def _of_part(disk: ReadableDisk, part: Partition) -> Usage:
     view = View(disk, part.start, part.end - part.start)
     view, found = with_backups(view, recognise(view.read))
-    usage = _of_front(Known(view), found.front) if found.front else Usage(extent=Range(0, view.size))
-    return usage.moved(part.start)
+    usage = _of_front(Known(view), found.front) if found.front else usage_of_xfs(Known(view))
+    return (usage or Usage(extent=Range(0, view.size))).moved(part.start)
 
 
 def _of_front(known: Known, front: Front) -> Usage:
