@@ -37,6 +37,7 @@ FILES_OF_A_BLOCK = 3
 """Files that have something in one block which reads as zeros: one may be a file of zeros, and two may touch there.
 tests/analyzer/judgement/test_false_alarms.py holds the number."""
 
+# Of so many files the first page is read: nine of ten that hold something leave one in a thousand for three by chance.
 _MOST_LOOKED, _LOOK, _MOSTLY = 64, 4096, 0.9
 
 

@@ -15,8 +15,8 @@ from vhdx.ranges import Range, Ranges
 SIGNATURE = b"XFSB"
 _SUPER = struct.Struct(">4xIQ68xII10xHH17xBB")
 _TREE_HEAD = struct.Struct(">4sHH")
+# Where the heads in these sectors of a group, of free space and of inodes, name the root of their tree.
 _ROOT = {1: struct.Struct(">16xI"), 2: struct.Struct(">20xI")}
-"""Where the heads in these sectors of a group, of free space and of inodes, name the root of their tree."""
 _SPACE, _CHUNK, _EXTENT = struct.Struct(">II"), struct.Struct(">IIQ"), struct.Struct(">QQ")
 _INODE = struct.Struct(">2sHBB70xI")
 _HEAD_SIZES = {b"ABTB": 16, b"IABT": 16, b"AB3B": 56, b"IAB3": 56}
@@ -24,8 +24,9 @@ _FORK_AT = {1: 100, 2: 100, 3: 176}
 _IN_EXTENTS, _FOLDER, _REGULAR, _KIND_SHIFT = 2, 0x4, 0x8, 12
 _PER_CHUNK = 64
 _BLOCK_SIZES, _INODE_SIZES = frozenset(1 << power for power in range(9, 17)), frozenset({256, 512, 1024, 2048})
+# Groups that mkfs.xfs makes of a volume below 4 TiB: where its beginning is lost, the second one has the sizes.
 _USUAL_GROUPS = 4
-"""Groups that mkfs.xfs makes of a volume below 4 TiB: where it begins is lost, the second one tells the sizes."""
+# Bounds of what a hostile volume has read: its groups, nodes of a tree, and chunks of 64 inodes.
 _MOST_GROUPS, _MOST_NODES, _MOST_CHUNKS = 1 << 12, 1 << 14, 1 << 13
 
 
