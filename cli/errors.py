@@ -69,6 +69,7 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     if sys.stdout is None:
         return _say("standard output is closed; redirect it, for example to /dev/null", IO_ERROR)
     try:
+        # None leaves it to click, which asks whether stdout is a terminal.
         color = False if os.environ.get("NO_COLOR") else None
         result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
         sys.stdout.flush()
@@ -82,6 +83,8 @@ def _report_error(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return USAGE
+    # Libraries turn an interruption into an error of their own, or lose it. What the signal left behind is asked too:
+    # test_a_signal_whose_exception_a_library_loses_is_told_all_the_same.
     interruption = interruption_behind(error) or _ended_by()
     if isinstance(error, click.Abort) or (interruption is not None and not _is_of_library(error)):
         return _interrupted(interruption, [*_notes(interruption), *_notes(error), _KEPT][0])
@@ -111,6 +114,7 @@ def _notes(error: BaseException | None) -> list[str]:
 
 def reader_gone() -> int:
     """Whoever read our output has left, as `| head` does: no error. Python must not trip over it when it flushes."""
+    # Python flushes stdout at exit, and would print a traceback for a pipe that nobody reads.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _BROKEN_PIPE
 

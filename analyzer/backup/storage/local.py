@@ -78,6 +78,7 @@ class LocalPlace:
         part, descriptor = self.begin(name, data)
         try:
             os.fsync(descriptor)
+            # A link fails where the name is taken, in one step, on NFS as well, where O_EXCL was not always kept.
             os.link(part, self._path(name))
         except FileExistsError:
             return False
@@ -116,6 +117,7 @@ class LocalPlace:
             raise self._failure("list", folder, error) from error
         for entry in found:
             name = f"{folder}/{entry.name}" if folder else entry.name
+            # A link could lead out of the repository, or round in a circle.
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(name)
             elif entry.is_file(follow_symlinks=False):
@@ -136,6 +138,7 @@ class LocalPlace:
     def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
         """Give files that were begun their names, once they are durable; the names are durable on return."""
         try:
+            # Durable before named, and the names durable after: a crash between leaves no name without its bytes.
             self._flush([part for _, part in written])
             for name, part in written:
                 part.replace(self._path(name))
@@ -145,6 +148,7 @@ class LocalPlace:
 
     def _flush(self, paths: Sequence[Path]) -> None:
         """Make files or folders durable: many by one flush of their file system, which has to write others' too."""
+        # One flush of a whole file system costs as much as some hundred files, whoever else is writing there.
         if len(paths) >= _WORTH_ALL and flush_file_system(self.folder):
             return
         for path in paths:

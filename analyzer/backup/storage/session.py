@@ -21,6 +21,7 @@ _LOOK_UP = 1.0
 class RetryPolicy:
     """How often a call is tried, and the seconds between: `first`, twice that, and so on, but never over `longest`."""
 
+    # Six attempts with doubled pauses span about half a minute: a server that restarts is back by then.
     attempts: int = 6
     first: float = 0.5
     longest: float = 20.0
@@ -47,6 +48,7 @@ class WorkerThread:
         call = Future[Result]()
         self._calls.put((action, call))
         while not call.done():
+            # Never without an end: on Windows a wait without one is deaf to Ctrl-C.
             wait([call], _LOOK_UP)
         return call.result()
 
@@ -59,6 +61,7 @@ class WorkerThread:
             action, result = call
             try:
                 result.set_result(action())
+            # SystemExit too: a library that raises it in this thread must not leave the main thread waiting for ever.
             except BaseException as error:  # noqa: BLE001 - it is raised where the call was asked for
                 result.set_exception(error)
 
@@ -96,6 +99,7 @@ class Session:
         for attempt in range(self._policy.attempts):
             try:
                 return action(self._connection())
+            # Only what a new connection can change. A wrong password or a missing bucket is raised at once.
             except (ConnectionError, EOFError, TimeoutError) as error:
                 lost = error
                 self._drop()
