@@ -91,7 +91,8 @@ def _check_ends(disk: Disk, parts: Iterable[Partition]) -> Iterator[Finding]:
 
 def _check_volume(disk: Disk, part: Partition, found: Recognised) -> Iterator[Finding]:
     """What is wrong with the volume in a partition; that it is one which nothing here looks into."""
-    match found.front:
+    # A FAT32 boot sector of which the name alone is right is no volume that can be read, but its copy may be whole.
+    match found.front or (fat.parse_boot(disk.read(part.start, fat.SIZE)) if found.type == "unknown" else None):
         case ntfs.NtfsBoot() as boot:
             yield from _check_ntfs(disk, part, boot)
         case fat.FatBoot() as boot:

@@ -259,7 +259,7 @@ def test_leftovers_of_backups_and_tracking_files_are_noted(vhdx_command, tmp_pat
 
 def test_text_is_readable_in_forty_columns(vhdx_command, mixed, monkeypatch):
     folder, *_ = mixed
-    monkeypatch.setattr("cli.commands.scan._width", lambda: 40)
+    monkeypatch.setattr("cli.commands.scan.line_width", lambda: 40)
     monkeypatch.chdir(folder.parent)
     shutil.rmtree(folder / "recovered")
     answer = vhdx_command("scan", "old host")
