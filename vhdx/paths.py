@@ -14,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 _DEVICE_PREFIXES = ("\\\\.\\", "\\\\?\\", "\\??\\")
 _VOLUME = re.compile(r"^Volume\{[0-9a-f-]{36}\}$", re.IGNORECASE)
 _DRIVE = re.compile(r"^[a-z]:$", re.IGNORECASE)
+# Windows opens a device by these names in any folder; a locator that has one was not written by Hyper-V.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
 
 

@@ -10,6 +10,7 @@ from vhdx.findings import Finding
 
 Place = tuple[int | None, int | None, int | None, int | None]
 """Bytes: offset and length in the file, start and length on the disk."""
+# 128 bits of a SHA-256: enough to tell findings apart, short enough for a report.
 _DIGITS = 32
 
 

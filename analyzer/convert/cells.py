@@ -79,6 +79,8 @@ def nonzero_ranges(cell: Bytes) -> list[Range]:
     # Most grains show in their first word that they hold something; only the others are looked at whole.
     filled = words[:, 0] != 0
     if not filled.all():
+        # Sparse disks are mostly zeros and full ones mostly not: either way nearly every grain is decided by one word
+        # or not at all.
         unsure = np.flatnonzero(~filled)
         filled[unsure] = words[unsure].any(axis=1)
     if whole < len(cell):

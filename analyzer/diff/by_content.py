@@ -68,6 +68,7 @@ class _Comparer:
 def differing_units(first: Bytes, second: Bytes) -> npt.NDArray[np.bool_]:
     """For each unit of two equally long pieces, the last one perhaps shorter, whether any byte differs."""
     whole = len(first) // UNIT * UNIT
+    # Eight bytes at a time: comparing takes an eighth of the steps.
     words = (part[:whole].view(np.uint64).reshape(-1, UNIT // 8) for part in (first, second))
     differs = np.not_equal(*words).any(axis=1)
     tail = np.array([(first[whole:] != second[whole:]).any()] if whole < len(first) else [], dtype=np.bool_)

@@ -15,8 +15,10 @@ from vhdx.table import BlockTable
 MOST_READ = 1 << 16
 """MiB that are read to know whether they hold anything: room for 64 GiB of zeros that a host wrote out. What a host
 keeps as holes is not read at all."""
+# In one free stretch: a file of zeros of terabytes would otherwise give a place for each MiB.
 _MOST_STARTS = 1 << 16
 _PIECE = 1 << 16
+# A terabyte of file at a time: a log may claim 128 TiB, and temporary arrays must not grow with that.
 _WINDOW = 1 << 20
 _ZEROS = bytes(_PIECE)
 
@@ -79,6 +81,7 @@ def unowned_in(table: BlockTable) -> Unowned:
         return Unowned(free, free)
     extents = (Range.between(part.start // MIB, -(-part.end // MIB)) for part in extents_of(table.source))
     stored = free & Ranges.of(extents)
+    # In order from the front until the budget is gone: what was not read is said to be unknown, not empty.
     held, budget = [], MOST_READ
     for part in stored:
         held += [Range(mib, 1) for mib in range(part.start, part.start + min(part.length, budget))

@@ -99,6 +99,8 @@ class _Pair:
 
     def is_mixed(self, start: int, length: int) -> bool:
         """Some of it is the child's and some the parent's."""
+        # Only a structure that is partly the child's and partly the parent's can show by its checksum whether the two
+        # fit.
         holders = {_held(self.child, at, self.sector) is None for at in range(start, start + length, self.sector)}
         return len(holders) > 1
 

@@ -12,6 +12,7 @@ from vhdx.structures.constants import HEADER_OFFSETS, NIL
 from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import SIGNATURE
 
+# There is no greater number: then the restored copy gets the one before, so that its twin stays the current one.
 _LAST_NUMBER = (1 << 64) - 1
 
 

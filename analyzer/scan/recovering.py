@@ -10,6 +10,7 @@ from vhdx.structures.constants import MIB
 
 _GONE = {LinkState.MISSING, LinkState.STRANGER}
 _NAMES = {".vhdx", ".avhdx"}
+# Codes of files that do not begin like a VHDX, or end before their headers do: they may still be the newest layer.
 _FRONT = {"FID-01", "FID-02"}
 
 

@@ -10,6 +10,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import SECTORS_PER_CHUNK
 
 SECTION = "2.4"
+# Bits are compared a word at a time: sixty-four sectors by one exclusive or.
 _WORD_BITS = 64
 
 

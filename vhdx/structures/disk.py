@@ -23,6 +23,7 @@ from vhdx.structures.constants import (
 from vhdx.structures.fields import Guid
 
 SECTION = "2.6.2"
+# The first of them is what makes a file fixed ([MS-VHDX] 2.6.2.1).
 LEAVE_BLOCKS_ALLOCATED, HAS_PARENT = 1, 2
 
 _PARAMETERS = Struct("block_size" / Int32ul, "flags" / Int32ul)

@@ -54,6 +54,7 @@ class ReadOnly(IntFlag):
 KNOWN_INCOMPATIBLE = 0x3F7DF
 """Every incompatible feature that e2fsprogs 1.47 knows: what another would do with the UUID nobody can tell."""
 INCOMPATIBLE, SEED, CHECKSUM = slice(0x60, 0x64), slice(0x270, 0x274), slice(0x3FC, 0x400)
+# Sizes before the fields that name them existed (revision 0, and without the feature 64bit).
 _PLAIN_DESCRIPTOR, _PLAIN_INODE = 32, 128
 _INODE_SIZES, _DESCRIPTOR_SIZES = frozenset({128, 256, 512, 1024}), frozenset({32, 64, 128, 256, 512, 1024})
 # 1024 << 6: blocks of 64 KiB, the largest that ext4 has.

@@ -11,6 +11,7 @@ MARK = b"\x55\xaa"
 SIGNATURE = slice(440, 444)
 PROTECTIVE, DYNAMIC = 0xEE, 0x42
 _EXTENDED = frozenset({0x05, 0x0F, 0x85})
+# At the end of 512 bytes whatever the sector's size.
 MARK_AT = slice(510, 512)
 _ENTRIES_AT, _ENTRIES = 446, 4
 _ENTRY = struct.Struct("<B3xB3xII")

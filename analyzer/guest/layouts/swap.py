@@ -3,6 +3,7 @@
 SIZE = 4096
 SIGNATURE, SIGNATURE_AT = b"SWAPSPACE2", 4086
 UUID = slice(1036, 1052)
+# Linux puts this in place of the signature while a hibernated system is in the swap space.
 _SLEEPING = b"S1SUSPEND"
 _VERSION_AT, _VERSION = slice(1024, 1028), b"\x01\0\0\0"
 

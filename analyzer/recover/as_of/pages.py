@@ -12,6 +12,7 @@ from vhdx.structures.constants import LOG_SECTOR_SIZE
 
 PAGE = LOG_SECTOR_SIZE
 # Pages that are followed, 4 GiB of them.
+# A log of 1 MiB has some 250 pages; only descriptors that clear ranges can name so many.
 _MOST_STEPS = 1 << 20
 
 

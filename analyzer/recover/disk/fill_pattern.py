@@ -4,6 +4,7 @@ import numpy as np
 
 _WORDS = b"vhdx recover: this sector is lost; it stands at byte 0x"
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+# A 64-bit place in hexadecimal: of one width, so that every sector of the pattern is made by the same table.
 _WIDTH = 16
 
 

@@ -35,6 +35,7 @@ from vhdx.structures.region import RegionEntry
 _USUAL_ORDER = (FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE)
 METADATA_LOST = "the metadata:"
 """How a sentence on lost metadata begins; it goes where a later step finds them."""
+# The length of a locator is lost with its entry: this is more than its texts, of 16 bits each, take in practice.
 _LOCATOR_SIZE = 64 * 1024
 
 

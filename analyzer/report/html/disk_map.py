@@ -20,7 +20,9 @@ MOST_RUNS = 20_000
 MOST_CELLS = 1 << 16
 MOST_LOST = 200
 """Ranges that cannot be known which are listed one by one."""
+# More than there are kinds, so that one number holds layer and kind.
 _KINDS = 8
+# The most that a chain has: bytes are added up by layer and kind.
 _LAYERS = 256
 # Added to the bytes of what is lost: it decides a cell however little of it there is.
 _LOST_FIRST = 1 << 50

@@ -18,7 +18,9 @@ FIXED, DYNAMIC = 2, 3
 VERSION = 0x00010000
 CREATOR = b"win "
 """Readers take the size of a disk from its geometry, which rounds, unless they know the creator as one of Hyper-V's."""
+# The specification wants this bit set in every file.
 _RESERVED_FEATURE = 2
+# As in the algorithm of the specification's appendix, which every writer follows to the letter.
 _MAX_HEADS = 16
 
 GEOMETRY = Struct("cylinders" / Int16ub, "heads" / Int8ub, "sectors_per_track" / Int8ub)
