@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vhdx.errors import ShortReadError
@@ -30,6 +30,7 @@ def applied(data, patches, size):
     return bytes(model)
 
 
+@example(below=b"", steps=[], start=1, length=0)
 @given(below=st.binary(max_size=200), steps=STEPS, start=st.integers(0, END), length=st.integers(0, 120))
 def test_a_source_with_patches_reads_as_if_each_had_been_written_in_turn(below, steps, start, length):
     source, model = MemorySource(below, Path("x")), below
