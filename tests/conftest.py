@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from fixtures import RECIPES, write_files
-from tests.support.command_line import built, chain, vhdx_command
+from tests.support.command_line import built, chain, damaged, vhdx_command
 from tests.support.corpus_files import CORPUS, Corpus
 from tests.support.peer_tools import PEERS_REQUIRED, missing_peer
 
-__all__ = ["built", "chain", "vhdx_command"]
+__all__ = ["built", "chain", "damaged", "vhdx_command"]
 
 settings.register_profile(
     "dev", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -5,8 +5,6 @@ import shlex
 
 import pytest
 
-from fixtures import write_files
-from fixtures.damage import DAMAGES
 from tests.support.files import patch
 
 pytestmark = pytest.mark.slow
@@ -16,16 +14,6 @@ HEADERS, REGION_TABLES = (64 * KIB, 128 * KIB), (192 * KIB, 256 * KIB)
 COMMAND = re.compile(r"`vhdx ([^`]+)`")
 
 posix = pytest.mark.skipif("os.name == 'nt'", reason="names are quoted for another shell there")
-
-
-@pytest.fixture
-def damaged(tmp_path):
-    def build(name):
-        fixture = DAMAGES[name].build()
-        write_files(fixture, tmp_path / name)
-        return tmp_path / name / fixture.leaf
-
-    return build
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ import shlex
 
 import pytest
 
-from fixtures import write_files
-from fixtures.damage import DAMAGES
-
 READING = {
     "merge": ["out.vhdx"],
     "merge-clone": ["out.vhdx", "--clone"],
@@ -20,16 +17,6 @@ READING = {
     "changes": ["{whole}"],
     "report": ["-o", "out.html"],
 }
-
-
-@pytest.fixture
-def damaged(tmp_path):
-    def build(name):
-        fixture = DAMAGES[name].build()
-        write_files(fixture, tmp_path / name)
-        return tmp_path / name / fixture.leaf
-
-    return build
 
 
 @pytest.fixture

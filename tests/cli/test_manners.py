@@ -278,11 +278,6 @@ def test_what_nohup_started_goes_on_when_its_terminal_goes(chain):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_readme_names_every_command():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"vhdx {name}" in text for name in COMMANDS)
-
-
 @pytest.mark.parametrize("command", [["info"], ["hash"], ["merge", "out.vhdx"], ["set-parent", "vm.vhdx"], ["check"]])
 def test_a_search_folder_that_is_none_is_wrong_usage_even_where_no_parent_is_looked_for_in_it(
     vhdx_command, chain, command

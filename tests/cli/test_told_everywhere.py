@@ -2,20 +2,7 @@
 
 import pytest
 
-from fixtures import write_files
-from fixtures.damage import DAMAGES
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def damaged(tmp_path):
-    def build(name):
-        fixture = DAMAGES[name].build()
-        write_files(fixture, tmp_path / name)
-        return tmp_path / name / fixture.leaf
-
-    return build
 
 
 @pytest.mark.parametrize(

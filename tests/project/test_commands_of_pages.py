@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
+from cli.main import COMMANDS
 from fixtures import LogSpec, encode
 from fixtures.identity import guid
 from fixtures.recipes import logs
@@ -200,6 +201,13 @@ def test_every_call_of_vhdx_on_a_page_has_options_and_arguments_that_exist(page)
             except click.UsageError as error:
                 wrong.append(f"{page}:{command.line}: {command.text}: {error.format_message()}")
     assert wrong == []
+
+
+def test_every_command_is_shown_on_a_page():
+    fenced = [command for block in all_blocks() for command in commands(block)]
+    inline = [command for page in PAGES for command in inline_commands(page)]
+    shown = {arguments[0] for command in (*fenced, *inline) for arguments in command.calls if arguments}
+    assert set(COMMANDS) <= shown
 
 
 def test_every_fenced_block_is_run_or_is_a_listing():

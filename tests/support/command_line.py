@@ -11,6 +11,7 @@ import pytest
 import fixtures
 from cli.errors import run
 from cli.main import vhdx
+from fixtures.damage import DAMAGES
 from tests.support.files import ROOT
 
 SCHEMA = json.loads((ROOT / "docs/schema/vhdx-1.json").read_text())
@@ -57,6 +58,18 @@ def built(tmp_path):
         folder = tmp_path / name
         fixtures.write_files(fixture, folder)
         return folder / fixture.leaf, fixture
+
+    return build
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Writes the files of a damage of the catalogue and gives the path of their leaf."""
+
+    def build(name):
+        fixture = DAMAGES[name].build()
+        fixtures.write_files(fixture, tmp_path / name)
+        return tmp_path / name / fixture.leaf
 
     return build
 

@@ -12,6 +12,19 @@ from vhdx.structures.constants import BAT_REGION
 
 MIB = 1 << 20
 FULLY_PRESENT = 6
+VARIED = [
+    "dynamic",
+    "empty",
+    "one-sector-512",
+    "unaligned-size",
+    "sectors-4096",
+    "states-base",
+    "large-blocks-unaligned",
+    "chain-3",
+    "bitmap-dense",
+    "child-larger",
+]
+"""Recipes that differ in what matters to an output: sizes, sectors, states, layers."""
 SEEDED = Options(identities=seeded_identities("tests"))
 
 

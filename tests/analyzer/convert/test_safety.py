@@ -19,14 +19,6 @@ from vhdx.sink import Existing, Sink, part_of
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def chain(tmp_path):
-    fixture = RECIPES["chain-3"].build()
-    write_files(fixture, tmp_path / "in")
-    with vhdx.open_chain(tmp_path / "in" / fixture.leaf) as opened:
-        yield opened
-
-
 def do(kind, chain, target, options=SEEDED):
     """One of the four outputs."""
     if kind == "merge":

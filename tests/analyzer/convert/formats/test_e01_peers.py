@@ -12,24 +12,11 @@ from hypothesis import given, settings
 import vhdx
 from analyzer.convert.model import CaseData, Compression, Digests, OutputFormat
 from fixtures import Block, BlockState, ImageSpec, encode
-from tests.analyzer.convert.helpers import MIB, convert, e01_options
+from tests.analyzer.convert.helpers import MIB, VARIED, convert, e01_options
 from tests.support.peer_tools import image_cat, missing_peer
 from tests.support.strategies import stacks
 
 pytestmark = pytest.mark.peers
-
-NAMES = [
-    "dynamic",
-    "empty",
-    "one-sector-512",
-    "unaligned-size",
-    "sectors-4096",
-    "states-base",
-    "large-blocks-unaligned",
-    "chain-3",
-    "bitmap-dense",
-    "child-larger",
-]
 
 
 def write(recipe, name, target, **more):
@@ -71,7 +58,7 @@ def several(folder):
     return folder / "in.vhdx", b"".join(parts.get(n, b"").ljust(MIB, b"\0") for n in range(23)) + bytes(512)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIED)
 def test_ewfverify_finds_the_digests_of_the_model(require_peer, recipe, tmp_path, name):
     require_peer("ewfverify")
     content = write(recipe, name, tmp_path / "out.E01")
@@ -80,7 +67,7 @@ def test_ewfverify_finds_the_digests_of_the_model(require_peer, recipe, tmp_path
         assert re.findall(rf"{kind.upper()} hash .*:\s+(\w+)", said) == [value, value]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIED)
 def test_libewf_and_the_sleuth_kit_read_what_the_model_says(require_peer, recipe, tmp_path, name):
     for peer in ("pyewf", "img_cat"):
         require_peer(peer)

@@ -29,14 +29,6 @@ def packed(compression):
     return Options(identities=SEEDED.identities, compression=compression)
 
 
-@pytest.fixture
-def chain(tmp_path):
-    fixture = RECIPES["chain-3"].build()
-    write_files(fixture, tmp_path / "in")
-    with vhdx.open_chain(tmp_path / "in" / fixture.leaf) as opened:
-        yield opened
-
-
 def sparse(path, size):
     """A disk with something in its first and in its last block."""
     last = (size - 1) // (32 * MIB)
@@ -89,7 +81,7 @@ def test_a_format_without_compression_refuses_it(chain, tmp_path, output):
 
 def test_zstd_without_its_package_is_refused_with_the_name_of_the_extra(chain, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
-    with pytest.raises(OutputError, match=r"vhdx\[zstd\]"):
+    with pytest.raises(OutputError, match="with its extra `zstd`"):
         plan_conversion(chain, tmp_path / "out.qcow2", OutputFormat.QCOW2, packed(Compression.ZSTD))
 
 

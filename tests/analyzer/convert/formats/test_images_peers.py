@@ -9,24 +9,12 @@ from hypothesis import given, settings
 import vhdx
 from analyzer.convert.model import Compression, Options, OutputFormat
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
-from tests.analyzer.convert.helpers import MIB, SEEDED, convert
+from tests.analyzer.convert.helpers import MIB, SEEDED, VARIED, convert
 from tests.support.peer_tools import image_cat, libvhdi_disk, missing_peer, qemu_img
 from tests.support.strategies import stacks
 
 pytestmark = pytest.mark.peers
 
-RECIPE_NAMES = [
-    "dynamic",
-    "empty",
-    "one-sector-512",
-    "unaligned-size",
-    "sectors-4096",
-    "states-base",
-    "large-blocks-unaligned",
-    "chain-3",
-    "bitmap-dense",
-    "child-larger",
-]
 QCOW2 = [Compression.FORMAT, Compression.ZLIB, Compression.ZSTD]
 
 
@@ -70,7 +58,7 @@ def rng_bytes():
     return random.Random(1).randbytes
 
 
-@pytest.mark.parametrize("name", RECIPE_NAMES)
+@pytest.mark.parametrize("name", VARIED)
 @pytest.mark.parametrize("compression", QCOW2)
 def test_qemu_img_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, name, compression):
     require_peer("qemu-img")
@@ -122,7 +110,7 @@ def test_7zip_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, co
 VHDS = [OutputFormat.VHD, OutputFormat.VHD_FIXED]
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+@pytest.mark.parametrize("name", [name for name in VARIED if name != "sectors-4096"])
 @pytest.mark.parametrize("output", VHDS)
 def test_qemu_img_and_libvhdi_read_a_vhd_as_the_model_says(require_peer, opened, tmp_path, name, output):
     for peer in ("qemu-img", "pyvhdi"):
@@ -164,7 +152,7 @@ def test_7zip_reads_a_vhd_as_the_model_says(require_peer, opened, tmp_path, outp
     assert done.stdout == expected
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+@pytest.mark.parametrize("name", [name for name in VARIED if name != "sectors-4096"])
 def test_qemu_img_and_7zip_read_a_vmdk_as_the_model_says(require_peer, opened, tmp_path, name):
     for peer in ("qemu-img", "7zz"):
         require_peer(peer)
@@ -178,7 +166,7 @@ def test_qemu_img_and_7zip_read_a_vmdk_as_the_model_says(require_peer, opened, t
     assert done.stdout == expected
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+@pytest.mark.parametrize("name", [name for name in VARIED if name != "sectors-4096"])
 def test_libvmdk_and_the_sleuth_kit_read_a_vmdk_as_the_model_says(require_peer, opened, tmp_path, name):
     for peer in ("pyvmdk", "img_cat"):
         require_peer(peer)
@@ -205,7 +193,7 @@ def test_a_vmdk_of_any_name_is_read(require_peer, opened, tmp_path, file_name):
     assert (tmp_path / "out.raw").read_bytes() == expected
 
 
-@pytest.mark.parametrize("name", RECIPE_NAMES)
+@pytest.mark.parametrize("name", VARIED)
 def test_libqcow_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path, name):
     """One that is not compressed: of compressed ones it reads wrong what qemu-img wrote, too."""
     require_peer("pyqcow")
@@ -220,7 +208,7 @@ def test_libqcow_reads_a_qcow2_as_the_model_says(require_peer, opened, tmp_path,
     disk.close()
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPE_NAMES if name != "sectors-4096"])
+@pytest.mark.parametrize("name", [name for name in VARIED if name != "sectors-4096"])
 @pytest.mark.parametrize("output", VHDS)
 def test_the_sleuth_kit_reads_a_vhd_as_the_model_says(require_peer, opened, tmp_path, name, output):
     require_peer("img_cat")
@@ -238,7 +226,7 @@ def test_qemu_img_reads_text_and_noise_of_a_vmdk(require_peer, tmp_path, rng_byt
     qemu_img("compare", "-f", "vmdk", "-F", "raw", target, tmp_path / "out.raw")
 
 
-@pytest.mark.parametrize("name", RECIPE_NAMES)
+@pytest.mark.parametrize("name", VARIED)
 def test_zstd_unpacks_a_raw_zst_to_what_the_model_says(require_peer, opened, tmp_path, name):
     require_peer("zstd")
     chain, expected = opened(name)
