@@ -127,9 +127,13 @@ def _zeros(count: int) -> Iterator[bytes]:
 
 
 def _checked(content: Content, lost: Lost, path: str) -> Iterator[Piece]:
-    for piece in content.pieces():
-        if content.lost and lost is Lost.LEAVE_OUT:
+    pieces = content.pieces()
+    while True:
+        piece = next(pieces, None)
+        if content.lost and lost is Lost.LEAVE_OUT:  # also where all of it is, and there is no piece
             raise UnreadableFileError(path, "some of it is lost; --partial writes what there is, with zeros elsewhere")
+        if piece is None:
+            return
         yield piece
 
 

@@ -1,6 +1,6 @@
 """What a file holds, piece by piece, holes left out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from analyzer.guest.filesystems.errors import UnreadableFileError
@@ -33,14 +33,22 @@ class Content:
             raise UnreadableFileError(record.path, "it is encrypted (EFS)")
         self.size, self.lost = stream.size, 0
         self._volume, self._record, self._stream = volume, record, stream
+        whole_blocks = volume.view.size // volume.made().block * volume.made().block  # the reader takes no part of one
+        self._past_end = self._units(_past_end(stream, volume.view.start + whole_blocks))
+        extents = (Range(extent.offset, extent.length) for extent in stream.extents)
+        self._stored = self._units([Range(0, self.size)] if stream.resident else extents) - self._past_end
         try:
             self._file = volume.open(record)
         except FAILURES as error:
             raise self._failure(error) from error
 
     def pieces(self) -> Iterator[Piece]:
-        """All that is stored, sorted; what no piece covers is zeros. Raises UnreadableFileError."""
-        for part in self._stored():
+        """All that is stored and in the volume, sorted; what no piece covers is zeros. Raises UnreadableFileError.
+
+        What is past the end of the volume is lost, and only counted: of hostile volumes it has no end.
+        """
+        self.lost += self._past_end.size
+        for part in self._stored:
             for at in range(part.start, part.end, _PIECE):
                 yield self._piece(at, min(_PIECE, part.end - at))
 
@@ -48,18 +56,16 @@ class Content:
         """A part of it, zeros where it has holes; fewer bytes where it ends. Raises UnreadableFileError."""
         length = max(0, min(length, self.size - offset))
         buffer = bytearray(length)
-        for part in self._stored().within(Range(offset, length)):
+        self.lost += self._past_end.within(Range(offset, length)).size
+        for part in self._stored.within(Range(offset, length)):
             buffer[part.start - offset : part.end - offset] = self._piece(*part).data
         return bytes(buffer)
 
-    def _stored(self) -> Ranges:
-        """The ranges of the stream that are no holes."""
-        stream = self._stream
-        if stream.resident:
-            return Ranges.of([Range(0, self.size)])
-        unit = self._volume.made().block * _UNIT_CLUSTERS if stream.packing is Packing.COMPRESSED else 1
-        rounded = ((e.offset // unit * unit, e.offset + e.length) for e in stream.extents)
-        return Ranges.of(Range.between(start, min(self.size, -(-end // unit) * unit)) for start, end in rounded)
+    def _units(self, parts: Iterable[Range]) -> Ranges:
+        """Parts of the stream, each with all of the units that are compressed as one."""
+        unit = self._volume.made().block * _UNIT_CLUSTERS if self._stream.packing is Packing.COMPRESSED else 1
+        rounded = ((part.start // unit * unit, -(-part.end // unit) * unit) for part in parts)
+        return Ranges.of(Range.between(start, min(self.size, end)) for start, end in rounded)
 
     def _piece(self, offset: int, length: int) -> Piece:
         try:
@@ -89,3 +95,11 @@ class Content:
 
     def _failure(self, error: BaseException) -> UnreadableFileError:
         return UnreadableFileError(self._record.path, f"it cannot be read ({sentence(error)})")
+
+
+def _past_end(stream: Stream, end: int) -> Iterator[Range]:
+    """The parts of a stream that a volume which ends at byte `end` of the disk does not have."""
+    for extent in stream.extents:
+        missing = min(extent.length, extent.on_disk.end - end)
+        if missing > 0:
+            yield Range(extent.offset + extent.length - missing, missing)

@@ -37,9 +37,11 @@ FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
 ORPHANS = "/$OrphanFiles"
 """Where the reader puts deleted files that no folder has a name of."""
+_PAST_END = "Offset missing in partial image"
 # Records 0 to 23 are the file system's own, 5 is the root, 11 is $Extend.
 _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
 _NOTHING = Attributes(None, (), (), runs_missing=False)
+_PLACES_MISSING = "not all of the places of its data are known"
 _MOST_LISTED = 4096
 _EXFAT_FILES = {0x85, 0x05}
 
@@ -114,7 +116,8 @@ class Maker:
             times=times_of(meta, local=isinstance(self.layout, FatLayout)),
             mode=int(meta.mode), owner=int(meta.uid), group=int(meta.gid), links=int(meta.nlink), target=target,
             data=data if kind is not FileKind.LINK else None, streams=attributes.alternate, metadata=tuple(places),
-            obstacle=obstacle or self._obstacle(address, kind, attributes, places),
+            obstacle=obstacle or self._obstacle(address, kind, attributes, places)
+            or (self._lacks_data(meta, common["role"]) if kind is FileKind.FILE and data is None else None),
         )  # fmt: skip
 
     def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
@@ -149,8 +152,8 @@ class Maker:
     def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Range]) -> str | None:
         if self.is_lost(places):
             return LOST_RECORD
-        if attributes.runs_missing and kind is FileKind.FILE:
-            return "not all of the places of its data are known"
+        if attributes.runs_missing and kind is FileKind.FILE and not isinstance(self.layout, ExtLayout):
+            return _PLACES_MISSING  # in a file of ext this is a hole, of which the reader has no run
         if attributes.data is not None and attributes.data.packing is Packing.ENCRYPTED:
             return "it is encrypted (EFS)"
         if self.special_inodes and isinstance(self.layout, ExtLayout) and kind is FileKind.FILE:
@@ -161,12 +164,23 @@ class Maker:
                 return "it stands in its inode (inline_data), which is not read"
         return None
 
+    def _lacks_data(self, meta: Any, role: Role) -> str | None:  # noqa: ANN401
+        """Why a file of which the reader gives no data is not an empty one: it skips trees that make no sense.
+
+        NTFS has an attribute for the data of an empty file, too: without one, it is in a record that is gone.
+        """
+        if not int(meta.size) and not (self.type == "ntfs" and role is Role.USER):
+            return None
+        return LOST_RECORD if self.view.missed else _PLACES_MISSING
+
     def is_lost(self, places: Sequence[Range]) -> bool:
         """Whether any of these places was asked for and is lost."""
         return any(map(self.view.missed.touches, places))
 
 
 def sentence(error: BaseException) -> str:
-    """What the reader says, without where in its source it says it."""
+    """What the reader says, without where in its source it says it; in plain words where it has none."""
     text = str(error).split("\n", 1)[0]
+    if _PAST_END in text:
+        return "it is past the end of the disk, or of its partition"
     return text.partition(") ")[2] if text.startswith(("FS_Info", "File", "Directory", "Attribute")) else text

@@ -1,5 +1,6 @@
 """The volumes of a disk, opened."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ _NTFS_DIRTY = 1
 _DIRTY = "it was not shut down cleanly: what was written last may be missing, or half there"
 # NTFS allows 128 characters in a label; an attribute may claim any length.
 _MOST_LABEL = 1024
+_MOST_VOLUME = 1 << 60  # bytes: a boot sector that says more is damaged
 _SPECIAL_INODES = Incompatible.INLINE_DATA | Incompatible.ENCRYPT
 _EXFAT_LABEL = 0x83
 _POOLS = {
@@ -64,7 +66,7 @@ def _open(disk: ReadableDisk, number: int, part: Partition, notes: tuple[str, ..
         type=found.type,
         label=found.label or part.name,
         table=part.scheme.value,
-        notes=(*notes, *found.notes),
+        notes=(*notes, *found.notes, *_lacks_end(view, found.front)),
     )
     if found.front is None:
         return Volume(replace(record, reason=_reason(view, found)), view)
@@ -73,6 +75,15 @@ def _open(disk: ReadableDisk, number: int, part: Partition, notes: tuple[str, ..
     except (*FAILURES, ZeroDivisionError, StopIteration) as error:
         lost = "its structures are lost in part" if view.missed else "its structures make no sense"
         return Volume(replace(record, reason=f"{lost} ({sentence(error)})"), view)
+
+
+def _lacks_end(view: View, front: Front | None) -> Iterator[str]:
+    """What is to be said of a volume that the disk, or its partition, was made too small for."""
+    if front is None:
+        return
+    end = front.end if isinstance(front, ExtSuperblock) else front.sectors * front.sector_size
+    if view.size < end <= _MOST_VOLUME:
+        yield f"it ends {end - view.size} bytes past the end of the disk, or of its partition: what is there is lost"
 
 
 def _pooled(found: Recognised, pool: Pool) -> Recognised:

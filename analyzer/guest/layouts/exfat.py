@@ -8,7 +8,7 @@ SIGNATURE_AT = 3
 SERIAL = slice(0x64, 0x68)
 SECTORS = 12
 """Sectors of a boot region; the last holds the checksum of the others, again and again."""
-_FIELDS = struct.Struct("<80xI4xI4xI8xBB402x")
+_FIELDS = struct.Struct("<72xQI4xI4xI8xBB402x")
 # Sectors of 512 to 4096 bytes; a cluster has at most 2^25 bytes, both by the specification.
 _SECTOR_SHIFTS, _LARGEST_SHIFT = range(9, 13), 25
 # Bytes that change while the volume is used: flags, and the percentage in use. The copy does not follow.
@@ -20,6 +20,7 @@ class ExfatBoot:
     """What a boot sector says: sizes in bytes, 0 when they cannot be; `root` is a cluster, counted from 2."""
 
     serial: bytes
+    sectors: int
     fat: int
     """The sector at which the allocation table begins."""
     heap: int
@@ -38,10 +39,10 @@ def parse_boot(sector: bytes) -> ExfatBoot | None:
     """What the first sector of a volume says; None where it is not exFAT."""
     if len(sector) < _FIELDS.size or not sector.startswith(SIGNATURE, SIGNATURE_AT):
         return None
-    fat, heap, root, shift, clusters = _FIELDS.unpack_from(sector)
+    sectors, fat, heap, root, shift, clusters = _FIELDS.unpack_from(sector)
     size = 1 << shift if shift in _SECTOR_SHIFTS else 0
     return ExfatBoot(
-        sector[SERIAL], fat, heap, root, size, size << clusters if shift + clusters <= _LARGEST_SHIFT else 0
+        sector[SERIAL], sectors, fat, heap, root, size, size << clusters if shift + clusters <= _LARGEST_SHIFT else 0
     )
 
 
