@@ -1,26 +1,37 @@
 """One tree of errors. Each carries its facts as attributes, makes its text from them, and knows its exit code."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, dataclass_transform
 from uuid import UUID
 
 from vhdx.findings import Finding, Severity, counted
 
 
+@dataclass_transform(eq_default=False)
 class VhdxError(Exception):
-    """Whatever this library refuses to do, and why."""
+    """Whatever this library refuses to do, and why.
+
+    A subclass declares its facts, as a dataclass does its fields, and in `text` the sentence that they are put into.
+    """
 
     exit_code: ClassVar[int] = 3
+    text: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        # No comparison by value: an error is one event, and `except` and tracebacks need it to be hashed as one.
+        dataclass(eq=False, repr=False)(cls)
+
+    def __str__(self) -> str:
+        return self.text.format_map(vars(self))
 
 
 class CorruptFileError(VhdxError):
     """A rule of the format is broken: `finding` says which, and where; the catalogue has what to do."""
 
-    def __init__(self, path: Path, finding: Finding) -> None:
-        super().__init__(path, finding)
-        self.path, self.finding = path, finding
+    path: Path
+    finding: Finding
 
     @property
     def summary(self) -> str:
@@ -36,23 +47,18 @@ class NotRegularFileError(VhdxError):
     """The path names a folder, a device or a pipe: none of them is ever opened."""
 
     exit_code = 6
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} is not a regular file; name a .vhdx or .avhdx file"
+    path: Path
+    text = "{path} is not a regular file; name a .vhdx or .avhdx file"
 
 
 class InputOutputError(VhdxError):
     """The operating system could not open, read or write a file."""
 
     exit_code = 6
-
-    def __init__(self, path: Path, action: str, reason: str, offset: int | None = None) -> None:
-        super().__init__(path, action, reason, offset)
-        self.path, self.action, self.reason, self.offset = path, action, reason, offset
+    path: Path
+    action: str
+    reason: str
+    offset: int | None = None
 
     def __str__(self) -> str:
         place = "" if self.offset is None else f" at byte {self.offset}"
@@ -78,9 +84,10 @@ class NotRescuedError(InputOutputError):
 class ShortReadError(VhdxError):
     """A file ended before the bytes that it must hold."""
 
-    def __init__(self, path: Path, offset: int, wanted: int, got: int) -> None:
-        super().__init__(path, offset, wanted, got)
-        self.path, self.offset, self.wanted, self.got = path, offset, wanted, got
+    path: Path
+    offset: int
+    wanted: int
+    got: int
 
     @property
     def summary(self) -> str:
@@ -98,21 +105,17 @@ class SourceChangedError(VhdxError):
     """Somebody wrote to a source while it was read: what was read may be a mixture."""
 
     exit_code = 6
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} was changed while it was read; stop what writes to it, or copy the chain, and run again"
+    path: Path
+    text = "{path} was changed while it was read; stop what writes to it, or copy the chain, and run again"
 
 
 class LostDataError(VhdxError):
     """A range of the disk is asked for whose content cannot be known."""
 
-    def __init__(self, path: Path, start: int, length: int, reason: str) -> None:
-        super().__init__(path, start, length, reason)
-        self.path, self.start, self.length, self.reason = path, start, length, reason
+    path: Path
+    start: int
+    length: int
+    reason: str
 
     def __str__(self) -> str:
         return (
@@ -130,22 +133,18 @@ class ChainError(VhdxError):
 class NeedsParentError(ChainError):
     """A differencing file was read by itself where its parent shows."""
 
-    def __init__(self, path: Path, start: int) -> None:
-        super().__init__(path, start)
-        self.path, self.start = path, start
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path} leaves the disk at {self.start} to its parent; open the chain (vhdx.open_chain), not the file"
-        )
+    path: Path
+    start: int
+    text = "{path} leaves the disk at {start} to its parent; open the chain (vhdx.open_chain), not the file"
 
 
 class ParentNotFoundError(ChainError):
     """No file is the parent: `tried` has a (place, why not) pair for everywhere that was looked at."""
 
-    def __init__(self, child: Path, wanted: UUID | None, hint: str, tried: Sequence[tuple[str, str]]) -> None:
-        super().__init__(child, wanted, hint, tried)
-        self.child, self.wanted, self.hint, self.tried = child, wanted, hint, tuple(tried)
+    child: Path
+    wanted: UUID | None
+    hint: str
+    tried: Sequence[tuple[str, str]]
 
     @property
     def summary(self) -> str:
@@ -166,9 +165,10 @@ class ParentNotFoundError(ChainError):
 class ParentMismatchError(ChainError):
     """The file found is not, or no longer, the one that the child was made from."""
 
-    def __init__(self, child: Path, parent: Path, wanted: Sequence[UUID], found: UUID) -> None:
-        super().__init__(child, parent, wanted, found)
-        self.child, self.parent, self.wanted, self.found = child, parent, tuple(wanted), found
+    child: Path
+    parent: Path
+    wanted: Sequence[UUID]
+    found: UUID
 
     def __str__(self) -> str:
         if not self.wanted:
@@ -187,9 +187,9 @@ class ParentMismatchError(ChainError):
 class AmbiguousParentError(ChainError):
     """Several different files carry the identity that the child wants."""
 
-    def __init__(self, child: Path, wanted: UUID, found: Sequence[Path]) -> None:
-        super().__init__(child, wanted, found)
-        self.child, self.wanted, self.found = child, wanted, tuple(found)
+    child: Path
+    wanted: UUID
+    found: Sequence[Path]
 
     def __str__(self) -> str:
         names = ", ".join(str(path) for path in self.found)
@@ -201,64 +201,52 @@ class AmbiguousParentError(ChainError):
 class ChainLoopError(ChainError):
     """A file is its own ancestor."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"the chain runs in a circle: {self.path} is its own ancestor; name the right parents with --parent"
+    path: Path
+    text = "the chain runs in a circle: {path} is its own ancestor; name the right parents with --parent"
 
 
 class OwnAncestorError(ChainLoopError):
-    """A file is to become a parent of itself, right away or by way of others."""
+    """A file is to become a parent of one that it needs itself; `path` is the child."""
 
-    def __init__(self, child: Path, parent: Path, *, is_itself: bool) -> None:
-        super().__init__(child)
-        self.args = child, parent, is_itself
-        self.child, self.parent, self.is_itself = child, parent, is_itself
+    parent: Path
+    text = (
+        "{parent} cannot be the parent of {path}: it needs that file itself, the chain would run in a circle; name the "
+        "file that the child was made from"
+    )
 
-    def __str__(self) -> str:
-        if self.is_itself:
-            return (
-                f"a disk cannot be its own parent: {self.parent} is {self.child}; name the file that it was made from"
-            )
-        return (
-            f"{self.parent} cannot be the parent of {self.child}: it needs that file itself, the chain would run in a "
-            "circle; name the file that the child was made from"
-        )
+
+class OwnParentError(OwnAncestorError):
+    """A file is to become its own parent."""
+
+    text = "a disk cannot be its own parent: {parent} is {path}; name the file that it was made from"
 
 
 class ChainTooDeepError(ChainError):
     """More layers than the format allows."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        super().__init__(path, limit)
-        self.path, self.limit = path, limit
-
-    def __str__(self) -> str:
-        return f"the chain of {self.path} has over {self.limit} layers; merge its lower part first (vhdx merge)"
+    path: Path
+    limit: int
+    text = "the chain of {path} has over {limit} layers; merge its lower part first (vhdx merge)"
 
 
 class SectorSizeMismatchError(ChainError):
     """Layers of one chain disagree on the logical sector size."""
 
-    def __init__(self, child: Path, child_size: int, parent: Path, parent_size: int) -> None:
-        super().__init__(child, child_size, parent, parent_size)
-        self.child, self.child_size, self.parent, self.parent_size = child, child_size, parent, parent_size
-
-    def __str__(self) -> str:
-        return (
-            f"{self.child} has logical sectors of {self.child_size} bytes, its parent {self.parent} of "
-            f"{self.parent_size}; they cannot be one disk, name the right parent with --parent"
-        )
+    child: Path
+    child_size: int
+    parent: Path
+    parent_size: int
+    text = (
+        "{child} has logical sectors of {child_size} bytes, its parent {parent} of {parent_size}; they cannot be one "
+        "disk, name the right parent with --parent"
+    )
 
 
 class UnusedParentsError(ChainError):
     """More parents were named than the chain has."""
 
-    def __init__(self, base: Path, unused: Sequence[Path]) -> None:
-        super().__init__(base, unused)
-        self.base, self.unused = base, tuple(unused)
+    base: Path
+    unused: Sequence[Path]
 
     def __str__(self) -> str:
         names = ", ".join(str(path) for path in self.unused)
@@ -268,9 +256,9 @@ class UnusedParentsError(ChainError):
 class NoSuchLayerError(ChainError):
     """A layer was asked for that the chain does not have."""
 
-    def __init__(self, leaf: Path, asked: str, depth: int) -> None:
-        super().__init__(leaf, asked, depth)
-        self.leaf, self.asked, self.depth = leaf, asked, depth
+    leaf: Path
+    asked: str
+    depth: int
 
     def __str__(self) -> str:
         last = self.depth - 1
@@ -281,13 +269,10 @@ class OutputError(VhdxError):
     """The target is refused, before anything was written to it."""
 
     exit_code = 5
-
-    def __init__(self, path: Path, reason: str, advice: str) -> None:
-        super().__init__(path, reason, advice)
-        self.path, self.reason, self.advice = path, reason, advice
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}; {self.advice}"
+    path: Path
+    reason: str
+    advice: str
+    text = "{path}: {reason}; {advice}"
 
 
 class NoSpaceError(OutputError):
@@ -313,26 +298,22 @@ class VerificationError(VhdxError):
     """What was read back differs from what was written."""
 
     exit_code = 6
-
-    def __init__(self, path: Path, start: int, length: int) -> None:
-        super().__init__(path, start, length)
-        self.path, self.start, self.length = path, start, length
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path}: {self.length} bytes of the disk at {self.start} do not read back as they were written; "
-            "the output was removed, suspect the medium or the memory and write to another disk"
-        )
+    path: Path
+    start: int
+    length: int
+    text = (
+        "{path}: {length} bytes of the disk at {start} do not read back as they were written; the output was removed, "
+        "suspect the medium or the memory and write to another disk"
+    )
 
 
 class UnknownCodeError(VhdxError):
     """A code was asked about that no catalogue has; `findings` and `windows` are those that there are."""
 
     exit_code = 2
-
-    def __init__(self, code: str, findings: Sequence[str], windows: Sequence[str]) -> None:
-        super().__init__(code, findings, windows)
-        self.code, self.findings, self.windows = code, tuple(findings), tuple(windows)
+    code: str
+    findings: Sequence[str]
+    windows: Sequence[str]
 
     def __str__(self) -> str:
         near = [known for known in self.findings if known[:3] == self.code[:3].upper()]
@@ -344,37 +325,33 @@ class PartlyWrittenError(VhdxError):
     """Changing a file in its place ended before all was written; `undo` holds what it was."""
 
     exit_code = 6
-
-    def __init__(self, path: Path, undo: Path, reason: str) -> None:
-        super().__init__(path, undo, reason)
-        self.path, self.undo, self.reason = path, undo, reason
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path} may be partly changed ({self.reason}); `vhdx undo {self.path} {self.undo}` brings back what "
-            "it was, and can be repeated"
-        )
+    path: Path
+    undo: Path
+    reason: str
+    text = (
+        "{path} may be partly changed ({reason}); `vhdx undo {path} {undo}` brings back what it was, and can be "
+        "repeated"
+    )
 
 
 class UndoRefusedError(VhdxError):
     """An undo file does not fit the file that it is to be applied to, or is not whole."""
 
     exit_code = 5
-
-    def __init__(self, path: Path, undo: Path, reason: str, advice: str) -> None:
-        super().__init__(path, undo, reason, advice)
-        self.path, self.undo, self.reason, self.advice = path, undo, reason, advice
-
-    def __str__(self) -> str:
-        return f"{self.path} was not changed back with {self.undo}: {self.reason}; {self.advice}"
+    path: Path
+    undo: Path
+    reason: str
+    advice: str
+    text = "{path} was not changed back with {undo}: {reason}; {advice}"
 
 
 class IdentityDiffersError(ChainError):
     """A child is to be joined to a parent that it was not made from, and nobody has said that this is meant."""
 
-    def __init__(self, child: Path, parent: Path, wanted: Sequence[UUID], found: UUID) -> None:
-        super().__init__(child, parent, wanted, found)
-        self.child, self.parent, self.wanted, self.found = child, parent, tuple(wanted), found
+    child: Path
+    parent: Path
+    wanted: Sequence[UUID]
+    found: UUID
 
     def __str__(self) -> str:
         wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not tell"
@@ -387,26 +364,22 @@ class IdentityDiffersError(ChainError):
 class DamagedDeltaError(VhdxError):
     """A delta is not whole, or is none."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f"{self.path} cannot be applied: {self.reason}; get a whole copy, or make it anew with --export"
+    path: Path
+    reason: str
+    text = "{path} cannot be applied: {reason}; get a whole copy, or make it anew with --export"
 
 
 class WrongBaseError(ChainError):
     """A delta is to be applied to a disk that it was not made from; `wanted` is the SHA-256 of the one it was."""
 
-    def __init__(self, base: Path, delta: Path, reason: str, wanted: str) -> None:
-        super().__init__(base, delta, reason, wanted)
-        self.base, self.delta, self.reason, self.wanted = base, delta, reason, wanted
-
-    def __str__(self) -> str:
-        return (
-            f"{self.base} is not the state that {self.delta} was made from ({self.reason}); give the one whose SHA-256 "
-            f"is {self.wanted}: LEAF@N where `vhdx hash LEAF --layer N` prints that, or a raw image of that SHA-256"
-        )
+    base: Path
+    delta: Path
+    reason: str
+    wanted: str
+    text = (
+        "{base} is not the state that {delta} was made from ({reason}); give the one whose SHA-256 is {wanted}: LEAF@N "
+        "where `vhdx hash LEAF --layer N` prints that, or a raw image of that SHA-256"
+    )
 
 
 def require(path: Path, findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -31,15 +31,13 @@ _MOST_BYTES = 1 << 30
 class SourceMapError(VhdxError):
     """A map cannot be read, or is not of the file that it is beside, or was given for."""
 
-    def __init__(self, path: Path, file: Path, reason: str) -> None:
-        super().__init__(path, file, reason)
-        self.path, self.file, self.reason = path, file, reason
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path} does not fit {self.file}: {self.reason}; give the map that ddrescue wrote with this copy by "
-            f"--source-map FILE=MAP, or move this one away if all of the file was read"
-        )
+    path: Path
+    file: Path
+    reason: str
+    text = (
+        "{path} does not fit {file}: {reason}; give the map that ddrescue wrote with this copy by --source-map "
+        "FILE=MAP, or move this one away if all of the file was read"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,8 @@ class LastPointError(BackupError):
     """A disk would be left without any restore point, and nobody has said that this is meant."""
 
     exit_code = 5
-
-    def __init__(self, url: str, disks: Sequence[str]) -> None:
-        super().__init__(url, disks)
-        self.url, self.disks = url, tuple(disks)
+    url: str
+    disks: Sequence[str]
 
     def __str__(self) -> str:
         disks = ", ".join(self.disks)

@@ -16,15 +16,13 @@ _INDEX, _MANIFEST = ".caibx", ".json"
 class UnknownReferencesError(BackupError):
     """What a restore point refers to cannot be told, so nothing may be deleted."""
 
-    def __init__(self, url: str, point: str, reason: str) -> None:
-        super().__init__(url, point, reason)
-        self.url, self.point, self.reason = url, point, reason
-
-    def __str__(self) -> str:
-        return (
-            f"{self.url}: nothing was pruned, for what restore point {self.point!r} needs cannot be told "
-            f"({self.reason}); get that object back from another copy, or give the point up with `vhdx backup forget`"
-        )
+    url: str
+    point: str
+    reason: str
+    text = (
+        "{url}: nothing was pruned, for what restore point {point!r} needs cannot be told ({reason}); get that object "
+        "back from another copy, or give the point up with `vhdx backup forget`"
+    )
 
 
 @dataclass(frozen=True, slots=True)

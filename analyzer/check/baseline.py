@@ -26,15 +26,9 @@ class BaselineError(VhdxError):
     """A baseline file is not one; `reason` says why."""
 
     exit_code = 2
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path} is not a baseline: {self.reason}; make one with `vhdx check --format json FILE... > baseline`"
-        )
+    path: Path
+    reason: str
+    text = "{path} is not a baseline: {reason}; make one with `vhdx check --format json FILE... > baseline`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,10 @@ _HEAD_LENGTH = 1 << 16
 class UnusableMapError(VhdxError):
     """What stands in the place of an image's map cannot be gone by; `account` says that something is lost or stale."""
 
-    def __init__(self, path: Path, image: Path, reason: str, account: Path | None = None) -> None:
-        super().__init__(path, image, reason, account)
-        self.path, self.image, self.reason, self.account = path, image, reason, account
+    path: Path
+    image: Path
+    reason: str
+    account: Path | None = None
 
     def __str__(self) -> str:
         known = f", and {self.account} says that parts of the image are lost or stale" if self.account else ""

@@ -17,6 +17,7 @@ from vhdx.errors import (
     IdentityDiffersError,
     OutputError,
     OwnAncestorError,
+    OwnParentError,
     ParentNotFoundError,
     SectorSizeMismatchError,
 )
@@ -86,7 +87,7 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
     """
     child = image_from(source)
     if source.identity == file_identity(wish.parent):
-        raise OwnAncestorError(source.path, wish.parent, is_itself=True)
+        raise OwnParentError(source.path, wish.parent)
     _require_child(child)
     with open_chain(wish.parent, search=wish.search, mappings=wish.mappings) as chain:
         _require_fitting(child, source, chain, wish)
@@ -119,9 +120,8 @@ def _require_fitting(child: Image, source: FileSource, chain: Chain, wish: Relin
     parent = chain.leaf
     files = {file_identity(layer.path) for layer in chain.layers}
     if source.identity in files or (wish.place.exists() and file_identity(wish.place) in files):
-        raise OwnAncestorError(
-            wish.place, parent.path, is_itself=file_identity(wish.place) == file_identity(parent.path)
-        )
+        is_itself = file_identity(wish.place) == file_identity(parent.path)
+        raise (OwnParentError if is_itself else OwnAncestorError)(wish.place, parent.path)
     if len(chain.layers) >= MAX_CHAIN_DEPTH:
         raise ChainTooDeepError(child.path, MAX_CHAIN_DEPTH)
     if child.sector_size != parent.sector_size:

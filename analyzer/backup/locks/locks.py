@@ -31,10 +31,8 @@ class LockedError(BackupError):
     """Somebody else is at work in the repository."""
 
     exit_code = 5
-
-    def __init__(self, place: str, owner: "Owner") -> None:
-        super().__init__(place, owner)
-        self.place, self.owner = place, owner
+    place: str
+    owner: "Owner"
 
     def __str__(self) -> str:
         return (
@@ -47,13 +45,8 @@ class LockLostError(BackupError):
     """Our own lock was taken for dead, as after a long sleep, and somebody may have pruned since."""
 
     exit_code = 6
-
-    def __init__(self, place: str) -> None:
-        super().__init__(place)
-        self.place = place
-
-    def __str__(self) -> str:
-        return f"{self.place}: the lock of this run was lost while it stood still; run it again, it goes on from there"
+    place: str
+    text = "{place}: the lock of this run was lost while it stood still; run it again, it goes on from there"
 
 
 class Lock:

@@ -25,23 +25,17 @@ class WrongKeyError(BackupError):
     """The passphrase is not the repository's, or what it opens was changed: the two cannot be told apart."""
 
     exit_code = 2
-
-    def __str__(self) -> str:
-        return (
-            "the passphrase does not open this repository (or its repository.json was changed); check which one was "
-            "used at `vhdx backup init`, there is no other way in"
-        )
+    text = (
+        "the passphrase does not open this repository (or its repository.json was changed); check which one was used "
+        "at `vhdx backup init`, there is no other way in"
+    )
 
 
 class KeySlotError(BackupError):
     """What repository.json says of the key makes no sense."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the key in repository.json cannot be used: {self.reason}; get that file back from a copy"
+    reason: str
+    text = "the key in repository.json cannot be used: {reason}; get that file back from a copy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,18 +12,18 @@ from analyzer.text import adding_extra
 class ServerError(PlaceError):
     """A server refused, or could not be reached; `url` has no credentials in it."""
 
+    text = "{url}: {reason}; {advice}"
+
     def __init__(self, url: str, reason: str, advice: str) -> None:
         super().__init__(url, "use", "the server", reason)
         self.advice = advice
-
-    def __str__(self) -> str:
-        return f"{self.url}: {self.reason}; {self.advice}"
 
 
 class AddressError(ServerError):
     """A URL that names no place, or says more than it should."""
 
     exit_code = 2
+    __init__ = ServerError.__init__  # not one of the facts of any place's error
 
 
 def unresolved(url: str, error: BaseException) -> ServerError | None:
@@ -40,10 +40,9 @@ class MissingExtraError(BackupError):
     """A library is not installed that this kind of place, or an encrypted repository, needs."""
 
     exit_code = 2
-
-    def __init__(self, what: str, library: str, name: str) -> None:
-        super().__init__(what, library, name)
-        self.what, self.library, self.name = what, library, name
+    what: str
+    library: str
+    name: str
 
     def __str__(self) -> str:
         return f"{self.what} needs {self.library}, which is not installed; {adding_extra(self.name)}"

@@ -21,50 +21,38 @@ class NoSuchVolumeError(VhdxError):
     """No volume, or not a single one, is the one that is meant."""
 
     exit_code: ClassVar[int] = 2
-
-    def __init__(self, path: Path, reason: str, advice: str) -> None:
-        super().__init__(path, reason, advice)
-        self.path, self.reason, self.advice = path, reason, advice
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}; {self.advice}"
+    path: Path
+    reason: str
+    advice: str
+    text = "{path}: {reason}; {advice}"
 
 
 class UnreadableVolumeError(VhdxError):
     """A volume holds no file system that can be read; `reason` says what it holds, or what is wrong with it."""
 
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(number, reason)
-        self.number, self.reason = number, reason
-
-    def __str__(self) -> str:
-        return (
-            f"volume {self.number} cannot be read: {self.reason}; NTFS, FAT, exFAT and ext2 to ext4 can, for any other "
-            "write the disk out with `vhdx convert` and attach it to a system that knows it"
-        )
+    number: int
+    reason: str
+    text = (
+        "volume {number} cannot be read: {reason}; NTFS, FAT, exFAT and ext2 to ext4 can, for any other write the disk "
+        "out with `vhdx convert` and attach it to a system that knows it"
+    )
 
 
 class NoSuchFileError(VhdxError):
     """A path leads to nothing in a volume."""
 
     exit_code: ClassVar[int] = 2
-
-    def __init__(self, number: int, path: str) -> None:
-        super().__init__(number, path)
-        self.number, self.path = number, path
-
-    def __str__(self) -> str:
-        return f"volume {self.number} has nothing at {self.path!r}; `vhdx files` lists what there is"
+    number: int
+    path: str
+    text = "volume {number} has nothing at {path!r}; `vhdx files` lists what there is"
 
 
 class NotAFileError(VhdxError):
     """A single file is wanted, and what was named is none, or not one."""
 
     exit_code: ClassVar[int] = 2
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
+    path: str
+    reason: str
 
     def __str__(self) -> str:
         return f"{self.path or '/'}: {self.reason}"
@@ -74,10 +62,6 @@ class UnreadableFileError(VhdxError):
     """What a file holds cannot be given as it was; `reason` says why."""
 
     exit_code: ClassVar[int] = 1
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+    path: str
+    reason: str
+    text = "{path}: {reason}"

@@ -17,10 +17,9 @@ class NotLoggedError(VhdxError):
     """The log does not have the entry that was asked for, or has it twice."""
 
     exit_code = 2
-
-    def __init__(self, path: Path, moment: Moment, timeline: Timeline) -> None:
-        super().__init__(path, moment, timeline)
-        self.path, self.moment, self.timeline = path, moment, timeline
+    path: Path
+    moment: Moment
+    timeline: Timeline
 
     def __str__(self) -> str:
         reaches = [f"{one.first} to {one.last}" for one in self.timeline.stretches[:_MOST_NAMED]]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 
 from analyzer.recover.as_of.timeline import Stretch
 from vhdx.errors import VhdxError
@@ -19,12 +20,8 @@ _MOST_STEPS = 1 << 20
 class TooMuchLoggedError(VhdxError):
     """The log writes so much that to follow it would take minutes."""
 
-    def __init__(self, log: Log) -> None:
-        super().__init__(log.source.path)
-        self.path = log.source.path
-
-    def __str__(self) -> str:
-        return f"{self.path}: the log writes more than {_MOST_STEPS} pages of its structures; leave --as-of out"
+    path: Path
+    text = f"{{path}}: the log writes more than {_MOST_STEPS} pages of its structures; leave --as-of out"
 
 
 @dataclass(slots=True)
@@ -53,7 +50,7 @@ def pages_as_of(log: Log, stretch: Stretch, number: int, ranges: Sequence[Range]
         written = dict(_written(placed, ranges, _MOST_STEPS - steps))
         steps += len(written)
         if steps >= _MOST_STEPS:
-            raise TooMuchLoggedError(log)
+            raise TooMuchLoggedError(log.source.path)
         if placed.header.sequence_number <= number:
             pages.before.update(written)
         else:

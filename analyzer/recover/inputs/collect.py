@@ -29,12 +29,8 @@ _CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADA
 class AssumedTwiceError(ChainError):
     """A file that is a layer already is to be assumed as the base."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} is one of the files already and cannot be the base too; name another for --assume-base"
+    path: Path
+    text = "{path} is one of the files already and cannot be the base too; name another for --assume-base"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

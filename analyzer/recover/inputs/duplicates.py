@@ -23,15 +23,13 @@ _PIECE = 4 * MIB
 class CopiesDifferError(ChainError):
     """Two files say that they are one and the same, and are not."""
 
-    def __init__(self, first: Path, second: Path, offset: int) -> None:
-        super().__init__(first, second, offset)
-        self.first, self.second, self.offset = first, second, offset
-
-    def __str__(self) -> str:
-        return (
-            f"{self.first} and {self.second} have one identity and differ, first at byte {self.offset}: only one can "
-            "be a layer of the disk; name the one that is to be used (`vhdx check` and `vhdx hash` tell more of each)"
-        )
+    first: Path
+    second: Path
+    offset: int
+    text = (
+        "{first} and {second} have one identity and differ, first at byte {offset}: only one can be a layer of the "
+        "disk; name the one that is to be used (`vhdx check` and `vhdx hash` tell more of each)"
+    )
 
 
 def sort_out(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:

@@ -46,12 +46,8 @@ PRESENT = View()
 class NoUppermostError(ChainError):
     """The state of a file is wanted that cannot be read."""
 
-    def __init__(self, level: Level) -> None:
-        super().__init__(level)
-        self.level = level
-
-    def __str__(self) -> str:
-        return f"no earlier state of the uppermost file can be told: {self.level.evidence}; leave it out"
+    level: Level
+    text = "no earlier state of the uppermost file can be told: {level.evidence}; leave it out"
 
 
 def aged(levels: Sequence[Level], view: View) -> tuple[Level, ...]:

@@ -36,9 +36,8 @@ _ADVICE = "look for other copies, or use a program that finds files by their con
 class NothingToRecoverError(ChainError):
     """None of the files can be read as an image."""
 
-    def __init__(self, reasons: Sequence[str], advice: str = _ADVICE) -> None:
-        super().__init__(reasons, advice)
-        self.reasons, self.advice = tuple(reasons), advice
+    reasons: Sequence[str]
+    advice: str = _ADVICE
 
     def __str__(self) -> str:
         return f"no file can be read: {'; '.join(self.reasons)}; {self.advice}"
@@ -84,12 +83,9 @@ def _why_unreadable(file: Opened) -> str:
 class UnusedBaseError(ChainError):
     """A base is to be assumed, and the files have one."""
 
-    def __init__(self, assumed: Path, base: Path) -> None:
-        super().__init__(assumed, base)
-        self.assumed, self.base = assumed, base
-
-    def __str__(self) -> str:
-        return f"{self.base} is taken as the base already; leave {self.base} or --assume-base {self.assumed} out"
+    assumed: Path
+    base: Path
+    text = "{base} is taken as the base already; leave {base} or --assume-base {assumed} out"
 
 
 def order(files: Sequence[Opened], assumed: Opened | None = None) -> tuple[Level, ...]:

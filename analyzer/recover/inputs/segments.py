@@ -15,9 +15,7 @@ from vhdx.structures.constants import NIL
 class SeveralLeavesError(ChainError):
     """The files make up more than one state of a disk."""
 
-    def __init__(self, leaves: Sequence[Path]) -> None:
-        super().__init__(leaves)
-        self.leaves = tuple(leaves)
+    leaves: Sequence[Path]
 
     def __str__(self) -> str:
         names = ", ".join(str(path) for path in self.leaves)
@@ -30,9 +28,7 @@ class SeveralLeavesError(ChainError):
 class SeveralDisksError(ChainError):
     """The files are of several virtual disks."""
 
-    def __init__(self, disks: Sequence[tuple[Path, UUID]]) -> None:
-        super().__init__(disks)
-        self.disks = tuple(disks)
+    disks: Sequence[tuple[Path, UUID]]
 
     def __str__(self) -> str:
         named = ", ".join(f"{path} (virtual disk id {disk})" for path, disk in self.disks)

@@ -13,9 +13,8 @@ _HEAD_LENGTH = 1 << 12
 class UnclearMapError(ChainError):
     """A map was given that could be of several files, or of none."""
 
-    def __init__(self, path: Path, files: Sequence[Path]) -> None:
-        super().__init__(path, files)
-        self.path, self.files = path, tuple(files)
+    path: Path
+    files: Sequence[Path]
 
     def __str__(self) -> str:
         which = f"could be of {', '.join(map(str, self.files))}" if self.files else "fits none of the files named"
