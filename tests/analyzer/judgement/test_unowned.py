@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 
 from analyzer.judgement import unowned
+from analyzer.judgement.weigh import judge
+from fixtures import encode
+from fixtures.placement import Placement
+from fixtures.spec import Block, BlockState, ImageSpec
+from tests.support.sources import MIB, CountingSource, SparseSource
+from vhdx.image import image_from
 from vhdx.ranges import Range, Ranges
 
 
@@ -40,3 +46,17 @@ def test_so_many_blocks_fit_as_a_plain_loop_lays_there(seed):
     free = Ranges.of(Range(chance.randrange(60), chance.randrange(1, 20)) for _ in range(4))
     held = free & Ranges.of(Range(chance.randrange(80), chance.randrange(1, 3)) for _ in range(chance.randrange(9)))
     assert unowned.Unowned(free, held).blocks(size) == blocks_by_hand(free, held, size)
+
+
+def test_a_file_in_which_every_block_has_an_owner_costs_one_pass_over_its_table():
+    spec = ImageSpec(size=40 * MIB, blocks={n: full(n) for n in (0, 7, 31)})
+    source = CountingSource(SparseSource(encode(spec)))
+    image = image_from(source)
+    source.reads.clear()
+    judgement = judge(image.allocation.table, image.log, lambda: pytest.fail("the disk was asked for"))
+    assert not judgement.doubted
+    assert source.reads == [(Placement.of(spec).bat, 40 * 8)]
+
+
+def full(number):
+    return Block(state=BlockState.FULLY_PRESENT, data={0: bytes([number + 1]) * MIB})
