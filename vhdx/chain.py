@@ -198,7 +198,7 @@ def open_chain(
             check_growth([leaf, *(link.parent for link in links)])
         unused = where.parents[len(links) :]
         if unused:
-            raise UnusedParentsError(links[-1].parent.path if links else leaf.path, unused)
+            raise UnusedParentsError(links[-1].parent.path if links else leaf.path, tuple(unused))
         opened.pop_all()
     layers = (leaf, *(link.parent for link in links))
     chain = Chain(tuple(reversed(layers)), tuple(reversed(links)))

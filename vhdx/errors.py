@@ -1,6 +1,6 @@
 """One tree of errors. Each carries its facts as attributes, makes its text from them, and knows its exit code."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, dataclass_transform
@@ -144,7 +144,7 @@ class ParentNotFoundError(ChainError):
     child: Path
     wanted: UUID | None
     hint: str
-    tried: Sequence[tuple[str, str]]
+    tried: tuple[tuple[str, str], ...]
 
     @property
     def summary(self) -> str:
@@ -167,7 +167,7 @@ class ParentMismatchError(ChainError):
 
     child: Path
     parent: Path
-    wanted: Sequence[UUID]
+    wanted: tuple[UUID, ...]
     found: UUID
 
     def __str__(self) -> str:
@@ -189,7 +189,7 @@ class AmbiguousParentError(ChainError):
 
     child: Path
     wanted: UUID
-    found: Sequence[Path]
+    found: tuple[Path, ...]
 
     def __str__(self) -> str:
         names = ", ".join(str(path) for path in self.found)
@@ -246,7 +246,7 @@ class UnusedParentsError(ChainError):
     """More parents were named than the chain has."""
 
     base: Path
-    unused: Sequence[Path]
+    unused: tuple[Path, ...]
 
     def __str__(self) -> str:
         names = ", ".join(str(path) for path in self.unused)
@@ -312,8 +312,8 @@ class UnknownCodeError(VhdxError):
 
     exit_code = 2
     code: str
-    findings: Sequence[str]
-    windows: Sequence[str]
+    findings: tuple[str, ...]
+    windows: tuple[str, ...]
 
     def __str__(self) -> str:
         near = [known for known in self.findings if known[:3] == self.code[:3].upper()]
@@ -350,7 +350,7 @@ class IdentityDiffersError(ChainError):
 
     child: Path
     parent: Path
-    wanted: Sequence[UUID]
+    wanted: tuple[UUID, ...]
     found: UUID
 
     def __str__(self) -> str:

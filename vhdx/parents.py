@@ -190,7 +190,7 @@ def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Structures | None:
                 if len(found) > 1:
                     tried.drop(match)  # its path is enough to say so
     if len(found) > 1:
-        raise AmbiguousParentError(tried.child.path, tried.wanted[0], [match.file.path for match in found])
+        raise AmbiguousParentError(tried.child.path, tried.wanted[0], tuple(match.file.path for match in found))
     return found[0] if found else None
 
 
@@ -251,7 +251,7 @@ def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:
     if tried.mismatch is None:
         names = [text for _, text in child.locator.paths] if child.locator else []
         wanted = tried.wanted[0] if tried.wanted else None
-        raise ParentNotFoundError(child.path, wanted, names[0] if names else "", tried.places)
+        raise ParentNotFoundError(child.path, wanted, names[0] if names else "", tuple(tried.places))
     found = identity_of(tried.mismatch)
     if on_mismatch is OnMismatch.REFUSE and found is not None:
         raise ParentMismatchError(child.path, tried.mismatch.file.path, tried.wanted, found)

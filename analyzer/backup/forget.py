@@ -20,7 +20,7 @@ class LastPointError(BackupError):
 
     exit_code = 5
     url: str
-    disks: Sequence[str]
+    disks: tuple[str, ...]
 
     def __str__(self) -> str:
         disks = ", ".join(self.disks)
@@ -56,7 +56,7 @@ def plan_by_name(repository: Repository, names: Sequence[str], *, allow_last: bo
             raise NoSuchPointError(repository.place.url, name)
     verdicts = named(points, names)
     if disks := () if allow_last else emptied(verdicts):
-        raise LastPointError(repository.place.url, disks)
+        raise LastPointError(repository.place.url, tuple(disks))
     broken = [RestorePoint(name=name, disk="", created=_UNKNOWN) for name in damaged if name in names]
     left = tuple(name for name in damaged if name not in names)
     return ForgetPlan(verdicts=(*verdicts, *(Verdict(point, ()) for point in broken)), damaged=left)

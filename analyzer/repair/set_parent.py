@@ -232,5 +232,5 @@ def require_linked(path: Path, wish: Relink) -> None:
     with open_chain(path, search=wish.search, mappings=wish.mappings) as chain:
         link = chain.links[-1]
         if link.found is not Found.PATH or file_identity(link.parent.path) != file_identity(wish.parent):
-            tried = [(str(link.parent.path), f"found by {link.found.value}, not by the new path")]
-            raise ParentNotFoundError(path, link.parent.data_write_guid, str(wish.parent), tried)
+            tried = (str(link.parent.path), f"found by {link.found.value}, not by the new path")
+            raise ParentNotFoundError(path, link.parent.data_write_guid, str(wish.parent), (tried,))

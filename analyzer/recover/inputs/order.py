@@ -36,7 +36,7 @@ _ADVICE = "look for other copies, or use a program that finds files by their con
 class NothingToRecoverError(ChainError):
     """None of the files can be read as an image."""
 
-    reasons: Sequence[str]
+    reasons: tuple[str, ...]
     advice: str = _ADVICE
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ _BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadable
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
     codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
     kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
-    reasons = [_why_unreadable(file) for file in files]
+    reasons = tuple(map(_why_unreadable, files))
     ways_out = dict.fromkeys(_way_out(file) for file in files)
     # A search by content helps with a wiped disk; an archive or a web page under a disk's name wants another way.
     return kind(reasons, "; ".join(map(str, ways_out))) if None not in ways_out else kind(reasons)

@@ -15,7 +15,7 @@ from vhdx.structures.constants import NIL
 class SeveralLeavesError(ChainError):
     """The files make up more than one state of a disk."""
 
-    leaves: Sequence[Path]
+    leaves: tuple[Path, ...]
 
     def __str__(self) -> str:
         names = ", ".join(str(path) for path in self.leaves)
@@ -28,7 +28,7 @@ class SeveralLeavesError(ChainError):
 class SeveralDisksError(ChainError):
     """The files are of several virtual disks."""
 
-    disks: Sequence[tuple[Path, UUID]]
+    disks: tuple[tuple[Path, UUID], ...]
 
     def __str__(self) -> str:
         named = ", ".join(f"{path} (virtual disk id {disk})" for path, disk in self.disks)
@@ -67,7 +67,7 @@ def segments_of(files: Sequence[Opened]) -> list[Segment]:
     used = [parent.path for parent in parents.values() if parent]
     forked = [file.path for file in files if (parent := parents[file.path]) and used.count(parent.path) > 1]
     if forked:
-        raise SeveralLeavesError(forked)
+        raise SeveralLeavesError(tuple(forked))
     tops = [file for file in files if file.path not in used]
     segments = [Segment(_down(top, parents)) for top in tops]
     placed = {file.path for segment in segments for file in segment.files}
@@ -97,7 +97,7 @@ def by_age(segments: list[Segment]) -> list[Segment]:
     """Uppermost first: what ends in a base is the lowest; of the others, what names the other's file is above it."""
     bases = [segment for segment in segments if is_base(segment.bottom)]
     if len(bases) > 1:
-        raise SeveralLeavesError([segment.bottom.path for segment in bases])
+        raise SeveralLeavesError(tuple(segment.bottom.path for segment in bases))
     others = [segment for segment in segments if segment not in bases]
     unknown = [segment for segment in others if not segment.bottom.record.linkages]
     others = [segment for segment in others if segment not in unknown]
@@ -117,7 +117,7 @@ def require_one_disk(segments: Sequence[Segment]) -> None:
     """
     known = [segment for segment in segments if segment.disks]
     if any(one.disks.isdisjoint(other.disks) for one, other in combinations(known, 2)):
-        raise SeveralDisksError([(segment.top.path, min(segment.disks)) for segment in known])
+        raise SeveralDisksError(tuple((segment.top.path, min(segment.disks)) for segment in known))
 
 
 def is_surely_uppermost(segments: Sequence[Segment]) -> bool:

@@ -14,7 +14,7 @@ class UnclearMapError(ChainError):
     """A map was given that could be of several files, or of none."""
 
     path: Path
-    files: Sequence[Path]
+    files: tuple[Path, ...]
 
     def __str__(self) -> str:
         which = f"could be of {', '.join(map(str, self.files))}" if self.files else "fits none of the files named"
@@ -36,7 +36,7 @@ def _file_of(path: Path, files: Sequence[Path]) -> Path:
     named = [file for file in fitting if file.name in head or path.name.startswith(file.name)]
     found = fitting if len(fitting) == 1 else named
     if len(found) != 1:
-        raise UnclearMapError(path, fitting)
+        raise UnclearMapError(path, tuple(fitting))
     return found[0]
 
 
