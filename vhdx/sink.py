@@ -147,7 +147,7 @@ class Sink:
             self.path.replace(self.target)
         except OSError as error:
             raise self._failure("rename", error) from error
-        _flush_folder(self.target.parent)
+        flush_folder(self.target.parent)
 
     def keep(self) -> None:
         """From now on it is not discarded, even when it gets no name: all of it is there."""
@@ -161,7 +161,7 @@ class Sink:
             self.target.unlink(missing_ok=True)
         except OSError as error:
             raise self._failure("remove", error) from error
-        _flush_folder(self.target.parent)
+        flush_folder(self.target.parent)
 
     def discard(self) -> None:
         """Close and remove what was written, unless it may be resumed; nothing happens after `commit`."""
@@ -219,7 +219,7 @@ def _remove_left_over(part: Path, target: Path) -> None:
     part.unlink(missing_ok=True)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make a new name durable. Windows cannot open folders and needs no such step."""
     if os.name != "nt":
         with contextlib.suppress(OSError):  # some network file systems refuse; the file itself is durable

@@ -29,14 +29,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class ChangedChunk:
     """A chunk that must be read for one state at least: the parts of all states that change it, in their order."""
 
     number: int
     parts: tuple[Part, ...]
 
 
-def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[Touched | Part]:
+def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[ChangedChunk | Part]:
     """Chunks to be read, sorted, and before them the chunks of zeros (a Part) that begin there; a stream a state."""
     zeros: list[Part] = []
     merged = heapq.merge(*streams, key=lambda part: (part.number, part.state))
@@ -47,7 +47,7 @@ def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[Touched | Part
         zeros = [part for part in zeros if part.number + part.count > number] + fresh
         read = [part for part in here if not part.is_zeros]
         if read:
-            yield Touched(number, tuple(sorted([*read, *zeros], key=lambda part: part.state)))
+            yield ChangedChunk(number, tuple(sorted([*read, *zeros], key=lambda part: part.state)))
 
 
 def everything(state: Chain, tables: Iterator[RunTable] | None = None) -> Iterator[RunTable]:

@@ -1,6 +1,6 @@
 """What a backup refuses, and why. Names of objects are those of the repository, with `/` between folders."""
 
-from analyzer.text import adding_extra, plural
+from analyzer.text import plural
 from vhdx.errors import VhdxError
 
 
@@ -109,12 +109,3 @@ class PointRefusedError(BackupError):
     reason: str
     advice: str
     text = "restore point {name!r}: {reason}; {advice}"
-
-
-class ZstandardMissingError(BackupError):
-    """The package that packs chunks is not installed."""
-
-    exit_code = 2
-
-    def __str__(self) -> str:
-        return f"backups need the package zstandard, which is not installed; {adding_extra('zstd')}"

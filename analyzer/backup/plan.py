@@ -55,7 +55,7 @@ class Hashing(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class CreateOptions:
     """What is asked of a run."""
 
     name: str | None = None
@@ -106,7 +106,7 @@ class CreatePlan:
     work: int
     """Bytes of data to be read."""
     created: datetime
-    wishes: Wishes
+    options: CreateOptions
 
     def checkpoints_below(self, number: int) -> tuple[str, ...]:
         """The names of the points of lower layers than that of point `number`: those of this run and those skipped."""
@@ -132,16 +132,18 @@ Claim = Callable[[str], bool]
 """Keeps a name for this run; False when another run has it."""
 
 
-def plan_create(repository: Repository, chain: Chain, wishes: Wishes, claim: Claim = lambda _: True) -> CreatePlan:
+def plan_create(
+    repository: Repository, chain: Chain, options: CreateOptions, claim: Claim = lambda _: True
+) -> CreatePlan:
     """Look at everything that could refuse a run, claim names for its points, and choose what it builds upon.
 
     Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
     """
     moment, records, known = now(), records_of(chain), list(repository.manifests())
     bad = set_aside_ids(repository.place)
-    made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], wishes)
-    points = tuple(_points(repository, chain, made, wishes, moment, claim))
-    usable = known if wishes.reading is Reading.CHANGED else []
+    made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], options)
+    points = tuple(_points(repository, chain, made, options, moment, claim))
+    usable = known if options.reading is Reading.CHANGED else []
     reference, before = _usable(repository, references(records[: made[0] + 1], usable))
     chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(chain.size)
     plan = CreatePlan(
@@ -153,10 +155,10 @@ def plan_create(repository: Repository, chain: Chain, wishes: Wishes, claim: Cla
         reference=reference,
         doubtful=_doubtful(reference, before, points[0].state.size, bad),
         set_aside=bad,
-        read_in_full=None if reference else _reason(records, known, wishes),
+        read_in_full=None if reference else _reason(records, known, options),
         work=0,
         created=moment,
-        wishes=wishes,
+        options=options,
     )
     return replace(plan, work=sum(_data_bytes(plan.tables(number)) for number in range(len(points))))
 
@@ -168,11 +170,11 @@ def _needs(repository: Repository, manifest: Manifest, bad: frozenset[bytes]) ->
 
 
 def _layers(
-    records: Sequence[LayerRecord], known: Sequence[Manifest], wishes: Wishes
+    records: Sequence[LayerRecord], known: Sequence[Manifest], options: CreateOptions
 ) -> tuple[list[int], tuple[tuple[int, str], ...]]:
     """The layers of which points are made, and those that have one: (layer, its name)."""
     leaf = len(records) - 1
-    if wishes.which is Which.LEAF:
+    if options.which is Which.LEAF:
         return [leaf], ()
     there = {
         manifest.layer: manifest.name
@@ -185,7 +187,7 @@ def _layers(
 
 
 def _points(
-    repository: Repository, chain: Chain, layers: Sequence[int], wishes: Wishes, moment: datetime, claim: Claim
+    repository: Repository, chain: Chain, layers: Sequence[int], options: CreateOptions, moment: datetime, claim: Claim
 ) -> Iterator[PointPlan]:
     taken = set[str]()
 
@@ -194,15 +196,15 @@ def _points(
 
     for layer in layers:
         state = chain.upto(layer)
-        if wishes.name is not None and layer == layers[-1]:
-            name = require_name(wishes.name)
+        if options.name is not None and layer == layers[-1]:
+            name = require_name(options.name)
             if is_taken(name):
                 reason = "there is one of that name, or another run is just making it"
                 raise PointRefusedError(name, reason, "choose another name, or forget that one")
         else:
             name = name_for(state.path.stem, moment, is_taken)
         taken.add(name)
-        yield PointPlan(name, state, lost_ranges(state, wishes.lost))
+        yield PointPlan(name, state, lost_ranges(state, options.lost))
 
 
 def lost_ranges(state: Chain, lost: Lost) -> tuple[Range, ...]:
@@ -240,8 +242,8 @@ def _chunks_of(index: Index, ids: frozenset[bytes]) -> list[int]:
     return found
 
 
-def _reason(records: Sequence[LayerRecord], known: Sequence[Manifest], wishes: Wishes) -> str:
-    return "that was asked for" if wishes.reading is Reading.ALL else why_in_full(records, wishes.host, known)
+def _reason(records: Sequence[LayerRecord], known: Sequence[Manifest], options: CreateOptions) -> str:
+    return "that was asked for" if options.reading is Reading.ALL else why_in_full(records, options.host, known)
 
 
 def _data_bytes(tables: Iterator[RunTable]) -> int:

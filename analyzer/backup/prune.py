@@ -5,17 +5,19 @@ list is older than the window: whatever was being written when the list was made
 where locks failed. A `create` takes what is on a list for absent and writes it anew. docs/backup-places.md has why.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.locks.locks import FOLDER as LOCKS
 from analyzer.backup.locks.locks import STALE, Lock
-from analyzer.backup.mark import mark
 from analyzer.backup.repository.candidates import CandidateList, read_candidates, write_candidates
-from analyzer.backup.repository.chunks import ChunkStore, id_of_object
-from analyzer.backup.repository.codec import Codec
-from analyzer.backup.storage.storage import Entry, Place
+from analyzer.backup.repository.chunks import id_of_object
+from analyzer.backup.repository.index import BadIndexError, parse_index
+from analyzer.backup.repository.manifest import BadDocumentError, is_name, parse_document
+from analyzer.backup.repository.repository import POINTS, Repository, index_object, manifest_object
+from analyzer.backup.storage.storage import Entry
 from analyzer.progress import Progress, no_progress
 
 # Longer than any `create` should take: what was being made when the list was written has its restore point by then.
@@ -26,6 +28,18 @@ WINDOW = 24 * 3600.0
 # A look is a request to the server, a deletion too: one in 256 more. Between two looks at most so many chunks go that
 # a run which thinks this one dead may have begun to need, and these had waited for the window already.
 _CONFIRM_EVERY = 256
+
+
+class UnknownReferencesError(BackupError):
+    """What a restore point refers to cannot be told, so nothing may be deleted."""
+
+    url: str
+    point: str
+    reason: str
+    text = (
+        "{url}: nothing was pruned, for what restore point {point!r} needs cannot be told ({reason}); get that object "
+        "back from another copy, or give the point up with `vhdx backup forget`"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,42 +76,47 @@ class _Fate(Enum):
     IS_NEW = auto()
 
 
-def plan_prune(place: Place, codec: Codec, lock: Lock, window: float = WINDOW) -> PrunePlan:
+def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> PrunePlan:
     """Look at everything; raises UnknownReferencesError when an index cannot be read.
 
     `lock` is the exclusive one; it also tells the place's time.
     """
-    now = _time_at(place, lock)
+    place, codec = repository.place, repository.codec
+    # The place's own clock: our lock has just been written there.
+    now = next((entry.modified for entry in place.list(LOCKS) if entry.name == lock.name), 0.0)
     limit = now - window
-    marked = mark(place, codec, limit)
+    points, needed, orphans = _mark(repository, limit)
     # The oldest list first: a chunk that several have waits since the first of them.
     lists = sorted(read_candidates(place, codec), key=lambda found: found.since)
     sorted_out: dict[_Fate, list[Entry]] = {fate: [] for fate in _Fate}
-    for chunk, entry in ChunkStore(place, codec).entries():
-        fate = _Fate.STAYS if chunk in marked.ids else _fate(entry, _listed(chunk, entry, lists), window, limit)
+    for chunk, entry in repository.chunks().entries():
+        fate = _Fate.STAYS if chunk in needed else _fate(entry, _listed(chunk, entry, lists), window, limit)
         sorted_out[fate].append(entry)
     stored = [entry for entries in sorted_out.values() for entry in entries]
     left = {id_of_object(entry.name) for entry in sorted_out[_Fate.WAITS]}
     return PrunePlan(
         window=window,
-        points=marked.points,
+        points=points,
         chunks=len(stored),
         chunk_bytes=sum(entry.size for entry in stored),
         ripe=tuple(sorted_out[_Fate.GOES]),
         waiting=tuple(sorted_out[_Fate.WAITS]),
         fresh=tuple(sorted_out[_Fate.IS_NEW]),
-        remains=(*marked.orphans, *_left_over(place, now - max(window, STALE))),
+        # An upload that is young may be somebody's lock, on its way: no window makes that a rest.
+        remains=(*orphans, *(entry for entry in place.unfinished() if entry.is_before(now - max(window, STALE)))),
         done_lists=tuple(found.name for found in lists if left.isdisjoint(found.ids)),
     )
 
 
-def run_prune(plan: PrunePlan, place: Place, codec: Codec, lock: Lock, progress: Progress = no_progress) -> None:
+def run_prune(plan: PrunePlan, repository: Repository, lock: Lock, progress: Progress = no_progress) -> None:
     """Do it. Whatever happens in between, no restore point loses a chunk, and another run goes on from there.
 
     Raises LockLostError, PlaceError. `progress` counts bytes of chunks.
     """
+    place = repository.place
     if plan.fresh:
-        write_candidates(place, codec, _ids(plan.fresh))
+        ids = (chunk for entry in plan.fresh if (chunk := id_of_object(entry.name)) is not None)
+        write_candidates(place, repository.codec, ids)
     lock.confirm()
     for number, entry in enumerate((*plan.ripe, *plan.remains), 1):
         if number % _CONFIRM_EVERY:
@@ -110,9 +129,46 @@ def run_prune(plan: PrunePlan, place: Place, codec: Codec, lock: Lock, progress:
         place.delete(name)
 
 
-def _time_at(place: Place, lock: Lock) -> float:
-    """What the place's own clock says, seconds since 1970: our lock has just been written there."""
-    return next((entry.modified for entry in place.list(LOCKS) if entry.name == lock.name), 0.0)
+def _mark(repository: Repository, limit: float) -> tuple[int, set[bytes], list[Entry]]:
+    """How many points there are, the chunks that they refer to, and indexes without a point.
+
+    Names that no restore point can have (a server may show anything) are passed over, as whoever lists points does it.
+    An index alone is a point that is being made, or one that never was: an orphan when it was written before `limit`.
+    Raises UnknownReferencesError.
+    """
+    entries, names = {entry.name: entry for entry in repository.place.list(POINTS)}, set[str]()
+    for stored_as in entries:
+        name, _, suffix = stored_as.removeprefix(f"{POINTS}/").rpartition(".")
+        if suffix in {"caibx", "json"} and is_name(name):
+            names.add(name)
+    alone = [entries[index_object(name)] for name in names if manifest_object(name) not in entries]
+    orphans = [entry for entry in alone if entry.is_before(limit)]
+    names -= {name for name in names if entries.get(index_object(name)) in orphans}
+    ids = set[bytes]().union(*(_references(repository, name, manifest_object(name) in entries) for name in names))
+    return len(names), ids, orphans
+
+
+def _references(repository: Repository, point: str, has_manifest: bool) -> set[bytes]:  # noqa: FBT001 - a fact
+    """The ids in the index of a point, which must be the one that its manifest names, bit for bit."""
+    url, stored_as = repository.place.url, index_object(point)
+    try:
+        index = parse_index(repository.index_document(point, _index_sum(repository, point) if has_manifest else None))
+    except MissingObjectError as error:
+        raise UnknownReferencesError(url, point, f"{error.name} is missing") from None
+    except DamagedObjectError as error:
+        raise UnknownReferencesError(url, point, f"{error.name}: {error.reason}") from error
+    except BadIndexError as error:
+        raise UnknownReferencesError(url, point, f"{stored_as}: {error}") from error
+    return {index.id_of(number) for number in range(len(index.ids))}
+
+
+def _index_sum(repository: Repository, point: str) -> str:
+    """What the manifest says, whatever else is in it: one of a later version protects its chunks too."""
+    place, name = repository.place, manifest_object(point)
+    try:
+        return str(parse_document(repository.codec.open(name, place.read(name)))["index_sha256"])
+    except (BadDocumentError, KeyError) as error:
+        raise DamagedObjectError(place.url, name, f"{error}, so its index cannot be compared with it") from error
 
 
 def _listed(chunk: bytes, entry: Entry, lists: Iterable[CandidateList]) -> float | None:
@@ -125,12 +181,3 @@ def _fate(entry: Entry, listed: float | None, window: float, limit: float) -> _F
     if not window or (listed is not None and entry.modified and listed <= limit):
         return _Fate.GOES
     return _Fate.WAITS if listed is not None or not entry.modified else _Fate.IS_NEW
-
-
-def _left_over(place: Place, limit: float) -> Iterator[Entry]:
-    """Uploads that did not end. One that is young may be somebody's lock, on its way: no window makes that a rest."""
-    return (entry for entry in place.unfinished() if entry.is_before(limit))
-
-
-def _ids(entries: Iterable[Entry]) -> Iterator[bytes]:
-    return (chunk for entry in entries if (chunk := id_of_object(entry.name)) is not None)

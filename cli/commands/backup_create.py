@@ -12,7 +12,7 @@ from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
 from analyzer.backup.locks.locks import Lock, take
 from analyzer.backup.locks.owners import Hold
-from analyzer.backup.plan import CreatePlan, Hashing, Lost, Reading, Which, Wishes, plan_create
+from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.recovery_map.findings import map_note
@@ -95,7 +95,9 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
                 with open_leaf(leaf, where) as chain:
                     output.warn(chain.findings)
                     errors += warn_of_errors(chain)
-                    plan = plan_create(kept, chain, _wishes(asked, map_note(chain.path, chain.size)), lock.claim)
+                    plan = plan_create(
+                        kept, chain, _create_options(asked, map_note(chain.path, chain.size)), lock.claim
+                    )
                     manifests = _run(plan, lock)
             except VhdxError as error:
                 if len(leaves) == 1 or not _is_of_one_disk(error):
@@ -125,8 +127,8 @@ def _tell_failed(failed: Sequence[tuple[Path, VhdxError]], count: int) -> None:
         tell(f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}")
 
 
-def _wishes(asked: _RunOptions, note: str) -> Wishes:
-    return Wishes(
+def _create_options(asked: _RunOptions, note: str) -> CreateOptions:
+    return CreateOptions(
         name=asked.name,
         which=asked.which,
         lost=asked.lost,

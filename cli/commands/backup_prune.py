@@ -45,10 +45,10 @@ def command(repository: str, window: float, dry_run: bool, as_json: bool) -> Non
     """
     kept = repository_of(repository)
     with take(kept.place, Hold.EXCLUSIVE, "prune") as lock:
-        plan = plan_prune(kept.place, kept.codec, lock, window * _HOUR)
+        plan = plan_prune(kept, lock, window * _HOUR)
         if not dry_run:
             with progress("pruning", _bytes(plan)["ripe"]) as update:
-                run_prune(plan, kept.place, kept.codec, lock, update)
+                run_prune(plan, kept, lock, update)
     if as_json:
         output.emit("backup prune", {"repository": kept.place.url, "done": not dry_run} | _plain(plan))
     else:

@@ -87,7 +87,12 @@ def batch_for(place: Place) -> "Batch[Path] | Batch[Data]":
     of files: a flush for each, and one for its folder, would take longer than all the rest.
     """
     if not isinstance(place, LocalPlace):
-        return Batch(lambda _name, data: data, place.write_all, _COLLECTED, sys.maxsize)
+
+        def write_all(objects: Sequence[tuple[str, Data]]) -> None:
+            for name, data in objects:
+                place.write(name, data)
+
+        return Batch(lambda _name, data: data, write_all, _COLLECTED, sys.maxsize)
 
     def begin(name: str, data: Data) -> Path:
         part, descriptor = place.begin(name, data)

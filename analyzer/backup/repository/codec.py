@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from analyzer.backup.errors import BadChunkError, DamagedObjectError, ZstandardMissingError
+from analyzer.backup.errors import BadChunkError, DamagedObjectError
 from analyzer.backup.repository.keys import NONCE_SIZE, Keys, aes_gcm
 from analyzer.backup.storage.errors import extra_module
 from analyzer.backup.storage.storage import Data
@@ -155,11 +155,3 @@ def unpack_frame(packed: bytes, chunk_id: bytes) -> bytes:
         return bytes(zstandard.ZstdDecompressor().decompress(packed, max_output_size=LARGEST))
     except zstandard.ZstdError as error:
         raise BadChunkError(chunk_id.hex(), f"it is no whole zstd frame ({error})") from error
-
-
-def require_zstandard() -> None:
-    """Raise ZstandardMissingError when the package that packs chunks is not installed."""
-    try:
-        import zstandard  # noqa: F401
-    except ImportError:
-        raise ZstandardMissingError from None

@@ -12,7 +12,7 @@ from analyzer.backup.errors import (
     MissingObjectError,
     NotRepositoryError,
 )
-from analyzer.backup.repository.codec import Codec, PlainCodec, SealedCodec, require_zstandard
+from analyzer.backup.repository.codec import Codec, PlainCodec, SealedCodec
 from analyzer.backup.repository.keys import Cost, new_key, parse_slot, unlock
 from analyzer.backup.repository.manifest import BadDocumentError, build_document, parse_document
 from analyzer.backup.repository.repository import (
@@ -27,6 +27,7 @@ from analyzer.backup.repository.repository import (
     Settings,
     leaflet,
 )
+from analyzer.backup.storage.errors import extra_module
 from analyzer.backup.storage.remote_folder import FolderPlace
 from analyzer.backup.storage.storage import Place
 from analyzer.text import plural
@@ -36,7 +37,7 @@ FORMAT, VERSION = "vhdx-backup-repository", 1
 
 def init_repository(place: Place, settings: Settings, codec: Codec) -> Repository:
     """Make a repository in a place that holds nothing; raises InitRefusedError, ChunkSizeError, PlaceError."""
-    require_zstandard()
+    extra_module("zstandard", "a backup", "zstd")
     size = settings.chunk_size
     if size is not None and (not SMALLEST_CHUNK <= size <= LARGEST_CHUNK or size & (size - 1)):
         raise ChunkSizeError(place.url, f"no chunk has {size} bytes", "choose 64K, 128K ... 16M")
@@ -75,7 +76,7 @@ def open_repository(place: Place, ask: Callable[[], str] = str, *, must_be: str 
     `must_be` ENCRYPTED refuses any other: whoever gives a passphrase does not mean to store anything in the clear.
     Raises NotRepositoryError, WrongKeyError, KeySlotError, DamagedObjectError, PlaceError.
     """
-    require_zstandard()
+    extra_module("zstandard", "a backup", "zstd")
     settings = _read_settings(place)
     if settings.mode == PLAIN and must_be == ENCRYPTED:
         advice = (

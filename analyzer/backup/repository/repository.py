@@ -100,24 +100,27 @@ class Repository:
 
     def index(self, manifest: Manifest) -> Index:
         """The index of a restore point; raises MissingObjectError, DamagedObjectError."""
-        stored_as, document = index_object(manifest.name), self.index_document(manifest)
+        stored_as = index_object(manifest.name)
         try:
-            index = parse_index(document)
+            index = parse_index(self.index_document(manifest.name, manifest.index_sha256))
         except BadIndexError as error:
             raise DamagedObjectError(self.place.url, stored_as, str(error)) from error
         if (index.size, index.chunk_size) != (manifest.size, manifest.chunk_size or index.chunk_size):
             raise DamagedObjectError(self.place.url, stored_as, "it is of another disk than the manifest says")
         return index
 
-    def index_document(self, manifest: Manifest) -> bytes | bytearray:
-        """The .caibx of a restore point, as it was written; raises MissingObjectError, DamagedObjectError."""
-        stored_as = index_object(manifest.name)
+    def index_document(self, name: str, sha256: str | None) -> bytes | bytearray:
+        """The .caibx of a restore point, as it was written; raises MissingObjectError, DamagedObjectError.
+
+        `sha256` is the manifest's; None for a point that has none yet.
+        """
+        stored_as = index_object(name)
         document: bytes | bytearray
         if isinstance(self.place, LocalPlace) and self.settings.mode == PLAIN:
             document = self.place.read_writable(stored_as)  # nobody else has it: it can be changed where it is
         else:
             document = self.codec.open(stored_as, self.place.read(stored_as))
-        if hashlib.sha256(document).hexdigest() != manifest.index_sha256:
+        if sha256 is not None and hashlib.sha256(document).hexdigest() != sha256:
             raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
         return document
 

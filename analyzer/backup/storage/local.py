@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analyzer.backup.errors import MissingObjectError, PlaceError
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
+from vhdx.sink import flush_folder
 
 # Files that repay flushing all of a file system.
 _WORTH_ALL = 64
@@ -53,25 +54,18 @@ class LocalPlace:
 
     def write(self, name: str, data: Data) -> None:
         """See Place."""
-        self.write_all([(name, data)])
-
-    def write_all(self, objects: Sequence[tuple[str, Data]]) -> None:
-        """See Place: all files are begun before the first is flushed, so that the system writes them together."""
-        unfinished: list[tuple[str, Path, int]] = []
+        part, descriptor = self.begin(name, data)
         try:
-            for name, data in objects:
-                unfinished.append((name, *self.begin(name, data)))
-            while unfinished:
-                name, part, descriptor = unfinished[0]
-                self._finish(name, part, descriptor)
-                unfinished.pop(0)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            part.replace(self._path(name))
+        except OSError as error:
+            raise self._failure("write", name, error) from error
         finally:
-            for _, part, descriptor in unfinished:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-                part.unlink(missing_ok=True)
-        for folder in {self._path(name).parent for name, _ in objects}:
-            _flush_folder(folder)
+            part.unlink(missing_ok=True)  # where it has its name it is there no more
+        flush_folder(part.parent)
 
     def create(self, name: str, data: Data) -> bool:
         """See Place: a hard link is made or not, and never replaces; where there are none, an exclusive file."""
@@ -87,7 +81,7 @@ class LocalPlace:
         finally:
             os.close(descriptor)
             part.unlink(missing_ok=True)
-        _flush_folder(part.parent)
+        flush_folder(part.parent)
         return True
 
     def size(self, name: str) -> int | None:
@@ -153,7 +147,7 @@ class LocalPlace:
             return
         for path in paths:
             if path.is_dir():
-                _flush_folder(path)
+                flush_folder(path)
             else:
                 descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
                 try:
@@ -178,14 +172,6 @@ class LocalPlace:
             raise self._failure("write", name, error) from error
         return part, descriptor
 
-    def _finish(self, name: str, part: Path, descriptor: int) -> None:
-        try:
-            os.fsync(descriptor)
-            os.close(descriptor)
-            part.replace(self._path(name))
-        except OSError as error:
-            raise self._failure("write", name, error) from error
-
     def _make_folder(self, folder: Path) -> None:
         """Make a folder that is not there, and make its name durable."""
         if folder in self._made:
@@ -194,7 +180,7 @@ class LocalPlace:
             if folder != self.folder:
                 self._make_folder(folder.parent)
             folder.mkdir(parents=True, exist_ok=True)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
         self._made.add(folder)
 
     def _path(self, name: str) -> Path:
@@ -227,14 +213,3 @@ def flush_file_system(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make new names durable. Windows cannot open folders and needs no such step."""
-    if os.name != "nt":
-        with contextlib.suppress(OSError):  # some network file systems refuse; the files themselves are durable
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

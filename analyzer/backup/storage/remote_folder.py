@@ -35,11 +35,6 @@ class FolderPlace:
         """Put an object in its place, whole or not at all; raises ServerError."""
         self._session.call(lambda server: self._put(server, name, data))
 
-    def write_all(self, objects: Sequence[tuple[str, Data]]) -> None:
-        """Put several objects in their places, one after the other."""
-        for name, data in objects:
-            self.write(name, data)
-
     def create(self, name: str, data: Data) -> bool:
         """Put an object where none is; False when there is one. Raises ServerError."""
         # An answer that was lost leaves open who made it: the object itself tells, for its bytes are like no other's.

@@ -1,6 +1,6 @@
 """Where a repository is: objects with names, read and written whole. What every kind of place promises."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,10 +36,6 @@ class Place(Protocol):
 
     def write(self, name: str, data: Data) -> None:
         """Make or replace an object, whole or not at all; durable when it returns."""
-        ...
-
-    def write_all(self, objects: Sequence[tuple[str, Data]]) -> None:
-        """Make or replace several objects, each whole or not at all; all are durable when it returns."""
         ...
 
     def create(self, name: str, data: Data) -> bool:

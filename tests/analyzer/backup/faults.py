@@ -42,10 +42,6 @@ class MemoryPlace:
         self.clock += 0.001  # no two changes are of one time
         self.objects[name] = bytes(data), self.clock
 
-    def write_all(self, objects):
-        for name, data in objects:
-            self.write(name, data)
-
     def create(self, name, data):
         if name in self.objects:
             return False
@@ -111,10 +107,6 @@ class Mortal:
 
     def write(self, name, data):
         self._change(lambda: self._place.write(name, data))
-
-    def write_all(self, objects):
-        for name, data in objects:
-            self.write(name, data)
 
     def create(self, name, data):
         return self._change(lambda: self._place.create(name, data))

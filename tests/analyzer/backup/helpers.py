@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import MissingObjectError
-from analyzer.backup.plan import Wishes, plan_create
+from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.repository.codec import PlainCodec
 from analyzer.backup.repository.open import init_repository
 from analyzer.backup.repository.repository import Settings
@@ -46,10 +46,6 @@ class MemoryPlace:
         self._step()
         self.objects[name] = bytes(data)
 
-    def write_all(self, objects):
-        for name, data in objects:
-            self.write(name, data)
-
     def create(self, name, data):
         if name in self.objects:
             return False
@@ -83,9 +79,9 @@ def new_repository(place=None, chunk_size=64 * KIB):
     return init_repository(place or MemoryPlace(), Settings(chunk_size=chunk_size), PlainCodec())
 
 
-def back_up(repository, chain, **wishes):
+def back_up(repository, chain, **options):
     """Make points of a chain; their manifests."""
-    return run_create(plan_create(repository, chain, Wishes(**wishes)))
+    return run_create(plan_create(repository, chain, CreateOptions(**options)))
 
 
 def content_of(repository, name):

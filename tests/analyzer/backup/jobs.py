@@ -10,7 +10,7 @@ from analyzer.backup.forget import plan_by_name, run_forget
 from analyzer.backup.locks.locks import FOLDER as LOCKS
 from analyzer.backup.locks.locks import take
 from analyzer.backup.locks.owners import Hold
-from analyzer.backup.plan import Wishes, plan_create
+from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import PlainCodec
 from analyzer.backup.repository.open import init_repository
@@ -48,7 +48,7 @@ def create(repository, path, name, *, lock=None):
     path = Path(path)
     holding = take(repository.place, Hold.SHARED, "create", wait=0.01) if lock is None else lock
     with holding as held, vhdx.open_chain(path) as chain:
-        plan = plan_create(repository, chain, Wishes(name=name or None), held.claim if held else lambda _: True)
+        plan = plan_create(repository, chain, CreateOptions(name=name or None), held.claim if held else lambda _: True)
         return run_create(plan, confirm=held.confirm if held else lambda: None)
 
 
@@ -63,8 +63,8 @@ def forget(repository, *names):
 
 def prune(repository, window=0.0):
     with take(repository.place, Hold.EXCLUSIVE, "prune", wait=0.01) as lock:
-        plan = plan_prune(repository.place, repository.codec, lock, window)
-        run_prune(plan, repository.place, repository.codec, lock)
+        plan = plan_prune(repository, lock, window)
+        run_prune(plan, repository, lock)
     return plan
 
 

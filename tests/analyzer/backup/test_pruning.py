@@ -10,13 +10,13 @@ pytest.importorskip("zstandard")
 
 from analyzer.backup.locks.locks import LockedError, LockLostError, take
 from analyzer.backup.locks.owners import Hold
-from analyzer.backup.mark import UnknownReferencesError
-from analyzer.backup.prune import WINDOW, plan_prune, run_prune
+from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
 from analyzer.backup.repository.candidates import FOLDER, candidate_ids
 from analyzer.backup.repository.chunks import ChunkStore, object_of
 from analyzer.backup.repository.codec import PlainCodec
 from analyzer.backup.repository.index import Index, build_index
 from analyzer.backup.repository.manifest import build_document
+from analyzer.backup.repository.repository import Repository, Settings
 from analyzer.backup.storage.local import LocalPlace
 
 CODEC = PlainCodec()
@@ -28,6 +28,7 @@ class Rig:
 
     def __init__(self, folder):
         self.place = LocalPlace(folder)
+        self.repository = Repository(self.place, CODEC, Settings())
 
     def store(self, *contents):
         store = ChunkStore(self.place, CODEC)
@@ -57,8 +58,8 @@ class Rig:
     def prune(self, window=WINDOW):
         self.pass_time(0.001)  # what was written within one tick of the file system's clock has no order
         with take(self.place, Hold.EXCLUSIVE, "prune") as lock:
-            plan = plan_prune(self.place, CODEC, lock, window)
-            run_prune(plan, self.place, CODEC, lock)
+            plan = plan_prune(self.repository, lock, window)
+            run_prune(plan, self.repository, lock)
         return plan
 
     def has(self, *ids):
@@ -202,10 +203,10 @@ def test_a_damaged_list_deletes_nothing_and_is_begun_anew(rig):
 def test_a_prune_that_lost_its_lock_stops(rig):
     rig.forget("gone")
     with take(rig.place, Hold.EXCLUSIVE, "prune") as lock:
-        plan = plan_prune(rig.place, CODEC, lock, 0)
+        plan = plan_prune(rig.repository, lock, 0)
         rig.place.delete(lock.name)
         with pytest.raises(LockLostError):
-            run_prune(plan, rig.place, CODEC, lock)
+            run_prune(plan, rig.repository, lock)
     assert rig.has(rig.gone) == [True]
 
 
