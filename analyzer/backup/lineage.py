@@ -1,4 +1,4 @@
-"""Which restore points are of one machine's disk: the groups that retention judges apart.
+"""Which restore points are of one machine's disk, the groups that retention judges apart; which one to build upon.
 
 The virtual disk id alone tells nothing: copies of one template share it, and so do all children of one golden base.
 Where two points might be of different machines they are in different groups, for a group that is too large loses the
@@ -13,6 +13,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Manifest
+from vhdx.ranges import Ranges
 
 # What Hyper-V appends to a disk's name for each checkpoint (automatic ones too): the next leaf is the same disk.
 _OF_CHECKPOINT = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
@@ -35,12 +36,9 @@ class Lineage:
 
 def lineage_of(disk_id: str, host: str, newest: LayerRecord) -> Lineage:
     """The lineage of a state by its newest layer, whichever system its path is of."""
-    path = (PureWindowsPath if _is_of_windows(newest.path) else PurePosixPath)(newest.path)
+    of_windows = "\\" in newest.path and not newest.path.startswith("/")
+    path = (PureWindowsPath if of_windows else PurePosixPath)(newest.path)
     return Lineage(_OF_CHECKPOINT.sub("", path.stem), str(path.parent), host, disk_id)
-
-
-def _is_of_windows(path: str) -> bool:
-    return "\\" in path and not path.startswith("/")
 
 
 def lineages(manifests: Iterable[Manifest]) -> dict[str, Lineage]:
@@ -74,3 +72,65 @@ def _goes_on(track: Sequence[Manifest], later: Sequence[Manifest]) -> bool:
     if (last.disk_id, last.host) != (first.disk_id, first.host):
         return False
     return all(one.path == other.path for one, other in zip(last.chain, first.chain, strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A restore point whose lowest `shared` layers are those of the new one, unchanged."""
+
+    manifest: Manifest
+    shared: int
+
+    @property
+    def doubtful(self) -> Ranges:
+        """The chunks, as (first, count), in which the point is not what the shared layers show: its other layers'."""
+        others = self.manifest.chain[self.shared :]
+        return Ranges.of(claim for layer in others for claim in layer.claims)
+
+
+def references(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) -> list[Reference]:
+    """The points that can be built upon, first the one that leaves the least to be read.
+
+    That is the one with the most layers in common, then the one with the fewest other chunks. A point that was made
+    with lost ranges is none: what is lost there may be read today.
+    """
+    # A point with lost ranges is not built upon: what could not be read then may be read now, and its zeros would be
+    # inherited.
+
+    def merit(found: Reference) -> tuple[int, int, str]:
+        return found.shared, -found.doubtful.size, found.manifest.created.isoformat()
+
+    found = (Reference(manifest, shared_layers(records, manifest.chain)) for manifest in manifests if not manifest.lost)
+    return sorted((reference for reference in found if reference.shared), key=merit, reverse=True)
+
+
+def shared_layers(first: Sequence[LayerRecord], second: Sequence[LayerRecord]) -> int:
+    """How many layers, from the base up, are the same and unchanged."""
+    count = 0
+    for one, other in zip(first, second, strict=False):
+        # From the base up, and no further than the first difference: a layer proves nothing unless all below it are
+        # the same.
+        if not one.same_content(other):
+            break
+        count += 1
+    return count
+
+
+def why_in_full(records: Sequence[LayerRecord], host: str, manifests: Sequence[Manifest]) -> str:
+    """Why no point can be built upon, for people."""
+    newest = records[-1]
+    of_id = [manifest for manifest in manifests if manifest.disk_id == newest.disk_id]
+    mine = lineage_of(newest.disk_id, host, newest)
+    of_disk = [
+        manifest for manifest in of_id if lineage_of(manifest.disk_id, manifest.host, manifest.chain[-1]) == mine
+    ]
+    if not of_disk:
+        other = f" (that of {of_id[-1].name} has the same disk id, and is of another file)" if of_id else ""
+        return f"no restore point of this disk is there yet{other}"
+    base = records[0]
+    before = of_disk[-1].chain[0]
+    if of_disk[-1].lost:
+        return f"the last restore point, {of_disk[-1].name}, has ranges that were lost"
+    if before.data_write_guid != base.data_write_guid:
+        return f"{base.name} was written since {of_disk[-1].name} was made: it has another data_write_guid"
+    return f"{base.name} is a copy, or was opened for writing, since {of_disk[-1].name} was made"

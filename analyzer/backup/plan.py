@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.backup.changed_chunks import changes, everything
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError, PointRefusedError
-from analyzer.backup.parent_point import Reference, references, shared_layers, why_in_full
+from analyzer.backup.lineage import Reference, references, shared_layers, why_in_full
 from analyzer.backup.repository.chunks import set_aside_ids
 from analyzer.backup.repository.index import Index, id_array, ids_from
 from analyzer.backup.repository.layer_records import LayerRecord, now, records_of, with_claims

@@ -1,5 +1,9 @@
-"""Whether what is in a repository is what was put there: documents, indexes, chunks."""
+"""Whether what is in a repository is what was put there: documents, indexes, chunks.
 
+When each chunk was last read and found good is remembered, so that a share of a repository can be verified at a time.
+"""
+
+import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -7,18 +11,25 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 
-from analyzer.backup.errors import BadChunkError, MissingObjectError
+from analyzer.backup.errors import BadChunkError, DamagedObjectError, MissingObjectError
 from analyzer.backup.listing import Problem, Survey, Traces, missing_chunks, survey_of
 from analyzer.backup.repository.chunks import object_of, set_aside
-from analyzer.backup.repository.index import IdArray, ids_from, raw
+from analyzer.backup.repository.codec import ID_SIZE
+from analyzer.backup.repository.index import IdArray, ids_from, places_in, raw
 from analyzer.backup.repository.repository import Repository
-from analyzer.backup.repository.verify_log import OBJECT, BadMemoryError, Times, build_memory, read_memory, times_of
+from analyzer.backup.storage.storage import Place
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 
+OBJECT = "state/verified"
+"""A signature, the ids (sorted), their times (u32, little-endian), and the SHA-256 of all that."""
+_SIGNATURE = b"vhdxgood"
 # Seconds between two writings of what was found good.
 _KEPT_EVERY = 60.0
+Times = npt.NDArray[np.uint32]
+"""Seconds since 1970; 0: never."""
 
 
 class Depth(Enum):
@@ -41,7 +52,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verification:
     """What was found."""
 
     points: int
@@ -56,7 +67,7 @@ class Verdict:
     problems: tuple[Problem, ...]
 
 
-def verify(repository: Repository, scope: Scope, progress: Progress = no_progress) -> Verdict:
+def verify(repository: Repository, scope: Scope, progress: Progress = no_progress) -> Verification:
     """Look at all documents, and at as many chunks as the scope asks for; with traces, bad chunks are set aside.
 
     Raises PlaceError when the place fails.
@@ -65,19 +76,21 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
     stored = np.sort(ids_from(chunk_id for chunk_id, _ in repository.chunks().entries()))
     gone = missing_chunks(survey, stored)
     try:
-        times = times_of(stored, read_memory(repository.place))
-    except BadMemoryError as error:
-        survey.problems.append(Problem(OBJECT, f"{error}; when chunks were last good is forgotten", ()))
+        times = _remembered(stored, repository.place)
+    except DamagedObjectError as error:
+        survey.problems.append(Problem(OBJECT, f"{error.reason}; when chunks were last good is forgotten", ()))
         times = np.zeros(len(stored), np.uint32)
-    order = _chosen(times, scope)
+    # The places of the chunks to be read, the longest unread first.
+    order: list[int] = np.argsort(times, kind="stable")[: -int(-len(times) * scope.percent // 100)].tolist()
     reading = _Reading(repository, survey, stored, times, scope.traces)
     checked = 0
     if scope.depth is Depth.CHUNKS:
-        if scope.traces is Traces.KEPT:
-            _set_aside_missing(repository, gone)
+        for chunk_id in gone if scope.traces is Traces.KEPT else ():
+            if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
+                set_aside(repository.place, chunk_id)
         checked = reading.run(order, scope, progress)
     never = int((times == 0).sum()) - reading.bad
-    return Verdict(
+    return Verification(
         points=len(survey.needed),
         chunks=len(stored),
         checked=checked,
@@ -87,17 +100,19 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
     )
 
 
-def _set_aside_missing(repository: Repository, gone: Iterable[bytes]) -> None:
-    for chunk_id in gone:
-        if repository.place.size(object_of(chunk_id)) is None:  # nobody has stored it anew since
-            set_aside(repository.place, chunk_id)
-
-
-def _chosen(times: Times, scope: Scope) -> Iterable[int]:
-    """The places of the chunks to be read, the longest unread first."""
-    count = -int(-len(times) * scope.percent // 100)
-    chosen: list[int] = np.argsort(times, kind="stable")[:count].tolist()
-    return chosen
+def _remembered(ids: IdArray, place: Place) -> Times:
+    """When each of the ids was last good, 0 where nothing is remembered; raises DamagedObjectError, PlaceError."""
+    try:
+        stored = place.read(OBJECT)
+    except MissingObjectError:
+        return np.zeros(len(ids), np.uint32)
+    body, checksum = stored[:-32], stored[-32:]
+    count, rest = divmod(len(body) - len(_SIGNATURE), ID_SIZE + 4)
+    if count < 0 or rest or not body.startswith(_SIGNATURE) or hashlib.sha256(body).digest() != checksum:
+        raise DamagedObjectError(place.url, OBJECT, "its SHA-256 is not the one it was written with")
+    at = places_in(ids, np.frombuffer(body, f"S{ID_SIZE}", count, len(_SIGNATURE)))
+    times = np.frombuffer(body, "<u4", count, len(_SIGNATURE) + count * ID_SIZE)
+    return np.where(at >= 0, times[at], 0).astype(np.uint32) if count else np.zeros(len(ids), np.uint32)
 
 
 class _Reading:
@@ -154,5 +169,6 @@ class _Reading:
     def _keep(self) -> None:
         if not self._leaves_traces:
             return
-        self._repository.place.write(OBJECT, build_memory(self._stored, self._times))
+        body = _SIGNATURE + self._stored.tobytes() + self._times.astype("<u4").tobytes()
+        self._repository.place.write(OBJECT, body + hashlib.sha256(body).digest())
         self._kept = time.monotonic()

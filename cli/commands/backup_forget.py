@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from analyzer.backup.forget import ForgetPlan, plan_by_name, plan_by_rules, run_forget
+from analyzer.backup.forget import NOT_NAMED, Every, ForgetPlan, Verdict, plan_by_name, plan_by_rules, run_forget
 from analyzer.backup.locks.locks import take
 from analyzer.backup.locks.owners import Hold
 from analyzer.backup.repository.repository import Repository
-from analyzer.backup.retention import NOT_NAMED, Every, Verdict
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import json_option

@@ -12,7 +12,7 @@ from analyzer.backup.locks.locks import take
 from analyzer.backup.locks.owners import Hold
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
 from analyzer.backup.repository.repository import Repository
-from analyzer.backup.verify import Depth, Scope, Verdict, verify
+from analyzer.backup.verify import Depth, Scope, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import Duration, Number, json_option
@@ -84,7 +84,7 @@ def _problem(problem: Problem) -> str:
     return f"{safe(problem.object)}: {safe(problem.reason)}{needed}"
 
 
-def _summary(verdict: Verdict) -> str:
+def _summary(verdict: Verification) -> str:
     read = f"{verdict.checked} of {plural(verdict.chunks, 'chunk')} read"
     if verdict.never:
         age = f"{verdict.never} never read yet"
@@ -98,7 +98,7 @@ def _summary(verdict: Verdict) -> str:
     return f"{plural(verdict.points, 'restore point')}, {read}, {age}: {wrong}"
 
 
-def _advice(verdict: Verdict) -> list[str]:
+def _advice(verdict: Verification) -> list[str]:
     """What brings back chunks that are damaged or missing."""
     if not any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
         return []

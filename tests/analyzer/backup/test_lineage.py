@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from analyzer.backup.forget import plan_by_rules
+from analyzer.backup.forget import Every, plan_by_rules
 from analyzer.backup.lineage import lineages
 from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Effort, Manifest
-from analyzer.backup.retention import Every
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.backup.retention import Every, RestorePoint, emptied, judge, named
+from analyzer.backup.forget import Every, RestorePoint, emptied, judge, named
 
 
 def point(name, *when, disk="a", zone=UTC, above=()):

@@ -10,10 +10,9 @@ from analyzer.backup.plan import Which
 from analyzer.backup.repository.chunks import object_of, set_aside_ids
 from analyzer.backup.repository.open import open_repository
 from analyzer.backup.repository.repository import SETTINGS
-from analyzer.backup.repository.verify_log import OBJECT
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.stats import stats_of
-from analyzer.backup.verify import Depth, Scope, verify
+from analyzer.backup.verify import OBJECT, Depth, Scope, verify
 from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, MemoryPlace, back_up, content_of, new_repository
 from tests.support.sources import chain_of
