@@ -25,7 +25,7 @@ from analyzer.convert.model import (
 )
 from analyzer.convert.raw_image import RawDisk, RawTarget, StreamTarget
 from analyzer.progress import Progress, no_progress
-from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
+from analyzer.recovery_map.mapfile import account_of, is_own_mapfile, map_of
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
 from vhdx.ranges import Range

@@ -9,7 +9,7 @@ from analyzer.guest.filesystems import FileKind, FileRecord, Role, Trouble, Volu
 from analyzer.guest.filesystems.errors import MissingReaderError
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.recover.job import Plan
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from vhdx.ranges import Ranges
 
 # OUT.json stays readable by usual programs; the numbers count all files.

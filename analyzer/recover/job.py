@@ -26,9 +26,7 @@ from analyzer.recover.output.commit import name_again, name_anew
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.output.sidecars import existing_papers, write_papers
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.fingerprint import ImageFingerprint
-from analyzer.recovery_map.mapfile import mapfile_lines
-from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
+from analyzer.recovery_map.mapfile import ImageFingerprint, account_of, is_own_mapfile, map_of, mapfile_lines
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.parents import Search

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.recovery_map import paths as beside
-from analyzer.recovery_map.mapfile import read_mapfile
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status, accounts_beside, front_of, maps_beside, read_mapfile
+from analyzer.text import size
 from vhdx.disk import Disk
 from vhdx.errors import OutputError, VhdxError
+from vhdx.findings import Finding, Severity
 from vhdx.masked import Mask, MaskedDisk
 from vhdx.ranges import Ranges
 
@@ -22,7 +22,7 @@ _HEAD_LENGTH = 1 << 16
 
 
 class UnusableMapError(VhdxError):
-    """What stands in the place of an image's map cannot be gone by; `account` says that something is lost or stale."""
+    """What is in the place of an image's map cannot be used; `account` says that something is lost or stale."""
 
     path: Path
     image: Path
@@ -45,6 +45,10 @@ class Standing:
     lost: Ranges
     stale: Ranges
 
+    def __str__(self) -> str:
+        lost, stale = size(self.lost.size), size(self.stale.size)
+        return f"{lost} of it are lost, {stale} are of an older or unproved state"
+
 
 class MappedDisk(MaskedDisk):
     """A disk by its map: LOST where that says so, whatever fills the image there."""
@@ -61,6 +65,11 @@ def by_map(disk: Disk) -> Disk:
     return disk if found is None else MappedDisk(disk, found)
 
 
+def without_map(disk: Disk) -> Disk:
+    """The image itself."""
+    return disk.inner if isinstance(disk, MappedDisk) else disk
+
+
 def standing_of(image: Path, disk_size: int) -> Standing | None:
     """What the map beside an image, or beside what a link leads to, says; None where `vhdx recover` left none there.
 
@@ -68,7 +77,7 @@ def standing_of(image: Path, disk_size: int) -> Standing | None:
     UnusableMapError where there is a file of the map's name, and nothing that could be about a disk of this size.
     """
     refusal: UnusableMapError | None = None
-    for path in beside.maps_beside(image):
+    for path in maps_beside(image):
         try:
             return _read(path, image, disk_size)
         except UnusableMapError as error:
@@ -79,8 +88,11 @@ def standing_of(image: Path, disk_size: int) -> Standing | None:
 
 
 def _read(path: Path, image: Path, disk_size: int) -> Standing:
+    head = _HEAD.match(front_of(path, _HEAD_LENGTH))
+    if head is None:
+        raise UnusableMapError(path, image, "it is no map that `vhdx recover` wrote", account_of_losses(image))
     try:
-        found = read_mapfile(path, disk_size, _identity_in(path, image))
+        found = read_mapfile(path, disk_size, head[1].decode())
     except OutputError as error:
         raise UnusableMapError(path, image, error.reason, account_of_losses(image)) from error
     return Standing(path, found[Status.LOST], found[Status.STALE])
@@ -88,25 +100,26 @@ def _read(path: Path, image: Path, disk_size: int) -> Standing:
 
 def account_of_losses(image: Path) -> Path | None:
     """The account, beside an image or what a link leads to, that says that something of it is lost or stale."""
-    return next((path for path in beside.accounts_beside(image) if _ACCOUNT.match(_front_of(path))), None)
+    return next((path for path in accounts_beside(image) if _ACCOUNT.match(front_of(path, _HEAD_LENGTH))), None)
 
 
-def without_map(disk: Disk) -> Disk:
-    """The image itself."""
-    return disk.inner if isinstance(disk, MappedDisk) else disk
+def map_finding(image: Path, disk_size: int) -> Finding | None:
+    """`map_note` as CHN-14; None where it has nothing to say."""
+    note = map_note(image, disk_size)
+    return Finding("CHN-14", Severity.WARNING, note, path=image) if note else None
 
 
-def _identity_in(path: Path, image: Path) -> str:
-    """Which disk a map of `vhdx recover` is about; raises UnusableMapError for anything else."""
-    found = _HEAD.match(_front_of(path))
-    if found is None:
-        raise UnusableMapError(path, image, "it is no map that `vhdx recover` wrote", account_of_losses(image))
-    return found[1].decode()
-
-
-def _front_of(path: Path) -> bytes:
+def map_note(image: Path, disk_size: int) -> str:
+    """What the map beside an image says of its disk, that it cannot be used, or that it is gone; "" of any other."""
     try:
-        with path.open("rb") as file:
-            return file.read(_HEAD_LENGTH)
-    except OSError:
-        return b""
+        standing = standing_of(image, disk_size)
+    except UnusableMapError as error:
+        return str(error)
+    if standing is None:
+        account = account_of_losses(image)
+        lost = f"says that parts of {image} are lost or stale"
+        return f"{account} {lost}, and its map is not there: what is lost is read as it stands" if account else ""
+    if not (standing.lost.size or standing.stale.size):
+        return ""
+    copies = "keep the map with it, and copy it to NAME.map beside every copy called NAME"
+    return f"{image} was recovered: by {standing.map}, {standing}; {copies}"

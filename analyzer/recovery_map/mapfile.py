@@ -1,36 +1,147 @@
-"""The mapfile of GNU ddrescue: which ranges of an image are good, which are not ([GNU ddrescue manual], "Mapfile")."""
+"""The map and the account that `vhdx recover` leaves beside an image: their names, and the map's format.
+
+It is the mapfile of GNU ddrescue: which ranges of an image are good, which are not ([GNU ddrescue manual], "Mapfile").
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from struct import Struct
+from typing import Self
 
-from analyzer.recovery_map.fingerprint import ImageFingerprint
-from analyzer.recovery_map.paths import TITLE
-from analyzer.recovery_map.status import Status
-from vhdx.errors import OutputError
+from vhdx.errors import InputOutputError, OutputError
 from vhdx.ranges import Range, Ranges, joined
 
+
+class Status(Enum):
+    """What is known of a range of the disk."""
+
+    KNOWN = "known"
+    """It is what the newest file that was given shows: nothing that is missing could have changed it."""
+    STALE = "stale"
+    """It is an older state, or one in doubt: a layer that is missing may have changed it."""
+    LOST = "lost"
+    """Nothing is known of it; the output has its fill there."""
+
+
+TITLE = "# Mapfile. Created by vhdx recover"
+# How maps begin that are about the reading of a file, not about the disk in it; `ddrescuelog` writes the same.
+_OF_DDRESCUE = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
 _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
-_STATUSES = {sign: status for status, sign in _SIGNS.items()}
-# What ddrescue itself writes for what was not tried: to be tried.
-_OTHER_SIGNS = {"?": Status.LOST, "*": Status.LOST}
+# With what ddrescue itself writes for what was not tried: to be tried.
+_STATUSES = {sign: status for status, sign in _SIGNS.items()} | {"?": Status.LOST, "*": Status.LOST}
 _IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36}(?: .*)?)")
 _IMAGE = re.compile(r"^# Image: (.*)$", re.MULTILINE)
+_FINGERPRINT = re.compile(r"(\d{1,20}) bytes, modified (\d{1,20}) ns, known ([0-9a-f]{64})")
 _HEAD_LENGTH = 1 << 12
 # A mapfile that is longer is none.
 _MOST_BYTES = 1 << 30
+_PART = Struct("<QQI")
 
 Row = tuple[Range, Status]
 """A range of the disk, and what is known of it."""
+Part = tuple[int, int, int]
+"""(start, length, CRC-32C) of known bytes within one cell, not all zeros."""
+
+
+def map_of(target: Path) -> Path:
+    """Where the mapfile of an output is."""
+    return target.with_name(target.name + ".map")
+
+
+def account_of(target: Path) -> Path:
+    """Where the account of an output is."""
+    return target.with_name(target.name + ".json")
+
+
+def is_own_mapfile(path: Path) -> bool:
+    """Whether a file begins as a mapfile of `vhdx recover` does."""
+    return front_of(path, len(TITLE)) == TITLE.encode()
+
+
+def maps_beside(image: Path) -> tuple[Path, ...]:
+    """Files with the name of an image's map, whatever they hold; what ddrescue itself left is not meant."""
+    longest = max(map(len, _OF_DDRESCUE))
+    return tuple(path for path in _beside(image, map_of) if not front_of(path, longest).startswith(_OF_DDRESCUE))
+
+
+def accounts_beside(image: Path) -> tuple[Path, ...]:
+    """Files with the name of an image's account, whatever they hold."""
+    return tuple(_beside(image, account_of))
+
+
+def _beside(image: Path, name_of: Callable[[Path], Path]) -> Iterator[Path]:
+    """Files of that name beside the image, and beside what a link of its name leads to."""
+    for path in map(name_of, (image, image.resolve()) if image.is_symlink() else (image,)):
+        try:
+            if path.is_file():
+                yield path
+        except OSError:  # a name too long for the system is none of a file that is there
+            continue
+
+
+def front_of(path: Path, length: int) -> bytes:
+    """The first bytes of a file; b"" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(length)
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFingerprint:
+    """What an image was when its map was written, so that a later run knows whether somebody wrote to it since.
+
+    Bytes of the image's file, its time in nanoseconds since 1970, and the SHA-256 of its known parts' checksums: only
+    what the map has as known counts, for that is what a later run takes from the image without reading it anew; and a
+    run that resumes an image, and ends before it has named its own map, leaves just that as the older map has it.
+    """
+
+    size: int
+    modified: int
+    known: str
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes, modified {self.modified} ns, known {self.known}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """What `str` gave; None for anything else."""
+        found = _FINGERPRINT.fullmatch(text)
+        return cls(int(found[1]), int(found[2]), found[3]) if found else None
+
+    @classmethod
+    def of(cls, path: Path, parts: Iterable[Part]) -> Self:
+        """Of the file as it is now; raises InputOutputError."""
+        digest = sha256()
+        for part in parts:
+            digest.update(_PART.pack(*part))
+        return cls(*_size_and_time(path), digest.hexdigest())
+
+    def is_of_time(self, path: Path) -> bool:
+        """Whether a file has the size and the time of this; raises InputOutputError."""
+        return (self.size, self.modified) == _size_and_time(path)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputOutputError(path, "look at", error.strerror or str(error)) from error
+    return status.st_size, status.st_mtime_ns
 
 
 def mapfile_lines(rows: Iterable[Row], identity: str, fingerprint: ImageFingerprint | None = None) -> Iterator[str]:
     """The lines of a mapfile, each with its line feed; rows that touch and have one status become one line.
 
     `identity` is the leaf's data_write_guid, and which of its states was read: a later run is refused when it is about
-    another disk. `fingerprint` is of the image, where a later run can go on with it.
+    another disk. `fingerprint` is of the image, where a later run can resume it.
     """
     yield f"{TITLE}\n"
     yield f"# Disk: {identity}\n"
@@ -53,18 +164,27 @@ def read_mapfile(path: Path, size: int, identity: str) -> dict[Status, Ranges]:
     try:
         text = path.read_text(encoding="ascii") if path.stat().st_size <= _MOST_BYTES else ""
         found = _IDENTITY.search(text)
-        rows = [_row(line) for line in _body(text)]
+        rows = list(rows_of(text))
     except (OSError, ValueError, KeyError) as error:
         raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
     if found is None or found[1] != identity:
         raise _refusal(path, "it is not about this disk")
-    if not _covers(rows, size):
+    starts, ends = [part.start for part, _ in rows], [part.end for part, _ in rows]
+    if [*starts, size] != [0, *ends] or any(part.length <= 0 for part, _ in rows):
         raise _refusal(path, f"it does not cover the disk's {size} bytes")
     return {status: Ranges.of(part for part, found in rows if found is status) for status in Status}
 
 
+def rows_of(text: str) -> Iterator[Row]:
+    """The rows of a mapfile; raises ValueError, KeyError."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    for line in lines[1:]:  # the first one is ddrescue's own position
+        start, length, sign = line.split()[:3]
+        yield Range(int(start, 0), int(length, 0)), _STATUSES[sign]
+
+
 def read_fingerprint(path: Path) -> ImageFingerprint | None:
-    """What the image was that a mapfile is about; None where the map does not tell. Raises OutputError."""
+    """What the image was that a mapfile is about; None where the map does not say. Raises OutputError."""
     try:
         with path.open(encoding="ascii") as file:
             found = _IMAGE.search(file.read(_HEAD_LENGTH))
@@ -75,23 +195,3 @@ def read_fingerprint(path: Path) -> ImageFingerprint | None:
 
 def _refusal(path: Path, reason: str) -> OutputError:
     return OutputError(path, reason, "name another OUT, or begin anew with --force and without --resume")
-
-
-def _body(text: str) -> Iterator[str]:
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    yield from lines[1:]  # the first one is ddrescue's own position
-
-
-def _row(line: str) -> Row:
-    start, length, sign = line.split()[:3]
-    status = _STATUSES.get(sign) or _OTHER_SIGNS[sign]
-    return Range(int(start, 0), int(length, 0)), status
-
-
-def _covers(rows: list[Row], size: int) -> bool:
-    position = 0
-    for part, _ in rows:
-        if part.start != position or part.length <= 0:
-            return False
-        position = part.end
-    return position == size

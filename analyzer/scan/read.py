@@ -9,7 +9,7 @@ from pathlib import Path
 from construct import ConstructError
 
 from analyzer.linkage.record import Condition, FileRecord, with_structures
-from analyzer.recovery_map.findings import map_finding
+from analyzer.recovery_map.disk import map_finding
 from analyzer.remedies import describe_error
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
 from analyzer.scan.find import THREADS, Sighting

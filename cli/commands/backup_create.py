@@ -15,7 +15,7 @@ from analyzer.backup.locks.owners import Hold
 from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
-from analyzer.recovery_map.findings import map_note
+from analyzer.recovery_map.disk import map_note
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors

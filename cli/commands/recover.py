@@ -15,7 +15,7 @@ from analyzer.recover.affected_files import Survey
 from analyzer.recover.inputs.earlier_state import LetGo, View
 from analyzer.recover.job import Attempt, count, resumes
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.paths import account_of, map_of
+from analyzer.recovery_map.mapfile import account_of, map_of
 from cli import output
 from cli.options.common import (
     FILE_PATH,

@@ -14,7 +14,7 @@ from uuid import UUID
 import click
 
 from analyzer.judgement.chain import Trust, open_judged_chain
-from analyzer.recovery_map.findings import map_note
+from analyzer.recovery_map.disk import map_note
 from cli.options.grouping import Decorated, OneOf, Option, choice, grouped
 from cli.text import safe, tell
 from vhdx.chain import Chain

@@ -10,8 +10,7 @@ import click
 
 from analyzer.diff.find import ChangesPlan, Method
 from analyzer.diff.states import State, StateName, layers_of, open_state
-from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
-from analyzer.recovery_map.findings import map_finding, parts_of
+from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, map_finding, without_map
 from cli import output
 from cli.options.common import ChainOptions, open_as_it_is, quiet_library, warn_of_map
 from cli.text import exact_size, plural, safe
@@ -34,7 +33,7 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
     with _opened(text, where) as plain:
         state = _by_map(plain)
         if isinstance(state.disk, MappedDisk):
-            used = f"is read by {safe(state.disk.map)}: {parts_of(state.disk.standing)}"
+            used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
             click.echo(f"note: {safe(state.disk.path)} was recovered, and {used}", err=True)
         else:
             warn_of_map(state.disk)

@@ -7,7 +7,7 @@ from typing import Any
 from analyzer.guest.filesystems import Role
 from analyzer.guest.filesystems.metadata_places import JOURNAL
 from analyzer.recover.affected_files import TouchedFile, TouchedFiles
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from cli.render.files import plain_text, plain_troubles, plain_volume
 from cli.text import plural, safe, size
 

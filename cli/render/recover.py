@@ -13,7 +13,7 @@ from analyzer.recover.inputs.layers import Level, Past
 from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.output.ext_volume import WholeVolume, whole_volume
 from analyzer.recover.rebuild import Rebuilt
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from cli import output
 from cli.render.affected_files import plain_touched, touched_lines
 from cli.render.rebuilt import rebuilt_lines

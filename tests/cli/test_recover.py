@@ -10,8 +10,7 @@ import pytest
 
 import vhdx
 from analyzer.recover.rebuild import Certainty, Rebuilt
-from analyzer.recovery_map.mapfile import read_mapfile
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status, read_mapfile
 from cli.render.rebuilt import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.uncertain import Cause, Doubts
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, Run
 

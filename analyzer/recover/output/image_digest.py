@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from analyzer.convert.cells import CELL, read_cells
 from analyzer.convert.copying import CellChecksums
 from analyzer.progress import Progress, no_progress
-from analyzer.recovery_map.fingerprint import Part
+from analyzer.recovery_map.mapfile import Part
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
 from vhdx.structures.checksum import crc32c

@@ -12,10 +12,7 @@ from analyzer.progress import Progress
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import Row
 from analyzer.recover.output.image_digest import parts_read, parts_written
-from analyzer.recovery_map.fingerprint import ImageFingerprint
-from analyzer.recovery_map.mapfile import read_fingerprint, read_mapfile
-from analyzer.recovery_map.paths import map_of
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import ImageFingerprint, Status, map_of, read_fingerprint, read_mapfile
 from vhdx.disk import Disk
 from vhdx.errors import OutputError
 from vhdx.image import open_image

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from analyzer.recovery_map.paths import account_of, is_own_mapfile, map_of
+from analyzer.recovery_map.mapfile import account_of, is_own_mapfile, map_of
 from vhdx.sink import Existing, Sink
 
 _PIECE = 1 << 20

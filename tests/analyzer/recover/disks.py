@@ -6,7 +6,7 @@ from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.previous_run import EarlierRun
 from analyzer.recover.disk.provenance import rows_of
 from analyzer.recover.inputs.collect import gather
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from tests.support.sources import SparseSource
 from vhdx.errors import InputOutputError
 from vhdx.parents import Search

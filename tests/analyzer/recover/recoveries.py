@@ -15,7 +15,7 @@ from analyzer.recover.inputs.earlier_state import LetGo, View
 from analyzer.recover.inputs.layers import Placed
 from analyzer.recover.job import Attempt
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.paths import map_of
+from analyzer.recovery_map.mapfile import map_of
 from cli.render.recover import document_of, lines_of
 from fixtures import RECIPES
 from fixtures.identity import guid

@@ -9,8 +9,7 @@ from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.disk.provenance import Basis
 from analyzer.recover.inputs.earlier_state import PRESENT
 from analyzer.recover.job import Attempt, identity_of
-from analyzer.recovery_map.mapfile import read_mapfile
-from analyzer.recovery_map.paths import map_of
+from analyzer.recovery_map.mapfile import map_of, read_mapfile
 from tests.analyzer.recover.disks import NOWHERE
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE, FailingSource, a_file, place_of
 from tests.support.sources import SparseSource

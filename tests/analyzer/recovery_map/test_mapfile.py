@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.recovery_map.mapfile import mapfile_lines, read_mapfile
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status, mapfile_lines, read_mapfile
 from vhdx.ranges import Range, Ranges
 
 pytestmark = pytest.mark.property

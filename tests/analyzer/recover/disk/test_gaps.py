@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.inputs.layers import Presence
 from analyzer.recover.inputs.order import NothingToRecoverError, UnusedBaseError
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from fixtures import BitmapState, Block, BlockState, Identity, ImageSpec, LocatorSpec, encode, stamp
 from tests.analyzer.recover.disks import disk_of, expected_without, gathered, looks_wiped, statuses
 from tests.support.strategies import name_of, stacks

@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.layers import Presence
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.checksum import crc32c
 from fixtures.constants import MIB

@@ -14,7 +14,7 @@ from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.open_file import open_carefully
 from analyzer.recover.inputs.order import NothingToRecoverError
-from analyzer.recovery_map.status import Status
+from analyzer.recovery_map.mapfile import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from tests.analyzer.recover.disks import NOWHERE, statuses
 from tests.support.sources import SparseSource

@@ -8,8 +8,7 @@ import pytest
 from analyzer.convert.model import Options
 from analyzer.recover import Fill, Status
 from analyzer.recover.disk.provenance import Basis
-from analyzer.recovery_map.mapfile import _body, _row
-from analyzer.recovery_map.paths import account_of, map_of
+from analyzer.recovery_map.mapfile import account_of, map_of, rows_of
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, attempt, failing
 from vhdx.errors import OutputError
@@ -23,7 +22,7 @@ def assert_map_is_of_its_image(target):
     if not (target.exists() and map_of(target).exists()):
         return
     content = target.read_bytes()
-    for part, status in map(_row, _body(map_of(target).read_text())):
+    for part, status in rows_of(map_of(target).read_text()):
         if status is Status.KNOWN:
             assert content[part.start : part.end] == WHOLE[part.start : part.end]
 
