@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from vhdx.allocation import MOST_RUNS
-from vhdx.contents import open_structures
+from vhdx.contents import Opener, open_structures
 from vhdx.disk import Disk
 from vhdx.errors import (
     ChainLoopError,
@@ -171,12 +171,14 @@ def open_chain(
     mappings: Sequence[str] = (),
     on_mismatch: OnMismatch | str = OnMismatch.REFUSE,
     source_maps: SourceMaps = BESIDE,
+    opened: Opener | None = None,
 ) -> Chain:
     r"""Open a leaf and all its parents, read-only, and verify each link.
 
     `parents` are given outright, from the leaf's parent to the base. `search` are folders whose files are tried by
     identity, after the child's own. `mappings` say where folders of the old host are: `C:\VMs=/mnt/nas`. `source_maps`
-    are maps of GNU ddrescue that are not beside the files that they are of.
+    are maps of GNU ddrescue that are not beside the files that they are of. `opened` opens the files, as one does
+    that has them open already.
 
     Raises ChainError (parent not found, mismatch, loop, depth, sector sizes), CorruptFileError and the other errors
     of `open_image` for any layer, ValueError for a mapping or an `on_mismatch` that is none.
@@ -186,20 +188,20 @@ def open_chain(
         folders=_paths(search),
         mappings=[Mapping.parse(text) for text in mappings],
         on_mismatch=OnMismatch(on_mismatch),
-        opened=partial(open_structures, maps=source_maps),
+        opened=opened or partial(open_structures, maps=source_maps),
     )
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         leaf = open_image(path, opened=where.opened)
-        opened.callback(leaf.close)
+        stack.callback(leaf.close)
         links: list[Link] = []
         for link in parents_of(leaf, where):
-            opened.callback(link.parent.close)
+            stack.callback(link.parent.close)
             links.append(link)
             check_growth([leaf, *(link.parent for link in links)])
         unused = where.parents[len(links) :]
         if unused:
             raise UnusedParentsError(links[-1].parent.path if links else leaf.path, tuple(unused))
-        opened.pop_all()
+        stack.pop_all()
     layers = (leaf, *(link.parent for link in links))
     chain = Chain(tuple(reversed(layers)), tuple(reversed(links)))
     for finding in chain.mismatches:

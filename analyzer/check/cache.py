@@ -22,24 +22,15 @@ from vhdx.source_map import BESIDE, SourceMaps
 _MOST_OPEN = 256
 
 
-class _Kept(FileSource):
-    """A file that stays open whoever closes it, until it is given back."""
+class _KeptSource(FileSource):
+    """A file that stays open, whoever closes it, while it is kept."""
 
-    _is_kept = False
-
-    def keep(self) -> None:
-        """From now on only `give_back` closes it."""
-        self._is_kept = True
+    is_kept = False
 
     def close(self) -> None:
         """See FileSource."""
-        if not self._is_kept:
+        if not self.is_kept:
             super().close()
-
-    def give_back(self) -> None:
-        """Close it."""
-        self._is_kept = False
-        self.close()
 
 
 @dataclass(slots=True)
@@ -50,14 +41,14 @@ class _Look:
     found: tuple[Finding, ...] | None = None
 
 
-class Shelf:
-    """Open files and what was found in them, for several threads at once. Closing it closes the files."""
+class FileCache:
+    """Open files and what was found in them, for several threads at once. It closes them when it is left."""
 
     def __init__(self, maps: SourceMaps = BESIDE) -> None:
         """Begin with nothing; files are read by these maps of ddrescue."""
         self._maps = maps
         self._lock = Lock()
-        self._sources: list[_Kept] = []
+        self._sources: list[_KeptSource] = []
         self._files: dict[Path, Structures] = {}
         self._looks: dict[object, _Look] = {}
 
@@ -67,12 +58,12 @@ class Shelf:
             known = self._files.get(path)
             if known is not None:
                 return known
-            source = self._maps.source(path, _Kept)
+            source = self._maps.source(path, _KeptSource)
             structures = Structures(source)
             if len(self._files) < _MOST_OPEN:
                 self._files[path] = structures
                 self._sources.append(source)
-                source.keep()
+                source.is_kept = True
             return structures
 
     def findings(self, path: Path) -> tuple[Finding, ...]:
@@ -96,13 +87,14 @@ class Shelf:
             return look.found
 
     def __enter__(self) -> Self:
-        """The shelf itself."""
+        """The cache itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give all files back."""
+        """Close all files."""
         for source in self._sources:
-            source.give_back()
+            source.is_kept = False
+            source.close()
 
 
 def _check_beside(structures: Structures) -> Iterator[Finding]:

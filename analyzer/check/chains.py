@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analyzer.check.cache import Shelf
+from analyzer.check.cache import FileCache
 from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
@@ -42,7 +42,7 @@ class Walk:
     """From a leaf towards its base: what was opened on the way, and what was found."""
 
     search: Search
-    shelf: Shelf
+    cache: FileCache
     opened: ExitStack
     layers: list[Image] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
@@ -63,9 +63,9 @@ class Walk:
 
     def _open(self, path: Path) -> Iterator[Finding]:
         self.files.append(path)
-        yield from self.shelf.findings(path)
+        yield from self.cache.findings(path)
         try:
-            self._take(open_image(path, opened=self.shelf.structures))
+            self._take(open_image(path, opened=self.cache.structures))
         except VhdxError:
             self.broken = True  # told by the file's own findings
 
@@ -106,12 +106,12 @@ class Walk:
         self.broken = True
         if isinstance(error, CorruptFileError) and error.path != child.path:
             self.files.append(error.path)
-            yield from self.shelf.findings(error.path)
+            yield from self.cache.findings(error.path)
         else:
             yield _refusal(error, child.path)
 
     def _link(self, child: Image, on_mismatch: OnMismatch) -> Link:
-        search = replace(self.search, on_mismatch=on_mismatch, opened=self.shelf.structures)
+        search = replace(self.search, on_mismatch=on_mismatch, opened=self.cache.structures)
         return find_parent(child, search, self._given())
 
     def _given(self) -> Path | None:
@@ -129,7 +129,7 @@ class Walk:
             return
         except ChainError as error:
             yield from self._refuse(error, child)
-        yield from self.shelf.findings(link.parent.path)
+        yield from self.cache.findings(link.parent.path)
         yield from _compare(child, link)
 
 

@@ -9,6 +9,7 @@ from analyzer.judgement.weigh import Judgement, judge
 from analyzer.remedies import shell_command
 from analyzer.text import plural
 from vhdx.chain import Chain, open_chain
+from vhdx.contents import Opener
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.masked import Mask
@@ -39,6 +40,7 @@ def open_judged_chain(
     mappings: Sequence[str] = (),
     on_mismatch: OnMismatch | str = OnMismatch.REFUSE,
     source_maps: SourceMaps = BESIDE,
+    opened: Opener | None = None,
     trust: Trust = Trust.JUDGED,
 ) -> Chain:
     """Open a chain as `vhdx.open_chain` does, with the same options, and judge its tables; raises what that raises."""
@@ -49,6 +51,7 @@ def open_judged_chain(
         mappings=mappings,
         on_mismatch=on_mismatch,
         source_maps=source_maps,
+        opened=opened,
     )
     try:
         return judged(chain, trust)

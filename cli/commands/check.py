@@ -1,17 +1,18 @@
 """`vhdx check`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from analyzer.check import Checked, Content, Shelf, check_chain, check_file
+from analyzer.check import Content, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
+from analyzer.check.cache import FileCache
 from analyzer.check.inputs import Depth, files_in
-from analyzer.check.result import all_findings, at_least
+from analyzer.check.result import Checked, all_findings, at_least
 from cli.options.common import FILE_PATH, ChainOptions, force_option, link_options, quiet_library
 from cli.options.grouping import OneOf, choice, grouped
 from cli.options.output import write_text
@@ -85,31 +86,33 @@ def command(
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
     quiet_library()
-    checked = [_without(subject, _codes(ignore)) for subject in _check_all(paths, looks, where)]
-    known = 0
-    if baseline is not None:
+    width, worst, ignored = line_width() if target is None else None, Severity[fail_on.upper()], _codes(ignore)
+    with FileCache(where.maps) as cache:
+        checked = [
+            _without(subject, ignored) for subject in _check_all(files_in(paths, looks.depth), looks, where, cache)
+        ]
         total = len(all_findings(checked))
-        checked = list(new_findings(checked, read_baseline(baseline)))
+        if baseline is not None:
+            checked = list(new_findings(checked, read_baseline(baseline)))
         known = total - len(all_findings(checked))
-    width = line_width() if target is None else None
-    text = rendered(form, checked, fail_on=Severity[fail_on.upper()], width=width, known=known).rstrip("\n")
+        text = rendered(form, checked, cache.structures, fail_on=worst, width=width, known=known).rstrip("\n")
     if target is None:
         click.echo(text)
     else:
         write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], existing)
-    return int(bool(at_least(all_findings(checked), Severity[fail_on.upper()])))
+    return int(bool(at_least(all_findings(checked), worst)))
 
 
-def _check_all(paths: Sequence[Path], looks: _Looks, where: ChainOptions) -> list[Checked]:
+def _check_all(files: Iterable[Path], looks: _Looks, where: ChainOptions, cache: FileCache) -> list[Checked]:
     search = where.as_search()
 
     def check(path: Path) -> Checked:
         if looks.chain:
-            return check_chain(path, search=search, content=looks.content, shelf=shelf)
-        return check_file(path, content=looks.content, maps=where.maps)
+            return check_chain(path, search=search, content=looks.content, cache=cache)
+        return check_file(path, content=looks.content, cache=cache)
 
-    with Shelf(where.maps) as shelf, ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(check, files_in(paths, looks.depth)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(check, files))
 
 
 def _codes(given: Sequence[str]) -> frozenset[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from analyzer.check import Shelf, check_chain
+from analyzer.check import check_chain
+from analyzer.check.cache import FileCache
 from analyzer.check.result import Checked, all_findings, worst
 from analyzer.judgement.chain import OF_JUDGEMENT, Trust
 from analyzer.report.html.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
@@ -44,18 +45,19 @@ def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: Chai
     """
     refuse_stdout(out)
     check_target(out, [leaf], existing)
-    with Shelf(where.maps) as shelf:
-        checked = check_chain(leaf, search=where.as_search(), shelf=shelf)
-    try:
-        with open_leaf(leaf, where) as chain:
-            output.warn(chain.findings)
-            if where.trust is Trust.TABLE:
-                said = tuple(finding for finding in chain.findings if finding.code in OF_JUDGEMENT)
-                checked = replace(checked, findings=checked.findings + said)
-            report = _of_chain(chain, checked, hashed=hashed)
-    except (ChainError, CorruptFileError, ShortReadError) as error:
-        _write(out, report_of_failure(leaf, [checked], _made(), error), checked, existing)
-        return complain(error)
+    with FileCache(where.maps) as cache:
+        checked = check_chain(leaf, search=where.as_search(), cache=cache)
+        try:
+            with open_leaf(leaf, where, cache.structures) as chain:
+                output.warn(chain.findings)
+                if where.trust is Trust.TABLE:
+                    said = tuple(finding for finding in chain.findings if finding.code in OF_JUDGEMENT)
+                    checked = replace(checked, findings=checked.findings + said)
+                report = _of_chain(chain, checked, hashed=hashed)
+        except (ChainError, CorruptFileError, ShortReadError) as error:
+            report = report_of_failure(leaf, [checked], _made(), error, cache.structures)
+            _write(out, report, checked, existing)
+            return complain(error)
     _write(out, report, checked, existing)
     return 1 if _is_bad(report) else 0
 

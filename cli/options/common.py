@@ -18,7 +18,7 @@ from analyzer.recovery_map.disk import map_note
 from cli.options.grouping import Decorated, OneOf, Option, choice, grouped
 from cli.text import safe, tell
 from vhdx.chain import Chain
-from vhdx.contents import open_structures
+from vhdx.contents import Opener, open_structures
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 from vhdx.parents import OnMismatch, Search
@@ -223,15 +223,15 @@ def force_option(what: str) -> Option:
     return choice("--force", "existing", on=Existing.REPLACE, off=Existing.REFUSE, help=f"Replace {what} if it exists.")
 
 
-def open_leaf(leaf: Path, where: ChainOptions) -> Chain:
+def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
     """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
-    chain = open_as_it_is(leaf, where)
+    chain = open_as_it_is(leaf, where, opened)
     warn_of_map(chain)
     return chain
 
 
-def open_as_it_is(leaf: Path, where: ChainOptions) -> Chain:
-    """Open a chain as the chain options say, for one who reads it by its map."""
+def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
+    """Open a chain as the chain options say, for one who reads it by its map; by `opened`, where it is given."""
     quiet_library()
     chain = open_judged_chain(
         leaf,
@@ -241,6 +241,7 @@ def open_as_it_is(leaf: Path, where: ChainOptions) -> Chain:
         mappings=where.mappings,
         on_mismatch=where.on_mismatch,
         source_maps=where.maps,
+        opened=opened,
     )
     _say_what_is_accepted(chain)
     return chain

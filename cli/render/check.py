@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analyzer.check.result import Checked
 from cli import output
+from vhdx.contents import Opener, open_structures
 from vhdx.findings import Severity
 
 
@@ -22,9 +23,18 @@ class Form(Enum):
 
 
 def rendered(
-    form: Form, checked: Sequence[Checked], *, fail_on: Severity | None, width: int | None = None, known: int = 0
+    form: Form,
+    checked: Sequence[Checked],
+    opened: Opener = open_structures,
+    *,
+    fail_on: Severity | None,
+    width: int | None = None,
+    known: int = 0,
 ) -> str:
-    """The whole answer. `width` is that of the terminal, None for a pipe; `known` findings a baseline left out."""
+    """The whole answer. `width` is that of the terminal, None for a pipe; `known` findings a baseline left out.
+
+    A page shows structures too: `opened` gives them.
+    """
     match form:
         case Form.TEXT:
             from analyzer.report.findings.text import text_lines
@@ -43,12 +53,8 @@ def rendered(
 
             return junit_xml(checked, fail_on=fail_on)
         case Form.HTML:
-            return _page(checked)
+            from analyzer.report.html.model import Made, report_of_checks
+            from analyzer.report.html.page import page
+
+            return page(report_of_checks(checked, Made(output.version(), datetime.now(UTC)), opened))
     return json.dumps(answer, indent=2, ensure_ascii=True)
-
-
-def _page(checked: Sequence[Checked]) -> str:
-    from analyzer.report.html.model import Made, report_of_checks
-    from analyzer.report.html.page import page
-
-    return page(report_of_checks(checked, Made(output.version(), datetime.now(UTC))))

@@ -23,6 +23,8 @@ COMMANDS = {
     "scan": ["scan", "{folder}"],
     "info": ["info", "{leaf}"],
     "check": ["check", "--chain", "{leaf}"],
+    "report": ["report", "{leaf}", "-o", "{out}.html"],
+    "check as a page": ["check", "--chain", "--format", "html", "{leaf}"],
     "check of a folder": ["check", "--chain", "-r", "{folder}"],
     "convert": ["convert", "{leaf}", "{out}.qcow2"],
     "merge": ["merge", "{leaf}", "{out}.vhdx"],

@@ -17,7 +17,7 @@ from analyzer.progress import Progress, no_progress
 from analyzer.remedies import describe_error
 from analyzer.report.html.disk_map import DiskMap, map_of
 from vhdx.chain import Chain
-from vhdx.contents import Structures, open_structures
+from vhdx.contents import Opener, Structures
 from vhdx.disk import Disk
 from vhdx.errors import ParentNotFoundError, VhdxError
 from vhdx.image import image_of
@@ -103,23 +103,23 @@ def report_of_chain(chain: Chain, checked: Sequence[Checked], made: Made, digest
     )
 
 
-def report_of_failure(leaf: Path, checked: Sequence[Checked], made: Made, failure: VhdxError) -> Report:
-    """The report of a leaf whose chain cannot be opened: the reason, and what the leaf says of itself.
+def report_of_failure(leaf: Path, checked: Sequence[Checked], made: Made, failure: VhdxError, opened: Opener) -> Report:
+    """The report of a leaf whose chain cannot be opened: the reason, and what the leaf, as `opened` gives it, holds.
 
     Raises InputOutputError and NotRegularFileError where the leaf cannot be read at all.
     """
-    files = (_file(leaf),)
+    files = (_file(leaf, opened),)
     return Report(leaf=leaf, made=made, checked=tuple(checked), files=files, failure=_failure(failure))
 
 
-def report_of_checks(checked: Sequence[Checked], made: Made) -> Report:
-    """The report of subjects by themselves, without chain or map: findings, and what each file says of itself.
+def report_of_checks(checked: Sequence[Checked], made: Made, opened: Opener) -> Report:
+    """The report of subjects by themselves, without chain or map: findings, and what `opened` shows of each file.
 
     Raises InputOutputError and NotRegularFileError where a file cannot be read at all.
     """
     leaf = checked[0].path if len(checked) == 1 else common_folder(checked)
     paths = dict.fromkeys(path for subject in checked for path in subject.files)
-    files = tuple(_file(path) for path in islice(paths, MOST_LAYERS))
+    files = tuple(_file(path, opened) for path in islice(paths, MOST_LAYERS))
     return Report(leaf=leaf, made=made, checked=tuple(checked), files=files)
 
 
@@ -144,16 +144,13 @@ def _files(chain: Chain) -> Iterator[FilePart]:
         yield FilePart(image.path, number, describe_image(image), _structures(image.structures) if near_an_end else ())
 
 
-def _file(path: Path) -> FilePart:
-    with closing(open_structures(path)) as structures:
-        return FilePart(path, None, _description(structures), _structures(structures))
-
-
-def _description(structures: Structures) -> ImageDescription | None:
-    try:
-        return describe_image(image_of(structures))
-    except VhdxError:  # the structures below tell why, each for itself
-        return None
+def _file(path: Path, opened: Opener) -> FilePart:
+    with closing(opened(path)) as structures:
+        try:
+            description = describe_image(image_of(structures))
+        except VhdxError:  # the structures say why, each for itself
+            description = None
+        return FilePart(path, None, description, _structures(structures))
 
 
 def _structures(structures: Structures) -> tuple[Structure, ...]:
