@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analyzer.check.fingerprint import Place, common_folder, place_of, relative
-from analyzer.check.result import Checked
+from analyzer.check.result import Checked, Place, common_folder, place_of, relative
 from analyzer.text import safe
 from vhdx.errors import InputOutputError, VhdxError
 from vhdx.findings import Finding

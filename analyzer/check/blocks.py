@@ -1,23 +1,32 @@
-"""Every BAT entry of one file, used or not, window by window ([MS-VHDX] 2.5)."""
+"""Every BAT entry of one file, used or not, window by window ([MS-VHDX] 2.5), and what no entry points to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.check.summarise import MOST_ALIKE
+from analyzer.check.result import MOST_ALIKE
+from analyzer.guest.layouts.signatures import looks_like
+from analyzer.judgement.chain import findings_of
+from analyzer.judgement.weigh import judge
 from analyzer.text import plural
 from vhdx.allocation import Allocation
+from vhdx.disk import Disk
+from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
+from vhdx.replay import Log
+from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry
-from vhdx.structures.constants import MIB
+from vhdx.structures.constants import KIB, MIB, NIL
 from vhdx.structures.disk import DiskParameters
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
 # Findings of one kind beyond a few are counted, not listed: a zeroed table would give millions.
 _MOST_BLOCKS = 4 * MOST_ALIKE
+# Bytes of what nothing owns that are asked what they look like: a signature is within the first page.
+_SAMPLE = 4 * KIB
 
 _Mask = npt.NDArray[np.bool_]
 _Slots = npt.NDArray[np.int64]
@@ -151,3 +160,32 @@ def _check_surplus(table: BlockTable) -> Iterator[Finding]:
         text = f"{plural(used, 'entry', 'is', 'are')} not zero behind the last one that the disk needs"
         at = table.bat_offset + needed * ENTRY_SIZE
         yield Finding("BAT-21", Severity.NOTE, text, at, (present - needed) * ENTRY_SIZE, "2.5")
+
+
+def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None]) -> Iterator[Finding]:
+    """Data that no entry points to, and what it seems to be; whether the table lost entries rather than the disk data.
+
+    `disk_of` opens the disk of the file, None where it has parents. While the log is live an empty table is no loss:
+    blocks are written before the table knows of them.
+    """
+    judgement, live = judge(table, log, disk_of), log.log_guid != NIL
+    free, held = judgement.unowned.free, judgement.unowned.held
+    if held and not live and not any(entries.any() for _, entries in table.all_entries()):
+        text = f"the block table is empty, and data is in {held.size} MiB of the file where blocks would"
+        yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
+    else:
+        yield from findings_of(table, judgement, live=live)
+    end = table.source.size // MIB
+    behind = next((part.start for part in free if part.end == end), end)
+    for part in held:
+        what = _looks(table.source, part.start * MIB)
+        text = f"{part.length} MiB of the file belong to nothing and hold {what}"
+        code = "BAT-20" if part.start < behind else "FID-07"
+        yield Finding(code, Severity.NOTE, text, part.start * MIB, part.length * MIB, "2.5")
+
+
+def _looks(source: ByteSource, at: int) -> str:
+    try:
+        return looks_like(read_at(source, at, _SAMPLE)) or "data"
+    except VhdxError:
+        return "what cannot be read"

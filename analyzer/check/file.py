@@ -5,20 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.check.bitmaps import check_bitmaps
-from analyzer.check.blocks import check_blocks
+from analyzer.check.blocks import check_blocks, check_space
 from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
 from analyzer.check.diagnosis.flipped_bits import flips_of_headers, flips_of_region_tables
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
-from analyzer.check.front import (
+from analyzer.check.result import bounded
+from analyzer.check.structures import (
     check_copies_of_headers,
     check_copies_of_region_tables,
     check_creator,
+    check_ends,
     check_gaps,
+    check_host,
+    check_locator_facts,
+    check_whole_log,
 )
-from analyzer.check.locators import check_locator_facts
-from analyzer.check.logs import check_whole_log
-from analyzer.check.summarise import bounded
-from analyzer.check.unallocated_space import check_ends, check_host, check_space
 from vhdx.allocation import Allocation
 from vhdx.contents import Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, VhdxError

@@ -1,18 +1,18 @@
-"""Parts of the block table that a closed log holds a better copy of (BAT-16).
+"""What old log entries hold: the newest image of each page, and parts of the block table that it heals (BAT-16).
 
 A closed log is never wiped: its old entries are 4 KiB images of the table as it was. Where an entry of the file is
 impossible, or 512 bytes of the table are zeros, and the newest logged copy of the page has a sound entry there, the
 logged one is believed. Sound entries of the file are always kept: they may be newer than the log's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.check.diagnosis.log_pages import LoggedImage, newest_pages
 from analyzer.text import plural
+from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.patched import OverlaySource, Patch
 from vhdx.replay import Log
@@ -26,6 +26,52 @@ _SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
 _SLOTS_OF_SECTOR = 512 // ENTRY_SIZE
 _PIECE, _OF_BLOCK = 64 * KIB, 2 * MIB
 """A block is looked into piece by piece, so far and no farther, to know that it holds something."""
+# Pages that are held at once: 128 MiB.
+_MOST_PAGES = 1 << 15
+# A log is given up whose entries clear so much that to follow them would take minutes.
+_MOST_STEPS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedImage:
+    """A page of 4 KiB as the log entry of this number wrote it."""
+
+    content: bytes
+    sequence_number: int
+
+
+def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, LoggedImage]:
+    """The newest logged image of each page from byte `start` to `end` of the file, by its place.
+
+    Newest is the greatest sequence number, whichever session wrote it: sessions go on counting. A page that was
+    cleared later is left out: an older copy says nothing. Raises what reading the log raises.
+    """
+    # Numbers order the entries of one session. Windows begins each session at a random number, so between sessions
+    # the greatest number is only likely to be the newest. That is why nothing restored from here is called certain
+    # unless all else of the page agrees with the copy; test_a_sound_table_is_left_alone and
+    # test_the_whole_matrix_says_nothing_wrong.
+    pages: dict[int, LoggedImage] = {}
+    steps = 0
+    for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
+        placed = log.entry(at)
+        for write in placed.entry.writes():
+            if write.data is None:
+                steps += len(pages)
+                for page in [page for page in pages if write.file_offset <= page < write.file_offset + write.length]:
+                    del pages[page]
+            elif start <= write.file_offset < end and (write.file_offset in pages or len(pages) < _MOST_PAGES):
+                pages[write.file_offset] = LoggedImage(write.data, placed.header.sequence_number)
+        if steps > _MOST_STEPS:
+            return {}
+    return pages
+
+
+def readable_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, LoggedImage]:
+    """As `newest_pages`; none where the medium fails in the log."""
+    try:
+        return newest_pages(log, start, end)
+    except VhdxError:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from analyzer.check.diagnosis.log_pages import LoggedImage, readable_pages
-from analyzer.check.diagnosis.logged_entries import LoggedPage, lost_table_updates
+from analyzer.check.diagnosis.logged_entries import LoggedImage, LoggedPage, lost_table_updates, readable_pages
 from analyzer.judgement.unowned import unowned_in
 from analyzer.judgement.weigh import judge
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of, put_entries

@@ -1,6 +1,6 @@
 """Metadata that a damaged block table cannot tell: the log's copies of the table stand in while they are looked for."""
 
-from analyzer.check.diagnosis.log_pages import readable_pages
+from analyzer.check.diagnosis.logged_entries import readable_pages
 from analyzer.recover.rebuild.bat_shape import entries_of, is_noise
 from analyzer.recover.rebuild.metadata import METADATA_LOST, rebuild_metadata
 from analyzer.recover.rebuild.regions import has_metadata, region_of

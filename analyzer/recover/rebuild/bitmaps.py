@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from analyzer.check.diagnosis.log_pages import readable_pages
+from analyzer.check.diagnosis.logged_entries import readable_pages
 from analyzer.recover.rebuild.bat_entries import UNKNOWN, entry_for, put_entries
 from analyzer.recover.rebuild.bitmap_sectors import UNIT, Part, lost_parts, partial_chunks, parts_of
 from analyzer.recover.rebuild.model import BitmapPolicy, Certainty

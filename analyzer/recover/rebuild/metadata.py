@@ -1,6 +1,6 @@
 """The metadata lost: from the log's copies, else from items that still stand there, else from the disk itself."""
 
-from analyzer.check.diagnosis.log_pages import LoggedImage, readable_pages
+from analyzer.check.diagnosis.logged_entries import LoggedImage, readable_pages
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE, fit_at, tables_in
 from analyzer.recover.rebuild.geometry import Decision, decide, discover
 from analyzer.recover.rebuild.mib_scan import places_to_look

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from analyzer.check.diagnosis.log_pages import readable_pages
+from analyzer.check.diagnosis.logged_entries import readable_pages
 from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty

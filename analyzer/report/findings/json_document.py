@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analyzer.check.fingerprint import common_folder, fingerprint, relative
-from analyzer.check.result import Checked, all_findings, counts
+from analyzer.check.result import Checked, all_findings, common_folder, counts, fingerprint, relative
 from analyzer.remedies import next_step
 from analyzer.text import safe
 from vhdx.catalogue import rules

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from analyzer.check.fingerprint import fingerprint, with_subject
-from analyzer.check.result import Checked
+from analyzer.check.result import Checked, fingerprint
 from analyzer.remedies import next_step
 from analyzer.text import safe
 from vhdx.catalogue import Rule, rules, windows_codes
@@ -22,7 +21,9 @@ Json = dict[str, Any]
 
 def sarif_log(checked: Sequence[Checked], *, root: Path, version: str) -> Json:
     """The log as JSON has it. Files below `root` get URIs relative to it, as code hosts want them."""
-    used = _used_rules(checked)
+    found = [(subject.path, finding) for subject in checked for finding in subject.findings]
+    codes = {finding.code for _, finding in found}
+    used = [rule for code, rule in rules().items() if code in codes]
     places = {rule.code: number for number, rule in enumerate(used)}
     folder = root.absolute()
     driver = {"name": "vhdx", "version": version, "rules": [_rule(rule) for rule in used]}
@@ -31,7 +32,7 @@ def sarif_log(checked: Sequence[Checked], *, root: Path, version: str) -> Json:
         "originalUriBaseIds": {ROOT: {"description": {"text": "The folder in which the check was run."}}},
         "columnKind": "unicodeCodePoints",
         "artifacts": [{"location": location} for location in _artifacts(checked, folder)],
-        "results": list(_results(checked, places, folder)),
+        "results": list(_results(found, places, folder)),
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -47,12 +48,6 @@ def uri_of(path: Path, root: Path) -> Json:
 def _quoted(path: str) -> str:
     # A name that is no text is quoted byte by byte. A colon in the first part would look like a scheme: it is quoted.
     return quote(os.fsencode(path), safe="/")
-
-
-def _used_rules(checked: Iterable[Checked]) -> list[Rule]:
-    """The rules of the findings, in the catalogue's order."""
-    codes = {finding.code for _, finding in with_subject(checked)}
-    return [rule for code, rule in rules().items() if code in codes]
 
 
 def _artifacts(checked: Iterable[Checked], root: Path) -> list[Json]:
@@ -87,19 +82,19 @@ def _markdown(rule: Rule) -> str:
     return f"{rule.meaning}\n\n**How it comes about:** {rule.cause}\n\n**What to do:** {rule.remedy}"
 
 
-def _results(checked: Iterable[Checked], places: Mapping[str, int], root: Path) -> Iterable[Json]:
+def _results(found: Iterable[tuple[Path, Finding]], places: Mapping[str, int], root: Path) -> Iterable[Json]:
     seen: Counter[str] = Counter()
-    for subject, finding in with_subject(checked):
-        name = fingerprint(finding, subject.path)
+    for subject, finding in found:
+        name = fingerprint(finding, subject)
         seen[name] += 1
         result: Json = {
             "ruleId": finding.code,
             "level": _LEVELS[finding.severity],
             "message": {"text": f"{safe(finding.message)}; {safe(next_step(finding))}"},
-            "locations": [{"physicalLocation": _place(finding, subject.path, root)}],
+            "locations": [{"physicalLocation": _place(finding, subject, root)}],
             # Code hosts know an alert again by the first of these; the number tells several of one place apart.
             "partialFingerprints": {"primaryLocationLineHash": f"{name}:{seen[name]}", "vhdx/v1": name},
-            "properties": properties_of(finding, subject.path),
+            "properties": properties_of(finding, subject),
         }
         yield result | ({"ruleIndex": places[finding.code]} if finding.code in places else {})
 

@@ -8,8 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from analyzer.check.fingerprint import common_folder
-from analyzer.check.result import Checked
+from analyzer.check.result import Checked, common_folder
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from analyzer.examine.dump import sections
 from analyzer.examine.hash import sha256_of

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from analyzer.check.diagnosis.log_pages import newest_pages
+from analyzer.check.diagnosis.logged_entries import newest_pages
 from analyzer.repair.plan import plan_repair
 from tests.analyzer.repair.helpers import SAME, codes_of, fixed_copy
 from tests.support.corpus_files import CORPUS, mutations

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from analyzer.check.fingerprint import common_folder, fingerprint
+from analyzer.check.result import common_folder, fingerprint
 from analyzer.report.findings.json_document import check_document
 from analyzer.report.findings.junit import junit_xml
 from analyzer.report.findings.sarif import sarif_log
