@@ -4,12 +4,11 @@ import contextlib
 import errno
 import os
 import sys
-import threading
 from enum import Enum
 from pathlib import Path
-from typing import Self
 
-from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
+from vhdx.errors import FileSystemFullError, InputOutputError, OutputError, VhdxError
+from vhdx.writable import WritableFile, lock
 
 try:
     import fcntl
@@ -51,14 +50,14 @@ def refuse_left_over(part: Path) -> None:
     raise OutputError(part, "an interrupted run left it, or another one is writing it", advice)
 
 
-class Sink:
+class Sink(WritableFile):
     """A sparse new file: what is never written reads as zeros. A `with` statement discards it unless committed."""
 
     def __init__(self, target: Path, *, existing: Existing = Existing.REFUSE) -> None:
         """Create `target`.part; raises OutputError when it exists and must not be replaced, InputOutputError."""
-        self.target, self.path = target, part_of(target)
-        self._existing, self._lock, self._size = existing, threading.Lock(), 0
-        self._kept = False
+        super().__init__(part_of(target), -1)
+        self.target, self._existing = target, existing
+        self._size, self._kept = 0, False
         if existing is Existing.REPLACE:
             _remove_left_over(self.path, target)
         flags = _FLAGS & ~os.O_EXCL if existing is Existing.RESUME else _FLAGS
@@ -68,8 +67,8 @@ class Sink:
             refuse_left_over(self.path)
         except OSError as error:
             raise self._failure("create", error) from error
-        if not _lock(self._descriptor) and existing is Existing.RESUME:
-            os.close(self._descriptor)
+        if not lock(self._descriptor) and existing is Existing.RESUME:
+            self.close()
             raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
 
     @property
@@ -77,33 +76,10 @@ class Sink:
         """Bytes of the file so far."""
         return self._size
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it still takes bytes."""
-        return self._descriptor >= 0
-
     def write_at(self, offset: int, data: bytes | memoryview) -> None:
-        """Write all of `data` at `offset`; raises OutputError when the file system is full, InputOutputError."""
-        view = memoryview(data)
-        done = 0
-        while done < len(view):
-            try:
-                done += self._write_some(offset + done, view[done:] if done else view)
-            except OSError as error:
-                raise self._failure("write", error, offset + done) from error
-        self._size = max(self._size, offset + len(view))
-
-    if hasattr(os, "pwrite"):
-
-        def _write_some(self, offset: int, data: memoryview) -> int:
-            return os.pwrite(self._descriptor, data, offset)
-
-    else:  # Windows has no positional write in `os`; a lock makes seek and write one step.
-
-        def _write_some(self, offset: int, data: memoryview) -> int:
-            with self._lock:
-                os.lseek(self._descriptor, offset, os.SEEK_SET)
-                return os.write(self._descriptor, data)
+        """See WritableFile."""
+        super().write_at(offset, data)
+        self._size = max(self._size, offset + len(data))
 
     def clone(self, descriptor: int, size: int) -> bool:
         """Share the `size` bytes of an open file without copying them; False where the file system cannot do that."""
@@ -117,24 +93,14 @@ class Sink:
         return True
 
     def set_size(self, size: int) -> None:
-        """Make the file `size` bytes long; what is new reads as zeros."""
-        try:
-            os.ftruncate(self._descriptor, size)
-        except OSError as error:
-            raise self._failure("extend", error, size) from error
+        """See WritableFile."""
+        super().set_size(size)
         self._size = size
-
-    def flush(self) -> None:
-        """Make everything written durable."""
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise self._failure("flush", error) from error
 
     def seal(self) -> None:
         """Make the file durable and let go of it: it takes no more bytes, and waits for its name."""
         self.flush()
-        self._close()
+        self.close()
 
     def commit(self) -> None:
         """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
@@ -165,42 +131,22 @@ class Sink:
 
     def discard(self) -> None:
         """Close and remove what was written, unless it may be resumed; nothing happens after `commit`."""
-        if self.is_open:
-            self._close()
+        self.close()
         if not self._kept and self._existing is not Existing.RESUME:
             self.path.unlink(missing_ok=True)
         self._kept = True
-
-    def __enter__(self) -> Self:
-        """The sink itself."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Discard it, unless it was committed."""
         self.discard()
 
-    def _close(self) -> None:
-        os.close(self._descriptor)
-        self._descriptor = -1
-
-    def _failure(self, action: str, error: OSError, offset: int | None = None) -> OutputError | InputOutputError:
+    def _failure(self, action: str, error: OSError, offset: int | None = None) -> VhdxError:
         if is_full(error):
             return FileSystemFullError(self.target)
         if error.errno == errno.EFBIG:
             advice = "name a target on a file system that takes large files"
             return OutputError(self.target, "the file system takes no file of that size", advice)
-        return InputOutputError(self.path, action, error.strerror or str(error), offset)
-
-
-def _lock(descriptor: int) -> bool:
-    """Mark a file as being written by this process; False when another one does. Windows locks by being open."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in {errno.EWOULDBLOCK, errno.EACCES}  # others: a file system that has no locks
-    return True
+        return super()._failure(action, error, offset)
 
 
 def _remove_left_over(part: Path, target: Path) -> None:
@@ -212,7 +158,7 @@ def _remove_left_over(part: Path, target: Path) -> None:
     except OSError as error:
         raise InputOutputError(part, "replace", error.strerror or str(error)) from error
     try:
-        if not _lock(descriptor):
+        if not lock(descriptor):
             raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
     finally:
         os.close(descriptor)

@@ -10,8 +10,8 @@ from analyzer.backup.repository.index import Index
 from analyzer.backup.restore import PointDisk
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
-from vhdx.device import BlockDevice
 from vhdx.errors import VerificationError
+from vhdx.in_place import BlockDevice
 from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import ByteSource, FileSource, read_at

@@ -9,8 +9,8 @@ from analyzer.repair.undo import check_undo, open_undo, write_undo
 from analyzer.repair.workspace import Fix, RepairPlan
 from vhdx.errors import CorruptFileError, PartlyWrittenError, VerificationError
 from vhdx.findings import Finding, Severity
+from vhdx.in_place import Patcher
 from vhdx.patched import PIECE, Patch, visible
-from vhdx.patcher import Patcher
 from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource, read_at
 from vhdx.targets import check_space, check_target

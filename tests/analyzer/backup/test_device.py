@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import vhdx.device
+import vhdx.in_place
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.resume import restore_device
 from fixtures import RECIPES
@@ -33,7 +33,7 @@ def device(tmp_path, monkeypatch, point):
     """A file that passes for a device, full of what was there before, and a MiB larger than the disk."""
     path = tmp_path / "device"
     path.write_bytes(b"old!" * ((len(point[1]) + MIB) // 4))
-    monkeypatch.setattr(vhdx.device, "is_block_device", lambda asked: asked == path)
+    monkeypatch.setattr(vhdx.in_place, "is_block_device", lambda asked: asked == path)
     return path
 
 
@@ -57,7 +57,7 @@ def test_a_second_run_writes_only_what_is_not_there(point, device):
 
 def test_an_interrupted_run_is_gone_on_with(point, device, monkeypatch):
     disk, expected = point
-    written, write = [], vhdx.device.BlockDevice.write_at
+    written, write = [], vhdx.in_place.BlockDevice.write_at
 
     def failing(self, offset, data):
         if len(written) == 5:
@@ -65,10 +65,10 @@ def test_an_interrupted_run_is_gone_on_with(point, device, monkeypatch):
         written.append(offset)
         write(self, offset, data)
 
-    monkeypatch.setattr(vhdx.device.BlockDevice, "write_at", failing)
+    monkeypatch.setattr(vhdx.in_place.BlockDevice, "write_at", failing)
     with pytest.raises(InputOutputError, match="cable"):
         restore_device(disk, device)
-    monkeypatch.setattr(vhdx.device.BlockDevice, "write_at", write)
+    monkeypatch.setattr(vhdx.in_place.BlockDevice, "write_at", write)
     restore_device(disk, device)
     assert device.read_bytes()[: len(expected)] == expected
 

@@ -1,0 +1,87 @@
+"""Writing what is there already: the only module that opens an existing file, or a block device, for writing."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from vhdx.errors import InputOutputError, OutputError, ShortReadError, SourceChangedError
+from vhdx.writable import WritableFile, lock
+
+# No O_CREAT: what is to be changed has to be there.
+_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Patcher(WritableFile):
+    """One existing file, changed by position."""
+
+    def __init__(self, path: Path, identity: tuple[int, int]) -> None:
+        """Open the file that has this volume and number; raises SourceChangedError, OutputError, InputOutputError."""
+        try:
+            super().__init__(path, os.open(path, _FLAGS))
+        except OSError as error:
+            raise InputOutputError(path, "open for writing", error.strerror or str(error)) from error
+        status = os.fstat(self._descriptor)
+        if (status.st_dev, status.st_ino) != identity:
+            self.close()
+            raise SourceChangedError(path)
+        if not lock(self._descriptor):
+            self.close()
+            raise OutputError(path, "another program has locked it", "stop what uses it and run again")
+
+
+def is_block_device(path: Path) -> bool:
+    """Whether a path leads to a block device. Windows knows none by path: there it never does."""
+    try:
+        return stat.S_ISBLK(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+class BlockDevice(WritableFile):
+    """A device, read and written by position (see ByteSource and Sink)."""
+
+    def __init__(self, path: Path, needed: int) -> None:
+        """Open a device that has room for `needed` bytes; raises OutputError, InputOutputError. Nothing is written."""
+        if not path.exists():
+            raise OutputError(path, "it is not there", "name a block device, such as /dev/sdx")
+        if not is_block_device(path):
+            raise OutputError(path, "it is no block device", "for a file leave out --onto-device")
+        try:
+            # With O_EXCL Linux refuses a device that is mounted, or that anything else holds.
+            super().__init__(path, os.open(path, _FLAGS | os.O_EXCL))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise OutputError(path, "the system uses it", "unmount what is on it first") from error
+            raise InputOutputError(path, "open for writing", error.strerror or str(error)) from error
+        self.size = os.lseek(self._descriptor, 0, os.SEEK_END)
+        if self.size < needed:
+            self.close()
+            raise OutputError(path, f"it has {self.size} bytes and the disk {needed}", "name a larger device")
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        done = 0
+        while done < len(buffer):
+            try:
+                data = self._read_some(offset + done, len(buffer) - done)
+            except OSError as error:
+                raise self._failure("read", error, offset + done) from error
+            if not data:
+                raise ShortReadError(self.path, offset, len(buffer), done)
+            buffer[done : done + len(data)] = data
+            done += len(data)
+
+    def _read_some(self, offset: int, length: int) -> bytes:
+        with self._lock:
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            return os.read(self._descriptor, length)
+
+    def flush(self) -> None:
+        """Make what was written durable, and have it read back from the device from now on; raises InputOutputError."""
+        super().flush()
+        try:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise self._failure("flush", error) from error
