@@ -36,8 +36,13 @@ class LinkState(Enum):
 
     @property
     def joins(self) -> bool:
-        """The child is shown upon its parent."""
+        """The child is shown above its parent."""
         return self.holds or self in {LinkState.MISMATCH, LinkState.UNKNOWN}
+
+    @property
+    def is_missing(self) -> bool:
+        """The parent is not among the files: not there, or another disk in its place."""
+        return self in {LinkState.MISSING, LinkState.STRANGER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,6 @@
 """What to do next: which leaf of a tree is the current state, and the command that makes a disk of it. Pure."""
 
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +8,9 @@ from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import Condition, FileRecord
 from analyzer.remedies import shell_command
+from analyzer.scan.commands import OutputNames, has_no_front, inputs_of, merge_command, recover_command
 from analyzer.scan.coverage import Weight
-from analyzer.scan.forest import Forest, Member, Tree, is_missing
-from analyzer.scan.judging import kin_of
-from analyzer.scan.recovering import has_no_front, inputs_of
+from analyzer.scan.forest import Forest, Member, Tree
 from analyzer.text import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
@@ -65,16 +62,16 @@ class Known:
 
 def advise(known: Known) -> tuple[Advice, ...]:
     """The advice for each tree; a copy that nothing needs has none."""
-    taken: set[Path] = set()
+    names = OutputNames(known.is_taken)
     spare = known.forest.spare
     # A file alone in its tree that is a copy of another one needs no command: whoever merges the other has its
     # content.
     trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
-    fronts = (_without_front(known, record, taken) for record in known.forest.unplaced if has_no_front(record))
-    return (*(_with_recovery(known, tree, _advise(known, tree, taken), taken) for tree in trees), *fronts)
+    fronts = (_without_front(known, record, names) for record in known.forest.unplaced if has_no_front(record))
+    return (*(_with_recovery(known, tree, _advise(known, tree, names), names) for tree in trees), *fronts)
 
 
-def _with_recovery(known: Known, tree: Tree, advice: Advice, taken: set[Path]) -> Advice:
+def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames) -> Advice:
     """The advice, with the command that recovers the current state where its chain is not whole."""
     # A chain is also not whole where a file opens and has lost ranges: merging it is refused, recovering it is not.
     lossy = {path for path, weight in known.weights.items() if weight.lost}
@@ -82,12 +79,12 @@ def _with_recovery(known: Known, tree: Tree, advice: Advice, taken: set[Path]) -
     if not inputs:
         return advice
     step = "what is left of the current state, with a map of what is lost and stale, `vhdx recover` writes"
-    return replace(advice, steps=(*advice.steps, step), recovery=_recovery(known, inputs, taken))
+    return replace(advice, steps=(*advice.steps, step), recovery=recover_command(inputs, names))
 
 
-def _without_front(known: Known, record: FileRecord, taken: set[Path]) -> Advice:
+def _without_front(known: Known, record: FileRecord, names: OutputNames) -> Advice:
     step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
-    command = _recovery(known, (record.path, *_chain_beside(known, record)), taken)
+    command = recover_command((record.path, *_chain_beside(known, record)), names)
     return Advice(root=record.path, current=None, reason="", steps=(step,), recovery=command)
 
 
@@ -103,12 +100,7 @@ def _chain_beside(known: Known, record: FileRecord) -> tuple[Path, ...]:
     )
 
 
-def _recovery(known: Known, inputs: Iterable[Path], taken: set[Path]) -> tuple[str, ...]:
-    words = [_word(path) for path in inputs]
-    return ("vhdx", "recover", *words, "-o", _word(_output(known, Path(words[0]), taken, "recovered.raw")))
-
-
-def _advise(known: Known, tree: Tree, taken: set[Path]) -> Advice:
+def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
     leaf, reason = _current(known, tree)
     if len(tree.members) == 1 and tree.root.link is None:
         return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(_alone(known, leaf)))
@@ -121,7 +113,7 @@ def _advise(known: Known, tree: Tree, taken: set[Path]) -> Advice:
     steps += _others(known, tree, leaf)
     if mergeable is None or (mergeable is not leaf and mergeable.parent is None):
         return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(steps))
-    command = merge_command(known.forest, tree, mergeable.path, _output(known, tree.root.path, taken, "merged.vhdx"))
+    command = merge_command(known.forest, tree, mergeable.path, names.of(tree.root.path, "merged.vhdx"))
     return Advice(
         root=tree.root.path,
         current=leaf.path,
@@ -153,8 +145,8 @@ def _alone(known: Known, leaf: Member) -> Iterator[str]:
         yield leaf.record.flaw
         return
     yield "it stands alone: there is nothing to merge"
-    kin = known.forest.by_disk.get(leaf.record.disk_id, ()) if leaf.record.disk_id else ()
-    waiting = [str(record.path) for record in kin if is_missing(known.forest.links.get(record.path))]
+    files = known.forest.by_disk.get(leaf.record.disk_id, ()) if leaf.record.disk_id else ()
+    waiting = [str(record.path) for record in files if known.forest.lacks_parent(record)]
     if waiting:
         yield f"of the same disk, and without their parent: {', '.join(waiting[:_MOST_NAMES])}"
     if leaf.record.condition is Condition.LIVE:
@@ -193,8 +185,8 @@ def _broken(forest: Forest, record: FileRecord, state: LinkState) -> str:
     if state is LinkState.LOOP:
         return f"the chain of {record.path} runs in a circle: look for another copy of one of its files"
     wanted = record.linkages[0] if record.linkages else "that it does not name"
-    kin = [str(other.path) for other in kin_of(forest, record)[:1]]
-    beside = f"; {kin[0]} is of the same disk, and what is missing may stand between the two" if kin else ""
+    others = forest.of_same_disk(record)
+    beside = f"; {others[0].path} is of the same disk, and what is missing may be between the two" if others else ""
     return (
         f"the parent of {record.path} is missing: look for the file with the identity {wanted} in more folders{beside}"
     )
@@ -233,11 +225,9 @@ def _unreadable_beside(forest: Forest, path: Path) -> Iterator[FileRecord]:
 
 def _waiting(known: Known, record: FileRecord) -> list[str]:
     """Files of the same disk whose parent is missing, copies left out."""
-    kin = known.forest.by_disk.get(record.disk_id, ()) if record.disk_id else ()
-    own = known.forest.tree_of.get(record.path)
-    links, spare = known.forest.links, known.forest.spare
-    others = (r for r in kin if r.path not in spare and known.forest.tree_of.get(r.path) is not own)
-    return [str(other.path) for other in others if is_missing(links.get(other.path))]
+    forest = known.forest
+    others = (other for other in forest.of_same_disk(record) if other.path not in forest.spare)
+    return [str(other.path) for other in others if forest.lacks_parent(other)]
 
 
 def _in_words(evidence: Evidence) -> str:
@@ -253,47 +243,3 @@ def _others(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
         names = ", ".join(str(path) for path in others[:_MOST_NAMES])
         more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""
         yield f"other states of this disk, which merge the same way: {names}{more}"
-
-
-def merge_command(forest: Forest, tree: Tree, leaf: Path, out: Path) -> tuple[str, ...]:
-    """The words of the command that merges the chain of `leaf` to `out`, wherever its parents are now.
-
-    Folders are named where identity decides; every parent outright where several files could be meant, or where one
-    is taken in spite of its identity.
-    """
-    chain = list(tree.down_from(leaf))
-    words = ["vhdx", "merge", _word(leaf), _word(out)]
-    links = [(member, member.link) for member in chain if member.link and member.parent]
-    accepted = any(link.state is LinkState.MISMATCH for _, link in links)
-    moved = [(m.record, link.parent) for m, link in links if link.state is LinkState.BY_IDENTITY and link.parent]
-    folders = dict.fromkeys(parent.parent for child, parent in moved if parent.parent != child.path.parent)
-    if accepted or any(_is_ambiguous(forest, child, folders) for child, _ in moved):
-        for member in chain[1:]:
-            words += ["--parent", _word(member.path)]
-    else:
-        for folder in folders:
-            words += ["--search", _word(folder)]
-    return (*words, "--on-mismatch", "accept") if accepted else tuple(words)
-
-
-def _is_ambiguous(forest: Forest, child: FileRecord, folders: Iterable[Path]) -> bool:
-    """Several files with the identity wanted are where a merge would look: beside the child and in `folders`."""
-    looked = {child.path.parent, *folders}
-    found = {r.path for linkage in child.linkages for r in forest.by_identity.get(linkage, ()) if r is not child}
-    return sum(path.parent in looked for path in found) > 1
-
-
-def _output(known: Known, source: Path, taken: set[Path], what: str) -> Path:
-    """A name for the output that nothing has yet: that of a source, in the working folder."""
-    stem = re.sub(r"[^\w.-]+", "_", source.stem, flags=re.ASCII).strip("._-") or "disk"
-    number, (word, end) = 1, what.split(".")
-    while (path := Path(f"{stem}-{word}{'' if number == 1 else f'-{number}'}.{end}")) in taken or known.is_taken(path):
-        number += 1
-    taken.add(path)
-    return path
-
-
-def _word(path: Path) -> str:
-    """A path as a word of a command line; one that begins with a dash would be taken for an option."""
-    text = str(path)
-    return f".{os.sep}{text}" if text.startswith("-") else text

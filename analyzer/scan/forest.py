@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.linkage.matching import Link, LinkState, link_all
+from analyzer.linkage.matching import Link, link_all
 from analyzer.linkage.record import Condition, FileRecord
 
 
@@ -91,7 +91,23 @@ class Forest:
         for record in self.records:
             if record.disk_id:
                 groups[record.disk_id].append(record)
-        return {disk_id: tuple(sorted(group, key=_base_first)) for disk_id, group in groups.items()}
+        base_first = {
+            disk: sorted(group, key=lambda file: (file.has_parent, file.path)) for disk, group in groups.items()
+        }
+        return {disk_id: tuple(group) for disk_id, group in base_first.items()}
+
+    def lacks_parent(self, record: FileRecord) -> bool:
+        """Whether a file names a parent that is not among the files."""
+        link = self.links.get(record.path)
+        return link is not None and link.state.is_missing
+
+    def of_same_disk(self, record: FileRecord) -> Sequence[FileRecord]:
+        """Files of the same virtual disk in other trees, bases first: candidates where a parent is missing."""
+        # The virtual disk id is no proof: copies of a template share it, and some writers give every child its own. So
+        # these are offered to look at, and nothing is concluded.
+        own = self.tree_of.get(record.path)
+        files = self.by_disk.get(record.disk_id, ()) if record.disk_id else ()
+        return [file for file in files if own is None or file.path not in own.by_path]
 
     @cached_property
     def tree_of(self) -> Mapping[Path, Tree]:
@@ -135,12 +151,3 @@ def _grow(root: FileRecord, children: Mapping[Path, Sequence[FileRecord]], links
         members.append(Member(record, link, tuple(child.path for child in upon), depth))
         waiting += [(child, depth + 1) for child in reversed(upon)]
     return Tree(tuple(members))
-
-
-def is_missing(link: Link | None) -> bool:
-    """The parent is not among the files: not there, or another disk in its place."""
-    return link is not None and link.state in {LinkState.MISSING, LinkState.STRANGER}
-
-
-def _base_first(record: FileRecord) -> tuple[bool, Path]:
-    return record.has_parent, record.path

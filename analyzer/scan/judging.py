@@ -1,5 +1,6 @@
-"""What is wrong, or worth knowing, in a forest: findings that need more than one file. Pure."""
+"""What is wrong, or worth knowing, in a forest: findings that need more than one file, or what is beside it. Pure."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,8 @@ from uuid import UUID
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import FileRecord, Place
-from analyzer.scan.forest import Forest, Member, Tree, is_missing
+from analyzer.scan.find import FoundFile
+from analyzer.scan.forest import Forest, Member, Tree
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
@@ -17,6 +19,10 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 # so the number was not fixed by a test.
 _SLACK = 60.0
 _MOST_NAMES = 5
+_BACKUP = re.compile(
+    r"auto[ _-]?recovery|recovery[ _-]?checkpoint|\b(veeam|altaro|nakivo|rubrik|commvault|acronis)", re.I
+)
+_TRACKING = {".rct", ".mrt"}
 
 
 def judge(forest: Forest, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
@@ -70,22 +76,12 @@ def _why_not(place: Place) -> str:
 
 
 def _where_else(forest: Forest, child: FileRecord) -> str:
-    kin = kin_of(forest, child)
+    others = forest.of_same_disk(child)
     search = "scan more folders: any file with that identity is found, whatever its name"
-    if not kin:
+    if not others:
         return search
-    names = ", ".join(str(record.path) for record in kin[:_MOST_NAMES])
+    names = ", ".join(str(record.path) for record in others[:_MOST_NAMES])
     return f"{search}; of the same virtual disk are here: {names}"
-
-
-def kin_of(forest: Forest, child: FileRecord) -> Sequence[FileRecord]:
-    """Files of the same virtual disk in other trees, bases first: candidates where a parent is missing."""
-    if child.disk_id is None:
-        return ()
-    # The virtual disk id is no proof: copies of a template share it, and some writers give every child its own. So
-    # these are offered to look at, and nothing is concluded.
-    own = forest.tree_of.get(child.path)
-    return [record for record in forest.by_disk[child.disk_id] if own is None or record.path not in own.by_path]
 
 
 def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
@@ -149,7 +145,7 @@ def _gaps(forest: Forest) -> Iterator[Finding]:
     """One finding for each identity that is wanted and not there, however many children want it."""
     wanted: dict[UUID, list[FileRecord]] = defaultdict(list)
     for record in forest.records:
-        if is_missing(forest.links.get(record.path)) and record.linkages:
+        if forest.lacks_parent(record) and record.linkages:
             wanted[record.linkages[0]].append(record)
     for identity, children in wanted.items():
         names = ", ".join(str(child.path) for child in children[:_MOST_NAMES])
@@ -169,3 +165,33 @@ def _copies(forest: Forest) -> Iterator[Finding]:
             how = same if alike else "they differ in size or headers: one was used after it was copied"
             text = f"{len(others)} more with its identity {identity}: {names}; {how}"
             yield Finding("CHN-08", Severity.WARNING, text, path=first.path)
+
+
+def companions_of(records: Sequence[FileRecord], companions: Sequence[FoundFile]) -> dict[Path, tuple[FoundFile, ...]]:
+    """The companions of each disk: those that have its name, before or after its own extension."""
+    by_name: dict[Path, Path] = {}
+    for record in records:
+        by_name.setdefault(record.path.with_suffix(""), record.path)
+        by_name[record.path] = record.path
+    found: dict[Path, list[FoundFile]] = defaultdict(list)
+    for companion in companions:
+        disk = by_name.get(companion.path.with_suffix(""))
+        if disk is not None:
+            found[disk].append(companion)
+    return {disk: tuple(beside) for disk, beside in found.items()}
+
+
+def judge_beside(
+    records: Sequence[FileRecord], companions: Mapping[Path, Sequence[FoundFile]], used: Mapping[Path, object]
+) -> Iterator[Finding]:
+    """CHN-12 and CHN-13; `used` are the files that a machine refers to."""
+    for record in records:
+        if record.has_parent and _BACKUP.search(record.path.stem) and record.path not in used:
+            text = f"{record.path.name} has the name of a checkpoint that a backup makes and removes"
+            yield Finding("CHN-12", Severity.NOTE, text, path=record.path)
+        tracking = [c for c in companions.get(record.path, ()) if c.path.suffix.lower() in _TRACKING]
+        if tracking:
+            names = ", ".join(companion.path.name for companion in tracking)
+            stale = any(companion.modified < record.modified - _SLACK for companion in tracking)
+            text = f"{names} beside it {'is older than the disk: stale' if stale else 'is as new as the disk'}"
+            yield Finding("CHN-13", Severity.NOTE, text, path=record.path)

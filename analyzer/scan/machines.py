@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from analyzer.scan.find import Sighting
+from analyzer.scan.find import FoundFile
 from analyzer.text import adding_extra
 from vhdx.errors import VhdxError
 from vhdx.source import FileSource, read_at
@@ -96,12 +96,12 @@ def can_read_machines() -> bool:
     return True
 
 
-def read_machines(sightings: Sequence[Sighting]) -> tuple[Machine, ...]:
+def read_machines(files: Sequence[FoundFile]) -> tuple[Machine, ...]:
     """The machines and checkpoints of these files, in their order; call it only where `can_read_machines`.
 
     A .vmrs of a machine whose .vmcx is there as well says nothing new: it is left out.
     """
-    found = [_read(sighting.path) for sighting in sightings]
+    found = [_read(file.path) for file in files]
     told = {
         machine.path.with_suffix("") for machine in found if machine.path.suffix.lower() == ".vmcx" and machine.disks
     }

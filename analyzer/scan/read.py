@@ -12,7 +12,7 @@ from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recovery_map.disk import map_finding
 from analyzer.remedies import describe_error
 from analyzer.scan.coverage import UNKNOWN, Layer, measure
-from analyzer.scan.find import THREADS, Sighting
+from analyzer.scan.find import THREADS, FoundFile
 from vhdx import compiling
 from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
@@ -33,13 +33,13 @@ class Reading:
     layer: Layer = UNKNOWN
 
 
-def read_all(sightings: Sequence[Sighting], tick: Callable[[int], None]) -> list[Reading]:
+def read_all(files: Sequence[FoundFile], tick: Callable[[int], None]) -> list[Reading]:
     """The reading of each file, in the order given; never raises for what a file holds."""
-    if len(sightings) >= _MANY:
+    if len(files) >= _MANY:
         compiling.load()
     readings = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for reading in pool.map(read_file, sightings):
+        for reading in pool.map(read_file, files):
             readings.append(reading)
             tick(1)
     return readings
@@ -54,8 +54,8 @@ def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> li
         named = {place.file_id: place.path for record in fresh for place in record.places if place.path}
         paths = [path for file_id, path in named.items() if file_id is not None and file_id not in known]
         known |= set(named)
-        sightings = [sighting for sighting in map(_sight, paths) if sighting]
-        readings = [reading for reading in read_all(sightings, tick) if reading.record.identity]
+        files = [file for file in map(_file_at, paths) if file]
+        readings = [reading for reading in read_all(files, tick) if reading.record.identity]
         if not readings:
             break
         found += readings
@@ -63,29 +63,28 @@ def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> li
     return found
 
 
-def _sight(path: Path) -> Sighting | None:
+def _file_at(path: Path) -> FoundFile | None:
     try:
-        status = path.stat()
+        return FoundFile.of(path, path.stat())
     except (OSError, ValueError):
         return None
-    return Sighting(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime)
 
 
-def read_file(sighting: Sighting) -> Reading:
+def read_file(file: FoundFile) -> Reading:
     """The reading of one file; never raises for what it holds."""
     blank = FileRecord(
-        path=sighting.path,
-        file_id=sighting.file_id,
+        path=file.path,
+        file_id=file.file_id,
         condition=Condition.UNREADABLE,
-        file_size=sighting.size,
-        modified=sighting.modified,
-        created=_created(sighting.path),
+        file_size=file.size,
+        modified=file.modified,
+        created=file.created,
     )
     try:
-        with closing(open_structures(sighting.path)) as structures:
+        with closing(open_structures(file.path)) as structures:
             return _read(blank, structures)
     except VhdxError as error:
-        return Reading(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),)))
+        return Reading(_flawed(blank, str(error)))
 
 
 def _read(blank: FileRecord, structures: Structures) -> Reading:
@@ -93,24 +92,18 @@ def _read(blank: FileRecord, structures: Structures) -> Reading:
         image = image_of(structures)
         return Reading(_of_image(blank, image), measure(image))
     except CorruptFileError as error:
-        return Reading(_of_damaged(replace(blank, flaw=describe_error(error), findings=(error.finding,)), structures))
+        damaged = replace(blank, flaw=describe_error(error), findings=(error.finding,))
     except VhdxError as error:
-        return Reading(_of_damaged(replace(blank, flaw=str(error), findings=(_unread(blank, str(error)),)), structures))
+        damaged = _flawed(blank, str(error))
     except (ConstructError, MemoryError) as error:  # what no check foresaw: this file alone is left out
-        text = f"{blank.path} cannot be read: {error}"
-        return Reading(replace(blank, flaw=text, findings=(_unread(blank, text),)))
+        return Reading(_flawed(blank, f"{blank.path} cannot be read: {error}"))
+    # Enough to give a file that does not open its place, where a header says which it is.
+    condition = Condition.UNREADABLE if structures.header is None else Condition.DAMAGED
+    return Reading(with_structures(replace(damaged, condition=condition), structures))
 
 
-def _unread(record: FileRecord, message: str) -> Finding:
-    return Finding("FID-11", Severity.ERROR, message, path=record.path)
-
-
-def _created(path: Path) -> float | None:
-    try:
-        created = getattr(path.stat(), "st_birthtime", None)
-    except OSError:
-        return None
-    return float(created) if created is not None else None
+def _flawed(record: FileRecord, flaw: str) -> FileRecord:
+    return replace(record, flaw=flaw, findings=(Finding("FID-11", Severity.ERROR, flaw, path=record.path),))
 
 
 def _of_image(blank: FileRecord, image: Image) -> FileRecord:
@@ -122,9 +115,3 @@ def _of_image(blank: FileRecord, image: Image) -> FileRecord:
         findings=tuple(filter(None, (*image.findings, map_finding(image.path, image.size)))),
         flaw=f"{image.path}: {errors[0]}" if errors else "",
     )
-
-
-def _of_damaged(blank: FileRecord, structures: Structures) -> FileRecord:
-    """Enough to give a file that does not open its place, where a header says which it is."""
-    condition = Condition.UNREADABLE if structures.header is None else Condition.DAMAGED
-    return with_structures(replace(blank, condition=condition), structures)

@@ -9,11 +9,10 @@ from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, gather_evidence
 from analyzer.progress import Progress, no_progress
 from analyzer.scan.advice import Advice, Known, advise
-from analyzer.scan.beside import companions_of, judge_beside
 from analyzer.scan.coverage import Weight, measure_file, weigh
-from analyzer.scan.find import THREADS, Finds, Sighting, find_files
+from analyzer.scan.find import THREADS, FileType, FoundFile, FoundFiles, find_files
 from analyzer.scan.forest import Forest, build_forest
-from analyzer.scan.judging import judge
+from analyzer.scan.judging import companions_of, judge, judge_beside
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
 from analyzer.scan.read import Reading, read_all, read_named
 from vhdx.errors import VhdxError
@@ -32,7 +31,7 @@ class Scan:
     weights: Mapping[Path, Weight]
     evidence: Mapping[Path, Evidence]
     """On links that do not hold, by child."""
-    companions: Mapping[Path, tuple[Sighting, ...]]
+    companions: Mapping[Path, tuple[FoundFile, ...]]
     machines: tuple[Machine, ...]
     used_by: Mapping[Path, tuple[Machine, ...]]
     """The machines and checkpoints that name a file."""
@@ -52,18 +51,18 @@ def run_scan(
     Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at; never for what
     a file in it holds.
     """
-    finds = find_files(folders, tick)
-    readings = read_all(finds.disks, tick)
+    found = find_files(folders, tick)
+    readings = read_all(found.of_type[FileType.DISK], tick)
     outside = read_named([reading.record for reading in readings], tick)
     forest = build_forest([reading.record for reading in (*readings, *outside)])
     weights, evidence = _weigh_all(forest, [*readings, *outside]), _gather(forest)
-    machines = read_machines(finds.configurations) if finds.configurations and can_read_machines() else ()
+    machines = read_machines(found.of_type[FileType.CONFIGURATION]) if can_read_machines() else ()
     used_by = match_disks(machines, [record.path for record in forest.records])
-    companions = companions_of(forest.records, finds.companions)
+    companions = companions_of(forest.records, found.of_type[FileType.COMPANION])
     known = Known(forest=forest, evidence=evidence, weights=weights, used_by=_running(used_by), is_taken=is_taken)
     return Scan(
         folders=tuple(folders),
-        files=finds.files,
+        files=found.looked_at,
         forest=forest,
         weights=weights,
         evidence=evidence,
@@ -78,7 +77,7 @@ def run_scan(
             *judge_beside(forest.records, companions, used_by),
         ),
         advice=advise(known),
-        notes=_notes(finds, machines),
+        notes=_notes(found, machines),
     )
 
 
@@ -123,8 +122,8 @@ def _running(used_by: Mapping[Path, Sequence[Machine]]) -> dict[Path, str]:
     return running
 
 
-def _notes(finds: Finds, machines: Sequence[Machine]) -> tuple[str, ...]:
-    skipped = [f"{path}: {reason}" for path, reason in finds.skipped]
-    if finds.configurations and not can_read_machines():
+def _notes(found: FoundFiles, machines: Sequence[Machine]) -> tuple[str, ...]:
+    skipped = [f"{path}: {reason}" for path, reason in found.skipped]
+    if found.of_type[FileType.CONFIGURATION] and not can_read_machines():
         skipped.append(MISSING_EXTRA)
     return (*skipped, *(machine.error for machine in machines if machine.error))

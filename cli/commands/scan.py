@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.scan import run_scan
+from analyzer.scan.run import run_scan
 from cli import output
 from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.progress import counter

@@ -8,8 +8,9 @@ from typing import Any
 from analyzer.linkage.matching import Link
 from analyzer.linkage.mismatch import Evidence
 from analyzer.linkage.record import FileRecord
-from analyzer.scan import Advice, Scan
+from analyzer.scan.advice import Advice
 from analyzer.scan.coverage import Weight
+from analyzer.scan.run import Scan
 
 
 def when(seconds: float | None) -> str | None:

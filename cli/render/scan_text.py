@@ -5,10 +5,11 @@ from pathlib import Path
 
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.record import Condition, FileRecord
-from analyzer.scan import Advice, Scan
+from analyzer.scan.advice import Advice
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
 from analyzer.scan.machines import Role
+from analyzer.scan.run import Scan
 from cli.render.scan_json import when
 from cli.render.tree import draw
 from cli.text import plural, safe, size, wrapped
