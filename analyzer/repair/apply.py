@@ -1,22 +1,17 @@
 """Carrying out a plan: upon a copy, or in place with an undo file first; and the way back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.repair.plan import plan_repair
 from analyzer.repair.undo import check_undo, open_undo, write_undo
-from analyzer.repair.workspace import Fix, RepairPlan
-from vhdx.errors import CorruptFileError, PartlyWrittenError, VerificationError
-from vhdx.findings import Finding, Severity
+from analyzer.repair.workspace import Fix, RepairPlan, nonzero_pieces
+from vhdx.errors import PartlyWrittenError, VerificationError
 from vhdx.in_place import Patcher
-from vhdx.patched import PIECE, Patch, visible
+from vhdx.patched import Patch, visible
 from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource, read_at
 from vhdx.targets import check_space, check_target
-
-Verify = Callable[[Path], None]
-"""Opens what was written, and raises a VhdxError when it is not right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,30 +22,6 @@ class RepairOutcome:
     undo: Path | None
     file_size: int
     written_bytes: int
-
-
-def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing) -> RepairOutcome:
-    """Write a repaired copy; raises as `run_copy` does."""
-    return run_copy(plan, source, target, existing, lambda path: require_fixed(plan, path))
-
-
-def repair_in_place(plan: RepairPlan, source: FileSource, undo: Path) -> RepairOutcome:
-    """Repair the file itself, its undo file first; raises as `run_in_place` does."""
-    return run_in_place(plan, source, undo, lambda path: require_fixed(plan, path))
-
-
-def require_fixed(plan: RepairPlan, path: Path) -> None:
-    """Plan anew for what was written: nothing may be left to fix, and it must open if the plan said so.
-
-    Raises VerificationError, CorruptFileError.
-    """
-    with FileSource(path) as source:
-        again = plan_repair(source)
-    if again.fixes:
-        patch = again.fixes[0].patches[0]
-        raise VerificationError(path, patch.offset, patch.length)
-    if plan.opens and not again.opens:
-        raise CorruptFileError(path, next(iter(again.unfixable), Finding("FID-11", Severity.ERROR, "it does not open")))
 
 
 def final_writes(fixes: Sequence[Fix]) -> list[list[Patch]]:
@@ -67,7 +38,7 @@ def final_writes(fixes: Sequence[Fix]) -> list[list[Patch]]:
     return stages
 
 
-def run_in_place(plan: RepairPlan, source: FileSource, undo: Path, verify: Verify) -> RepairOutcome:
+def repair_in_place(plan: RepairPlan, source: FileSource, undo: Path) -> RepairOutcome:
     """Write the undo file, then the plan, each fix made durable before the next, then look at the result.
 
     `source` is the file that the plan was made from, still open. Raises OutputError, SourceChangedError,
@@ -81,7 +52,7 @@ def run_in_place(plan: RepairPlan, source: FileSource, undo: Path, verify: Verif
         try:
             _write(patcher, stages, plan)
             require_written(source.path, writes)
-            verify(source.path)
+            plan.verify(plan, source.path)
         except BaseException as error:
             reason = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else str(error)
             raise PartlyWrittenError(source.path, undo, reason) from error
@@ -99,7 +70,7 @@ def _write(patcher: Patcher, stages: Sequence[Sequence[Patch]], plan: RepairPlan
         patcher.flush()
 
 
-def run_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing, verify: Verify) -> RepairOutcome:
+def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing) -> RepairOutcome:
     """Write a repaired copy beside its place, look at it, and give it its name; the source is only read.
 
     Raises OutputError, NoSpaceError, SourceChangedError, InputOutputError, VerificationError, and what `verify` does.
@@ -109,27 +80,19 @@ def run_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Exist
     with Sink(target, existing=existing) as sink:
         # Sharing blocks is a copy at once, and keeps holes; where the file system cannot do it the bytes are copied.
         if not sink.clone(source.descriptor, source.size):
-            _copy(source, sink)
+            extents = list(source.extents())
+            check_space(sink.target, sum(part.length for part in extents))
+            for at, data in (piece for part in extents for piece in nonzero_pieces(source, part)):
+                sink.write_at(at, data)
         sink.set_size(plan.result_size)
         for piece in (piece for write in writes for piece in write.pieces()):
             sink.write_at(piece.offset, piece.content(piece.offset, piece.end))
         sink.flush()
         require_written(sink.path, writes)
-        verify(sink.path)
+        plan.verify(plan, sink.path)
         source.require_unchanged()
         sink.commit()
     return _outcome(plan, target, None, writes)
-
-
-def _copy(source: FileSource, sink: Sink) -> None:
-    """Copy what the file holds; holes, and pieces that are all zeros, stay holes."""
-    extents = list(source.extents())
-    check_space(sink.target, sum(part.length for part in extents))
-    for part in extents:
-        for at in range(part.start, part.end, PIECE):
-            data = read_at(source, at, min(PIECE, part.end - at))
-            if data.count(0) < len(data):
-                sink.write_at(at, data)
 
 
 def _outcome(plan: RepairPlan, target: Path, undo: Path | None, writes: Sequence[Patch]) -> RepairOutcome:

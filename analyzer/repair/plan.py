@@ -1,22 +1,21 @@
 """The plan of a repair: every fix in its order, tried on a view of the file; nothing is written here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from analyzer.check.file import check_structures, unreadable
 from analyzer.repair.bat import fix_table
-from analyzer.repair.headers import fix_headers, fix_identifier
-from analyzer.repair.log import fix_log
-from analyzer.repair.regions import fix_region_tables
+from analyzer.repair.structures import fix_headers, fix_identifier, fix_log, fix_region_tables
 from analyzer.repair.undo import MOST_WITNESSED
 from analyzer.repair.workspace import RepairPlan, Workspace
 from analyzer.text import plural
 from vhdx.contents import Structures
-from vhdx.errors import CorruptFileError, ShortReadError, located
+from vhdx.errors import CorruptFileError, ShortReadError, VerificationError, located
 from vhdx.findings import Finding, Severity
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image, image_of
 from vhdx.ranges import Range
-from vhdx.source import ByteSource
+from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
 # The front of each structure, by which an undo file knows its file again; regions may be many.
@@ -39,10 +38,24 @@ def plan_repair(source: ByteSource, identities: Identities = random_identities) 
         fix_region_tables(work)
         fix_identifier(work)
         fix_table(work)
-    return finished(work)
+    return finished(work, _require_fixed)
 
 
-def finished(work: Workspace) -> RepairPlan:
+def _require_fixed(plan: RepairPlan, path: Path) -> None:
+    """Plan anew for what was written: nothing may be left to fix, and it must open if the plan said so.
+
+    Raises VerificationError, CorruptFileError.
+    """
+    with FileSource(path) as source:
+        again = plan_repair(source)
+    if again.fixes:
+        patch = again.fixes[0].patches[0]
+        raise VerificationError(path, patch.offset, patch.length)
+    if plan.opens and not again.opens:
+        raise CorruptFileError(path, next(iter(again.unfixable), Finding("FID-11", Severity.ERROR, "it does not open")))
+
+
+def finished(work: Workspace, verify: Callable[[RepairPlan, Path], None]) -> RepairPlan:
     """The plan of a work: the file as it will be is opened, and what is wrong then is what cannot be fixed."""
     found = list(work.unfixable)
     structures: tuple[tuple[int, int, str], ...] = ()
@@ -59,6 +72,7 @@ def finished(work: Workspace) -> RepairPlan:
         unfixable=tuple(located(work.source.path, (item for item in found if item.severity > Severity.NOTE))),
         opens=image is not None,
         witnesses=tuple(_witnesses(work.source.size, structures)),
+        verify=verify,
     )
 
 

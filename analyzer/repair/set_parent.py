@@ -7,9 +7,8 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.convert.model import parent_locator
-from analyzer.repair.apply import RepairOutcome, run_copy, run_in_place
-from analyzer.repair.headers import update_headers
 from analyzer.repair.plan import finished
+from analyzer.repair.structures import update_headers
 from analyzer.repair.workspace import RepairPlan, Workspace
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import (
@@ -27,7 +26,6 @@ from vhdx.image import Image, image_from
 from vhdx.parents import Found
 from vhdx.paths import locate
 from vhdx.ranges import Range, Ranges
-from vhdx.sink import Existing
 from vhdx.source import FileSource, file_identity
 from vhdx.structures.constants import (
     MAX_CHAIN_DEPTH,
@@ -100,7 +98,7 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
         if moved:
             work.unfixable.append(_mixture(chain.leaf))
         update_headers(work, code, "its parent locator changes", wish.identities)
-    return finished(work)
+    return finished(work, lambda _, path: _require_linked(path, wish))
 
 
 def _mixture(parent: Image) -> Finding:
@@ -217,17 +215,7 @@ def _place(child: Image, region: RegionEntry, own: MetadataEntry, length: int) -
     raise OutputError(child.path, reason, "shorten the parent's path, or merge the file instead")
 
 
-def relink_copy(plan: RepairPlan, source: FileSource, wish: Relink, existing: Existing) -> RepairOutcome:
-    """Write a copy of the child that names its parent, open its chain, and give it its name."""
-    return run_copy(plan, source, wish.place, existing, lambda path: require_linked(path, wish))
-
-
-def relink_in_place(plan: RepairPlan, source: FileSource, wish: Relink, undo: Path) -> RepairOutcome:
-    """Change the child itself, its undo file first, and open its chain."""
-    return run_in_place(plan, source, undo, lambda path: require_linked(path, wish))
-
-
-def require_linked(path: Path, wish: Relink) -> None:
+def _require_linked(path: Path, wish: Relink) -> None:
     """Open the chain by what the locator says; raises ChainError when that does not lead to the parent wanted."""
     with open_chain(path, search=wish.search, mappings=wish.mappings) as chain:
         link = chain.links[-1]

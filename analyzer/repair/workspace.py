@@ -1,13 +1,13 @@
 """What a repair is made of: fixes with their patches, the workspace in which they are found, and the plan."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from vhdx.contents import Structures
 from vhdx.findings import Finding
-from vhdx.patched import OverlaySource, Patch
+from vhdx.patched import PIECE, OverlaySource, Patch
 from vhdx.ranges import Range
 from vhdx.source import ByteSource, read_at
 
@@ -41,11 +41,21 @@ class RepairPlan:
     """Whether the file can be opened afterwards."""
     witnesses: tuple[Range, ...]
     """Ranges whose content distinguishes the file from others and from its own later states: its structures."""
+    verify: "Callable[[RepairPlan, Path], None]"
+    """Opens what was written by the plan, and raises a VhdxError when it is not right."""
 
     @property
     def is_empty(self) -> bool:
         """There is nothing to write."""
         return not self.fixes
+
+
+def nonzero_pieces(source: ByteSource, part: Range) -> Iterator[tuple[int, bytes]]:
+    """The pieces of a range of a file, each with its place, that are not all zeros."""
+    for at in range(part.start, part.end, PIECE):
+        data = read_at(source, at, min(PIECE, part.end - at))
+        if data.count(0) < len(data):
+            yield at, data
 
 
 @dataclass

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place
 from analyzer.repair.plan import plan_repair
-from analyzer.repair.workspace import RepairPlan
 from cli.options.common import FILE_PATH, json_option, quiet_library
 from cli.options.repair import RepairOptions, code_of, emit, repair_options, show
 from vhdx.source import FileSource
@@ -39,19 +37,9 @@ def command(file: Path, result: RepairOptions, as_json: bool) -> int:
     quiet_library()
     with FileSource(file) as source:
         plan = plan_repair(source)
-        outcome = _run(plan, source, result)
+        outcome = result.apply(plan, source)
     if as_json:
         emit("repair", plan, outcome)
     else:
         show(plan, outcome)
     return code_of(plan, outcome)
-
-
-def _run(plan: RepairPlan, source: FileSource, result: RepairOptions) -> RepairOutcome | None:
-    if plan.is_empty:
-        return None
-    if result.copy:
-        return repair_copy(plan, source, result.copy, result.existing)
-    if result.in_place:
-        return repair_in_place(plan, source, result.undo_path(source.path))
-    return None

@@ -6,9 +6,7 @@ from pathlib import Path
 import click
 
 from analyzer.linkage.mismatch import gather_evidence
-from analyzer.repair.apply import RepairOutcome
-from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
-from analyzer.repair.workspace import RepairPlan
+from analyzer.repair.set_parent import Identity, Relink, plan_relink
 from cli.options.common import FILE_PATH, json_option, map_option, quiet_library, search_option
 from cli.options.grouping import choice
 from cli.options.repair import RepairOptions, emit, repair_options, show
@@ -64,7 +62,7 @@ def command(
     with FileSource(child) as source:
         plan = plan_relink(source, wish)
         _say_what_is_accepted(child, parent)
-        outcome = _run(plan, source, wish, result)
+        outcome = result.apply(plan, source)
     if as_json:
         emit("set-parent", plan, outcome)
     else:
@@ -80,13 +78,3 @@ def _say_what_is_accepted(child: Path, parent: Path) -> None:
         evidence = safe(gather_evidence(upper, lower))
     text = f"{safe(parent)} is not the file that {safe(child)} was made from ({evidence})"
     tell(f"warning: {text}; once it is accepted no command can detect this any more")
-
-
-def _run(plan: RepairPlan, source: FileSource, wish: Relink, result: RepairOptions) -> RepairOutcome | None:
-    if plan.is_empty:
-        return None
-    if result.copy:
-        return relink_copy(plan, source, wish, result.existing)
-    if result.in_place:
-        return relink_in_place(plan, source, wish, result.undo_path(source.path))
-    return None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from analyzer.remedies import next_step, shell_command
-from analyzer.repair.apply import RepairOutcome
+from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place
 from analyzer.repair.undo import undo_of
 from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
@@ -19,6 +19,7 @@ from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.patched import Patch
 from vhdx.sink import Existing
+from vhdx.source import FileSource
 
 _NOTHING = {True: "nothing to change", False: "nothing can be mended"}
 # Patches of one fix that are shown; JSON has them all.
@@ -45,12 +46,16 @@ class RepairOptions:
         if self.copy == Path("-"):
             raise click.UsageError("a repaired file is not written front to back: name a file, not `-`.")
 
-    def undo_path(self, path: Path) -> Path:
-        """Where the undo file of `path` goes; raises OutputError where there is one."""
-        undo = self.undo or undo_of(path)
+    def apply(self, plan: RepairPlan, source: FileSource) -> RepairOutcome | None:
+        """Carry out the plan for `source` where the options say so; None where nothing is written."""
+        if plan.is_empty or not (self.copy or self.in_place):
+            return None
+        if self.copy:
+            return repair_copy(plan, source, self.copy, self.existing)
+        undo = self.undo or undo_of(source.path)
         if undo.exists() or undo.is_symlink():
             raise OutputError(undo, "it exists already, and an undo file is never replaced", "name another with --undo")
-        return undo
+        return repair_in_place(plan, source, undo)
 
 
 def repair_options(function: Decorated) -> Decorated:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from analyzer.recover.rebuild.log_search import Ring, find_ring, newest_session, pages_changed_by, unknown_session
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
-from analyzer.repair.headers import fix_headers
+from analyzer.repair.structures import fix_headers
 from analyzer.text import plural
 from vhdx.replay import Log
 from vhdx.structures.constants import HEADER_OFFSETS, NIL

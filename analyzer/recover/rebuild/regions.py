@@ -9,7 +9,7 @@ from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at
 from analyzer.recover.rebuild.mib_scan import places_to_look
 from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.workspace import RebuildWorkspace
-from analyzer.repair.regions import fix_region_tables
+from analyzer.repair.structures import fix_region_tables
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.geometry import Geometry

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 import vhdx
-from analyzer.repair.apply import run_undo
-from analyzer.repair.set_parent import Identity, Relink, plan_relink, relink_copy, relink_in_place
+from analyzer.repair.apply import repair_copy, repair_in_place, run_undo
+from analyzer.repair.set_parent import Identity, Relink, plan_relink
 from analyzer.repair.undo import undo_of
 from fixtures import RECIPES, Brush, ImageSpec, Item, LocatorSpec, encode, write_files
 from fixtures import Identity as Guids
@@ -33,7 +33,7 @@ def linked(child, parent, **wishes):
     """Change the child in its place; the undo file's path."""
     wish = Relink(parent=parent, place=child, identities=SAME, **wishes)
     with FileSource(child) as source:
-        relink_in_place(plan_relink(source, wish), source, wish, undo_of(child))
+        repair_in_place(plan_relink(source, wish), source, undo_of(child))
     return undo_of(child)
 
 
@@ -98,7 +98,7 @@ def test_a_copy_in_another_folder_names_the_parent_from_there(moved, tmp_path):
     copy = tmp_path / "out" / "joined.avhdx"
     wish = Relink(parent=parent, place=copy, identities=SAME)
     with FileSource(child) as source:
-        relink_copy(plan_relink(source, wish), source, wish, Existing.REFUSE)
+        repair_copy(plan_relink(source, wish), source, copy, Existing.REFUSE)
     assert locator_of(copy)["relative_path"] == "..\\elsewhere\\renamed disk.vhdx"
     assert child.read_bytes() == before
     vhdx.open_chain(copy).close()
