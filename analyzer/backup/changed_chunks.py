@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -50,9 +50,9 @@ def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[ChangedChunk |
             yield ChangedChunk(number, tuple(sorted([*read, *zeros], key=lambda part: part.state)))
 
 
-def everything(state: Chain, tables: Iterator[RunTable] | None = None) -> Iterator[RunTable]:
+def everything(state: Chain) -> Iterator[RunTable]:
     """All that a state holds; what is left out is zeros."""
-    for table in state.windows() if tables is None else tables:
+    for table in state.windows():
         yield table.select((table.kind == Kind.DATA) | (table.kind == Kind.LOST))
 
 
@@ -87,7 +87,9 @@ def _as_zeros(table: RunTable) -> RunTable:
 def parts_of(state: int, tables: Iterable[RunTable], chunk_size: int, size: int) -> Iterator[Part]:
     """The runs of a state's tables (sorted; they may leave gaps) by chunk; `size` is the disk's."""
     number, read = -1, list[Range]()
-    for start, end, is_zero in _runs(tables):
+    columns = ((table.start, table.start + table.length, table.kind == Kind.ZERO) for table in tables)
+    runs = chain.from_iterable(zip(*(column.tolist() for column in three), strict=True) for three in columns)
+    for start, end, is_zero in runs:
         position = start
         while position < end:
             here = position // chunk_size
@@ -105,9 +107,3 @@ def parts_of(state: int, tables: Iterable[RunTable], chunk_size: int, size: int)
             position = stop
     if read:
         yield Part(number, state, tuple(joined(read)))
-
-
-def _runs(tables: Iterable[RunTable]) -> Iterator[tuple[int, int, bool]]:
-    for table in tables:
-        columns = (table.start, table.start + table.length, table.kind == Kind.ZERO)
-        yield from zip(*(column.tolist() for column in columns), strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
-from analyzer.backup.errors import BackupError, DamagedObjectError, NoSuchPointError
+from analyzer.backup.errors import BackupError, NoSuchPointError
 from analyzer.backup.lineage import lineages, shared_layers
 from analyzer.backup.locks.locks import Lock
 from analyzer.backup.repository.manifest import Manifest
@@ -109,14 +109,8 @@ def run_forget(plan: ForgetPlan, repository: Repository, lock: Lock) -> None:
 
 
 def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]]:
-    found, damaged = list[Manifest](), list[str]()
-    for name in repository.names():
-        try:
-            found.append(repository.manifest(name))
-        except DamagedObjectError:
-            damaged.append(name)
-        except NoSuchPointError:  # somebody else has just given it up
-            continue
+    manifests, damaged = repository.survey()
+    found = sorted(manifests, key=lambda manifest: manifest.name)
     of_checkpoints = {name for manifest in found for name in manifest.checkpoints}
     below = [manifest for manifest in found if manifest.name in of_checkpoints]
     groups = _groups(found)
@@ -137,14 +131,11 @@ def _groups(manifests: Sequence[Manifest]) -> dict[str, str]:
 
 def _retained(manifest: Manifest, group: str, checkpoints: Sequence[Manifest]) -> RestorePoint:
     """A point with the points of checkpoints that its chain goes through, whether its own run knew of them or not."""
-    passed = [point.name for point in checkpoints if point.name != manifest.name and _goes_through(manifest, point)]
+    # A chain goes through a point where the point's newest layer is below its own, and is what it was.
+    below = [point for point in checkpoints if len(point.chain) < len(manifest.chain)]
+    passed = [point.name for point in below if shared_layers(manifest.chain, point.chain) == len(point.chain)]
     names = tuple(dict.fromkeys((*manifest.checkpoints, *passed)))
     return RestorePoint(name=manifest.name, disk=group, created=manifest.created, checkpoints=names)
-
-
-def _goes_through(manifest: Manifest, point: Manifest) -> bool:
-    """Whether a point's newest layer is below another's, and is what it was."""
-    return len(point.chain) < len(manifest.chain) and shared_layers(manifest.chain, point.chain) == len(point.chain)
 
 
 def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:

@@ -11,7 +11,7 @@ from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjec
 from analyzer.backup.repository.candidates import read_candidates
 from analyzer.backup.repository.chunks import object_of
 from analyzer.backup.repository.index import IdArray, id_array, ids_from, places_in, raw
-from analyzer.backup.repository.repository import LEAFLETS, POINTS, Repository, leaflet
+from analyzer.backup.repository.repository import LEAFLETS, Repository, index_object, leaflet, manifest_object
 
 
 class Traces(Enum):
@@ -50,7 +50,7 @@ class Survey:
 def survey_of(repository: Repository, traces: Traces) -> Survey:
     """Read all documents and indexes."""
     manifests, damaged = repository.survey()
-    survey = Survey([Problem(name, reason, points) for name, reason, points in damaged])
+    survey = Survey([Problem(manifest_object(name), reason, (name,)) for name, reason in damaged.items()])
     survey.problems += _leaflet_problems(repository, traces)
     lists = read_candidates(repository.place, repository.codec)
     survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
@@ -58,15 +58,11 @@ def survey_of(repository: Repository, traces: Traces) -> Survey:
         try:
             survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
         except BackupError as error:
-            survey.problems.append(Problem(f"{POINTS}/{manifest.name}.caibx", _reason(error), (manifest.name,)))
+            # What is wrong, without the place and the advice that are around it elsewhere.
+            reason = "it is missing" if isinstance(error, MissingObjectError) else str(error)
+            reason = error.reason if isinstance(error, DamagedObjectError) else reason
+            survey.problems.append(Problem(index_object(manifest.name), reason, (manifest.name,)))
     return survey
-
-
-def _reason(error: BackupError) -> str:
-    """What is wrong, without the place and the advice that stand around it elsewhere."""
-    if isinstance(error, DamagedObjectError):
-        return error.reason
-    return "it is missing" if isinstance(error, MissingObjectError) else str(error)
 
 
 def _leaflet_problems(repository: Repository, traces: Traces) -> Iterator[Problem]:
@@ -80,17 +76,13 @@ def _leaflet_problems(repository: Repository, traces: Traces) -> Iterator[Proble
         if found != expected:
             text = leaflet(name, repository.settings.mode)
             again = hashlib.sha256(text).hexdigest() == expected
+            advice = "copy it from another repository"
             if again and traces is Traces.KEPT:
                 repository.place.write(name, text)
-            yield Problem(name, f"it is missing or was changed; {_WRITTEN[again, traces]}", ())
-
-
-_WRITTEN = {
-    (True, Traces.KEPT): "it was written anew",
-    (True, Traces.NONE): "a `vhdx backup verify` that reads chunks, and may write, writes it anew",
-    (False, Traces.KEPT): "copy it from another repository",
-    (False, Traces.NONE): "copy it from another repository",
-}
+                advice = "it was written anew"
+            elif again:
+                advice = "a `vhdx backup verify` that reads chunks, and may write, writes it anew"
+            yield Problem(name, f"it is missing or was changed; {advice}", ())
 
 
 def missing_chunks(survey: Survey, stored: IdArray) -> list[bytes]:

@@ -139,13 +139,14 @@ def plan_create(
 
     Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
     """
-    moment, records, known = now(), records_of(chain), list(repository.manifests())
+    moment, records, known = now(), records_of(chain), repository.survey()[0]
     bad = set_aside_ids(repository.place)
     made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], options)
     points = tuple(_points(repository, chain, made, options, moment, claim))
     usable = known if options.reading is Reading.CHANGED else []
     reference, before = _usable(repository, references(records[: made[0] + 1], usable))
     chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(chain.size)
+    reason = "that was asked for" if options.reading is Reading.ALL else None
     plan = CreatePlan(
         repository=repository,
         points=points,
@@ -155,12 +156,13 @@ def plan_create(
         reference=reference,
         doubtful=_doubtful(reference, before, points[0].state.size, bad),
         set_aside=bad,
-        read_in_full=None if reference else _reason(records, known, options),
+        read_in_full=None if reference else reason or why_in_full(records, options.host, known),
         work=0,
         created=moment,
         options=options,
     )
-    return replace(plan, work=sum(_data_bytes(plan.tables(number)) for number in range(len(points))))
+    tables = (table for number in range(len(points)) for table in plan.tables(number))
+    return replace(plan, work=sum(table.bytes_of(Kind.DATA) for table in tables))
 
 
 def _needs(repository: Repository, manifest: Manifest, bad: frozenset[bytes]) -> bool:
@@ -240,11 +242,3 @@ def _chunks_of(index: Index, ids: frozenset[bytes]) -> list[int]:
     """The numbers of the chunks that have one of these ids."""
     found: list[int] = np.flatnonzero(np.isin(id_array(index.ids), ids_from(ids))).tolist() if ids else []
     return found
-
-
-def _reason(records: Sequence[LayerRecord], known: Sequence[Manifest], options: CreateOptions) -> str:
-    return "that was asked for" if options.reading is Reading.ALL else why_in_full(records, options.host, known)
-
-
-def _data_bytes(tables: Iterator[RunTable]) -> int:
-    return sum(table.bytes_of(Kind.DATA) for table in tables)

@@ -1,9 +1,8 @@
 """A restore point as a disk: every format that a chain can be converted to, it can be restored to."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -44,9 +43,8 @@ class ChunkSource:
     def __init__(self, store: ChunkStore, index: Index, name: str) -> None:
         """The bytes of a restore point called `name`."""
         self.path, self.size = Path(name), index.size
-        self._store, self._index = store, index
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
-        self._most, self._lock = max(2, _KEPT_BYTES // index.chunk_size), threading.Lock()
+        self._index = index
+        self._chunk = lru_cache(max(2, _KEPT_BYTES // index.chunk_size))(lambda number: store.get(index.id_of(number)))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource; raises MissingObjectError, BadChunkError, PlaceError."""
@@ -56,18 +54,6 @@ class ChunkSource:
             part = self._chunk(number)[within : within + end - position]
             buffer[position - offset : position - offset + len(part)] = part
             position += len(part)
-
-    def _chunk(self, number: int) -> bytes:
-        with self._lock:
-            if number in self._kept:
-                self._kept.move_to_end(number)
-                return self._kept[number]
-        content = self._store.get(self._index.id_of(number))
-        with self._lock:
-            self._kept[number] = content
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return content
 
 
 class PointDisk:
@@ -79,12 +65,9 @@ class PointDisk:
         self.index = repository.index(self.manifest)
         self._store = repository.chunks()
         self._source = ChunkSource(self._store, self.index, name)
-        zeros = {repository.codec.id_of(bytes(size)) for size in (self.index.chunk_size, self._last_length)}
+        last = self.index.length_of(len(self.index.ids) - 1)
+        zeros = {repository.codec.id_of(bytes(size)) for size in (self.index.chunk_size, last)}
         self._zeros = [np.frombuffer(chunk_id, np.uint8) for chunk_id in zeros]
-
-    @property
-    def _last_length(self) -> int:
-        return self.index.length_of(len(self.index.ids) - 1)
 
     @property
     def size(self) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from analyzer.backup.repository.index import Index
 from analyzer.backup.restore import PointDisk
@@ -56,16 +55,8 @@ def restore_device(disk: PointDisk, device: Path, progress: Progress = no_progre
         return _bring(disk, opened, opened, range(len(disk.index.ids)), progress)
 
 
-class _Target(Protocol):
-    """What is written by position: a sink, or a device."""
-
-    def write_at(self, offset: int, data: bytes) -> None: ...
-
-    def flush(self) -> None: ...
-
-
 def _bring(
-    disk: PointDisk, there: ByteSource, target: _Target, candidates: Iterable[int], progress: Progress
+    disk: PointDisk, there: ByteSource, target: Sink | BlockDevice, candidates: Iterable[int], progress: Progress
 ) -> Resumed:
     """Write every chunk of these that is not there, and read it back."""
     index, found, written = disk.index, 0, list[int]()

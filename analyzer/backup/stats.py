@@ -72,5 +72,5 @@ def stats_of(repository: Repository) -> Stats:
         bytes=int(sizes.sum()),
         unused_chunks=int(unused.sum()),
         unused_bytes=int(sizes[unused].sum()),
-        damaged=tuple(name for _, _, points in damaged for name in points),
+        damaged=tuple(damaged),
     )

@@ -4,11 +4,13 @@ When each chunk was last read and found good is remembered, so that a share of a
 """
 
 import hashlib
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -127,9 +129,10 @@ class _Reading:
 
     def run(self, order: Iterable[int], scope: Scope, progress: Progress) -> int:
         """Read the chunks at these places; returns how many were read."""
-        count = 0
+        count, deadline = 0, math.inf if scope.seconds is None else time.monotonic() + scope.seconds
         try:
-            with closing(in_order(self._look, self._until(order, scope.seconds))) as looked:
+            in_time = takewhile(lambda _: time.monotonic() < deadline, order)
+            with closing(in_order(self._look, in_time)) as looked:
                 for place, reason in looked:
                     self._note(place, reason)
                     count += 1
@@ -137,13 +140,6 @@ class _Reading:
         finally:
             self._keep()
         return count
-
-    def _until(self, order: Iterable[int], seconds: float | None) -> Iterator[int]:
-        deadline = None if seconds is None else time.monotonic() + seconds
-        for place in order:
-            if deadline is not None and time.monotonic() >= deadline:
-                return
-            yield place
 
     def _look(self, place: int) -> tuple[int, str | None]:
         """Read one; why it is bad, None when it is good. Called by threads."""
@@ -167,8 +163,7 @@ class _Reading:
             self._keep()
 
     def _keep(self) -> None:
-        if not self._leaves_traces:
-            return
-        body = _SIGNATURE + self._stored.tobytes() + self._times.astype("<u4").tobytes()
-        self._repository.place.write(OBJECT, body + hashlib.sha256(body).digest())
+        if self._leaves_traces:
+            body = _SIGNATURE + self._stored.tobytes() + self._times.astype("<u4").tobytes()
+            self._repository.place.write(OBJECT, body + hashlib.sha256(body).digest())
         self._kept = time.monotonic()

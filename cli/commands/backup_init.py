@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import click
 
-from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.open import init_encrypted, init_repository
 from analyzer.backup.repository.repository import Repository, Settings
 from cli import output
@@ -42,7 +42,7 @@ def command(repository: str, chunk_size: int | None, encrypt: bool, as_json: boo
 def _plain(repository: str, chunk_size: int | None) -> Repository:
     if Passphrase(click.get_current_context()).is_given:
         raise click.UsageError(f"A passphrase is given ({VARIABLE} counts): add --encrypt, or leave it out.")
-    return init_repository(place_of(repository), Settings(chunk_size=chunk_size), PlainCodec())
+    return init_repository(place_of(repository), Settings(chunk_size=chunk_size), Codec())
 
 
 def _encrypted(repository: str, chunk_size: int | None) -> Repository:

@@ -25,7 +25,7 @@ def command(repository: str, as_json: bool) -> int:
     """
     kept = repository_of(repository)
     manifests, found = kept.survey()
-    damaged = [name for _, _, points in found for name in points]
+    damaged = list(found)
     warn_of_damaged(damaged)
     if as_json:
         payload = {"points": [_line(manifest) for manifest in manifests], "damaged": damaged}

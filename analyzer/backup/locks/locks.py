@@ -15,7 +15,7 @@ from typing import Self
 
 from analyzer.backup.errors import BackupError, MissingObjectError
 from analyzer.backup.locks.owners import Hold, Owner, build_owner, ourselves, parse_owner
-from analyzer.backup.storage.storage import Entry, Place
+from analyzer.backup.storage.storage import Place
 
 FOLDER = "locks"
 # Seven signs within the time after which a lock is stale: a few may fail on a bad connection.
@@ -59,7 +59,7 @@ class Lock:
         self._lock, self._last, self._lost = threading.Lock(), _Moment(), False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="vhdx lock", daemon=True)
-        self._write()
+        self._place.write(self.name, build_owner(self._owner))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -109,16 +109,13 @@ class Lock:
         self._owner = owner
         self.confirm()
 
-    def _write(self) -> None:
-        self._place.write(self.name, build_owner(self._owner))
-
     def _sign(self) -> None:
         """Another sign of life. A standstill between looking and writing shows in the time that both took."""
         with self._lock:
             before, now = self._last, _Moment()
             self._lost |= self._place.size(self.name) is None
             if not self._lost:
-                self._write()
+                self._place.write(self.name, build_owner(self._owner))
             self._lost |= before.age > STALE
             self._last = now
 
@@ -145,7 +142,8 @@ def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: flo
     for attempt in range(attempts):
         lock = Lock(place, f"{FOLDER}/{secrets.token_hex(16)}.json", ourselves(hold, command))
         try:
-            other = next(_in_the_way(place, lock.name, hold), None)
+            others = _others(place, lock.name)
+            other = next((owner for owner in others if Hold.EXCLUSIVE in {owner.hold, hold}), None)
         except BaseException:
             lock.release()
             raise
@@ -157,20 +155,9 @@ def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: flo
     raise LockedError(place.url, other or ourselves(hold, command))
 
 
-def owners(place: Place) -> list[Owner]:
-    """Who has a lock in the repository, dead or alive."""
-    found = (_owner(place, entry.name) for entry in place.list(FOLDER))
-    return [owner for owner in found if owner is not None]
-
-
 def _wait_about(seconds: float) -> None:
     """Not all for the same time: two that came at once shall not meet again."""
     time.sleep(seconds * (0.5 + secrets.randbelow(1000) / 1000))
-
-
-def _in_the_way(place: Place, own: str, hold: Hold) -> Iterator[Owner]:
-    """Those alive whose hold and ours exclude each other."""
-    return (owner for owner in _others(place, own) if Hold.EXCLUSIVE in {owner.hold, hold})
 
 
 def _others(place: Place, own: str) -> Iterator[Owner]:
@@ -178,22 +165,14 @@ def _others(place: Place, own: str) -> Iterator[Owner]:
     entries = list(place.list(FOLDER))
     now = max((entry.modified for entry in entries if entry.name == own), default=0.0)
     for entry in entries:
-        owner = None if entry.name == own else _owner(place, entry.name)
-        if owner is None:
+        if entry.name == own:
             continue
-        if owner.is_gone or _is_stale(entry, now):
+        try:
+            owner = parse_owner(place.read(entry.name))
+        except MissingObjectError:  # it has just been released
+            continue
+        is_stale = bool(entry.modified and now) and now - entry.modified > STALE
+        if owner.is_gone or is_stale:
             place.delete(entry.name)
         else:
             yield owner
-
-
-def _is_stale(entry: Entry, now: float) -> bool:
-    return bool(entry.modified and now) and now - entry.modified > STALE
-
-
-def _owner(place: Place, name: str) -> Owner | None:
-    """Who holds a lock; None for one that has just been released."""
-    try:
-        return parse_owner(place.read(name))
-    except MissingObjectError:
-        return None

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 
 class Hold(Enum):
@@ -64,16 +63,13 @@ def build_owner(owner: Owner) -> bytes:
 def parse_owner(stored: bytes) -> Owner:
     """Who holds a lock; one that cannot be read excludes everybody."""
     try:
-        return _owner(json.loads(stored))
+        plain = json.loads(stored)
+        texts = {key: str(plain[key])[:200] for key in ("command", "host", "boot", "birth", "since")}
+        points = tuple(str(name)[:200] for name in plain.get("points", ()))
+        return Owner(hold=Hold(plain["hold"]), pid=int(plain["pid"]), points=points, **texts)
     except (ValueError, KeyError, TypeError):
         unknown = "(unreadable)"
         return Owner(hold=Hold.EXCLUSIVE, command=unknown, host=unknown, pid=0, boot="", birth="", since=unknown)
-
-
-def _owner(plain: dict[str, Any]) -> Owner:
-    texts = {key: str(plain[key])[:200] for key in ("command", "host", "boot", "birth", "since")}
-    points = tuple(str(name)[:200] for name in plain.get("points", ()))
-    return Owner(hold=Hold(plain["hold"]), pid=int(plain["pid"]), points=points, **texts)
 
 
 def _boot() -> str:

@@ -31,14 +31,9 @@ class CandidateList:
     flaw: str | None = None
 
 
-def read_candidates(place: Place, codec: Codec) -> list[CandidateList]:
-    """All lists."""
-    return list(_lists(place, codec))
-
-
 def candidate_ids(place: Place, codec: Codec) -> frozenset[bytes]:
     """The chunks that may be deleted soon: whoever wants to refer to one has to write it anew."""
-    return frozenset[bytes]().union(*(found.ids for found in _lists(place, codec)))
+    return frozenset[bytes]().union(*(found.ids for found in read_candidates(place, codec)))
 
 
 def write_candidates(place: Place, codec: Codec, ids: Iterable[bytes]) -> None:
@@ -48,20 +43,21 @@ def write_candidates(place: Place, codec: Codec, ids: Iterable[bytes]) -> None:
     place.write(name, codec.seal(name, _MAGIC + hashlib.sha256(body).digest() + body))
 
 
-def _lists(place: Place, codec: Codec) -> Iterator[CandidateList]:
+def read_candidates(place: Place, codec: Codec) -> Iterator[CandidateList]:
+    """All lists."""
     for entry in place.list(FOLDER):
+        ids, flaw = frozenset[bytes](), None
         try:
             ids = _parse(codec.open(entry.name, place.read(entry.name)))
         except MissingObjectError:  # a prune that has just ended
             continue
         except (DamagedObjectError, ValueError) as error:
-            yield CandidateList(entry.name, entry.modified, frozenset(), str(error))
-        else:
-            yield CandidateList(entry.name, entry.modified, ids)
+            flaw = str(error)
+        yield CandidateList(entry.name, entry.modified, ids, flaw)
 
 
 def _parse(document: bytes) -> frozenset[bytes]:
-    told, body = document[len(_MAGIC) :][:_HASH_SIZE], document[len(_MAGIC) + _HASH_SIZE :]
-    if not document.startswith(_MAGIC) or len(body) % ID_SIZE or hashlib.sha256(body).digest() != told:
+    checksum, body = document[len(_MAGIC) :][:_HASH_SIZE], document[len(_MAGIC) + _HASH_SIZE :]
+    if not document.startswith(_MAGIC) or len(body) % ID_SIZE or hashlib.sha256(body).digest() != checksum:
         raise ValueError("it is no list of chunks with its checksum")
     return frozenset(body[at : at + ID_SIZE] for at in range(0, len(body), ID_SIZE))

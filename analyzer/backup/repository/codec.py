@@ -4,16 +4,13 @@ import hashlib
 import hmac
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from analyzer.backup.errors import BadChunkError, DamagedObjectError
 from analyzer.backup.repository.keys import NONCE_SIZE, Keys, aes_gcm
 from analyzer.backup.storage.errors import extra_module
 from analyzer.backup.storage.storage import Data
 from analyzer.text import plural
-
-if TYPE_CHECKING:
-    from zstandard import ZstdCompressor
 
 ID_SIZE = 32
 LEVEL = 1
@@ -24,32 +21,8 @@ MAGIC = b"VHDXAEAD"
 """What everything sealed begins with; a nonce and the AES-GCM of the content, its tag last, follow."""
 
 
-class Codec(Protocol):
-    """All calls from any thread."""
-
-    def id_of(self, data: Data) -> bytes:
-        """The 32 bytes that a chunk's content is known by."""
-        ...
-
-    def pack(self, data: Data) -> bytes:
-        """The object that holds a chunk."""
-        ...
-
-    def unpack(self, packed: bytes, chunk_id: bytes) -> bytes:
-        """The content; raises BadChunkError unless it is what `chunk_id` stands for."""
-        ...
-
-    def seal(self, name: str, document: Data) -> Data:
-        """What is stored of an index or a manifest, whose object is called `name`."""
-        ...
-
-    def open(self, name: str, stored: bytes) -> bytes:
-        """The document that was sealed; raises DamagedObjectError when it was not, or under another name."""
-        ...
-
-
-class PlainCodec:
-    """SHA-256 of the content; one zstd frame; documents as they are.
+class Codec:
+    """The plain one: SHA-256 of the content; one zstd frame; documents as they are. All calls from any thread.
 
     SHA-256 and not SHA-512/256, which `casync make` writes: casync reads both, Python's standard library has it always
     (restore.py needs it), and processors have instructions for it: 1.8 GB/s against 1.0 where this was measured.
@@ -60,37 +33,35 @@ class PlainCodec:
         self._own = threading.local()
 
     def id_of(self, data: Data) -> bytes:
-        """See Codec."""
+        """The 32 bytes that a chunk's content is known by."""
         return hashlib.sha256(data).digest()
 
     def pack(self, data: Data) -> bytes:
-        """See Codec."""
-        packer = getattr(self._own, "packer", None) or self._new_packer()
+        """The object that holds a chunk."""
+        import zstandard
+
+        packer = getattr(self._own, "packer", None)
+        if packer is None:
+            packer = self._own.packer = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
         return bytes(packer.compress(data))
 
     def unpack(self, packed: bytes, chunk_id: bytes) -> bytes:
-        """See Codec."""
+        """The content; raises BadChunkError unless it is what `chunk_id` names."""
         content = unpack_frame(packed, chunk_id)
         if self.id_of(content) != chunk_id:
             raise BadChunkError(chunk_id.hex(), "its content has another SHA-256")
         return content
 
-    def seal(self, name: str, document: Data) -> Data:  # noqa: ARG002 - see Codec
-        """See Codec: nothing is done, and casync can read it."""
+    def seal(self, name: str, document: Data) -> Data:  # noqa: ARG002 - see SealedCodec
+        """The object that holds an index or a manifest, called `name`: plainly itself, so that casync can read it."""
         return document
 
-    def open(self, name: str, stored: bytes) -> bytes:  # noqa: ARG002 - see Codec
-        """See Codec."""
+    def open(self, name: str, stored: bytes) -> bytes:  # noqa: ARG002 - see SealedCodec
+        """The document that was sealed; raises DamagedObjectError when it was not, or under another name."""
         return stored
 
-    def _new_packer(self) -> "ZstdCompressor":
-        import zstandard
 
-        packer = self._own.packer = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
-        return packer
-
-
-class SealedCodec:
+class SealedCodec(Codec):
     """Keyed ids, zstd frames sealed under their id, documents sealed under the name of their object.
 
     An id is the HMAC-SHA-256 of the content: whoever has no key cannot tell from it which known content is there. The
@@ -99,7 +70,8 @@ class SealedCodec:
 
     def __init__(self, url: str, keys: Keys) -> None:
         """`url` is for messages; raises MissingExtraError."""
-        self._url, self._ids, self._plain = url, keys.ids, PlainCodec()
+        super().__init__()
+        self._url, self._ids = url, keys.ids
         self._chunks, self._objects = aes_gcm(keys.chunks), aes_gcm(keys.objects)
         self._invalid = extra_module("cryptography.exceptions", "an encrypted repository", "encryption").InvalidTag
 
@@ -110,7 +82,7 @@ class SealedCodec:
     def pack(self, data: Data) -> bytes:
         """See Codec."""
         nonce = os.urandom(NONCE_SIZE)
-        return MAGIC + nonce + bytes(self._chunks.encrypt(nonce, self._plain.pack(data), self.id_of(data)))
+        return MAGIC + nonce + bytes(self._chunks.encrypt(nonce, super().pack(data), self.id_of(data)))
 
     def unpack(self, packed: bytes, chunk_id: bytes) -> bytes:
         """See Codec."""

@@ -56,13 +56,6 @@ def length_of(number: int, chunk_size: int, size: int) -> int:
     return max(0, min(chunk_size, size - number * chunk_size))
 
 
-def build_index(index: Index) -> bytearray:
-    """The .caibx."""
-    whole = blank_index(index.chunk_size, index.size)
-    np.frombuffer(whole, _ITEM, len(index.ids), _FRONT_SIZE)["id"] = index.ids
-    return whole
-
-
 def blank_index(chunk: int, size: int) -> bytearray:
     """The .caibx of a disk whose ids are all zeros; those of `parse_index` of it can be written to, and stand in it.
 

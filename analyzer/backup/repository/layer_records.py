@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from vhdx.chain import Chain
 from vhdx.image import Image, windows_of
 from vhdx.ranges import Range, Ranges, joined
-from vhdx.runs import Kind, RunTable
+from vhdx.runs import Kind
 from vhdx.source import FileSource
 from vhdx.structures.header import Header
-from vhdx.structures.locator import ParentLocator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +65,15 @@ def records_of(chain: Chain) -> tuple[LayerRecord, ...]:
 
 def with_claims(records: Sequence[LayerRecord], chain: Chain, chunk_size: int) -> tuple[LayerRecord, ...]:
     """The records of a chain with their claims; tables are read for it, and no data."""
-    return tuple(replace(record, claims=claims_of(chain, n, chunk_size)) for n, record in enumerate(records))
+    return tuple(
+        replace(record, claims=tuple(joined(_claims(chain, n, chunk_size)))) for n, record in enumerate(records)
+    )
 
 
 def _record(image: Image, matches: bool) -> LayerRecord:  # noqa: FBT001 - a fact, not a choice
     status = image.path.stat() if isinstance(image.file, FileSource) else None
+    entries = image.locator.entries if image.locator else ()
+    locator = {entry.key: entry.value for entry in entries if entry.key and entry.value is not None}
     return LayerRecord(
         name=image.path.name,
         path=str(image.path.absolute()),
@@ -83,7 +86,7 @@ def _record(image: Image, matches: bool) -> LayerRecord:  # noqa: FBT001 - a fac
         file_write_guid=str(image.header.file_write_guid),
         log_was_replayed=image.log_was_replayed,
         headers=tuple(_plain_header(header) for header in image.headers.copies),
-        locator=_plain_locator(image.locator) if image.locator else None,
+        locator=locator if image.locator else None,
         matches=matches,
         claims=(),
     )
@@ -95,21 +98,11 @@ def _plain_header(header: Header) -> dict[str, int | str]:
     return plain | {"signature": header.signature.hex()}
 
 
-def _plain_locator(locator: ParentLocator) -> dict[str, str]:
-    return {entry.key: entry.value for entry in locator.entries if entry.key and entry.value is not None}
-
-
-def claims_of(chain: Chain, number: int, chunk_size: int) -> tuple[Range, ...]:
+def _claims(chain: Chain, number: int, chunk_size: int) -> Iterator[Range]:
     """The chunks in which layer `number` hides the one below, as far as the chain's disk goes."""
-    image = chain.layers[number]
-    return tuple(joined(_touched(windows_of(image, number, chain.views[number], 0, chain.size), chunk_size)))
-
-
-def _touched(tables: Iterator[RunTable], chunk_size: int) -> Iterator[Range]:
-    for table in tables:
+    for table in windows_of(chain.layers[number], number, chain.views[number], 0, chain.size):
         own = table.select(table.kind != Kind.HOLE)
-        first, end = own.start // chunk_size, -(-(own.start + own.length) // chunk_size)
-        yield from Ranges.between(first, end)
+        yield from Ranges.between(own.start // chunk_size, -(-(own.start + own.length) // chunk_size))
 
 
 def now() -> datetime:

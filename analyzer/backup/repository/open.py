@@ -12,7 +12,7 @@ from analyzer.backup.errors import (
     MissingObjectError,
     NotRepositoryError,
 )
-from analyzer.backup.repository.codec import Codec, PlainCodec, SealedCodec
+from analyzer.backup.repository.codec import Codec, SealedCodec
 from analyzer.backup.repository.keys import Cost, new_key, parse_slot, unlock
 from analyzer.backup.repository.manifest import BadDocumentError, build_document, parse_document
 from analyzer.backup.repository.repository import (
@@ -84,7 +84,7 @@ def open_repository(place: Place, ask: Callable[[], str] = str, *, must_be: str 
         )
         raise NotRepositoryError(place.url, "a passphrase was given, and the repository is not encrypted", advice)
     if settings.mode == PLAIN:
-        return Repository(place, PlainCodec(), settings)
+        return Repository(place, Codec(), settings)
     if settings.mode != ENCRYPTED:
         raise NotRepositoryError(place.url, f"it is kept in a way called {settings.mode!r}", "give its key")
     keys = unlock(parse_slot(settings.codec or {}), ask(), _bound(settings))

@@ -1,7 +1,7 @@
 """A repository: chunks, restore points, and what says how they are kept."""
 
 import hashlib
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -83,20 +83,17 @@ class Repository:
             raise DamagedObjectError(self.place.url, stored_as, "it is the manifest of another restore point")
         return manifest
 
-    def manifests(self) -> Iterator[Manifest]:
-        """Those of all restore points that can be read, oldest first; raises PlaceError."""
-        yield from self.survey()[0]
-
-    def survey(self) -> tuple[list[Manifest], list[tuple[str, str, tuple[str, ...]]]]:
-        """The manifests that can be read, oldest first, and of each that cannot: its object, why not, its point."""
-        good, bad = list[Manifest](), list[tuple[str, str, tuple[str, ...]]]()
+    def survey(self) -> tuple[list[Manifest], dict[str, str]]:
+        """The manifests that can be read, oldest first, and of each point whose manifest cannot: why not."""
+        good, damaged = list[Manifest](), dict[str, str]()
         for name in self.names():
             try:
                 good.append(self.manifest(name))
-            except (DamagedObjectError, NoSuchPointError) as error:
-                reason = error.reason if isinstance(error, DamagedObjectError) else str(error)
-                bad.append((manifest_object(name), reason, (name,)))
-        return sorted(good, key=lambda manifest: (manifest.created, manifest.layer)), bad
+            except DamagedObjectError as error:
+                damaged[name] = error.reason
+            except NoSuchPointError:  # somebody else has just given it up
+                continue
+        return sorted(good, key=lambda manifest: (manifest.created, manifest.layer)), damaged
 
     def index(self, manifest: Manifest) -> Index:
         """The index of a restore point; raises MissingObjectError, DamagedObjectError."""

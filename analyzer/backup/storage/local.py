@@ -165,7 +165,9 @@ class LocalPlace:
         except OSError as error:
             raise self._failure("write", name, error) from error
         try:
-            _write_whole(descriptor, memoryview(data))
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
         except OSError as error:
             os.close(descriptor)
             part.unlink(missing_ok=True)
@@ -188,12 +190,6 @@ class LocalPlace:
 
     def _failure(self, action: str, name: str, error: OSError) -> PlaceError:
         return PlaceError(self.url, action, name or "the folder", error.strerror or str(error))
-
-
-def _write_whole(descriptor: int, data: memoryview) -> None:
-    done = 0
-    while done < len(data):
-        done += os.write(descriptor, data[done:])
 
 
 def flush_file_system(folder: Path) -> bool:

@@ -33,8 +33,13 @@ def place_of(text: str, policy: RetryPolicy | None = None) -> Place:
 
     Raises AddressError for a URL that names none, or has a password in it, and for what only looks like a URL.
     """
+    if not text:
+        raise AddressError("REPOSITORY", "the name is empty", _WHERE)
     if not is_url(text):
-        return LocalPlace(_folder(text))
+        if _LIKE_URL.fullmatch(text):
+            advice = f"a URL has two slashes behind its colon; for a folder of this name write ./{text}"
+            raise AddressError(text, "this looks like a URL, and is none", advice)
+        return LocalPlace(Path(text))
     address = parse_address(text)
     if address.scheme == "file":
         return LocalPlace(Path(address.path))
@@ -42,17 +47,7 @@ def place_of(text: str, policy: RetryPolicy | None = None) -> Place:
     if kind is None:
         raise AddressError(str(address), f"no repository can be at {address.scheme}://", _WHERE)
     if not address.host:
-        raise AddressError(
-            str(address), "the URL names no host, or no bucket", "write it as scheme://host/path or s3://bucket/path"
-        )
+        advice = "write it as scheme://host/path or s3://bucket/path"
+        raise AddressError(str(address), "the URL names no host, or no bucket", advice)
     session = Session(str(address), partial(kind, address), policy or RetryPolicy())
     return FolderPlace(str(address), kind.path_of(address), session)
-
-
-def _folder(text: str) -> Path:
-    if not text:
-        raise AddressError("REPOSITORY", "the name is empty", _WHERE)
-    if _LIKE_URL.fullmatch(text):
-        advice = f"a URL has two slashes behind its colon; for a folder of this name write ./{text}"
-        raise AddressError(text, "this looks like a URL, and is none", advice)
-    return Path(text)

@@ -37,9 +37,14 @@ class FolderPlace:
 
     def create(self, name: str, data: Data) -> bool:
         """Put an object where none is; False when there is one. Raises ServerError."""
-        # An answer that was lost leaves open who made it: the object itself tells, for its bytes are like no other's.
-        if self._session.call(lambda server: self._put_new(server, name, data)):
+
+        def put_new(server: Server) -> bool:
+            self._make_folders(server, name)
+            return server.store_new(self._path(name), data)
+
+        if self._session.call(put_new):
             return True
+        # An answer that was lost leaves open who made it: the object itself says, for its bytes are like no other's.
         try:
             return self.read(name) == data
         except MissingObjectError:
@@ -97,10 +102,6 @@ class FolderPlace:
         if server.size(self._path(upload)) != len(data):
             raise ConnectionError("the server kept fewer bytes than it was sent")
         server.rename(self._path(upload), self._path(name))
-
-    def _put_new(self, server: Server, name: str, data: Data) -> bool:
-        self._make_folders(server, name)
-        return server.store_new(self._path(name), data)
 
     def _make_folders(self, server: Server, name: str) -> None:
         folders = name.split("/")[:-1]

@@ -72,7 +72,7 @@ class Session:
     def __init__(self, place: str, connect: Callable[[], Server], policy: RetryPolicy) -> None:
         """`connect` makes a connection; nothing is connected yet."""
         self.place, self._connect, self._policy = place, connect, policy
-        self._mine, self._all, self._lock = threading.local(), dict[threading.Thread, Server](), threading.Lock()
+        self._all, self._lock = dict[threading.Thread, Server](), threading.Lock()
         self._worker: WorkerThread | None = None
 
     def call(self, action: Callable[[Server], Result]) -> Result:
@@ -117,26 +117,21 @@ class Session:
         if self._worker is not None:
             self._worker.end()
             self._worker = None
-        self._mine = threading.local()
 
     def _connection(self) -> Server:
-        known: Server | None = getattr(self._mine, "connection", None)
-        if known is not None:
-            return known
         with self._lock:
-            shared = [connection for connection in self._all.values() if connection.is_pool]
-        made = shared[0] if shared else self._connect()
-        if not shared:
+            pool = next((connection for connection in self._all.values() if connection.is_pool), None)
+            known = self._all.get(threading.current_thread(), pool)
+        if known is None:
+            known = self._connect()
             with self._lock:
-                self._all[threading.current_thread()] = made
-        self._mine.connection = made
-        return made
+                self._all[threading.current_thread()] = known
+        return known
 
     def _drop(self) -> None:
-        known: Server | None = getattr(self._mine, "connection", None)
-        if known is None or known.is_pool:
-            return
-        self._mine.connection = None
         with self._lock:
-            self._all.pop(threading.current_thread(), None)
+            known = self._all.get(threading.current_thread())
+            if known is None or known.is_pool:
+                return
+            del self._all[threading.current_thread()]
         known.close()

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.plan import CreateOptions, plan_create
-from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.codec import Codec
+from analyzer.backup.repository.index import blank_index, parse_index
 from analyzer.backup.repository.open import init_repository
 from analyzer.backup.repository.repository import Settings
 from analyzer.backup.restore import PointDisk
@@ -76,7 +77,7 @@ class MemoryPlace:
 
 
 def new_repository(place=None, chunk_size=64 * KIB):
-    return init_repository(place or MemoryPlace(), Settings(chunk_size=chunk_size), PlainCodec())
+    return init_repository(place or MemoryPlace(), Settings(chunk_size=chunk_size), Codec())
 
 
 def back_up(repository, chain, **options):
@@ -98,3 +99,10 @@ def chunks_of(data, size):
 
 def stored_chunks(repository):
     return {chunk_id for chunk_id, _ in repository.chunks().entries()}
+
+
+def build_index(index):
+    """The .caibx of an index."""
+    whole = blank_index(index.chunk_size, index.size)
+    parse_index(whole).ids[:] = index.ids
+    return bytes(whole)

@@ -12,7 +12,7 @@ from analyzer.backup.locks.locks import take
 from analyzer.backup.locks.owners import Hold
 from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
-from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.open import init_repository
 from analyzer.backup.repository.repository import Repository, Settings
 from analyzer.backup.restore import PointDisk, plan_restore
@@ -36,11 +36,11 @@ def disk_files(folder):
 
 
 def init(place):
-    return init_repository(place, Settings(chunk_size=CHUNK), PlainCodec())
+    return init_repository(place, Settings(chunk_size=CHUNK), Codec())
 
 
 def plain(place):
-    return Repository(place, PlainCodec(), Settings(chunk_size=CHUNK))
+    return Repository(place, Codec(), Settings(chunk_size=CHUNK))
 
 
 def create(repository, path, name, *, lock=None):

@@ -13,13 +13,14 @@ from analyzer.backup.locks.owners import Hold
 from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
 from analyzer.backup.repository.candidates import FOLDER, candidate_ids
 from analyzer.backup.repository.chunks import ChunkStore, object_of
-from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.index import Index, build_index
+from analyzer.backup.repository.codec import Codec
+from analyzer.backup.repository.index import Index
 from analyzer.backup.repository.manifest import build_document
 from analyzer.backup.repository.repository import Repository, Settings
 from analyzer.backup.storage.local import LocalPlace
+from tests.analyzer.backup.helpers import build_index
 
-CODEC = PlainCodec()
+CODEC = Codec()
 HOUR = 3600
 
 
@@ -39,7 +40,7 @@ class Rig:
     def point(self, name, *contents, manifest=True):
         ids = self.store(*contents)
         rows = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 32)
-        index = bytes(build_index(Index(65536, 65536 * len(ids), rows)))
+        index = build_index(Index(65536, 65536 * len(ids), rows))
         self.place.write(f"points/{name}.caibx", index)
         if manifest:
             document = build_document({"index_sha256": hashlib.sha256(index).hexdigest()})

@@ -8,14 +8,19 @@ import sys
 import pytest
 
 from analyzer.backup.locks import locks
-from analyzer.backup.locks.locks import STALE, LockedError, LockLostError, owners, take
-from analyzer.backup.locks.owners import Hold, ourselves
+from analyzer.backup.locks.locks import STALE, LockedError, LockLostError, take
+from analyzer.backup.locks.owners import Hold, ourselves, parse_owner
 from analyzer.backup.storage.local import LocalPlace
 
 
 @pytest.fixture
 def place(tmp_path):
     return LocalPlace(tmp_path / "repository")
+
+
+def owners(place):
+    """Who has a lock, dead or alive."""
+    return [parse_owner(place.read(entry.name)) for entry in place.list("locks")]
 
 
 def try_to_take(place, hold):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointNameError
-from analyzer.backup.repository.codec import PlainCodec
-from analyzer.backup.repository.index import BadIndexError, Index, build_index, parse_index
+from analyzer.backup.repository.codec import Codec
+from analyzer.backup.repository.index import BadIndexError, Index, parse_index
 from analyzer.backup.repository.layer_records import now
 from analyzer.backup.repository.manifest import (
     BadDocumentError,
@@ -22,7 +22,7 @@ from analyzer.backup.repository.manifest import (
 from analyzer.backup.repository.open import init_repository, open_repository
 from analyzer.backup.repository.repository import Settings
 from fixtures import RECIPES
-from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, new_repository
+from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, build_index, new_repository
 from tests.support.sources import chain_of
 
 
@@ -40,14 +40,14 @@ def indexes(draw):
 
 @given(indexes())
 def test_an_index_is_read_as_it_was_written(index):
-    read = parse_index(bytes(build_index(index)))
+    read = parse_index(build_index(index))
     assert (read.chunk_size, read.size) == (index.chunk_size, index.size)
     assert np.array_equal(read.ids, index.ids)
 
 
 @given(indexes(), st.data())
 def test_an_index_cut_or_changed_outside_its_ids_is_refused(index, data):
-    whole = bytes(build_index(index))
+    whole = build_index(index)
     with pytest.raises(BadIndexError):
         parse_index(whole[: data.draw(st.integers(0, len(whole) - 1))])
     items = range(64 + 8, 64 + 40 * len(index.ids))
@@ -98,7 +98,7 @@ def test_a_manifest_under_another_name_is_refused():
     repository.place.objects["points/other.json"] = repository.place.objects[f"points/{manifest.name}.json"]
     manifests, damaged = repository.survey()
     assert [one.name for one in manifests] == [manifest.name]
-    assert [name for name, _, _ in damaged] == ["points/other.json"]
+    assert list(damaged) == ["other"]
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none(), max_size=5), st.data())
@@ -125,7 +125,7 @@ def test_hostile_documents_are_refused(hostile):
 def test_a_chunk_that_would_unpack_to_more_than_any_chunk_is_refused():
     import zstandard
 
-    codec = PlainCodec()
+    codec = Codec()
     bomb = zstandard.ZstdCompressor().compress(bytes(129 * MIB))
     with pytest.raises(BadChunkError, match="claims to hold"):
         codec.unpack(bomb, bytes(32))
@@ -137,11 +137,11 @@ def test_a_chunk_that_would_unpack_to_more_than_any_chunk_is_refused():
 
 def test_a_repository_is_made_once_and_refuses_odd_chunks():
     place = MemoryPlace()
-    init_repository(place, Settings(), PlainCodec())
+    init_repository(place, Settings(), Codec())
     with pytest.raises(NotRepositoryError, match="there already"):
-        init_repository(place, Settings(), PlainCodec())
+        init_repository(place, Settings(), Codec())
     for size in (0, 4096, 65537, 32 * MIB, 3 * MIB):
         with pytest.raises(NotRepositoryError, match="no chunk has"):
-            init_repository(MemoryPlace(), Settings(chunk_size=size), PlainCodec())
+            init_repository(MemoryPlace(), Settings(chunk_size=size), Codec())
     with pytest.raises(NotRepositoryError, match="no repository is there"):
         open_repository(MemoryPlace())

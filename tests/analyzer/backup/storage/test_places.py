@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from analyzer.backup.errors import InitRefusedError, MissingObjectError
-from analyzer.backup.repository.codec import PlainCodec
+from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.open import init_repository
 from analyzer.backup.repository.repository import Settings
 from analyzer.backup.storage.errors import AddressError, ServerError
@@ -152,9 +152,9 @@ def test_a_bucket_that_is_not_there_is_said_not_to_be(site_of):
 def test_a_repository_is_made_once_on_a_server_too(kind, site_of):
     """[the second `init` writes the same bytes, which are taken for what the first has written]."""
     place = site_of(kind).place("made-once")
-    init_repository(place, Settings(), PlainCodec())
+    init_repository(place, Settings(), Codec())
     with pytest.raises(InitRefusedError, match="a repository is there already, with 0 restore points"):
-        init_repository(place, Settings(), PlainCodec())
+        init_repository(place, Settings(), Codec())
     place.close()
 
 
@@ -181,10 +181,10 @@ def test_that_a_bucket_is_not_empty_is_known_without_listing_it(site_of, monkeyp
 
     monkeypatch.setattr(FsspecServer, "scan", scan)
     with pytest.raises(InitRefusedError, match=r"something is there already \(others/"):
-        init_repository(place, Settings(), PlainCodec())
+        init_repository(place, Settings(), Codec())
     assert 0 < place._session.call(lambda server: len(server.glance(place._path("")))) < 40
     beside = site_of("s3").place("ful")  # the name begins alike
-    init_repository(beside, Settings(), PlainCodec())
+    init_repository(beside, Settings(), Codec())
     for each in (place, beside):
         each.close()
 
@@ -194,7 +194,7 @@ def test_the_mark_of_a_folder_in_a_bucket_is_no_object(site_of):
     place = site_of("s3").place("marked")
     place._session.call(lambda server: server._system.call_s3("put_object", Bucket="bucket", Key="marked/"))
     assert place.glance() is None
-    init_repository(place, Settings(), PlainCodec())
+    init_repository(place, Settings(), Codec())
     place.close()
 
 
