@@ -14,7 +14,7 @@ from uuid import UUID
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.parsed import Once, Parsed
-from vhdx.ranges import Range
+from vhdx.ranges import NamedRange, Range
 from vhdx.replay import Log, check_log, open_log, replayed
 from vhdx.source import ByteSource, assume_of, close_source, read_at
 from vhdx.source_map import BESIDE, SourceMaps
@@ -122,7 +122,7 @@ class Structures:
     def regions(self) -> Parsed[RegionTablePair]:
         """Both region tables, and whether what the one that serves lists overlaps."""
         pair = judge_region_tables(_two_pages(self.source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE))
-        overlaps = () if pair.current_copy is None else check_layout(list(structures_of(self.header, pair)))
+        overlaps = () if pair.current_copy is None else check_layout(structures_of(self.header, pair))
         return Parsed(pair, (*check_region_tables(pair, self.source.size), *overlaps))
 
     def region(self, guid: UUID) -> RegionEntry | None:
@@ -216,12 +216,12 @@ def open_structures(path: Path, maps: SourceMaps = BESIDE) -> Structures:
     return Structures(maps.source(path))
 
 
-def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[tuple[int, int, str], ...]:
-    """The regions, and the log where a header gives its place, as (start, end, name) in bytes of the file, by place."""
-    extents = [(entry.file_offset, entry.end, f"{entry.name} region") for entry in regions.current.entries]
+def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[NamedRange, ...]:
+    """The regions, and the log where a header gives its place, sorted by place."""
+    found = [NamedRange(entry.file_offset, entry.length, f"{entry.name} region") for entry in regions.current.entries]
     if header is not None and header.log_length:
-        extents.append((header.log_offset, header.log_offset + header.log_length, "log"))
-    return tuple(sorted(extents))
+        found.append(NamedRange(header.log_offset, header.log_length, "log"))
+    return tuple(sorted(found))
 
 
 def _two_pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple[bytes, bytes]:

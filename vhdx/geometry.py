@@ -58,10 +58,6 @@ class Geometry:
         """The payload block that holds a byte of the disk."""
         return position // self.block_size
 
-    def chunk_at(self, position: int) -> int:
-        """The chunk that holds a byte of the disk."""
-        return position // self.chunk_size
-
     def bytes_of_block(self, block: int) -> int:
         """How much of a block belongs to the disk: all, but for the last one."""
         return min(self.block_size, self.size - block * self.block_size)

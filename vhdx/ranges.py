@@ -43,6 +43,19 @@ class Range(NamedTuple):
         return self.start + self.length
 
 
+class NamedRange(NamedTuple):
+    """A range of a file, and what is there, as messages name it."""
+
+    start: int
+    length: int
+    name: str
+
+    @property
+    def end(self) -> int:
+        """The first byte after the range."""
+        return self.start + self.length
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
     """A set of bytes, which never changes: ranges in two columns, sorted and disjoint, none empty, no two touching.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vhdx.claims import Claims, Owners
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import NamedRange, Range, Ranges
 from vhdx.source import ByteSource, read_known, unread_of, unreadable_of
 from vhdx.structures.bat import (
     ENTRY_SIZE,
@@ -36,20 +36,20 @@ _MISSING = BlockState.INVALID_5.value
 
 @dataclass(frozen=True)
 class BlockTable:
-    """Where each block of one file's disk stands. `bat_offset` and `bat_length` are bytes in the file."""
+    """Where each block of one file's disk is. `bat_offset` and `bat_length` are bytes in the file."""
 
     source: ByteSource
     geometry: Geometry
     bat_offset: int
     bat_length: int
     has_parent: bool
-    structures: tuple[tuple[int, int, str], ...]
-    """What no block may stand upon: (start, end, name) in bytes."""
+    structures: tuple[NamedRange, ...]
+    """What no block may overlap, sorted."""
 
     @property
     def forbidden(self) -> npt.NDArray[np.int64]:
-        """Pairs of bytes in the file, start and end, rising, where no block may stand."""
-        edges = [edge for start, end, _ in sorted(self.structures) for edge in (start, end)]
+        """Pairs of bytes in the file, start and end, sorted, where no block may be."""
+        edges = [edge for one in self.structures for edge in (one.start, one.end)]
         return np.array([min(edge, MAX_FILE_SIZE) for edge in edges], dtype=np.int64)
 
     @property

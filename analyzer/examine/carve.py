@@ -98,7 +98,7 @@ def _is_owned(image: Image, at: int) -> bool:
         starts = (entries[entries & 7 >= BlockState.FULLY_PRESENT] >> 20) * MIB
         if ((starts <= at) & (starts + size > at)).any():
             return True
-    return any(start <= at < end for start, end, _ in table.structures)
+    return any(one.start <= at < one.end for one in table.structures)
 
 
 def _stale(image: Image) -> Iterator[_Place]:

@@ -57,8 +57,8 @@ def owners_of(table: BlockTable) -> npt.NDArray[np.uint8]:
     owners, _ = table.claims.owners(table.all_places())
     owners = owners[: table.source.size // MIB]
     owners[: HEADER_AREA_SIZE // MIB] = 1
-    for start, end, _ in table.structures:
-        owners[start // MIB : -(-end // MIB)] = 1
+    for one in table.structures:
+        owners[one.start // MIB : -(-one.end // MIB)] = 1
     return owners
 
 

@@ -14,7 +14,7 @@ from vhdx.errors import CorruptFileError, ShortReadError, VerificationError, loc
 from vhdx.findings import Finding, Severity
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image, image_of
-from vhdx.ranges import Range
+from vhdx.ranges import NamedRange, Range
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
@@ -58,7 +58,7 @@ def _require_fixed(plan: RepairPlan, path: Path) -> None:
 def finished(work: Workspace, verify: Callable[[RepairPlan, Path], None]) -> RepairPlan:
     """The plan of a work: the file as it will be is opened, and what is wrong then is what cannot be fixed."""
     found = list(work.unfixable)
-    structures: tuple[tuple[int, int, str], ...] = ()
+    structures: tuple[NamedRange, ...] = ()
     image = _opened(work.structures, found)
     if image is not None:
         found += [*image.findings, *_lost(image)]
@@ -93,11 +93,11 @@ def _opened(structures: Structures, found: list[Finding]) -> Image | None:
     return None
 
 
-def _witnesses(size: int, structures: Sequence[tuple[int, int, str]]) -> Iterator[Range]:
+def _witnesses(size: int, structures: Sequence[NamedRange]) -> Iterator[Range]:
     """The first MiB, whose headers every proper writer changes, and the front of the log and of each region."""
-    for start, end in ((0, HEADER_AREA_SIZE), *((start, end) for start, end, _ in structures[:_MOST_WITNESSES])):
-        if start < (upto := min(end, start + MOST_WITNESSED, size)):
-            yield Range.between(start, upto)
+    for one in (NamedRange(0, HEADER_AREA_SIZE, "headers"), *structures[:_MOST_WITNESSES]):
+        if one.start < (upto := min(one.end, one.start + MOST_WITNESSED, size)):
+            yield Range.between(one.start, upto)
 
 
 def _lost(image: Image) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from enum import IntEnum
 from construct import Int64ul
 
 from vhdx.findings import Finding, Severity, counted
+from vhdx.ranges import NamedRange
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB, SECTOR_BITMAP_SIZE
 
 SECTION = "2.5.1"
@@ -55,18 +56,12 @@ def parse_bat_entry(raw: bytes) -> BatEntry:
     return BatEntry(BlockState(value & STATE_MASK), value >> RESERVED_SHIFT & RESERVED_MASK, value >> OFFSET_SHIFT)
 
 
-def build_bat_entry(entry: BatEntry) -> bytes:
-    """The 8 bytes that `parse_bat_entry` reads back."""
-    value = entry.state | entry.reserved << RESERVED_SHIFT | entry.offset_mib << OFFSET_SHIFT
-    return bytes(Int64ul.build(value))
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a block must not run into: the file's end and the structures, as (start, end, name) in bytes."""
+    """What a block must not run into: the file's end and the structures."""
 
     file_size: int
-    structures: tuple[tuple[int, int, str], ...]
+    structures: tuple[NamedRange, ...]
 
 
 def check_payload_entry(
@@ -112,6 +107,6 @@ def _check_place(
         past = counted(start + needed - around.file_size, "byte")
         text = f"the {what} at {start} ends {past} past the end of the file"
         yield Finding("BAT-04", Severity.ERROR, text, at, 8, SECTION)
-    for lower, upper, name in around.structures:
-        if start < upper and lower < start + size:
-            yield Finding("BAT-05", Severity.ERROR, f"the {what} at {start} overlaps the {name}", at, 8, SECTION)
+    for other in around.structures:
+        if start < other.end and other.start < start + size:
+            yield Finding("BAT-05", Severity.ERROR, f"the {what} at {start} overlaps the {other.name}", at, 8, SECTION)

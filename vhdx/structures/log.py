@@ -11,7 +11,7 @@ import numpy.typing as npt
 from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity, counted
-from vhdx.structures.checksum import crc32c_without_field, with_checksum
+from vhdx.structures.checksum import crc32c_without_field
 from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
 from vhdx.structures.fields import Guid
 
@@ -119,31 +119,6 @@ def parse_log_header(sector: bytes) -> LogHeader:
 def parse_entry(raw: bytes) -> LogEntry:
     """A whole entry; `raw` has the length that its header claims."""
     return LogEntry(parse_log_header(raw), raw)
-
-
-def build_entry(header: LogHeader, writes: list[Write]) -> bytes:
-    """The entry that does these writes: counts, lengths and checksum are made right, the rest is the header's."""
-    descriptors, sectors = b"", b""
-    for write in writes:
-        descriptors += _descriptor(write, header.sequence_number)
-        if write.data is not None:
-            sectors += _data_sector(write.data, header.sequence_number)
-    area = -(-(HEAD_SIZE + len(descriptors)) // LOG_SECTOR_SIZE) * LOG_SECTOR_SIZE
-    fields = {name: getattr(header, name) for name in LogHeader.__slots__}
-    fields |= {"entry_length": area + len(sectors), "descriptor_count": len(writes)}
-    return with_checksum((bytes(_HEAD.build(fields)) + descriptors).ljust(area, b"\0") + sectors)
-
-
-def _descriptor(write: Write, sequence: int) -> bytes:
-    if write.data is None:
-        return np.array((ZERO_DESCRIPTOR, bytes(4), write.length, write.file_offset, sequence), _DESCRIPTOR).tobytes()
-    leading = int.from_bytes(write.data[:8], "little")
-    fields = (DATA_DESCRIPTOR, write.data[-4:], leading, write.file_offset, sequence)
-    return np.array(fields, _DESCRIPTOR).tobytes()
-
-
-def _data_sector(data: bytes, sequence: int) -> bytes:
-    return np.array((DATA_SECTOR, sequence >> 32, data[8:-4], sequence & 0xFFFFFFFF), _SECTOR).tobytes()
 
 
 def check_log_header(header: LogHeader, at: int, log_length: int) -> Iterator[Finding]:

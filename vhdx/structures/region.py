@@ -1,7 +1,7 @@
 """The two region tables: where the BAT and the metadata stand ([MS-VHDX] 2.2.3)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from construct import Array, Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
+from vhdx.ranges import NamedRange
 from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -199,12 +200,12 @@ def _check_together(entries: Sequence[RegionEntry], at: int) -> Iterator[Finding
             yield Finding("REG-13", Severity.ERROR, f"no {name} region is listed", at, None, SECTION)
 
 
-def check_layout(extents: list[tuple[int, int, str]]) -> Iterator[Finding]:
-    """Which of the file's structures, as (start, end, name) in bytes, stand upon one another."""
-    furthest, name = 0, ""
-    for start, end, other in sorted(extents):
-        if start < furthest:
-            text = f"the {name} and the {other} overlap"
-            yield Finding("REG-15", Severity.ERROR, text, start, min(end, furthest) - start, SECTION)
-        if end > furthest:
-            furthest, name = end, other
+def check_layout(structures: Iterable[NamedRange]) -> Iterator[Finding]:
+    """Which of the file's structures overlap."""
+    furthest = NamedRange(0, 0, "")
+    for one in sorted(structures):
+        if one.start < furthest.end:
+            text = f"the {furthest.name} and the {one.name} overlap"
+            length = min(one.end, furthest.end) - one.start
+            yield Finding("REG-15", Severity.ERROR, text, one.start, length, SECTION)
+        furthest = max(furthest, one, key=lambda structure: structure.end)

@@ -125,7 +125,7 @@ def _is_sound(table: BlockTable, entries: Entries) -> bool:
         return False
     apart = bool((np.diff(places) >= size).all())
     inside = places[0] >= MIB and places[-1] < table.source.size
-    clear = all(not ((places < end) & (places + size > start)).any() for start, end, _ in table.structures)
+    clear = all(not ((places < one.end) & (places + size > one.start)).any() for one in table.structures)
     return apart and bool(inside) and clear
 
 

@@ -128,9 +128,10 @@ class _Past:
         """For each MiB of the file 1 when something was given it since: by the table of now, or by one in between."""
         given = np.zeros(min(self.image.source.size // MIB + 1, MOST_MIB), dtype=np.uint8)
         now = self.image.allocation.table
-        for start, end, _ in now.structures:
-            if all((start, end) != (low, high) for low, high, _ in table.structures):
-                given[start // MIB : -(-end // MIB)] = 1
+        known = {(one.start, one.length) for one in table.structures}
+        for one in now.structures:
+            if (one.start, one.length) not in known:
+                given[one.start // MIB : -(-one.end // MIB)] = 1
         for first, entries in now.all_entries():
             _take_moved(given, table, first, entries)
         part = Range.between(table.bat_offset, end_of_table(table))

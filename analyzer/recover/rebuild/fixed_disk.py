@@ -50,4 +50,4 @@ def place_in_order(work: RebuildWorkspace, image: Image) -> None:
 
 def _stands_on_structures(image: Image, first: int) -> bool:
     end = first + image.geometry.block_count * image.geometry.block_size
-    return any(start < end and first < upto for start, upto, _ in image.allocation.table.structures)
+    return any(one.start < end and first < one.end for one in image.allocation.table.structures)

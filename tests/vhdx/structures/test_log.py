@@ -11,12 +11,11 @@ from fixtures import Fault, LogSpec, PageWrite, ZeroRange, encode
 from fixtures.recipes.kit import disk
 from tests.support.effort import calls_of
 from tests.support.sources import image_of
-from tests.vhdx.structures.records import codes, log_headers
+from tests.vhdx.structures.records import build_entry, codes, log_headers
 from vhdx.errors import CorruptFileError
 from vhdx.structures.log import (
     LogHeader,
     Write,
-    build_entry,
     check_entry,
     check_log_header,
     parse_entry,

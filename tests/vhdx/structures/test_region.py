@@ -7,6 +7,7 @@ from hypothesis import given
 
 from tests.vhdx.structures.records import codes, region_tables
 from vhdx.findings import Severity
+from vhdx.ranges import NamedRange
 from vhdx.structures.constants import BAT_REGION, METADATA_REGION, MIB
 from vhdx.structures.region import (
     RegionEntry,
@@ -102,14 +103,14 @@ def test_valid_copies_that_differ_are_a_warning_and_the_first_serves():
 
 
 def test_structures_that_overlap_are_named():
-    touching = [(0, 5, "a"), (5, 9, "b")]
+    touching = [NamedRange(0, 5, "a"), NamedRange(5, 4, "b")]
     assert list(check_layout(touching)) == []
-    (finding,) = check_layout([*touching, (8, 12, "c")])
+    (finding,) = check_layout([*touching, NamedRange(8, 4, "c")])
     assert finding.code == "REG-15"
     assert "b" in finding.message
     assert "c" in finding.message
 
 
-def test_a_long_structure_overlaps_all_that_stand_inside_it():
-    findings = list(check_layout([(0, 10, "long"), (2, 4, "first"), (6, 8, "second")]))
+def test_a_long_structure_overlaps_all_that_are_inside_it():
+    findings = list(check_layout([NamedRange(0, 10, "long"), NamedRange(2, 2, "first"), NamedRange(6, 2, "second")]))
     assert len(findings) == 2
