@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.check.result import MOST_ALIKE
-from analyzer.guest.layouts.signatures import looks_like
+from analyzer.guest.layouts.detect import looks_like
 from analyzer.judgement.chain import findings_of
 from analyzer.judgement.weigh import judge
 from analyzer.text import plural

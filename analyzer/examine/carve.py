@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analyzer.examine.log_history import history_of
-from analyzer.guest.layouts.signatures import looks_like
+from analyzer.guest.layouts.detect import looks_like
 from analyzer.judgement.unowned import free_room, owners_of
 from vhdx.errors import ShortReadError
 from vhdx.image import Image

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from analyzer.guest.layouts import ntfs
+from analyzer.guest.layouts.detect import MARKS, Mark
 from analyzer.guest.layouts.gpt import Entries, GptHeader, parse_header
-from analyzer.guest.layouts.mbr import parse_mbr
-from analyzer.guest.layouts.ntfs_records import parse_record
-from analyzer.guest.layouts.partitions import partitions_of
-from analyzer.guest.layouts.signatures import MARKS, Mark
+from analyzer.guest.layouts.ntfs import parse_record
+from analyzer.guest.layouts.partitions import parse_mbr, partitions_of
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.runs import Kind

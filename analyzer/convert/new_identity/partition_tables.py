@@ -15,8 +15,18 @@ from analyzer.guest.layouts.gpt import (
     parse_header,
     parse_whole_header,
 )
-from analyzer.guest.layouts.mbr import DYNAMIC, SIGNATURE, SIZE, Mbr, parse_mbr
-from analyzer.guest.layouts.partitions import Partition, Pool, Scheme, gpt_copies, partitions_of
+from analyzer.guest.layouts.partitions import (
+    DYNAMIC,
+    MBR_SIGNATURE,
+    MBR_SIZE,
+    Mbr,
+    Partition,
+    Pool,
+    Scheme,
+    gpt_copies,
+    parse_mbr,
+    partitions_of,
+)
 from vhdx.structures.constants import SECTOR_SIZES
 
 _POOLS = {Pool.LDM: "dynamic disks", Pool.SPACES: "the disks of a storage pool"}
@@ -25,7 +35,7 @@ _DYNAMIC = "attach the clone to another system than the original's, where the di
 
 def renew_tables(work: CloneWorkspace) -> Sequence[Partition]:
     """Make the identities of the disk and its partitions anew; returns the volumes that the tables name."""
-    mbr = parse_mbr(work.read(0, SIZE))
+    mbr = parse_mbr(work.read(0, MBR_SIZE))
     if mbr:
         _renew_mbr(work, mbr)
     parts = partitions_of(work.read, work.size, [work.sector_size])
@@ -39,11 +49,11 @@ def _renew_mbr(work: CloneWorkspace, mbr: Mbr) -> None:
         work.kept.append(Kept("a dynamic disk's database", 0, "it names its disks in a place of its own", _DYNAMIC))
     if not any(mbr.signature):
         return
-    front, new = bytearray(work.read(0, SIZE)), work.serial("mbr signature", mbr.signature)
-    front[SIGNATURE] = new
+    front, new = bytearray(work.read(0, MBR_SIZE)), work.serial("mbr signature", mbr.signature)
+    front[MBR_SIGNATURE] = new
     work.patch([(0, bytes(front))])
     what = "the disk signature of the master boot record"
-    work.changes.append(Change(what, (SIGNATURE.start,), _signature(mbr.signature), _signature(new)))
+    work.changes.append(Change(what, (MBR_SIGNATURE.start,), _signature(mbr.signature), _signature(new)))
 
 
 def _signature(raw: bytes) -> str:

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from analyzer.convert.new_identity.ext import renew_ext
 from analyzer.convert.new_identity.workspace import Change, CloneWorkspace, Kept, Scope
-from analyzer.guest.layouts import exfat, fat, ntfs, swap
+from analyzer.guest.layouts import exfat, fat, ntfs
+from analyzer.guest.layouts.detect import RAID, SWAP_SIZE, SWAP_UUID, VOLUMES, is_asleep, is_swap
 from analyzer.guest.layouts.partitions import Partition
-from analyzer.guest.layouts.signatures import RAID, VOLUMES
 
 # Linux RAID keeps its superblock near the end: version 1.0 in pages, 0.90 in stripes of 64 KiB.
 _PAGE, _STRIPE = 4096, 1 << 16
@@ -113,18 +113,18 @@ def _renew_exfat(work: CloneWorkspace, part: Partition) -> bool:
 
 
 def _renew_swap(work: CloneWorkspace, part: Partition) -> bool:
-    page = work.read(part.start, swap.SIZE)
+    page = work.read(part.start, SWAP_SIZE)
     what = "the UUID of the swap space"
-    if swap.is_asleep(page):
+    if is_asleep(page):
         text = "a sleeping system's memory is in it"
         work.kept.append(Kept(what, part.start, text, "run `mkswap` on the clone's volume: it must not be woken twice"))
         return True
-    if not swap.is_swap(page):
+    if not is_swap(page):
         return False
-    old = UUID(bytes=page[swap.UUID])
+    old = UUID(bytes=page[SWAP_UUID])
     new = work.guid("swap", old)
-    if any(old.bytes) and work.patch([(part.start, page[: swap.UUID.start] + new.bytes + page[swap.UUID.stop :])]):
-        work.changes.append(Change(what, (part.start + swap.UUID.start,), str(old), str(new)))
+    if any(old.bytes) and work.patch([(part.start, page[: SWAP_UUID.start] + new.bytes + page[SWAP_UUID.stop :])]):
+        work.changes.append(Change(what, (part.start + SWAP_UUID.start,), str(old), str(new)))
     return True
 
 

@@ -8,12 +8,10 @@ from typing import Protocol
 from analyzer.guest.filesystems.record import Extent
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.exfat import ExfatBoot
-from analyzer.guest.layouts.ext import Compatible, ExtSuperblock
-from analyzer.guest.layouts.ext_groups import parse_descriptor
+from analyzer.guest.layouts.ext import Compatible, ExtSuperblock, parse_descriptor
 from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, parse_inode
 from analyzer.guest.layouts.fat import ENTRY, FatBoot
-from analyzer.guest.layouts.ntfs import NtfsBoot
-from analyzer.guest.layouts.ntfs_records import parse_data
+from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data
 from vhdx.ranges import Range
 
 JOURNAL = "$journal"

@@ -2,8 +2,16 @@
 
 from collections.abc import Iterator
 
-from analyzer.guest.layouts.ext import CHECKSUM, INCOMPATIBLE, SEED, UUID, Incompatible, ReadOnly, parse_superblock
-from analyzer.guest.layouts.ext_groups import crc32c
+from analyzer.guest.layouts.ext import (
+    CHECKSUM,
+    INCOMPATIBLE,
+    SEED,
+    UUID,
+    Incompatible,
+    ReadOnly,
+    crc32c,
+    parse_superblock,
+)
 
 _SUM = slice(0x1E, 0x20)
 _POLYNOMIAL, _START = 0xA001, 0xFFFF

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntFlag
 
-from analyzer.guest.layouts.ext_groups import crc32c, sums_to
+from analyzer.guest.layouts.ext import crc32c, sums_to
 
 LEAST_SIZE = 128
 """Bytes of an inode that every volume has, and all that is parsed of one."""

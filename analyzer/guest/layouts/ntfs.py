@@ -1,6 +1,10 @@
-"""The boot sector of an NTFS volume. Its copy is in the sector behind the volume's last."""
+"""The boot sector of an NTFS volume, whose copy is in the sector behind the volume's last; and records of its $MFT.
+
+A record is a head, and attributes behind it (Linux-NTFS project, "NTFS Documentation").
+"""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 SIZE = 512
@@ -54,3 +58,97 @@ def parse_boot(sector: bytes) -> NtfsBoot | None:
     cluster = size * clusters if clusters <= _MOST_PLAIN else size << (256 - clusters)
     record = per_record * cluster if per_record > 0 else 1 << -per_record
     return NtfsBoot(size, cluster, hidden, sectors, mft, mirror, record, serial)
+
+
+RECORD_SIGNATURE = b"FILE"
+HEAD_SIZE = 48
+STRIDE = 512
+"""Bytes after which two bytes tell a torn write, whatever the sectors of the disk."""
+_HEAD = struct.Struct("<4sHHQ4xH22xI")
+_ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
+_DATA, _INDEX, _END = 0x80, 0xA0, 0xFFFFFFFF
+_LEAST_ATTRIBUTE = 16
+# A record of 4 KiB has room for no more; a run list of noise could go on without end.
+_MOST_RUNS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class NtfsRecord:
+    """The head of a record: `log_number` only grows, `attributes` is the byte of the record where they begin."""
+
+    fixups: int
+    fixup_count: int
+    log_number: int
+    attributes: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class NtfsData:
+    """The data of a file, or the index of a folder, that is outside of its record.
+
+    `initialized` bytes of it were ever written.
+    """
+
+    initialized: int
+    raw_runs: bytes
+    is_index: bool = False
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """(first cluster, count) of what has a place, in order."""
+        return _parse_runs(self.raw_runs)
+
+
+def parse_record(raw: bytes) -> NtfsRecord | None:
+    """What the head of a record says; None where there is none."""
+    if len(raw) < HEAD_SIZE or not raw.startswith(RECORD_SIGNATURE):
+        return None
+    _, *fields = _HEAD.unpack_from(raw)
+    return NtfsRecord(*fields)
+
+
+def parse_data(raw: bytes) -> NtfsData | None:
+    """Where a whole record says that the file's unnamed data is; None where it does not, or is torn."""
+    return next((runs for runs in runs_of(raw) if not runs.is_index), None)
+
+
+def runs_of(raw: bytes) -> Iterator[NtfsData]:
+    """Where a whole record says that its file's unnamed data, and its folder's index, are; nothing where it is torn."""
+    record = _without_fixups(raw)
+    head = parse_record(record)
+    at = head.attributes if head else 0
+    while 0 < at <= len(record) - _ATTRIBUTE.size:
+        kind, length, is_outside, name, runs, initialized = _ATTRIBUTE.unpack_from(record, at)
+        if kind == _END or length < _LEAST_ATTRIBUTE:
+            return
+        if is_outside and (kind == _INDEX or (kind == _DATA and not name)):
+            yield NtfsData(initialized, record[at + runs : at + length], kind == _INDEX)
+        at += length
+
+
+def _without_fixups(raw: bytes) -> bytes:
+    """The record with the ends of its strides put back; b"" when it is none or torn."""
+    head = parse_record(raw)
+    if head is None or head.fixups + 2 * head.fixup_count > len(raw) or (head.fixup_count - 1) * STRIDE > len(raw):
+        return b""
+    fixed = bytearray(raw)
+    for number in range(1, head.fixup_count):
+        end, place = number * STRIDE, head.fixups + 2 * number
+        if raw[end - 2 : end] != raw[head.fixups : head.fixups + 2]:
+            return b""
+        fixed[end - 2 : end] = raw[place : place + 2]
+    return bytes(fixed)
+
+
+def _parse_runs(raw: bytes) -> Iterator[tuple[int, int]]:
+    at, place = 0, 0
+    for _ in range(_MOST_RUNS):
+        sizes = raw[at] if at < len(raw) else 0
+        counts, places = sizes & 15, sizes >> 4
+        if not sizes or at + 1 + counts + places > len(raw):
+            return
+        count = int.from_bytes(raw[at + 1 : at + 1 + counts], "little")
+        place += int.from_bytes(raw[at + 1 + counts : at + 1 + counts + places], "little", signed=True)
+        if places and count and place >= 0:
+            yield place, count
+        at += 1 + counts + places

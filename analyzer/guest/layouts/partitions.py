@@ -3,14 +3,76 @@
 Who reads a disk by its volumes reads it by these, so that all commands speak of the same ones.
 """
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
+from itertools import islice, starmap
 from uuid import UUID
 
+from analyzer.guest.layouts import exfat, fat, ntfs
 from analyzer.guest.layouts.gpt import Entries, GptCopy, parse_entries, read_copy
-from analyzer.guest.layouts.mbr import PROTECTIVE, SIZE, Mbr, MbrEntry, parse_logical, parse_mbr
+
+MBR_SIZE = 512
+MARK = b"\x55\xaa"
+MBR_SIGNATURE = slice(440, 444)
+PROTECTIVE, DYNAMIC = 0xEE, 0x42
+_EXTENDED = frozenset({0x05, 0x0F, 0x85})
+# At the end of 512 bytes whatever the sector's size.
+MARK_AT = slice(510, 512)
+_ENTRIES_AT, _ENTRIES = 446, 4
+_ENTRY = struct.Struct("<B3xB3xII")
+_ACTIVE = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class MbrEntry:
+    """One of the four; `first` and `sectors` are counted in sectors."""
+
+    status: int
+    kind: int
+    first: int
+    sectors: int
+
+    @property
+    def is_extended(self) -> bool:
+        """It holds logical partitions."""
+        return self.kind in _EXTENDED and self.sectors > 0
+
+    @property
+    def is_partition(self) -> bool:
+        """It holds a volume: neither empty, nor the mark of a GPT, nor a box of logical partitions."""
+        return self.kind not in {0, PROTECTIVE, *_EXTENDED} and self.sectors > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mbr:
+    """The disk signature, four bytes as they are, and the four entries."""
+
+    signature: bytes
+    entries: tuple[MbrEntry, ...]
+
+
+def parse_mbr(front: bytes) -> Mbr | None:
+    """The master boot record that a disk begins with; None where that is none, or the boot sector of a volume."""
+    is_volume = any(parse(front) for parse in (ntfs.parse_boot, exfat.parse_boot, fat.parse_boot))
+    if len(front) < MBR_SIZE or front[MARK_AT] != MARK or is_volume:
+        return None
+    entries = _entries(front)
+    return None if any(entry.status & ~_ACTIVE for entry in entries) else Mbr(front[MBR_SIGNATURE], entries)
+
+
+def parse_logical(record: bytes) -> tuple[MbrEntry | None, MbrEntry | None]:
+    """The volume of a record of the chain of logical partitions, and where the next record is."""
+    if len(record) < MBR_SIZE or record[MARK_AT] != MARK:
+        return None, None
+    volume, following, *_ = _entries(record)
+    return volume if volume.is_partition else None, following if following.is_extended else None
+
+
+def _entries(record: bytes) -> tuple[MbrEntry, ...]:
+    return tuple(starmap(MbrEntry, (_ENTRY.unpack_from(record, _ENTRIES_AT + 16 * n) for n in range(_ENTRIES))))
+
 
 Read = Callable[[int, int], bytes]
 """Bytes of a disk by start and length, fewer where it ends before or cannot say."""
@@ -81,7 +143,7 @@ def partitions_of(
     sectors of 4 KiB may be read with 512. A GPT counts where the MBR is protective, hybrid, or names nothing: where it
     names partitions and no GPT, the GPT is one of former days, and no system goes by it.
     """
-    mbr = parse_mbr(read(0, SIZE))
+    mbr = parse_mbr(read(0, MBR_SIZE))
     of_mbr = list(_of_mbr(mbr, sectors[0], read)) if mbr else []
     of_gpt: list[Partition] = []
     if not of_mbr or (mbr and any(entry.kind == PROTECTIVE for entry in mbr.entries)):
@@ -136,7 +198,7 @@ def _of_mbr(mbr: Mbr, sector: int, read: Read) -> Iterator[Partition]:
         at, seen = box.first if box.is_extended else 0, set[int]()
         while at and at not in seen and len(seen) < _MOST_LOGICAL:
             seen.add(at)
-            volume, following = parse_logical(read(at * sector, SIZE))
+            volume, following = parse_logical(read(at * sector, MBR_SIZE))
             if volume:
                 yield _named(volume, number, at, sector)
                 number += 1

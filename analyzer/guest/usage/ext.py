@@ -11,8 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from analyzer.guest.layouts import ext
-from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible, ReadOnly
-from analyzer.guest.layouts.ext_groups import GroupFlag
+from analyzer.guest.layouts.ext import ExtSuperblock, GroupFlag, Incompatible, ReadOnly
 from analyzer.guest.layouts.ext_inodes import InodeFlag
 from analyzer.guest.usage.model import NO_EXTENTS, Column, Contents, Extents, Known, Usage, set_bits, union
 from vhdx.ranges import Range, Ranges

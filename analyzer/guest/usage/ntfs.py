@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from analyzer.guest.layouts import ntfs
-from analyzer.guest.layouts.ntfs import NtfsBoot
-from analyzer.guest.layouts.ntfs_records import parse_data, runs_of
+from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data, runs_of
 from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits, union
 from vhdx.ranges import Range, Ranges
 

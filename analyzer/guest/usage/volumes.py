@@ -10,9 +10,8 @@ from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import ExtSuperblock
 from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.layouts.gpt import GptHeader
-from analyzer.guest.layouts.mbr import SIZE as MBR_SIZE
 from analyzer.guest.layouts.ntfs import NtfsBoot
-from analyzer.guest.layouts.partitions import Partition, Scheme, gpt_copies
+from analyzer.guest.layouts.partitions import MBR_SIZE, Partition, Scheme, gpt_copies
 from analyzer.guest.usage.ext import usage_of_ext
 from analyzer.guest.usage.fat import usage_of_exfat, usage_of_fat
 from analyzer.guest.usage.model import Extents, Known, Usage

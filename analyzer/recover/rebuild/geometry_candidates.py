@@ -6,8 +6,8 @@ from itertools import product
 
 import numpy as np
 
+from analyzer.guest.layouts.detect import begins_disk
 from analyzer.guest.layouts.gpt import GptHeader, primary_header
-from analyzer.guest.layouts.signatures import begins_disk
 from analyzer.recover.rebuild.bat_shape import (
     MOST_TABLE,
     Entries,

@@ -5,8 +5,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from analyzer.guest.layouts.ext import SIZE, SPARSE_GROUPS, START, ExtSuperblock, ReadOnly, parse_sound_superblock
-from analyzer.guest.layouts.ext_groups import ExtGroup, GroupFlag, parse_descriptor, sums_to
+from analyzer.guest.layouts.ext import (
+    SIZE,
+    SPARSE_GROUPS,
+    START,
+    ExtGroup,
+    ExtSuperblock,
+    GroupFlag,
+    ReadOnly,
+    parse_descriptor,
+    parse_sound_superblock,
+    sums_to,
+)
 from analyzer.guest.layouts.ext_inodes import ExtInode, directory_holds, inode_holds, parse_inode
 from analyzer.recover.rebuild.redundant_copies import read_known
 from analyzer.recover.rebuild.signatures import Sign, volumes_of

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from analyzer.guest.layouts.ntfs import SIZE, NtfsBoot, parse_boot
-from analyzer.guest.layouts.ntfs_records import HEAD_SIZE, parse_data, parse_record
+from analyzer.guest.layouts.ntfs import HEAD_SIZE, SIZE, NtfsBoot, parse_boot, parse_data, parse_record
 from analyzer.recover.rebuild.redundant_copies import read_known
 from analyzer.recover.rebuild.signatures import Sign, volumes_of
 from vhdx.disk import Disk

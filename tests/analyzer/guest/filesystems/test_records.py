@@ -2,8 +2,7 @@
 
 import pytest
 
-from analyzer.guest.layouts.ntfs import SIZE, parse_boot
-from analyzer.guest.layouts.ntfs_records import parse_data, parse_record
+from analyzer.guest.layouts.ntfs import SIZE, parse_boot, parse_data, parse_record
 from tests.analyzer.guest.conftest import need
 from tests.analyzer.guest.images import MIB, empty, run
 
