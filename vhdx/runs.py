@@ -188,6 +188,12 @@ def cut_alike(first: RunTable, second: RunTable) -> tuple[RunTable, RunTable]:
     return _cut(first, start, ends, of_first), _cut(second, start, ends, of_second)
 
 
+def cut_at(table: RunTable, ranges: Ranges) -> tuple[RunTable, npt.NDArray[np.bool_]]:
+    """The table cut at the edges of ranges, and which of its runs are inside of them."""
+    marks, table = cut_alike(RunTable.marking(ranges, table.range, Kind.DATA), table)
+    return table, marks.kind == DATA
+
+
 def _common_edges(first: RunTable, second: RunTable) -> tuple[Column, Column, Column, Column]:
     """Start and end of each range between edges of either table, and the run of each table that it belongs to."""
     ends = np.concatenate((first.start + first.length, second.start + second.length))

@@ -67,7 +67,7 @@ class Survey:
     @cached_property
     def files(self) -> TouchedFiles:
         """The files that lost and stale ranges touch; none are looked for where everything is known."""
-        lost, stale = (_places(self._plan, status) for status in (Status.LOST, Status.STALE))
+        lost, stale = map(self._plan.provenance.ranges, (Status.LOST, Status.STALE))
         if not lost and not stale:
             return TouchedFiles()
         try:
@@ -76,10 +76,6 @@ class Survey:
         except MissingReaderError as error:
             return TouchedFiles(error=str(error))
         return _counted(volumes, lost, stale)
-
-
-def _places(plan: Plan, status: Status) -> Ranges:
-    return Ranges.of(row.range for row in plan.rows() if row.status is status)
 
 
 def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges) -> TouchedFiles:

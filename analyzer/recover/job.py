@@ -14,8 +14,7 @@ from analyzer.convert.model import Plan as ConversionPlan
 from analyzer.progress import Progress, no_progress
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
-from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Row, Totals, rows_of
+from analyzer.recover.disk.provenance import EarlierRun, Provenance, Row, Totals
 from analyzer.recover.inputs.collect import Gathered, gather
 from analyzer.recover.inputs.earlier_state import PRESENT, View
 from analyzer.recover.inputs.layers import Level
@@ -26,7 +25,7 @@ from analyzer.recover.output.commit import name_again, name_anew
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.output.sidecars import existing_papers, write_papers
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.mapfile import ImageFingerprint, account_of, is_own_mapfile, map_of, mapfile_lines
+from analyzer.recovery_map.mapfile import Status, account_of, is_own_mapfile, map_of, mapfile_lines
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.parents import Search
@@ -88,9 +87,14 @@ class Plan:
         """What is missing, what is wrong with the files, and which of them changed since they were opened."""
         return self.gathered.findings + self.gathered.changed
 
+    @property
+    def provenance(self) -> Provenance:
+        """What each range of the disk is, by the faults that are known so far."""
+        return Provenance(self.disk, self.filled.faults, self.filled.earlier)
+
     def rows(self) -> Iterator[Row]:
         """What each range of the disk is, by what is known so far; afresh whenever it is asked."""
-        return rows_of(self.disk, self.filled.faults, self.filled.earlier)
+        return self.provenance.rows()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,14 +180,6 @@ def identity_of(disk: PartialDisk, view: View) -> str:
     return f"{identity} {view}".rstrip()
 
 
-def count(plan: Plan) -> Totals:
-    """Bytes of the disk by status, as far as is known without reading its data."""
-    totals = Totals()
-    for _ in totals.counting(plan.rows()):
-        pass
-    return totals
-
-
 def run_recovery(plan: Plan, document: Document, progress: Progress = no_progress) -> Outcome:
     """Write the image, its mapfile and its account; raises what writing raises. The sources are never changed.
 
@@ -192,13 +188,18 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
     conversion = plan.conversion
     if conversion is None:
         raise ValueError("a plan without a target cannot be run")
-    totals, give_names = Totals(), name_again if resumes(plan.wishes) else name_anew
+    give_names = name_again if resumes(plan.wishes) else name_anew
+    totals = Totals({}, 0, 0)
 
     def name(image: Sink, checksums: CellChecksums) -> None:
+        nonlocal totals
         image.seal()
-        fingerprint = fingerprint_of(image.path, conversion.format, checksums, plan.rows())
-        with ExitStack() as papers:
-            give_names(image, _papers(plan, conversion.target, fingerprint, totals, document, papers))
+        known = plan.provenance.ranges(Status.KNOWN)
+        fingerprint = fingerprint_of(image.path, conversion.format, checksums, known)
+        identity, totals = identity_of(plan.disk, plan.wishes.view), plan.provenance.totals()
+        lines, account = mapfile_lines(plan.provenance.statuses(), identity, fingerprint), document(plan, totals)
+        with ExitStack() as sidecars:
+            give_names(image, write_papers(image.target, plan.wishes.options.existing, lines, account, sidecars))
 
     written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(
@@ -212,16 +213,3 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
         totals=totals,
         changed=plan.gathered.changed,
     )
-
-
-def _papers(
-    plan: Plan,
-    target: Path,
-    fingerprint: ImageFingerprint | None,
-    totals: Totals,
-    document: Document,
-    opened: ExitStack,
-) -> list[Sink]:
-    rows = ((row.range, row.status) for row in totals.counting(plan.rows()))
-    map_lines = mapfile_lines(rows, identity_of(plan.disk, plan.wishes.view), fingerprint)
-    return write_papers(target, plan.wishes.options.existing, map_lines, document(plan, totals), opened)

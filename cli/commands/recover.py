@@ -13,7 +13,7 @@ from analyzer.convert.model import format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.inputs.earlier_state import LetGo, View
-from analyzer.recover.job import Attempt, count, resumes
+from analyzer.recover.job import Attempt, resumes
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import account_of, map_of
 from cli import output
@@ -181,7 +181,7 @@ def _with_target(wishes: Wishes, out: Path, image: OutputOptions) -> Wishes:
 
 
 def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:
-    totals = count(plan)
+    totals = plan.provenance.totals()
     if as_json:
         emit_account(plan, totals, survey, None)
     else:

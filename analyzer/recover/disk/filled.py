@@ -8,16 +8,20 @@ from threading import Lock
 
 import numpy as np
 
-from analyzer.recover.disk.fill_pattern import pattern
 from analyzer.recover.disk.partial import PartialDisk
-from analyzer.recover.disk.previous_run import EarlierRun, Read
+from analyzer.recover.disk.provenance import EarlierRun, Read
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range, Ranges
-from vhdx.runs import Kind, Run, RunTable, choose, cut_alike, merge_neighbours, overlay
+from vhdx.runs import Kind, Run, RunTable, choose, cut_at, merge_neighbours
 from vhdx.source import ByteSource
+
+_WORDS = b"vhdx recover: this sector is lost; it stands at byte 0x"
+_DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+# A 64-bit place in hexadecimal: of one width, so that every sector of the pattern is made by the same table.
+_WIDTH = 16
 
 
 class Fill(Enum):
@@ -111,16 +115,14 @@ class FilledDisk:
         """What an earlier run has as stale is taken from it where this one has nothing."""
         if not self.earlier.stale.touches(table.range):
             return table
-        stale, table = cut_alike(RunTable.marking(self.earlier.stale, table.range, Kind.DATA), table)
-        taken = (stale.kind == Kind.DATA) & (table.kind == Kind.LOST)
-        return choose(taken, _in_place(stale, self._earlier_layer), table)
+        table, is_stale = cut_at(table, self.earlier.stale)
+        return choose(is_stale & (table.kind == Kind.LOST), _in_place(table, self._earlier_layer), table)
 
     def _with_known(self, table: RunTable) -> RunTable:
         if not self.earlier.known.touches(table.range):
             return table
-        known = RunTable.marking(self.earlier.known, table.range, Kind.DATA)
-        placed = _in_place(known, self._earlier_layer)
-        return overlay(choose(known.kind == Kind.DATA, placed, known), table)
+        table, is_known = cut_at(table, self.earlier.known)
+        return choose(is_known, _in_place(table, self._earlier_layer), table)
 
 
 class Rescue(NoteLost):
@@ -169,3 +171,16 @@ def _in_place(table: RunTable, layer: int) -> RunTable:
     return replace(
         table, kind=np.full_like(table.kind, Kind.DATA), layer=np.full_like(table.layer, layer), file_offset=table.start
     )
+
+
+def pattern(start: int, length: int, sector: int) -> bytes:
+    """`length` bytes of the disk from `start`, as if all were lost: in each sector its own place, in hex."""
+    first, last = start // sector, -(-(start + length) // sector)
+    page = np.frombuffer((_WORDS + b"0" * _WIDTH).ljust(sector - 1, b".") + b"\n", dtype=np.uint8)
+    sectors = np.tile(page, (last - first, 1))
+    places = np.arange(first, last, dtype=np.int64) * sector
+    for digit in range(_WIDTH):
+        shift = 4 * (_WIDTH - 1 - digit)
+        sectors[:, len(_WORDS) + digit] = _DIGITS[places >> shift & 15]
+    skipped = start - first * sector
+    return sectors.tobytes()[skipped : skipped + length]

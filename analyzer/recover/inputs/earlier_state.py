@@ -7,7 +7,7 @@ from enum import Enum
 from analyzer.recover.as_of.anchored import ranges_brought_back, with_anchored
 from analyzer.recover.as_of.image import image_as_of
 from analyzer.recover.as_of.log_position import Moment
-from analyzer.recover.inputs.layers import Doubt, Level, Past, Reason
+from analyzer.recover.inputs.layers import Basis, Doubt, Level, Past
 from vhdx.errors import ChainError
 from vhdx.image import Image
 from vhdx.ranges import Range, Ranges
@@ -70,10 +70,10 @@ def _aged(level: Level, image: Image, view: View) -> Level:
         image = then.image
         past = Past(number=then.number, session=then.session, goes_on=then.is_last)
         # The log is the word of programs that use it; one that does not may have written in between.
-        doubts = (Doubt(Reason.UNREACHED, then.doubts), *doubts, Doubt(Reason.AS_OF, Ranges.of([Range(0, image.size)])))
+        doubts = (Doubt(Basis.UNREACHED, then.doubts), *doubts, Doubt(Basis.AS_OF, Ranges.of([Range(0, image.size)])))
     if view.let_go is LetGo.OLD_DATA:
         image = with_anchored(image)
         back = ranges_brought_back(image)
         past = replace(past, brought_back=back.size)
-        doubts = (Doubt(Reason.ANCHORED, back), *doubts)
+        doubts = (Doubt(Basis.ANCHORED, back), *doubts)
     return replace(level, image=image, past=past, doubts=doubts)

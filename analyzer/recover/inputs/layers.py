@@ -32,27 +32,42 @@ class Placed(Enum):
     """When its file was modified, or its name: weak evidence, which a copy may have lost."""
 
 
-class Reason(Enum):
-    """Why a range is in doubt; `Basis` has the same words."""
+class Basis(Enum):
+    """By what evidence a range of the disk has its status."""
 
+    HELD = "held"
+    """A file holds it, and every level above that file is there."""
+    BELOW_GAP = "below gap"
+    """A file holds it, below a level (`cause`) that is missing or lost the range."""
+    MISSING = "missing"
+    """A level that is missing (`cause`) may have held it, and nothing below does."""
+    DAMAGED = "damaged"
+    """The file of a level (`cause`) held it: past its end now, or by a table that cannot be believed.
+
+    In a file that is taken as it was, also what was where something else is now.
+    """
+    UNREADABLE = "unreadable"
+    """The medium failed where the file of a level (`cause`) holds it."""
     REBUILT = "rebuilt"
-    """It rests on a structure that was lost and made anew."""
+    """A file holds it by a structure of a level (`cause`) that was lost and made anew: likely so, not certain."""
     ORDER = "order"
-    """Which file is the uppermost rests on names and times: another one may be newer."""
+    """A file holds it, and only names and times say that no other of the files (`cause` is uppermost) is newer."""
     CHOSEN = "chosen"
-    """It is as the user chose, without evidence."""
+    """It is as the user chose (`--lost-bitmaps`), without evidence: a structure of a level (`cause`) was lost."""
     AS_OF = "as of"
-    """The table is one of an earlier time; the data are what stands there now."""
+    """A file (`cause`) is taken as it was: by its tables of then, with the data that is there now."""
     UNREACHED = "unreached"
-    """As AS_OF, and the log does not tell of the table's page either: its nearest copy is taken."""
+    """As AS_OF, and the log does not say what the table of then had for it: the nearest copy is taken."""
     ANCHORED = "anchored"
-    """The block was let go, and its entry keeps the place."""
+    """An unmapped block of a file (`cause`): the data where its entry still points."""
+    EARLIER = "earlier"
+    """An earlier run read it; it is taken from that run's output."""
 
 
 class Doubt(NamedTuple):
     """Ranges of the disk that are in doubt for one reason."""
 
-    reason: Reason
+    reason: Basis
     ranges: Ranges
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.linkage.mismatch import Verdict, gather_evidence
-from analyzer.recover.inputs.layers import Doubt, Level, Placed, Presence, Reason
+from analyzer.recover.inputs.layers import Basis, Doubt, Level, Placed, Presence
 from analyzer.recover.inputs.open_file import Opened
 from analyzer.recover.inputs.segments import (
     Segment,
@@ -135,7 +135,7 @@ def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
     # Times do not survive every copy. If the order is wrong, every byte may be: so the whole level is in doubt, and
     # what it shows is stale. test_two_gaps_in_one_chain_leave_nothing_known_for_no_link_tells_which_part_is_newer.
     if placed is Placed.BY_TIME:
-        top = replace(top, doubts=(Doubt(Reason.ORDER, Ranges.of([Range(0, MAX_DISK_SIZE)])), *top.doubts))
+        top = replace(top, doubts=(Doubt(Basis.ORDER, Ranges.of([Range(0, MAX_DISK_SIZE)])), *top.doubts))
     levels = [top]
     for child, file in pairwise(segment.files):
         levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))
@@ -157,7 +157,7 @@ def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Leve
         placed=placed,
         rebuilt=file.rebuilt,
         lost=file.lost,
-        doubts=(Doubt(Reason.CHOSEN, file.guessed), Doubt(Reason.REBUILT, file.doubted)),
+        doubts=(Doubt(Basis.CHOSEN, file.guessed), Doubt(Basis.REBUILT, file.doubted)),
     )
 
 

@@ -1,6 +1,5 @@
 """The output of an earlier run, to go on with: opened, and held to be what that run left."""
 
-from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import VHDX_FORMATS, OutputFormat
 from analyzer.convert.raw_image import RawDisk
 from analyzer.progress import Progress
-from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Row
+from analyzer.recover.disk.provenance import EarlierRun
 from analyzer.recover.output.image_digest import parts_read, parts_written
 from analyzer.recovery_map.mapfile import ImageFingerprint, Status, map_of, read_fingerprint, read_mapfile
 from vhdx.disk import Disk
@@ -47,13 +45,10 @@ def open_earlier(
     return EarlierRun(found[Status.KNOWN], found[Status.STALE], Reader(written).read_into)
 
 
-def fingerprint_of(
-    path: Path, form: OutputFormat, checksums: CellChecksums, rows: Iterable[Row]
-) -> ImageFingerprint | None:
-    """What an image is that was written just now, by the rows of its map; None where no later run goes on with it."""
+def fingerprint_of(path: Path, form: OutputFormat, checksums: CellChecksums, known: Ranges) -> ImageFingerprint | None:
+    """What an image is that was written just now, by what of it is known; None where no later run resumes it."""
     if not can_be_gone_on_with(form):
         return None
-    known = Ranges.of(row.range for row in rows if row.status is Status.KNOWN)
     with closing(_open(path, form)) as written:
         return ImageFingerprint.of(path, parts_written(checksums, written, known))
 

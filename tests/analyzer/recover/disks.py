@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from analyzer.recover.disk.partial import PartialDisk
-from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import rows_of
+from analyzer.recover.disk.provenance import EarlierRun, Provenance
 from analyzer.recover.inputs.collect import gather
 from analyzer.recovery_map.mapfile import Status
 from tests.support.sources import SparseSource
@@ -34,7 +33,7 @@ def gathered(files, *, assumed=None, broken=()):
 def statuses(disk, faults=None):
     """One status for each sector of the disk."""
     found = []
-    for row in rows_of(disk, faults or NO_RANGES, EarlierRun()):
+    for row in Provenance(disk, faults or NO_RANGES, EarlierRun()).rows():
         assert row.start == len(found) * disk.sector_size
         found += [row.status] * (row.length // disk.sector_size)
     assert len(found) * disk.sector_size == disk.size

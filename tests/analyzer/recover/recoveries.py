@@ -9,8 +9,7 @@ from pathlib import Path
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
-from analyzer.recover.disk.fill_pattern import pattern
-from analyzer.recover.disk.provenance import Totals
+from analyzer.recover.disk.filled import pattern
 from analyzer.recover.inputs.earlier_state import LetGo, View
 from analyzer.recover.inputs.layers import Placed
 from analyzer.recover.job import Attempt
@@ -212,7 +211,7 @@ def run_case(case, folder):
         rows = list(plan.rows())
         assert_covers(rows, plan.disk.size)
         assert_told(rows, content, plan, _truth_of(plan, case))
-        assert list(lines_of(plan, _totals(rows), Survey(plan)))
+        assert list(lines_of(plan, plan.provenance.totals(), Survey(plan)))
         case.counts["read"] = 1
         if case.format is not None:
             _write(case, folder, opener, content)
@@ -260,13 +259,6 @@ def _in_pieces(rows):
     for row in rows:
         for start in range(row.start, row.end, MIB):
             yield row._replace(start=start, length=min(MIB, row.end - start))
-
-
-def _totals(rows):
-    totals = Totals()
-    for _ in totals.counting(rows):
-        pass
-    return totals
 
 
 def _write(case, folder, opener, content):

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
-from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Basis, rows_of
+from analyzer.recover.disk.provenance import EarlierRun, Provenance
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.inputs.collect import gather
+from analyzer.recover.inputs.layers import Basis
 from analyzer.recover.inputs.open_file import open_carefully
 from analyzer.recover.inputs.order import NothingToRecoverError
 from analyzer.recovery_map.mapfile import Status
@@ -101,9 +101,9 @@ def test_bad_sectors_in_a_block_are_lost_alone_and_in_the_map(fill):
     expected = {2 * MIB // 512 + n for n in (5, 700, 701)}
     found = statuses(filled.disk, filled.faults)
     assert {n for n, status in enumerate(found) if status is not Status.KNOWN} == expected
-    assert {row.basis for row in rows_of(filled.disk, filled.faults, EarlierRun()) if row.status is Status.LOST} == {
-        Basis.UNREADABLE
-    }
+    assert {
+        row.basis for row in Provenance(filled.disk, filled.faults, EarlierRun()).rows() if row.status is Status.LOST
+    } == {Basis.UNREADABLE}
     for n in range(SIZE // 512):
         sector = content[n * 512 : n * 512 + 512]
         if n not in expected:
@@ -188,5 +188,5 @@ def test_a_bitmap_that_cannot_be_read_loses_its_blocks_and_leaves_the_others():
     assert [run.length for run in next(disk.windows(0, SIZE)).of_kind(Kind.DATA)] == [512, MIB]
     source.bad |= Ranges.of([Range(bitmap, MIB)])
     disk = PartialDisk(gather([source.path], NOWHERE, None, lambda _path: source).levels)
-    rows = list(rows_of(disk, NO_RANGES, EarlierRun()))
+    rows = list(Provenance(disk, NO_RANGES, EarlierRun()).rows())
     assert [(row.start, row.length) for row in rows if row.status is Status.KNOWN] == [(3 * MIB, MIB)]

@@ -14,7 +14,6 @@ from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.inputs.collect import AssumedTwiceError
 from analyzer.recover.inputs.duplicates import CopiesDifferError
 from analyzer.recover.inputs.segments import SeveralDisksError
-from analyzer.recover.job import count
 from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
 from fixtures.recipes.kit import child_of
 from vhdx.errors import ChainError, InputOutputError, NotRegularFileError, OutputError
@@ -35,7 +34,7 @@ def chain(tmp_path):
 def recovered(*inputs, **wishes):
     """Bytes by status, the files of the levels, and the findings."""
     with plan_recovery(Wishes(inputs=tuple(inputs), search=Search(), **wishes)) as plan:
-        return count(plan).bytes_of, [level.path for level in plan.levels], plan.findings
+        return plan.provenance.totals().bytes_of, [level.path for level in plan.levels], plan.findings
 
 
 def test_a_stray_file_is_passed_over_and_takes_nothing_away(chain, tmp_path):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
-from analyzer.recover.disk.previous_run import EarlierRun
-from analyzer.recover.disk.provenance import Basis, Row, rows_of
+from analyzer.recover.disk.provenance import EarlierRun, Provenance, Row
 from analyzer.recover.inputs.collect import gather
+from analyzer.recover.inputs.layers import Basis
 from fixtures.constants import MIB
 from tests.analyzer.recover.matrix.specimens import SECTOR, Specimen
 from tests.support.sources import PatchedSource
@@ -123,7 +123,7 @@ def _path(number: int) -> Path:
 def _compared(disk: PartialDisk, specimen: Specimen) -> Result:
     source = Reader(FilledDisk(disk, Fill.ZERO))
     counts = dict.fromkeys(("known", "likely", "stale", "lost", "wrong", "likely_wrong", *_BACK.values()), 0)
-    for row in rows_of(disk, NO_RANGES, EarlierRun()):
+    for row in Provenance(disk, NO_RANGES, EarlierRun()).rows():
         name = _name(row)
         counts[name] += row.length
         if name in {"known", "likely"}:
