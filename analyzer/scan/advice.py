@@ -11,11 +11,14 @@ from analyzer.remedies import shell_command
 from analyzer.scan.commands import OutputNames, has_no_front, inputs_of, merge_command, recover_command
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
+from analyzer.scan.judging import is_left_behind
 from analyzer.text import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 # A sentence stays one; JSON has all of them.
 _MOST_NAMES = 8
+ONLY_LEAF = "it is the only leaf"
+"""The reason of a tree that has one leaf."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,9 @@ def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
         if mergeable:
             steps.append(f"the newest state that can be read is {mergeable.path}: the command merges that one")
     steps += _others(known, tree, leaf)
+    if leaf.parent is None and leaf.children:
+        steps.append("it has no parent: there is nothing to merge")
+        mergeable = None
     if mergeable is None or (mergeable is not leaf and mergeable.parent is None):
         return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(steps))
     command = merge_command(known.forest, tree, mergeable.path, names.of(tree.root.path, "merged.vhdx"))
@@ -125,15 +131,29 @@ def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
 
 
 def _current(known: Known, tree: Tree) -> tuple[Member, str]:
-    """The leaf that a machine runs on; else the one that was modified last."""
+    """The leaf that a machine runs on; else the one that was modified last, but none that a backup left behind."""
     leaves = [leaf for leaf in tree.leaves if leaf.path not in known.forest.spare] or list(tree.leaves)
     leaves = leaves or [tree.members[-1]]  # a circle has no leaf
     used = [leaf for leaf in leaves if leaf.path in known.used_by]
+    left = [] if used else [leaf for leaf in leaves if _is_left_behind(known, tree, leaf)]
+    if left and len(left) < len(leaves):
+        leaves = [leaf for leaf in leaves if leaf not in left]
+    elif left:
+        newest = max((tree.by_path[leaf.parent] for leaf in left if leaf.parent), key=_age)
+        names = ", ".join(leaf.path.name for leaf in left[:_MOST_NAMES])
+        return newest, f"it was written to long after a backup made {names} and left it behind"
     if used:
         newest = max(used, key=_age)
         return newest, f"{known.used_by[newest.path]} runs on it"
     newest = max(leaves, key=_age)
-    return newest, "it is the only leaf" if len(leaves) == 1 else "of the leaves it was modified last"
+    return newest, ONLY_LEAF if len(leaves) == 1 else "of the leaves it was modified last"
+
+
+def _is_left_behind(known: Known, tree: Tree, leaf: Member) -> bool:
+    if leaf.link is None or leaf.parent is None:
+        return False
+    parent = tree.by_path[leaf.parent].record
+    return is_left_behind(leaf.record, parent, leaf.link, known.evidence.get(leaf.path))
 
 
 def _age(member: Member) -> tuple[float, int, int, Path]:
@@ -238,7 +258,11 @@ def _in_words(evidence: Evidence) -> str:
 
 
 def _others(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
-    others = [m.path for m in tree.leaves if m is not leaf and m.path not in known.forest.spare]
+    others = [
+        other.path
+        for other in tree.leaves
+        if other is not leaf and other.path not in known.forest.spare and not _is_left_behind(known, tree, other)
+    ]
     if others:
         names = ", ".join(str(path) for path in others[:_MOST_NAMES])
         more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""

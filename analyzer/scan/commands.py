@@ -10,7 +10,6 @@ from analyzer.linkage.record import FileRecord
 from analyzer.scan.forest import Forest, Tree
 from vhdx.structures.constants import MIB
 
-_NAMES = {".vhdx", ".avhdx"}
 # Codes of files that do not begin like a VHDX, or end before their headers do: they may still be the newest layer.
 _FRONT = {"FID-01", "FID-02"}
 
@@ -41,9 +40,8 @@ def _base_chain(forest: Forest, own: Tree, orphan: FileRecord) -> Iterator[Path]
 
 
 def has_no_front(record: FileRecord) -> bool:
-    """Whether a file that is called a VHDX, and does not begin like one, is large enough to be one all the same."""
-    is_front = any(finding.code in _FRONT for finding in record.findings)
-    return is_front and record.path.suffix.lower() in _NAMES and record.file_size > MIB
+    """Whether a file that was taken for a VHDX, and does not begin like one, is large enough to be one all the same."""
+    return record.file_size > MIB and any(finding.code in _FRONT for finding in record.findings)
 
 
 class OutputNames:

@@ -9,9 +9,24 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from construct import ConstructError
+
 from analyzer.linkage.record import FileId
+from vhdx.contents import Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
+from vhdx.findings import Severity
 from vhdx.source import FileSource, read_at
+from vhdx.structures.constants import (
+    HEADER_AREA_SIZE,
+    HEADER_OFFSETS,
+    METADATA_TABLE_SIZE,
+    MIB,
+    REGION_TABLE_OFFSETS,
+)
+from vhdx.structures.header import SIGNATURE as HEADER
+from vhdx.structures.metadata import SIGNATURE as METADATA
+from vhdx.structures.metadata import check_metadata_table, parse_metadata_table
+from vhdx.structures.region import SIGNATURE as REGIONS
 
 THREADS = 4
 """Files that are looked at together: on a network share the wait for one is spent on the others."""
@@ -20,6 +35,10 @@ THREADS = 4
 _VHDX, _HYPERV_STORE = b"vhdxfile", b"\x14\x20\x28\x01"
 _DISK_NAMES, _CONFIGURATION_NAMES = {".vhdx", ".avhdx"}, {".vmcx", ".vmrs"}
 _COMPANION_NAMES = {".rct", ".mrt", ".vhds"}
+_PLACES = (*((at, HEADER) for at in HEADER_OFFSETS), *((at, REGIONS) for at in REGION_TABLE_OFFSETS))
+# Windows and QEMU put the metadata region 2 and 3 MiB into the file, behind the log or the block table; one read for
+# each MiB up to here costs a folder of other large files little.
+_FARTHEST = 16 * MIB
 
 
 class FileType(Enum):
@@ -143,15 +162,36 @@ def _files_of(entries: Iterable["os.DirEntry[str]"]) -> Iterator[FoundFile]:
 def type_of(file: FoundFile) -> FileType:
     """What a file is, by its first bytes; by its name where that alone can tell. Never raises for what it holds."""
     suffix = file.path.suffix.lower()
+    start, is_rest, is_named = b"", False, suffix in _DISK_NAMES | _CONFIGURATION_NAMES | _COMPANION_NAMES
     try:
         with FileSource(file.path) as source:
             start = read_at(source, 0, min(source.size, len(_VHDX)))
-    except VhdxError:
-        start = b""
+            is_rest = start != _VHDX and not is_named and _is_rest(source)
+    except (VhdxError, ConstructError):
+        pass
     if start == _VHDX:
         return FileType.DISK
     if suffix in _CONFIGURATION_NAMES or start.startswith(_HYPERV_STORE):
         return FileType.CONFIGURATION
     if suffix in _COMPANION_NAMES:
         return FileType.COMPANION
-    return FileType.DISK if suffix in _DISK_NAMES else FileType.OTHER
+    return FileType.DISK if is_rest or suffix in _DISK_NAMES else FileType.OTHER
+
+
+def _is_rest(source: FileSource) -> bool:
+    """Whether a file whose front says nothing is what is left of a VHDX: encrypted or overwritten, and renamed."""
+    # A signature may stand anywhere by chance; a checksum that fits, or a table without errors, does not.
+    structures = Structures(source)
+    for at, signature in _PLACES:
+        if source.size >= HEADER_AREA_SIZE and read_at(source, at, len(signature)) == signature:
+            regions = structures.regions.value
+            return structures.header is not None or (regions is not None and regions.current_copy is not None)
+    for at in range(HEADER_AREA_SIZE, min(source.size - METADATA_TABLE_SIZE, _FARTHEST), MIB):
+        mark = read_at(source, at, len(METADATA))
+        if mark == _VHDX:  # a disk or an archive that holds a whole file
+            return False
+        if mark == METADATA:
+            table = parse_metadata_table(read_at(source, at, METADATA_TABLE_SIZE))
+            found = check_metadata_table(table, at, MIB)
+            return not any(finding.severity is Severity.ERROR for finding in found)
+    return False

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
+from analyzer.linkage.guest_evidence import Bearing
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import FileRecord, Place
@@ -22,6 +23,8 @@ _MOST_NAMES = 5
 _BACKUP = re.compile(
     r"auto[ _-]?recovery|recovery[ _-]?checkpoint|\b(veeam|altaro|nakivo|rubrik|commvault|acronis)", re.I
 )
+# Seconds; a backup holds a checkpoint for hours. test_a_checkpoint_that_a_backup_left_behind_is_not_the_current_state.
+_LONGEST_BACKUP = 24 * 3600.0
 _TRACKING = {".rct", ".mrt"}
 
 
@@ -165,6 +168,19 @@ def _copies(forest: Forest) -> Iterator[Finding]:
             how = same if alike else "they differ in size or headers: one was used after it was copied"
             text = f"{len(others)} more with its identity {identity}: {names}; {how}"
             yield Finding("CHN-08", Severity.WARNING, text, path=first.path)
+
+
+def is_left_behind(child: FileRecord, parent: FileRecord, link: Link, evidence: Evidence | None) -> bool:
+    """Whether a backup made a checkpoint, did not remove it, and the machine went on with the parent.
+
+    Each sign alone has another cause. A parent that was written to since may have been mounted by mistake; times are
+    those of a copy; checkpoints of backups are current for as long as a backup runs. So the identity, the name, and
+    either the time or what the guest wrote have to agree.
+    """
+    if link.state is not LinkState.MISMATCH or not _BACKUP.search(child.path.stem) or _BACKUP.search(parent.path.stem):
+        return False
+    changed = evidence is not None and any(fact.bearing is Bearing.CHANGED for fact in evidence.facts)
+    return parent.modified - child.modified > (0 if changed else _LONGEST_BACKUP)
 
 
 def companions_of(records: Sequence[FileRecord], companions: Sequence[FoundFile]) -> dict[Path, tuple[FoundFile, ...]]:

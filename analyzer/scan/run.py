@@ -56,7 +56,8 @@ def run_scan(
     outside = read_named([reading.record for reading in readings], tick)
     forest = build_forest([reading.record for reading in (*readings, *outside)])
     weights, evidence = _weigh_all(forest, [*readings, *outside]), _gather(forest)
-    machines = read_machines(found.of_type[FileType.CONFIGURATION]) if can_read_machines() else ()
+    configurations = found.of_type[FileType.CONFIGURATION]
+    machines = read_machines(configurations) if configurations and can_read_machines() else ()
     used_by = match_disks(machines, [record.path for record in forest.records])
     companions = companions_of(forest.records, found.of_type[FileType.COMPANION])
     known = Known(forest=forest, evidence=evidence, weights=weights, used_by=_running(used_by), is_taken=is_taken)

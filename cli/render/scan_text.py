@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.record import Condition, FileRecord
-from analyzer.scan.advice import Advice
+from analyzer.scan.advice import ONLY_LEAF, Advice
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
 from analyzer.scan.machines import Role
@@ -137,7 +137,8 @@ class _Text:
 
 
 def _sentences(advice: Advice) -> Iterator[str]:
-    if advice.current and (advice.command or advice.current != advice.root):
+    is_alone = advice.current == advice.root and not advice.command
+    if advice.current and not (is_alone and advice.reason == ONLY_LEAF):
         yield f"current state: {advice.current} ({advice.reason})"
     yield from advice.steps
 

@@ -341,3 +341,64 @@ def test_a_checkpoint_without_its_front_may_be_newer_and_is_recovered_on_the_cha
     command = next(line.strip()[2:] for line in lines if "$ vhdx recover" in line)
     _, inputs = run_recovery(vhdx_command, command)
     assert inputs == ["vm/layer2.avhdx", "vm/layer1.avhdx", "vm/base.vhdx"]
+
+
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "touched", "current"),
+    [
+        ("vm-AutoRecovery.avhdx", 40, True, "vm.vhdx"),
+        ("vm-AutoRecovery.avhdx", 40, False, "vm-AutoRecovery.avhdx"),  # its parent is as it was
+        ("vm-AutoRecovery.avhdx", 0.1, True, "vm-AutoRecovery.avhdx"),  # the backup still runs, or has just failed
+        ("vm-AutoRecovery.avhdx", -1, True, "vm-AutoRecovery.avhdx"),
+        ("vm_5B1C.avhdx", 40, True, "vm_5B1C.avhdx"),  # a mount by mistake does the same
+    ],
+)
+def test_a_checkpoint_that_a_backup_left_behind_is_not_the_current_state(
+    vhdx_command, tmp_path, monkeypatch, name, days, touched, current
+):
+    monkeypatch.chdir(tmp_path)
+    base = disk("went-on")
+    since = replace(base.identity, data_write_guid=Identity.of("went on since").data_write_guid)
+    put(tmp_path / "vm.vhdx", replace(base, identity=since) if touched else base)
+    put(tmp_path / name, child_of(base, "left-behind", {}, path=r".\vm.vhdx"))
+    age(tmp_path / "vm.vhdx", 1_700_000_000)
+    age(tmp_path / name, 1_700_000_000 - days * DAY)
+    answer = vhdx_command("scan", tmp_path, "--json")
+    (tree,) = answer.json["trees"]
+    assert tree["advice"]["current"] == str(tmp_path / current)
+    assert (tree["advice"]["command"] is None) == (current == "vm.vhdx")
+    assert f"current state: {tmp_path / current}" in vhdx_command("scan", tmp_path).out
+
+
+def test_a_checkpoint_that_a_backup_left_behind_is_no_other_state_beside_a_newer_one(
+    vhdx_command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    base = disk("went-on")
+    since = replace(base, identity=replace(base.identity, data_write_guid=Identity.of("since").data_write_guid))
+    put(tmp_path / "vm.vhdx", since)
+    put(tmp_path / "vm-AutoRecovery.avhdx", child_of(base, "left-behind", {}, path=r".\vm.vhdx"))
+    put(tmp_path / "vm_1.avhdx", child_of(since, "newer", {}, path=r".\vm.vhdx"))
+    age(tmp_path / "vm-AutoRecovery.avhdx", 1_000_000_000)
+    (tree,) = vhdx_command("scan", tmp_path, "--json").json["trees"]
+    assert tree["advice"]["current"] == str(tmp_path / "vm_1.avhdx")
+    assert not any("AutoRecovery" in step for step in tree["advice"]["steps"])
+
+
+@pytest.mark.parametrize("gone", [8, 64 << 10, 160 << 10, 1 << 20], ids=lambda count: f"{count}-bytes")
+def test_what_is_left_of_a_disk_is_found_whatever_its_name(vhdx_command, tmp_path, gone):
+    """[the front is noise, and the name is that of no disk: headers, region tables or metadata say what it is]"""
+    locked = put(tmp_path / "in" / "vm.vhdx.locked", disk("locked"))
+    content = locked.read_bytes()
+    noise = hashlib.shake_256(b"noise").digest(gone)
+    locked.write_bytes(noise + content[gone:])
+    (tmp_path / "in" / "whole-disk.img").write_bytes(bytes(1 << 20) + content)  # holds a whole one
+    (tmp_path / "in" / "metadata.img").write_bytes((b"metadata" + b"\xff" * 1016).ljust(1 << 20, b"\0") * 4)
+    answer = vhdx_command("scan", tmp_path / "in", "--json")
+    assert answer.code == 1
+    shown = [member["path"] for member in answer.json["unplaced"]]
+    shown += [member["path"] for tree in answer.json["trees"] for member in tree["members"]]
+    assert shown == [str(locked)]
