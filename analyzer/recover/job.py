@@ -16,14 +16,11 @@ from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.provenance import EarlierRun, Provenance, Row, Totals
 from analyzer.recover.inputs.collect import Gathered, gather
-from analyzer.recover.inputs.earlier_state import PRESENT, View
-from analyzer.recover.inputs.layers import Level
-from analyzer.recover.inputs.open_file import Opener
-from analyzer.recover.inputs.same_disk import is_layer_beside
-from analyzer.recover.inputs.source_maps import take_maps
-from analyzer.recover.output.commit import name_again, name_anew
+from analyzer.recover.inputs.foreign_files import is_layer_beside
+from analyzer.recover.inputs.layers import PRESENT, Level, View
+from analyzer.recover.inputs.open_file import Opener, take_maps
+from analyzer.recover.output.commit import existing_papers, name_again, name_anew, write_papers
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
-from analyzer.recover.output.sidecars import existing_papers, write_papers
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import Status, account_of, is_own_mapfile, map_of, mapfile_lines
 from vhdx.errors import OutputError

@@ -12,7 +12,7 @@ import click
 from analyzer.convert.model import format_of
 from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
-from analyzer.recover.inputs.earlier_state import LetGo, View
+from analyzer.recover.inputs.layers import LetGo, View
 from analyzer.recover.job import Attempt, resumes
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import account_of, map_of

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from analyzer.recover.affected_files import Survey
+from analyzer.recover.affected_files import Survey, WholeVolume, whole_volume
 from analyzer.recover.disk.provenance import Row, Totals
 from analyzer.recover.inputs.layers import Level, Past
 from analyzer.recover.job import Outcome, Plan
-from analyzer.recover.output.ext_volume import WholeVolume, whole_volume
 from analyzer.recover.rebuild import Rebuilt
 from analyzer.recovery_map.mapfile import Status
 from cli import output

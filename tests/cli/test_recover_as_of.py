@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from analyzer.recover.inputs.earlier_state import LetGo, View
+from analyzer.recover.inputs.layers import LetGo, View
 from tests.analyzer.recover.as_of.stages import FIRST, MIB, read, recovered, story
 from tests.analyzer.recover.as_of.test_anchored import UNMAPPED, file_with
 from tests.support.command_line import SCHEMA
@@ -69,7 +69,9 @@ def test_a_moment_that_is_none_is_refused_in_a_sentence(vhdx_command, logged, tm
 
 def test_old_data_is_brought_back_as_stale_and_told(vhdx_command, tmp_path):
     path = tmp_path / "disk.vhdx"
-    data = file_with({1: (UNMAPPED, 9)})
+    data = bytearray(file_with({1: (UNMAPPED, 9)}))
+    for place in {8, *range(10, 16)}:  # data that no entry keeps would put all other entries in doubt
+        data[place * MIB : (place + 1) * MIB] = bytes(MIB)
     path.write_bytes(data)
     answer = vhdx_command("recover", path, "--anchored", "-o", tmp_path / "out.raw", "--json")
     jsonschema.validate(answer.json, SCHEMA)

@@ -12,11 +12,18 @@ from uuid import UUID
 
 import numpy as np
 
-from analyzer.recover.as_of.disk_ranges import bitmaps_of, end_of_table, range_of_bits, range_of_entries
-from analyzer.recover.as_of.log_position import Moment, find_moment
-from analyzer.recover.as_of.pages import PAGE, Pages, later_tables, pages_as_of
-from analyzer.recover.as_of.reallocated import places_of, sizes_of, take, with_given
-from analyzer.recover.as_of.timeline import Stretch, timeline_of
+from analyzer.recover.as_of.pages import (
+    PAGE,
+    Pages,
+    bitmaps_of,
+    end_of_table,
+    later_tables,
+    pages_as_of,
+    range_of_bits,
+    range_of_entries,
+)
+from analyzer.recover.as_of.tables import places_of, sizes_of, take, with_given
+from analyzer.recover.as_of.timeline import Moment, Stretch, find_moment, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.contents import Structures
 from vhdx.image import Image, image_from

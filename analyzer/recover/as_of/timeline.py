@@ -7,6 +7,7 @@ every other one is contradicted by the file, or was written over by this one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from vhdx.errors import VhdxError
@@ -147,3 +148,39 @@ def _goes_on(log: Log, stretch: Stretch) -> bool:
     valid = set(log.places)
     broken = (parse_log_header(log.ring(at, HEAD_SIZE)) for at in candidates_of(log) if at not in valid)
     return any(head.log_guid in stretch.sessions and head.sequence_number > stretch.last for head in broken)
+
+
+Moment = int | UUID
+"""The number of a log entry, or a log_guid: the last entry of that session."""
+# A sentence that lists what there is; `vhdx history` has the rest.
+_MOST_NAMED = 8
+
+
+class NotLoggedError(VhdxError):
+    """The log does not have the entry that was asked for, or has it twice."""
+
+    exit_code = 2
+    path: Path
+    moment: Moment
+    timeline: Timeline
+
+    def __str__(self) -> str:
+        reaches = [f"{one.first} to {one.last}" for one in self.timeline.stretches[:_MOST_NAMED]]
+        has = f"its entries are {', '.join(reaches)}" if reaches else "it has no entries"
+        return f"{self.path}: the log does not tell one state as of {self.moment}; {has} (`vhdx history` lists them)"
+
+
+def find_moment(image: Image, timeline: Timeline, moment: Moment) -> tuple[Stretch, int]:
+    """The one stretch that a moment belongs to, and the number of its entry; raises NotLoggedError."""
+    if isinstance(moment, int):
+        found = [(one, moment) for one in timeline.stretches if one.holds(moment)]
+    else:
+        found = [(one, _last_of(image, one, moment)) for one in timeline.stretches if moment in one.sessions]
+    if len(found) != 1:
+        raise NotLoggedError(image.path, moment, timeline)
+    return found[0]
+
+
+def _last_of(image: Image, stretch: Stretch, session: UUID) -> int:
+    heads = (image.log.headers[at] for at in stretch.places)
+    return max(head.sequence_number for head in heads if head.log_guid == session)

@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from analyzer.linkage.mismatch import Verdict, gather_evidence
-from analyzer.recover.inputs.duplicates import sort_out
-from analyzer.recover.inputs.earlier_state import PRESENT, View, aged
-from analyzer.recover.inputs.layers import Level, Placed, Presence
+from analyzer.recover.inputs.foreign_files import of_another_disk, of_the_same_disk, sort_out
+from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, aged
 from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully
 from analyzer.recover.inputs.order import order, require_one_sector_size
-from analyzer.recover.inputs.same_disk import of_another_disk, of_the_same_disk
 from analyzer.recover.rebuild import BitmapPolicy
 from vhdx.contents import Structures
 from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError

@@ -1,21 +1,22 @@
 """The output of an earlier run, to go on with: opened, and held to be what that run left."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from analyzer.convert.cells import cells_with_data
+from analyzer.convert.cells import CELL, cells_with_data, read_cells
 from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import VHDX_FORMATS, OutputFormat
 from analyzer.convert.raw_image import RawDisk
-from analyzer.progress import Progress
+from analyzer.progress import Progress, no_progress
 from analyzer.recover.disk.provenance import EarlierRun
-from analyzer.recover.output.image_digest import parts_read, parts_written
-from analyzer.recovery_map.mapfile import ImageFingerprint, Status, map_of, read_fingerprint, read_mapfile
+from analyzer.recovery_map.mapfile import ImageFingerprint, Part, Status, map_of, read_fingerprint, read_mapfile
 from vhdx.disk import Disk
 from vhdx.errors import OutputError
 from vhdx.image import open_image
-from vhdx.ranges import Ranges
-from vhdx.reader import Reader
+from vhdx.ranges import Range, Ranges
+from vhdx.reader import Reader, RunSource
+from vhdx.structures.checksum import crc32c
 
 _ANEW = "name another OUT, or begin anew with --force and without --resume"
 
@@ -71,3 +72,30 @@ def _require_untouched(target: Path, written: Disk, known: Ranges, progress: Pro
 
 def _open(path: Path, form: OutputFormat) -> Disk:
     return RawDisk(path) if form is OutputFormat.RAW else open_image(path)
+
+
+def parts_written(checksums: CellChecksums, written: RunSource, known: Ranges) -> Iterator[Part]:
+    """The known parts of an image that was written just now: only cells that are not known whole are read again."""
+    reader = Reader(written)
+    for cell, checksum in zip(checksums.cells, checksums.sums, strict=True):
+        whole = Range.between(cell * CELL, min((cell + 1) * CELL, written.size))
+        for part in known.within(whole):
+            if part == whole:
+                yield *whole, checksum
+            else:
+                data = reader.read(part.start, part.length)
+                if data.count(0) < len(data):
+                    yield *part, crc32c(data)
+
+
+def parts_read(
+    cells: Iterable[int], written: RunSource, known: Ranges, progress: Progress = no_progress
+) -> Iterator[Part]:
+    """The known parts of an image that is there, of which `cells` may hold anything but zeros; reads all of these."""
+    for cell, data in read_cells(written, cells):
+        start = cell * CELL
+        for one in known.within(Range(start, len(data))):
+            part = data[one.start - start : one.end - start]
+            if part.any():
+                yield *one, crc32c(part)
+        progress(len(data))

@@ -9,13 +9,18 @@ import numpy as np
 from analyzer.check.diagnosis.logged_entries import LoggedImage, LoggedPage, lost_table_updates, readable_pages
 from analyzer.judgement.unowned import unowned_in
 from analyzer.judgement.weigh import judge
-from analyzer.recover.rebuild.bat_entries import UNKNOWN, blocks_of, put_entries
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
 from analyzer.recover.rebuild.distrust import Suspicion, forget
-from analyzer.recover.rebuild.model import BitmapPolicy, Certainty
 from analyzer.recover.rebuild.placement import place_blocks
 from analyzer.recover.rebuild.regions import parameters_at
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import (
+    UNKNOWN,
+    BitmapPolicy,
+    Certainty,
+    RebuildWorkspace,
+    blocks_of,
+    put_entries,
+)
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_of

@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.judgement.weigh import Judgement
-from analyzer.recover.rebuild.bat_entries import UNKNOWN
-from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState

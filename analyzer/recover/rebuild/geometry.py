@@ -6,11 +6,10 @@ from itertools import islice
 
 from analyzer.recover.rebuild.geometry_candidates import Guess, Table, guesses, table_at
 from analyzer.recover.rebuild.headers import rebuild_identifier
-from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.redundant_copies import Witness, witnesses_of
 from analyzer.recover.rebuild.regions import write_metadata, write_regions
+from analyzer.recover.rebuild.signatures import Witness, witnesses_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import image_of

@@ -19,7 +19,7 @@ from analyzer.recover.rebuild.bat_shape import (
     places_of,
     without_noise,
 )
-from analyzer.recover.rebuild.redundant_copies import ends_of
+from analyzer.recover.rebuild.signatures import ends_of
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
 from vhdx.errors import VhdxError
 from vhdx.geometry import Geometry

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from analyzer.recover.rebuild.bat import rebuild_blocks
-from analyzer.recover.rebuild.bat_from_log import metadata_by_logged_table
 from analyzer.recover.rebuild.headers import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
-from analyzer.recover.rebuild.metadata import metadata_from_log, rebuild_both, rebuild_metadata
-from analyzer.recover.rebuild.model import BitmapPolicy, Salvaged
+from analyzer.recover.rebuild.metadata import (
+    metadata_by_logged_table,
+    metadata_from_log,
+    rebuild_both,
+    rebuild_metadata,
+)
 from analyzer.recover.rebuild.regions import rebuild_regions
 from analyzer.recover.rebuild.without_bat import rebuild_bare
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import BitmapPolicy, RebuildWorkspace, Salvaged
 from vhdx.contents import Structures
 from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_of

@@ -1,13 +1,11 @@
 """The metadata lost: from the log's copies, else from items that still stand there, else from the disk itself."""
 
 from analyzer.check.diagnosis.logged_entries import LoggedImage, readable_pages
-from analyzer.recover.rebuild.bat_shape import MOST_TABLE, fit_at, tables_in
+from analyzer.recover.rebuild.bat_shape import MOST_TABLE, entries_of, fit_at, is_noise, places_to_look, tables_in
 from analyzer.recover.rebuild.geometry import Decision, decide, discover
-from analyzer.recover.rebuild.mib_scan import places_to_look
-from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, wanted_of, write_metadata
 from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
@@ -17,6 +15,7 @@ from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,
     FILE_PARAMETERS,
+    LOG_SECTOR_SIZE,
     LOGICAL_SECTOR_SIZE,
     METADATA_REGION,
     METADATA_TABLE_SIZE,
@@ -174,3 +173,39 @@ def _take(work: RebuildWorkspace, decision: Decision, at: int, left: Left = NOTH
         work.lost.append("the parent locator: name the parent with --parent")
     if decision.parent_is_open:
         work.lost.append("whether the disk has a parent; blocks that the table leaves out are not known")
+
+
+_SECTOR = 512
+
+
+def metadata_by_logged_table(work: RebuildWorkspace) -> None:
+    """Metadata that serves, found with the log's newest copies over sectors of the table that are zeros or noise.
+
+    The table itself stays as it is: once the disk is known, it tells better what in it is damaged.
+    """
+    bat, region = region_of(work, BAT_REGION), region_of(work, METADATA_REGION)
+    if bat is None or region is None or has_metadata(work):
+        return
+    trial = RebuildWorkspace(work.view)
+    pages = readable_pages(work.structures.log.get(), bat.file_offset, bat.end)
+    trial.patch(*((at, _fixed(work.read(at, LOG_SECTOR_SIZE), page.content)) for at, page in sorted(pages.items())))
+    rebuild_metadata(trial)
+    if not has_metadata(trial):
+        return
+    work.patch((region.file_offset, trial.read(region.file_offset, region.length)))
+    work.rebuilt += trial.rebuilt
+    work.lost[:] = [text for text in work.lost if not text.startswith(METADATA_LOST)] + trial.lost
+    work.doubted += trial.doubted
+    work.parent_is_open = trial.parent_is_open
+
+
+def _fixed(now: bytes, logged: bytes) -> bytes:
+    starts = range(0, len(now), _SECTOR)
+    return b"".join(_better(now[at : at + _SECTOR], logged[at : at + _SECTOR]) for at in starts)
+
+
+def _better(now: bytes, logged: bytes) -> bytes:
+    # Zeros may be right: then the logged copy is older. This is a trial to find the disk's size, and is discarded
+    # afterwards.
+    is_lost = not any(now) or is_noise(entries_of(now))
+    return logged if is_lost and not is_noise(entries_of(logged)) else now

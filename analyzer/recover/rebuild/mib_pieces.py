@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.recover.rebuild.bat_entries import UNKNOWN, entry_for, put_entries
-from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.signatures import Sign, sign_fits
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace, entry_for, put_entries
 from analyzer.text import plural
 from vhdx.image import Image
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from analyzer.check.diagnosis.logged_entries import readable_pages
-from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at
-from analyzer.recover.rebuild.mib_scan import places_to_look
-from analyzer.recover.rebuild.model import Certainty
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at, places_to_look
+from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.repair.structures import fix_region_tables
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity

@@ -1,19 +1,103 @@
-"""What stands at one byte of the disk alone: how a block that holds it is known, whatever lost its entry."""
+"""Structures that a disk keeps twice, or that are at one byte of it alone: they prove where blocks belong."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from analyzer.guest.layouts.gpt import Entries, parse_whole_header
-from analyzer.guest.layouts.partitions import partitions_of
-from analyzer.recover.rebuild.redundant_copies import read_known
+from analyzer.guest.layouts import ext, ntfs
+from analyzer.guest.layouts.gpt import Entries, GptHeader, parse_whole_header, primary_header
+from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
+from vhdx.runs import Kind
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import SECTOR_SIZES
 
-# More partitions than any disk seen; a table made to do harm may have thousands, and each is searched.
-_MOST_PARTS = 32
+# More partitions and copies than any disk seen: a table made to do harm may have thousands, and each is searched.
+_MOST_PARTS, _MOST_GROUPS = 32, 4096
+_FRONT = 2 * max(SECTOR_SIZES)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A copy of a structure: `length` bytes that must stand at byte `start` of the disk, and whether they do.
+
+    Where the disk holds nothing of its own there, nobody witnesses anything.
+    """
+
+    what: str
+    start: int
+    length: int
+    stands: bool
+
+
+def read_known(disk: Disk, start: int, length: int) -> bytes:
+    """What the disk itself holds there; b"" where any of it is not DATA of this file, or past the end."""
+    if start < 0 or length <= 0 or start + length > disk.size:
+        return b""
+    try:
+        sector = disk.sector_size
+        aligned = disk.runs(start // sector * sector, min(disk.size, -(-(start + length) // sector) * sector))
+        return disk.read(start, length) if all(run.kind is Kind.DATA for run in aligned) else b""
+    except VhdxError:
+        return b""
+
+
+def witnesses_of(disk: Disk) -> Iterator[Witness]:
+    """Every second copy that a structure on the disk tells of, and whether it stands where it must."""
+    gpt = primary_header(read_known(disk, 0, _FRONT), SECTOR_SIZES)
+    if gpt and gpt.sector_size == disk.sector_size:
+        yield from _gpt_backup(disk, gpt)
+    parts = partitions_of(partial(read_known, disk), disk.size, [disk.sector_size])
+    for part in [Partition(0, 0, disk.size), *parts[:_MOST_PARTS]]:
+        yield from _ntfs(disk, part.start)
+        yield from _ext(disk, part)
+
+
+def _gpt_backup(disk: Disk, gpt: GptHeader) -> Iterator[Witness]:
+    at = gpt.other * gpt.sector_size
+    raw = read_known(disk, at, gpt.sector_size)
+    backup = parse_whole_header(raw)
+    stands = bool(backup and (backup.here, backup.disk_guid) == (gpt.other, gpt.disk_guid))
+    if raw:
+        yield Witness("the backup GPT header", at, gpt.sector_size, stands)
+
+
+def ends_of(front: bytes, sector: int) -> Iterator[tuple[int, str]]:
+    """Where the disk must at least reach to, as its front tells, in bytes, and which structure says so."""
+    for part in partitions_of(lambda start, length: front[start : start + length], len(front), [sector]):
+        if part.scheme is Scheme.MBR:
+            yield part.end, "a partition of the MBR ends there"
+    boot = ntfs.parse_boot(front)
+    if boot and boot.is_sane:
+        yield (boot.sectors + 1) * boot.sector_size, "the NTFS volume ends there"
+    superblock = ext.parse_superblock(front[ext.START : ext.START + ext.SIZE])
+    if superblock and superblock.block_size:
+        yield superblock.end, "the ext volume ends there"
+
+
+def _ntfs(disk: Disk, start: int) -> Iterator[Witness]:
+    front = read_known(disk, start, ntfs.SIZE)
+    boot = ntfs.parse_boot(front)
+    if boot is None or boot.backup is None:
+        return
+    at = start + boot.backup
+    copy = read_known(disk, at, ntfs.SIZE)
+    if copy:
+        yield Witness("the backup of the NTFS boot sector", at, ntfs.SIZE, copy == front)
+
+
+def _ext(disk: Disk, part: Partition) -> Iterator[Witness]:
+    superblock = ext.parse_superblock(read_known(disk, part.start + ext.START, ext.SIZE))
+    if superblock is None or superblock.group:
+        return
+    for group, place in superblock.copies():
+        at = part.start + place
+        if group < _MOST_GROUPS and at + ext.SIZE <= min(part.end, disk.size):
+            copy = ext.parse_superblock(read_known(disk, at, ext.SIZE))
+            # Not every ext keeps a copy in these groups: one that is not there contradicts nothing.
+            if copy and copy.uuid == superblock.uuid:
+                yield Witness(f"the ext superblock of group {group}", at, ext.SIZE, stands=True)
 
 
 @dataclass(frozen=True, slots=True)

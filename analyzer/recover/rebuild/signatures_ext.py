@@ -18,8 +18,7 @@ from analyzer.guest.layouts.ext import (
     sums_to,
 )
 from analyzer.guest.layouts.ext_inodes import ExtInode, directory_holds, inode_holds, parse_inode
-from analyzer.recover.rebuild.redundant_copies import read_known
-from analyzer.recover.rebuild.signatures import Sign, volumes_of
+from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
 from vhdx.disk import Disk
 from vhdx.structures.constants import MIB
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from analyzer.guest.layouts.ntfs import HEAD_SIZE, SIZE, NtfsBoot, parse_boot, parse_data, parse_record
-from analyzer.recover.rebuild.redundant_copies import read_known
-from analyzer.recover.rebuild.signatures import Sign, volumes_of
+from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
 from vhdx.disk import Disk
 
 # The sizes that Windows has made, from NT to disks of 4096-byte sectors.

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 
 from analyzer.guest.layouts import ext, ntfs
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_header
-from analyzer.recover.rebuild.bat_entries import UNKNOWN
-from analyzer.recover.rebuild.bat_shape import MOST_TABLE
+from analyzer.recover.rebuild.bat_shape import MOST_TABLE, places_to_look
 from analyzer.recover.rebuild.metadata import METADATA_LOST
-from analyzer.recover.rebuild.mib_scan import places_to_look
-from analyzer.recover.rebuild.model import Certainty
 from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_metadata, write_regions
-from analyzer.recover.rebuild.workspace import RebuildWorkspace
+from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace
 from vhdx.errors import VhdxError
 from vhdx.ranges import NO_RANGES
 from vhdx.source import ByteSource, read_at

@@ -1,12 +1,67 @@
-"""The workspace of a rebuilding: what was rebuilt on which evidence, what is lost, and what is not certain."""
+"""The workspace of rebuilding: what was rebuilt on which evidence, what is lost, and what is not certain."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
-from analyzer.recover.rebuild.model import Certainty, Rebuilt
+import numpy as np
+
 from analyzer.repair.workspace import Fix, Workspace
-from vhdx.ranges import Range
-from vhdx.structures.constants import MAX_DISK_SIZE
+from vhdx.image import Image
+from vhdx.ranges import NO_RANGES, Range, Ranges
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, BlockState
+from vhdx.structures.constants import LOG_SECTOR_SIZE, MAX_DISK_SIZE, MIB
+from vhdx.table import BlockTable
+
+
+class Certainty(Enum):
+    """How far a rebuilt structure can be believed."""
+
+    CERTAIN = "certain"
+    """The evidence allows nothing else."""
+    LIKELY = "likely"
+    """The evidence fits and nothing contradicts it; something else could fit as well."""
+    GUESSED = "guessed"
+    """No evidence at all: the caller chose, and the choice may be wrong."""
+
+
+class BitmapPolicy(Enum):
+    """What becomes of a partially present block whose sector bitmap is lost."""
+
+    LOST = "lost"
+    """Its sectors cannot be known."""
+    WHOLE = "whole"
+    """All of it is taken as this file's."""
+    PARENT = "parent"
+    """All of it is left to the parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """One structure that was lost: `how` it was made anew, and the evidence, one sentence each."""
+
+    structure: str
+    how: str
+    evidence: tuple[str, ...]
+    certainty: Certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What could be saved of one file.
+
+    `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left, and
+    then nothing is rebuilt either. It closes the source. `lost` has one sentence for each thing that no evidence
+    brings back. `doubted` are the ranges of the disk that rest on what is merely likely, and
+    `guessed` those that rest on the caller's choice alone.
+    """
+
+    image: Image | None
+    rebuilt: tuple[Rebuilt, ...]
+    lost: tuple[str, ...]
+    doubted: Ranges = NO_RANGES
+    guessed: Ranges = NO_RANGES
+
 
 # What the codes of fixes are about.
 _STRUCTURES = {"HDR": "headers", "REG": "region tables"}
@@ -57,3 +112,40 @@ class RebuildWorkspace(Workspace):
     def guess_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
         """These blocks of the disk are as the caller chose; nothing tells whether that is right."""
         self.guessed += [Range(block * block_size, block_size) for block in blocks]
+
+
+UNKNOWN = BlockState.INVALID_5.value
+"""What an entry becomes whose block cannot be known: a state that is not valid, which reads as LOST."""
+_SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
+
+
+def entry_for(state: BlockState, place: int) -> int:
+    """The entry of a block at byte `place` of the file."""
+    return state | place // MIB << OFFSET_SHIFT
+
+
+def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
+    """The blocks of the disk that these slots, rising, speak of: for a sector bitmap's slot all of its chunk."""
+    ratio, count = table.geometry.chunk_ratio, table.geometry.block_count
+    for slot in slots:
+        chunk, within = divmod(slot, ratio + 1)
+        if within < ratio:
+            yield chunk * ratio + within
+        elif table.has_parent:
+            yield from range(chunk * ratio, min((chunk + 1) * ratio, count))
+
+
+def put_entries(work: RebuildWorkspace, table: BlockTable, values: Mapping[int, int]) -> None:
+    """Set the entries in these slots; slots that the BAT region has no room for are left out."""
+    pages: dict[int, dict[int, int]] = {}
+    for slot, value in values.items():
+        if (slot + 1) * ENTRY_SIZE <= table.bat_length:
+            pages.setdefault(slot // _SLOTS, {})[slot % _SLOTS] = value
+    work.patch(*(_page(work, table, number, chosen) for number, chosen in sorted(pages.items())))
+
+
+def _page(work: RebuildWorkspace, table: BlockTable, number: int, chosen: Mapping[int, int]) -> tuple[int, bytes]:
+    at = table.bat_offset + number * LOG_SECTOR_SIZE
+    page = np.frombuffer(work.read(at, LOG_SECTOR_SIZE), "<u8").copy()  # an entry of noise may have its highest bit
+    page[list(chosen)] = list(chosen.values())
+    return at, page.tobytes()

@@ -10,8 +10,7 @@ from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import pattern
-from analyzer.recover.inputs.earlier_state import LetGo, View
-from analyzer.recover.inputs.layers import Placed
+from analyzer.recover.inputs.layers import LetGo, Placed, View
 from analyzer.recover.job import Attempt
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import map_of

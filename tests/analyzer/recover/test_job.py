@@ -6,8 +6,7 @@ import pytest
 
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
-from analyzer.recover.inputs.earlier_state import PRESENT
-from analyzer.recover.inputs.layers import Basis
+from analyzer.recover.inputs.layers import PRESENT, Basis
 from analyzer.recover.job import Attempt, identity_of
 from analyzer.recovery_map.mapfile import map_of, read_mapfile
 from tests.analyzer.recover.disks import NOWHERE

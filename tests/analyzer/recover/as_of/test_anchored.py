@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.recover.inputs.earlier_state import LetGo, View
+from analyzer.recover.inputs.layers import LetGo, View
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.placement import Placement
 from fixtures.spec import Layout

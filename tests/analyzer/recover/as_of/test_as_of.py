@@ -7,8 +7,8 @@ import pytest
 
 from analyzer.examine.log_history import history_of
 from analyzer.recover.as_of.image import image_as_of
-from analyzer.recover.as_of.log_position import NotLoggedError
-from analyzer.recover.inputs.earlier_state import LetGo, NoUppermostError, View
+from analyzer.recover.as_of.timeline import NotLoggedError
+from analyzer.recover.inputs.layers import LetGo, NoUppermostError, View
 from analyzer.recover.job import identity_of
 from fixtures import LogSpec, PageWrite, encode, stamp
 from fixtures.identity import guid

@@ -12,7 +12,7 @@ import pytest
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
 from analyzer.recover.inputs.collect import AssumedTwiceError
-from analyzer.recover.inputs.duplicates import CopiesDifferError
+from analyzer.recover.inputs.foreign_files import CopiesDifferError
 from analyzer.recover.inputs.segments import SeveralDisksError
 from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
 from fixtures.recipes.kit import child_of

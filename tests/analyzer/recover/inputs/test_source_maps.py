@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.recover.inputs.source_maps import UnclearMapError, take_maps
+from analyzer.recover.inputs.open_file import UnclearMapError, take_maps
 from tests.vhdx.test_source_maps import KIB, a_file, map_text
 from vhdx.ranges import Range, Ranges
 from vhdx.source_map import BESIDE

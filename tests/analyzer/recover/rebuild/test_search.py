@@ -1,7 +1,7 @@
 """Where structures are looked for: what a sparse file, a log's pages and patches hold, not what they claim to reach."""
 
 from analyzer.recover.inputs.bad_sectors import CarefulSource
-from analyzer.recover.rebuild.mib_scan import places_to_look
+from analyzer.recover.rebuild.bat_shape import places_to_look
 from tests.support.sources import PatchedSource
 from vhdx.patched import OverlaySource, Patch
 from vhdx.source import FileSource
