@@ -15,8 +15,8 @@ from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
 from vhdx.parents import OnMismatch
+from vhdx.reader import ChainStream
 from vhdx.runs import Kind, Run, RunTable, changed, overlay
-from vhdx.stream import ChainStream
 
 
 def __getattr__(name: str) -> str:

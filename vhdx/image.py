@@ -9,11 +9,10 @@ from uuid import UUID
 
 from vhdx.allocation import MOST_RUNS, Allocation
 from vhdx.contents import Opener, Structures, open_structures
-from vhdx.disk import Disk
+from vhdx.disk import Disk, Mask
 from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
-from vhdx.masked import Mask
 from vhdx.parsed import Parsed
 from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable

@@ -10,9 +10,9 @@ from analyzer.remedies import shell_command
 from analyzer.text import plural
 from vhdx.chain import Chain, open_chain
 from vhdx.contents import Opener
+from vhdx.disk import Mask
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image
-from vhdx.masked import Mask
 from vhdx.parents import OnMismatch
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.table import BlockTable

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from analyzer.recovery_map.mapfile import Status, accounts_beside, front_of, maps_beside, read_mapfile
 from analyzer.text import size
-from vhdx.disk import Disk
+from vhdx.disk import Disk, Mask, MaskedDisk
 from vhdx.errors import OutputError, VhdxError
 from vhdx.findings import Finding, Severity
-from vhdx.masked import Mask, MaskedDisk
 from vhdx.ranges import Ranges
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")

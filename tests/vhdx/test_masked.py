@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.support.sources import chain_of
 from tests.support.strategies import stacks
+from vhdx.disk import Mask, MaskedDisk
 from vhdx.errors import LostDataError
-from vhdx.masked import Mask, MaskedDisk
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind
 
