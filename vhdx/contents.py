@@ -32,8 +32,9 @@ from vhdx.structures.constants import (
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
+from vhdx.structures.copies import Copies
 from vhdx.structures.disk import DiskParameters, check_disk_parameters, has_parent_flag, parse_disk_parameters
-from vhdx.structures.header import Header, HeaderPair, check_headers, judge_headers
+from vhdx.structures.header import Header, check_headers, judge_headers
 from vhdx.structures.identifier import (
     SIGNATURE,
     Identifier,
@@ -47,7 +48,7 @@ from vhdx.structures.lookalikes import FRONT_SIZE, TAIL_SIZE
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
 from vhdx.structures.region import (
     RegionEntry,
-    RegionTablePair,
+    RegionTable,
     check_layout,
     check_region_tables,
     judge_region_tables,
@@ -87,7 +88,7 @@ class Structures:
         return Parsed(identifier, (*check_identifier(identifier, page, tail), *length))
 
     @Once
-    def headers(self) -> Parsed[HeaderPair]:
+    def headers(self) -> Parsed[Copies[Header]]:
         """Both header copies."""
         pair = judge_headers(_two_pages(self.file, HEADER_OFFSETS, HEADER_SIZE))
         return Parsed(pair, tuple(check_headers(pair, self.file.size)))
@@ -119,7 +120,7 @@ class Structures:
         return self.file if self.replay.value is None else self.replay.value
 
     @Once
-    def regions(self) -> Parsed[RegionTablePair]:
+    def regions(self) -> Parsed[Copies[RegionTable]]:
         """Both region tables, and whether what the one that serves lists overlaps."""
         pair = judge_region_tables(_two_pages(self.source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE))
         overlaps = () if pair.current_copy is None else check_layout(structures_of(self.header, pair))
@@ -216,7 +217,7 @@ def open_structures(path: Path, maps: SourceMaps = BESIDE) -> Structures:
     return Structures(maps.source(path))
 
 
-def structures_of(header: Header | None, regions: RegionTablePair) -> tuple[NamedRange, ...]:
+def structures_of(header: Header | None, regions: Copies[RegionTable]) -> tuple[NamedRange, ...]:
     """The regions, and the log where a header gives its place, sorted by place."""
     found = [NamedRange(entry.file_offset, entry.length, f"{entry.name} region") for entry in regions.current.entries]
     if header is not None and header.log_length:

@@ -18,12 +18,13 @@ from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable
 from vhdx.source import ByteSource, FileSource, close_source
 from vhdx.source_map import unread_findings
+from vhdx.structures.copies import Copies
 from vhdx.structures.disk import DiskParameters
-from vhdx.structures.header import Header, HeaderPair
+from vhdx.structures.header import Header
 from vhdx.structures.identifier import Identifier
 from vhdx.structures.locator import ParentLocator
 from vhdx.structures.metadata import MetadataTable
-from vhdx.structures.region import RegionTablePair
+from vhdx.structures.region import RegionTable
 
 Value = TypeVar("Value")
 _log = logging.getLogger("vhdx")
@@ -40,9 +41,9 @@ class Image(Disk):
     source: ByteSource
     """The file as it is once its log is replayed; `file` itself when the log is closed."""
     identifier: Identifier
-    headers: HeaderPair
+    headers: Copies[Header]
     log: Log
-    regions: RegionTablePair
+    regions: Copies[RegionTable]
     metadata: MetadataTable
     parameters: DiskParameters
     locator: ParentLocator | None

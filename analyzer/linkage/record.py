@@ -10,8 +10,9 @@ from vhdx.findings import Finding
 from vhdx.paths import Refused, locate
 from vhdx.source import file_identity
 from vhdx.structures.constants import NIL
+from vhdx.structures.copies import Copies
 from vhdx.structures.disk import DiskParameters
-from vhdx.structures.header import HeaderPair
+from vhdx.structures.header import Header
 from vhdx.structures.locator import ParentLocator
 
 FileId = tuple[int, int]
@@ -88,7 +89,7 @@ def with_structures(record: FileRecord, structures: Structures) -> FileRecord:
     return record if locator is None else _with_locator(record, locator)
 
 
-def _with_headers(record: FileRecord, headers: HeaderPair) -> FileRecord:
+def _with_headers(record: FileRecord, headers: Copies[Header]) -> FileRecord:
     current, previous = headers.current, headers.previous
     is_other = previous is not None and previous.data_write_guid != current.data_write_guid
     return replace(

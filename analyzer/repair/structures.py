@@ -15,9 +15,10 @@ from vhdx.ranges import Range, Ranges
 from vhdx.replay import Log, logged_patches
 from vhdx.source import extents_of
 from vhdx.structures.constants import HEADER_OFFSETS, NIL, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE
+from vhdx.structures.copies import Copies
 from vhdx.structures.header import build_header
 from vhdx.structures.identifier import SIGNATURE
-from vhdx.structures.region import RegionTablePair, check_region_tables, judge_region_tables
+from vhdx.structures.region import RegionTable, check_region_tables, judge_region_tables
 
 # There is no greater number: then the restored copy gets the one before, so that its twin stays the current one.
 _LAST_NUMBER = (1 << 64) - 1
@@ -98,7 +99,7 @@ def _by_flips(work: Workspace, flips: dict[int, FlippedCopy]) -> None:
         fix_region_tables(work)
 
 
-def _of_two(work: Workspace, pair: RegionTablePair, pages: tuple[bytes, ...]) -> None:
+def _of_two(work: Workspace, pair: Copies[RegionTable], pages: tuple[bytes, ...]) -> None:
     """Both are valid and differ: the first one serves, unless it alone breaks a rule."""
     if pair.copies[0].checksum == pair.copies[1].checksum:
         return

@@ -9,6 +9,7 @@ from construct import Bytes, Int16ul, Int32ul, Int64ul, Struct
 from vhdx.findings import Finding, Severity
 from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, NIL
+from vhdx.structures.copies import Copies, check_validity
 from vhdx.structures.fields import Guid
 
 SIGNATURE = b"head"
@@ -49,27 +50,6 @@ class Header:
         return self.log_guid != NIL
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderPair:
-    """Both copies, what is wrong with each, and the one that serves."""
-
-    copies: tuple[Header, Header]
-    flaws: tuple[tuple[Finding, ...], tuple[Finding, ...]]
-    current_copy: int | None
-    """Index of the current header; None when neither can serve."""
-
-    @property
-    def current(self) -> Header:
-        """The current header; only to be asked for once `check_headers` is without errors."""
-        return self.copies[self.current_copy or 0]
-
-    @property
-    def previous(self) -> Header | None:
-        """The other header when it is valid: the state before the last update, evidence of what was."""
-        other = 1 - (self.current_copy or 0)
-        return None if self.flaws[other] else self.copies[other]
-
-
 def parse_header(page: bytes) -> Header:
     """The header in a 4 KiB page; raises construct's StreamError when `page` is under 80 bytes."""
     fields = _LAYOUT.parse(page)
@@ -91,24 +71,18 @@ def check_header(header: Header, page: bytes, at: int) -> Iterator[Finding]:
         yield Finding("HDR-02", Severity.ERROR, "the checksum does not match the page", at, len(page), SECTION)
 
 
-def judge_headers(pages: tuple[bytes, bytes]) -> HeaderPair:
-    """Parse and judge both copies: of the valid ones, the greater sequence number is current."""
-    first, second = (parse_header(page) for page in pages)
+def judge_headers(pages: tuple[bytes, bytes]) -> Copies[Header]:
+    """Parse and judge both copies: of the valid ones, the greater sequence number is current, the first at a tie."""
+    copies = parse_header(pages[0]), parse_header(pages[1])
     flaws = (
-        tuple(check_header(first, pages[0], HEADER_OFFSETS[0])),
-        tuple(check_header(second, pages[1], HEADER_OFFSETS[1])),
+        tuple(check_header(copies[0], pages[0], HEADER_OFFSETS[0])),
+        tuple(check_header(copies[1], pages[1], HEADER_OFFSETS[1])),
     )
-    return HeaderPair((first, second), flaws, _current((first, second), flaws))
+    valid = [copy for copy in (0, 1) if not flaws[copy]]
+    return Copies(copies, flaws, max(valid, key=lambda copy: copies[copy].sequence_number, default=None))
 
 
-def _current(copies: tuple[Header, Header], flaws: tuple[tuple[Finding, ...], ...]) -> int | None:
-    valid = [index for index in (0, 1) if not flaws[index]]
-    # The greater number is the newer: an update writes the other copy with the next number, so a crash between leaves
-    # the older one whole. Equal numbers are judged by `check_copies`.
-    return max(valid, key=lambda index: (copies[index].sequence_number, -index)) if valid else None
-
-
-def check_headers(pair: HeaderPair, file_size: int) -> Iterator[Finding]:
+def check_headers(pair: Copies[Header], file_size: int) -> Iterator[Finding]:
     """What is wrong with the two headers as a pair, then with the current one; sizes are bytes."""
     yield from check_copies(pair)
     if pair.current_copy is not None:
@@ -117,18 +91,9 @@ def check_headers(pair: HeaderPair, file_size: int) -> Iterator[Finding]:
         yield from _check_log_place(pair.current, at, file_size)
 
 
-def check_copies(pair: HeaderPair) -> Iterator[Finding]:
+def check_copies(pair: Copies[Header]) -> Iterator[Finding]:
     """What is wrong with the two headers as a pair: whether one serves, and which."""
-    if pair.current_copy is None:
-        reasons = "; ".join(f"copy {copy + 1}: {flaws[0].message}" for copy, flaws in enumerate(pair.flaws))
-        yield Finding(
-            "HDR-04", Severity.ERROR, f"neither header is valid ({reasons})", HEADER_OFFSETS[0], None, SECTION
-        )
-        return
-    for copy, flaws in enumerate(pair.flaws):
-        if flaws:
-            text = f"header copy {copy + 1} is invalid ({flaws[0].message}); copy {2 - copy} serves"
-            yield Finding("HDR-03", Severity.WARNING, text, HEADER_OFFSETS[copy], HEADER_SIZE, SECTION)
+    yield from check_validity(pair, "header", ("HDR-04", "HDR-03"), HEADER_OFFSETS, HEADER_SIZE, SECTION)
     if pair.previous is not None and pair.previous.sequence_number == pair.current.sequence_number:
         yield _equal_numbers(*pair.copies)
 

@@ -21,6 +21,7 @@ from vhdx.structures.constants import (
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
+from vhdx.structures.copies import Copies, check_validity
 from vhdx.structures.fields import Guid
 
 SIGNATURE = b"regi"
@@ -76,20 +77,6 @@ class RegionTable:
         return next((entry for entry in self.entries if entry.guid == guid), None)
 
 
-@dataclass(frozen=True, slots=True)
-class RegionTablePair:
-    """Both copies, what is wrong with each, and the one that serves: the first valid one."""
-
-    copies: tuple[RegionTable, RegionTable]
-    flaws: tuple[tuple[Finding, ...], tuple[Finding, ...]]
-    current_copy: int | None
-
-    @property
-    def current(self) -> RegionTable:
-        """The table that serves; only to be asked for once `check_region_tables` is without errors."""
-        return self.copies[self.current_copy or 0]
-
-
 def parse_region_table(page: bytes) -> RegionTable:
     """The table in its 64 KiB page."""
     head = _HEAD.parse(page)
@@ -115,7 +102,7 @@ def check_region_table(table: RegionTable, page: bytes, at: int) -> Iterator[Fin
         yield Finding("REG-02", Severity.ERROR, "the checksum does not match the table", at, len(page), SECTION)
 
 
-def judge_region_tables(pages: tuple[bytes, bytes]) -> RegionTablePair:
+def judge_region_tables(pages: tuple[bytes, bytes]) -> Copies[RegionTable]:
     """Parse and judge both copies: the second serves when the first fails its checksum."""
     copies = (parse_region_table(pages[0]), parse_region_table(pages[1]))
     flaws = (
@@ -123,17 +110,18 @@ def judge_region_tables(pages: tuple[bytes, bytes]) -> RegionTablePair:
         tuple(check_region_table(copies[1], pages[1], REGION_TABLE_OFFSETS[1])),
     )
     current = next((copy for copy in (0, 1) if not flaws[copy]), None)
-    return RegionTablePair(copies, flaws, current)
+    return Copies(copies, flaws, current)
 
 
-def check_region_tables(pair: RegionTablePair, file_size: int) -> Iterator[Finding]:
+def check_region_tables(pair: Copies[RegionTable], file_size: int) -> Iterator[Finding]:
     """What is wrong with the tables as a pair, then with the one that serves; sizes are bytes."""
+    codes = "REG-04", "REG-03"
+    yield from check_validity(pair, "region table", codes, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE, SECTION)
     if pair.current_copy is None:
-        reasons = "; ".join(f"copy {copy + 1}: {flaws[0].message}" for copy, flaws in enumerate(pair.flaws))
-        text = f"neither region table is valid ({reasons})"
-        yield Finding("REG-04", Severity.ERROR, text, REGION_TABLE_OFFSETS[0], None, SECTION)
         return
-    yield from _check_copies(pair)
+    if pair.previous is not None and pair.previous.checksum != pair.current.checksum:
+        text = "both region tables are valid and differ; copy 1 serves"
+        yield Finding("REG-05", Severity.WARNING, text, REGION_TABLE_OFFSETS[1], REGION_TABLE_SIZE, SECTION)
     at = REGION_TABLE_OFFSETS[pair.current_copy]
     yield from _check_head(pair.current, at)
     for index, entry in enumerate(_judged(pair.current)):
@@ -146,16 +134,6 @@ def _judged(table: RegionTable) -> Sequence[RegionEntry]:
     if table.entry_count <= MAX_TABLE_ENTRIES:
         return table.entries
     return tuple(takewhile(lambda entry: entry != _EMPTY, table.entries))
-
-
-def _check_copies(pair: RegionTablePair) -> Iterator[Finding]:
-    for copy, flaws in enumerate(pair.flaws):
-        if flaws:
-            text = f"region table copy {copy + 1} is invalid ({flaws[0].message}); copy {2 - copy} serves"
-            yield Finding("REG-03", Severity.WARNING, text, REGION_TABLE_OFFSETS[copy], REGION_TABLE_SIZE, SECTION)
-    if not any(pair.flaws) and pair.copies[0].checksum != pair.copies[1].checksum:
-        text = "both region tables are valid and differ; copy 1 serves"
-        yield Finding("REG-05", Severity.WARNING, text, REGION_TABLE_OFFSETS[1], REGION_TABLE_SIZE, SECTION)
 
 
 def _check_head(table: RegionTable, at: int) -> Iterator[Finding]:
