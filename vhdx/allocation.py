@@ -99,7 +99,7 @@ class _SectorBitmaps:
         """Tables that follow one another over the range of `blocks`, with HOLE where a bitmap gives to the parent.
 
         Neighbours in them may be mergeable.
-        LOST stands where the bitmap cannot be known. About `most` edges of bits are taken at a time.
+        It is LOST where the bitmap cannot be known. About `most` edges of bits are taken at a time.
         """
         position = blocks.start[0] if len(blocks) else 0
         for chunk, first, last in self._chunks(blocks.select(blocks.layer == _BY_BITMAP)):

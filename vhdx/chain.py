@@ -127,7 +127,7 @@ class Chain(Disk):
         ]
         return _fold(streams)
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
         if run.kind is not Kind.LOST:
             return None
@@ -140,7 +140,7 @@ class Chain(Disk):
             layer.require_unchanged()
 
     def close(self) -> None:
-        """Give all files back to the system."""
+        """Close all files."""
         for layer in self.layers:
             layer.close()
 

@@ -39,7 +39,7 @@ def call(
 
 
 def interpreted(kernel: Callable[..., Any], inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int) -> Any:
-    """Run a kernel as it stands, over lists, which Python walks several times as fast as arrays."""
+    """Run a kernel as it is, over lists, which Python walks several times as fast as arrays."""
     results: list[list[int]] = [column.tolist() for column in outputs]
     answer = kernel(*(column.tolist() for column in inputs), *results, *numbers)
     for column, result in zip(outputs, results, strict=True):

@@ -48,7 +48,7 @@ class Disk(ABC):
         """Run tables that follow one another from byte `start` to byte `end` of the disk, each of bounded size."""
 
     @abstractmethod
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """The error that reading the run must raise; None when it can be read."""
 
     @abstractmethod
@@ -57,7 +57,7 @@ class Disk(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give the files back to the system."""
+        """Close the files."""
 
     def runs(self, start: int = 0, end: int | None = None) -> RunTable:
         """All runs from byte `start` to byte `end` of the disk, in one table; `windows` is for disks that are large.
@@ -158,11 +158,11 @@ class MaskedDisk(Disk):
         """See Disk: the runs of the inner disk, LOST where the mask is."""
         return map(self.mask.laid_over, self.inner.windows(start, end))
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
         if run.kind is Kind.LOST and self.mask.holds(run.start):
             return LostDataError(self.path, run.start, run.length, self.mask.reason)
-        return self.inner.refusal(run)
+        return self.inner.error_for(run)
 
     def require_unchanged(self) -> None:
         """See Disk."""

@@ -39,7 +39,7 @@ class CorruptFileError(VhdxError):
         return f"{self.path}: {self.finding}"
 
     def __str__(self) -> str:
-        advice = self.finding.advice or f"`vhdx explain {self.finding.code}` tells what to do"
+        advice = self.finding.advice or f"`vhdx explain {self.finding.code}` says what to do"
         return f"{self.summary}; {advice}"
 
 
@@ -173,7 +173,7 @@ class ParentMismatchError(ChainError):
     def __str__(self) -> str:
         if not self.wanted:
             return (
-                f"{self.child} does not tell, in a locator that can be read, which parent it was made from; take "
+                f"{self.child} does not say, in a locator that can be read, which parent it was made from; take "
                 f"{self.parent} in spite of it with --on-mismatch accept"
             )
         wanted = " or ".join(str(guid) for guid in self.wanted)
@@ -354,7 +354,7 @@ class IdentityDiffersError(ChainError):
     found: UUID
 
     def __str__(self) -> str:
-        wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not tell"
+        wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not give"
         return (
             f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; look for the "
             "right parent, or join these two in spite of it with --accept-identity"

@@ -27,8 +27,8 @@ class Finding:
 
     `offset` and `length` are bytes in the file; None where the finding has no single place. `section` is that of
     [MS-VHDX]. `advice` says what to do next. `path` is the file, once one is known. `disk_start` and `disk_length` are
-    the bytes of the disk that it concerns. `expected` and `found` are what should stand there and what does, as text.
-    A code is stable for ever; the catalogue tells what it means.
+    the bytes of the disk that it concerns. `expected` and `found` are what should be there and what does, as text.
+    A code is stable for ever; the catalogue says what it means.
     """
 
     code: str

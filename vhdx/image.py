@@ -108,7 +108,7 @@ class Image(Disk):
         """See Disk. All runs are of layer 0; HOLE is the parent's where there is one, else zeros."""
         return windows_of(self, 0, self.size, start, self.size if end is None else min(end, self.size))
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
         if run.kind is Kind.LOST:
             return LostDataError(self.path, run.start, run.length, self.why_lost(run.start))

@@ -35,7 +35,7 @@ def scan_blocks(
     """Runs of the disk from byte `start` to `end`, as BAT entries have it; PARTIALLY_PRESENT blocks as if whole.
 
     `entries` begin with BAT slot `first_slot`. `forbidden` are pairs of file offsets, start and end, where no block
-    may stand, sorted. The output has 1 in `out_by_bitmap` where a sector bitmap is to decide. A block that begins
+    may be, sorted. The output has 1 in `out_by_bitmap` where a sector bitmap is to decide. A block that begins
     inside the file is DATA, wherever the file ends.
 
     Returns how many runs were put out and where the scan stopped: at `end`, or where the output was full.
@@ -96,7 +96,7 @@ def kind_of_entry(entry: int) -> int:
 
 
 def room_at(mib: int, block_size: int, file_size: int, forbidden: Any) -> int:
-    """Bytes from a place in the file to whatever comes next, structure or end; -1 where no block can stand there."""
+    """Bytes from a place in the file to whatever comes next, structure or end; -1 where no block can be there."""
     if mib < 1 or mib > file_size >> 20:
         return -1
     place = mib << 20
@@ -111,7 +111,7 @@ def room_at(mib: int, block_size: int, file_size: int, forbidden: Any) -> int:
 
 
 def end_of_sequence(entries: Any, slot: int, end: int, stride: int) -> int:
-    """The slot after the last one that goes on as the entry at `slot` does: the same state, each at the next place.
+    """The slot after the last one that continues what `slot` begins: the same state, each at the next place.
 
     Most entries do, at the cost of one comparison. A strip of them is compared without a branch, over a slice of its
     own, which is what lets the compiler use vectors.
@@ -146,7 +146,7 @@ def put(
     out_by_bitmap: Any,
     out_offset: Any,
 ) -> int:
-    """Put a run behind `count` others, or onto the last one where it goes on from it; the new count, -1 when full."""
+    """Put a run behind `count` others, or onto the last one where it continues that; the new count, -1 when full."""
     last = count - 1
     if kind != DATA:
         offset = 0

@@ -18,12 +18,12 @@ ReadInto = Callable[[int, memoryview], None]
 
 
 class LostPolicy:
-    """What stands for bytes that cannot be known. This one raises the error that says why they cannot."""
+    """What bytes that cannot be known read as. This one raises the error that says why they cannot."""
 
     unit: int | None = None
     """Bytes of the disk that are lost together where a read fails, and only they; None: the error of the read counts.
 
-    Nobody who only wants to be told should try a failing medium again and again: that costs minutes.
+    Who only wants to know that it fails should not try a failing medium again and again: that costs minutes.
     """
 
     def fill(self, start: int, part: memoryview, error: VhdxError) -> None:  # noqa: ARG002 - what the others need
@@ -93,7 +93,7 @@ def fill_around_failures(
 def read_what_can_be(read: ReadInto, offset: int, buffer: memoryview) -> Ranges:
     """Fill the buffer as far as possible; returns the ranges of the source that could not be read.
 
-    A read that fails is repeated in halves down to UNIT. One that comes back short tells where the source ends: what
+    A read that fails is repeated in halves down to UNIT. One that comes back short shows where the source ends: what
     follows is not tried. What could not be read is left in the buffer as it was.
     """
     waiting = [Range(offset, len(buffer))]

@@ -51,7 +51,7 @@ class RunSource(Protocol):
         """Run tables that follow one another from `start` to `end`."""
         ...
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """The error that reading the run must raise; None when it can be read."""
         ...
 
@@ -74,7 +74,7 @@ class Reader:
         self._disk, self._lost = disk, lost or policy_of(disk)
         self._runs_read = 0
         self._plan = lru_cache(maxsize=_KEPT_GRANULES)(self._make_plan)
-        self._holes_are_zeros = int(disk.refusal(Run(0, 1, Kind.HOLE, 0, 0)) is None)
+        self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)
 
     def read_into(self, start: int, buffer: memoryview) -> None:
         """Fill the buffer from byte `start` of the disk, all of it inside the disk.
@@ -144,9 +144,9 @@ class Reader:
                 self._fill_absent(Run(lower, len(part), Kind(kind), layer, 0), part)
 
     def _fill_absent(self, run: Run, part: memoryview) -> None:
-        refusal = self._disk.refusal(run)
-        if refusal is not None:
-            self._lost.fill(run.start, part, refusal)
+        error = self._disk.error_for(run)
+        if error is not None:
+            self._lost.fill(run.start, part, error)
             return
         for at in range(0, len(part), len(_ZEROS)):
             step = part[at : at + len(_ZEROS)]

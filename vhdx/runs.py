@@ -169,7 +169,7 @@ def changed(old: RunTable, new: RunTable) -> RunTable:
     now, before = cut_alike(new, old)
     known, was_known = _has_place(now), _has_place(before)
     # The same byte of the same file is the same byte. Equal content at another place counts as a change here; only
-    # reading can tell, which is analyzer/diff/by_content.py.
+    # reading can find out, which is analyzer/diff/by_content.py.
     same_place = (now.kind == before.kind) & (now.layer == before.layer) & (now.file_offset == before.file_offset)
     stays = np.where(known, same_place, ~was_known)
     kind = np.where(stays, HOLE, np.where(now.kind == HOLE, ZERO, now.kind))
@@ -197,7 +197,7 @@ def cut_at(table: RunTable, ranges: Ranges) -> tuple[RunTable, npt.NDArray[np.bo
 def _common_edges(first: RunTable, second: RunTable) -> tuple[Column, Column, Column, Column]:
     """Start and end of each range between edges of either table, and the run of each table that it belongs to."""
     ends = np.concatenate((first.start + first.length, second.start + second.length))
-    order = ends.argsort(kind="stable")  # two rising sequences: merged in one pass, at a tie the first one's end first
+    order = ends.argsort(kind="stable")  # two sorted sequences: merged in one pass, at a tie the first one's end first
     ends, of_first = ends[order], order < len(first)
     once = np.concatenate(([True], ends[1:] != ends[:-1]))[: len(ends)]
     # The run that an end belongs to is the one that as many ends of its table come before.
@@ -229,7 +229,7 @@ def concatenate(tables: Iterable[RunTable]) -> RunTable:
 
 
 def merge_neighbours(table: RunTable) -> RunTable:
-    """The same runs, those that go on from one another made one."""
+    """The same runs, those that continue one another made one."""
     same = (table.kind[1:] == table.kind[:-1]) & (table.layer[1:] == table.layer[:-1])
     goes_on = table.file_offset[:-1] + table.length[:-1] == table.file_offset[1:]
     mergeable = same & ((table.kind[1:] != DATA) | goes_on)

@@ -185,11 +185,8 @@ class MemorySource:
 
 def extents_of(source: ByteSource) -> Iterator[Range]:
     """What of a source may be other than zeros, sorted; all of it where the source cannot say."""
-    tell = getattr(source, "extents", None)
-    if tell is None:
-        yield Range(0, source.size)
-    else:
-        yield from tell()
+    extents = getattr(source, "extents", None)
+    return iter((Range(0, source.size),)) if extents is None else extents()
 
 
 def unread_of(source: ByteSource) -> Unread | None:

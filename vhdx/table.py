@@ -95,7 +95,7 @@ class BlockTable:
         return self.claims.contested(first, entries, self._doubled) if len(self._doubled) else _NONE
 
     def damaged_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
-        """The numbers, rising, of the blocks that cannot be read whole, some at a time; no bitmap is read for it."""
+        """The numbers, sorted, of the blocks that cannot be read whole, some at a time; no bitmap is read for it."""
         geometry = self.geometry
         for first in range(0, geometry.block_count, WINDOW_SLOTS):
             last = min(first + WINDOW_SLOTS, geometry.block_count)
@@ -126,7 +126,7 @@ class BlockTable:
             yield first, np.where(_keeps_place(entries), entries | BlockState.FULLY_PRESENT, entries)
 
     def colliding_anchors(self) -> Iterator[int]:
-        """Slots, rising, of UNMAPPED or UNDEFINED entries whose place another entry claims or keeps as well."""
+        """Slots, sorted, of UNMAPPED or UNDEFINED entries whose place another entry claims or keeps as well."""
         owners, doubled = self.claims.owners(self.all_places())
         for first, entries in self.all_places() if doubled else ():
             slots = self.claims.contested(first, entries, owners)
@@ -243,9 +243,9 @@ class BlockTable:
         return f"block {block}: " + ("; ".join(reasons) or "its table entry is not valid")
 
 
-def distinct(rising: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Each number of a rising array once."""
-    found: npt.NDArray[np.int64] = rising[np.flatnonzero(np.diff(rising, prepend=-1))]
+def distinct(ordered: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Each number of a sorted array once."""
+    found: npt.NDArray[np.int64] = ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]
     return found
 
 

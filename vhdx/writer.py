@@ -76,7 +76,7 @@ class NewDisk:
 
     @property
     def first_block(self) -> int:
-        """Where the first block stands, in bytes."""
+        """Where the first block is, in bytes."""
         return BAT_OFFSET + self.bat_length
 
     @property

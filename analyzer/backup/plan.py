@@ -214,7 +214,7 @@ def lost_ranges(state: Chain, lost: Lost) -> tuple[Range, ...]:
     found = tuple(joined(part for table in state.windows() for part in table.of_kind(Kind.LOST).ranges))
     if found and lost is Lost.REFUSE:
         run = next(run for table in state.windows() for run in table.of_kind(Kind.LOST))
-        raise state.refusal(run) or LostDataError(state.path, run.start, run.length, "it is lost")
+        raise state.error_for(run) or LostDataError(state.path, run.start, run.length, "it is lost")
     return found
 
 

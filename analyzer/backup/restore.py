@@ -113,7 +113,7 @@ class PointDisk:
         """The id that a content has in this repository."""
         return self._store.codec.id_of(data)
 
-    def refusal(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
+    def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
         """Everything can be read."""
         return None
 

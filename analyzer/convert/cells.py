@@ -57,9 +57,9 @@ def require_known(disk: RunSource, tables: Iterable[RunTable]) -> Iterator[RunTa
     """The tables as they come; raises what reading would raise at the first run that cannot be known."""
     for table in tables:
         lost = next(iter(table.of_kind(Kind.LOST)), None)
-        refusal = disk.refusal(lost) if lost else None
-        if refusal is not None:
-            raise refusal
+        error = disk.error_for(lost) if lost else None
+        if error is not None:
+            raise error
         yield table
 
 

@@ -100,7 +100,7 @@ class RawDisk(Disk):
         if position < upto:
             yield RunTable.filled(position, upto, Kind.ZERO, 0)
 
-    def refusal(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what Disk asks
+    def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what Disk asks
         """Everything can be read."""
         return None
 

@@ -46,7 +46,7 @@ class OneRun:
         rows = [(0, LOST.start, Kind.DATA, 0, 0), (*LOST, Kind.LOST, 0, 0), (*PARENTS, Kind.HOLE, 0, 0)]
         yield RunTable.of([*rows, (behind, SIZE - behind, Kind.DATA, 0, behind)]).clip(start, end)
 
-    def refusal(self, run):
+    def error_for(self, run):
         if run.kind is Kind.LOST:
             return LostDataError(self.sources[0].path, run.start, run.length, "it is gone")
         return NeedsParentError(self.sources[0].path, run.start) if run.kind is Kind.HOLE else None

@@ -46,7 +46,7 @@ class BatEntry:
 
     @property
     def file_offset(self) -> int:
-        """Where the block stands in the file, in bytes."""
+        """Where the block is in the file, in bytes."""
         return self.offset_mib * MIB
 
 
@@ -99,7 +99,7 @@ def _check_place(
 ) -> Iterator[Finding]:
     start = entry.file_offset
     if start < HEADER_AREA_SIZE:
-        text = f"the {what} stands at {start}, among the headers"
+        text = f"the {what} is at {start}, among the headers"
         yield Finding("BAT-03", Severity.ERROR, text, at, 8, SECTION)
         return
     # By what the disk needs: the last block may hang over the disk's end, and writers leave that part out.

@@ -7,7 +7,7 @@ _WORD_BITS = 64
 
 
 def edges_of_bits(words: npt.NDArray[np.uint64], most: int) -> tuple[npt.NDArray[np.int64], int]:
-    """The bits, rising, that differ from the one before them (bit 0 from a clear one), and how far that was looked.
+    """The bits, sorted, that differ from the one before them (bit 0 from a clear one), and how far that was looked.
 
     `most` edges are enough; a word more is looked at, so that there is always an answer for some bits.
     """

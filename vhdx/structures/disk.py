@@ -89,7 +89,7 @@ def build_disk_parameters(disk: DiskParameters) -> dict[UUID, bytes]:
 
 
 def check_disk_parameters(disk: DiskParameters, at: Mapping[UUID, int]) -> Iterator[Finding]:
-    """What is wrong with the parameters; `at` tells the file offset of each item."""
+    """What is wrong with the parameters; `at` has the file offset of each item."""
     yield from _check_block_size(disk, at[FILE_PARAMETERS])
     yield from _check_sectors(disk, at)
     yield from _check_size(disk, at[VIRTUAL_DISK_SIZE])

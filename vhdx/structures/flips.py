@@ -17,7 +17,7 @@ _BYTE = 0xFF
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One byte put right: it stands at `offset` of the structure, is `found` and was `expected`."""
+    """One byte put right: it is at `offset` of the structure, is `found` and was `expected`."""
 
     offset: int
     found: int
@@ -44,7 +44,7 @@ class Flip:
 def single_flip(page: bytes, checksum_field_at: int = CHECKSUM_OFFSET) -> Flip | None:
     """The one bit, else the one byte, whose correction makes the checksum of `page` match; None when there is none.
 
-    `checksum_field_at` is where the checksum stands; its 4 bytes count as zero in the sum, and may be what is wrong.
+    `checksum_field_at` is where the checksum is; its 4 bytes count as zero in the sum, and may be what is wrong.
     None also for a page that matches, and where several bytes could each be the wrong one. Of pages of 64 KiB with
     random damage 0.4 % look as if one byte were wrong, and 0.01 % as if one bit were.
     """

@@ -19,7 +19,7 @@ SIZE = _LAYOUT.sizeof()
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """Signature and creator as they stand in the file."""
+    """Signature and creator as they are in the file."""
 
     signature: bytes
     creator_raw: bytes

@@ -35,7 +35,7 @@ class LocatorEntry:
 
 @dataclass(frozen=True, slots=True)
 class ParentLocator:
-    """The locator as it stands in the file."""
+    """The locator as it is in the file."""
 
     locator_type: UUID
     reserved: int
@@ -118,7 +118,7 @@ def build_locator(pairs: Sequence[tuple[str, str]]) -> bytes:
 
 
 def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Finding]:
-    """What is wrong with a locator item of `length` bytes that stands at file offset `at`."""
+    """What is wrong with a locator item of `length` bytes at file offset `at`."""
     if locator.locator_type != VHDX_LOCATOR_TYPE:
         text = f"the parent locator's type is {locator.locator_type}, not that of VHDX"
         yield Finding("LOC-03", Severity.ERROR, text, at, 16, SECTION)
@@ -132,7 +132,7 @@ def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Find
         yield Finding("LOC-04", Severity.ERROR, text, at + 18, 2, SECTION)
     for index, entry in enumerate(locator.entries):
         yield from _check_entry(entry, index, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), length)
-    if locator.entries:  # else it is told that nothing can be read
+    if locator.entries:  # else LOC-04 says that nothing can be read
         yield from _check_keys(locator, at)
 
 

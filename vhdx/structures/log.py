@@ -140,7 +140,7 @@ def check_log_header(header: LogHeader, at: int, log_length: int) -> Iterator[Fi
 
 
 def check_entry(entry: LogEntry, at: int, log_start: int, log_length: int) -> Iterator[Finding]:
-    """Why a whole entry, at byte `at` of the log that stands at `log_start` of the file, must not be applied."""
+    """Why a whole entry, at byte `at` of the log that is at `log_start` of the file, must not be applied."""
     if entry.header.checksum != crc32c_without_field(entry.raw):
         yield _flaw("the checksum does not match the entry", at)
         return

@@ -6,7 +6,7 @@ Names are given, never content: a locator may point at any file of this machine,
 from typing import NamedTuple
 
 FRONT_SIZE = 33 << 10
-"""Bytes of a file's front that tell all of these: an ISO 9660 image has its magic 32 KiB in."""
+"""Bytes of a file's front that tell all of these apart: an ISO 9660 image has its magic 32 KiB in."""
 TAIL_SIZE = 512
 """What a fixed VHD of version 1 has its footer in: the end of the file."""
 

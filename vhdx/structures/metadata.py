@@ -127,7 +127,7 @@ def build_metadata_table(table: MetadataTable) -> bytes:
 
 
 def check_metadata_table(table: MetadataTable, at: int, region_length: int) -> Iterator[Finding]:
-    """What is wrong with the table of a region that stands at file offset `at`, `region_length` bytes long."""
+    """What is wrong with the table of a region at file offset `at`, `region_length` bytes long."""
     if table.signature != SIGNATURE:
         text = f"the metadata table's signature is {table.signature!r}, not b'metadata'"
         yield Finding("MET-01", Severity.ERROR, text, at, 8, SECTION)
@@ -168,7 +168,7 @@ def _check_place(entry: MetadataEntry, at: int, region_length: int) -> Iterator[
             text = f"the {entry.name} item is empty and has the offset {entry.offset}"
             yield Finding("MET-07", Severity.ERROR, text, at + 16, 8, SECTION)
     elif entry.offset < METADATA_TABLE_SIZE:
-        text = f"the {entry.name} item at {entry.offset} stands inside the metadata table"
+        text = f"the {entry.name} item at {entry.offset} is inside the metadata table"
         yield Finding("MET-04", Severity.ERROR, text, at + 16, 8, SECTION)
     elif entry.length > MAX_ITEM_SIZE or entry.offset + entry.length > region_length:
         size = counted(entry.length, "byte")

@@ -1,4 +1,4 @@
-"""The two region tables: where the BAT and the metadata stand ([MS-VHDX] 2.2.3)."""
+"""The two region tables: where the BAT and the metadata are ([MS-VHDX] 2.2.3)."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -35,7 +35,7 @@ class DecodedImage(ABC):
         """One run: all of it is data."""
         yield RunTable.of([(start, end - start, Kind.DATA, 0, start)] if end > start else [])
 
-    def refusal(self, _run: Run) -> VhdxError | None:
+    def error_for(self, _run: Run) -> VhdxError | None:
         """Everything can be read."""
         return None
 

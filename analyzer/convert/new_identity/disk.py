@@ -67,9 +67,9 @@ class ClonedDisk:
         for table in self._original.windows(start, end):
             yield overlay(self._table.clip(int(table.start[0]), table.end), table) if len(table) else table
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """See RunSource."""
-        return self._original.refusal(run)
+        return self._original.error_for(run)
 
     def require_unchanged(self) -> None:
         """See Flat."""

@@ -57,9 +57,9 @@ class PatchedDisk(Disk):
         if max(start, seam) < upto:
             yield self._table.clip(max(start, seam), upto)
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
-        return None if run.kind is Kind.HOLE else self._base.refusal(run)
+        return None if run.kind is Kind.HOLE else self._base.error_for(run)
 
     def require_unchanged(self) -> None:
         """See Disk."""

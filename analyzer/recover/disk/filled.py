@@ -96,7 +96,7 @@ class FilledDisk:
             placed = replace(table, layer=self.disk.files[table.layer])
             yield merge_neighbours(self._with_known(self._filled(self._with_stale(placed))))
 
-    def refusal(self, run: Run) -> VhdxError | None:
+    def error_for(self, run: Run) -> VhdxError | None:
         """See RunSource."""
         return LostDataError(self.path, run.start, run.length, "it is lost") if run.kind is Kind.LOST else None
 

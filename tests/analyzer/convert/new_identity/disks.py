@@ -37,7 +37,7 @@ class MemoryDisk(Disk):
             upto = min(end, at + 3 * MIB)
             yield RunTable.of([(at, upto - at, Kind.DATA, 0, at)])
 
-    def refusal(self, run):
+    def error_for(self, run):
         return None
 
     def require_unchanged(self):
