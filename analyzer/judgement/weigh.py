@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
-from analyzer.guest.usage.model import Extents, Usage, union
+from analyzer.guest.usage.model import Extents, Usage
 from analyzer.guest.usage.volumes import usages_of
 from analyzer.judgement.entries import PAGE_SLOTS, absent_blocks, empty_pages, freed_without_place, released_by_log
 from analyzer.judgement.unowned import Unowned, unowned_in
 from vhdx.disk import Disk, Mask, MaskedDisk
-from vhdx.ranges import NO_RANGES, Ranges
+from vhdx.ranges import NO_RANGES, Ranges, union
 from vhdx.replay import Log
 from vhdx.runs import Kind, RunTable
 from vhdx.structures.constants import MIB, NIL

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 
-from analyzer.guest.filesystems import FileKind, FileRecord, Role, Trouble, Volume, VolumeRecord, open_volumes
 from analyzer.guest.filesystems.errors import MissingReaderError
+from analyzer.guest.filesystems.open import open_volumes
+from analyzer.guest.filesystems.record import FileKind, FileRecord, Role, Trouble, VolumeRecord
+from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts.detect import recognise
 from analyzer.guest.layouts.ext import SIZE, START, likely_places, parse_sound_superblock

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from analyzer.diff.states import State
-from analyzer.guest.extract import Extraction, Lost, Outcome, plan_extraction, run_extraction
-from analyzer.guest.extract.job import GONE, doubt_of, whole_content
-from analyzer.guest.extract.model import Told
-from analyzer.guest.filesystems import FileState, Include
+from analyzer.guest.extract.job import GONE, doubt_of, plan_extraction, run_extraction, whole_content
+from analyzer.guest.extract.model import Extraction, Lost, Outcome, Told
+from analyzer.guest.filesystems.record import FileState
+from analyzer.guest.filesystems.volume import Include
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain

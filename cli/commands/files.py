@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from analyzer.guest.filesystems import FileKind, FileRecord, Include, Role, Volume
+from analyzer.guest.filesystems.record import FileKind, FileRecord, Role
+from analyzer.guest.filesystems.volume import Include, Volume
 from cli import output
 from cli.options.common import ChainOptions, chain_options, json_option
 from cli.options.grouping import choice, grouped

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from analyzer.guest.filesystems import Role
 from analyzer.guest.filesystems.metadata_places import JOURNAL
+from analyzer.guest.filesystems.record import Role
 from analyzer.recover.affected_files import TouchedFile, TouchedFiles
 from analyzer.recovery_map.mapfile import Status
 from cli.render.files import plain_text, plain_troubles, plain_volume

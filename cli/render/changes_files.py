@@ -10,7 +10,7 @@ import click
 from analyzer.diff.files import Data, FileChange, Finder, What
 from analyzer.diff.find import ChangesPlan, find_changes
 from analyzer.diff.states import State
-from analyzer.guest.filesystems import FileRecord
+from analyzer.guest.filesystems.record import FileRecord
 from analyzer.progress import Progress
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output

@@ -8,17 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.guest.filesystems import (
-    FileKind,
-    FileRecord,
-    FileState,
-    Times,
-    Trouble,
-    Volume,
-    VolumeRecord,
-    open_volumes,
-)
 from analyzer.guest.filesystems.errors import NoSuchVolumeError, UnreadableVolumeError
+from analyzer.guest.filesystems.open import open_volumes
+from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Times, Trouble, VolumeRecord
+from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from cli.text import fitted, plural, safe, size
 from vhdx.disk import Disk

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analyzer.guest.filesystems import FileRecord
+from analyzer.guest.filesystems.record import FileRecord
 from analyzer.recovery_map.disk import MappedDisk
 from cli.render.files import plain_file
 from cli.text import plural

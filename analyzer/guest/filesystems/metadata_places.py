@@ -3,13 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Protocol
+from itertools import islice
 
 from analyzer.guest.filesystems.record import Extent
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import Compatible, ExtSuperblock, parse_descriptor
-from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, parse_inode
+from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, inodes_in_use, parse_inode
 from analyzer.guest.layouts.fat import ENTRY, FatBoot
 from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data
 from vhdx.ranges import Range
@@ -19,28 +19,30 @@ JOURNAL = "$journal"
 _NEAR, _KEPT = 1 << 16, 64
 """Bytes of inodes that are read at once, and how many times that are kept."""
 _LEAST_DESCRIPTOR = 32
+# Inodes that are read at once, and bytes of descriptors: those of 128 TiB in blocks of 4 KiB.
+_AT_ONCE, _MOST_DESCRIPTORS = 4096, 64 << 20
 _EXFAT_MOST_ENTRIES = 19
 # The number that the reader gives the first directory entry; those before are the root's.
 _FIRST_FAT_INODE = 3
 
 
-class Layout(Protocol):
+class Layout:
     """The places of metadata, by a file's address."""
 
     def record_places(self, address: int) -> list[Range]:
         """Where the record, inode or directory entry of an address is, bytes of the disk."""
-        ...
+        raise NotImplementedError
 
-    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:
+    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - FAT has a table
         """Where a table outside of the record says which places a file has; nothing on NTFS and ext."""
-        ...
+        return iter(())
 
-    def sequence_of(self, address: int) -> int:
+    def sequence_of(self, address: int) -> int:  # noqa: ARG002 - ext has one
         """The number that changes with each use of an address, where the reader does not give it; else 0."""
-        ...
+        return 0
 
 
-class ExtLayout:
+class ExtLayout(Layout):
     """ext2 to ext4: inodes in a table for each group."""
 
     def __init__(self, view: View, superblock: ExtSuperblock) -> None:
@@ -51,7 +53,8 @@ class ExtLayout:
         self.groups = min(superblock.groups, -(-superblock.inodes // self.inodes_per_group))
         self._descriptor = max(_LEAST_DESCRIPTOR, superblock.descriptor_size)
         self._near = lru_cache(maxsize=_KEPT)(self._near_bytes)
-        self._descriptors = view.read(superblock.descriptors_start, self.groups * self._descriptor)
+        blocks = islice(superblock.descriptor_blocks(), _MOST_DESCRIPTORS // self.block)
+        self._descriptors = b"".join(view.read(at, self.block) for at in blocks)
 
     def inode_table(self, group: int) -> int | None:
         """Where the inodes of a group begin, bytes of the volume."""
@@ -69,10 +72,6 @@ class ExtLayout:
         """See Layout."""
         at = self.inode_at(address)
         return [] if at is None else [Range(self._view.start + at, self.inode)]
-
-    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
-        """None: blocks of extents and pointers are a stream of their own."""
-        return iter(())
 
     def inode_of(self, address: int) -> ExtInode | None:
         """What the inode of an address says; None where it has no place."""
@@ -104,22 +103,15 @@ class ExtLayout:
         size = self.inodes_per_group * self.inode
         for group in range(self.groups):
             table = self.inode_table(group)
-            if table is None or table + size > self._view.size:
-                continue
-            yield from self._directories_in(group, table)
-
-    def _directories_in(self, group: int, table: int) -> Iterator[int]:
-        at_once = 4096
-        for first in range(0, self.inodes_per_group, at_once):
-            count = min(at_once, self.inodes_per_group - first)
-            raw = self._view.read(table + first * self.inode, count * self.inode)
-            for index in range(len(raw) // self.inode):
-                inode = parse_inode(raw[index * self.inode : (index + 1) * self.inode])
-                if inode and inode.is_directory_in_use:
-                    yield group * self.inodes_per_group + first + index + 1
+            for first in range(0, size if table and table + size <= self._view.size else 0, _AT_ONCE * self.inode):
+                raw = self._view.read((table or 0) + first, min(_AT_ONCE * self.inode, size - first))
+                number = group * self.inodes_per_group + first // self.inode + 1
+                yield from (
+                    number + index for index, inode in inodes_in_use(raw, self.inode) if inode.is_directory_in_use
+                )
 
 
-class FatLayout:
+class FatLayout(Layout):
     """FAT and exFAT: an address is the place of the directory entry, and the chain of clusters is in the FAT."""
 
     def __init__(self, view: View, boot: FatBoot | ExfatBoot) -> None:
@@ -151,12 +143,8 @@ class FatLayout:
             if cluster >= 2:  # noqa: PLR2004 - clusters are counted from 2; the root of FAT12 and FAT16 is in none
                 yield Range(self._start + self._fat + lower, upper - lower)
 
-    def sequence_of(self, address: int) -> int:  # noqa: ARG002 - see Layout
-        """A directory entry has none."""
-        return 0
 
-
-class NtfsLayout:
+class NtfsLayout(Layout):
     """NTFS: records in $MFT, whose own runs say where they are."""
 
     def __init__(self, view: View, boot: NtfsBoot, runs: Iterable[tuple[int, int, int]]) -> None:
@@ -177,10 +165,6 @@ class NtfsLayout:
                 places.append(Range(start + lower - at, upper - lower))
         return places
 
-    def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:  # noqa: ARG002 - see Layout
-        """None: what a file has is in its records."""
-        return iter(())
-
     def initialized(self, address: int) -> int | None:
         """How far the data of a file was ever written, bytes; past that it reads as zeros, whatever is there.
 
@@ -190,7 +174,3 @@ class NtfsLayout:
         raw = b"".join(view.read(start - view.start, length) for start, length in places)
         data = parse_data(raw)
         return data.initialized if data else None
-
-    def sequence_of(self, address: int) -> int:  # noqa: ARG002 - see Layout
-        """The reader gives it."""
-        return 0

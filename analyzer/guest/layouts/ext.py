@@ -17,7 +17,7 @@ UUID = slice(104, 120)
 WRITTEN_AT = 48
 STEADY = (slice(56, 58), slice(24, 28), slice(32, 36), slice(40, 44), slice(88, 90), UUID)
 """What every copy has alike: magic, sizes of block, group, inode table and inode, the UUID."""
-_FIELDS = struct.Struct("<II12xII4xI4xI4xI24xI8xHHIII16s16s88xI26xH80xI248x2I28xI")
+_FIELDS = struct.Struct("<II12xIIII4xI4xI24xI8xHHIII16s16s88xI26xH4xI72xI248x2I28xI")
 
 
 class Compatible(IntFlag):
@@ -51,6 +51,8 @@ class ReadOnly(IntFlag):
 
     SPARSE_SUPER = 0x1
     GROUP_CHECKSUM = 0x10
+    BIGALLOC = 0x200
+    """Bitmaps count in clusters of several blocks."""
     METADATA_CHECKSUM = 0x400
 
 
@@ -95,6 +97,10 @@ class ExtSuperblock:
     """The two groups with a copy, where the volume has no more (SPARSE_SUPER2); 0 for none."""
     seed: int
     """What checksums of everything else begin with."""
+    cluster_size: int
+    """Bytes that a bit of a block bitmap stands for."""
+    first_meta_group: int
+    """Blocks of group descriptors that are behind the superblock, where META_GROUPS puts the others elsewhere."""
 
     @property
     def is_sane(self) -> bool:
@@ -126,6 +132,20 @@ class ExtSuperblock:
         """Bytes of all group descriptors."""
         return self.groups * self.descriptor_size
 
+    def descriptor_blocks(self) -> Iterator[int]:
+        """Bytes of the volume at which blocks of descriptors are: with META_GROUPS in the groups that they describe."""
+        copies = {0, *(group for group, _ in self.copies())}
+        is_meta, per_block = (
+            self.incompatible & Incompatible.META_GROUPS,
+            self.block_size // (self.descriptor_size or 1),
+        )
+        for index in range(-(-self.descriptors_length // self.block_size)):
+            if is_meta and index >= self.first_meta_group:
+                group = index * per_block
+                yield self.copy_of(group) + (group in copies) * self.block_size
+            else:
+                yield self.descriptors_start + index * self.block_size
+
     def copies(self) -> Iterator[tuple[int, int]]:
         """(group, byte of the volume) at which copies of the superblock may be, up to the volume's end."""
         if not self.block_size or not self.blocks_per_group:
@@ -151,17 +171,19 @@ def parse_superblock(block: bytes) -> ExtSuperblock | None:
     if len(block) < SIZE or not block.startswith(MAGIC, MAGIC_AT):
         return None
     (
-        inodes, blocks, first, power, per_group, inodes_per_group, written, revision, inode, group, compatible,
-        incompatible, read_only, uuid, label, journal, descriptor, blocks_high, one, other, seed,
+        inodes, blocks, first, power, cluster, per_group, inodes_per_group, written, revision, inode, group, compatible,
+        incompatible, read_only, uuid, label, journal, descriptor, meta, blocks_high, one, other, seed,
     ) = _FIELDS.unpack_from(block)  # fmt: skip
     is_large, is_seeded = incompatible & Incompatible.LARGE, incompatible & Incompatible.CHECKSUM_SEED
+    block_size = SIZE << power if power <= _LARGEST_POWER else 0
     return ExtSuperblock(
         inodes=inodes, blocks=blocks | blocks_high << 32 if is_large else blocks, first_block=first,
-        block_size=SIZE << power if power <= _LARGEST_POWER else 0, blocks_per_group=per_group,
+        block_size=block_size, blocks_per_group=per_group,
         inodes_per_group=inodes_per_group, written=written, inode_size=inode if revision else _PLAIN_INODE, group=group,
         compatible=compatible, incompatible=incompatible, read_only=read_only, uuid=uuid, label=label,
         journal_inode=journal, descriptor_size=descriptor if is_large else _PLAIN_DESCRIPTOR,
         backup_groups=(one, other), seed=seed if is_seeded else crc32c(uuid),
+        cluster_size=SIZE << min(cluster, 20) if read_only & ReadOnly.BIGALLOC else block_size, first_meta_group=meta,
     )  # fmt: skip
 
 
@@ -204,7 +226,7 @@ def sums_to(wanted: bytes, data: bytes, before: int = _ALL) -> bool:
     return crc32c(data, before).to_bytes(4, "little")[: len(wanted)] == wanted
 
 
-_LOW, _HIGH = struct.Struct("<III6xH4x2s2s4x"), struct.Struct("<III12x2s2s4x")
+_LOW, _HIGH = struct.Struct("<IIIHH2xH4x2s2sH2x"), struct.Struct("<IIIHH2xH4x2s2s4x")
 
 
 class GroupFlag(IntFlag):
@@ -224,15 +246,21 @@ class ExtGroup:
     flags: int
     block_bitmap_checksum: bytes
     inode_bitmap_checksum: bytes
+    free_clusters: int
+    free_inodes: int
+    unused_inodes: int
+    """Inodes at the end of the table that were never used."""
 
 
 def parse_descriptor(raw: bytes) -> ExtGroup | None:
     """What one descriptor says; None where it is cut off."""
     if len(raw) < _LOW.size:
         return None
-    blocks, inodes, table, flags, block_sum, inode_sum = _LOW.unpack_from(raw)
+    *counts, flags, block_sum, inode_sum, unused = _LOW.unpack_from(raw)
     if len(raw) >= _LOW.size + _HIGH.size:
-        *upper, block_high, inode_high = _HIGH.unpack_from(raw, _LOW.size)
-        blocks, inodes, table = (low | high << 32 for low, high in zip((blocks, inodes, table), upper, strict=True))
-        block_sum, inode_sum = block_sum + block_high, inode_sum + inode_high
-    return ExtGroup(blocks, inodes, table, flags, block_sum, inode_sum)
+        *highs, unused_high, block_high, inode_high = _HIGH.unpack_from(raw, _LOW.size)
+        widths = (32, 32, 32, 16, 16)
+        counts = [low | high << width for low, high, width in zip(counts, highs, widths, strict=True)]
+        block_sum, inode_sum, unused = block_sum + block_high, inode_sum + inode_high, unused | unused_high << 16
+    blocks, inodes, table, free, free_inodes = counts
+    return ExtGroup(blocks, inodes, table, flags, block_sum, inode_sum, free, free_inodes, unused)

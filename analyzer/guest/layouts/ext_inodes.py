@@ -1,8 +1,10 @@
 """The inodes of an ext volume (kernel documentation, "ext4 Data Structures and Algorithms", Index Nodes)."""
 
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntFlag
+from itertools import islice
 
 from analyzer.guest.layouts.ext import crc32c, sums_to
 
@@ -14,7 +16,12 @@ _EXTENTS_MAGIC = 0xF30A
 _TAIL = struct.Struct("<IHBBI")
 # What the last entry of a block of a directory says: it is no entry, and has the checksum of those before it.
 _TAIL_FIELDS = (0, 12, 0, 0xDE)
-_DIRECTORY, _KIND_SHIFT = 0x4, 12
+_DIRECTORY, _REGULAR, _KIND_SHIFT = 0x4, 0x8, 12
+_DIRECT = struct.Struct("<12I")
+# Blocks of an extent; more means that they were never written.
+_LONGEST_WRITTEN = 1 << 15
+# Blocks of one file's tree that are read: a hostile tree is a circle.
+_MOST_NODES = 1 << 12
 _GENERATION, _EXTRA_SIZE = slice(100, 104), slice(128, 130)
 _CHECKSUM, _CHECKSUM_HIGH = slice(124, 126), slice(130, 132)
 # Bytes behind the first 128 from which on the checksum has its upper half.
@@ -57,10 +64,46 @@ class ExtInode:
         """It is a folder that something names."""
         return self.mode >> _KIND_SHIFT == _DIRECTORY and self.links > 0
 
+    @property
+    def is_regular(self) -> bool:
+        """It is a file with content."""
+        return self.mode >> _KIND_SHIFT == _REGULAR
+
+    def written(
+        self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
+    ) -> Iterator[tuple[int, int]]:
+        """(start, length) in bytes of what was written of its content; `nodes` takes the places of blocks of its tree.
+
+        Of a map of single blocks those that the inode itself names.
+        """
+        if not self.flags & InodeFlag.EXTENTS:
+            yield from ((at * block, block) for at in _DIRECT.unpack_from(self.map) if at)
+            return
+        waiting, left = [self.map], _MOST_NODES
+        while waiting and left:
+            node, left = waiting.pop(), left - 1
+            magic, count, _, depth, _ = _EXTENTS.unpack_from(node)
+            entries = _LEAF.iter_unpack(node[_EXTENTS.size :][: (len(node) - _EXTENTS.size) // _LEAF.size * _LEAF.size])
+            for _, length, high, low in islice(entries, count if magic == _EXTENTS_MAGIC else 0):
+                if depth:  # an index: first, low, low, high
+                    nodes.append((length | high << 16 | (low & 0xFFFF) << 32) * block)
+                    child = read(nodes[-1], block)
+                    waiting += [child] if child else []
+                elif length <= _LONGEST_WRITTEN:
+                    yield (low | high << 32) * block, length * block
+
 
 def parse_inode(raw: bytes) -> ExtInode | None:
     """What an inode says; None where it is cut off."""
     return ExtInode(*_FIELDS.unpack_from(raw)) if len(raw) >= LEAST_SIZE else None
+
+
+def inodes_in_use(table: bytes, size: int) -> Iterator[tuple[int, ExtInode]]:
+    """The inodes of `size` bytes each, with their places in the table, that something names."""
+    row = struct.Struct(f"{_FIELDS.format}{size - _FIELDS.size}x")
+    for index, fields in enumerate(row.iter_unpack(table[: len(table) // size * size])):
+        if fields[1]:  # links: before a record is made of it, for most of a table is unused
+            yield index, ExtInode(*fields)
 
 
 def inode_holds(raw: bytes, number: int, seed: int) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 from analyzer.guest.layouts import exfat, fat
 from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.fat import FatBoot
-from analyzer.guest.usage.model import PIECE, Column, Contents, Extents, Known, Usage, set_bits, union
-from vhdx.ranges import Range, Ranges
+from analyzer.guest.usage.model import PIECE, Contents, Extents, Known, Usage, set_bits
+from vhdx.ranges import Column, Range, Ranges, union
 
 _MOST_TABLE = 1 << 28
 # The first cluster that is one.

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.guest.filesystems.volume_reader import View
-from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges
+from vhdx.ranges import NO_RANGES, Column, GrowingRanges, Range, Ranges
 
-Column = npt.NDArray[np.int64]
 PIECE = 1 << 16
 """Bytes of a structure that are judged together: less than any block of a VHDX."""
 _LAST = 1 << 62
@@ -90,8 +89,8 @@ class Usage:
 
         return Usage(
             extent=Range(self.extent.start + by, self.extent.length),
-            told=shifted(self.told, by),
-            used=shifted(self.used, by),
+            told=Ranges(self.told.start + by, self.told.length),
+            used=Ranges(self.used.start + by, self.used.length),
             filled=self.filled.moved(by),
             contents=contents,
         )
@@ -117,11 +116,6 @@ class Known:
             yield at, self.read(offset + at, min(PIECE, length - at))
 
 
-def shifted(ranges: Ranges, by: int) -> Ranges:
-    """Ranges `by` bytes farther on."""
-    return Ranges(ranges.start + by, ranges.length)
-
-
 def set_bits(data: bytes, first: int, unit: int, origin: int, count: int) -> Ranges:
     """The bytes that the set bits of a map stand for: bit n, counted from `first`, is a unit from `origin` on.
 
@@ -130,9 +124,3 @@ def set_bits(data: bytes, first: int, unit: int, origin: int, count: int) -> Ran
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")[: max(0, count - first)]
     edges = np.flatnonzero(np.diff(bits, prepend=0, append=0)).astype(np.int64) + first
     return Ranges.between(edges[::2] * unit + origin, edges[1::2] * unit + origin)
-
-
-def union(parts: Iterable[Ranges]) -> Ranges:
-    """All of several sets."""
-    sets = [NO_RANGES, *parts]
-    return Ranges.between(np.concatenate([one.start for one in sets]), np.concatenate([one.end for one in sets]))

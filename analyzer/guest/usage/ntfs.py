@@ -7,8 +7,8 @@ from functools import cached_property
 
 from analyzer.guest.layouts import ntfs
 from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data, runs_of
-from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits, union
-from vhdx.ranges import Range, Ranges
+from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits
+from vhdx.ranges import Range, Ranges, union
 
 # The first records hold the file system's own files and the oldest of the users'.
 _MOST_RECORDS = 1 << 16

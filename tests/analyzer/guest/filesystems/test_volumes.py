@@ -5,7 +5,9 @@ import struct
 import pytest
 
 from analyzer.convert.raw_image import RawDisk
-from analyzer.guest.filesystems import FileKind, Include, open_volumes
+from analyzer.guest.filesystems.open import open_volumes
+from analyzer.guest.filesystems.record import FileKind
+from analyzer.guest.filesystems.volume import Include
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need
