@@ -1,21 +1,19 @@
-"""A baseline: the findings of an earlier check, which are known and are not told again.
+"""A baseline: the findings of an earlier check, which are known and are not reported again.
 
 A finding is known when its code, its path and its place are those of one in the baseline; its sentence may change. The
 path counts as it was given or as seen from the folder that holds all files of the check, so that a folder may move.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from analyzer.check.result import Checked, Place, common_folder, place_of, relative
 from analyzer.text import safe
 from vhdx.errors import InputOutputError, VhdxError
 from vhdx.findings import Finding
 
-FORM = "vhdx-baseline/1"
 _NUMBERS = ("offset", "length", "disk_start", "disk_length")
 Known = tuple[str, str, Place]
 """Code, path with slashes, place."""
@@ -44,7 +42,7 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The baseline in a file: an earlier JSON answer of `vhdx check`, or the small form of `plain_baseline`.
+    """The baseline in a file: an earlier JSON answer of `vhdx check`.
 
     Raises BaselineError for anything else, InputOutputError when the file cannot be read.
     """
@@ -73,42 +71,19 @@ def new_findings(checked: Sequence[Checked], baseline: Baseline) -> tuple[Checke
     )
 
 
-def plain_baseline(checked: Sequence[Checked]) -> Mapping[str, Any]:
-    """The findings as a baseline of the small form, for JSON; paths are as seen from the folder that holds all."""
-    folder = common_folder(checked)
-    rows = [
-        {"code": finding.code, "path": _slashed(relative(finding.path or subject.path, folder))}
-        | dict(zip(_NUMBERS, place_of(finding), strict=True))
-        for subject in checked
-        for finding in subject.findings
-    ]
-    return {"schema": FORM, "known": rows}
-
-
 def _from_document(path: Path, document: object) -> Baseline:
-    if not isinstance(document, dict):
-        raise BaselineError(path, "it holds no object")
-    if document.get("schema") == FORM:
-        rows = document.get("known")
-    elif document.get("command") == "check":
-        rows = _of_subjects(path, document.get("subjects"))
-    else:
-        raise BaselineError(path, f"it is neither {FORM} nor an answer of `vhdx check`")
-    if not isinstance(rows, list):
-        raise BaselineError(path, "it has no list of findings")
-    return Baseline(frozenset(known for number, row in enumerate(rows) for known in _known(path, number, row)))
-
-
-def _of_subjects(path: Path, subjects: object) -> list[Any] | None:
+    if not isinstance(document, dict) or document.get("command") != "check":
+        raise BaselineError(path, "it is no answer of `vhdx check`")
+    subjects = document.get("subjects")
     if not isinstance(subjects, list):
-        return None
-    rows: list[Any] = []
+        raise BaselineError(path, "it has no list of subjects")
+    rows: list[object] = []
     for subject in subjects:
         found = subject.get("findings") if isinstance(subject, dict) else None
         if not isinstance(found, list):
             raise BaselineError(path, "one of its subjects has no list of findings")
         rows += found
-    return rows
+    return Baseline(frozenset(known for number, row in enumerate(rows) for known in _known(path, number, row)))
 
 
 def _known(path: Path, number: int, row: object) -> set[Known]:

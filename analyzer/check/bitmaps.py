@@ -41,14 +41,21 @@ def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
     """Everything about the bitmaps of partially present blocks."""
     full = empty = 0
     for chunk, blocks in _chunks_in_use(table):
-        raw = _bitmap(table, chunk)
-        if raw is None:
+        if any(flaw.severity is Severity.ERROR for flaw in table.flaws_of_bitmap(chunk)):  # said with the block table
             continue
-        counts = _bits_of_blocks(table, raw)[blocks]
+        at = table.bitmap_entry(chunk).file_offset
+        raw = np.frombuffer(read_at(table.source, at, SECTOR_BITMAP_SIZE), np.uint8)
+        counts = np.bitwise_count(raw).reshape(table.geometry.chunk_ratio, -1).sum(1, np.int64)[blocks]
         full += int(np.count_nonzero(counts == table.geometry.block_size // table.geometry.sector_size))
         empty += int(np.count_nonzero(counts == 0))
         yield from _check_tail(table, chunk, blocks, raw)
-        yield from _check_looks(table, chunk, raw)
+        if reason := looks_like_data(raw):
+            text = f"the sector bitmap of chunk {chunk} looks like the content of a disk ({reason})"
+            start, size = chunk * table.geometry.chunk_size, table.geometry.chunk_size
+            yield Finding(
+                "SBM-03", Severity.ERROR, text, at, SECTOR_BITMAP_SIZE, SECTION,
+                disk_start=start, disk_length=min(size, table.geometry.size - start),
+            )  # fmt: skip
     if full or empty:
         has_all, has_none = plural(full, "block", "has", "have"), plural(empty, "block", "has", "have")
         text = f"of the partially present ones {has_all} all sectors marked, and {has_none} none"
@@ -63,18 +70,6 @@ def _chunks_in_use(table: BlockTable) -> Iterator[tuple[int, npt.NDArray[np.int6
         slots = slots[slots % period != period - 1]
         for chunk in distinct(slots // period).tolist():
             yield chunk, slots[slots // period == chunk] % period
-
-
-def _bitmap(table: BlockTable, chunk: int) -> npt.NDArray[np.uint8] | None:
-    flaws = [flaw for flaw in table.flaws_of_bitmap(chunk) if flaw.severity is Severity.ERROR]
-    if flaws:  # told with the block table
-        return None
-    return np.frombuffer(read_at(table.source, table.bitmap_entry(chunk).file_offset, SECTOR_BITMAP_SIZE), np.uint8)
-
-
-def _bits_of_blocks(table: BlockTable, raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    counts: npt.NDArray[np.int64] = np.bitwise_count(raw).reshape(table.geometry.chunk_ratio, -1).sum(1, np.int64)
-    return counts
 
 
 def _check_tail(
@@ -93,17 +88,6 @@ def _check_tail(
         text = f"{plural(beyond, 'sector', 'is', 'are')} marked as this file's behind the disk's end"
         at = table.bitmap_entry(chunk).file_offset + end // 8
         yield Finding("SBM-02", Severity.WARNING, text, at, (upto - end) // 8, SECTION)
-
-
-def _check_looks(table: BlockTable, chunk: int, raw: npt.NDArray[np.uint8]) -> Iterator[Finding]:
-    reason = looks_like_data(raw)
-    if reason:
-        text = f"the sector bitmap of chunk {chunk} looks like the content of a disk ({reason})"
-        at, size = table.bitmap_entry(chunk).file_offset, table.geometry.chunk_size
-        yield Finding(
-            "SBM-03", Severity.ERROR, text, at, SECTOR_BITMAP_SIZE, SECTION,
-            disk_start=chunk * size, disk_length=min(size, table.geometry.size - chunk * size),
-        )  # fmt: skip
 
 
 def looks_like_data(raw: npt.NDArray[np.uint8]) -> str:

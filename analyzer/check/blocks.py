@@ -28,7 +28,6 @@ _MOST_BLOCKS = 4 * MOST_ALIKE
 # Bytes of what nothing owns that are asked what they look like: a signature is within the first page.
 _SAMPLE = 4 * KIB
 
-_Mask = npt.NDArray[np.bool_]
 _Slots = npt.NDArray[np.int64]
 
 
@@ -74,7 +73,8 @@ class _Survey:
             slots = np.arange(first, first + len(entries), dtype=np.int64)
             is_bitmap = slots % (table.geometry.chunk_ratio + 1) == table.geometry.chunk_ratio
             self._look_at_payload(slots[~is_bitmap], entries[~is_bitmap])
-            self._look_at_bitmaps(slots[is_bitmap], entries[is_bitmap])
+            name = "bitmap" if self._parameters.has_parent else "bitmap in a base"
+            self._note(name, slots[is_bitmap & (entries != 0)])
         yield from self._of_anchors()
         yield from self._of_bitmaps()
         yield from self._counted()
@@ -94,9 +94,6 @@ class _Survey:
             if self._parameters.is_fixed:
                 self._note("absent", slots[state != BlockState.FULLY_PRESENT])
 
-    def _look_at_bitmaps(self, slots: _Slots, entries: _Slots) -> None:
-        self._note("bitmap" if self._parameters.has_parent else "bitmap in a base", slots[entries != 0])
-
     def _of_anchors(self) -> Iterator[Finding]:
         """Blocks that are given up keep their place; no two may have one, whether it is read or not."""
         table = self._table
@@ -104,11 +101,8 @@ class _Survey:
             yield from check_anchor_entry(
                 table.entry(int(slot)), self._at(int(slot)), table.geometry.block_size, table.around
             )
-        if "anchored" in self._first:
-            yield from self._colliding_anchors()
-
-    def _colliding_anchors(self) -> Iterator[Finding]:
-        for slot in islice(self._table.colliding_anchors(), MOST_ALIKE):
+        colliding = table.colliding_anchors() if "anchored" in self._first else iter(())
+        for slot in islice(colliding, MOST_ALIKE):
             text = f"the place kept for an absent block, {self._table.entry(slot).file_offset}, is another block's"
             yield Finding("BAT-06", Severity.ERROR, text, self._at(slot), ENTRY_SIZE, "2.5.1")
 

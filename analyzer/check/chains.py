@@ -67,7 +67,7 @@ class Walk:
         try:
             self._take(open_image(path, opened=self.cache.structures))
         except VhdxError:
-            self.broken = True  # told by the file's own findings
+            self.broken = True  # said by the file's own findings
 
     def _take(self, image: Image) -> None:
         if len(self.layers) == _MANY:
@@ -90,7 +90,7 @@ class Walk:
             yield from self._follow(child, link)
 
     def _descend_in_spite(self, child: Image, mismatch: ParentMismatchError) -> Iterator[Finding]:
-        """Take the file that stands where the parent should all the same, for what it tells of the link."""
+        """Take the file at the parent's place all the same, for what it says of the link."""
         try:
             link = self._link(child, OnMismatch.ACCEPT)
         except VhdxError as error:
@@ -108,15 +108,14 @@ class Walk:
             self.files.append(error.path)
             yield from self.cache.findings(error.path)
         else:
-            yield _refusal(error, child.path)
+            where = getattr(error, "child", child.path)
+            yield Finding(
+                _CODES.get(type(error), "CHN-01"), Severity.ERROR, str(error), None, None, _SECTION, path=where
+            )
 
     def _link(self, child: Image, on_mismatch: OnMismatch) -> Link:
         search = replace(self.search, on_mismatch=on_mismatch, opened=self.cache.structures)
-        return find_parent(child, search, self._given())
-
-    def _given(self) -> Path | None:
-        depth = len(self.links)
-        return self.search.parents[depth] if depth < len(self.search.parents) else None
+        return find_parent(child, search, next(iter(self.search.parents[len(self.links) :]), None))
 
     def _follow(self, child: Image, link: Link) -> Iterator[Finding]:
         self.links.append(link)
@@ -150,12 +149,6 @@ def _mismatch(error: ParentMismatchError, evidence: Evidence | None) -> Finding:
     )
 
 
-def _refusal(error: VhdxError, child: Path) -> Finding:
-    code = _CODES.get(type(error), "CHN-01")
-    where = getattr(error, "child", child)
-    return Finding(code, Severity.ERROR, str(error), None, None, _SECTION, path=where)
-
-
 def _compare(child: Image, link: Link) -> Iterator[Finding]:
     parent = link.parent
     if link.matches and link.wanted and parent.data_write_guid != link.wanted[0]:
@@ -168,14 +161,11 @@ def _compare(child: Image, link: Link) -> Iterator[Finding]:
         if mine != its:
             text = f"the {what} size is {mine}, that of the parent {parent.path} {its}"
             yield Finding("CHN-06", Severity.NOTE, text, None, None, "2.6.2", path=child.path)
-    yield from _compare_times(child.path, parent.path, Severity.NOTE if link.matches else Severity.WARNING)
-
-
-def _compare_times(child: Path, parent: Path, severity: Severity) -> Iterator[Finding]:
     try:
-        newer = parent.stat().st_mtime - child.stat().st_mtime
+        newer = parent.path.stat().st_mtime - child.path.stat().st_mtime
     except OSError:
         return
     if newer > _CLOCKS_DIFFER:
-        text = f"the parent {parent} was modified {newer:.0f} s after its child"
-        yield Finding("CHN-11", severity, text, path=child)
+        text = f"the parent {parent.path} was modified {newer:.0f} s after its child"
+        severity = Severity.NOTE if link.matches else Severity.WARNING
+        yield Finding("CHN-11", severity, text, path=child.path)

@@ -1,6 +1,6 @@
-"""What stands inside the disk, as far as copies of it can be compared: partition tables, boot sectors, file systems."""
+"""What is inside the disk, as far as copies of it can be compared: partition tables, boot sectors, file systems."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
@@ -16,21 +16,22 @@ _RECORDS = 4
 
 
 def check_content(disk: Disk) -> Iterator[Finding]:
-    """Everything about what the disk holds; what cannot be read is told, never raised."""
+    """Everything about what the disk holds; what cannot be read is a finding, never raised."""
     try:
         found = list(_check(disk))
     except VhdxError as error:
-        text = f"what the disk holds cannot be looked at: {error}"
-        found = [Finding("FID-11", Severity.ERROR, text)]
+        found = [Finding("FID-11", Severity.ERROR, f"what the disk holds cannot be looked at: {error}")]
     return (replace(finding, path=disk.path) for finding in found)
 
 
 def _check(disk: Disk) -> Iterator[Finding]:
-    primary = _read_gpt(disk, 1)
-    if primary is not None:
+    if primary := _read_gpt(disk, 1):
         yield from _check_gpt(disk, primary)
     parts = partitions_of(bounded(disk.read, 0, disk.size), disk.size, [disk.sector_size])
-    yield from _check_ends(disk, parts)
+    for part in parts:
+        if part.scheme is Scheme.MBR and part.end > disk.size:
+            text = f"a partition of the MBR ends at {part.end}, and the disk has {disk.size} bytes"
+            yield _finding("MET-23", text, part.start, part.end - part.start)
     volumes = parts or [Partition(0, 0, disk.size)]
     found = [recognise(bounded(disk.read, part.start, min(part.end, disk.size))) for part in volumes]
     for part, kind in zip(volumes, found, strict=True):
@@ -80,13 +81,6 @@ def _check_gpt(disk: Disk, primary: GptHeader) -> Iterator[Finding]:
         yield _finding("CON-01", "the backup of the GPT's partition entries is damaged", at, sector)
     if _gpt_table(disk, primary) is None:
         yield _finding("CON-01", "the GPT's partition entries fail their checksum", primary.table_start, None)
-
-
-def _check_ends(disk: Disk, parts: Iterable[Partition]) -> Iterator[Finding]:
-    for part in parts:
-        if part.scheme is Scheme.MBR and part.end > disk.size:
-            text = f"a partition of the MBR ends at {part.end}, and the disk has {disk.size} bytes"
-            yield _finding("MET-23", text, part.start, part.end - part.start)
 
 
 def _check_volume(disk: Disk, part: Partition, found: Recognised) -> Iterator[Finding]:

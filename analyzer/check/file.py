@@ -6,7 +6,7 @@ from typing import Any
 
 from analyzer.check.bitmaps import check_bitmaps
 from analyzer.check.blocks import check_blocks, check_space
-from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
+from analyzer.check.diagnosis.displaced_entries import displacements
 from analyzer.check.diagnosis.flipped_bits import flips_of_headers, flips_of_region_tables
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.check.result import bounded
@@ -26,11 +26,9 @@ from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, V
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of
 from vhdx.parsed import Parsed
-from vhdx.replay import Log
 from vhdx.source_map import unread_findings
 from vhdx.structures.constants import HEADER_AREA_SIZE, PARENT_LOCATOR
 from vhdx.structures.identifier import SIGNATURE
-from vhdx.table import BlockTable
 
 _SHORT = "Get a whole copy of the file; if there is none, `vhdx recover FILE -o disk.raw` writes what is left."
 
@@ -102,7 +100,10 @@ def _rules_of_table(structures: Structures) -> Iterator[Iterable[Finding]]:
         yield check_bitmaps(table)
     if structures.header is not None and log is not None:  # else what seems to belong to nothing may be the log
         yield check_space(table, log, lambda: _disk_of(structures))
-        yield _check_history(table, log, structures.identifier.value.creator if structures.identifier.value else "")
+        # What writers are known to have done to block tables, and what old log entries say against this one.
+        yield (page.finding for page in lost_table_updates(table, log))
+        creator = structures.identifier.value.creator if structures.identifier.value else ""
+        yield (displacement.finding for displacement in displacements(table, creator))
 
 
 def _disk_of(structures: Structures) -> Image | None:
@@ -112,12 +113,3 @@ def _disk_of(structures: Structures) -> Image | None:
     except VhdxError:
         return None
     return None if image.has_parent else image
-
-
-def _check_history(table: BlockTable, log: Log, creator: str) -> Iterator[Finding]:
-    """What writers are known to have done to block tables, and what old log entries say against this one."""
-    yield from (page.finding for page in lost_table_updates(table, log))
-    interleave, shifted = missing_interleave(table), [page.finding for page in shifted_pages(table, creator)]
-    if interleave is None or not shifted:  # where both would explain it, neither is certain
-        yield from shifted
-        yield from [interleave.finding] if interleave else []

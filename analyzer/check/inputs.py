@@ -28,7 +28,7 @@ def files_in(paths: Sequence[Path], depth: Depth) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             found = list(_of_folder(path, depth))
-            yield from found or [path]  # a folder without any is told, not passed over
+            yield from found or [path]  # a folder without any is reported, not passed over
         else:
             yield path
 
@@ -41,25 +41,20 @@ def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
         return
     for entry in entries:
         path = Path(entry.path)
-        if _is_broken(entry):
+        try:
+            is_file = entry.is_file()
+        except OSError:  # a link that leads in a circle
             continue
         if entry.is_dir(follow_symlinks=False):
             if depth is Depth.TREE:
                 yield from _of_folder(path, depth)
-        elif entry.is_file() and (path.suffix.lower() in _NAMES or _is_vhdx(path)):
+        elif is_file and _is_vhdx(path):
             yield path
 
 
-def _is_broken(entry: "os.DirEntry[str]") -> bool:
-    """A link that leads nowhere, or in a circle."""
-    try:
-        entry.is_file()
-    except OSError:
-        return True
-    return False
-
-
 def _is_vhdx(path: Path) -> bool:
+    if path.suffix.lower() in _NAMES:
+        return True
     try:
         with FileSource(path) as source:
             return source.size >= len(SIGNATURE) and read_at(source, 0, len(SIGNATURE)) == SIGNATURE

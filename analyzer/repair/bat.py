@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
+from analyzer.check.diagnosis.displaced_entries import displacements
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.repair.workspace import Fix, Workspace
 from analyzer.text import plural
@@ -41,15 +41,9 @@ def _from_log(work: Workspace, image: Image) -> None:
 
 
 def _displaced(work: Workspace, image: Image) -> None:
-    interleave = missing_interleave(image.allocation.table)
-    found = list(shifted_pages(image.allocation.table, image.identifier.creator))
-    if interleave and found:
-        return  # both would explain it: neither is certain
-    for displacement in [interleave] if interleave else found:
-        finding = displacement.finding
-        patches = tuple(Patch.of(page.offset, page.found, page.fixed) for page in displacement.pages)
-        fix = Fix(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches)
-        work.add(fix)
+    for displacement in displacements(image.allocation.table, image.identifier.creator):
+        finding, patches = displacement.finding, displacement.patches
+        work.add(Fix(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches))
         if displacement.lost_block is not None:
             work.unfixable.append(_lost(displacement.lost_block, finding))
 

@@ -1,4 +1,4 @@
-"""Block tables whose entries stand in the wrong slots: QEMU's shift (BAT-17), and a missing interleave (BAT-18).
+"""Block tables whose entries are in the wrong slots: QEMU's shift (BAT-17), and a missing interleave (BAT-18).
 
 An entry does not say whose it is. What gives a displaced table away is the slots kept for sector bitmaps, which are
 empty in a file without a parent: when they hold blocks, the entries around them are not where they belong. Both are
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from analyzer.text import plural
 from vhdx.findings import Finding, Severity
+from vhdx.patched import Patch
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.table import WINDOW_SLOTS, BlockTable
@@ -24,50 +25,46 @@ _MOST_SLOTS = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class DisplacedPage:
-    """Some bytes of the block table at file offset `offset`: as they are, and with every entry in its slot."""
-
-    offset: int
-    found: bytes
-    fixed: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Displacement:
     """A block table, or a page of it, with entries in the wrong slots."""
 
     finding: Finding
     evidence: str
-    pages: tuple[DisplacedPage, ...]
+    patches: tuple[Patch, ...]
+    """What puts every entry into its slot."""
     lost_block: int | None = None
     """The payload block whose entry the shift has pushed out of its page: it is not known any more."""
+
+
+def displacements(table: BlockTable, creator: str) -> Iterator[Displacement]:
+    """What one of both causes explains; where both would, neither is certain, and there is nothing."""
+    interleave, shifted = missing_interleave(table), list(shifted_pages(table, creator))
+    if interleave is None:
+        yield from shifted
+    elif not shifted:
+        yield interleave
 
 
 def shifted_pages(table: BlockTable, creator: str) -> Iterator[Displacement]:
     """The 4 KiB pages of the table in which QEMU up to 8.0 moved entries one slot (8 bytes) up.
 
-    QEMU did so when the first entry of a page was written: the new entry stands right, those that were there before
-    stand one slot late, and later ones, whose blocks stand behind the new one's in the file, stand right again.
+    QEMU did so when the first entry of a page was written: the new entry is right, those that were there before are
+    one slot late, and later ones, whose blocks are behind the new one's in the file, are right again.
     """
     if table.has_parent:
         return
     slots = min(table.geometry.slots_in_base + 1, table.bat_length // ENTRY_SIZE)
     for start in range(0, slots, WINDOW_SLOTS):
         entries = table.entries(start, min(WINDOW_SLOTS, slots - start))
-        for first in _suspects(table, start, entries):
+        numbers = start + np.arange(len(entries), dtype=np.int64)
+        wrong = numbers[(entries != 0) & _must_be_empty(table, numbers)]
+        for first in sorted(set((wrong // _SLOTS * _SLOTS).tolist())):
             page = np.zeros(_SLOTS, dtype=np.int64)
             part = entries[first - start : first - start + _SLOTS]
             page[: len(part)] = part
             found = _shift(table, first, page, len(part), creator)
             if found:
                 yield found
-
-
-def _suspects(table: BlockTable, start: int, entries: Entries) -> list[int]:
-    """First slots of the pages that hold something in a slot that must be empty."""
-    slots = start + np.arange(len(entries), dtype=np.int64)
-    wrong = slots[(entries != 0) & _must_be_empty(table, slots)]
-    return sorted(set((wrong // _SLOTS * _SLOTS).tolist()))
 
 
 def _must_be_empty(table: BlockTable, slots: Entries) -> npt.NDArray[np.bool_]:
@@ -97,8 +94,8 @@ def _shift(table: BlockTable, first: int, page: Entries, length: int, creator: s
         evidence += f"; the file was made by {creator}"
     last = first + _SLOTS - 1
     lost = last - last // (table.geometry.chunk_ratio + 1) if not empty[-1] else None
-    pages = (DisplacedPage(at, *(value[:length].astype("<i8").tobytes() for value in (page, fixed))),)
-    return Displacement(finding, evidence, pages, lost)
+    patch = Patch.of(at, *(value[:length].astype("<i8").tobytes() for value in (page, fixed)))
+    return Displacement(finding, evidence, (patch,), lost)
 
 
 def _ways_back(page: Entries) -> Iterator[Entries]:
@@ -118,7 +115,7 @@ def _ways_back(page: Entries) -> Iterator[Entries]:
 
 
 def _is_sound(table: BlockTable, entries: Entries) -> bool:
-    """Every block stands inside the file, upon no structure, and no two at one place."""
+    """Every block is inside the file, upon no structure, and no two at one place."""
     places = np.sort((entries[entries & STATE_MASK == BlockState.FULLY_PRESENT] >> OFFSET_SHIFT) * MIB)
     size = table.geometry.block_size
     if not len(places):
@@ -150,7 +147,9 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
     numbers = np.arange(blocks, dtype=np.int64)
     kept = numbers[_must_be_empty(table, numbers)]
     held = kept[entries[kept] != 0]
-    if not _is_plain(entries, blocks) or not len(held) or not _is_sound(table, entries):
+    # Behind the last block's number everything is empty, and no entry is that of a child.
+    is_plain = not entries[blocks:].any() and not (entries & STATE_MASK > BlockState.FULLY_PRESENT).any()
+    if not is_plain or not len(held) or not _is_sound(table, entries):
         return None
     # Blocks before and after the reserved slot: a single stray entry there is damage of another kind.
     if not (entries[held - 1] != 0).any() or not (entries[held + 1] != 0).any():
@@ -161,21 +160,15 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
     text = f"{slots}: the table was written without its interleave"
     finding = Finding("BAT-18", Severity.ERROR, text, table.bat_offset, needed * ENTRY_SIZE, "2.5")
     evidence = (
-        f"blocks stand in {plural(len(held), 'bitmap slot')} and go on behind, at the end "
+        f"blocks are in {plural(len(held), 'bitmap slot')} and go on behind, at the end "
         f"{plural(needed - blocks, 'slot', 'is', 'are')} empty, and no block is partially present"
     )
-    return Displacement(finding, evidence, tuple(_pages(table, entries, fixed)))
+    return Displacement(finding, evidence, tuple(_patches(table, entries, fixed)))
 
 
-def _is_plain(entries: Entries, blocks: int) -> bool:
-    """What stands behind the last block's number is empty, and no entry is that of a child."""
-    states = entries & STATE_MASK
-    return not entries[blocks:].any() and not (states > BlockState.FULLY_PRESENT).any()
-
-
-def _pages(table: BlockTable, found: Entries, fixed: Entries) -> Iterator[DisplacedPage]:
+def _patches(table: BlockTable, found: Entries, fixed: Entries) -> Iterator[Patch]:
     for first in range(0, len(found), _SLOTS):
         old, new = (entries[first : first + _SLOTS] for entries in (found, fixed))
         if (old != new).any():
             at = table.bat_offset + first * ENTRY_SIZE
-            yield DisplacedPage(at, old.astype("<i8").tobytes(), new.astype("<i8").tobytes())
+            yield Patch.of(at, old.astype("<i8").tobytes(), new.astype("<i8").tobytes())
