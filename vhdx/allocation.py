@@ -107,7 +107,8 @@ class _SectorBitmaps:
             position = first
             while position < last:
                 bits = self._bits(chunk, position, last, most)
-                yield _decided(blocks.clip(position, bits.end), bits)
+                part, bits = cut_alike(blocks.clip(position, bits.end), bits)
+                yield choose((part.layer == _BY_BITMAP) & (bits.kind != DATA), bits, part)
                 position = bits.end
         yield blocks.clip(position, blocks.end)
 
@@ -166,12 +167,6 @@ class _SectorBitmaps:
         if codes - {"BAT-04"}:
             return 0
         return max(0, min(SECTOR_BITMAP_SIZE, self.table.source.size - entry.file_offset))
-
-
-def _decided(blocks: RunTable, bits: RunTable) -> RunTable:
-    blocks, bits = cut_alike(blocks, bits)
-    absent = (blocks.layer == _BY_BITMAP) & (bits.kind != DATA)
-    return choose(absent, bits, blocks)
 
 
 def cut_unreadable(runs: RunTable, unreadable: Ranges, sector_size: int) -> RunTable:

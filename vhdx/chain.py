@@ -125,7 +125,7 @@ class Chain(Disk):
             for number, image in enumerate(self.layers)
             if number >= lowest
         ]
-        return _fold(streams)
+        return (overlay(*reversed(parts)) for parts in in_step(streams))
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
@@ -143,11 +143,6 @@ class Chain(Disk):
         """Close all files."""
         for layer in self.layers:
             layer.close()
-
-
-def _fold(streams: Sequence[Iterator[RunTable]]) -> Iterator[RunTable]:
-    """Overlay streams of windows, lowest layer first, window by window as far as the shortest one reaches."""
-    return (overlay(*reversed(parts)) for parts in in_step(streams))
 
 
 def in_step(streams: Sequence[Iterator[RunTable]]) -> Iterator[list[RunTable]]:

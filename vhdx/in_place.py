@@ -64,18 +64,15 @@ class BlockDevice(WritableFile):
         done = 0
         while done < len(buffer):
             try:
-                data = self._read_some(offset + done, len(buffer) - done)
+                with self._lock:
+                    os.lseek(self._descriptor, offset + done, os.SEEK_SET)
+                    data = os.read(self._descriptor, len(buffer) - done)
             except OSError as error:
                 raise self._failure("read", error, offset + done) from error
             if not data:
                 raise ShortReadError(self.path, offset, len(buffer), done)
             buffer[done : done + len(data)] = data
             done += len(data)
-
-    def _read_some(self, offset: int, length: int) -> bytes:
-        with self._lock:
-            os.lseek(self._descriptor, offset, os.SEEK_SET)
-            return os.read(self._descriptor, length)
 
     def flush(self) -> None:
         """Make what was written durable, and have it read back from the device from now on; raises InputOutputError."""

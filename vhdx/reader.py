@@ -102,10 +102,6 @@ class Reader:
         """By layer; -1, from which nothing can be read, for what is no plain file. Asked anew: files are closed."""
         return np.array([getattr(source, "descriptor", -1) for source in self._disk.sources], dtype=np.int64)
 
-    @property
-    def _repays_compiling(self) -> bool:
-        return self._runs_read >= _WORTH_COMPILING or compiling.is_loaded()
-
     def _make_plan(self, granule: int) -> _Plan:
         start = granule * GRANULE
         table = concatenate(self._disk.windows(start, min(start + GRANULE, self._disk.size)))
@@ -117,7 +113,8 @@ class Reader:
         self._runs_read += last - run
         # A source that is no plain file (an overlay, a patched view) has no descriptor, and makes the compiled reader
         # stop at each of its runs. Where no layer is a plain file it is not asked at all.
-        quick = compiling.compiled_reader() if self._repays_compiling else None
+        repays = self._runs_read >= _WORTH_COMPILING or compiling.is_loaded()
+        quick = compiling.compiled_reader() if repays else None
         if quick is None or self._descriptors.max(initial=-1) < 0:
             self._fill_from(plan, run, last, start, buffer)
             return

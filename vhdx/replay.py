@@ -132,14 +132,12 @@ def open_log(source: ByteSource, header: Header) -> Log:
 
 def candidates_of(log: Log) -> tuple[int, ...]:
     """All places of the log, bytes from its start, that bear an entry's signature; each may or may not be whole."""
-    return tuple(_signatures(log.source, log.log_offset, log.log_length))
-
-
-def _signatures(source: ByteSource, offset: int, length: int) -> Iterator[int]:
-    for window in range(0, length, _WINDOW):
-        block = read_at(source, offset + window, min(_WINDOW, length - window))
+    found: list[int] = []
+    for window in range(0, log.log_length, _WINDOW):
+        block = read_at(log.source, log.log_offset + window, min(_WINDOW, log.log_length - window))
         marks = np.frombuffer(block, "S4")[:: LOG_SECTOR_SIZE // 4]
-        yield from (window + np.flatnonzero(marks == SIGNATURE) * LOG_SECTOR_SIZE).tolist()
+        found += (window + np.flatnonzero(marks == SIGNATURE) * LOG_SECTOR_SIZE).tolist()
+    return tuple(found)
 
 
 def flaws_of_entry(log: Log, at: int, candidates: Sequence[int]) -> Iterator[Finding]:

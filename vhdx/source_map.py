@@ -15,7 +15,7 @@ import numpy as np
 
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity, counted
-from vhdx.ranges import Range, Ranges, covered
+from vhdx.ranges import Range, Ranges, union
 from vhdx.source import ByteSource, FileSource, Unread, file_identity, read_at, unread_of
 
 TITLES = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
@@ -57,14 +57,12 @@ class SourceMaps:
         return source
 
     def _unread_in(self, source: FileSource) -> Unread | None:
-        path, size = source.path, source.size
-        found = [(place, unread_by(place, path, size)) for place in self._given_for(path) or maps_beside(path)]
-        found = [(place, ranges) for place, ranges in found if len(ranges)]
-        return Unread(found[0][0], covered([ranges for _, ranges in found], at_least=1)) if found else None
-
-    def _given_for(self, path: Path) -> tuple[Path, ...]:
+        path = source.path
         identity = file_identity(path) if self.given else None
-        return tuple(place for file, place in self.given if file == path or file_identity(file) == identity)
+        given = [place for file, place in self.given if file == path or file_identity(file) == identity]
+        found = [(place, unread_by(place, path, source.size)) for place in given or maps_beside(path)]
+        found = [(place, ranges) for place, ranges in found if len(ranges)]
+        return Unread(found[0][0], union(ranges for _, ranges in found)) if found else None
 
 
 BESIDE = SourceMaps()

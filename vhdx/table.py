@@ -219,12 +219,13 @@ class BlockTable:
         chunks, start = blocks // self.geometry.chunk_ratio, self.geometry.payload_slot(first)
         entries = self.entries(start, self.geometry.payload_slot(last - 1) - start + 1)[blocks + chunks - start]
         partial = entries & STATE_MASK == BlockState.PARTIALLY_PRESENT
-        flawed = [chunk for chunk in distinct(chunks[partial]).tolist() if self._has_no_bitmap(chunk)]
+        flawed = [
+            chunk
+            for chunk in distinct(chunks[partial]).tolist()
+            if any(flaw.severity is Severity.ERROR for flaw in self.flaws_of_bitmap(chunk))
+        ]
         found: npt.NDArray[np.int64] = blocks[partial & np.isin(chunks, flawed)]
         return found
-
-    def _has_no_bitmap(self, chunk: int) -> bool:
-        return any(flaw.severity is Severity.ERROR for flaw in self.flaws_of_bitmap(chunk))
 
     def count_states(self) -> dict[BlockState, int]:
         """How many payload blocks are in each state."""

@@ -121,8 +121,10 @@ class VhdxWriter:
             elif state != BlockState.NOT_PRESENT:
                 # A whole block is zeros until something else is written: then it gets its place.
                 self._bat.set(self._geometry.payload_slot(block), BlockState.ZERO)
-        for start, end in sectors.tolist():
-            self._mark(start, end)
+        if self._bits is not None:
+            origin = self._chunk * SECTORS_PER_CHUNK
+            for start, end in sectors.tolist():
+                self._bits[max(0, start - origin) : max(0, end - origin)] = True
 
     def finish(self) -> None:
         """Write bitmaps, BAT, metadata, region tables and headers, and give the file its length."""
@@ -168,11 +170,6 @@ class VhdxWriter:
         if chunk != self._chunk:
             self._end_bitmap()
             self._chunk, self._bits = chunk, np.zeros(SECTORS_PER_CHUNK, dtype=np.bool_)
-
-    def _mark(self, start: int, end: int) -> None:
-        if self._bits is not None:
-            origin = self._chunk * SECTORS_PER_CHUNK
-            self._bits[max(0, start - origin) : max(0, end - origin)] = True
 
     def _end_bitmap(self) -> None:
         if self._bits is None:

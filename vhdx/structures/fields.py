@@ -1,9 +1,14 @@
-"""Field types that several structures share."""
+"""Fields and tables that several structures share."""
 
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeVar
 from uuid import UUID
 
 from construct import Bytes, ExprAdapter
+
+from vhdx.structures.constants import MAX_TABLE_ENTRIES
+
+Entry = TypeVar("Entry")
 
 Guid: Any = ExprAdapter(
     Bytes(16),
@@ -20,3 +25,8 @@ def decode_text(raw: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
+
+
+def listed(entries: tuple[Entry, ...], claimed: int, empty: Entry) -> tuple[Entry, ...]:
+    """The entries of a table; where it claims more than can be right, those before the first empty one."""
+    return entries if claimed <= MAX_TABLE_ENTRIES else tuple(takewhile(lambda entry: entry != empty, entries))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from uuid import UUID
 
 from construct import Array, Bytes, Int16ul, Int32ul, Struct
@@ -25,7 +25,7 @@ from vhdx.structures.constants import (
     VIRTUAL_DISK_ID,
     VIRTUAL_DISK_SIZE,
 )
-from vhdx.structures.fields import Guid
+from vhdx.structures.fields import Guid, listed
 
 SIGNATURE = b"metadata"
 SECTION = "2.6.1"
@@ -137,17 +137,10 @@ def check_metadata_table(table: MetadataTable, at: int, region_length: int) -> I
     if table.entry_count > MAX_TABLE_ENTRIES:
         text = f"the metadata table claims {table.entry_count} entries; at most {MAX_TABLE_ENTRIES} fit"
         yield Finding("MET-03", Severity.ERROR, text, at + 10, 2, SECTION)
-    entries = _judged(table)
+    entries = listed(table.entries, table.entry_count, _EMPTY)
     for index, entry in enumerate(entries):
         yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), region_length)
     yield from _check_together(entries, at)
-
-
-def _judged(table: MetadataTable) -> Sequence[MetadataEntry]:
-    """The entries; where their count cannot be right, those before the first empty one."""
-    if table.entry_count <= MAX_TABLE_ENTRIES:
-        return table.entries
-    return tuple(takewhile(lambda entry: entry != _EMPTY, table.entries))
 
 
 def _check_entry(entry: MetadataEntry, at: int, region_length: int) -> Iterator[Finding]:

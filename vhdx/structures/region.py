@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from uuid import UUID
 
 from construct import Array, Bytes, Int32ul, Int64ul, Struct
@@ -22,7 +21,7 @@ from vhdx.structures.constants import (
     REGION_TABLE_SIZE,
 )
 from vhdx.structures.copies import Copies, check_validity
-from vhdx.structures.fields import Guid
+from vhdx.structures.fields import Guid, listed
 
 SIGNATURE = b"regi"
 SECTION = "2.2.3"
@@ -124,16 +123,10 @@ def check_region_tables(pair: Copies[RegionTable], file_size: int) -> Iterator[F
         yield Finding("REG-05", Severity.WARNING, text, REGION_TABLE_OFFSETS[1], REGION_TABLE_SIZE, SECTION)
     at = REGION_TABLE_OFFSETS[pair.current_copy]
     yield from _check_head(pair.current, at)
-    for index, entry in enumerate(_judged(pair.current)):
+    entries = listed(pair.current.entries, pair.current.entry_count, _EMPTY)
+    for index, entry in enumerate(entries):
         yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), file_size)
-    yield from _check_together(_judged(pair.current), at)
-
-
-def _judged(table: RegionTable) -> Sequence[RegionEntry]:
-    """The entries; where their count cannot be right, those before the first empty one."""
-    if table.entry_count <= MAX_TABLE_ENTRIES:
-        return table.entries
-    return tuple(takewhile(lambda entry: entry != _EMPTY, table.entries))
+    yield from _check_together(entries, at)
 
 
 def _check_head(table: RegionTable, at: int) -> Iterator[Finding]:
