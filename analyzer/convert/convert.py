@@ -13,6 +13,7 @@ from analyzer.convert.formats.pipeline import copy_packed
 from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import (
     DISK_TYPES,
+    VHDX_FORMATS,
     DiskSource,
     LayeredSource,
     Options,
@@ -62,7 +63,8 @@ def plan_output(
     Raises NoSpaceError, LostDataError, and OutputError for a format that cannot hold the disk.
     """
     data = count_cells_with_data(require_known(disk, disk.windows(0, disk.size))) * CELL
-    kind = FORMATS.get(output)
+    is_own = output is OutputFormat.RAW or output in VHDX_FORMATS
+    kind = None if is_own else FORMATS[output]
     if kind:
         image = kind.plan(
             ImageRequest(target=target, size=disk.size, sector_size=disk.sector_size, data_bytes=data, options=options)

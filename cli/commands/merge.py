@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import EXTENSIONS, RAW_EXTENSIONS, Options, Outcome, OutputFormat
+from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat
 from cli import output
 from cli.options.clone import CloneOptions, clone_options, write_disk
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
@@ -41,8 +41,8 @@ def command(
 ) -> int:
     """Merge a checkpoint chain into one standalone image, by default a VHDX: the disk as the leaf shows it.
 
-    The extension of OUT, or --format, may ask for another format, as with `vhdx convert`; for a raw image use that
-    command. With --base only the layers above FILE are merged, into one differencing VHDX.
+    The extension of OUT, or --format, may ask for another format, as with `vhdx convert`. With --base only the layers
+    above FILE are merged, into one differencing VHDX.
 
     A VHDX keeps the virtual disk id and the sector sizes, gets new file identities, and stores no block that reads as
     zeros. --clone gives it a new virtual disk id, and its disk new identities, for use beside the original; changes,
@@ -83,14 +83,8 @@ def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> Output
         raise click.UsageError(f"--fixed makes a VHDX, and {safe(out.name)!r} asks for something else.")
     if fixed:
         return OutputFormat.VHDX_FIXED
-    if wanted is OutputFormat.RAW:
-        raise click.UsageError(
-            "merge writes no raw image: `vhdx convert LEAF OUT --format raw` does, of the same chain."
-        )
     if wanted:
         return wanted
-    if out.suffix.lower() in RAW_EXTENSIONS:
-        raise click.UsageError(f"merge writes a VHDX, and {safe(out.name)!r} asks for a raw image: use `vhdx convert`.")
     return EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)
 
 

@@ -306,7 +306,7 @@ def test_a_differencing_output_names_what_it_is_laid_upon(vhdx_command, chain):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["merge", "LEAF", "-"], ["merge", "LEAF", "out.raw"], ["create", "-", "--size", "1M"]]
+    "arguments", [["merge", "LEAF", "-"], ["create", "out.raw", "--size", "1M"], ["create", "-", "--size", "1M"]]
 )
 def test_what_only_takes_a_vhdx_refuses_stdout_and_raw_names(vhdx_command, chain, tmp_path, monkeypatch, arguments):
     leaf, _ = chain
@@ -316,10 +316,13 @@ def test_what_only_takes_a_vhdx_refuses_stdout_and_raw_names(vhdx_command, chain
     assert contents(tmp_path) == before
 
 
-def test_who_asks_a_merge_for_a_raw_image_is_sent_to_convert(vhdx_command, chain, tmp_path):
-    answer = vhdx_command("merge", chain[0], tmp_path / "out.bin", "--format", "raw")
-    assert answer.code == 2
-    assert "vhdx convert" in answer.err
+@pytest.mark.parametrize("arguments", [["out.raw"], ["out.bin"], ["out", "--format", "raw"]])
+def test_a_merge_writes_a_raw_image_as_convert_does(vhdx_command, chain, tmp_path, arguments):
+    leaf, fixture = chain
+    out = tmp_path / arguments[0]
+    assert vhdx_command("merge", leaf, out, *arguments[1:]).code == 0
+    model = fixture.models[fixture.leaf]
+    assert out.read_bytes() == model.read(0, model.size)
 
 
 def test_a_raw_image_has_no_blocks(vhdx_command, chain, tmp_path):

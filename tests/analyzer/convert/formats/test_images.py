@@ -4,9 +4,11 @@ import pytest
 
 import vhdx
 from analyzer.convert.convert import plan_conversion
-from analyzer.convert.model import Compression, Options, OutputFormat
+from analyzer.convert.formats.table import FORMATS
+from analyzer.convert.model import VHDX_FORMATS, Compression, Options, OutputFormat
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert
+from tests.support.files import ROOT
 from vhdx.errors import OutputError, VerificationError
 from vhdx.sink import Sink
 from vhdx.source import FileSource
@@ -14,15 +16,15 @@ from vhdx.source import FileSource
 pytestmark = pytest.mark.slow
 
 TIB = 1 << 40
-IMAGES = [
-    OutputFormat.QCOW2,
-    OutputFormat.VHD,
-    OutputFormat.VHD_FIXED,
-    OutputFormat.VHD_AZURE,
-    OutputFormat.VMDK,
-    OutputFormat.RAW_ZST,
-]
+IMAGES = [output for output in FORMATS if output is not OutputFormat.E01]
+"""E01 has files of its own (test_e01.py)."""
 every_image = pytest.mark.parametrize("output", IMAGES)
+
+
+def test_every_format_has_a_row_in_the_table_and_on_the_page_of_images():
+    assert set(FORMATS) == set(OutputFormat) - {OutputFormat.RAW} - VHDX_FORMATS
+    page = (ROOT / "docs/images.md").read_text(encoding="utf-8")
+    assert not [output for output in OutputFormat if f"`{output.value}`" not in page]
 
 
 def packed(compression):
