@@ -305,9 +305,7 @@ def test_a_differencing_output_names_what_it_is_laid_upon(vhdx_command, chain):
     assert told["parent"] == str(base)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["merge", "LEAF", "-"], ["create", "out.raw", "--size", "1M"], ["create", "-", "--size", "1M"]]
-)
+@pytest.mark.parametrize("arguments", [["merge", "LEAF", "-"], ["create", "-", "--size", "1M"]])
 def test_what_only_takes_a_vhdx_refuses_stdout_and_raw_names(vhdx_command, chain, tmp_path, monkeypatch, arguments):
     leaf, _ = chain
     monkeypatch.chdir(tmp_path)
