@@ -42,6 +42,10 @@ class Range(NamedTuple):
         """The first byte after the range."""
         return self.start + self.length
 
+    def pieces(self, most: int) -> Iterator["Range"]:
+        """The range in ranges of `most` bytes that follow one another, the last one perhaps shorter."""
+        return (Range(at, min(most, self.end - at)) for at in range(self.start, self.end, most))
+
 
 class NamedRange(NamedTuple):
     """A range of a file, and what is there, as messages name it."""

@@ -28,8 +28,8 @@ def cells_with_data(tables: Iterable[RunTable]) -> Iterator[int]:
     return units_touched((table.of_kind(Kind.DATA) for table in tables), CELL)
 
 
-def units_touched(tables: Iterable[RunTable], unit: int) -> Iterator[int]:
-    """The numbers, ascending, of the ranges of `unit` bytes that any run touches; runs may leave gaps between them."""
+def units_touched(tables: Iterable[RunTable | Ranges], unit: int) -> Iterator[int]:
+    """The numbers, ascending, of the ranges of `unit` bytes that any run or range touches; gaps may be between."""
     after = 0
     for table in tables:
         first = np.maximum(table.start // unit, after)

@@ -14,7 +14,7 @@ from vhdx.reader import GRANULE, Reader
 from vhdx.runs import Kind, RunTable, cut_alike
 
 UNIT = 512
-"""Bytes that are compared as one: the smallest sector. What is compared starts upon a multiple of it."""
+"""Bytes that are compared as one: the smallest sector. What is compared starts at a multiple of it."""
 # A seek costs about as much as reading this many bytes. No test depends on the number; it changes time alone.
 # Bytes between two candidates that are sooner read than skipped.
 _WORTH_READING = 1 << 16
@@ -49,9 +49,8 @@ class _Comparer:
         maybe = table.kind != Kind.HOLE
         # LOST on either side cannot be compared. It is kept as a change, since to leave it out would say that it is
         # the same: test_what_cannot_be_known_counts_as_changed_and_is_never_exported.
-        unknown = maybe & ((table.kind == Kind.LOST) | (before.kind == Kind.LOST))
         lost = (table.kind == Kind.LOST) | (before.kind == Kind.LOST)
-        found = union([table.select(unknown).ranges, *map(self._compare, cells_of(table, maybe & ~unknown, lost))])
+        found = union([table.select(maybe & lost).ranges, *map(self._compare, cells_of(table, maybe & ~lost, lost))])
         marked, table = cut_alike(RunTable.marking(found, table.range, Kind.DATA), table)
         return ChangeTable.of_runs(table.select(marked.kind == Kind.DATA))
 
@@ -82,14 +81,9 @@ def cells_of(table: RunTable, chosen: npt.NDArray[np.bool_], barred: npt.NDArray
         *(column.tolist() for column in (table.start, table.length, chosen, barred)), strict=True
     ):
         if start >= 0 and (no_entry or (wanted and lower - end > _WORTH_READING)):
-            yield from _cells(start, end)
+            yield from Range.between(start, end).pieces(CELL)
             start = -1
         if wanted:
             start, end = (start if start >= 0 else lower), lower + length
     if start >= 0:
-        yield from _cells(start, end)
-
-
-def _cells(start: int, end: int) -> Iterator[Range]:
-    for at in range(start, end, CELL):
-        yield Range(at, min(CELL, end - at))
+        yield from Range.between(start, end).pieces(CELL)

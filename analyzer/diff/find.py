@@ -1,16 +1,29 @@
-"""What differs between two states: plan how it is found, then find it."""
+"""What differs between two states: plan how it is found, then find it.
+
+By provenance: two disks that read the same place of the same file read the same bytes. Nothing but tables is read for
+that, so that the cost follows the change and not the disk.
+"""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 
+import numpy as np
+
+from analyzer.convert.cells import units_touched
 from analyzer.diff.by_content import UNIT, compare
-from analyzer.diff.by_provenance import Numbering, changes_by_provenance, number_layers
-from analyzer.diff.granularity import rounded
-from analyzer.diff.ranges import Change, ChangeTable
+from analyzer.diff.ranges import Change, ChangeTable, rounded
 from analyzer.progress import Progress, no_progress
+from vhdx.chain import Chain, in_step
 from vhdx.disk import Disk
-from vhdx.runs import Kind
+from vhdx.ranges import Column, Ranges
+from vhdx.runs import Kind, RunTable, changed
+from vhdx.sink import Sink
+from vhdx.source import ByteSource, FileSource
+
+# Granules whose bits are made at once, a multiple of 8: 128 KiB of the file.
+_AT_ONCE = 1 << 20
 
 
 class Trust(Enum):
@@ -29,6 +42,17 @@ class Method(Enum):
     """What provenance says, compared by content: exact."""
     CONTENT = "content"
     """The disks share no file: all that either holds is compared. Exact."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbering:
+    """Numbers that tell the files of two disks apart: one file has the same number in both."""
+
+    old: Column
+    """The number of each layer of the old disk."""
+    new: Column
+    shared: tuple[Path, ...]
+    """The files that both are made of, as the new disk calls them, base first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,6 +89,53 @@ class Totals:
             yield from table
 
 
+class BitmapFile:
+    """A sparse file with one bit for each granule, least significant bit first, set where the granule changed.
+
+    Bit n & 7 of byte n >> 3 is for the bytes of the disk from n * granularity; bits past the end are 0.
+    """
+
+    def __init__(self, sink: Sink, size: int, granularity: int) -> None:
+        """Begin the bitmap of a disk of `size` bytes."""
+        self._sink, self._granularity = sink, granularity
+        self._number, self._bits = -1, np.empty(0, dtype=np.bool_)
+        sink.set_size(-(-size // granularity) // 8 + bool(-(-size // granularity) % 8))
+
+    def passing(self, tables: Iterable[ChangeTable]) -> Iterator[ChangeTable]:
+        """The tables as they come, of whole granules and ascending, each noted; the file is whole when they end."""
+        for table in tables:
+            self._note(table)
+            yield table
+        self._write()
+        self._sink.flush()
+
+    @property
+    def target(self) -> Path:
+        """The file's name once it is committed."""
+        return self._sink.target
+
+    def _note(self, table: ChangeTable) -> None:
+        first = table.start // self._granularity
+        last = (table.start + table.length - 1) // self._granularity + 1
+        for number in units_touched([Ranges.of_columns(table.start, table.length)], self._granularity * _AT_ONCE):
+            if number != self._number:
+                self._write()
+                self._number, self._bits = number, np.zeros(_AT_ONCE, dtype=np.bool_)
+            begin = number * _AT_ONCE
+            here = (last > begin) & (first < begin + _AT_ONCE)
+            lower, upper = np.maximum(first[here] - begin, 0), np.minimum(last[here] - begin, _AT_ONCE)
+            steps = np.zeros(_AT_ONCE + 1, dtype=np.int64)
+            np.add.at(steps, lower, 1)
+            np.add.at(steps, upper, -1)
+            self._bits |= np.cumsum(steps)[:-1] > 0
+
+    def _write(self) -> None:
+        if self._bits.any():
+            packed = np.packbits(self._bits, bitorder="little")
+            whole = packed[: int(np.flatnonzero(packed)[-1]) + 1]
+            self._sink.write_at(self._number * _AT_ONCE // 8, whole.data)
+
+
 def plan_changes(old: Disk, new: Disk, trust: Trust, granularity: int | None = None) -> ChangesPlan:
     """Choose how to compare; `granularity` in bytes, None for the larger sector of the two.
 
@@ -74,20 +145,12 @@ def plan_changes(old: Disk, new: Disk, trust: Trust, granularity: int | None = N
     if granule <= 0 or granule % UNIT:
         raise ValueError(f"a granularity of {granule} bytes is no multiple of {UNIT}")
     numbering = number_layers(old, new)
-    method = _method(numbering, trust)
-    work = 0 if method is Method.PROVENANCE else _candidate_bytes(old, new, numbering)
+    method = Method.VERIFIED if trust is Trust.VERIFY else Method.PROVENANCE
+    # Without a file in common provenance proves nothing: all that either disk holds is a candidate.
+    method = method if numbering.shared else Method.CONTENT
+    candidates = () if method is Method.PROVENANCE else changes_by_provenance(old, new, numbering)
+    work = sum(int(table.length[table.kind != Kind.HOLE].sum()) for table, _ in candidates)
     return ChangesPlan(method=method, numbering=numbering, granularity=granule, size=max(old.size, new.size), work=work)
-
-
-def _method(numbering: Numbering, trust: Trust) -> Method:
-    if not numbering.shared:
-        return Method.CONTENT
-    return Method.VERIFIED if trust is Trust.VERIFY else Method.PROVENANCE
-
-
-def _candidate_bytes(old: Disk, new: Disk, numbering: Numbering) -> int:
-    tables = (table for table, _ in changes_by_provenance(old, new, numbering))
-    return sum(int(table.length[table.kind != Kind.HOLE].sum()) for table in tables)
 
 
 def exact_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = no_progress) -> Iterator[ChangeTable]:
@@ -100,18 +163,50 @@ def exact_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = 
         yield from (ChangeTable.of_runs(table) for table, _ in candidates)
     else:
         yield from compare(old, new, candidates, progress)
-    yield from _beyond(old, new)
-    for disk in (old, new):
-        disk.require_unchanged()
-
-
-def _beyond(old: Disk, new: Disk) -> Iterator[ChangeTable]:
-    """What one has past the other's end."""
+    # Past the end of the shorter disk there is nothing to compare: what a new, longer one has there is its content.
     for table in new.windows(old.size, new.size) if new.size > old.size else ():
         yield ChangeTable.of_content(table)
     yield ChangeTable.of(new.size, max(old.size, new.size), Change.GONE)
+    for disk in (old, new):
+        disk.require_unchanged()
 
 
 def find_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = no_progress) -> Iterator[ChangeTable]:
     """Tables of the ranges that differ, in whole granules; raises as `exact_changes` does."""
     return rounded(exact_changes(plan, old, new, progress), plan.granularity, plan.size)
+
+
+def number_layers(old: Disk, new: Disk) -> Numbering:
+    """Give the layers of two disks numbers in common.
+
+    A layer is shared when it is the same file and has the same data_write_guid. A copy, although it may hold the same
+    bytes, is another file. That no file was written between the two openings, `require_unchanged` of both says.
+    """
+    before, after = _files(old), _files(new)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys([*before, *after]))}
+    shared = tuple(path for key, path in after.items() if key in before)
+    first, second = (np.array([numbers[key] for key in keys], dtype=np.int64) for keys in (before, after))
+    return Numbering(first, second, shared)
+
+
+def _files(disk: Disk) -> dict[object, Path]:
+    """What identifies each layer's file, base first."""
+
+    def identity(file: ByteSource) -> object:
+        return file.identity if isinstance(file, FileSource) else id(file)
+
+    if isinstance(disk, Chain):
+        # Two openings of one path may be of two contents, where somebody wrote to the file between them.
+        return {(identity(layer.file), layer.data_write_guid): layer.path for layer in disk.layers}
+    return {identity(source): source.path for source in disk.sources}
+
+
+def changes_by_provenance(old: Disk, new: Disk, numbering: Numbering) -> Iterator[tuple[RunTable, RunTable]]:
+    """For each window what of `new` comes from elsewhere than in `old` (HOLE: nothing), and the old window beside it.
+
+    Every byte that differs is in it; bytes that were written anew with what they held are in it too.
+    """
+    end = min(old.size, new.size)
+    for before, after in in_step([old.windows(0, end), new.windows(0, end)]):
+        numbered = replace(before, layer=numbering.old[before.layer])
+        yield changed(numbered, replace(after, layer=numbering.new[after.layer])), numbered

@@ -14,7 +14,6 @@ from vhdx.source import FileSource, read_at
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.structures.lookalikes import container_in
 
-VHDX_EXTENSIONS = {".vhdx", ".avhdx"}
 _FRONT = 32
 
 
@@ -42,7 +41,7 @@ class State:
     whole: Disk
     """The disk itself, or the chain that it is a layer's state of."""
     doubt: str = ""
-    """Why it is not read by the map beside it, although one is there: nothing tells what of it was lost."""
+    """Why it is not read by the map beside it, although one is there: nothing says what of it was lost."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,7 +62,7 @@ def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> State:
 
     Raises NoSuchLayerError, and whatever opening raises.
     """
-    if is_raw(name.path):
+    if _is_raw(name.path):
         if name.layer:
             raise NoSuchLayerError(name.path, str(name.layer), 1)
         raw = RawDisk(name.path)
@@ -76,14 +75,12 @@ def open_state(name: StateName, open_leaf: Callable[[Path], Chain]) -> State:
         raise
 
 
-def is_raw(path: Path) -> bool:
-    """Whether a file is taken for a raw image: neither its first bytes nor its name say that it is an image.
-
-    Any other program's image, qcow2 or the like, is none either: opening it as a VHDX tells what it is.
+def _is_raw(path: Path) -> bool:
+    """Whether a file is taken for a raw image: neither its name nor its first bytes say that it is any program's image.
 
     Raises NotRegularFileError, InputOutputError.
     """
-    if path.suffix.lower() in VHDX_EXTENSIONS:
+    if path.suffix.lower() in {".vhdx", ".avhdx"}:
         return False  # a damaged one must not pass for a disk
     with FileSource(path) as file:
         front = read_at(file, 0, min(file.size, _FRONT))

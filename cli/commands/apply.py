@@ -6,9 +6,8 @@ import click
 
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import format_of
-from analyzer.diff.delta.apply import plan_application
+from analyzer.diff.delta.apply import PatchedDisk, plan_application
 from analyzer.diff.delta.container import Delta
-from analyzer.diff.delta.disk import PatchedDisk
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option
 from cli.options.output import OutputOptions, output_options, refuse_stdout, report
 from cli.options.states import opened

@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from analyzer.convert.model import Verify
-from analyzer.diff.bitmap import BitmapFile
 from analyzer.diff.by_content import UNIT
 from analyzer.diff.delta.export import plan_export, run_export
-from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_changes
+from analyzer.diff.find import BitmapFile, ChangesPlan, Totals, Trust, find_changes, plan_changes
 from analyzer.diff.ranges import ChangeTable
 from analyzer.diff.states import State
 from cli import output

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from analyzer.diff.files import Data, FileChange, Finder, What
+from analyzer.diff.files.compare import Data, FileChange, What
+from analyzer.diff.files.find import Finder
 from analyzer.diff.find import ChangesPlan, find_changes
 from analyzer.diff.states import State
 from analyzer.guest.filesystems.record import FileRecord
@@ -92,12 +93,12 @@ def _plain(change: FileChange) -> dict[str, Any]:
         "path": plain_text(change.record.path),
         "old": plain_file(change.old) if change.old else None,
         "new": plain_file(change.new) if change.new else None,
-        "data": change.data.value if change.data else None,
-        "ranges": [list(part) for part in change.ranges],
-        "range_count": change.range_count,
-        "changed_bytes": change.changed_bytes,
+        "data": change.difference.data.value if change.difference.data else None,
+        "ranges": [list(part) for part in change.difference.ranges],
+        "range_count": change.difference.range_count,
+        "changed_bytes": change.difference.changed_bytes,
         "fields": list(change.fields),
-        "streams": [plain_text(name) for name in change.streams],
+        "streams": [plain_text(name) for name in change.difference.streams],
     }
 
 
@@ -115,10 +116,10 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
             _size(new),
             _modified(old),
             _modified(new),
-            change.data.value if change.data else "",
-            change.changed_bytes,
+            change.difference.data.value if change.difference.data else "",
+            change.difference.changed_bytes,
             " ".join(change.fields),
-            ":".join(map(plain_text, change.streams)),
+            ":".join(map(plain_text, change.difference.streams)),
         )
 
 
@@ -145,19 +146,19 @@ def _line(change: FileChange) -> str:
 
 
 def _details(change: FileChange) -> str:
-    words = []
+    words, found = list[str](), change.difference
     if change.old and change.new and change.old.size != change.new.size and _sizes_are_known(change):
         words.append(f"{size(change.old.size)} to {size(change.new.size)}")
     elif change.what in {What.CREATED, What.DELETED}:
         words.append(size(change.record.size))
-    if change.changed_bytes:
-        words.append(f"{size(change.changed_bytes)} differ in {plural(change.range_count, 'range')}")
-    if change.data is Data.UNKNOWN:
-        words.append("more of it cannot be compared" if change.changed_bytes else "what it holds cannot be compared")
+    if found.changed_bytes:
+        words.append(f"{size(found.changed_bytes)} differ in {plural(found.range_count, 'range')}")
+    if found.data is Data.UNKNOWN:
+        words.append("more of it cannot be compared" if found.changed_bytes else "what it holds cannot be compared")
     elif change.what is What.UNKNOWN:
         words.append(f"not found in the {'old' if change.old is None else 'new'} state, of which folders are lost")
-    if change.streams:
-        words.append(f"not the same: {', '.join(f'stream {safe(name)}' for name in change.streams)}")
+    if found.streams:
+        words.append(f"not the same: {', '.join(f'stream {safe(name)}' for name in found.streams)}")
     if change.what is What.METADATA:
         words.append(", ".join(change.fields))
     return f": {'; '.join(words)}" if words else ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import DamagedDeltaError
-from vhdx.ranges import Column
+from vhdx.ranges import Column, Range
 from vhdx.runs import Kind, RunTable
 from vhdx.source import FileSource, read_at
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
@@ -33,7 +33,7 @@ NO_ID = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaHeader:
-    """What a delta says of itself; sizes and offsets are bytes, NO_ID stands where a raw image has no identity."""
+    """What a delta says of itself; sizes and offsets are bytes, NO_ID where a raw image has no identity."""
 
     old_size: int
     new_size: int
@@ -81,15 +81,11 @@ def parse_header(path: Path, page: bytes) -> DeltaHeader:
         UUID(bytes=value) if isinstance(value, bytes) and len(value) == _ID_SIZE else value for value in values
     )
     header = DeltaHeader(**dict(zip((field.name for field in fields(DeltaHeader)), facts, strict=True)))
-    if not _is_disk(header):
-        raise DamagedDeltaError(path, "its header tells of sizes that no disk has")
-    return header
-
-
-def _is_disk(header: DeltaHeader) -> bool:
     sectors = {header.logical_sector_size, header.physical_sector_size} <= _SECTOR_SIZES
     blocks = MIN_BLOCK_SIZE <= header.block_size <= MAX_BLOCK_SIZE and not header.block_size & (header.block_size - 1)
-    return sectors and blocks and max(header.old_size, header.new_size) <= _LARGEST
+    if not (sectors and blocks and max(header.old_size, header.new_size) <= _LARGEST):
+        raise DamagedDeltaError(path, "its header has sizes that no disk has")
+    return header
 
 
 class Delta:
@@ -100,7 +96,6 @@ class Delta:
         self.file = FileSource(path)
         try:
             self.header = parse_header(path, read_at(self.file, 0, min(HEADER_SIZE, self.file.size)))
-            self._check_length()
             self.table = self._ranges()
             self._check_data(progress)
         except BaseException:
@@ -113,7 +108,7 @@ class Delta:
         return self.file.path
 
     def close(self) -> None:
-        """Give the file back to the system."""
+        """Close the file."""
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -124,34 +119,27 @@ class Delta:
         """Close it."""
         self.close()
 
-    def _check_length(self) -> None:
+    def _ranges(self) -> RunTable:
         header = self.header
         expected = header.table_offset + header.row_count * ROW_SIZE
         if header.table_offset < HEADER_SIZE or self.file.size != expected:
-            raise DamagedDeltaError(self.path, f"it has {self.file.size} bytes and its header speaks of {expected}")
-
-    def _ranges(self) -> RunTable:
-        header = self.header
+            raise DamagedDeltaError(self.path, f"it has {self.file.size} bytes and its header says {expected}")
         packed = read_at(self.file, header.table_offset, header.row_count * ROW_SIZE)
         if hashlib.sha256(packed).digest() != header.table_hash:
             raise DamagedDeltaError(self.path, "the checksum of its table does not match")
+        # A checksum says that nothing happened to the file, and not that its writer was honest.
         rows = np.frombuffer(packed, dtype="<i8").astype(np.int64).reshape(-1, 3)
         if not _lawful(rows, header):
-            raise DamagedDeltaError(self.path, "its table has ranges that lie outside the disk or the file, or overlap")
+            raise DamagedDeltaError(self.path, "its table has ranges that are outside the disk or the file, or overlap")
         return _gapless(rows, header.new_size)
 
     def _check_data(self, progress: Progress) -> None:
         digest = hashlib.sha256()
-        for piece in _pieces(self.file, HEADER_SIZE, self.header.table_offset):
-            digest.update(piece)
-            progress(len(piece))
+        for piece in Range.between(HEADER_SIZE, self.header.table_offset).pieces(_AT_ONCE):
+            digest.update(read_at(self.file, *piece))
+            progress(piece.length)
         if digest.digest() != self.header.data_hash:
             raise DamagedDeltaError(self.path, "the checksum of its data does not match")
-
-
-def _pieces(file: FileSource, start: int, end: int) -> Iterator[bytes]:
-    for at in range(start, end, _AT_ONCE):
-        yield read_at(file, at, min(_AT_ONCE, end - at))
 
 
 def _lawful(rows: Column, header: DeltaHeader) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 
 from analyzer.convert.cells import CELL, nonzero_ranges
 from analyzer.convert.model import Verify
+from analyzer.diff.delta.apply import PatchedDisk
 from analyzer.diff.delta.container import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, build_header
-from analyzer.diff.delta.disk import PatchedDisk
 from analyzer.diff.find import ChangesPlan, Method, exact_changes
 from analyzer.diff.ranges import Change, ChangeTable
 from analyzer.diff.states import State
@@ -22,12 +22,9 @@ from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import VerificationError
 from vhdx.findings import Finding
+from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink
 from vhdx.targets import check_target
-
-# Of a VHDX made from a raw image: what Windows makes by default.
-_BLOCK_SIZE = 32 << 20
-_PHYSICAL_SECTOR = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,18 +74,21 @@ def run_export(plan: ExportPlan, old: Disk, new: Disk, progress: Progress = no_p
     with Sink(plan.target, existing=plan.existing) as sink:
         writer = _DeltaWriter(sink, new)
         writer.write_all(exact_changes(plan.changes, old, new, progress))
-        writer.finish(old, bytes.fromhex(before), bytes.fromhex(after))
+        header = writer.finish(old, bytes.fromhex(before), bytes.fromhex(after))
         sink.flush()
         if plan.verify is Verify.READ_BACK:
-            _verify(sink.path, old, after, progress)
+            with Delta(sink.path) as delta:
+                patched = PatchedDisk(old, delta)
+                if sha256_of(patched, progress) != after:
+                    raise VerificationError(sink.path, 0, patched.size)
         sink.commit()
         return DeltaOutcome(
             target=plan.target,
             method=plan.changes.method,
             old_size=old.size,
             new_size=new.size,
-            range_count=writer.row_count,
-            data_bytes=writer.data_bytes,
+            range_count=header.row_count,
+            data_bytes=header.table_offset - HEADER_SIZE,
             zero_bytes=writer.zero_bytes,
             file_size=sink.size,
             before=before,
@@ -96,13 +96,6 @@ def run_export(plan: ExportPlan, old: Disk, new: Disk, progress: Progress = no_p
             verified=plan.verify is Verify.READ_BACK,
             findings=tuple(dict.fromkeys((*old.findings, *new.findings))),
         )
-
-
-def _verify(path: Path, old: Disk, after: str, progress: Progress) -> None:
-    with Delta(path) as delta:
-        patched = PatchedDisk(old, delta)
-        if sha256_of(patched, progress) != after:
-            raise VerificationError(path, 0, patched.size)
 
 
 class _DeltaWriter:
@@ -116,24 +109,17 @@ class _DeltaWriter:
         self._rows, self._place, self._digest = array("q"), HEADER_SIZE, hashlib.sha256()
         self.zero_bytes = 0
 
-    @property
-    def row_count(self) -> int:
-        return len(self._rows) // 3
-
-    @property
-    def data_bytes(self) -> int:
-        return self._place - HEADER_SIZE
-
     def write_all(self, tables: Iterable[ChangeTable]) -> None:
         for table in tables:
             for start, length, kind in table:
                 if kind is Change.ZERO:
                     self._zeros(start, length)
                 elif kind is not Change.GONE:  # the header's size says what is gone
-                    self._copy(start, start + length)
+                    for part in Range(start, length).pieces(CELL):
+                        self._copy(part)
 
-    def finish(self, old: Disk, before: bytes, after: bytes) -> None:
-        packed = _little_endian(self._rows)
+    def finish(self, old: Disk, before: bytes, after: bytes) -> DeltaHeader:
+        packed = np.array(self._rows, dtype="<i8").tobytes()
         self._sink.write_at(self._place, packed)
         old_id, old_guid, *_ = _facts(old)
         new_id, new_guid, block_size, physical = _facts(self._new)
@@ -155,16 +141,16 @@ class _DeltaWriter:
             table_hash=hashlib.sha256(packed).digest(),
         )
         self._sink.write_at(0, build_header(header))
+        return header
 
-    def _copy(self, start: int, end: int) -> None:
-        for at in range(start, end, CELL):
-            data = np.frombuffer(self._new.read(at, min(CELL, end - at)), dtype=np.uint8)
-            position = 0
-            for part in nonzero_ranges(data):
-                self._zeros(at + position, part.start - position)
-                self._data(at + part.start, data[part.start : part.end].data)
-                position = part.end
-            self._zeros(at + position, len(data) - position)
+    def _copy(self, cell: Range) -> None:
+        data = np.frombuffer(self._new.read(*cell), dtype=np.uint8)
+        position = 0
+        for part in nonzero_ranges(data):
+            self._zeros(cell.start + position, part.start - position)
+            self._data(cell.start + part.start, data[part.start : part.end].data)
+            position = part.end
+        self._zeros(cell.start + position, len(data) - position)
 
     def _data(self, start: int, data: memoryview) -> None:
         rows, length = self._rows, len(data)
@@ -185,13 +171,10 @@ class _DeltaWriter:
             rows.extend((start, length, 0))
 
 
-def _little_endian(rows: "array[int]") -> bytes:
-    return np.array(rows, dtype="<i8").tobytes()
-
-
 def _facts(disk: Disk) -> tuple[UUID, UUID, int, int]:
-    """Virtual disk id, data_write_guid, block size of the base and physical sector size; a raw image tells none."""
+    """Virtual disk id, data_write_guid, block size of the base and physical sector size; a raw image has none."""
     if not isinstance(disk, Chain):
-        return NO_ID, NO_ID, _BLOCK_SIZE, _PHYSICAL_SECTOR
+        # A VHDX that is made of the delta gets what Windows makes by default.
+        return NO_ID, NO_ID, 32 << 20, 4096
     leaf = disk.leaf.parameters
     return leaf.disk_id, disk.leaf.data_write_guid, disk.base.parameters.block_size, leaf.physical_sector_size

@@ -1,13 +1,13 @@
-"""What differs between two files that are one: what is known of them, and what they hold."""
+"""What differs between two files that are one: what is known of them, and what they hold; and the record of that."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from enum import Enum
+from itertools import chain
 
 import numpy as np
 
 from analyzer.diff.by_content import UNIT, differing_units
-from analyzer.diff.files.model import Data
 from analyzer.guest.filesystems.content import Content
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.metadata_places import NtfsLayout
@@ -20,15 +20,58 @@ _PIECE = 1 << 20
 _MOST_RANGES = 1000
 
 
+class What(Enum):
+    """What became of a file; where several hold, the first."""
+
+    CREATED = "created"
+    DELETED = "deleted"
+    REPLACED = "replaced"
+    """Another file has its name now."""
+    RENAMED = "renamed"
+    """It has another name, or is in another folder."""
+    CHANGED = "changed"
+    """It holds something else."""
+    UNKNOWN = "unknown"
+    """Whether it holds something else, or whether it is there, is not known in one of the states."""
+    METADATA = "metadata"
+    """What it holds is the same: its times, its mode or the like are not."""
+
+
+class Data(Enum):
+    """Whether a file holds the same."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
+    """It cannot be known: it is lost in one of the states, or stored in a way that is not read."""
+
+
 @dataclass(slots=True)
 class Difference:
-    """What of the data differs: ranges of the file; of alternate streams their names."""
+    """What of the data of a file differs.
 
-    data: Data = Data.SAME
+    `ranges` are (offset, length) in bytes of the file, in units of 512 that differ: of its data where both states have
+    some, and as far as it is known in both.
+    """
+
+    data: Data | None = Data.SAME
+    """None where there are no two files to compare: one of them is not there, or a folder or a link that is known."""
     ranges: list[Range] = field(default_factory=list)
     range_count: int = 0
+    """How many ranges there are: at most 1000 are listed."""
     changed_bytes: int = 0
     streams: tuple[str, ...] = ()
+    """Names of the alternate streams that differ, that are new, or gone; `ranges` say nothing of them."""
+
+    @property
+    def kind(self) -> What | None:
+        """What became of what the file holds; None where that is the same.
+
+        A part of it that is not known makes no change, and takes none away that is known.
+        """
+        if self.data is Data.CHANGED or self.changed_bytes or self.streams:
+            return What.CHANGED
+        return What.UNKNOWN if self.data is Data.UNKNOWN else None
 
     def add(self, part: Range) -> None:
         """A range that follows those that are there; one that touches the last goes on with it."""
@@ -42,19 +85,36 @@ class Difference:
         if len(self.ranges) < _MOST_RANGES:
             self.ranges.append(part)
 
-    def in_doubt(self) -> Self:
-        """The same, where more of the data may differ, and nobody knows."""
-        self.data = Data.UNKNOWN
-        return self
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """One file that differs. `old` is None for one that was created, `new` for one that was deleted, or not found.
+
+    `fields` are the names of what else than the data is not the same.
+    """
+
+    what: What
+    old: FileRecord | None
+    new: FileRecord | None
+    difference: Difference = field(default_factory=lambda: Difference(None))
+    fields: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> FileRecord:
+        """The file, as it is now; as it was where it is gone."""
+        found = self.new or self.old
+        if found is None:
+            raise ValueError("a change of no file")
+        return found
 
 
 def fields_that_differ(old: FileRecord, new: FileRecord) -> tuple[str, ...]:
     """Names of what is known of a file and differs. Of a folder times do not count: what is in it changes them."""
-    names = ["kind", "mode", "owner", "group", "target"]
+    are_folders = new.kind is FileKind.DIRECTORY and old.kind is FileKind.DIRECTORY
+    names = ("kind", "mode", "owner", "group", "target", *(() if are_folders else ("size", "links")))
     found = [name for name in names if getattr(old, name) != getattr(new, name)]
-    if new.kind is FileKind.DIRECTORY and old.kind is FileKind.DIRECTORY:
+    if are_folders:
         return tuple(found)
-    found += [name for name in ("size", "links") if getattr(old, name) != getattr(new, name)]
     times = ("modified", "accessed", "changed", "created")
     found += [name for name in times if getattr(old.times, name) != getattr(new.times, name)]
     if [stream.name for stream in old.streams] != [stream.name for stream in new.streams]:
@@ -77,33 +137,42 @@ class Comparer:
             found.data = next((data for data in (Data.CHANGED, Data.UNKNOWN) if data in states.values()), Data.SAME)
         return found
 
-    def _of_alternates(self, old: FileRecord, new: FileRecord) -> dict[str, Data]:
+    def _of_alternates(self, old: FileRecord, new: FileRecord) -> dict[str, Data | None]:
         before, after = ({stream.name: stream for stream in record.streams} for record in (old, new))
-        alone = {name: _of_lone(new if name in before else old) for name in sorted(before.keys() ^ after.keys())}
+        # A stream that one state alone has is known to differ only where all of the other's record is known.
+        others = {name: new if name in before else old for name in sorted(before.keys() ^ after.keys())}
+        alone = {name: Data.UNKNOWN if other.obstacle else Data.CHANGED for name, other in others.items()}
         common = [name for name in after if name in before]
         return alone | {name: self._of_streams(old, new, before[name], after[name]).data for name in common}
 
     def _of_streams(self, old: FileRecord, new: FileRecord, before: Stream | None, after: Stream | None) -> Difference:
+        found = Difference()
         if before is None or after is None:
-            return _of_nothing((old, before), (new, after))
-        found, candidates = Difference(), self._candidates(old, new, before, after)
+            # One holds nothing, or nothing is known of what it holds.
+            if any(stream is None and record.obstacle for record, stream in ((old, before), (new, after))):
+                return Difference(Data.UNKNOWN)
+            found.add(Range(0, max(stream.size if stream else 0 for stream in (before, after))))
+            return found
+        candidates = self._candidates(old, new, before, after)
         if not candidates and before.size == after.size:
             return found
         try:
-            is_whole = self._compare(
-                (Content(self._old, old, before), Content(self._new, new, after)), candidates, found
-            )
+            contents = Content(self._old, old, before), Content(self._new, new, after)
+            is_whole = self._compare(contents, candidates, found)
         except UnreadableFileError:
             is_whole = False
         if old.is_known and new.is_known:
             shorter, longer = sorted((before.size, after.size))
             found.add(Range.between(shorter, longer))
-        return found if is_whole else found.in_doubt()
+        if not is_whole:  # more of the data may differ, and nobody knows
+            found.data = Data.UNKNOWN
+        return found
 
     def _candidates(self, old: FileRecord, new: FileRecord, before: Stream, after: Stream) -> list[Range]:
-        """The ranges of the file that may differ, as far as both go: where it stands elsewhere, all of it."""
+        """The ranges of the file that may differ, as far as both go: where it is elsewhere, all of it."""
         whole = [Range(0, min(before.size, after.size))] if min(before.size, after.size) else []
         plain = before.packing is Packing.PLAIN and after.packing is Packing.PLAIN
+        # Packed data, and what is in a record of its own, has no place on the disk for each range of the file.
         if before.resident or after.resident or not plain:
             untouched = before == after and not self._changed.touches_any((*new.metadata, *new.content))
             return [] if untouched else whole
@@ -118,7 +187,7 @@ class Comparer:
         ]
 
     def _reads_alike(self, old: FileRecord, new: FileRecord) -> bool:
-        """Whether both read as far into their places: past a point NTFS gives zeros, whatever stands there."""
+        """Whether both read as far into their places: past a point NTFS gives zeros, whatever is there."""
         before, after = self._old.made().layout, self._new.made().layout
         if not isinstance(before, NtfsLayout) or not isinstance(after, NtfsLayout):
             return True
@@ -131,7 +200,8 @@ class Comparer:
     def _compare(self, contents: tuple[Content, Content], candidates: Iterable[Range], found: Difference) -> bool:
         """Add what differs; returns whether all of it is known in both states."""
         is_whole = True
-        for offset, length in _pieces(_rounded(candidates, min(content.size for content in contents))):
+        rounded = _rounded(candidates, min(content.size for content in contents))
+        for offset, length in chain.from_iterable(part.pieces(_PIECE) for part in rounded):
             for content in contents:
                 content.lost = 0
             old, new = (np.frombuffer(content.read(offset, length), np.uint8) for content in contents)
@@ -144,20 +214,6 @@ class Comparer:
         return is_whole
 
 
-def _of_nothing(old: tuple[FileRecord, Stream | None], new: tuple[FileRecord, Stream | None]) -> Difference:
-    """The difference to what a file that holds nothing has; not known where nothing is known of what it holds."""
-    found = Difference()
-    if any(stream is None and record.obstacle for record, stream in (old, new)):
-        return found.in_doubt()
-    found.add(Range(0, max(stream.size if stream else 0 for _, stream in (old, new))))
-    return found
-
-
-def _of_lone(other: FileRecord) -> Data:
-    """What becomes of an alternate stream that the `other` state's record of the file has not."""
-    return Data.UNKNOWN if other.obstacle else Data.CHANGED
-
-
 def _upto(extents: Sequence[Extent], size: int) -> list[Extent]:
     """The extents as far as byte `size` of the file."""
     return [replace(e, length=min(e.length, size - e.offset)) for e in extents if e.offset < size]
@@ -168,9 +224,3 @@ def _rounded(candidates: Iterable[Range], size: int) -> Ranges:
     return Ranges.of(
         Range.between(part.start // UNIT * UNIT, min(size, -(-part.end // UNIT) * UNIT)) for part in candidates
     )
-
-
-def _pieces(ranges: Iterable[Range]) -> Iterator[Range]:
-    for part in ranges:
-        for at in range(part.start, part.end, _PIECE):
-            yield Range(at, min(_PIECE, part.end - at))

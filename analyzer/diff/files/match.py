@@ -1,4 +1,4 @@
-"""Which file of the old state is which of the new one.
+"""Which files may differ, and which file of the old state is which of the new one.
 
 On NTFS and ext a file has an identity: its record's number, and what tells one use of that from the next. FAT and
 exFAT have none: there a file is the one of the same name in the same folder, and else the one that begins in the same
@@ -6,10 +6,12 @@ cluster and has the same size and times.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from analyzer.guest.filesystems.record import FileKind, FileRecord
+from analyzer.guest.filesystems.record import FileKind, FileRecord, Role
+from analyzer.guest.filesystems.volume import Volume
+from vhdx.ranges import Ranges
 
 Key = Callable[[FileRecord], Hashable | None]
 
@@ -28,6 +30,19 @@ class Matched:
     def is_moved(self, old: FileRecord, new: FileRecord) -> bool:
         """Whether a file has another name, or is in another folder; a folder's own new name moves nothing in it."""
         return old.name != new.name or self.folders.get(old.parent, old.parent) != new.parent
+
+
+def touched_entries(volume: Volume, changed: Ranges) -> Iterator[FileRecord]:
+    """The files of one state that a change touches, folders before what is in them; the file system's own left out.
+
+    An entry of a folder that nothing touched, whose own record, tables and data nothing touched, is the same in both
+    states: neither its name, nor what is known of it, nor what it holds can have changed. All others are matched.
+    """
+    for folder in volume.folders():
+        all_of_it = changed.touches_any(folder.record.metadata)
+        for record in folder.entries:
+            if record.role is Role.USER and (all_of_it or changed.touches_any((*record.metadata, *record.content))):
+                yield record
 
 
 def match_by_identity(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> Matched:
@@ -116,6 +131,7 @@ def _pair(
     """Pair files of equal keys, in their order; returns those left over. A file whose key is None is never paired."""
     waiting: dict[Hashable, list[FileRecord]] = defaultdict(list)
     after = list(new)
+    # The first of equal keys is to be paired first, and a list is popped from its end.
     for record in reversed(after):
         waiting[(key_of_new or key)(record)].append(record)
     waiting.pop(None, None)

@@ -12,9 +12,8 @@ import vhdx
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import Options, OutputFormat, Verify
 from analyzer.convert.raw_image import RawDisk
-from analyzer.diff.delta.apply import plan_application
+from analyzer.diff.delta.apply import PatchedDisk, plan_application
 from analyzer.diff.delta.container import NO_ID, Delta, DeltaHeader, build_header
-from analyzer.diff.delta.disk import PatchedDisk
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import Trust, plan_changes
 from analyzer.diff.states import State
