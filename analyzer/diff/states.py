@@ -14,8 +14,6 @@ from vhdx.source import FileSource, read_at
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.structures.lookalikes import container_in
 
-_FRONT = 32
-
 
 @dataclass(frozen=True, slots=True)
 class StateName:
@@ -83,7 +81,7 @@ def _is_raw(path: Path) -> bool:
     if path.suffix.lower() in {".vhdx", ".avhdx"}:
         return False  # a damaged one must not pass for a disk
     with FileSource(path) as file:
-        front = read_at(file, 0, min(file.size, _FRONT))
+        front = read_at(file, 0, min(file.size, 32))
         return not front.startswith(SIGNATURE) and container_in(front) is None
 
 
