@@ -3,7 +3,7 @@
 Nothing here needs a file that opens: each part is read by itself, and what stops one does not stop the next.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -32,7 +32,7 @@ class Section:
     """One structure: its records as they are made, what is wrong with it, and what kept it from being read."""
 
     name: str
-    records: Iterator[Record]
+    records: Iterable[Record]
     findings: tuple[Finding, ...] = ()
     error: str | None = None
 

@@ -44,7 +44,7 @@ def _decimal(text: str) -> int | None:
 def findings_page() -> str:
     """The catalogue as a page of Markdown: docs/findings.md."""
     lines = [_HEAD]
-    for group, title in _GROUPS.items():
+    for group, title in GROUPS.items():
         lines.append(f"\n## {group}: {title}\n")
         lines += [_entry(rule) for code, rule in rules().items() if code.startswith(group)]
     lines.append("\n## Codes of Windows\n\n| code | name | meaning | what to do | findings |\n|---|---|---|---|---|")
@@ -71,18 +71,19 @@ Every finding that `vhdx check`, `vhdx scan` and opening a file can report. A co
 the worst that it can have. `vhdx explain CODE` prints the same in a terminal. This page is generated from
 `vhdx/catalogue/findings.toml` by `make docs`."""
 
-_GROUPS = {
-    "FID": "the file",
+GROUPS = {
+    "FID": "file",
     "HDR": "headers",
     "REG": "region tables",
     "MET": "metadata",
-    "LOC": "the parent locator",
-    "BAT": "the block allocation table",
+    "LOC": "parent locator",
+    "BAT": "block table",
     "SBM": "sector bitmaps",
-    "LOG": "the log",
-    "CHN": "the chain",
-    "CON": "the content of the disk",
+    "LOG": "log",
+    "CHN": "chain",
+    "CON": "content",
 }
+"""What codes are about, by their first letters."""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`vhdx report`."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from analyzer.check import check_chain
 from analyzer.check.cache import FileCache
 from analyzer.check.result import Checked, all_findings, worst
 from analyzer.judgement.chain import OF_JUDGEMENT, Trust
-from analyzer.report.html.model import Digest, Made, Report, digest_of, report_of_chain, report_of_failure
+from analyzer.report.html.model import Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
 from cli import output
 from cli.errors import complain
@@ -55,7 +54,7 @@ def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: Chai
                     checked = replace(checked, findings=checked.findings + said)
                 report = _of_chain(chain, checked, hashed=hashed)
         except (ChainError, CorruptFileError, ShortReadError) as error:
-            report = report_of_failure(leaf, [checked], _made(), error, cache.structures)
+            report = report_of_failure(checked, output.version(), error, cache.structures)
             _write(out, report, checked, existing)
             return complain(error)
     _write(out, report, checked, existing)
@@ -63,20 +62,16 @@ def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: Chai
 
 
 def _of_chain(chain: Chain, checked: Checked, *, hashed: bool) -> Report:
-    digests: list[Digest] = []
-    if hashed:
-        with progress("hashing", chain.size) as update:
-            digests.append(digest_of(chain, "the flat disk", update))
-    return report_of_chain(chain, [checked], _made(), digests)
+    if not hashed:
+        return report_of_chain(chain, checked, output.version())
+    with progress("hashing", chain.size) as update:
+        digest = digest_of(chain, update)
+    return report_of_chain(chain, checked, output.version(), digest)
 
 
 def _is_bad(report: Report) -> bool:
     is_lost = report.map is not None and report.map.lost_count > 0
     return is_lost or worst(all_findings(report.checked)) is Severity.ERROR
-
-
-def _made() -> Made:
-    return Made(output.version(), datetime.now(UTC))
 
 
 def _write(out: Path, report: Report, checked: Checked, existing: Existing) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
@@ -41,11 +40,11 @@ def rendered(
 
             return "\n".join(text_lines(checked, width=width, known=known))
         case Form.JSON:
-            from analyzer.report.findings.json_document import check_document
+            from analyzer.report.findings.documents import check_document
 
             answer = output.envelope("check") | check_document(checked, known=known)
         case Form.SARIF:
-            from analyzer.report.findings.sarif import sarif_log
+            from analyzer.report.findings.documents import sarif_log
 
             answer = sarif_log(checked, root=Path(), version=output.version())
         case Form.JUNIT:
@@ -53,8 +52,8 @@ def rendered(
 
             return junit_xml(checked, fail_on=fail_on)
         case Form.HTML:
-            from analyzer.report.html.model import Made, report_of_checks
+            from analyzer.report.html.model import report_of_checks
             from analyzer.report.html.page import page
 
-            return page(report_of_checks(checked, Made(output.version(), datetime.now(UTC)), opened))
+            return page(report_of_checks(checked, output.version(), opened))
     return json.dumps(answer, indent=2, ensure_ascii=True)

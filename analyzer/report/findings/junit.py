@@ -1,34 +1,23 @@
 """JUnit XML, which build servers show as tests: a suite for each subject, a case for each group of findings."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
 from analyzer.check.result import Checked, at_least, worst_first
+from analyzer.examine.explain import GROUPS
 from analyzer.report.findings.text import sentence
 from analyzer.text import safe
 from vhdx.findings import Finding, Severity
 
-GROUPS: Mapping[str, str] = {
-    "FID": "file",
-    "HDR": "headers",
-    "REG": "region tables",
-    "MET": "metadata",
-    "LOC": "parent locator",
-    "BAT": "block table",
-    "SBM": "sector bitmaps",
-    "LOG": "log",
-    "CHN": "chain",
-    "CON": "content",
-}
 SOUND = "no findings"
 # What XML 1.0 [2.2] has no place for, not even as a reference.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(checked: Sequence[Checked], *, fail_on: Severity | None) -> str:
-    """The document. Findings of `fail_on` or worse are failures, the others stand in the output of a test that passes.
+    """The document. Findings of `fail_on` or worse are failures, the others are in the output of a test that passes.
 
     A subject without findings has one case, which passes. With `fail_on` None nothing fails.
     """
@@ -54,13 +43,9 @@ def _suite(subject: Checked, fail_on: Severity | None) -> ET.Element:
 
 def _grouped(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
     """Findings by the group of their code, groups in the catalogue's order, the worst of each first."""
-    order = [*GROUPS]
-    by_group = sorted(worst_first(findings), key=lambda finding: _rank(order, finding.code[:3]))
+    rank = {group: number for number, group in enumerate(GROUPS)}
+    by_group = sorted(worst_first(findings), key=lambda finding: rank.get(finding.code[:3], len(rank)))
     return [(group, list(found)) for group, found in groupby(by_group, key=lambda finding: finding.code[:3])]
-
-
-def _rank(order: Sequence[str], group: str) -> int:
-    return order.index(group) if group in order else len(order)
 
 
 def _case(subject: str, group: str, findings: Sequence[Finding], fail_on: Severity | None) -> ET.Element:
@@ -71,9 +56,9 @@ def _case(subject: str, group: str, findings: Sequence[Finding], fail_on: Severi
         kind = failing[0].severity.name.lower()
         failure = ET.SubElement(case, "failure", type=kind, message=_text(failing[0].message))
         failure.text = _lines(failing)
-    told = [finding for finding in findings if finding not in failing]
-    if told:
-        ET.SubElement(case, "system-out").text = _lines(told)
+    others = [finding for finding in findings if finding not in failing]
+    if others:
+        ET.SubElement(case, "system-out").text = _lines(others)
     return case
 
 

@@ -1,8 +1,8 @@
 """Findings as lines for people: wrapped on a terminal however narrow, one line each in a pipe."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from analyzer.check.result import Checked, all_findings, counts, worst_first
+from analyzer.check.result import Checked, all_findings, tally, worst_first
 from analyzer.remedies import next_step
 from analyzer.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
@@ -44,23 +44,19 @@ def text_lines(checked: Sequence[Checked], *, width: int | None, known: int = 0)
 
 def summary(checked: Sequence[Checked], *, known: int = 0) -> str:
     """How many findings of each severity, in how many subjects."""
-    found = [plural(count, severity.name.lower()) for severity, count in counts(all_findings(checked)).items() if count]
+    found = tally(all_findings(checked)) or "no findings"
     left_out = f"; {plural(known, 'finding')} known from the baseline" if known else ""
-    return f"{plural(len(checked), 'subject')} checked: {', '.join(found) or 'no findings'}{left_out}"
+    return f"{plural(len(checked), 'subject')} checked: {found}{left_out}"
 
 
 def _subject(subject: Checked, width: int | None) -> Iterator[str]:
     if width is None:
         yield from (sentence(finding) for finding in worst_first(subject.findings))
         return
-    yield from wrapped(f"{safe(subject.path)}: {_verdict(counts(subject.findings))}", width, "", _INDENT)
+    yield from wrapped(f"{safe(subject.path)}: {tally(subject.findings) or 'sound'}", width, "", _INDENT)
     for finding in worst_first(subject.findings):
         yield from _finding(finding, subject, width)
     yield ""
-
-
-def _verdict(found: Mapping[Severity, int]) -> str:
-    return ", ".join(plural(count, severity.name.lower()) for severity, count in found.items() if count) or "sound"
 
 
 def _finding(finding: Finding, subject: Checked, width: int) -> Iterator[str]:

@@ -1,16 +1,15 @@
 """What a report says, before anybody thinks of how it looks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from analyzer.check.result import Checked, common_folder
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
-from analyzer.examine.dump import sections
+from analyzer.examine.dump import Section, sections
 from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from analyzer.remedies import describe_error
@@ -28,15 +27,6 @@ _MOST_RECORDS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
-    """One structure of a file as it stands, and what kept it from being read."""
-
-    name: str
-    records: tuple[Mapping[str, Any], ...]
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class FilePart:
     """One file: what it is, unless it cannot be opened, and its structures; none where they are left out.
 
@@ -46,72 +36,70 @@ class FilePart:
     path: Path
     layer: int | None
     image: ImageDescription | None
-    structures: tuple[Structure, ...]
+    structures: tuple[Section, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The SHA-256 of something, or the reason why it has none."""
+    """The SHA-256 of the flat disk, or the reason why it has none."""
 
-    what: str
     sha256: str | None
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """By which version of the tool, and when."""
-
-    version: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why the chain cannot be opened: a sentence, and each place where a parent was looked for."""
-
-    sentence: str
-    places: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that a page tells. `layers` and `map` are empty where no chain was opened; `failure` says why it failed."""
+    """All that a page says. `layers` and `map` are empty where no chain was opened; `failure` says why it failed."""
 
     leaf: Path
-    made: Made
+    version: str
+    """Of the tool."""
+    made: datetime
     checked: tuple[Checked, ...]
     files: tuple[FilePart, ...]
     """Base first."""
     layers: tuple[LayerDescription, ...] = ()
     map: DiskMap | None = None
-    digests: tuple[Digest, ...] = ()
-    failure: Failure | None = None
+    digest: Digest | None = None
+    failure: str = ""
+    looked_at: tuple[str, ...] = ()
+    """Each place where a parent was looked for in vain."""
 
 
-def report_of_chain(chain: Chain, checked: Sequence[Checked], made: Made, digests: Sequence[Digest] = ()) -> Report:
+def report_of_chain(chain: Chain, checked: Checked, version: str, digest: Digest | None = None) -> Report:
     """The report of a chain that opens. Reads tables alone, no data; raises what reading raises."""
     return Report(
         leaf=chain.path,
-        made=made,
-        checked=tuple(checked),
+        version=version,
+        made=datetime.now(UTC),
+        checked=(checked,),
         files=tuple(_files(chain)),
         layers=describe_layers(chain),
         map=map_of(chain.size, chain.windows()),
-        digests=tuple(digests),
+        digest=digest,
     )
 
 
-def report_of_failure(leaf: Path, checked: Sequence[Checked], made: Made, failure: VhdxError, opened: Opener) -> Report:
+def report_of_failure(checked: Checked, version: str, failure: VhdxError, opened: Opener) -> Report:
     """The report of a leaf whose chain cannot be opened: the reason, and what the leaf, as `opened` gives it, holds.
 
     Raises InputOutputError and NotRegularFileError where the leaf cannot be read at all.
     """
-    files = (_file(leaf, opened),)
-    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files, failure=_failure(failure))
+    summary, tried = describe_error(failure), tuple[str, ...]()
+    if isinstance(failure, ParentNotFoundError):
+        summary, tried = failure.summary, tuple(f"{place}: {why}" for place, why in failure.tried)
+    return Report(
+        leaf=checked.path,
+        version=version,
+        made=datetime.now(UTC),
+        checked=(checked,),
+        files=(_file(checked.path, opened),),
+        failure=summary,
+        looked_at=tried,
+    )
 
 
-def report_of_checks(checked: Sequence[Checked], made: Made, opened: Opener) -> Report:
+def report_of_checks(checked: Sequence[Checked], version: str, opened: Opener) -> Report:
     """The report of subjects by themselves, without chain or map: findings, and what `opened` shows of each file.
 
     Raises InputOutputError and NotRegularFileError where a file cannot be read at all.
@@ -119,21 +107,15 @@ def report_of_checks(checked: Sequence[Checked], made: Made, opened: Opener) -> 
     leaf = checked[0].path if len(checked) == 1 else common_folder(checked)
     paths = dict.fromkeys(path for subject in checked for path in subject.files)
     files = tuple(_file(path, opened) for path in islice(paths, MOST_LAYERS))
-    return Report(leaf=leaf, made=made, checked=tuple(checked), files=files)
+    return Report(leaf=leaf, version=version, made=datetime.now(UTC), checked=tuple(checked), files=files)
 
 
-def digest_of(disk: Disk, what: str, progress: Progress = no_progress) -> Digest:
+def digest_of(disk: Disk, progress: Progress = no_progress) -> Digest:
     """The SHA-256 of a flat disk; reads all of it. What cannot be known is a reason, and no error."""
     try:
-        return Digest(what, sha256_of(disk, progress))
+        return Digest(sha256_of(disk, progress))
     except VhdxError as error:
-        return Digest(what, None, str(error))
-
-
-def _failure(error: VhdxError) -> Failure:
-    if isinstance(error, ParentNotFoundError):
-        return Failure(error.summary, tuple(f"{place}: {why}" for place, why in error.tried))
-    return Failure(describe_error(error))
+        return Digest(None, str(error))
 
 
 def _files(chain: Chain) -> Iterator[FilePart]:
@@ -152,8 +134,6 @@ def _file(path: Path, opened: Opener) -> FilePart:
         return FilePart(path, None, description, _structures(structures))
 
 
-def _structures(structures: Structures) -> tuple[Structure, ...]:
-    return tuple(
-        Structure(section.name, tuple(islice(section.records, _MOST_RECORDS)), section.error)
-        for section in sections(structures, PARTS)
-    )
+def _structures(structures: Structures) -> tuple[Section, ...]:
+    found = sections(structures, PARTS)
+    return tuple(replace(section, records=tuple(islice(section.records, _MOST_RECORDS))) for section in found)

@@ -1,4 +1,4 @@
-"""A report as one HTML page that loads nothing: style and script stand in it, and a policy forbids all else."""
+"""A report as one HTML page that loads nothing: style and script are in it, and a policy forbids all else."""
 
 import base64
 import hashlib
@@ -7,15 +7,14 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from analyzer.check.result import all_findings
+from analyzer.check.result import all_findings, tally
 from analyzer.examine.describe import LayerDescription
 from analyzer.report.html.chain_svg import picture
 from analyzer.report.html.disk_map import DiskMap
 from analyzer.report.html.escape import Html, element, facts, joined, table, text
-from analyzer.report.html.findings import findings_part, tally
 from analyzer.report.html.map_tables import MOST_SHOWN, colours, folded, legend, map_data, sentence, tables
-from analyzer.report.html.model import Digest, Failure, Report
-from analyzer.report.html.structures import files_part
+from analyzer.report.html.model import Digest, Report
+from analyzer.report.html.parts import files_part, findings_part
 from analyzer.text import exact_size, plural, size
 from vhdx.runs import Kind
 
@@ -57,18 +56,18 @@ def _hash(content: str) -> str:
 def _head(report: Report) -> Html:
     leaf = report.files[-1].image if report.files and report.files[-1].path == report.leaf else None
     lost = report.map.bytes_of(Kind.LOST) if report.map else 0
-    made = f"{report.made.at:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.made.version}"
+    made = f"{report.made:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.version}"
     return joined(
         (
             element("h1", report.leaf.name),
-            _failure(report.failure) if report.failure else "",
+            _failure(report),
             element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else "",
             facts(
                 (
                     ("file", report.leaf),
                     ("disk", exact_size(leaf.virtual_size) if leaf else ""),
                     ("chain", plural(len(report.layers), "file") if report.layers else ""),
-                    ("findings", tally(all_findings(report.checked))),
+                    ("findings", tally(all_findings(report.checked)) or "no findings"),
                     ("made", made),
                 )
             ),
@@ -77,22 +76,22 @@ def _head(report: Report) -> Html:
     )
 
 
-def _failure(failure: Failure) -> Html:
-    sentence = element("p", failure.sentence, class_="verdict lost")
-    if not failure.places:
-        return sentence
-    looked = element("ul", *(element("li", place) for place in failure.places))
-    return joined((sentence, element("p", "It was looked for here:"), looked))
+def _failure(report: Report) -> Html:
+    parts = [element("p", report.failure, class_="verdict lost")] if report.failure else []
+    if report.looked_at:
+        looked = element("ul", *(element("li", place) for place in report.looked_at))
+        parts += [element("p", "It was looked for here:"), looked]
+    return joined(parts)
 
 
 def _parts(report: Report) -> list[tuple[str, str, Html]]:
-    """Identifier, title and content of each part that there is something to tell in."""
+    """Identifier, title and content of each part that has something to say."""
     nothing = "None beyond the reason at the top." if report.failure else "No findings."
     parts = [("findings", "Findings", findings_part(report.checked, nothing))]
     if report.map:
         chain = ("chain", "Chain", _chain(report.layers, report.map))
         where = ("map", "Where each byte of the disk comes from", _map(report.layers, report.map))
-        parts = [chain, where, *parts, ("hashes", "Hashes", _digests(report.digests))]
+        parts = [chain, where, *parts, ("hashes", "Hashes", _digest(report.digest))]
     return [*parts, ("files", "Files and their structures", files_part(report.files))]
 
 
@@ -122,8 +121,8 @@ def _map(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     return joined((element("p", sentence(disk)), figure, legend(layers, disk), tables(disk)), "\n")
 
 
-def _digests(digests: Sequence[Digest]) -> Html:
-    if not digests:
+def _digest(digest: Digest | None) -> Html:
+    if digest is None:
         return element("p", "Not taken; `vhdx report --hash` reads the whole disk and takes them.")
-    rows = [(digest.what, element("code", digest.sha256) if digest.sha256 else digest.reason) for digest in digests]
-    return table("SHA-256", ["of", "digest"], rows)
+    shown = element("code", digest.sha256) if digest.sha256 else digest.reason
+    return table("SHA-256", ["of", "digest"], [("the flat disk", shown)])

@@ -8,7 +8,7 @@ import pytest
 
 from analyzer.check.baseline import BaselineError, new_findings, read_baseline
 from analyzer.check.result import all_findings
-from analyzer.report.findings.json_document import check_document
+from analyzer.report.findings.documents import check_document
 from tests.support.checks import FOLDER, finding, some, subject
 from vhdx.errors import InputOutputError
 

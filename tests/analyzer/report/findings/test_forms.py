@@ -10,9 +10,8 @@ import jsonschema
 import pytest
 
 from analyzer.check.result import common_folder, fingerprint
-from analyzer.report.findings.json_document import check_document
+from analyzer.report.findings.documents import check_document, sarif_log
 from analyzer.report.findings.junit import junit_xml
-from analyzer.report.findings.sarif import sarif_log
 from analyzer.report.findings.text import summary, text_lines
 from tests.support.checks import FOLDER, HOSTILE, finding, some, subject
 from vhdx.findings import Severity

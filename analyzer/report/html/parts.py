@@ -1,13 +1,19 @@
-"""Facts and on-disk structures of a file, as parts of a page."""
+"""Findings with their evidence, and facts and on-disk structures of files, as parts of a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
+from analyzer.check.result import Checked, all_findings, tally, worst_first
 from analyzer.examine.describe import ImageDescription
-from analyzer.report.html.escape import Html, element, facts, joined, table
-from analyzer.report.html.model import FilePart, Structure
+from analyzer.examine.dump import Record, Section
+from analyzer.remedies import next_step
+from analyzer.report.findings.documents import windows_of
+from analyzer.report.findings.text import places
+from analyzer.report.html.escape import Html, element, facts, joined, prose, table
+from analyzer.report.html.model import FilePart
 from analyzer.text import exact_size, plural, size
+from vhdx.catalogue import rules
+from vhdx.findings import Finding, Severity
 
 # Records that stand beside one another, field by field, so that two copies can be compared.
 _FEW = 2
@@ -15,7 +21,45 @@ _FEW = 2
 _MOST_ENTRIES = 100
 _PLACES = {"offset", "file_offset", "log_offset", "key_offset", "value_offset"}
 _SIZES = {"length", "log_length", "size", "block_size"}
-Record = Mapping[str, Any]
+MOST = 500
+"""Findings that a page lists one by one, the worst first."""
+_MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "•"}
+
+
+def findings_part(checked: Sequence[Checked], nothing: str) -> Html:
+    """All findings, the worst first; `nothing` is said where there are none."""
+    found = worst_first(all_findings(checked))
+    if not found:
+        return element("p", nothing)
+    left_out = f"{len(found) - MOST} more are left out; `vhdx check --format json` lists them all."
+    more = element("p", left_out) if len(found) > MOST else Html()
+    return joined((element("p", tally(found)), *(_finding(each) for each in found[:MOST]), more), "\n")
+
+
+def _finding(finding: Finding) -> Html:
+    name = finding.severity.name.lower()
+    rule = rules().get(finding.code)
+    badge = element("span", element("span", _MARKS[finding.severity], aria_hidden="true"), " ", name, class_="badge")
+    head = element("h3", badge, " ", element("code", finding.code), " ", rule.title if rule else "")
+    return element("article", head, element("p", finding.message), _evidence(finding), class_=f"finding {name}")
+
+
+def _evidence(finding: Finding) -> Html:
+    rule = rules().get(finding.code)
+    section = finding.section or (rule.section if rule else "")
+    return facts(
+        (
+            ("file", finding.path),
+            ("place", places(finding)),
+            ("expected", finding.expected),
+            ("found", finding.found),
+            ("meaning", prose(rule.meaning) if rule else ""),
+            ("cause", prose(rule.cause) if rule else ""),
+            ("next", element("strong", prose(next_step(finding)))),
+            ("Windows says", windows_of(rule) if rule and rule.windows else ""),
+            ("rule", f"[MS-VHDX] {section}" if section else ""),
+        )
+    )
 
 
 def files_part(files: Sequence[FilePart]) -> Html:
@@ -55,17 +99,17 @@ def _description(image: ImageDescription) -> Html:
     )
 
 
-def _structure(structure: Structure) -> Html:
-    if structure.error:
-        return joined((element("h4", structure.name), element("p", structure.error, class_="lost")))
-    if not structure.records:
-        return joined((element("h4", structure.name), element("p", "None.")))
-    return joined(_tables(structure.name, structure.records), "\n")
+def _structure(structure: Section) -> Html:
+    tables = list(_tables(structure.name, structure.records))
+    if tables and not structure.error:
+        return joined(tables, "\n")
+    text = element("p", structure.error, class_="lost") if structure.error else element("p", "None.")
+    return joined((element("h4", structure.name), text))
 
 
-def _tables(name: str, records: Sequence[Record]) -> Iterator[Html]:
+def _tables(name: str, records: Iterable[Record]) -> Iterator[Html]:
     """Records of the same fields in one table."""
-    for names, group in groupby(records, key=_fields):
+    for names, group in groupby(records, key=tuple):
         alike = list(group)
         if len(alike) <= _FEW:
             columns = ["field", *(f"record {number + 1}" for number in range(len(alike)))]
@@ -74,10 +118,6 @@ def _tables(name: str, records: Sequence[Record]) -> Iterator[Html]:
             columns = [_label(field) for field in names]
             rows = [[_value(field, value) for field, value in record.items()] for record in alike]
         yield table(name, columns, rows)
-
-
-def _fields(record: Record) -> tuple[str, ...]:
-    return tuple(record)
 
 
 def _label(field: str) -> str:
