@@ -119,6 +119,7 @@ class Chain(Disk):
     def windows_above(self, lowest: int, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """Windows of the layers from `lowest` up alone: a HOLE is what they leave to the layer below."""
         upto = self.size if end is None else min(end, self.size)
+        # A window of every layer is in memory at one time: together they are bounded as one scan is.
         limit = max(1, MOST_RUNS // len(self.layers))
         streams = [
             windows_of(image, number, self.views[number], start, upto, limit=limit)

@@ -1,6 +1,6 @@
 """What an image and a chain have in common: a size, runs, and their bytes. And disks with ranges that are LOST."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +10,12 @@ from typing import Self
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import ChainStream, Reader
+from vhdx.reader import ChainStream, Reader, RunSource
 from vhdx.runs import Kind, Run, RunTable, concatenate, overlay
 from vhdx.source import ByteSource
 
 
-class Disk(ABC):
+class Disk(RunSource):
     """A disk that can be read. Close it, or use it in a `with` statement."""
 
     @property
@@ -25,18 +25,8 @@ class Disk(ABC):
 
     @property
     @abstractmethod
-    def size(self) -> int:
-        """Bytes of the virtual disk."""
-
-    @property
-    @abstractmethod
     def sector_size(self) -> int:
         """Bytes of a logical sector."""
-
-    @property
-    @abstractmethod
-    def sources(self) -> Sequence[ByteSource]:
-        """The file of each layer, base first, as it is once its log is replayed."""
 
     @property
     @abstractmethod
@@ -46,10 +36,6 @@ class Disk(ABC):
     @abstractmethod
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """Run tables that follow one another from byte `start` to byte `end` of the disk, each of bounded size."""
-
-    @abstractmethod
-    def error_for(self, run: Run) -> VhdxError | None:
-        """The error that reading the run must raise; None when it can be read."""
 
     @abstractmethod
     def require_unchanged(self) -> None:
@@ -160,6 +146,7 @@ class MaskedDisk(Disk):
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
+        # What is LOST by the mask and what is by the tables can be one run: its first byte decides whose reason it is.
         if run.kind is Kind.LOST and self.mask.holds(run.start):
             return LostDataError(self.path, run.start, run.length, self.mask.reason)
         return self.inner.error_for(run)

@@ -141,7 +141,7 @@ def windows_of(
     sector = image.sector_size
     position, upto = start, min(end, view)
     while position < upto:
-        aligned = position // sector * sector
+        aligned = position // sector * sector  # tables know sectors, and any byte may be asked for
         table = image.allocation.scan(aligned, -(-upto // sector) * sector, layer=layer, limit=limit).clip(
             position, upto
         )

@@ -179,6 +179,7 @@ def _try(tried: _Tried, path: Path) -> Structures | str:
 
 def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Structures | None:
     own = tried.child.path.parent
+    # A file under two names, or in two folders by a link, is one candidate and not an ambiguity.
     known = {None, file_identity(tried.child.path)}
     found: list[Structures] = []
     for folder in (own, *(folder for folder in folders if os.path.realpath(folder) != os.path.realpath(own))):

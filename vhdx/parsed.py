@@ -57,7 +57,7 @@ class Once(Generic[Owner, Value]):
         self._name = name
 
     def __get__(self, owner: Owner, _type: type) -> Parsed[Value]:
-        with owner.reading:
+        with owner.reading:  # one lock for all structures of a file: to read one may need others
             known: Parsed[Value] | None = owner.__dict__.get(self._name)  # another thread may have read it by now
             if known is None:
                 known = self._parsed(owner)

@@ -204,7 +204,7 @@ def covered(sets: Sequence[Ranges], *, at_least: int) -> Ranges:
     """The bytes that are in at least so many of the sets: 1 is their union, all of them their intersection."""
     edges = np.concatenate([one.start for one in sets] + [one.end for one in sets])
     steps = np.repeat(np.array((1, -1)), len(edges) // 2)
-    order = edges.argsort(kind="stable")
+    order = edges.argsort(kind="stable")  # sorted columns one after the other: merged, not sorted anew
     edges, level = edges[order], steps[order].cumsum()
     # Where several edges meet, only the level after the last of them counts: ranges that touch are one.
     last = np.append(edges[1:] != edges[:-1], True)[: len(edges)]

@@ -1,6 +1,7 @@
 """Bytes of a disk, by position or as a file object: runs in, one buffer filled."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO, RawIOBase
@@ -38,22 +39,22 @@ class RunSource(Protocol):
     """What a reader reads: something of a size, made of runs of bytes of some files."""
 
     @property
+    @abstractmethod
     def size(self) -> int:
-        """Bytes of the disk."""
-        ...
+        """Bytes of the virtual disk."""
 
     @property
+    @abstractmethod
     def sources(self) -> Sequence[ByteSource]:
-        """The file of each layer, base first."""
-        ...
+        """The file of each layer, base first, as it is once its log is replayed."""
 
+    @abstractmethod
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """Run tables that follow one another from `start` to `end`."""
-        ...
 
+    @abstractmethod
     def error_for(self, run: Run) -> VhdxError | None:
         """The error that reading the run must raise; None when it can be read."""
-        ...
 
 
 class _Plan(NamedTuple):

@@ -167,6 +167,7 @@ def check_log(log: Log, file_size: int) -> Iterator[Finding]:
         yield Finding("LOG-02", Severity.ERROR, text, log.log_offset, log.log_length, SECTION)
         return
     last = log.session[log.active[-1]]
+    # The writer had flushed the file at that length before the entry: a shorter one was cut since (2.3.1.1).
     if last.flushed_file_offset > file_size:
         text = f"the log was written when the file had {last.flushed_file_offset} bytes; now it has {file_size}"
         yield Finding("LOG-03", Severity.ERROR, text, log.log_offset, log.log_length, "2.3.3")
@@ -191,4 +192,5 @@ def logged_patches(log: Log) -> Iterator[Patch]:
 
 def replayed(log: Log) -> OverlaySource:
     """The source with the active entries applied, in order; only once `check_log` is without errors."""
+    # All structures fit into the length that the last entry names, and the file may not have grown to it yet.
     return OverlaySource(log.source, logged_patches(log), log.session[log.active[-1]].last_file_offset)

@@ -140,7 +140,7 @@ class FileSource:
 
     def extents(self, position: int = 0) -> Iterator[Range]:
         """What a sparse file really holds from `position` on, sorted; all of it where the system cannot say."""
-        if not hasattr(os, "SEEK_DATA"):
+        if not hasattr(os, "SEEK_DATA"):  # Windows
             yield from joined([Range.between(position, self.size)])
             return
         while position < self.size:

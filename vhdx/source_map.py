@@ -62,6 +62,7 @@ class SourceMaps:
         given = [place for file, place in self.given if file == path or file_identity(file) == identity]
         found = [(place, unread_by(place, path, source.size)) for place in given or maps_beside(path)]
         found = [(place, ranges) for place, ranges in found if len(ranges)]
+        # Unread is what any of the maps has so: no byte is given out that one of them does not vouch for.
         return Unread(found[0][0], union(ranges for _, ranges in found)) if found else None
 
 

@@ -66,7 +66,7 @@ def check_header(header: Header, page: bytes, at: int) -> Iterator[Finding]:
     """Why one header page, at file offset `at`, cannot be believed."""
     if header.signature != SIGNATURE:
         yield Finding("HDR-01", Severity.ERROR, f"the signature is {header.signature!r}, not b'head'", at, 4, SECTION)
-        return
+        return  # of what is no header, the checksum says nothing
     if header.checksum != crc32c_without_field(page):
         yield Finding("HDR-02", Severity.ERROR, "the checksum does not match the page", at, len(page), SECTION)
 

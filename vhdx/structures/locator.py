@@ -68,7 +68,7 @@ def parse_linkage(text: str | None) -> UUID | None:
     except ValueError:
         return None
     # UUID() takes much else, such as digits without hyphens, which no writer means as a linkage.
-    return guid if len(bare) == len(str(guid)) else None
+    return guid if len(bare) == len(str(guid)) else None  # UUID also takes `urn:uuid:`, and digits without hyphens
 
 
 def parse_locator(item: bytes) -> ParentLocator:

@@ -106,34 +106,24 @@ def instead_of_vhdx(page: bytes, tail: bytes) -> tuple[str, str]:
         return "it is a fixed VHD (version 1) disk", _VHD
     if kind:
         return f"it is {kind.name}", kind.advice
-    return next(found for test in (_as_markup, _as_text, _as_nothing, _as_unknown) if (found := test(page)))
+    return _by_content(page)
 
 
 def _kind_of(page: bytes) -> Lookalike | None:
     return next((kind for kind in _KINDS if page[kind.at : kind.at + len(kind.magic)] == kind.magic), None)
 
 
-Answer = tuple[str, str] | None
-
-
-def _as_markup(page: bytes) -> Answer:
-    front = page.removeprefix(b"\xef\xbb\xbf").lstrip()[:32].lower()
-    name = next((name for mark, name in _MARKUP if front.startswith(mark)), None)
-    return (f"it is {name}", _AGAIN) if name else None
-
-
-def _as_text(page: bytes) -> Answer:
-    head = page[:4096].rstrip(b"\0")
-    is_text = len(head) >= _ENOUGH and _TEXT.issuperset(head)
-    return ("it is a text file, no virtual disk", _AGAIN) if is_text else None
-
-
-def _as_nothing(page: bytes) -> Answer:
+def _by_content(page: bytes) -> tuple[str, str]:
+    """What a file without magic bytes is, and what to do with it."""
+    front, head = page.removeprefix(b"\xef\xbb\xbf").lstrip()[:32].lower(), page[:4096].rstrip(b"\0")
+    markup = next((name for mark, name in _MARKUP if front.startswith(mark)), None)
+    if markup:
+        return f"it is {markup}", _AGAIN
+    if len(head) >= _ENOUGH and _TEXT.issuperset(head):
+        return "it is a text file, no virtual disk", _AGAIN
     if not page:
         return "it is empty", "get a whole copy of the file"
-    return None if any(page) else ("it begins with zeros", _ZEROS)
-
-
-def _as_unknown(_: bytes) -> Answer:
+    if not any(page):
+        return "it begins with zeros", _ZEROS
     advice = "if it is one, its front is damaged: try `vhdx recover FILE -o disk.raw`"
     return "it begins like no virtual disk that is known", f"{_OTHER}; {advice}"

@@ -187,6 +187,7 @@ def _check_meaning(entry: MetadataEntry, at: int) -> Iterator[Finding]:
 
 
 def _check_together(entries: Sequence[MetadataEntry], at: int) -> Iterator[Finding]:
+    # An id is unique together with whether the item is a user's ([MS-VHDX] 2.6.1.2).
     times = Counter((entry.item_id, entry.is_user) for entry in entries)
     for item_id, _ in (key for key, count in times.items() if count > 1):
         yield Finding("MET-06", Severity.ERROR, f"the item {item_id} is listed more than once", at, None, SECTION)

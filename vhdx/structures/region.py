@@ -157,7 +157,7 @@ def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Findin
         place = f"at {entry.file_offset}, {entry.length} bytes long,"
         text = f"the {entry.name} region {place} is not on whole MiB from 1 MiB up"
         yield Finding("REG-08", Severity.ERROR, text, at + 16, 12, SECTION)
-    elif entry.end > file_size and known:
+    elif entry.end > file_size and known:  # of an unknown region nothing is ever read
         text = f"the {entry.name} region ends at {entry.end}, past the end of the file at {file_size}"
         yield Finding("REG-09", Severity.ERROR, text, at + 16, 12, SECTION)
 
