@@ -11,7 +11,7 @@ from enum import Enum
 
 from analyzer.guest.layouts import ntfs
 from analyzer.guest.layouts.detect import MARKS, Mark
-from analyzer.guest.layouts.gpt import Entries, GptHeader, parse_header
+from analyzer.guest.layouts.gpt import Entries, parse_header
 from analyzer.guest.layouts.ntfs import parse_record
 from analyzer.guest.layouts.partitions import parse_mbr, partitions_of
 from vhdx.errors import VhdxError
@@ -56,16 +56,12 @@ _MARK_SIZE = 512
 
 def traces_of(child: Image, parent: Image) -> tuple[Trace, ...]:
     """The traces, in the order of the disk; none when nothing was rewritten that is known. Never raises."""
-    return tuple(_traces(_Pair(child, parent)))
-
-
-def _traces(pair: "_Pair") -> Iterator[Trace]:
-    yield from _mbr(pair)
-    yield from _gpt(pair)
+    pair = _Pair(child, parent)
+    found = [*_tables(pair)]
     for start in _volumes(pair):
-        for mark in MARKS:
-            yield from _marked(pair, mark, start)
-        yield from _mft(pair, start)
+        found += (trace for mark in MARKS for trace in _marked(pair, mark, start))
+        found += _mft(pair, start)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,39 +114,29 @@ def _held(image: Image, start: int, length: int) -> bytes | None:
         return None
 
 
-def _mbr(pair: _Pair) -> Iterator[Trace]:
-    both = pair.both(0, pair.sector)
-    child, parent = map(parse_mbr, both or (b"", b""))
-    if child and parent:
-        yield _compared("the disk signature in the master boot record", child.signature, parent.signature)
-
-
 def _compared(what: str, child: bytes, parent: bytes) -> Trace:
     if child == parent:
         return Trace(f"{what} is the same in both", Bearing.SAME_DISK)
     return Trace(f"{what} is {child.hex()} in the child and {parent.hex()} in the parent", Bearing.OTHER_DISK)
 
 
-def _gpt(pair: _Pair) -> Iterator[Trace]:
+def _tables(pair: _Pair) -> Iterator[Trace]:
     sector = pair.sector
+    old, new = map(parse_mbr, pair.both(0, sector) or (b"", b""))
+    if old and new:
+        yield _compared("the disk signature in the master boot record", old.signature, new.signature)
     child, parent = map(parse_header, pair.both(sector, sector) or (b"", b""))
     if child and parent:
         yield _compared("the disk GUID in the GPT", child.disk_guid, parent.disk_guid)
     header = parse_header(pair.mixed(sector, sector))
-    if header and _is_sane(header) and pair.is_mixed(sector, header.table_start + header.table_length - sector):
-        yield _fits(header, pair.mixed(header.table_start, header.table_length))
-
-
-def _is_sane(header: GptHeader) -> bool:
-    """The entries can be where the header says, which need not be whole: half of it may be the other file's."""
-    sizes = header.entry_size in _ENTRY_SIZES and 0 < header.count <= _MOST_ENTRIES
-    return header.table in _ENTRIES_AT and sizes
-
-
-def _fits(header: GptHeader, entries: bytes) -> Trace:
-    if header.fits(entries):
-        return Trace("GPT header and entries, one from each file, fit by their checksum", Bearing.SAME_DISK)
-    return Trace("GPT header and entries, one from each file, do not fit by their checksum", Bearing.CHANGED)
+    # The header need not be whole: half of it may be the other file's. So it is judged by where its entries can be.
+    if not header or header.table not in _ENTRIES_AT or header.entry_size not in _ENTRY_SIZES:
+        return
+    length = header.table_start + header.table_length - sector
+    if 0 < header.count <= _MOST_ENTRIES and pair.is_mixed(sector, length):
+        fits = header.fits(pair.mixed(header.table_start, header.table_length))
+        text = f"GPT header and entries, one from each file, {'fit' if fits else 'do not fit'} by their checksum"
+        yield Trace(text, Bearing.SAME_DISK if fits else Bearing.CHANGED)
 
 
 def _volumes(pair: _Pair) -> Sequence[int]:
@@ -169,14 +155,11 @@ def _marked(pair: _Pair, mark: Mark, volume: int) -> Iterator[Trace]:
     yield _compared(what, *(side[mark.identity] for side in both))
     if mark.age:
         child, parent = (struct.unpack_from(mark.age[1], side, mark.age[0])[0] for side in both)
-        yield _aged(mark.name, child, parent)
-
-
-def _aged(name: str, child: int, parent: int) -> Trace:
-    # Mount and write times only grow, as long as the guest's clock is not set back. So this is evidence and no proof.
-    if parent > child:
-        return Trace(f"the {name} was written later in the parent than in the child", Bearing.CHANGED)
-    return Trace(f"the {name} is no newer in the parent than in the child", Bearing.NEUTRAL)
+        # Mount and write times only grow, as long as the guest's clock is not set back: evidence, and no proof.
+        if parent > child:
+            yield Trace(f"the {mark.name} was written later in the parent than in the child", Bearing.CHANGED)
+        else:
+            yield Trace(f"the {mark.name} is no newer in the parent than in the child", Bearing.NEUTRAL)
 
 
 def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
@@ -191,18 +174,13 @@ def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
     rewritten, latest = [], 0
     for number in range(_MFT_SAMPLE):
         at = first + number * size
-        parent = _lsn(_held(pair.parent, at, size))
-        child = _lsn(_held(pair.child, at, size))
+        heads = [parse_record(_held(image, at, size) or b"") for image in (pair.child, pair.parent)]
+        child, parent = (head.log_number if head else None for head in heads)
         latest = max(latest, parent or 0)
         if child is not None and child != parent:
             rewritten.append((child, parent or 0))
     if rewritten:
         yield _judge_numbers(rewritten, latest)
-
-
-def _lsn(record: bytes | None) -> int | None:
-    head = parse_record(record) if record else None
-    return head.log_number if head else None
 
 
 def _judge_numbers(rewritten: Sequence[tuple[int, int]], latest: int) -> Trace:

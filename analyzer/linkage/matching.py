@@ -125,33 +125,25 @@ def _cut_circles(links: dict[Path, Link]) -> None:
     """Make one link of every circle a LOOP: that of the file whose path comes first."""
     done: set[Path] = set()
     for start in sorted(links):
-        trail: dict[Path, None] = {}
-        path: Path | None = start
-        while path is not None and path not in done and path not in trail:
-            trail[path] = None
-            link = links.get(path)
-            path = link.parent if link and link.state.joins else None
-        if path is not None and path in trail:
-            members = list(trail)[list(trail).index(path) :]
-            first = min(members)
+        trail = list(_upwards(start, links, done))
+        last = links.get(trail[-1]) if trail else None
+        if last and last.state.joins and last.parent in trail:
+            first = min(trail[trail.index(last.parent) :])
             links[first] = replace(links[first], state=LinkState.LOOP)
-        done |= set(trail)
+        done.update(trail)
 
 
 def _weak(child: FileRecord, index: _Index, links: Mapping[Path, Link]) -> Link:
     """The link of a child whose parent's identity no file has."""
     named = [record for record in index.named(child) if record is not child]
     places = {record.path for record in named}
-    former = [
-        record for linkage in child.linkages for record in index.by_previous.get(linkage, ()) if record is not child
-    ]
-    for record in sorted(
-        former, key=lambda record: (record.path not in places, *_distance(child, record), record.path)
-    ):
-        if not _stands_on(record.path, child.path, links):
+    by_previous = (record for linkage in child.linkages for record in index.by_previous.get(linkage, ()))
+    former = [record for record in by_previous if record is not child]
+    for record in sorted(former, key=lambda one: (one.path not in places, *_distance(child, one), one.path)):
+        if not _is_below(child.path, record.path, links):
             return Link(state=LinkState.MISMATCH, parent=record.path, was_it=True)
     for record in named:
-        if not _stands_on(record.path, child.path, links):
+        if not _is_below(child.path, record.path, links):
             return Link(state=_state_of(child, record), parent=record.path)
     return Link(state=LinkState.MISSING)
 
@@ -163,14 +155,16 @@ def _state_of(child: FileRecord, named: FileRecord) -> LinkState:
     return LinkState.STRANGER if differs and keeps_disk_id(child.creator) else LinkState.MISMATCH
 
 
-def _stands_on(path: Path, ancestor: Path, links: Mapping[Path, Link]) -> bool:
-    """Whether a file already has `ancestor` below it: to hang that one upon it would close a circle."""
-    seen: set[Path] = set()
-    here: Path | None = path
-    while here is not None and here not in seen:
-        if here == ancestor:
-            return True
-        seen.add(here)
-        link = links.get(here)
-        here = link.parent if link and link.state.joins else None
-    return False
+def _is_below(ancestor: Path, path: Path, links: Mapping[Path, Link]) -> bool:
+    """Whether a file already has `ancestor` below it: to link that one to it would close a circle."""
+    return ancestor in _upwards(path, links)
+
+
+def _upwards(path: Path | None, links: Mapping[Path, Link], stop: Set[Path] = frozenset()) -> dict[Path, None]:
+    """The file and those above it, as far as links join them, each once: a circle ends where it closes."""
+    trail: dict[Path, None] = {}
+    while path is not None and path not in trail and path not in stop:
+        trail[path] = None
+        link = links.get(path)
+        path = link.parent if link and link.state.joins else None
+    return trail

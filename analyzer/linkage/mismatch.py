@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
+from typing import NamedTuple
 
 from analyzer.linkage.guest_evidence import Bearing, Trace, traces_of
 from analyzer.text import plural
@@ -61,8 +62,7 @@ class Evidence:
         return f"{self.verdict.value}: {facts}{doubt}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
+class _Left(NamedTuple):
     """What the child leaves to its parent, and where the parent has data there."""
 
     total: int
@@ -80,17 +80,13 @@ def gather_evidence(child: Image, parent: Image) -> Evidence:
     except VhdxError:
         left = None
     traces = traces_of(child, parent)
-    facts = (*_identity_facts(child, parent), *_disk_facts(child, parent), _left_fact(left, child.sector_size), *traces)
+    facts = (_identity_fact(child, parent), *_disk_facts(child, parent), _left_fact(left, child.sector_size), *traces)
     verdict = _verdict(child, parent, left, facts, traces)
-    in_doubt = left is not None and verdict is not Verdict.SAFE
+    _, shown, ranges = _Left(0, 0, ()) if left is None or verdict is Verdict.SAFE else left
     return Evidence(
-        verdict=verdict,
-        facts=facts,
-        doubtful=left.ranges if left and in_doubt else (),
-        doubtful_bytes=left.shown if left and in_doubt else 0,
-        left_bytes=left.total if left else None,
-        sector_size=child.sector_size,
-    )
+        verdict=verdict, facts=facts, doubtful=ranges, doubtful_bytes=shown,
+        left_bytes=left.total if left else None, sector_size=child.sector_size,
+    )  # fmt: skip
 
 
 def _left(child: Image, parent: Image) -> _Left:
@@ -109,17 +105,16 @@ def _left(child: Image, parent: Image) -> _Left:
     return _Left(total, shown, tuple(ranges))
 
 
-def _identity_facts(child: Image, parent: Image) -> Iterator[Trace]:
+def _identity_fact(child: Image, parent: Image) -> Trace:
     wanted = child.locator.linkages if child.locator else ()
     previous = parent.headers.previous
     if parent.data_write_guid in wanted:
-        yield Trace("the parent's identity is the one that the child was made from", Bearing.SAME_DISK)
-    elif previous is not None and previous.data_write_guid in wanted:
+        return Trace("the parent's identity is the one that the child was made from", Bearing.SAME_DISK)
+    if previous is not None and previous.data_write_guid in wanted:
         steps = parent.header.sequence_number - previous.sequence_number
         text = "the parent's previous header is the one that the child was made from: it was written to since"
-        yield Trace(f"{text}, {steps} header updates ago", Bearing.SAME_DISK)
-    else:
-        yield Trace("neither header of the parent has the identity that the child names", Bearing.NEUTRAL)
+        return Trace(f"{text}, {steps} header updates ago", Bearing.SAME_DISK)
+    return Trace("neither header of the parent has the identity that the child names", Bearing.NEUTRAL)
 
 
 def keeps_disk_id(creator: str) -> bool:
@@ -147,11 +142,8 @@ def _disk_facts(child: Image, parent: Image) -> Iterator[Trace]:
 def _left_fact(left: _Left | None, sector: int) -> Trace:
     if left is None:
         return Trace("what the child leaves to its parent cannot be counted: a table cannot be read", Bearing.NEUTRAL)
-    text = (
-        f"the child leaves {plural(left.total // sector, 'sector')} to its parent, which has something in "
-        f"{left.shown // sector}"
-    )
-    return Trace(text, Bearing.NEUTRAL)
+    total, shown = plural(left.total // sector, "sector"), left.shown // sector
+    return Trace(f"the child leaves {total} to its parent, which has something in {shown}", Bearing.NEUTRAL)
 
 
 def _verdict(
