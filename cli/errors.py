@@ -1,6 +1,7 @@
 """What goes wrong, as one sentence on stderr and an exit code; never a traceback."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from types import FrameType
 import click
 
 from analyzer.interrupts import interruption_behind
-from cli.text import safe, tell
+from cli.text import safe, say
 
 USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
 _BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
@@ -68,6 +69,8 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
     if sys.stdout is None:
         return _say("standard output is closed; redirect it, for example to /dev/null", IO_ERROR)
+    # The library logs its warnings for those who call it from Python; here they are shown once, by `output.warn`.
+    logging.getLogger("vhdx").addHandler(logging.NullHandler())
     try:
         # None leaves it to click, which asks whether stdout is a terminal.
         color = False if os.environ.get("NO_COLOR") else None
@@ -140,7 +143,7 @@ def complain(error: BaseException) -> int:
     code = _say(error.summary if isinstance(error, ParentNotFoundError) else describe_error(error), error.exit_code)
     if isinstance(error, ParentNotFoundError):
         for place, why in error.tried:
-            tell(f"  looked at {safe(place)}: {safe(why)}")
+            say(f"  looked at {safe(place)}: {safe(why)}")
     return code
 
 
@@ -153,5 +156,5 @@ def _fault(error: BaseException) -> int:
 
 def _say(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # stderr may be closed
-        tell(f"error: {safe(message)}")
+        say(f"error: {safe(message)}")
     return code

@@ -68,6 +68,8 @@ class LazyGroup(click.Group):
     """Every command and its line in the help, in the order in which people need them."""
     prefix = ""
     """The module of a command is called so, and like the command."""
+    homes: Mapping[str, str] = {}
+    """The modules of commands that share one; there, a command is called NAME_command, elsewhere `command`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names."""
@@ -77,8 +79,9 @@ class LazyGroup(click.Group):
         """Import the command."""
         if cmd_name not in self.lines:
             return None
-        module = importlib.import_module(f"cli.commands.{self.prefix}{cmd_name.replace('-', '_')}")
-        return _with_help(module.command)
+        home, name = self.homes.get(cmd_name), cmd_name.replace("-", "_")
+        module = importlib.import_module(f"cli.commands.{self.prefix}{home or name}")
+        return _with_help(getattr(module, f"{name}_command" if home else "command"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""

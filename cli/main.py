@@ -38,7 +38,7 @@ COMMANDS = {
     "demo": "Build a checkpoint chain, merge it, and prove that nothing was lost.",
     "completion": "Print the completion script for your shell.",
 }
-"""Every command and its line in `vhdx --help`; the module of the same name holds it."""
+"""Every command and its line in `vhdx --help`; the module of the same name holds it, or one that two share."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -57,6 +57,10 @@ class _Commands(LazyGroup):
     """The commands; a closed pipe ends any of them quietly."""
 
     lines = COMMANDS
+    homes = {  # noqa: RUF012 - a table, never changed
+        "carve": "dump", "demo": "fixtures", "history": "dump", "map": "hash", "merge": "convert",
+        "set-parent": "repair", "undo": "repair",
+    }  # fmt: skip
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; a closed pipe is handled here, for click would make it exit code 1."""

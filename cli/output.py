@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import Enum, StrEnum
 from itertools import islice
 from pathlib import Path
@@ -47,11 +48,15 @@ def _scalar(value: Any) -> Any:
     match value:
         case StrEnum():
             return str(value)  # what a command line takes, which can be handed back to one
+        case str():
+            return plain_text(value)
         case Enum():
             return value.name.lower()
         case Path():
             # A name that is no text has bytes that strict readers of JSON refuse: they are shown as escapes.
             return os.fsencode(value).decode("utf-8", "backslashreplace")
+        case datetime():
+            return value.isoformat()
         case UUID():
             return str(value)
         case bytes():
@@ -59,23 +64,20 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def plain_text(text: str) -> str:
+    """A name as JSON takes it: bytes that are no text are escapes."""
+    if text.isascii():
+        return text
+    lone = [character for character in text if "\ud800" <= character <= "\udfff"]
+    errors = "surrogateescape" if all("\udc80" <= character <= "\udcff" for character in lone) else "surrogatepass"
+    return text.encode("utf-8", errors).decode("utf-8", "backslashreplace")
+
+
 def finding_to_plain(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON has it."""
-    return {
-        "code": finding.code,
-        "severity": finding.severity.name.lower(),
-        "message": finding.message,
-        "path": plain(finding.path),
-        "offset": finding.offset,
-        "length": finding.length,
-        "section": finding.section or None,
-        "advice": finding.advice or None,
-        "disk_start": finding.disk_start,
-        "disk_length": finding.disk_length,
-        "expected": finding.expected or None,
-        "found": finding.found or None,
-        "windows": rules()[finding.code].windows or None,
-    }
+    """A finding as JSON has it: what it does not say is null."""
+    members = {field.name: plain(getattr(finding, field.name)) for field in fields(finding)}
+    members["windows"] = rules()[finding.code].windows
+    return {name: None if value == "" else value for name, value in members.items()}
 
 
 def envelope(command: str, findings: Iterable[Finding] = ()) -> dict[str, Any]:
@@ -103,25 +105,48 @@ def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] =
     click.echo(document(command, payload, findings))
 
 
-def emit_stream(
+def answer(
+    command: str,
+    payload: Mapping[str, Any],
+    lines: Iterable[str],
+    *,
+    as_json: bool,
+    findings: Iterable[Finding] = (),
+) -> None:
+    """Print an answer: whole, as JSON, or its lines for people, which are not made for JSON."""
+    if as_json:
+        emit(command, payload, findings)
+    else:
+        emit_sentences(lines)
+
+
+def streamed(
     command: str,
     payload: Mapping[str, Any],
     findings: Iterable[Finding],
     name: str,
     items: Iterable[Any],
     after: Callable[[], Mapping[str, Any]] = dict,
-) -> None:
-    """Print an answer with a list too long to hold: one item a line. `after` gives what is known when it has passed."""
-    head = document(command, payload, findings)
-    click.echo(f'{head[:-2]},\n  "{name}": [', nl=False)
+) -> Iterator[str]:
+    """An answer with a list too long to hold, in pieces; `after` gives what is known when the list has passed.
+
+    The list has one item a line. Items are plain already.
+    """
+    yield f'{document(command, payload, findings)[:-2]},\n  "{name}": ['
     separator = "\n    "
-    for batch in _batches(json.dumps(item) for item in items):
-        click.echo(separator + ",\n    ".join(batch), nl=False)
+    for item in items:
+        yield separator + json.dumps(item)
         separator = ",\n    "
-    click.echo("\n  ]", nl=False)
+    yield "\n  ]"
     for key, value in after().items():
-        click.echo(f',\n  "{key}": {json.dumps(plain(value))}', nl=False)
-    click.echo("\n}")
+        yield f',\n  "{key}": {json.dumps(plain(value))}'
+    yield "\n}\n"
+
+
+def emit_pieces(pieces: Iterable[str]) -> None:
+    """Print the pieces of an answer, many at a time."""
+    for batch in _batches(pieces):
+        click.echo("".join(batch), nl=False)
 
 
 def emit_lines(lines: Iterable[str]) -> None:
@@ -145,11 +170,11 @@ def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def warn(findings: Iterable[Finding]) -> None:
     """Say the warnings among findings on stderr."""
-    from cli.text import safe, tell
+    from cli.text import safe, say
 
     for finding in findings:
         if finding.severity is Severity.WARNING:
-            tell(f"warning: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}")
+            say(f"warning: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}")
 
 
 def error_to_plain(error: VhdxError) -> dict[str, Any]:

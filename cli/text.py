@@ -9,7 +9,7 @@ import click
 
 from analyzer.text import exact_size, plural, safe, size, wrapped
 
-__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "size", "tell", "wrapped"]
+__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "say", "size", "wrapped"]
 
 _BELOW = "    "
 
@@ -37,7 +37,7 @@ def line_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def tell(sentence: str) -> None:
+def say(sentence: str) -> None:
     """Say a sentence on stderr; on a terminal it is broken as `fitted` does it."""
     click.echo("\n".join(fitted([sentence], _error_width())), err=True)
 

@@ -135,7 +135,7 @@ def run_conversion(
             _verify(plan, checksums, disk, sink.path, progress)
         disk.require_unchanged()
         name(sink, checksums)
-        return replace(_outcome(plan, disk, checksums, sink.size), digests=digests)
+        return replace(plan.outcome(len(checksums.cells) * CELL, sink.size, disk.findings), digests=digests)
 
 
 def _write(plan: Plan, disk: DiskSource, sink: Sink, progress: Progress) -> tuple[CellChecksums, Mapping[str, str]]:
@@ -148,20 +148,6 @@ def _write(plan: Plan, disk: DiskSource, sink: Sink, progress: Progress) -> tupl
     checksums = copy_cells(disk, cells, writer, progress)
     writer.finish()
     return checksums, {}
-
-
-def _outcome(plan: Plan, disk: DiskSource, checksums: CellChecksums, file_size: int) -> Outcome:
-    return Outcome(
-        target=plan.target,
-        format=plan.format,
-        size=plan.size,
-        data_bytes=len(checksums.cells) * CELL,
-        file_size=file_size,
-        verified=plan.options.verify is Verify.READ_BACK,
-        layers=plan.layers,
-        parent=None,
-        findings=disk.findings,
-    )
 
 
 def _verify(plan: Plan, checksums: CellChecksums, disk: DiskSource, path: Path, progress: Progress) -> None:

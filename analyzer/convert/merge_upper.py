@@ -15,6 +15,7 @@ from analyzer.convert.model import (
     Options,
     Outcome,
     OutputFormat,
+    Plan,
     Verify,
     check_block_size,
     new_disk_like,
@@ -39,19 +40,11 @@ _WINDOW = 256 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpperMergePlan:
-    """What is going to be written; all sizes are bytes. `kept` is the layer that the output is laid upon."""
+class UpperMergePlan(Plan):
+    """What is going to be written: a VHDX laid upon the layer `kept`."""
 
-    target: Path
-    kept: int
     new_disk: NewDisk
-    data_bytes: int
-    options: Options
-
-    @property
-    def work(self) -> int:
-        """Bytes to copy and to read back, for progress."""
-        return self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
+    kept: int
 
 
 def plan_merge_upper(chain: Chain, base: Path, target: Path, options: Options) -> UpperMergePlan:
@@ -67,8 +60,19 @@ def plan_merge_upper(chain: Chain, base: Path, target: Path, options: Options) -
     locator = parent_locator(below.path, target, below.data_write_guid)
     new_disk = replace(new_disk_like(chain, DiskType.DIFFERENCING, sized), locator=locator)
     data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
-    check_space(target, data + new_disk.first_block)
-    return UpperMergePlan(target=target, kept=kept, new_disk=new_disk, data_bytes=data, options=options)
+    needed = data + new_disk.first_block
+    check_space(target, needed)
+    return UpperMergePlan(
+        target=target,
+        format=OutputFormat.VHDX,
+        size=chain.size,
+        data_bytes=data,
+        needed_bytes=needed,
+        new_disk=new_disk,
+        layers=len(chain.layers) - kept - 1,
+        options=options,
+        kept=kept,
+    )
 
 
 def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_progress) -> Outcome:
@@ -87,17 +91,8 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
                 verify_cells(checksums, chain, written, held, sink.path, progress)
         chain.require_unchanged()
         sink.commit()
-        return Outcome(
-            target=plan.target,
-            format=OutputFormat.VHDX,
-            size=chain.size,
-            data_bytes=len(checksums.cells) * CELL,
-            file_size=sink.size,
-            verified=plan.options.verify is Verify.READ_BACK,
-            layers=len(chain.layers) - plan.kept - 1,
-            parent=chain.layers[plan.kept].path,
-            findings=chain.findings,
-        )
+        outcome = plan.outcome(len(checksums.cells) * CELL, sink.size, chain.findings)
+        return replace(outcome, parent=chain.layers[plan.kept].path)
 
 
 class _ClaimingWriter:

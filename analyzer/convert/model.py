@@ -168,6 +168,26 @@ class Layout(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was written; all sizes are bytes."""
+
+    target: Path
+    format: OutputFormat
+    size: int
+    data_bytes: int
+    """Cells that are not zero."""
+    file_size: int
+    verified: bool
+    layers: int
+    """How many were made one."""
+    parent: Path | None = None
+    """What a differencing output is laid upon; None for one that stands alone."""
+    findings: tuple[Finding, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """MD5 and SHA-1 of the whole disk, in hex, where the output holds them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is going to be written; all sizes are bytes. Nothing was touched to make it."""
 
@@ -193,25 +213,18 @@ class Plan:
         """Bytes to copy, to read back and to take digests of, for progress: an upper bound."""
         return self.digested_bytes + self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What was written; all sizes are bytes."""
-
-    target: Path
-    format: OutputFormat
-    size: int
-    data_bytes: int
-    """Cells that are not zero."""
-    file_size: int
-    verified: bool
-    layers: int
-    """How many were made one."""
-    parent: Path | None
-    """What a differencing output is laid upon; None for one that stands alone."""
-    findings: tuple[Finding, ...]
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """MD5 and SHA-1 of the whole disk, in hex, where the output holds them."""
+    def outcome(self, data_bytes: int, file_size: int, findings: tuple[Finding, ...]) -> Outcome:
+        """What was written, once it is: `data_bytes` of cells that are not zero."""
+        return Outcome(
+            target=self.target,
+            format=self.format,
+            size=self.size,
+            data_bytes=data_bytes,
+            file_size=file_size,
+            verified=self.options.verify is Verify.READ_BACK,
+            layers=self.layers,
+            findings=findings,
+        )
 
 
 def new_disk_like(chain: LayeredSource, disk_type: DiskType, options: Options) -> NewDisk:

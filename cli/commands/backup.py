@@ -9,6 +9,7 @@ class _BackupCommands(LazyGroup):
     """The commands on repositories."""
 
     prefix = "backup_"
+    homes = dict.fromkeys(("init", "list", "show", "stats"), "points") | {"verify": "prune"}
     lines = {  # noqa: RUF012 - a table, never changed
         "init": "Create a repository.",
         "create": "Make restore points of disks: changes are read, the rest is proved unchanged.",

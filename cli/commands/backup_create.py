@@ -4,7 +4,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,10 +18,10 @@ from analyzer.recovery_map.disk import map_note
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
-from cli.options.grouping import choice, grouped
+from cli.options.grouping import choice, grouped, option
 from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
-from cli.text import plural, safe, size, tell
+from cli.text import plural, safe, say, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 
@@ -31,37 +30,25 @@ from vhdx.findings import Finding
 class _RunOptions:
     """How restore points are made."""
 
-    name: str | None
-    host: str
-    which: Which
-    reading: Reading
-    lost: Lost
-    hashing: Hashing
-
-
-_run_options = grouped(
-    "asked",
-    _RunOptions,
-    (
-        click.option("--name", help="Name of the restore point. Default: the leaf's name and the time."),
-        click.option("--host", default=platform.node, metavar="NAME",
-                     help="Name of this machine in restore points. Default: its own."),
-        choice("--checkpoints", "which", on=Which.CHECKPOINTS, off=Which.LEAF,
-               help="Make a restore point for every layer of the chain, in one pass."),
-        choice("--full", "reading", on=Reading.ALL, off=Reading.CHANGED,
-               help="Read the whole disk, also what is proved unchanged."),
-        choice("--allow-lost", "lost", on=Lost.ALLOW, off=Lost.REFUSE,
-               help="Store zeros for lost ranges, and list these in the restore point."),
-        choice("--image-hash", "hashing", on=Hashing.ALWAYS, off=Hashing.CHEAP,
-               help="Hash the whole image, however long that takes, also as `casync digest` does."),
-    ),
-)  # fmt: skip
+    # fmt: off
+    name: str | None = option("--name", help="Name of the restore point. Default: the leaf's name and the time.")
+    host: str = option("--host", default=platform.node, metavar="NAME",
+                       help="Name of this machine in restore points. Default: its own.")
+    which: Which = choice("--checkpoints", on=Which.CHECKPOINTS, off=Which.LEAF,
+                          help="Make a restore point for every layer of the chain, in one pass.")
+    reading: Reading = choice("--full", on=Reading.ALL, off=Reading.CHANGED,
+                              help="Read the whole disk, also what is proved unchanged.")
+    lost: Lost = choice("--allow-lost", on=Lost.ALLOW, off=Lost.REFUSE,
+                        help="Store zeros for lost ranges, and list these in the restore point.")
+    hashing: Hashing = choice("--image-hash", on=Hashing.ALWAYS, off=Hashing.CHEAP,
+                              help="Hash the whole image, however long that takes, also as `casync digest` does.")
+    # fmt: on
 
 
 @click.command("create")
 @repository_argument
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
-@_run_options
+@grouped("asked", _RunOptions)
 @chain_options
 @json_option
 @when_interrupted(
@@ -121,10 +108,10 @@ def _is_of_one_disk(error: VhdxError) -> bool:
 def _tell_failed(failed: Sequence[tuple[Path, VhdxError]], count: int) -> None:
     """At the end, where it is seen: the disks of which there is no restore point."""
     for _, error in failed:
-        tell(f"error: {safe(str(error))}")
+        say(f"error: {safe(str(error))}")
     if failed:
         names = ", ".join(safe(str(leaf)) for leaf, _ in failed)
-        tell(f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}")
+        say(f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}")
 
 
 def _create_options(asked: _RunOptions, note: str) -> CreateOptions:
@@ -151,16 +138,9 @@ def _emit(
     errors: Sequence[Finding],
     failed: Sequence[tuple[Path, VhdxError]],
 ) -> None:
-    points = [plain_point(manifest) for manifest in manifests]
     not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
-    payload = {"repository": repository.place.url, "points": points, "errors": errors, "failed": not_made}
+    payload = {"repository": repository.place.url, "points": manifests, "errors": errors, "failed": not_made}
     output.emit("backup create", payload)
-
-
-def plain_point(manifest: Manifest) -> dict[str, Any]:
-    """A manifest as JSON has it."""
-    plain: dict[str, Any] = output.plain(manifest) | {"created": manifest.created.isoformat()}
-    return plain
 
 
 def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:

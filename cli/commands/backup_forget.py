@@ -15,45 +15,34 @@ from analyzer.backup.repository.repository import Repository
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import json_option
-from cli.options.grouping import Option, grouped
+from cli.options.grouping import Declared, grouped, option
 from cli.options.repository import repository_argument, repository_of
-from cli.text import plural, safe, tell
+from cli.text import plural, safe, say
+
+
+def _rule(every: Every, text: str) -> Declared:
+    return option(f"--keep-{every.value}", type=click.IntRange(min=-1), metavar="N", help=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rules:
     """How many restore points each rule keeps; None where a rule is not given."""
 
-    last: int | None
-    daily: int | None
-    weekly: int | None
-    monthly: int | None
-    yearly: int | None
+    last: int | None = _rule(Every.LAST, "Keep the newest N.")
+    daily: int | None = _rule(Every.DAILY, "Keep the newest of each of the last N days that have one.")
+    weekly: int | None = _rule(Every.WEEKLY, "Keep the newest of each of the last N weeks (ISO 8601) that have one.")
+    monthly: int | None = _rule(Every.MONTHLY, "Keep the newest of each of the last N months that have one.")
+    yearly: int | None = _rule(Every.YEARLY, "Keep the newest of each of the last N years that have one.")
 
     def given(self) -> dict[Every, int]:
         """The rules that keep something."""
         return {every: count for every in Every if (count := getattr(self, every.value))}
 
 
-_HELP = {
-    Every.LAST: "Keep the newest N.",
-    Every.DAILY: "Keep the newest of each of the last N days that have one.",
-    Every.WEEKLY: "Keep the newest of each of the last N weeks (ISO 8601) that have one.",
-    Every.MONTHLY: "Keep the newest of each of the last N months that have one.",
-    Every.YEARLY: "Keep the newest of each of the last N years that have one.",
-}
-
-
-def _rule_option(every: Every) -> Option:
-    return click.option(
-        f"--keep-{every.value}", every.value, type=click.IntRange(min=-1), metavar="N", help=_HELP[every]
-    )
-
-
 @click.command("forget")
 @repository_argument
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@grouped("rules", _Rules, [_rule_option(every) for every in Every])
+@grouped("rules", _Rules)
 @click.option("--allow-last", is_flag=True, help="Allow deleting a disk's last restore point.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen to each restore point; change nothing.")
 @json_option
@@ -100,7 +89,7 @@ def _report(repository: Repository, plan: ForgetPlan, *, as_json: bool, done: bo
         output.emit_sentences([f"{safe(group)}:"] if group else [])
         output.emit_sentences(f"  {_line(verdict)}" for verdict in verdicts)
     for name in plan.damaged:
-        tell(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it")
+        say(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it")
     verb = "forgotten" if done else "would be forgotten"
     kept = len(plan.verdicts) - len(plan.going)
     click.echo(f"{plural(len(plan.going), 'restore point')} {verb}, {kept} kept")
@@ -111,7 +100,7 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
     return {
         "name": point.name,
         "group": point.disk or None,
-        "created": point.created.isoformat() if point.disk else None,
+        "created": point.created if point.disk else None,
         "kept": verdict.stays,
         "reasons": verdict.reasons,
     }

@@ -1,18 +1,26 @@
-"""`vhdx backup prune`."""
+"""`vhdx backup prune` and `verify`: what goes through all chunks of a repository."""
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from analyzer.backup.errors import PlaceError
+from analyzer.backup.listing import Problem, Traces
 from analyzer.backup.locks.locks import take
 from analyzer.backup.locks.owners import Hold
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
+from analyzer.backup.repository.chunks import FOLDER as CHUNKS
+from analyzer.backup.repository.repository import Repository
+from analyzer.backup.verify import Depth, Scope, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import Number, json_option
+from cli.options.common import DURATION, Number, json_option
 from cli.options.repository import repository_argument, repository_of
-from cli.progress import progress
-from cli.text import plural, size
+from cli.progress import counter, progress
+from cli.text import plural, safe, say, size
 
 _HOUR = 3600.0
 
@@ -49,10 +57,8 @@ def command(repository: str, window: float, dry_run: bool, as_json: bool) -> Non
         if not dry_run:
             with progress("pruning", _bytes(plan)["ripe"]) as update:
                 run_prune(plan, kept, lock, update)
-    if as_json:
-        output.emit("backup prune", {"repository": kept.place.url, "done": not dry_run} | _plain(plan))
-    else:
-        output.emit_sentences(_lines(plan, done=not dry_run))
+    payload = {"repository": kept.place.url, "done": not dry_run} | _plain(plan)
+    output.answer("backup prune", payload, _lines(plan, done=not dry_run), as_json=as_json)
 
 
 def _bytes(plan: PrunePlan) -> dict[str, int]:
@@ -96,3 +102,86 @@ def _lines(plan: PrunePlan, *, done: bool) -> list[str]:
             f"listed before, not for long enough: {plural(len(plan.waiting), 'chunk')}, {size(counted['waiting'])}"
         )
     return lines
+
+
+@click.command("verify")
+@repository_argument
+@click.option("--percent", type=Number(0, 100), help="Share of the chunks to read, those unread for longest first.")
+@click.option("--time-box", type=DURATION, help="Time after which to stop: 90s, 30m, 2h. The next run continues.")
+@click.option("--indexes", is_flag=True, help="Check documents and indexes only, and that all chunks are there.")
+@json_option
+@when_interrupted("run the command again; it reads first what was not read for longest")
+def verify_command(repository: str, percent: float | None, time_box: float | None, indexes: bool, as_json: bool) -> int:
+    """Verify that a repository holds what was stored in it.
+
+    Every chunk is unpacked and compared with its id, those unread for longest first; when each was last good is
+    recorded in the repository. A bad chunk is reported with the restore points that need it, and set aside: the next
+    `create` that finds its content on a disk stores it again. If nothing can be written, chunks are read and compared
+    all the same. `prune` and `forget` wait for it, except with --indexes, which writes nothing.
+
+    Exit code 1 when anything is wrong.
+
+    \b
+    Examples:
+      vhdx backup verify /mnt/nas/backups
+      vhdx backup verify /mnt/nas/backups --percent 5        every night: all in 20 nights
+      vhdx backup verify /mnt/nas/backups --time-box 2h
+      vhdx backup verify /mnt/nas/backups --indexes
+    """
+    if indexes and (percent is not None or time_box):
+        raise click.UsageError("--indexes reads no chunk; leave --percent and --time-box out.")
+    kept = repository_of(repository)
+    scope = Scope(
+        depth=Depth.INDEXES if indexes else Depth.CHUNKS,
+        percent=100.0 if percent is None else percent,
+        seconds=time_box,
+    )
+    held, scope = _holding(kept, scope)
+    with held, counter("verifying") as update:
+        verdict = verify(kept, scope, update)
+    lines = [*map(_problem, verdict.problems), _summary(verdict), *_advice(verdict)]
+    output.answer("backup verify", {"repository": kept.place.url, "verdict": verdict}, lines, as_json=as_json)
+    return int(bool(verdict.problems))
+
+
+def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManager[object], Scope]:
+    """A lock, for what is read is remembered and what is bad set aside; none, nor that, where nothing can be written.
+
+    Raises LockedError.
+    """
+    looking = nullcontext(), replace(scope, traces=Traces.NONE)
+    if scope.depth is Depth.INDEXES:
+        return looking
+    try:
+        return take(repository.place, Hold.SHARED, "verify"), scope
+    except PlaceError as error:
+        told = f"{error.url} cannot be written to ({error.reason})"
+        say(f"note: {safe(told)}: what is read is not remembered, and what is bad not set aside")
+        return looking
+
+
+def _problem(problem: Problem) -> str:
+    needed = f"; needed by {', '.join(problem.points)}" if problem.points else ""
+    return f"{safe(problem.object)}: {safe(problem.reason)}{needed}"
+
+
+def _summary(verdict: Verification) -> str:
+    read = f"{verdict.checked} of {plural(verdict.chunks, 'chunk')} read"
+    if verdict.never:
+        age = f"{verdict.never} never read yet"
+    else:
+        age = (
+            "all read"
+            if verdict.oldest is None
+            else f"none unread since {datetime.fromtimestamp(verdict.oldest, UTC):%Y-%m-%d %H:%M}Z"
+        )
+    wrong = plural(len(verdict.problems), "problem") if verdict.problems else "nothing is wrong"
+    return f"{plural(verdict.points, 'restore point')}, {read}, {age}: {wrong}"
+
+
+def _advice(verdict: Verification) -> list[str]:
+    """What brings back chunks that are damaged or missing."""
+    if not any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
+        return []
+    healed = "chunks come back with the next `vhdx backup create` of a disk that still holds their content"
+    return [f"{healed} (for the point of an older layer add --checkpoints)"]

@@ -14,9 +14,9 @@ from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
 from analyzer.convert.new_identity import Scope, summarise
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.clone import CloneOptions, clone_of, clone_options, report_clone
-from cli.options.common import FILE_PATH, ByteSize, json_option
-from cli.options.grouping import grouped
+from cli.options.clone import CloneOptions, clone_of, clone_options
+from cli.options.common import BYTE_SIZE, FILE_PATH
+from cli.options.grouping import argument, grouped, option
 from cli.options.output import STDOUT, OutputOptions, output_options, report
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
@@ -28,13 +28,18 @@ from vhdx.sink import part_of
 class _Target:
     """What is written, and to where."""
 
-    out: Path
-    offset: int | None
-    length: int | None
-    resume: bool
-    onto_device: bool
+    # fmt: off
+    out: Path = argument(type=FILE_PATH)
+    offset: int | None = option("--offset", type=BYTE_SIZE,
+                                help="First byte of the disk to write, for a range of raw bytes.")
+    length: int | None = option("--length", type=BYTE_SIZE,
+                                help="Number of bytes to write. Default: to the end of the disk.")
+    resume: bool = option("--resume", is_flag=True, help="Resume an interrupted raw image; if interrupted, keep it.")
+    onto_device: bool = option("--onto-device", is_flag=True,
+                               help="Write to the block device OUT: OVERWRITES ALL THAT IS ON IT, to the disk's size.")
     image: OutputOptions
-    as_json: bool
+    as_json: bool = option("--json", is_flag=True, help="Write the result to stdout as JSON.")
+    # fmt: on
 
     @property
     def is_range(self) -> bool:
@@ -47,20 +52,11 @@ class _Target:
         return not (self.out == STDOUT or self.is_range or self.resume or self.onto_device)
 
 
-_range_options = (
-    click.option("--offset", type=ByteSize(), help="First byte of the disk to write, for a range of raw bytes."),
-    click.option("--length", type=ByteSize(), help="Number of bytes to write. Default: to the end of the disk."),
-    click.option("--resume", is_flag=True, help="Resume an interrupted raw image; if interrupted, keep it."),
-    click.option("--onto-device", is_flag=True,
-                 help="Write to the block device OUT: OVERWRITES ALL THAT IS ON IT, to the disk's size."),
-)  # fmt: skip
-
-
 @click.command("restore")
 @repository_argument
 @click.argument("name")
 @output_options(block_size="the base's")
-@grouped("target", _Target, (click.argument("out", type=FILE_PATH), *_range_options, json_option))
+@grouped("target", _Target)
 @clone_options
 def command(repository: str, name: str, target: _Target, clone: CloneOptions) -> None:
     """Restore the disk of the restore point NAME as one standalone image.
@@ -104,12 +100,8 @@ def _whole(disk: PointDisk, target: _Target, scope: Scope | None) -> None:
     plan = plan_restore(disk, out, form, options, clone)
     with progress("restoring", plan.work) as update:
         outcome = run_conversion(plan, clone or disk, update)
-    if clone:
-        report_clone(
-            "backup restore", outcome, summarise(clone, UUID(disk.manifest.disk_id), plan), as_json=target.as_json
-        )
-    else:
-        report("backup restore", outcome, as_json=target.as_json)
+    renewed = summarise(clone, UUID(disk.manifest.disk_id), plan) if clone else None
+    report("backup restore", outcome, as_json=target.as_json, clone=renewed)
 
 
 def _to_stdout(disk: PointDisk, target: _Target) -> None:
@@ -131,10 +123,9 @@ def _range(disk: PointDisk, target: _Target) -> None:
     start, length = range_of(disk, target.offset or 0, target.length)
     with progress("restoring", length) as update:
         written = extract_range(disk, start, length, out, image.existing, update)
-    if target.as_json:
-        output.emit("backup restore", {"range": {"target": out, "start": start, "length": written}})
-    else:
-        click.echo(f"{safe(out)}: {size(written)} of the disk from byte {start} on")
+    payload = {"range": {"target": out, "start": start, "length": written}}
+    line = f"{safe(out)}: {size(written)} of the disk from byte {start} on"
+    output.answer("backup restore", payload, [line], as_json=target.as_json)
 
 
 def _resume(disk: PointDisk, target: _Target) -> None:
@@ -159,8 +150,6 @@ def _onto_device(disk: PointDisk, target: _Target) -> None:
 
 
 def _tell(resumed: Resumed, what: str, *, as_json: bool) -> None:
-    if as_json:
-        output.emit("backup restore", {"resumed": resumed})
-    else:
-        there = f"{size(resumed.found_bytes)} were there, {size(resumed.written_bytes)} written"
-        click.echo(f"{safe(resumed.target)}: {what}, disk of {size(resumed.size)}, {there}, verified")
+    there = f"{size(resumed.found_bytes)} were there, {size(resumed.written_bytes)} written"
+    line = f"{safe(resumed.target)}: {what}, disk of {size(resumed.size)}, {there}, verified"
+    output.answer("backup restore", {"resumed": resumed}, [line], as_json=as_json)

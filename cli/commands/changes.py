@@ -1,24 +1,26 @@
 """`vhdx changes`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from analyzer.convert.model import Verify
 from analyzer.diff.by_content import UNIT
-from analyzer.diff.delta.export import plan_export, run_export
+from analyzer.diff.delta.export import DeltaOutcome, plan_export, run_export
 from analyzer.diff.find import BitmapFile, ChangesPlan, Totals, Trust, find_changes, plan_changes
-from analyzer.diff.ranges import ChangeTable
+from analyzer.diff.ranges import Change, ChangeTable
 from analyzer.diff.states import State
 from cli import output
-from cli.options.common import FILE_PATH, ByteSize, ChainOptions, chain_options, force_option, json_option
-from cli.options.grouping import choice, grouped
-from cli.options.states import opened, opened_by_map
+from cli.options.common import BYTE_SIZE, FILE_PATH, ChainOptions, chain_options, force_option, json_option
+from cli.options.grouping import choice, flags, grouped, option
+from cli.options.states import comparison_facts, findings_of, opened, opened_by_map, state_to_plain
 from cli.progress import progress
-from cli.render.changes import describe_delta, show
+from cli.text import exact_size, facts, plural, safe, size
+from vhdx.disk import Disk
 from vhdx.sink import Existing, Sink
 from vhdx.targets import check_space, check_target
 
@@ -33,39 +35,27 @@ def _granularity(_context: click.Context, _parameter: click.Parameter, value: in
 class _Answer:
     """How states are compared, and in which form the differences are given."""
 
-    comparison: Trust
-    granularity: int | None
-    shape: str | None
-    bitmap: Path | None
-    export: Path | None
-    existing: Existing
-    files: bool
-
-
-_answer_options = grouped(
-    "answer",
-    _Answer,
-    (
-        choice("--verify", "comparison", on=Trust.VERIFY, off=Trust.PROVENANCE,
-               help="Compare written ranges by content: those with equal data are left out."),
-        click.option("--granularity", type=ByteSize(), metavar="SIZE", callback=_granularity,
-                     help="Round ranges outward to multiples of SIZE and merge them. Default: the sector."),
-        click.option("--list", "shape", flag_value="list", help="Print one line for each range."),
-        click.option("--csv", "shape", flag_value="csv", help="Print start,length,kind for each range, in bytes."),
-        click.option("--bitmap", type=FILE_PATH, metavar="FILE",
-                     help="Write one bit for each granule into FILE, least significant bit first."),
-        click.option("--export", type=FILE_PATH, metavar="DELTA",
-                     help="Write the changed ranges, with their data, into DELTA, for `vhdx apply`."),
-        force_option("FILE or DELTA"),
-        click.option("--files", is_flag=True, help="List which files differ, and how; as text, --csv or --json."),
-    ),
-)  # fmt: skip
+    # fmt: off
+    comparison: Trust = choice("--verify", on=Trust.VERIFY, off=Trust.PROVENANCE,
+                               help="Compare written ranges by content: those with equal data are left out.")
+    granularity: int | None = option("--granularity", type=BYTE_SIZE, metavar="SIZE", callback=_granularity,
+                                     help="Round ranges outward to multiples of SIZE and merge them. Default: the"
+                                     " sector.")
+    shape: str | None = flags(list="Print one line for each range.",
+                              csv="Print start,length,kind for each range, in bytes.")
+    bitmap: Path | None = option("--bitmap", type=FILE_PATH, metavar="FILE",
+                                 help="Write one bit for each granule into FILE, least significant bit first.")
+    export: Path | None = option("--export", type=FILE_PATH, metavar="DELTA",
+                                 help="Write the changed ranges, with their data, into DELTA, for `vhdx apply`.")
+    existing: Existing = force_option("FILE or DELTA")
+    files: bool = option("--files", is_flag=True, help="List which files differ, and how; as text, --csv or --json.")
+    # fmt: on
 
 
 @click.command("changes")
 @click.argument("old")
 @click.argument("new")
-@_answer_options
+@grouped("answer", _Answer)
 @chain_options
 @json_option
 def command(old: str, new: str, answer: _Answer, where: ChainOptions, as_json: bool) -> int:
@@ -151,13 +141,75 @@ def _export(plan: ChangesPlan, states: tuple[State, State], target: Path, existi
     export = plan_export(plan, *states, target, existing, Verify.READ_BACK)
     with progress("exporting", export.work) as update:
         outcome = run_export(export, states[0].disk, states[1].disk, update)
-    if as_json:
-        output.emit("changes", {"output": outcome}, outcome.findings)
-    else:
-        click.echo(describe_delta(outcome))
+    lines = [describe_delta(outcome)]
+    output.answer("changes", {"output": outcome}, lines, as_json=as_json, findings=outcome.findings)
 
 
 def _sink(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing) -> Sink:
     check_target(target, [path for state in states for path in state.files], existing)
     check_space(target, plan.size // plan.granularity // 8 + 1)
     return Sink(target, existing=existing)
+
+
+_COLUMNS = ("start", "length", "kind")
+
+
+def show(
+    shape: str | None,
+    plan: ChangesPlan,
+    states: tuple[Disk, Disk],
+    ranges: Iterator[tuple[int, int, Change]],
+    totals: Totals,
+) -> None:
+    """Print ranges as they come, as `json`, `csv` or `list`, or a summary when they have passed."""
+    rows = ((start, length, kind.name.lower()) for start, length, kind in ranges)
+    match shape:
+        case "json":
+            _print_json(plan, states, rows, totals)
+        case "csv":
+            click.echo(",".join(_COLUMNS))
+            output.emit_lines(f"{start},{length},{kind}" for start, length, kind in rows)
+        case "list":
+            click.echo(f"# {'start':>14} {'length':>16}  kind")
+            output.emit_lines(f"{start:>16} {length:>16}  {kind}" for start, length, kind in rows)
+            click.echo(f"# {_difference(totals)}")
+        case _:
+            for _ in rows:
+                pass
+            click.echo(facts([*comparison_facts(plan, *states), ("differ", _difference(totals))]))
+
+
+def _print_json(
+    plan: ChangesPlan, states: tuple[Disk, Disk], rows: Iterator[tuple[int, int, str]], totals: Totals
+) -> None:
+    old, new = states
+    payload = {
+        "old": state_to_plain(old),
+        "new": state_to_plain(new),
+        "method": plan.method,
+        "shared": plan.numbering.shared,
+        "granularity": plan.granularity,
+        "columns": _COLUMNS,
+    }
+    output.emit_pieces(
+        output.streamed("changes", payload, findings_of(old, new), "ranges", rows, lambda: _totals_to_plain(totals))
+    )
+
+
+def _totals_to_plain(totals: Totals) -> dict[str, Any]:
+    by_kind = {kind.name.lower(): count for kind, count in totals.bytes.items()}
+    return {"range_count": totals.ranges, "changed_bytes": totals.changed_bytes, "bytes_by_kind": by_kind}
+
+
+def _difference(totals: Totals) -> str:
+    if not totals.ranges:
+        return "in nothing"
+    kinds = ", ".join(f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.bytes.items() if count)
+    return f"{plural(totals.ranges, 'range')}, {exact_size(totals.changed_bytes)}: {kinds}"
+
+
+def describe_delta(outcome: DeltaOutcome) -> str:
+    """A delta that was written, in words."""
+    written = f"{safe(outcome.target)}: {plural(outcome.range_count, 'range')}, {size(outcome.data_bytes)} of data"
+    zeros, verified = size(outcome.zero_bytes), "tried and right" if outcome.verified else "not tried"
+    return f"{written}, {zeros} of zeros that take no room, file of {size(outcome.file_size)}, {verified}"

@@ -1,9 +1,11 @@
 """`vhdx check`."""
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 import click
@@ -13,12 +15,18 @@ from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.cache import FileCache
 from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import Checked, all_findings, at_least
-from cli.options.common import FILE_PATH, ChainOptions, force_option, link_options, quiet_library
-from cli.options.grouping import OneOf, choice, grouped
+from cli import output
+from cli.options.common import (
+    FILE_PATH,
+    LinkOptions,
+    force_option,
+    link_options,
+)
+from cli.options.grouping import OneOf, choice, grouped, option
 from cli.options.output import write_text
-from cli.render.check import Form, rendered
 from cli.text import line_width
 from vhdx.catalogue import rules
+from vhdx.contents import Opener, open_structures
 from vhdx.errors import UnknownCodeError
 from vhdx.findings import Severity
 from vhdx.sink import Existing
@@ -26,52 +34,54 @@ from vhdx.sink import Existing
 _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=True)]
 
 
+class Form(Enum):
+    """The forms of an answer, by the name that `--format` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    HTML = "html"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Looks:
     """What is looked at."""
 
-    chain: bool
-    depth: Depth
-    content: Content
+    # fmt: off
+    chain: bool = option("--chain", is_flag=True, help="Check each file's parents and the links to them too.")
+    depth: Depth = choice("-r", "--recursive", on=Depth.TREE, off=Depth.FOLDER, help="Search subfolders too.")
+    content: Content = choice("--content", on=Content.LOOK, off=Content.SKIP,
+                              help="Check partition tables and file systems inside the disk.")
+    # fmt: on
 
 
-_looks_options = grouped(
-    "looks",
-    _Looks,
-    (
-        click.option("--chain", is_flag=True, help="Check each file's parents and the links to them too."),
-        choice("-r", "--recursive", "depth", on=Depth.TREE, off=Depth.FOLDER, help="Search subfolders too."),
-        choice("--content", on=Content.LOOK, off=Content.SKIP,
-               help="Check partition tables and file systems inside the disk."),
-    ),
-)  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """Which findings are given, in which form and where, and which of them fail the check."""
+
+    # fmt: off
+    target: Path | None = option("-o", "--output", type=FILE_PATH, metavar="FILE",
+                                 help="Write the result to FILE, not stdout.")
+    existing: Existing = force_option("FILE")
+    fail_on: str = option("--fail-on", type=click.Choice(_SEVERITIES), default="error", show_default=True,
+                          help="Lowest severity that gives exit code 1.")
+    ignore: tuple[str, ...] = option("--ignore", multiple=True, metavar="CODE",
+                                     help="Leave out findings with this code. Repeat for more.")
+    baseline: Path | None = option("--baseline", type=FILE_PATH, metavar="FILE",
+                                   help="Leave out findings of this earlier JSON result.")
+    # fmt: on
 
 
 @click.command("check")
 @click.argument("paths", nargs=-1, required=True, type=FILE_PATH, metavar="PATH...")
-@_looks_options
+@grouped("looks", _Looks)
 @click.option("--format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
               help="Format of the result.")  # fmt: skip
 @click.option("--json", "form", flag_value=Form.JSON.value, type=OneOf(Form), help="Same as --format json.")
-@click.option("-o", "--output", "target", type=FILE_PATH, metavar="FILE", help="Write the result to FILE, not stdout.")
-@force_option("FILE")
-@click.option("--fail-on", type=click.Choice(_SEVERITIES), default="error", show_default=True,
-              help="Lowest severity that gives exit code 1.")  # fmt: skip
-@click.option("--ignore", multiple=True, metavar="CODE", help="Leave out findings with this code. Repeat for more.")
-@click.option("--baseline", type=FILE_PATH, metavar="FILE", help="Leave out findings of this earlier JSON result.")
+@grouped("result", _Result)
 @link_options
-def command(
-    *,
-    paths: Sequence[Path],
-    form: Form,
-    target: Path | None,
-    existing: Existing,
-    fail_on: str,
-    ignore: Sequence[str],
-    baseline: Path | None,
-    looks: _Looks,
-    where: ChainOptions,
-) -> int:
+def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, where: LinkOptions) -> int:
     """Check files against every rule of the format, and list all errors, warnings and notes.
 
     Checks every copy of every structure, every table entry and bitmap in use, the whole log; with --chain the parents
@@ -85,25 +95,25 @@ def command(
       vhdx check -r images/ --format sarif -o vhdx.sarif --fail-on warning
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
-    quiet_library()
-    width, worst, ignored = line_width() if target is None else None, Severity[fail_on.upper()], _codes(ignore)
+    width = line_width() if result.target is None else None
+    worst, ignored = Severity[result.fail_on.upper()], _codes(result.ignore)
     with FileCache(where.maps) as cache:
         checked = [
             _without(subject, ignored) for subject in _check_all(files_in(paths, looks.depth), looks, where, cache)
         ]
         total = len(all_findings(checked))
-        if baseline is not None:
-            checked = list(new_findings(checked, read_baseline(baseline)))
+        if result.baseline is not None:
+            checked = list(new_findings(checked, read_baseline(result.baseline)))
         known = total - len(all_findings(checked))
         text = rendered(form, checked, cache.structures, fail_on=worst, width=width, known=known).rstrip("\n")
-    if target is None:
+    if result.target is None:
         click.echo(text)
     else:
-        write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], existing)
+        write_text(result.target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing)
     return int(bool(at_least(all_findings(checked), worst)))
 
 
-def _check_all(files: Iterable[Path], looks: _Looks, where: ChainOptions, cache: FileCache) -> list[Checked]:
+def _check_all(files: Iterable[Path], looks: _Looks, where: LinkOptions, cache: FileCache) -> list[Checked]:
     search = where.as_search()
 
     def check(path: Path) -> Checked:
@@ -124,3 +134,41 @@ def _codes(given: Sequence[str]) -> frozenset[str]:
 
 def _without(subject: Checked, codes: frozenset[str]) -> Checked:
     return replace(subject, findings=tuple(finding for finding in subject.findings if finding.code not in codes))
+
+
+def rendered(
+    form: Form,
+    checked: Sequence[Checked],
+    opened: Opener = open_structures,
+    *,
+    fail_on: Severity | None,
+    width: int | None = None,
+    known: int = 0,
+) -> str:
+    """The whole answer. `width` is that of the terminal, None for a pipe; `known` findings a baseline left out.
+
+    A page shows structures too: `opened` gives them.
+    """
+    match form:
+        case Form.TEXT:
+            from analyzer.report.findings.text import text_lines
+
+            return "\n".join(text_lines(checked, width=width, known=known))
+        case Form.JSON:
+            from analyzer.report.findings.documents import check_document
+
+            answer = output.envelope("check") | check_document(checked, known=known)
+        case Form.SARIF:
+            from analyzer.report.findings.documents import sarif_log
+
+            answer = sarif_log(checked, root=Path(), version=output.version())
+        case Form.JUNIT:
+            from analyzer.report.findings.junit import junit_xml
+
+            return junit_xml(checked, fail_on=fail_on)
+        case Form.HTML:
+            from analyzer.report.html.model import report_of_checks
+            from analyzer.report.html.page import page
+
+            return page(report_of_checks(checked, output.version(), opened))
+    return json.dumps(answer, indent=2, ensure_ascii=True)

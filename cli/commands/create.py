@@ -1,13 +1,15 @@
 """`vhdx create`."""
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from analyzer.convert.create import NewDiskOptions, plan_creation, run_creation
 from cli import output
-from cli.options.common import FILE_PATH, ByteSize, force_option, json_option, quiet_library
+from cli.options.common import BYTE_SIZE, FILE_PATH, force_option, json_option
+from cli.options.grouping import grouped, option
 from cli.options.output import refuse_stdout
 from cli.text import safe, size
 from vhdx.chain import open_chain
@@ -18,30 +20,48 @@ from vhdx.structures.disk import DiskType
 _SECTORS = click.Choice(["512", "4096"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the disk is to be; None where its parent or the library decides."""
+
+    # fmt: off
+    size: int | None = option("--size", type=BYTE_SIZE, help="Disk size: 64M, 127G, up to 64T. Default: the parent's.")
+    fixed: bool = option("--fixed", is_flag=True, help="Create a fixed disk: every block is allocated from the start.")
+    parent: Path | None = option("--parent", type=FILE_PATH, metavar="FILE", help="Create a differencing disk on FILE.")
+    block_size: int | None = option("--block-size", type=BYTE_SIZE,
+                                    help="Block size, 1M to 256M. Default: 32M; 2M for a differencing disk.")
+    logical_sector: str | None = option("--logical-sector", type=_SECTORS,
+                                        help="Logical sector size. Default: 512, or the parent's.")
+    physical_sector: str | None = option("--physical-sector", type=_SECTORS,
+                                         help="Physical sector size. Default: 4096, or the parent's.")
+    seed: str | None = option("--seed", metavar="TEXT",
+                              help="Derive the GUIDs from TEXT: the same input gives the same bytes.")
+    existing: Existing = force_option("OUT")
+    # fmt: on
+
+    def for_library(self) -> NewDiskOptions:
+        """The same for the library; raises UsageError for what excludes another."""
+        if not self.parent and not self.size:
+            raise click.UsageError("give the disk size, as in --size 64M (a child has its parent's).")
+        if self.parent and self.fixed:
+            raise click.UsageError("--fixed and --parent exclude each other: a differencing file is never fixed.")
+        alone = DiskType.FIXED if self.fixed else DiskType.DYNAMIC
+        return NewDiskOptions(
+            type=DiskType.DIFFERENCING if self.parent else alone,
+            size=self.size,
+            block_size=self.block_size,
+            logical_sector_size=int(self.logical_sector) if self.logical_sector else None,
+            physical_sector_size=int(self.physical_sector) if self.physical_sector else None,
+            identities=random_identities if self.seed is None else seeded_identities(self.seed),
+            existing=self.existing,
+        )
+
+
 @click.command("create")
 @click.argument("out", type=FILE_PATH)
-@click.option("--size", "disk_size", type=ByteSize(), help="Disk size: 64M, 127G, up to 64T. Default: the parent's.")
-@click.option("--fixed", is_flag=True, help="Create a fixed disk: every block is allocated from the start.")
-@click.option("--parent", type=FILE_PATH, metavar="FILE", help="Create a differencing disk on FILE.")
-@click.option("--block-size", type=ByteSize(), help="Block size, 1M to 256M. Default: 32M; 2M for a differencing disk.")
-@click.option("--logical-sector", type=_SECTORS, help="Logical sector size. Default: 512, or the parent's.")
-@click.option("--physical-sector", type=_SECTORS, help="Physical sector size. Default: 4096, or the parent's.")
-@click.option("--seed", metavar="TEXT", help="Derive the GUIDs from TEXT: the same input gives the same bytes.")
-@force_option("OUT")
+@grouped("asked", _Asked)
 @json_option
-def command(
-    *,
-    out: Path,
-    disk_size: int | None,
-    fixed: bool,
-    parent: Path | None,
-    block_size: int | None,
-    logical_sector: str | None,
-    physical_sector: str | None,
-    seed: str | None,
-    existing: Existing,
-    as_json: bool,
-) -> None:
+def command(out: Path, asked: _Asked, as_json: bool) -> None:
     """Create an empty disk: dynamic, fixed, or differencing on a parent.
 
     \b
@@ -50,29 +70,14 @@ def command(
       vhdx create disk.vhdx --size 10G --fixed
       vhdx create child.avhdx --parent disk.vhdx
     """
-    quiet_library()
     refuse_stdout(out)
-    if not parent and not disk_size:
-        raise click.UsageError("give the disk size, as in --size 64M (a child has its parent's).")
-    if parent and fixed:
-        raise click.UsageError("--fixed and --parent exclude each other: a differencing file is never fixed.")
-    alone = DiskType.FIXED if fixed else DiskType.DYNAMIC
-    options = NewDiskOptions(
-        type=DiskType.DIFFERENCING if parent else alone,
-        size=disk_size,
-        block_size=block_size,
-        logical_sector_size=int(logical_sector) if logical_sector else None,
-        physical_sector_size=int(physical_sector) if physical_sector else None,
-        identities=random_identities if seed is None else seeded_identities(seed),
-        existing=existing,
-    )
+    options = asked.for_library()
     with ExitStack() as opened:
-        chain = opened.enter_context(open_chain(parent)) if parent else None
+        chain = opened.enter_context(open_chain(asked.parent)) if asked.parent else None
         if chain:
             output.warn(chain.findings)
         disk = plan_creation(out, options, chain)
         file_size = run_creation(out, disk, options.existing)
-    if as_json:
-        output.emit("create", {"output": {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}})
-    else:
-        click.echo(f"{safe(out)}: {disk.type.value} VHDX, disk of {size(disk.size)}, file of {size(file_size)}")
+    made = {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}
+    line = f"{safe(out)}: {disk.type.value} VHDX, disk of {size(disk.size)}, file of {size(file_size)}"
+    output.answer("create", {"output": made}, [line], as_json=as_json)

@@ -1,16 +1,23 @@
-"""`vhdx dump`."""
+"""`vhdx dump`, `history` and `carve`: what a file holds beside the disk that it shows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from analyzer.examine.carve import Carving, Piece, carve, extract
 from analyzer.examine.dump import PARTS, Section, dump
+from analyzer.examine.log_history import Change, History, Session, Step, history_of
 from cli import output
-from cli.options.common import FILE_PATH, json_option, quiet_library
-from cli.text import safe
+from cli.options.common import FILE_PATH, force_option, json_option
+from cli.options.grouping import grouped, option
+from cli.text import plural, safe, size
 from vhdx.findings import Finding
+from vhdx.image import open_image
+from vhdx.sink import Existing
 
 
 @click.command("dump")
@@ -29,7 +36,6 @@ def command(file: Path, structures: Sequence[str], as_json: bool) -> int:
       vhdx dump disk.vhdx headers regions
       vhdx dump leaf.avhdx log --json
     """
-    quiet_library()
     sections = dump(file, structures or PARTS)
     codes = [_print_section(section) for section in sections] if not as_json else _print_json(file, sections)
     return max(codes, default=0)
@@ -78,3 +84,117 @@ def _inline(record: Mapping[str, Any]) -> str:
 
 def _scalar(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else safe(value)
+
+
+@click.command("history")
+@click.argument("file", type=FILE_PATH)
+@json_option
+def history_command(file: Path, as_json: bool) -> None:
+    """Show log sessions, the previous header and unmapped blocks.
+
+    The log's sessions, oldest first, with what each wrote: block table entries, metadata, sector bitmaps, region
+    tables. The identity in the previous header. Blocks that read as zeros and whose entries still point to old data. A
+    closed log is never wiped: it shows earlier writes until it is overwritten.
+
+    \b
+    Examples:
+      vhdx history disk.vhdx
+      vhdx history leaf.avhdx --json | jq '.sessions[].log_guid'
+    """
+    with closing(open_image(file)) as image:
+        history = history_of(image)
+        output.answer("history", output.plain(history), _log_lines(history), as_json=as_json, findings=image.findings)
+        if not as_json:
+            output.warn(image.findings)
+
+
+def _log_lines(history: History) -> Iterator[str]:
+    if not history.sessions:
+        yield "the log holds no entries"
+    for session in history.sessions:
+        yield from _session(session)
+    header = history.previous_header
+    if header is None:
+        yield "previous header: not valid"
+    else:
+        then = "the disk's identity is the same" if header.same_data else "the disk has another identity since"
+        yield f"previous header: number {header.sequence_number}, data_write_guid {header.data_write_guid}; {then}"
+    yield f"anchored: {plural(history.anchored_blocks, 'block')} that read as zeros keep old data"
+    for anchor in history.anchored:
+        yield f"  block {anchor.block} ({anchor.state}): {anchor.length} bytes at byte {anchor.file_offset} of the file"
+
+
+def _session(session: Session) -> Iterator[str]:
+    state = "live" if session.live else "closed"
+    first, last = session.first_sequence, session.last_sequence
+    numbers = f"number {first}" if first == last else f"numbers {first} to {last}"
+    yield f"session {session.log_guid} ({state}): {plural(session.entries, 'log write')}, {numbers}"
+    for change in session.changes:
+        yield from _change(change)
+    if session.unlisted:
+        yield f"  and {plural(session.unlisted, 'more write')}"
+
+
+def _change(change: Change) -> Iterator[str]:
+    what = "zeros" if change.zeroed else "bytes"
+    name = safe(change.structure.replace("_", " "))
+    yield f"  {change.sequence_number}: {name}, {change.length} {what} at byte {change.offset}"
+    for step in change.entries:
+        yield f"    {_step(step)}"
+
+
+def _step(step: Step) -> str:
+    name = f"block {step.block}" if step.block is not None else f"bitmap of chunk {step.chunk}"
+    was = step.before or "not known"
+    place = f" at byte {step.file_offset}" if step.file_offset else ""
+    return f"{name}: {was} -> {step.after}{place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """Where pieces are written, if they are."""
+
+    # fmt: off
+    folder: Path | None = option("--extract", type=FILE_PATH, metavar="DIR",
+                                 help="Extract each piece to a file in DIR.")
+    existing: Existing = force_option("a file in DIR")
+    # fmt: on
+
+
+@click.command("carve")
+@click.argument("file", type=FILE_PATH)
+@grouped("target", _Target)
+@json_option
+def carve_command(file: Path, target: _Target, as_json: bool) -> None:
+    """List or extract what belongs to no block or structure and still holds data.
+
+    Unallocated space; old data of blocks that now read as zeros; slack behind the disk's end in the last block. Each
+    with what it looks like, and its entropy in bits per byte that is not zero. Pieces are named after their offset in
+    the file and their kind: `0000000000700000-unowned.bin`.
+
+    \b
+    Examples:
+      vhdx carve disk.vhdx
+      vhdx carve disk.vhdx --extract pieces/
+    """
+    with closing(open_image(file)) as image:
+        carving = carve(image)
+        if target.folder is not None:
+            carving = extract(image, carving, target.folder, target.existing)
+        image.require_unchanged()
+        output.answer("carve", output.plain(carving), _carve_lines(carving), as_json=as_json, findings=image.findings)
+        if not as_json:
+            output.warn(image.findings)
+
+
+def _carve_lines(carving: Carving) -> Iterator[str]:
+    yield from map(_line, carving.pieces)
+    more = f"; {plural(carving.unlisted, 'more piece')} not looked at" if carving.unlisted else ""
+    yield f"{plural(len(carving.pieces), 'piece')}{more}"
+
+
+def _line(piece: Piece) -> str:
+    block = f" of block {piece.block}" if piece.block is not None else ""
+    target = f" -> {safe(piece.file)}" if piece.file else ""
+    what = f"{piece.looks}, entropy {piece.entropy}"
+    return f"{piece.kind.value}{block}: {size(piece.length)} at byte {piece.offset}: {what}{target}"

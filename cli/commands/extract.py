@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,11 +16,11 @@ from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, force_option, json_option
-from cli.options.grouping import choice
+from cli.options.grouping import choice, grouped, option
 from cli.options.output import STDOUT
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
-from cli.render.files import in_volume, plain_text, plain_troubles, say_troubles, volume_option, volumes_of
+from cli.render.files import in_volume, say_troubles, volume_option, volumes_of
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.ranges import NO_RANGES
@@ -31,31 +31,29 @@ _MOST_SAID = 20
 _REFUSED = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is extracted, and to where."""
+
+    # fmt: off
+    out: Path = option("-o", "--output", type=FILE_PATH, required=True, metavar="DIR",
+                       help="Folder to write to, created if missing; - writes a single file to stdout.")
+    volume: int | None = volume_option()
+    include: Include = choice("--deleted", on=Include.DELETED, off=Include.PRESENT,
+                              help="Extract deleted files too, as NAME.deleted: what is now where they were.")
+    lost: Lost = choice("--partial", on=Lost.PARTIAL, off=Lost.LEAVE_OUT,
+                        help="Write files with lost parts too, as NAME.partial, with zeros there.")
+    existing: Existing = force_option("a file in DIR")
+    # fmt: on
+
+
 @click.command("extract")
 @click.argument("leaf")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("-o", "--output", "out", type=FILE_PATH, required=True, metavar="DIR",
-              help="Folder to write to, created if missing; - writes a single file to stdout.")  # fmt: skip
-@volume_option
-@choice("--deleted", "include", on=Include.DELETED, off=Include.PRESENT,
-        help="Extract deleted files too, as NAME.deleted: what is now where they were.")  # fmt: skip
-@choice("--partial", "lost", on=Lost.PARTIAL, off=Lost.LEAVE_OUT,
-        help="Write files with lost parts too, as NAME.partial, with zeros there.")  # fmt: skip
-@force_option("a file in DIR")
+@grouped("asked", _Asked)
 @chain_options
 @json_option
-def command(
-    *,
-    leaf: str,
-    paths: Sequence[str],
-    out: Path,
-    volume: int | None,
-    include: Include,
-    lost: Lost,
-    existing: Existing,
-    where: ChainOptions,
-    as_json: bool,
-) -> int:
+def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions, as_json: bool) -> int:
     """Extract files and folders from a disk, in any of its states.
 
     LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
@@ -85,18 +83,18 @@ def command(
     """
     with opened_by_map(leaf, where) as state:
         volumes = volumes_of(state.disk)
-        taken, below = in_volume(volumes, volume, paths, state.disk)
+        taken, below = in_volume(volumes, asked.volume, paths, state.disk)
         plan = plan_extraction(
             taken,
             below,
-            out,
+            asked.out,
             sources=state.files,
-            include=include,
-            existing=existing,
-            lost=lost,
+            include=asked.include,
+            existing=asked.existing,
+            lost=asked.lost,
             stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NO_RANGES,
         )
-        if out == STDOUT:
+        if asked.out == STDOUT:
             return _to_stdout(plan, as_json=as_json) or int(bool(state.doubt))
         with counter("extracting") as update:
             outcome = run_extraction(plan, update)
@@ -129,37 +127,17 @@ def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
 
 
 def _print_json(plan: Extraction, outcome: Outcome, findings: Iterable[Finding]) -> None:
-    lists = {"renamed": outcome.renamed, "deleted": outcome.deleted, "left_out": outcome.left_out,
-             "refused": outcome.refused, "partial": outcome.partial, "stale": outcome.stale,
-             "links": outcome.links}  # fmt: skip
-    payload = {
-        "target": plan.target,
-        "volume": plan.volume.record.number,
-        "files": outcome.files,
-        "folders": outcome.folders,
-        "bytes": outcome.bytes,
-        "streams_left": outcome.streams_left,
-        "unlisted": outcome.unlisted,
-        "troubles": plain_troubles(outcome.troubles),
-    }
-    told = {name: [_plain(told) for told in told_of] for name, told_of in lists.items()}
-    output.emit("extract", payload | told, findings)
-
-
-def _plain(told: Told) -> dict[str, Any]:
-    return {"path": plain_text(told.path), "file": told.file, "text": told.text, "lost_bytes": told.lost_bytes}
+    members = output.plain(replace(outcome, ended=None))
+    del members["ended"]  # said on stderr, with its exit code
+    output.emit("extract", {"target": plan.target, "volume": plan.volume.record.number} | members, findings)
 
 
 def _print_text(plan: Extraction, outcome: Outcome) -> None:
     what = f"{plural(outcome.files, 'file')}, {plural(outcome.folders, 'folder')}, {size(outcome.bytes)}"
     streams = f"; {plural(outcome.streams_left, 'alternate stream')} not asked for" if outcome.streams_left else ""
     click.echo(f"{safe(plan.target)}: {what}{streams}")
-    _say("renamed", outcome.renamed)
-    _say("deleted", outcome.deleted)
-    _say("partial", outcome.partial)
-    _say("stale", outcome.stale)
-    _say("left out", outcome.left_out)
-    _say("refused", outcome.refused)
+    for word in ("renamed", "deleted", "partial", "stale", "left out", "refused"):
+        _say(word, getattr(outcome, word.replace(" ", "_")))
     _say("not made", outcome.links)
 
 

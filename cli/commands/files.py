@@ -10,21 +10,19 @@ from analyzer.guest.filesystems.record import FileKind, FileRecord, Role
 from analyzer.guest.filesystems.volume import Include, Volume
 from cli import output
 from cli.options.common import ChainOptions, chain_options, json_option
-from cli.options.grouping import choice, grouped
+from cli.options.grouping import choice, grouped, option
 from cli.options.states import findings_of, opened_by_map, state_to_plain
 from cli.render.files import (
+    Known,
     chosen,
     file_line,
     in_volume,
-    plain_troubles,
-    plain_volume,
     say_troubles,
     terminal_width,
     volume_lines,
     volume_option,
     volumes_of,
 )
-from cli.render.known import Known
 from vhdx.disk import Disk
 
 
@@ -32,34 +30,23 @@ from vhdx.disk import Disk
 class _Listing:
     """Which files are listed."""
 
-    recursive: bool
-    include: Include
-    with_system: bool
-
-
-_listing_options = grouped(
-    "listing",
-    _Listing,
-    (
-        click.option("-r", "--recursive", is_flag=True, help="List the contents of subfolders too."),
-        choice("--deleted", "include", on=Include.DELETED, off=Include.PRESENT,
-               help="List deleted files too, where their names are left."),
-        click.option("--all", "with_system", is_flag=True,
-                     help="List the file system's own files too: $MFT, $Bitmap, the FAT."),
-    ),
-)  # fmt: skip
+    # fmt: off
+    volume: int | None = volume_option()
+    recursive: bool = option("-r", "--recursive", is_flag=True, help="List the contents of subfolders too.")
+    include: Include = choice("--deleted", on=Include.DELETED, off=Include.PRESENT,
+                              help="List deleted files too, where their names are left.")
+    with_system: bool = option("--all", is_flag=True,
+                               help="List the file system's own files too: $MFT, $Bitmap, the FAT.")
+    # fmt: on
 
 
 @click.command("files")
 @click.argument("leaf")
 @click.argument("path", required=False)
-@volume_option
-@_listing_options
+@grouped("listing", _Listing)
 @chain_options
 @json_option
-def command(
-    leaf: str, path: str | None, volume: int | None, listing: _Listing, where: ChainOptions, as_json: bool
-) -> int:
+def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions, as_json: bool) -> int:
     """List the files inside a disk.
 
     LEAF is a VHDX, read with its parents, or a raw image; LEAF@N is the state of layer N of its chain (0 is the base),
@@ -82,6 +69,7 @@ def command(
     with opened_by_map(leaf, where) as state:
         known = Known(state.disk)
         volumes = volumes_of(state.disk)
+        volume = listing.volume
         if path is not None:
             only, (path,) = in_volume(volumes, volume, [path], state.disk)
             volume = only.record.number
@@ -125,13 +113,13 @@ def _below(volume: Volume, top: FileRecord | None, include: Include, *, recursiv
 def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord], known: Known) -> None:
     payload = {
         "state": state_to_plain(disk),
-        "volumes": [plain_volume(volume.record) for volume in volumes],
+        "volumes": [volume.record for volume in volumes],
     }
 
     def after() -> dict[str, Any]:
-        return {"troubles": plain_troubles(trouble for volume in volumes for trouble in volume.troubles)}
+        return {"troubles": [trouble for volume in volumes for trouble in volume.troubles]}
 
-    output.emit_stream("files", payload, findings_of(disk), "files", map(known.plain, files), after)
+    output.emit_pieces(output.streamed("files", payload, findings_of(disk), "files", map(known.plain, files), after))
 
 
 def _print_text(

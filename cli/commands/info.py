@@ -11,7 +11,7 @@ import click
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, quiet_library
+from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf
 from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -36,7 +36,6 @@ def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
       vhdx info *.avhdx --search /mnt/old-host/VMs
       vhdx info leaf.avhdx --json | jq .files[0].virtual_size
     """
-    quiet_library()
     answers = [_look(path, where) for path in files]
     if as_json:
         output.emit("info", {"files": [_plain(answer) for answer in answers]})

@@ -17,21 +17,13 @@ from analyzer.recover.job import Attempt, resumes
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import account_of, map_of
 from cli import output
-from cli.options.common import (
-    FILE_PATH,
-    ChainOptions,
-    LogMoment,
-    json_option,
-    map_option,
-    quiet_library,
-    search_option,
-    source_map_option,
-)
-from cli.options.grouping import OneOf, choice, grouped
+from cli.options.common import FILE_PATH, LOG_MOMENT, LinkOptions, json_option, parents_option, search_option
+from cli.options.grouping import OneOf, choice, grouped, option
 from cli.options.output import OutputOptions, output_options, refuse_stdout
 from cli.progress import progress
-from cli.render.recover import document_of, emit_account, lines_of
+from cli.render.recover import document_of, lines_of
 from cli.text import fitted, line_width
+from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
 
 _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave": BitmapPolicy.PARENT}
@@ -41,65 +33,44 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
 class _Asked:
     """What is recovered, and how."""
 
-    fill: Fill
-    assume_base: Path | None
-    lost_bitmaps: str
-    as_of: int | UUID | None
-    let_go: LetGo
-    attempt: Attempt
+    # fmt: off
+    out: Path | None = option("-o", "--output", type=FILE_PATH, metavar="OUT", help="Image to write.")
+    dry_run: bool = option("--dry-run", is_flag=True,
+                           help="Report what could be recovered, without writing. Reads data of file systems only.")
+    fill: Fill = option("--fill", type=OneOf(Fill), default=Fill.ZERO.value, show_default=True,
+                        help="Fill lost ranges with zeros, or each sector with a text that names its position.")
+    assume_base: Path | None = option("--assume-base", type=FILE_PATH, metavar="FILE",
+                                      help="Use FILE as the base although no link leads to it.")
+    lost_bitmaps: str = option("--lost-bitmaps", type=click.Choice(list(_LOST_BITMAPS)), default="lose",
+                               show_default=True,
+                               help="Treat partial blocks whose sector bitmap is lost as lost, take them whole, or"
+                               " leave them to the parent. What is taken or left is marked stale.")
+    as_of: int | UUID | None = option("--as-of", type=LOG_MOMENT, metavar="N",
+                                      help="Read the uppermost file as of log entry N, or as of the end of a session"
+                                      " (its log_guid); see `vhdx history`. Nothing is marked known.")
+    let_go: LetGo = choice("--anchored", on=LetGo.OLD_DATA, off=LetGo.ABSENT,
+                           help="Restore old data of unmapped blocks that the BAT still points to (marked stale).")
+    attempt: Attempt = choice("--resume", on=Attempt.RESUME, off=Attempt.FRESH,
+                              help="Resume OUT and OUT.map: read only what is missing.")
+    # fmt: on
 
 
-_asked_options = grouped(
-    "asked",
-    _Asked,
-    (
-        click.option("--fill", type=OneOf(Fill), default=Fill.ZERO.value, show_default=True,
-                     help="Fill lost ranges with zeros, or each sector with a text that names its position."),
-        click.option("--assume-base", type=FILE_PATH, metavar="FILE",
-                     help="Use FILE as the base although no link leads to it."),
-        click.option("--lost-bitmaps", type=click.Choice(list(_LOST_BITMAPS)), default="lose", show_default=True,
-                     help="Treat partial blocks whose sector bitmap is lost as lost, take them whole, or leave them to"
-                     " the parent. What is taken or left is marked stale."),
-        click.option("--as-of", type=LogMoment(), metavar="N",
-                     help="Read the uppermost file as of log entry N, or as of the end of a session (its log_guid); see"
-                     " `vhdx history`. Nothing is marked known."),
-        choice("--anchored", "let_go", on=LetGo.OLD_DATA, off=LetGo.ABSENT,
-               help="Restore old data of unmapped blocks that the BAT still points to (marked stale)."),
-        choice("--resume", "attempt", on=Attempt.RESUME, off=Attempt.FRESH,
-               help="Resume OUT and OUT.map: read only what is missing."),
-    ),
-)  # fmt: skip
-_where_options = grouped(
-    "where",
-    ChainOptions,
-    (
-        click.option("--parent", "parents", multiple=True, type=FILE_PATH, metavar="FILE",
-                     help="Path of one more file of the chain. Repeat for more."),
-        search_option("Folder in which to look for parents."),
-        map_option(),
-        source_map_option,
-    ),
-)  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Where(LinkOptions):
+    """How parents are found; a parent of another identity is never accepted."""
+
+    parents: tuple[Path, ...] = parents_option("Path of one more file of the chain. Repeat for more.")
+    search: tuple[Path, ...] = search_option("Folder in which to look for parents.")
+    on_mismatch: OnMismatch = OnMismatch.REFUSE
 
 
 @click.command("recover")
 @click.argument("inputs", nargs=-1, required=True, type=FILE_PATH, metavar="INPUT...")
-@click.option("-o", "--output", "out", type=FILE_PATH, metavar="OUT", help="Image to write.")
-@click.option("--dry-run", is_flag=True,
-              help="Report what could be recovered, without writing. Reads data of file systems only.")  # fmt: skip
-@_asked_options
+@grouped("asked", _Asked)
 @output_options(block_size="the lowest file's")
-@_where_options
+@grouped("where", _Where)
 @json_option
-def command(
-    inputs: Sequence[Path],
-    out: Path | None,
-    dry_run: bool,
-    asked: _Asked,
-    image: OutputOptions,
-    where: ChainOptions,
-    as_json: bool,
-) -> int:
+def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: _Where, as_json: bool) -> int:
     """Recover what is left of a disk whose files are missing, truncated or unreadable, with a map of every range.
 
     INPUT are the files of one chain, in any order, or its leaf alone. They are ordered by their links, and parents that
@@ -135,12 +106,11 @@ def command(
       vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
       vhdx recover *.avhdx --dry-run --json | jq .totals
     """
-    quiet_library()
-    if out is None and not dry_run:
+    if asked.out is None and not asked.dry_run:
         raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
     wishes = _wishes(inputs, asked, where)
-    if out is not None and not dry_run:
-        wishes = _with_target(wishes, out, image)
+    if asked.out is not None and not asked.dry_run:
+        wishes = _with_target(wishes, asked.out, image)
     with ExitStack() as opened:
         with progress("comparing the earlier image", _size_of_earlier(wishes)) as update:
             plan = opened.enter_context(plan_recovery(wishes, compared=update))
@@ -155,7 +125,7 @@ def _size_of_earlier(wishes: Wishes) -> int:
     return wishes.target.stat().st_size if wishes.target and resumes(wishes) else 0
 
 
-def _wishes(inputs: Sequence[Path], asked: _Asked, where: ChainOptions) -> Wishes:
+def _wishes(inputs: Sequence[Path], asked: _Asked, where: _Where) -> Wishes:
     return Wishes(
         inputs=tuple(inputs),
         search=where.as_search(),
@@ -183,7 +153,7 @@ def _with_target(wishes: Wishes, out: Path, image: OutputOptions) -> Wishes:
 def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:
     totals = plan.provenance.totals()
     if as_json:
-        emit_account(plan, totals, survey, None)
+        output.emit_pieces(document_of(plan, totals, survey))
     else:
         output.emit_lines(fitted(lines_of(plan, totals, survey), line_width()))
     return int(not totals.complete)
@@ -194,7 +164,7 @@ def _write(plan: Plan, survey: Survey, *, as_json: bool) -> int:
         outcome = run_recovery(plan, partial(document_of, survey=survey), update)
     output.warn(outcome.changed)
     if as_json:
-        emit_account(plan, outcome.totals, survey, outcome)
+        output.emit_pieces(document_of(plan, outcome.totals, survey, outcome))
     else:
         output.emit_lines(fitted(lines_of(plan, outcome.totals, survey, outcome), line_width()))
     return int(not outcome.totals.complete or bool(outcome.changed))

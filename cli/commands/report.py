@@ -1,6 +1,6 @@
 """`vhdx report`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from analyzer.report.html.page import page
 from cli import output
 from cli.errors import complain
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, force_option, open_leaf
+from cli.options.grouping import grouped, option
 from cli.options.output import refuse_stdout, write_text
 from cli.progress import progress
 from cli.text import plural, safe, size
@@ -24,13 +25,20 @@ from vhdx.sink import Existing
 from vhdx.targets import check_target
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """What is written, and to where."""
+
+    out: Path = option("--output", "-o", required=True, type=FILE_PATH, metavar="OUT", help="Page to write.")
+    hashed: bool = option("--hash", is_flag=True, help="Add the SHA-256 of the flat disk; this reads all of it.")
+    existing: Existing = force_option("OUT")
+
+
 @click.command("report")
 @click.argument("leaf", type=FILE_PATH)
-@click.option("--output", "-o", "out", required=True, type=FILE_PATH, metavar="OUT", help="Page to write.")
-@click.option("--hash", "hashed", is_flag=True, help="Add the SHA-256 of the flat disk; this reads all of it.")
-@force_option("OUT")
+@grouped("asked", _Page)
 @chain_options
-def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: ChainOptions) -> int:
+def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
     """Write a report of a chain: one HTML page that needs neither network nor server.
 
     It shows the chain, a zoomable map of the disk, every finding with its evidence, and the structures of each file.
@@ -42,8 +50,8 @@ def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: Chai
       vhdx report leaf.avhdx -o report.html
       vhdx report leaf.avhdx -o report.html --hash --search /mnt/nas
     """
-    refuse_stdout(out)
-    check_target(out, [leaf], existing)
+    refuse_stdout(asked.out)
+    check_target(asked.out, [leaf], asked.existing)
     with FileCache(where.maps) as cache:
         checked = check_chain(leaf, search=where.as_search(), cache=cache)
         try:
@@ -52,12 +60,12 @@ def command(leaf: Path, out: Path, hashed: bool, existing: Existing, where: Chai
                 if where.trust is Trust.TABLE:
                     said = tuple(finding for finding in chain.findings if finding.code in OF_JUDGEMENT)
                     checked = replace(checked, findings=checked.findings + said)
-                report = _of_chain(chain, checked, hashed=hashed)
+                report = _of_chain(chain, checked, hashed=asked.hashed)
         except (ChainError, CorruptFileError, ShortReadError) as error:
             report = report_of_failure(checked, output.version(), error, cache.structures)
-            _write(out, report, checked, existing)
+            _write(asked, report, checked)
             return complain(error)
-    _write(out, report, checked, existing)
+    _write(asked, report, checked)
     return 1 if _is_bad(report) else 0
 
 
@@ -74,8 +82,8 @@ def _is_bad(report: Report) -> bool:
     return is_lost or worst(all_findings(report.checked)) is Severity.ERROR
 
 
-def _write(out: Path, report: Report, checked: Checked, existing: Existing) -> None:
+def _write(asked: _Page, report: Report, checked: Checked) -> None:
     content = page(report)
-    write_text(out, content, checked.files, existing)
+    write_text(asked.out, content, checked.files, asked.existing)
     layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
-    click.echo(f"{safe(out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}")
+    click.echo(f"{safe(asked.out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}")

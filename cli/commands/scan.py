@@ -7,11 +7,10 @@ import click
 
 from analyzer.scan.run import run_scan
 from cli import output
-from cli.options.common import FILE_PATH, json_option, quiet_library
+from cli.options.common import FILE_PATH, json_option
 from cli.progress import counter
 from cli.render.scan_json import payload_of
-from cli.render.scan_text import lines_of
-from cli.render.tree import in_this_encoding
+from cli.render.scan_text import in_this_encoding, lines_of
 from cli.text import line_width
 from vhdx.findings import Severity
 
@@ -45,7 +44,6 @@ def command(places: Sequence[Path], as_json: bool) -> int:
       vhdx scan . --json | jq -r '.trees[].advice.command // empty'
       vhdx scan . --json | jq '.findings[] | select(.severity == "error")'
     """
-    quiet_library()
     with counter("scanning") as tick:
         scan = run_scan(places, tick)
     if as_json:

@@ -1,19 +1,17 @@
 """What the commands share that can write a clone: a disk with identities of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from analyzer.convert.convert import plan_conversion, run_conversion
-from analyzer.convert.model import DiskSource, Options, Outcome, OutputFormat
-from analyzer.convert.new_identity import Clone, ClonedDisk, Scope, cloned, plan_clone, summarise
-from cli import output
-from cli.options.grouping import Decorated, OneOf, grouped
-from cli.options.output import payload_of, report
+from analyzer.convert.model import DiskSource, Options, OutputFormat
+from analyzer.convert.new_identity import ClonedDisk, Scope, cloned, plan_clone, summarise
+from cli.options.grouping import OneOf, grouped, option
+from cli.options.output import report
 from cli.progress import progress
-from cli.text import safe
 from vhdx.chain import Chain
 from vhdx.findings import Finding
 
@@ -22,8 +20,12 @@ from vhdx.findings import Finding
 class CloneOptions:
     """Whether a clone is asked for, and how much of it is to be new."""
 
-    clone: bool
-    clone_ids: Scope | None
+    # fmt: off
+    clone: bool = option("--clone", is_flag=True, help="Give the disk new identities, to use beside its original.")
+    clone_ids: Scope | None = option("--clone-ids", type=OneOf(Scope),
+                                     help="Set which identities --clone changes: those of the disk and its partitions;"
+                                     " of volumes too where that is safe (default); or all.")
+    # fmt: on
 
     @property
     def scope(self) -> Scope | None:
@@ -31,15 +33,8 @@ class CloneOptions:
         return self.clone_ids or (Scope.VOLUMES if self.clone else None)
 
 
-def clone_options(function: Decorated) -> Decorated:
-    """`--clone` and `--clone-ids`, as `clone`."""
-    options = (
-        click.option("--clone", is_flag=True, help="Give the disk new identities, to use beside its original."),
-        click.option("--clone-ids", type=OneOf(Scope),
-                     help="Set which identities --clone changes: those of the disk and its partitions; of volumes too"
-                     " where that is safe (default); or all."),
-    )  # fmt: skip
-    return grouped("clone", CloneOptions, options)(function)
+clone_options = grouped("clone", CloneOptions)
+"""`--clone` and `--clone-ids`, as `clone`."""
 
 
 def clone_of(disk: DiskSource, scope: Scope | None, options: Options) -> ClonedDisk | None:
@@ -77,34 +72,5 @@ def write_disk(
     plan = plan_clone(chain, clone, out, form, options) if clone else plan_conversion(chain, out, form, options)
     with progress("merging" if command == "merge" else "writing", plan.work) as update:
         outcome = run_conversion(plan, disk, update)
-    if clone:
-        renewed = summarise(clone, chain.leaf.parameters.disk_id, plan)
-        report_clone(command, outcome, renewed, as_json=as_json, errors=errors)
-    else:
-        report(command, outcome, as_json=as_json, errors=errors)
-
-
-def report_clone(
-    command: str, outcome: Outcome, clone: Clone, *, as_json: bool, errors: Sequence[Finding] | None = None
-) -> None:
-    """Say what was written, which identities are new, and which are not."""
-    if as_json:
-        output.emit(command, payload_of(outcome, errors) | {"clone": clone}, outcome.findings)
-        return
-    report(command, outcome, as_json=False)
-    for line in lines_of(clone):
-        click.echo(line)
-
-
-def lines_of(clone: Clone) -> Iterator[str]:
-    """What became of each identity, a line for each."""
-    if not clone.changes:
-        yield "  no identity was found that could be made new"
-    for change in clone.changes:
-        where = f" (at {', '.join(map(str, change.places))})" if change.places else ""
-        yield f"  {safe(change.what)}{where}: {change.old} is now {change.new}"
-    for kept in clone.kept:
-        then = f"; {kept.then}" if kept.then else ""
-        yield f"  NOT CHANGED: {safe(kept.what)} at {kept.start}: {safe(kept.why)}{safe(then)}"
-    if clone.changes:
-        yield "  Before the clone boots, change what names the old ones: fstab, GRUB (UUIDs), the BCD (partitions)."
+    renewed = summarise(clone, chain.leaf.parameters.disk_id, plan) if clone else None
+    report(command, outcome, as_json=as_json, errors=errors, clone=renewed)

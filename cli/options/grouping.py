@@ -1,45 +1,85 @@
-"""Options of click as typed records: a command gets one object for each group of options."""
+"""Options of click as fields of typed records: a command gets one record for each group of options."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import field, fields
 from enum import Enum
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
+from cli.text import safe
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-Option = Callable[[Any], Any]
+Declared = Any
+"""The field of a record, to dataclasses a value of whatever type the field has."""
+_CLICK = "click"
 
 
-def grouped(name: str, kind: type, options: Sequence[Option]) -> Callable[[Decorated], Decorated]:
-    """A decorator for options that a command gets as one argument `name`: the dataclass `kind`, made of their values.
+def option(*flags: str, **attributes: Any) -> Declared:
+    """A field of a record that an option gives; `flags` and `attributes` are those of `click.option`."""
+    return field(metadata={_CLICK: [(click.option, flags, attributes)]})
 
-    Each option gives the field of its own name; a field without an option keeps its default.
+
+def argument(**attributes: Any) -> Declared:
+    """A field of a record that an argument gives; `attributes` are those of `click.argument`."""
+    return field(metadata={_CLICK: [(click.argument, (), attributes)]})
+
+
+def flags(**helps: str) -> Declared:
+    """A field that several flags give: the name of the last one on the command line, or None."""
+    declared = [(click.option, (f"--{name}",), {"flag_value": name, "help": text}) for name, text in helps.items()]
+    return field(metadata={_CLICK: declared})
+
+
+def choice(*flags: str, on: Enum, off: Enum, help: str) -> Declared:  # noqa: A002 - click's own word
+    """A field that a flag gives, a member of an enum: `on` where it is given, else `off`."""
+
+    def member(_context: click.Context, _parameter: click.Parameter, given: bool) -> Enum:
+        return on if given else off
+
+    return option(*flags, is_flag=True, callback=member, help=help)
+
+
+def grouped(name: str, kind: type, **words: str) -> Callable[[Decorated], Decorated]:
+    """A decorator: a command gets the options that the fields of the dataclass `kind` declare as one argument `name`.
+
+    A field that declares none is given by a group below this one, or keeps its default. `words` fill the places in
+    helps that differ between commands.
     """
-    own = [field.name for field in fields(kind)]
+    own = {one.name: one.metadata.get(_CLICK, ()) for one in fields(kind)}
 
     def decorate(function: Decorated) -> Decorated:
         @wraps(function)
         def gather(*args: Any, **given: Any) -> Any:
-            values = {field: given.pop(field) for field in own if field in given}
+            values = {field_name: given.pop(field_name) for field_name in own if field_name in given}
             return function(*args, **{name: kind(**values)}, **given)
 
         decorated: Callable[..., Any] = gather
-        for option in reversed(options):
-            decorated = option(decorated)
+        for field_name, declared in reversed(own.items()):
+            for make, names, attributes in reversed(declared):
+                filled = {key: value.format(**words) if key == "help" else value for key, value in attributes.items()}
+                decorated = make(*names, field_name, **filled)(decorated)
         return decorated  # type: ignore[return-value]  # the same function, but for the group
 
     return decorate
 
 
-def choice(*names: str, on: Enum, off: Enum, help: str) -> Option:  # noqa: A002 - click's own word
-    """A flag that a command gets as a member of an enum: `on` where it is given, else `off`."""
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A value of a type that `parse` makes of text; a ValueError says behind the text what is wrong with it."""
 
-    def member(_context: click.Context, _parameter: click.Parameter, given: bool) -> Enum:
-        return on if given else off
+    def __init__(self, name: str, kind: Any, parse: Callable[[str], Any]) -> None:
+        """`name` is what the help shows for the value."""
+        self.name, self._kind, self._parse = name, kind, parse
 
-    return click.option(*names, is_flag=True, callback=member, help=help)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; a default may be one already."""
+        if isinstance(value, self._kind):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{safe(repr(value))} {error}", param, ctx)
 
 
 class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in the newest click alone

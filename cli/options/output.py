@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from analyzer.convert.model import (
     OutputFormat,
     Verify,
 )
+from analyzer.convert.new_identity import Clone
 from cli import output
-from cli.options.common import ByteSize, force_option
-from cli.options.grouping import Decorated, OneOf, Option, choice, grouped
+from cli.options.common import BYTE_SIZE, force_option
+from cli.options.grouping import Declared, Decorated, OneOf, choice, grouped, option
 from cli.text import plural, safe, size
-from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink
@@ -36,25 +35,39 @@ _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 _CASE = ("case_number", "evidence_number", "examiner", "description", "notes")
 
 
+def _case_option(words: str) -> Declared:
+    return option(f"--{words.replace(' ', '-')}", metavar="TEXT", help=f"Set the {words} of an E01.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
     """What a command line asks of an image."""
 
-    format: OutputFormat | None
-    azure: bool
-    block_size: int | None
-    existing: Existing
-    verify: Verify
-    seed: str | None
-    compress: bool
-    zstd: bool
-    case_number: str | None
-    evidence_number: str | None
-    examiner: str | None
-    description: str | None
-    notes: str | None
-    segment_size: int | None
-    digests: Digests
+    # fmt: off
+    format: OutputFormat | None = option("--format", type=OneOf(OutputFormat), metavar="FORMAT",
+                                         help=f"Format of OUT: {', '.join(OutputFormat)}. Default: by its"
+                                              f" extension ({', '.join(EXTENSIONS)}).")
+    block_size: int | None = option("--block-size", type=BYTE_SIZE,
+                                    help="Block size of a VHDX, 1M to 256M. Default: {block_size}.")
+    existing: Existing = force_option("OUT")
+    verify: Verify = choice("--no-verify", on=Verify.TRUST, off=Verify.READ_BACK, help="Do not read the output back.")
+    seed: str | None = option("--seed", metavar="TEXT",
+                              help="Derive new GUIDs from TEXT: the same input gives the same bytes.")
+    compress: bool = option("--compress", is_flag=True,
+                            help="Compress a qcow2 with zlib, or an E01 at the highest level.")
+    zstd: bool = option("--zstd", is_flag=True,
+                        help="Compress a qcow2 with zstd: faster; needs the package zstandard, and QEMU 5.1 or newer.")
+    azure: bool = option("--azure", is_flag=True, help="Write a fixed VHD of whole MiB, as Azure takes it (vhd-azure).")
+    case_number: str | None = _case_option("case number")
+    evidence_number: str | None = _case_option("evidence number")
+    examiner: str | None = _case_option("examiner")
+    description: str | None = _case_option("description")
+    notes: str | None = _case_option("notes")
+    segment_size: int | None = option("--segment-size", type=BYTE_SIZE,
+                                      help="Size of an E01's files, 4M to 2047M. Default: 1500M.")
+    digests: Digests = choice("--no-hash", on=Digests.NONE, off=Digests.TAKEN,
+                              help="Leave MD5 and SHA-1 out of an E01.")
+    # fmt: on
 
     @property
     def is_reshaped(self) -> bool:
@@ -107,40 +120,9 @@ class OutputOptions:
         return E01Options(case=data, digests=self.digests, segment_size=self.segment_size)
 
 
-def _case_option(name: str) -> Option:
-    words = name.split("_")
-    return click.option(f"--{'-'.join(words)}", metavar="TEXT", help=f"Set the {' '.join(words)} of an E01.")
-
-
 def output_options(block_size: str) -> Callable[[Decorated], Decorated]:
     """How an image is written, as `image`; `block_size` says what a VHDX has where the option is not given."""
-    options = (
-        click.option("--format", type=OneOf(OutputFormat), metavar="FORMAT",
-                     help=f"Format of OUT: {', '.join(OutputFormat)}. Default: by its extension"
-                     f" ({', '.join(EXTENSIONS)})."),
-        click.option("--block-size", type=ByteSize(), help=f"Block size of a VHDX, 1M to 256M. Default: {block_size}."),
-        force_option("OUT"),
-        choice("--no-verify", "verify", on=Verify.TRUST, off=Verify.READ_BACK, help="Do not read the output back."),
-        click.option("--seed", metavar="TEXT",
-                     help="Derive new GUIDs from TEXT: the same input gives the same bytes."),
-        click.option("--compress", is_flag=True, help="Compress a qcow2 with zlib, or an E01 at the highest level."),
-        click.option("--zstd", is_flag=True,
-                     help="Compress a qcow2 with zstd: faster; needs the package zstandard, and QEMU 5.1 or newer."),
-        click.option("--azure", is_flag=True, help="Write a fixed VHD of whole MiB, as Azure takes it (vhd-azure)."),
-        *map(_case_option, _CASE),
-        click.option("--segment-size", type=ByteSize(), help="Size of an E01's files, 4M to 2047M. Default: 1500M."),
-        choice("--no-hash", "digests", on=Digests.NONE, off=Digests.TAKEN, help="Leave MD5 and SHA-1 out of an E01."),
-    )  # fmt: skip
-    return grouped("image", OutputOptions, options)
-
-
-@contextmanager
-def existing_refused() -> Iterator[None]:
-    """Fixtures are never written over anything: say it as all commands do."""
-    try:
-        yield
-    except FileExistsError as error:
-        raise OutputError(Path(str(error.args[-1])), "it exists already", "name another folder") from error
+    return grouped("image", OutputOptions, block_size=block_size)
 
 
 def refuse_stdout(out: Path) -> None:
@@ -158,16 +140,24 @@ def write_text(target: Path, text: str, sources: Sequence[Path], existing: Exist
         sink.commit()
 
 
-def payload_of(outcome: Outcome, errors: Sequence[Finding] | None) -> dict[str, Any]:
-    """What was written, for JSON, and what a check calls an error in the sources, where that was looked for."""
-    return {"output": outcome} | ({} if errors is None else {"errors": errors})
+def report(
+    command: str,
+    outcome: Outcome,
+    *,
+    as_json: bool,
+    errors: Sequence[Finding] | None = None,
+    clone: Clone | None = None,
+) -> None:
+    """Say what was written, and which identities of a clone are new; `errors`, said on stderr already, for JSON."""
+    payload: dict[str, Any] = {"output": outcome} | ({} if errors is None else {"errors": errors})
+    lines = [summary_of(outcome)]
+    if clone is not None:
+        payload, lines = payload | {"clone": clone}, [*lines, *lines_of(clone)]
+    output.answer(command, payload, lines, as_json=as_json, findings=outcome.findings)
 
 
-def report(command: str, outcome: Outcome, *, as_json: bool, errors: Sequence[Finding] | None = None) -> None:
-    """Say what was written; `errors`, said on stderr already, for JSON."""
-    if as_json:
-        output.emit(command, payload_of(outcome, errors), outcome.findings)
-        return
+def summary_of(outcome: Outcome) -> str:
+    """What was written, on one line."""
     kind = f"differencing VHDX on {safe(outcome.parent)}" if outcome.parent else outcome.format.value
     facts = [
         f"{safe(outcome.target)}: {kind}",
@@ -178,4 +168,18 @@ def report(command: str, outcome: Outcome, *, as_json: bool, errors: Sequence[Fi
     facts += [f"{_DIGESTS[name]} {value}" for name, value in outcome.digests.items()]
     if any(finding.code == "CHN-02" for finding in outcome.findings):
         facts.append("WITH A PARENT THAT DOES NOT MATCH, as accepted")
-    click.echo(", ".join(facts))
+    return ", ".join(facts)
+
+
+def lines_of(clone: Clone) -> Iterator[str]:
+    """What became of each identity, a line for each."""
+    if not clone.changes:
+        yield "  no identity was found that could be made new"
+    for change in clone.changes:
+        where = f" (at {', '.join(map(str, change.places))})" if change.places else ""
+        yield f"  {safe(change.what)}{where}: {change.old} is now {change.new}"
+    for kept in clone.kept:
+        then = f"; {kept.then}" if kept.then else ""
+        yield f"  NOT CHANGED: {safe(kept.what)} at {kept.start}: {safe(kept.why)}{safe(then)}"
+    if clone.changes:
+        yield "  Before the clone boots, change what names the old ones: fstab, GRUB (UUIDs), the BCD (partitions)."

@@ -13,8 +13,8 @@ from analyzer.repair.undo import undo_of
 from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
 from cli.options.common import FILE_PATH, force_option
-from cli.options.grouping import Decorated, grouped
-from cli.text import fitted, line_width, plural, safe, size
+from cli.options.grouping import grouped, option
+from cli.text import plural, safe, size
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.patched import Patch
@@ -30,10 +30,14 @@ _MOST_PATCHES = 8
 class RepairOptions:
     """Where the result goes: nowhere (the plan alone), to a copy, or into the file itself."""
 
-    copy: Path | None
-    existing: Existing
-    in_place: bool
-    undo: Path | None
+    # fmt: off
+    copy: Path | None = option("--output", type=FILE_PATH, metavar="COPY",
+                               help="Write a changed copy; the file itself is only read.")
+    existing: Existing = force_option("COPY")
+    in_place: bool = option("--in-place", is_flag=True, help="Change the file itself, after writing an undo file.")
+    undo: Path | None = option("--undo", type=FILE_PATH, metavar="UNDO",
+                               help="Path of the undo file of --in-place, never replaced. Default: FILE.undo.")
+    # fmt: on
 
     def __post_init__(self) -> None:
         """Refuse options that exclude one another, or that mean nothing together; raises UsageError."""
@@ -58,17 +62,8 @@ class RepairOptions:
         return repair_in_place(plan, source, undo)
 
 
-def repair_options(function: Decorated) -> Decorated:
-    """Where the result of a repair goes, as `result`."""
-    options = (
-        click.option("--output", "copy", type=FILE_PATH, metavar="COPY",
-                     help="Write a changed copy; the file itself is only read."),
-        force_option("COPY"),
-        click.option("--in-place", is_flag=True, help="Change the file itself, after writing an undo file."),
-        click.option("--undo", type=FILE_PATH, metavar="UNDO",
-                     help="Path of the undo file of --in-place, never replaced. Default: FILE.undo."),
-    )  # fmt: skip
-    return grouped("result", RepairOptions, options)(function)
+repair_options = grouped("result", RepairOptions)
+"""Where the result of a repair goes, as `result`."""
 
 
 def as_plain(plan: RepairPlan, outcome: RepairOutcome | None) -> dict[str, Any]:
@@ -97,9 +92,9 @@ def _patch(patch: Patch) -> dict[str, Any]:
     return {"offset": patch.offset, "length": patch.length, "before": patch.before, "after": patch.front}
 
 
-def show(plan: RepairPlan, outcome: RepairOutcome | None) -> None:
+def report(command: str, plan: RepairPlan, outcome: RepairOutcome | None, *, as_json: bool) -> None:
     """Say the plan, what cannot be fixed, and what was done."""
-    output.emit_lines(fitted(_lines(plan, outcome), line_width()))
+    output.answer(command, as_plain(plan, outcome), _lines(plan, outcome), as_json=as_json)
 
 
 def _lines(plan: RepairPlan, outcome: RepairOutcome | None) -> Iterator[str]:
@@ -153,11 +148,6 @@ def _done(outcome: RepairOutcome) -> str:
         return written
     names = shell_command([str(outcome.target), str(outcome.undo)])
     return f"{written}; `vhdx undo {names}` restores it"
-
-
-def emit(command: str, plan: RepairPlan, outcome: RepairOutcome | None) -> None:
-    """Print plan and outcome as JSON."""
-    output.emit(command, as_plain(plan, outcome))
 
 
 def code_of(plan: RepairPlan, outcome: RepairOutcome | None) -> int:

@@ -12,7 +12,7 @@ from analyzer.diff.find import ChangesPlan, Method
 from analyzer.diff.states import State, StateName, layers_of, open_state
 from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, map_finding, without_map
 from cli import output
-from cli.options.common import ChainOptions, open_as_it_is, quiet_library, warn_of_map
+from cli.options.common import ChainOptions, open_as_it_is, warn_of_map
 from cli.text import exact_size, plural, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -42,8 +42,6 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
 
 @contextmanager
 def _opened(text: str, where: ChainOptions) -> Iterator[State]:
-    quiet_library()
-
     def leaf(path: Path) -> Chain:
         return open_as_it_is(path, where)
 
@@ -77,15 +75,18 @@ def state_to_plain(disk: Disk) -> dict[str, Any]:
     return {"path": disk.path, "format": kind, "size": disk.size, "layers": layers_of(disk)} | used
 
 
-def describe_state(disk: Disk) -> str:
-    """A state in words."""
+def comparison_facts(plan: ChangesPlan, old: Disk, new: Disk) -> list[tuple[str, str]]:
+    """What is compared, and how, in words: names and values."""
+    return [("old", _described(old)), ("new", _described(new)), ("compared", _method(plan))]
+
+
+def _described(disk: Disk) -> str:
     disk = without_map(disk)
     kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else "a raw image"
     return f"{safe(disk.path)}, {exact_size(disk.size)}, {kind}"
 
 
-def describe_method(plan: ChangesPlan) -> str:
-    """How the states are compared, in words."""
+def _method(plan: ChangesPlan) -> str:
     shared = plural(len(plan.numbering.shared), "file")
     match plan.method:
         case Method.PROVENANCE:

@@ -15,8 +15,8 @@ from analyzer.guest.filesystems.record import FileRecord
 from analyzer.progress import Progress
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
-from cli.options.states import describe_method, describe_state, findings_of, state_to_plain
-from cli.render.files import iso, plain_file, plain_text, plain_troubles, plain_volume, say_troubles, volumes_of
+from cli.options.states import comparison_facts, findings_of, state_to_plain
+from cli.render.files import iso, plain_file, say_troubles, volumes_of
 from cli.text import facts, plural, safe, size
 from vhdx.disk import Disk
 from vhdx.ranges import Ranges, union
@@ -42,15 +42,7 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State]
         case "csv":
             output.emit_lines(map(_csv_line, _rows(finder.changes())))
         case _:
-            click.echo(
-                facts(
-                    [
-                        ("old", describe_state(disks[0])),
-                        ("new", describe_state(disks[1])),
-                        ("compared", describe_method(plan)),
-                    ]
-                )
-            )
+            click.echo(facts(comparison_facts(plan, *disks)))
             output.emit_lines(map(_line, finder.changes()))
             click.echo(_summary(finder))
     unread = _unread(finder, disks)
@@ -73,8 +65,8 @@ def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
 
 def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder, doubts: tuple[str, ...]) -> None:
     payload = {
-        "old": state_to_plain(states[0]) | {"volumes": [plain_volume(volume.record) for volume in finder.old]},
-        "new": state_to_plain(states[1]) | {"volumes": [plain_volume(volume.record) for volume in finder.new]},
+        "old": state_to_plain(states[0]) | {"volumes": [volume.record for volume in finder.old]},
+        "new": state_to_plain(states[1]) | {"volumes": [volume.record for volume in finder.new]},
         "method": plan.method,
         "shared": plan.numbering.shared,
     }
@@ -82,24 +74,17 @@ def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder, do
     def after() -> dict[str, Any]:
         troubles = [trouble for volume in (*finder.old, *finder.new) for trouble in volume.troubles]
         counts = {what.value: count for what, count in finder.counts.items()}
-        return {"counts": counts, "unread": (*_unread(finder, states), *doubts), "troubles": plain_troubles(troubles)}
+        return {"counts": counts, "unread": (*_unread(finder, states), *doubts), "troubles": troubles}
 
-    output.emit_stream("changes", payload, findings_of(*states), "files", map(_plain, finder.changes()), after)
+    rows = map(_plain, finder.changes())
+    output.emit_pieces(output.streamed("changes", payload, findings_of(*states), "files", rows, after))
 
 
 def _plain(change: FileChange) -> dict[str, Any]:
-    return {
-        "what": change.what.value,
-        "path": plain_text(change.record.path),
-        "old": plain_file(change.old) if change.old else None,
-        "new": plain_file(change.new) if change.new else None,
-        "data": change.difference.data.value if change.difference.data else None,
-        "ranges": [list(part) for part in change.difference.ranges],
-        "range_count": change.difference.range_count,
-        "changed_bytes": change.difference.changed_bytes,
-        "fields": list(change.fields),
-        "streams": [plain_text(name) for name in change.difference.streams],
-    }
+    old, new = (plain_file(each) if each else None for each in (change.old, change.new))
+    members = output.plain({"what": change.what, "path": change.record.path, "fields": change.fields})
+    plain: dict[str, Any] = members | output.plain(change.difference) | {"old": old, "new": new}
+    return plain
 
 
 def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
@@ -109,8 +94,8 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
         yield (
             change.what.value,
             change.record.volume,
-            plain_text(change.record.path),
-            plain_text(old.path) if old else "",
+            output.plain_text(change.record.path),
+            output.plain_text(old.path) if old else "",
             change.record.kind.value,
             _size(old),
             _size(new),
@@ -119,7 +104,7 @@ def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
             change.difference.data.value if change.difference.data else "",
             change.difference.changed_bytes,
             " ".join(change.fields),
-            ":".join(map(plain_text, change.difference.streams)),
+            ":".join(map(output.plain_text, change.difference.streams)),
         )
 
 

@@ -2,35 +2,39 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from analyzer.guest.filesystems.errors import NoSuchVolumeError, UnreadableVolumeError
 from analyzer.guest.filesystems.open import open_volumes
-from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Times, Trouble, VolumeRecord
+from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.recovery_map.disk import MappedDisk
+from cli import output
+from cli.options.grouping import Declared, option
 from cli.text import fitted, plural, safe, size
 from vhdx.disk import Disk
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _IN_VOLUME = re.compile(r"([1-9][0-9]{0,2}):(/.*)", re.DOTALL)
 # Columns below which mode and time go on a line of their own, so that names are not broken.
 _NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
 _TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
 _EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
 _BILLION = 1_000_000_000
+_STALE = "holds an older or unproved state"
 _LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", FileKind.OTHER: "?"}
 
 
-def volume_option(function: Decorated) -> Decorated:
-    """`--volume`, as `volume`."""
-    return click.option(
+def volume_option() -> Declared:
+    """`--volume`, which of the disk's volumes is meant."""
+    return option(
         "--volume", type=click.IntRange(min=1), metavar="N", help="Number of the volume, if the disk has several."
-    )(function)
+    )
 
 
 def volumes_of(disk: Disk) -> list[Volume]:
@@ -140,34 +144,17 @@ def iso(moment: int) -> str:
     return f"{when.isoformat()}.{fraction:09}Z"
 
 
-def plain_text(text: str) -> str:
-    """A name as JSON takes it: bytes that are no text are escapes."""
-    return text.encode("utf-8", "surrogateescape" if _has_bytes_alone(text) else "surrogatepass").decode(
-        "utf-8", "backslashreplace"
-    )
-
-
-def _has_bytes_alone(text: str) -> bool:
-    return all("\udc80" <= character <= "\udcff" for character in text if "\ud800" <= character <= "\udfff")
-
-
-def plain_times(times: Times) -> dict[str, str | None]:
-    """The times as JSON has them."""
-    named = (("modified", times.modified), ("accessed", times.accessed), ("changed", times.changed),
-             ("created", times.created))  # fmt: skip
-    return {name: None if moment is None else iso(moment) for name, moment in named}
-
-
 def plain_file(record: FileRecord) -> dict[str, Any]:
     """A file as JSON has it."""
-    return {
+    times = {name: None if moment is None else iso(moment) for name, moment in asdict(record.times).items()}
+    file = {
         "volume": record.volume,
-        "path": plain_text(record.path),
-        "kind": record.kind.value,
-        "state": record.state.value,
-        "role": record.role.value,
+        "path": record.path,
+        "kind": record.kind,
+        "state": record.state,
+        "role": record.role,
         "size": None if record.is_name_alone else record.size,
-        "times": plain_times(record.times),
+        "times": times,
         "address": record.address,
         "sequence": record.sequence,
         "parent": record.parent,
@@ -175,31 +162,50 @@ def plain_file(record: FileRecord) -> dict[str, Any]:
         "owner": record.owner,
         "group": record.group,
         "links": record.links,
-        "target": None if record.target is None else plain_text(record.target),
-        "streams": [{"name": plain_text(stream.name), "size": stream.size} for stream in record.streams],
-        "content": [list(place) for place in record.content],
-        "metadata": [list(place) for place in record.metadata],
+        "target": record.target,
+        "streams": [{"name": stream.name, "size": stream.size} for stream in record.streams],
+        "content": record.content,
+        "metadata": record.metadata,
         "obstacle": record.obstacle,
     }
+    plain: dict[str, Any] = output.plain(file)
+    return plain
 
 
-def plain_volume(record: VolumeRecord) -> dict[str, Any]:
-    """A volume as JSON has it."""
-    return {
-        "number": record.number,
-        "start": record.start,
-        "length": record.length,
-        "type": record.type,
-        "label": plain_text(record.label),
-        "table": record.table,
-        "reason": record.reason,
-        "notes": list(record.notes),
-    }
+class Known:
+    """Says of each file whether all of it is known, by the map of an image that `vhdx recover` wrote.
 
+    Without a map, a name that has no record is all that is not. `lost` counts the files so far of which something is.
+    """
 
-def plain_troubles(troubles: Iterable[Trouble]) -> list[dict[str, Any]]:
-    """What could not be read, as JSON has it."""
-    return [{"volume": one.volume, "path": plain_text(one.path), "text": one.text} for one in troubles]
+    def __init__(self, disk: Disk) -> None:
+        """Of the files in `disk`."""
+        self._map, self.lost = disk if isinstance(disk, MappedDisk) else None, 0
+
+    def told(self, record: FileRecord) -> str:
+        """What is said of a file; nothing where all of it is known, or what is not is said already."""
+        known = self._known(record)
+        if known["status"] == "lost" and not record.obstacle:
+            return f"{plural(known['lost_bytes'], 'byte')} of it {'is' if known['lost_bytes'] == 1 else 'are'} lost"
+        return _STALE if known["status"] == "stale" else ""
+
+    def plain(self, record: FileRecord) -> dict[str, Any]:
+        """A file as JSON has it, with `known` where there is a map."""
+        known = self._known(record)
+        return plain_file(record) | ({"known": known} if self._map else {})
+
+    def _known(self, record: FileRecord) -> dict[str, Any]:
+        if self._map is None:
+            self.lost += record.is_name_alone
+            return {"status": "lost" if record.is_name_alone else "known"}
+        from analyzer.recover.affected_files import touched_file
+
+        found = touched_file(record, self._map.lost, self._map.stale)
+        if found is None:
+            return {"status": "known", "lost_bytes": 0, "stale_bytes": 0, "metadata": "known"}
+        self.lost += found.status.value == "lost"
+        return {"status": found.status.value, "lost_bytes": found.lost_bytes, "stale_bytes": found.stale_bytes,
+                "metadata": found.metadata.value}  # fmt: skip
 
 
 def say_troubles(volumes: Iterable[Volume]) -> int:

@@ -1,23 +1,26 @@
 """What `vhdx recover` says: the account for people, and in JSON on stdout and in OUT.json."""
 
-import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import click
-
-from analyzer.recover.affected_files import Survey, WholeVolume, whole_volume
+from analyzer.guest.filesystems.metadata_places import JOURNAL
+from analyzer.guest.filesystems.record import Role
+from analyzer.recover.affected_files import Survey, TouchedFile, TouchedFiles, whole_volume
 from analyzer.recover.disk.provenance import Row, Totals
 from analyzer.recover.inputs.layers import Level, Past
 from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.rebuild import Rebuilt
 from analyzer.recovery_map.mapfile import Status
 from cli import output
-from cli.render.affected_files import plain_touched, touched_lines
-from cli.render.rebuilt import rebuilt_lines
-from cli.text import exact_size, safe, size
+from cli.text import exact_size, plural, safe, size
 
+# What fits a screen beside the totals; the account has all of them.
+_FIRST_FILES = 10
+_FIRST_ALIKE = 3
+_NUMBER = re.compile(r"\d+")
 _WORDS = {
     Status.KNOWN: "known",
     Status.STALE: "stale (an older state, or one in doubt)",
@@ -64,20 +67,87 @@ def _past_lines(past: Past | None) -> Iterator[str]:
         yield f"blocks that were let go have their old data: {exact_size(past.brought_back)}"
 
 
-def document_of(plan: Plan, totals: Totals, survey: Survey) -> Iterator[str]:
-    """The account as OUT.json has it, in pieces."""
-    return _pieces(plan, totals, survey, None)
+def rebuilt_lines(parts: Iterable[Rebuilt], account: Path | None) -> Iterator[str]:
+    """The parts, a line each; where they differ in numbers alone, a few of them and where all of them are."""
+    kinds = defaultdict[tuple[str, str], list[Rebuilt]](list)
+    for part in parts:
+        kinds[_head(part), _NUMBER.sub("0", part.how)].append(part)
+    for alike in kinds.values():
+        yield from _some(alike, safe(account) if account else "--json")
 
 
-def emit_account(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None) -> None:
-    """Print the account in JSON."""
-    pieces = _pieces(plan, totals, survey, outcome)
-    while batch := list(islice(pieces, 4096)):
-        click.echo("".join(batch), nl=False)
+def _some(alike: Sequence[Rebuilt], where: str) -> Iterator[str]:
+    shown = alike if len(alike) <= _FIRST_ALIKE + 1 else alike[:_FIRST_ALIKE]  # one alone is worth its line
+    yield from (f"{_head(part)}: {safe(part.how)}" for part in shown)
+    if more := len(alike) - len(shown):
+        yield f"{_head(alike[0])}: {more} more like these, {len(alike)} in all: {where} lists them"
 
 
-def _pieces(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None) -> Iterator[str]:
-    """One object whose last member, the list of all runs, has a line for each."""
+def _head(part: Rebuilt) -> str:
+    return f"rebuilt, {part.certainty.value}: {part.structure}"
+
+
+def touched_lines(files: TouchedFiles, account: Path | None) -> Iterator[str]:
+    """How many there are, the first ones, and where all of them are listed; nothing where everything is known."""
+    if files.error:
+        yield f"files: not looked for: {files.error}"
+    yield from _volume_lines(files)
+    if not files.volumes:
+        return
+    if files.untouched is None:
+        yield "files: which ones are touched is not known, for none can be listed"
+        return
+    yield f"files: {plural(files.lost, 'file')} with something lost, {files.stale} with something stale{_partly(files)}"
+    yield f"files: of {plural(files.untouched, 'file')} of users all is known"
+    yield from map(_file_line, files.touched[:_FIRST_FILES])
+    if files.count > _FIRST_FILES:
+        where = safe(account) if account else "--json"
+        yield f"  ... and {files.count - _FIRST_FILES} more: {where} lists them"
+    yield from _journal_lines(files)
+    for trouble in files.troubles[:_FIRST_FILES]:
+        yield f"files: {safe(trouble)}"
+    if len(files.troubles) > _FIRST_FILES:
+        yield f"files: {plural(len(files.troubles) - _FIRST_FILES, 'more place')} could not be read"
+
+
+def _volume_lines(files: TouchedFiles) -> Iterator[str]:
+    for volume in files.volumes:
+        if volume.reason:
+            yield f"files: volume {volume.number} at {volume.start} cannot be listed: {safe(volume.reason)}"
+        yield from (f"files: volume {volume.number}: {safe(note)}" for note in volume.notes)
+
+
+def _journal_lines(files: TouchedFiles) -> Iterator[str]:
+    """What a file system whose journal is not whole takes, before it can be checked or mounted."""
+    for file in files.touched:
+        if file.role is Role.SYSTEM and file.path == f"/{JOURNAL}":
+            yield (
+                f"files: volume {file.volume}: its journal is {file.status.value} in part; e2fsck may refuse it, or "
+                "put zeros from it into the volume: take it away on a copy first (docs/wsl.md, "
+                '"Where the journal is lost")'
+            )
+
+
+def _partly(files: TouchedFiles) -> str:
+    return ", as far as volumes can be listed" if any(volume.reason for volume in files.volumes) else ""
+
+
+def _file_line(file: TouchedFile) -> str:
+    words = []
+    if file.lost_bytes:
+        words.append(f"{size(file.lost_bytes)} lost")
+    if file.stale_bytes:
+        words.append(f"{size(file.stale_bytes)} stale")
+    if file.size is None:
+        words.append("its record cannot be read: all of it is lost, how much is not known")
+    elif file.metadata is not Status.KNOWN:
+        words.append(f"its record or tables are {file.metadata.value}")
+    return f"  {file.status.value:<5}  {file.volume}:{safe(file.path or '/')} ({', '.join(words)})"
+
+
+def document_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
+    """The account in JSON, in pieces, as OUT.json and stdout have it: the list of all runs has a line for each."""
+    volume = whole_volume(plan.filled)
     payload = {
         "path": plan.levels[-1].path or plan.disk.images[-1].path,
         "size": plan.disk.size,
@@ -87,21 +157,12 @@ def _pieces(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None)
         "totals": {status.value: count for status, count in totals.bytes_of.items()}
         | {"likely": totals.likely, "guessed": totals.guessed},
         "complete": totals.complete,
-        "volume": _volume(whole_volume(plan.filled)),
+        "volume": {"kind": "ext"} | output.plain(volume) if volume else None,
         "output": _written(outcome),
-        "files": plain_touched(survey.files),
+        "files": survey.files,
         "columns": list(Row._fields),
     }
-    yield f'{output.document("recover", payload, plan.findings)[:-2]},\n  "runs": ['
-    yield from _listed(json.dumps(_plain(row)) for row in plan.rows())
-    yield "\n  ]\n}\n"
-
-
-def _listed(items: Iterable[str]) -> Iterator[str]:
-    separator = "\n    "
-    for item in items:
-        yield separator + item
-        separator = ",\n    "
+    return output.streamed("recover", payload, plan.findings, "runs", map(_plain, plan.rows()))
 
 
 def _layer(number: int, level: Level) -> dict[str, Any]:
@@ -112,8 +173,8 @@ def _layer(number: int, level: Level) -> dict[str, Any]:
         "data_write_guid": level.identity,
         "virtual_size": level.image.size if level.image else None,
         "evidence": level.evidence,
-        "rebuilt": [_rebuilt(part) for part in level.rebuilt],
-        "beyond_rebuilding": list(level.lost),
+        "rebuilt": level.rebuilt,
+        "beyond_rebuilding": level.lost,
         "past": _past(level.past),
     }
 
@@ -126,21 +187,6 @@ def _past(past: Past | None) -> dict[str, Any] | None:
         "log_guid": past.session,
         "reaches_the_present": past.goes_on,
         "anchored_bytes": past.brought_back,
-    }
-
-
-def _volume(volume: WholeVolume | None) -> dict[str, Any] | None:
-    if volume is None:
-        return None
-    return {"kind": "ext", "blocks": volume.blocks, "block_size": volume.block_size, "superblock": volume.superblock}
-
-
-def _rebuilt(part: Rebuilt) -> dict[str, Any]:
-    return {
-        "structure": part.structure,
-        "how": part.how,
-        "certainty": part.certainty,
-        "evidence": list(part.evidence),
     }
 
 

@@ -1,6 +1,7 @@
 """A scan as lines of text."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from analyzer.linkage.matching import Link, LinkState
@@ -11,10 +12,10 @@ from analyzer.scan.forest import Tree
 from analyzer.scan.machines import Role
 from analyzer.scan.run import Scan
 from cli.render.scan_json import when
-from cli.render.tree import draw
 from cli.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
 
+_PLAIN = str.maketrans("┌├└│┬─", "++`|+-")
 _STATES = {
     LinkState.BY_PATH: "",
     LinkState.BY_IDENTITY: "parent renamed or moved, found by identity",
@@ -165,3 +166,54 @@ def _holds(weight: Weight | None) -> str:
     if weight.shown is None or weight.shown == weight.own:
         return f"holds {size(weight.own)}"
     return f"holds {size(weight.own)}, {size(weight.shown)} of it show"
+
+
+def draw(
+    root: Path,
+    children: Mapping[Path, Sequence[Path]],
+    name: Callable[[Path], str],
+    facts: Callable[[Path, int], list[str]],
+) -> Iterator[str]:
+    """The lines of one tree.
+
+    `name` is a file's own line; `facts` are those below it, made to leave room for that many columns on their left.
+    """
+    waiting = [(root, "", "")]
+    while waiting:  # not by recursion: a tree may be deeper than Python's stack
+        top, outer, lead = waiting.pop()
+        prefix = outer + {"": "", "├──": "│  ", "└──": "   "}[lead]
+        stretch = _stretch(top, children)
+        branches = children.get(stretch[-1], ())
+        for number, path in enumerate(stretch):
+            goes_on = number < len(stretch) - 1 or bool(branches)
+            yield (outer + lead if number == 0 else prefix) + _knot(number, lead, goes_on=goes_on) + name(path)
+            yield from (prefix + ("│  " if goes_on else "   ") + fact for fact in facts(path, len(prefix) + 3))
+        leads = ["├──"] * (len(branches) - 1) + ["└──"] * bool(branches)
+        waiting += reversed([(child, prefix, lead) for child, lead in zip(branches, leads, strict=True)])
+
+
+def _stretch(top: Path, children: Mapping[Path, Sequence[Path]]) -> list[Path]:
+    """A file and those above it, as long as each has one child."""
+    found = [top]
+    while len(upon := children.get(found[-1], ())) == 1:
+        found.append(upon[0])
+    return found
+
+
+def _knot(number: int, lead: str, *, goes_on: bool) -> str:
+    if number:
+        return "├─ " if goes_on else "└─ "
+    first = "┬─ " if lead else "┌─ "
+    return first if goes_on else "── "
+
+
+def in_this_encoding(lines: Iterator[str]) -> Iterator[str]:
+    """The lines, drawn in ASCII where the output knows no box characters, and other letters as escapes."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    for line in lines:
+        try:
+            line.encode(encoding)
+        except UnicodeEncodeError:
+            yield line.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+        else:
+            yield line

@@ -163,7 +163,7 @@ def test_a_device_that_is_not_there_is_said_not_to_be(vhdx_command, kept, tmp_pa
         ("resume", "cli.commands.backup_restore.resume_raw", "out.raw.part; run the command again, it goes on"),
         ("prune", "cli.commands.backup_prune.run_prune", "every restore point is whole"),
         ("forget", "cli.commands.backup_forget.run_forget", "whole or given up"),
-        ("verify", "cli.commands.backup_verify.verify", "run the command again"),
+        ("verify", "cli.commands.backup_prune.verify", "run the command again"),
         ("restore", "cli.commands.backup_restore.run_conversion", "no unfinished output was kept"),
     ],
 )

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from analyzer.check.result import Checked
-from cli.render.check import Form, rendered
+from cli.commands.check import Form, rendered
 from tests.support.checks import HOSTILE, finding, some
 from tests.support.command_line import SCHEMA
 from vhdx.findings import Severity

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import vhdx
-from cli.options.grouping import OneOf, choice, grouped
+from cli.options.grouping import OneOf, choice, grouped, option
 
 
 def commands(group=vhdx):
@@ -34,20 +34,13 @@ class Colour(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Paint:
-    colour: Colour
-    coat: Colour
+    colour: Colour = option("--colour", type=OneOf(Colour), default="red", help="Colour of the {what}.")
+    coat: Colour = choice("--blue-coat", on=Colour.BLUE, off=Colour.RED, help="Coat it in blue.")
     layers: int = 1
 
 
 @click.command()
-@grouped(
-    "paint",
-    Paint,
-    [
-        click.option("--colour", type=OneOf(Colour), default="red"),
-        choice("--blue-coat", "coat", on=Colour.BLUE, off=Colour.RED, help="Coat it in blue."),
-    ],
-)
+@grouped("paint", Paint, what="wall")
 @click.option("--loud", is_flag=True)
 def painted(paint, loud):
     click.echo(f"{paint.colour.name} {paint.coat.name} {paint.layers} {loud}")

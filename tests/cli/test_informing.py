@@ -216,7 +216,7 @@ def test_the_demo_proves_that_nothing_was_lost(vhdx_command, tmp_path):
 
 
 def test_the_demo_says_it_when_a_hash_differs(vhdx_command, monkeypatch):
-    monkeypatch.setattr("cli.commands.demo.sha256_of", lambda disk: hashlib.sha256(disk.read(0, 512)).hexdigest())
+    monkeypatch.setattr("cli.commands.fixtures.sha256_of", lambda disk: hashlib.sha256(disk.read(0, 512)).hexdigest())
     answer = vhdx_command("demo")
     assert answer.code == 1
     assert "DIFFER" in answer.out
@@ -287,9 +287,9 @@ def _words(text):
     [
         ("info", "commands.info", "demo"),
         ("info", "commands.info", "log-live"),
-        ("map", "commands.map", "demo"),
-        ("repair", "options.repair", "demo"),
-        ("repair", "options.repair", "log-live"),
+        ("map", "commands.hash", "demo"),
+        ("repair", "text", "demo"),
+        ("repair", "text", "log-live"),
     ],
 )
 def test_in_forty_columns_single_words_alone_go_past_the_edge_and_nothing_is_left_out(

@@ -11,7 +11,7 @@ import pytest
 import vhdx
 from analyzer.recover.rebuild import Certainty, Rebuilt
 from analyzer.recovery_map.mapfile import Status, read_mapfile
-from cli.render.rebuilt import rebuilt_lines as told_as_rebuilt
+from cli.render.recover import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of, disk

@@ -16,8 +16,7 @@ from construct import Bytes, Int8ul, Int32ul, Struct
 from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, Zstd, require_zstd
-from analyzer.convert.formats.format import Form, ImageRequest, Piece, require_compression
-from analyzer.convert.formats.read_back import DecodedImage
+from analyzer.convert.formats.format import DecodedImage, Form, ImageRequest, Piece, require_compression
 from analyzer.convert.model import Compression
 from analyzer.progress import Progress
 from vhdx.ranges import Range

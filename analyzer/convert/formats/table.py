@@ -10,8 +10,7 @@ from analyzer.convert.formats.e01.segment_files import SegmentedSink
 from analyzer.convert.formats.e01.writer import E01Writer
 from analyzer.convert.formats.format import Format
 from analyzer.convert.formats.qcow2 import format as qcow2
-from analyzer.convert.formats.qcow2.read_back import Qcow2Image
-from analyzer.convert.formats.qcow2.writer import Qcow2Writer
+from analyzer.convert.formats.qcow2.image import Qcow2Image, Qcow2Writer
 from analyzer.convert.formats.raw_zst import ZstImage, ZstWriter, plan_zst
 from analyzer.convert.formats.vhd import writer as vhd
 from analyzer.convert.formats.vmdk import writer as vmdk

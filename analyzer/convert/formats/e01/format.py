@@ -5,11 +5,10 @@ sections "sectors", and each of those is followed by a table of their places, tw
 """
 
 import zlib
+from collections.abc import Sequence
 from time import gmtime
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
 from analyzer.convert.model import CaseData
@@ -51,9 +50,14 @@ COMPRESSED = 1 << 31
 MD5_SIZE, SHA1_SIZE = 16, 20
 END_SIZE: int = 3 * DESCRIPTOR + (MD5_SIZE + SHA1_SIZE + 40 + 4) + (MD5_SIZE + 16 + 4)
 """Of the sections digest, hash, and done or next."""
+ENTRY_COST = 2 * 4
+"""Of a chunk, beside itself."""
+TABLES_COST: int = DESCRIPTOR + 2 * (DESCRIPTOR + TABLE_LEAD + 4)
+"""Of chunks that are together, whatever their number: the section's descriptor and two tables."""
 _FIXED_DISK, _WHOLE_DISK_IMAGE = 1, 3
 
-Entries = npt.NDArray[np.uint32]
+Sections = Sequence[tuple[bytes, bytes]]
+"""Kind and body of each."""
 
 
 def checksum(data: bytes) -> bytes:

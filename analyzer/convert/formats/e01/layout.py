@@ -16,13 +16,15 @@ from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import Effort, deflate
 from analyzer.convert.formats.e01.format import (
     DESCRIPTOR,
+    ENTRY_COST,
     MOST_ENTRIES,
+    TABLES_COST,
     VOLUME_SIZE,
+    Sections,
     header2_text,
     header_text,
     volume,
 )
-from analyzer.convert.formats.e01.segment import ENTRY_COST, TABLES_COST, Sections
 from analyzer.convert.formats.e01.segment_files import MOST, check_segments, is_first
 from analyzer.convert.formats.format import ImageRequest, require_compression
 from analyzer.convert.model import CaseData, Compression, Digests

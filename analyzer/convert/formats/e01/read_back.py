@@ -30,7 +30,7 @@ from analyzer.convert.formats.e01.format import (
 )
 from analyzer.convert.formats.e01.layout import E01Layout
 from analyzer.convert.formats.e01.segment_files import sibling
-from analyzer.convert.formats.read_back import DecodedImage
+from analyzer.convert.formats.format import DecodedImage
 from analyzer.convert.model import Digests
 from vhdx.ranges import Range, Ranges
 from vhdx.source import FileSource

@@ -8,9 +8,8 @@ from uuid import UUID
 import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes
-from analyzer.convert.formats.format import ImageRequest, Piece, require_compression
+from analyzer.convert.formats.format import DecodedImage, ImageRequest, Piece, require_compression
 from analyzer.convert.formats.pipeline import pieces_with_data
-from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.formats.vhd.format import (
     BITMAP,
     BLOCK,

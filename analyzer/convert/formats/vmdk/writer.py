@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from analyzer.convert.cells import CELL, Bytes
 from analyzer.convert.formats.codecs import UndecodableError, deflate, inflate
-from analyzer.convert.formats.format import Form, ImageRequest, Piece, require_compression
+from analyzer.convert.formats.format import DecodedImage, Form, ImageRequest, Piece, require_compression
 from analyzer.convert.formats.pipeline import units_with_data
-from analyzer.convert.formats.read_back import DecodedImage
 from analyzer.convert.formats.vmdk.format import (
     ENTRIES,
     GD_AT_END,
