@@ -14,7 +14,7 @@ from vhdx.findings import Severity
 from vhdx.geometry import Geometry
 from vhdx.kernels import DATA, HOLE
 from vhdx.ranges import Range, Ranges
-from vhdx.runs import Kind, RunTable, choose, concatenate, cut_alike, merge_neighbours, overlay
+from vhdx.runs import Kind, RunTable, choose, concatenate, cut_alike, merge_neighbours, with_lost
 from vhdx.source import ByteSource, read_known
 from vhdx.structures.bitmap import edges_of_bits
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
@@ -150,7 +150,7 @@ class _SectorBitmaps:
             return bits
         decides, origin = 8 * geometry.sector_size, chunk * geometry.chunk_size
         lost = Ranges.of_columns(origin + (unreadable.start - place) * decides, unreadable.length * decides)
-        return overlay(RunTable.marking(lost, Range.between(int(bits.start[0]), bits.end), Kind.LOST), bits)
+        return with_lost(bits, lost)
 
     def _words(self, chunk: int, first: int, last: int) -> npt.NDArray[np.uint64]:
         """Words of the chunk's bitmap; bits that are not known are clear."""
@@ -186,7 +186,7 @@ def cut_unreadable(runs: RunTable, unreadable: Ranges, sector_size: int) -> RunT
     upper = -(-(unreadable.end[place] + shift) // sector_size) * sector_size
     run_end = held.start[run] + held.length[run]
     lost = Ranges.between(np.maximum(lower, held.start[run]), np.minimum(upper, run_end))
-    return overlay(RunTable.marking(lost, Range.between(int(runs.start[0]), runs.end), Kind.LOST), runs)
+    return with_lost(runs, lost)
 
 
 def cut_at_file_end(runs: RunTable, file_size: int, sector_size: int) -> RunTable:

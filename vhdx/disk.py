@@ -11,7 +11,7 @@ from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import ChainStream, Reader, RunSource
-from vhdx.runs import Kind, Run, RunTable, concatenate, overlay
+from vhdx.runs import Kind, Run, RunTable, concatenate, with_lost
 from vhdx.source import ByteSource
 
 
@@ -96,13 +96,6 @@ class Mask:
         """The ranges of a disk of `size` bytes; what is past its end is left out."""
         return cls(ranges.within(Range(0, size)), reason)
 
-    def laid_over(self, table: RunTable, layer: int = 0) -> RunTable:
-        """A table of runs with these ranges LOST in it, as runs of layer `layer`."""
-        part = Range.between(int(table.start[0]), table.end) if len(table) else Range(0, 0)
-        if not self.ranges.touches(part):
-            return table
-        return overlay(RunTable.marking(self.ranges, part, Kind.LOST, layer), table)
-
     def holds(self, start: int) -> bool:
         """Whether the byte at `start` of the disk is in one of the ranges."""
         return self.ranges.touches(Range(start, 1))
@@ -142,7 +135,7 @@ class MaskedDisk(Disk):
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk: the runs of the inner disk, LOST where the mask is."""
-        return map(self.mask.laid_over, self.inner.windows(start, end))
+        return (with_lost(table, self.mask.ranges) for table in self.inner.windows(start, end))
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""

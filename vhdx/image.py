@@ -15,7 +15,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.parsed import Parsed
 from vhdx.replay import Log
-from vhdx.runs import Kind, Run, RunTable
+from vhdx.runs import Kind, Run, RunTable, with_lost
 from vhdx.source import ByteSource, FileSource, close_source
 from vhdx.source_map import unread_findings
 from vhdx.structures.copies import Copies
@@ -146,7 +146,7 @@ def windows_of(
             position, upto
         )
         for mask in image.masks:
-            table = mask.laid_over(table, layer)
+            table = with_lost(table, mask.ranges, layer)
         yield table
         position = table.end
     if position < end:

@@ -143,6 +143,13 @@ def overlay(upper: RunTable, *lower: RunTable) -> RunTable:
     return merge_neighbours(upper)
 
 
+def with_lost(table: RunTable, lost: Ranges, layer: int = 0) -> RunTable:
+    """The runs, with these ranges of the disk LOST in them, as runs of layer `layer`."""
+    if not len(table) or not lost.touches(table.range):
+        return table
+    return overlay(RunTable.marking(lost, table.range, Kind.LOST, layer), table)
+
+
 def _lay_over(upper: RunTable, lower: RunTable) -> RunTable:
     start, ends, of_upper, of_lower = _common_edges(upper, lower)
     # One index into both tables, one after the other: half the work of cutting both and choosing.
