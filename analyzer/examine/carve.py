@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from math import log2
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,20 +124,13 @@ def _piece(source: ByteSource, kind: Remnant, part: Range, block: int | None) ->
         looks = looks or looks_like(data[: 4 * KIB])
     if totals[0] == totals.sum():
         return None
-    entropy = _entropy(totals[1:].tolist())
-    return Piece(kind, *part, block, looks or _kind_of(entropy), round(entropy, 2))
-
-
-def _entropy(counts: list[int]) -> float:
-    """Bits for each byte that is not zero: how far from one another the bytes are."""
-    total = sum(counts)
-    return -sum(count / total * log2(count / total) for count in counts if count) or 0.0
-
-
-def _kind_of(entropy: float) -> str:
-    if entropy >= _RANDOM:
-        return "compressed or encrypted data"
-    return "data" if entropy >= _PLAIN else "text or sparse records"
+    # Bits for each byte that is not zero: how far from one another the bytes are.
+    counts = totals[1:][totals[1:] > 0]
+    shares = counts / counts.sum()
+    entropy = float(-(shares * np.log2(shares)).sum()) or 0.0
+    plain = "data" if entropy >= _PLAIN else "text or sparse records"
+    guess = "compressed or encrypted data" if entropy >= _RANDOM else plain
+    return Piece(kind, *part, block, looks or guess, round(entropy, 2))
 
 
 def extract(image: Image, carving: Carving, folder: Path, existing: Existing) -> Carving:
@@ -146,17 +138,15 @@ def extract(image: Image, carving: Carving, folder: Path, existing: Existing) ->
 
     All names are checked before the first is written. Raises OutputError, InputOutputError.
     """
-    pieces = [replace(piece, file=folder / _name(piece)) for piece in carving.pieces]
+    pieces = [
+        replace(piece, file=folder / f"{piece.offset:016x}-{piece.kind.name.lower()}.bin") for piece in carving.pieces
+    ]
     for piece in pieces:
         if piece.file:
             check_target(piece.file, [image.path], existing)
     for piece in pieces:
         _write(image.source, piece, existing)
     return replace(carving, pieces=tuple(pieces))
-
-
-def _name(piece: Piece) -> str:
-    return f"{piece.offset:016x}-{piece.kind.name.lower()}.bin"
 
 
 def _write(source: ByteSource, piece: Piece, existing: Existing) -> None:

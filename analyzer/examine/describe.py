@@ -10,7 +10,6 @@ from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.parents import Found
 from vhdx.structures.disk import DiskType
-from vhdx.structures.header import Header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +52,14 @@ class ImageDescription:
     allocated_bytes: int
     """Bytes of the blocks that are present, whole ones."""
     damaged_blocks: int
-    """Blocks that cannot be read whole; `vhdx map` tells the ranges."""
+    """Blocks that cannot be read whole; `vhdx map` lists the ranges."""
     parent: ParentReference | None
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDescription:
-    """One layer of a chain; layer 0 is the base. `found` tells how its child came upon it, None for the leaf."""
+    """One layer of a chain; layer 0 is the base. `found` says how its child came upon it, None for the leaf."""
 
     layer: int
     path: Path
@@ -74,20 +73,14 @@ class LayerDescription:
     """Its identity is the one that its child was made from; True for the leaf."""
 
 
-def type_of(image: Image) -> DiskType:
-    """Fixed, dynamic or differencing."""
-    if image.has_parent:
-        return DiskType.DIFFERENCING
-    return DiskType.FIXED if image.parameters.is_fixed else DiskType.DYNAMIC
-
-
 def describe_image(image: Image) -> ImageDescription:
     """What one file is. Reads its BAT, and raises what reading raises."""
-    parameters, header = image.parameters, image.header
+    parameters, header, locator = image.parameters, image.header, image.locator
     states = image.allocation.table.count_states()
+    without_parent = DiskType.FIXED if parameters.is_fixed else DiskType.DYNAMIC
     return ImageDescription(
         path=image.path,
-        type=type_of(image),
+        type=DiskType.DIFFERENCING if image.has_parent else without_parent,
         virtual_size=image.size,
         block_size=parameters.block_size,
         logical_sector_size=parameters.logical_sector_size,
@@ -98,11 +91,16 @@ def describe_image(image: Image) -> ImageDescription:
         creator=image.identifier.creator,
         file_size=image.file.size,
         sequence_number=header.sequence_number,
-        log=_log_state(image, header),
+        log=LogState(
+            live=header.log_is_live,
+            offset=header.log_offset,
+            length=header.log_length,
+            replayed_entries=len(image.log.active) if header.log_is_live else 0,
+        ),
         blocks={state.name.lower(): count for state, count in states.items()},
         allocated_bytes=sum(count for state, count in states.items() if state.holds_data) * parameters.block_size,
         damaged_blocks=_damaged_blocks(image),
-        parent=_parent(image),
+        parent=ParentReference(linkages=locator.linkages, paths=dict(locator.paths)) if locator else None,
         findings=image.findings,
     )
 
@@ -111,21 +109,6 @@ def _damaged_blocks(image: Image) -> int:
     """Blocks that cannot be read whole, and those whose absence is in doubt."""
     masked = sum(mask.ranges.size for mask in image.masks)
     return sum(map(len, image.allocation.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
-
-
-def _log_state(image: Image, header: Header) -> LogState:
-    return LogState(
-        live=header.log_is_live,
-        offset=header.log_offset,
-        length=header.log_length,
-        replayed_entries=len(image.log.active) if header.log_is_live else 0,
-    )
-
-
-def _parent(image: Image) -> ParentReference | None:
-    if image.locator is None:
-        return None
-    return ParentReference(linkages=image.locator.linkages, paths=dict(image.locator.paths))
 
 
 def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:

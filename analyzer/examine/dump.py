@@ -1,4 +1,4 @@
-"""The structures of a file as they stand in it, each copy, damaged or not.
+"""The structures of a file as they are in it, each copy, damaged or not.
 
 Nothing here needs a file that opens: each part is read by itself, and what stops one does not stop the next.
 """
@@ -15,14 +15,15 @@ from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.image import Image, image_of
 from vhdx.parsed import Parsed
-from vhdx.replay import PlacedEntry
 from vhdx.runs import Kind
-from vhdx.structures.bat import BlockState
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_OFFSETS, METADATA_REGION, MIB, REGION_TABLE_OFFSETS
+from vhdx.structures.copies import Copies
 from vhdx.structures.log import Write
+from vhdx.table import BlockTable
 
 PARTS = ("identifier", "headers", "regions", "metadata", "locator", "log", "bat", "bitmap")
-# Damaged blocks whose flaws are told one by one.
+# Damaged blocks whose flaws are listed one by one.
 _MOST_FLAWS = 1000
 Record = Mapping[str, Any]
 
@@ -50,49 +51,50 @@ def sections(structures: Structures, parts: Sequence[str] = PARTS) -> Iterator[S
             section = _READERS[part](structures)
             yield replace(section, findings=tuple(located(structures.file.path, section.findings)))
         except VhdxError as error:
-            yield Section(part, iter(()), (), str(error))
+            yield Section(part, (), (), str(error))
 
 
 def _identifier(structures: Structures) -> Section:
     identifier = structures.identifier.get()
     record = {"offset": 0, "signature": identifier.signature.decode("latin-1"), "creator": identifier.creator}
-    return Section("identifier", iter([record]), structures.identifier.findings)
+    return Section("identifier", [record], structures.identifier.findings)
 
 
 def _headers(structures: Structures) -> Section:
     pair = structures.headers.get()
     records = [
-        {"copy": copy + 1, "offset": offset, "valid": not flaws, "current": pair.current_copy == copy}
-        | asdict(header)
-        | {"signature": header.signature.decode("latin-1")}
-        for copy, (header, flaws, offset) in enumerate(zip(pair.copies, pair.flaws, HEADER_OFFSETS, strict=True))
+        _of_copy(pair, copy, HEADER_OFFSETS) | asdict(header) | {"signature": header.signature.decode("latin-1")}
+        for copy, header in enumerate(pair.copies)
     ]
-    return Section("headers", iter(records), structures.headers.findings)
+    return Section("headers", records, structures.headers.findings)
+
+
+def _of_copy(pair: Copies[Any], copy: int, offsets: Sequence[int]) -> dict[str, Any]:
+    is_valid, is_current = not pair.flaws[copy], pair.current_copy == copy
+    return {"copy": copy + 1, "offset": offsets[copy], "valid": is_valid, "current": is_current}
 
 
 def _regions(structures: Structures) -> Section:
     pair = structures.regions.get()
     records = [
-        {"copy": copy + 1, "offset": offset, "valid": not flaws, "current": pair.current_copy == copy}
+        _of_copy(pair, copy, REGION_TABLE_OFFSETS)
         | {"signature": table.signature.decode("latin-1"), "checksum": table.checksum, "reserved": table.reserved}
-        | {
-            "entry_count": table.entry_count,
-            "entries": [asdict(entry) | {"name": entry.name} for entry in table.entries],
-        }
-        for copy, (table, flaws, offset) in enumerate(zip(pair.copies, pair.flaws, REGION_TABLE_OFFSETS, strict=True))
+        | {"entry_count": table.entry_count}
+        | {"entries": [asdict(entry) | {"name": entry.name} for entry in table.entries]}
+        for copy, table in enumerate(pair.copies)
     ]
-    return Section("regions", iter(records), structures.regions.findings)
+    return Section("regions", records, structures.regions.findings)
 
 
 def _metadata(structures: Structures) -> Section:
     if structures.metadata == Parsed():
         where = "is listed" if structures.region(METADATA_REGION) is None else "is inside the file"
-        return Section("metadata", iter(()), (), f"no metadata region {where}; see `vhdx dump FILE regions`")
+        return Section("metadata", (), (), f"no metadata region {where}; see `vhdx dump FILE regions`")
     table, disk = structures.metadata.get(), structures.parameters
     records: list[Record] = [asdict(entry) | {"name": entry.name} for entry in table.entries]
     if disk.value is not None:
         records.append(asdict(disk.value) | {"is_fixed": disk.value.is_fixed, "has_parent": disk.value.has_parent})
-    return Section("metadata", iter(records), structures.metadata.findings + disk.findings)
+    return Section("metadata", records, structures.metadata.findings + disk.findings)
 
 
 def _locator(structures: Structures) -> Section:
@@ -103,20 +105,19 @@ def _locator(structures: Structures) -> Section:
         {"key": entry.key, "value": entry.value, "key_offset": entry.key_offset, "value_offset": entry.value_offset}
         for entry in (locator.value.entries if locator.value else ())
     ]
-    return Section("locator", iter(records), locator.findings)
+    return Section("locator", records, locator.findings)
 
 
 def _log(structures: Structures) -> Section:
     log, header = structures.log.get(), structures.header
     active = set(log.active) if header is not None and header.log_is_live else set[int]()
-    records = (_log_record(placed, placed.at in active) for placed in log.entries())
+    records = (
+        {"at": placed.at, "live": placed.at in active}
+        | asdict(placed.header)
+        | {"signature": "loge", "writes": [_write_record(write) for write in placed.entry.writes()]}
+        for placed in log.entries()
+    )
     return Section("log", records, structures.log.findings)
-
-
-def _log_record(placed: PlacedEntry, is_live: bool) -> Record:  # noqa: FBT001 - a fact, not a switch
-    record = asdict(placed.header) | {"signature": "loge"}
-    writes = [_write_record(write) for write in placed.entry.writes()]
-    return {"at": placed.at, "live": is_live} | record | {"writes": writes}
 
 
 def _write_record(write: Write) -> Record:
@@ -127,33 +128,20 @@ def _write_record(write: Write) -> Record:
 def _bat(structures: Structures) -> Section:
     image = image_of(structures)
     table = image.allocation.table
-    damaged = list(
-        islice((block for some in image.allocation.table.damaged_blocks() for block in some.tolist()), _MOST_FLAWS)
-    )
-    flaws = dict.fromkeys(flaw for block in damaged for flaw in table.flaws_of_block(block))
-    return Section("bat", _bat_records(image), tuple(flaws))
+    damaged = (block for blocks in table.damaged_blocks() for block in blocks.tolist())
+    flaws = dict.fromkeys(flaw for block in islice(damaged, _MOST_FLAWS) for flaw in table.flaws_of_block(block))
+    return Section("bat", _bat_records(table), tuple(flaws))
 
 
-def _bat_records(image: Image) -> Iterator[Record]:
-    table, geometry = image.allocation.table, image.geometry
-    slots = geometry.slots_in_child if image.has_parent else geometry.slots_in_base
-    for first in range(0, slots, 1 << 16):
-        entries = table.entries(first, min(1 << 16, slots - first))
+def _bat_records(table: BlockTable) -> Iterator[Record]:
+    ratio = table.geometry.chunk_ratio
+    for first, entries in table.all_entries():
         for index in entries.nonzero()[0].tolist():
-            yield _bat_record(image, first + index, int(entries[index]) & (1 << 64) - 1)
-
-
-def _bat_record(image: Image, slot: int, value: int) -> Record:
-    chunk, inside = divmod(slot, image.geometry.chunk_ratio + 1)
-    is_bitmap = inside == image.geometry.chunk_ratio
-    number = chunk if is_bitmap else slot - chunk
-    place = {"sector_bitmap" if is_bitmap else "block": number}
-    state = BlockState(value & 7)
-    return (
-        {"slot": slot}
-        | place
-        | {"state": state.name.lower(), "file_offset": (value >> 20) * MIB, "raw": f"{value:016x}"}
-    )
+            slot, value = first + index, int(entries[index]) & (1 << 64) - 1
+            chunk, inside = divmod(slot, ratio + 1)
+            place = {"sector_bitmap": chunk} if inside == ratio else {"block": slot - chunk}
+            state, at = BlockState(value & STATE_MASK), (value >> OFFSET_SHIFT) * MIB
+            yield {"slot": slot, **place, "state": state.name.lower(), "file_offset": at, "raw": f"{value:016x}"}
 
 
 def _bitmap(structures: Structures) -> Section:

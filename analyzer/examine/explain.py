@@ -31,14 +31,11 @@ def _windows(text: str) -> WindowsCode | None:
     known = windows_codes()
     by_name = {entry.name: entry for entry in known.values()}
     match = _WINDOWS.fullmatch(text)
-    number = int(match[1] or match[2], 16) if match else _decimal(text)
+    number = int(match[1] or match[2], 16) if match else None
+    if number is None and re.fullmatch(r"-?\d{1,10}", text):  # Windows prints its codes as signed numbers, too
+        number = int(text)
     candidates = [text, f"0x{number % _WIDTH:08X}" if number is not None else ""]
     return next((known[name] for name in candidates if name in known), by_name.get(text.upper()))
-
-
-def _decimal(text: str) -> int | None:
-    """Windows prints its codes as signed numbers, too."""
-    return int(text) if re.fullmatch(r"-?\d{1,10}", text) else None
 
 
 def findings_page() -> str:

@@ -1,6 +1,6 @@
 """What a file remembers of its past: its log's sessions, its previous header, blocks that entries let go and keep.
 
-A closed log is never wiped, so that entries of earlier sessions tell what each changed ([MS-VHDX] 2.3). Content is read
+A closed log is never wiped, so that entries of earlier sessions say what each changed ([MS-VHDX] 2.3). Content is read
 in a fixed number of steps, whatever the log claims; nothing here raises for it.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from vhdx.image import Image
 from vhdx.replay import Log, PlacedEntry
-from vhdx.structures.bat import ENTRY_SIZE, STATE_MASK, BlockState, parse_bat_entry
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, parse_bat_entry
 from vhdx.structures.constants import (
     BAT_REGION,
     LOG_SECTOR_SIZE,
@@ -33,7 +33,7 @@ _MOST_PAGES = 1 << 12
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A block table entry that a log entry wrote: what it was before, as far as the log tells, and what it became."""
+    """A block table entry that a log entry wrote: what it was before, as far as the log says, and what it became."""
 
     block: int | None
     """The payload block; None for a sector bitmap's entry."""
@@ -103,9 +103,7 @@ class History:
 
 def history_of(image: Image) -> History:
     """What the file of an image remembers; raises InputOutputError, ShortReadError."""
-    table = image.allocation.table
-    anchors = _Anchors(table)
-    return History(image.path, tuple(_sessions(image)), _previous(image), anchors.listed, anchors.count)
+    return History(image.path, tuple(_sessions(image)), _previous(image), *_anchors(image.allocation.table))
 
 
 def _previous(image: Image) -> Previous | None:
@@ -116,25 +114,20 @@ def _previous(image: Image) -> Previous | None:
     return Previous(header.sequence_number, header.file_write_guid, header.data_write_guid, same)
 
 
-class _Anchors:
-    """Blocks whose absent entries keep a place: the first of them, and how many."""
-
-    def __init__(self, table: BlockTable) -> None:
-        """Look through the whole table, a window at a time."""
-        self.count = 0
-        found: list[Anchor] = []
-        geometry = table.geometry
-        for first, entries in table.all_entries():
-            states = entries & STATE_MASK
-            keeps = ((states == BlockState.UNMAPPED) | (states == BlockState.UNDEFINED)) & (entries >> 20 != 0)
-            slots = np.flatnonzero(keeps) + first
-            slots = slots[slots % (geometry.chunk_ratio + 1) != geometry.chunk_ratio]
-            self.count += len(slots)
-            for slot in slots[: MOST_CHANGES - len(found)].tolist():
-                entry, block = table.entry(slot), slot - slot // (geometry.chunk_ratio + 1)
-                length = geometry.bytes_of_block(block)
-                found.append(Anchor(block, entry.state.name, entry.file_offset, length))
-        self.listed = tuple(found)
+def _anchors(table: BlockTable) -> tuple[tuple[Anchor, ...], int]:
+    """Blocks whose absent entries keep a place, a window of the table at a time: the first of them, and how many."""
+    found: list[Anchor] = []
+    geometry, count = table.geometry, 0
+    for first, entries in table.all_entries():
+        states = entries & STATE_MASK
+        keeps = ((states == BlockState.UNMAPPED) | (states == BlockState.UNDEFINED)) & (entries >> OFFSET_SHIFT != 0)
+        slots = np.flatnonzero(keeps) + first
+        slots = slots[slots % (geometry.chunk_ratio + 1) != geometry.chunk_ratio]
+        count += len(slots)
+        for slot in slots[: MOST_CHANGES - len(found)].tolist():
+            entry, block = table.entry(slot), slot - slot // (geometry.chunk_ratio + 1)
+            found.append(Anchor(block, entry.state.name, entry.file_offset, geometry.bytes_of_block(block)))
+    return tuple(found), count
 
 
 def _sessions(image: Image) -> Iterator[Session]:
