@@ -80,6 +80,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.lines:
             return None
         home, name = self.homes.get(cmd_name), cmd_name.replace("-", "_")
+        # numpy and what it brings wait until here
         module = importlib.import_module(f"cli.commands.{self.prefix}{home or name}")
         return _with_help(getattr(module, f"{name}_command" if home else "command"))
 

@@ -132,6 +132,7 @@ def streamed(
 
     The list has one item a line. Items are plain already.
     """
+    # the document without its closing brace: the list is a member of it
     yield f'{document(command, payload, findings)[:-2]},\n  "{name}": ['
     separator = "\n    "
     for item in items:
@@ -164,7 +165,7 @@ def emit_sentences(lines: Iterable[str]) -> None:
 
 def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(lines)
-    while batch := list(islice(iterator, 4096)):
+    while batch := list(islice(iterator, 4096)):  # so many that writing costs less than making them
         yield batch
 
 

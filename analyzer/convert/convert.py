@@ -93,6 +93,7 @@ def _needed(data_bytes: int, new_disk: NewDisk | None) -> int:
     if new_disk is None:
         return data_bytes
     if new_disk.type is DiskType.FIXED:
+        # every block has its room, whatever it holds
         return new_disk.first_block + new_disk.geometry.block_count * new_disk.block_size
     return new_disk.first_block + data_bytes
 

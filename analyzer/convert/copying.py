@@ -100,6 +100,7 @@ def copy_cells(
     with ThreadPoolExecutor(THREADS) as pool:
         try:
             work = [pool.submit(_copy_share, disk, shares, target, shares.report) for _ in range(THREADS)]
+            # what one thread cannot read or write ends the others too
             done = wait(work, return_when=FIRST_EXCEPTION).done
         finally:
             shares.stop()

@@ -39,10 +39,11 @@ def plan_creation(target: Path, options: NewDiskOptions, chain: Chain | None) ->
     logical = options.logical_sector_size or (parent.sector_size if parent else 512)
     if not 0 < size <= MAX_DISK_SIZE or size % logical:
         raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose whole sectors, up to 64 TiB")
+    # A bitmap has a bit for each logical sector of the disk: parent and child must agree on them.
     if parent and logical != parent.sector_size:
         reason = f"its parent has logical sectors of {parent.sector_size} bytes, not {logical}"
         raise OutputError(target, reason, "leave --logical-sector out")
-    inherited = parent.parameters.physical_sector_size if parent else 4096
+    inherited = parent.parameters.physical_sector_size if parent else 4096  # what Windows gives a new disk
     disk = NewDisk(
         type=options.type,
         size=size,

@@ -85,6 +85,7 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             below = [layer.path for layer in reversed(chain.layers[: plan.kept + 1])]
+            # A mismatch below was refused or accepted when the chain was opened.
             with open_chain(sink.path, parents=below, on_mismatch=OnMismatch.ACCEPT) as written:
                 _compare_holes(chain, written, plan.kept, sink.path)
                 held = cells_with_data(written.windows_above(plan.kept + 1))

@@ -245,6 +245,7 @@ def check_block_size(target: Path, block_size: int | None) -> None:
     """Refuse a block size that the format does not have; raises OutputError."""
     if block_size is None:
         return
+    # [MS-VHDX] 2.6.2.1: a power of two, 1 MiB to 256 MiB
     if not MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE or block_size & (block_size - 1):
         raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
 

@@ -28,7 +28,7 @@ class RawTarget:
     def __init__(self, sink: Sink, size: int) -> None:
         """Begin an image of `size` bytes."""
         self._sink = sink
-        sink.set_size(size)
+        sink.set_size(size)  # the end of a disk may be zeros, which nobody writes
 
     def write(self, start: int, data: memoryview) -> None:
         """See Target."""

@@ -97,6 +97,7 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     if as_json:
         _emit(kept, told, errors, failed)
     _tell_failed(failed, len(leaves))
+    # the worst, so that one disk of many that failed is noticed
     return max([int(bool(errors)), *(error.exit_code for _, error in failed)])
 
 

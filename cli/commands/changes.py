@@ -174,7 +174,7 @@ def show(
             output.emit_lines(f"{start:>16} {length:>16}  {kind}" for start, length, kind in rows)
             click.echo(f"# {_difference(totals)}")
         case _:
-            for _ in rows:
+            for _ in rows:  # totals are counted while the ranges pass
                 pass
             click.echo(facts([*comparison_facts(plan, *states), ("differ", _difference(totals))]))
 

@@ -68,7 +68,7 @@ def command(
 
 
 def _to_stdout(chain: Chain, scope: Scope | None, options: Options) -> None:
-    if sys.stdout.isatty():
+    if sys.stdout.isatty():  # bytes of a disk can reprogram a terminal
         raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
     clone = clone_of(chain, scope, options)
     with progress("writing", chain.size) as update:

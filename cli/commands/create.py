@@ -17,7 +17,7 @@ from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing
 from vhdx.structures.disk import DiskType
 
-_SECTORS = click.Choice(["512", "4096"])
+_SECTORS = click.Choice(["512", "4096"])  # the two of [MS-VHDX] 2.6.2.4 and 2.6.2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

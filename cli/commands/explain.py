@@ -11,6 +11,7 @@ from cli.text import facts, line_width
 from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 
 
+# Windows shows codes as negative numbers too
 @click.command("explain", context_settings={"ignore_unknown_options": True})
 @click.argument("codes", nargs=-1, metavar="CODE...")
 @json_option

@@ -108,6 +108,7 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions,
 
 
 def _code(outcome: Outcome, state: State) -> int:
+    # 5 wins: what it names is the user's to move away
     return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
 
 

@@ -95,7 +95,7 @@ def write_command(names: Sequence[str], folder: Path) -> None:
     unknown = [name for name in wanted if name not in fixtures.RECIPES and _damage_name(name) not in DAMAGES]
     if unknown:
         raise click.UsageError(f"there is no fixture {safe(unknown[0])!r}; `vhdx fixtures list` shows them.")
-    for name in dict.fromkeys(wanted):
+    for name in dict.fromkeys(wanted):  # `all` and a name of its own: each once
         with _existing_refused():
             click.echo(safe(_write(name, folder)))
 

@@ -97,7 +97,7 @@ def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:
     for table in disk.windows():
         for run in table:
             totals[run.kind] += run.length
-            if pending and _goes_on(pending, run):
+            if pending and _goes_on(pending, run):  # windows cut runs at their seams, which mean nothing
                 pending = pending._replace(length=pending.length + run.length)
             else:
                 if pending:

@@ -59,6 +59,7 @@ DURATION = Parsed("time", float, _seconds)
 def _log_moment(text: str) -> int | UUID:
     text = text.strip()
     try:
+        # int() takes `1_000`, and digits of any script
         return int(text) if text.isascii() and text.isdigit() else UUID(text)
     except ValueError:
         raise ValueError("is neither a log entry's number nor a log_guid; see `vhdx history`") from None

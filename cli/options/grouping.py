@@ -56,6 +56,7 @@ def grouped(name: str, kind: type, **words: str) -> Callable[[Decorated], Decora
             return function(*args, **{name: kind(**values)}, **given)
 
         decorated: Callable[..., Any] = gather
+        # a decorator applied later is listed earlier: help follows the fields
         for field_name, declared in reversed(own.items()):
             for make, names, attributes in reversed(declared):
                 filled = {key: value.format(**words) if key == "help" else value for key, value in attributes.items()}

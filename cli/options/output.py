@@ -135,7 +135,7 @@ def write_text(target: Path, text: str, sources: Sequence[Path], existing: Exist
     """Write a document whole or not at all, never over a source; raises OutputError, InputOutputError."""
     check_target(target, sources, existing)
     with Sink(target, existing=existing) as sink:
-        sink.write_at(0, text.encode("utf-8", "backslashreplace"))
+        sink.write_at(0, text.encode("utf-8", "backslashreplace"))  # a file name that is no text must not end a report
         sink.flush()
         sink.commit()
 

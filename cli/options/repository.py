@@ -133,7 +133,7 @@ class Passphrase:
 
 
 def _first_line(text: str, otherwise: str) -> str:
-    line = text.split("\n", 1)[0].removesuffix("\r")
+    line = text.split("\n", 1)[0].removesuffix("\r")  # no strip(): a passphrase may end with a space
     if not line:
         raise click.UsageError(f"{otherwise}: there is no passphrase.")
     return line

@@ -71,7 +71,7 @@ def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:
         if number > len(volumes):
             reason = f"it has no volume {number}"
             raise NoSuchVolumeError(disk.path, reason, f"choose one of 1 to {len(volumes)} with --volume N")
-        volumes[number - 1].made()
+        volumes[number - 1].made()  # raises the reason where the volume cannot be read
         return volumes[number - 1]
     readable = [volume for volume in volumes if volume.is_readable]
     if len(readable) == 1:

@@ -79,7 +79,7 @@ def rebuilt_lines(parts: Iterable[Rebuilt], account: Path | None) -> Iterator[st
 def _some(alike: Sequence[Rebuilt], where: str) -> Iterator[str]:
     shown = alike if len(alike) <= _FIRST_ALIKE + 1 else alike[:_FIRST_ALIKE]  # one alone is worth its line
     yield from (f"{_head(part)}: {safe(part.how)}" for part in shown)
-    if more := len(alike) - len(shown):
+    if more := len(alike) - len(shown):  # a rebuilt table has thousands of parts that say the same
         yield f"{_head(alike[0])}: {more} more like these, {len(alike)} in all: {where} lists them"
 
 

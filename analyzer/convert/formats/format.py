@@ -109,8 +109,8 @@ class DecodedImage(ABC):
         for number in range(offset // self.unit, -(-end // self.unit)):
             first = number * self.unit
             lower, upper = max(first, offset), min(first + self.unit, end)
-            content = self.read_unit(number) or bytes(self.unit)
-            if len(content) < upper - first:
+            content = self.read_unit(number) or bytes(self.unit)  # None: no format stores zeros
+            if len(content) < upper - first:  # only the last unit of a disk may be short
                 raise self.failure(number)
             buffer[lower - offset : upper - offset] = content[lower - first : upper - first]
 

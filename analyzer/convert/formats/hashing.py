@@ -28,6 +28,7 @@ class _Digest:
 
     def do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
         """Queue work for the thread; waits while it is too far behind."""
+        # one thread for each digest: hashlib lets go of the GIL, but a digest takes its bytes in order
         self._waiting.append(self._thread.submit(work, self._state, what))
         if len(self._waiting) > _WAITING:
             self._waiting.popleft().result()

@@ -59,7 +59,7 @@ def in_order(work: Callable[[Given], Made], things: Iterable[Given]) -> Generato
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
-                future.cancel()
+                future.cancel()  # what has not begun need not be packed: nobody writes it any more
 
 
 def units_with_data(data: Bytes, unit: int) -> Iterator[tuple[int, bytes]]:

@@ -107,7 +107,7 @@ class ZstWriter:
     def put(self, start: int, piece: Piece) -> None:
         """See ImageWriter."""
         self._skip_to(start)
-        self._append(piece.data, min(CELL, self._size - start))
+        self._append(piece.data, min(CELL, self._size - start))  # the last cell of a disk may be short
 
     def finish(self) -> Mapping[str, str]:
         """Write what zeros are left, and the seek table."""

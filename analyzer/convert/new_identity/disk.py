@@ -83,7 +83,7 @@ def cloned(disk: DiskSource, identities: Identities = random_identities, *, scop
     """
     work = CloneWorkspace(disk, disk.sector_size, identities)
     parts = renew_tables(work)
-    if scope is not Scope.DISK:
+    if scope is not Scope.DISK:  # the identities of volumes are in their own structures, of which more can go wrong
         renew_volumes(work, parts, scope)
     return ClonedDisk(disk, work)
 

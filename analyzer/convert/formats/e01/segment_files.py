@@ -86,7 +86,7 @@ class SegmentedSink(Sink):
     def further(self) -> Sink:
         """Begin one more file. What was written before is whole: it is made durable, and takes no more bytes."""
         if self._further:
-            self._further[-1].seal()
+            self._further[-1].seal()  # thousands of segments must not be thousands of open files
         self._further.append(Sink(segment_name(self.target, len(self._further) + 2), existing=self._existing))
         return self._further[-1]
 

@@ -49,6 +49,7 @@ class E01Writer:
         chunks = [
             self._pack(at, data[at : at + step]) for at in range(0, len(data), step) if data[at : at + step].any()
         ]
+        # the cell as it is goes first: digests are of the disk, and want zeros too
         return [Piece(0, data.data, Form.SEEN), *chunks] if chunks else []
 
     def put(self, start: int, piece: Piece) -> None:
@@ -77,6 +78,7 @@ class E01Writer:
         if len(packed) < len(chunk):
             return Piece(at, packed, Form.PACKED)
         plain = chunk.tobytes()
+        # a packed chunk has zlib's own checksum, one that is stored needs this
         return Piece(at, plain + checksum(plain), Form.STORED)
 
     def _zeros_until(self, number: int) -> None:

@@ -76,7 +76,7 @@ class Qcow2Writer:
             case Compression.FORMAT:
                 return Piece(start, cluster, Form.STORED)
             case Compression.ZLIB:
-                packed = deflate(cluster, -WINDOW_BITS)
+                packed = deflate(cluster, -WINDOW_BITS)  # a raw stream: readers expect neither header nor checksum
             case Compression.ZSTD:
                 packed = self._zstd.pack(cluster)
         return Piece(start, packed, Form.PACKED) if len(packed) < CLUSTER else Piece(start, cluster, Form.STORED)
@@ -119,6 +119,7 @@ class Qcow2Writer:
 
     def _write_refcounts(self) -> tuple[int, int]:
         """The offset of the refcount table and its length in clusters; both count themselves, too."""
+        # They count themselves, so their number is found by asking again until it stays.
         blocks = tables = 0
         while True:
             total = len(self._refcounts) + blocks + tables
@@ -190,6 +191,7 @@ class Qcow2Image(DecodedImage):
         for entry in l2[l2 != 0].tolist():
             if entry & COMPRESSED:
                 place, length = self._packed(entry & ~COMPRESSED)
+                # packed bytes may cross into the next cluster: each of both is referred to
                 counts[place >> CLUSTER_BITS : (place + length - 1 >> CLUSTER_BITS) + 1] += 1
             else:
                 counts[(entry & OFFSET_MASK) >> CLUSTER_BITS] += 1

@@ -155,7 +155,7 @@ class DynamicWriter:
         """Write table, header, and the footer with its copy last."""
         self._sink.write_at(_TABLE_OFFSET, self._bat.tobytes())
         self._sink.write_at(SECTOR, dynamic_header(_TABLE_OFFSET, self._layout.entries))
-        for place in (self._end, 0):
+        for place in (self._end, 0):  # the first sector last: until then the file does not begin as a VHD
             self._sink.write_at(place, self._layout.footer())
         return {}
 
