@@ -11,12 +11,11 @@ from analyzer.remedies import shell_command
 from analyzer.scan.commands import OutputNames, has_no_front, inputs_of, merge_command, recover_command
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
-from analyzer.scan.judging import is_left_behind
+from analyzer.scan.judging import is_left_behind, listed
 from analyzer.text import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 # A sentence stays one; JSON has all of them.
-_MOST_NAMES = 8
 ONLY_LEAF = "it is the only leaf"
 """The reason of a tree that has one leaf."""
 
@@ -62,6 +61,10 @@ class Known:
     is_taken: Callable[[Path], bool]
     """Whether an output of that name is there already."""
 
+    def lost(self, path: Path) -> int:
+        """Bytes of a file's disk that cannot be known."""
+        return self.weights.get(path, Weight()).lost
+
 
 def advise(known: Known) -> tuple[Advice, ...]:
     """The advice for each tree; a copy that nothing needs has none."""
@@ -96,11 +99,9 @@ def _chain_beside(known: Known, record: FileRecord) -> tuple[Path, ...]:
     if record.path.suffix.lower() != ".avhdx":
         return ()
     trees = [tree for tree in known.forest.trees if tree.root.path.parent == record.path.parent]
-    return (
-        tuple(member.path for member in trees[0].down_from(_current(known, trees[0])[0].path))
-        if len(trees) == 1
-        else ()
-    )
+    if len(trees) != 1:
+        return ()
+    return tuple(member.path for member in trees[0].down_from(_current(known, trees[0])[0].path))
 
 
 def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
@@ -140,7 +141,7 @@ def _current(known: Known, tree: Tree) -> tuple[Member, str]:
         leaves = [leaf for leaf in leaves if leaf not in left]
     elif left:
         newest = max((tree.by_path[leaf.parent] for leaf in left if leaf.parent), key=_age)
-        names = ", ".join(leaf.path.name for leaf in left[:_MOST_NAMES])
+        names = listed(Path(leaf.path.name) for leaf in left)
         return newest, f"it was written to long after a backup made {names} and left it behind"
     if used:
         newest = max(used, key=_age)
@@ -166,13 +167,12 @@ def _alone(known: Known, leaf: Member) -> Iterator[str]:
         return
     yield "it stands alone: there is nothing to merge"
     files = known.forest.by_disk.get(leaf.record.disk_id, ()) if leaf.record.disk_id else ()
-    waiting = [str(record.path) for record in files if known.forest.lacks_parent(record)]
-    if waiting:
-        yield f"of the same disk, and without their parent: {', '.join(waiting[:_MOST_NAMES])}"
+    if waiting := [record.path for record in files if known.forest.lacks_parent(record)]:
+        yield f"of the same disk, and without their parent: {listed(waiting)}"
     if leaf.record.condition is Condition.LIVE:
         yield "its log is dirty: read it with these commands, which apply it, before you attach it anywhere"
-    if known.weights.get(leaf.path, Weight()).lost:
-        yield f"{known.weights[leaf.path].lost} bytes of it cannot be known: look for a whole copy"
+    if lost := known.lost(leaf.path):
+        yield f"{lost} bytes of it cannot be known: look for a whole copy"
 
 
 def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
@@ -183,8 +183,8 @@ def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
         record, link = member.record, member.link
         if record.flaw:
             yield record.flaw
-        elif known.weights.get(record.path, Weight()).lost:
-            yield f"{known.weights[record.path].lost} bytes of {record.path} cannot be known: look for a whole copy"
+        elif lost := known.lost(record.path):
+            yield f"{lost} bytes of {record.path} cannot be known: look for a whole copy"
         if link and link.state is LinkState.MISMATCH:
             yield from _wrong(record, link.parent, known.evidence.get(record.path))
         if link and not link.state.joins:
@@ -196,7 +196,7 @@ def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
 
 def _wrong(child: FileRecord, parent: Path | None, evidence: Evidence | None) -> Iterator[str]:
     if evidence is None:
-        yield f"{child.path} and {parent} do not belong together, and why cannot be told"
+        yield f"{child.path} and {parent} do not belong together, and why is not known"
     elif evidence.verdict is Verdict.WRONG_PARENT:
         yield f"{parent} is the wrong parent of {child.path}: look for the right one in more folders"
 
@@ -220,34 +220,17 @@ def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
 
 
 def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
-    """Files of the disk that stand on a parent that is missing: it is no parent of these, so they came later."""
-    waiting = _waiting(known, tree.root.record)
-    if waiting:
-        yield (
-            f"{', '.join(waiting[:_MOST_NAMES])}, of the same disk, without its parent, is likely newer: the merge of "
-            f"{leaf.path} gives an older state"
-        )
-    if torn := [str(record.path) for record in _unreadable_beside(known.forest, leaf.path)]:
-        yield (
-            f"{', '.join(torn[:_MOST_NAMES])}, beside it, cannot be read and may be newer: then the merge of "
-            f"{leaf.path} gives an older state"
-        )
-
-
-def _unreadable_beside(forest: Forest, path: Path) -> Iterator[FileRecord]:
-    """Files of a folder that are called checkpoints, and could be: what they hold no scan can tell."""
-    return (
-        record
-        for record in forest.unplaced
-        if record.path.parent == path.parent and record.path.suffix.lower() == ".avhdx" and has_no_front(record)
-    )
-
-
-def _waiting(known: Known, record: FileRecord) -> list[str]:
-    """Files of the same disk whose parent is missing, copies left out."""
-    forest = known.forest
-    others = (other for other in forest.of_same_disk(record) if other.path not in forest.spare)
-    return [str(other.path) for other in others if forest.lacks_parent(other)]
+    """Files of the disk whose parent is missing: it is no parent of these, so they came later."""
+    forest, root = known.forest, tree.root.record
+    others = (other for other in forest.of_same_disk(root) if other.path not in forest.spare)
+    if waiting := [other.path for other in others if forest.lacks_parent(other)]:
+        text = f"{listed(waiting)}, of the same disk, without its parent, is likely newer"
+        yield f"{text}: the merge of {leaf.path} gives an older state"
+    # What is called a checkpoint, and could be: what it holds no scan can say.
+    beside = (record for record in forest.unplaced if record.path.parent == leaf.path.parent and has_no_front(record))
+    if torn := [record.path for record in beside if record.path.suffix.lower() == ".avhdx"]:
+        text = f"{listed(torn)}, beside it, cannot be read and may be newer"
+        yield f"{text}: then the merge of {leaf.path} gives an older state"
 
 
 def _in_words(evidence: Evidence) -> str:
@@ -264,6 +247,4 @@ def _others(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
         if other is not leaf and other.path not in known.forest.spare and not _is_left_behind(known, tree, other)
     ]
     if others:
-        names = ", ".join(str(path) for path in others[:_MOST_NAMES])
-        more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""
-        yield f"other states of this disk, which merge the same way: {names}{more}"
+        yield f"other states of this disk, which merge the same way: {listed(others)}"

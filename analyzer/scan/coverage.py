@@ -6,7 +6,7 @@ hides it. A leaf shows all that it holds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +64,12 @@ def weigh(tree: Tree, layers: Mapping[Path, Layer], again: Callable[[Path, int],
         if layer.is_large and len(tree.members) > 1:
             layer = again(member.path, MOST_RANGES)
         above = _hidden_by([hidden.pop(child) for child in member.children])
-        weights[member.path] = _weight(layer, above, member)
+        shown = layer.weight.own
+        if member.children:
+            shown = (layer.own - above).size if layer.own is not None and above is not None else None
+        weights[member.path] = replace(layer.weight, shown=shown)
         hidden[member.path] = _hides(layer, above, member)
     return weights
-
-
-def _weight(layer: Layer, above: Ranges | None, member: Member) -> Weight:
-    weight = layer.weight
-    shown = weight.own
-    if member.children:
-        shown = (layer.own - above).size if layer.own is not None and above is not None else None
-    return Weight(own=weight.own, shown=shown, lost=weight.lost, findings=weight.findings)
 
 
 def _hidden_by(children: Sequence[Ranges | None]) -> Ranges | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 # No genuine chain was seen with more than seconds between the two. The finding is a note of suspicion, never a proof,
 # so the number was not fixed by a test.
 _SLACK = 60.0
+# Files that a sentence names.
 _MOST_NAMES = 5
 _BACKUP = re.compile(
     r"auto[ _-]?recovery|recovery[ _-]?checkpoint|\b(veeam|altaro|nakivo|rubrik|commvault|acronis)", re.I
@@ -26,6 +27,13 @@ _BACKUP = re.compile(
 # Seconds; a backup holds a checkpoint for hours. test_a_checkpoint_that_a_backup_left_behind_is_not_the_current_state.
 _LONGEST_BACKUP = 24 * 3600.0
 _TRACKING = {".rct", ".mrt"}
+
+
+def listed(paths: Iterable[Path]) -> str:
+    """The first of some files, and how many more there are."""
+    names = [str(path) for path in paths]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def judge(forest: Forest, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
@@ -42,9 +50,7 @@ def _judge_member(forest: Forest, tree: Tree, member: Member, evidence: Mapping[
         yield from _judge_link(forest, member, member.link, evidence)
     if member.parent:
         parent = tree.by_path[member.parent].record
-        yield from _sizes(member, parent)
-        yield from _times(member, parent)
-        yield from _sectors(member, parent)
+        yield from _differences(member, parent)
     if member.depth == MAX_CHAIN_DEPTH:
         text = f"the chain below it has over {MAX_CHAIN_DEPTH} files"
         yield Finding("CHN-04", Severity.ERROR, text, path=member.path)
@@ -80,11 +86,8 @@ def _why_not(place: Place) -> str:
 
 def _where_else(forest: Forest, child: FileRecord) -> str:
     others = forest.of_same_disk(child)
-    search = "scan more folders: any file with that identity is found, whatever its name"
-    if not others:
-        return search
-    names = ", ".join(str(record.path) for record in others[:_MOST_NAMES])
-    return f"{search}; of the same virtual disk are here: {names}"
+    here = f"; of the same virtual disk are here: {listed(record.path for record in others)}" if others else ""
+    return f"scan more folders: any file with that identity is found, whatever its name{here}"
 
 
 def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
@@ -109,38 +112,29 @@ def _loop(forest: Forest, member: Member) -> Finding:
     return Finding("CHN-03", Severity.ERROR, f"the chain runs in a circle: {names}", path=member.path, advice=advice)
 
 
-def _sizes(member: Member, parent: FileRecord) -> Iterator[Finding]:
+def _differences(member: Member, parent: FileRecord) -> Iterator[Finding]:
     child = member.record
-    pairs = (("the disk", child.disk_size, parent.disk_size), ("blocks", child.block_size, parent.block_size))
-    for what, mine, other in pairs:
+    for code, severity, what, mine, other in (
+        ("CHN-06", Severity.NOTE, "the disk", child.disk_size, parent.disk_size),
+        ("CHN-06", Severity.NOTE, "blocks", child.block_size, parent.block_size),
+        ("CHN-05", Severity.ERROR, "logical sectors", child.sector_size, parent.sector_size),
+    ):
         if mine is not None and other is not None and mine != other:
             text = f"{what}: {mine} bytes, {other} in its parent {parent.path}"
-            yield Finding("CHN-06", Severity.NOTE, text, path=child.path)
-
-
-def _times(member: Member, parent: FileRecord) -> Iterator[Finding]:
-    """A note while the identities agree, for then only the times of a copy are wrong."""
-    seconds = parent.modified - member.record.modified
+            yield Finding(code, severity, text, path=child.path)
+    seconds = parent.modified - child.modified
     if seconds > _SLACK:
+        # A note while the identities agree, for then only the times of a copy are wrong.
         severity = Severity.NOTE if member.link and member.link.state.holds else Severity.WARNING
         text = f"its parent {parent.path} was modified {seconds:.0f} seconds after it"
-        yield Finding("CHN-11", severity, text, path=member.path)
-
-
-def _sectors(member: Member, parent: FileRecord) -> Iterator[Finding]:
-    mine, other = member.record.sector_size, parent.sector_size
-    if mine is not None and other is not None and mine != other:
-        text = f"it has logical sectors of {mine} bytes, its parent {parent.path} of {other}"
-        yield Finding("CHN-05", Severity.ERROR, text, path=member.path)
+        yield Finding("CHN-11", severity, text, path=child.path)
 
 
 def _fork(tree: Tree, member: Member) -> Iterator[Finding]:
     children = [tree.by_path[path] for path in member.children]
     true = [child for child in children if child.link and child.link.state.holds]
     if len({child.record.identity or child.path for child in true}) > 1:
-        names = ", ".join(str(child.path) for child in true[:_MOST_NAMES])
-        more = f" and {len(true) - _MOST_NAMES} more" if len(true) > _MOST_NAMES else ""
-        text = f"{len(true)} files were made from it: {names}{more}"
+        text = f"{len(true)} files were made from it: {listed(child.path for child in true)}"
         yield Finding("CHN-09", Severity.WARNING, text, path=member.path)
 
 
@@ -151,10 +145,9 @@ def _gaps(forest: Forest) -> Iterator[Finding]:
         if forest.lacks_parent(record) and record.linkages:
             wanted[record.linkages[0]].append(record)
     for identity, children in wanted.items():
-        names = ", ".join(str(child.path) for child in children[:_MOST_NAMES])
         places = dict.fromkeys(place.text for child in children for place in child.places)
         called = f"; it was called {' or '.join(list(places)[:3])}" if places else ""
-        text = f"no file has the identity {identity}, the parent of {names}{called}"
+        text = f"no file has the identity {identity}, the parent of {listed(child.path for child in children)}{called}"
         yield Finding("CHN-10", Severity.WARNING, text, path=children[0].path)
 
 
@@ -162,11 +155,10 @@ def _copies(forest: Forest) -> Iterator[Finding]:
     for identity, records in forest.by_identity.items():
         if len(records) > 1:
             first, *others = sorted(records, key=lambda record: (record.path in forest.spare, record.path))
-            names = ", ".join(str(record.path) for record in others[:_MOST_NAMES])
             alike = len({(r.file_size, r.sequence_number, r.file_write_guid) for r in records}) == 1
             same = "size and headers are the same, and their content was not compared"
             how = same if alike else "they differ in size or headers: one was used after it was copied"
-            text = f"{len(others)} more with its identity {identity}: {names}; {how}"
+            text = f"{len(others)} more with its identity {identity}: {listed(record.path for record in others)}; {how}"
             yield Finding("CHN-08", Severity.WARNING, text, path=first.path)
 
 

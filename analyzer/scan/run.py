@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.linkage.matching import Link, LinkState
+from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, gather_evidence
 from analyzer.progress import Progress, no_progress
 from analyzer.scan.advice import Advice, Known, advise
@@ -14,7 +14,7 @@ from analyzer.scan.find import THREADS, FileType, FoundFile, FoundFiles, find_fi
 from analyzer.scan.forest import Forest, build_forest
 from analyzer.scan.judging import companions_of, judge, judge_beside
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
-from analyzer.scan.read import Reading, read_all, read_named
+from analyzer.scan.read import read_all, read_named
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.image import open_image
@@ -55,7 +55,9 @@ def run_scan(
     readings = read_all(found.of_type[FileType.DISK], tick)
     outside = read_named([reading.record for reading in readings], tick)
     forest = build_forest([reading.record for reading in (*readings, *outside)])
-    weights, evidence = _weigh_all(forest, [*readings, *outside]), _gather(forest)
+    layers = {reading.record.path: reading.layer for reading in (*readings, *outside)}
+    weights = {path: weight for tree in forest.trees for path, weight in weigh(tree, layers, measure_file).items()}
+    evidence = _gather(forest)
     configurations = found.of_type[FileType.CONFIGURATION]
     machines = read_machines(configurations) if configurations and can_read_machines() else ()
     used_by = match_disks(machines, [record.path for record in forest.records])
@@ -82,32 +84,18 @@ def run_scan(
     )
 
 
-def _weigh_all(forest: Forest, readings: Sequence[Reading]) -> dict[Path, Weight]:
-    layers = {reading.record.path: reading.layer for reading in readings}
-    weights: dict[Path, Weight] = {}
-    for tree in forest.trees:
-        weights |= weigh(tree, layers, measure_file)
-    return weights
-
-
 def _gather(forest: Forest) -> dict[Path, Evidence]:
     """The evidence on every link that does not hold and has a file at its other end."""
-    doubtful = {
-        path: link
-        for path, link in forest.links.items()
-        if link.parent and link.state in {LinkState.MISMATCH, LinkState.STRANGER}
-    }
+    states = {LinkState.MISMATCH, LinkState.STRANGER}
+    parents = {path: link.parent for path, link in forest.links.items() if link.parent and link.state in states}
     with ThreadPoolExecutor(THREADS) as pool:
-        found = zip(doubtful, pool.map(_evidence_on, doubtful.items()), strict=True)
+        found = zip(parents, pool.map(_evidence_on, parents, parents.values()), strict=True)
         return {path: evidence for path, evidence in found if evidence}
 
 
-def _evidence_on(item: tuple[Path, Link]) -> Evidence | None:
-    child, link = item
-    if link.parent is None:
-        return None
+def _evidence_on(child: Path, parent: Path) -> Evidence | None:
     try:
-        with open_image(child) as upper, open_image(link.parent) as lower:
+        with open_image(child) as upper, open_image(parent) as lower:
             return gather_evidence(upper, lower)
     except VhdxError:
         return None
@@ -115,12 +103,12 @@ def _evidence_on(item: tuple[Path, Link]) -> Evidence | None:
 
 def _running(used_by: Mapping[Path, Sequence[Machine]]) -> dict[Path, str]:
     """The name of the machine that has a file as its current disk; checkpoints do not count."""
-    running = {}
-    for path, machines in used_by.items():
-        names = [machine.name or machine.path.name for machine in machines if machine.role is Role.MACHINE]
-        if names:
-            running[path] = names[0]
-    return running
+    return {
+        path: machine.name or machine.path.name
+        for path, machines in used_by.items()
+        for machine in reversed(machines)  # the first one stays
+        if machine.role is Role.MACHINE
+    }
 
 
 def _notes(found: FoundFiles, machines: Sequence[Machine]) -> tuple[str, ...]:
