@@ -13,10 +13,9 @@ class PlaceError(BackupError):
 
     exit_code = 6
     url: str
-    action: str
-    name: str
     reason: str
-    text = "{url}: cannot {action} {name}: {reason}; check the place and its permissions"
+    advice: str = "check the place and its permissions"
+    text = "{url}: {reason}; {advice}"
 
 
 class MissingObjectError(BackupError):

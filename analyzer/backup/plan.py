@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
 import numpy as np
@@ -12,7 +12,7 @@ from analyzer.backup.errors import DamagedObjectError, MissingObjectError, Point
 from analyzer.backup.lineage import Reference, references, shared_layers, why_in_full
 from analyzer.backup.repository.chunks import set_aside_ids
 from analyzer.backup.repository.index import Index, id_array, ids_from
-from analyzer.backup.repository.layer_records import LayerRecord, now, records_of, with_claims
+from analyzer.backup.repository.layer_records import LayerRecord, records_of, with_claims
 from analyzer.backup.repository.manifest import Manifest, name_for, require_name
 from analyzer.backup.repository.repository import Repository
 from vhdx.chain import Chain
@@ -139,7 +139,7 @@ def plan_create(
 
     Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
     """
-    moment, records, known = now(), records_of(chain), repository.survey()[0]
+    moment, records, known = datetime.now(UTC).replace(microsecond=0), records_of(chain), repository.survey()[0]
     bad = set_aside_ids(repository.place)
     made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], options)
     points = tuple(_points(repository, chain, made, options, moment, claim))

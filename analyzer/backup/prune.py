@@ -5,14 +5,12 @@ list is older than the window: whatever was being written when the list was made
 where locks failed. A `create` takes what is on a list for absent and writes it anew. docs/backup-places.md has why.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.locks.locks import FOLDER as LOCKS
 from analyzer.backup.locks.locks import STALE, Lock
-from analyzer.backup.repository.candidates import CandidateList, read_candidates, write_candidates
+from analyzer.backup.repository.candidates import read_candidates, write_candidates
 from analyzer.backup.repository.chunks import id_of_object
 from analyzer.backup.repository.index import BadIndexError, parse_index
 from analyzer.backup.repository.manifest import BadDocumentError, is_name, parse_document
@@ -67,15 +65,6 @@ class PrunePlan:
         return not (self.ripe or self.fresh or self.remains or self.done_lists)
 
 
-class _Fate(Enum):
-    """What becomes of a chunk."""
-
-    STAYS = auto()
-    GOES = auto()
-    WAITS = auto()
-    IS_NEW = auto()
-
-
 def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> PrunePlan:
     """Look at everything; raises UnknownReferencesError when an index cannot be read.
 
@@ -88,20 +77,26 @@ def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> Pr
     points, needed, orphans = _mark(repository, limit)
     # The oldest list first: a chunk that several have waits since the first of them.
     lists = sorted(read_candidates(place, codec), key=lambda found: found.since)
-    sorted_out: dict[_Fate, list[Entry]] = {fate: [] for fate in _Fate}
-    for chunk, entry in repository.chunks().entries():
-        fate = _Fate.STAYS if chunk in needed else _fate(entry, _listed(chunk, entry, lists), window, limit)
-        sorted_out[fate].append(entry)
-    stored = [entry for entries in sorted_out.values() for entry in entries]
-    left = {id_of_object(entry.name) for entry in sorted_out[_Fate.WAITS]}
+    stored, ripe, waiting, fresh = list(repository.chunks().entries()), list[Entry](), list[Entry](), list[Entry]()
+    for chunk, entry in stored:
+        if chunk in needed:
+            continue
+        # A chunk that was written after all lists that it is on is on none: a `create` has brought it back.
+        since = next((found.since for found in lists if chunk in found.ids and found.since > entry.modified), None)
+        # Where a place tells no times, only a window of 0 deletes.
+        if not window or (since is not None and entry.modified and since <= limit):
+            ripe.append(entry)
+        else:
+            (waiting if since is not None or not entry.modified else fresh).append(entry)
+    left = {id_of_object(entry.name) for entry in waiting}
     return PrunePlan(
         window=window,
         points=points,
         chunks=len(stored),
-        chunk_bytes=sum(entry.size for entry in stored),
-        ripe=tuple(sorted_out[_Fate.GOES]),
-        waiting=tuple(sorted_out[_Fate.WAITS]),
-        fresh=tuple(sorted_out[_Fate.IS_NEW]),
+        chunk_bytes=sum(entry.size for _, entry in stored),
+        ripe=tuple(ripe),
+        waiting=tuple(waiting),
+        fresh=tuple(fresh),
         # An upload that is young may be somebody's lock, on its way: no window makes that a rest.
         remains=(*orphans, *(entry for entry in place.unfinished() if entry.is_before(now - max(window, STALE)))),
         done_lists=tuple(found.name for found in lists if left.isdisjoint(found.ids)),
@@ -169,15 +164,3 @@ def _index_sum(repository: Repository, point: str) -> str:
         return str(parse_document(repository.codec.open(name, place.read(name)))["index_sha256"])
     except (BadDocumentError, KeyError) as error:
         raise DamagedObjectError(place.url, name, f"{error}, so its index cannot be compared with it") from error
-
-
-def _listed(chunk: bytes, entry: Entry, lists: Iterable[CandidateList]) -> float | None:
-    """Since when a chunk is on a list; None where it is on none, or was written after all that it is on."""
-    return next((found.since for found in lists if chunk in found.ids and found.since > entry.modified), None)
-
-
-def _fate(entry: Entry, listed: float | None, window: float, limit: float) -> _Fate:
-    """What becomes of a chunk that nothing refers to. Where a place tells no times, only a window of 0 deletes."""
-    if not window or (listed is not None and entry.modified and listed <= limit):
-        return _Fate.GOES
-    return _Fate.WAITS if listed is not None or not entry.modified else _Fate.IS_NEW

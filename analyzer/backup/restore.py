@@ -23,7 +23,7 @@ from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range
 from vhdx.reader import Reader
-from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
+from vhdx.runs import Kind, Run, RunTable, merge_neighbours
 from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource
 from vhdx.structures.disk import DiskType
@@ -120,10 +120,6 @@ class PointDisk:
     def require_unchanged(self) -> None:
         """Chunks never change: each is checked when it is read."""
 
-    def runs(self, start: int = 0, end: int | None = None) -> RunTable:
-        """All runs in one table."""
-        return concatenate(self.windows(start, end))
-
     def _table(self, first: int, last: int) -> RunTable:
         ids, chunk = self.index.ids[first:last], self.index.chunk_size
         zero = self._is_zero(ids)
@@ -181,11 +177,10 @@ def range_of(disk: PointDisk, start: int, length: int | None) -> Range:
 
 def stream_range(disk: PointDisk, start: int, length: int, stream: BinaryIO, progress: Progress = no_progress) -> None:
     """Write a range of the disk to a stream, every byte of it; raises what reading chunks raises."""
-    reader, end = Reader(disk), min(disk.size, start + length)
-    for position in range(start, end, _STEP):
-        data = reader.read(position, min(_STEP, end - position))
-        stream.write(data)
-        progress(len(data))
+    reader = Reader(disk)
+    for part in Range.between(start, min(disk.size, start + length)).pieces(_STEP):
+        stream.write(reader.read(*part))
+        progress(part.length)
     stream.flush()
 
 
@@ -199,9 +194,8 @@ def extract_range(
         sink.set_size(end - start)
         reader = Reader(disk)
         for run in (run for table in disk.windows(start, end) for run in table.of_kind(Kind.DATA)):
-            for position in range(run.start, run.end, _STEP):
-                data = reader.read(position, min(_STEP, run.end - position))
-                sink.write_at(position - start, data)
-                progress(len(data))
+            for part in Range(run.start, run.length).pieces(_STEP):
+                sink.write_at(part.start - start, reader.read(*part))
+                progress(part.length)
         sink.commit()
     return end - start

@@ -58,7 +58,7 @@ def restore_device(disk: PointDisk, device: Path, progress: Progress = no_progre
 def _bring(
     disk: PointDisk, there: ByteSource, target: Sink | BlockDevice, candidates: Iterable[int], progress: Progress
 ) -> Resumed:
-    """Write every chunk of these that is not there, and read it back."""
+    """Write every chunk of these that is not there, and read it back; raises VerificationError."""
     index, found, written = disk.index, 0, list[int]()
     wanted = set(disk.chunks_with_data())
 
@@ -78,7 +78,10 @@ def _bring(
                 written.append(number)
             progress(index.length_of(number))
     target.flush()
-    _check(disk, there, written)
+    for number in written:
+        start, length = number * index.chunk_size, index.length_of(number)
+        if disk.id_of(read_at(there, start, length)) != index.id_of(number):
+            raise VerificationError(there.path, start, length)
     total = sum(index.length_of(number) for number in written)
     return Resumed(target=there.path, size=disk.size, found_bytes=found, written_bytes=total)
 
@@ -87,11 +90,3 @@ def _chunks_of(extents: Iterable[Range], index: Index) -> Iterator[int]:
     """The numbers of the chunks that ranges of bytes touch."""
     for part in extents:
         yield from range(part.start // index.chunk_size, -(-min(part.end, index.size) // index.chunk_size))
-
-
-def _check(disk: PointDisk, there: ByteSource, written: Iterable[int]) -> None:
-    """Read back what was written; raises VerificationError."""
-    for number in written:
-        start, length = number * disk.index.chunk_size, disk.index.length_of(number)
-        if disk.id_of(read_at(there, start, length)) != disk.index.id_of(number):
-            raise VerificationError(there.path, start, length)

@@ -155,8 +155,8 @@ def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManag
     try:
         return take(repository.place, Hold.SHARED, "verify"), scope
     except PlaceError as error:
-        told = f"{error.url} cannot be written to ({error.reason})"
-        say(f"note: {safe(told)}: what is read is not remembered, and what is bad not set aside")
+        problem = safe(f"{error.url}: {error.reason}")
+        say(f"note: {problem}; what is read is not remembered, and what is bad not set aside")
         return looking
 
 

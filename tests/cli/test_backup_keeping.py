@@ -144,7 +144,7 @@ def unwritable(repository, monkeypatch):
     """[a share that is mounted read-only]."""
 
     def refuse(place, name, _data):
-        raise PlaceError(place.url, "write", name, "Read-only file system")
+        raise PlaceError(place.url, f"cannot write {name}: Read-only file system")
 
     monkeypatch.setattr(LocalPlace, "begin", refuse)
     monkeypatch.setattr(LocalPlace, "delete", lambda place, name: refuse(place, name, b""))
@@ -156,7 +156,8 @@ def test_verify_reads_what_cannot_be_written_to_and_says_that_nothing_is_remembe
     assert answer.code == 0
     assert "nothing is wrong" in answer.out
     assert answer.err.count("\n") == 1
-    assert "cannot be written to (Read-only file system): what is read is not remembered" in answer.err
+    assert "cannot write locks/" in answer.err
+    assert ".json: Read-only file system; what is read is not remembered" in answer.err
     assert "0 of" not in answer.out
     chunk = max(unwritable.rglob("*.cacnk"), key=lambda path: path.stat().st_size)
     chunk.write_bytes(b"x" + chunk.read_bytes())

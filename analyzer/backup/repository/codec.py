@@ -8,8 +8,7 @@ from typing import Any
 
 from analyzer.backup.errors import BadChunkError, DamagedObjectError
 from analyzer.backup.repository.keys import NONCE_SIZE, Keys, aes_gcm
-from analyzer.backup.storage.errors import extra_module
-from analyzer.backup.storage.storage import Data
+from analyzer.backup.storage.storage import Data, extra_module
 from analyzer.text import plural
 
 ID_SIZE = 32

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from analyzer.backup.errors import BackupError
-from analyzer.backup.storage.errors import extra_module
+from analyzer.backup.storage.storage import extra_module
 
 # The nonce size for which AES-GCM needs no further hashing. Nonces are random: 2^32 of them are safe.
 NONCE_SIZE = 12
@@ -78,7 +78,11 @@ def parse_slot(plain: Mapping[str, object]) -> KeySlot:
     """The key out of repository.json; raises KeySlotError for what no repository would have."""
     if plain.get("kdf") != "scrypt":
         raise KeySlotError(f"its kdf is {plain.get('kdf')!r}, not 'scrypt'")
-    n, r, p = (_number(plain, name) for name in "nrp")
+    for name in "nrp":
+        value = plain.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise KeySlotError(f"its {name} is {value!r}, not a number above 0")
+    n, r, p = (int(str(plain[name])) for name in "nrp")
     if n < 2 or n & (n - 1) or 128 * n * r > _MOST_MEMORY or n * r * p > _MOST_WORK:  # noqa: PLR2004 - RFC 7914
         raise KeySlotError(f"scrypt with n={n}, r={r}, p={p} is out of bounds")
     return KeySlot(
@@ -87,13 +91,6 @@ def parse_slot(plain: Mapping[str, object]) -> KeySlot:
         nonce=_bytes(plain, "nonce", NONCE_SIZE),
         wrapped=_bytes(plain, "wrapped", _KEY_SIZE + _TAG_SIZE),
     )
-
-
-def _number(plain: Mapping[str, object], name: str) -> int:
-    value = plain.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise KeySlotError(f"its {name} is {value!r}, not a number above 0")
-    return value
 
 
 def _bytes(plain: Mapping[str, object], name: str, length: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from vhdx.chain import Chain
 from vhdx.image import Image, windows_of
@@ -103,8 +102,3 @@ def _claims(chain: Chain, number: int, chunk_size: int) -> Iterator[Range]:
     for table in windows_of(chain.layers[number], number, chain.views[number], 0, chain.size):
         own = table.select(table.kind != Kind.HOLE)
         yield from Ranges.between(own.start // chunk_size, -(-(own.start + own.length) // chunk_size))
-
-
-def now() -> datetime:
-    """The time in UTC, to the second: what manifests and names have."""
-    return datetime.now(UTC).replace(microsecond=0)

@@ -98,9 +98,12 @@ def parse_manifest(stored: bytes) -> Manifest:
 
 
 def _manifest(members: Mapping[str, Any]) -> Manifest:
+    layers = (
+        {**layer, "claims": _ranges(layer["claims"]), "headers": tuple(layer["headers"])} for layer in members["chain"]
+    )
     made: dict[str, Any] = {
         "created": datetime.fromisoformat(members["created"]),
-        "chain": tuple(_layer(layer) for layer in members["chain"]),
+        "chain": tuple(LayerRecord(**layer) for layer in layers),
         "lost": _ranges(members["lost"]),
         "warnings": tuple(members["warnings"]),
         "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
@@ -108,11 +111,6 @@ def _manifest(members: Mapping[str, Any]) -> Manifest:
         "effort": Effort(**members["effort"]),
     }
     return Manifest(**{**members, **made})
-
-
-def _layer(members: Mapping[str, Any]) -> LayerRecord:
-    made: dict[str, Any] = {"claims": _ranges(members["claims"]), "headers": tuple(members["headers"])}
-    return LayerRecord(**{**members, **made})
 
 
 def _ranges(rows: list[list[int]]) -> tuple[Range, ...]:

@@ -27,9 +27,8 @@ from analyzer.backup.repository.repository import (
     Settings,
     leaflet,
 )
-from analyzer.backup.storage.errors import extra_module
 from analyzer.backup.storage.remote_folder import FolderPlace
-from analyzer.backup.storage.storage import Place
+from analyzer.backup.storage.storage import Place, extra_module
 from analyzer.text import plural
 
 FORMAT, VERSION = "vhdx-backup-repository", 1

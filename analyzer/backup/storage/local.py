@@ -189,7 +189,7 @@ class LocalPlace:
         return self.folder.joinpath(*name.split("/"))
 
     def _failure(self, action: str, name: str, error: OSError) -> PlaceError:
-        return PlaceError(self.url, action, name or "the folder", error.strerror or str(error))
+        return PlaceError(self.url, f"cannot {action} {name or 'the folder'}: {error.strerror or error}")
 
 
 def flush_file_system(folder: Path) -> bool:

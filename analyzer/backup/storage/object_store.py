@@ -6,9 +6,8 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from analyzer.backup.storage.errors import AddressError, ServerError, extra_module, silence
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Data
+from analyzer.backup.storage.storage import AddressError, Data, ServerError, extra_module, silence
 from analyzer.backup.storage.url import Address
 
 _TIMEOUT = 30

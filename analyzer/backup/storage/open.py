@@ -4,7 +4,6 @@ import re
 from functools import partial
 from pathlib import Path
 
-from analyzer.backup.storage.errors import AddressError
 from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.object_store import SCHEMES, FsspecServer
@@ -13,8 +12,8 @@ from analyzer.backup.storage.server import Server
 from analyzer.backup.storage.session import RetryPolicy, Session
 from analyzer.backup.storage.sftp import SftpServer
 from analyzer.backup.storage.smb import SmbServer
-from analyzer.backup.storage.storage import Place
-from analyzer.backup.storage.url import is_url, parse_address
+from analyzer.backup.storage.storage import AddressError, Place
+from analyzer.backup.storage.url import parse_address
 
 _KINDS: dict[str, type[Server]] = {
     "sftp": SftpServer,
@@ -35,7 +34,7 @@ def place_of(text: str, policy: RetryPolicy | None = None) -> Place:
     """
     if not text:
         raise AddressError("REPOSITORY", "the name is empty", _WHERE)
-    if not is_url(text):
+    if "://" not in text:  # a folder on a drive of Windows too
         if _LIKE_URL.fullmatch(text):
             advice = f"a URL has two slashes behind its colon; for a folder of this name write ./{text}"
             raise AddressError(text, "this looks like a URL, and is none", advice)

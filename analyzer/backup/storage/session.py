@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from analyzer.backup.storage.errors import ServerError
 from analyzer.backup.storage.server import Server
+from analyzer.backup.storage.storage import ServerError
 
 Result = TypeVar("Result")
 # Seconds: on Windows a wait without an end is deaf to Ctrl-C.

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analyzer.backup.storage.errors import ServerError, extra_module, silence
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Data
+from analyzer.backup.storage.storage import Data, ServerError, extra_module, silence
 from analyzer.backup.storage.url import Address, login_of
 
 TIMEOUT = 30.0
@@ -83,7 +82,11 @@ class SftpServer(Server):
         return int(self._sftp.stat(path).st_size)
 
     def _scan(self, path: str) -> list[Found]:
-        return [_found(item) for item in self._sftp.listdir_attr(path) if not stat.S_ISLNK(item.st_mode or 0)]
+        return [
+            Found(item.filename, stat.S_ISDIR(item.st_mode or 0), item.st_size or 0, float(item.st_mtime or 0))
+            for item in self._sftp.listdir_attr(path)
+            if not stat.S_ISLNK(item.st_mode or 0)
+        ]
 
     def _remove(self, path: str) -> None:
         self._sftp.remove(path)
@@ -138,8 +141,10 @@ def _log_in(ssh: Any, client: Any, address: Address) -> None:  # noqa: ANN401 - 
     if "proxyjump" in known and "proxycommand" not in known:
         advice = "write it as ProxyCommand there (ssh -W %h:%p JUMPHOST)"
         raise ServerError(str(address), "~/.ssh/config says ProxyJump, which paramiko does not know", advice)
-    for path in _known_hosts(known):
-        client.load_system_host_keys(str(path))
+    named = str(known.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")).split()
+    for path in (Path("/etc/ssh/ssh_known_hosts"), *(Path(name).expanduser() for name in named)):
+        if path.is_file():
+            client.load_system_host_keys(str(path))
     client.set_missing_host_key_policy(ssh.RejectPolicy())
     login = login_of(address)
     keys = [name for name in known.get("identityfile", []) if Path(name).exists()]
@@ -164,13 +169,3 @@ def _settings(ssh: Any, address: Address) -> dict[str, Any]:  # noqa: ANN401 - p
         return dict(ssh.SSHConfig.from_path(str(path)).lookup(address.host))
     except ssh.ConfigParseError as error:
         raise ServerError(str(address), f"{path} cannot be read ({error})", "mend it") from error
-
-
-def _known_hosts(known: dict[str, Any]) -> list[Path]:
-    named = str(known.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")).split()
-    paths = [Path("/etc/ssh/ssh_known_hosts"), *(Path(name).expanduser() for name in named)]
-    return [path for path in paths if path.is_file()]
-
-
-def _found(item: Any) -> Found:  # noqa: ANN401 - paramiko ships no types
-    return Found(item.filename, stat.S_ISDIR(item.st_mode or 0), item.st_size or 0, float(item.st_mtime or 0))

@@ -4,9 +4,8 @@ import contextlib
 import errno
 from typing import Any
 
-from analyzer.backup.storage.errors import AddressError, extra_module, silence
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Data
+from analyzer.backup.storage.storage import AddressError, Data, extra_module, silence
 from analyzer.backup.storage.url import Address, login_of
 
 _TIMEOUT = 30

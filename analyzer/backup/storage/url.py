@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from analyzer.backup.storage.errors import AddressError
+from analyzer.backup.storage.storage import AddressError
 
 _LOWEST_VISIBLE = 0x20
 
@@ -37,11 +37,6 @@ class Login:
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r})"
-
-
-def is_url(text: str) -> bool:
-    """Whether a repository is named by URL; everything else is a folder, one on a drive of Windows too."""
-    return "://" in text
 
 
 def parse_address(url: str) -> Address:
@@ -94,10 +89,6 @@ def login_of(address: Address) -> Login:
     password = os.environ.get(f"VHDX_{kind}_PASSWORD")
     if password is not None:
         return Login(user=user, password=password)
-    return _from_netrc(address, user)
-
-
-def _from_netrc(address: Address, user: str | None) -> Login:
     path = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())
     try:
         known = netrc.netrc(path).authenticators(address.host)

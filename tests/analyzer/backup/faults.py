@@ -133,4 +133,4 @@ class Mortal:
         if self._error is Death:
             self.dead = True
             raise Death
-        raise PlaceError(self.url, "write", "it", "no space left on device")
+        raise PlaceError(self.url, "cannot write it: no space left on device")

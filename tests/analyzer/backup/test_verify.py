@@ -5,13 +5,12 @@ import hashlib
 import pytest
 
 from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, PlaceError
-from analyzer.backup.listing import Traces
+from analyzer.backup.listing import Traces, stats_of
 from analyzer.backup.plan import Which
 from analyzer.backup.repository.chunks import object_of, set_aside_ids
 from analyzer.backup.repository.open import open_repository
 from analyzer.backup.repository.repository import SETTINGS
 from analyzer.backup.restore import PointDisk
-from analyzer.backup.stats import stats_of
 from analyzer.backup.verify import OBJECT, Depth, Scope, verify
 from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, MemoryPlace, back_up, content_of, new_repository
@@ -105,7 +104,7 @@ class Sealed(MemoryPlace):
         self.objects = dict(objects)
 
     def _step(self):
-        raise PlaceError(self.url, "write", "anything", "Read-only file system")
+        raise PlaceError(self.url, "cannot write anything: Read-only file system")
 
 
 @pytest.mark.parametrize("damaged", ["nothing", "a chunk", "README.md"])

@@ -1,5 +1,7 @@
 """Names, indexes and documents: what is written is read, and what was changed is refused."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,6 @@ from hypothesis import strategies as st
 from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointNameError
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.index import BadIndexError, Index, parse_index
-from analyzer.backup.repository.layer_records import now
 from analyzer.backup.repository.manifest import (
     BadDocumentError,
     build_document,
@@ -75,7 +76,7 @@ def test_hostile_names_are_refused_everywhere(text):
 @given(st.text(max_size=300))
 def test_every_file_name_gives_a_name_of_its_own(stem):
     taken = set()
-    moment = now()
+    moment = datetime.now(UTC)
     for _ in range(3):
         name = name_for(stem, moment, taken.__contains__)
         assert is_name(name)

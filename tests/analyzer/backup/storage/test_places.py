@@ -13,13 +13,13 @@ from analyzer.backup.errors import InitRefusedError, MissingObjectError
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.open import init_repository
 from analyzer.backup.repository.repository import Settings
-from analyzer.backup.storage.errors import AddressError, ServerError
 from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.object_store import FsspecServer
 from analyzer.backup.storage.open import place_of
 from analyzer.backup.storage.remote_folder import FolderPlace
 from analyzer.backup.storage.server import Found
 from analyzer.backup.storage.session import Session
+from analyzer.backup.storage.storage import AddressError, ServerError
 from analyzer.backup.storage.url import parse_address
 from tests.analyzer.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
