@@ -1,4 +1,4 @@
-"""What of a disk must be looked at for a restore point, chunk by chunk, for several states of a chain at once."""
+"""The chunks of a disk that must be looked at for a restore point, for several states of a chain at once."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,12 +14,12 @@ from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What of one chunk, or of `count` whole chunks of zeros, a state shows that the state before it does not."""
+    """The part of one chunk, or of `count` whole chunks of zeros, that differs from the state before."""
 
     number: int
     state: int
     read: tuple[Range, ...]
-    """What of the disk is to be read; empty where all of the chunk is zeros now."""
+    """The ranges of the disk to be read; empty where all of the chunk is zeros now."""
     count: int = 1
 
     @property

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -151,7 +150,7 @@ class ImageHashes:
 def hashes_of(store: ChunkStore, index: Index) -> tuple[str, str | None]:
     """The hashes of a disk whose chunks are stored: all are read back, but for zeros. Raises as `ChunkStore.get`."""
     zero = np.frombuffer(store.codec.id_of(bytes(index.chunk_size)), np.uint8)
-    numbers: Iterable[int] = np.flatnonzero((index.ids != zero).any(axis=1)).tolist()
+    numbers: list[int] = np.flatnonzero((index.ids != zero).any(axis=1)).tolist()
     image = ImageHash(index.size, Hashing.ALWAYS)
     with closing(in_order(lambda number: (number, store.get(index.id_of(number))), numbers)) as contents:
         for number, content in contents:

@@ -7,8 +7,7 @@ from analyzer.backup.chunk_reader import ChunkReader, ImageHashes, hashes_of
 from analyzer.backup.index_builder import IndexBuilder
 from analyzer.backup.locks.locks import LockLostError
 from analyzer.backup.plan import CreatePlan, Hashing
-from analyzer.backup.repository.candidates import candidate_ids
-from analyzer.backup.repository.chunks import ChunkStore, release
+from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, release
 from analyzer.backup.repository.manifest import Effort, Manifest
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
@@ -64,7 +63,7 @@ def _published(
         if hashes.images:
             sums = hashes.images[number].digests()
         elif before is not None and before.index_sha256 == index_sha256 and before.image_sha256:
-            sums = before.image_sha256, before.image_sha512_256  # the index stands for the content
+            sums = before.image_sha256, before.image_sha512_256  # the index identifies the content
         if wants_both and not (hashes.images or all(sums)):
             sums = hashes_of(store, index)
         effort = Effort(

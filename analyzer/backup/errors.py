@@ -23,7 +23,7 @@ class MissingObjectError(BackupError):
 
     url: str
     name: str
-    text = "{url}: {name} is missing; `vhdx backup verify` tells which restore points need it"
+    text = "{url}: {name} is missing; `vhdx backup verify` says which restore points need it"
 
 
 class BadChunkError(BackupError):

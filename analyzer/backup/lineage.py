@@ -1,6 +1,6 @@
 """Which restore points are of one machine's disk, the groups that retention judges apart; which one to build upon.
 
-The virtual disk id alone tells nothing: copies of one template share it, and so do all children of one golden base.
+The virtual disk id alone says nothing: copies of one template share it, and so do all children of one golden base.
 Where two points might be of different machines they are in different groups, for a group that is too large loses the
 only backup of somebody, and one that is too small keeps a point too long.
 """
@@ -44,7 +44,7 @@ def lineage_of(disk_id: str, host: str, newest: LayerRecord) -> Lineage:
 def lineages(manifests: Iterable[Manifest]) -> dict[str, Lineage]:
     """The lineage of each point, by its name.
 
-    A checkpoint under a name of its own goes on the lineage of the one that it was made upon: where its chain goes
+    A checkpoint under a name of its own continues the lineage of the one that it was made upon: where its chain goes
     through that file, it was backed up later throughout, and nothing else in that folder was made upon the same file.
     A base is never joined to what is made upon it: it may be the template of many.
     """
@@ -91,8 +91,7 @@ class Reference:
 def references(records: Sequence[LayerRecord], manifests: Iterable[Manifest]) -> list[Reference]:
     """The points that can be built upon, first the one that leaves the least to be read.
 
-    That is the one with the most layers in common, then the one with the fewest other chunks. A point that was made
-    with lost ranges is none: what is lost there may be read today.
+    That is the one with the most layers in common, then the one with the fewest other chunks.
     """
     # A point with lost ranges is not built upon: what could not be read then may be read now, and its zeros would be
     # inherited.

@@ -8,8 +8,7 @@ from enum import Enum
 import numpy as np
 
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
-from analyzer.backup.repository.candidates import read_candidates
-from analyzer.backup.repository.chunks import object_of
+from analyzer.backup.repository.chunks import object_of, read_candidates
 from analyzer.backup.repository.index import IdArray, id_array, ids_from, places_in, raw
 from analyzer.backup.repository.repository import LEAFLETS, Repository, index_object, leaflet, manifest_object
 

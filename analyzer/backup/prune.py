@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
 from analyzer.backup.locks.locks import FOLDER as LOCKS
 from analyzer.backup.locks.locks import STALE, Lock
-from analyzer.backup.repository.candidates import read_candidates, write_candidates
-from analyzer.backup.repository.chunks import id_of_object
+from analyzer.backup.repository.chunks import id_of_object, read_candidates, write_candidates
 from analyzer.backup.repository.index import BadIndexError, parse_index
 from analyzer.backup.repository.manifest import BadDocumentError, is_name, parse_document
 from analyzer.backup.repository.repository import POINTS, Repository, index_object, manifest_object
@@ -29,13 +28,13 @@ _CONFIRM_EVERY = 256
 
 
 class UnknownReferencesError(BackupError):
-    """What a restore point refers to cannot be told, so nothing may be deleted."""
+    """It cannot be determined what a restore point refers to, so nothing may be deleted."""
 
     url: str
     point: str
     reason: str
     text = (
-        "{url}: nothing was pruned, for what restore point {point!r} needs cannot be told ({reason}); get that object "
+        "{url}: nothing was pruned, for what restore point {point!r} needs is not known ({reason}); get that object "
         "back from another copy, or give the point up with `vhdx backup forget`"
     )
 
@@ -68,7 +67,7 @@ class PrunePlan:
 def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> PrunePlan:
     """Look at everything; raises UnknownReferencesError when an index cannot be read.
 
-    `lock` is the exclusive one; it also tells the place's time.
+    `lock` is the exclusive one; it also gives the place's time.
     """
     place, codec = repository.place, repository.codec
     # The place's own clock: our lock has just been written there.
@@ -83,7 +82,7 @@ def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> Pr
             continue
         # A chunk that was written after all lists that it is on is on none: a `create` has brought it back.
         since = next((found.since for found in lists if chunk in found.ids and found.since > entry.modified), None)
-        # Where a place tells no times, only a window of 0 deletes.
+        # Where a place gives no times, only a window of 0 deletes.
         if not window or (since is not None and entry.modified and since <= limit):
             ripe.append(entry)
         else:
@@ -97,14 +96,14 @@ def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> Pr
         ripe=tuple(ripe),
         waiting=tuple(waiting),
         fresh=tuple(fresh),
-        # An upload that is young may be somebody's lock, on its way: no window makes that a rest.
+        # An upload that is young may be somebody's lock, on its way: no window makes that a left-over.
         remains=(*orphans, *(entry for entry in place.unfinished() if entry.is_before(now - max(window, STALE)))),
         done_lists=tuple(found.name for found in lists if left.isdisjoint(found.ids)),
     )
 
 
 def run_prune(plan: PrunePlan, repository: Repository, lock: Lock, progress: Progress = no_progress) -> None:
-    """Do it. Whatever happens in between, no restore point loses a chunk, and another run goes on from there.
+    """Do it. Whatever happens in between, no restore point loses a chunk, and another run continues from there.
 
     Raises LockLostError, PlaceError. `progress` counts bytes of chunks.
     """
@@ -145,22 +144,19 @@ def _mark(repository: Repository, limit: float) -> tuple[int, set[bytes], list[E
 
 def _references(repository: Repository, point: str, has_manifest: bool) -> set[bytes]:  # noqa: FBT001 - a fact
     """The ids in the index of a point, which must be the one that its manifest names, bit for bit."""
-    url, stored_as = repository.place.url, index_object(point)
+    place, name, sha256 = repository.place, manifest_object(point), None
     try:
-        index = parse_index(repository.index_document(point, _index_sum(repository, point) if has_manifest else None))
+        if has_manifest:
+            # Whatever else is in the manifest: one of a later version protects its chunks too.
+            sha256 = str(parse_document(repository.codec.open(name, place.read(name)))["index_sha256"])
+        index = parse_index(repository.index_document(point, sha256))
     except MissingObjectError as error:
-        raise UnknownReferencesError(url, point, f"{error.name} is missing") from None
+        raise UnknownReferencesError(place.url, point, f"{error.name} is missing") from None
     except DamagedObjectError as error:
-        raise UnknownReferencesError(url, point, f"{error.name}: {error.reason}") from error
+        raise UnknownReferencesError(place.url, point, f"{error.name}: {error.reason}") from error
     except BadIndexError as error:
-        raise UnknownReferencesError(url, point, f"{stored_as}: {error}") from error
-    return {index.id_of(number) for number in range(len(index.ids))}
-
-
-def _index_sum(repository: Repository, point: str) -> str:
-    """What the manifest says, whatever else is in it: one of a later version protects its chunks too."""
-    place, name = repository.place, manifest_object(point)
-    try:
-        return str(parse_document(repository.codec.open(name, place.read(name)))["index_sha256"])
+        raise UnknownReferencesError(place.url, point, f"{index_object(point)}: {error}") from error
     except (BadDocumentError, KeyError) as error:
-        raise DamagedObjectError(place.url, name, f"{error}, so its index cannot be compared with it") from error
+        reason = f"{name}: {error}, so its index cannot be compared with it"
+        raise UnknownReferencesError(place.url, point, reason) from error
+    return {index.id_of(number) for number in range(len(index.ids))}

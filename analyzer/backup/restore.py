@@ -86,7 +86,7 @@ class PointDisk:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """None: what was wrong when the point was made stands in the manifest."""
+        """None: what was wrong when the point was made is in the manifest."""
         return ()
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:

@@ -1,17 +1,17 @@
 """Raw images and devices, brought to their content chunk by chunk: what is right is neither fetched nor written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analyzer.backup.repository.index import Index
 from analyzer.backup.restore import PointDisk
+from analyzer.convert.cells import units_touched
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VerificationError
 from vhdx.in_place import BlockDevice
-from vhdx.ranges import Range
+from vhdx.ranges import Range, Ranges
 from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.targets import check_target
@@ -19,7 +19,7 @@ from vhdx.targets import check_target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """What a restore did that goes on with what is there; bytes of the disk."""
+    """What a restore did that resumed from what is there; bytes of the disk."""
 
     target: Path
     size: int
@@ -39,7 +39,9 @@ def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) 
     with Sink(target, existing=Existing.RESUME) as sink:
         sink.set_size(disk.size)
         with FileSource(sink.path) as there:
-            candidates = sorted({*disk.chunks_with_data(), *_chunks_of(there.extents(), disk.index)})
+            extents = (Range.between(part.start, min(part.end, disk.size)) for part in there.extents())
+            held = units_touched([Ranges.of(extents)], disk.index.chunk_size)
+            candidates = sorted({*disk.chunks_with_data(), *held})
             resumed = _bring(disk, there, sink, candidates, progress)
         sink.commit()
     return replace(resumed, target=target)
@@ -48,7 +50,7 @@ def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) 
 def restore_device(disk: PointDisk, device: Path, progress: Progress = no_progress) -> Resumed:
     """Write the disk onto a block device, zeros too, and what is on the device already not again; it may be larger.
 
-    An interrupted run leaves a mixture, and the next one goes on. Raises OutputError before anything is written, and
+    An interrupted run leaves a mixture, and the next one resumes. Raises OutputError before anything is written, and
     what `resume_raw` raises.
     """
     with BlockDevice(device, disk.size) as opened:
@@ -84,9 +86,3 @@ def _bring(
             raise VerificationError(there.path, start, length)
     total = sum(index.length_of(number) for number in written)
     return Resumed(target=there.path, size=disk.size, found_bytes=found, written_bytes=total)
-
-
-def _chunks_of(extents: Iterable[Range], index: Index) -> Iterator[int]:
-    """The numbers of the chunks that ranges of bytes touch."""
-    for part in extents:
-        yield from range(part.start // index.chunk_size, -(-min(part.end, index.size) // index.chunk_size))

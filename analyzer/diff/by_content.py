@@ -44,7 +44,7 @@ class _Comparer:
         self._buffers = np.empty((2, CELL), dtype=np.uint8)
 
     def differing(self, table: RunTable, before: RunTable) -> ChangeTable:
-        """What of one range of candidates differs."""
+        """The changes in one range of candidates."""
         table, before = cut_alike(table, before)
         maybe = table.kind != Kind.HOLE
         # LOST on either side cannot be compared. It is kept as a change, since to leave it out would say that it is

@@ -46,7 +46,7 @@ class Method(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbering:
-    """Numbers that tell the files of two disks apart: one file has the same number in both."""
+    """Numbers that identify the files of two disks: one file has the same number in both."""
 
     old: Column
     """The number of each layer of the old disk."""
@@ -177,7 +177,7 @@ def find_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = n
 
 
 def number_layers(old: Disk, new: Disk) -> Numbering:
-    """Give the layers of two disks numbers in common.
+    """Number the layers of two disks in common.
 
     A layer is shared when it is the same file and has the same data_write_guid. A copy, although it may hold the same
     bytes, is another file. That no file was written between the two openings, `require_unchanged` of both says.

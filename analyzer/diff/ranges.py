@@ -16,7 +16,7 @@ class Change(IntEnum):
     """What the new state has where it differs."""
 
     GONE = 0
-    """Nothing: the old state goes on past the new one's end."""
+    """Nothing: the old state continues past the new one's end."""
     ZERO = 1
     """Zeros, known to be such without reading."""
     DATA = 2

@@ -46,7 +46,7 @@ class LockLostError(BackupError):
 
     exit_code = 6
     place: str
-    text = "{place}: the lock of this run was lost while it stood still; run it again, it goes on from there"
+    text = "{place}: the lock of this run was lost while it stood still; run it again, it resumes from there"
 
 
 class Lock:
@@ -121,12 +121,12 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._ended.wait(PULSE):
-            with contextlib.suppress(BackupError):  # `confirm` tells, where it matters
+            with contextlib.suppress(BackupError):  # `confirm` says so, where it matters
                 self._sign()
 
 
 class _Moment:
-    """A point in time on two clocks: one that nobody sets, and one that goes on while the machine sleeps."""
+    """A point in time on two clocks: one that nobody sets, and one that advances while the machine sleeps."""
 
     def __init__(self) -> None:
         self._steady, self._wall = time.monotonic(), time.time()

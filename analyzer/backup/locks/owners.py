@@ -21,7 +21,7 @@ class Hold(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who holds a lock; `boot` tells one start of one machine, `birth` one process of many with the same number."""
+    """Who holds a lock; `boot` names one start of one machine, `birth` one process of many with the same number."""
 
     hold: Hold
     command: str
@@ -73,7 +73,7 @@ def parse_owner(stored: bytes) -> Owner:
 
 
 def _boot() -> str:
-    """One start of one machine and one namespace of processes; empty where the system does not tell.
+    """One start of one machine and one namespace of processes; empty where the system does not say.
 
     A host name is not enough: containers share it, and see processes of their own.
     """
@@ -89,7 +89,7 @@ def _boot() -> str:
 def _birth(pid: int) -> str:
     """When a process was started, in the system's own count; empty when there is none."""
     try:
-        # The name of the program stands in brackets and may hold anything, brackets too.
+        # The name of the program is in brackets and may hold anything, brackets too.
         after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
     except OSError:
         return ""

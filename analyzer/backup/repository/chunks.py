@@ -1,18 +1,27 @@
-"""The chunk store: content by id, each written once; and the chunks that are set aside, damaged or gone."""
+"""The chunk store: content by id, each written once; chunks that are set aside; and candidates for deletion.
 
+Candidates are chunks that `prune` found unreferenced and will delete on a later pass; until then, nobody may rely on
+them. A list of them is written once and never changed. That it exists since when is said by the place's own clock: the
+time of its object. A chunk that was written after its list is no candidate any more: a `create` has brought it back.
+"""
+
+import hashlib
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from analyzer.backup.errors import MissingObjectError
+from analyzer.backup.errors import DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.codec import ID_SIZE, Codec
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.storage import Data, Entry, Place
 
-FOLDER, QUARANTINE = "chunks.castr", "quarantine"
+FOLDER, QUARANTINE, CANDIDATES = "chunks.castr", "quarantine", "candidates"
+_MAGIC = b"VHDXCAND"
 SUFFIX = ".cacnk"
 # Bytes that are collected for a place that takes whole objects; more of them would be more memory.
 _COLLECTED = 8 << 20
@@ -28,7 +37,7 @@ def object_of(chunk_id: bytes) -> str:
 
 
 def id_of_object(name: str) -> bytes | None:
-    """The id that an object's name stands for; None for a name that no chunk has."""
+    """The id in an object's name; None for a name that no chunk has."""
     chunk_id = _id_in(name)
     return chunk_id if chunk_id is not None and object_of(chunk_id) == name else None
 
@@ -190,3 +199,48 @@ def release(place: Place, chunk_id: bytes) -> None:
 
 def _object_aside(chunk_id: bytes) -> str:
     return f"{QUARANTINE}/{chunk_id.hex()}{SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateList:
+    """One list; `since` in seconds since 1970 by the place's clock, 0 where it has none.
+
+    A damaged one has a `flaw` and no ids: `prune` removes it and begins anew, so nobody need avoid what it held.
+    """
+
+    name: str
+    since: float
+    ids: frozenset[bytes]
+    flaw: str | None = None
+
+
+def candidate_ids(place: Place, codec: Codec) -> frozenset[bytes]:
+    """The chunks that may be deleted soon: whoever wants to refer to one has to write it anew."""
+    return frozenset[bytes]().union(*(found.ids for found in read_candidates(place, codec)))
+
+
+def write_candidates(place: Place, codec: Codec, ids: Iterable[bytes]) -> None:
+    """Add a list."""
+    body = b"".join(sorted(ids))
+    name = f"{CANDIDATES}/{secrets.token_hex(16)}.ids"
+    place.write(name, codec.seal(name, _MAGIC + hashlib.sha256(body).digest() + body))
+
+
+def read_candidates(place: Place, codec: Codec) -> Iterator[CandidateList]:
+    """All lists."""
+    for entry in place.list(CANDIDATES):
+        ids, flaw = frozenset[bytes](), None
+        try:
+            ids = _parse(codec.open(entry.name, place.read(entry.name)))
+        except MissingObjectError:  # a prune that has just ended
+            continue
+        except (DamagedObjectError, ValueError) as error:
+            flaw = str(error)
+        yield CandidateList(entry.name, entry.modified, ids, flaw)
+
+
+def _parse(document: bytes) -> frozenset[bytes]:
+    checksum, body = document[len(_MAGIC) :][:32], document[len(_MAGIC) + 32 :]
+    if not document.startswith(_MAGIC) or len(body) % ID_SIZE or hashlib.sha256(body).digest() != checksum:
+        raise ValueError("it is no list of chunks with its checksum")
+    return frozenset(body[at : at + ID_SIZE] for at in range(0, len(body), ID_SIZE))

@@ -63,7 +63,7 @@ class Codec:
 class SealedCodec(Codec):
     """Keyed ids, zstd frames sealed under their id, documents sealed under the name of their object.
 
-    An id is the HMAC-SHA-256 of the content: whoever has no key cannot tell from it which known content is there. The
+    An id is the HMAC-SHA-256 of the content: without the key it does not show which known content is there. The
     nonces are random, so one repository should not seal more than 2^32 objects: 4 PiB in chunks of 1 MiB.
     """
 

@@ -22,7 +22,7 @@ _ITEM = np.dtype([("end", "<u8"), ("id", "u1", (ID_SIZE,))])
 _AT_ONCE = 1 << 16
 Ids = npt.NDArray[np.uint8]
 IdArray = npt.NDArray[np.bytes_]
-"""Ids as text of 32 bytes: numpy sorts and finds those. Equal length, so that zeros at the end tell no lie."""
+"""Ids as text of 32 bytes: numpy sorts and finds those. All are equally long, so zeros at the end do no harm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ def length_of(number: int, chunk_size: int, size: int) -> int:
 
 
 def blank_index(chunk: int, size: int) -> bytearray:
-    """The .caibx of a disk whose ids are all zeros; those of `parse_index` of it can be written to, and stand in it.
+    """The .caibx of a disk whose ids are all zeros; those of `parse_index` of it can be written to, and are in it.
 
     The index of 64 TiB takes 160 MiB: there is to be one of it.
     """

@@ -22,7 +22,7 @@ _MOST_WORK = 1 << 28
 
 
 class WrongKeyError(BackupError):
-    """The passphrase is not the repository's, or what it opens was changed: the two cannot be told apart."""
+    """The passphrase is not the repository's, or what it opens was changed: the two cannot be distinguished."""
 
     exit_code = 2
     text = (

@@ -28,7 +28,7 @@ class LayerRecord:
     file_write_guid: str
     log_was_replayed: bool
     headers: tuple[dict[str, int | str], ...]
-    """Both copies, field by field, as they stand."""
+    """Both copies, field by field, as they are in the file."""
     locator: dict[str, str] | None
     matches: bool
     """The parent's identity is the one that this layer names; always for a base."""

@@ -56,7 +56,7 @@ class Manifest:
     """Of the base: what a VHDX restored from it gets."""
     disk_id: str
     index_sha256: str
-    """Of the .caibx before it is sealed; it stands for the content of the whole disk."""
+    """Of the .caibx before it is sealed; it identifies the content of the whole disk."""
     image_sha256: str | None
     """Of the flat disk; None where hashing it would have meant to read what did not change."""
     image_sha512_256: str | None
@@ -66,7 +66,7 @@ class Manifest:
     chain: tuple[LayerRecord, ...]
     """Base first."""
     lost: tuple[Range, ...]
-    """Bytes that could not be known; zeros stand there."""
+    """Bytes that could not be known; they read as zeros."""
     warnings: tuple[str, ...]
     """What opening found: parents that do not match (what is read may be stale), logs replayed, and the like."""
     parent: str | None

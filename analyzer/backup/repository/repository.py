@@ -29,7 +29,7 @@ _MOST = 1 << 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a repository is kept. What a codec needs to be opened again stands in `codec`."""
+    """How a repository is kept. What a codec needs to be opened again is in `codec`."""
 
     mode: str = PLAIN
     chunk_size: int | None = None

@@ -127,7 +127,7 @@ class LocalPlace:
             raise self._failure("delete", name, error) from error
 
     def close(self) -> None:
-        """See Place: there is nothing to let go of."""
+        """See Place: there is nothing to close."""
 
     def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
         """Give files that were begun their names, once they are durable; the names are durable on return."""

@@ -136,14 +136,7 @@ def _classes(module: str, *names: str) -> tuple[type[Exception], ...]:
 
 
 def _found(name: str, facts: dict[str, Any]) -> Found:
-    return Found(name, is_folder=False, size=int(facts.get("size") or 0), modified=_modified(facts))
-
-
-def _modified(facts: dict[str, Any]) -> float:
-    for key in _TIMES:
-        value = facts.get(key)
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, int | float):
-            return float(value)
-    return 0.0
+    times = (facts.get(key) for key in _TIMES)
+    seconds = (time.timestamp() if isinstance(time, datetime) else time for time in times)
+    modified = next((float(each) for each in seconds if isinstance(each, int | float)), 0.0)
+    return Found(name, is_folder=False, size=int(facts.get("size") or 0), modified=modified)

@@ -156,7 +156,7 @@ class Server(ABC):
 
     @abstractmethod
     def _translated(self, error: Exception) -> Exception:
-        """The error of ours that stands for one of the library's; the error itself where it is not the library's."""
+        """The error of ours for one of the library's; the error itself where it is not the library's."""
 
     @abstractmethod
     def _fetch(self, path: str, most: int) -> bytes:

@@ -13,8 +13,6 @@ from analyzer.backup.storage.server import Server
 from analyzer.backup.storage.storage import ServerError
 
 Result = TypeVar("Result")
-# Seconds: on Windows a wait without an end is deaf to Ctrl-C.
-_LOOK_UP = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,7 @@ class WorkerThread:
         self._calls.put((action, call))
         while not call.done():
             # Never without an end: on Windows a wait without one is deaf to Ctrl-C.
-            wait([call], _LOOK_UP)
+            wait([call], timeout=1.0)
         return call.result()
 
     def end(self) -> None:

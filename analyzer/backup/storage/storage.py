@@ -24,7 +24,7 @@ class Entry:
     modified: float
 
     def is_before(self, limit: float) -> bool:
-        """Whether it was last written until a time; False where the place tells no times."""
+        """Whether it was last written until a time; False where the place gives no times."""
         return bool(self.modified) and self.modified <= limit
 
 

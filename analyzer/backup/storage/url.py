@@ -4,11 +4,9 @@ import netrc
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from analyzer.backup.storage.storage import AddressError
-
-_LOWEST_VISIBLE = 0x20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +44,16 @@ def parse_address(url: str) -> Address:
         port = parts.port
     except ValueError as error:
         raise AddressError(_without_login(url), f"this is no URL ({error})", _ADVICE) from error
-    _refuse_secrets(url, parts)
+    if parts.password is not None:
+        advice = (
+            "leave it out of the URL, where other users and the shell's history see it; `vhdx backup --help` says "
+            "where each kind of place finds its password"
+        )
+        raise AddressError(_without_login(url), "the URL has a password in it", advice)
+    if parts.query or parts.fragment:
+        raise AddressError(_without_login(url), "the URL has a '?' or '#' in it", "write them as %3F and %23")
     path = unquote(parts.path).rstrip("/")
-    if any(ord(character) < _LOWEST_VISIBLE for character in path):
+    if any(character < " " for character in path):
         raise AddressError(_without_login(url), "the path has control characters in it", _ADVICE)
     return Address(
         scheme=parts.scheme.lower(),
@@ -62,19 +67,8 @@ def parse_address(url: str) -> Address:
 _ADVICE = "write it as sftp://user@host/path, ftp://host/path, smb://host/share/path or s3://bucket/path"
 
 
-def _refuse_secrets(url: str, parts: SplitResult) -> None:
-    if parts.password is not None:
-        advice = (
-            "leave it out of the URL, where other users and the shell's history see it; `vhdx backup --help` says "
-            "where each kind of place finds its password"
-        )
-        raise AddressError(_without_login(url), "the URL has a password in it", advice)
-    if parts.query or parts.fragment:
-        raise AddressError(_without_login(url), "the URL has a '?' or '#' in it", "write them as %3F and %23")
-
-
 def _without_login(url: str) -> str:
-    """The URL up to where a secret could stand, for a message about one that is not understood."""
+    """The URL up to where a secret could be, for a message about one that is not understood."""
     scheme, separator, rest = url.partition("://")
     return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
 

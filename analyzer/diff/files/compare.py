@@ -48,7 +48,7 @@ class Data(Enum):
 
 @dataclass(slots=True)
 class Difference:
-    """What of the data of a file differs.
+    """The data of a file that differs.
 
     `ranges` are (offset, length) in bytes of the file, in units of 512 that differ: of its data where both states have
     some, and as far as it is known in both.
@@ -74,7 +74,7 @@ class Difference:
         return What.UNKNOWN if self.data is Data.UNKNOWN else None
 
     def add(self, part: Range) -> None:
-        """A range that follows those that are there; one that touches the last goes on with it."""
+        """A range that follows those that are there; one that touches the last is joined to it."""
         if part.length <= 0:
             return
         self.data, self.changed_bytes = Data.CHANGED, self.changed_bytes + part.length
@@ -129,7 +129,7 @@ class Comparer:
         self._old, self._new, self._changed = old, new, changed
 
     def difference(self, old: FileRecord, new: FileRecord) -> Difference:
-        """What of the data of a file differs, and which of its alternate streams do."""
+        """The data of a file that differs, and the alternate streams that do."""
         found = self._of_streams(old, new, old.data, new.data)
         states = self._of_alternates(old, new)
         found.streams = tuple(name for name, data in states.items() if data is Data.CHANGED)

@@ -26,7 +26,7 @@ class Finder:
     changed: Ranges
     counts: dict[What, int] = field(default_factory=lambda: dict.fromkeys(What, 0))
     unread: list[str] = field(default_factory=list)
-    """What of the disk changed and cannot be looked into: a sentence for each volume."""
+    """Changes in volumes that cannot be read: a sentence for each volume."""
 
     def changes(self) -> Iterator[FileChange]:
         """The files that differ; what reading raises of the disk itself is noted in the volumes' troubles."""

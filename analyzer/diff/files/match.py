@@ -1,6 +1,6 @@
 """Which files may differ, and which file of the old state is which of the new one.
 
-On NTFS and ext a file has an identity: its record's number, and what tells one use of that from the next. FAT and
+On NTFS and ext a file has an identity: its record's number, and what changes from one use of that to the next. FAT and
 exFAT have none: there a file is the one of the same name in the same folder, and else the one that begins in the same
 cluster and has the same size and times.
 """

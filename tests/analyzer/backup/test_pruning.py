@@ -11,8 +11,7 @@ pytest.importorskip("zstandard")
 from analyzer.backup.locks.locks import LockedError, LockLostError, take
 from analyzer.backup.locks.owners import Hold
 from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
-from analyzer.backup.repository.candidates import FOLDER, candidate_ids
-from analyzer.backup.repository.chunks import ChunkStore, object_of
+from analyzer.backup.repository.chunks import CANDIDATES, ChunkStore, candidate_ids, object_of
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.index import Index
 from analyzer.backup.repository.manifest import build_document
@@ -88,7 +87,7 @@ def test_an_unreferenced_chunk_is_listed_first_and_goes_when_the_list_is_old(rig
     rig.pass_time(2)
     assert len(rig.prune().ripe) == 1
     assert rig.has(rig.gone, *rig.kept) == [False, True, True]
-    assert list(rig.place.list(FOLDER)) == []
+    assert list(rig.place.list(CANDIDATES)) == []
     assert rig.prune().is_empty
 
 
@@ -182,7 +181,7 @@ def test_nothing_is_deleted_when_a_point_does_not_tell_what_it_needs(rig, damage
     else:
         content[content.index(rig.kept[0]) + 5 if damage == "id" else 3] ^= 1
         path.write_bytes(content)
-    with pytest.raises(UnknownReferencesError, match="'kept' needs cannot be told"):
+    with pytest.raises(UnknownReferencesError, match="'kept' needs is not known"):
         rig.prune()
     assert rig.has(rig.gone, *rig.kept) == [True, True, True]
 
@@ -190,7 +189,7 @@ def test_nothing_is_deleted_when_a_point_does_not_tell_what_it_needs(rig, damage
 def test_a_damaged_list_deletes_nothing_and_is_begun_anew(rig):
     rig.forget("gone")
     rig.prune()
-    (entry,) = rig.place.list(FOLDER)
+    (entry,) = rig.place.list(CANDIDATES)
     path = rig.place.folder / entry.name
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
