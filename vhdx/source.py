@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from vhdx.errors import InputOutputError, NotRegularFileError, NotRescuedError, ShortReadError, SourceChangedError
+from vhdx.errors import (
+    InputOutputError,
+    NotRegularFileError,
+    NotRescuedError,
+    ShortReadError,
+    SourceChangedError,
+    VhdxError,
+)
 from vhdx.ranges import NO_RANGES, Range, Ranges, joined
 
 # O_NONBLOCK: should the path be a fifo by now, opening must not wait for a writer.
@@ -41,6 +48,14 @@ def read_at(source: ByteSource, offset: int, length: int) -> bytes:
     buffer = bytearray(length)
     source.read_into(offset, memoryview(buffer))
     return bytes(buffer)
+
+
+def read_if_possible(source: ByteSource, offset: int, length: int) -> bytes:
+    """As `read_at`; b"" where the file ends before, or its medium fails: for what is merely looked for there."""
+    try:
+        return read_at(source, offset, length)
+    except VhdxError:
+        return b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vhdx.claims import Claims, Owners
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
-from vhdx.ranges import NamedRange, Range, Ranges
+from vhdx.ranges import Column, NamedRange, Range, Ranges
 from vhdx.source import ByteSource, read_known, unread_of, unreadable_of
 from vhdx.structures.bat import (
     ENTRY_SIZE,
@@ -132,6 +132,11 @@ class BlockTable:
             slots = self.claims.contested(first, entries, owners)
             keeps = _keeps_place(self.entries(first, len(entries)))
             yield from slots[keeps[slots - first]].tolist()
+
+    def ranges_of_slots(self, slots: Column) -> Ranges:
+        """The ranges of the disk that the blocks in these slots, none of them a bitmap's, are of."""
+        starts = (slots - slots // (self.geometry.chunk_ratio + 1)) * self.geometry.block_size
+        return Ranges.of_columns(starts, np.full_like(starts, self.geometry.block_size))
 
     def bitmap_entry(self, chunk: int) -> BatEntry:
         """The BAT entry of a chunk's sector bitmap."""

@@ -5,7 +5,7 @@ have changed it is gone) or *lost*; `disk.py` says what that means in runs.
 """
 
 from analyzer.recover.disk.filled import Fill
-from analyzer.recover.job import Outcome, Plan, Wishes, plan_recovery, run_recovery
+from analyzer.recover.job import Outcome, Plan, RecoverOptions, plan_recovery, run_recovery
 from analyzer.recovery_map.mapfile import Status
 
-__all__ = ["Fill", "Outcome", "Plan", "Status", "Wishes", "plan_recovery", "run_recovery"]
+__all__ = ["Fill", "Outcome", "Plan", "RecoverOptions", "Status", "plan_recovery", "run_recovery"]

@@ -19,7 +19,7 @@ from analyzer.recover.inputs.collect import Gathered, gather
 from analyzer.recover.inputs.foreign_files import is_layer_beside
 from analyzer.recover.inputs.layers import PRESENT, Level, View
 from analyzer.recover.inputs.open_file import Opener, take_maps
-from analyzer.recover.output.commit import existing_papers, name_again, name_anew, write_papers
+from analyzer.recover.output.commit import existing_sidecars, name_anew, name_resumed, write_sidecars
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import Status, account_of, is_own_mapfile, map_of, mapfile_lines
@@ -41,7 +41,7 @@ class Attempt(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class RecoverOptions:
     """What a recovery is asked for. `target` None: the account alone."""
 
     inputs: tuple[Path, ...]
@@ -64,7 +64,7 @@ class Wishes:
 class Plan:
     """What is going to be read and written. The sources are open until `opened_plan` ends; nothing was touched."""
 
-    wishes: Wishes
+    request: RecoverOptions
     gathered: Gathered
     filled: FilledDisk
     conversion: ConversionPlan | None
@@ -115,54 +115,55 @@ Document = Callable[[Plan, Totals], Iterable[str]]
 
 
 @contextmanager
-def plan_recovery(wishes: Wishes, opener: Opener | None = None, compared: Progress = no_progress) -> Iterator[Plan]:
+def plan_recovery(
+    request: RecoverOptions, opener: Opener | None = None, compared: Progress = no_progress
+) -> Iterator[Plan]:
     """Open what is there and look at everything that could refuse the output; the files stay open while it is used.
 
     `compared` hears of the bytes of an earlier output that must be read to see that nobody wrote to it.
 
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
-    inputs, maps = take_maps(wishes.inputs, wishes.source_maps)
+    inputs, maps = take_maps(request.inputs, request.source_maps)
     with ExitStack() as opened:
         gathered = gather(
-            *(inputs, wishes.search, wishes.assumed_base, opener or maps.source),
-            bitmaps=wishes.bitmaps,
-            view=wishes.view,
+            *(inputs, request.search, request.assumed_base, opener or maps.source),
+            bitmaps=request.bitmaps,
+            view=request.view,
         )
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
-        filled = FilledDisk(disk, wishes.fill, _earlier(wishes, disk, opened, compared))
-        yield Plan(wishes=wishes, gathered=gathered, filled=filled, conversion=_conversion(wishes, gathered, filled))
+        filled = FilledDisk(disk, request.fill, _earlier(request, disk, opened, compared))
+        yield Plan(request=request, gathered=gathered, filled=filled, conversion=_conversion(request, gathered, filled))
 
 
-def _conversion(wishes: Wishes, gathered: Gathered, filled: FilledDisk) -> ConversionPlan | None:
-    if wishes.target is None:
+def _conversion(request: RecoverOptions, gathered: Gathered, filled: FilledDisk) -> ConversionPlan | None:
+    if request.target is None:
         return None
-    options = wishes.options
-    sources = [file.path for file in gathered.files]
-    check_target(wishes.target, sources, options.existing)
-    if not is_own_mapfile(map_of(wishes.target)) and is_layer_beside(wishes.target, gathered.levels):
+    options, sources = request.options, [file.path for file in gathered.files]
+    check_target(request.target, sources, options.existing)
+    if not is_own_mapfile(map_of(request.target)) and is_layer_beside(request.target, gathered.levels):
         reason = "it is a file of the disk that is recovered, and may be a layer of it"
-        raise OutputError(wishes.target, reason, "name another OUT")
-    for place in (map_of(wishes.target), account_of(wishes.target)):
-        check_target(place, sources, existing_papers(wishes.target, options.existing))
-    plan = plan_conversion(filled, wishes.target, wishes.format, options)
+        raise OutputError(request.target, reason, "name another OUT")
+    for place in (map_of(request.target), account_of(request.target)):
+        check_target(place, sources, existing_sidecars(request.target, options.existing))
+    plan = plan_conversion(filled, request.target, request.format, options)
     check_further(plan, sources)
     return plan
 
 
-def resumes(wishes: Wishes) -> bool:
+def resumes(request: RecoverOptions) -> bool:
     """Whether there is an output of an earlier run to go on with."""
-    target = wishes.target
-    return wishes.attempt is Attempt.RESUME and target is not None and target.exists() and map_of(target).exists()
+    target = request.target
+    return request.attempt is Attempt.RESUME and target is not None and target.exists() and map_of(target).exists()
 
 
-def _earlier(wishes: Wishes, disk: PartialDisk, opened: ExitStack, compared: Progress) -> EarlierRun:
+def _earlier(request: RecoverOptions, disk: PartialDisk, opened: ExitStack, compared: Progress) -> EarlierRun:
     """What an earlier run has, and what reads it; nothing where there is none, or where it is not wanted."""
-    if wishes.target is None or not resumes(wishes):
+    if request.target is None or not resumes(request):
         return EarlierRun()
-    identity = identity_of(disk, wishes.view)
-    return open_earlier(wishes.target, wishes.format, disk.size, identity, opened, compared)
+    identity = identity_of(disk, request.view)
+    return open_earlier(request.target, request.format, disk.size, identity, opened, compared)
 
 
 def identity_of(disk: PartialDisk, view: View) -> str:
@@ -185,7 +186,7 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
     conversion = plan.conversion
     if conversion is None:
         raise ValueError("a plan without a target cannot be run")
-    give_names = name_again if resumes(plan.wishes) else name_anew
+    give_names = name_resumed if resumes(plan.request) else name_anew
     totals = Totals({}, 0, 0)
 
     def name(image: Sink, checksums: CellChecksums) -> None:
@@ -193,10 +194,10 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
         image.seal()
         known = plan.provenance.ranges(Status.KNOWN)
         fingerprint = fingerprint_of(image.path, conversion.format, checksums, known)
-        identity, totals = identity_of(plan.disk, plan.wishes.view), plan.provenance.totals()
+        identity, totals = identity_of(plan.disk, plan.request.view), plan.provenance.totals()
         lines, account = mapfile_lines(plan.provenance.statuses(), identity, fingerprint), document(plan, totals)
         with ExitStack() as sidecars:
-            give_names(image, write_papers(image.target, plan.wishes.options.existing, lines, account, sidecars))
+            give_names(image, write_sidecars(image.target, plan.request.options.existing, lines, account, sidecars))
 
     written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(

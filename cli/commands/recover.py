@@ -10,9 +10,9 @@ from uuid import UUID
 import click
 
 from analyzer.convert.model import format_of
-from analyzer.recover import Fill, Plan, Wishes, plan_recovery, run_recovery
+from analyzer.recover import Fill, Plan, RecoverOptions, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
-from analyzer.recover.inputs.layers import LetGo, View
+from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from analyzer.recover.job import Attempt, resumes
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import account_of, map_of
@@ -48,7 +48,7 @@ class _Asked:
     as_of: int | UUID | None = option("--as-of", type=LOG_MOMENT, metavar="N",
                                       help="Read the uppermost file as of log entry N, or as of the end of a session"
                                       " (its log_guid); see `vhdx history`. Nothing is marked known.")
-    let_go: LetGo = choice("--anchored", on=LetGo.OLD_DATA, off=LetGo.ABSENT,
+    unmapped: UnmappedBlocks = choice("--anchored", on=UnmappedBlocks.OLD_DATA, off=UnmappedBlocks.ABSENT,
                            help="Restore old data of unmapped blocks that the BAT still points to (marked stale).")
     attempt: Attempt = choice("--resume", on=Attempt.RESUME, off=Attempt.FRESH,
                               help="Resume OUT and OUT.map: read only what is missing.")
@@ -108,25 +108,25 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
     """
     if asked.out is None and not asked.dry_run:
         raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
-    wishes = _wishes(inputs, asked, where)
+    request = _recover_options(inputs, asked, where)
     if asked.out is not None and not asked.dry_run:
-        wishes = _with_target(wishes, asked.out, image)
+        request = _with_target(request, asked.out, image)
     with ExitStack() as opened:
-        with progress("comparing the earlier image", _size_of_earlier(wishes)) as update:
-            plan = opened.enter_context(plan_recovery(wishes, compared=update))
+        with progress("comparing the earlier image", _size_of_earlier(request)) as update:
+            plan = opened.enter_context(plan_recovery(request, compared=update))
         output.warn(plan.findings)
         survey = Survey(plan)
-        if wishes.target is None:
+        if request.target is None:
             return _only_say(plan, survey, as_json=as_json)
         return _write(plan, survey, as_json=as_json)
 
 
-def _size_of_earlier(wishes: Wishes) -> int:
-    return wishes.target.stat().st_size if wishes.target and resumes(wishes) else 0
+def _size_of_earlier(request: RecoverOptions) -> int:
+    return request.target.stat().st_size if request.target and resumes(request) else 0
 
 
-def _wishes(inputs: Sequence[Path], asked: _Asked, where: _Where) -> Wishes:
-    return Wishes(
+def _recover_options(inputs: Sequence[Path], asked: _Asked, where: _Where) -> RecoverOptions:
+    return RecoverOptions(
         inputs=tuple(inputs),
         search=where.as_search(),
         source_maps=where.maps,
@@ -134,20 +134,20 @@ def _wishes(inputs: Sequence[Path], asked: _Asked, where: _Where) -> Wishes:
         assumed_base=asked.assume_base,
         attempt=asked.attempt,
         bitmaps=_LOST_BITMAPS[asked.lost_bitmaps],
-        view=View(as_of=asked.as_of, let_go=asked.let_go),
+        view=View(as_of=asked.as_of, unmapped=asked.unmapped),
     )
 
 
-def _with_target(wishes: Wishes, out: Path, image: OutputOptions) -> Wishes:
+def _with_target(request: RecoverOptions, out: Path, image: OutputOptions) -> RecoverOptions:
     refuse_stdout(out)
     form = image.asked_format(out) or format_of(out)
-    wishes = replace(wishes, target=out, format=form, options=image.for_format(form))
-    if not resumes(wishes):
-        is_asked = wishes.attempt is Attempt.RESUME
+    request = replace(request, target=out, format=form, options=image.for_format(form))
+    if not resumes(request):
+        is_asked = request.attempt is Attempt.RESUME
         begun = is_asked and not any(path.exists() for path in (out, map_of(out), account_of(out)))
         # All that can be there then is what an interrupted first run left.
-        return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE)) if begun else wishes
-    return replace(wishes, options=replace(wishes.options, existing=Existing.REPLACE))
+        return replace(request, options=replace(request.options, existing=Existing.REPLACE)) if begun else request
+    return replace(request, options=replace(request.options, existing=Existing.REPLACE))
 
 
 def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:

@@ -152,7 +152,7 @@ def document_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | N
         "path": plan.levels[-1].path or plan.disk.images[-1].path,
         "size": plan.disk.size,
         "sector_size": plan.disk.sector_size,
-        "fill": plan.wishes.fill,
+        "fill": plan.request.fill,
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
         "totals": {status.value: count for status, count in totals.bytes_of.items()}
         | {"likely": totals.likely, "guessed": totals.guessed},

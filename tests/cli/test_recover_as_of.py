@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from analyzer.recover.inputs.layers import LetGo, View
+from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from tests.analyzer.recover.as_of.stages import FIRST, MIB, read, recovered, story
 from tests.analyzer.recover.as_of.test_anchored import UNMAPPED, file_with
 from tests.support.command_line import SCHEMA
@@ -85,5 +85,5 @@ def test_old_data_is_brought_back_as_stale_and_told(vhdx_command, tmp_path):
 
 
 def test_views_have_names_of_their_own():
-    views = [View(), View(as_of=1), View(as_of=2), View(let_go=LetGo.OLD_DATA)]
+    views = [View(), View(as_of=1), View(as_of=2), View(unmapped=UnmappedBlocks.OLD_DATA)]
     assert len({str(view) for view in views}) == len(views)

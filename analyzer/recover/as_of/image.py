@@ -22,7 +22,7 @@ from analyzer.recover.as_of.pages import (
     range_of_bits,
     range_of_entries,
 )
-from analyzer.recover.as_of.tables import places_of, sizes_of, take, with_given
+from analyzer.recover.as_of.tables import TableAsOf, columns_of, places_of, sizes_of, take
 from analyzer.recover.as_of.timeline import Moment, Stretch, find_moment, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.contents import Structures
@@ -73,7 +73,7 @@ def image_as_of(image: Image, moment: Moment) -> AsOf:
     then = past.opened(bitmaps)
     sure = regions_reached and past.is_sure(bitmaps, _metadata(then)) and past.kept_its_places(then)
     doubts = past.doubts(bitmaps, then.allocation.table) if sure else Ranges.of([Range(0, then.size)])
-    table = with_given(then.allocation.table, past.given(then.allocation.table))
+    table = TableAsOf(**columns_of(then.allocation.table), given=past.given(then.allocation.table))
     found = replace(then, allocation=replace(then.allocation, table=table), file=image.file)
     session = image.log.headers[stretch.places[number - stretch.first]].log_guid
     return AsOf(found, number, session, doubts, stretch is timeline.last)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vhdx.claims import Owners
 from vhdx.image import Image
-from vhdx.ranges import NO_RANGES, Range, Ranges
+from vhdx.ranges import NO_RANGES, Range, Ranges, union
 from vhdx.structures.bat import OFFSET_SHIFT, RESERVED_MASK, RESERVED_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
@@ -47,40 +48,31 @@ class TableAsOf(BlockTable):
     def entries(self, first: int, count: int) -> Entries:
         """See BlockTable."""
         entries = super().entries(first, count)
-        gone = self.given_away(first, entries)
+        gone = np.zeros(len(entries), dtype=np.bool_)
+        for inside, mib in _each_mib(self.given, places_of(entries), sizes_of(self, first, len(entries))):
+            gone[inside] |= self.given[mib] != 0
         # An absent block has no data to lose, so it stays absent; only the old place that it kept is not offered any
         # more.
         absent = gone & (entries & STATE_MASK < BlockState.FULLY_PRESENT)
         return np.where(absent, entries & STATE_MASK, np.where(gone, _GIVEN, entries))
 
-    def given_away(self, first: int, entries: Entries) -> Mask:
-        """Which of the entries from slot `first` on, as they were, have a place that something else was given."""
-        return _touching(self.given, places_of(entries), sizes_of(self, first, len(entries)))
 
-    def losses(self, first: int, count: int) -> Mask:
-        """Which slots from `first` on lost their place to something else."""
-        entries = super().entries(first, count)
-        return self.given_away(first, entries) & (entries & STATE_MASK >= BlockState.FULLY_PRESENT)
-
-
-def _touching(given: Owners, places: Entries, sizes: Entries) -> Mask:
-    found = np.zeros(len(places), dtype=np.bool_)
+def _each_mib(owners: Owners, places: Entries, sizes: Entries) -> Iterator[tuple[Mask, Entries]]:
+    """For each MiB of the longest: which of the places reach that far inside the file, and which MiB it is of each."""
     for step in range(int(sizes.max(initial=0))):
-        inside = (places > 0) & (step < sizes) & (places + step < len(given))
-        found[inside] |= given[(places + step)[inside]] != 0
-    return found
+        inside = (places > 0) & (step < sizes) & (places + step < len(owners))
+        yield inside, (places + step)[inside]
 
 
 def take(given: Owners, places: Entries, sizes: Entries) -> None:
     """Note that these places were given to something else."""
-    for step in range(int(sizes.max(initial=0))):
-        inside = (places > 0) & (step < sizes) & (places + step < len(given))
-        given[(places + step)[inside]] = 1
+    for _, mib in _each_mib(given, places, sizes):
+        given[mib] = 1
 
 
-def with_given(table: BlockTable, given: Owners) -> TableAsOf:
-    """The table, knowing what was given away."""
-    return TableAsOf(**{one.name: getattr(table, one.name) for one in fields(BlockTable)}, given=given)
+def columns_of(table: BlockTable) -> dict[str, Any]:
+    """What a table over another one takes from it."""
+    return {one.name: getattr(table, one.name) for one in fields(BlockTable)}
 
 
 @dataclass(frozen=True)
@@ -128,11 +120,11 @@ class AnchoredTable(BlockTable):
 def with_anchored(image: Image) -> Image:
     """The image with the old data of its absent blocks; the image itself where no entry keeps a place."""
     table = image.allocation.table
-    if not any((_keeps(entries)).any() for _, entries in table.all_entries()):
+    states = (entries[places_of(entries) > 0] & STATE_MASK for _, entries in table.all_entries())
+    if not any((state < BlockState.FULLY_PRESENT).any() for state in states):
         return image
     owners, _ = table.claims.owners(table.all_places())
-    values = {one.name: getattr(table, one.name) for one in fields(BlockTable)}
-    anchored = AnchoredTable(**values, below=table, owners=owners)
+    anchored = AnchoredTable(**columns_of(table), below=table, owners=owners)
     return replace(image, allocation=replace(image.allocation, table=anchored))
 
 
@@ -141,17 +133,8 @@ def ranges_brought_back(image: Image) -> Ranges:
     table = image.allocation.table
     if not isinstance(table, AnchoredTable):
         return NO_RANGES
-    return Ranges.of(_blocks_brought_back(table)).within(Range(0, table.geometry.size))
-
-
-def _blocks_brought_back(table: AnchoredTable) -> Iterator[Range]:
-    geometry = table.geometry
-    for first, entries in table.all_entries():
-        slots = first + np.flatnonzero(table.returns(first, len(entries)))
-        for block in (slots - slots // (geometry.chunk_ratio + 1)).tolist():
-            yield Range(block * geometry.block_size, geometry.block_size)
-
-
-def _keeps(entries: Entries) -> Mask:
-    found: Mask = (places_of(entries) > 0) & (entries & STATE_MASK < BlockState.FULLY_PRESENT)
-    return found
+    back = (
+        table.ranges_of_slots(first + np.flatnonzero(table.returns(first, len(entries))))
+        for first, entries in table.all_entries()
+    )
+    return union(back).within(Range(0, table.geometry.size))

@@ -14,8 +14,13 @@ from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.ranges import GrowingRanges, Range, Ranges
 from vhdx.replay import Log, candidates_of
-from vhdx.source import read_at
+from vhdx.source import read_if_possible
 from vhdx.structures.log import HEAD_SIZE, parse_log_header
+
+Moment = int | UUID
+"""The number of a log entry, or a log_guid: the last entry of that session."""
+# A sentence that lists what there is; `vhdx history` has the rest.
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +108,11 @@ def _last(image: Image, stretches: Sequence[Stretch]) -> Stretch | None:
     # Limit: a program that writes tables without logging them is noticed only where it changed a page that the last
     # session wrote. test_a_session_that_the_file_contradicts_is_not_taken_for_the_last_one and
     # test_the_last_session_of_a_file_of_hyper_v_is_the_present hold both sides.
-    agreeing = [stretch for stretch in stretches if _writes_something(image.log, stretch) and _agrees(image, stretch)]
-    winners = [one for one in agreeing if all(_wrote_over(image.log, one, two) for two in agreeing if two is not one)]
-    return winners[0] if len(winners) == 1 and not _goes_on(image.log, winners[0]) else None
-
-
-def _writes_something(log: Log, stretch: Stretch) -> bool:
-    return any(log.headers[at].descriptor_count for at in stretch.places)
+    log = image.log
+    writing = (one for one in stretches if any(log.headers[at].descriptor_count for at in one.places))
+    agreeing = [one for one in writing if _agrees(image, one)]
+    winners = [one for one in agreeing if all(_wrote_over(log, one, two) for two in agreeing if two is not one)]
+    return winners[0] if len(winners) == 1 and not _goes_on(log, winners[0]) else None
 
 
 def _agrees(image: Image, stretch: Stretch) -> bool:
@@ -122,16 +125,9 @@ def _agrees(image: Image, stretch: Stretch) -> bool:
                 cleared.add(Range(write.file_offset, write.length))
             elif write.file_offset not in seen and not cleared.touches(Range(write.file_offset, 1)):
                 seen.add(write.file_offset)
-                if not _stands(image, write.file_offset, write.data):
+                if read_if_possible(image.source, write.file_offset, len(write.data)) != write.data:
                     return False
     return True
-
-
-def _stands(image: Image, at: int, data: bytes) -> bool:
-    try:
-        return read_at(image.source, at, len(data)) == data
-    except VhdxError:
-        return False
 
 
 def _wrote_over(log: Log, later: Stretch, earlier: Stretch) -> bool:
@@ -148,12 +144,6 @@ def _goes_on(log: Log, stretch: Stretch) -> bool:
     valid = set(log.places)
     broken = (parse_log_header(log.ring(at, HEAD_SIZE)) for at in candidates_of(log) if at not in valid)
     return any(head.log_guid in stretch.sessions and head.sequence_number > stretch.last for head in broken)
-
-
-Moment = int | UUID
-"""The number of a log entry, or a log_guid: the last entry of that session."""
-# A sentence that lists what there is; `vhdx history` has the rest.
-_MOST_NAMED = 8
 
 
 class NotLoggedError(VhdxError):
@@ -175,12 +165,9 @@ def find_moment(image: Image, timeline: Timeline, moment: Moment) -> tuple[Stret
     if isinstance(moment, int):
         found = [(one, moment) for one in timeline.stretches if one.holds(moment)]
     else:
-        found = [(one, _last_of(image, one, moment)) for one in timeline.stretches if moment in one.sessions]
+        heads = ((one, image.log.headers[at]) for one in timeline.stretches for at in one.places)
+        last = {one: head.sequence_number for one, head in heads if head.log_guid == moment}
+        found = list(last.items())
     if len(found) != 1:
         raise NotLoggedError(image.path, moment, timeline)
     return found[0]
-
-
-def _last_of(image: Image, stretch: Stretch, session: UUID) -> int:
-    heads = (image.log.headers[at] for at in stretch.places)
-    return max(head.sequence_number for head in heads if head.log_guid == session)

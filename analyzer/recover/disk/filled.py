@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -44,42 +43,16 @@ class FilledDisk:
     ) -> None:
         """`earlier` is what a run before this one has already, `faults` takes what cannot be read; see `noted`."""
         self.disk, self.fill, self.earlier = disk, fill, earlier or EarlierRun()
+        self.layers: Sequence[Image] = disk.images
+        """The files that are there, base first."""
+        self.base, self.leaf = disk.images[0], disk.images[-1]
+        self.path, self.size, self.sector_size = self.leaf.path, disk.size, disk.sector_size
         before = _Placed(disk, self.earlier.read)
         self.policy = Rescue(disk.sector_size, fill, replace(self.earlier, read=before.read_into), faults)
         self.findings: tuple[Finding, ...] = ()
         files = (image.source for image in disk.images)
         self.sources: Sequence[ByteSource] = (*files, before, _Placed(disk, self.policy.put))
         self._earlier_layer, self._fill_layer = len(disk.images), len(disk.images) + 1
-
-    @property
-    def path(self) -> Path:
-        """The uppermost file."""
-        return self.leaf.path
-
-    @property
-    def size(self) -> int:
-        """Bytes of the disk."""
-        return self.disk.size
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        return self.disk.sector_size
-
-    @property
-    def layers(self) -> Sequence[Image]:
-        """The files that are there, base first."""
-        return self.disk.images
-
-    @property
-    def base(self) -> Image:
-        """The lowest of them."""
-        return self.disk.images[0]
-
-    @property
-    def leaf(self) -> Image:
-        """The uppermost of them."""
-        return self.disk.images[-1]
 
     @property
     def faults(self) -> Ranges:

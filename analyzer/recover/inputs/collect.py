@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from analyzer.linkage.mismatch import Verdict, gather_evidence
-from analyzer.recover.inputs.foreign_files import of_another_disk, of_the_same_disk, sort_out
-from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, aged
+from analyzer.recover.inputs.foreign_files import drop_foreign_and_duplicate_files, of_another_disk, of_the_same_disk
+from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, at_earlier_state
 from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully
 from analyzer.recover.inputs.order import order, require_one_sector_size
 from analyzer.recover.rebuild import BitmapPolicy
@@ -44,13 +44,11 @@ class Gathered:
     def findings(self) -> tuple[Finding, ...]:
         """What is missing or in doubt, and what opening found in the files that are there."""
         above = (*self.levels[1:], None)
-        gaps = tuple(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None)
-        guessed = tuple(_guess(level) for level in self.levels if level.placed is Placed.BY_TIME)
         return (
-            gaps
-            + self.hints
-            + guessed
-            + tuple(finding for level in self.levels if level.image for finding in level.image.findings)
+            *(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None),
+            *self.hints,
+            *(_by_time(level) for level in self.levels if level.placed is Placed.BY_TIME),
+            *(finding for level in self.levels if level.image for finding in level.image.findings),
         )
 
     @property
@@ -70,7 +68,7 @@ def _finding(gap: Level, child: Level | None) -> Finding:
     return Finding(_CODES[gap.presence], Severity.WARNING, gap.evidence, path=path)
 
 
-def _guess(level: Level) -> Finding:
+def _by_time(level: Level) -> Finding:
     text = f"the order of the files is not certain here: {level.evidence}; nothing that depends on it is called known"
     return Finding("CHN-10", Severity.WARNING, text, path=level.path, advice="name the files of the chain between them")
 
@@ -97,36 +95,34 @@ def gather(
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
-    Raises what `sort_out`, `order`, `aged` and `require_one_sector_size` raise, AssumedTwiceError, and what opening a
-    named file raises where there is none.
+    Raises AssumedTwiceError, what the steps in this order raise (`drop_foreign_and_duplicate_files`, `order`,
+    `at_earlier_state`, `require_one_sector_size`), and what opening a named file raises where there is none.
     """
     how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
     search = replace(search, on_mismatch=OnMismatch.REFUSE, opened=partial(careful_structures, opener=opener))
+    named = (*inputs, *search.parents)
+    # One file that is no checkpoint by its name: nothing else of the disk is to be had.
+    is_alone = len(named) == len(inputs) == 1 and assumed is None and inputs[0].suffix.lower() != ".avhdx"
     files: list[Opened] = []
     base: Opened | None = None
     try:
-        for path in (*inputs, *search.parents):
-            if taken := _take(files, path, partial(how, is_alone=_is_alone(inputs, search, assumed))):
+        for path in named:
+            if taken := _take(files, path, partial(how, is_alone=is_alone)):
                 _require_file(taken)
         _find_parents(files, replace(search, parents=()), assumed, how)
         if assumed:
             base = how(assumed)
             _require_file(base)
             _require_another(base, files)
-        chain, strays = sort_out(files)
-        levels = aged(order(chain, base), view)
+        chain, foreign = drop_foreign_and_duplicate_files(files)
+        levels = at_earlier_state(order(chain, base), view)
         require_one_sector_size([level.image for level in levels if level.image])
     except BaseException:
         for file in (*files, *([base] if base else [])):
             file.close()
         raise
-    hints = (*strays, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
+    hints = (*foreign, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
     return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
-
-
-def _is_alone(inputs: Sequence[Path], search: Search, assumed: Path | None) -> bool:
-    """Whether one file is all there is, and its name does not say that it is a checkpoint."""
-    return len(inputs) == 1 and not search.parents and assumed is None and inputs[0].suffix.lower() != ".avhdx"
 
 
 def _require_file(named: Opened) -> None:

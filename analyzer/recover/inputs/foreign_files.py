@@ -7,6 +7,7 @@ from uuid import UUID
 
 from analyzer.recover.inputs.layers import Level, Presence
 from analyzer.recover.inputs.open_file import Opened
+from analyzer.recover.inputs.segments import names_as_parent
 from analyzer.text import safe
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import ChainError, ShortReadError, VhdxError
@@ -38,7 +39,7 @@ class CopiesDifferError(ChainError):
     )
 
 
-def sort_out(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
+def drop_foreign_and_duplicate_files(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
     """Pass over what is no VHDX and what is a copy: the files that are levels, and what is said of the others.
 
     Raises CopiesDifferError where copies are not the same.
@@ -48,35 +49,31 @@ def sort_out(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
     # With nothing readable, to pass over files would leave an empty answer instead of the reasons.
     if not any(file.image for file in files):
         return list(files), []
-    strays = [file for file in files if _is_stray(file, files)]
+    foreign = [file for file in files if _is_foreign(file, files)]
     used: list[Opened] = []
     copies: list[Finding] = []
     # What opens, and needed no help, comes first; of equals, what was named first.
-    for file in sorted((file for file in files if file not in strays), key=_rank):
-        if twin := next((other for other in used if _is_copy(file, other)), None):
+    others = (file for file in files if file not in foreign)
+    for file in sorted(others, key=lambda file: (file.image is None, len(file.rebuilt) + len(file.lost))):
+        identity = file.record.identity
+        if twin := next((other for other in used if identity and identity == other.record.identity), None):
             copies.append(_copy(file, twin))
         elif twin := next((other for other in used if _is_torn_copy(file, other)), None):
             text = f"its front is damaged, and all that follows is, byte for byte, {twin.path}: that one is used"
             copies.append(Finding("CHN-08", Severity.WARNING, text, path=file.path, advice="name one of them"))
         else:
             used.append(file)
-    return [file for file in files if file in used], [*map(_stray, strays), *copies]
+    return [file for file in files if file in used], [*map(_foreign, foreign), *copies]
 
 
-def _rank(file: Opened) -> tuple[bool, int]:
-    return file.image is None, len(file.rebuilt) + len(file.lost)
-
-
-def _is_stray(file: Opened, files: Iterable[Opened]) -> bool:
+def _is_foreign(file: Opened, files: Iterable[Opened]) -> bool:
     """Nothing in a file tells that it is a VHDX, and neither its name does nor another file that names it."""
     if file.image is not None or file.source is None or file.path.suffix.lower() in _NAMES:
         return False
     # A child names its parent: a wiped file of that name is the layer that is missing, whatever is in it.
     # test_a_wiped_file_of_the_name_that_the_orphan_asks_for_is_the_missing_layer.
-    named = {
-        place.text.replace("\\", "/").rsplit("/", 1)[-1].lower() for other in files for place in other.record.places
-    }
-    return file.path.name.lower() not in named and not _has_signs(file.source.below)
+    is_named = any(names_as_parent(other, file) for other in files)
+    return not is_named and not _has_signs(file.source.below)
 
 
 def _has_signs(source: ByteSource) -> bool:
@@ -96,16 +93,12 @@ def _begins(source: ByteSource, at: int, sign: bytes) -> bool:
         return True
 
 
-def _stray(file: Opened) -> Finding:
-    text = "nothing in this file is of a VHDX: it was passed over, and counts as no layer"
+def _foreign(file: Opened) -> Finding:
+    text = "not a VHDX (no signature found): ignored"
     advice = (
         "leave it out, or name the file that was meant; one that was wiped counts when its name ends in .vhdx or .avhdx"
     )
     return Finding("FID-01", Severity.WARNING, text, 0, 8, "2.2.1", path=file.path, advice=advice)
-
-
-def _is_copy(file: Opened, other: Opened) -> bool:
-    return file.record.identity is not None and file.record.identity == other.record.identity
 
 
 def _is_torn_copy(file: Opened, other: Opened) -> bool:

@@ -113,7 +113,7 @@ class Level:
     """None: the file as it is."""
 
 
-class LetGo(Enum):
+class UnmappedBlocks(Enum):
     """What stands where a block was let go and its entry keeps the place of old data."""
 
     ABSENT = "absent"
@@ -127,17 +127,17 @@ class View:
 
     as_of: Moment | None = None
     """None: the present."""
-    let_go: LetGo = LetGo.ABSENT
+    unmapped: UnmappedBlocks = UnmappedBlocks.ABSENT
 
     @property
     def is_present(self) -> bool:
         """The file is read as it is."""
-        return self.as_of is None and self.let_go is LetGo.ABSENT
+        return self.as_of is None and self.unmapped is UnmappedBlocks.ABSENT
 
     def __str__(self) -> str:
         """What tells a map of this view from one of another."""
         parts = [] if self.as_of is None else [f"as of {self.as_of}"]
-        return ", ".join([*parts, *(["anchored"] if self.let_go is LetGo.OLD_DATA else [])])
+        return ", ".join([*parts, *(["anchored"] if self.unmapped is UnmappedBlocks.OLD_DATA else [])])
 
 
 PRESENT = View()
@@ -150,7 +150,7 @@ class NoUppermostError(ChainError):
     text = "no earlier state of the uppermost file can be told: {level.evidence}; leave it out"
 
 
-def aged(levels: Sequence[Level], view: View) -> tuple[Level, ...]:
+def at_earlier_state(levels: Sequence[Level], view: View) -> tuple[Level, ...]:
     """Levels, base first, with the uppermost one as `view` has it.
 
     Raises NoUppermostError, NotLoggedError, TooMuchLoggedError, CorruptFileError.
@@ -160,10 +160,10 @@ def aged(levels: Sequence[Level], view: View) -> tuple[Level, ...]:
     *lower, top = levels
     if top.image is None:
         raise NoUppermostError(top)
-    return (*lower, _aged(top, top.image, view))
+    return (*lower, _at_earlier_state(top, top.image, view))
 
 
-def _aged(level: Level, image: Image, view: View) -> Level:
+def _at_earlier_state(level: Level, image: Image, view: View) -> Level:
     past, doubts = Past(), level.doubts
     if view.as_of is not None:
         then = image_as_of(image, view.as_of)
@@ -171,7 +171,7 @@ def _aged(level: Level, image: Image, view: View) -> Level:
         past = Past(number=then.number, session=then.session, goes_on=then.is_last)
         # The log is the word of programs that use it; one that does not may have written in between.
         doubts = (Doubt(Basis.UNREACHED, then.doubts), *doubts, Doubt(Basis.AS_OF, Ranges.of([Range(0, image.size)])))
-    if view.let_go is LetGo.OLD_DATA:
+    if view.unmapped is UnmappedBlocks.OLD_DATA:
         image = with_anchored(image)
         back = ranges_brought_back(image)
         past = replace(past, brought_back=back.size)

@@ -20,6 +20,11 @@ from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE
 
 # A mapfile names its program in its first lines.
 _HEAD_LENGTH = 1 << 12
+# What a system says of a medium that fails.
+_MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
+
+Opener = Callable[[Path], ByteSource]
+"""What opens a file: the maps of ddrescue that it is read by, or what a test puts in their place."""
 
 
 class UnclearMapError(ChainError):
@@ -58,13 +63,6 @@ def _fits(path: Path, file: Path) -> bool:
     except (OSError, SourceMapError):
         return False
     return True
-
-
-# What a system says of a medium that fails.
-_MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
-
-Opener = Callable[[Path], ByteSource]
-"""What opens a file: the maps of ddrescue that it is read by, or what a test puts in their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Files of one chain as segments: those that are linked without a gap, and which segment is above which."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -69,7 +69,7 @@ def segments_of(files: Sequence[Opened]) -> list[Segment]:
     if forked:
         raise SeveralLeavesError(tuple(forked))
     tops = [file for file in files if file.path not in used]
-    segments = [Segment(_down(top, parents)) for top in tops]
+    segments = [Segment(tuple(_down(top, parents))) for top in tops]
     placed = {file.path for segment in segments for file in segment.files}
     for file in files:
         if file.path not in placed:  # it has a child, and so has every file above it
@@ -86,11 +86,10 @@ def _parent_of(child: Opened, files: Sequence[Opened]) -> Opened | None:
     return None
 
 
-def _down(top: Opened, parents: dict[Path, Opened | None]) -> tuple[Opened, ...]:
-    files = [top]
-    while (parent := parents[files[-1].path]) is not None:
-        files.append(parent)
-    return tuple(files)
+def _down(file: Opened | None, parents: dict[Path, Opened | None]) -> Iterator[Opened]:
+    while file is not None:
+        yield file
+        file = parents[file.path]
 
 
 def by_age(segments: list[Segment]) -> list[Segment]:
@@ -134,7 +133,8 @@ def is_surely_uppermost(segments: Sequence[Segment]) -> bool:
 
 def names_as_parent(child: Opened, other: Opened) -> bool:
     """Whether a file names another one's name as that of its parent."""
-    return other.path.name.lower() in {_basename(place.text) for place in child.record.places}
+    names = (place.text.replace("\\", "/").rsplit("/", 1)[-1] for place in child.record.places)
+    return other.path.name.lower() in map(str.lower, names)
 
 
 def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
@@ -142,10 +142,6 @@ def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
     return sum(
         any(names_as_parent(segment.bottom, file) for file in other.files) for other in others if other is not segment
     )
-
-
-def _basename(text: str) -> str:
-    return text.replace("\\", "/").rsplit("/", 1)[-1].lower()
 
 
 def _modified(file: Opened) -> float:

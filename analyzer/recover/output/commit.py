@@ -1,80 +1,67 @@
 """What is written beside a recovered image, and how all get their names: no map is ever beside an image not its own."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 from analyzer.recovery_map.mapfile import account_of, is_own_mapfile, map_of
 from vhdx.errors import VhdxError
 from vhdx.sink import Existing, Sink
 
-_PIECE = 1 << 20
+_LINES_AT_ONCE = 1 << 13
 
 
-def existing_papers(target: Path, existing: Existing) -> Existing:
+def existing_sidecars(target: Path, existing: Existing) -> Existing:
     """What becomes of a map and an account that are there: without their image they are what an ended run left."""
     left_over = not target.exists() and is_own_mapfile(map_of(target))
     return Existing.REPLACE if left_over else existing
 
 
-def write_papers(
+def write_sidecars(
     target: Path, existing: Existing, map_lines: Iterable[str], account: Iterable[str], opened: ExitStack
 ) -> list[Sink]:
     """Map and account, written and whole, that wait for their names; the end of `opened` discards what has none.
 
     The map is written first: its lines may count what the account tells. Raises OutputError, InputOutputError.
     """
-    how = existing_papers(target, existing)
-    return [
-        _written(path, pieces, how, opened)
-        for path, pieces in ((map_of(target), map_lines), (account_of(target), account))
-    ]
+    how = existing_sidecars(target, existing)
+    sidecars = []
+    for path, pieces in ((map_of(target), iter(map_lines)), (account_of(target), iter(account))):
+        sink = opened.enter_context(Sink(path, existing=how))
+        # In batches: one write for each line of a long map would take minutes.
+        while batch := "".join(islice(pieces, _LINES_AT_ONCE)):
+            sink.write_at(sink.size, batch.encode("utf-8", "backslashreplace"))
+        sink.seal()
+        sidecars.append(sink)
+    return sidecars
 
 
-def _written(path: Path, pieces: Iterable[str], existing: Existing, opened: ExitStack) -> Sink:
-    sink = opened.enter_context(Sink(path, existing=existing))
-    for block in _blocks(pieces):
-        sink.write_at(sink.size, block)
-    sink.seal()
-    return sink
-
-
-def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
-    """The text in blocks: one write for each line of a long map would take minutes."""
-    block = bytearray()
-    for piece in pieces:
-        block += piece.encode("utf-8", "backslashreplace")
-        if len(block) >= _PIECE:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
-
-
-def name_anew(image: Sink, papers: Sequence[Sink]) -> None:
-    """Name what was written anew, all of it whole already: the older image goes, the papers come, the image comes last.
+def name_anew(image: Sink, sidecars: Sequence[Sink]) -> None:
+    """Name what was written anew, all of it whole already: the older image goes, sidecars come, the image comes last.
 
     So there is never an image without its map, and wherever a crash ends this, no map is left that an image of another
     run could be read by. An interruption is raised when all is named, for the older image is gone. Raises what
-    `Sink.commit` does; the papers are taken back then, and the image is left under its temporary name.
+    `Sink.commit` does; the sidecars are taken back then, and the image is left under its temporary name.
     """
     image.keep()
     try:
-        _finish(image, papers)
+        _finish(image, sidecars)
     # The older image is gone by now. To stop here would leave nothing under its name, so the naming is finished
     # first.
     except (KeyboardInterrupt, SystemExit):
-        _finish(image, papers)
+        _finish(image, sidecars)
         raise
 
 
-def _finish(image: Sink, papers: Sequence[Sink]) -> None:
-    if not image.path.exists():  # it has its name, and so have the papers
+def _finish(image: Sink, sidecars: Sequence[Sink]) -> None:
+    if not image.path.exists():  # it has its name, and so have the sidecars
         return
     image.remove_older()
     named: list[Sink] = []
     try:
         # The image last: while it has no name, a map beside that name belongs to nothing, and nothing is read by it.
-        for sink in (*papers, image):
+        for sink in (*sidecars, image):
             if sink.path.exists():
                 sink.commit()
             named.append(sink)
@@ -84,10 +71,10 @@ def _finish(image: Sink, papers: Sequence[Sink]) -> None:
         raise
 
 
-def name_again(image: Sink, papers: Sequence[Sink]) -> None:
+def name_resumed(image: Sink, sidecars: Sequence[Sink]) -> None:
     """Name what goes on with an earlier output: the earlier map is true of the new image, too, until the new one comes.
 
     All that it has as known was taken over. Raises what `Sink.commit` does.
     """
-    for sink in (image, *papers):
+    for sink in (image, *sidecars):
         sink.commit()

@@ -18,8 +18,6 @@ from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
 from vhdx.structures.checksum import crc32c
 
-_ANEW = "name another OUT, or begin anew with --force and without --resume"
-
 
 def can_be_gone_on_with(form: OutputFormat) -> bool:
     """Whether an output of this format is ever read again by a later run."""
@@ -67,7 +65,7 @@ def _require_untouched(target: Path, written: Disk, known: Ranges, progress: Pro
     parts = parts_read(cells_with_data(written.windows()), written, known, progress)
     if fingerprint.known != ImageFingerprint.of(target, parts).known:
         reason = f"it does not hold what {map_of(target).name} has as known: somebody wrote to it since"
-        raise OutputError(target, reason, _ANEW)
+        raise OutputError(target, reason, "name another OUT, or begin anew with --force and without --resume")
 
 
 def _open(path: Path, form: OutputFormat) -> Disk:
@@ -82,10 +80,8 @@ def parts_written(checksums: CellChecksums, written: RunSource, known: Ranges) -
         for part in known.within(whole):
             if part == whole:
                 yield *whole, checksum
-            else:
-                data = reader.read(part.start, part.length)
-                if data.count(0) < len(data):
-                    yield *part, crc32c(data)
+            elif (data := reader.read(part.start, part.length)).count(0) < len(data):
+                yield *part, crc32c(data)
 
 
 def parts_read(

@@ -10,7 +10,7 @@ from analyzer.check.diagnosis.logged_entries import LoggedImage, LoggedPage, los
 from analyzer.judgement.unowned import unowned_in
 from analyzer.judgement.weigh import judge
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
-from analyzer.recover.rebuild.distrust import Suspicion, forget
+from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries
 from analyzer.recover.rebuild.placement import place_blocks
 from analyzer.recover.rebuild.regions import parameters_at
 from analyzer.recover.rebuild.workspace import (
@@ -20,6 +20,7 @@ from analyzer.recover.rebuild.workspace import (
     RebuildWorkspace,
     blocks_of,
     put_entries,
+    put_window,
 )
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -36,8 +37,10 @@ _MOST_STARTS = 1 << 16
 def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
     table = image.allocation.table
-    if work.parent_is_open:
-        _forget_absent(work, table)
+    if work.parent_is_open:  # whatever the table leaves out may be the parent's
+        for first, entries in table.all_entries():
+            absent = entries & STATE_MASK == BlockState.NOT_PRESENT
+            put_window(work, table, first, np.where(absent, UNKNOWN, entries))
     pages, agreed = _from_log(work, image)
     table = replace(table, source=work.view)
     unowned = unowned_in(table)
@@ -49,7 +52,8 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     if work.log_is_open and (rooms or image.has_parent):
         work.doubt_all()
     healed = frozenset(slot for page in pages for slot in page.slots)
-    judgement = judge(table, image.log, lambda: _disk_of(work, image))
+    # Of a child the disk is not here: its parents have a part in it.
+    judgement = judge(table, image.log, lambda: None if image.has_parent else image_of(work.structures))
     why = Suspicion(
         len(rooms) and unowned.blocks(block_mib),
         work.log_is_open,
@@ -59,7 +63,7 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
         judgement,
     )
     marks = len(work.doubted), len(work.rebuilt)
-    forget(work, table, why)
+    discard_untrusted_entries(work, table, why)
     marked = slice(marks[0], len(work.doubted)), slice(marks[1], len(work.rebuilt))
     _doubt(work, table, frozenset(rooms))
     if rooms:
@@ -68,11 +72,6 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
             del work.doubted[marked[0]], work.rebuilt[marked[1]]  # every block has an owner again: the rest is absent
     _doubt_size(work, image)
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
-
-
-def _disk_of(work: RebuildWorkspace, image: Image) -> Image | None:
-    """The disk as it is rebuilt so far; None where parents, which are not here, have a part in it."""
-    return None if image.has_parent else image_of(work.structures)
 
 
 def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], bool]:
@@ -147,13 +146,6 @@ def _of_two(now: int, logged: int, rooms: frozenset[int]) -> int:
     return logged if is_sound and now in (0, UNKNOWN) else UNKNOWN
 
 
-def _forget_absent(work: RebuildWorkspace, table: BlockTable) -> None:
-    """Make unknown what the table leaves out, a window at a time."""
-    for first, entries in table.all_entries():
-        known = np.where(entries & STATE_MASK == BlockState.NOT_PRESENT, UNKNOWN, entries)
-        work.patch((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
-
-
 def _doubt_size(work: RebuildWorkspace, image: Image) -> None:
     """Metadata on which the file and a log of unknown standing disagree: what both disks have in common is known."""
     region = image.regions.current.find(METADATA_REGION)
@@ -170,5 +162,4 @@ def _doubt_size(work: RebuildWorkspace, image: Image) -> None:
     work.lost.append("which metadata are right: log and file differ; what both disks have in common is shown")
     for start, entries in table.all_entries():
         slots = start + np.arange(len(entries))
-        known = np.where(slots >= table.geometry.payload_slot(first), UNKNOWN, entries)
-        work.patch((table.bat_offset + start * ENTRY_SIZE, known.astype("<i8").tobytes()))
+        put_window(work, table, start, np.where(slots >= table.geometry.payload_slot(first), UNKNOWN, entries))

@@ -1,7 +1,8 @@
 """Block tables known by their shape: entries that are valid, upon whole MiB of the file, and upon nothing else."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +14,25 @@ from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
 
 Entries = npt.NDArray[np.int64]
+Found = TypeVar("Found")
 
 MOST_TABLE = 64 * MIB
 """Tables up to this size are looked for."""
 # Twice the largest table that is looked for. Every MiB of a file full of small even numbers looks like a table.
 _MOST_SEARCHED = 128 * MIB
 _GLANCE = 4 * KIB
-_RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
+RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _SECTOR = 512 // ENTRY_SIZE
-# As in distrust.py: a flipped bit makes one entry conspicuous, noise nearly all of a sector's 64.
-_NOISE = 2
+# Derivation: an entry has 17 reserved bits, so of a random one all are zero in one case of 131,072. Of 64 random
+# entries practically all are conspicuous; a single flipped bit makes one so.
+# So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip.
+NOISE = 2
 _STATES = np.array([True, True, True, True, False, False, True, True])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """A place whose content can be the block table: `places` are rows of (start, end) of its blocks, rising."""
+    """A place whose content can be the block table: `places` are rows of (start, end) of its blocks, sorted."""
 
     offset: int
     length: int
@@ -63,6 +67,15 @@ class Wanted:
     def length(self) -> int:
         """Bytes of the region, whole MiB."""
         return bat_region_size(self.slots)
+
+
+def outermost(found: Sequence[Found], holds: Callable[[Found, Found], bool]) -> Found | None:
+    """The one that holds all others, None where none does: what it holds in its blocks, the guest keeps.
+
+    A guest may store disks of its own, with tables as good as the file's: inside a block of it, never round it.
+    """
+    outer = [one for one in found if all(holds(one, other) for other in found if other is not one)]
+    return outer[0] if len(outer) == 1 else None
 
 
 def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
@@ -121,23 +134,23 @@ def entries_of(raw: bytes) -> Entries:
 
 def is_noise(entries: Entries) -> bool:
     """Whether some values are more than an entry or two with a flipped bit."""
-    return int(((entries & _RESERVED) != 0).sum()) >= _NOISE
+    return int(((entries & RESERVED) != 0).sum()) >= NOISE
 
 
 def without_noise(entries: Entries) -> Entries:
     """A table with zeros in the sectors that are noise."""
     sectors = entries.reshape(-1, _SECTOR).copy()
-    sectors[((sectors & _RESERVED) != 0).sum(axis=1) >= _NOISE] = 0
+    sectors[((sectors & RESERVED) != 0).sum(axis=1) >= NOISE] = 0
     return sectors.ravel()
 
 
 def are_entries(values: Entries) -> bool:
     """Every value is an entry with a valid state and nothing reserved set."""
-    return bool(_STATES[values & STATE_MASK].all()) and not bool((values & _RESERVED).any())
+    return bool(_STATES[values & STATE_MASK].all()) and not bool((values & RESERVED).any())
 
 
 def places_of(entries: Entries, wanted: Wanted) -> npt.NDArray[np.int64] | None:
-    """Pairs (start, end) of what the entries own, rising; None when the interleave forbids one of them."""
+    """Pairs (start, end) of what the entries own, sorted; None when the interleave forbids one of them."""
     slots = np.arange(len(entries), dtype=np.int64)
     period = wanted.geometry.chunk_ratio + 1
     is_bitmap = slots % period == wanted.geometry.chunk_ratio

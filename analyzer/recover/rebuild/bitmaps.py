@@ -18,7 +18,7 @@ from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.ranges import Range
-from vhdx.source import ByteSource, read_at
+from vhdx.source import ByteSource, read_at, read_if_possible
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.table import WINDOW_SLOTS, BlockTable
@@ -54,7 +54,8 @@ def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
         if any(True for _ in table.flaws_of_bitmap(chunk)) or entry.file_offset + MIB > work.view.size:
             continue
         for part in parts_of(table, entry.file_offset, blocks):
-            content = _read(work.view, part.place)
+            # What cannot be read is no loss of the bitmap: the blocks under it are lost by themselves.
+            content = read_if_possible(work.view, part.place, UNIT)
             if len(set(content)) >= _VALUES_OF_NOISE:
                 yield part
             elif content and not any(content) and budget > 0:
@@ -65,7 +66,7 @@ def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
 
 
 def partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:
-    """Chunks that have partially present blocks, with these, rising."""
+    """Chunks that have partially present blocks, with these, sorted."""
     geometry = table.geometry
     ratio = geometry.chunk_ratio
     for chunk in range(min(geometry.chunk_count, _MOST_BITMAPS)):
@@ -77,7 +78,7 @@ def partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:
 
 
 def parts_of(table: BlockTable, place: int, blocks: list[int]) -> Iterator[Part]:
-    """The parts of the bitmap at byte `place` of the file that describe these blocks, rising."""
+    """The parts of the bitmap at byte `place` of the file that describe these blocks, sorted."""
     share = _share(table)
     parts: dict[int, list[int]] = {}
     for block in blocks:
@@ -102,14 +103,6 @@ def _described(table: BlockTable, place: int, part: Part) -> Iterator[Range]:
         yield Range(table.payload_entry(block).file_offset + (low - start) * per_byte, (high - low) * per_byte)
 
 
-def _read(source: ByteSource, at: int) -> bytes:
-    """A part; b"" where it cannot be read: that is no loss of the bitmap, the blocks are lost by themselves."""
-    try:
-        return read_at(source, at, UNIT)
-    except VhdxError:
-        return b""
-
-
 def _holds_something(source: ByteSource, start: int, length: int) -> bool:
     try:
         end = min(start + length, source.size)
@@ -129,7 +122,9 @@ def rebuild_bitmaps(work: RebuildWorkspace, image: Image, policy: BitmapPolicy) 
     if not image.has_parent:
         return
     table = image.allocation.table
-    blocks = list(_without_entry(table))
+    count = table.geometry.block_count
+    windows = ((first, min(first + WINDOW_SLOTS, count)) for first in range(0, count, WINDOW_SLOTS))
+    blocks = [block for window in windows for block in table.blocks_without_bitmap(*window).tolist()]
     parts = list(lost_parts(work, table))
     back = _from_log(work, image, parts)
     _treat(work, table, sorted(set(_doubted(work, table))), BitmapPolicy.LOST)
@@ -171,13 +166,6 @@ def _note(work: RebuildWorkspace, table: BlockTable, at: int, parts: list[Part],
     else:
         work.doubt_blocks(table.geometry.block_size, [block for part in parts for block in part.blocks])
     work.note("sector bitmaps", how, Certainty.CERTAIN if certain else Certainty.LIKELY, *evidence)
-
-
-def _without_entry(table: BlockTable) -> Iterator[int]:
-    """Blocks that are partially present and whose bitmap's entry cannot be right."""
-    count = table.geometry.block_count
-    for first in range(0, count, WINDOW_SLOTS):
-        yield from table.blocks_without_bitmap(first, min(first + WINDOW_SLOTS, count)).tolist()
 
 
 def _doubted(work: RebuildWorkspace, table: BlockTable) -> Iterator[int]:

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.judgement.weigh import Judgement
-from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace
+from analyzer.recover.rebuild.bat_shape import NOISE, RESERVED
+from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace, put_window
 from analyzer.text import plural
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
@@ -15,19 +16,14 @@ from vhdx.structures.constants import MIB
 from vhdx.table import BlockTable
 
 _SLOTS = 512 // ENTRY_SIZE
-_RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
-# Derivation: an entry has 17 reserved bits, so of a random one all are zero in one case of 131,072. Of 64 random
-# entries practically all are conspicuous; a single flipped bit makes one so.
-# So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip.
-_NOISE = 2
 # Derivation: if r blocks have lost their entries among n absent ones, one absent entry is a lost one with a
 # probability of r/n. Below 1/1024 it is called likely absent, not unknown: else a crash that leaves one block without
 # an entry would make a whole sparse disk unreadable. test_a_sector_that_nothing_remembers_is_lost_and_never_zeros
 # fails for a much smaller number; no test bounds it from above.
-# Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows.
-_MOST_RANGES = 1 << 16
 # Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is.
 _RARE = 1024
+# Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows.
+_MOST_RANGES = 1 << 16
 
 Entries = npt.NDArray[np.int64]
 Sectors = npt.NDArray[np.bool_]
@@ -52,7 +48,7 @@ class Suspicion:
     """What speaks against absent entries, by the file and the volumes on its disk."""
 
 
-def forget(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
+def discard_untrusted_entries(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
     """Make entries unknown that may hide a block, and all of a sector that is noise.
 
     Where every block of the file has an owner the table is taken at its word: blocks are absent. Where one has none,
@@ -62,44 +58,35 @@ def forget(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
     entry without a block is likely.
     """
     is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
-    judge = _Judge(table, why, is_cut, _is_few(table, why))
+    absent = why.judgement.absent.size // table.geometry.block_size
+    # Hardly any absent block can have lost its entry, or none need have.
+    few = not why.log_is_open and (why.rooms * _RARE < absent or (why.rooms > 0 and why.judgement.is_explained))
+    judge = _Judge(table, why, is_cut, few)
     forgotten = believed = 0
     for first, entries in table.all_entries():
-        if not (why.rooms or is_cut or (entries & _RESERVED).any()):
+        if not (why.rooms or is_cut or (entries & RESERVED).any()):
             continue
         lost, doubted = judge.window(first, entries)
         forgotten += int(lost.sum())
         if lost.any():
-            known = np.where(lost, UNKNOWN, entries)
-            work.patch((table.bat_offset + first * ENTRY_SIZE, known.astype("<i8").tobytes()))
+            put_window(work, table, first, np.where(lost, UNKNOWN, entries))
         believed += int(doubted.sum())
         work.doubted += _ranges_of(table, first, doubted)
     if believed:
         _note_believed(work, believed, why, is_cut=is_cut)
     if forgotten:
-        work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {_reason(why)}")
+        reason = "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
+        if why.judgement.proof:
+            reason = f"not to be believed: {why.judgement.proof}, while the file holds blocks that no entry owns"
+        work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {reason}")
 
 
 def _ranges_of(table: BlockTable, first: int, marked: Sectors) -> Iterator[Range]:
     """The blocks of marked slots as ranges of the disk; where they are too many, one range that has all of them."""
-    slots = first + np.flatnonzero(marked)
-    blocks = slots - slots // (table.geometry.chunk_ratio + 1)
-    ranges = Ranges.of_columns(blocks * table.geometry.block_size, np.full_like(blocks, table.geometry.block_size))
+    ranges = table.ranges_of_slots(first + np.flatnonzero(marked))
     if len(ranges) > _MOST_RANGES:
         return iter((Range.between(int(ranges.start[0]), int(ranges.end[-1])),))
     return iter(ranges)
-
-
-def _is_few(table: BlockTable, why: Suspicion) -> bool:
-    """Whether hardly any absent block can have lost its entry, or none need have."""
-    absent = why.judgement.absent.size // table.geometry.block_size
-    return not why.log_is_open and (why.rooms * _RARE < absent or (why.rooms > 0 and why.judgement.is_explained))
-
-
-def _reason(why: Suspicion) -> str:
-    if why.judgement.proof:
-        return f"not to be believed: {why.judgement.proof}, while the file holds blocks that no entry owns"
-    return "in sectors of zeros while the file holds blocks that no entry owns, or in sectors of noise"
 
 
 def _note_believed(work: RebuildWorkspace, count: int, why: Suspicion, *, is_cut: bool) -> None:
@@ -126,8 +113,9 @@ class _Judge:
     def window(self, first: int, entries: Entries) -> tuple[Sectors, Sectors]:
         """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
         sector, used = np.arange(len(entries)) // _SLOTS, _in_use(first, self.table, len(entries))
-        zeros, empty = _every(entries == 0, sector) & used, (entries == 0) & used
-        noise = (np.bincount(sector, weights=(entries & _RESERVED) != 0)[sector] >= _NOISE) & used
+        zeros = (np.bincount(sector, weights=entries != 0)[sector] == 0) & used
+        empty = (entries == 0) & used
+        noise = (np.bincount(sector, weights=(entries & RESERVED) != 0)[sector] >= NOISE) & used
         agreed = np.isin(self.table.bat_offset + first * ENTRY_SIZE + sector * 512, _numbers(self.why.zeros_in_log))
         if not self.why.rooms:
             return noise, zeros & ~agreed & self.is_cut
@@ -168,14 +156,8 @@ def _in_use(first: int, table: BlockTable, count: int) -> Sectors:
     return used
 
 
-def _every(flags: Sectors, sector: npt.NDArray[np.int64]) -> Sectors:
-    missing = np.bincount(sector, weights=~flags)[sector]
-    none: Sectors = missing == 0
-    return none
-
-
 def _passes_end(table: BlockTable, entries: Entries) -> Sectors:
     """Entries whose block begins past the end of the file, or so near that all of it cannot be there."""
-    has_place = (entries & STATE_MASK >= BlockState.FULLY_PRESENT) & ((entries & _RESERVED) == 0)
+    has_place = (entries & STATE_MASK >= BlockState.FULLY_PRESENT) & ((entries & RESERVED) == 0)
     past: Sectors = has_place & ((entries >> OFFSET_SHIFT) * MIB >= table.source.size)
     return past

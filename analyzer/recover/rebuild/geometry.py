@@ -1,14 +1,15 @@
-"""Which disk a file without metadata holds: each guess is put together and asked for its file systems' copies."""
+"""Which disk a file without metadata holds: each candidate is put together and asked for its file systems' copies."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from analyzer.recover.rebuild.geometry_candidates import Guess, Table, guesses, table_at
+from analyzer.recover.rebuild.bat_shape import outermost
+from analyzer.recover.rebuild.geometry_candidates import Candidate, Table, geometry_candidates, table_at
 from analyzer.recover.rebuild.headers import rebuild_identifier
 from analyzer.recover.rebuild.regions import write_metadata, write_regions
 from analyzer.recover.rebuild.signatures import Witness, witnesses_of
-from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
+from analyzer.recover.rebuild.surviving_metadata import NOTHING, SurvivingItems
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -32,7 +33,7 @@ _STEPS_ENOUGH = 2
 class Decision:
     """The disk that is believed, why, and the file with its metadata and region tables laid over it."""
 
-    guess: Guess
+    candidate: Candidate
     certainty: Certainty
     evidence: tuple[str, ...]
     parent_is_open: bool
@@ -41,7 +42,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    guess: Guess
+    candidate: Candidate
     view: ByteSource
     witnesses: tuple[Witness, ...]
 
@@ -59,7 +60,7 @@ class _Trial:
         return not all(witness.stands for witness in self.witnesses)
 
 
-def decide(work: RebuildWorkspace, table: Range, metadata: int, left: Left = NOTHING) -> Decision | None:
+def decide(work: RebuildWorkspace, table: Range, metadata: int, left: SurvivingItems = NOTHING) -> Decision | None:
     """The one disk that fits the table at a range of the file; None when none or several do.
 
     `left` is what is sound of the metadata.
@@ -75,64 +76,60 @@ def discover(work: RebuildWorkspace, tables: Iterable[Range], metadata: int) -> 
     """
     held = filter(None, (table_at(work.view, *each) for each in tables))
     found = ((table, _of_table(work, table, metadata, NOTHING)) for table in held)
-    return _only_outermost(one for table, one in found if one and (table.begins or one.guess.is_aligned))
+    decisions = (one for table, one in found if one and (table.begins or one.candidate.is_aligned))
+    return outermost(
+        list(islice(decisions, _MOST_TABLES)), lambda one, other: one.candidate.fit.holds(other.candidate.fit.offset)
+    )
 
 
-def _only_outermost(decisions: Iterable[Decision]) -> Decision | None:
-    found = list(islice(decisions, _MOST_TABLES))
-    # A guest may keep disk images of its own, with tables as good as the file's. Such a table is inside a block of
-    # the table that is wanted, never the other way round.
-    outer = [
-        one for one in found if all(one.guess.fit.holds(other.guess.fit.offset) for other in found if other is not one)
-    ]
-    return outer[0] if len(outer) == 1 else None
-
-
-def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Left) -> Decision | None:
+def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: SurvivingItems) -> Decision | None:
     taken = Ranges.of([Range(metadata, MIB)])
-    trials = [_try(work, guess, metadata, left.locator) for guess in guesses(work.view, table, taken, left)]
+    trials = [
+        _try(work, candidate, metadata, left.locator)
+        for candidate in geometry_candidates(work.view, table, taken, left)
+    ]
     standing = [trial for trial in trials if not trial.is_refuted]
     proven = [trial for trial in standing if trial.is_proven]
-    likely = _with_largest_blocks([trial for trial in standing if trial.guess.steps >= _STEPS_ENOUGH])
+    likely = _with_largest_blocks([trial for trial in standing if trial.candidate.steps >= _STEPS_ENOUGH])
     if left.block_size is None:
-        likely = [trial for trial in likely if _upper_half_is_used(work.view, trial.guess)]
+        likely = [trial for trial in likely if _upper_half_is_used(work.view, trial.candidate)]
     else:
         likely = standing
     chosen = proven or likely
     # Blocks that each hold the whole disk are all the same to read.
-    sizes = {min(trial.guess.parameters.block_size, trial.guess.parameters.size) for trial in chosen}
+    sizes = {min(trial.candidate.parameters.block_size, trial.candidate.parameters.size) for trial in chosen}
     if len(sizes) != 1:
         return None
-    first = min(chosen, key=lambda trial: trial.guess.parameters.has_parent)
-    both = len({trial.guess.parameters.has_parent for trial in chosen}) > 1
+    first = min(chosen, key=lambda trial: trial.candidate.parameters.has_parent)
+    both = len({trial.candidate.parameters.has_parent for trial in chosen}) > 1
     certainty = Certainty.CERTAIN if proven and not both else Certainty.LIKELY
-    return Decision(first.guess, certainty, (*_why(first), _on_parent(chosen)), both and not proven, first.view)
+    return Decision(first.candidate, certainty, (*_why(first), _on_parent(chosen)), both and not proven, first.view)
 
 
 def _with_largest_blocks(trials: list[_Trial]) -> list[_Trial]:
-    largest = max((trial.guess.parameters.block_size for trial in trials), default=0)
-    return [trial for trial in trials if trial.guess.parameters.block_size == largest]
+    largest = max((trial.candidate.parameters.block_size for trial in trials), default=0)
+    return [trial for trial in trials if trial.candidate.parameters.block_size == largest]
 
 
-def _try(work: RebuildWorkspace, guess: Guess, metadata: int, locator: bytes) -> _Trial:
+def _try(work: RebuildWorkspace, candidate: Candidate, metadata: int, locator: bytes) -> _Trial:
     trial = RebuildWorkspace(work.view)
-    write_metadata(trial, metadata, guess.parameters, locator if guess.parameters.has_parent else b"")
-    write_regions(trial, metadata, guess.fit.offset, guess.fit.length)
+    write_metadata(trial, metadata, candidate.parameters, locator if candidate.parameters.has_parent else b"")
+    write_regions(trial, metadata, candidate.fit.offset, candidate.fit.length)
     view = trial.view
     rebuild_identifier(trial)
     try:
-        return _Trial(guess, view, tuple(witnesses_of(image_of(trial.structures))))
+        return _Trial(candidate, view, tuple(witnesses_of(image_of(trial.structures))))
     except VhdxError:
-        return _Trial(guess, view, ())
+        return _Trial(candidate, view, ())
 
 
-def _upper_half_is_used(source: ByteSource, guess: Guess) -> bool:
+def _upper_half_is_used(source: ByteSource, candidate: Candidate) -> bool:
     """A block holds something in its upper half, so that blocks of half the size would leave that to nobody."""
     # Two blocks of half the size would fit the same entries and leave the upper half of each unowned. Data there
     # excludes that; without any, both sizes are possible, and nothing is decided. Held by
     # test_blocks_that_are_far_apart_and_half_empty_do_not_tell_their_size.
-    half, budget = guess.parameters.block_size // 2, _MOST_READ
-    for start in guess.fit.places[:, 0].tolist():
+    half, budget = candidate.parameters.block_size // 2, _MOST_READ
+    for start in candidate.fit.places[:, 0].tolist():
         for at in range(start + half, min(start + 2 * half, source.size), _PIECE):
             if budget <= 0:
                 return False
@@ -143,15 +140,15 @@ def _upper_half_is_used(source: ByteSource, guess: Guess) -> bool:
 
 
 def _why(trial: _Trial) -> Iterator[str]:
-    guess = trial.guess
+    candidate = trial.candidate
     for witness in trial.witnesses:
         yield f"{witness.what} stands at byte {witness.start} of the disk, where it must with these blocks"
-    yield f"one block apart in the file, and none closer: {plural(guess.steps, 'pair')} of blocks"
-    yield f"the size: {guess.size_evidence}"
+    yield f"one block apart in the file, and none closer: {plural(candidate.steps, 'pair')} of blocks"
+    yield f"the size: {candidate.size_evidence}"
 
 
 def _on_parent(chosen: Sequence[_Trial]) -> str:
-    flags = {trial.guess.parameters.has_parent for trial in chosen}
+    flags = {trial.candidate.parameters.has_parent for trial in chosen}
     if len(flags) > 1:
         return "no block is partially present and no sector bitmap is listed: it is taken as a disk without a parent"
     return f"a table with these entries is that of a disk {'with' if flags == {True} else 'without'} a parent"

@@ -1,4 +1,4 @@
-"""What disk a block table can be the table of: each guess is a disk whose table all entries fit."""
+"""What disk a block table can be the table of: each candidate is a disk whose table all entries fit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +20,10 @@ from analyzer.recover.rebuild.bat_shape import (
     without_noise,
 )
 from analyzer.recover.rebuild.signatures import ends_of
-from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left
-from vhdx.errors import VhdxError
+from analyzer.recover.rebuild.surviving_metadata import SurvivingItems
 from vhdx.geometry import Geometry
 from vhdx.ranges import Range, Ranges
-from vhdx.source import ByteSource, read_at
+from vhdx.source import ByteSource, read_at, read_if_possible
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import (
     MAX_BLOCK_SIZE,
@@ -41,7 +40,7 @@ _FRONT = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class Candidate:
     """A disk that fits a block table. `size_known` when something tells the size, else it is the least there can be."""
 
     parameters: DiskParameters
@@ -84,38 +83,31 @@ def table_at(source: ByteSource, offset: int, length: int, *, is_named: bool = F
     entries = without_noise(entries) if is_named else entries
     if not are_entries(entries) or not (entries & STATE_MASK >= BlockState.FULLY_PRESENT).any():
         return None
-    return Table(offset, length, entries, _front(source, int(entries[0])))
+    # Block 0 is in slot 0 whatever the size of the blocks.
+    first = int(entries[0])
+    is_there = first & STATE_MASK >= BlockState.FULLY_PRESENT
+    front = read_if_possible(source, (first >> OFFSET_SHIFT) * MIB, _FRONT) if is_there else b""
+    return Table(offset, length, entries, front)
 
 
-def _front(source: ByteSource, entry: int) -> bytes:
-    """The front of block 0, which stands in slot 0 whatever the block size; b"" when it is not all there."""
-    if entry & STATE_MASK < BlockState.FULLY_PRESENT:
-        return b""
-    try:
-        return read_at(source, (entry >> OFFSET_SHIFT) * MIB, _FRONT)
-    except VhdxError:
-        return b""
-
-
-def guesses(source: ByteSource, table: Table, taken: Ranges, left: Left = NOTHING) -> Iterator[Guess]:
+def geometry_candidates(source: ByteSource, table: Table, taken: Ranges, left: SurvivingItems) -> Iterator[Candidate]:
     """Every disk that fits, and that contradicts nothing of what is left of the metadata; the largest blocks first."""
     for sector, block_size, flags in product(_sectors(table, left), _block_sizes(left), left.flags_to_try):
         size, why = _size(table, block_size, sector, flags)
         if left.size is not None:
             size, why = left.size, "the item that tells it is there"
         disk = DiskParameters(block_size, flags, size, left.disk_id, sector, left.physical)
-        guess = _try(source, table, taken, disk, why)
-        if guess:
-            yield guess
+        if candidate := _try(source, table, taken, disk, why):
+            yield candidate
 
 
-def _sectors(table: Table, left: Left) -> tuple[int, ...]:
+def _sectors(table: Table, left: SurvivingItems) -> tuple[int, ...]:
     if left.sector is not None:
         return (left.sector,)
     return (table.gpt.sector_size,) if table.gpt else tuple(SECTOR_SIZES)
 
 
-def _block_sizes(left: Left) -> list[int]:
+def _block_sizes(left: SurvivingItems) -> list[int]:
     if left.block_size is not None:
         return [left.block_size]
     return [MAX_BLOCK_SIZE >> power for power in range((MAX_BLOCK_SIZE // MIN_BLOCK_SIZE).bit_length())]
@@ -141,7 +133,7 @@ def _size(table: Table, block_size: int, sector: int, flags: int) -> tuple[int, 
     return least, why
 
 
-def _try(source: ByteSource, table: Table, taken: Ranges, disk: DiskParameters, why: str) -> Guess | None:
+def _try(source: ByteSource, table: Table, taken: Ranges, disk: DiskParameters, why: str) -> Candidate | None:
     if not 0 < disk.size <= MAX_DISK_SIZE:
         return None
     wanted = Wanted(Geometry(disk.size, disk.block_size, disk.logical_sector_size), disk.has_parent, taken)
@@ -153,7 +145,11 @@ def _try(source: ByteSource, table: Table, taken: Ranges, disk: DiskParameters, 
     places = places_of(entries, wanted)
     fit = None if places is None else fit_of(source.size, Range(table.offset, table.length), wanted, places)
     aligned = disk.has_parent and _is_aligned(entries & STATE_MASK, wanted.geometry.chunk_ratio)
-    return None if fit is None else Guess(disk, fit, why, _steps(fit, disk.block_size), aligned)
+    return (
+        None
+        if fit is None
+        else Candidate(disk, fit, why, int((np.diff(fit.places[:, 0]) == disk.block_size).sum()), aligned)
+    )
 
 
 def _is_aligned(states: Entries, ratio: int) -> bool:
@@ -167,7 +163,3 @@ def _is_aligned(states: Entries, ratio: int) -> bool:
     partial, full = ((blocks == state).sum() for state in (BlockState.PARTIALLY_PRESENT, BlockState.FULLY_PRESENT))
     present = bitmaps == BlockState.FULLY_PRESENT
     return bool(present.any() and (present | (bitmaps == 0)).all() and full * 4 <= partial)
-
-
-def _steps(fit: Fit, block_size: int) -> int:
-    return int((np.diff(fit.places[:, 0]) == block_size).sum())

@@ -9,10 +9,9 @@ import numpy as np
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.repair.structures import fix_headers
 from analyzer.text import plural
-from vhdx.errors import VhdxError
 from vhdx.patched import visible
 from vhdx.replay import Log, logged_patches, replayed
-from vhdx.source import ByteSource, read_at
+from vhdx.source import ByteSource, read_at, read_if_possible
 from vhdx.structures.constants import HEADER_OFFSETS, LOG_SECTOR_SIZE, MIB, NIL
 from vhdx.structures.header import SIGNATURE as HEADER
 from vhdx.structures.header import Header, build_header
@@ -26,6 +25,7 @@ from vhdx.structures.log import DATA_SECTOR, SIGNATURE
 _MOST_MIB = 4
 # MiB of a log that are looked at.
 _MOST_LENGTH = 64
+_BLANK = Header(HEADER, 0, 1, NIL, NIL, NIL, 0, 1, 0, 0)
 # 256 MiB of pages. A log that would change more is not one that was merely left open.
 _MOST_PAGES = 1 << 16
 
@@ -95,20 +95,10 @@ def pages_changed_by(session: Log, source: ByteSource) -> Iterator[tuple[int, by
     after, count = replayed(session), 0
     for piece in visible(tuple(logged_patches(session))):
         for at in range(piece.start, min(piece.end, source.size + MIB), LOG_SECTOR_SIZE):
-            wanted = _page(after, at)
-            if _page(source, at) != wanted and count < _MOST_PAGES:
+            wanted = read_if_possible(after, at, LOG_SECTOR_SIZE)
+            if read_if_possible(source, at, LOG_SECTOR_SIZE) != wanted and count < _MOST_PAGES:
                 count += 1
                 yield at, wanted
-
-
-def _page(source: ByteSource, at: int) -> bytes:
-    try:
-        return read_at(source, at, LOG_SECTOR_SIZE)
-    except VhdxError:
-        return b""
-
-
-_BLANK = Header(HEADER, 0, 1, NIL, NIL, NIL, 0, 1, 0, 0)
 
 
 def rebuild_identifier(work: RebuildWorkspace) -> None:
@@ -161,7 +151,7 @@ def _make_header(work: RebuildWorkspace, known: Header) -> None:
         work.lost.append("the identity of the file (file_write_guid, data_write_guid), by which children know it")
 
 
-def settle_log(work: RebuildWorkspace) -> None:
+def replay_log(work: RebuildWorkspace) -> None:
     """A live log is applied in memory, so that every later step looks at the file as it was left.
 
     In a file that was cut since, it is applied as far as the file goes. One that cannot be applied is closed: the state
@@ -190,15 +180,14 @@ def settle_log(work: RebuildWorkspace) -> None:
 
 def _apply_inside(work: RebuildWorkspace, log: Log) -> None:
     """Apply a log to a file that was cut: what it writes past the end is not there, and must not look like zeros."""
-    size = work.view.size
     # A page that reaches past the end is left out as a whole: half of it would look like data followed by zeros.
-    pages = {at: page for at, page in pages_changed_by(log, work.view) if at + len(page) <= size}
+    pages = {at: page for at, page in pages_changed_by(log, work.view) if at + len(page) <= work.view.size}
     work.patch(*pages.items())
     evidence = "its entries are whole; the file was longer when they were written"
     work.note("log", f"applied in memory: {plural(len(pages), 'page')}", Certainty.CERTAIN, evidence)
 
 
-def question_lone_header(work: RebuildWorkspace) -> None:
+def check_single_header(work: RebuildWorkspace) -> None:
     """Where one header copy is lost, it may have been the newer one: a log that the other does not name counts.
 
     Only the number of the last entry tells which session was the last.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from analyzer.recover.rebuild.bat import rebuild_blocks
-from analyzer.recover.rebuild.headers import question_lone_header, rebuild_headers, rebuild_identifier, settle_log
+from analyzer.recover.rebuild.headers import check_single_header, rebuild_headers, rebuild_identifier, replay_log
 from analyzer.recover.rebuild.metadata import (
     metadata_by_logged_table,
     metadata_from_log,
@@ -12,7 +12,7 @@ from analyzer.recover.rebuild.metadata import (
     rebuild_metadata,
 )
 from analyzer.recover.rebuild.regions import rebuild_regions
-from analyzer.recover.rebuild.without_bat import rebuild_bare
+from analyzer.recover.rebuild.without_bat import rebuild_without_bat
 from analyzer.recover.rebuild.workspace import BitmapPolicy, RebuildWorkspace, Salvaged
 from vhdx.contents import Structures
 from vhdx.errors import CorruptFileError, ShortReadError
@@ -23,8 +23,8 @@ from vhdx.structures.constants import HEADER_AREA_SIZE
 Step = Callable[[RebuildWorkspace], None]
 _STEPS: tuple[Step, ...] = (
     rebuild_headers,
-    question_lone_header,
-    settle_log,
+    check_single_header,
+    replay_log,
     metadata_from_log,
     rebuild_regions,
     rebuild_metadata,
@@ -50,7 +50,7 @@ def salvage_image(
     work = RebuildWorkspace.of(structures)
     for step in _STEPS:
         step(work)
-    rebuild_bare(work, by_volumes=is_alone)
+    rebuild_without_bat(work, by_volumes=is_alone)
     rebuild_identifier(work)
     return _finished(work, bitmaps)
 
@@ -66,8 +66,8 @@ def _opened(structures: Structures) -> Image | str:
 def salvage_blocks(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
     """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
     work = RebuildWorkspace.of(structures)
-    question_lone_header(work)
-    settle_log(work)
+    check_single_header(work)
+    replay_log(work)
     return _finished(work, bitmaps)
 
 

@@ -1,10 +1,18 @@
 """The metadata lost: from the log's copies, else from items that still stand there, else from the disk itself."""
 
-from analyzer.check.diagnosis.logged_entries import LoggedImage, readable_pages
-from analyzer.recover.rebuild.bat_shape import MOST_TABLE, entries_of, fit_at, is_noise, places_to_look, tables_in
+from analyzer.check.diagnosis.logged_entries import readable_pages
+from analyzer.recover.rebuild.bat_shape import (
+    MOST_TABLE,
+    Wanted,
+    entries_of,
+    fit_at,
+    is_noise,
+    places_to_look,
+    tables_in,
+)
 from analyzer.recover.rebuild.geometry import Decision, decide, discover
 from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, wanted_of, write_metadata
-from analyzer.recover.rebuild.surviving_metadata import NOTHING, Left, left_in
+from analyzer.recover.rebuild.surviving_metadata import NOTHING, SurvivingItems, read_surviving_items
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -44,7 +52,8 @@ def metadata_from_log(work: RebuildWorkspace) -> None:
     if has_metadata(work):
         return
     pages = readable_pages(work.structures.log.get())
-    places = [known.file_offset] if known else [at for at, page in pages.items() if _begins_region(at, page)]
+    begins = (at for at, page in pages.items() if at % MIB == 0 and page.content.startswith(SIGNATURE))
+    places = [known.file_offset] if known else list(begins)
     for at in places:
         inside = [(page, image) for page, image in sorted(pages.items()) if at <= page < at + MIB]
         view = OverlaySource(work.view, [Patch(page, len(image.content), image.content) for page, image in inside])
@@ -57,25 +66,20 @@ def metadata_from_log(work: RebuildWorkspace) -> None:
             work.note("metadata", how, Certainty.CERTAIN, evidence)
 
 
-def _begins_region(at: int, page: LoggedImage) -> bool:
-    return at % MIB == 0 and page.content.startswith(SIGNATURE)
-
-
 def rebuild_metadata(work: RebuildWorkspace) -> None:
     """Metadata that serves, with the region tables where those are known; nothing when nothing tells the disk."""
     region, bat = region_of(work, METADATA_REGION), region_of(work, BAT_REGION)
     if region is None or bat is None or has_metadata(work):
         return
-    left = left_in(work.structures)
+    left = read_surviving_items(work.structures)
     if not _from_left(work, region, bat, left) and not _from_items(work, region, bat):
         _from_disk(work, region, bat, left)
 
 
-def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: Left) -> bool:
+def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: SurvivingItems) -> bool:
     """Items lost that nothing depends on: the physical sector size, the disk's id, the locator."""
     disk = left.whole()
-    wanted = wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)])) if disk else None
-    if disk is None or wanted is None or wanted.slots * ENTRY_SIZE > bat.length:
+    if disk is None or _table_of(disk, region).slots * ENTRY_SIZE > bat.length:
         return False
     write_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
     evidence = "the items that tell blocks, sectors, size and parent stand whole under their table"
@@ -86,13 +90,10 @@ def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, le
 def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -> bool:
     """The table lost and the items still there, in the usual order."""
     disk = _usual_items(work, region)
-    wanted = wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)])) if disk else None
-    if (
-        disk is None
-        or wanted is None
-        or wanted.slots * ENTRY_SIZE > bat.length
-        or not fit_at(work.view, bat.file_offset, wanted)
-    ):
+    if disk is None:
+        return False
+    wanted = _table_of(disk, region)
+    if wanted.slots * ENTRY_SIZE > bat.length or not fit_at(work.view, bat.file_offset, wanted):
         return False
     locator = _locator(work, region) if disk.has_parent else b""
     write_metadata(work, region.file_offset, disk, locator)
@@ -106,6 +107,10 @@ def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -
     if disk.has_parent and not locator:
         work.lost.append("the parent locator: name the parent with --parent")
     return True
+
+
+def _table_of(disk: DiskParameters, region: RegionEntry) -> Wanted:
+    return wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)]))
 
 
 def _usual_items(work: RebuildWorkspace, region: RegionEntry) -> DiskParameters | None:
@@ -131,7 +136,7 @@ def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
     return item.rstrip(b"\0") + b"\0"
 
 
-def _from_disk(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: Left) -> None:
+def _from_disk(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: SurvivingItems) -> None:
     decision = decide(work, Range(bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
     if decision is None:
         work.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
@@ -148,7 +153,7 @@ def rebuild_both(work: RebuildWorkspace) -> None:
     if decision is None:
         return
     work.lost[:] = [text for text in work.lost if not text.startswith("the region tables")]
-    fit = decision.guess.fit
+    fit = decision.candidate.fit
     work.note(
         "region tables",
         f"both are written anew, for a BAT at byte {fit.offset}",
@@ -158,9 +163,9 @@ def rebuild_both(work: RebuildWorkspace) -> None:
     _take(work, decision, at)
 
 
-def _take(work: RebuildWorkspace, decision: Decision, at: int, left: Left = NOTHING) -> None:
+def _take(work: RebuildWorkspace, decision: Decision, at: int, left: SurvivingItems = NOTHING) -> None:
     work.view = decision.view
-    disk = decision.guess.parameters
+    disk = decision.candidate.parameters
     work.parent_is_open = decision.parent_is_open
     if decision.certainty is Certainty.LIKELY:
         work.doubt_all()
@@ -199,13 +204,12 @@ def metadata_by_logged_table(work: RebuildWorkspace) -> None:
     work.parent_is_open = trial.parent_is_open
 
 
-def _fixed(now: bytes, logged: bytes) -> bytes:
-    starts = range(0, len(now), _SECTOR)
-    return b"".join(_better(now[at : at + _SECTOR], logged[at : at + _SECTOR]) for at in starts)
-
-
-def _better(now: bytes, logged: bytes) -> bytes:
-    # Zeros may be right: then the logged copy is older. This is a trial to find the disk's size, and is discarded
-    # afterwards.
-    is_lost = not any(now) or is_noise(entries_of(now))
-    return logged if is_lost and not is_noise(entries_of(logged)) else now
+def _fixed(page: bytes, copy: bytes) -> bytes:
+    """The page with the log's copy of sectors that are zeros or noise."""
+    fixed = bytearray()
+    for at in range(0, len(page), _SECTOR):
+        now, logged = page[at : at + _SECTOR], copy[at : at + _SECTOR]
+        # Zeros may be right, and the logged copy older: this is a trial to find the disk's size, and is discarded.
+        is_lost = not any(now) or is_noise(entries_of(now))
+        fixed += logged if is_lost and not is_noise(entries_of(logged)) else now
+    return bytes(fixed)

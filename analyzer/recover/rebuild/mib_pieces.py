@@ -32,7 +32,7 @@ _ENOUGH = 6
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Pieces that have a place: MiB of the disk, rising, and the MiB of the file at which each stands."""
+    """Pieces that have a place: MiB of the disk, sorted, and the MiB of the file at which each stands."""
 
     disk: Pieces
     file: Pieces

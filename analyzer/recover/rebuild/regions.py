@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from analyzer.check.diagnosis.logged_entries import readable_pages
-from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at, places_to_look
+from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at, outermost, places_to_look
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.repair.structures import fix_region_tables
 from vhdx.errors import VhdxError
@@ -82,7 +82,7 @@ def rebuild_regions(work: RebuildWorkspace) -> None:
         return
     places = list(places_to_look(work.view))
     layouts = list(_layouts(work, places))
-    best = _only_outermost(layouts)
+    best = outermost(layouts, _holds)
     if best is None and not layouts and _of_empty_disk(work, places):
         return
     if best is None:
@@ -98,7 +98,8 @@ def _from_log(work: RebuildWorkspace) -> bool:
     log = work.structures.log.get()
     for start in REGION_TABLE_OFFSETS:
         pages = readable_pages(log, start, start + REGION_TABLE_SIZE)
-        page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in _pages_of(start))
+        places = range(start, start + REGION_TABLE_SIZE, LOG_SECTOR_SIZE)
+        page = b"".join(pages[at].content if at in pages else bytes(LOG_SECTOR_SIZE) for at in places)
         trial = RebuildWorkspace(work.view)
         trial.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
         if pages and trial.structures.regions.is_sound:
@@ -113,10 +114,6 @@ def _from_log(work: RebuildWorkspace) -> bool:
     return False
 
 
-def _pages_of(start: int) -> range:
-    return range(start, start + REGION_TABLE_SIZE, LOG_SECTOR_SIZE)
-
-
 def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     """A file that holds nothing but one metadata region and a log: its table is zeros, wherever it stands."""
     header = work.structures.headers.get().current
@@ -127,7 +124,9 @@ def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     known = Ranges.of([Range(metadata, MIB), Range(header.log_offset, header.log_length)])
     free = [at for at in places if not known.touches(Range(at, 1))]
     wanted = wanted_of(parameters, known)
-    if len(free) * MIB < wanted.length or any(any(read_at(work.view, at, _rest(work, at))) for at in free):
+    if len(free) * MIB < wanted.length or any(
+        any(read_at(work.view, at, min(MIB, work.view.size - at))) for at in free
+    ):
         return False
     at = -(-work.view.size // MIB) * MIB
     work.patch((at, bytes(wanted.length)))
@@ -135,10 +134,6 @@ def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     evidence = "the file holds nothing but metadata and a log, so that every entry of the block table is zero"
     work.note("region tables", "both are written anew, with an empty block table", Certainty.CERTAIN, evidence)
     return True
-
-
-def _rest(work: RebuildWorkspace, at: int) -> int:
-    return min(MIB, work.view.size - at)
 
 
 def write_regions(work: RebuildWorkspace, metadata: int, bat: int, bat_length: int) -> None:
@@ -181,10 +176,8 @@ def _note(work: RebuildWorkspace, layout: Layout) -> None:
 def _layouts(work: RebuildWorkspace, places: list[int]) -> Iterator[Layout]:
     for metadata, parameters in metadata_in(work.view, places):
         wanted = wanted_of(parameters, Ranges.of([Range(metadata, MIB)]))
-        for at in places:
-            fit = fit_at(work.view, at, wanted)
-            if fit:
-                yield Layout(metadata, parameters, fit)
+        fits = (fit_at(work.view, at, wanted) for at in places)
+        yield from (Layout(metadata, parameters, fit) for fit in fits if fit)
 
 
 def wanted_of(parameters: DiskParameters, taken: Ranges) -> Wanted:
@@ -221,12 +214,6 @@ def parameters_at(source: ByteSource, at: int, length: int = MIB) -> DiskParamet
     return None if any(finding.severity is Severity.ERROR for finding in flaws) else parameters
 
 
-def _only_outermost(layouts: list[Layout]) -> Layout | None:
-    """The one layout whose blocks hold everything of all the others: those are what the guest keeps."""
-    outer = [one for one in layouts if all(_is_inside(other, one) for other in layouts if other is not one)]
-    return outer[0] if len(outer) == 1 else None
-
-
-def _is_inside(other: Layout, layout: Layout) -> bool:
+def _holds(layout: Layout, other: Layout) -> bool:
     same = other.metadata == layout.metadata or layout.bat.holds(other.metadata)
     return same and layout.bat.holds(other.bat.offset)

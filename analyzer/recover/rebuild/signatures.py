@@ -10,7 +10,7 @@ from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.runs import Kind
-from vhdx.source import ByteSource, read_at
+from vhdx.source import ByteSource, read_if_possible
 from vhdx.structures.constants import SECTOR_SIZES
 
 # More partitions and copies than any disk seen: a table made to do harm may have thousands, and each is searched.
@@ -112,10 +112,8 @@ class Sign:
 
 def sign_fits(source: ByteSource, at: int, sign: Sign) -> bool:
     """Whether a sign stands at byte `at` of a file."""
-    try:
-        return at + sign.length <= source.size and sign.fits(read_at(source, at, sign.length))
-    except VhdxError:  # the medium fails there
-        return False
+    found = read_if_possible(source, at, sign.length)
+    return bool(found) and sign.fits(found)
 
 
 def gpt_signs(disk: Disk) -> Iterator[Sign]:

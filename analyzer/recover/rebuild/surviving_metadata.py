@@ -30,7 +30,7 @@ _USUAL_PHYSICAL = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class SurvivingItems:
     """What the items say that are sound; None, or as if nothing was there, for the others."""
 
     block_size: int | None = None
@@ -53,10 +53,10 @@ class Left:
         return (0, HAS_PARENT) if self.flags is None else (self.flags,)
 
 
-NOTHING = Left()
+NOTHING = SurvivingItems()
 
 
-def left_in(structures: Structures) -> Left:
+def read_surviving_items(structures: Structures) -> SurvivingItems:
     """What is sound of the items that the metadata table names; NOTHING where the table is lost itself."""
     if not structures.metadata.is_sound:
         return NOTHING
@@ -66,13 +66,13 @@ def left_in(structures: Structures) -> Left:
         return NOTHING
 
 
-def _judged(items: dict[UUID, bytes]) -> Left:
+def _judged(items: dict[UUID, bytes]) -> SurvivingItems:
     block_size, flags = _number(items, FILE_PARAMETERS, 0, 4), _number(items, FILE_PARAMETERS, 4, 8)
     sector, physical = _number(items, LOGICAL_SECTOR_SIZE, 0, 4), _number(items, PHYSICAL_SECTOR_SIZE, 0, 4)
     size = _number(items, VIRTUAL_DISK_SIZE, 0, 8)
     is_block_size = MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE and not block_size & (block_size - 1)
     sound = is_block_size and flags <= _LARGEST_FLAGS
-    return Left(
+    return SurvivingItems(
         block_size if sound else None,
         flags if sound else None,
         size if 0 < size <= MAX_DISK_SIZE and not size % min(SECTOR_SIZES) else None,

@@ -36,7 +36,7 @@ class _Told:
     why: str
 
 
-def rebuild_bare(work: RebuildWorkspace, *, by_volumes: bool) -> None:
+def rebuild_without_bat(work: RebuildWorkspace, *, by_volumes: bool) -> None:
     """A disk of which no block has a place yet, by the metadata that are left, else, where asked, by its volumes."""
     if has_metadata(work):
         return

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.repair.workspace import Fix, Workspace
 from vhdx.image import Image
@@ -125,7 +126,7 @@ def entry_for(state: BlockState, place: int) -> int:
 
 
 def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
-    """The blocks of the disk that these slots, rising, speak of: for a sector bitmap's slot all of its chunk."""
+    """The blocks of the disk that these slots, sorted, speak of: for a sector bitmap's slot all of its chunk."""
     ratio, count = table.geometry.chunk_ratio, table.geometry.block_count
     for slot in slots:
         chunk, within = divmod(slot, ratio + 1)
@@ -135,17 +136,21 @@ def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
             yield from range(chunk * ratio, min((chunk + 1) * ratio, count))
 
 
+def put_window(work: RebuildWorkspace, table: BlockTable, first: int, entries: npt.NDArray[np.int64]) -> None:
+    """Set all entries from slot `first` on."""
+    work.patch((table.bat_offset + first * ENTRY_SIZE, entries.astype("<i8").tobytes()))
+
+
 def put_entries(work: RebuildWorkspace, table: BlockTable, values: Mapping[int, int]) -> None:
     """Set the entries in these slots; slots that the BAT region has no room for are left out."""
     pages: dict[int, dict[int, int]] = {}
     for slot, value in values.items():
         if (slot + 1) * ENTRY_SIZE <= table.bat_length:
             pages.setdefault(slot // _SLOTS, {})[slot % _SLOTS] = value
-    work.patch(*(_page(work, table, number, chosen) for number, chosen in sorted(pages.items())))
-
-
-def _page(work: RebuildWorkspace, table: BlockTable, number: int, chosen: Mapping[int, int]) -> tuple[int, bytes]:
-    at = table.bat_offset + number * LOG_SECTOR_SIZE
-    page = np.frombuffer(work.read(at, LOG_SECTOR_SIZE), "<u8").copy()  # an entry of noise may have its highest bit
-    page[list(chosen)] = list(chosen.values())
-    return at, page.tobytes()
+    patches = []
+    for number, chosen in sorted(pages.items()):
+        at = table.bat_offset + number * LOG_SECTOR_SIZE
+        page = np.frombuffer(work.read(at, LOG_SECTOR_SIZE), "<u8").copy()  # an entry of noise may have its highest bit
+        page[list(chosen)] = list(chosen.values())
+        patches.append((at, page.tobytes()))
+    work.patch(*patches)

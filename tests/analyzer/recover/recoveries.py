@@ -7,10 +7,10 @@ from functools import cache, partial
 from pathlib import Path
 
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.recover import Fill, Status, Wishes, plan_recovery, run_recovery
+from analyzer.recover import Fill, RecoverOptions, Status, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import pattern
-from analyzer.recover.inputs.layers import LetGo, Placed, View
+from analyzer.recover.inputs.layers import Placed, UnmappedBlocks, View
 from analyzer.recover.job import Attempt
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import map_of
@@ -80,7 +80,7 @@ class Case:
 
     story: list[str]
     sources: dict[Path, FaultySource]
-    wishes: Wishes
+    request: RecoverOptions
     truths: dict[Path, object] = field(default_factory=dict)
     """What the disk of each file reads as; nothing where the damage may lawfully change that."""
     format: OutputFormat | None = None
@@ -112,13 +112,13 @@ def case_of(seed):
     story.append(f"layers {numbers}")
     inputs = list(sources)
     chance.shuffle(inputs)
-    wishes = Wishes(
+    request = RecoverOptions(
         inputs=tuple(inputs), search=Search(), fill=chance.choice(list(Fill)), **_extras(chance, name, inputs)
     )
-    judged = honest and wishes.assumed_base is None and not _is_aged(wishes)
+    judged = honest and request.assumed_base is None and not _is_aged(request)
     truths = {_path(number, files): models_of(name)[number] for number in numbers} if judged else {}
-    story.append(", ".join(f"{key.name}={getattr(wishes, key.name)}" for key in fields(wishes)[5:]))
-    return Case(story, sources, wishes, truths, *_output(chance))
+    story.append(", ".join(f"{key.name}={getattr(request, key.name)}" for key in fields(request)[5:]))
+    return Case(story, sources, request, truths, *_output(chance))
 
 
 def _path(number, files):
@@ -126,19 +126,19 @@ def _path(number, files):
     return FOLDER / f"{number}.{'vhdx' if len(files) == 1 else 'avhdx'}"
 
 
-def _is_aged(wishes):
+def _is_aged(request):
     """Whether the disk is not the present one; old data that is brought back changes nothing that is known."""
-    return wishes.view.as_of is not None
+    return request.view.as_of is not None
 
 
 def _extras(chance, name, inputs):
-    """Further wishes, whatever of them there is."""
+    """Further request, whatever of them there is."""
     extras = {}
     if chance.random() < 0.1:
         extras["assumed_base"] = chance.choice([*inputs, FOLDER / "gone.vhdx"])
     if chance.random() < 0.3:
         moments = _MOMENTS if name.startswith("log-") else (None,)
-        extras["view"] = View(as_of=chance.choice(moments), let_go=chance.choice(list(LetGo)))
+        extras["view"] = View(as_of=chance.choice(moments), unmapped=chance.choice(list(UnmappedBlocks)))
     if chance.random() < 0.3:
         extras["bitmaps"] = chance.choice(list(BitmapPolicy))
     return extras
@@ -199,7 +199,7 @@ def run_case(case, folder):
             raise InputOutputError(path, "open", "No such file or directory")
         return case.sources[path]
 
-    with suppress(VhdxError), plan_recovery(case.wishes, opener) as plan:
+    with suppress(VhdxError), plan_recovery(case.request, opener) as plan:
         rows = list(plan.rows())
         assert_covers(rows, plan.disk.size)
         if plan.disk.size > MOST_BYTES:  # of a size that was mutated: its ends alone
@@ -244,11 +244,11 @@ def assert_told(rows, content, plan, truth):
     for row in _in_pieces(rows):
         got = content[row.start : row.end]
         if row.status is Status.LOST:
-            pattern_wanted = plan.wishes.fill is Fill.PATTERN
+            pattern_wanted = plan.request.fill is Fill.PATTERN
             assert got == (pattern(row.start, row.length, sector) if pattern_wanted else bytes(row.length))
         elif row.kind is not Kind.DATA:
             assert not any(got)
-        assert plan.wishes.view.as_of is None or row.status is not Status.KNOWN
+        assert plan.request.view.as_of is None or row.status is not Status.KNOWN
         if row.status is Status.KNOWN and truth is not None and row.start < truth.size:
             assert got == truth.read(row.start, row.length), f"{row} is called known and is not right"
 
@@ -263,7 +263,7 @@ def _in_pieces(rows):
 def _write(case, folder, opener, content):
     """Write the image, damage its map as the case says, and go on with it."""
     target = folder / "disk.out"
-    first = replace(case.wishes, target=target, format=case.format, options=AGAIN)
+    first = replace(case.request, target=target, format=case.format, options=AGAIN)
     with plan_recovery(first, opener) as plan:
         run_recovery(plan, partial(document_of, survey=Survey(plan)))
     if case.format is OutputFormat.RAW:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
+from analyzer.recover import RecoverOptions, Status, plan_recovery, run_recovery
 from analyzer.recover.inputs.layers import PRESENT, Basis
 from analyzer.recover.job import Attempt, identity_of
 from analyzer.recovery_map.mapfile import map_of, read_mapfile
@@ -23,9 +23,9 @@ MIB = 1 << 20
 NAME = Path("/nowhere/disk.vhdx")
 
 
-def attempt(target, source, **wishes):
+def attempt(target, source, **request):
     """One run; gives its totals and the bases of its rows."""
-    wanted = Wishes(inputs=(NAME,), search=NOWHERE, target=target, **wishes)
+    wanted = RecoverOptions(inputs=(NAME,), search=NOWHERE, target=target, **request)
     with plan_recovery(wanted, lambda _path: source) as plan:
         outcome = run_recovery(plan, lambda _plan, _totals: ["{}"])
         return outcome.totals.bytes_of, {row.basis for row in plan.rows()}
@@ -84,12 +84,12 @@ class Interruption:
         return counted
 
 
-def interrupted(monkeypatch, target, nth, error, source, **wishes):
+def interrupted(monkeypatch, target, nth, error, source, **request):
     """Whether the nth step was reached; the run was ended there."""
     with monkeypatch.context() as patch:
         steps = Interruption(patch, nth, error)
         try:
-            attempt(target, source, **wishes)
+            attempt(target, source, **request)
         except error:
             return True
         assert steps.left > 0
@@ -152,7 +152,7 @@ def test_whenever_a_first_run_ends_an_image_has_its_map(tmp_path, monkeypatch, e
 
 
 def test_a_first_run_that_is_interrupted_while_the_account_is_written_leaves_nothing(tmp_path):
-    wanted = Wishes(inputs=(NAME,), search=NOWHERE, target=tmp_path / "disk.raw")
+    wanted = RecoverOptions(inputs=(NAME,), search=NOWHERE, target=tmp_path / "disk.raw")
 
     def document(_plan, _totals):
         raise KeyboardInterrupt
@@ -169,7 +169,7 @@ def test_a_later_run_that_is_cut_off_leaves_a_map_that_says_no_more_than_the_ima
         attempt(target, failing(3, 4, 900))
         reached = interrupted(monkeypatch, target, nth, PowerCut, failing(900), **AGAIN)
         image = target.read_bytes()
-        with plan_recovery(Wishes(inputs=(NAME,), search=NOWHERE), lambda _path: failing()) as plan:
+        with plan_recovery(RecoverOptions(inputs=(NAME,), search=NOWHERE), lambda _path: failing()) as plan:
             size, identity = plan.disk.size, identity_of(plan.disk, PRESENT)
         for known in read_mapfile(map_of(target), size, identity)[Status.KNOWN]:
             assert image[known.start : known.end] == WHOLE[known.start : known.end]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from analyzer.recover import Wishes, plan_recovery
+from analyzer.recover import RecoverOptions, plan_recovery
 from fixtures import Block, BlockState, Identity, ImageSpec, LogSpec, PageWrite, encode, stamp
 from fixtures.identity import guid
 from fixtures.placement import Placement
@@ -102,10 +102,12 @@ def _page(table, page):
     return b"".join(word.to_bytes(8, "little") for word in words)
 
 
-def recovered(files, view, **wishes):
+def recovered(files, view, **request):
     """A plan of the files {path: bytes}, the first one uppermost, with its reader; a context."""
     sources = {path: PatchedSource(data, path=path) for path, data in files.items()}
-    return plan_recovery(Wishes(inputs=tuple(files), search=Search(), view=view, **wishes), sources.__getitem__)
+    return plan_recovery(
+        RecoverOptions(inputs=tuple(files), search=Search(), view=view, **request), sources.__getitem__
+    )
 
 
 def read(plan, start, length):

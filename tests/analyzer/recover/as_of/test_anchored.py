@@ -2,13 +2,13 @@
 
 import pytest
 
-from analyzer.recover.inputs.layers import LetGo, View
+from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.placement import Placement
 from fixtures.spec import Layout
 from tests.analyzer.recover.as_of.stages import FIRST, MIB, PATH, read, recovered, rows_at, story
 
-OLD = View(let_go=LetGo.OLD_DATA)
+OLD = View(unmapped=UnmappedBlocks.OLD_DATA)
 UNDEFINED, ZERO, UNMAPPED, PRESENT = 1, 2, 3, 6
 SPEC = ImageSpec(
     size=8 * MIB,
@@ -83,7 +83,7 @@ def test_how_much_came_back_is_told():
 
 def test_an_earlier_state_may_have_its_old_data_too():
     tale = story(1, range(6))
-    with recovered({PATH: tale.data}, View(as_of=FIRST + 3, let_go=LetGo.OLD_DATA)) as plan:
+    with recovered({PATH: tale.data}, View(as_of=FIRST + 3, unmapped=UnmappedBlocks.OLD_DATA)) as plan:
         assert plan.levels[-1].past.number == FIRST + 3
         assert plan.levels[-1].past.brought_back == 0
         assert {row.status.value for row in plan.rows()} <= {"stale", "lost"}

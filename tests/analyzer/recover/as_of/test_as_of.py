@@ -8,7 +8,7 @@ import pytest
 from analyzer.examine.log_history import history_of
 from analyzer.recover.as_of.image import image_as_of
 from analyzer.recover.as_of.timeline import NotLoggedError
-from analyzer.recover.inputs.layers import LetGo, NoUppermostError, View
+from analyzer.recover.inputs.layers import NoUppermostError, UnmappedBlocks, View
 from analyzer.recover.job import identity_of
 from fixtures import LogSpec, PageWrite, encode, stamp
 from fixtures.identity import guid
@@ -124,7 +124,7 @@ def test_the_sector_bitmap_of_then_decides_which_sectors_are_the_parents():
 
 def test_a_map_of_another_moment_is_not_gone_on_with():
     tale = story(0, NEAR)
-    views = (View(), View(as_of=41), View(as_of=42), View(let_go=LetGo.OLD_DATA))
+    views = (View(), View(as_of=41), View(as_of=42), View(unmapped=UnmappedBlocks.OLD_DATA))
     identities = set()
     for view in views:
         with recovered({PATH: tale.data}, view) as plan:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.recover import Status, Wishes, plan_recovery, run_recovery
+from analyzer.recover import RecoverOptions, Status, plan_recovery, run_recovery
 from analyzer.recover.inputs.collect import AssumedTwiceError
 from analyzer.recover.inputs.foreign_files import CopiesDifferError
 from analyzer.recover.inputs.segments import SeveralDisksError
@@ -31,9 +31,9 @@ def chain(tmp_path):
     return [tmp_path / name for name in reversed(fixture.chain)]
 
 
-def recovered(*inputs, **wishes):
+def recovered(*inputs, **request):
     """Bytes by status, the files of the levels, and the findings."""
-    with plan_recovery(Wishes(inputs=tuple(inputs), search=Search(), **wishes)) as plan:
+    with plan_recovery(RecoverOptions(inputs=tuple(inputs), search=Search(), **request)) as plan:
         return plan.provenance.totals().bytes_of, [level.path for level in plan.levels], plan.findings
 
 
@@ -189,10 +189,10 @@ def test_an_older_output_is_replaced_although_it_is_of_the_same_disk(chain, tmp_
     target, forced = tmp_path / "out" / "disk.vhdx", Options(existing=Existing.REPLACE)
     target.parent.mkdir()
     for _ in range(2):
-        wishes = Wishes(
+        request = RecoverOptions(
             inputs=tuple(chain), search=Search(), target=target, format=OutputFormat.VHDX, options=forced
         )  # fmt: skip
-        with plan_recovery(wishes) as plan:
+        with plan_recovery(request) as plan:
             run_recovery(plan, lambda _plan, _totals: ["{}"])
     assert target.exists()
 
