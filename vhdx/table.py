@@ -167,7 +167,9 @@ class BlockTable:
         geometry = self.geometry
         slot, unread = geometry.payload_slot(block), unread_of(self.source)
         entry, at = self.entry(slot), self.bat_offset + slot * ENTRY_SIZE
-        if unread is not None and any(map(unread.ranges.touches, self._support_of(block))):
+        if unread is not None and (
+            unread.ranges.touches(Range(at, ENTRY_SIZE)) or self._unread_blocks(block, self.entries(slot, 1)).any()
+        ):
             text = f"what the block rests on was not read when the file was copied, by {unread.map}"
             yield Finding("FID-12", Severity.ERROR, text, at, ENTRY_SIZE)
             return
@@ -181,36 +183,26 @@ class BlockTable:
         if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
             yield from self.flaws_of_bitmap(block // geometry.chunk_ratio)
 
-    def _support_of(self, block: int) -> Iterator[Range]:
-        """What of the file a payload block rests on: its entry, its place, and its part of a sector bitmap."""
-        geometry = self.geometry
-        slot, entry = geometry.payload_slot(block), self.payload_entry(block)
-        yield Range(self.bat_offset + slot * ENTRY_SIZE, ENTRY_SIZE)
-        if entry.state >= BlockState.FULLY_PRESENT:
-            yield Range(entry.file_offset, geometry.bytes_of_block(block))
-        if entry.state is BlockState.PARTIALLY_PRESENT and self.has_parent:
-            chunk, share = block // geometry.chunk_ratio, SECTOR_BITMAP_SIZE // geometry.chunk_ratio
-            yield Range(self.bat_offset + geometry.bitmap_slot(chunk) * ENTRY_SIZE, ENTRY_SIZE)
-            place = self.bitmap_entry(chunk).file_offset
-            yield Range(place + block % geometry.chunk_ratio * share, share)
-
     def _unread_blocks(self, first: int, entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether blocks, from `first` on and with these entries, rest on what is known to be unreadable of the file.
+        """Whether blocks, from `first` on and with these entries, need what is known to be unreadable of the file.
 
-        An entry that is so itself has a state that is not valid.
+        That is their place, and of a bitmap its entry and their part. An entry that is unreadable itself is not valid.
         """
+        geometry, blocks = self.geometry, first + np.arange(len(entries))
         state, places = entries & STATE_MASK, entries >> OFFSET_SHIFT << OFFSET_SHIFT
-        unread = (state >= BlockState.FULLY_PRESENT) & self._is_unread(places, self.geometry.block_size)
+        sizes = np.minimum(geometry.block_size, geometry.size - blocks * geometry.block_size)
+        unread = (state >= BlockState.FULLY_PRESENT) & self._is_unread(places, sizes)
         if len(self.unreadable) and self.has_parent:
-            ratio = self.geometry.chunk_ratio
-            share, blocks = SECTOR_BITMAP_SIZE // ratio, first + np.arange(len(entries))
-            is_partial = state == BlockState.PARTIALLY_PRESENT
+            ratio = geometry.chunk_ratio
+            share, is_partial = SECTOR_BITMAP_SIZE // ratio, state == BlockState.PARTIALLY_PRESENT
             for chunk in distinct(blocks[is_partial] // ratio).tolist():
+                at = self.bat_offset + geometry.bitmap_slot(chunk) * ENTRY_SIZE
                 bits = self.bitmap_entry(chunk).file_offset + (blocks - chunk * ratio) * share
-                unread |= is_partial & (blocks // ratio == chunk) & self._is_unread(bits, share)
+                lost = self._is_unread(bits, share) | self.unreadable.touches(Range(at, ENTRY_SIZE))
+                unread |= is_partial & (blocks // ratio == chunk) & lost
         return unread
 
-    def _is_unread(self, places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.bool_]:
+    def _is_unread(self, places: npt.NDArray[np.int64], length: npt.NDArray[np.int64] | int) -> npt.NDArray[np.bool_]:
         """Whether any of the `length` bytes of the file from each of these places is known to be unreadable."""
         first = self.unreadable.end.searchsorted(places, "right")
         found: npt.NDArray[np.bool_] = self.unreadable.start.searchsorted(places + length) > first
