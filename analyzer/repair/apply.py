@@ -1,6 +1,6 @@
 """Carrying out a plan: upon a copy, or in place with an undo file first; and the way back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,24 +50,20 @@ def repair_in_place(plan: RepairPlan, source: FileSource, undo: Path) -> RepairO
         write_undo(undo, source, writes, plan)
         source.require_unchanged()
         try:
-            _write(patcher, stages, plan)
-            require_written(source.path, writes)
+            # Longer first: a block that is to be written there must not fail for want of space after a header changed.
+            if plan.result_size > plan.file_size:
+                patcher.set_size(plan.result_size)
+                patcher.flush()
+            for stage in stages:
+                for offset, data in _pieces(stage):
+                    patcher.write_at(offset, data)
+                patcher.flush()
+            _require_written(source.path, writes)
             plan.verify(plan, source.path)
         except BaseException as error:
             reason = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else str(error)
             raise PartlyWrittenError(source.path, undo, reason) from error
     return _outcome(plan, source.path, undo, writes)
-
-
-def _write(patcher: Patcher, stages: Sequence[Sequence[Patch]], plan: RepairPlan) -> None:
-    # Longer first: a block that is to be written there must not fail for want of space after a header has changed.
-    if plan.result_size > plan.file_size:
-        patcher.set_size(plan.result_size)
-        patcher.flush()
-    for stage in stages:
-        for piece in (piece for write in stage for piece in write.pieces()):
-            patcher.write_at(piece.offset, piece.content(piece.offset, piece.end))
-        patcher.flush()
 
 
 def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing) -> RepairOutcome:
@@ -85,10 +81,10 @@ def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Ex
             for at, data in (piece for part in extents for piece in nonzero_pieces(source, part)):
                 sink.write_at(at, data)
         sink.set_size(plan.result_size)
-        for piece in (piece for write in writes for piece in write.pieces()):
-            sink.write_at(piece.offset, piece.content(piece.offset, piece.end))
+        for offset, data in _pieces(writes):
+            sink.write_at(offset, data)
         sink.flush()
-        require_written(sink.path, writes)
+        _require_written(sink.path, writes)
         plan.verify(plan, sink.path)
         source.require_unchanged()
         sink.commit()
@@ -100,12 +96,18 @@ def _outcome(plan: RepairPlan, target: Path, undo: Path | None, writes: Sequence
     return RepairOutcome(target=target, undo=undo, file_size=plan.result_size, written_bytes=written)
 
 
-def require_written(path: Path, writes: Sequence[Patch]) -> None:
+def _pieces(writes: Sequence[Patch]) -> Iterator[tuple[int, bytes]]:
+    """(offset, content) of what is written, in pieces."""
+    for piece in (piece for write in writes for piece in write.pieces()):
+        yield piece.offset, piece.content(piece.offset, piece.end)
+
+
+def _require_written(path: Path, writes: Sequence[Patch]) -> None:
     """Raise VerificationError when the file at `path` does not read as it was written."""
     with FileSource(path) as source:
-        for piece in (piece for write in writes for piece in write.pieces()):
-            if read_at(source, piece.offset, piece.length) != piece.content(piece.offset, piece.end):
-                raise VerificationError(path, piece.offset, piece.length)
+        for offset, data in _pieces(writes):
+            if read_at(source, offset, len(data)) != data:
+                raise VerificationError(path, offset, len(data))
 
 
 def run_undo(path: Path, undo: Path) -> int:

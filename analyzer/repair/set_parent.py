@@ -96,14 +96,11 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
         code, what = ("CHN-02", "identity and place") if moved else ("CHN-01", "place")
         _rewrite(work, child, build_locator(pairs), code, f"the parent locator names the {what} of {wish.parent}")
         if moved:
-            work.unfixable.append(_mixture(chain.leaf))
+            text = f"{wish.parent} was accepted as the parent though the child was not made from it"
+            mixture = Finding("CHN-02", Severity.WARNING, f"{text}; the disk may be a mixture", section="2.6.2.6")
+            work.unfixable.append(mixture)
         update_headers(work, code, "its parent locator changes", wish.identities)
     return finished(work, lambda _, path: _require_linked(path, wish))
-
-
-def _mixture(parent: Image) -> Finding:
-    text = f"{parent.path} was accepted as the parent though the child was not made from it; the disk may be a mixture"
-    return Finding("CHN-02", Severity.WARNING, text, section="2.6.2.6")
 
 
 def _require_child(child: Image) -> None:

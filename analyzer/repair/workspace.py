@@ -1,6 +1,6 @@
 """What a repair is made of: fixes with their patches, the workspace in which they are found, and the plan."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -107,9 +107,6 @@ class Workspace:
 
     def fix(self, code: str, title: str, evidence: str, *changes: tuple[int, bytes]) -> None:
         """Take up a fix of a few (offset, content) changes, of which just the bytes that differ are written."""
-        self.add(Fix(code=code, title=title, evidence=evidence, patches=self.patches(changes)))
-
-    def patches(self, changes: Sequence[tuple[int, bytes]]) -> tuple[Patch, ...]:
-        """The changes as patches upon the file as it is with the fixes so far."""
         patches = (Patch.between(offset, self.read(offset, len(after)), after) for offset, after in changes)
-        return tuple(patch for patch in patches if patch.length)
+        written = tuple(patch for patch in patches if patch.length)
+        self.add(Fix(code=code, title=title, evidence=evidence, patches=written))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from analyzer.diff.states import State
-from analyzer.guest.extract.job import GONE, doubt_of, plan_extraction, run_extraction, whole_content
+from analyzer.guest.extract.job import GONE, doubt_of, named_in, run_extraction, whole_content
 from analyzer.guest.extract.model import Extraction, Lost, Outcome, Told
 from analyzer.guest.filesystems.record import FileState
 from analyzer.guest.filesystems.volume import Include
@@ -84,11 +84,11 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions,
     with opened_by_map(leaf, where) as state:
         volumes = volumes_of(state.disk)
         taken, below = in_volume(volumes, asked.volume, paths, state.disk)
-        plan = plan_extraction(
-            taken,
-            below,
-            asked.out,
-            sources=state.files,
+        plan = Extraction(
+            volume=taken,
+            named=named_in(taken, below, asked.include),
+            target=asked.out,
+            sources=tuple(state.files),
             include=asked.include,
             existing=asked.existing,
             lost=asked.lost,

@@ -1,7 +1,6 @@
 """Which files are taken, under which names, and what became of each."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from analyzer.guest.extract.model import DELETED, Extraction, Lost, Named, Outcome, Told
 from analyzer.guest.extract.names import Names
@@ -13,8 +12,6 @@ from analyzer.guest.filesystems.volume import Include, Volume
 from analyzer.progress import Progress, no_progress
 from analyzer.text import plural
 from vhdx.errors import FileSystemFullError, OutputError
-from vhdx.ranges import NO_RANGES, Ranges
-from vhdx.sink import Existing
 
 # Bytes of a path below the target: longer ones most programs cannot name.
 _MOST_PATH = 4000
@@ -22,29 +19,9 @@ _SPECIAL = "it is a device, a pipe or a socket"
 GONE = "it is deleted in the disk, and holds what now stands in its place"
 
 
-def plan_extraction(
-    volume: Volume,
-    paths: Iterable[str],
-    target: Path,
-    *,
-    sources: Sequence[Path],
-    include: Include = Include.PRESENT,
-    existing: Existing = Existing.REFUSE,
-    lost: Lost = Lost.LEAVE_OUT,
-    stale: Ranges = NO_RANGES,
-) -> Extraction:
-    """Find what was asked for; raises NoSuchFileError, UnreadableVolumeError. The `sources` are never replaced."""
-    named = tuple(_named(volume, path, include) for path in paths)
-    return Extraction(
-        volume=volume,
-        named=named,
-        target=target,
-        sources=tuple(sources),
-        include=include,
-        existing=existing,
-        lost=lost,
-        stale=stale,
-    )
+def named_in(volume: Volume, paths: Iterable[str], include: Include) -> tuple[Named, ...]:
+    """What is at the paths in a volume; raises NoSuchFileError, UnreadableVolumeError."""
+    return tuple(_named(volume, path, include) for path in paths)
 
 
 def _named(volume: Volume, path: str, include: Include) -> Named:
@@ -104,9 +81,8 @@ def _single(plan: Extraction) -> Named:
         reason = f"it is one of {len(plan.named)}, and stdout takes a single file; write them to a folder, -o DIR"
         raise NotAFileError(named.record.path, reason)
     if named.record.kind is FileKind.DIRECTORY:
-        raise NotAFileError(
-            named.record.path, "it is a folder, and stdout takes a single file; write it to one, -o DIR"
-        )
+        reason = "it is a folder, and stdout takes a single file; write it to one, -o DIR"
+        raise NotAFileError(named.record.path, reason)
     if named.record.kind is FileKind.LINK:
         raise NotAFileError(named.record.path, f"it is a link to {named.record.target}; name what that is")
     if named.record.kind is FileKind.OTHER:
@@ -116,9 +92,8 @@ def _single(plan: Extraction) -> Named:
 
 def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
     """What is to be said of a file whose data, or record, is in the disk's stale places."""
-    if plan.stale.touches_any((*record.content, *record.metadata)):
-        return "it holds an older or unproved state"
-    return None
+    is_stale = plan.stale.touches_any((*record.content, *record.metadata))
+    return "it holds an older or unproved state" if is_stale else None
 
 
 def _zeros(count: int) -> Iterator[bytes]:

@@ -113,7 +113,7 @@ class Target:
     def _refuse(self, folder: int, parts: Parts) -> None:
         """Raise where the name is taken by what may not be replaced."""
         try:
-            found = os.lstat(self._at(folder, parts, parts[-1]), **self._where(folder))
+            found = os.lstat(self._at(folder, parts, parts[-1]), dir_fd=self._dir(folder))
         except FileNotFoundError:
             return
         path = self.root.joinpath(*parts)
@@ -168,9 +168,6 @@ class Target:
     def _dir(folder: int) -> int | None:
         return folder if folder >= 0 else None
 
-    def _where(self, folder: int) -> dict[str, int]:
-        return {"dir_fd": folder} if folder >= 0 else {}
-
     def _at(self, folder: int, parts: Parts, name: str) -> str:
         return name if folder >= 0 else str(self.root.joinpath(*parts[:-1], name))
 
@@ -208,7 +205,10 @@ def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
     os.ftruncate(descriptor, size)
     for piece in pieces:
         for at, data in _not_zero(piece.data):
-            _write_all(descriptor, piece.offset + at, data)
+            view = memoryview(data)
+            os.lseek(descriptor, piece.offset + at, os.SEEK_SET)
+            while view:
+                view = view[os.write(descriptor, view) :]
 
 
 def _not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -224,10 +224,3 @@ def _not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
             start = at
     if start is not None:
         yield start, data[start:]
-
-
-def _write_all(descriptor: int, offset: int, data: bytes) -> None:
-    view = memoryview(data)
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -14,7 +14,6 @@ from analyzer.guest.filesystems.record import (
     FileState,
     Packing,
     Role,
-    Times,
 )
 from analyzer.guest.filesystems.tsk import (
     Attributes,
@@ -43,7 +42,7 @@ _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
 _NOTHING = Attributes(None, (), (), runs_missing=False)
 _PLACES_MISSING = "not all of the places of its data are known"
 _MOST_LISTED = 4096
-_EXFAT_FILES = {0x85, 0x05}
+_EXFAT_FILES = {b"\x85", b"\x05"}
 
 
 @dataclass(slots=True, eq=False)
@@ -76,8 +75,7 @@ class Maker:
         if meta is None or state is FileState.OVERWRITTEN:
             why = NO_RECORD if state is FileState.ALLOCATED else "another file has its record"
             places = () if is_virtual(file) else tuple(self.layout.record_places(address))
-            return FileRecord(**common, sequence=0, kind=kind_of(file), size=0, times=Times(), metadata=places,
-                              obstacle=why)  # fmt: skip
+            return FileRecord(**common, kind=kind_of(file), metadata=places, obstacle=why)
         return self._whole(file, meta, common)
 
     def _let_go(self, file: Any) -> tuple[Any, Any]:  # noqa: ANN401
@@ -111,7 +109,8 @@ class Maker:
         if data is not None:
             places += self.layout.table_places(data.extents)
         return FileRecord(
-            **common, kind=kind, sequence=int(meta.seq) or self._sequence(address, file),
+            **common, kind=kind,
+            sequence=int(meta.seq) or (0 if is_virtual(file) else self.layout.sequence_of(address)),
             size=0 if kind is FileKind.DIRECTORY else int(meta.size),
             times=times_of(meta, local=isinstance(self.layout, FatLayout)),
             mode=int(meta.mode), owner=int(meta.uid), group=int(meta.gid), links=int(meta.nlink), target=target,
@@ -125,14 +124,10 @@ class Maker:
         if is_virtual(file) or is_below:
             return Role.SYSTEM
         if self.type == "exfat" and path.startswith("/$"):
-            return Role.USER if self._first_byte(address) in _EXFAT_FILES else Role.SYSTEM
+            start, _ = next(iter(self.layout.record_places(address)), (self.view.start, 0))
+            return Role.USER if self.view.read(start - self.view.start, 1) in _EXFAT_FILES else Role.SYSTEM
         is_system = self.type == "ntfs" and address < _NTFS_SYSTEM and address != _NTFS_ROOT
         return Role.SYSTEM if is_system and path.startswith("/$") else Role.USER
-
-    def _first_byte(self, address: int) -> int:
-        """Of a directory entry: what it is an entry of."""
-        places = self.layout.record_places(address)
-        return int.from_bytes(self.view.read(places[0][0] - self.view.start, 1), "little") if places else 0
 
     def _reparse(self, file: Any, kind: FileKind) -> tuple[FileKind, str | None, str | None]:  # noqa: ANN401
         """Kind, target, obstacle, as a reparse point has them."""
@@ -145,9 +140,6 @@ class Maker:
         if point.target is not None:
             return FileKind.LINK, point.target, None
         return kind, None, point.obstacle if kind is FileKind.FILE else None
-
-    def _sequence(self, address: int, file: Any) -> int:  # noqa: ANN401
-        return 0 if is_virtual(file) else self.layout.sequence_of(address)
 
     def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Range]) -> str | None:
         if self.is_lost(places):

@@ -107,7 +107,9 @@ def _reason(view: View, found: Recognised) -> str:
 def _readable(record: VolumeRecord, view: View, front: Front) -> Volume:
     """The volume, opened; raises what the reader raises."""
     image = image_of(view)
-    fs = reader().FS_Info(image, offset=0, type=_type_of(record.type))
+    detected = "FAT_DETECT" if record.type.startswith("fat") else "EXT_DETECT"
+    kind = {"ntfs": "NTFS", "exfat": "EXFAT"}.get(record.type, detected)
+    fs = reader().FS_Info(image, offset=0, type=getattr(reader(), f"TSK_FS_TYPE_{kind}"))
     layout = _layout(front, view, fs)
     maker = Maker(
         number=record.number,
@@ -119,16 +121,10 @@ def _readable(record: VolumeRecord, view: View, front: Front) -> Volume:
         opened=lambda address: fs.open_meta(inode=address),
     )
     record = replace(record, label=_label(view, fs, layout) or record.label)
-    if isinstance(layout, NtfsLayout) and _is_dirty(fs):
+    is_ntfs = isinstance(layout, NtfsLayout)
+    if is_ntfs and int.from_bytes(_ntfs_attribute(fs, _NTFS_INFORMATION)[10:12], "little") & _NTFS_DIRTY:
         record = replace(record, notes=(*record.notes, _DIRTY))
     return Volume(record, view, image=image, fs=fs, maker=maker)
-
-
-def _type_of(kind: str) -> Any:  # noqa: ANN401 - the reader ships no types
-    tsk = reader()
-    if kind in {"ntfs", "exfat"}:
-        return tsk.TSK_FS_TYPE_NTFS if kind == "ntfs" else tsk.TSK_FS_TYPE_EXFAT
-    return tsk.TSK_FS_TYPE_FAT_DETECT if kind.startswith("fat") else tsk.TSK_FS_TYPE_EXT_DETECT
 
 
 def _layout(front: Front, view: View, fs: Any) -> Layout:  # noqa: ANN401
@@ -142,22 +138,11 @@ def _label(view: View, fs: Any, layout: Layout) -> str:  # noqa: ANN401
     """The label of NTFS and exFAT, which is among the files; others have it in front."""
     if isinstance(layout, NtfsLayout):
         return _ntfs_attribute(fs, _NTFS_NAME).decode("utf-16-le", "replace")
-    if isinstance(layout, FatLayout) and layout.is_exfat:
-        return _exfat_label(view, layout)
-    return ""
-
-
-def _exfat_label(view: View, layout: FatLayout) -> str:
-    """From the first entries of the root, where every program puts it."""
-    raw = view.read(layout.root, 32 * 16)
-    for at in range(0, len(raw), 32):
-        if raw[at] == _EXFAT_LABEL:
-            return raw[at + 2 : at + 2 + 2 * min(raw[at + 1], 11)].decode("utf-16-le", "replace")
-    return ""
-
-
-def _is_dirty(fs: Any) -> bool:  # noqa: ANN401
-    return bool(int.from_bytes(_ntfs_attribute(fs, _NTFS_INFORMATION)[10:12], "little") & _NTFS_DIRTY)
+    if not isinstance(layout, FatLayout) or not layout.is_exfat:
+        return ""
+    raw = view.read(layout.root, 32 * 16)  # in the first entries of the root, where every program puts it
+    at = next((at for at in range(0, len(raw), 32) if raw[at] == _EXFAT_LABEL), None)
+    return "" if at is None else raw[at + 2 : at + 2 + 2 * min(raw[at + 1], 11)].decode("utf-16-le", "replace")
 
 
 def _ntfs_attribute(fs: Any, kind: int) -> bytes:  # noqa: ANN401

@@ -105,14 +105,14 @@ class FileRecord:
     path: str
     """From the volume's root, with slashes; bytes that are no UTF-8 are surrogates."""
     address: int
-    sequence: int
+    sequence: int = 0
     parent: int
     """The address of its folder."""
     kind: FileKind
-    state: FileState
-    role: Role
-    size: int
-    times: Times
+    state: FileState = FileState.ALLOCATED
+    role: Role = Role.USER
+    size: int = 0
+    times: Times = Times()
     mode: int = 0
     owner: int = 0
     group: int = 0

@@ -47,7 +47,7 @@ class Reparse(NamedTuple):
 
 def decoded(raw: bytes) -> str:
     """A name; bytes that are no UTF-8, and a slash, which no name can have, become surrogates."""
-    return raw.decode("utf-8", "surrogateescape").replace("/", SLASH)
+    return path_of(raw).replace("/", SLASH)
 
 
 def path_of(raw: bytes) -> str:
@@ -87,16 +87,10 @@ def times_of(meta: Any, *, local: bool) -> Times:  # noqa: ANN401 - see above
     """The four times; `local`: the reader took them for times of this machine's zone, and they tell none."""
 
     def at(seconds: int, fraction: int) -> int | None:
-        if not seconds:
-            return None
-        return (_as_written(seconds) if local else seconds) * _SECOND + fraction
+        return (_as_written(seconds) if local else seconds) * _SECOND + fraction if seconds else None
 
-    return Times(
-        at(meta.mtime, meta.mtime_nano),
-        at(meta.atime, meta.atime_nano),
-        at(meta.ctime, meta.ctime_nano),
-        at(meta.crtime, meta.crtime_nano),
-    )
+    names = ("mtime", "atime", "ctime", "crtime")
+    return Times(*(at(getattr(meta, name), getattr(meta, f"{name}_nano")) for name in names))
 
 
 def _as_written(seconds: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from analyzer.guest.filesystems.errors import NoSuchFileError, UnreadableVolumeError
 from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout
-from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Role, Times, Trouble, VolumeRecord
+from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Role, Trouble, VolumeRecord
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory
 
@@ -70,9 +70,7 @@ class Volume:
             return maker.record(self.fs.open_meta(inode=address), "", None)
         except FAILURES as error:
             self.trouble("", f"the topmost folder cannot be read ({sentence(error)})")
-            return FileRecord(volume=self.record.number, path="", address=address, sequence=0, parent=address,
-                              kind=FileKind.DIRECTORY, state=FileState.ALLOCATED, role=Role.USER, size=0,
-                              times=Times(), metadata=tuple(maker.layout.record_places(address)))  # fmt: skip
+            return self._folder("", address, parent=address)
 
     def walk(self, include: Include = Include.PRESENT, top: FileRecord | None = None) -> Iterator[FileRecord]:
         """Every file below a folder, the folder itself left out; see `folders`."""
@@ -208,10 +206,8 @@ class Volume:
     def _is_damaged_folder(self, folder: FileRecord) -> bool:
         """Whether the reader leaves out a part of a folder without a word; known of ext alone."""
         layout = self.made().layout
-        if (
-            not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & InodeFlag.INLINE
-        ):  # laid out in another way
-            return False
+        if not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & InodeFlag.INLINE:
+            return False  # laid out in another way
         try:
             file = self.fs.open_meta(inode=folder.address)
             size = min(int(file.info.meta.size), _MOST_FOLDER)
@@ -230,7 +226,8 @@ class Volume:
         tops = [address for address in left if above[address] not in above or above[address] == address]
         for address in dict.fromkeys([*tops, *left]):
             if address not in seen:
-                yield from self._below(self._unreached_folder(address), include, seen)
+                folder = self._folder(f"/{UNREACHED}/inode-{address}", address, parent=0)
+                yield from self._below(folder, include, seen)
 
     def _parent_of(self, address: int) -> int:
         try:
@@ -239,9 +236,10 @@ class Volume:
         except FAILURES:
             return 0
 
-    def _unreached_folder(self, address: int) -> FileRecord:
-        path = f"/{UNREACHED}/inode-{address}"
+    def _folder(self, path: str, address: int, parent: int) -> FileRecord:
+        """A folder of which nothing is known but its address."""
         places = tuple(self.made().layout.record_places(address))
-        return FileRecord(volume=self.record.number, path=path, address=address, sequence=0, parent=0,
-                          kind=FileKind.DIRECTORY, state=FileState.ALLOCATED, role=Role.USER, size=0, times=Times(),
-                          metadata=places)  # fmt: skip
+        number = self.record.number
+        return FileRecord(
+            volume=number, path=path, address=address, parent=parent, kind=FileKind.DIRECTORY, metadata=places
+        )

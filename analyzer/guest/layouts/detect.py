@@ -116,8 +116,10 @@ def recognise(read: Read) -> Recognised:
         return Recognised(named)
     if superblock := superblock_of(read):
         return _recognise_ext(superblock)
-    if table := _fat_boot(sector):
-        return Recognised(table.kind, table, _fat_label(sector[table.label]))
+    table = fat.parse_fields(sector)
+    if table and sector.endswith(MARK) and table.medium in _FAT_MEDIA and table.has_sizes and table.copies:
+        label = sector[table.label].decode("cp437").rstrip(" \0")
+        return Recognised(table.kind, table, "" if label == "NO NAME" else label)
     return Recognised("unknown")
 
 
@@ -135,23 +137,8 @@ def _recognise_ext(superblock: ext.ExtSuperblock) -> Recognised:
         notes.append("its journal was not applied: what was written last may be missing, or half there")
     if superblock.incompatible & Incompatible.INLINE_DATA:
         notes.append("small files stand in their inodes (inline_data), which is not read")
-    return Recognised(kind, superblock, _text(superblock.label), tuple(notes))
-
-
-def _text(raw: bytes) -> str:
-    """A label as it is in a fixed field."""
-    return raw.split(b"\0")[0].decode("utf-8", "surrogateescape").rstrip(" ")
-
-
-def _fat_boot(sector: bytes) -> fat.FatBoot | None:
-    boot = fat.parse_fields(sector)
-    is_fat = boot and sector.endswith(MARK) and boot.medium in _FAT_MEDIA and boot.has_sizes and boot.copies
-    return boot if is_fat else None
-
-
-def _fat_label(raw: bytes) -> str:
-    label = raw.decode("cp437").rstrip(" \0")
-    return "" if label == "NO NAME" else label
+    label = superblock.label.split(b"\0")[0].decode("utf-8", "surrogateescape").rstrip(" ")
+    return Recognised(kind, superblock, label, tuple(notes))
 
 
 def begins_disk(front: bytes) -> bool:

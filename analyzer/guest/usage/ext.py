@@ -39,7 +39,13 @@ class _Ext:
         maps = list(self._maps())
         used = union([*(used for _, used in maps), self._structures()])
         told = Ranges.of(told for told, _ in maps)
-        return Usage(extent=extent, told=told, used=used, filled=Extents.of(self._filled()), contents=self._contents)
+        return Usage(
+            extent=extent,
+            told=told,
+            used=used,
+            filled=Extents.of(self._filled()),
+            contents=lambda: Contents.of(self._files()),
+        )
 
     @cached_property
     def _groups(self) -> list[ExtGroup]:
@@ -103,19 +109,16 @@ class _Ext:
         unused = group.unused_inodes if self.superblock.read_only & _COUNTS_UNUSED else 0
         return max(0, self.superblock.inodes_per_group - unused)
 
-    def _contents(self) -> Contents:
-        """Every regular file and folder in use, up to a bound."""
-        written, filled = list[tuple[int, int, int]](), list[tuple[int, int, int]]()
+    def _files(self) -> Iterator[tuple[bool, int, int, int]]:
+        """Every regular file and folder in use, up to a bound; what folders have, and trees, is never all zeros."""
+        block = self.superblock.block_size
         for number, inode in self._inodes():
-            if (number < _FIRST_FILE and number != _ROOT) or inode.flags & InodeFlag.INLINE:
-                continue
-            nodes: list[int] = []
-            block = self.superblock.block_size
-            if inode.is_directory_in_use or inode.is_regular:
-                target = filled if inode.is_directory_in_use else written
-                target += [(*part, number) for part in inode.written(block, self.known.read, nodes)]
-                filled += [(at, block, 0) for at in nodes]
-        return Contents(Extents.of(written), Extents.of(filled))
+            is_known = number >= _FIRST_FILE or number == _ROOT
+            if is_known and (inode.is_directory_in_use or inode.is_regular) and not inode.flags & InodeFlag.INLINE:
+                nodes: list[int] = []
+                for start, length in inode.written(block, self.known.read, nodes):
+                    yield inode.is_directory_in_use, start, length, number
+                yield from ((True, at, block, 0) for at in nodes)
 
     def _inodes(self) -> Iterator[tuple[int, ExtInode]]:
         """The inodes in use of all groups, by number, up to a bound."""

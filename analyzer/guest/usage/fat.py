@@ -140,7 +140,7 @@ class _Exfat:
             told=Ranges.of(told),
             used=union(used),
             filled=Extents.of(filled),
-            contents=self._contents,
+            contents=lambda: Contents.of(self._files()),
         )
 
     def _chain(self, first: int, length: int, *, is_contiguous: bool) -> Iterator[Range]:
@@ -175,9 +175,8 @@ class _Exfat:
             elif kind in {_BITMAP, _UPCASE} and cluster >= _FIRST:
                 yield kind, 0, cluster, size
 
-    def _contents(self) -> Contents:
-        written: list[tuple[int, int, int]] = []
-        filled: list[tuple[int, int, int]] = []
+    def _files(self) -> Iterator[tuple[bool, int, int, int]]:
+        """Files by their clusters, and the first cluster of each folder."""
         waiting, count = [(self.boot.root, 0, False)], 0
         while waiting and count < _MOST_FOLDERS:
             first, length, contiguous = waiting.pop()
@@ -186,8 +185,7 @@ class _Exfat:
                 is_contiguous = bool(flags & _CONTIGUOUS)
                 if kind == _FILE | _FOLDER << 8:
                     waiting.append((cluster, size, is_contiguous))
-                    filled.append((self._place(cluster), self.boot.cluster_size, cluster))
-                elif kind == _FILE:
-                    parts = self._chain(cluster, size, is_contiguous=is_contiguous) if size else ()
-                    written += [(part.start, part.length, cluster) for part in parts]
-        return Contents(Extents.of(written), Extents.of(filled))
+                    yield True, self._place(cluster), self.boot.cluster_size, cluster
+                elif kind == _FILE and size:
+                    parts = self._chain(cluster, size, is_contiguous=is_contiguous)
+                    yield from ((False, *part, cluster) for part in parts)

@@ -25,15 +25,7 @@ class Extents(NamedTuple):
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int, int]]) -> "Extents":
         """Rows of (start, length, owner); those that cannot be a range of a disk are left out."""
-        sound = [row for row in rows if row[0] >= 0 < row[1] and row[0] + row[1] < _LAST]
-        table = np.array(sound, dtype=np.int64).reshape(-1, 3)
-        return cls(table[:, 0], table[:, 1], table[:, 2])
-
-    @classmethod
-    def joined(cls, parts: Iterable["Extents"]) -> "Extents":
-        """All rows of several."""
-        columns = zip(*(cls.of(()), *parts), strict=True)
-        return cls(*(np.concatenate(column) for column in columns))
+        return Contents.of((False, *row) for row in rows).written
 
     def moved(self, by: int) -> "Extents":
         """The same, `by` bytes farther on."""
@@ -55,6 +47,17 @@ class Contents(NamedTuple):
 
     written: Extents
     filled: Extents
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[bool, int, int, int]]) -> "Contents":
+        """Rows of (whether it is never all zeros, start, length, owner); those that cannot be of a disk are left out.
+
+        They are taken one by one: of a million files, rows would need ten times the memory of their columns.
+        """
+        sound = (row for row in rows if row[1] >= 0 < row[2] and row[1] + row[2] < _LAST)
+        table = np.fromiter((value for row in sound for value in row), dtype=np.int64).reshape(-1, 4)
+        written, filled = (table[table[:, 0] == is_filled] for is_filled in (0, 1))
+        return cls(Extents(*written.T[1:]), Extents(*filled.T[1:]))
 
 
 NO_EXTENTS = Extents.of(())

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from analyzer.guest.layouts import ntfs
 from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data, runs_of
@@ -43,7 +44,7 @@ class _Ntfs:
             told=Ranges.of(told for told, _ in maps),
             used=union(used),
             filled=Extents.of(self._filled()),
-            contents=self._contents,
+            contents=lambda: Contents.of(self._files()),
         )
 
     def _record(self, number: int) -> bytes | None:
@@ -94,20 +95,19 @@ class _Ntfs:
         for part in self._table:
             yield from _in_pieces(part)
 
-    def _contents(self) -> Contents:
+    def _files(self) -> Iterator[tuple[bool, int, int, int]]:
         """The runs of every record in use, up to a bound; of folders those of their indexes."""
-        written: list[tuple[int, int, int]] = []
-        filled: list[tuple[int, int, int]] = []
         for number, raw in self._records():
             if number < _FIRST_FILE or not _FLAGS.unpack_from(raw)[0] & _IN_USE:
                 continue
             for runs in runs_of(raw):
                 parts = self._written(runs.runs(), runs.initialized)
                 if runs.is_index:
-                    filled += [(part.start, min(part.length, _FILLED_PIECE), number) for part in parts][:1]
+                    yield from (
+                        (True, part.start, min(part.length, _FILLED_PIECE), number) for part in islice(parts, 1)
+                    )
                 else:
-                    written += [(part.start, part.length, number) for part in parts]
-        return Contents(Extents.of(written), Extents.of(filled))
+                    yield from ((False, *part, number) for part in parts)
 
     def _records(self) -> Iterator[tuple[int, bytes]]:
         size, number = self.boot.record_size, 0

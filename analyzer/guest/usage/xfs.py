@@ -6,7 +6,6 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from analyzer.guest.usage.model import Contents, Extents, Known, Usage
@@ -75,7 +74,11 @@ class _Xfs:
         covered = Ranges.of(told)
         filled = Extents.of(self._heads())
         return Usage(
-            extent=extent, told=covered, used=covered - Ranges.of(free), filled=filled, contents=lambda: self._contents
+            extent=extent,
+            told=covered,
+            used=covered - Ranges.of(free),
+            filled=filled,
+            contents=lambda: Contents.of(self._files()),
         )
 
     def _at(self, group: int, block: int = 0) -> int:
@@ -125,20 +128,15 @@ class _Xfs:
             found += [Range(self._at(group, first), count * size) for first, count in _SPACE.iter_unpack(leaf)]
         return found
 
-    @cached_property
-    def _contents(self) -> Contents:
+    def _files(self) -> Iterator[tuple[bool, int, int, int]]:
         """Files by the extents in their inodes; chunks of inodes, and the blocks of folders, are never zeros."""
-        written: list[tuple[int, int, int]] = []
-        filled: list[tuple[int, int, int]] = []
         for number, place in enumerate(self._chunks()):
             size = self.superblock.inode_size
-            filled.append((place, _PER_CHUNK * size, 0))
+            yield True, place, _PER_CHUNK * size, 0
             raw = self.known.read(place, _PER_CHUNK * size) if number < _MOST_CHUNKS else None
             for index in range(_PER_CHUNK if raw else 0):
                 kind, extents = self._extents((raw or b"")[index * size : (index + 1) * size])
-                target = filled if kind == _FOLDER else written
-                target += [(start, length, number * _PER_CHUNK + index) for start, length in extents]
-        return Contents(Extents.of(written), Extents.of(filled))
+                yield from ((kind == _FOLDER, *part, number * _PER_CHUNK + index) for part in extents)
 
     def _chunks(self) -> Iterator[int]:
         """Bytes of the volume at which 64 inodes begin."""
