@@ -64,30 +64,13 @@ class PointDisk:
         self.manifest = repository.manifest(name)
         self.index = repository.index(self.manifest)
         self._store = repository.chunks()
-        self._source = ChunkSource(self._store, self.index, name)
+        self.size, self.sector_size = self.manifest.size, self.manifest.logical_sector_size
+        self.sources: Sequence[ByteSource] = (ChunkSource(self._store, self.index, name),)
+        # None: what was wrong when the point was made is in the manifest.
+        self.findings: tuple[Finding, ...] = ()
         last = self.index.length_of(len(self.index.ids) - 1)
         zeros = {repository.codec.id_of(bytes(size)) for size in (self.index.chunk_size, last)}
         self._zeros = [np.frombuffer(chunk_id, np.uint8) for chunk_id in zeros]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the disk."""
-        return self.manifest.size
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        return self.manifest.logical_sector_size
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """The chunks."""
-        return (self._source,)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """None: what was wrong when the point was made is in the manifest."""
-        return ()
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """DATA for chunks that hold something, ZERO for others; each window of bounded size."""

@@ -20,13 +20,8 @@ class LocalPlace:
 
     def __init__(self, folder: Path) -> None:
         """The place at `folder`, which need not be there yet."""
-        self.folder = folder
+        self.folder, self.url = folder, str(folder)
         self._made: set[Path] = set()
-
-    @property
-    def url(self) -> str:
-        """The folder."""
-        return str(self.folder)
 
     def read(self, name: str) -> bytes:
         """See Place."""
