@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from analyzer.convert.convert import run_conversion
-from analyzer.convert.model import format_of
 from analyzer.diff.delta.apply import PatchedDisk, plan_application
 from analyzer.diff.delta.container import Delta
 from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option
@@ -35,8 +34,7 @@ def command(delta: Path, base: str, out: Path, image: OutputOptions, where: Chai
       vhdx apply friday.delta old.raw new.raw
     """
     refuse_stdout(out)
-    form = image.asked_format(out) or format_of(out)
-    options = image.for_format(form)
+    form, options = image.for_target(out)
     with Delta(delta) as opened_delta, opened(base, where) as state:
         header = opened_delta.header
         with progress("checking the base", header.old_size + header.new_size) as update:

@@ -94,8 +94,7 @@ def command(repository: str, name: str, target: _Target, clone: CloneOptions) ->
 
 def _whole(disk: PointDisk, target: _Target, scope: Scope | None) -> None:
     out = target.out
-    form = target.image.asked_format(out) or format_of(out)
-    options = target.image.for_format(form)
+    form, options = target.image.for_target(out)
     clone = clone_of(disk, scope, options)
     plan = plan_restore(disk, out, form, options, clone)
     with progress("restoring", plan.work) as update:

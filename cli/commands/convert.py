@@ -7,7 +7,7 @@ import click
 
 from analyzer.convert.convert import stream_raw
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat, format_of
+from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat
 from analyzer.convert.new_identity import Scope
 from cli import output
 from cli.options.clone import CloneOptions, clone_of, clone_options, write_disk
@@ -61,8 +61,7 @@ def command(
                 raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
             _to_stdout(chain, clone.scope, image.for_format(OutputFormat.RAW))
         else:
-            form = form or format_of(out)
-            options = image.for_format(form)
+            form, options = image.for_target(out)
             write_disk("convert", chain, out, form, options, clone.scope, errors=errors, as_json=as_json)
     return int(bool(errors))
 

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import click
 
-from analyzer.convert.model import format_of
 from analyzer.recover import Fill, Plan, RecoverOptions, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
-from analyzer.recover.job import Attempt, resumes
+from analyzer.recover.job import Attempt, Outcome, resumes
 from analyzer.recover.rebuild import BitmapPolicy
 from analyzer.recovery_map.mapfile import account_of, map_of
 from cli import output
@@ -22,7 +21,6 @@ from cli.options.grouping import OneOf, choice, grouped, option
 from cli.options.output import OutputOptions, output_options, refuse_stdout
 from cli.progress import progress
 from cli.render.recover import document_of, lines_of
-from cli.text import fitted, line_width
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
 
@@ -116,9 +114,13 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
             plan = opened.enter_context(plan_recovery(request, compared=update))
         output.warn(plan.findings)
         survey = Survey(plan)
-        if request.target is None:
-            return _only_say(plan, survey, as_json=as_json)
-        return _write(plan, survey, as_json=as_json)
+        outcome = _write(plan, survey) if request.target else None
+        totals = outcome.totals if outcome else plan.provenance.totals()
+        if as_json:
+            output.emit_pieces(document_of(plan, totals, survey, outcome))
+        else:
+            output.emit_sentences(lines_of(plan, totals, survey, outcome))
+        return int(not totals.complete or bool(outcome and outcome.changed))
 
 
 def _size_of_earlier(request: RecoverOptions) -> int:
@@ -140,31 +142,17 @@ def _recover_options(inputs: Sequence[Path], asked: _Asked, where: _Where) -> Re
 
 def _with_target(request: RecoverOptions, out: Path, image: OutputOptions) -> RecoverOptions:
     refuse_stdout(out)
-    form = image.asked_format(out) or format_of(out)
-    request = replace(request, target=out, format=form, options=image.for_format(form))
-    if not resumes(request):
-        is_asked = request.attempt is Attempt.RESUME
-        begun = is_asked and not any(path.exists() for path in (out, map_of(out), account_of(out)))
-        # All that can be there then is what an interrupted first run left.
-        return replace(request, options=replace(request.options, existing=Existing.REPLACE)) if begun else request
-    return replace(request, options=replace(request.options, existing=Existing.REPLACE))
+    form, options = image.for_target(out)
+    request = replace(request, target=out, format=form, options=options)
+    is_asked = request.attempt is Attempt.RESUME
+    # With none of the three, all that can be there is what an interrupted first run left.
+    is_begun = is_asked and not any(path.exists() for path in (out, map_of(out), account_of(out)))
+    replaces = is_begun or resumes(request)
+    return replace(request, options=replace(options, existing=Existing.REPLACE)) if replaces else request
 
 
-def _only_say(plan: Plan, survey: Survey, *, as_json: bool) -> int:
-    totals = plan.provenance.totals()
-    if as_json:
-        output.emit_pieces(document_of(plan, totals, survey))
-    else:
-        output.emit_lines(fitted(lines_of(plan, totals, survey), line_width()))
-    return int(not totals.complete)
-
-
-def _write(plan: Plan, survey: Survey, *, as_json: bool) -> int:
+def _write(plan: Plan, survey: Survey) -> Outcome:
     with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
         outcome = run_recovery(plan, partial(document_of, survey=survey), update)
     output.warn(outcome.changed)
-    if as_json:
-        output.emit_pieces(document_of(plan, outcome.totals, survey, outcome))
-    else:
-        output.emit_lines(fitted(lines_of(plan, outcome.totals, survey, outcome), line_width()))
-    return int(not outcome.totals.complete or bool(outcome.changed))
+    return outcome

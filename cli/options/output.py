@@ -19,6 +19,7 @@ from analyzer.convert.model import (
     Outcome,
     OutputFormat,
     Verify,
+    format_of,
 )
 from analyzer.convert.new_identity import Clone
 from cli import output
@@ -83,6 +84,11 @@ class OutputOptions:
         if EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHD) is not OutputFormat.VHD:
             raise click.UsageError(f"--azure makes a VHD, but {safe(out.name)!r} does not end in .vhd.")
         return OutputFormat.VHD_AZURE
+
+    def for_target(self, out: Path) -> tuple[OutputFormat, Options]:
+        """The format of `out`, by the options or its name, and the same for the library; raises as `for_format`."""
+        form = self.asked_format(out) or format_of(out)
+        return form, self.for_format(form)
 
     def for_format(self, form: OutputFormat) -> Options:
         """The same for the library; raises UsageError for what `form` does not have."""

@@ -520,7 +520,7 @@ def test_files_of_the_same_disk_that_nothing_links_are_offered(vhdx_command, tmp
 
 def test_an_account_is_readable_in_forty_columns(vhdx_command, tmp_path, monkeypatch):
     encode(child_of(disk("narrow"), "narrow-1", {}, path=".\\gone.vhdx")).write_to(tmp_path / "leaf.avhdx")
-    monkeypatch.setattr("cli.commands.recover.line_width", lambda: 40)
+    monkeypatch.setattr("cli.text.line_width", lambda: 40)
     monkeypatch.chdir(tmp_path)
     lines = vhdx_command("recover", "leaf.avhdx", "--dry-run").out.splitlines()
     assert max(len(line) for line in lines if max(map(len, line.split())) < 36) <= 40
