@@ -57,7 +57,7 @@ def repair_in_place(plan: RepairPlan, source: FileSource, undo: Path) -> RepairO
             for stage in stages:
                 for offset, data in _pieces(stage):
                     patcher.write_at(offset, data)
-                patcher.flush()
+                patcher.flush()  # before the next fix: no header may lead to what a crash kept from the disk
             _require_written(source.path, writes)
             plan.verify(plan, source.path)
         except BaseException as error:
@@ -123,7 +123,7 @@ def run_undo(path: Path, undo: Path) -> int:
             try:
                 for record in kept.records():
                     patcher.write_at(record.offset, record.before)
-                patcher.flush()
+                patcher.flush()  # before the end goes: until then what was added is there to be undone again
                 patcher.set_size(kept.original_size)
                 patcher.flush()
             except BaseException as error:

@@ -24,7 +24,7 @@ def fix_table(work: Workspace) -> None:
     """Fix what the log, or the table itself, gives evidence for; nothing when the file does not open."""
     for fix in (_from_log, _displaced, _old_places):
         try:
-            image = image_of(work.structures)
+            image = image_of(work.structures)  # anew each time: with what the fix before has put right
         except VhdxError:
             return
         fix(work, image)

@@ -32,7 +32,7 @@ def plan_repair(source: ByteSource, identities: Identities = random_identities) 
     `identities` give the new file_write_guid that closing a log needs. Raises InputOutputError.
     """
     work = Workspace(source)
-    if source.size >= HEADER_AREA_SIZE:
+    if source.size >= HEADER_AREA_SIZE:  # a shorter file holds no structure whole, and may be none of this format
         fix_headers(work)
         fix_log(work, identities)
         fix_region_tables(work)

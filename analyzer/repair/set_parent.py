@@ -51,7 +51,7 @@ from vhdx.structures.region import RegionEntry
 Pairs = list[tuple[str, str]]
 # The length of a text in a locator has 16 bits, and UTF-16 needs an even number.
 _LONGEST_TEXT = (1 << 16) - 2
-_ENTRY_SIZE = 32
+_ENTRY_SIZE = 32  # head and entries of the metadata table alike, [MS-VHDX] 2.6.1
 
 
 class Identity(Enum):
@@ -106,7 +106,7 @@ def plan_relink(source: FileSource, wish: Relink) -> RepairPlan:
 def _require_child(child: Image) -> None:
     if not child.has_parent:
         raise OutputError(child.path, "it is no differencing file, so it has no parent", "name a checkpoint (.avhdx)")
-    if child.log_was_replayed:
+    if child.log_was_replayed:  # replayed later, it would write over the new locator
         advice = f"apply it first with `vhdx repair {child.path} --in-place`, or --output COPY"
         raise OutputError(child.path, "its log is dirty", advice)
 

@@ -28,8 +28,8 @@ MOST_WITNESSED = 16 << 20
 _HEAD = struct.Struct("<8sIIQQQ")
 _WITNESS = struct.Struct("<QQ32s")
 _RECORD = struct.Struct("<QQQ")
-_SEAL_SIZE = 32
-_MOST_WITNESSES = 64
+_SEAL_SIZE = 32  # SHA-256
+_MOST_WITNESSES = 64  # twice what a plan has: a file that says more was not written by one
 _NOT_THIS = "name the file that this undo file was made for, as the repair left it"
 
 

@@ -10,7 +10,8 @@ MOST_BYTES = 255
 """Of a name, in UTF-8: what every file system takes, and no more units of UTF-16 than Windows does."""
 # Left for what makes a name unique, and for the suffixes of files that are being written or partly lost.
 _ROOM = MOST_BYTES - 24
-_FORBIDDEN = set('<>:"/\\|?*')
+_FORBIDDEN = set('<>:"/\\|?*')  # what Windows takes in no name (Microsoft, "Naming Files, Paths, and Namespaces")
+# Controls, marks that hide or turn text round, surrogates, nothing.
 _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _DEVICES = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])[ .]*(\..*)?", re.IGNORECASE

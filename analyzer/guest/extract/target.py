@@ -197,7 +197,7 @@ def _moments(times: Times) -> tuple[int, int] | None:
     return max(-_MOST_TIME, min(_MOST_TIME, accessed)), max(-_MOST_TIME, min(_MOST_TIME, times.modified))
 
 
-_GRAIN = 4096
+_GRAIN = 4096  # the block of most file systems: a shorter hole saves nothing
 
 
 def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:

@@ -12,7 +12,7 @@ from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.detect import Recognised, recognise, superblock_of
 from analyzer.guest.layouts.ext import Incompatible
 
-_SECTORS, _BOOT = (512, 4096), 512
+_SECTORS, _BOOT = (512, 4096), 512  # the sector is in what is lost: both that disks have are tried
 
 
 def with_backups(view: View, found: Recognised) -> tuple[View, Recognised]:

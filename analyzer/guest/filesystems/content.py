@@ -10,7 +10,7 @@ from analyzer.guest.filesystems.volume import Volume
 from analyzer.text import plural
 from vhdx.ranges import Range, Ranges
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # what is in memory of a file of any size
 # Clusters that NTFS compresses as one.
 _UNIT_CLUSTERS = 16
 

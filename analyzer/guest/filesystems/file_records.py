@@ -36,13 +36,13 @@ FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 """What the reader raises where structures make no sense."""
 ORPHANS = "/$OrphanFiles"
 """Where the reader puts deleted files that no folder has a name of."""
-_PAST_END = "Offset missing in partial image"
+_PAST_END = "Offset missing in partial image"  # tsk_fs_read, for a volume that is larger than its image
 # Records 0 to 23 are the file system's own, 5 is the root, 11 is $Extend.
 _NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
 _NOTHING = Attributes(None, (), (), runs_missing=False)
 _PLACES_MISSING = "not all of the places of its data are known"
-_MOST_LISTED = 4096
-_EXFAT_FILES = {b"\x85", b"\x05"}
+_MOST_LISTED = 4096  # an attribute list of 256 KiB names more, and a hostile one the same record each time
+_EXFAT_FILES = {b"\x85", b"\x05"}  # entries of files, in use and deleted; all others are the system's
 
 
 @dataclass(slots=True, eq=False)

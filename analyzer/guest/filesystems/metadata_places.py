@@ -18,10 +18,10 @@ JOURNAL = "$journal"
 """What the journal is called here; it has no name of its own."""
 _NEAR, _KEPT = 1 << 16, 64
 """Bytes of inodes that are read at once, and how many times that are kept."""
-_LEAST_DESCRIPTOR = 32
+_LEAST_DESCRIPTOR = 32  # ext2 and ext3 have no field for it
 # Inodes that are read at once, and bytes of descriptors: those of 128 TiB in blocks of 4 KiB.
 _AT_ONCE, _MOST_DESCRIPTORS = 4096, 64 << 20
-_EXFAT_MOST_ENTRIES = 19
+_EXFAT_MOST_ENTRIES = 19  # a file, its stream, and 17 of 15 letters for a name of 255
 # The number that the reader gives the first directory entry; those before are the root's.
 _FIRST_FAT_INODE = 3
 

@@ -17,7 +17,7 @@ from analyzer.guest.layouts.partitions import Partition, Pool, Scheme, partition
 from vhdx.structures.constants import SECTOR_SIZES
 
 _NTFS_VOLUME, _NTFS_NAME, _NTFS_INFORMATION, _NTFS_DATA = 3, 96, 112, 128
-_NTFS_DIRTY = 1
+_NTFS_DIRTY = 1  # VOLUME_IS_DIRTY, in the flags of $VOLUME_INFORMATION
 _DIRTY = "it was not shut down cleanly: what was written last may be missing, or half there"
 # NTFS allows 128 characters in a label; an attribute may claim any length.
 _MOST_LABEL = 1024

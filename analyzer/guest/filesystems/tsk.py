@@ -12,11 +12,11 @@ from vhdx.ranges import Range
 _NTFS_DATA, _NTFS_LIST, _NTFS_REPARSE = 128, 32, 192
 _PLAIN_DATA = 1
 _RESIDENT, _ENCRYPTED, _COMPRESSED = 0x4, 0x10, 0x20
-_FILLER, _SPARSE = 1, 2
+_FILLER, _SPARSE = 1, 2  # a gap between runs that are known: not read yet, or a hole; and a hole that is told
 _UNALLOCATED = 2
 _META_KINDS = {1: FileKind.FILE, 2: FileKind.DIRECTORY, 6: FileKind.LINK, 11: FileKind.DIRECTORY, 10: FileKind.FILE}
 _NAME_KINDS = {5: FileKind.FILE, 3: FileKind.DIRECTORY, 6: FileKind.LINK, 11: FileKind.DIRECTORY, 10: FileKind.FILE}
-_VIRTUAL = {10, 11}
+_VIRTUAL = {10, 11}  # TSK_FS_META_TYPE_VIRT and _VIRT_DIR: no disk has them
 # NTFS's own limit for a reparse point.
 _MOST_REPARSE = 16 << 10
 _SYMLINK, _JUNCTION, _WSL_LINK = 0xA000000C, 0xA0000003, 0xA000001D
@@ -24,7 +24,7 @@ _REPARSE_OBSTACLES = {
     0x80000017: "Windows keeps it compressed in a form of its own (WOF)",
     0x80000013: "its content stands in a deduplication store",
 }
-_CLOUD = 0x9000001A
+_CLOUD = 0x9000001A  # IO_REPARSE_TAG_CLOUD, of which one digit counts providers
 _SECOND = 1_000_000_000
 
 

@@ -18,7 +18,7 @@ _MOST_TROUBLES = 1000
 _MOST_DEPTH = 4096
 # A folder of millions of names; a length that damage has made must not be read whole.
 _MOST_FOLDER = 256 << 20
-_LABEL_MARK = b" (Volume Label Entry)"
+_LABEL_MARK = b" (Volume Label Entry)"  # which the reader puts behind the name of a label
 UNREACHED = "$unreached"
 """Above folders that no path leads to, because what is above them is lost."""
 

@@ -17,7 +17,7 @@ _TAIL = struct.Struct("<IHBBI")
 # What the last entry of a block of a directory says: it is no entry, and has the checksum of those before it.
 _TAIL_FIELDS = (0, 12, 0, 0xDE)
 _DIRECTORY, _REGULAR, _KIND_SHIFT = 0x4, 0x8, 12
-_DIRECT = struct.Struct("<12I")
+_DIRECT = struct.Struct("<12I")  # those behind are blocks of numbers, never data
 # Blocks of an extent; more means that they were never written.
 _LONGEST_WRITTEN = 1 << 15
 # Blocks of one file's tree that are read: a hostile tree is a circle.

@@ -7,19 +7,19 @@ SIZE = 512
 FAT32 = b"FAT32   "
 FAT32_AT = 0x52
 _FIELDS = struct.Struct("<11xHBHBHHBH8xII10xH460x")
-_JUMPS = (b"\xeb", b"\xe9")
+_JUMPS = (b"\xeb", b"\xe9")  # every boot sector begins with a jump; a master boot record does not
 _SECTORS = frozenset({512, 1024, 2048, 4096})
 # Powers of two to 128 sectors: all that the field of one byte can hold.
 _CLUSTERS = frozenset(1 << power for power in range(8))
 _COPIES = frozenset({1, 2})
 _FIRST_MEDIUM = 0xF0
-_EXTENDED_MARKS = frozenset({0x28, 0x29})
+_EXTENDED_MARKS = frozenset({0x28, 0x29})  # 0x28: without a label and a type behind the serial number
 _MARK_AT, _MARK_AT_32 = 0x26, 0x42
 FAT32_SERIAL = slice(_MARK_AT_32 + 1, _MARK_AT_32 + 5)
-_NO_BACKUP = frozenset({0, 0xFFFF})
+_NO_BACKUP = frozenset({0, 0xFFFF})  # both stand for none
 ENTRY = 32
 """Bytes of a directory entry."""
-_FAT12_CLUSTERS, _FAT16_CLUSTERS = 4085, 65525
+_FAT12_CLUSTERS, _FAT16_CLUSTERS = 4085, 65525  # from so many on it is the next kind, whatever the name says
 
 
 @dataclass(frozen=True, slots=True)

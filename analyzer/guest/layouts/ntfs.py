@@ -17,7 +17,7 @@ _SECTORS = frozenset({512, 1024, 2048, 4096})
 _MOST_SECTORS = 1 << 50
 # Sectors of a cluster up to which the byte says their number; above it is an exponent, negated.
 _MOST_PLAIN = 128
-_RECORDS = range(512, 1 << 16 | 1)
+_RECORDS = range(512, 1 << 16 | 1)  # 1024 as a rule, 4096 on disks with such sectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ STRIDE = 512
 _HEAD = struct.Struct("<4sHHQ4xH22xI")
 _ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
 _DATA, _INDEX, _END = 0x80, 0xA0, 0xFFFFFFFF
-_LEAST_ATTRIBUTE = 16
+_LEAST_ATTRIBUTE = 16  # a shorter one would lead back to itself
 # A record of 4 KiB has room for no more; a run list of noise could go on without end.
 _MOST_RUNS = 4096
 

@@ -17,12 +17,12 @@ MBR_SIZE = 512
 MARK = b"\x55\xaa"
 MBR_SIGNATURE = slice(440, 444)
 PROTECTIVE, DYNAMIC = 0xEE, 0x42
-_EXTENDED = frozenset({0x05, 0x0F, 0x85})
+_EXTENDED = frozenset({0x05, 0x0F, 0x85})  # CHS, LBA and Linux' own: all three are chains alike
 # At the end of 512 bytes whatever the sector's size.
 MARK_AT = slice(510, 512)
 _ENTRIES_AT, _ENTRIES = 446, 4
 _ENTRY = struct.Struct("<B3xB3xII")
-_ACTIVE = 0x80
+_ACTIVE = 0x80  # any other status is no partition table
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from vhdx.ranges import Range, Ranges, union
 _MOST_GROUPS = 1 << 15
 # A million files are looked at: evidence enough, in bounded time.
 _MOST_INODES = 1 << 20
-_FIRST_FILE, _ROOT = 11, 2
+_FIRST_FILE, _ROOT = 11, 2  # inodes below 11 are reserved; 8, the journal, says nothing by its zeros
 _COUNTS_UNUSED = ReadOnly.GROUP_CHECKSUM | ReadOnly.METADATA_CHECKSUM
 
 

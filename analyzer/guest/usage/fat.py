@@ -14,13 +14,13 @@ from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.usage.model import PIECE, Contents, Extents, Known, Usage, set_bits
 from vhdx.ranges import Column, Range, Ranges, union
 
-_MOST_TABLE = 1 << 28
+_MOST_TABLE = 1 << 28  # that of 2 TiB in clusters of 32 KiB
 # The first cluster that is one.
 _FIRST = 2
 # Bytes of a table that are never zeros: the entries of the two clusters that are none.
 _HEAD = 8
 _ENDS = {"fat12": 0xFF8, "fat16": 0xFFF8, "fat32": 0x0FFFFFF8}
-_LAST_EXFAT = 0xFFFFFFF7
+_LAST_EXFAT = 0xFFFFFFF7  # bad, or the end of a chain, from here on
 _ENTRY, _BITMAP, _UPCASE, _FILE, _STREAM = 32, 0x81, 0x82, 0x85, 0xC0
 _FOLDER, _CONTIGUOUS = 0x10, 0x2
 _MOST_FOLDERS, _MOST_FOLDER = 1 << 10, 1 << 20

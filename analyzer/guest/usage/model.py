@@ -12,7 +12,7 @@ from vhdx.ranges import NO_RANGES, Column, GrowingRanges, Range, Ranges
 
 PIECE = 1 << 16
 """Bytes of a structure that are judged together: less than any block of a VHDX."""
-_LAST = 1 << 62
+_LAST = 1 << 62  # so that a place and a length added fit a column of 64 bits
 
 
 class Extents(NamedTuple):
