@@ -1,7 +1,7 @@
 """The forest: records to trees, each from its base (or its lowest file) to its leaves. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,13 +27,13 @@ class Member:
 
     @property
     def parent(self) -> Path | None:
-        """The file that it stands on in the tree; None for the root."""
+        """Its parent in the tree; None for the root."""
         return self.link.parent if self.link and self.link.state.joins else None
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Files that stand on one another, root first, each before its children."""
+    """Files that are one another's parents, root first, each before its children."""
 
     members: tuple[Member, ...]
 
@@ -49,7 +49,7 @@ class Tree:
 
     @property
     def leaves(self) -> tuple[Member, ...]:
-        """The files that nothing stands on."""
+        """The files that are no parents."""
         return tuple(member for member in self.members if not member.children)
 
     def down_from(self, path: Path) -> Iterator[Member]:
@@ -76,25 +76,15 @@ class Forest:
         return (*placed, *self.unplaced)
 
     @cached_property
-    def by_identity(self) -> Mapping[UUID, tuple[FileRecord, ...]]:
+    def by_identity(self) -> Mapping[UUID, Sequence[FileRecord]]:
         """The files that have each identity."""
-        groups = defaultdict(list)
-        for record in self.records:
-            if record.identity:
-                groups[record.identity].append(record)
-        return {identity: tuple(records) for identity, records in groups.items()}
+        return _grouped(self.records, lambda record: record.identity)
 
     @cached_property
-    def by_disk(self) -> Mapping[UUID, tuple[FileRecord, ...]]:
+    def by_disk(self) -> Mapping[UUID, Sequence[FileRecord]]:
         """The files of each virtual disk, by its id; bases first."""
-        groups = defaultdict(list)
-        for record in self.records:
-            if record.disk_id:
-                groups[record.disk_id].append(record)
-        base_first = {
-            disk: sorted(group, key=lambda file: (file.has_parent, file.path)) for disk, group in groups.items()
-        }
-        return {disk_id: tuple(group) for disk_id, group in base_first.items()}
+        base_first = sorted(self.records, key=lambda record: (record.has_parent, record.path))
+        return _grouped(base_first, lambda record: record.disk_id)
 
     def lacks_parent(self, record: FileRecord) -> bool:
         """Whether a file names a parent that is not among the files."""
@@ -125,6 +115,16 @@ class Forest:
         return spare
 
 
+def _grouped(
+    records: Iterable[FileRecord], key: Callable[[FileRecord], UUID | None]
+) -> Mapping[UUID, Sequence[FileRecord]]:
+    groups: dict[UUID, list[FileRecord]] = defaultdict(list)
+    for record in records:
+        if name := key(record):
+            groups[name].append(record)
+    return dict(groups)
+
+
 def build_forest(records: Sequence[FileRecord]) -> Forest:
     """The forest of these files; each path must occur once. The order of the records does not matter."""
     ordered = sorted(records, key=lambda record: record.path)
@@ -144,7 +144,7 @@ def build_forest(records: Sequence[FileRecord]) -> Forest:
 
 def _grow(root: FileRecord, children: Mapping[Path, Sequence[FileRecord]], links: Mapping[Path, Link]) -> Tree:
     members, waiting = [], [(root, 0)]
-    while waiting:  # not by recursion: files made to do harm may stand on one another deeper than Python's stack
+    while waiting:  # not by recursion: files made to do harm may make chains deeper than Python's stack
         record, depth = waiting.pop()
         upon = sorted(children.get(record.path, ()), key=lambda child: (child.modified, child.path))
         link = links.get(record.path)

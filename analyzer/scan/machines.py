@@ -40,7 +40,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A virtual machine, or one of its checkpoints. Names and paths are a stranger's."""
+    """A virtual machine, or one of its checkpoints. Names and paths are untrusted."""
 
     path: Path
     """The configuration file."""
@@ -102,12 +102,9 @@ def read_machines(files: Sequence[FoundFile]) -> tuple[Machine, ...]:
     A .vmrs of a machine whose .vmcx is there as well says nothing new: it is left out.
     """
     found = [_read(file.path) for file in files]
-    told = {
-        machine.path.with_suffix("") for machine in found if machine.path.suffix.lower() == ".vmcx" and machine.disks
-    }
-    return tuple(
-        m for m in found if m.path.suffix.lower() == ".vmcx" or (m.disks and m.path.with_suffix("") not in told)
-    )
+    current = {m.path: m.path.suffix.lower() == ".vmcx" for m in found}
+    known = {m.path.with_suffix("") for m in found if current[m.path] and m.disks}
+    return tuple(m for m in found if current[m.path] or (m.disks and m.path.with_suffix("") not in known))
 
 
 def _read(path: Path) -> Machine:
@@ -122,7 +119,10 @@ def _read(path: Path) -> Machine:
         return Machine(
             path=path, role=role, name="", disks=(), error=f"{path} is no configuration that is known: {error}"
         )
-    return Machine(path=path, role=role, name=_name(values), disks=tuple(_disks(values)))
+    name = next((text for keys, text in values.items() if keys[-2:] == ("properties", "name")), "")
+    paths = (text for keys, text in sorted(values.items()) if keys[-1].lower() == "pathname")
+    disks = tuple(path for path in paths if path.lower().endswith(_DISK_NAMES))
+    return Machine(path=path, role=role, name=name, disks=disks)
 
 
 def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -139,17 +139,6 @@ def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             value = entry.value
             if isinstance(value, str):
                 yield keys, value.rstrip("\0")
-
-
-def _name(values: Mapping[tuple[str, ...], str]) -> str:
-    known = (text for keys, text in values.items() if keys[-2:] == ("properties", "name"))
-    return next(known, "")
-
-
-def _disks(values: Mapping[tuple[str, ...], str]) -> Iterator[str]:
-    for keys, text in sorted(values.items()):
-        if keys[-1].lower() == "pathname" and text.lower().endswith(_DISK_NAMES):
-            yield text
 
 
 def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path, tuple[Machine, ...]]:

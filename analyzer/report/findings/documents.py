@@ -57,7 +57,7 @@ def _finding(finding: Finding, subject: Path, folder: Path) -> Json:
         "disk_length": finding.disk_length,
         "expected": safe(finding.expected) or None,
         "found": safe(finding.found) or None,
-        "section": finding.section or (rule.section if rule else "") or None,
+        "section": section_of(finding) or None,
         "windows": (rule.windows if rule else "") or None,
         "next_step": safe(next_step(finding)),
         "fingerprint": fingerprint(finding, subject),
@@ -108,8 +108,8 @@ def _artifacts(checked: Iterable[Checked], root: Path) -> list[Json]:
 def _rule(rule: Rule) -> Json:
     properties: Json = {"tags": ["vhdx", rule.code[:3]], "precision": "very-high"}
     properties["problem.severity"] = "recommendation" if rule.severity is Severity.NOTE else _LEVELS[rule.severity]
-    if rule.windows:
-        properties["windows"] = windows_of(rule)
+    if windows := windows_of(rule):
+        properties["windows"] = windows
     if rule.section:
         properties["section"] = f"[MS-VHDX] {rule.section}"
     return {
@@ -122,10 +122,17 @@ def _rule(rule: Rule) -> Json:
     }
 
 
-def windows_of(rule: Rule) -> str:
-    """The code that Windows gives for a rule, with its name where that is known."""
-    known = windows_codes().get(rule.windows)
-    return f"{rule.windows} {known.name}" if known else rule.windows
+def windows_of(rule: Rule | None) -> str:
+    """The code that Windows gives for a rule, with its name where that is known; "" where it gives none."""
+    code = rule.windows if rule else ""
+    known = windows_codes().get(code)
+    return f"{code} {known.name}" if known else code
+
+
+def section_of(finding: Finding) -> str:
+    """The section of [MS-VHDX] that a finding is about; "" for none."""
+    rule = rules().get(finding.code)
+    return finding.section or (rule.section if rule else "")
 
 
 def _markdown(rule: Rule) -> str:
@@ -159,14 +166,13 @@ def _place(finding: Finding, subject: Path, root: Path) -> Json:
 
 def properties_of(finding: Finding, subject: Path) -> Json:
     """What SARIF has no words for: the range of the disk, expected and found, the section, the Windows code."""
-    rule = rules().get(finding.code)
     facts = {
         "subject": safe(subject),
         "diskStart": finding.disk_start,
         "diskLength": finding.disk_length,
         "expected": safe(finding.expected) or None,
         "found": safe(finding.found) or None,
-        "section": finding.section or (rule.section if rule else "") or None,
-        "windows": windows_of(rule) if rule and rule.windows else None,
+        "section": section_of(finding) or None,
+        "windows": windows_of(rules().get(finding.code)) or None,
     }
     return {name: value for name, value in facts.items() if value is not None}

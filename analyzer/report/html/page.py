@@ -9,12 +9,11 @@ from string import Template
 
 from analyzer.check.result import all_findings, tally
 from analyzer.examine.describe import LayerDescription
-from analyzer.report.html.chain_svg import picture
 from analyzer.report.html.disk_map import DiskMap
 from analyzer.report.html.escape import Html, element, facts, joined, table, text
-from analyzer.report.html.map_tables import MOST_SHOWN, colours, folded, legend, map_data, sentence, tables
 from analyzer.report.html.model import Digest, Report
 from analyzer.report.html.parts import files_part, findings_part
+from analyzer.report.html.pictures import MOST_SHOWN, colours, folded, legend, map_data, picture, sentence, tables
 from analyzer.text import exact_size, plural, size
 from vhdx.runs import Kind
 

@@ -7,7 +7,7 @@ from analyzer.check.result import Checked, all_findings, tally, worst_first
 from analyzer.examine.describe import ImageDescription
 from analyzer.examine.dump import Record, Section
 from analyzer.remedies import next_step
-from analyzer.report.findings.documents import windows_of
+from analyzer.report.findings.documents import section_of, windows_of
 from analyzer.report.findings.text import places
 from analyzer.report.html.escape import Html, element, facts, joined, prose, table
 from analyzer.report.html.model import FilePart
@@ -46,7 +46,7 @@ def _finding(finding: Finding) -> Html:
 
 def _evidence(finding: Finding) -> Html:
     rule = rules().get(finding.code)
-    section = finding.section or (rule.section if rule else "")
+    section = section_of(finding)
     return facts(
         (
             ("file", finding.path),
@@ -56,7 +56,7 @@ def _evidence(finding: Finding) -> Html:
             ("meaning", prose(rule.meaning) if rule else ""),
             ("cause", prose(rule.cause) if rule else ""),
             ("next", element("strong", prose(next_step(finding)))),
-            ("Windows says", windows_of(rule) if rule and rule.windows else ""),
+            ("Windows says", windows_of(rule)),
             ("rule", f"[MS-VHDX] {section}" if section else ""),
         )
     )

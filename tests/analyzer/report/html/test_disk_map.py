@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analyzer.report.html import disk_map as diskmap
 from analyzer.report.html.disk_map import MOST_CELLS, Category, cell_size, map_of, ranges_of
-from analyzer.report.html.map_tables import map_data, tables
+from analyzer.report.html.pictures import map_data, tables
 from vhdx.runs import Kind, RunTable
 
 GRAIN = 512
