@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -16,8 +16,8 @@ from analyzer.backup.repository.index import Ids, Index, chunk_count
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.convert import plan_output
-from analyzer.convert.model import DISK_TYPES, Options, OutputFormat, Plan, check_block_size
-from analyzer.convert.new_identity import ClonedDisk, renewed_disk_id
+from analyzer.convert.model import Options, OutputFormat, Plan
+from analyzer.convert.new_identity import ClonedDisk, with_new_disk_id
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
@@ -119,7 +119,7 @@ class PointDisk:
         return zero
 
 
-def new_disk_of(manifest: Manifest, disk_type: DiskType, options: Options) -> NewDisk:
+def new_disk_of(manifest: Manifest, options: Options, disk_type: DiskType) -> NewDisk:
     """The VHDX that a restore point becomes: its files' GUIDs are new, its disk id is not."""
     return NewDisk(
         type=disk_type,
@@ -140,15 +140,11 @@ def plan_restore(
 
     Raises OutputError, NoSpaceError.
     """
-    check_block_size(target, options.block_size)
-    check_target(target, (), options.existing)
-    disk_type = DISK_TYPES.get(output)
-    new_disk = new_disk_of(disk.manifest, disk_type, options) if disk_type else None
+    make = partial(new_disk_of, disk.manifest, options)
     if clone is None:
-        return plan_output(disk, target, output, new_disk, options)
-    if new_disk is not None:
-        new_disk = replace(new_disk, disk_id=renewed_disk_id(new_disk.disk_id, options.identities))
-    return replace(plan_output(clone, target, output, new_disk, options), layers=len(disk.sources))
+        return plan_output(disk, target, output, make, options, ())
+    plan = plan_output(clone, target, output, with_new_disk_id(options, make), options, ())
+    return replace(plan, layers=len(disk.sources))
 
 
 def range_of(disk: PointDisk, start: int, length: int | None) -> Range:

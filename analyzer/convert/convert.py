@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,31 +38,33 @@ from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
 
-def plan_conversion(chain: LayeredSource, target: Path, output: OutputFormat, options: Options) -> Plan:
-    """Look at everything that could refuse the output; raises OutputError, NoSpaceError, LostDataError."""
-    check_block_size(target, options.block_size)
-    sources = [layer.path for layer in chain.layers]
-    check_target(target, sources, options.existing)
-    disk_type = DISK_TYPES.get(output)
-    new_disk = new_disk_like(chain, disk_type, options) if disk_type else None
-    plan = plan_output(chain, target, output, new_disk, options)
-    check_further(plan, sources)
-    return plan
+def plan_conversion(
+    chain: LayeredSource, target: Path, output: OutputFormat, options: Options, others: Sequence[Path] = ()
+) -> Plan:
+    """Look at everything that could refuse the output; raises OutputError, NoSpaceError, LostDataError.
 
-
-def check_further(plan: Plan, sources: Sequence[Path]) -> None:
-    """Look at the other files that the output may come to have, as `check_target` does; raises OutputError."""
-    if plan.image:
-        FORMATS[plan.format].check_further(plan.target, plan.image, sources, plan.options.existing)
+    Neither layers nor `others` are ever written over.
+    """
+    sources = [*(layer.path for layer in chain.layers), *others]
+    return plan_output(chain, target, output, partial(new_disk_like, chain, options), options, sources)
 
 
 def plan_output(
-    disk: DiskSource, target: Path, output: OutputFormat, new_disk: NewDisk | None, options: Options
+    disk: DiskSource,
+    target: Path,
+    output: OutputFormat,
+    make: Callable[[DiskType], NewDisk],
+    options: Options,
+    sources: Sequence[Path],
 ) -> Plan:
-    """The plan for a target that was looked at; `new_disk` is None for what is no VHDX. See `check_further`.
+    """The plan for any disk; `make` gives the file where that is a VHDX, `sources` are never written over.
 
     Raises NoSpaceError, LostDataError, and OutputError for a format that cannot hold the disk.
     """
+    check_block_size(target, options.block_size)
+    check_target(target, sources, options.existing)
+    disk_type = DISK_TYPES.get(output)
+    new_disk = make(disk_type) if disk_type else None
     data = count_cells_with_data(require_known(disk, disk.windows(0, disk.size))) * CELL
     is_own = output is OutputFormat.RAW or output in VHDX_FORMATS
     kind = None if is_own else FORMATS[output]
@@ -69,6 +72,7 @@ def plan_output(
         image = kind.plan(
             ImageRequest(target=target, size=disk.size, sector_size=disk.sector_size, data_bytes=data, options=options)
         )
+        kind.check_further(target, image, sources, options.existing)
         needed = image.needed_bytes
     else:
         require_compression(target, options.compression, (), output.value)

@@ -227,7 +227,7 @@ class Plan:
         )
 
 
-def new_disk_like(chain: LayeredSource, disk_type: DiskType, options: Options) -> NewDisk:
+def new_disk_like(chain: LayeredSource, options: Options, disk_type: DiskType) -> NewDisk:
     """A new disk with the chain's size, sectors and virtual disk id, and with GUIDs of its own."""
     return NewDisk(
         type=disk_type,

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from analyzer.convert.convert import check_further, plan_conversion, run_conversion
+from analyzer.convert.convert import plan_conversion, run_conversion
 from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.convert.model import Plan as ConversionPlan
@@ -147,9 +147,7 @@ def _conversion(request: RecoverOptions, gathered: Gathered, filled: FilledDisk)
         raise OutputError(request.target, reason, "name another OUT")
     for place in (map_of(request.target), account_of(request.target)):
         check_target(place, sources, existing_sidecars(request.target, options.existing))
-    plan = plan_conversion(filled, request.target, request.format, options)
-    check_further(plan, sources)
-    return plan
+    return plan_conversion(filled, request.target, request.format, options, sources)
 
 
 def resumes(request: RecoverOptions) -> bool:

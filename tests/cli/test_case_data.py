@@ -91,10 +91,11 @@ def test_the_digests_are_told(vhdx_command, chain, tmp_path):
     assert untold["digests"] == {}
 
 
-def test_a_file_that_has_a_segments_name_and_is_none_is_not_removed(vhdx_command, chain, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--clone"]], ids=["the disk", "its clone"])
+def test_a_file_that_has_a_segments_name_and_is_none_is_not_removed(vhdx_command, chain, tmp_path, options):
     leaf, _ = chain
     (tmp_path / "out.E02").write_bytes(b"a disk, and no segment")
-    answer = vhdx_command("convert", leaf, tmp_path / "out.E01", "--force")
+    answer = vhdx_command("convert", leaf, tmp_path / "out.E01", "--force", *options)
     assert answer.code == 5
     assert "out.E02: it is no segment" in answer.err
     assert (tmp_path / "out.E02").read_bytes() == b"a disk, and no segment"

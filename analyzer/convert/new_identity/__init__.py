@@ -3,7 +3,7 @@
 `cloned` gives the disk as it is to be, as runs; nothing is written here.
 """
 
-from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, renewed_disk_id, summarise
+from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, summarise, with_new_disk_id
 from analyzer.convert.new_identity.workspace import Change, Clone, Kept, Scope
 
-__all__ = ["Change", "Clone", "ClonedDisk", "Kept", "Scope", "cloned", "plan_clone", "renewed_disk_id", "summarise"]
+__all__ = ["Change", "Clone", "ClonedDisk", "Kept", "Scope", "cloned", "plan_clone", "summarise", "with_new_disk_id"]

@@ -1,19 +1,18 @@
 """The clone itself: the original's runs, and over them the structures that name other identities."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from analyzer.convert.convert import plan_output
 from analyzer.convert.model import (
-    DISK_TYPES,
     DiskSource,
     LayeredSource,
     Options,
     OutputFormat,
     Plan,
-    check_block_size,
     new_disk_like,
 )
 from analyzer.convert.new_identity.partition_tables import renew_tables
@@ -24,7 +23,8 @@ from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
 from vhdx.runs import Run, RunTable, overlay
 from vhdx.source import ByteSource, MemorySource
-from vhdx.targets import check_target
+from vhdx.structures.disk import DiskType
+from vhdx.writer import NewDisk
 
 
 class ClonedDisk:
@@ -88,20 +88,21 @@ def cloned(disk: DiskSource, identities: Identities = random_identities, *, scop
     return ClonedDisk(disk, work)
 
 
-def renewed_disk_id(old: UUID, identities: Identities) -> UUID:
-    """The virtual disk id of a clone, which a VHDX keeps outside its disk."""
-    return identities(f"virtual disk id {old}")
+def with_new_disk_id(options: Options, make: Callable[[DiskType], NewDisk]) -> Callable[[DiskType], NewDisk]:
+    """What makes the VHDX of a clone: the virtual disk id, which is outside of the disk, is new as well."""
+
+    def made(disk_type: DiskType) -> NewDisk:
+        like = make(disk_type)
+        return replace(like, disk_id=options.identities(f"virtual disk id {like.disk_id}"))
+
+    return made
 
 
 def plan_clone(chain: LayeredSource, clone: ClonedDisk, target: Path, output: OutputFormat, options: Options) -> Plan:
     """As `plan_conversion`, for the clone of a chain; run it on the clone. Raises what that raises."""
-    check_block_size(target, options.block_size)
-    check_target(target, [layer.path for layer in chain.layers], options.existing)
-    disk_type = DISK_TYPES.get(output)
-    like = new_disk_like(chain, disk_type, options) if disk_type else None
-    new_disk = replace(like, disk_id=renewed_disk_id(like.disk_id, options.identities)) if like else None
-    # What lies over the original is no layer of it.
-    return replace(plan_output(clone, target, output, new_disk, options), layers=len(chain.layers))
+    make = with_new_disk_id(options, partial(new_disk_like, chain, options))
+    plan = plan_output(clone, target, output, make, options, [layer.path for layer in chain.layers])
+    return replace(plan, layers=len(chain.layers))  # what lies over the original is no layer of it
 
 
 def summarise(clone: ClonedDisk, disk_id: UUID, plan: Plan) -> Clone:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from analyzer.convert.convert import check_further, plan_output
-from analyzer.convert.model import DISK_TYPES, Options, OutputFormat, Plan, check_block_size
+from analyzer.convert.convert import plan_output
+from analyzer.convert.model import VHDX_FORMATS, Options, OutputFormat, Plan, check_block_size
 from analyzer.diff.delta.container import NO_ID, Delta
 from analyzer.diff.states import State
 from analyzer.examine.hash import sha256_of
@@ -91,16 +92,14 @@ def plan_application(
     check_block_size(target, options.block_size)
     sources = [*base.files, delta.path]
     check_target(target, sources, options.existing)
-    disk_type = DISK_TYPES.get(output)
-    new_disk = _new_disk(delta, target, disk_type, options) if disk_type else None
+    if output in VHDX_FORMATS:
+        _require_possible(delta, target)
     patched = PatchedDisk(base.disk, delta)
     # All is read before anything is written: a delta upon any other base gives a disk that never was.
     require_base(delta, base.disk, progress)
     if sha256_of(patched, progress) != delta.header.after.hex():
         raise DamagedDeltaError(delta.path, "what it makes of its base is not the state that it was made for")
-    plan = plan_output(patched, target, output, new_disk, options)
-    check_further(plan, sources)
-    return plan
+    return plan_output(patched, target, output, partial(_new_disk, delta, options), options, sources)
 
 
 def require_base(delta: Delta, base: Disk, progress: Progress = no_progress) -> None:
@@ -114,10 +113,14 @@ def require_base(delta: Delta, base: Disk, progress: Progress = no_progress) -> 
         raise WrongBaseError(base.path, delta.path, f"its SHA-256 is {found}", wanted)
 
 
-def _new_disk(delta: Delta, target: Path, disk_type: DiskType, options: Options) -> NewDisk:
+def _require_possible(delta: Delta, target: Path) -> None:
+    size = delta.header.new_size
+    if not 0 < size <= MAX_DISK_SIZE or size % delta.header.logical_sector_size:
+        raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose --format raw")
+
+
+def _new_disk(delta: Delta, options: Options, disk_type: DiskType) -> NewDisk:
     header = delta.header
-    if not 0 < header.new_size <= MAX_DISK_SIZE or header.new_size % header.logical_sector_size:
-        raise OutputError(target, f"no VHDX holds a disk of {header.new_size} bytes", "choose --format raw")
     new_id = header.new_disk_id
     return NewDisk(
         type=disk_type,
