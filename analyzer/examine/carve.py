@@ -111,6 +111,7 @@ def _slack(image: Image) -> Iterator[_Place]:
     geometry, block = image.geometry, image.geometry.block_count - 1
     used, entry = geometry.bytes_of_block(block), image.allocation.table.payload_entry(block)
     end = min(entry.file_offset + geometry.block_size, image.source.size)
+    # A place in the first MiB, where headers are, is that of a damaged entry.
     if entry.state.holds_data and entry.file_offset >= MIB and entry.file_offset + used < end:
         yield _Place(Remnant.SLACK, Range.between(entry.file_offset + used, end), block)
 

@@ -107,6 +107,7 @@ def describe_image(image: Image) -> ImageDescription:
 
 def _damaged_blocks(image: Image) -> int:
     """Blocks that cannot be read whole, and those whose absence is in doubt."""
+    # Rounded up: a block of which a part is in doubt cannot be read whole.
     masked = sum(mask.ranges.size for mask in image.masks)
     return sum(map(len, image.allocation.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
 

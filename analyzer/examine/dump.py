@@ -50,7 +50,7 @@ def sections(structures: Structures, parts: Sequence[str] = PARTS) -> Iterator[S
         try:
             section = _READERS[part](structures)
             yield replace(section, findings=tuple(located(structures.file.path, section.findings)))
-        except VhdxError as error:
+        except VhdxError as error:  # what stops one part does not stop the next
             yield Section(part, (), (), str(error))
 
 
@@ -110,6 +110,7 @@ def _locator(structures: Structures) -> Section:
 
 def _log(structures: Structures) -> Section:
     log, header = structures.log.get(), structures.header
+    # Of a closed log nothing is applied, whatever sequence its entries form [2.3.2].
     active = set(log.active) if header is not None and header.log_is_live else set[int]()
     records = (
         {"at": placed.at, "live": placed.at in active}

@@ -34,6 +34,7 @@ def _windows(text: str) -> WindowsCode | None:
     number = int(match[1] or match[2], 16) if match else None
     if number is None and re.fullmatch(r"-?\d{1,10}", text):  # Windows prints its codes as signed numbers, too
         number = int(text)
+    # PowerShell and WMI print the same 32 bits as a signed number: modulo 2^32 both are one.
     candidates = [text, f"0x{number % _WIDTH:08X}" if number is not None else ""]
     return next((known[name] for name in candidates if name in known), by_name.get(text.upper()))
 

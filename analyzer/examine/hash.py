@@ -7,6 +7,7 @@ from analyzer.convert.cells import CELL, cells_with_data, read_cells, require_kn
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
 
+# What is known to be zeros is hashed from memory: most of a large disk is holes, which cost no read.
 _ZEROS = bytes(CELL)
 
 
@@ -19,6 +20,7 @@ def sha256_of(disk: Disk, progress: Progress = no_progress) -> str:
         position = cell * CELL + len(data)
         progress(len(data))
     _update_zeros(digest.update, disk.size - position, progress)
+    # A source that was written to meanwhile gives the digest of a state that never was.
     disk.require_unchanged()
     return digest.hexdigest()
 

@@ -182,6 +182,7 @@ def _structure(image: Image, at: int) -> str:
 
 def _is_bitmap(table: BlockTable, at: int) -> bool:
     """Of the first chunks: a bitmap of a later one is called "other"."""
+    # A name for people, asked for each write: a disk of 64 TiB has too many chunks to look through each time.
     places = (table.bitmap_entry(chunk) for chunk in range(min(table.geometry.chunk_count, 64)))
     return any(one.state.holds_data and one.file_offset <= at < one.file_offset + SECTOR_BITMAP_SIZE for one in places)
 
@@ -191,6 +192,7 @@ def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step
     if write.data is None or write.file_offset % LOG_SECTOR_SIZE:
         _forget(pages, write)
         return
+    # Where no earlier copy is known, every entry that is not zero counts as changed.
     before = pages.get(write.file_offset)
     if before is not None or len(pages) < _MOST_PAGES:
         pages[write.file_offset] = write.data

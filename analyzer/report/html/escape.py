@@ -50,6 +50,7 @@ def table(caption: str, names: Sequence[object], rows: Iterable[Sequence[object]
         for first, *rest in rows
     )
     inner = element("table", element("caption", caption), element("thead", head), element("tbody", joined(body, "\n")))
+    # What scrolls must be reachable without a mouse (WCAG 2.1.1): it takes the focus, and says what it is.
     kind = f"scroll {style}" if style else "scroll"
     return element("div", inner, class_=kind, tabindex="0", role="group", aria_label=caption)
 

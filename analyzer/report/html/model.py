@@ -121,6 +121,7 @@ def digest_of(disk: Disk, progress: Progress = no_progress) -> Digest:
 def _files(chain: Chain) -> Iterator[FilePart]:
     depth = len(chain.layers)
     for number, image in enumerate(chain.layers):
+        # A page of 256 layers stays small: test_a_page_of_256_layers_and_one_of_64_tib_stay_small.
         near_an_end = min(number, depth - 1 - number) < MOST_LAYERS // 2
         yield FilePart(image.path, number, describe_image(image), _structures(image.structures) if near_an_end else ())
 

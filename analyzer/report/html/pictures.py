@@ -111,11 +111,13 @@ def map_data(disk: DiskMap, layers: Sequence[LayerDescription]) -> Html:
     }
     document |= {"share": disk.shares} if disk.offsets is None else {"offset": disk.offsets}
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
+    # A browser ends the script element at the first `</script`, also inside a string of JSON.
     return Html(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
 def colours(count: int) -> str:
     """The style rules of as many layers: each its own hue."""
+    # The golden angle keeps neighbours apart however many hues there are; below 20 degrees is the red of what is lost.
     golden = 137.5
     hues = [*_HUES, *(round(20 + number * golden % 320) for number in range(len(_HUES), count))][:count]
     return "\n".join(f".layer-{number} {{ --hue: {hue}; }}" for number, hue in enumerate(hues))
@@ -205,6 +207,7 @@ def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
 
 def _cell(start: int, length: int, held: dict[Category, int]) -> tuple[int, int, Category, int]:
     """One cell; what is lost names it however little of it there is."""
+    # A cell that is lost in part must not look whole: who reads the picture looks for exactly that.
     main = max(held, key=lambda category: (category.kind is Kind.LOST, held[category]))
     return start, length, main, max(1, min(WHOLE, WHOLE * held[main] // length))
 
