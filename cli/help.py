@@ -126,7 +126,7 @@ def _kept(lines: Sequence[str], room: int) -> Iterator[str]:
 
 
 def _whole_items(lines: Sequence[str]) -> Iterator[str]:
-    """The lines, of an item that goes on in further ones one line; these begin where its text does."""
+    """The lines, of an item that continues in further ones one line; these begin where its text does."""
     whole: list[str] = []
     column = 0
     for line in lines:

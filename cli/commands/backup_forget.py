@@ -46,7 +46,7 @@ class _Rules:
 @click.option("--allow-last", is_flag=True, help="Allow deleting a disk's last restore point.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen to each restore point; change nothing.")
 @json_option
-@when_interrupted("every restore point is whole or given up; run the command again")
+@when_interrupted("every restore point is whole or deleted; run the command again")
 def command(
     repository: str, names: Sequence[str], rules: _Rules, allow_last: bool, dry_run: bool, as_json: bool
 ) -> None:

@@ -37,7 +37,7 @@ _HOUR = 3600.0
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @json_option
-@when_interrupted("every restore point is whole; run the command again, it goes on from there")
+@when_interrupted("every restore point is whole; run the command again, it continues from there")
 def command(repository: str, window: float, dry_run: bool, as_json: bool) -> None:
     """Delete the chunks that no restore point needs.
 

@@ -107,7 +107,7 @@ def _to_stdout(disk: PointDisk, target: _Target) -> None:
     if target.as_json or target.resume or target.image.is_reshaped:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
     if sys.stdout.isatty():
-        raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
+        raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
     start, length = range_of(disk, target.offset or 0, target.length)
     with progress("restoring", length) as update:
         stream_range(disk, start, length, sys.stdout.buffer, update)
@@ -131,7 +131,7 @@ def _resume(disk: PointDisk, target: _Target) -> None:
     out = target.out
     if (target.image.asked_format(out) or format_of(out)) is not OutputFormat.RAW:
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
-    kept = f"what is written is kept in {part_of(out)}; run the command again, it goes on from there"
+    kept = f"what is written is kept in {part_of(out)}; run the command again, it continues from there"
     with when_interrupted(kept), progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)
     _tell(resumed, "raw", as_json=target.as_json)
@@ -142,7 +142,7 @@ def _onto_device(disk: PointDisk, target: _Target) -> None:
     is_changed = image.is_reshaped or image.azure or image.seed or image.verify is Verify.TRUST
     if target.offset or target.length or is_changed:
         raise click.UsageError("a device gets the whole disk as it is, read back: leave out what makes an image of it.")
-    kept = "the device holds a part of the disk and a part of what it held before; run the command again, it goes on"
+    kept = "the device holds a part of the disk and a part of what it held before; run the command again, it continues"
     with when_interrupted(kept), progress("restoring", disk.size) as update:
         restored = restore_device(disk, target.out, update)
     _tell(restored, "block device", as_json=target.as_json)

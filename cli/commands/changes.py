@@ -211,5 +211,5 @@ def _difference(totals: Totals) -> str:
 def describe_delta(outcome: DeltaOutcome) -> str:
     """A delta that was written, in words."""
     written = f"{safe(outcome.target)}: {plural(outcome.range_count, 'range')}, {size(outcome.data_bytes)} of data"
-    zeros, verified = size(outcome.zero_bytes), "tried and right" if outcome.verified else "not tried"
+    zeros, verified = size(outcome.zero_bytes), "verified" if outcome.verified else "not verified"
     return f"{written}, {zeros} of zeros that take no room, file of {size(outcome.file_size)}, {verified}"

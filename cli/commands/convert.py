@@ -68,7 +68,7 @@ def command(
 
 def _to_stdout(chain: Chain, scope: Scope | None, options: Options) -> None:
     if sys.stdout.isatty():  # bytes of a disk can reprogram a terminal
-        raise click.UsageError("a disk on a terminal helps nobody; pipe it, or name a file.")
+        raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
     clone = clone_of(chain, scope, options)
     with progress("writing", chain.size) as update:
         stream_raw(clone or chain, sys.stdout.buffer, update)
@@ -123,7 +123,7 @@ def merge_command(
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
     if base and clone.scope:
-        raise click.UsageError("a clone stands alone: leave out --base, or --clone.")
+        raise click.UsageError("a clone is standalone: leave out --base, or --clone.")
     refuse_stdout(out)
     options = image.for_format(form)
     with open_leaf(leaf, where) as chain:

@@ -100,7 +100,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
       vhdx recover orphan.avhdx -o disk.E01 --examiner 'A. Name'
       vhdx recover leaf.avhdx --assume-base old.vhdx -o disk.raw --fill pattern
       vhdx recover disk.vhdx --as-of 1042 -o before.raw     its tables after log entry 1042
-      vhdx recover disk.vhdx --anchored -o trimmed.raw      blocks that were let go, where they still point to data
+      vhdx recover disk.vhdx --anchored -o trimmed.raw      old data of blocks that were unmapped
       vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
       vhdx recover *.avhdx --dry-run --json | jq .totals
     """

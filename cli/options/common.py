@@ -86,7 +86,7 @@ def _folder(text: str) -> Path:
     """
     folder = Path(text)
     try:
-        flaw = "" if stat.S_ISDIR(folder.stat().st_mode) else "is no folder"
+        flaw = "" if stat.S_ISDIR(folder.stat().st_mode) else "is not a folder"
     except (FileNotFoundError, NotADirectoryError):
         flaw = "is not there"
     except OSError:

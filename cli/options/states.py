@@ -51,7 +51,7 @@ def _opened(text: str, where: ChainOptions) -> Iterator[State]:
 
 
 def _by_map(state: State) -> State:
-    """The state by its map; as it stands, and in doubt, where there is one that cannot be gone by."""
+    """The state by its map; as it is, and in doubt, where its map cannot be used."""
     disk = state.disk
     try:
         return replace(state, disk=by_map(disk))

@@ -64,7 +64,7 @@ def _past_lines(past: Past | None) -> Iterator[str]:
         if not past.goes_on:
             yield "the log does not hold all that was written since"
     if past and past.brought_back is not None:
-        yield f"blocks that were let go have their old data: {exact_size(past.brought_back)}"
+        yield f"unmapped blocks with their old data: {exact_size(past.brought_back)}"
 
 
 def rebuilt_lines(parts: Iterable[Rebuilt], account: Path | None) -> Iterator[str]:

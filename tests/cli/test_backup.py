@@ -160,9 +160,9 @@ def test_a_device_that_is_not_there_is_said_not_to_be(vhdx_command, kept, tmp_pa
     ("command", "where", "words"),
     [
         ("create", "cli.commands.backup_create.run_create", "the next run uses the chunks that are stored"),
-        ("resume", "cli.commands.backup_restore.resume_raw", "out.raw.part; run the command again, it goes on"),
+        ("resume", "cli.commands.backup_restore.resume_raw", "out.raw.part; run the command again, it continues"),
         ("prune", "cli.commands.backup_prune.run_prune", "every restore point is whole"),
-        ("forget", "cli.commands.backup_forget.run_forget", "whole or given up"),
+        ("forget", "cli.commands.backup_forget.run_forget", "whole or deleted"),
         ("verify", "cli.commands.backup_prune.verify", "run the command again"),
         ("restore", "cli.commands.backup_restore.run_conversion", "no unfinished output was kept"),
     ],

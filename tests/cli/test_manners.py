@@ -283,7 +283,7 @@ def test_a_search_folder_that_is_none_is_wrong_usage_even_where_no_parent_is_loo
     vhdx_command, chain, command
 ):
     leaf, _ = chain
-    for place, said in (("gone", "is not there"), (leaf.name, "is no folder")):
+    for place, said in (("gone", "is not there"), (leaf.name, "is not a folder")):
         answer = vhdx_command(command[0], leaf, *command[1:], "--search", leaf.parent / place)
         assert (answer.code, answer.out) == (2, "")
         assert f"{place}' {said}; name the folder that holds the parents" in answer.err

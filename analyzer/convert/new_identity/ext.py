@@ -59,7 +59,7 @@ def _refusal(superblock: ExtSuperblock, scope: Scope) -> tuple[str, str] | None:
         replay = "mount the clone's volume once and unmount it, away from the original; then run `tune2fs -U random`"
         return "its journal is yet to be replayed and may bring the old UUID back", replay
     if has & Incompatible.JOURNAL_DEVICE or (extra & Compatible.HAS_JOURNAL and not superblock.journal_inode):
-        return "volume and journal stand apart and know each other by UUID", _RANDOM
+        return "volume and journal are separate, and name each other by UUID", _RANDOM
     if extra & Compatible.STABLE_INODES:
         return "encryption keys on it depend on the UUID", "keep the clone away from the original's system"
     if has & ~KNOWN_INCOMPATIBLE:
@@ -100,7 +100,7 @@ def _renew(work: CloneWorkspace, superblock: ExtSuperblock, copies: list[_Copy])
     if summed == ReadOnly.GROUP_CHECKSUM and not superblock.incompatible & Incompatible.CHECKSUM_SEED:
         descriptors = list(_descriptors(work, superblock, copies, new))
         if not descriptors:
-            return "the checksums of its groups do not fit the UUID, or stand where they are not looked for", _REPAIR
+            return "the checksums of its groups do not fit the UUID, or are where they are not looked for", _REPAIR
         pieces += descriptors
     if old == new or not work.patch(pieces):
         return "it has no UUID" if old == new else "it lies upon other structures of the disk", ""

@@ -14,7 +14,7 @@ from vhdx.errors import OutputError
 from vhdx.sink import PART_SUFFIX, Existing, Sink, part_of
 from vhdx.targets import check_target
 
-# E01 to E99; then letters, as EnCase goes on.
+# E01 to E99; then letters, as EnCase continues.
 _NUMBERED = 99
 MOST = _NUMBERED + (ord("Z") - ord("E") + 1) * 26 * 26
 """Segments that have names: .E01 to .E99, then .EAA to .EZZ, .FAA to .ZZZ."""
@@ -46,7 +46,7 @@ def _lettered(number: int) -> str:
 def following(target: Path, number: int) -> Iterator[Path]:
     """The files that are there under the names of segment `number` and those behind it, up to the first gap.
 
-    A reader goes on as long as there is a next name, so these would be taken for parts of the output.
+    A reader continues as long as there is a next name, so these would be taken for parts of the output.
     """
     names = (segment_name(target, n) for n in range(number, MOST + 1))
     return takewhile(lambda place: place.is_symlink() or place.exists(), names)

@@ -135,8 +135,8 @@ def test_an_ext_uuid_changes_in_every_superblock(recipe):
     ("flags", "why"),
     [
         ({"incompatible": 0x4}, "journal is yet to be replayed"),
-        ({"incompatible": 0x8}, "stand apart"),
-        ({"compatible": 0x4}, "stand apart"),
+        ({"incompatible": 0x8}, "are separate"),
+        ({"compatible": 0x4}, "are separate"),
         ({"compatible": 0x804, "journal": 8}, "encryption keys"),
         ({"incompatible": 0x40000}, "features that are not known"),
         ({"read_only": 0x401}, "metadata_csum without"),
