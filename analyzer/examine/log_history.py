@@ -103,15 +103,11 @@ class History:
 
 def history_of(image: Image) -> History:
     """What the file of an image remembers; raises InputOutputError, ShortReadError."""
-    return History(image.path, tuple(_sessions(image)), _previous(image), *_anchors(image.allocation.table))
-
-
-def _previous(image: Image) -> Previous | None:
-    header = image.headers.previous
-    if header is None:
-        return None
-    same = header.data_write_guid == image.data_write_guid
-    return Previous(header.sequence_number, header.file_write_guid, header.data_write_guid, same)
+    header, previous = image.headers.previous, None
+    if header is not None:
+        same = header.data_write_guid == image.data_write_guid
+        previous = Previous(header.sequence_number, header.file_write_guid, header.data_write_guid, same)
+    return History(image.path, tuple(_sessions(image)), previous, *_anchors(image.allocation.table))
 
 
 def _anchors(table: BlockTable) -> tuple[tuple[Anchor, ...], int]:
@@ -190,7 +186,8 @@ def _is_bitmap(table: BlockTable, at: int) -> bool:
 def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step]:
     """The entries of one page of the table that differ from the copy that was logged before it."""
     if write.data is None or write.file_offset % LOG_SECTOR_SIZE:
-        _forget(pages, write)
+        end = write.file_offset + write.length
+        pages.update(dict.fromkeys((page for page in pages if write.file_offset <= page < end), bytes(LOG_SECTOR_SIZE)))
         return
     # Where no earlier copy is known, every entry that is not zero counts as changed.
     before = pages.get(write.file_offset)
@@ -202,12 +199,6 @@ def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step
     differing = np.flatnonzero(now if before is None else now != np.frombuffer(before, "<u8")).tolist()
     for index in differing:
         yield _step(table, first + index, write.data, before, index * ENTRY_SIZE)
-
-
-def _forget(pages: dict[int, bytes], write: Write) -> None:
-    end = write.file_offset + write.length
-    for page in [page for page in pages if write.file_offset <= page < end]:
-        pages[page] = bytes(LOG_SECTOR_SIZE)
 
 
 def _step(table: BlockTable, slot: int, data: bytes, before: bytes | None, at: int) -> Step:

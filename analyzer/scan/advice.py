@@ -118,17 +118,12 @@ def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
     if leaf.parent is None and leaf.children:
         steps.append("it has no parent: there is nothing to merge")
         mergeable = None
+    advice = Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(steps))
     if mergeable is None or (mergeable is not leaf and mergeable.parent is None):
-        return Advice(root=tree.root.path, current=leaf.path, reason=reason, steps=tuple(steps))
+        return advice
     command = merge_command(known.forest, tree, mergeable.path, names.of(tree.root.path, "merged.vhdx"))
-    return Advice(
-        root=tree.root.path,
-        current=leaf.path,
-        reason=reason,
-        steps=(*_doubts(known, tree, mergeable.path), *_newer(known, tree, mergeable), *steps),
-        mergeable=mergeable.path,
-        command=command,
-    )
+    steps = [*_doubts(known, tree, mergeable.path), *_newer(known, tree, mergeable), *steps]
+    return replace(advice, steps=tuple(steps), mergeable=mergeable.path, command=command)
 
 
 def _current(known: Known, tree: Tree) -> tuple[Member, str]:

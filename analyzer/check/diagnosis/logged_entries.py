@@ -105,13 +105,11 @@ def lost_table_updates(table: BlockTable, log: Log) -> Iterator[LoggedPage]:
     candidates = [page for at, copy in copies.items() if (page := _judge(table, at, copy, budget))]
     patches = [Patch.of(page.offset, page.found, page.fixed) for page in candidates]
     healed = replace(table, source=OverlaySource(table.source, patches)) if patches else table
-    yield from (page for page in candidates if not _is_contested(healed, page))
-
-
-def _is_contested(table: BlockTable, page: LoggedPage) -> bool:
-    first, last = page.slots[0], page.slots[-1]
-    contested = table.contested(first, table.entries(first, last - first + 1)).tolist()
-    return not set(contested).isdisjoint(page.slots)
+    for page in candidates:
+        first, last = page.slots[0], page.slots[-1]
+        contested = healed.contested(first, healed.entries(first, last - first + 1)).tolist()
+        if set(contested).isdisjoint(page.slots):
+            yield page
 
 
 def _judge(table: BlockTable, at: int, logged: LoggedImage, budget: _ReadBudget) -> LoggedPage | None:

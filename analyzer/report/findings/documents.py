@@ -112,11 +112,12 @@ def _rule(rule: Rule) -> Json:
         properties["windows"] = windows
     if rule.section:
         properties["section"] = f"[MS-VHDX] {rule.section}"
+    markdown = f"{rule.meaning}\n\n**How it comes about:** {rule.cause}\n\n**What to do:** {rule.remedy}"
     return {
         "id": rule.code,
         "shortDescription": {"text": f"{rule.title}."},
         "fullDescription": {"text": rule.meaning},
-        "help": {"text": f"{rule.meaning} {rule.cause} {rule.remedy}", "markdown": _markdown(rule)},
+        "help": {"text": f"{rule.meaning} {rule.cause} {rule.remedy}", "markdown": markdown},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": properties,
     }
@@ -133,10 +134,6 @@ def section_of(finding: Finding) -> str:
     """The section of [MS-VHDX] that a finding is about; "" for none."""
     rule = rules().get(finding.code)
     return finding.section or (rule.section if rule else "")
-
-
-def _markdown(rule: Rule) -> str:
-    return f"{rule.meaning}\n\n**How it comes about:** {rule.cause}\n\n**What to do:** {rule.remedy}"
 
 
 def _results(found: Iterable[tuple[Path, Finding]], places: Mapping[str, int], root: Path) -> Iterable[Json]:

@@ -91,7 +91,9 @@ def _parts(report: Report) -> list[tuple[str, str, Html]]:
     parts = [("findings", "Findings", findings_part(report.checked, nothing))]
     if report.map:
         chain = ("chain", "Chain", _chain(report.layers, report.map))
-        where = ("map", "Where each byte of the disk comes from", _map(report.layers, report.map))
+        shown = (Html(_asset("map.html")), legend(report.layers, report.map), tables(report.map))
+        drawn = joined((element("p", sentence(report.map)), *shown), "\n")
+        where = ("map", "Where each byte of the disk comes from", drawn)
         parts = [chain, where, *parts, ("hashes", "Hashes", _digest(report.digest))]
     return [*parts, ("files", "Files and their structures", files_part(report.files))]
 
@@ -115,11 +117,6 @@ def _layer_row(layer: LayerDescription) -> Sequence[object]:
         *(layer.layer, layer.path, size(layer.file_size), size(layer.virtual_size), layer.data_write_guid),
         *(found if layer.matches else f"{found}, MISMATCH accepted", layer.damaged_blocks),
     )
-
-
-def _map(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
-    figure = Html(_asset("map.html"))
-    return joined((element("p", sentence(disk)), figure, legend(layers, disk), tables(disk)), "\n")
 
 
 def _digest(digest: Digest | None) -> Html:
