@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from analyzer.guest.layouts import ntfs
 from analyzer.guest.layouts.detect import MARKS, Mark
@@ -51,14 +52,13 @@ class Trace:
         return self.text
 
 
-_MARK_SIZE = 512
-
-
 def traces_of(child: Image, parent: Image) -> tuple[Trace, ...]:
     """The traces, in the order of the disk; none when nothing was rewritten that is known. Never raises."""
     pair = _Pair(child, parent)
     found = [*_tables(pair)]
-    for start in _volumes(pair):
+    parts = partitions_of(pair.mixed, child.size, [pair.sector], Entries.AS_FOUND)
+    starts = dict.fromkeys((0, *(part.start for part in parts)))  # 0: a disk without partitions is one volume
+    for start in islice((start for start in starts if start < child.size), _MOST_VOLUMES):
         found += (trace for mark in MARKS for trace in _marked(pair, mark, start))
         found += _mft(pair, start)
     return tuple(found)
@@ -139,15 +139,8 @@ def _tables(pair: _Pair) -> Iterator[Trace]:
         yield Trace(text, Bearing.SAME_DISK if fits else Bearing.CHANGED)
 
 
-def _volumes(pair: _Pair) -> Sequence[int]:
-    """Bytes of the disk where volumes begin; 0 for a disk without partitions comes first."""
-    parts = partitions_of(pair.mixed, pair.child.size, [pair.sector], Entries.AS_FOUND)
-    found = [0, *(part.start for part in parts)]
-    return list(dict.fromkeys(start for start in found if start < pair.child.size))[:_MOST_VOLUMES]
-
-
 def _marked(pair: _Pair, mark: Mark, volume: int) -> Iterator[Trace]:
-    both = pair.both(volume + mark.at, _MARK_SIZE)
+    both = pair.both(volume + mark.at, 512)
     at, magic = mark.magic
     if both is None or any(side[at : at + len(magic)] != magic for side in both):
         return

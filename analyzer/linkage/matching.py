@@ -144,15 +144,11 @@ def _weak(child: FileRecord, index: _Index, links: Mapping[Path, Link]) -> Link:
             return Link(state=LinkState.MISMATCH, parent=record.path, was_it=True)
     for record in named:
         if not _is_below(child.path, record.path, links):
-            return Link(state=_state_of(child, record), parent=record.path)
+            differs = None not in {child.disk_id, record.disk_id} and child.disk_id != record.disk_id
+            state = LinkState.STRANGER if differs and keeps_disk_id(child.creator) else LinkState.MISMATCH
+            is_unknown = record.identity is None and record.condition is Condition.UNREADABLE
+            return Link(state=LinkState.UNKNOWN if is_unknown else state, parent=record.path)
     return Link(state=LinkState.MISSING)
-
-
-def _state_of(child: FileRecord, named: FileRecord) -> LinkState:
-    if named.identity is None and named.condition is Condition.UNREADABLE:
-        return LinkState.UNKNOWN
-    differs = child.disk_id is not None and named.disk_id is not None and child.disk_id != named.disk_id
-    return LinkState.STRANGER if differs and keeps_disk_id(child.creator) else LinkState.MISMATCH
 
 
 def _is_below(ancestor: Path, path: Path, links: Mapping[Path, Link]) -> bool:
