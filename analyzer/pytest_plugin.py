@@ -74,7 +74,7 @@ def assert_sound(path: Path, *, chain: Reach = Reach.CHAIN, fail_on: Severity | 
     Errors alone fail where `fail_on` is not given. Raises VhdxError for what keeps the check from looking at all.
     """
     # The engine is loaded here and by name: pytest must not pay for it at its start.
-    engine = importlib.import_module("analyzer.check")
+    engine = importlib.import_module("analyzer.check.check")
     checked: Checked = engine.check_chain(path) if chain is Reach.CHAIN else engine.check_file(path)
     require_sound(checked, fail_on=fail_on)
 

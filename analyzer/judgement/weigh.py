@@ -22,7 +22,6 @@ import numpy as np
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
 from analyzer.guest.usage.model import Extents, Usage
-from analyzer.guest.usage.volumes import usages_of
 from analyzer.judgement.entries import PAGE_SLOTS, absent_blocks, empty_pages, freed_without_place, released_by_log
 from analyzer.judgement.unowned import Unowned, unowned_in
 from vhdx.disk import Disk, Mask, MaskedDisk
@@ -107,6 +106,9 @@ class _Weighing:
         # What a parent shows in place of an absent block is not zeros, and nothing can be read out of it.
         zeros = self.known.absent & union(_holes(table) for table in self.disk.windows())
         masked = MaskedDisk(self.disk, Mask.of(zeros, self.disk.size, "absent"))
+        # Loaded where there is something to weigh: the readers of five file systems, and most files need none.
+        from analyzer.guest.usage.volumes import usages_of
+
         usages = usages_of(ReadableDisk(masked))
         told, used = union(usage.told for usage in usages), union(usage.used for usage in usages)
         free = self._whole_blocks(zeros & (told - used))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from analyzer.check import Content, check_chain, check_file
 from analyzer.check.baseline import new_findings, read_baseline
 from analyzer.check.cache import FileCache
+from analyzer.check.check import Content, check_chain, check_file
 from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import Checked, all_findings, at_least
 from cli import output

@@ -236,7 +236,7 @@ def _say_what_is_accepted(chain: Chain) -> None:
 
 def warn_of_errors(chain: Chain) -> tuple[Finding, ...]:
     """Say, on stderr, what a check calls an error in a file of the chain; returns it, for JSON and the exit code."""
-    from analyzer.check import errors_of_layers
+    from analyzer.check.check import errors_of_layers
     from analyzer.remedies import next_step
 
     errors = errors_of_layers(chain)

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from analyzer.check import cache, check_chain
+from analyzer.check import cache
+from analyzer.check.check import check_chain
 from tests.support.files import patch
 from vhdx.source import FileSource
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.check import Content, check_chain, check_file
+from analyzer.check.check import Content, check_chain, check_file
 from tests.support.corpus_files import CORPUS, manifest, mutate, mutations
 from vhdx.findings import Severity
 

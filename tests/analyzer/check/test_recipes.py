@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.check import check_chain, check_file
+from analyzer.check.check import check_chain, check_file
 from fixtures import RECIPES, write_files
 from tests.support.files import patch
 from vhdx.findings import Severity
