@@ -1,6 +1,5 @@
 """The files that lost and stale ranges touch, and the one volume of a disk without partitions."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -91,7 +90,8 @@ def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges) -> TouchedFiles
         (role, status): [] for role in (Role.USER, Role.SYSTEM) for status in (Status.LOST, Status.STALE)
     }
     counts, untouched = dict.fromkeys((Status.LOST, Status.STALE), 0), 0
-    for record in _records(volumes):
+    readable = (volume for volume in volumes if volume.is_readable)
+    for record in chain.from_iterable(chain([one.root()], one.walk(), one.unnamed()) for one in readable):
         file = touched_file(record, lost, stale)
         if file is None:
             untouched += record.role is Role.USER and record.kind is FileKind.FILE
@@ -108,12 +108,6 @@ def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges) -> TouchedFiles
         touched=tuple(islice(chain.from_iterable(listed.values()), MOST_LISTED)),
         troubles=tuple(trouble for volume in volumes for trouble in volume.troubles),
     )
-
-
-def _records(volumes: list[Volume]) -> Iterator[FileRecord]:
-    for volume in volumes:
-        if volume.is_readable:
-            yield from chain([volume.root()], volume.walk(), volume.unnamed())
 
 
 def touched_file(record: FileRecord, lost: Ranges, stale: Ranges) -> TouchedFile | None:

@@ -6,7 +6,7 @@ that moment wrote it and the log tells of all since, or nothing wrote it afterwa
 is taken, and what it decides is called so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -69,7 +69,8 @@ def image_as_of(image: Image, moment: Moment) -> AsOf:
     regions, regions_reached = past.regions()
     structures = past.pages(regions)
     then = past.opened(structures)
-    bitmaps = past.pages([*regions, *_bitmaps(then)])
+    maps = (Range(start, SECTOR_BITMAP_SIZE) for _, start in bitmaps_of(then.allocation.table))
+    bitmaps = past.pages([*regions, *maps])
     then = past.opened(bitmaps)
     sure = regions_reached and past.is_sure(bitmaps, _metadata(then)) and past.kept_its_places(then)
     doubts = past.doubts(bitmaps, then.allocation.table) if sure else Ranges.of([Range(0, then.size)])
@@ -160,8 +161,3 @@ def _take_moved(given: Owners, then: BlockTable, first: int, entries: Entries) -
 def _metadata(image: Image) -> Range:
     region = image.regions.current.find(METADATA_REGION)
     return Range(region.file_offset, region.length) if region else Range(0, 0)
-
-
-def _bitmaps(image: Image) -> Iterator[Range]:
-    for _, start in bitmaps_of(image.allocation.table):
-        yield Range(start, SECTOR_BITMAP_SIZE)

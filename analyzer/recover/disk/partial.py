@@ -80,16 +80,16 @@ class PartialDisk:
             return known
         # Two overlays: one as if every loss hid what is below, one as if none did. Where the first is LOST and the
         # second has something, that is the older state.
-        beneath = overlay(*(_transparent(part) for part in reversed(parts)))
+        beneath = overlay(*(_with_kind(part, Kind.LOST, Kind.HOLE) for part in reversed(parts)))
         known, beneath = cut_alike(known, beneath)
         stale = (known.kind == Kind.LOST) & (beneath.kind != Kind.HOLE)
         from_beneath = replace(beneath, layer=self._stale[known.layer, beneath.layer])
         return merge_neighbours(choose(stale, from_beneath, known))
 
 
-def _transparent(table: RunTable) -> RunTable:
-    """The table with what is lost in it letting the level below show."""
-    return replace(table, kind=np.where(table.kind == Kind.LOST, Kind.HOLE, table.kind))
+def _with_kind(table: RunTable, kind: Kind, other: Kind) -> RunTable:
+    """The table with its runs of one kind being of another."""
+    return replace(table, kind=np.where(table.kind == kind, other, table.kind))
 
 
 def _windows_of_level(level: Level, number: int, view: int, asked: Range, limit: int) -> Iterator[RunTable]:
@@ -98,11 +98,7 @@ def _windows_of_level(level: Level, number: int, view: int, asked: Range, limit:
         return
     for table in _readable_windows(level.image, number, view, asked, limit):
         # What a base does not hold is zeros, and as certain as its data.
-        yield table if level.image.has_parent else _filled_up(table)
-
-
-def _filled_up(table: RunTable) -> RunTable:
-    return merge_neighbours(replace(table, kind=np.where(table.kind == Kind.HOLE, Kind.ZERO, table.kind)))
+        yield table if level.image.has_parent else merge_neighbours(_with_kind(table, Kind.HOLE, Kind.ZERO))
 
 
 def _readable_windows(image: Image, number: int, view: int, asked: Range, limit: int) -> Iterator[RunTable]:

@@ -71,9 +71,6 @@ class CarefulSource:
             raise
         except InputOutputError:
             if is_one_sector(Range.between(offset, end)):
-                self._note(Range.between(offset, end))
+                with self._lock:
+                    self.bad.add(Range.between(offset, end))
             raise
-
-    def _note(self, part: Range) -> None:
-        with self._lock:
-            self.bad.add(part)

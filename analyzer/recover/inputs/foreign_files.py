@@ -73,16 +73,14 @@ def _is_foreign(file: Opened, files: Iterable[Opened]) -> bool:
     # A child names its parent: a wiped file of that name is the layer that is missing, whatever is in it.
     # test_a_wiped_file_of_the_name_that_the_orphan_asks_for_is_the_missing_layer.
     is_named = any(names_as_parent(other, file) for other in files)
-    return not is_named and not _has_signs(file.source.below)
-
-
-def _has_signs(source: ByteSource) -> bool:
-    """Whether any structure shows; where the medium fails one may."""
     later = ((at, sign) for at in range(MIB, _SEARCHED * MIB, MIB) for sign in _LATER_SIGNS)
-    return any(_begins(source, at, sign) for at, sign in chain(_SIGNS.items(), later))
+    return not is_named and not any(
+        _may_begin(file.source.below, at, sign) for at, sign in chain(_SIGNS.items(), later)
+    )
 
 
-def _begins(source: ByteSource, at: int, sign: bytes) -> bool:
+def _may_begin(source: ByteSource, at: int, sign: bytes) -> bool:
+    """Whether a structure shows there; where the medium fails one may."""
     if at + len(sign) > source.size:
         return False
     try:

@@ -55,7 +55,11 @@ def spread(work: RebuildWorkspace, image: Image, floor: int) -> frozenset[int]:
     known = _known(image, work.source.size)
     if not len(known.disk):
         return frozenset()
-    disk, file = _in_order(known) if _is_in_order(known) else _of_blocks(known, block_of(known))
+    if _is_in_order(known):
+        disk = np.arange(known.disk_end, dtype=np.int64)
+        file = disk + known.shifts[0]
+    else:
+        disk, file = _of_blocks(known, block_of(known))
     fresh = ~np.isin(disk, known.disk) & ~np.isin(file, known.file) & (disk < known.disk_end) & (file < known.file_end)
     fresh &= file >= floor // MIB
     disk, file = disk[fresh], file[fresh]
@@ -104,11 +108,6 @@ def _is_in_order(known: Known) -> bool:
     first = int(known.shifts[0])
     ends = {first + -(-known.disk_end // block) * block for block in _ALL_BLOCKS}
     return len(known.shifts) == 1 and first >= HEADER_AREA_SIZE // MIB and known.file_end in ends
-
-
-def _in_order(known: Known) -> tuple[Pieces, Pieces]:
-    disk = np.arange(known.disk_end, dtype=np.int64)
-    return disk, disk + known.shifts[0]
 
 
 def block_of(known: Known) -> int:

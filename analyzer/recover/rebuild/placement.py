@@ -41,7 +41,9 @@ def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     if not lost.any() or len(anchors) > 1:
         return
     first = int(anchors[0]) if len(anchors) else table.source.size - geometry.block_count * geometry.block_size
-    if first < HEADER_AREA_SIZE or first % MIB or _stands_on_structures(image, first):
+    end = first + geometry.block_count * geometry.block_size
+    on_structures = any(one.start < end and first < one.end for one in table.structures)
+    if first < HEADER_AREA_SIZE or first % MIB or on_structures:
         return
     chosen = blocks[lost].tolist()
     places = {block: first + block * geometry.block_size for block in chosen}
@@ -54,11 +56,6 @@ def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     how = f"put back in order, {plural(len(chosen), 'block')}: block 0 stands at byte {first} of the file"
     work.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)
     work.doubt_blocks(geometry.block_size, chosen)
-
-
-def _stands_on_structures(image: Image, first: int) -> bool:
-    end = first + image.geometry.block_count * image.geometry.block_size
-    return any(one.start < end and first < one.end for one in image.allocation.table.structures)
 
 
 # The order is by how much must be known before: a GPT names its own place; superblocks and boot sectors need the
