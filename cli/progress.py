@@ -27,7 +27,7 @@ def counter(what: str) -> AbstractContextManager[Progress]:
 
 @contextmanager
 def _shown_late(what: str, total: int | None, make: Callable[[], "Bar"]) -> Iterator[Progress]:
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty():  # a log of a scheduled run wants no bars
         yield no_progress
         return
     started, done = time.monotonic(), 0

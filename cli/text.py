@@ -26,7 +26,7 @@ def _fact(name: str, value: str, width: int | None) -> list[str]:
     indents = [name, *[" " * len(name)] * (len(lines) - 1)]
     if width is None or room is None or all(len(line) <= room for line in lines):
         return [f"{indent}{line}" for indent, line in zip(indents, lines, strict=True)]
-    if max(map(len, value.split()), default=0) > room:
+    if max(map(len, value.split()), default=0) > room:  # a path stays whole, to be copied
         return [name.rstrip(), *(part for line in lines for part in wrapped(line, width, _BELOW, f"{_BELOW}  "))]
     rest = " " * (len(name) + 2)
     return [part for indent, line in zip(indents, lines, strict=True) for part in wrapped(line, width, indent, rest)]

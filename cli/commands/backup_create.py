@@ -76,6 +76,7 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
         raise click.UsageError("--name is for one LEAF.")
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
     failed = list[tuple[Path, VhdxError]]()
+    # creates may run together, but not beside a prune, which deletes chunks
     with take(kept.place, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             try:

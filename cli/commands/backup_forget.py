@@ -70,6 +70,7 @@ def command(
             "Give rules that keep something (--keep-last 7, --keep-daily 14, ...) or names of restore points."
         )
     kept = repository_of(repository)
+    # A dry run deletes nothing, and serves where no lock can be written.
     with nullcontext() if dry_run else take(kept.place, Hold.EXCLUSIVE, "forget") as lock:
         plan = plan_by_name(kept, names, allow_last=allow_last) if names else plan_by_rules(kept, rules.given())
         if lock:

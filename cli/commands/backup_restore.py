@@ -106,7 +106,7 @@ def _whole(disk: PointDisk, target: _Target, scope: Scope | None) -> None:
 def _to_stdout(disk: PointDisk, target: _Target) -> None:
     if target.as_json or target.resume or target.image.is_reshaped:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
-    if sys.stdout.isatty():
+    if sys.stdout.isatty():  # bytes of a disk can reprogram a terminal
         raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
     start, length = range_of(disk, target.offset or 0, target.length)
     with progress("restoring", length) as update:

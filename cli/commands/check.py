@@ -97,7 +97,7 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
     """
     width = line_width() if result.target is None else None
     worst, ignored = Severity[result.fail_on.upper()], _codes(result.ignore)
-    with FileCache(where.maps) as cache:
+    with FileCache(where.maps) as cache:  # a base that several leaves share is parsed once
         checked = [
             _without(subject, ignored) for subject in _check_all(files_in(paths, looks.depth), looks, where, cache)
         ]

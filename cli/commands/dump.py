@@ -42,7 +42,7 @@ def command(file: Path, structures: Sequence[str], as_json: bool) -> int:
 
 
 def _code(section: Section) -> int:
-    return 3 if section.error else 1 if section.findings else 0
+    return 3 if section.error else 1 if section.findings else 0  # what cannot be read outweighs a flaw
 
 
 def _print_json(file: Path, sections: Iterable[Section]) -> list[int]:

@@ -83,7 +83,7 @@ def map_command(leaf: Path, own: bool, as_json: bool, where: ChainOptions) -> in
 
 def _own(leaf: Path, where: ChainOptions) -> Disk:
     """The leaf alone, its table judged."""
-    image = open_image(leaf, opened=where.as_search().opened)
+    image = open_image(leaf, opened=where.as_search().opened)  # alone: a missing parent does not matter here
     try:
         return judged(Chain((image,), ()), where.trust).leaf
     except BaseException:

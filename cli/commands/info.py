@@ -41,6 +41,7 @@ def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
         output.emit("info", {"files": [_plain(answer) for answer in answers]})
     else:
         _print(answers)
+    # what does not open outweighs damaged blocks
     code = next((answer.failure.exit_code for answer in answers if answer.failure), 0)
     return code or int(any(_is_damaged(answer) for answer in answers))
 

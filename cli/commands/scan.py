@@ -51,4 +51,4 @@ def command(places: Sequence[Path], as_json: bool) -> int:
     else:
         output.emit_lines(in_this_encoding(lines_of(scan, line_width())))
     failed = any(finding.severity is Severity.ERROR for finding in scan.findings)
-    return int(failed or not scan.forest.records)
+    return int(failed or not scan.forest.records)  # no VHDX at all is most often the wrong folder

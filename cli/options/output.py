@@ -120,7 +120,7 @@ class OutputOptions:
                 raise click.UsageError(f"--{given[0].replace('_', '-')} is for E01 outputs.")
             return E01Options()
         try:
-            data = CaseData(**case, acquired=int(time.time()) if self.seed is None else 0)
+            data = CaseData(**case, acquired=int(time.time()) if self.seed is None else 0)  # the format has seconds
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
         return E01Options(case=data, digests=self.digests, segment_size=self.segment_size)

@@ -129,6 +129,7 @@ class Passphrase:
                 "An encrypted repository needs a passphrase: give it by --passphrase-file, --passphrase-command or "
                 f"{VARIABLE} in the environment."
             )
+        # err: stdout may be the restored disk
         return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True))
 
 

@@ -16,6 +16,7 @@ from analyzer.scan.run import Scan
 def when(seconds: float | None) -> str | None:
     """A time as UTC; None where there is none, or none that a calendar knows."""
     try:
+        # a damaged file system gives years that no calendar has
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return None
