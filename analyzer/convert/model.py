@@ -251,7 +251,10 @@ def check_block_size(target: Path, block_size: int | None) -> None:
 
 
 def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str, str], ...]:
-    """Keys and values of a locator: the linkage, the path from the child's folder, and on Windows the absolute one."""
+    """Keys and values of a locator: the linkage, the path from the child's folder, and on Windows the absolute one.
+
+    Raises OutputError for a path that a locator cannot have.
+    """
     pairs = [(LINKAGE, f"{{{linkage}}}")]
     try:
         relative = str(PureWindowsPath(os.path.relpath(parent.resolve(), child.parent.resolve())))
@@ -260,4 +263,8 @@ def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str,
         pass
     if os.name == "nt":
         pairs.append((ABSOLUTE_PATH, f"\\\\?\\{parent.resolve()}"))
+    # A locator is UTF-16; a name on Linux is bytes, and what is not UTF-8 of them has no characters.
+    if any("\ud800" <= character <= "\udfff" for _, value in pairs for character in value):
+        reason = f"the path of its parent, {parent}, is not UTF-8, and a file cannot name it"
+        raise OutputError(child, reason, "rename the parent, or its folder")
     return tuple(pairs)

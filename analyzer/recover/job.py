@@ -171,7 +171,8 @@ def identity_of(disk: PartialDisk, view: View) -> str:
     made of the file's name: no map is to be taken for that of another disk.
     """
     top = disk.images[-1]
-    made = uuid5(NAMESPACE_URL, top.path.name)
+    # A name on Linux is bytes, not always UTF-8, which uuid5 asks for.
+    made = uuid5(NAMESPACE_URL, top.path.name.encode("utf-8", "backslashreplace").decode())
     identity = next(one for one in (top.data_write_guid, top.parameters.disk_id, made) if one.int)
     return f"{identity} {view}".rstrip()
 

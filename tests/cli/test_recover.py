@@ -663,3 +663,19 @@ def test_a_damaged_copy_that_is_rebuilt_gives_way_to_the_whole_one(vhdx_command,
     assert answer.code == 0
     assert "is damaged: that one is used" in answer.err
     assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])
+
+
+def test_a_disk_whose_name_is_no_text_is_recovered_and_refused_as_a_parent(vhdx_command, tmp_path):
+    assert vhdx_command("create", tmp_path / "disk.vhdx", "--size", "8M").code == 0
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.vhdx")
+    try:
+        (tmp_path / "disk.vhdx").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    out = tmp_path / "out.raw"
+    assert vhdx_command("recover", odd, "-o", out).code == 0
+    assert out.read_bytes() == bytes(8 << 20)
+    answer = vhdx_command("create", tmp_path / "child.avhdx", "--parent", odd)
+    assert answer.code == 5
+    assert "is not UTF-8, and a file cannot name it; rename the parent" in answer.err
+    assert not (tmp_path / "child.avhdx").exists()
