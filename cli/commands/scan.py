@@ -28,8 +28,9 @@ def command(places: Sequence[Path], as_json: bool) -> int:
     Each chain is drawn with its base at the top and its leaves at the bottom. `holds` is what a layer stores itself
     (data, zeros, trimmed ranges); `show` is the part of it that a leaf above still reads, the rest is hidden by the
     layers between. Below a file are its warnings and errors, with their codes. At the end each chain's current leaf is
-    named (what a virtual machine runs on, else what was modified last), with the command that merges it. Configurations
-    (.vmcx, .vmrs) name the machines if dissect.hypervisor (AGPL-3.0; the extra `machines`) is installed.
+    named (what a virtual machine runs on, else what was modified last, but no checkpoint that a backup left behind),
+    with the command that merges it. Configurations (.vmcx, .vmrs) name the machines if dissect.hypervisor (AGPL-3.0;
+    the extra `machines`) is installed.
 
     If a parent's identity is not the one that its child names, the evidence is collected, and ends in a verdict: safe,
     doubtful, or wrong parent.
