@@ -25,6 +25,8 @@ _LATER_SIGNS = (b"metadata", b"loge")
 _SEARCHED = 64
 _NAMES = (".vhdx", ".avhdx", ".vhds")
 _PIECE = 4 * MIB
+# A folder of backups has thousands of files; each costs one read of its headers.
+_MOST_TRIED, _MOST_TOLD = 1000, 4
 
 
 class CopiesDifferError(ChainError):
@@ -154,10 +156,6 @@ def _held(first: ByteSource, second: ByteSource, begin: int) -> Iterator[Range]:
     held = Ranges.of(chain(extents_of(first), extents_of(second)))
     for one in held.within(Range.between(begin, min(first.size, second.size))):
         yield from (Range(at, min(_PIECE, one.end - at)) for at in range(one.start, one.end, _PIECE))
-
-
-# A folder of backups has thousands of files; each costs one read of its headers.
-_MOST_TRIED, _MOST_TOLD = 1000, 4
 
 
 def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Finding]:

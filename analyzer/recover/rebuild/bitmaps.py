@@ -36,6 +36,10 @@ _MOST_READ = 1 << 32
 _VALUES_OF_NOISE = 128
 _PIECE = 1 << 16
 _ZEROS = bytes(_PIECE)
+_TREATED = {
+    BitmapPolicy.WHOLE: "they are taken whole, as asked for",
+    BitmapPolicy.PARENT: "they are left to the parent, as asked for",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +113,6 @@ def _holds_something(source: ByteSource, start: int, length: int) -> bool:
         return any(read_at(source, at, min(_PIECE, end - at)) != _ZEROS[: end - at] for at in range(start, end, _PIECE))
     except VhdxError:
         return False
-
-
-_TREATED = {
-    BitmapPolicy.WHOLE: "they are taken whole, as asked for",
-    BitmapPolicy.PARENT: "they are left to the parent, as asked for",
-}
 
 
 def rebuild_bitmaps(work: RebuildWorkspace, image: Image, policy: BitmapPolicy) -> None:

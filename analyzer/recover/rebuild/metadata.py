@@ -44,6 +44,7 @@ METADATA_LOST = "the metadata:"
 """How a sentence on lost metadata begins; it goes where a later step finds them."""
 # The length of a locator is lost with its entry: this is more than its texts, of 16 bits each, take in practice.
 _LOCATOR_SIZE = 64 * 1024
+_SECTOR = 512
 
 
 def metadata_from_log(work: RebuildWorkspace) -> None:
@@ -178,9 +179,6 @@ def _take(work: RebuildWorkspace, decision: Decision, at: int, left: SurvivingIt
         work.lost.append("the parent locator: name the parent with --parent")
     if decision.parent_is_open:
         work.lost.append("whether the disk has a parent; blocks that the table leaves out are not known")
-
-
-_SECTOR = 512
 
 
 def metadata_by_logged_table(work: RebuildWorkspace) -> None:

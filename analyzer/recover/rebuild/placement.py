@@ -22,42 +22,6 @@ from vhdx.table import BlockTable
 
 # A fixed file is as large as its disk: no such file has more blocks in practice.
 _MOST_OF_FIXED = 1 << 20
-
-
-def place_in_order(work: RebuildWorkspace, image: Image) -> None:
-    """Put the blocks of a fixed disk whose entries are unknown, or say that nothing is there, into their order."""
-    table, geometry = image.allocation.table, image.geometry
-    if image.has_parent or not image.parameters.flags & LEAVE_BLOCKS_ALLOCATED or geometry.block_count > _MOST_OF_FIXED:
-        return
-    blocks = np.arange(geometry.block_count, dtype=np.int64)
-    entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
-    held = entries & STATE_MASK == BlockState.FULLY_PRESENT
-    starts = (entries >> OFFSET_SHIFT) * MIB - blocks * geometry.block_size
-    # Zero counts as lost here, unlike in a dynamic disk: a fixed disk has no absent block.
-    lost = np.isin(entries, (0, UNKNOWN))
-    anchors = np.unique(starts[held])
-    # Two different origins mean that the file is not in order, whatever its flag says: some programs set it on
-    # dynamic files.
-    if not lost.any() or len(anchors) > 1:
-        return
-    first = int(anchors[0]) if len(anchors) else table.source.size - geometry.block_count * geometry.block_size
-    end = first + geometry.block_count * geometry.block_size
-    on_structures = any(one.start < end and first < one.end for one in table.structures)
-    if first < HEADER_AREA_SIZE or first % MIB or on_structures:
-        return
-    chosen = blocks[lost].tolist()
-    places = {block: first + block * geometry.block_size for block in chosen}
-    put_entries(
-        work,
-        table,
-        {geometry.payload_slot(block): entry_for(BlockState.FULLY_PRESENT, place) for block, place in places.items()},
-    )
-    evidence = "all blocks whose entries stand agree on it" if len(anchors) else "they end where the file does"
-    how = f"put back in order, {plural(len(chosen), 'block')}: block 0 stands at byte {first} of the file"
-    work.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)
-    work.doubt_blocks(geometry.block_size, chosen)
-
-
 # The order is by how much must be known before: a GPT names its own place; superblocks and boot sectors need the
 # partitions; records need the boot sector; groups the superblock; directories the inodes. Superblocks and records
 # come twice, because what the first pass placed shows where more of them must be.
@@ -194,3 +158,37 @@ def _unknown_blocks(table: BlockTable) -> Ranges:
         slots = first + np.flatnonzero(entries == UNKNOWN)
         found += blocks_of(replace(table, has_parent=False), slots[: _MOST_BLOCKS - len(found)].tolist())
     return Ranges.of(Range(block, 1) for block in found if block < table.geometry.block_count)
+
+
+def place_in_order(work: RebuildWorkspace, image: Image) -> None:
+    """Put the blocks of a fixed disk whose entries are unknown, or say that nothing is there, into their order."""
+    table, geometry = image.allocation.table, image.geometry
+    if image.has_parent or not image.parameters.flags & LEAVE_BLOCKS_ALLOCATED or geometry.block_count > _MOST_OF_FIXED:
+        return
+    blocks = np.arange(geometry.block_count, dtype=np.int64)
+    entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
+    held = entries & STATE_MASK == BlockState.FULLY_PRESENT
+    starts = (entries >> OFFSET_SHIFT) * MIB - blocks * geometry.block_size
+    # Zero counts as lost here, unlike in a dynamic disk: a fixed disk has no absent block.
+    lost = np.isin(entries, (0, UNKNOWN))
+    anchors = np.unique(starts[held])
+    # Two different origins mean that the file is not in order, whatever its flag says: some programs set it on
+    # dynamic files.
+    if not lost.any() or len(anchors) > 1:
+        return
+    first = int(anchors[0]) if len(anchors) else table.source.size - geometry.block_count * geometry.block_size
+    end = first + geometry.block_count * geometry.block_size
+    on_structures = any(one.start < end and first < one.end for one in table.structures)
+    if first < HEADER_AREA_SIZE or first % MIB or on_structures:
+        return
+    chosen = blocks[lost].tolist()
+    places = {block: first + block * geometry.block_size for block in chosen}
+    put_entries(
+        work,
+        table,
+        {geometry.payload_slot(block): entry_for(BlockState.FULLY_PRESENT, place) for block, place in places.items()},
+    )
+    evidence = "all blocks whose entries stand agree on it" if len(anchors) else "they end where the file does"
+    how = f"put back in order, {plural(len(chosen), 'block')}: block 0 stands at byte {first} of the file"
+    work.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)
+    work.doubt_blocks(geometry.block_size, chosen)
