@@ -7,6 +7,7 @@ import tempfile
 import uuid
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from fixtures import encode
@@ -171,7 +172,15 @@ class Made:
 
 def _is_deleted(content):
     sectors = {content[at : at + SECTOR] for at in range(0, len(content), SECTOR)}
-    return sectors <= {DELETED, bytes(SECTOR)}
+    return all(sector in (DELETED, bytes(SECTOR)) or _is_list_of_blocks(sector) for sector in sectors)
+
+
+def _is_list_of_blocks(sector):
+    """Part of an indirect block that ext2 freed with its file: numbers of blocks, one after another, then zeros."""
+    numbers = [int.from_bytes(sector[at : at + 4], "little") for at in range(0, SECTOR, 4)]
+    used = numbers[: numbers.index(0)] if 0 in numbers else numbers
+    steps = [after - before for before, after in pairwise(used)]
+    return bool(used) and not any(numbers[len(used) :]) and set(steps) <= {1, 2}
 
 
 def made(flat, block_size, chance):
