@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -196,6 +196,38 @@ class MemorySource:
         if offset + len(buffer) > self.size:  # also where nothing is asked for past the end, as of an overlay
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.size - offset))
         buffer[:] = self._data[offset : offset + len(buffer)]
+
+
+class SourceFrom:
+    """A source from byte `start` on: what is in front does not belong to the file that is meant."""
+
+    def __init__(self, below: ByteSource, start: int) -> None:
+        """Read from `below`, which is closed with this."""
+        self.below, self.start, self.path, self.size = below, start, below.path, below.size - start
+
+    @property
+    def unread(self) -> Unread | None:
+        """See `unread_of`."""
+        found = unread_of(self.below)
+        return None if found is None else Unread(found.map, Ranges.of(self._moved(found.ranges)))
+
+    def extents(self) -> Iterator[Range]:
+        """See `extents_of`."""
+        return self._moved(extents_of(self.below))
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        if offset + len(buffer) > self.size:
+            raise ShortReadError(self.path, offset, len(buffer), max(0, self.size - offset))
+        self.below.read_into(self.start + offset, buffer)
+
+    def close(self) -> None:
+        """Close the source below."""
+        close_source(self.below)
+
+    def _moved(self, ranges: Iterable[Range]) -> Iterator[Range]:
+        return (Range.between(max(0, part.start - self.start), part.end - self.start) for part in ranges
+                if part.end > self.start)  # fmt: skip
 
 
 def extents_of(source: ByteSource) -> Iterator[Range]:

@@ -679,3 +679,17 @@ def test_a_disk_whose_name_is_no_text_is_recovered_and_refused_as_a_parent(vhdx_
     assert answer.code == 5
     assert "is not UTF-8, and a file cannot name it; rename the parent" in answer.err
     assert not (tmp_path / "child.avhdx").exists()
+
+
+@pytest.mark.parametrize("front", [512, 4096, 0x40000])
+def test_a_disk_with_something_in_front_of_it_is_read_from_where_it_begins(vhdx_command, chain, tmp_path, front):
+    leaf, _ = chain
+    files = [tmp_path / f"moved{number}.avhdx" for number, _ in enumerate(layers_of(leaf))]
+    for path, layer in zip(files, layers_of(leaf), strict=True):
+        path.write_bytes(b"\xa5" * front + layer.read_bytes())
+    out = tmp_path / "out.raw"
+    answer = vhdx_command("recover", *files, "-o", out)
+    assert answer.code in {0, 1}, answer.err
+    assert out.read_bytes() == flat(leaf)
+    assert statuses(tmp_path / "out.raw.map")["-"] == 0
+    assert f"read from byte {front} on" in answer.out + answer.err

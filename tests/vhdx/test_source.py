@@ -6,12 +6,12 @@ import pytest
 
 from vhdx.errors import InputOutputError, ShortReadError
 from vhdx.patched import OverlaySource
-from vhdx.source import FileSource, MemorySource, read_at
+from vhdx.source import FileSource, MemorySource, SourceFrom, read_at
 
 DATA = bytes(range(256)) * 64
 
 
-@pytest.fixture(params=["file", "memory", "overlay"])
+@pytest.fixture(params=["file", "memory", "overlay", "from"])
 def source(request, tmp_path):
     path = tmp_path / "f"
     path.write_bytes(DATA)
@@ -20,6 +20,8 @@ def source(request, tmp_path):
             yield opened
     elif request.param == "memory":
         yield MemorySource(DATA, path)
+    elif request.param == "from":
+        yield SourceFrom(MemorySource(b"front" + DATA, path), 5)
     else:
         yield OverlaySource(MemorySource(DATA, path), ())
 

@@ -99,6 +99,12 @@ def instead_of_vhdx(page: bytes, tail: bytes) -> tuple[str, str]:
     """
     if page[: len(b"conectix")] == b"conectix" and page[_TYPE] == _DIFFERENCING:
         return "it is a checkpoint of a VHD (version 1) chain", _VHD_CHILD
+    if (begin := page.find(b"vhdxfile")) > 0:
+        cut = f"cut off what is in front (`tail -c +{begin + 1} FILE > NEW.vhdx`)"
+        return (
+            f"a VHDX begins at byte {begin} of it",
+            f"{cut}, or have `vhdx recover FILE -o disk.raw` read it from there",
+        )
     kind = _kind_of(page)
     if kind and kind.is_image:
         return f"it is {kind.name}", kind.advice

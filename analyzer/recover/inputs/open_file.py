@@ -9,14 +9,16 @@ from construct import ConstructError
 
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recover.inputs.bad_sectors import CarefulSource
-from analyzer.recover.rebuild import BitmapPolicy, Rebuilt, Salvaged, salvage_blocks, salvage_image
+from analyzer.recover.rebuild import BitmapPolicy, Certainty, Rebuilt, Salvaged, salvage_blocks, salvage_image
 from vhdx.contents import Structures
 from vhdx.errors import ChainError, NotRegularFileError, VhdxError
 from vhdx.image import Image, image_of
 from vhdx.ranges import NO_RANGES, Range, Ranges
-from vhdx.source import ByteSource
+from vhdx.source import ByteSource, SourceFrom, read_if_possible
 from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, is_source_map, unread_by
-from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE
+from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
+from vhdx.structures.header import judge_headers
+from vhdx.structures.identifier import SIGNATURE
 
 # A mapfile names its program in its first lines.
 _HEAD_LENGTH = 1 << 12
@@ -124,9 +126,35 @@ def open_carefully(
 
 def careful_structures(path: Path, opener: Opener = BESIDE.source) -> Structures:
     """The structures of a file whose medium may fail; raises as `opener` does."""
-    source = CarefulSource(opener(path))
+    opened = opener(path)
+    begin = _begin_in(opened)
+    source = CarefulSource(SourceFrom(opened, begin) if begin else opened)
     source.judge(Range(0, HEADER_AREA_SIZE))
     return Structures(source)
+
+
+def _begin_in(source: ByteSource) -> int:
+    """The byte at which a VHDX begins that has something else in front of it; 0 of every other file.
+
+    Tools that copy devices and archives leave a sector or a header of their own there.
+    """
+    front = read_if_possible(source, 0, min(source.size, MIB))
+    begins = (begin for begin in range(0, len(front), 512) if front.startswith(SIGNATURE, begin))
+    return next((begin for begin in begins if begin == 0 or _has_header(source, begin)), 0)
+
+
+def _has_header(source: ByteSource, begin: int) -> bool:
+    first, second = (read_if_possible(source, begin + offset, HEADER_SIZE) for offset in HEADER_OFFSETS)
+    whole = len(first) == len(second) == HEADER_SIZE
+    return whole and judge_headers((first, second)).current_copy is not None
+
+
+def _read_from(source: CarefulSource) -> tuple[Rebuilt, ...]:
+    """What is said of a file that does not begin at its first byte."""
+    if not isinstance(source.below, SourceFrom):
+        return ()
+    how = f"read from byte {source.below.start} on: what is in front of it is no part of a VHDX"
+    return (Rebuilt("file", how, ("its signature and a valid header are there",), Certainty.CERTAIN),)
 
 
 def _looked_into(structures: Structures, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
@@ -179,7 +207,7 @@ def _opened(structures: Structures, image: Image, saved: Salvaged) -> Opened:
         source=_careful(structures),
         image=image,
         record=with_structures(_unknown(image.path), image.structures),
-        rebuilt=saved.rebuilt,
+        rebuilt=(*_read_from(_careful(structures)), *saved.rebuilt),
         lost=saved.lost,
         doubted=saved.doubted,
         guessed=saved.guessed,

@@ -75,6 +75,7 @@ def test_the_creator_ends_at_its_terminator_and_may_fill_the_field():
         (b"", "empty"),
         (b"hello", "begins like no virtual disk"),
         (b"vhdxfilf", "begins like no virtual disk"),
+        (bytes(512) + b"vhdxfile", "begins at byte 512"),
         (bytes(257) + b"ustar", "tar"),
         (b"MSWIM\0\0\0", "WIM"),
         (b"\xef\xbb\xbf\n<!DOCTYPE HTML>", "HTML"),
