@@ -92,7 +92,7 @@ def test_a_clone_upon_a_base_is_refused(vhdx_command, chain, tmp_path):
     leaf, _ = chain
     answer = vhdx_command("merge", leaf, tmp_path / "out.avhdx", "--base", leaf, "--clone")
     assert answer.code == 2
-    assert "a clone stands alone" in answer.err
+    assert "a clone is standalone" in answer.err
 
 
 def test_a_disk_without_identities_is_said_to_have_none_and_is_a_copy(vhdx_command, built, tmp_path):
