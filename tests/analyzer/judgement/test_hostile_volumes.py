@@ -10,6 +10,8 @@ from tests.analyzer.judgement import disks
 from tests.analyzer.judgement.disks import MIB
 from vhdx.image import image_from
 
+pytestmark = pytest.mark.slow
+
 
 def spoiled(content, chance):
     """The volume with numbers of all sizes written over its front, where its structures are."""
