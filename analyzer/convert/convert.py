@@ -27,7 +27,8 @@ from analyzer.convert.model import (
 )
 from analyzer.convert.raw_image import RawDisk, RawTarget, StreamTarget
 from analyzer.progress import Progress, no_progress
-from analyzer.recovery_map.mapfile import account_of, is_own_mapfile, map_of
+from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.mapfile import is_own_mapfile
 from vhdx.errors import OutputError
 from vhdx.image import Image, open_image
 from vhdx.ranges import Range

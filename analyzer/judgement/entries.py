@@ -28,6 +28,11 @@ def absent_blocks(table: BlockTable) -> Ranges:
     return Ranges.between(np.concatenate([one.start for one in parts]), np.concatenate([one.end for one in parts]))
 
 
+def bytes_of(blocks: Ranges, block: int, size: int) -> Ranges:
+    """Blocks by number as bytes of the disk, whose last block may be cut."""
+    return Ranges.between(blocks.start * block, np.minimum(blocks.end * block, size))
+
+
 def _absent(table: BlockTable) -> Iterator[Ranges]:
     yield NO_RANGES
     found = 0

@@ -22,7 +22,8 @@ from analyzer.recover.inputs.open_file import Opener, take_maps
 from analyzer.recover.output.commit import existing_sidecars, name_anew, name_resumed, write_sidecars
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.mapfile import Status, account_of, is_own_mapfile, map_of, mapfile_lines
+from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.mapfile import Status, is_own_mapfile, mapfile_lines
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.parents import Search

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.recovery_map.mapfile import Status, accounts_beside, front_of, maps_beside, read_mapfile
+from analyzer.recovery_map.beside import accounts_beside, front_of, maps_beside
+from analyzer.recovery_map.mapfile import Status, read_mapfile
 from analyzer.text import size
 from vhdx.disk import Disk, Mask, MaskedDisk
 from vhdx.errors import OutputError, VhdxError

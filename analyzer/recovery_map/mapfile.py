@@ -1,10 +1,10 @@
-"""The map and the account that `vhdx recover` leaves beside an image: their names, and the map's format.
+"""The map that `vhdx recover` leaves beside an image: its format, and what the image was when it was written.
 
 It is the mapfile of GNU ddrescue: which ranges of an image are good, which are not ([GNU ddrescue manual], "Mapfile").
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -14,6 +14,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Self
 
+from analyzer.recovery_map.beside import front_of
 from vhdx.errors import InputOutputError, OutputError
 from vhdx.ranges import Range, Ranges, joined
 
@@ -30,8 +31,6 @@ class Status(Enum):
 
 
 TITLE = "# Mapfile. Created by vhdx recover"
-# How maps begin that are about the reading of a file, not about the disk in it; `ddrescuelog` writes the same.
-_OF_DDRESCUE = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
 _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 # With what ddrescue itself writes for what was not tried: to be tried.
 _STATUSES = {sign: status for status, sign in _SIGNS.items()} | {"?": Status.LOST, "*": Status.LOST}
@@ -49,49 +48,9 @@ Part = tuple[int, int, int]
 """(start, length, CRC-32C) of known bytes within one cell, not all zeros."""
 
 
-def map_of(target: Path) -> Path:
-    """Where the mapfile of an output is."""
-    return target.with_name(target.name + ".map")
-
-
-def account_of(target: Path) -> Path:
-    """Where the account of an output is."""
-    return target.with_name(target.name + ".json")
-
-
 def is_own_mapfile(path: Path) -> bool:
     """Whether a file begins as a mapfile of `vhdx recover` does."""
     return front_of(path, len(TITLE)) == TITLE.encode()
-
-
-def maps_beside(image: Path) -> tuple[Path, ...]:
-    """Files with the name of an image's map, whatever they hold; what ddrescue itself left is not meant."""
-    longest = max(map(len, _OF_DDRESCUE))
-    return tuple(path for path in _beside(image, map_of) if not front_of(path, longest).startswith(_OF_DDRESCUE))
-
-
-def accounts_beside(image: Path) -> tuple[Path, ...]:
-    """Files with the name of an image's account, whatever they hold."""
-    return tuple(_beside(image, account_of))
-
-
-def _beside(image: Path, name_of: Callable[[Path], Path]) -> Iterator[Path]:
-    """Files of that name beside the image, and beside what a link of its name leads to."""
-    for path in map(name_of, (image, image.resolve()) if image.is_symlink() else (image,)):
-        try:
-            if path.is_file():
-                yield path
-        except OSError:  # a name too long for the system is none of a file that is there
-            continue
-
-
-def front_of(path: Path, length: int) -> bytes:
-    """The first bytes of a file; b"" where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(length)
-    except OSError:
-        return b""
 
 
 @dataclass(frozen=True, slots=True)

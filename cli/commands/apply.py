@@ -7,7 +7,8 @@ import click
 from analyzer.convert.convert import run_conversion
 from analyzer.diff.delta.apply import PatchedDisk, plan_application
 from analyzer.diff.delta.container import Delta
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option
+from cli.options.chain import ChainOptions, chain_options
+from cli.options.common import FILE_PATH, json_option
 from cli.options.output import OutputOptions, output_options, refuse_stdout, report
 from cli.options.states import opened
 from cli.progress import progress

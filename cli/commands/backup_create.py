@@ -17,8 +17,8 @@ from analyzer.backup.repository.repository import Repository
 from analyzer.recovery_map.disk import map_note
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
-from cli.options.grouping import choice, grouped, option
+from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
+from cli.options.common import FILE_PATH, choice, grouped, json_option, option
 from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
 from cli.text import plural, safe, say, size

@@ -14,8 +14,7 @@ from analyzer.backup.locks.owners import Hold
 from analyzer.backup.repository.repository import Repository
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import json_option
-from cli.options.grouping import Declared, grouped, option
+from cli.options.common import Declared, grouped, json_option, option
 from cli.options.repository import repository_argument, repository_of
 from cli.text import plural, safe, say
 

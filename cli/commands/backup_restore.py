@@ -15,8 +15,7 @@ from analyzer.convert.new_identity import Scope, summarise
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.clone import CloneOptions, clone_of, clone_options
-from cli.options.common import BYTE_SIZE, FILE_PATH
-from cli.options.grouping import argument, grouped, option
+from cli.options.common import BYTE_SIZE, FILE_PATH, argument, grouped, option
 from cli.options.output import STDOUT, OutputOptions, output_options, report
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress

@@ -15,8 +15,8 @@ from analyzer.diff.find import BitmapFile, ChangesPlan, Totals, Trust, find_chan
 from analyzer.diff.ranges import Change, ChangeTable
 from analyzer.diff.states import State
 from cli import output
-from cli.options.common import BYTE_SIZE, FILE_PATH, ChainOptions, chain_options, force_option, json_option
-from cli.options.grouping import choice, flags, grouped, option
+from cli.options.chain import ChainOptions, chain_options
+from cli.options.common import BYTE_SIZE, FILE_PATH, choice, flags, force_option, grouped, json_option, option
 from cli.options.states import comparison_facts, findings_of, opened, opened_by_map, state_to_plain
 from cli.progress import progress
 from cli.text import exact_size, facts, plural, safe, size

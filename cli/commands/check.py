@@ -16,13 +16,8 @@ from analyzer.check.check import Content, check_chain, check_file
 from analyzer.check.inputs import Depth, files_in
 from analyzer.check.result import Checked, all_findings, at_least
 from cli import output
-from cli.options.common import (
-    FILE_PATH,
-    LinkOptions,
-    force_option,
-    link_options,
-)
-from cli.options.grouping import OneOf, choice, grouped, option
+from cli.options.chain import LinkOptions, link_options
+from cli.options.common import FILE_PATH, OneOf, choice, force_option, grouped, option
 from cli.options.output import write_text
 from cli.text import line_width
 from vhdx.catalogue import rules

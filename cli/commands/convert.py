@@ -10,8 +10,9 @@ from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
 from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat
 from analyzer.convert.new_identity import Scope
 from cli import output
+from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
 from cli.options.clone import CloneOptions, clone_of, clone_options, write_disk
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
+from cli.options.common import FILE_PATH, json_option
 from cli.options.output import STDOUT, OutputOptions, lines_of, output_options, refuse_stdout, report
 from cli.progress import progress
 from cli.text import safe

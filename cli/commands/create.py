@@ -8,8 +8,7 @@ import click
 
 from analyzer.convert.create import NewDiskOptions, plan_creation, run_creation
 from cli import output
-from cli.options.common import BYTE_SIZE, FILE_PATH, force_option, json_option
-from cli.options.grouping import grouped, option
+from cli.options.common import BYTE_SIZE, FILE_PATH, force_option, grouped, json_option, option
 from cli.options.output import refuse_stdout
 from cli.text import safe, size
 from vhdx.chain import open_chain

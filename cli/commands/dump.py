@@ -12,8 +12,7 @@ from analyzer.examine.carve import Carving, Piece, carve, extract
 from analyzer.examine.dump import PARTS, Section, dump
 from analyzer.examine.log_history import Change, History, Session, Step, history_of
 from cli import output
-from cli.options.common import FILE_PATH, force_option, json_option
-from cli.options.grouping import grouped, option
+from cli.options.common import FILE_PATH, force_option, grouped, json_option, option
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.image import open_image

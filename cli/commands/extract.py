@@ -15,8 +15,8 @@ from analyzer.guest.filesystems.volume import Include
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, force_option, json_option
-from cli.options.grouping import choice, grouped, option
+from cli.options.chain import ChainOptions, chain_options
+from cli.options.common import FILE_PATH, choice, force_option, grouped, json_option, option
 from cli.options.output import STDOUT
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter

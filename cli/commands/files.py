@@ -9,8 +9,8 @@ import click
 from analyzer.guest.filesystems.record import FileKind, FileRecord, Role
 from analyzer.guest.filesystems.volume import Include, Volume
 from cli import output
-from cli.options.common import ChainOptions, chain_options, json_option
-from cli.options.grouping import choice, grouped, option
+from cli.options.chain import ChainOptions, chain_options
+from cli.options.common import choice, grouped, json_option, option
 from cli.options.states import findings_of, opened_by_map, state_to_plain
 from cli.render.files import (
     Known,

@@ -9,7 +9,8 @@ import click
 from analyzer.examine.hash import sha256_of
 from analyzer.judgement.chain import judged
 from cli import output
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf, warn_of_errors
+from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
+from cli.options.common import FILE_PATH, json_option
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain

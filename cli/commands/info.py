@@ -11,7 +11,8 @@ import click
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, json_option, open_leaf
+from cli.options.chain import ChainOptions, chain_options, open_leaf
+from cli.options.common import FILE_PATH, json_option
 from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity

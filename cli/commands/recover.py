@@ -14,10 +14,10 @@ from analyzer.recover.affected_files import Survey
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from analyzer.recover.job import Attempt, Outcome, resumes
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.mapfile import account_of, map_of
+from analyzer.recovery_map.beside import account_of, map_of
 from cli import output
-from cli.options.common import FILE_PATH, LOG_MOMENT, LinkOptions, json_option, parents_option, search_option
-from cli.options.grouping import OneOf, choice, grouped, option
+from cli.options.chain import LinkOptions, parents_option, search_option
+from cli.options.common import FILE_PATH, LOG_MOMENT, OneOf, choice, grouped, json_option, option
 from cli.options.output import OutputOptions, output_options, refuse_stdout
 from cli.progress import progress
 from cli.render.recover import document_of, lines_of

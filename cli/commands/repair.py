@@ -10,8 +10,8 @@ from analyzer.repair.apply import run_undo
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.set_parent import Identity, Relink, plan_relink
 from cli import output
-from cli.options.common import FILE_PATH, json_option, mappings_option, search_option
-from cli.options.grouping import choice, grouped, option
+from cli.options.chain import mappings_option, search_option
+from cli.options.common import FILE_PATH, choice, grouped, json_option, option
 from cli.options.repair import RepairOptions, code_of, repair_options, report
 from cli.text import safe, say, size
 from vhdx.image import open_image

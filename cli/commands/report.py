@@ -13,8 +13,8 @@ from analyzer.report.html.model import Report, digest_of, report_of_chain, repor
 from analyzer.report.html.page import page
 from cli import output
 from cli.errors import complain
-from cli.options.common import FILE_PATH, ChainOptions, chain_options, force_option, open_leaf
-from cli.options.grouping import grouped, option
+from cli.options.chain import ChainOptions, chain_options, open_leaf
+from cli.options.common import FILE_PATH, force_option, grouped, option
 from cli.options.output import refuse_stdout, write_text
 from cli.progress import progress
 from cli.text import plural, safe, size

@@ -9,7 +9,7 @@ import click
 from analyzer.convert.convert import plan_conversion, run_conversion
 from analyzer.convert.model import DiskSource, Options, OutputFormat
 from analyzer.convert.new_identity import ClonedDisk, Scope, cloned, plan_clone, summarise
-from cli.options.grouping import OneOf, grouped, option
+from cli.options.common import OneOf, grouped, option
 from cli.options.output import report
 from cli.progress import progress
 from vhdx.chain import Chain

@@ -1,29 +1,105 @@
-"""Options that several commands share, and what they turn into."""
+"""Options of click as fields of typed records, and the types and options that many commands share."""
 
 import math
 import re
-import stat
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import field, fields
+from enum import Enum
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import click
 
-from analyzer.judgement.chain import Trust, open_judged_chain
-from analyzer.recovery_map.disk import map_note
-from cli.options.grouping import Declared, Decorated, OneOf, Parsed, choice, grouped, option
-from cli.text import safe, say
-from vhdx.chain import Chain
-from vhdx.contents import Opener, open_structures
-from vhdx.disk import Disk
-from vhdx.findings import Finding
-from vhdx.parents import OnMismatch, Search
-from vhdx.paths import Mapping
+from cli.text import safe
 from vhdx.sink import Existing
-from vhdx.source import file_identity
-from vhdx.source_map import SourceMaps
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Declared = Any
+"""The field of a record, to dataclasses a value of whatever type the field has."""
+_CLICK = "click"
+
+
+def option(*flags: str, **attributes: Any) -> Declared:
+    """A field of a record that an option gives; `flags` and `attributes` are those of `click.option`."""
+    return field(metadata={_CLICK: [(click.option, flags, attributes)]})
+
+
+def argument(**attributes: Any) -> Declared:
+    """A field of a record that an argument gives; `attributes` are those of `click.argument`."""
+    return field(metadata={_CLICK: [(click.argument, (), attributes)]})
+
+
+def flags(**helps: str) -> Declared:
+    """A field that several flags give: the name of the last one on the command line, or None."""
+    declared = [(click.option, (f"--{name}",), {"flag_value": name, "help": text}) for name, text in helps.items()]
+    return field(metadata={_CLICK: declared})
+
+
+def choice(*flags: str, on: Enum, off: Enum, help: str) -> Declared:  # noqa: A002 - click's own word
+    """A field that a flag gives, a member of an enum: `on` where it is given, else `off`."""
+
+    def member(_context: click.Context, _parameter: click.Parameter, given: bool) -> Enum:
+        return on if given else off
+
+    return option(*flags, is_flag=True, callback=member, help=help)
+
+
+def grouped(name: str, kind: type, **words: str) -> Callable[[Decorated], Decorated]:
+    """A decorator: a command gets the options that the fields of the dataclass `kind` declare as one argument `name`.
+
+    A field that declares none is given by a group below this one, or keeps its default. `words` fill the places in
+    helps that differ between commands.
+    """
+    own = {one.name: one.metadata.get(_CLICK, ()) for one in fields(kind)}
+
+    def decorate(function: Decorated) -> Decorated:
+        @wraps(function)
+        def gather(*args: Any, **given: Any) -> Any:
+            values = {field_name: given.pop(field_name) for field_name in own if field_name in given}
+            return function(*args, **{name: kind(**values)}, **given)
+
+        decorated: Callable[..., Any] = gather
+        # a decorator applied later is listed earlier: help follows the fields
+        for field_name, declared in reversed(own.items()):
+            for make, names, attributes in reversed(declared):
+                filled = {key: value.format(**words) if key == "help" else value for key, value in attributes.items()}
+                decorated = make(*names, field_name, **filled)(decorated)
+        return decorated  # type: ignore[return-value]  # the same function, but for the group
+
+    return decorate
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A value of a type that `parse` makes of text; a ValueError says behind the text what is wrong with it."""
+
+    def __init__(self, name: str, kind: Any, parse: Callable[[str], Any]) -> None:
+        """`name` is what the help shows for the value."""
+        self.name, self._kind, self._parse = name, kind, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; a default may be one already."""
+        if isinstance(value, self._kind):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{safe(repr(value))} {error}", param, ctx)
+
+
+class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in the newest click alone
+    """A member of an enum, by its value."""
+
+    def __init__(self, kind: type[Enum]) -> None:
+        """Any member of `kind`."""
+        super().__init__([member.value for member in kind])
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Enum:
+        """The member."""
+        return value if isinstance(value, self._kind) else self._kind(super().convert(value, param, ctx))
+
 
 FILE_PATH = click.Path(path_type=Path, readable=False)
 """A path that click does not look at: what is wrong with it, the library says, with the right exit code."""
@@ -69,33 +145,6 @@ LOG_MOMENT = Parsed("moment", int | UUID, _log_moment)
 """A moment of a file's log: the number of an entry, or the log_guid of a session."""
 
 
-def _file_and_map(text: str) -> tuple[Path, Path]:
-    """Their paths; either may have a `=` in it, for both must be there."""
-    cuts = (at for at, character in enumerate(text) if character == "=")
-    pairs = ((Path(text[:at]), Path(text[at + 1 :])) for at in cuts)
-    found = next((pair for pair in pairs if all(map(file_identity, pair))), None)
-    if found is None:
-        raise ValueError("does not name a file and its map; write disk.vhdx=rescue.map")
-    return found
-
-
-def _folder(text: str) -> Path:
-    """A folder, which must be one: a misspelt name must not go unnoticed because nothing is found there.
-
-    What keeps a folder that is there from being listed, the library says when it is needed.
-    """
-    folder = Path(text)
-    try:
-        flaw = "" if stat.S_ISDIR(folder.stat().st_mode) else "is not a folder"
-    except (FileNotFoundError, NotADirectoryError):
-        flaw = "is not there"
-    except OSError:
-        flaw = ""
-    if flaw:
-        raise ValueError(f"{flaw}; name the folder that holds the parents.")
-    return folder
-
-
 class Number(click.FloatRange):
     """A number; nan and inf are none."""
 
@@ -107,82 +156,6 @@ class Number(click.FloatRange):
         return number
 
 
-def _known_mappings(_context: click.Context, _parameter: click.Parameter, mappings: tuple[str, ...]) -> tuple[str, ...]:
-    """The mappings, each of which must be one."""
-    try:
-        for text in mappings:
-            Mapping.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    return mappings
-
-
-def parents_option(help: str) -> Declared:  # noqa: A002 - click's own word
-    """`--parent`, parent files."""
-    return option("--parent", multiple=True, type=FILE_PATH, metavar="FILE", help=help)
-
-
-def search_option(help: str) -> Declared:  # noqa: A002 - click's own word
-    """`--search`, folders in which parents are looked for."""
-    return option("--search", multiple=True, type=Parsed("folder", Path, _folder), metavar="DIR", help=help)
-
-
-def mappings_option() -> Declared:
-    """`--map`: where folders of the old host are now."""
-    return option("--map", multiple=True, metavar="WIN=DIR", callback=_known_mappings,
-                  help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'.")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOptions:
-    """How the parents of a file are found, and by which maps files are read."""
-
-    # fmt: off
-    parents: tuple[Path, ...] = parents_option("Path of a parent file. Repeat for each layer, nearest parent first.")
-    search: tuple[Path, ...] = search_option("Folder whose files are matched by identity, after the leaf's own folder."
-                                             " Subfolders are not searched.")
-    mappings: tuple[str, ...] = mappings_option()
-    on_mismatch: OnMismatch = option("--on-mismatch", type=OneOf(OnMismatch), default=OnMismatch.REFUSE.value,
-                                     show_default=True,
-                                     help="Refuse or accept a parent whose identity is not the one that the child"
-                                     " names.")
-    source_maps: tuple[tuple[Path, Path], ...] = option("--source-map", multiple=True,
-        type=Parsed("file and map", tuple, _file_and_map), metavar="FILE=MAP",
-        help="Map that GNU ddrescue wrote when it copied FILE, if not beside it. Repeat for each file.")
-    # fmt: on
-
-    @property
-    def maps(self) -> SourceMaps:
-        """The maps of ddrescue that files are read by."""
-        return SourceMaps(self.source_maps)
-
-    def as_search(self) -> Search:
-        """The same for the library."""
-        return Search(
-            parents=self.parents,
-            folders=self.search,
-            mappings=[Mapping.parse(text) for text in self.mappings],
-            on_mismatch=self.on_mismatch,
-            opened=partial(open_structures, maps=self.maps),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainOptions(LinkOptions):
-    """How the parents of a file are found, and how its tables are read."""
-
-    # fmt: off
-    trust: Trust = choice("--trust-table", on=Trust.TABLE, off=Trust.JUDGED,
-                          help="Read block tables as they are, also entries in doubt; warnings name these.")
-    # fmt: on
-
-
-link_options = grouped("where", LinkOptions)
-"""How parents are found: `where`."""
-chain_options = grouped("where", ChainOptions)
-"""How parents are found and tables are read: `where`, for `open_leaf`."""
-
-
 def json_option(function: Decorated) -> Decorated:
     """`--json`, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write the result to stdout as JSON.")(function)
@@ -191,56 +164,3 @@ def json_option(function: Decorated) -> Decorated:
 def force_option(what: str) -> Declared:
     """`--force`: Existing.REPLACE where it is given."""
     return choice("--force", on=Existing.REPLACE, off=Existing.REFUSE, help=f"Replace {what} if it exists.")
-
-
-def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
-    """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
-    chain = open_as_it_is(leaf, where, opened)
-    warn_of_map(chain)
-    return chain
-
-
-def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
-    """Open a chain as the chain options say, for one who reads it by its map; by `opened`, where it is given."""
-    chain = open_judged_chain(
-        leaf,
-        trust=where.trust,
-        parents=where.parents,
-        search=where.search,
-        mappings=where.mappings,
-        on_mismatch=where.on_mismatch,
-        source_maps=where.maps,
-        opened=opened,
-    )
-    _say_what_is_accepted(chain)
-    return chain
-
-
-def warn_of_map(disk: Disk) -> None:
-    """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
-    if note := map_note(disk.path, disk.size):
-        click.echo(f"warning: {safe(note)}", err=True)
-
-
-def _say_what_is_accepted(chain: Chain) -> None:
-    """The evidence on every link whose identity does not match, on stderr: it was accepted, it should be known."""
-    for child, link in zip(chain.layers[1:], chain.links, strict=True):
-        if not link.matches:
-            from analyzer.linkage.mismatch import gather_evidence
-
-            evidence = gather_evidence(child, link.parent)
-            click.echo(
-                f"warning: {safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}", err=True
-            )
-
-
-def warn_of_errors(chain: Chain) -> tuple[Finding, ...]:
-    """Say, on stderr, what a check calls an error in a file of the chain; returns it, for JSON and the exit code."""
-    from analyzer.check.check import errors_of_layers
-    from analyzer.remedies import next_step
-
-    errors = errors_of_layers(chain)
-    for finding in errors:
-        text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"
-        say(f"warning: {safe(text)}")
-    return errors

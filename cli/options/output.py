@@ -23,8 +23,7 @@ from analyzer.convert.model import (
 )
 from analyzer.convert.new_identity import Clone
 from cli import output
-from cli.options.common import BYTE_SIZE, force_option
-from cli.options.grouping import Declared, Decorated, OneOf, choice, grouped, option
+from cli.options.common import BYTE_SIZE, Declared, Decorated, OneOf, choice, force_option, grouped, option
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities

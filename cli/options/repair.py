@@ -12,8 +12,7 @@ from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place
 from analyzer.repair.undo import undo_of
 from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
-from cli.options.common import FILE_PATH, force_option
-from cli.options.grouping import grouped, option
+from cli.options.common import FILE_PATH, force_option, grouped, option
 from cli.text import plural, safe, size
 from vhdx.errors import OutputError
 from vhdx.findings import Finding

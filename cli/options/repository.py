@@ -18,8 +18,7 @@ from analyzer.backup.repository.open import open_repository
 from analyzer.backup.repository.repository import ENCRYPTED, Repository
 from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.storage import Place
-from cli.options.common import FILE_PATH
-from cli.options.grouping import Decorated
+from cli.options.common import FILE_PATH, Decorated
 from cli.text import fitted, line_width, plural, safe, say, size
 
 VARIABLE = "VHDX_PASSPHRASE"

@@ -12,7 +12,7 @@ from analyzer.diff.find import ChangesPlan, Method
 from analyzer.diff.states import State, StateName, layers_of, open_state
 from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, map_finding, without_map
 from cli import output
-from cli.options.common import ChainOptions, open_as_it_is, warn_of_map
+from cli.options.chain import ChainOptions, open_as_it_is, warn_of_map
 from cli.text import exact_size, plural, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk

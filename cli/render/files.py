@@ -16,7 +16,7 @@ from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
-from cli.options.grouping import Declared, option
+from cli.options.common import Declared, option
 from cli.text import fitted, plural, safe, size
 from vhdx.disk import Disk
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import vhdx
-from cli.options.grouping import OneOf, choice, grouped, option
+from cli.options.common import OneOf, choice, grouped, option
 
 
 def commands(group=vhdx):

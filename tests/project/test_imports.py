@@ -43,6 +43,19 @@ def test_opening_an_image_loads_neither_numba_nor_rich(small):
     assert not loaded_by("import vhdx\nvhdx.open_image(sys.argv[1]).close()", small) & {"numba", "rich", "click"}
 
 
+def rooms_loaded_by(*arguments):
+    """The rooms of analyzer that a command loads."""
+    loaded = loaded_by("from cli.main import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass", *arguments)
+    return {name.split(".")[1] for name in loaded if name.startswith("analyzer.")}
+
+
+def test_a_command_loads_the_rooms_that_it_needs(small):
+    assert rooms_loaded_by("--help") <= {"interrupts", "text"}
+    everywhere = {"interrupts", "text", "remedies"}
+    assert rooms_loaded_by("info", small) == everywhere | {"examine", "judgement", "recovery_map"}
+    assert rooms_loaded_by("explain", "BAT-04") <= everywhere | {"examine"}
+
+
 def imports_of(path):
     """Every module that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
-from analyzer.recovery_map.mapfile import account_of, is_own_mapfile, map_of
+from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.mapfile import is_own_mapfile
 from vhdx.errors import VhdxError
 from vhdx.sink import Existing, Sink
 

@@ -10,7 +10,8 @@ from analyzer.convert.model import VHDX_FORMATS, OutputFormat
 from analyzer.convert.raw_image import RawDisk
 from analyzer.progress import Progress, no_progress
 from analyzer.recover.disk.provenance import EarlierRun
-from analyzer.recovery_map.mapfile import ImageFingerprint, Part, Status, map_of, read_fingerprint, read_mapfile
+from analyzer.recovery_map.beside import map_of
+from analyzer.recovery_map.mapfile import ImageFingerprint, Part, Status, read_fingerprint, read_mapfile
 from vhdx.disk import Disk
 from vhdx.errors import OutputError
 from vhdx.image import open_image

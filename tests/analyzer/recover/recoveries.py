@@ -13,7 +13,7 @@ from analyzer.recover.disk.filled import pattern
 from analyzer.recover.inputs.layers import Placed, UnmappedBlocks, View
 from analyzer.recover.job import Attempt
 from analyzer.recover.rebuild import BitmapPolicy
-from analyzer.recovery_map.mapfile import map_of
+from analyzer.recovery_map.beside import map_of
 from cli.render.recover import document_of, lines_of
 from fixtures import RECIPES
 from fixtures.identity import guid

@@ -8,7 +8,8 @@ import pytest
 from analyzer.convert.model import Options
 from analyzer.recover import Fill, Status
 from analyzer.recover.inputs.layers import Basis
-from analyzer.recovery_map.mapfile import account_of, map_of, rows_of
+from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.mapfile import rows_of
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, attempt, failing
 from vhdx.errors import OutputError

@@ -1,0 +1,52 @@
+"""What `vhdx recover` leaves beside an image, by name: its map and its account. Most images have neither."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# How maps begin that are about the reading of a file, not about the disk in it; `ddrescuelog` writes the same.
+_OF_DDRESCUE = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
+
+
+def map_of(target: Path) -> Path:
+    """Where the mapfile of an output is."""
+    return target.with_name(target.name + ".map")
+
+
+def account_of(target: Path) -> Path:
+    """Where the account of an output is."""
+    return target.with_name(target.name + ".json")
+
+
+def maps_beside(image: Path) -> tuple[Path, ...]:
+    """Files with the name of an image's map, whatever they hold; what ddrescue itself left is not meant."""
+    longest = max(map(len, _OF_DDRESCUE))
+    return tuple(path for path in _beside(image, map_of) if not front_of(path, longest).startswith(_OF_DDRESCUE))
+
+
+def accounts_beside(image: Path) -> tuple[Path, ...]:
+    """Files with the name of an image's account, whatever they hold."""
+    return tuple(_beside(image, account_of))
+
+
+def is_accompanied(image: Path) -> bool:
+    """Whether anything beside an image could be its map or its account."""
+    return bool(maps_beside(image) or accounts_beside(image))
+
+
+def _beside(image: Path, name_of: Callable[[Path], Path]) -> Iterator[Path]:
+    """Files of that name beside the image, and beside what a link of its name leads to."""
+    for path in map(name_of, (image, image.resolve()) if image.is_symlink() else (image,)):
+        try:
+            if path.is_file():
+                yield path
+        except OSError:  # a name too long for the system is none of a file that is there
+            continue
+
+
+def front_of(path: Path, length: int) -> bytes:
+    """The first bytes of a file; b"" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(length)
+    except OSError:
+        return b""
