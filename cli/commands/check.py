@@ -158,7 +158,7 @@ def rendered(
 
             answer = sarif_log(checked, root=Path(), version=output.version())
         case Form.JUNIT:
-            from analyzer.report.findings.junit import junit_xml
+            from analyzer.report.findings.documents import junit_xml
 
             return junit_xml(checked, fail_on=fail_on)
         case Form.HTML:

@@ -1,23 +1,41 @@
-"""Findings as JSON documents: that of `vhdx check --json`, and SARIF 2.1.0 [OASIS].
+"""Findings as documents for programs: the JSON of `vhdx check --json`, SARIF 2.1.0 [OASIS], and JUnit XML.
 
-Code hosts show SARIF beside the files: rules from the catalogue, a result for each finding.
+Code hosts show SARIF beside the files: rules from the catalogue, a result for each finding. Build servers show JUnit as
+tests: a suite for each subject, a case for each group of findings.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from xml.etree import ElementTree as ET
 
-from analyzer.check.result import Checked, all_findings, common_folder, counts, fingerprint, relative
+from analyzer.check.result import (
+    Checked,
+    all_findings,
+    at_least,
+    common_folder,
+    counts,
+    fingerprint,
+    relative,
+    worst_first,
+)
+from analyzer.examine.explain import GROUPS
 from analyzer.remedies import next_step
+from analyzer.report.findings.text import sentence
 from analyzer.text import safe
 from vhdx.catalogue import Rule, rules, windows_codes
 from vhdx.findings import Finding, Severity
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ROOT = "SRCROOT"
+SOUND = "no findings"
+# What XML 1.0 [2.2] has no place for, not even as a reference.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LEVELS = {Severity.NOTE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
 Json = dict[str, Any]
 
@@ -27,17 +45,16 @@ def check_document(checked: Sequence[Checked], *, known: int = 0) -> Json:
     folder = common_folder(checked)
     found = counts(all_findings(checked))
     return {
-        "subjects": [_subject(subject, folder) for subject in checked],
+        "subjects": [
+            {
+                "path": _path_text(subject.path),
+                "files": [_path_text(path) for path in subject.files],
+                "findings": [_finding(finding, subject.path, folder) for finding in subject.findings],
+            }
+            for subject in checked
+        ],
         "counts": {severity.name.lower(): count for severity, count in found.items()},
         "known": known,
-    }
-
-
-def _subject(subject: Checked, folder: Path) -> Json:
-    return {
-        "path": _path_text(subject.path),
-        "files": [_path_text(path) for path in subject.files],
-        "findings": [_finding(finding, subject.path, folder) for finding in subject.findings],
     }
 
 
@@ -76,12 +93,14 @@ def sarif_log(checked: Sequence[Checked], *, root: Path, version: str) -> Json:
     used = [rule for code, rule in rules().items() if code in codes]
     places = {rule.code: number for number, rule in enumerate(used)}
     folder = root.absolute()
+    paths = dict.fromkeys(path for subject in checked for path in (subject.path, *subject.files))
+    locations = {location["uri"]: location for location in (uri_of(path, folder) for path in paths)}
     driver = {"name": "vhdx", "version": version, "rules": [_rule(rule) for rule in used]}
     run = {
         "tool": {"driver": driver},
         "originalUriBaseIds": {ROOT: {"description": {"text": "The folder in which the check was run."}}},
         "columnKind": "unicodeCodePoints",
-        "artifacts": [{"location": location} for location in _artifacts(checked, folder)],
+        "artifacts": [{"location": location} for location in locations.values()],
         "results": list(_results(found, places, folder)),
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -98,11 +117,6 @@ def uri_of(path: Path, root: Path) -> Json:
 def _quoted(path: str) -> str:
     # A name that is no text is quoted byte by byte. A colon in the first part would look like a scheme: it is quoted.
     return quote(os.fsencode(path), safe="/")
-
-
-def _artifacts(checked: Iterable[Checked], root: Path) -> list[Json]:
-    files = dict.fromkeys(path for subject in checked for path in (subject.path, *subject.files))
-    return list({location["uri"]: location for location in (uri_of(path, root) for path in files)}.values())
 
 
 def _rule(rule: Rule) -> Json:
@@ -173,3 +187,55 @@ def properties_of(finding: Finding, subject: Path) -> Json:
         "windows": windows_of(rules().get(finding.code)) or None,
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def junit_xml(checked: Sequence[Checked], *, fail_on: Severity | None) -> str:
+    """The document. Findings of `fail_on` or worse are failures, the others are in the output of a test that passes.
+
+    A subject without findings has one case, which passes. With `fail_on` None nothing fails.
+    """
+    root = ET.Element("testsuites", name="vhdx check")
+    root.extend(suites := [_suite(subject, fail_on) for subject in checked])
+    for total in ("tests", "failures"):
+        root.set(total, str(sum(int(suite.attrib[total]) for suite in suites)))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(subject: Checked, fail_on: Severity | None) -> ET.Element:
+    name = _xml_text(subject.path)
+    # By the group of their code, groups in the catalogue's order, the worst of each first.
+    rank = {group: number for number, group in enumerate(GROUPS)}
+    by_group = sorted(worst_first(subject.findings), key=lambda finding: rank.get(finding.code[:3], len(rank)))
+    groups = groupby(by_group, key=lambda finding: finding.code[:3])
+    cases = [_case(name, group, list(findings), fail_on) for group, findings in groups]
+    # A suite without cases says nothing; that a subject was looked at and nothing was found should be seen.
+    cases = cases or [ET.Element("testcase", classname=name, name=SOUND)]
+    failures = sum(case.find("failure") is not None for case in cases)
+    facts = {"name": name, "tests": str(len(cases)), "failures": str(failures), "errors": "0", "skipped": "0"}
+    suite = ET.Element("testsuite", facts)
+    suite.extend(cases)
+    return suite
+
+
+def _case(subject: str, group: str, findings: Sequence[Finding], fail_on: Severity | None) -> ET.Element:
+    title = f"{group} {GROUPS.get(group, '')}".strip()
+    case = ET.Element("testcase", classname=subject, name=title)
+    failing = at_least(findings, fail_on) if fail_on is not None else ()
+    if failing:
+        kind = failing[0].severity.name.lower()
+        failure = ET.SubElement(case, "failure", type=kind, message=_xml_text(failing[0].message))
+        failure.text = _lines(failing)
+    others = [finding for finding in findings if finding not in failing]
+    if others:
+        ET.SubElement(case, "system-out").text = _lines(others)
+    return case
+
+
+def _lines(findings: Iterable[Finding]) -> str:
+    return "\n".join(_xml_text(sentence(finding)) for finding in findings)
+
+
+def _xml_text(value: object) -> str:
+    """Text that XML can hold, each character that it cannot, or that would hide, shown as an escape."""
+    return _NO_XML.sub("", safe(value))

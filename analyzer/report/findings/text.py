@@ -1,6 +1,6 @@
 """Findings as lines for people: wrapped on a terminal however narrow, one line each in a pipe."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from analyzer.check.result import Checked, all_findings, tally, worst_first
 from analyzer.remedies import next_step
@@ -38,7 +38,14 @@ def text_lines(checked: Sequence[Checked], *, width: int | None, known: int = 0)
     `known` is how many findings a baseline left out.
     """
     for subject in checked:
-        yield from _subject(subject, width)
+        found = worst_first(subject.findings)
+        if width is None:
+            yield from map(sentence, found)
+            continue
+        yield from wrapped(f"{safe(subject.path)}: {tally(found) or 'sound'}", width, "", _INDENT)
+        for finding in found:
+            yield from _finding(finding, subject, width)
+        yield ""
     yield from wrapped(summary(checked, known=known), width, "", "")
 
 
@@ -49,28 +56,14 @@ def summary(checked: Sequence[Checked], *, known: int = 0) -> str:
     return f"{plural(len(checked), 'subject')} checked: {found}{left_out}"
 
 
-def _subject(subject: Checked, width: int | None) -> Iterator[str]:
-    if width is None:
-        yield from (sentence(finding) for finding in worst_first(subject.findings))
-        return
-    yield from wrapped(f"{safe(subject.path)}: {tally(subject.findings) or 'sound'}", width, "", _INDENT)
-    for finding in worst_first(subject.findings):
-        yield from _finding(finding, subject, width)
-    yield ""
-
-
 def _finding(finding: Finding, subject: Checked, width: int) -> Iterator[str]:
     head = f"{finding.severity.name.lower()} {finding.code}: {finding.message}"
     yield from wrapped(safe(head), width, _INDENT, _INDENT * 2)
-    for name, value in _details(finding, subject):
-        yield from wrapped(f"{name}: {safe(value)}", width, _INDENT * 2, _INDENT * 3)
-
-
-def _details(finding: Finding, subject: Checked) -> Iterable[tuple[str, str]]:
     path = "" if finding.path in {None, subject.path} else str(finding.path)
     expected = f"{finding.expected}; found: {finding.found}" if finding.expected else ""
-    facts = (("in", path), ("at", places(finding)), ("expected", expected), ("next", _next(finding)))
-    return [(name, value) for name, value in facts if value]
+    for name, value in (("in", path), ("at", places(finding)), ("expected", expected), ("next", _next(finding))):
+        if value:
+            yield from wrapped(f"{name}: {safe(value)}", width, _INDENT * 2, _INDENT * 3)
 
 
 def _next(finding: Finding) -> str:

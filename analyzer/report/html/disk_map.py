@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from vhdx.ranges import Column
 from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
@@ -158,7 +157,6 @@ class _Cells:
     def finished(self) -> tuple[Column, Column]:
         """Category and share of each cell, in order."""
         self._close(*self._open)
-        self._open = (np.zeros(0, dtype=np.int64),) * 3
         return np.concatenate(self._keys), np.concatenate(self._shares)
 
     def _pieces(self, table: RunTable, keys: Column) -> tuple[Column, Column, Column]:
@@ -174,26 +172,18 @@ class _Cells:
     def _close(self, cell: Column, key: Column, count: Column) -> None:
         if not len(cell):
             return
-        cell, key, count = _summed(cell, key, count)
+        # Bytes of each category in each cell, cells sorted.
+        order = np.lexsort((key, cell))
+        cell, key, count = cell[order], key[order], count[order]
+        first = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(key, prepend=-1) != 0))
+        cell, key, count = cell[first], key[first], np.add.reduceat(count, first)
         score = count + np.where(key % _KINDS == Kind.LOST, _LOST_FIRST, 0)
         order = np.lexsort((score, cell))
-        chosen = order[_last_of_each(cell[order])]
+        chosen = order[np.append(np.diff(cell[order]) != 0, [True])]  # the last of each cell
         whole = np.add.reduceat(count, np.flatnonzero(np.diff(cell, prepend=-1)))
         percent = count[chosen] * WHOLE // whole
         self._keys.append(key[chosen])
         self._shares.append(np.where(count[chosen] == whole, WHOLE, np.clip(percent, 1, WHOLE - 1)))
-
-
-def _summed(cell: Column, key: Column, count: Column) -> tuple[Column, Column, Column]:
-    """Bytes of each category in each cell, cells rising."""
-    order = np.lexsort((key, cell))
-    cell, key, count = cell[order], key[order], count[order]
-    first = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(key, prepend=-1) != 0))
-    return cell[first], key[first], np.add.reduceat(count, first)
-
-
-def _last_of_each(sorted_cells: Column) -> npt.NDArray[np.bool_]:
-    return np.append(sorted_cells[1:] != sorted_cells[:-1], [True])
 
 
 def ranges_of(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:

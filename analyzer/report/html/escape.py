@@ -21,14 +21,11 @@ def text(value: object) -> Html:
 
 def element(name: str, *children: object, **attributes: object) -> Html:
     """`<name>` with its children. `class_` and `aria_label` stand for class and aria-label; None leaves one out."""
-    shown = "".join(f' {_attribute(key)}="{text(value)}"' for key, value in attributes.items() if value is not None)
+    given = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not None)
+    shown = "".join(f' {key}="{text(value)}"' for key, value in given)
     if name in _VOID:
         return Html(f"<{name}{shown}>")
     return Html(f"<{name}{shown}>{joined(children)}</{name}>")
-
-
-def _attribute(key: str) -> str:
-    return key.rstrip("_").replace("_", "-")
 
 
 def joined(parts: Iterable[object], separator: str = "") -> Html:

@@ -1,8 +1,8 @@
 """What a report says, before anybody thinks of how it looks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -54,7 +54,6 @@ class Report:
     leaf: Path
     version: str
     """Of the tool."""
-    made: datetime
     checked: tuple[Checked, ...]
     files: tuple[FilePart, ...]
     """Base first."""
@@ -64,16 +63,22 @@ class Report:
     failure: str = ""
     looked_at: tuple[str, ...] = ()
     """Each place where a parent was looked for in vain."""
+    made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 def report_of_chain(chain: Chain, checked: Checked, version: str, digest: Digest | None = None) -> Report:
     """The report of a chain that opens. Reads tables alone, no data; raises what reading raises."""
+    depth = len(chain.layers)
+    # A page of 256 layers stays small: test_a_page_of_256_layers_and_one_of_64_tib_stay_small.
+    shown = [min(number, depth - 1 - number) < MOST_LAYERS // 2 for number in range(depth)]
     return Report(
         leaf=chain.path,
         version=version,
-        made=datetime.now(UTC),
         checked=(checked,),
-        files=tuple(_files(chain)),
+        files=tuple(
+            FilePart(image.path, number, describe_image(image), _structures(image.structures) if shown[number] else ())
+            for number, image in enumerate(chain.layers)
+        ),
         layers=describe_layers(chain),
         map=map_of(chain.size, chain.windows()),
         digest=digest,
@@ -91,7 +96,6 @@ def report_of_failure(checked: Checked, version: str, failure: VhdxError, opened
     return Report(
         leaf=checked.path,
         version=version,
-        made=datetime.now(UTC),
         checked=(checked,),
         files=(_file(checked.path, opened),),
         failure=summary,
@@ -107,7 +111,7 @@ def report_of_checks(checked: Sequence[Checked], version: str, opened: Opener) -
     leaf = checked[0].path if len(checked) == 1 else common_folder(checked)
     paths = dict.fromkeys(path for subject in checked for path in subject.files)
     files = tuple(_file(path, opened) for path in islice(paths, MOST_LAYERS))
-    return Report(leaf=leaf, version=version, made=datetime.now(UTC), checked=tuple(checked), files=files)
+    return Report(leaf=leaf, version=version, checked=tuple(checked), files=files)
 
 
 def digest_of(disk: Disk, progress: Progress = no_progress) -> Digest:
@@ -116,14 +120,6 @@ def digest_of(disk: Disk, progress: Progress = no_progress) -> Digest:
         return Digest(sha256_of(disk, progress))
     except VhdxError as error:
         return Digest(None, str(error))
-
-
-def _files(chain: Chain) -> Iterator[FilePart]:
-    depth = len(chain.layers)
-    for number, image in enumerate(chain.layers):
-        # A page of 256 layers stays small: test_a_page_of_256_layers_and_one_of_64_tib_stay_small.
-        near_an_end = min(number, depth - 1 - number) < MOST_LAYERS // 2
-        yield FilePart(image.path, number, describe_image(image), _structures(image.structures) if near_an_end else ())
 
 
 def _file(path: Path, opened: Opener) -> FilePart:

@@ -2,20 +2,35 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from string import Template
 
-from analyzer.check.result import all_findings, tally
-from analyzer.examine.describe import LayerDescription
-from analyzer.report.html.disk_map import DiskMap
-from analyzer.report.html.escape import Html, element, facts, joined, table, text
-from analyzer.report.html.model import Digest, Report
-from analyzer.report.html.parts import files_part, findings_part
+from analyzer.check.result import Checked, all_findings, tally, worst_first
+from analyzer.examine.describe import ImageDescription, LayerDescription
+from analyzer.examine.dump import Record, Section
+from analyzer.remedies import next_step
+from analyzer.report.findings.documents import section_of, windows_of
+from analyzer.report.findings.text import places
+from analyzer.report.html.escape import Html, element, facts, joined, prose, table, text
+from analyzer.report.html.model import FilePart, Report
 from analyzer.report.html.pictures import MOST_SHOWN, colours, folded, legend, map_data, picture, sentence, tables
 from analyzer.text import exact_size, plural, size
+from vhdx.catalogue import rules
+from vhdx.findings import Finding, Severity
 from vhdx.runs import Kind
+
+# A page for people: tables of millions of entries are what `vhdx dump` is for.
+_MOST_ENTRIES = 100
+_PLACES = {"offset", "file_offset", "log_offset", "key_offset", "value_offset"}
+_SIZES = {"length", "log_length", "size", "block_size"}
+MOST = 500
+"""Findings that a page lists one by one, the worst first."""
+# Records that are beside one another, field by field, so that two copies can be compared.
+_FEW = 2
+_MARKS = {Severity.ERROR: "✕", Severity.WARNING: "!", Severity.NOTE: "•"}
 
 
 def page(report: Report) -> str:
@@ -23,8 +38,15 @@ def page(report: Report) -> str:
     style = _asset("style.css") + colours(len(report.layers))
     script = _asset("map.js") if report.map else ""
     parts = _parts(report)
+    # Nothing from anywhere: this very style, this very script, and no other. Hashes, not 'unsafe-inline': should a
+    # name from a file become markup in spite of all, it still runs nothing.
+    # test_a_page_loads_nothing_and_its_policy_allows_its_own_style_and_script_alone.
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     return Template(_asset("page.html")).substitute(
-        policy=text(_policy(style, script)),
+        policy=text(policy),
         title=text(f"{report.leaf.name} - vhdx report"),
         style=style,
         head=_head(report),
@@ -40,16 +62,6 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing from anywhere: this very style, this very script, and no other."""
-    # Hashes, not 'unsafe-inline': should a name from a file become markup in spite of all, it still runs nothing.
-    # test_a_page_loads_nothing_and_its_policy_allows_its_own_style_and_script_alone.
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 def _hash(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
@@ -57,58 +69,42 @@ def _hash(content: str) -> str:
 def _head(report: Report) -> Html:
     leaf = report.files[-1].image if report.files and report.files[-1].path == report.leaf else None
     lost = report.map.bytes_of(Kind.LOST) if report.map else 0
-    made = f"{report.made:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.version}"
-    return joined(
-        (
-            element("h1", report.leaf.name),
-            _failure(report),
-            element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else "",
-            facts(
-                (
-                    ("file", report.leaf),
-                    ("disk", exact_size(leaf.virtual_size) if leaf else ""),
-                    ("chain", plural(len(report.layers), "file") if report.layers else ""),
-                    ("findings", tally(all_findings(report.checked)) or "no findings"),
-                    ("made", made),
-                )
-            ),
-        ),
-        "\n",
-    )
-
-
-def _failure(report: Report) -> Html:
-    parts = [element("p", report.failure, class_="verdict lost")] if report.failure else []
+    failure = [element("p", report.failure, class_="verdict lost")] if report.failure else []
     if report.looked_at:
         looked = element("ul", *(element("li", place) for place in report.looked_at))
-        parts += [element("p", "It was looked for here:"), looked]
-    return joined(parts)
+        failure += [element("p", "It was looked for here:"), looked]
+    described = (
+        ("file", report.leaf),
+        ("disk", exact_size(leaf.virtual_size) if leaf else ""),
+        ("chain", plural(len(report.layers), "file") if report.layers else ""),
+        ("findings", tally(all_findings(report.checked)) or "no findings"),
+        ("made", f"{report.made:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.version}"),
+    )
+    verdict = element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else ""
+    return joined((element("h1", report.leaf.name), joined(failure), verdict, facts(described)), "\n")
 
 
 def _parts(report: Report) -> list[tuple[str, str, Html]]:
     """Identifier, title and content of each part that has something to say."""
     nothing = "None beyond the reason at the top." if report.failure else "No findings."
-    parts = [("findings", "Findings", findings_part(report.checked, nothing))]
+    parts = [("findings", "Findings", _findings(report.checked, nothing))]
     if report.map:
-        chain = ("chain", "Chain", _chain(report.layers, report.map))
+        title = "The files of the chain, leaf first"
+        names = ["layer", "file", "file size", "disk size", "data write guid", "found by", "damaged blocks"]
+        listed = table(title, names, map(_layer_row, reversed(report.layers)))
+        listed = folded(title, listed) if len(report.layers) > MOST_SHOWN else listed
+        chain = joined((picture(report.layers, report.map), listed), "\n")
         shown = (Html(_asset("map.html")), legend(report.layers, report.map), tables(report.map))
         drawn = joined((element("p", sentence(report.map)), *shown), "\n")
         where = ("map", "Where each byte of the disk comes from", drawn)
-        parts = [chain, where, *parts, ("hashes", "Hashes", _digest(report.digest))]
-    return [*parts, ("files", "Files and their structures", files_part(report.files))]
+        parts = [("chain", "Chain", chain), where, *parts, ("hashes", "Hashes", _digest(report))]
+    shown_files = joined(map(_file, reversed(report.files)), "\n")
+    return [*parts, ("files", "Files and their structures", shown_files)]
 
 
 def _section(key: str, title: str, content: Html) -> Html:
     heading = element("h2", title, id=f"{key}-title")
     return element("section", heading, content, id=key, aria_labelledby=f"{key}-title")
-
-
-def _chain(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
-    names = ["layer", "file", "file size", "disk size", "data write guid", "found by", "damaged blocks"]
-    rows = [_layer_row(layer) for layer in reversed(layers)]
-    title = "The files of the chain, leaf first"
-    listed = table(title, names, rows)
-    return joined((picture(layers, disk), folded(title, listed) if len(rows) > MOST_SHOWN else listed), "\n")
 
 
 def _layer_row(layer: LayerDescription) -> Sequence[object]:
@@ -119,8 +115,110 @@ def _layer_row(layer: LayerDescription) -> Sequence[object]:
     )
 
 
-def _digest(digest: Digest | None) -> Html:
+def _digest(report: Report) -> Html:
+    digest = report.digest
     if digest is None:
         return element("p", "Not taken; `vhdx report --hash` reads the whole disk and takes them.")
     shown = element("code", digest.sha256) if digest.sha256 else digest.reason
     return table("SHA-256", ["of", "digest"], [("the flat disk", shown)])
+
+
+def _findings(checked: Sequence[Checked], nothing: str) -> Html:
+    """All findings, the worst first; `nothing` is said where there are none."""
+    found = worst_first(all_findings(checked))
+    if not found:
+        return element("p", nothing)
+    left_out = f"{len(found) - MOST} more are left out; `vhdx check --format json` lists them all."
+    more = element("p", left_out) if len(found) > MOST else Html()
+    return joined((element("p", tally(found)), *(_finding(each) for each in found[:MOST]), more), "\n")
+
+
+def _finding(finding: Finding) -> Html:
+    name, rule, section = finding.severity.name.lower(), rules().get(finding.code), section_of(finding)
+    badge = element("span", element("span", _MARKS[finding.severity], aria_hidden="true"), " ", name, class_="badge")
+    head = element("h3", badge, " ", element("code", finding.code), " ", rule.title if rule else "")
+    evidence = (
+        ("file", finding.path),
+        ("place", places(finding)),
+        ("expected", finding.expected),
+        ("found", finding.found),
+        ("meaning", prose(rule.meaning) if rule else ""),
+        ("cause", prose(rule.cause) if rule else ""),
+        ("next", element("strong", prose(next_step(finding)))),
+        ("Windows says", windows_of(rule)),
+        ("rule", f"[MS-VHDX] {section}" if section else ""),
+    )
+    return element("article", head, element("p", finding.message), facts(evidence), class_=f"finding {name}")
+
+
+def _file(part: FilePart) -> Html:
+    """A file and its structures, folded up."""
+    layer = Html() if part.layer is None else element("span", f"layer {part.layer} ", class_="muted")
+    title = element("summary", layer, part.path.name)
+    body = [element("p", part.path, class_="path")]
+    body.append(_description(part.image) if part.image else element("p", "The file cannot be opened as a whole."))
+    body += [_structure(structure) for structure in part.structures]
+    if not part.structures:
+        body.append(element("p", "Its structures are left out of this page; `vhdx dump FILE` shows them."))
+    return element("details", title, *body, class_="structures")
+
+
+def _description(image: ImageDescription) -> Html:
+    blocks = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())
+    log = f"LIVE, {plural(image.log.replayed_entries, 'entry')} replayed in memory" if image.log.live else "clean"
+    return facts(
+        (
+            ("type", f"{image.type.value} VHDX"),
+            ("disk size", exact_size(image.virtual_size)),
+            ("file size", exact_size(image.file_size)),
+            ("block size", size(image.block_size)),
+            ("sectors", f"{image.logical_sector_size} bytes logical, {image.physical_sector_size} physical"),
+            ("written by", image.creator or "(does not say)"),
+            ("disk id", image.virtual_disk_id),
+            ("data write", image.data_write_guid),
+            ("file write", image.file_write_guid),
+            ("log", log),
+            ("blocks", blocks),
+            ("damaged blocks", image.damaged_blocks or ""),
+        )
+    )
+
+
+def _structure(structure: Section) -> Html:
+    found = list(_tables(structure.name, structure.records))
+    if found and not structure.error:
+        return joined(found, "\n")
+    said = element("p", structure.error, class_="lost") if structure.error else element("p", "None.")
+    return joined((element("h4", structure.name), said))
+
+
+def _tables(name: str, records: Iterable[Record]) -> Iterator[Html]:
+    """Records of the same fields in one table."""
+    for names, group in groupby(records, key=tuple):
+        alike = list(group)
+        if len(alike) <= _FEW:
+            columns = ["field", *(f"record {number + 1}" for number in range(len(alike)))]
+            rows = [[_label(field), *(_value(field, record[field]) for record in alike)] for field in names]
+        else:
+            columns = [_label(field) for field in names]
+            rows = [[_value(field, value) for field, value in record.items()] for record in alike]
+        yield table(name, columns, rows)
+
+
+def _label(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _value(field: str, value: object) -> object:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case bytes():
+            return value.hex()
+        case list() | tuple():
+            return joined(_tables(_label(field), value[:_MOST_ENTRIES]))
+        case int() if field in _SIZES:
+            return exact_size(value)
+        case int() if field in _PLACES:
+            return f"{value} (0x{value:x})"
+    return value

@@ -34,7 +34,9 @@ _LONGEST = 32
 
 def picture(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
     """An SVG of the chain; of a long one the uppermost and the lowest layers."""
-    shown = _shown(list(reversed(layers)))
+    shown: list[LayerDescription | None] = [*reversed(layers)]
+    if len(shown) > _MOST_BOXES:
+        shown = [*shown[: _MOST_BOXES // 2], None, *shown[-(_MOST_BOXES // 2) :]]
     height = len(shown) * (_BOX + _GAP) - _GAP
     parts = [element("title", f"Chain of {plural(len(layers), 'file')}", id="picture-title")]
     for number, layer in enumerate(shown):
@@ -44,21 +46,12 @@ def picture(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
             parts.append(element("text", text, x=_WIDTH // 2, y=top + _BOX // 2, class_="how"))
         else:
             parts += _box(layer, disk, top)
-        below = shown[number + 1] if number + 1 < len(shown) else None
         if number + 1 < len(shown):
-            parts += _arrow(below, top + _BOX)
+            parts += _arrow(shown[number + 1], top + _BOX)
     return element(
         "svg", joined(parts), viewBox=f"0 0 {_WIDTH} {height}", role="img", class_="chain",
         aria_labelledby="picture-title", xmlns="http://www.w3.org/2000/svg",
     )  # fmt: skip
-
-
-def _shown(layers: list[LayerDescription]) -> list[LayerDescription | None]:
-    """Leaf first; None stands for those that are left out."""
-    if len(layers) <= _MOST_BOXES:
-        return [*layers]
-    half = _MOST_BOXES // 2
-    return [*layers[:half], None, *layers[-half:]]
 
 
 def _box(layer: LayerDescription, disk: DiskMap, top: int) -> Iterator[Html]:
@@ -67,19 +60,18 @@ def _box(layer: LayerDescription, disk: DiskMap, top: int) -> Iterator[Html]:
     state = "box lost" if lost or not layer.matches else "box"
     yield element("rect", x=1, y=top + 1, width=_WIDTH - 2, height=_BOX - 2, rx=6, class_=state)
     yield element("rect", x=1, y=top + 1, width=8, height=_BOX - 2, rx=4, class_=f"fill layer-{layer.layer}")
-    yield element("text", element("title", layer.path), _short(layer.path.name), x=20, y=top + 22, class_="name")
-    yield element("text", f"{_role(layer)}, file of {size(layer.file_size)}", x=20, y=top + 41)
+    # A name that fits: its middle is left out, for both ends of a checkpoint's name tell it from others.
+    name, half = layer.path.name, _LONGEST // 2
+    short = name if len(name) <= _LONGEST else f"{name[: half - 1]}…{name[-half:]}"
+    yield element("text", element("title", layer.path), short, x=20, y=top + 22, class_="name")
+    ends = ["base"] * (layer.layer == 0) + ["leaf"] * (layer.found is None)
+    role = f"layer {layer.layer}" + (f" ({', '.join(ends)})" if ends else "")
+    yield element("text", f"{role}, file of {size(layer.file_size)}", x=20, y=top + 41)
     share = f"gives {size(given)}" + (f", {size(lost)} LOST" if lost else "")
     yield element("text", f"{share} of the disk's {size(disk.size)}", x=20, y=top + 58)
     width = round((_WIDTH - 30) * given / max(1, disk.size), 1)
     yield element("rect", x=20, y=top + 64, width=_WIDTH - 30, height=4, class_="track")
     yield element("rect", x=20, y=top + 64, width=width, height=4, class_=f"fill layer-{layer.layer}")
-
-
-def _role(layer: LayerDescription) -> str:
-    """Its number, and whether it is an end of the chain."""
-    ends = (["base"] if layer.layer == 0 else []) + (["leaf"] if layer.found is None else [])
-    return f"layer {layer.layer}" + (f" ({', '.join(ends)})" if ends else "")
 
 
 def _arrow(below: LayerDescription | None, top: int) -> Iterator[Html]:
@@ -89,12 +81,6 @@ def _arrow(below: LayerDescription | None, top: int) -> Iterator[Html]:
         how = "--parent" if below.found is Found.GIVEN else below.found.value
         mismatch = "" if below.matches else ", MISMATCH accepted"
         yield element("text", f"parent, found by {how}{mismatch}", x=middle + 16, y=top + _GAP // 2 + 4)
-
-
-def _short(name: str) -> str:
-    """A name that fits: its middle is left out, for both ends of a checkpoint's name tell it from others."""
-    half = _LONGEST // 2
-    return name if len(name) <= _LONGEST else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def map_data(disk: DiskMap, layers: Sequence[LayerDescription]) -> Html:
@@ -150,7 +136,11 @@ def tables(disk: DiskMap) -> Html:
     """Exact sums; what is lost, one by one; and the ranges that the picture shows."""
     parts = [_sums(disk)]
     if disk.lost:
-        parts.append(_lost(disk))
+        more = disk.lost_count - len(disk.lost)
+        rest = f"; {plural(more, 'more range')} in `vhdx map`" if more else ""
+        lost = [[run.start, exact_size(run.length), run.layer] for run in disk.lost]
+        title = f"Ranges that cannot be known{rest}"
+        parts.append(table(title, ["first byte", "length", "layer"], lost, style="numbers"))
     exact = disk.offsets is not None and len(disk.lengths) <= MOST_ROWS
     name = "Every range" if exact else f"The disk in {MOST_ROWS} parts or fewer, each by what it mostly holds"
     rows = [
@@ -167,24 +157,13 @@ def _named(category: Category) -> tuple[str, str]:
 
 def _sums(disk: DiskMap) -> Html:
     rows = [
-        [*_named(category), exact_size(count), _percent(count, disk.size)]
+        [*_named(category), exact_size(count), f"{share:.2f} %" if share >= _LEAST_SHARE else f"under {_LEAST_SHARE} %"]
         for category, count in sorted(disk.totals.items(), key=lambda item: (-item[0].layer, item[0].kind))
+        for share in [100 * count / disk.size]
     ]
     title = "What the disk is made of"
     sums = table(title, ["kind", "layer", "bytes", "of the disk"], rows, style="numbers")
     return folded(title, sums) if len(rows) > MOST_SHOWN else sums
-
-
-def _percent(count: int, whole: int) -> str:
-    share = 100 * count / whole
-    return f"{share:.2f} %" if share >= _LEAST_SHARE else f"under {_LEAST_SHARE} %"
-
-
-def _lost(disk: DiskMap) -> Html:
-    rows = [[run.start, exact_size(run.length), run.layer] for run in disk.lost]
-    more = disk.lost_count - len(disk.lost)
-    rest = f"; {plural(more, 'more range')} in `vhdx map`" if more else ""
-    return table(f"Ranges that cannot be known{rest}", ["first byte", "length", "layer"], rows, style="numbers")
 
 
 def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
@@ -201,15 +180,10 @@ def _rows(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:
             held[category] = held.get(category, 0) + count * share // WHOLE
             start, length = start + count, length - count  # noqa: PLW2901 - the rest of the same part
             if start == min(edge + step, disk.size):
-                yield _cell(edge, start - edge, held)
+                # A cell that is lost in part must not look whole: who reads the picture looks for exactly that.
+                main = max(held, key=lambda category: (category.kind is Kind.LOST, held[category]))
+                yield edge, start - edge, main, max(1, min(WHOLE, WHOLE * held[main] // (start - edge)))
                 edge, held = start, {}
-
-
-def _cell(start: int, length: int, held: dict[Category, int]) -> tuple[int, int, Category, int]:
-    """One cell; what is lost names it however little of it there is."""
-    # A cell that is lost in part must not look whole: who reads the picture looks for exactly that.
-    main = max(held, key=lambda category: (category.kind is Kind.LOST, held[category]))
-    return start, length, main, max(1, min(WHOLE, WHOLE * held[main] // length))
 
 
 def sentence(disk: DiskMap) -> str:

@@ -10,8 +10,7 @@ import jsonschema
 import pytest
 
 from analyzer.check.result import common_folder, fingerprint
-from analyzer.report.findings.documents import check_document, sarif_log
-from analyzer.report.findings.junit import junit_xml
+from analyzer.report.findings.documents import check_document, junit_xml, sarif_log
 from analyzer.report.findings.text import summary, text_lines
 from tests.support.checks import FOLDER, HOSTILE, finding, some, subject
 from vhdx.findings import Severity

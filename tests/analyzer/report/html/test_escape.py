@@ -8,8 +8,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.report.findings.documents import sarif_log
-from analyzer.report.findings.junit import junit_xml
+from analyzer.report.findings.documents import junit_xml, sarif_log
 from analyzer.report.html.escape import Html, element, facts, prose, table, text
 from tests.support.checks import FOLDER, HOSTILE, finding, subject
 from vhdx.findings import Severity
