@@ -1,16 +1,22 @@
 """Making restore points: chunks are read, hashed, packed and stored, then come index and manifest."""
 
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 
-from analyzer.backup.chunk_reader import ChunkReader, ImageHashes, hashes_of
-from analyzer.backup.index_builder import IndexBuilder
-from analyzer.backup.locks.locks import LockLostError
+import numpy as np
+
+from analyzer.backup.changed_chunks import ChangedChunk, Part, parts_of, states_in_step
+from analyzer.backup.chunk_reader import ChunkReader, ImageHashes, StoredChunk, hashes_of
+from analyzer.backup.locks import LockLostError
 from analyzer.backup.plan import CreatePlan, Hashing
 from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, release
+from analyzer.backup.repository.index import Ids, Index, blank_index, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
+from vhdx.ranges import Range
 
 Confirm = Callable[[], None]
 """Raises LockLostError when the run's lock is not held any more."""
@@ -50,7 +56,7 @@ def run_create(
 
 
 def _published(
-    plan: CreatePlan, store: ChunkStore, builder: IndexBuilder, hashes: ImageHashes, read_bytes: int, confirm: Confirm
+    plan: CreatePlan, store: ChunkStore, builder: "IndexBuilder", hashes: ImageHashes, read_bytes: int, confirm: Confirm
 ) -> Iterator[Manifest]:
     """Write index and manifest of each point; the manifest is taken back when the lock was lost meanwhile."""
     before = plan.reference.manifest if plan.reference else None
@@ -58,7 +64,7 @@ def _published(
     for number, point in enumerate(plan.points):
         index = builder.build(number)
         confirm()
-        index_sha256 = plan.repository.write_index(point.name, builder.document)
+        index_sha256 = plan.repository.write_index(point.name, index.document)
         sums: tuple[str | None, str | None] = None, None
         if hashes.images:
             sums = hashes.images[number].digests()
@@ -115,3 +121,90 @@ def _manifest(
         host=plan.options.host,
         effort=effort,
     )
+
+
+@dataclass
+class _Changes:
+    """The chunks of one point that are not those of the point before it, in the order in which they became known."""
+
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    ids: bytearray = field(default_factory=bytearray)
+    zeros: list[Range] = field(default_factory=list)
+
+    def apply(self, ids: Ids, zero: bytes) -> None:
+        """Put them into the ids of the point before it."""
+        # Zeros first: a chunk that is partly zeros and partly data was noted by both, and its id is the one that was
+        # read.
+        for first, count in self.zeros:
+            ids[first : first + count] = np.frombuffer(zero, np.uint8)
+        if self.numbers:
+            changed = np.frombuffer(self.ids, np.uint8).reshape(len(self.numbers), -1)
+            ids[np.frombuffer(self.numbers, np.int64)] = changed
+
+
+class IndexBuilder:
+    """Notes which chunks of which point changed, and makes the indexes of it."""
+
+    def __init__(self, plan: CreatePlan, store: ChunkStore) -> None:
+        self._plan, self._store = plan, store
+        self._zero = store.codec.id_of(bytes(plan.chunk_size))
+        self._changes = [_Changes() for _ in plan.points]
+        known = plan.reference.manifest if plan.reference else None
+        self.index = plan.repository.stored_index(known.name, known.index_sha256) if known else None
+        """The reference's, and then that of the point that was built last."""
+        # Of a huge disk there is room for one index: the reference's becomes, in its place, that of the first point.
+        if self.index is not None and isinstance(self.index.document, bytes):
+            self.index = parse_index(bytearray(self.index.document))
+        self.brought_back: set[bytes] = set()
+        """The ids of chunks that were set aside, and are stored again."""
+
+    def chunks_to_read(self) -> Iterator[ChangedChunk]:
+        """The chunks that must be read; what turns out to be zeros is noted while they pass by."""
+        plan = self._plan
+        streams = [
+            parts_of(number, plan.tables(number), plan.chunk_size, point.state.size)
+            for number, point in enumerate(plan.points)
+        ]
+        for item in states_in_step(streams):
+            if isinstance(item, Part):
+                self._changes[item.state].zeros.append(Range(item.number, item.count))
+            else:
+                yield item
+
+    def note(self, chunk: StoredChunk) -> None:
+        """Take down the ids of a chunk."""
+        for part, chunk_id in zip(chunk.changed.parts, chunk.ids, strict=True):
+            self._changes[part.state].numbers.append(chunk.changed.number)
+            self._changes[part.state].ids += chunk_id
+            self.brought_back |= {chunk_id} & self._plan.set_aside
+
+    def build(self, number: int) -> Index:
+        """The index of a point; all points in turn. Its chunks of zeros, which are never read, are stored."""
+        size = self._plan.points[number].state.size
+        index = self.index if self.index is not None and self.index.size == size else self._resized(size)
+        self._changes[number].apply(index.ids, self._zero)
+        last = bytes(index.length_of(len(index.ids) - 1))
+        last_id = self._store.codec.id_of(last)
+        if index.ids[-1].tobytes() == self._zero:
+            index.ids[-1] = np.frombuffer(last_id, np.uint8)
+        zeros = [bytes(index.chunk_size)] if _has(index.ids, self._zero) else []
+        for content in (*zeros, *([last] if index.ids[-1].tobytes() == last_id else ())):
+            self.brought_back |= {self._store.put(content)} & self._plan.set_aside
+        self._store.flush()
+        self.index = index
+        return index
+
+    def _resized(self, size: int) -> Index:
+        """The index of a disk of some size with the ids of the point before it, and zeros where that has none."""
+        before = self.index.ids if self.index is not None else np.empty((0, len(self._zero)), np.uint8)
+        index = blank_index(self._plan.chunk_size, size)
+        kept = min(len(index.ids), len(before))
+        index.ids[:kept], index.ids[kept:] = before[:kept], np.frombuffer(self._zero, np.uint8)
+        return index
+
+
+def _has(ids: Ids, chunk_id: bytes) -> bool:
+    """Whether a chunk is among them; a huge index is looked at in pieces."""
+    wanted = np.frombuffer(chunk_id, np.uint8)
+    pieces = (ids[first : first + (1 << 16)] for first in range(0, len(ids), 1 << 16))
+    return any(bool((piece == wanted).all(axis=1).any()) for piece in pieces)

@@ -46,6 +46,10 @@ class DamagedObjectError(BackupError):
     text = "{url}: {name} is damaged: {reason}; restore it from another copy of the repository"
 
 
+class BadDocumentError(ValueError):
+    """Bytes are not the document that was written; the text says why. Whoever read them knows where they were."""
+
+
 class NotRepositoryError(BackupError):
     """No repository is at a place, or one that this version cannot use."""
 

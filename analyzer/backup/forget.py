@@ -7,7 +7,7 @@ from enum import Enum
 
 from analyzer.backup.errors import BackupError, NoSuchPointError
 from analyzer.backup.lineage import lineages, shared_layers
-from analyzer.backup.locks.locks import Lock
+from analyzer.backup.locks import Lock
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 

@@ -7,12 +7,11 @@ where locks failed. A `create` takes what is on a list for absent and writes it 
 
 from dataclasses import dataclass
 
-from analyzer.backup.errors import BackupError, DamagedObjectError, MissingObjectError
-from analyzer.backup.locks.locks import FOLDER as LOCKS
-from analyzer.backup.locks.locks import STALE, Lock
+from analyzer.backup.errors import BackupError, BadDocumentError, DamagedObjectError, MissingObjectError
+from analyzer.backup.locks import FOLDER as LOCKS
+from analyzer.backup.locks import STALE, Lock
 from analyzer.backup.repository.chunks import id_of_object, read_candidates, write_candidates
-from analyzer.backup.repository.index import BadIndexError, parse_index
-from analyzer.backup.repository.manifest import BadDocumentError, is_name, parse_document
+from analyzer.backup.repository.manifest import is_name, parse_document
 from analyzer.backup.repository.repository import POINTS, Repository, index_object, manifest_object
 from analyzer.backup.storage.storage import Entry
 from analyzer.progress import Progress, no_progress
@@ -149,13 +148,11 @@ def _references(repository: Repository, point: str, has_manifest: bool) -> set[b
         if has_manifest:
             # Whatever else is in the manifest: one of a later version protects its chunks too.
             sha256 = str(parse_document(repository.codec.open(name, place.read(name)))["index_sha256"])
-        index = parse_index(repository.index_document(point, sha256))
+        index = repository.stored_index(point, sha256)
     except MissingObjectError as error:
         raise UnknownReferencesError(place.url, point, f"{error.name} is missing") from None
     except DamagedObjectError as error:
         raise UnknownReferencesError(place.url, point, f"{error.name}: {error.reason}") from error
-    except BadIndexError as error:
-        raise UnknownReferencesError(place.url, point, f"{index_object(point)}: {error}") from error
     except (BadDocumentError, KeyError) as error:
         reason = f"{name}: {error}, so its index cannot be compared with it"
         raise UnknownReferencesError(place.url, point, reason) from error

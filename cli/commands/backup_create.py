@@ -9,8 +9,7 @@ import click
 
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
-from analyzer.backup.locks.locks import Lock, take
-from analyzer.backup.locks.owners import Hold
+from analyzer.backup.locks import Hold, Lock, take
 from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository

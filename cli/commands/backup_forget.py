@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from analyzer.backup.forget import NOT_NAMED, Every, ForgetPlan, Verdict, plan_by_name, plan_by_rules, run_forget
-from analyzer.backup.locks.locks import take
-from analyzer.backup.locks.owners import Hold
+from analyzer.backup.locks import Hold, take
 from analyzer.backup.repository.repository import Repository
 from cli import output
 from cli.errors import when_interrupted

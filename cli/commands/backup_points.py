@@ -8,8 +8,7 @@ import click
 from analyzer.backup.listing import Stats, stats_of
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.manifest import Manifest
-from analyzer.backup.repository.open import init_encrypted, init_repository
-from analyzer.backup.repository.repository import Repository, Settings
+from analyzer.backup.repository.repository import Repository, Settings, init_encrypted, init_repository
 from cli import output
 from cli.options.common import BYTE_SIZE, json_option
 from cli.options.repository import (

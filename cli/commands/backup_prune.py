@@ -9,8 +9,7 @@ import click
 
 from analyzer.backup.errors import PlaceError
 from analyzer.backup.listing import Problem, Traces
-from analyzer.backup.locks.locks import take
-from analyzer.backup.locks.owners import Hold
+from analyzer.backup.locks import Hold, take
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
 from analyzer.backup.repository.repository import Repository

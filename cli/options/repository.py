@@ -14,8 +14,7 @@ from typing import Any
 import click
 
 from analyzer.backup.repository.manifest import Manifest
-from analyzer.backup.repository.open import open_repository
-from analyzer.backup.repository.repository import ENCRYPTED, Repository
+from analyzer.backup.repository.repository import ENCRYPTED, Repository, open_repository
 from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.storage import Place
 from cli.options.common import FILE_PATH, Decorated

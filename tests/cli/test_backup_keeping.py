@@ -9,10 +9,9 @@ import pytest
 
 pytest.importorskip("zstandard")
 
+from analyzer.backup import locks
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.locks import locks
-from analyzer.backup.locks.locks import take
-from analyzer.backup.locks.owners import Hold
+from analyzer.backup.locks import Hold, take
 from analyzer.backup.repository import keys
 from analyzer.backup.storage.local import LocalPlace
 

@@ -8,12 +8,10 @@ time of its object. A chunk that was written after its list is no candidate any 
 import hashlib
 import os
 import secrets
-import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.codec import ID_SIZE, Codec
@@ -23,11 +21,8 @@ from analyzer.backup.storage.storage import Data, Entry, Place
 FOLDER, QUARANTINE, CANDIDATES = "chunks.castr", "quarantine", "candidates"
 _MAGIC = b"VHDXCAND"
 SUFFIX = ".cacnk"
-# Bytes that are collected for a place that takes whole objects; more of them would be more memory.
-_COLLECTED = 8 << 20
 # Bytes and files of a local batch, which an interrupted run has to write anew.
 _BATCHED, _MOST_BATCHED = 256 << 20, 1024
-Begun = TypeVar("Begun")
 
 
 def object_of(chunk_id: bytes) -> str:
@@ -50,99 +45,32 @@ def _id_in(name: str) -> bytes | None:
     return chunk_id if len(chunk_id) == ID_SIZE else None
 
 
-class Batch(Generic[Begun]):
-    """Objects that are made together: nothing is there for sure before `commit`. All calls from any thread."""
-
-    def __init__(
-        self,
-        begin: Callable[[str, Data], Begun],
-        finish: Callable[[Sequence[tuple[str, Begun]]], None],
-        most_bytes: int,
-        most_objects: int,
-    ) -> None:
-        """`begin` takes an object, and `finish` has all that were begun there, each whole, and durable."""
-        self._begin, self._finish, self._most_bytes, self._most_objects = begin, finish, most_bytes, most_objects
-        self._lock, self._waiting, self._bytes = threading.Lock(), list[tuple[str, Begun]](), 0
-
-    def add(self, name: str, data: Data) -> None:
-        """Take one more, and commit when there are many."""
-        begun = self._begin(name, data)
-        with self._lock:
-            self._waiting.append((name, begun))
-            self._bytes += len(data)
-            full = self._bytes >= self._most_bytes or len(self._waiting) >= self._most_objects
-        if full:
-            self.commit()
-
-    def commit(self) -> None:
-        """Have all that were added there, each whole, and durable."""
-        with self._lock:
-            waiting, self._waiting, self._bytes = self._waiting, [], 0
-        if waiting:
-            self._finish(waiting)
-
-    def discard(self) -> None:
-        """Forget what was added and not committed."""
-        for _, begun in self._waiting:
-            if isinstance(begun, Path):
-                begun.unlink(missing_ok=True)
-        self._waiting = []
-
-
-def batch_for(place: Place) -> "Batch[Path] | Batch[Data]":
-    """The batch that suits a place best: others than a folder are given some objects whole, as they are collected.
+class ChunkStore:
+    """The chunks of a repository, for one run. What is put is there after `flush`. All calls from any thread.
 
     In a folder, files are written at once, and get their names when the file system was flushed. One flush for hundreds
     of files: a flush for each, and one for its folder, would take longer than all the rest.
     """
-    if not isinstance(place, LocalPlace):
-
-        def write_all(objects: Sequence[tuple[str, Data]]) -> None:
-            for name, data in objects:
-                place.write(name, data)
-
-        return Batch(lambda _name, data: data, write_all, _COLLECTED, sys.maxsize)
-
-    def begin(name: str, data: Data) -> Path:
-        part, descriptor = place.begin(name, data)
-        os.close(descriptor)
-        return part
-
-    return Batch(begin, place.name_all, _BATCHED, _MOST_BATCHED)
-
-
-class ChunkStore:
-    """The chunks of a repository, for one run. What is put is there after `flush`. All calls from any thread."""
 
     def __init__(self, place: Place, codec: Codec, beware: Set[bytes] = frozenset()) -> None:
         """A run over the chunks at `place`; those to beware of may be deleted soon, and count as absent."""
-        self.place, self.codec = place, codec
-        self._known: set[bytes] = set()
-        self._beware = beware
-        self._batch = batch_for(place)
-        self._lock = threading.Lock()
+        self.place, self.codec, self._beware = place, codec, beware
+        self._known, self._lock = set[bytes](), threading.Lock()
+        self._waiting, self._bytes = list[tuple[str, Path]](), 0
         self.written, self.written_bytes = 0, 0
-
-    def know(self, ids: Iterable[bytes]) -> None:
-        """Take these chunks for stored, without asking."""
-        self._known.update(ids)
-
-    def has(self, chunk_id: bytes) -> bool:
-        """Whether a chunk is stored, or waits to be."""
-        if chunk_id in self._known:
-            return True
-        if chunk_id in self._beware:
-            return False
-        there = bool(self.place.size(object_of(chunk_id)))
-        if there:
-            self._known.add(chunk_id)
-        return there
 
     def put(self, data: Data) -> bytes:
         """Store a chunk unless it is there; returns its id."""
         chunk_id = self.codec.id_of(data)
-        if not self.has(chunk_id):
-            self._add(chunk_id, self.codec.pack(data))
+        if chunk_id in self._known:
+            return chunk_id
+        there = chunk_id not in self._beware and self.place.size(object_of(chunk_id))
+        packed = b"" if there else self.codec.pack(data)
+        with self._lock:
+            is_first = chunk_id not in self._known  # else another thread was quicker
+            self._known.add(chunk_id)
+        if packed and is_first:
+            self._add(object_of(chunk_id), packed)
         return chunk_id
 
     def get(self, chunk_id: bytes) -> bytes:
@@ -150,27 +78,39 @@ class ChunkStore:
         return self.codec.unpack(self.place.read(object_of(chunk_id)), chunk_id)
 
     def flush(self) -> None:
-        """Have everything there that was put."""
-        self._batch.commit()
+        """Have everything there that was put, each whole, and durable."""
+        with self._lock:
+            waiting, self._waiting, self._bytes = self._waiting, [], 0
+        if waiting and isinstance(self.place, LocalPlace):
+            self.place.name_all(waiting)
 
     def discard(self) -> None:
         """Leave behind nothing that is not there for sure yet; nothing happens after `flush`."""
-        self._batch.discard()
+        for _, part in self._waiting:
+            part.unlink(missing_ok=True)
+        self._waiting = []
 
     def entries(self) -> Iterator[tuple[bytes, Entry]]:
         """Every chunk that is stored, in no order, and its object."""
         for entry in self.place.list(FOLDER):
-            chunk_id = id_of_object(entry.name)
-            if chunk_id is not None:
+            if (chunk_id := id_of_object(entry.name)) is not None:
                 yield chunk_id, entry
 
-    def _add(self, chunk_id: bytes, packed: bytes) -> None:
+    def _add(self, name: str, packed: bytes) -> None:
+        if isinstance(self.place, LocalPlace):
+            part, descriptor = self.place.begin(name, packed)
+            os.close(descriptor)
+        else:
+            part = None
+            self.place.write(name, packed)
         with self._lock:
-            if chunk_id in self._known:
-                return  # another thread was quicker
-            self._known.add(chunk_id)
             self.written, self.written_bytes = self.written + 1, self.written_bytes + len(packed)
-        self._batch.add(object_of(chunk_id), packed)
+            if part is not None:
+                self._waiting.append((name, part))
+                self._bytes += len(packed)
+            full = self._bytes >= _BATCHED or len(self._waiting) >= _MOST_BATCHED
+        if full:
+            self.flush()
 
 
 def set_aside(place: Place, chunk_id: bytes) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.backup.errors import BadDocumentError
 from analyzer.backup.repository.codec import ID_SIZE, LARGEST
 from analyzer.text import plural
 
@@ -32,6 +33,8 @@ class Index:
     chunk_size: int
     size: int
     ids: Ids
+    document: bytes | bytearray
+    """The .caibx that the ids are in."""
 
     def id_of(self, number: int) -> bytes:
         """The id of chunk `number`."""
@@ -40,10 +43,6 @@ class Index:
     def length_of(self, number: int) -> int:
         """Bytes of chunk `number`."""
         return length_of(number, self.chunk_size, self.size)
-
-
-class BadIndexError(ValueError):
-    """Bytes are no index of uniform chunks; the text says why. Whoever read them knows where they were."""
 
 
 def chunk_count(size: int, chunk_size: int) -> int:
@@ -56,10 +55,10 @@ def length_of(number: int, chunk_size: int, size: int) -> int:
     return max(0, min(chunk_size, size - number * chunk_size))
 
 
-def blank_index(chunk: int, size: int) -> bytearray:
-    """The .caibx of a disk whose ids are all zeros; those of `parse_index` of it can be written to, and are in it.
+def blank_index(chunk: int, size: int) -> Index:
+    """The index of a disk whose ids are all zeros, to be written to.
 
-    The index of 64 TiB takes 160 MiB: there is to be one of it.
+    That of 64 TiB takes 160 MiB: there is to be one of it.
     """
     count = chunk_count(size, chunk)
     whole = bytearray(_FRONT_SIZE + count * _ITEM.itemsize + _TAIL_SIZE)
@@ -70,28 +69,28 @@ def blank_index(chunk: int, size: int) -> bytearray:
         items["end"][piece] = ends
     table_size = 16 + count * _ITEM.itemsize + _TAIL_SIZE
     whole[-_TAIL_SIZE:] = np.array([0, 0, _HEADER, table_size, _TAIL], dtype="<u8").tobytes()
-    return whole
+    return parse_index(whole)
 
 
 def parse_index(stored: bytes | bytearray) -> Index:
-    """The index in a .caibx of uniform chunks; raises BadIndexError for anything else."""
+    """The index in a .caibx of uniform chunks; raises BadDocumentError for anything else."""
     if len(stored) < _FRONT_SIZE + _TAIL_SIZE or (len(stored) - _FRONT_SIZE - _TAIL_SIZE) % _ITEM.itemsize:
-        raise BadIndexError(f"no index is {plural(len(stored), 'byte')} long")
+        raise BadDocumentError(f"no index is {plural(len(stored), 'byte')} long")
     front = np.frombuffer(stored, "<u8", _FRONT_SIZE // 8).tolist()
     count = (len(stored) - _FRONT_SIZE - _TAIL_SIZE) // _ITEM.itemsize
     tail = np.frombuffer(stored, "<u8", _TAIL_SIZE // 8, len(stored) - _TAIL_SIZE).tolist()
     chunk = front[4]
     if front != [_HEADER, _INDEX, _SHA256, chunk, chunk, chunk, _STREAMED, _TABLE] or not 0 < chunk <= LARGEST:
-        raise BadIndexError("its header is none of an index of uniform chunks with SHA-256")
+        raise BadDocumentError("its header is none of an index of uniform chunks with SHA-256")
     if tail != [0, 0, _HEADER, 16 + count * _ITEM.itemsize + _TAIL_SIZE, _TAIL]:
-        raise BadIndexError("its end is not where its length says")
+        raise BadDocumentError("its end is not where its length says")
     items = np.frombuffer(stored, _ITEM, count, _FRONT_SIZE)
     size = int(items["end"][-1]) if count else 0
     if chunk_count(size, chunk) != count:
-        raise BadIndexError("its last chunk does not end where the disk does")
+        raise BadDocumentError("its last chunk does not end where the disk does")
     if not all(np.array_equal(items["end"][piece], ends) for piece, ends in _ends(count, chunk, size)):
-        raise BadIndexError("its chunks are not of one size")
-    return Index(chunk, size, items["id"])
+        raise BadDocumentError("its chunks are not of one size")
+    return Index(chunk, size, items["id"], stored)
 
 
 def _ends(count: int, chunk: int, size: int) -> Iterator[tuple[slice, npt.NDArray[np.uint64]]]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from analyzer.backup.errors import PointNameError
+from analyzer.backup.errors import BadDocumentError, PointNameError
 from analyzer.backup.repository.layer_records import LayerRecord
 from vhdx.ranges import Range
 
@@ -115,10 +115,6 @@ def _manifest(members: Mapping[str, Any]) -> Manifest:
 
 def _ranges(rows: list[list[int]]) -> tuple[Range, ...]:
     return tuple(Range(int(start), int(length)) for start, length in rows)
-
-
-class BadDocumentError(ValueError):
-    """Bytes are not the document that was written; the text says why. Whoever read them knows where they were."""
 
 
 def build_document(members: Mapping[str, Any]) -> bytes:

@@ -8,9 +8,8 @@ from analyzer.backup.create import run_create
 from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.repository.index import blank_index, parse_index
-from analyzer.backup.repository.open import init_repository
-from analyzer.backup.repository.repository import Settings
+from analyzer.backup.repository.index import blank_index
+from analyzer.backup.repository.repository import Settings, init_repository
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.storage.storage import Entry
 from vhdx.reader import Reader
@@ -101,8 +100,8 @@ def stored_chunks(repository):
     return {chunk_id for chunk_id, _ in repository.chunks().entries()}
 
 
-def build_index(index):
-    """The .caibx of an index."""
-    whole = blank_index(index.chunk_size, index.size)
-    parse_index(whole).ids[:] = index.ids
-    return bytes(whole)
+def index_of(chunk_size, size, ids):
+    """The index of a disk with these ids, a row of 32 bytes for each chunk."""
+    index = blank_index(chunk_size, size)
+    index.ids[:] = ids
+    return index

@@ -7,14 +7,12 @@ from pathlib import Path
 import vhdx
 from analyzer.backup.create import run_create
 from analyzer.backup.forget import plan_by_name, run_forget
-from analyzer.backup.locks.locks import FOLDER as LOCKS
-from analyzer.backup.locks.locks import take
-from analyzer.backup.locks.owners import Hold
+from analyzer.backup.locks import FOLDER as LOCKS
+from analyzer.backup.locks import Hold, take
 from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.repository.open import init_repository
-from analyzer.backup.repository.repository import Repository, Settings
+from analyzer.backup.repository.repository import Repository, Settings, init_repository
 from analyzer.backup.restore import PointDisk, plan_restore
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import Options, format_of

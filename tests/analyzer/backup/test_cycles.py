@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup.locks.locks import FOLDER as LOCKS
+from analyzer.backup.locks import FOLDER as LOCKS
 from tests.analyzer.backup import jobs
 from tests.analyzer.backup.places import KINDS
 

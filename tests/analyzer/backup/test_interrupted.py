@@ -4,7 +4,8 @@ import pytest
 
 from analyzer.backup.errors import PlaceError
 from analyzer.backup.plan import Which
-from analyzer.backup.repository.chunks import batch_for
+from analyzer.backup.repository.chunks import ChunkStore, object_of
+from analyzer.backup.repository.codec import Codec
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.resume import resume_raw
 from analyzer.backup.storage.local import LocalPlace
@@ -145,24 +146,24 @@ def test_a_resume_never_replaces_an_image(point, tmp_path):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_batch_is_there_when_it_is_committed_and_not_before(tmp_path, monkeypatch, whole):
+def test_chunks_are_there_when_they_are_flushed_and_not_before(tmp_path, monkeypatch, whole):
     monkeypatch.setattr("analyzer.backup.storage.local._WORTH_ALL", 0 if whole else 64)
     place = LocalPlace(tmp_path)
-    batch = batch_for(place)
-    batch.add("a/b", b"first")
+    store = ChunkStore(place, Codec())
+    first = store.put(b"first")
     assert list(place.list("")) == []
-    batch.commit()
-    assert place.read("a/b") == b"first"
-    batch.add("a/c", b"second")
+    store.flush()
+    assert store.get(first) == b"first"
+    store.put(b"second")
     assert len(list(place.unfinished())) == 1
-    batch.discard()
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    store.discard()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / object_of(first)]
 
 
 def test_what_a_killed_run_left_is_no_object_and_can_be_removed(tmp_path):
     place = LocalPlace(tmp_path)
-    batch_for(place).add("chunks.castr/ab/cd", b"unfinished")
+    unfinished = object_of(ChunkStore(place, Codec()).put(b"unfinished"))
     assert list(place.list("")) == []
     (left,) = place.unfinished()
     place.delete(left.name)
-    assert not list((tmp_path / "chunks.castr" / "ab").iterdir())
+    assert not list((tmp_path / unfinished).parent.iterdir())

@@ -8,16 +8,14 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup.locks.locks import LockedError, LockLostError, take
-from analyzer.backup.locks.owners import Hold
+from analyzer.backup.locks import Hold, LockedError, LockLostError, take
 from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
 from analyzer.backup.repository.chunks import CANDIDATES, ChunkStore, candidate_ids, object_of
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.repository.index import Index
 from analyzer.backup.repository.manifest import build_document
 from analyzer.backup.repository.repository import Repository, Settings
 from analyzer.backup.storage.local import LocalPlace
-from tests.analyzer.backup.helpers import build_index
+from tests.analyzer.backup.helpers import index_of
 
 CODEC = Codec()
 HOUR = 3600
@@ -39,7 +37,7 @@ class Rig:
     def point(self, name, *contents, manifest=True):
         ids = self.store(*contents)
         rows = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 32)
-        index = build_index(Index(65536, 65536 * len(ids), rows))
+        index = bytes(index_of(65536, 65536 * len(ids), rows).document)
         self.place.write(f"points/{name}.caibx", index)
         if manifest:
             document = build_document({"index_sha256": hashlib.sha256(index).hexdigest()})

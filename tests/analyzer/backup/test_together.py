@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup.locks import locks
+from analyzer.backup import locks
 from analyzer.backup.prune import WINDOW
 from tests.analyzer.backup import jobs
 from tests.analyzer.backup.faults import Meddled, MemoryPlace
@@ -152,7 +152,7 @@ def test_a_bit_flipped_in_any_object_of_an_encrypted_repository_is_told(disks):
     pytest.importorskip("cryptography")
     from analyzer.backup.errors import BackupError
     from analyzer.backup.repository.keys import Cost
-    from analyzer.backup.repository.open import init_encrypted, open_repository
+    from analyzer.backup.repository.repository import init_encrypted, open_repository
     from analyzer.backup.verify import Scope, verify
 
     first = MemoryPlace()

@@ -8,8 +8,7 @@ from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, Place
 from analyzer.backup.listing import Traces, stats_of
 from analyzer.backup.plan import Which
 from analyzer.backup.repository.chunks import object_of, set_aside_ids
-from analyzer.backup.repository.open import open_repository
-from analyzer.backup.repository.repository import SETTINGS
+from analyzer.backup.repository.repository import SETTINGS, open_repository
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.verify import OBJECT, Depth, Scope, verify
 from fixtures import RECIPES

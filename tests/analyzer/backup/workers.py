@@ -78,7 +78,7 @@ def _child(words):
 
 def _work(job, folder, *arguments):
     """0 when it was done, 3 when somebody else's lock was in the way, 2 for any other error of the library."""
-    from analyzer.backup.locks.locks import LockedError
+    from analyzer.backup.locks import LockedError
     from analyzer.backup.storage.local import LocalPlace
     from tests.analyzer.backup import jobs
     from vhdx import VhdxError

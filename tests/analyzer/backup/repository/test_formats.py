@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.backup.errors import BadChunkError, NoSuchPointError, NotRepositoryError, PointNameError
+from analyzer.backup.errors import BadChunkError, BadDocumentError, NoSuchPointError, NotRepositoryError, PointNameError
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.repository.index import BadIndexError, Index, parse_index
+from analyzer.backup.repository.index import parse_index
 from analyzer.backup.repository.manifest import (
-    BadDocumentError,
     build_document,
     build_manifest,
     is_name,
@@ -20,10 +19,9 @@ from analyzer.backup.repository.manifest import (
     parse_manifest,
     require_name,
 )
-from analyzer.backup.repository.open import init_repository, open_repository
-from analyzer.backup.repository.repository import Settings
+from analyzer.backup.repository.repository import Settings, init_repository, open_repository
 from fixtures import RECIPES
-from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, build_index, new_repository
+from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, index_of, new_repository
 from tests.support.sources import chain_of
 
 
@@ -32,24 +30,21 @@ def indexes(draw):
     chunk = draw(st.sampled_from([64 * KIB, MIB, 16 * MIB]))
     size = draw(st.integers(1, 40 * chunk))
     count = -(-size // chunk)
-    return Index(
-        chunk,
-        size,
-        np.frombuffer(draw(st.binary(min_size=32 * count, max_size=32 * count)), np.uint8).reshape(count, 32),
-    )
+    ids = draw(st.binary(min_size=32 * count, max_size=32 * count))
+    return index_of(chunk, size, np.frombuffer(ids, np.uint8).reshape(count, 32))
 
 
 @given(indexes())
 def test_an_index_is_read_as_it_was_written(index):
-    read = parse_index(build_index(index))
+    read = parse_index(bytes(index.document))
     assert (read.chunk_size, read.size) == (index.chunk_size, index.size)
     assert np.array_equal(read.ids, index.ids)
 
 
 @given(indexes(), st.data())
 def test_an_index_cut_or_changed_outside_its_ids_is_refused(index, data):
-    whole = build_index(index)
-    with pytest.raises(BadIndexError):
+    whole = bytes(index.document)
+    with pytest.raises(BadDocumentError):
         parse_index(whole[: data.draw(st.integers(0, len(whole) - 1))])
     items = range(64 + 8, 64 + 40 * len(index.ids))
     at = data.draw(st.integers(0, len(whole) - 1).filter(lambda at: not (at in items and (at - 64) % 40 >= 8)))
@@ -57,7 +52,7 @@ def test_an_index_cut_or_changed_outside_its_ids_is_refused(index, data):
     changed[at] ^= data.draw(st.integers(1, 255))
     try:
         read = parse_index(bytes(changed))
-    except BadIndexError:
+    except BadDocumentError:
         return
     assert read.size != index.size  # the last end is the disk's size, which the manifest tells as well
 

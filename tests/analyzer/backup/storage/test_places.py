@@ -11,8 +11,7 @@ import pytest
 
 from analyzer.backup.errors import InitRefusedError, MissingObjectError
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.repository.open import init_repository
-from analyzer.backup.repository.repository import Settings
+from analyzer.backup.repository.repository import Settings, init_repository
 from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.object_store import FsspecServer
 from analyzer.backup.storage.open import place_of

@@ -6,15 +6,21 @@ age is how much older its object is than our own, which was written a moment ago
 """
 
 import contextlib
+import json
+import os
 import secrets
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
 from typing import Self
 
 from analyzer.backup.errors import BackupError, MissingObjectError
-from analyzer.backup.locks.owners import Hold, Owner, build_owner, ourselves, parse_owner
 from analyzer.backup.storage.storage import Place
 
 FOLDER = "locks"
@@ -27,12 +33,44 @@ STALE = 1800.0
 """Seconds without one after which an owner counts as gone."""
 
 
+class Hold(Enum):
+    """What an owner does to the repository."""
+
+    SHARED = "shared"
+    """Adds to it: any number at a time."""
+    EXCLUSIVE = "exclusive"
+    """Takes from it: alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who holds a lock; `boot` names one start of one machine, `birth` one process of many with the same number."""
+
+    hold: Hold
+    command: str
+    host: str
+    pid: int
+    boot: str
+    birth: str
+    since: str
+    points: tuple[str, ...] = ()
+    """The restore points that it is about to make."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether a process of this very machine, since it started and in this namespace, is known to have ended."""
+        return bool(self.boot) and self.boot == _boot() and _birth(self.pid) != self.birth
+
+    def __str__(self) -> str:
+        return f"`vhdx backup {self.command}` on {self.host} (process {self.pid}, since {self.since})"
+
+
 class LockedError(BackupError):
     """Somebody else is at work in the repository."""
 
     exit_code = 5
     place: str
-    owner: "Owner"
+    owner: Owner
 
     def __str__(self) -> str:
         return (
@@ -176,3 +214,57 @@ def _others(place: Place, own: str) -> Iterator[Owner]:
             place.delete(entry.name)
         else:
             yield owner
+
+
+def ourselves(hold: Hold, command: str) -> Owner:
+    """This process."""
+    return Owner(
+        hold=hold,
+        command=command,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        boot=_boot(),
+        birth=_birth(os.getpid()),
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def build_owner(owner: Owner) -> bytes:
+    """The document of a lock."""
+    return json.dumps(asdict(owner) | {"hold": owner.hold.value}, indent=1).encode()
+
+
+def parse_owner(stored: bytes) -> Owner:
+    """Who holds a lock; one that cannot be read excludes everybody."""
+    try:
+        plain = json.loads(stored)
+        texts = {key: str(plain[key])[:200] for key in ("command", "host", "boot", "birth", "since")}
+        points = tuple(str(name)[:200] for name in plain.get("points", ()))
+        return Owner(hold=Hold(plain["hold"]), pid=int(plain["pid"]), points=points, **texts)
+    except (ValueError, KeyError, TypeError):
+        unknown = "(unreadable)"
+        return Owner(hold=Hold.EXCLUSIVE, command=unknown, host=unknown, pid=0, boot="", birth="", since=unknown)
+
+
+def _boot() -> str:
+    """One start of one machine and one namespace of processes; empty where the system does not say.
+
+    A host name is not enough: containers share it, and see processes of their own.
+    """
+    if sys.platform != "linux":
+        return ""
+    try:
+        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{started}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _birth(pid: int) -> str:
+    """When a process was started, in the system's own count; empty when there is none."""
+    try:
+        # The name of the program is in brackets and may hold anything, brackets too.
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
+        return ""
+    return after_name.split()[19]

@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from analyzer.backup.locks import locks
-from analyzer.backup.locks.locks import STALE, LockedError, LockLostError, take
-from analyzer.backup.locks.owners import Hold, ourselves, parse_owner
+from analyzer.backup import locks
+from analyzer.backup.locks import STALE, Hold, LockedError, LockLostError, ourselves, parse_owner, take
 from analyzer.backup.storage.local import LocalPlace
 
 
@@ -81,8 +80,8 @@ def test_of_two_that_come_at_once_at_least_one_is_refused(place):
 
 def test_a_process_that_ended_without_a_word_locks_nothing(place):
     code = (
-        "import os, sys; from pathlib import Path; from analyzer.backup.locks.locks import *; "
-        "from analyzer.backup.locks.owners import *; "
+        "import os, sys; from pathlib import Path; from analyzer.backup.locks import *; "
+        "from analyzer.backup.locks import *; "
         "from analyzer.backup.storage.local import LocalPlace; "
         "take(LocalPlace(Path(sys.argv[1])), Hold.EXCLUSIVE, 'prune'); os._exit(9)"
     )

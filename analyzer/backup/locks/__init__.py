@@ -1,1 +1,0 @@
-"""Locks of a repository: who holds them, and whether that run is still alive."""
