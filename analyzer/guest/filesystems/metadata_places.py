@@ -10,7 +10,7 @@ from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import Compatible, ExtSuperblock, parse_descriptor
 from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, inodes_in_use, parse_inode
-from analyzer.guest.layouts.fat import ENTRY, FatBoot
+from analyzer.guest.layouts.fat import ENTRY, FIRST_CLUSTER, FatBoot
 from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data
 from vhdx.ranges import Range
 
@@ -116,32 +116,28 @@ class FatLayout(Layout):
 
     def __init__(self, view: View, boot: FatBoot | ExfatBoot) -> None:
         """Take the geometry from the boot sector."""
-        self._start, self.is_exfat = view.start, isinstance(boot, ExfatBoot)
-        self.sector, self.cluster = boot.sector_size, boot.cluster_size
-        self._heap = boot.heap * self.sector
-        if isinstance(boot, ExfatBoot):
-            self._fat, self._first, self._bits = boot.fat * self.sector, boot.heap, 32
-            self.root = self._heap + (max(2, boot.root) - 2) * self.cluster
-        else:
-            self._fat, self._first = boot.reserved * self.sector, boot.root
-            self._bits = {"fat12": 12, "fat16": 16}.get(boot.kind, 32)
+        self._start, self._boot, self.is_exfat = view.start, boot, isinstance(boot, ExfatBoot)
+        # The reader numbers entries from the first sector that can hold any.
+        self._first = boot.heap if isinstance(boot, ExfatBoot) else boot.root
+        self.root = boot.place(max(FIRST_CLUSTER, boot.root)) if isinstance(boot, ExfatBoot) else 0
 
     def record_places(self, address: int) -> list[Range]:
         """See Layout; of exFAT the longest set of entries that can begin there."""
         if address < _FIRST_FAT_INODE:
             return []
-        sector, entry = divmod(address - _FIRST_FAT_INODE, self.sector // ENTRY)
+        sector, entry = divmod(address - _FIRST_FAT_INODE, self._boot.sector_size // ENTRY)
         count = _EXFAT_MOST_ENTRIES if self.is_exfat else 1
-        return [Range(self._start + (self._first + sector) * self.sector + entry * ENTRY, count * ENTRY)]
+        return [Range(self._start + (self._first + sector) * self._boot.sector_size + entry * ENTRY, count * ENTRY)]
 
     def table_places(self, extents: Iterable[Extent]) -> Iterator[Range]:
         """The entries of the FAT for the clusters of a file."""
+        boot, bits = self._boot, self._boot.entry_bits
         for extent in extents:
-            cluster = (extent.start - self._start - self._heap) // self.cluster + 2
-            count = -(-extent.length // self.cluster)
-            lower, upper = cluster * self._bits // 8, -(-(cluster + count) * self._bits // 8)
-            if cluster >= 2:  # noqa: PLR2004 - clusters are counted from 2; the root of FAT12 and FAT16 is in none
-                yield Range(self._start + self._fat + lower, upper - lower)
+            cluster = (extent.start - self._start - boot.heap_start) // boot.cluster_size + FIRST_CLUSTER
+            count = -(-extent.length // boot.cluster_size)
+            lower, upper = cluster * bits // 8, -(-(cluster + count) * bits // 8)
+            if cluster >= FIRST_CLUSTER:  # the root of FAT12 and FAT16 is in none
+                yield Range(self._start + boot.fat_start + lower, upper - lower)
 
 
 class NtfsLayout(Layout):

@@ -2,6 +2,9 @@
 
 import struct
 from dataclasses import dataclass
+from typing import ClassVar
+
+from analyzer.guest.layouts.fat import FIRST_CLUSTER
 
 SIGNATURE = b"EXFAT   "
 SIGNATURE_AT = 3
@@ -28,6 +31,23 @@ class ExfatBoot:
     root: int
     sector_size: int
     cluster_size: int
+
+    entry_bits: ClassVar[int] = 32
+    """Bits of the allocation table for each cluster."""
+
+    @property
+    def fat_start(self) -> int:
+        """The byte of the volume at which the allocation table begins."""
+        return self.fat * self.sector_size
+
+    @property
+    def heap_start(self) -> int:
+        """The byte of the volume at which clusters begin."""
+        return self.heap * self.sector_size
+
+    def place(self, cluster: int) -> int:
+        """The byte of the volume at which a cluster begins."""
+        return self.heap_start + (cluster - FIRST_CLUSTER) * self.cluster_size
 
     @property
     def region(self) -> int | None:

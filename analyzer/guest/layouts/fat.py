@@ -18,7 +18,9 @@ _MARK_AT, _MARK_AT_32 = 0x26, 0x42
 FAT32_SERIAL = slice(_MARK_AT_32 + 1, _MARK_AT_32 + 5)
 _NO_BACKUP = frozenset({0, 0xFFFF})  # both stand for none
 ENTRY = 32
-"""Bytes of a directory entry."""
+"""Bytes of a directory entry, of exFAT too."""
+FIRST_CLUSTER = 2
+"""The first cluster that is one, of exFAT too."""
 _FAT12_CLUSTERS, _FAT16_CLUSTERS = 4085, 65525  # from so many on it is the next kind, whatever the name says
 
 
@@ -54,6 +56,11 @@ class FatBoot:
         return self.sector_size * self.cluster
 
     @property
+    def fat_start(self) -> int:
+        """The byte of the volume at which the first table begins."""
+        return self.reserved * self.sector_size
+
+    @property
     def root(self) -> int:
         """The sector behind the tables: the root of FAT12 and FAT16, the first cluster of FAT32."""
         return self.reserved + self.copies * self.table
@@ -64,12 +71,22 @@ class FatBoot:
         return self.root + -(-self.root_entries * ENTRY // self.sector_size)
 
     @property
+    def heap_start(self) -> int:
+        """The byte of the volume at which clusters begin."""
+        return self.heap * self.sector_size
+
+    @property
     def kind(self) -> str:
         """fat12, fat16 or fat32: by the number of clusters, as the format defines it."""
         count = (self.sectors - self.heap) // self.cluster
         if self.is_fat32 or count >= _FAT16_CLUSTERS:
             return "fat32"
         return "fat12" if count < _FAT12_CLUSTERS else "fat16"
+
+    @property
+    def entry_bits(self) -> int:
+        """Bits of the table for each cluster."""
+        return int(self.kind[3:])
 
     @property
     def label(self) -> slice:

@@ -11,8 +11,8 @@ from functools import cached_property
 from analyzer.guest.layouts import ext
 from analyzer.guest.layouts.ext import ExtGroup, ExtSuperblock, GroupFlag, ReadOnly, parse_descriptor
 from analyzer.guest.layouts.ext_inodes import ExtInode, InodeFlag, inodes_in_use
-from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits
-from vhdx.ranges import Range, Ranges, union
+from analyzer.guest.usage.model import Known, Usage, set_bits, usage_by
+from vhdx.ranges import Range, Ranges
 
 # Groups whose bitmaps are read: 4 TiB in blocks of 4 KiB.
 _MOST_GROUPS = 1 << 15
@@ -22,30 +22,19 @@ _FIRST_FILE, _ROOT = 11, 2  # inodes below 11 are reserved; 8, the journal, says
 _COUNTS_UNUSED = ReadOnly.GROUP_CHECKSUM | ReadOnly.METADATA_CHECKSUM
 
 
-def usage_of_ext(known: Known, superblock: ExtSuperblock) -> Usage:
-    """What the volume has in use; it has a superblock, or a view that shows a backup of it in its place."""
-    return _Ext(known, superblock).usage()
-
-
 @dataclass(frozen=True)
-class _Ext:
+class ExtUsage:
+    """Reads what the volume has in use; it has a superblock, or a view that shows a backup of it in its place."""
+
     known: Known
     superblock: ExtSuperblock
 
     def usage(self) -> Usage:
+        """What maps, structures and files say; the extent alone where the superblock cannot be."""
         extent = Range(0, min(self.superblock.end, self.known.size))
         if not self.superblock.is_sane or self.superblock.groups > ext.MOST_GROUPS:
             return Usage(extent=extent)
-        maps = list(self._maps())
-        used = union([*(used for _, used in maps), self._structures()])
-        told = Ranges.of(told for told, _ in maps)
-        return Usage(
-            extent=extent,
-            told=told,
-            used=used,
-            filled=Extents.of(self._filled()),
-            contents=lambda: Contents.of(self._files()),
-        )
+        return usage_by(extent, [(Range(0, 0), self._structures()), *self._maps()], self._filled(), self._files)
 
     @cached_property
     def _groups(self) -> list[ExtGroup]:

@@ -8,20 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.guest.layouts import exfat, fat
+from analyzer.guest.layouts import fat
 from analyzer.guest.layouts.exfat import ExfatBoot
-from analyzer.guest.layouts.fat import FatBoot
-from analyzer.guest.usage.model import PIECE, Contents, Extents, Known, Usage, set_bits
-from vhdx.ranges import Column, Range, Ranges, union
+from analyzer.guest.layouts.fat import ENTRY, FIRST_CLUSTER, FatBoot
+from analyzer.guest.usage.model import PIECE, Contents, Extents, Known, Usage, set_bits, usage_by
+from vhdx.ranges import Column, Range, Ranges
 
 _MOST_TABLE = 1 << 28  # that of 2 TiB in clusters of 32 KiB
-# The first cluster that is one.
-_FIRST = 2
 # Bytes of a table that are never zeros: the entries of the two clusters that are none.
 _HEAD = 8
 _ENDS = {"fat12": 0xFF8, "fat16": 0xFFF8, "fat32": 0x0FFFFFF8}
 _LAST_EXFAT = 0xFFFFFFF7  # bad, or the end of a chain, from here on
-_ENTRY, _BITMAP, _UPCASE, _FILE, _STREAM = 32, 0x81, 0x82, 0x85, 0xC0
+_BITMAP, _UPCASE, _FILE, _STREAM = 0x81, 0x82, 0x85, 0xC0
 _FOLDER, _CONTIGUOUS = 0x10, 0x2
 _MOST_FOLDERS, _MOST_FOLDER = 1 << 10, 1 << 20
 
@@ -50,16 +48,16 @@ def usage_of_fat(known: Known, boot: FatBoot) -> Usage:
         return Usage(extent=extent)
     pieces = list(_pieces(known, boot, length))
     entries = _entries(b"".join(piece.best for piece in pieces), boot.kind)
-    count = min(len(entries), max(0, (boot.sectors - boot.heap) // boot.cluster) + _FIRST)
-    used = np.flatnonzero(entries[_FIRST:count])
-    ends = np.flatnonzero(entries[_FIRST:count] >= _ENDS[boot.kind])
-    heap, size = boot.heap * boot.sector_size, boot.cluster_size
+    count = min(len(entries), max(0, (boot.sectors - boot.heap) // boot.cluster) + FIRST_CLUSTER)
+    used = np.flatnonzero(entries[FIRST_CLUSTER:count])
+    ends = np.flatnonzero(entries[FIRST_CLUSTER:count] >= _ENDS[boot.kind])
+    heap, size = boot.heap_start, boot.cluster_size
     files = Extents(heap + ends * size, np.full_like(ends, size), ends)
     lost = Ranges.of(Range(piece.at, PIECE) for piece in pieces if piece.one is None and piece.other is None)
-    clusters = Ranges.of([Range.between(heap, heap + (count - _FIRST) * size)])
+    clusters = Ranges.of([Range.between(heap, heap + (count - FIRST_CLUSTER) * size)])
     return Usage(
         extent=extent,
-        told=clusters - _clusters_of(lost, boot.kind, heap, size),
+        told=clusters - _clusters_of(lost, boot),
         used=Ranges.of([Range(0, heap)]) | Ranges.of_columns(heap + used * size, np.full_like(used, size)),
         filled=Extents.of(_filled_of_fat(boot, pieces)),
         contents=lambda: Contents(files, Extents.of(())),
@@ -81,11 +79,11 @@ def _entries(table: bytes, kind: str) -> Column:
     return np.column_stack((low | (middle & 15) << 8, middle >> 4 | high << 4)).ravel()
 
 
-def _clusters_of(lost: Ranges, kind: str, heap: int, size: int) -> Ranges:
+def _clusters_of(lost: Ranges, boot: FatBoot) -> Ranges:
     """The clusters of which parts of the table tell that nobody knows."""
-    bits = {"fat12": 12, "fat16": 16, "fat32": 32}[kind]
-    first, last = lost.start * 8 // bits, -(-lost.end * 8 // bits)
-    return Ranges.between(np.maximum(first - _FIRST, 0) * size + heap, np.maximum(last - _FIRST, 0) * size + heap)
+    first, last = lost.start * 8 // boot.entry_bits, -(-lost.end * 8 // boot.entry_bits)
+    starts, ends = (boot.heap_start + np.maximum(edge - FIRST_CLUSTER, 0) * boot.cluster_size for edge in (first, last))
+    return Ranges.between(starts, ends)
 
 
 def _filled_of_fat(boot: FatBoot, pieces: list[_Piece]) -> Iterator[tuple[int, int, int]]:
@@ -93,8 +91,8 @@ def _filled_of_fat(boot: FatBoot, pieces: list[_Piece]) -> Iterator[tuple[int, i
     yield 0, fat.SIZE, 0
     if boot.backup:
         yield boot.backup, fat.SIZE, 0
-    first, length = boot.reserved * boot.sector_size, boot.table * boot.sector_size
-    last = first + (boot.copies - 1) * length
+    first = boot.fat_start
+    last = first + (boot.copies - 1) * boot.table * boot.sector_size
     yield from ((start, _HEAD, 0) for start in (first, last))
     for piece in pieces:
         if piece.one is None and piece.other and any(piece.other):
@@ -103,58 +101,48 @@ def _filled_of_fat(boot: FatBoot, pieces: list[_Piece]) -> Iterator[tuple[int, i
             yield last + piece.at, piece.length, 0
 
 
-def usage_of_exfat(known: Known, boot: ExfatBoot) -> Usage:
-    """What an exFAT volume has in use."""
-    return _Exfat(known, boot).usage() if boot.cluster_size else Usage(extent=Range(0, known.size))
-
-
 @dataclass(frozen=True)
-class _Exfat:
+class ExfatUsage:
+    """Reads what an exFAT volume has in use."""
+
     known: Known
     boot: ExfatBoot
 
-    @property
-    def _heap(self) -> int:
-        return self.boot.heap * self.boot.sector_size
-
-    def _place(self, cluster: int) -> int:
-        return self._heap + (cluster - _FIRST) * self.boot.cluster_size
-
     def usage(self) -> Usage:
-        count = max(0, self.known.size - self._heap) // self.boot.cluster_size
-        filled = [(0, exfat.SECTORS * self.boot.sector_size, 0), (self.boot.fat * self.boot.sector_size, _HEAD, 0)]
-        filled.append((self._place(self.boot.root), self.boot.cluster_size, 0))
-        told, used = [], [Ranges.of([Range(0, self._heap)])]
-        for kind, _, first, length in self._streams(self.boot.root, 0, is_contiguous=False):
+        """What bitmap, structures and files say; the extent alone where the boot sector cannot be."""
+        extent, boot = Range(0, self.known.size), self.boot
+        if not boot.cluster_size:
+            return Usage(extent=extent)
+        filled = [(0, boot.region or 0, 0), (boot.fat_start, _HEAD, 0), (boot.place(boot.root), boot.cluster_size, 0)]
+        maps = [(Range(0, 0), Ranges.of([Range(0, boot.heap_start)]))]
+        for kind, _, first, length in self._streams(boot.root, 0, is_contiguous=False):
             if kind in {_BITMAP, _UPCASE}:
-                filled.append((self._place(first), min(length, self.boot.cluster_size), 0))
+                filled.append((boot.place(first), min(length, boot.cluster_size), 0))
             if kind == _BITMAP:
-                for at, raw in self.known.pieces(self._place(first), min(length, -(-count // 8), _MOST_TABLE)):
-                    if raw:
-                        bits = set_bits(raw, at * 8, self.boot.cluster_size, self._heap, count)
-                        end = min(at * 8 + 8 * len(raw), count)
-                        told.append(Range.between(self._place(at * 8 + _FIRST), self._place(end + _FIRST)))
-                        used.append(bits)
-        return Usage(
-            extent=Range(0, self.known.size),
-            told=Ranges.of(told),
-            used=union(used),
-            filled=Extents.of(filled),
-            contents=lambda: Contents.of(self._files()),
-        )
+                maps += self._maps(first, length)
+        return usage_by(extent, maps, filled, self._files)
+
+    def _maps(self, first: int, length: int) -> Iterator[tuple[Range, Ranges]]:
+        """What each piece of a bitmap tells, and what of it is in use."""
+        heap, size = self.boot.heap_start, self.boot.cluster_size
+        count = max(0, self.known.size - heap) // size
+        for at, raw in self.known.pieces(self.boot.place(first), min(length, -(-count // 8), _MOST_TABLE)):
+            if raw:
+                end = min(at * 8 + 8 * len(raw), count)
+                yield Range.between(heap + at * 8 * size, heap + end * size), set_bits(raw, at * 8, size, heap, count)
 
     def _chain(self, first: int, length: int, *, is_contiguous: bool) -> Iterator[Range]:
         """The clusters of a file or folder, in bytes; without a length as far as the chain goes."""
         size = self.boot.cluster_size
         if is_contiguous:
-            yield Range(self._place(first), length)
+            yield Range(self.boot.place(first), length)
             return
         left, cluster, seen = length or _MOST_FOLDER, first, set[int]()
-        while left > 0 and cluster >= _FIRST and cluster not in seen and len(seen) < _MOST_FOLDER // size + 1:
+        while left > 0 and cluster >= FIRST_CLUSTER and cluster not in seen and len(seen) < _MOST_FOLDER // size + 1:
             seen.add(cluster)
-            yield Range(self._place(cluster), min(size, left))
+            yield Range(self.boot.place(cluster), min(size, left))
             left -= size
-            raw = self.known.read(self.boot.fat * self.boot.sector_size + 4 * cluster, 4)
+            raw = self.known.read(self.boot.fat_start + 4 * cluster, 4)
             cluster = int.from_bytes(raw, "little") if raw else 0
             cluster = 0 if cluster >= _LAST_EXFAT else cluster
 
@@ -163,16 +151,16 @@ class _Exfat:
         parts = self._chain(first, min(length, _MOST_FOLDER), is_contiguous=is_contiguous)
         folder = b"".join(self.known.read(part.start, part.length) or bytes(part.length) for part in parts)
         attributes = 0
-        for at in range(0, len(folder) - _ENTRY + 1, _ENTRY):
-            entry = folder[at : at + _ENTRY]
+        for at in range(0, len(folder) - ENTRY + 1, ENTRY):
+            entry = folder[at : at + ENTRY]
             kind, cluster = entry[0], int.from_bytes(entry[20:24], "little")
             size = int.from_bytes(entry[24:32], "little")
             if kind == _FILE:
                 attributes = entry[4]
-            elif kind == _STREAM and cluster >= _FIRST:
+            elif kind == _STREAM and cluster >= FIRST_CLUSTER:
                 written = size if attributes & _FOLDER else min(size, int.from_bytes(entry[8:16], "little"))
                 yield _FILE | (attributes & _FOLDER) << 8, entry[1], cluster, written
-            elif kind in {_BITMAP, _UPCASE} and cluster >= _FIRST:
+            elif kind in {_BITMAP, _UPCASE} and cluster >= FIRST_CLUSTER:
                 yield kind, 0, cluster, size
 
     def _files(self) -> Iterator[tuple[bool, int, int, int]]:
@@ -185,7 +173,7 @@ class _Exfat:
                 is_contiguous = bool(flags & _CONTIGUOUS)
                 if kind == _FILE | _FOLDER << 8:
                     waiting.append((cluster, size, is_contiguous))
-                    yield True, self._place(cluster), self.boot.cluster_size, cluster
+                    yield True, self.boot.place(cluster), self.boot.cluster_size, cluster
                 elif kind == _FILE and size:
                     parts = self._chain(cluster, size, is_contiguous=is_contiguous)
                     yield from ((False, *part, cluster) for part in parts)

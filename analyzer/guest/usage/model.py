@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.guest.filesystems.volume_reader import View
-from vhdx.ranges import NO_RANGES, Column, GrowingRanges, Range, Ranges
+from vhdx.ranges import NO_RANGES, Column, GrowingRanges, Range, Ranges, union
 
 PIECE = 1 << 16
 """Bytes of a structure that are judged together: less than any block of a VHDX."""
@@ -97,6 +97,23 @@ class Usage:
             filled=self.filled.moved(by),
             contents=contents,
         )
+
+
+def usage_by(
+    extent: Range,
+    maps: Iterable[tuple[Range, Ranges]],
+    filled: Iterable[tuple[int, int, int]],
+    files: Callable[[], Iterable[tuple[bool, int, int, int]]],
+) -> Usage:
+    """What a volume uses: by what each of its maps tells, and has in use of that; by rows of structures and files."""
+    found = list(maps)
+    return Usage(
+        extent=extent,
+        told=Ranges.of(told for told, _ in found),
+        used=union(used for _, used in found),
+        filled=Extents.of(filled),
+        contents=lambda: Contents.of(files()),
+    )
 
 
 class Known:

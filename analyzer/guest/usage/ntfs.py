@@ -4,17 +4,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 
 from analyzer.guest.layouts import ntfs
 from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data, runs_of
-from analyzer.guest.usage.model import Contents, Extents, Known, Usage, set_bits
-from vhdx.ranges import Range, Ranges, union
+from analyzer.guest.usage.model import Known, Usage, set_bits, usage_by
+from vhdx.ranges import Range, Ranges
 
 # The first records hold the file system's own files and the oldest of the users'.
 _MOST_RECORDS = 1 << 16
 # Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB.
-_MOST_MAP = 1 << 28
+_MOST_MAP, _MOST_TABLE = 1 << 28, 1 << 62
 # 2 MiB is what NTFS has at most; more is a size that no volume of this disk can count with.
 _LARGEST_CLUSTER = 1 << 21
 _BITMAP, _FIRST_FILE, _MIRRORED = 6, 24, 4
@@ -23,45 +22,34 @@ _FLAGS = struct.Struct("<22xH")
 _IN_USE = 1
 
 
-def usage_of_ntfs(known: Known, boot: NtfsBoot) -> Usage:
-    """What the volume has in use; it has a boot sector, or a view that shows its copy in its place."""
-    return _Ntfs(known, boot).usage()
-
-
 @dataclass(frozen=True)
-class _Ntfs:
+class NtfsUsage:
+    """Reads what the volume has in use; it has a boot sector, or a view that shows its copy in its place."""
+
     known: Known
     boot: NtfsBoot
 
     def usage(self) -> Usage:
+        """What maps, structures and files say; the extent alone where the boot sector cannot be."""
         extent = Range(0, self.known.size)
         if not self.boot.is_sane or not self.boot.has_place_for_records or self.boot.cluster_size > _LARGEST_CLUSTER:
             return Usage(extent=extent)
-        maps = list(self._maps())
-        used = [used for _, used in maps]
-        return Usage(
-            extent=extent,
-            told=Ranges.of(told for told, _ in maps),
-            used=union(used),
-            filled=Extents.of(self._filled()),
-            contents=lambda: Contents.of(self._files()),
-        )
+        return usage_by(extent, self._maps(), self._filled(), self._files)
 
-    def _record(self, number: int) -> bytes | None:
-        """One of the first records: from $MFT, else from its mirror."""
+    def _parts_of(self, number: int, most: int) -> Iterator[Range]:
+        """What of the volume one of the first files has, as far as it was written: by $MFT, else by its mirror."""
         boot = self.boot
         for place in (boot.mft, boot.mirror):
             raw = self.known.read(place * boot.cluster_size + number * boot.record_size, boot.record_size)
-            if raw and raw.startswith(b"FILE"):
-                return raw
-        return None
+            if raw and raw.startswith(ntfs.RECORD_SIGNATURE):
+                data = parse_data(raw)
+                return self._written(data.runs(), min(data.initialized, most)) if data else iter(())
+        return iter(())
 
     @cached_property
     def _table(self) -> list[Range]:
-        """Bytes of the volume at which $MFT is, as far as it was ever written."""
-        record = self._record(0)
-        data = parse_data(record) if record else None
-        return list(self._written(data.runs(), data.initialized)) if data else []
+        """$MFT."""
+        return list(self._parts_of(0, _MOST_TABLE))
 
     def _written(self, runs: Iterator[tuple[int, int]], left: int) -> Iterator[Range]:
         for first, count in runs:
@@ -73,11 +61,9 @@ class _Ntfs:
 
     def _maps(self) -> Iterator[tuple[Range, Ranges]]:
         """What each piece of $Bitmap tells, and what of it is in use."""
-        record = self._record(_BITMAP)
-        data = parse_data(record) if record else None
         cluster, first = self.boot.cluster_size, 0
         clusters = self.boot.sectors * self.boot.sector_size // cluster
-        for part in self._written(data.runs(), min(data.initialized, _MOST_MAP)) if data else ():
+        for part in self._parts_of(_BITMAP, _MOST_MAP):
             for at, raw in self.known.pieces(part.start, part.length):
                 bit = (first + at) * 8
                 if raw:
@@ -92,8 +78,9 @@ class _Ntfs:
             yield boot.backup, ntfs.SIZE, 0
         for place in (boot.mft, boot.mirror):
             yield place * boot.cluster_size, _MIRRORED * boot.record_size, 0
-        for part in self._table:
-            yield from _in_pieces(part)
+        for part in self._table:  # in pieces, so many as tell any block of a file that lacks it
+            step = max(_FILLED_PIECE, part.length >> 16)
+            yield from ((at, _FILLED_PIECE, 0) for at in range(part.start, part.end - _FILLED_PIECE + 1, step))
 
     def _files(self) -> Iterator[tuple[bool, int, int, int]]:
         """The runs of every record in use, up to a bound; of folders those of their indexes."""
@@ -102,12 +89,10 @@ class _Ntfs:
                 continue
             for runs in runs_of(raw):
                 parts = self._written(runs.runs(), runs.initialized)
-                if runs.is_index:
-                    yield from (
-                        (True, part.start, min(part.length, _FILLED_PIECE), number) for part in islice(parts, 1)
-                    )
-                else:
+                if not runs.is_index:
                     yield from ((False, *part, number) for part in parts)
+                elif first := next(parts, None):
+                    yield True, first.start, min(first.length, _FILLED_PIECE), number
 
     def _records(self) -> Iterator[tuple[int, bytes]]:
         size, number = self.boot.record_size, 0
@@ -119,10 +104,3 @@ class _Ntfs:
                     if raw:
                         yield number + (at + start) // size, raw[start : start + size]
             number += part.length // size
-
-
-def _in_pieces(part: Range) -> Iterator[tuple[int, int, int]]:
-    """A stretch of which every piece holds something, in pieces; so many as tell any block of a file that lacks it."""
-    step = max(_FILLED_PIECE, part.length >> 16)
-    for at in range(part.start, part.end - _FILLED_PIECE + 1, step):
-        yield at, _FILLED_PIECE, 0

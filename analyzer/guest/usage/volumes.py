@@ -12,10 +12,10 @@ from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.layouts.gpt import GptHeader
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.layouts.partitions import MBR_SIZE, Partition, Scheme, gpt_copies
-from analyzer.guest.usage.ext import usage_of_ext
-from analyzer.guest.usage.fat import usage_of_exfat, usage_of_fat
+from analyzer.guest.usage.ext import ExtUsage
+from analyzer.guest.usage.fat import ExfatUsage, usage_of_fat
 from analyzer.guest.usage.model import Extents, Known, Usage
-from analyzer.guest.usage.ntfs import usage_of_ntfs
+from analyzer.guest.usage.ntfs import NtfsUsage
 from analyzer.guest.usage.xfs import usage_of_xfs
 from vhdx.ranges import Range
 from vhdx.structures.constants import MIB, SECTOR_SIZES
@@ -44,11 +44,11 @@ def _of_part(disk: ReadableDisk, part: Partition) -> Usage:
 def _of_front(known: Known, front: Front) -> Usage:
     match front:
         case ExtSuperblock():
-            return usage_of_ext(known, front)
+            return ExtUsage(known, front).usage()
         case NtfsBoot():
-            return usage_of_ntfs(known, front)
+            return NtfsUsage(known, front).usage()
         case ExfatBoot():
-            return usage_of_exfat(known, front)
+            return ExfatUsage(known, front).usage()
         case FatBoot():
             return usage_of_fat(known, front)
 

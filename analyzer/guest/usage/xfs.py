@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from analyzer.guest.usage.model import Contents, Extents, Known, Usage
+from analyzer.guest.usage.model import Known, Usage, usage_by
 from vhdx.ranges import Range, Ranges
 
 SIGNATURE = b"XFSB"
@@ -64,30 +64,12 @@ class _Xfs:
     superblock: XfsSuper
 
     def usage(self) -> Usage:
-        told, free = list[Range](), list[Range]()
-        for group in range(self.superblock.groups):
-            space = self._free(group)
-            if space is not None:
-                told.append(self._bounds(group))
-                free += space
         extent = Range(0, min(self.known.size, self.superblock.blocks * self.superblock.block_size))
-        covered = Ranges.of(told)
-        filled = Extents.of(self._heads())
-        return Usage(
-            extent=extent,
-            told=covered,
-            used=covered - Ranges.of(free),
-            filled=filled,
-            contents=lambda: Contents.of(self._files()),
-        )
+        return usage_by(extent, self._maps(), self._heads(), self._files)
 
     def _at(self, group: int, block: int = 0) -> int:
         """The byte of the volume at which a block of a group is."""
         return (group * self.superblock.group_blocks + block) * self.superblock.block_size
-
-    def _bounds(self, group: int) -> Range:
-        end = min(self._at(group + 1), self.superblock.blocks * self.superblock.block_size)
-        return Range.between(self._at(group), end)
 
     def _heads(self) -> Iterator[tuple[int, int, int]]:
         """The superblock, and the heads of free space and of inodes, which each group has."""
@@ -118,15 +100,16 @@ class _Xfs:
                 pointers = raw[start + most * key :][: 4 * min(count, most)]
                 waiting += [block for (block,) in struct.iter_unpack(">I", pointers)]
 
-    def _free(self, group: int) -> list[Range] | None:
-        """The free space of a group; None where not all of its tree can be read."""
-        found = list[Range]()
-        for leaf in self._leaves(group, 1):
-            if leaf is None:
-                return None
-            size = self.superblock.block_size
-            found += [Range(self._at(group, first), count * size) for first, count in _SPACE.iter_unpack(leaf)]
-        return found
+    def _maps(self) -> Iterator[tuple[Range, Ranges]]:
+        """The groups of which all of the tree of free space can be read, and what of them is in use."""
+        size = self.superblock.block_size
+        for group in range(self.superblock.groups):
+            leaves = list(self._leaves(group, 1))
+            if None not in leaves:
+                bounds = Range.between(self._at(group), min(self._at(group + 1), self.superblock.blocks * size))
+                rows = (row for leaf in leaves for row in _SPACE.iter_unpack(leaf or b""))
+                free = Ranges.of(Range(self._at(group, first), count * size) for first, count in rows)
+                yield bounds, Ranges.of([bounds]) - free
 
     def _files(self) -> Iterator[tuple[bool, int, int, int]]:
         """Files by the extents in their inodes; chunks of inodes, and the blocks of folders, are never zeros."""
