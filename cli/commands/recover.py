@@ -9,11 +9,11 @@ from uuid import UUID
 
 import click
 
-from analyzer.recover import Fill, Plan, RecoverOptions, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
+from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
-from analyzer.recover.job import Attempt, Outcome, resumes
-from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recover.job import Attempt, Outcome, Plan, RecoverOptions, plan_recovery, resumes, run_recovery
+from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import account_of, map_of
 from cli import output
 from cli.options.chain import LinkOptions, parents_option, search_option

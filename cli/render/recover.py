@@ -12,7 +12,7 @@ from analyzer.recover.affected_files import Survey, TouchedFile, TouchedFiles, w
 from analyzer.recover.disk.provenance import Row, Totals
 from analyzer.recover.inputs.layers import Level, Past
 from analyzer.recover.job import Outcome, Plan
-from analyzer.recover.rebuild import Rebuilt
+from analyzer.recover.rebuild.workspace import Rebuilt
 from analyzer.recovery_map.mapfile import Status
 from cli import output
 from cli.text import exact_size, plural, safe, size

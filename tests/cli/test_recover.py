@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 import vhdx
-from analyzer.recover.rebuild import Certainty, Rebuilt
+from analyzer.recover.rebuild.workspace import Certainty, Rebuilt
 from analyzer.recovery_map.mapfile import Status, read_mapfile
 from cli.render.recover import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten

@@ -68,11 +68,15 @@ def image_as_of(image: Image, moment: Moment) -> AsOf:
     past = _Past(image, stretch, number, by_file=stretch is timeline.last)
     regions, regions_reached = past.regions()
     structures = past.pages(regions)
-    then = past.opened(structures)
+    then = image_from(past.view(structures))
     maps = (Range(start, SECTOR_BITMAP_SIZE) for _, start in bitmaps_of(then.allocation.table))
     bitmaps = past.pages([*regions, *maps])
-    then = past.opened(bitmaps)
-    sure = regions_reached and past.is_sure(bitmaps, _metadata(then)) and past.kept_its_places(then)
+    then = image_from(past.view(bitmaps))
+    region = then.regions.current.find(METADATA_REGION)
+    metadata = Range(region.file_offset, region.length) if region else Range(0, 0)
+    # What was moved away may have been written over, unlogged.
+    kept = then.allocation.table.structures == image.allocation.table.structures
+    sure = regions_reached and kept and past.is_sure(bitmaps, metadata)
     doubts = past.doubts(bitmaps, then.allocation.table) if sure else Ranges.of([Range(0, then.size)])
     table = TableAsOf(**columns_of(then.allocation.table), given=past.given(then.allocation.table))
     found = replace(then, allocation=replace(then.allocation, table=table), file=image.file)
@@ -100,9 +104,6 @@ class _Past:
         laid += [Patch(offset, PAGE, closed) for offset in HEADER_OFFSETS]
         return OverlaySource(self.image.source, laid)
 
-    def opened(self, pages: Pages) -> Image:
-        return image_from(self.view(pages))
-
     def regions(self) -> tuple[list[Range], bool]:
         """The region tables, the block table and the metadata of then; and whether where they stood is certain."""
         tables = [Range(offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS]
@@ -117,10 +118,6 @@ class _Past:
         if self.by_file:
             return not any(part.start <= at < part.end and at not in pages.before for at in pages.after)
         return all(at in pages.before for at in range(part.start, part.end, PAGE))
-
-    def kept_its_places(self, then: Image) -> bool:
-        """Whether the regions stand where they stood: what was moved away may have been written over, unlogged."""
-        return then.allocation.table.structures == self.image.allocation.table.structures
 
     def doubts(self, pages: Pages, table: BlockTable) -> Ranges:
         """Ranges of the disk that pages decide which are not certain."""
@@ -156,8 +153,3 @@ def _take_moved(given: Owners, then: BlockTable, first: int, entries: Entries) -
     moved = np.where(places != places_of(then.entries(first, len(entries))), places, 0)
     if moved.any():
         take(given, moved, sizes_of(then, first, len(entries)))
-
-
-def _metadata(image: Image) -> Range:
-    region = image.regions.current.find(METADATA_REGION)
-    return Range(region.file_offset, region.length) if region else Range(0, 0)

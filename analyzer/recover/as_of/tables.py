@@ -89,31 +89,20 @@ class AnchoredTable(BlockTable):
     def entries(self, first: int, count: int) -> Entries:
         """See BlockTable."""
         entries = self.below.entries(first, count)
-        return np.where(self._brings_back(first, entries), entries | BlockState.FULLY_PRESENT, entries)
+        return np.where(self.brings_back(first, entries), entries | BlockState.FULLY_PRESENT, entries)
 
-    def returns(self, first: int, count: int) -> Mask:
-        """Which slots from `first` on have old data that is brought back."""
-        return self._brings_back(first, self.below.entries(first, count))
-
-    def _brings_back(self, first: int, entries: Entries) -> Mask:
-        state, places = entries & STATE_MASK, places_of(entries)
+    def brings_back(self, first: int, entries: Entries) -> Mask:
+        """Which of the entries that the table below has from slot `first` on have old data that is brought back."""
+        state, at = entries & STATE_MASK, places_of(entries) * MIB
         period = self.geometry.chunk_ratio + 1
         is_block = (np.arange(first, first + len(entries), dtype=np.int64) + 1) % period != 0
-        found: Mask = is_block & (state < BlockState.FULLY_PRESENT) & self._can_stand(places)
+        # A place has room for a block inside the file, and upon no structure.
+        found: Mask = is_block & (state < BlockState.FULLY_PRESENT) & (at > 0) & (at < self.source.size)
+        limits = np.append(self.forbidden[::2], np.iinfo(np.int64).max)
+        found &= at + self.geometry.block_size <= limits[np.searchsorted(self.forbidden[1::2], at, side="right")]
         if found.any():
             claimed = np.where(found, entries | BlockState.FULLY_PRESENT, entries)
             found[self.claims.contested(first, claimed, self.owners) - first] = False
-        return found
-
-    def _can_stand(self, places: Entries) -> Mask:
-        """Which places, in MiB, have room for a block: inside the file, and upon no structure."""
-        starts, ends = self.forbidden[::2], self.forbidden[1::2]
-        at = places * MIB
-        found: Mask = (places > 0) & (at < self.source.size)
-        if len(ends):
-            following = np.searchsorted(ends, at, side="right")
-            limit = np.append(starts, np.iinfo(np.int64).max)[following]
-            found &= at + self.geometry.block_size <= limit
         return found
 
 
@@ -134,7 +123,7 @@ def ranges_brought_back(image: Image) -> Ranges:
     if not isinstance(table, AnchoredTable):
         return NO_RANGES
     back = (
-        table.ranges_of_slots(first + np.flatnonzero(table.returns(first, len(entries))))
-        for first, entries in table.all_entries()
+        table.ranges_of_slots(first + np.flatnonzero(table.brings_back(first, entries)))
+        for first, entries in table.below.all_entries()
     )
     return union(back).within(Range(0, table.geometry.size))

@@ -53,18 +53,12 @@ class Timeline:
 def timeline_of(image: Image) -> Timeline:
     """The order of an image's log; raises InputOutputError, ShortReadError."""
     log = image.log
-    stretches = tuple(_stretches(log, _applied(image)))
+    places: Sequence[int] = log.places
+    if image.header.log_is_live and log.active:  # what is behind its sequence never made the file what it is
+        live, newest = log.session, log.session[log.active[-1]].sequence_number
+        places = [at for at in places if at not in live or live[at].sequence_number <= newest]
+    stretches = tuple(_stretches(log, places))
     return Timeline(stretches, _last(image, stretches))
-
-
-def _applied(image: Image) -> Sequence[int]:
-    """Places of the entries that made the file what it is; what a live log has behind its sequence never did."""
-    log = image.log
-    if not image.header.log_is_live or not log.active:
-        return log.places
-    newest = log.session[log.active[-1]].sequence_number
-    live = log.session
-    return [at for at in log.places if at not in live or live[at].sequence_number <= newest]
 
 
 def _stretches(log: Log, places: Sequence[int]) -> Iterator[Stretch]:
@@ -72,27 +66,19 @@ def _stretches(log: Log, places: Sequence[int]) -> Iterator[Stretch]:
     by_number: dict[int, list[int]] = {}
     for at in places:
         by_number.setdefault(log.headers[at].sequence_number, []).append(at)
-    chain: list[int] = []
+    chains: list[list[int]] = []
     previous: int | None = None
     for number in sorted(by_number):
         # Two entries of one number belong to two sessions; each continues some sequence, and nobody knows which.
-        ends = len(by_number[number]) > 1 or number - 1 != previous
-        if ends and chain:
-            yield _stretch(log, chain)
-            chain = []
-        if len(by_number[number]) > 1:
-            yield from (_stretch(log, [at]) for at in by_number[number])
-            previous = None
+        alone = len(by_number[number]) == 1
+        if alone and number - 1 == previous:
+            chains[-1] += by_number[number]
         else:
-            chain.append(by_number[number][0])
-            previous = number
-    if chain:
-        yield _stretch(log, chain)
-
-
-def _stretch(log: Log, places: Sequence[int]) -> Stretch:
-    heads = [log.headers[at] for at in places]
-    return Stretch(tuple(places), heads[0].sequence_number, tuple(dict.fromkeys(head.log_guid for head in heads)))
+            chains += [[at] for at in by_number[number]]
+        previous = number if alone else None
+    for chain in chains:
+        heads = [log.headers[at] for at in chain]
+        yield Stretch(tuple(chain), heads[0].sequence_number, tuple(dict.fromkeys(head.log_guid for head in heads)))
 
 
 def _last(image: Image, stretches: Sequence[Stretch]) -> Stretch | None:

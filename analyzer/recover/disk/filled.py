@@ -65,9 +65,23 @@ class FilledDisk:
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """See RunSource: LOST is left only where the reader hears of it."""
-        for table in self.disk.windows(start, end):
-            placed = replace(table, layer=self.disk.files[table.layer])
-            yield merge_neighbours(self._with_known(self._filled(self._with_stale(placed))))
+        for window in self.disk.windows(start, end):
+            table = replace(window, layer=self.disk.files[window.layer])
+            # What an earlier run has as stale is taken from it only where this one has nothing.
+            table = self._from_earlier(table, self.earlier.stale, (Kind.LOST,))
+            table = self._from_earlier(table, self.earlier.known, tuple(Kind))
+            lost = table.kind == Kind.LOST
+            if self.fill is Fill.ZERO:
+                table = replace(table, kind=np.where(lost, Kind.ZERO, table.kind))
+            elif self.fill and lost.any():
+                table = choose(lost, _in_place(table, self._fill_layer), table)
+            yield merge_neighbours(table)
+
+    def _from_earlier(self, table: RunTable, ranges: Ranges, kinds: tuple[Kind, ...]) -> RunTable:
+        if not ranges.touches(table.range):
+            return table
+        table, inside = cut_at(table, ranges)
+        return choose(inside & np.isin(table.kind, kinds), _in_place(table, self._earlier_layer), table)
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See RunSource."""
@@ -75,27 +89,6 @@ class FilledDisk:
 
     def require_unchanged(self) -> None:
         """A source that changes, one that is still being copied, is what this is for: the account says so."""
-
-    def _filled(self, table: RunTable) -> RunTable:
-        lost = table.kind == Kind.LOST
-        if self.fill is None or not lost.any():
-            return table
-        if self.fill is Fill.ZERO:
-            return replace(table, kind=np.where(lost, Kind.ZERO, table.kind))
-        return choose(lost, _in_place(table, self._fill_layer), table)
-
-    def _with_stale(self, table: RunTable) -> RunTable:
-        """What an earlier run has as stale is taken from it where this one has nothing."""
-        if not self.earlier.stale.touches(table.range):
-            return table
-        table, is_stale = cut_at(table, self.earlier.stale)
-        return choose(is_stale & (table.kind == Kind.LOST), _in_place(table, self._earlier_layer), table)
-
-    def _with_known(self, table: RunTable) -> RunTable:
-        if not self.earlier.known.touches(table.range):
-            return table
-        table, is_known = cut_at(table, self.earlier.known)
-        return choose(is_known, _in_place(table, self._earlier_layer), table)
 
 
 class Rescue(NoteLost):

@@ -16,7 +16,7 @@ A base settles every byte, with zeros where it holds nothing, unless its own dam
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import NamedTuple
 
 import numpy as np
@@ -59,19 +59,13 @@ class PartialDisk:
         Runs of one level whose status differs have different layers, so that they are never taken for one. A LOST run
         has the uppermost level that might have held it.
         """
-        limit = max(1, MOST_RUNS // len(self.levels))
-        streams = [
-            _windows_of_level(level, number, view, Range.between(start, end), limit)
-            for (number, level), view in zip(enumerate(self.levels), self._views(), strict=True)
-        ]
-        return (self._settled(parts) for parts in in_step(streams))
-
-    def _views(self) -> list[int]:
-        """Where the view of each level ends: past it, a level shows zeros. A gap cuts nothing off."""
-        # A shorter layer in the middle shows zeros past its end and hides what is deeper; that of a missing one is
-        # not known, so it cuts nothing.
+        asked, limit = Range.between(start, end), max(1, MOST_RUNS // len(self.levels))
+        # Where the view of each level ends. A shorter layer in the middle shows zeros past its end and hides what is
+        # deeper; that of a missing one is not known, so it cuts nothing.
         sizes = [level.image.size if level.image else self.size for level in reversed(self.levels)]
-        return list(reversed(list(accumulate(sizes, min))))
+        views = reversed(list(accumulate(sizes, min)))
+        levels = zip(self.levels, count(), views, strict=False)
+        return map(self._settled, in_step([_windows_of_level(*level, asked, limit) for level in levels]))
 
     def _settled(self, parts: Sequence[RunTable]) -> RunTable:
         """One window of all levels, base first, laid together."""

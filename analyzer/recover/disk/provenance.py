@@ -175,13 +175,11 @@ class Provenance:
         table, inside = cut_at(table, ranges)
         numbers = np.arange(len(self._evidence))
         for number in np.unique(table.layer[inside]).tolist():
-            numbers[number] = self._number_of(change(self._evidence[number]))
+            evidence = change(self._evidence[number])
+            if evidence not in self._evidence:
+                self._evidence.append(evidence)
+            numbers[number] = self._evidence.index(evidence)
         return replace(table, layer=np.where(inside, numbers[table.layer], table.layer))
-
-    def _number_of(self, evidence: Evidence) -> int:
-        if evidence not in self._evidence:
-            self._evidence.append(evidence)
-        return self._evidence.index(evidence)
 
 
 def _first(disk: PartialDisk, origin: Origin, kind: Kind) -> Evidence:

@@ -10,7 +10,7 @@ from analyzer.recover.inputs.foreign_files import drop_foreign_and_duplicate_fil
 from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, at_earlier_state
 from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully
 from analyzer.recover.inputs.order import order, require_one_sector_size
-from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recover.rebuild.workspace import BitmapPolicy
 from vhdx.contents import Structures
 from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -45,7 +45,17 @@ class Gathered:
         """What is missing or in doubt, and what opening found in the files that are there."""
         above = (*self.levels[1:], None)
         return (
-            *(_finding(gap, child) for gap, child in zip(self.levels, above, strict=True) if gap.image is None),
+            # A gap is said of the file that cannot be read, else of the one that has lost its parent.
+            *(
+                Finding(
+                    _CODES[gap.presence],
+                    Severity.WARNING,
+                    gap.evidence,
+                    path=gap.path or (child.path if child else None),
+                )
+                for gap, child in zip(self.levels, above, strict=True)
+                if gap.image is None
+            ),
             *self.hints,
             *(_by_time(level) for level in self.levels if level.placed is Placed.BY_TIME),
             *(finding for level in self.levels if level.image for finding in level.image.findings),
@@ -54,18 +64,12 @@ class Gathered:
     @property
     def changed(self) -> tuple[Finding, ...]:
         """The files that somebody wrote to, or cut, since they were opened."""
-        return tuple(finding for file in self.files if (finding := _change(file)))
+        return tuple(filter(None, map(_change, self.files)))
 
     def close(self) -> None:
         """Close all files."""
         for file in self.files:
             file.close()
-
-
-def _finding(gap: Level, child: Level | None) -> Finding:
-    """What is said of a gap: about the file that cannot be read, else about the one that has lost its parent."""
-    path = gap.path or (child.path if child else None)
-    return Finding(_CODES[gap.presence], Severity.WARNING, gap.evidence, path=path)
 
 
 def _by_time(level: Level) -> Finding:
@@ -104,7 +108,7 @@ def gather(
     # One file that is no checkpoint by its name: nothing else of the disk is to be had.
     is_alone = len(named) == len(inputs) == 1 and assumed is None and inputs[0].suffix.lower() != ".avhdx"
     files: list[Opened] = []
-    base: Opened | None = None
+    bases: list[Opened] = []
     try:
         for path in named:
             if taken := _take(files, path, partial(how, is_alone=is_alone)):
@@ -112,17 +116,18 @@ def gather(
         _find_parents(files, replace(search, parents=()), assumed, how)
         if assumed:
             base = how(assumed)
+            bases.append(base)
             _require_file(base)
             _require_another(base, files)
         chain, foreign = drop_foreign_and_duplicate_files(files)
-        levels = at_earlier_state(order(chain, base), view)
+        levels = at_earlier_state(order(chain, *bases), view)
         require_one_sector_size([level.image for level in levels if level.image])
     except BaseException:
-        for file in (*files, *([base] if base else [])):
+        for file in (*files, *bases):
             file.close()
         raise
-    hints = (*foreign, *(of_the_same_disk(levels, search) if base is None else of_another_disk(base, levels)))
-    return Gathered(files=(*files, *([base] if base else [])), levels=levels, hints=hints)
+    hints = (*foreign, *(of_another_disk(bases[0], levels) if bases else of_the_same_disk(levels, search)))
+    return Gathered(files=(*files, *bases), levels=levels, hints=hints)
 
 
 def _require_file(named: Opened) -> None:

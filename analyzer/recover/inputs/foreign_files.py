@@ -26,7 +26,7 @@ _SEARCHED = 64
 _NAMES = (".vhdx", ".avhdx", ".vhds")
 _PIECE = 4 * MIB
 # A folder of backups has thousands of files; each costs one read of its headers.
-_MOST_TRIED, _MOST_TOLD = 1000, 4
+_MOST_TRIED, _MOST_NAMED = 1000, 4
 
 
 class CopiesDifferError(ChainError):
@@ -65,7 +65,10 @@ def drop_foreign_and_duplicate_files(files: Sequence[Opened]) -> tuple[list[Open
             copies.append(Finding("CHN-08", Severity.WARNING, text, path=file.path, advice="name one of them"))
         else:
             used.append(file)
-    return [file for file in files if file in used], [*map(_foreign, foreign), *copies]
+    text = "not a VHDX (no signature found): ignored"
+    advice = "leave it out, or name the file that was meant; one that was wiped counts when it ends in .vhdx or .avhdx"
+    passed = [Finding("FID-01", Severity.WARNING, text, 0, 8, "2.2.1", path=one.path, advice=advice) for one in foreign]
+    return [file for file in files if file in used], [*passed, *copies]
 
 
 def _is_foreign(file: Opened, files: Iterable[Opened]) -> bool:
@@ -93,14 +96,6 @@ def _may_begin(source: ByteSource, at: int, sign: bytes) -> bool:
         return True
 
 
-def _foreign(file: Opened) -> Finding:
-    text = "not a VHDX (no signature found): ignored"
-    advice = (
-        "leave it out, or name the file that was meant; one that was wiped counts when its name ends in .vhdx or .avhdx"
-    )
-    return Finding("FID-01", Severity.WARNING, text, 0, 8, "2.2.1", path=file.path, advice=advice)
-
-
 def _is_torn_copy(file: Opened, other: Opened) -> bool:
     """Whether a file that lost its identity with its headers is the same as another behind the header area."""
     if file.record.identity is not None or other.image is None or file.source is None or other.source is None:
@@ -120,14 +115,14 @@ def _copy(file: Opened, used: Opened) -> Finding:
         text = f"it has the identity of {used.path} and cannot be read: that one is used"
     elif (file.rebuilt or file.lost) and not (used.rebuilt or used.lost):
         text = f"it has the identity of {used.path} and is damaged: that one is used"
-    elif _compare(file, used):
+    elif _are_the_same(file, used):
         text = f"it is a copy of {used.path}, byte for byte: that one is used"
     else:
         text = f"it has the identity of {used.path}, and could not be compared with it to the end: that one is used"
     return Finding("CHN-08", Severity.WARNING, text, path=file.path, advice="name one of them")
 
 
-def _compare(file: Opened, used: Opened) -> bool:
+def _are_the_same(file: Opened, used: Opened) -> bool:
     """Whether both could be read to the end and are the same; raises CopiesDifferError where they are not."""
     if file.source is None or used.source is None:
         return False
@@ -143,19 +138,14 @@ def _compare(file: Opened, used: Opened) -> bool:
 
 def _differences(first: ByteSource, second: ByteSource, begin: int = 0) -> Iterator[int]:
     """Where two files differ: the first byte of each piece that is not the same, and where the shorter one ends."""
-    for at, length in _held(first, second, begin):
-        one, two = (read_at(source, at, length) for source in (first, second))
-        if one != two:
-            yield at + next(n for n in range(length) if one[n] != two[n])
+    end = min(first.size, second.size)
+    for held in Ranges.of(chain(extents_of(first), extents_of(second))).within(Range.between(begin, end)):
+        for at in range(held.start, held.end, _PIECE):
+            one, two = (read_at(source, at, min(_PIECE, held.end - at)) for source in (first, second))
+            if one != two:
+                yield at + next(n for n in range(len(one)) if one[n] != two[n])
     if first.size != second.size:
-        yield min(first.size, second.size)
-
-
-def _held(first: ByteSource, second: ByteSource, begin: int) -> Iterator[Range]:
-    """Pieces of what either file may hold that is not zero, from a byte on and as far as both go."""
-    held = Ranges.of(chain(extents_of(first), extents_of(second)))
-    for one in held.within(Range.between(begin, min(first.size, second.size))):
-        yield from (Range(at, min(_PIECE, one.end - at)) for at in range(one.start, one.end, _PIECE))
+        yield end
 
 
 def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Finding]:
@@ -169,7 +159,7 @@ def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Findin
     others = (path for folder in folders for path in islice(_disks_in(folder), _MOST_TRIED) if path not in used)
     names = [str(path) for path in others if wanted and _disk_of(path, search.opened) == wanted]
     if names:
-        shown = f"{', '.join(map(safe, names[:_MOST_TOLD]))}{' and more' if len(names) > _MOST_TOLD else ''}"
+        shown = f"{', '.join(map(safe, names[:_MOST_NAMED]))}{' and more' if len(names) > _MOST_NAMED else ''}"
         text = (
             f"of the same disk, and linked to none of the files: {shown}; name them as well, or a base with "
             "--assume-base, and what they hold is stale instead of lost"

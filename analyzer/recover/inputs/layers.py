@@ -10,9 +10,8 @@ from uuid import UUID
 from analyzer.recover.as_of.image import image_as_of
 from analyzer.recover.as_of.tables import ranges_brought_back, with_anchored
 from analyzer.recover.as_of.timeline import Moment
-from analyzer.recover.rebuild import Rebuilt
+from analyzer.recover.rebuild.workspace import RebuiltImage
 from vhdx.errors import ChainError
-from vhdx.image import Image
 from vhdx.ranges import Range, Ranges
 
 
@@ -91,22 +90,17 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class Level(RebuiltImage):
     """One level. A gap (no image) stands for one or more layers of which nothing can be read."""
 
     presence: Presence
     evidence: str
     """Why it has its place: a sentence without its full stop; for a gap, what is missing and how that is known."""
-    image: Image | None = None
     path: Path | None = None
     """The file; for a gap, the one that cannot be read, else None."""
     identity: UUID | None = None
     """The data_write_guid that the level has, or that the level above asks for."""
     placed: Placed = Placed.BY_LINK
-    rebuilt: tuple[Rebuilt, ...] = ()
-    """What of the file's structures had to be made anew, by what evidence."""
-    lost: tuple[str, ...] = ()
-    """What of them nothing brings back, one sentence each."""
     doubts: tuple[Doubt, ...] = ()
     """Ranges of the disk that are likely, not certain; where several have one, the first counts."""
     past: Past | None = None
@@ -129,15 +123,10 @@ class View:
     """None: the present."""
     unmapped: UnmappedBlocks = UnmappedBlocks.ABSENT
 
-    @property
-    def is_present(self) -> bool:
-        """The file is read as it is."""
-        return self.as_of is None and self.unmapped is UnmappedBlocks.ABSENT
-
     def __str__(self) -> str:
         """What tells a map of this view from one of another."""
-        parts = [] if self.as_of is None else [f"as of {self.as_of}"]
-        return ", ".join([*parts, *(["anchored"] if self.unmapped is UnmappedBlocks.OLD_DATA else [])])
+        anchored = "anchored" if self.unmapped is UnmappedBlocks.OLD_DATA else ""
+        return ", ".join(filter(None, ("" if self.as_of is None else f"as of {self.as_of}", anchored)))
 
 
 PRESENT = View()
@@ -155,16 +144,12 @@ def at_earlier_state(levels: Sequence[Level], view: View) -> tuple[Level, ...]:
 
     Raises NoUppermostError, NotLoggedError, TooMuchLoggedError, CorruptFileError.
     """
-    if view.is_present:
+    if view == PRESENT:
         return tuple(levels)
     *lower, top = levels
-    if top.image is None:
+    image, past, doubts = top.image, Past(), top.doubts
+    if image is None:
         raise NoUppermostError(top)
-    return (*lower, _at_earlier_state(top, top.image, view))
-
-
-def _at_earlier_state(level: Level, image: Image, view: View) -> Level:
-    past, doubts = Past(), level.doubts
     if view.as_of is not None:
         then = image_as_of(image, view.as_of)
         image = then.image
@@ -176,4 +161,4 @@ def _at_earlier_state(level: Level, image: Image, view: View) -> Level:
         back = ranges_brought_back(image)
         past = replace(past, brought_back=back.size)
         doubts = (Doubt(Basis.ANCHORED, back), *doubts)
-    return replace(level, image=image, past=past, doubts=doubts)
+    return (*lower, replace(top, image=image, past=past, doubts=doubts))

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,19 +10,18 @@ from construct import ConstructError
 
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recover.inputs.bad_sectors import CarefulSource
-from analyzer.recover.rebuild import BitmapPolicy, Certainty, Rebuilt, Salvaged, salvage_blocks, salvage_image
+from analyzer.recover.rebuild.job import rebuild_image, rebuild_tables
+from analyzer.recover.rebuild.workspace import BitmapPolicy, Certainty, Rebuilt, RebuiltImage
 from vhdx.contents import Structures
 from vhdx.errors import ChainError, NotRegularFileError, VhdxError
 from vhdx.image import Image, image_of
-from vhdx.ranges import NO_RANGES, Range, Ranges
+from vhdx.ranges import Range
 from vhdx.source import ByteSource, SourceFrom, read_if_possible
 from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, is_source_map, unread_by
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
 from vhdx.structures.header import judge_headers
 from vhdx.structures.identifier import SIGNATURE
 
-# A mapfile names its program in its first lines.
-_HEAD_LENGTH = 1 << 12
 # What a system says of a medium that fails.
 _MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
 
@@ -50,8 +50,8 @@ def take_maps(inputs: Sequence[Path], maps: SourceMaps) -> tuple[tuple[Path, ...
 def _file_of(path: Path, files: Sequence[Path]) -> Path:
     """The file that a map is of: by its length, and where that fits several, by the names in the map and of it."""
     fitting = [file for file in files if _fits(path, file)]
-    with path.open("rb") as file_of_map:
-        head = file_of_map.read(_HEAD_LENGTH).decode("utf-8", "replace")
+    with path.open("rb") as file_of_map:  # it names its file in its first lines
+        head = file_of_map.read(4096).decode("utf-8", "replace")
     named = [file for file in fitting if file.name in head or path.name.startswith(file.name)]
     found = fitting if len(fitting) == 1 else named
     if len(found) != 1:
@@ -68,26 +68,17 @@ def _fits(path: Path, file: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(RebuiltImage):
     """A file that was named. `reason` says why it cannot be read as an image."""
 
     path: Path
     source: CarefulSource | None
     """The open file; None when the system would not open it. Whoever has this closes it."""
-    image: Image | None
     record: FileRecord
     """Identity and linkage, as far as they are known: they give a file its place that cannot be read."""
     reason: str = ""
-    rebuilt: tuple[Rebuilt, ...] = ()
-    """What had to be made anew so that it can be read."""
-    lost: tuple[str, ...] = ()
-    """What of its structures nothing brings back, one sentence each."""
     error: VhdxError | None = None
     """What `reason` comes from."""
-    doubted: Ranges = NO_RANGES
-    """Ranges of the disk that rest on what is likely, not certain."""
-    guessed: Ranges = NO_RANGES
-    """Those that are as the caller chose, without evidence."""
 
     @property
     def is_no_file(self) -> bool:
@@ -120,7 +111,7 @@ def open_carefully(
     try:
         structures = careful_structures(file, opener)
     except VhdxError as error:
-        return Opened(path=file, source=None, image=None, record=_unknown(file), reason=str(error), error=error)
+        return Opened(path=file, source=None, record=_unknown(file), reason=str(error), error=error)
     return _looked_into(structures, bitmaps, is_alone=is_alone)
 
 
@@ -149,44 +140,29 @@ def _has_header(source: ByteSource, begin: int) -> bool:
     return whole and judge_headers((first, second)).current_copy is not None
 
 
-def _read_from(source: CarefulSource) -> tuple[Rebuilt, ...]:
-    """What is said of a file that does not begin at its first byte."""
-    if not isinstance(source.below, SourceFrom):
-        return ()
-    how = f"read from byte {source.below.start} on: what is in front of it is no part of a VHDX"
-    return (Rebuilt("file", how, ("its signature and a valid header are there",), Certainty.CERTAIN),)
-
-
 def _looked_into(structures: Structures, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
     try:
-        return _whole(structures, image_of(structures), bitmaps)
+        return _opened(structures, _with_tables(structures, image_of(structures), bitmaps))
     except VhdxError as error:
-        return replace(_rebuilt(structures, str(error), bitmaps, is_alone=is_alone), error=error)
+        found = RebuiltImage()
+        with suppress(VhdxError):
+            found = rebuild_image(structures, bitmaps=bitmaps, is_alone=is_alone)
+        return _opened(structures, found, str(error), error)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
-        return _without(structures, f"{structures.file.path} cannot be read: {error}; use another copy of the file")
+        reason = f"{structures.file.path} cannot be read: {error}; use another copy of the file"
+        return _opened(structures, RebuiltImage(), reason)
 
 
-def _whole(structures: Structures, image: Image, bitmaps: BitmapPolicy) -> Opened:
+def _with_tables(structures: Structures, image: Image, bitmaps: BitmapPolicy) -> RebuiltImage:
     """A file that opens; of its block table and its bitmaps parts may be lost all the same."""
     _judge_table(structures, image)
     try:
-        saved = salvage_blocks(structures, bitmaps=bitmaps)
+        found = rebuild_tables(structures, bitmaps=bitmaps)
     except VhdxError:  # the medium fails where a structure would have to be looked for
-        saved = Salvaged(None, (), ())
-    if saved.image is not None and (saved.rebuilt or saved.lost):
-        image = replace(image, source=saved.image.source, allocation=saved.image.allocation)
-    return _opened(structures, image, saved)
-
-
-def _rebuilt(structures: Structures, reason: str, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
-    try:
-        saved = salvage_image(structures, bitmaps=bitmaps, is_alone=is_alone)
-    except VhdxError:
-        return _without(structures, reason)
-    if saved.image is None:
-        return _without(structures, reason, saved.lost)
-    _judge_table(structures, saved.image)
-    return _opened(structures, saved.image, saved)
+        found = RebuiltImage()
+    if found.image is not None and (found.rebuilt or found.lost):
+        image = replace(image, source=found.image.source, allocation=found.image.allocation)
+    return replace(found, image=image)
 
 
 def _judge_table(structures: Structures, image: Image) -> None:
@@ -201,29 +177,21 @@ def _careful(structures: Structures) -> CarefulSource:
     return source if isinstance(source, CarefulSource) else CarefulSource(source)
 
 
-def _opened(structures: Structures, image: Image, saved: Salvaged) -> Opened:
+def _opened(structures: Structures, found: RebuiltImage, reason: str = "", error: VhdxError | None = None) -> Opened:
+    """What was found of a file; of one that cannot be read as an image its headers may still say which it is."""
+    source, image, path = _careful(structures), found.image, structures.file.path
+    begin: tuple[Rebuilt, ...] = ()
+    if image:
+        _judge_table(structures, image)
+    if image and isinstance(source.below, SourceFrom):
+        how = f"read from byte {source.below.start} on: what is in front of it is no part of a VHDX"
+        begin = (Rebuilt("file", how, ("its signature and a valid header are there",), Certainty.CERTAIN),)
     return Opened(
-        path=structures.file.path,
-        source=_careful(structures),
-        image=image,
-        record=with_structures(_unknown(image.path), image.structures),
-        rebuilt=(*_read_from(_careful(structures)), *saved.rebuilt),
-        lost=saved.lost,
-        doubted=saved.doubted,
-        guessed=saved.guessed,
-    )
-
-
-def _without(structures: Structures, reason: str, lost: tuple[str, ...] = ()) -> Opened:
-    """A file that cannot be read as an image; where its headers can be read, they still say which it is."""
-    return Opened(
-        path=structures.file.path,
-        source=_careful(structures),
-        image=None,
-        record=with_structures(_unknown(structures.file.path), structures),
-        reason=reason,
-        lost=lost,
-    )
+        path=path, source=source, image=image,
+        record=with_structures(_unknown(path), image.structures if image else structures),
+        reason="" if image else reason, error=error,
+        rebuilt=(*begin, *found.rebuilt), lost=found.lost, doubted=found.doubted, guessed=found.guessed
+    )  # fmt: skip
 
 
 def _unknown(path: Path) -> FileRecord:

@@ -55,24 +55,17 @@ class NothingReadableError(NothingToRecoverError):
     exit_code = InputOutputError.exit_code
 
 
-# Where one thing is wrong with all of the files it is not the chain.
-_BY_CODE = {kind.exit_code: kind for kind in (NothingSoundError, NothingReadableError)}
-
-
 def _nothing(files: Sequence[Opened]) -> NothingToRecoverError:
     codes = {file.error.exit_code if file.error else ChainError.exit_code for file in files}
-    kind = _BY_CODE.get(codes.pop(), NothingToRecoverError) if len(codes) == 1 else NothingToRecoverError
-    reasons = tuple(map(_why_unreadable, files))
-    ways_out = dict.fromkeys(_way_out(file) for file in files)
+    # Where one thing is wrong with all of the files it is not the chain.
+    kinds = (kind for kind in (NothingSoundError, NothingReadableError) if codes == {kind.exit_code})
+    findings = [file.error.finding if isinstance(file.error, CorruptFileError) else None for file in files]
     # A search by content helps with a wiped disk; an archive or a web page under a disk's name wants another way.
-    return kind(reasons, "; ".join(map(str, ways_out))) if None not in ways_out else kind(reasons)
-
-
-def _way_out(file: Opened) -> str | None:
-    """What to do with a file that is of another kind; None of one that may be a damaged VHDX."""
-    finding = file.error.finding if isinstance(file.error, CorruptFileError) else None
-    is_other = finding is not None and finding.code == "FID-01" and "vhdx recover" not in finding.advice
-    return finding.advice if finding and is_other else None
+    ways_out = [
+        found.advice for found in findings if found and found.code == "FID-01" and "vhdx recover" not in found.advice
+    ]
+    advice = "; ".join(dict.fromkeys(ways_out)) if len(ways_out) == len(files) else _ADVICE
+    return next(kinds, NothingToRecoverError)(tuple(map(_why_unreadable, files)), advice)
 
 
 def _why_unreadable(file: Opened) -> str:
@@ -136,10 +129,10 @@ def _levels_of(segment: Segment, evidence: str, placed: Placed) -> list[Level]:
     # what it shows is stale. test_two_gaps_in_one_chain_leave_nothing_known_for_no_link_tells_which_part_is_newer.
     if placed is Placed.BY_TIME:
         top = replace(top, doubts=(Doubt(Basis.ORDER, Ranges.of([Range(0, MAX_DISK_SIZE)])), *top.doubts))
-    levels = [top]
-    for child, file in pairwise(segment.files):
-        levels.append(_level(file, f"{child.path.name} names its identity as the parent's"))
-    return levels
+    lower = (
+        _level(file, f"{child.path.name} names its identity as the parent's") for child, file in pairwise(segment.files)
+    )
+    return [top, *lower]
 
 
 def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Level:

@@ -1,6 +1,7 @@
 """Files of one chain as segments: those that are linked without a gap, and which segment is above which."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -69,11 +70,15 @@ def segments_of(files: Sequence[Opened]) -> list[Segment]:
     if forked:
         raise SeveralLeavesError(tuple(forked))
     tops = [file for file in files if file.path not in used]
-    segments = [Segment(tuple(_down(top, parents))) for top in tops]
+    segments = []
+    for top in tops:
+        chain = [top]
+        while parent := parents[chain[-1].path]:
+            chain.append(parent)
+        segments.append(Segment(tuple(chain)))
     placed = {file.path for segment in segments for file in segment.files}
-    for file in files:
-        if file.path not in placed:  # it has a child, and so has every file above it
-            raise ChainLoopError(file.path)
+    if looping := [file.path for file in files if file.path not in placed]:
+        raise ChainLoopError(looping[0])  # it has a child, and so has every file above it
     return segments
 
 
@@ -86,12 +91,6 @@ def _parent_of(child: Opened, files: Sequence[Opened]) -> Opened | None:
     return None
 
 
-def _down(file: Opened | None, parents: dict[Path, Opened | None]) -> Iterator[Opened]:
-    while file is not None:
-        yield file
-        file = parents[file.path]
-
-
 def by_age(segments: list[Segment]) -> list[Segment]:
     """Uppermost first: what ends in a base is the lowest; of the others, what names the other's file is above it."""
     bases = [segment for segment in segments if is_base(segment.bottom)]
@@ -100,8 +99,17 @@ def by_age(segments: list[Segment]) -> list[Segment]:
     others = [segment for segment in segments if segment not in bases]
     unknown = [segment for segment in others if not segment.bottom.record.linkages]
     others = [segment for segment in others if segment not in unknown]
-    others.sort(key=lambda segment: (_names_below(segment, others), _modified(segment.top)), reverse=True)
-    return others + unknown + bases
+
+    def age(segment: Segment) -> tuple[int, float]:
+        """How many others have a file that its lowest file names as the parent; when its uppermost was modified."""
+        rest = (other for other in others if other is not segment)
+        below = sum(any(names_as_parent(segment.bottom, file) for file in other.files) for other in rest)
+        modified = 0.0
+        with suppress(OSError):
+            modified = segment.top.path.stat().st_mtime
+        return below, modified
+
+    return [*sorted(others, key=age, reverse=True), *unknown, *bases]
 
 
 def is_base(file: Opened) -> bool:
@@ -135,17 +143,3 @@ def names_as_parent(child: Opened, other: Opened) -> bool:
     """Whether a file names another one's name as that of its parent."""
     names = (place.text.replace("\\", "/").rsplit("/", 1)[-1] for place in child.record.places)
     return other.path.name.lower() in map(str.lower, names)
-
-
-def _names_below(segment: Segment, others: Sequence[Segment]) -> int:
-    """How many of the other segments have a file of the name that this one's lowest file gives its parent."""
-    return sum(
-        any(names_as_parent(segment.bottom, file) for file in other.files) for other in others if other is not segment
-    )
-
-
-def _modified(file: Opened) -> float:
-    try:
-        return file.path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -51,16 +51,19 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     _note(work, table, pages, agreed=agreed and not rooms and not work.log_is_open)
     if work.log_is_open and (rooms or image.has_parent):
         work.doubt_all()
-    healed = frozenset(slot for page in pages for slot in page.slots)
-    # Of a child the disk is not here: its parents have a part in it.
-    judgement = judge(table, image.log, lambda: None if image.has_parent else image_of(work.structures))
     why = Suspicion(
-        len(rooms) and unowned.blocks(block_mib),
-        work.log_is_open,
-        work.log_was_live,
-        healed,
-        _zeros_in_log(image),
-        judgement,
+        rooms=len(rooms) and unowned.blocks(block_mib),
+        log_is_open=work.log_is_open,
+        log_was_live=work.log_was_live,
+        healed=frozenset(slot for page in pages for slot in page.slots),
+        zeros_in_log=frozenset(
+            at + start
+            for at, page in _logged(image).items()
+            for start in range(0, len(page.content), 512)
+            if not any(page.content[start : start + 512])
+        ),
+        # Of a child the disk is not here: its parents have a part in it.
+        judgement=judge(table, image.log, lambda: None if image.has_parent else image_of(work.structures)),
     )
     marks = len(work.doubted), len(work.rebuilt)
     discard_untrusted_entries(work, table, why)
@@ -92,25 +95,13 @@ def _logged(image: Image) -> Mapping[int, LoggedImage]:
 
 def _note(work: RebuildWorkspace, table: BlockTable, pages: list[LoggedPage], *, agreed: bool) -> None:
     """Say what came from the log: certain where nothing tells that the table went on after the log's copy."""
-    certainty = Certainty.CERTAIN if agreed else Certainty.LIKELY
+    more = ["all else in the page is as in that copy, and with them every block of the file has an owner"] * agreed
     for page in pages:
         how = f"from the log: {plural(len(page.slots), 'entry')} at byte {page.offset}"
-        evidence = [f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"]
-        if agreed:
-            evidence.append(
-                "all else in the page is as in that copy, and with them every block of the file has an owner"
-            )
-        else:
+        evidence = f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound"
+        if not agreed:
             work.doubt_blocks(table.geometry.block_size, blocks_of(table, page.slots))
-        work.note("BAT", how, certainty, *evidence)
-
-
-def _zeros_in_log(image: Image) -> frozenset[int]:
-    """Bytes of the file at which sectors of the table begin that are zeros in the log's newest copy as well."""
-    pages = ((at, page.content) for at, page in _logged(image).items())
-    return frozenset(
-        at + start for at, page in pages for start in range(0, len(page), 512) if not any(page[start : start + 512])
-    )
+        work.note("BAT", how, Certainty.CERTAIN if agreed else Certainty.LIKELY, evidence, *more)
 
 
 def _doubt(work: RebuildWorkspace, table: BlockTable, rooms: frozenset[int]) -> None:

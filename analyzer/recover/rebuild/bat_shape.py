@@ -7,13 +7,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.recover.rebuild.workspace import RESERVED, Entries, places_of
 from vhdx.geometry import Geometry, bat_region_size
 from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, extents_of, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, KIB, MAX_DISK_SIZE, MIB
 
-Entries = npt.NDArray[np.int64]
 Found = TypeVar("Found")
 
 MOST_TABLE = 64 * MIB
@@ -21,7 +21,6 @@ MOST_TABLE = 64 * MIB
 # Twice the largest table that is looked for. Every MiB of a file full of small even numbers looks like a table.
 _MOST_SEARCHED = 128 * MIB
 _GLANCE = 4 * KIB
-RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 _SECTOR = 512 // ENTRY_SIZE
 # Derivation: an entry has 17 reserved bits, so of a random one all are zero in one case of 131,072. Of 64 random
 # entries practically all are conspicuous; a single flipped bit makes one so.
@@ -91,7 +90,7 @@ def fit_at(source: ByteSource, at: int, wanted: Wanted) -> Fit | None:
     entries = table[: wanted.slots]
     if table[wanted.slots :].any() or not are_entries(entries):
         return None
-    places = places_of(entries, wanted)
+    places = owned_by(entries, wanted)
     return None if places is None else fit_of(source.size, Range(at, length), wanted, places)
 
 
@@ -115,8 +114,8 @@ def _end_of_table(source: ByteSource, start: int) -> int:
     end, limit = start, min(source.size, start + MOST_TABLE)
     while end + MIB <= limit and are_entries(_words(source, end, _GLANCE)):
         entries = _words(source, end, MIB)
-        places = (entries[entries & STATE_MASK >= BlockState.FULLY_PRESENT] >> OFFSET_SHIFT) * MIB
-        if not are_entries(entries) or (end == start and not len(places)):
+        places = places_of(entries)
+        if not are_entries(entries) or (end == start and not places.any()):
             break
         limit = min(limit, int(places[places > start].min(initial=limit)))
         end += MIB
@@ -149,7 +148,7 @@ def are_entries(values: Entries) -> bool:
     return bool(_STATES[values & STATE_MASK].all()) and not bool((values & RESERVED).any())
 
 
-def places_of(entries: Entries, wanted: Wanted) -> npt.NDArray[np.int64] | None:
+def owned_by(entries: Entries, wanted: Wanted) -> npt.NDArray[np.int64] | None:
     """Pairs (start, end) of what the entries own, sorted; None when the interleave forbids one of them."""
     slots = np.arange(len(entries), dtype=np.int64)
     period = wanted.geometry.chunk_ratio + 1
@@ -202,15 +201,11 @@ MOST_PLACES = 1 << 16
 
 def places_to_look(source: ByteSource) -> Iterator[int]:
     """Bytes of the file, multiples of 1 MiB from 1 MiB up, where data may stand; MOST_PLACES of them at most."""
-    for number, mib in enumerate(_held(source)):
-        if number == MOST_PLACES:
-            return
-        yield mib * MIB
-
-
-def _held(source: ByteSource) -> Iterator[int]:
-    last = 0
+    last = count = 0
     for part in extents_of(source):
-        first = max(part.start // MIB, last + 1)
-        last = max(last, -(-part.end // MIB) - 1)
-        yield from range(first, last + 1)
+        first, last = max(part.start // MIB, last + 1), max(last, -(-part.end // MIB) - 1)
+        for mib in range(first, last + 1):
+            if count == MOST_PLACES:
+                return
+            count += 1
+            yield mib * MIB

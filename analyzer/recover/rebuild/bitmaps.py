@@ -188,7 +188,8 @@ def _treat(work: RebuildWorkspace, table: BlockTable, blocks: list[int], policy:
     work.note(
         "sector bitmaps", f"{plural(len(blocks), 'block')} ({named}): {_TREATED[policy]}", Certainty.GUESSED, evidence
     )
-    work.guess_blocks(table.geometry.block_size, blocks)
+    size = table.geometry.block_size
+    work.guessed += [Range(block * size, size) for block in blocks]
 
 
 def _entry(table: BlockTable, block: int, policy: BitmapPolicy) -> int:

@@ -7,12 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.judgement.weigh import Judgement
-from analyzer.recover.rebuild.bat_shape import NOISE, RESERVED
-from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace, put_window
+from analyzer.recover.rebuild.bat_shape import NOISE
+from analyzer.recover.rebuild.workspace import (
+    RESERVED,
+    UNKNOWN,
+    Certainty,
+    Entries,
+    RebuildWorkspace,
+    places_of,
+    put_window,
+)
 from analyzer.text import plural
 from vhdx.ranges import Range, Ranges
-from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
-from vhdx.structures.constants import MIB
+from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.table import BlockTable
 
 _SLOTS = 512 // ENTRY_SIZE
@@ -25,7 +32,6 @@ _RARE = 1024
 # Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows.
 _MOST_RANGES = 1 << 16
 
-Entries = npt.NDArray[np.int64]
 Sectors = npt.NDArray[np.bool_]
 
 
@@ -57,7 +63,8 @@ def discard_untrusted_entries(work: RebuildWorkspace, table: BlockTable, why: Su
     where rooms are few, where the file was cut, or where the log has zeros as well. Behind a log that was live every
     entry without a block is likely.
     """
-    is_cut = any(_passes_end(table, entries).any() for _, entries in table.all_entries())
+    # A block begins past the end of the file, or so near that all of it cannot be there.
+    is_cut = any((places_of(entries) >= table.source.size).any() for _, entries in table.all_entries())
     absent = why.judgement.absent.size // table.geometry.block_size
     # Hardly any absent block can have lost its entry, or none need have.
     few = not why.log_is_open and (why.rooms * _RARE < absent or (why.rooms > 0 and why.judgement.is_explained))
@@ -154,10 +161,3 @@ def _in_use(first: int, table: BlockTable, count: int) -> Sectors:
     period = table.geometry.chunk_ratio + 1
     used: Sectors = (slots % period != period - 1) & (slots - slots // period < table.geometry.block_count)
     return used
-
-
-def _passes_end(table: BlockTable, entries: Entries) -> Sectors:
-    """Entries whose block begins past the end of the file, or so near that all of it cannot be there."""
-    has_place = (entries & STATE_MASK >= BlockState.FULLY_PRESENT) & ((entries & RESERVED) == 0)
-    past: Sectors = has_place & ((entries >> OFFSET_SHIFT) * MIB >= table.source.size)
-    return past

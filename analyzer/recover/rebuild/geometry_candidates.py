@@ -10,28 +10,22 @@ from analyzer.guest.layouts.detect import begins_disk
 from analyzer.guest.layouts.gpt import GptHeader, primary_header
 from analyzer.recover.rebuild.bat_shape import (
     MOST_TABLE,
-    Entries,
     Fit,
     Wanted,
     are_entries,
     entries_of,
     fit_of,
-    places_of,
+    owned_by,
     without_noise,
 )
 from analyzer.recover.rebuild.signatures import ends_of
 from analyzer.recover.rebuild.surviving_metadata import SurvivingItems
+from analyzer.recover.rebuild.workspace import Entries
 from vhdx.geometry import Geometry
 from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at, read_if_possible
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
-from vhdx.structures.constants import (
-    MAX_BLOCK_SIZE,
-    MAX_DISK_SIZE,
-    MIB,
-    MIN_BLOCK_SIZE,
-    SECTOR_SIZES,
-)
+from vhdx.structures.constants import MAX_BLOCK_SIZE, MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, SECTOR_SIZES
 from vhdx.structures.disk import HAS_PARENT, DiskParameters
 
 # More than the 68 KiB that `begins_disk` wants: Btrfs has its superblock furthest in, at 64 KiB.
@@ -142,7 +136,7 @@ def _try(source: ByteSource, table: Table, taken: Ranges, disk: DiskParameters, 
     entries = table.entries[: wanted.slots]
     if not disk.has_parent and (entries & STATE_MASK == BlockState.PARTIALLY_PRESENT).any():
         return None
-    places = places_of(entries, wanted)
+    places = owned_by(entries, wanted)
     fit = None if places is None else fit_of(source.size, Range(table.offset, table.length), wanted, places)
     aligned = disk.has_parent and _is_aligned(entries & STATE_MASK, wanted.geometry.chunk_ratio)
     return (

@@ -1,7 +1,7 @@
 """The identifier, the headers and the log: found, applied or closed, so that all later steps see the file as it was."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -30,26 +30,14 @@ _BLANK = Header(HEADER, 0, 1, NIL, NIL, NIL, 0, 1, 0, 0)
 _MOST_PAGES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A stretch of whole MiB that holds log entries; bytes of the file."""
-
-    start: int
-    length: int
-
-    def log(self, source: ByteSource) -> Log:
-        """Its entries, of no session in particular."""
-        return Log(source, self.start, self.length, NIL)
-
-
-def find_ring(work: RebuildWorkspace) -> Ring | None:
-    """The first stretch of MiB from 1 MiB up that holds a whole entry."""
+def find_log(work: RebuildWorkspace) -> Log | None:
+    """The first stretch of MiB from 1 MiB up that holds a whole entry, as a log of no session in particular."""
     mib, end = 1, min(_MOST_MIB, work.view.size // MIB)
     while mib < end:
         length = _marked(work.view, mib, end)
-        ring = Ring(mib * MIB, length * MIB)
-        if length and ring.log(work.view).places:
-            return ring
+        log = Log(work.view, mib * MIB, length * MIB, NIL)
+        if length and log.places:
+            return log
         mib += max(1, length)
     return None
 
@@ -63,7 +51,7 @@ def _marked(source: ByteSource, first: int, end: int) -> int:
     return min(end, first + _MOST_LENGTH) - first
 
 
-def unknown_session(work: RebuildWorkspace, ring: Ring) -> None:
+def unknown_session(work: RebuildWorkspace, log: Log) -> None:
     """Say what is known of a log whose header is lost: whether its newest session would change the file.
 
     A log that was closed has been applied, so that to apply it again changes nothing. One that would change something
@@ -73,7 +61,6 @@ def unknown_session(work: RebuildWorkspace, ring: Ring) -> None:
     # Replaying is idempotent: a session that was closed is in the file already, and applying it changes nothing. So
     # pages that would change are the ones that are uncertain, and only these. What a later session wrote over them
     # cannot be told from damage.
-    log = ring.log(work.view)
     session = replace(log, log_guid=newest_session(log))
     pages = dict(pages_changed_by(session, work.view)) if session.active else {}
     if pages:
@@ -119,24 +106,23 @@ def rebuild_headers(work: RebuildWorkspace) -> None:
     if work.structures.headers.get().current_copy is None:
         fix_headers(work)
     pair = work.structures.headers.get()
-    if not work.structures.headers.is_sound:
-        _make_header(work, _known(pair.copies, pair.flaws))
-
-
-def _known(copies: tuple[Header, Header], flaws: tuple[tuple[object, ...], tuple[object, ...]]) -> Header:
-    """What the valid copies agree on; the rest as if there was none."""
-    valid = [copy for copy, flaw in zip(copies, flaws, strict=True) if not flaw]
-    if not valid or any(copy.data_write_guid != valid[0].data_write_guid for copy in valid):
-        return _BLANK
-    return replace(_BLANK, file_write_guid=valid[0].file_write_guid, data_write_guid=valid[0].data_write_guid)
+    if work.structures.headers.is_sound:
+        return
+    # What the valid copies agree on; the rest as if there was none.
+    valid, known = [copy for copy, flaws in zip(pair.copies, pair.flaws, strict=True) if not flaws], _BLANK
+    if len({copy.data_write_guid for copy in valid}) == 1:
+        known = replace(_BLANK, file_write_guid=valid[0].file_write_guid, data_write_guid=valid[0].data_write_guid)
+    _make_header(work, known)
 
 
 def _make_header(work: RebuildWorkspace, known: Header) -> None:
-    ring = find_ring(work)
-    place = replace(known, log_offset=ring.start, log_length=ring.length) if ring else known
-    if ring:
-        unknown_session(work, ring)
-        where = f"the log is taken to stand at byte {ring.start}, {ring.length} bytes long: whole entries are there"
+    place = known
+    if log := find_log(work):
+        unknown_session(work, log)
+        place = replace(known, log_offset=log.log_offset, log_length=log.log_length)
+        where = (
+            f"the log is taken to stand at byte {log.log_offset}, {log.log_length} bytes long: whole entries are there"
+        )
     else:
         where = "no log entry was found, so that no log is claimed"
         work.lost.append("the log: no whole entry was found; whether it was live is unknown")
@@ -200,7 +186,7 @@ def check_single_header(work: RebuildWorkspace) -> None:
     if not log.places:
         work.log_is_open = not header.log_is_live
     elif not header.log_is_live:
-        unknown_session(work, Ring(log.log_offset, log.log_length))
+        unknown_session(work, log)
     elif newest_session(log) != header.log_guid:
         work.lost.append("which session of the log was live: a header copy is lost, and the other names an older one")
         work.doubt_all()

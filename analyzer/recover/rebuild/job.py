@@ -1,6 +1,5 @@
-"""The salvage of one file: structure after structure, in the order in which one leads to the next."""
+"""One file rebuilt: structure after structure, in the order in which one leads to the next."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from analyzer.recover.rebuild.bat import rebuild_blocks
@@ -13,29 +12,17 @@ from analyzer.recover.rebuild.metadata import (
 )
 from analyzer.recover.rebuild.regions import rebuild_regions
 from analyzer.recover.rebuild.without_bat import rebuild_without_bat
-from analyzer.recover.rebuild.workspace import BitmapPolicy, RebuildWorkspace, Salvaged
+from analyzer.recover.rebuild.workspace import BitmapPolicy, RebuildWorkspace, RebuiltImage
 from vhdx.contents import Structures
 from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_of
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.constants import HEADER_AREA_SIZE
 
-Step = Callable[[RebuildWorkspace], None]
-_STEPS: tuple[Step, ...] = (
-    rebuild_headers,
-    check_single_header,
-    replay_log,
-    metadata_from_log,
-    rebuild_regions,
-    rebuild_metadata,
-    metadata_by_logged_table,
-    rebuild_both,
-)
 
-
-def salvage_image(
+def rebuild_image(
     structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST, is_alone: bool = False
-) -> Salvaged:
+) -> RebuiltImage:
     """The image of a file, its lost structures rebuilt from the best evidence at hand; the file is never changed.
 
     A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
@@ -44,12 +31,18 @@ def salvage_image(
     """
     image = _opened(structures)
     if isinstance(image, Image):
-        return Salvaged(image, (), ())
+        return RebuiltImage(image=image)
     if structures.file.size < HEADER_AREA_SIZE:
-        return Salvaged(None, (), (image,))
+        return RebuiltImage(lost=(image,))
     work = RebuildWorkspace.of(structures)
-    for step in _STEPS:
-        step(work)
+    rebuild_headers(work)
+    check_single_header(work)
+    replay_log(work)
+    metadata_from_log(work)
+    rebuild_regions(work)
+    rebuild_metadata(work)
+    metadata_by_logged_table(work)
+    rebuild_both(work)
     rebuild_without_bat(work, by_volumes=is_alone)
     rebuild_identifier(work)
     return _finished(work, bitmaps)
@@ -63,21 +56,23 @@ def _opened(structures: Structures) -> Image | str:
         return error.summary
 
 
-def salvage_blocks(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> Salvaged:
-    """As `salvage_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
+def rebuild_tables(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> RebuiltImage:
+    """As `rebuild_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
     work = RebuildWorkspace.of(structures)
     check_single_header(work)
     replay_log(work)
     return _finished(work, bitmaps)
 
 
-def _finished(work: RebuildWorkspace, bitmaps: BitmapPolicy) -> Salvaged:
+def _finished(work: RebuildWorkspace, bitmaps: BitmapPolicy) -> RebuiltImage:
     image = _opened(work.structures)
     if isinstance(image, Image):
         rebuild_blocks(work, image, bitmaps)
         image = _opened(work.structures)
     if isinstance(image, str):
-        return Salvaged(None, (), (*work.lost, f"the disk: {image}"))
-    disk = Range(0, image.size)
-    doubted, guessed = (Ranges.of(ranges).within(disk) for ranges in (work.doubted, work.guessed))
-    return Salvaged(replace(image, file=work.source), tuple(work.rebuilt), tuple(work.lost), doubted, guessed)
+        return RebuiltImage(lost=(*work.lost, f"the disk: {image}"))
+    doubted, guessed = (Ranges.of(ranges).within(Range(0, image.size)) for ranges in (work.doubted, work.guessed))
+    return RebuiltImage(
+        image=replace(image, file=work.source), rebuilt=tuple(work.rebuilt), lost=tuple(work.lost), doubted=doubted,
+        guessed=guessed
+    )  # fmt: skip

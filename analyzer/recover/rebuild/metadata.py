@@ -59,12 +59,9 @@ def metadata_from_log(work: RebuildWorkspace) -> None:
         inside = [(page, image) for page, image in sorted(pages.items()) if at <= page < at + MIB]
         view = OverlaySource(work.view, [Patch(page, len(image.content), image.content) for page, image in inside])
         if not parameters_at(work.view, at) and inside and parameters_at(view, at):
-            work.view = view
+            work.view, newest = view, max(image.sequence_number for _, image in inside)
             how = f"from the log's newest copies: {plural(len(inside), 'page')} at byte {at}"
-            evidence = (
-                f"log entry {max(image.sequence_number for _, image in inside)} wrote them; with them all is whole"
-            )
-            work.note("metadata", how, Certainty.CERTAIN, evidence)
+            work.note("metadata", how, Certainty.CERTAIN, f"log entry {newest} wrote them; with them all is whole")
 
 
 def rebuild_metadata(work: RebuildWorkspace) -> None:
@@ -73,19 +70,18 @@ def rebuild_metadata(work: RebuildWorkspace) -> None:
     if region is None or bat is None or has_metadata(work):
         return
     left = read_surviving_items(work.structures)
-    if not _from_left(work, region, bat, left) and not _from_items(work, region, bat):
-        _from_disk(work, region, bat, left)
-
-
-def _from_left(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: SurvivingItems) -> bool:
-    """Items lost that nothing depends on: the physical sector size, the disk's id, the locator."""
     disk = left.whole()
-    if disk is None or _table_of(disk, region).slots * ENTRY_SIZE > bat.length:
-        return False
-    write_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
-    evidence = "the items that tell blocks, sectors, size and parent stand whole under their table"
-    work.note("metadata", "made anew with the items that are left", Certainty.CERTAIN, evidence)
-    return True
+    # Items lost that nothing depends on: the physical sector size, the disk's id, the locator.
+    if disk and _table_of(disk, region).slots * ENTRY_SIZE <= bat.length:
+        write_metadata(work, region.file_offset, disk, left.locator if disk.has_parent else b"")
+        evidence = "the items that tell blocks, sectors, size and parent stand whole under their table"
+        work.note("metadata", "made anew with the items that are left", Certainty.CERTAIN, evidence)
+    elif not _from_items(work, region, bat):
+        decision = decide(work, Range(bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
+        if decision is None:
+            work.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
+        else:
+            _take(work, decision, region.file_offset, left)
 
 
 def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -> bool:
@@ -137,19 +133,11 @@ def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
     return item.rstrip(b"\0") + b"\0"
 
 
-def _from_disk(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry, left: SurvivingItems) -> None:
-    decision = decide(work, Range(bat.file_offset, min(bat.length, MOST_TABLE)), region.file_offset, left)
-    if decision is None:
-        work.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
-        return
-    _take(work, decision, region.file_offset, left)
-
-
 def rebuild_both(work: RebuildWorkspace) -> None:
     """Region tables and metadata lost: block tables are looked for by shape alone, on MiB boundaries."""
     if work.structures.regions.is_sound:
         return
-    at = -(-work.view.size // MIB) * MIB
+    at = work.behind
     decision = discover(work, tables_in(work.view, places_to_look(work.view)), at)
     if decision is None:
         return

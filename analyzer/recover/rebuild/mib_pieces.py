@@ -7,10 +7,18 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.recover.rebuild.signatures import Sign, sign_fits
-from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace, entry_for, put_entries
+from analyzer.recover.rebuild.workspace import (
+    UNKNOWN,
+    Certainty,
+    RebuildWorkspace,
+    entry_for,
+    payload_entries,
+    places_of,
+    put_entries,
+)
 from analyzer.text import plural
 from vhdx.image import Image
-from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 
 Pieces = npt.NDArray[np.int64]
@@ -94,11 +102,9 @@ def withdraw(work: RebuildWorkspace, image: Image, signs: Iterable[Sign]) -> Non
 
 
 def _known(image: Image, file_size: int) -> Known:
-    table, geometry = image.allocation.table, image.geometry
-    blocks = np.arange(geometry.block_count, dtype=np.int64)
-    entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
-    held = entries & STATE_MASK == BlockState.FULLY_PRESENT
-    return Known(blocks[held], entries[held] >> OFFSET_SHIFT, geometry.block_count, -(-file_size // MIB))
+    places = places_of(payload_entries(image.allocation.table)) // MIB
+    blocks = np.flatnonzero(places)
+    return Known(blocks, places[blocks], image.geometry.block_count, -(-file_size // MIB))
 
 
 def _is_in_order(known: Known) -> bool:

@@ -4,13 +4,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.recover.rebuild.mib_pieces import spread, withdraw
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
-from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace, blocks_of, entry_for, put_entries
+from analyzer.recover.rebuild.workspace import (
+    UNKNOWN,
+    Certainty,
+    RebuildWorkspace,
+    blocks_of,
+    entry_for,
+    payload_entries,
+    places_of,
+    put_entries,
+)
 from analyzer.text import plural
 from vhdx.disk import Disk
 from vhdx.image import Image, image_of
@@ -101,16 +109,11 @@ class _Search:
 
     def narrow(self, table: BlockTable) -> None:
         """Look where blocks begin alone, once enough of them stand whole blocks apart."""
-        size, places = table.geometry.block_size, _places(table)
+        # Of the first entries of the table, which are enough.
+        size, entries = table.geometry.block_size, table.entries(0, min(table.geometry.slots_in_base, _MOST_BLOCKS))
+        places = places_of(entries[entries & STATE_MASK >= BlockState.FULLY_PRESENT])
         if len(places) >= _ENOUGH and len(np.unique(places % size)) == 1:
             self.rooms = [start for start in self.rooms if (start - int(places[0])) % size == 0]
-
-
-def _places(table: BlockTable) -> npt.NDArray[np.int64]:
-    """Bytes of the file at which blocks stand, of the first entries of a table."""
-    entries = table.entries(0, min(table.geometry.slots_in_base, _MOST_BLOCKS))
-    held = entries[(entries & STATE_MASK) >= BlockState.FULLY_PRESENT]
-    return (held >> OFFSET_SHIFT) * MIB
 
 
 def _is_open(work: RebuildWorkspace, image: Image, sign: Sign) -> bool:
@@ -165,8 +168,7 @@ def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     table, geometry = image.allocation.table, image.geometry
     if image.has_parent or not image.parameters.flags & LEAVE_BLOCKS_ALLOCATED or geometry.block_count > _MOST_OF_FIXED:
         return
-    blocks = np.arange(geometry.block_count, dtype=np.int64)
-    entries = table.entries(0, geometry.slots_in_base)[blocks + blocks // geometry.chunk_ratio]
+    blocks, entries = np.arange(geometry.block_count, dtype=np.int64), payload_entries(table)
     held = entries & STATE_MASK == BlockState.FULLY_PRESENT
     starts = (entries >> OFFSET_SHIFT) * MIB - blocks * geometry.block_size
     # Zero counts as lost here, unlike in a dynamic disk: a fixed disk has no absent block.
@@ -181,13 +183,9 @@ def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     on_structures = any(one.start < end and first < one.end for one in table.structures)
     if first < HEADER_AREA_SIZE or first % MIB or on_structures:
         return
-    chosen = blocks[lost].tolist()
-    places = {block: first + block * geometry.block_size for block in chosen}
-    put_entries(
-        work,
-        table,
-        {geometry.payload_slot(block): entry_for(BlockState.FULLY_PRESENT, place) for block, place in places.items()},
-    )
+    chosen, state = blocks[lost].tolist(), BlockState.FULLY_PRESENT
+    size = geometry.block_size
+    put_entries(work, table, {geometry.payload_slot(block): entry_for(state, first + block * size) for block in chosen})
     evidence = "all blocks whose entries stand agree on it" if len(anchors) else "they end where the file does"
     how = f"put back in order, {plural(len(chosen), 'block')}: block 0 stands at byte {first} of the file"
     work.note("BAT", how, Certainty.LIKELY, "the disk is fixed, so that every block is there", evidence)

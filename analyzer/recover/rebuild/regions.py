@@ -34,12 +34,7 @@ from vhdx.structures.metadata import (
     check_metadata_table,
     parse_metadata_table,
 )
-from vhdx.structures.region import (
-    REQUIRED,
-    RegionEntry,
-    RegionTable,
-    build_region_table,
-)
+from vhdx.structures.region import REQUIRED, RegionEntry, RegionTable, build_region_table
 from vhdx.structures.region import SIGNATURE as REGIONS
 
 # Room for the zeros of a block table: of 60 TiB in blocks of 2 MiB, of any disk in larger ones.
@@ -57,8 +52,12 @@ class Layout:
     """A metadata region and the block table that fits it."""
 
     metadata: int
-    parameters: DiskParameters
     bat: Fit
+
+    def holds(self, other: "Layout") -> bool:
+        """Whether the other one stands in blocks of this one, or shares its metadata."""
+        same = other.metadata == self.metadata or self.bat.holds(other.metadata)
+        return same and self.bat.holds(other.bat.offset)
 
 
 def region_of(work: RebuildWorkspace, guid: UUID) -> RegionEntry | None:
@@ -81,8 +80,13 @@ def rebuild_regions(work: RebuildWorkspace) -> None:
     if _from_log(work):
         return
     places = list(places_to_look(work.view))
-    layouts = list(_layouts(work, places))
-    best = outermost(layouts, _holds)
+    layouts = [
+        Layout(metadata, fit)
+        for metadata, parameters in metadata_in(work.view, places)
+        for at in places
+        if (fit := fit_at(work.view, at, wanted_of(parameters, Ranges.of([Range(metadata, MIB)]))))
+    ]
+    best = outermost(layouts, Layout.holds)
     if best is None and not layouts and _of_empty_disk(work, places):
         return
     if best is None:
@@ -104,12 +108,11 @@ def _from_log(work: RebuildWorkspace) -> bool:
         trial.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
         if pages and trial.structures.regions.is_sound:
             work.view = trial.view
-            evidence = f"log entry {max(image.sequence_number for image in pages.values())} wrote this copy"
+            newest = max(image.sequence_number for image in pages.values())
             how = f"both come back from the log's copy of the table at byte {start}"
+            evidence = f"log entry {newest} wrote this copy", "its checksum matches and its regions are there"
             work.doubt_all()
-            work.note(
-                "region tables", how, Certainty.LIKELY, evidence, "its checksum matches and its regions are there"
-            )
+            work.note("region tables", how, Certainty.LIKELY, *evidence)
             return True
     return False
 
@@ -124,11 +127,10 @@ def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
     known = Ranges.of([Range(metadata, MIB), Range(header.log_offset, header.log_length)])
     free = [at for at in places if not known.touches(Range(at, 1))]
     wanted = wanted_of(parameters, known)
-    if len(free) * MIB < wanted.length or any(
-        any(read_at(work.view, at, min(MIB, work.view.size - at))) for at in free
-    ):
+    holds = (any(read_at(work.view, at, min(MIB, work.view.size - at))) for at in free)
+    if len(free) * MIB < wanted.length or any(holds):
         return False
-    at = -(-work.view.size // MIB) * MIB
+    at = work.behind
     work.patch((at, bytes(wanted.length)))
     write_regions(work, metadata, at, wanted.length)
     evidence = "the file holds nothing but metadata and a log, so that every entry of the block table is zero"
@@ -173,13 +175,6 @@ def _note(work: RebuildWorkspace, layout: Layout) -> None:
     )
 
 
-def _layouts(work: RebuildWorkspace, places: list[int]) -> Iterator[Layout]:
-    for metadata, parameters in metadata_in(work.view, places):
-        wanted = wanted_of(parameters, Ranges.of([Range(metadata, MIB)]))
-        fits = (fit_at(work.view, at, wanted) for at in places)
-        yield from (Layout(metadata, parameters, fit) for fit in fits if fit)
-
-
 def wanted_of(parameters: DiskParameters, taken: Ranges) -> Wanted:
     """The table that a disk needs."""
     geometry = Geometry(parameters.size, parameters.block_size, parameters.logical_sector_size)
@@ -212,8 +207,3 @@ def parameters_at(source: ByteSource, at: int, length: int = MIB) -> DiskParamet
         return None
     flaws = check_disk_parameters(parameters, dict.fromkeys(ITEM_SIZES, at))
     return None if any(finding.severity is Severity.ERROR for finding in flaws) else parameters
-
-
-def _holds(layout: Layout, other: Layout) -> bool:
-    same = other.metadata == layout.metadata or layout.bat.holds(other.metadata)
-    return same and layout.bat.holds(other.bat.offset)

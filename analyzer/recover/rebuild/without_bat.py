@@ -27,7 +27,7 @@ _USUAL_SECTOR, _USUAL_PHYSICAL = min(SECTOR_SIZES), max(SECTOR_SIZES)
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class _Told:
+class _SizeClaim:
     """The size of a disk in bytes, by something in the file; `exact` where that knows the disk's very end."""
 
     exact: bool
@@ -51,17 +51,17 @@ def rebuild_without_bat(work: RebuildWorkspace, *, by_volumes: bool) -> None:
 def _from_volumes(work: RebuildWorkspace) -> None:
     # Exact before inexact, then the largest: of nested disks (a guest that stores images) the outer one is larger. A
     # GPT knows the last sector of the disk; a volume ends somewhere before it.
-    told = max(_told(work.view), default=None)
-    if told is None:
+    claim = max(_claims_in(work.view), default=None)
+    if claim is None:
         return
-    at = _behind(work)
+    at = work.behind
     # 1 MiB is the least block size and divides all others, so every disk can be put together in such pieces.
-    disk = DiskParameters(MIN_BLOCK_SIZE, 0, told.size, NIL, told.sector, _USUAL_PHYSICAL)
+    disk = DiskParameters(MIN_BLOCK_SIZE, 0, claim.size, NIL, claim.sector, _USUAL_PHYSICAL)
     write_metadata(work, at, disk)
     if _lay_table(work, at, disk):
         work.in_pieces = True
         how = f"a disk of {disk.size} bytes, taken as one without a parent, in pieces of 1 MiB"
-        work.note("metadata", how, Certainty.LIKELY, told.why)
+        work.note("metadata", how, Certainty.LIKELY, claim.why)
         work.lost.append("metadata and block table: only what tells its place by its content is put there")
 
 
@@ -70,7 +70,7 @@ def _lay_table(work: RebuildWorkspace, metadata: int, disk: DiskParameters) -> b
     length = wanted_of(disk, NO_RANGES).length
     if length > MOST_TABLE:
         return False
-    at = _behind(work)
+    at = work.behind
     work.patch((at, UNKNOWN.to_bytes(ENTRY_SIZE, "little") * (length // ENTRY_SIZE)))
     write_regions(work, metadata, at, length)
     work.doubt_all()
@@ -78,21 +78,17 @@ def _lay_table(work: RebuildWorkspace, metadata: int, disk: DiskParameters) -> b
     return True
 
 
-def _behind(work: RebuildWorkspace) -> int:
-    return -(-work.view.size // MIB) * MIB
-
-
-def _told(source: ByteSource) -> Iterator[_Told]:
+def _claims_in(source: ByteSource) -> Iterator[_SizeClaim]:
     """What stands on whole MiB of the file, or in their last sectors, and tells how large the disk is."""
     for at in places_to_look(source):
         try:
-            found = (*_told_by(read_at(source, at, min(_FRONT, source.size - at)), at), *_told_by_end(source, at))
+            found = (*_claims_of(read_at(source, at, min(_FRONT, source.size - at)), at), *_claims_of_end(source, at))
         except VhdxError:  # the medium fails there
             continue
-        yield from (told for told in found if MIB <= told.size <= MAX_DISK_SIZE)
+        yield from (claim for claim in found if MIB <= claim.size <= MAX_DISK_SIZE)
 
 
-def _told_by(front: bytes, at: int) -> Iterator[_Told]:
+def _claims_of(front: bytes, at: int) -> Iterator[_SizeClaim]:
     gpt = primary_header(front, SECTOR_SIZES)
     if gpt:
         yield _by_gpt(gpt, gpt.other, f"the primary GPT at byte {at} of the file says so")
@@ -100,15 +96,15 @@ def _told_by(front: bytes, at: int) -> Iterator[_Told]:
     if boot and boot.is_sane:
         size = _whole((boot.hidden + boot.sectors + 1) * boot.sector_size)
         why = f"the NTFS volume that begins at byte {at} of the file ends there"
-        yield _Told(exact=False, size=size, sector=boot.sector_size, why=why)
+        yield _SizeClaim(exact=False, size=size, sector=boot.sector_size, why=why)
     for start in (0, ext.START):
         found = ext.parse_sound_superblock(front[start : start + ext.SIZE])
         if found:
             why = f"the ext volume whose superblock stands at byte {at + start} of the file ends there"
-            yield _Told(exact=False, size=_whole(found.end), sector=_USUAL_SECTOR, why=why)
+            yield _SizeClaim(exact=False, size=_whole(found.end), sector=_USUAL_SECTOR, why=why)
 
 
-def _told_by_end(source: ByteSource, at: int) -> Iterator[_Told]:
+def _claims_of_end(source: ByteSource, at: int) -> Iterator[_SizeClaim]:
     for sector in SECTOR_SIZES:
         end = at + MIB - sector
         gpt = parse_whole_header(read_at(source, end, sector)) if end + sector <= source.size else None
@@ -116,8 +112,8 @@ def _told_by_end(source: ByteSource, at: int) -> Iterator[_Told]:
             yield _by_gpt(gpt, gpt.here, f"the backup GPT at byte {end} of the file says so")
 
 
-def _by_gpt(gpt: GptHeader, last: int, why: str) -> _Told:
-    return _Told(exact=True, size=(last + 1) * gpt.sector_size, sector=gpt.sector_size, why=why)
+def _by_gpt(gpt: GptHeader, last: int, why: str) -> _SizeClaim:
+    return _SizeClaim(exact=True, size=(last + 1) * gpt.sector_size, sector=gpt.sector_size, why=why)
 
 
 def _whole(size: int) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from analyzer.repair.workspace import Fix, Workspace
 from vhdx.image import Image
 from vhdx.ranges import NO_RANGES, Range, Ranges
-from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, BlockState
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MAX_DISK_SIZE, MIB
 from vhdx.table import BlockTable
 
@@ -47,25 +47,21 @@ class Rebuilt:
     certainty: Certainty
 
 
-@dataclass(frozen=True, slots=True)
-class Salvaged:
-    """What could be saved of one file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuiltImage:
+    """One file as far as it can be read."""
 
-    `image` is an ordinary image over the source with what was rebuilt laid over it; None when too little is left, and
-    then nothing is rebuilt either. It closes the source. `lost` has one sentence for each thing that no evidence
-    brings back. `doubted` are the ranges of the disk that rest on what is merely likely, and
-    `guessed` those that rest on the caller's choice alone.
-    """
-
-    image: Image | None
-    rebuilt: tuple[Rebuilt, ...]
-    lost: tuple[str, ...]
+    image: Image | None = None
+    """An image over the source with what was rebuilt laid over it, which closes the source; None: too little is left,
+    and then nothing is rebuilt either."""
+    rebuilt: tuple[Rebuilt, ...] = ()
+    """What of the file's structures had to be made anew, by what evidence."""
+    lost: tuple[str, ...] = ()
+    """What of them nothing brings back, one sentence each."""
     doubted: Ranges = NO_RANGES
+    """Ranges of the disk that rest on what is likely, not certain."""
     guessed: Ranges = NO_RANGES
-
-
-# What the codes of fixes are about.
-_STRUCTURES = {"HDR": "headers", "REG": "region tables"}
+    """Those that are as the caller chose, without evidence."""
 
 
 @dataclass
@@ -92,11 +88,17 @@ class RebuildWorkspace(Workspace):
     def add(self, fix: Fix, size: int = 0) -> None:
         """Take up what a repair fixes: nothing else explains the damage, so that it is certain."""
         super().add(fix, size)
-        self.note(_STRUCTURES[fix.code[:3]], fix.title, Certainty.CERTAIN, fix.evidence)
+        structure = "headers" if fix.code.startswith("HDR") else "region tables"
+        self.note(structure, fix.title, Certainty.CERTAIN, fix.evidence)
 
     def note(self, structure: str, how: str, certainty: Certainty, *evidence: str) -> None:
         """Write down what was rebuilt, and why that is believed."""
         self.rebuilt.append(Rebuilt(structure, how, evidence, certainty))
+
+    @property
+    def behind(self) -> int:
+        """The first whole MiB behind the file, where structures can be laid."""
+        return -(-self.view.size // MIB) * MIB
 
     def doubt_all(self) -> None:
         """Nothing of the disk is certain."""
@@ -110,19 +112,31 @@ class RebuildWorkspace(Workspace):
         """These blocks of the disk are as the file has them now likely, not certainly."""
         self.doubted += [Range(block * block_size, block_size) for block in blocks]
 
-    def guess_blocks(self, block_size: int, blocks: Iterable[int]) -> None:
-        """These blocks of the disk are as the caller chose; nothing tells whether that is right."""
-        self.guessed += [Range(block * block_size, block_size) for block in blocks]
-
 
 UNKNOWN = BlockState.INVALID_5.value
 """What an entry becomes whose block cannot be known: a state that is not valid, which reads as LOST."""
 _SLOTS = LOG_SECTOR_SIZE // ENTRY_SIZE
+Entries = npt.NDArray[np.int64]
+RESERVED = ((1 << OFFSET_SHIFT) - 1) & ~STATE_MASK
 
 
 def entry_for(state: BlockState, place: int) -> int:
     """The entry of a block at byte `place` of the file."""
     return state | place // MIB << OFFSET_SHIFT
+
+
+def places_of(entries: Entries) -> Entries:
+    """Bytes of the file at which entries that are valid have their block; 0 for all others."""
+    held = (entries & STATE_MASK >= BlockState.FULLY_PRESENT) & (entries & RESERVED == 0)
+    places: Entries = np.where(held, (entries >> OFFSET_SHIFT) * MIB, 0)
+    return places
+
+
+def payload_entries(table: BlockTable) -> Entries:
+    """The entries of all blocks of a table, without those of sector bitmaps."""
+    blocks = np.arange(table.geometry.block_count, dtype=np.int64)
+    entries: Entries = table.entries(0, table.geometry.slots_in_base)[blocks + blocks // table.geometry.chunk_ratio]
+    return entries
 
 
 def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
@@ -136,7 +150,7 @@ def blocks_of(table: BlockTable, slots: Iterable[int]) -> Iterator[int]:
             yield from range(chunk * ratio, min((chunk + 1) * ratio, count))
 
 
-def put_window(work: RebuildWorkspace, table: BlockTable, first: int, entries: npt.NDArray[np.int64]) -> None:
+def put_window(work: RebuildWorkspace, table: BlockTable, first: int, entries: Entries) -> None:
     """Set all entries from slot `first` on."""
     work.patch((table.bat_offset + first * ENTRY_SIZE, entries.astype("<i8").tobytes()))
 

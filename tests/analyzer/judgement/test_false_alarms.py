@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.judgement.chain import findings_of
 from analyzer.judgement.weigh import judge
-from analyzer.recover.rebuild import salvage_blocks
+from analyzer.recover.rebuild.job import rebuild_tables
 from tests.analyzer.guest.images import is_missing
 from tests.analyzer.judgement import disks
 from tests.analyzer.judgement.disks import MIB
@@ -75,7 +75,7 @@ def expect_nothing_wrong_is_known(made, chance):
     lost |= some_of(made.trimmable(), chance) if chance.random() < 0.3 else set()
     image, judgement = judged(made.without(lost))
     assert list(findings_of(image.allocation.table, judgement, live=False))
-    expect_unknown(salvage_blocks(Structures(made.without(lost))), made, lost)
+    expect_unknown(rebuild_tables(Structures(made.without(lost))), made, lost)
 
 
 def expect_unknown(saved, made, lost):

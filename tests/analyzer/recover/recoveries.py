@@ -7,13 +7,13 @@ from functools import cache, partial
 from pathlib import Path
 
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.recover import Fill, RecoverOptions, Status, plan_recovery, run_recovery
 from analyzer.recover.affected_files import Survey
-from analyzer.recover.disk.filled import pattern
+from analyzer.recover.disk.filled import Fill, pattern
 from analyzer.recover.inputs.layers import Placed, UnmappedBlocks, View
-from analyzer.recover.job import Attempt
-from analyzer.recover.rebuild import BitmapPolicy
+from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, run_recovery
+from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import map_of
+from analyzer.recovery_map.mapfile import Status
 from cli.render.recover import document_of, lines_of
 from fixtures import RECIPES
 from fixtures.identity import guid

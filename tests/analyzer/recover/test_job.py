@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.recover import RecoverOptions, Status, plan_recovery, run_recovery
 from analyzer.recover.inputs.layers import PRESENT, Basis
-from analyzer.recover.job import Attempt, identity_of
+from analyzer.recover.job import Attempt, RecoverOptions, identity_of, plan_recovery, run_recovery
 from analyzer.recovery_map.beside import map_of
-from analyzer.recovery_map.mapfile import read_mapfile
+from analyzer.recovery_map.mapfile import Status, read_mapfile
 from tests.analyzer.recover.disks import NOWHERE
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE, FailingSource, a_file, place_of
 from tests.support.sources import SparseSource

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from analyzer.recover import RecoverOptions, plan_recovery
+from analyzer.recover.job import RecoverOptions, plan_recovery
 from fixtures import Block, BlockState, Identity, ImageSpec, LogSpec, PageWrite, encode, stamp
 from fixtures.identity import guid
 from fixtures.placement import Placement

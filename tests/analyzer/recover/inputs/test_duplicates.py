@@ -10,10 +10,11 @@ from uuid import uuid4
 import pytest
 
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.recover import RecoverOptions, Status, plan_recovery, run_recovery
 from analyzer.recover.inputs.collect import AssumedTwiceError
 from analyzer.recover.inputs.foreign_files import CopiesDifferError
 from analyzer.recover.inputs.segments import SeveralDisksError
+from analyzer.recover.job import RecoverOptions, plan_recovery, run_recovery
+from analyzer.recovery_map.mapfile import Status
 from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
 from fixtures.recipes.kit import child_of
 from vhdx.errors import ChainError, InputOutputError, NotRegularFileError, OutputError

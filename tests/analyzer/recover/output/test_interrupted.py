@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from analyzer.convert.model import Options
-from analyzer.recover import Fill, Status
+from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import Basis
 from analyzer.recovery_map.beside import account_of, map_of
-from analyzer.recovery_map.mapfile import rows_of
+from analyzer.recovery_map.mapfile import Status, rows_of
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, attempt, failing
 from vhdx.errors import OutputError

@@ -6,10 +6,9 @@ import shutil
 import pytest
 
 from analyzer.convert.model import OutputFormat
-from analyzer.recover import Status
 from analyzer.recover.output import resume as resuming
 from analyzer.recovery_map.beside import account_of, map_of
-from analyzer.recovery_map.mapfile import ImageFingerprint
+from analyzer.recovery_map.mapfile import ImageFingerprint, Status
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, MIB, PowerCut, attempt, failing, interrupted, read_image
 from vhdx.errors import OutputError

@@ -1,8 +1,9 @@
-"""Structures to wipe, and what must hold of a salvaged file whatever was wiped."""
+"""Structures to wipe, and what must hold of a rebuilt file whatever was wiped."""
 
 from pathlib import Path
 
-from analyzer.recover.rebuild import BitmapPolicy, salvage_image
+from analyzer.recover.rebuild.job import rebuild_image
+from analyzer.recover.rebuild.workspace import BitmapPolicy
 from fixtures import RECIPES, encode
 from fixtures.placement import Placement
 from tests.support.sources import SparseSource
@@ -42,9 +43,9 @@ def bat_of(spec):
     return Placement.of(spec).bat, Placement.of(spec).bat_length
 
 
-def salvaged(file, bitmaps=BitmapPolicy.LOST, *, is_alone=False):
+def rebuilt_image(file, bitmaps=BitmapPolicy.LOST, *, is_alone=False):
     """What is saved of a fixture's file."""
-    return salvage_image(Structures(SparseSource(file, Path("lost.vhdx"))), bitmaps=bitmaps, is_alone=is_alone)
+    return rebuild_image(Structures(SparseSource(file, Path("lost.vhdx"))), bitmaps=bitmaps, is_alone=is_alone)
 
 
 def upon(parents, image):

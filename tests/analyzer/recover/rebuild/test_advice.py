@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.recover.rebuild import salvage_image
+from analyzer.recover.rebuild.job import rebuild_image
 from fixtures import write_files
 from fixtures.damage import DAMAGES
 from vhdx.catalogue import rules
@@ -55,7 +55,7 @@ def test_recover_is_advised_for_what_does_not_open_just_where_it_brings_an_image
         if code in OF_ANOTHER_FORMAT:
             continue
         with FileSource(path) as source:
-            brought_back = salvage_image(Structures(source)).image is not None
+            brought_back = rebuild_image(Structures(source)).image is not None
         assert (RECOVER in rules()[code].remedy or code == "FID-01") == brought_back, code
 
 

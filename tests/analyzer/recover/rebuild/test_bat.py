@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.recover.rebuild import BitmapPolicy, Certainty, salvage_blocks
+from analyzer.recover.rebuild.job import rebuild_tables
+from analyzer.recover.rebuild.workspace import BitmapPolicy, Certainty
 from fixtures import BlockState, Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
 from fixtures.gpt import BASIC_DATA, SECTOR, Gpt
 from fixtures.identity import guid
@@ -16,8 +17,8 @@ from tests.analyzer.recover.rebuild.helpers import (
     TABLES,
     bat_of,
     known_bytes,
+    rebuilt_image,
     recipe_of,
-    salvaged,
     upon,
     wiped,
 )
@@ -33,7 +34,7 @@ SPEC = ImageSpec(size=1024 * MIB, identity=Identity.of("table"), blocks=Brush(ta
 
 def healed(file):
     """What is saved of the table of a file that opens."""
-    return salvage_blocks(Structures(SparseSource(file)))
+    return rebuild_tables(Structures(SparseSource(file)))
 
 
 @pytest.mark.parametrize("start", [0, 512, 3584, 4096])
@@ -46,7 +47,7 @@ def test_a_sector_of_the_table_that_the_log_has_a_copy_of_comes_back(start):
 
 def test_it_comes_back_as_well_when_the_region_tables_are_gone():
     spec = logged(SPEC, [bat_of(SPEC)])
-    saved = salvaged(wiped(encode(spec), (Placement.of(spec).bat + 512, 512), *TABLES))
+    saved = rebuilt_image(wiped(encode(spec), (Placement.of(spec).bat + 512, 512), *TABLES))
     assert known_bytes(saved.image, flatten([spec])) == spec.size
 
 
@@ -118,7 +119,7 @@ def test_blocks_whose_bitmap_is_lost_are_lost():
 
 @pytest.mark.parametrize(("policy", "kind"), [(BitmapPolicy.WHOLE, Kind.DATA), (BitmapPolicy.PARENT, Kind.HOLE)])
 def test_a_policy_takes_them_or_leaves_them_and_marks_it(policy, kind):
-    saved = salvaged(wiped(encode(CHILD), BITMAP, *TABLES), policy)
+    saved = rebuilt_image(wiped(encode(CHILD), BITMAP, *TABLES), policy)
     assert {run.kind for run in saved.image.runs(MIB, 2 * MIB)} == {kind}
     assert saved.rebuilt[-1].certainty is Certainty.GUESSED
     assert list(saved.guessed) == [Range(MIB, MIB), Range(4 * MIB, MIB)]
@@ -129,7 +130,7 @@ def test_a_policy_takes_them_or_leaves_them_and_marks_it(policy, kind):
 def test_a_block_at_the_end_of_all_places_whose_bitmap_is_lost_is_treated_like_any_other(policy):
     bat = Placement.of(CHILD).bat
     far = encode(CHILD).patched(bat + 8, ((1 << 64) - (1 << 20) | 7).to_bytes(8, "little"))
-    saved = salvage_blocks(Structures(SparseSource(wiped(far, (bat + 4096 * 8, 8)))), bitmaps=policy)
+    saved = rebuild_tables(Structures(SparseSource(wiped(far, (bat + 4096 * 8, 8)))), bitmaps=policy)
     if policy is not BitmapPolicy.PARENT:  # whatever is chosen, the file ends before that place
         assert (MIB, 2 * MIB) in lost_runs(saved)
     if policy is not BitmapPolicy.LOST:

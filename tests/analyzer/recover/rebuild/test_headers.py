@@ -4,7 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from analyzer.recover.rebuild import Certainty, salvage_image
+from analyzer.recover.rebuild.job import rebuild_image
+from analyzer.recover.rebuild.workspace import Certainty
 from fixtures import RECIPES, Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
 from tests.analyzer.recover.rebuild.helpers import (
     HEADERS,
@@ -14,8 +15,8 @@ from tests.analyzer.recover.rebuild.helpers import (
     assert_whole,
     bat_of,
     known_bytes,
+    rebuilt_image,
     recipe_of,
-    salvaged,
     upon,
     wiped,
 )
@@ -36,7 +37,7 @@ LOSSES = [sum(parts, ()) for count in (1, 2, 3) for parts in combinations(PARTS,
 @pytest.mark.parametrize("name", NAMES)
 def test_what_stands_in_front_comes_back_whole(name, ranges):
     (*parents, leaf), model = recipe_of(name)
-    saved = salvaged(wiped(leaf, *ranges))
+    saved = rebuilt_image(wiped(leaf, *ranges))
     assert_whole(saved, model, parents)
     assert saved.rebuilt
     assert all(one.evidence for one in saved.rebuilt)
@@ -45,21 +46,21 @@ def test_what_stands_in_front_comes_back_whole(name, ranges):
 @pytest.mark.parametrize("lost", [*HEADERS, *TABLES])
 def test_one_copy_is_enough_and_nothing_is_rebuilt(lost):
     (leaf,), model = recipe_of("dynamic")
-    saved = salvaged(wiped(leaf, lost))
+    saved = rebuilt_image(wiped(leaf, lost))
     assert_whole(saved, model)
     assert (saved.rebuilt, saved.lost) == ((), ())
 
 
 def test_a_file_that_opens_is_given_back_as_it_is():
     (leaf,), model = recipe_of("dynamic")
-    saved = salvaged(leaf)
+    saved = rebuilt_image(leaf)
     assert_whole(saved, model)
     assert (saved.rebuilt, saved.lost) == ((), ())
 
 
 def test_lost_headers_leave_it_open_whether_the_log_was_live_and_the_identity_is_gone():
     (leaf,), _ = recipe_of("dynamic")
-    saved = salvaged(wiped(leaf, *HEADERS))
+    saved = rebuilt_image(wiped(leaf, *HEADERS))
     assert any("whether it was live is unknown" in text for text in saved.lost)
     assert any("data_write_guid" in text for text in saved.lost)
     assert [one.certainty for one in saved.rebuilt] == [Certainty.LIKELY]
@@ -68,12 +69,12 @@ def test_lost_headers_leave_it_open_whether_the_log_was_live_and_the_identity_is
 def test_the_source_is_the_images_own_and_is_never_changed():
     (leaf,), _ = recipe_of("dynamic")
     source = SparseSource(wiped(leaf, *TABLES))
-    assert salvage_image(Structures(source)).image.file is source
+    assert rebuild_image(Structures(source)).image.file is source
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 4096, b"conectix" * 4096, b"\xff" * (3 << 20), b"metadata" * (1 << 18)])
 def test_what_is_no_vhdx_at_all_gives_no_image_and_does_not_raise(data):
-    saved = salvage_image(Structures(MemorySource(data)))
+    saved = rebuild_image(Structures(MemorySource(data)))
     assert saved.image is None
     assert saved.lost
 
@@ -81,13 +82,13 @@ def test_what_is_no_vhdx_at_all_gives_no_image_and_does_not_raise(data):
 @pytest.mark.parametrize("ranges", LOSSES)
 def test_an_empty_disk_comes_back_empty(ranges):
     (leaf,), model = recipe_of("empty")
-    assert_whole(salvaged(wiped(leaf, *ranges)), model)
+    assert_whole(rebuilt_image(wiped(leaf, *ranges)), model)
 
 
 @pytest.mark.parametrize("name", ["not-vhdx-qcow2", "not-vhdx-raw", "not-vhdx-vhd-fixed", "not-vhdx-zeros"])
 def test_another_kind_of_file_is_called_what_it_is_and_nothing_is_rebuilt(name):
     fixture = RECIPES[name].build()
-    saved = salvaged(fixture.files[fixture.leaf])
+    saved = rebuilt_image(fixture.files[fixture.leaf])
     assert (saved.image, saved.rebuilt) == (None, ())
     assert "not a VHDX file" in saved.lost[-1] or "headers alone take" in saved.lost[-1]
 
@@ -99,7 +100,7 @@ def test_what_a_log_of_unknown_standing_may_have_changed_is_never_called_known(n
     if fixture.leaf not in fixture.models or fixture.models[fixture.leaf].size > 64 << 20:
         pytest.skip("it has no model, or a large one")
     (*parents, leaf), model = recipe_of(name)
-    saved = salvaged(wiped(leaf, *ranges))
+    saved = rebuilt_image(wiped(leaf, *ranges))
     if saved.image is not None:
         known_bytes(upon(parents, saved.image), model)
 
@@ -109,7 +110,7 @@ def test_the_log_of_a_disk_that_the_guest_keeps_is_not_taken_for_the_files_own()
     inner = encode(logged(plain, [bat_of(plain)])).to_bytes()
     block = Block(state=BlockState.FULLY_PRESENT, data={0: inner})
     outer = ImageSpec(size=64 * MIB, identity=Identity.of("outer"), block_size=16 * MIB, blocks={1: block})
-    saved = salvaged(wiped(encode(outer), *HEADERS, (MIB, MIB)))
+    saved = rebuilt_image(wiped(encode(outer), *HEADERS, (MIB, MIB)))
     assert known_bytes(saved.image, flatten([outer])) == outer.size
     assert any("no whole entry was found" in text for text in saved.lost)
     assert list(saved.doubted) == [Range(0, outer.size)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.recover.rebuild import Certainty
+from analyzer.recover.rebuild.workspace import Certainty
 from fixtures import Block, BlockState, Brush, Identity, ImageSpec, LogSpec, PageWrite, encode, flatten
 from fixtures.identity import guid
 from fixtures.placement import Placement
@@ -21,7 +21,7 @@ from tests.analyzer.recover.rebuild.helpers import (
     assert_whole,
     known_bytes,
     metadata_of,
-    salvaged,
+    rebuilt_image,
     upon,
     wiped,
 )
@@ -45,7 +45,7 @@ def with_volume(block_size, **more):
 @pytest.mark.parametrize("block_size", [MIB, 2 * MIB, 4 * MIB, 32 * MIB])
 def test_metadata_of_a_dynamic_disk_with_a_file_system_come_back_whole(block_size, also):
     spec = with_volume(block_size)
-    saved = salvaged(wiped(encode(spec), metadata_of(spec), *also))
+    saved = rebuilt_image(wiped(encode(spec), metadata_of(spec), *also))
     assert_whole(saved, flatten([spec]))
     if block_size < SIZE:
         assert saved.image.parameters.block_size == block_size
@@ -65,7 +65,7 @@ def logged(spec, ranges):
 def test_metadata_that_the_log_has_a_copy_of_come_back_to_the_byte(also):
     plain = ImageSpec(size=SIZE, identity=Identity.of("logged"), blocks=Brush(tag=5).fulls((0, 3), range(9)))
     spec = logged(plain, [metadata_of(plain)])
-    saved = salvaged(wiped(encode(spec), metadata_of(spec), *also))
+    saved = rebuilt_image(wiped(encode(spec), metadata_of(spec), *also))
     assert_whole(saved, flatten([spec]))
     assert saved.image.parameters.disk_id == spec.identity.virtual_disk_id
     assert any(one.structure == "metadata" and one.certainty is Certainty.CERTAIN for one in saved.rebuilt)
@@ -74,7 +74,7 @@ def test_metadata_that_the_log_has_a_copy_of_come_back_to_the_byte(also):
 def test_items_that_still_stand_behind_a_lost_table_are_found_again_with_the_locator():
     base = ImageSpec(size=SIZE, identity=Identity.of("items"), blocks=Brush(tag=1).fulls(range(5)))
     child = child_of(base, "child", {2: Brush(tag=2).partial(2, range(9))})
-    saved = salvaged(wiped(encode(child), (Placement.of(child).metadata, 64 * KIB)))
+    saved = rebuilt_image(wiped(encode(child), (Placement.of(child).metadata, 64 * KIB)))
     assert_whole(saved, flatten([base, child]), [encode(base)])
     assert saved.image.locator.linkages == (base.data_write_guid,)
 
@@ -83,7 +83,7 @@ def test_a_child_is_known_by_its_bitmaps_and_its_parent_is_not():
     base = ImageSpec(size=64 * MIB, identity=Identity.of("far"), blocks=Brush(tag=1).fulls(range(60), range(4)))
     brush = Brush(tag=2)
     child = child_of(base, "near", {n: brush.partial(n, range(7), range(1500, 1600)) for n in range(1, 20)})
-    saved = salvaged(wiped(encode(child), metadata_of(child)))
+    saved = rebuilt_image(wiped(encode(child), metadata_of(child)))
     assert saved.image.has_parent
     assert known_bytes(upon([encode(base)], saved.image), flatten([base, child])) == 20 * MIB
     assert any("locator" in text for text in saved.lost)
@@ -91,7 +91,7 @@ def test_a_child_is_known_by_its_bitmaps_and_its_parent_is_not():
 
 def test_without_a_file_system_the_blocks_are_known_and_what_a_parent_may_show_is_not():
     spec = ImageSpec(size=SIZE, identity=Identity.of("bare"), blocks=Brush(tag=4).fulls((0, 1, 2, 5)))
-    saved = salvaged(wiped(encode(spec), metadata_of(spec)))
+    saved = rebuilt_image(wiped(encode(spec), metadata_of(spec)))
     assert known_bytes(saved.image, flatten([spec])) == 4 * MIB
     assert any("parent" in text for text in saved.lost)
 
@@ -99,7 +99,7 @@ def test_without_a_file_system_the_blocks_are_known_and_what_a_parent_may_show_i
 def test_blocks_that_are_far_apart_and_half_empty_do_not_tell_their_size():
     spec = ImageSpec(size=SIZE, identity=Identity.of("apart"), blocks=Brush(tag=4).fulls(range(5), range(8)))
     spec = replace(spec, layout=replace(spec.layout, gap_mib=3))
-    saved = salvaged(wiped(encode(spec), metadata_of(spec)))
+    saved = rebuilt_image(wiped(encode(spec), metadata_of(spec)))
     assert saved.image is None
     assert any("block size" in text for text in saved.lost)
 
@@ -129,5 +129,5 @@ def test_real_file_systems_tell_the_disk(kind, block_size, tmp_path):
                 blocks[index] = Block(state=BlockState.FULLY_PRESENT, data=held)
     spec = ImageSpec(size=512 * MIB, identity=Identity.of(kind), block_size=block_size, blocks=blocks)
     for ranges in ((metadata_of(spec),), (metadata_of(spec), *TABLES), TABLES, HEADERS):
-        saved = salvaged(wiped(encode(spec), *ranges))
+        saved = rebuilt_image(wiped(encode(spec), *ranges))
         assert_whole(saved, flatten([spec]))

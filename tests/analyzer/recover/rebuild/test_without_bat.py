@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyzer.recover.rebuild import Certainty
 from analyzer.recover.rebuild.mib_pieces import Known, block_of
+from analyzer.recover.rebuild.workspace import Certainty
 from fixtures import Block, BlockState, Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of
 from fixtures.spec import Provision
-from tests.analyzer.recover.rebuild.helpers import MIB, TABLES, bat_of, known_bytes, metadata_of, salvaged, wiped
+from tests.analyzer.recover.rebuild.helpers import MIB, TABLES, bat_of, known_bytes, metadata_of, rebuilt_image, wiped
 from tests.analyzer.recover.rebuild.test_metadata import with_volume
 from vhdx.ranges import Range
 
@@ -30,7 +30,7 @@ def front_of(spec):
 
 def alone(file):
     """What is saved of a file beside which there is no other."""
-    return salvaged(file, is_alone=True)
+    return rebuilt_image(file, is_alone=True)
 
 
 def of_size(size, block_size, blocks, name="bare", **more):
@@ -74,13 +74,13 @@ def test_pieces_that_tell_their_place_come_back_and_the_others_are_lost(lost):
 
 def test_with_metadata_left_no_other_file_need_be_missing():
     spec = with_volume(MIB)
-    saved = salvaged(wiped(encode(spec), *TABLES, bat_of(spec)))
+    saved = rebuilt_image(wiped(encode(spec), *TABLES, bat_of(spec)))
     assert known_bytes(saved.image, flatten([spec])) >= 2 * MIB
 
 
 def test_beside_other_files_a_disk_is_not_guessed_from_its_volumes():
     spec = with_volume(MIB)
-    assert salvaged(wiped(encode(spec), front_of(spec))).image is None
+    assert rebuilt_image(wiped(encode(spec), front_of(spec))).image is None
 
 
 def test_a_child_whose_table_is_lost_is_not_taken_for_a_whole_disk():
