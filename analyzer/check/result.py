@@ -1,19 +1,28 @@
-"""What a check gives: its findings, how many of a kind are listed, and what makes one the same one tomorrow."""
+"""What a check gives: its findings, how many of a kind are listed, what makes one the same tomorrow; and a baseline.
+
+A baseline holds the findings of an earlier check, which are known and are not reported again. A finding is known when
+its code, its path and its place are those of one in the baseline; its sentence may change. The path counts as it was
+given or as seen from the folder that holds all files of the check, so that a folder may move.
+"""
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from analyzer.text import plural
+from analyzer.text import plural, safe
+from vhdx.errors import InputOutputError, VhdxError
 from vhdx.findings import Finding, Severity
 
 MOST_ALIKE = 20
 """Findings with one code that are listed one by one; the others are counted."""
 Place = tuple[int | None, int | None, int | None, int | None]
 """Bytes: offset and length in the file, start and length on the disk."""
+Known = tuple[str, str, Place]
+"""Of a finding in a baseline: code, path with slashes, place."""
 # 128 bits of a SHA-256: enough to tell findings apart, short enough for a report.
 _DIGITS = 32
 
@@ -103,3 +112,78 @@ def relative(path: Path, folder: PurePath) -> str:
     """A path as seen from a folder, with slashes; from the root where it is not below the folder."""
     whole = path.absolute()
     return (whole.relative_to(folder) if whole.is_relative_to(folder) else whole).as_posix()
+
+
+class BaselineError(VhdxError):
+    """A baseline file is not one; `reason` says why."""
+
+    exit_code = 2
+    path: Path
+    reason: str
+    text = "{path} is not a baseline: {reason}; make one with `vhdx check --format json FILE... > baseline`"
+
+
+def read_baseline(path: Path) -> frozenset[Known]:
+    """The baseline in a file: an earlier JSON answer of `vhdx check`.
+
+    Raises BaselineError for anything else, InputOutputError when the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BaselineError(path, f"byte {error.start} is no UTF-8") from error
+    except OSError as error:
+        raise InputOutputError(path, "read", error.strerror or str(error)) from error
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(path, f"it is no JSON ({error})") from error
+    return _from_document(path, document)
+
+
+def new_findings(checked: Sequence[Checked], baseline: frozenset[Known]) -> tuple[Checked, ...]:
+    """The subjects with the findings alone that the baseline does not know."""
+    folder = common_folder(checked)
+
+    def is_new(finding: Finding, subject: Checked) -> bool:
+        path = finding.path or subject.path
+        names = (_slashed(str(path)), _slashed(relative(path, folder)))
+        return baseline.isdisjoint((finding.code, name, place_of(finding)) for name in names)
+
+    return tuple(
+        replace(subject, findings=tuple(finding for finding in subject.findings if is_new(finding, subject)))
+        for subject in checked
+    )
+
+
+def _from_document(path: Path, document: object) -> frozenset[Known]:
+    if not isinstance(document, dict) or document.get("command") != "check":
+        raise BaselineError(path, "it is no answer of `vhdx check`")
+    subjects = document.get("subjects")
+    if not isinstance(subjects, list):
+        raise BaselineError(path, "it has no list of subjects")
+    rows: list[object] = []
+    for subject in subjects:
+        found = subject.get("findings") if isinstance(subject, dict) else None
+        if not isinstance(found, list):
+            raise BaselineError(path, "one of its subjects has no list of findings")
+        rows += found
+    return frozenset(known for number, row in enumerate(rows) for known in _known(path, number, row))
+
+
+def _known(path: Path, number: int, row: object) -> set[Known]:
+    """The names that one finding goes by: its path as given, and as seen from the folder of its check."""
+    if not isinstance(row, dict) or not isinstance(row.get("code"), str):
+        raise BaselineError(path, f"finding {number} has no code")
+    place = (row.get("offset"), row.get("length"), row.get("disk_start"), row.get("disk_length"))
+    if not all(value is None or (isinstance(value, int) and not isinstance(value, bool)) for value in place):
+        raise BaselineError(path, f"finding {number} has a place that is no number")
+    names = [row[name] for name in ("path", "relative_path") if row.get(name) is not None]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise BaselineError(path, f"finding {number} has no path")
+    return {(row["code"], _slashed(name), place) for name in names}
+
+
+def _slashed(name: str) -> str:
+    """A path as both systems write it alike, so that a baseline made on one serves on the other."""
+    return safe(name).replace("\\", "/")

@@ -1,12 +1,13 @@
 """One file as a scan knows it: who it is, whom it names as its parent, and what kept it from being read."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
 from vhdx.contents import Structures
-from vhdx.findings import Finding
+from vhdx.findings import Finding, Severity
 from vhdx.paths import Refused, locate
 from vhdx.source import file_identity
 from vhdx.structures.constants import NIL
@@ -70,6 +71,28 @@ class FileRecord:
     """What opening found, the error that prevented it included."""
     flaw: str = ""
     """One sentence that says why the file does not open."""
+
+
+def compare_with_parent(child: FileRecord, parent: FileRecord, *, fits: bool, slack: float) -> Iterator[Finding]:
+    """What the two files say differently: CHN-06, CHN-07, CHN-11; `fits`: the identity is one that the child names.
+
+    `slack` are the seconds by which a parent may be newer.
+    """
+    if fits and child.linkages and parent.identity != child.linkages[0]:
+        text = f"{parent.path} is the parent by parent_linkage2"
+        yield Finding("CHN-07", Severity.NOTE, text, section="2.6.2.6", path=child.path)
+    for what, mine, its in (
+        ("disk", child.disk_size, parent.disk_size),
+        ("block", child.block_size, parent.block_size),
+    ):
+        if None not in {mine, its} and mine != its:
+            text = f"the {what} size is {mine}, that of the parent {parent.path} {its}"
+            yield Finding("CHN-06", Severity.NOTE, text, section="2.6.2", path=child.path)
+    newer = parent.modified - child.modified
+    if newer > slack:
+        # A note while the identities agree, for then only the times of a copy are wrong.
+        text = f"the parent {parent.path} was modified {newer:.0f} s after its child"
+        yield Finding("CHN-11", Severity.NOTE if fits else Severity.WARNING, text, path=child.path)
 
 
 def with_structures(record: FileRecord, structures: Structures) -> FileRecord:

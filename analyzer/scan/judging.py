@@ -9,7 +9,7 @@ from uuid import UUID
 from analyzer.linkage.guest_evidence import Bearing
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
-from analyzer.linkage.record import FileRecord, Place
+from analyzer.linkage.record import FileRecord, compare_with_parent
 from analyzer.scan.find import FoundFile
 from analyzer.scan.forest import Forest, Member, Tree
 from vhdx.findings import Finding, Severity
@@ -46,11 +46,15 @@ def judge(forest: Forest, evidence: Mapping[Path, Evidence]) -> Iterator[Finding
 
 
 def _judge_member(forest: Forest, tree: Tree, member: Member, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
-    if member.link:
-        yield from _judge_link(forest, member, member.link, evidence)
+    child, link = member.record, member.link
+    if link:
+        yield from _judge_link(forest, member, link, evidence)
     if member.parent:
         parent = tree.by_path[member.parent].record
-        yield from _differences(member, parent)
+        yield from compare_with_parent(child, parent, fits=link is not None and link.state.holds, slack=_SLACK)
+        if None not in {child.sector_size, parent.sector_size} and child.sector_size != parent.sector_size:
+            text = f"logical sectors: {child.sector_size} bytes, {parent.sector_size} in its parent {parent.path}"
+            yield Finding("CHN-05", Severity.ERROR, text, path=child.path)
     if member.depth == MAX_CHAIN_DEPTH:
         text = f"the chain below it has over {MAX_CHAIN_DEPTH} files"
         yield Finding("CHN-04", Severity.ERROR, text, path=member.path)
@@ -65,9 +69,6 @@ def _judge_link(forest: Forest, member: Member, link: Link, evidence: Mapping[Pa
             yield _mismatch(member.record, link, evidence.get(member.path))
         case LinkState.LOOP:
             yield _loop(forest, member)
-        case _ if link.second_linkage:
-            text = f"{link.parent} matches by parent_linkage2 alone"
-            yield Finding("CHN-07", Severity.NOTE, text, path=member.path)
 
 
 def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
@@ -75,26 +76,21 @@ def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
         text = f"the file at its parent's place, {link.parent}, cannot be read, so its parent is not known"
         return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice="look for another copy of that file")
     wanted = f"data_write_guid {child.linkages[0]}" if child.linkages else "no known identity"
-    where = "; ".join(f"{place.key} {place.text}: {_why_not(place)}" for place in child.places)
+    where = "; ".join(
+        f"{at.key} {at.text}: {at.refused.partition(';')[0] or ('not it' if at.file_id else 'nothing there')}"
+        for at in child.places
+    )
     text = f"its parent ({wanted}) was not found (looked at every file of the scan; {where or 'it names no path'})"
-    return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice=_where_else(forest, child))
-
-
-def _why_not(place: Place) -> str:
-    return place.refused.partition(";")[0] or ("not it" if place.file_id else "nothing there")
-
-
-def _where_else(forest: Forest, child: FileRecord) -> str:
     others = forest.of_same_disk(child)
     here = f"; of the same virtual disk are here: {listed(record.path for record in others)}" if others else ""
-    return f"scan more folders: any file with that identity is found, whatever its name{here}"
+    advice = f"scan more folders: any file with that identity is found, whatever its name{here}"
+    return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice=advice)
 
 
 def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
     safe = evidence is not None and evidence.verdict is Verdict.SAFE
     text = f"{link.parent} is not, or no longer, the file that it was made from"
-    if evidence is not None:
-        text = f"{text}; {evidence}"
+    text += f"; {evidence}" if evidence else ""
     # Safe means that the identity held before, or that nothing of the parent shows; then reading goes right all the
     # same.
     severity = Severity.WARNING if safe else Severity.ERROR
@@ -110,24 +106,6 @@ def _loop(forest: Forest, member: Member) -> Finding:
     names = " -> ".join(str(path) for path in (*circle[:_MOST_NAMES], member.path))
     advice = "one of these files was overwritten or edited: look for another copy of it"
     return Finding("CHN-03", Severity.ERROR, f"the chain runs in a circle: {names}", path=member.path, advice=advice)
-
-
-def _differences(member: Member, parent: FileRecord) -> Iterator[Finding]:
-    child = member.record
-    for code, severity, what, mine, other in (
-        ("CHN-06", Severity.NOTE, "the disk", child.disk_size, parent.disk_size),
-        ("CHN-06", Severity.NOTE, "blocks", child.block_size, parent.block_size),
-        ("CHN-05", Severity.ERROR, "logical sectors", child.sector_size, parent.sector_size),
-    ):
-        if mine is not None and other is not None and mine != other:
-            text = f"{what}: {mine} bytes, {other} in its parent {parent.path}"
-            yield Finding(code, severity, text, path=child.path)
-    seconds = parent.modified - child.modified
-    if seconds > _SLACK:
-        # A note while the identities agree, for then only the times of a copy are wrong.
-        severity = Severity.NOTE if member.link and member.link.state.holds else Severity.WARNING
-        text = f"its parent {parent.path} was modified {seconds:.0f} seconds after it"
-        yield Finding("CHN-11", severity, text, path=child.path)
 
 
 def _fork(tree: Tree, member: Member) -> Iterator[Finding]:

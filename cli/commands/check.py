@@ -10,11 +10,9 @@ from pathlib import Path
 
 import click
 
-from analyzer.check.baseline import new_findings, read_baseline
-from analyzer.check.cache import FileCache
 from analyzer.check.check import Content, check_chain, check_file
-from analyzer.check.inputs import Depth, files_in
-from analyzer.check.result import Checked, all_findings, at_least
+from analyzer.check.files import Depth, FileCache, files_in
+from analyzer.check.result import Checked, all_findings, at_least, new_findings, read_baseline
 from cli import output
 from cli.options.chain import LinkOptions, link_options
 from cli.options.common import FILE_PATH, OneOf, choice, force_option, grouped, option

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from analyzer.check.cache import FileCache
 from analyzer.check.check import check_chain
+from analyzer.check.files import FileCache
 from analyzer.check.result import Checked, all_findings, worst
 from analyzer.judgement.chain import OF_JUDGEMENT, Trust
 from analyzer.report.html.model import Report, digest_of, report_of_chain, report_of_failure

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from analyzer.check import cache
+from analyzer.check import files as files_of_check
 from analyzer.check.check import check_chain
 from tests.support.files import patch
 from vhdx.source import FileSource
@@ -107,7 +107,7 @@ def test_a_chain_is_checked_with_its_parents(vhdx_command, chain):
 def looks(monkeypatch):
     """How often each file was opened, and looked at whole."""
     opened, checked = Counter(), Counter()
-    open_file, check_structures = FileSource.__init__, cache.check_structures
+    open_file, check_structures = FileSource.__init__, files_of_check.check_structures
 
     def counting_open(source, path):
         opened[path] += 1
@@ -118,7 +118,7 @@ def looks(monkeypatch):
         return check_structures(structures)
 
     monkeypatch.setattr(FileSource, "__init__", counting_open)
-    monkeypatch.setattr(cache, "check_structures", counting_check)
+    monkeypatch.setattr(files_of_check, "check_structures", counting_check)
     return opened, checked
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_two_paths_lead_to_is_looked_at_once_and_told_by_both(vhdx_c
 
 
 def test_files_beyond_those_that_stay_open_are_looked_at_once_all_the_same(vhdx_command, chain, looks, monkeypatch):
-    monkeypatch.setattr(cache, "_MOST_OPEN", 1)
+    monkeypatch.setattr(files_of_check, "_MOST_OPEN", 1)
     leaf, _ = chain
     assert vhdx_command("check", "--chain", "-r", leaf.parent).code == 0
     assert set(looks[1].values()) == {1}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.check.baseline import BaselineError, new_findings, read_baseline
-from analyzer.check.result import all_findings
+from analyzer.check.result import BaselineError, all_findings, new_findings, read_baseline
 from analyzer.report.findings.documents import check_document
 from tests.support.checks import FOLDER, finding, some, subject
 from vhdx.errors import InputOutputError

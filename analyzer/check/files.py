@@ -1,8 +1,13 @@
-"""Files that chains have in common: each is opened once and looked at once, however many chains lead to it."""
+"""Which files a check is about, those named and those that folders hold; and each of them opened and looked at once.
 
-from collections.abc import Iterator
+However many chains lead to a file.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -14,12 +19,60 @@ from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.image import image_of
-from vhdx.source import FileSource
+from vhdx.source import FileSource, read_at
 from vhdx.source_map import BESIDE, SourceMaps
+from vhdx.structures.identifier import SIGNATURE
 
+_NAMES = {".vhdx", ".avhdx", ".vhds"}
 # Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same.
 # Linux gives a process 1024 descriptors, macOS 256 unless asked; a chain has at most 256 files.
 _MOST_OPEN = 256
+
+
+class Depth(Enum):
+    """How far folders are looked into."""
+
+    FOLDER = "folder"
+    TREE = "tree"
+
+
+def files_in(paths: Sequence[Path], depth: Depth) -> Iterator[Path]:
+    """The files named, whatever they are, and of each folder those that look like VHDX by name or by content.
+
+    Links to folders are not followed. A folder that cannot be listed, or that has none, is given itself, for the check
+    to say so.
+    """
+    for path in paths:
+        if path.is_dir():
+            found = list(_of_folder(path, depth))
+            yield from found or [path]  # a folder without any is reported, not passed over
+        else:
+            yield path
+
+
+def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            if depth is Depth.TREE:
+                yield from _of_folder(path, depth)
+        elif os.path.isfile(path) and _is_vhdx(path):  # noqa: PTH113 - never raises, as for a link in a circle
+            yield path
+
+
+def _is_vhdx(path: Path) -> bool:
+    if path.suffix.lower() in _NAMES:
+        return True
+    try:
+        with FileSource(path) as source:
+            return source.size >= len(SIGNATURE) and read_at(source, 0, len(SIGNATURE)) == SIGNATURE
+    except VhdxError:
+        return False
 
 
 class _KeptSource(FileSource):
