@@ -12,15 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vhdx.geometry import Geometry, bat_region_size
-from vhdx.ranges import Ranges
+from vhdx.ranges import Range, Ranges
 from vhdx.sink import Sink
 from vhdx.structures.bat import OFFSET_SHIFT, BlockState
 from vhdx.structures.constants import (
-    BAT_REGION,
     HEADER_OFFSETS,
     KIB,
-    METADATA_REGION,
-    METADATA_TABLE_SIZE,
     MIB,
     NIL,
     PARENT_LOCATOR,
@@ -34,10 +31,8 @@ from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import SIGNATURE as FILE_SIGNATURE
 from vhdx.structures.identifier import Identifier, build_identifier
 from vhdx.structures.locator import build_locator
-from vhdx.structures.metadata import ITEM_FLAGS, MetadataEntry, MetadataTable, build_metadata_table
-from vhdx.structures.metadata import SIGNATURE as METADATA_SIGNATURE
-from vhdx.structures.region import REQUIRED, RegionEntry, RegionTable, build_region_table
-from vhdx.structures.region import SIGNATURE as REGION_SIGNATURE
+from vhdx.structures.metadata import build_metadata
+from vhdx.structures.region import build_regions
 
 CREATOR = "vhdx (Python)"
 LOG_OFFSET, LOG_LENGTH = MIB, MIB
@@ -45,8 +40,6 @@ LOG_OFFSET, LOG_LENGTH = MIB, MIB
 METADATA_OFFSET, METADATA_LENGTH = 2 * MIB, MIB
 BAT_OFFSET = 3 * MIB
 _WINDOW_SLOTS = 1 << 20
-# Where Windows puts the first item. The locator comes last, for it may be long.
-_FIRST_ITEM = METADATA_TABLE_SIZE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,22 +176,12 @@ class VhdxWriter:
     def _write_metadata(self) -> None:
         contents = build_disk_parameters(self._disk.parameters)
         if self._disk.locator:
+            # The locator comes last, for it may be long, as Windows has it.
             contents[PARENT_LOCATOR] = build_locator(self._disk.locator)
-        entries, body = [], b""
-        for item_id, content in contents.items():
-            place = _FIRST_ITEM + len(body)
-            entries.append(MetadataEntry(item_id, place, len(content), ITEM_FLAGS[item_id], 0))
-            body += content
-        table = MetadataTable(METADATA_SIGNATURE, 0, len(entries), bytes(20), tuple(entries))
-        self._sink.write_at(METADATA_OFFSET, build_metadata_table(table))
-        self._sink.write_at(METADATA_OFFSET + _FIRST_ITEM, body)
+        self._sink.write_at(METADATA_OFFSET, build_metadata(contents))
 
     def _write_regions(self) -> None:
-        entries = (
-            RegionEntry(BAT_REGION, BAT_OFFSET, self._disk.bat_length, REQUIRED),
-            RegionEntry(METADATA_REGION, METADATA_OFFSET, METADATA_LENGTH, REQUIRED),
-        )
-        page = build_region_table(RegionTable(REGION_SIGNATURE, 0, len(entries), 0, entries))
+        page = build_regions(Range(BAT_OFFSET, self._disk.bat_length), Range(METADATA_OFFSET, METADATA_LENGTH))
         for offset in REGION_TABLE_OFFSETS:
             self._sink.write_at(offset, page)
 

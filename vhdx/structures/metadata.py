@@ -1,7 +1,7 @@
 """The metadata table and the items that say what disk this is ([MS-VHDX] 2.6)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from uuid import UUID
@@ -124,6 +124,16 @@ def build_metadata_table(table: MetadataTable) -> bytes:
     fields = MetadataEntry.__slots__
     body = b"".join(_ENTRY.build({name: getattr(entry, name) for name in fields}) for entry in table.entries)
     return bytes(head + body).ljust(METADATA_TABLE_SIZE, b"\0")
+
+
+def build_metadata(items: Mapping[UUID, bytes]) -> bytes:
+    """A metadata region up to the end of its items: the table of these system items, and they without gaps behind."""
+    entries, body = [], b""
+    for item_id, content in items.items():
+        place = METADATA_TABLE_SIZE + len(body)
+        entries.append(MetadataEntry(item_id, place, len(content), ITEM_FLAGS[item_id], 0))
+        body += content
+    return build_metadata_table(MetadataTable(SIGNATURE, 0, len(entries), bytes(20), tuple(entries))) + body
 
 
 def check_metadata_table(table: MetadataTable, at: int, region_length: int) -> Iterator[Finding]:

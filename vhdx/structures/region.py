@@ -8,7 +8,7 @@ from uuid import UUID
 from construct import Array, Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
-from vhdx.ranges import NamedRange
+from vhdx.ranges import NamedRange, Range
 from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -91,6 +91,13 @@ def build_region_table(table: RegionTable) -> bytes:
     fields = RegionEntry.__slots__
     body = b"".join(_ENTRY.build({name: getattr(entry, name) for name in fields}) for entry in table.entries)
     return with_checksum((head + body).ljust(REGION_TABLE_SIZE, b"\0"))
+
+
+def build_regions(bat: Range, metadata: Range) -> bytes:
+    """The page of a table of the two regions that every file has."""
+    regions = ((BAT_REGION, bat), (METADATA_REGION, metadata))
+    entries = tuple(RegionEntry(guid, *place, REQUIRED) for guid, place in regions)
+    return build_region_table(RegionTable(SIGNATURE, 0, len(entries), 0, entries))
 
 
 def check_region_table(table: RegionTable, page: bytes, at: int) -> Iterator[Finding]:

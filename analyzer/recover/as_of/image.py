@@ -12,17 +12,21 @@ from uuid import UUID
 
 import numpy as np
 
-from analyzer.recover.as_of.pages import (
+from analyzer.recover.as_of.tables import (
     PAGE,
     Pages,
+    TableAsOf,
     bitmaps_of,
+    columns_of,
     end_of_table,
     later_tables,
     pages_as_of,
+    places_of,
     range_of_bits,
     range_of_entries,
+    sizes_of,
+    take,
 )
-from analyzer.recover.as_of.tables import TableAsOf, columns_of, places_of, sizes_of, take
 from analyzer.recover.as_of.timeline import Moment, Stretch, find_moment, timeline_of
 from vhdx.claims import MOST_MIB, Entries, Owners
 from vhdx.contents import Structures

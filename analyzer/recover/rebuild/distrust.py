@@ -1,6 +1,6 @@
 """Entries of a block table that cannot be taken at their word: made unknown, or left and doubted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,12 +68,11 @@ def discard_untrusted_entries(work: RebuildWorkspace, table: BlockTable, why: Su
     absent = why.judgement.absent.size // table.geometry.block_size
     # Hardly any absent block can have lost its entry, or none need have.
     few = not why.log_is_open and (why.rooms * _RARE < absent or (why.rooms > 0 and why.judgement.is_explained))
-    judge = _Judge(table, why, is_cut, few)
     forgotten = believed = 0
     for first, entries in table.all_entries():
         if not (why.rooms or is_cut or (entries & RESERVED).any()):
             continue
-        lost, doubted = judge.window(first, entries)
+        lost, doubted = _judged(table, why, first, entries, is_cut=is_cut, few=few)
         forgotten += int(lost.sum())
         if lost.any():
             put_window(work, table, first, np.where(lost, UNKNOWN, entries))
@@ -108,56 +107,36 @@ def _note_believed(work: RebuildWorkspace, count: int, why: Suspicion, *, is_cut
     work.note("BAT", how, Certainty.LIKELY, evidence)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """What decides of entries, a window of them at a time."""
-
-    table: BlockTable
-    why: Suspicion
-    is_cut: bool
-    few: bool
-
-    def window(self, first: int, entries: Entries) -> tuple[Sectors, Sectors]:
-        """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
-        sector, used = np.arange(len(entries)) // _SLOTS, _in_use(first, self.table, len(entries))
-        zeros = (np.bincount(sector, weights=entries != 0)[sector] == 0) & used
-        empty = (entries == 0) & used
-        noise = (np.bincount(sector, weights=(entries & RESERVED) != 0)[sector] >= NOISE) & used
-        agreed = np.isin(self.table.bat_offset + first * ENTRY_SIZE + sector * 512, _numbers(self.why.zeros_in_log))
-        if not self.why.rooms:
-            return noise, zeros & ~agreed & self.is_cut
-        healed = np.isin(first // _SLOTS + sector, _numbers(slot // _SLOTS for slot in self.why.healed)) & empty
-        judgement = self.why.judgement
-        contradicted = empty & self._inside(judgement.doubted, first, len(entries))
-        free = empty & self._inside(judgement.free, first, len(entries)) & (not judgement.proof)
-        hides = (zeros & ~agreed & ~free) | healed | (empty & self.why.log_is_open)
-        weak = zeros | (empty & self.why.log_was_live) | (empty & (not judgement.is_explained))
-        lost = noise | contradicted | (hides & (not self.few))
-        return lost, (hides | (weak & ~free)) & ~lost
-
-    def _inside(self, ranges: Ranges, first: int, count: int) -> Sectors:
-        """The slots whose block lies in ranges of the disk."""
-        geometry = self.table.geometry
-        slots = first + np.arange(count, dtype=np.int64)
-        start = (slots - slots // (geometry.chunk_ratio + 1)) * geometry.block_size
-        index = np.maximum(ranges.start.searchsorted(start, "right") - 1, 0)
-        if not ranges:
-            return np.zeros(count, dtype=np.bool_)
-        found: Sectors = (ranges.start[index] <= start) & (start < ranges.end[index])
-        return found
+def _judged(
+    table: BlockTable, why: Suspicion, first: int, entries: Entries, *, is_cut: bool, few: bool
+) -> tuple[Sectors, Sectors]:
+    """Entries, from slot `first` on, that are unknown, and others that are merely likely."""
+    geometry, judgement = table.geometry, why.judgement
+    slots = first + np.arange(len(entries), dtype=np.int64)
+    period, sector = geometry.chunk_ratio + 1, slots // _SLOTS - first // _SLOTS
+    blocks = slots - slots // period
+    # A child's table goes on to the end of its last chunk; a sector bitmap that is lost is noticed by the blocks that
+    # need it.
+    used = (slots % period != period - 1) & (blocks < geometry.block_count)
+    zeros = (np.bincount(sector, weights=entries != 0)[sector] == 0) & used
+    empty = (entries == 0) & used
+    noise = (np.bincount(sector, weights=(entries & RESERVED) != 0)[sector] >= NOISE) & used
+    agreed = np.isin(table.bat_offset + first * ENTRY_SIZE + sector * 512, list(why.zeros_in_log))
+    if not why.rooms:
+        return noise, zeros & ~agreed & is_cut
+    healed = np.isin(slots // _SLOTS, [slot // _SLOTS for slot in why.healed]) & empty
+    contradicted = empty & _inside(judgement.doubted, blocks * geometry.block_size)
+    free = empty & _inside(judgement.free, blocks * geometry.block_size) & (not judgement.proof)
+    hides = (zeros & ~agreed & ~free) | healed | (empty & why.log_is_open)
+    weak = zeros | (empty & why.log_was_live) | (empty & (not judgement.is_explained))
+    lost = noise | contradicted | (hides & (not few))
+    return lost, (hides | (weak & ~free)) & ~lost
 
 
-def _numbers(numbers: Iterable[int]) -> Entries:
-    return np.array(sorted(set(numbers)), dtype=np.int64)
-
-
-def _in_use(first: int, table: BlockTable, count: int) -> Sectors:
-    """Slots that a block of the disk has.
-
-    A child's table goes on to the end of its last chunk; a sector bitmap that is lost is noticed by the blocks that
-    need it.
-    """
-    slots = first + np.arange(count, dtype=np.int64)
-    period = table.geometry.chunk_ratio + 1
-    used: Sectors = (slots % period != period - 1) & (slots - slots // period < table.geometry.block_count)
-    return used
+def _inside(ranges: Ranges, starts: Entries) -> Sectors:
+    """Which of these bytes of the disk lie in the ranges."""
+    if not ranges:
+        return np.zeros(len(starts), dtype=np.bool_)
+    index = np.maximum(ranges.start.searchsorted(starts, "right") - 1, 0)
+    found: Sectors = (ranges.start[index] <= starts) & (starts < ranges.end[index])
+    return found

@@ -1,15 +1,21 @@
 """Which disk a file without metadata holds: each candidate is put together and asked for its file systems' copies."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from analyzer.recover.rebuild.bat_shape import outermost
-from analyzer.recover.rebuild.geometry_candidates import Candidate, Table, geometry_candidates, table_at
+from analyzer.recover.rebuild.geometry_candidates import (
+    NOTHING,
+    Candidate,
+    SurvivingItems,
+    Table,
+    geometry_candidates,
+    table_at,
+)
 from analyzer.recover.rebuild.headers import rebuild_identifier
 from analyzer.recover.rebuild.regions import write_metadata, write_regions
 from analyzer.recover.rebuild.signatures import Witness, witnesses_of
-from analyzer.recover.rebuild.surviving_metadata import NOTHING, SurvivingItems
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -90,11 +96,15 @@ def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Survivi
     ]
     standing = [trial for trial in trials if not trial.is_refuted]
     proven = [trial for trial in standing if trial.is_proven]
-    likely = _with_largest_blocks([trial for trial in standing if trial.candidate.steps >= _STEPS_ENOUGH])
+    likely = standing
     if left.block_size is None:
-        likely = [trial for trial in likely if _upper_half_is_used(work.view, trial.candidate)]
-    else:
-        likely = standing
+        stepping = [trial for trial in standing if trial.candidate.steps >= _STEPS_ENOUGH]
+        largest = max((trial.candidate.parameters.block_size for trial in stepping), default=0)
+        likely = [
+            trial
+            for trial in stepping
+            if trial.candidate.parameters.block_size == largest and _upper_half_is_used(work.view, trial.candidate)
+        ]
     chosen = proven or likely
     # Blocks that each hold the whole disk are all the same to read.
     sizes = {min(trial.candidate.parameters.block_size, trial.candidate.parameters.size) for trial in chosen}
@@ -103,12 +113,11 @@ def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Survivi
     first = min(chosen, key=lambda trial: trial.candidate.parameters.has_parent)
     both = len({trial.candidate.parameters.has_parent for trial in chosen}) > 1
     certainty = Certainty.CERTAIN if proven and not both else Certainty.LIKELY
-    return Decision(first.candidate, certainty, (*_why(first), _on_parent(chosen)), both and not proven, first.view)
-
-
-def _with_largest_blocks(trials: list[_Trial]) -> list[_Trial]:
-    largest = max((trial.candidate.parameters.block_size for trial in trials), default=0)
-    return [trial for trial in trials if trial.candidate.parameters.block_size == largest]
+    kind = "with" if first.candidate.parameters.has_parent else "without"
+    parent = f"a table with these entries is that of a disk {kind} a parent"
+    if both:
+        parent = "no block is partially present and no sector bitmap is listed: it is taken as a disk without a parent"
+    return Decision(first.candidate, certainty, (*_why(first), parent), both and not proven, first.view)
 
 
 def _try(work: RebuildWorkspace, candidate: Candidate, metadata: int, locator: bytes) -> _Trial:
@@ -145,10 +154,3 @@ def _why(trial: _Trial) -> Iterator[str]:
         yield f"{witness.what} stands at byte {witness.start} of the disk, where it must with these blocks"
     yield f"one block apart in the file, and none closer: {plural(candidate.steps, 'pair')} of blocks"
     yield f"the size: {candidate.size_evidence}"
-
-
-def _on_parent(chosen: Sequence[_Trial]) -> str:
-    flags = {trial.candidate.parameters.has_parent for trial in chosen}
-    if len(flags) > 1:
-        return "no block is partially present and no sector bitmap is listed: it is taken as a disk without a parent"
-    return f"a table with these entries is that of a disk {'with' if flags == {True} else 'without'} a parent"

@@ -154,7 +154,12 @@ def replay_log(work: RebuildWorkspace) -> None:
         work.log_is_open = True
         work.doubt_all()
     elif "LOG-03" in codes:
-        _apply_inside(work, log)
+        # Of a file that was cut: what the log writes past the end is not there, and must not look like zeros. A page
+        # that reaches past the end is left out as a whole, for half of it would look like data followed by zeros.
+        pages = {at: page for at, page in pages_changed_by(log, work.view) if at + len(page) <= work.view.size}
+        work.patch(*pages.items())
+        evidence = "its entries are whole; the file was longer when they were written"
+        work.note("log", f"applied in memory: {plural(len(pages), 'page')}", Certainty.CERTAIN, evidence)
     else:
         work.view = work.structures.replay.get()
     if "LOG-05" in codes:
@@ -162,15 +167,6 @@ def replay_log(work: RebuildWorkspace) -> None:
         work.doubt_all()
     closed = build_header(replace(header, log_guid=NIL))
     work.patch(*((offset, closed) for offset in HEADER_OFFSETS))
-
-
-def _apply_inside(work: RebuildWorkspace, log: Log) -> None:
-    """Apply a log to a file that was cut: what it writes past the end is not there, and must not look like zeros."""
-    # A page that reaches past the end is left out as a whole: half of it would look like data followed by zeros.
-    pages = {at: page for at, page in pages_changed_by(log, work.view) if at + len(page) <= work.view.size}
-    work.patch(*pages.items())
-    evidence = "its entries are whole; the file was longer when they were written"
-    work.note("log", f"applied in memory: {plural(len(pages), 'page')}", Certainty.CERTAIN, evidence)
 
 
 def check_single_header(work: RebuildWorkspace) -> None:

@@ -11,12 +11,19 @@ from analyzer.recover.rebuild.bat_shape import (
     tables_in,
 )
 from analyzer.recover.rebuild.geometry import Decision, decide, discover
-from analyzer.recover.rebuild.regions import has_metadata, parameters_at, region_of, wanted_of, write_metadata
-from analyzer.recover.rebuild.surviving_metadata import NOTHING, SurvivingItems, read_surviving_items
+from analyzer.recover.rebuild.geometry_candidates import NOTHING, SurvivingItems, read_surviving_items
+from analyzer.recover.rebuild.regions import (
+    has_metadata,
+    parameters_at,
+    region_of,
+    sound_disk,
+    wanted_of,
+    write_metadata,
+)
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
-from vhdx.findings import Severity
+from vhdx.parsed import Parsed
 from vhdx.patched import OverlaySource, Patch
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import ENTRY_SIZE
@@ -33,7 +40,7 @@ from vhdx.structures.constants import (
     VIRTUAL_DISK_ID,
     VIRTUAL_DISK_SIZE,
 )
-from vhdx.structures.disk import DiskParameters, check_disk_parameters, parse_disk_parameters
+from vhdx.structures.disk import DiskParameters
 from vhdx.structures.locator import check_locator, parse_locator
 from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE
 from vhdx.structures.region import RegionEntry
@@ -118,9 +125,7 @@ def _usual_items(work: RebuildWorkspace, region: RegionEntry) -> DiskParameters 
             at += ITEM_SIZES[item]
     except VhdxError:
         return None
-    disk = parse_disk_parameters(items)
-    flaws = check_disk_parameters(disk, dict.fromkeys(ITEM_SIZES, 0))
-    return None if any(finding.severity is Severity.ERROR for finding in flaws) else disk
+    return sound_disk(items)
 
 
 def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
@@ -128,9 +133,9 @@ def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
     body = work.read(region.file_offset, min(region.length, MIB))
     at = body.find(VHDX_LOCATOR_TYPE.bytes_le, METADATA_TABLE_SIZE)
     item = body[at : at + _LOCATOR_SIZE] if at >= 0 else b""
-    if not item or any(flaw.severity is Severity.ERROR for flaw in check_locator(parse_locator(item), at, len(item))):
-        return b""
-    return item.rstrip(b"\0") + b"\0"
+    found = parse_locator(item) if item else None
+    is_sound = found and Parsed(found, tuple(check_locator(found, at, len(item)))).is_sound
+    return item.rstrip(b"\0") + b"\0" if is_sound else b""
 
 
 def rebuild_both(work: RebuildWorkspace) -> None:

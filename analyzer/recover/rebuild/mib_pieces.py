@@ -1,6 +1,6 @@
 """A disk put together from pieces of 1 MiB: those that tell their place show in which blocks, or order, all stand."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +76,11 @@ def spread(work: RebuildWorkspace, image: Image, floor: int) -> frozenset[int]:
     slots = disk + disk // image.geometry.chunk_ratio
     places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())
     put_entries(work, image.allocation.table, dict(zip(slots.tolist(), places, strict=True)))
-    work.note("BAT", f"{len(disk)} MiB more of the disk got a place", Certainty.LIKELY, *_why(known))
+    apart = f"what is placed ({plural(len(known.disk), 'piece')} in {plural(len(known.shifts), 'stretch')})"
+    why = f"{apart} agrees on blocks of {block_of(known)} MiB, of which these are the rest"
+    if _is_in_order(known):
+        why = f"{apart} stands in the order of the disk, and the file ends where it does"
+    work.note("BAT", f"{len(disk)} MiB more of the disk got a place", Certainty.LIKELY, why)
     return frozenset((file * MIB).tolist())
 
 
@@ -124,8 +128,11 @@ def block_of(known: Known) -> int:
         # The first shift is what the others are compared with, and no evidence by itself. The end of the file is,
         # where it is the end of a block, like one more shift.
         agree = len(shifts) - 1 + ((known.file_end - within) % block == 0)
-        if agree * bits >= _ENOUGH and (shifts % block == within).all() and _apart(*_of_blocks(known, block)):
-            return block
+        if agree * bits >= _ENOUGH and (shifts % block == within).all():
+            disk, file = _of_blocks(known, block)
+            # No piece of the disk has two places, and no place two pieces.
+            if len(np.unique(disk)) == len(disk) and len(np.unique(file)) == len(file):
+                return block
     return 1
 
 
@@ -136,17 +143,3 @@ def _of_blocks(known: Known, block: int) -> tuple[Pieces, Pieces]:
     pairs = np.column_stack((start, known.file - (known.disk - start)))
     starts = np.unique(pairs, axis=0)
     return (starts[:, :1] + steps).ravel(), (starts[:, 1:] + steps).ravel()
-
-
-def _apart(disk: Pieces, file: Pieces) -> bool:
-    """No piece of the disk has two places, and no place two pieces."""
-    return len(np.unique(disk)) == len(disk) and len(np.unique(file)) == len(file)
-
-
-def _why(known: Known) -> Iterator[str]:
-    placed = plural(len(known.disk), "piece")
-    if _is_in_order(known):
-        yield f"what is placed ({placed}) stands in the order of the disk, and the file ends where it does"
-    else:
-        apart = f"what is placed ({placed} in {plural(len(known.shifts), 'stretch')})"
-        yield f"{apart} agrees on blocks of {block_of(known)} MiB, of which these are the rest"

@@ -9,14 +9,12 @@ from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at, outermost, p
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.repair.structures import fix_region_tables
 from vhdx.errors import VhdxError
-from vhdx.findings import Severity
 from vhdx.geometry import Geometry
+from vhdx.parsed import Parsed
 from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import (
-    BAT_REGION,
     LOG_SECTOR_SIZE,
-    METADATA_REGION,
     METADATA_TABLE_SIZE,
     MIB,
     PARENT_LOCATOR,
@@ -24,18 +22,8 @@ from vhdx.structures.constants import (
     REGION_TABLE_SIZE,
 )
 from vhdx.structures.disk import DiskParameters, build_disk_parameters, check_disk_parameters, parse_disk_parameters
-from vhdx.structures.metadata import (
-    ITEM_FLAGS,
-    ITEM_SIZES,
-    SIGNATURE,
-    MetadataEntry,
-    MetadataTable,
-    build_metadata_table,
-    check_metadata_table,
-    parse_metadata_table,
-)
-from vhdx.structures.region import REQUIRED, RegionEntry, RegionTable, build_region_table
-from vhdx.structures.region import SIGNATURE as REGIONS
+from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE, build_metadata, check_metadata_table, parse_metadata_table
+from vhdx.structures.region import RegionEntry, build_regions
 
 # Room for the zeros of a block table: of 60 TiB in blocks of 2 MiB, of any disk in larger ones.
 # An empty disk of 64 TiB in blocks of 1 MiB has a table of 512 MiB, but writers make blocks of 2 MiB or more.
@@ -140,23 +128,14 @@ def _of_empty_disk(work: RebuildWorkspace, places: list[int]) -> bool:
 
 def write_regions(work: RebuildWorkspace, metadata: int, bat: int, bat_length: int) -> None:
     """Lay both region tables over the file, for these places."""
-    entries = (
-        RegionEntry(BAT_REGION, bat, bat_length, REQUIRED),
-        RegionEntry(METADATA_REGION, metadata, MIB, REQUIRED),
-    )
-    page = build_region_table(RegionTable(REGIONS, 0, len(entries), 0, entries))
+    page = build_regions(Range(bat, bat_length), Range(metadata, MIB))
     work.patch(*((offset, page) for offset in REGION_TABLE_OFFSETS))
 
 
 def write_metadata(work: RebuildWorkspace, at: int, disk: DiskParameters, locator: bytes = b"") -> None:
     """Lay a metadata region of 1 MiB, with these parameters and this locator, over byte `at` of the file."""
     items = build_disk_parameters(disk) | ({PARENT_LOCATOR: locator} if locator else {})
-    entries, body = [], b""
-    for item, content in items.items():
-        entries.append(MetadataEntry(item, METADATA_TABLE_SIZE + len(body), len(content), ITEM_FLAGS[item], 0))
-        body += content
-    table = build_metadata_table(MetadataTable(SIGNATURE, 0, len(entries), bytes(20), tuple(entries)))
-    work.patch((at, (table + body).ljust(MIB, b"\0")))
+    work.patch((at, build_metadata(items).ljust(MIB, b"\0")))
 
 
 def _note(work: RebuildWorkspace, layout: Layout) -> None:
@@ -196,14 +175,15 @@ def parameters_at(source: ByteSource, at: int, length: int = MIB) -> DiskParamet
     """What the metadata region at byte `at` says of the disk; None when it cannot be believed."""
     try:
         table = parse_metadata_table(read_at(source, at, METADATA_TABLE_SIZE))
-        found = list(check_metadata_table(table, at, length))
-        if any(finding.severity is Severity.ERROR for finding in found):
+        if not Parsed(table, tuple(check_metadata_table(table, at, length))).is_sound:
             return None
-        items: Mapping[UUID, bytes] = {
-            item: read_at(source, at + entry.offset, entry.length) for item in ITEM_SIZES if (entry := table.find(item))
-        }
-        parameters = parse_disk_parameters(items)
+        found = (table.find(item) for item in ITEM_SIZES)
+        return sound_disk({one.item_id: read_at(source, at + one.offset, one.length) for one in found if one})
     except VhdxError:
         return None
-    flaws = check_disk_parameters(parameters, dict.fromkeys(ITEM_SIZES, at))
-    return None if any(finding.severity is Severity.ERROR for finding in flaws) else parameters
+
+
+def sound_disk(items: Mapping[UUID, bytes]) -> DiskParameters | None:
+    """The disk that the content of the five items tells; None where it cannot be one."""
+    disk = parse_disk_parameters(items)
+    return disk if Parsed(disk, tuple(check_disk_parameters(disk, dict.fromkeys(ITEM_SIZES, 0)))).is_sound else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from analyzer.guest.layouts import ext, ntfs
-from analyzer.guest.layouts.gpt import Entries, GptHeader, parse_whole_header, primary_header
+from analyzer.guest.layouts.gpt import Entries, parse_whole_header, primary_header
 from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
@@ -47,20 +47,15 @@ def witnesses_of(disk: Disk) -> Iterator[Witness]:
     """Every second copy that a structure on the disk tells of, and whether it stands where it must."""
     gpt = primary_header(read_known(disk, 0, _FRONT), SECTOR_SIZES)
     if gpt and gpt.sector_size == disk.sector_size:
-        yield from _gpt_backup(disk, gpt)
+        at = gpt.other * gpt.sector_size
+        if raw := read_known(disk, at, gpt.sector_size):
+            backup = parse_whole_header(raw)
+            stands = bool(backup and (backup.here, backup.disk_guid) == (gpt.other, gpt.disk_guid))
+            yield Witness("the backup GPT header", at, gpt.sector_size, stands)
     parts = partitions_of(partial(read_known, disk), disk.size, [disk.sector_size])
     for part in [Partition(0, 0, disk.size), *parts[:_MOST_PARTS]]:
         yield from _ntfs(disk, part.start)
         yield from _ext(disk, part)
-
-
-def _gpt_backup(disk: Disk, gpt: GptHeader) -> Iterator[Witness]:
-    at = gpt.other * gpt.sector_size
-    raw = read_known(disk, at, gpt.sector_size)
-    backup = parse_whole_header(raw)
-    stands = bool(backup and (backup.here, backup.disk_guid) == (gpt.other, gpt.disk_guid))
-    if raw:
-        yield Witness("the backup GPT header", at, gpt.sector_size, stands)
 
 
 def ends_of(front: bytes, sector: int) -> Iterator[tuple[int, str]]:
@@ -107,13 +102,13 @@ class Sign:
     what: str
     start: int
     length: int
-    fits: Callable[[bytes], bool]
+    fits: Callable[[bytes], object]
 
 
 def sign_fits(source: ByteSource, at: int, sign: Sign) -> bool:
     """Whether a sign stands at byte `at` of a file."""
     found = read_if_possible(source, at, sign.length)
-    return bool(found) and sign.fits(found)
+    return bool(found) and bool(sign.fits(found))
 
 
 def gpt_signs(disk: Disk) -> Iterator[Sign]:
@@ -121,16 +116,12 @@ def gpt_signs(disk: Disk) -> Iterator[Sign]:
     sector = disk.sector_size
     last = disk.size // sector - 1
 
-    def is_primary(raw: bytes) -> bool:
+    def names(here: int, other: int, raw: bytes) -> bool:
         gpt = parse_whole_header(raw)
-        return gpt is not None and (gpt.here, gpt.other) == (1, last)
+        return gpt is not None and (gpt.here, gpt.other) == (here, other)
 
-    def is_backup(raw: bytes) -> bool:
-        gpt = parse_whole_header(raw)
-        return gpt is not None and (gpt.here, gpt.other) == (last, 1)
-
-    yield Sign("the primary GPT, which stands in sector 1", sector, sector, is_primary)
-    yield Sign("the backup GPT, which stands in the last sector", last * sector, sector, is_backup)
+    yield Sign("the primary GPT, which stands in sector 1", sector, sector, partial(names, 1, last))
+    yield Sign("the backup GPT, which stands in the last sector", last * sector, sector, partial(names, last, 1))
 
 
 def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:

@@ -131,7 +131,7 @@ def directory_signs(disk: Disk) -> Iterator[Sign]:
         if ext and ext.told.read_only & ReadOnly.METADATA_CHECKSUM:
             for number, inode in islice(_directories(disk, ext), _MOST_DIRECTORIES):
                 if block := inode.first_block:
-                    fits = partial(_is_directory, ext.told, number, inode.generation)
+                    fits = partial(directory_holds, number=number, generation=inode.generation, seed=ext.told.seed)
                     what = f"the directory in inode {number} of the ext volume at byte {start}"
                     yield Sign(what, ext.at(block), ext.told.block_size, fits)
 
@@ -147,10 +147,6 @@ def _directories(disk: Disk, ext: _Ext) -> Iterator[tuple[int, ExtInode]]:
                 inode = parse_inode(raw[index * size :][:size])
                 if inode and inode.is_directory_in_use:
                     yield number * per_group + at // size + index + 1, inode
-
-
-def _is_directory(told: ExtSuperblock, number: int, generation: int, raw: bytes) -> bool:
-    return directory_holds(raw, number, generation, told.seed)
 
 
 def _are_inodes(told: ExtSuperblock, first: int, raw: bytes) -> bool:

@@ -25,14 +25,10 @@ def _boot_of(raw: bytes, start: int, end: int) -> NtfsBoot | None:
 def boot_signs(disk: Disk) -> Iterator[Sign]:
     """The boot sector of each volume and its backup, which are the same and name the volume's first sector."""
     for start, end in volumes_of(disk):
-        fits = partial(_is_boot, start, end)
+        fits = partial(_boot_of, start=start, end=end)
         yield Sign(f"the boot sector of the NTFS volume at byte {start}", start, SIZE, fits)
         at = _backup(disk, start, end)
         yield Sign(f"the backup of the boot sector of the NTFS volume at byte {start}", at, SIZE, fits)
-
-
-def _is_boot(start: int, end: int, raw: bytes) -> bool:
-    return _boot_of(raw, start, end) is not None
 
 
 def _backup(disk: Disk, start: int, end: int) -> int:
