@@ -176,7 +176,7 @@ def changed(old: RunTable, new: RunTable) -> RunTable:
     now, before = cut_alike(new, old)
     known, was_known = _has_place(now), _has_place(before)
     # The same byte of the same file is the same byte. Equal content at another place counts as a change here; only
-    # reading can find out, which is analyzer/diff/by_content.py.
+    # reading can find out, which is analyzer/diff/ranges.py.
     same_place = (now.kind == before.kind) & (now.layer == before.layer) & (now.file_offset == before.file_offset)
     stays = np.where(known, same_place, ~was_known)
     kind = np.where(stays, HOLE, np.where(now.kind == HOLE, ZERO, now.kind))

@@ -22,11 +22,6 @@ class Part:
     """The ranges of the disk to be read; empty where all of the chunk is zeros now."""
     count: int = 1
 
-    @property
-    def is_zeros(self) -> bool:
-        """All of it is zeros now."""
-        return not self.read
-
 
 @dataclass(frozen=True, slots=True)
 class ChangedChunk:
@@ -42,10 +37,10 @@ def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[ChangedChunk |
     merged = heapq.merge(*streams, key=lambda part: (part.number, part.state))
     for number, parts in groupby(merged, key=lambda part: part.number):
         here = list(parts)
-        fresh = [part for part in here if part.is_zeros]
+        fresh = [part for part in here if not part.read]
         yield from fresh
         zeros = [part for part in zeros if part.number + part.count > number] + fresh
-        read = [part for part in here if not part.is_zeros]
+        read = [part for part in here if part.read]
         if read:
             yield ChangedChunk(number, tuple(sorted([*read, *zeros], key=lambda part: part.state)))
 
@@ -58,23 +53,15 @@ def everything(state: Chain) -> Iterator[RunTable]:
 
 def changes(state: Chain, shared: int, doubtful: Ranges) -> Iterator[RunTable]:
     """What the layers from `shared` up hide, and all that is in `doubtful`: zeros are ZERO."""
-    for above, whole in _beside(state, shared):
+    none = RunTable.filled(0, state.size, Kind.HOLE, 0)
+    layers = state.windows_above(shared) if shared < len(state.layers) else iter([none])
+    for above, whole in in_step([layers, state.windows()]):
         own, shown = cut_alike(above, _as_zeros(whole))
         table = choose(own.kind != Kind.HOLE, shown, own)
         own, shown = cut_alike(RunTable.marking(doubtful, table.range, Kind.ZERO), _as_zeros(whole))
         table, shown = cut_alike(table, choose(own.kind != Kind.HOLE, shown, own))
         table = merge_neighbours(choose(table.kind != Kind.HOLE, table, shown))
         yield table.select(table.kind != Kind.HOLE)
-
-
-def _beside(state: Chain, shared: int) -> Iterator[tuple[RunTable, RunTable]]:
-    """What the layers from `shared` up hide, none maybe, and what the state shows, over the same ranges."""
-    if shared == len(state.layers):
-        for whole in state.windows():
-            yield RunTable.filled(int(whole.start[0]), whole.end, Kind.HOLE, 0), whole
-        return
-    for above, whole in in_step([state.windows_above(shared), state.windows()]):
-        yield above, whole
 
 
 def _as_zeros(table: RunTable) -> RunTable:

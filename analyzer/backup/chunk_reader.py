@@ -69,7 +69,7 @@ class ChunkReader:
         """Lay over the buffer what a state has; returns what of it belongs to the disk."""
         origin = number * self._plan.chunk_size
         length = length_of(number, self._plan.chunk_size, self._plan.points[part.state].state.size)
-        if part.is_zeros:
+        if not part.read:
             buffer[:] = 0
         elif not part.state and self._reference is None:
             self._reader(0, origin).read_into(origin, buffer[:length].data)  # zeros between its ranges cost nothing

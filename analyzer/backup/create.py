@@ -11,7 +11,7 @@ from analyzer.backup.changed_chunks import ChangedChunk, Part, parts_of, states_
 from analyzer.backup.chunk_reader import ChunkReader, ImageHashes, StoredChunk, hashes_of
 from analyzer.backup.locks import LockLostError
 from analyzer.backup.plan import CreatePlan, Hashing
-from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, release
+from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, object_aside
 from analyzer.backup.repository.index import Ids, Index, blank_index, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
 from analyzer.convert.formats.pipeline import in_order
@@ -49,7 +49,7 @@ def run_create(
             point.state.require_unchanged()
         manifests = tuple(_published(plan, store, builder, hashes, read_bytes, confirm))
         for chunk_id in builder.brought_back:
-            release(place, chunk_id)
+            place.delete(object_aside(chunk_id))
         return manifests
     finally:
         store.discard()

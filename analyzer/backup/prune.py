@@ -1,4 +1,4 @@
-"""Delete the chunks that no restore point refers to: mark, put on a list, and sweep once the list is old enough.
+"""What takes room; and the chunks deleted that no restore point refers to: marked, listed, swept once the list is old.
 
 A chunk that is found unreferenced is only put on a list. It goes when it is still unreferenced on a later pass, and the
 list is older than the window: whatever was being written when the list was made has its restore point by then, even
@@ -7,10 +7,13 @@ where locks failed. A `create` takes what is on a list for absent and writes it 
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from analyzer.backup.errors import BackupError, BadDocumentError, DamagedObjectError, MissingObjectError
 from analyzer.backup.locks import FOLDER as LOCKS
 from analyzer.backup.locks import STALE, Lock
 from analyzer.backup.repository.chunks import id_of_object, read_candidates, write_candidates
+from analyzer.backup.repository.index import id_array, ids_from, places_in
 from analyzer.backup.repository.manifest import is_name, parse_document
 from analyzer.backup.repository.repository import POINTS, Repository, index_object, manifest_object
 from analyzer.backup.storage.storage import Entry
@@ -157,3 +160,71 @@ def _references(repository: Repository, point: str, has_manifest: bool) -> set[b
         reason = f"{name}: {error}, so its index cannot be compared with it"
         raise UnknownReferencesError(place.url, point, reason) from error
     return {index.id_of(number) for number in range(len(index.ids))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointStats:
+    """One restore point; bytes are of packed chunks."""
+
+    name: str
+    size: int
+    """Bytes of its disk."""
+    chunks: int
+    """Different ones."""
+    bytes: int
+    own_chunks: int
+    """That no other point needs: what `forget` and `prune` would bring back."""
+    own_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A whole repository; bytes are of packed chunks."""
+
+    points: tuple[PointStats, ...]
+    disk_bytes: int
+    """Of the disks of all points together."""
+    chunks: int
+    bytes: int
+    unused_chunks: int
+    """That no point needs of which the manifest can be read."""
+    unused_bytes: int
+    damaged: tuple[str, ...] = ()
+    """The points whose manifest cannot be read; what they need is among the unused."""
+
+
+def stats_of(repository: Repository) -> Stats:
+    """Count; raises what reading manifests and indexes raises."""
+    entries = list(repository.chunks().entries())
+    stored = ids_from(chunk_id for chunk_id, _ in entries)
+    order = np.argsort(stored)
+    stored, sizes = stored[order], np.array([entry.size for _, entry in entries], np.int64)[order]
+    manifests, damaged = repository.survey()
+    used = []
+    for manifest in manifests:
+        place = places_in(np.unique(id_array(repository.index(manifest).ids)), stored)
+        used.append(place[place >= 0])
+    users = np.bincount(np.concatenate([*used, np.empty(0, np.intp)]), minlength=len(stored))
+    counted = []
+    for manifest, place in zip(manifests, used, strict=True):
+        own = place[users[place] == 1]
+        counted.append(
+            PointStats(
+                name=manifest.name,
+                size=manifest.size,
+                chunks=len(place),
+                bytes=int(sizes[place].sum()),
+                own_chunks=len(own),
+                own_bytes=int(sizes[own].sum()),
+            )
+        )
+    unused = users == 0
+    return Stats(
+        points=tuple(counted),
+        disk_bytes=sum(manifest.size for manifest in manifests),
+        chunks=len(stored),
+        bytes=int(sizes.sum()),
+        unused_chunks=int(unused.sum()),
+        unused_bytes=int(sizes[unused].sum()),
+        damaged=tuple(damaged),
+    )

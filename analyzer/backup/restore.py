@@ -1,7 +1,8 @@
-"""A restore point as a disk: every format that a chain can be converted to, it can be restored to."""
+"""A restore point as a disk, which every format can be made of; raw images and devices brought to its content."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
@@ -15,17 +16,20 @@ from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.index import Ids, Index, chunk_count
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
+from analyzer.convert.cells import units_touched
 from analyzer.convert.convert import plan_output
+from analyzer.convert.formats.pipeline import in_order
 from analyzer.convert.model import Options, OutputFormat, Plan
 from analyzer.convert.new_identity import ClonedDisk, with_new_disk_id
 from analyzer.progress import Progress, no_progress
-from vhdx.errors import VhdxError
+from vhdx.errors import VerificationError, VhdxError
 from vhdx.findings import Finding
-from vhdx.ranges import Range
+from vhdx.in_place import BlockDevice
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, merge_neighbours
-from vhdx.sink import Existing, Sink
-from vhdx.source import ByteSource
+from vhdx.sink import Existing, Sink, part_of
+from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.structures.disk import DiskType
 from vhdx.targets import check_target
 from vhdx.writer import NewDisk
@@ -63,9 +67,9 @@ class PointDisk:
         """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError."""
         self.manifest = repository.manifest(name)
         self.index = repository.index(self.manifest)
-        self._store = repository.chunks()
+        self.store = repository.chunks()
         self.size, self.sector_size = self.manifest.size, self.manifest.logical_sector_size
-        self.sources: Sequence[ByteSource] = (ChunkSource(self._store, self.index, name),)
+        self.sources: Sequence[ByteSource] = (ChunkSource(self.store, self.index, name),)
         # None: what was wrong when the point was made is in the manifest.
         self.findings: tuple[Finding, ...] = ()
         last = self.index.length_of(len(self.index.ids) - 1)
@@ -87,14 +91,6 @@ class PointDisk:
         for first in range(0, len(self.index.ids), _AT_ONCE):
             zero = self._is_zero(self.index.ids[first : first + _AT_ONCE])
             yield from (np.flatnonzero(~zero) + first).tolist()
-
-    def chunk(self, number: int) -> bytes:
-        """The content of a chunk; raises MissingObjectError, BadChunkError, PlaceError."""
-        return self._store.get(self.index.id_of(number))
-
-    def id_of(self, data: bytes) -> bytes:
-        """The id that a content has in this repository."""
-        return self._store.codec.id_of(data)
 
     def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
         """Everything can be read."""
@@ -178,3 +174,74 @@ def extract_range(
                 progress(part.length)
         sink.commit()
     return end - start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What a restore did that resumed from what is there; bytes of the disk."""
+
+    target: Path
+    size: int
+    found_bytes: int
+    """That were there already, zeros not counted."""
+    written_bytes: int
+
+
+def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) -> Resumed:
+    """Restore to a raw image, going on with what an interrupted run left beside it; another interruption leaves it too.
+
+    What is there is taken for right where its chunks have the ids that the index says, and nowhere else. Raises
+    OutputError, InputOutputError, VerificationError, and what reading chunks raises.
+    """
+    if not part_of(target).exists():
+        check_target(target, (), Existing.REFUSE)
+    with Sink(target, existing=Existing.RESUME) as sink:
+        sink.set_size(disk.size)
+        with FileSource(sink.path) as there:
+            extents = (Range.between(part.start, min(part.end, disk.size)) for part in there.extents())
+            held = units_touched([Ranges.of(extents)], disk.index.chunk_size)
+            candidates = sorted({*disk.chunks_with_data(), *held})
+            resumed = _bring(disk, there, sink, candidates, progress)
+        sink.commit()
+    return replace(resumed, target=target)
+
+
+def restore_device(disk: PointDisk, device: Path, progress: Progress = no_progress) -> Resumed:
+    """Write the disk onto a block device, zeros too, and what is on the device already not again; it may be larger.
+
+    An interrupted run leaves a mixture, and the next one resumes. Raises OutputError before anything is written, and
+    what `resume_raw` raises.
+    """
+    with BlockDevice(device, disk.size) as opened:
+        return _bring(disk, opened, opened, range(len(disk.index.ids)), progress)
+
+
+def _bring(
+    disk: PointDisk, there: ByteSource, target: Sink | BlockDevice, candidates: Iterable[int], progress: Progress
+) -> Resumed:
+    """Write every chunk of these that is not there, and read it back; raises VerificationError."""
+    index, found, written = disk.index, 0, list[int]()
+    wanted = set(disk.chunks_with_data())
+
+    def look(number: int) -> tuple[int, bytes | None]:
+        """The content that must be written; None where it is there. Called by threads."""
+        held = read_at(there, number * index.chunk_size, index.length_of(number))
+        if disk.store.codec.id_of(held) == index.id_of(number):
+            return number, None
+        return number, disk.store.get(index.id_of(number)) if number in wanted else bytes(len(held))
+
+    with closing(in_order(look, candidates)) as looked:
+        for number, content in looked:
+            if content is None:
+                found += index.length_of(number) if number in wanted else 0
+            else:
+                target.write_at(number * index.chunk_size, content)
+                written.append(number)
+            progress(index.length_of(number))
+    target.flush()
+    for number in written:
+        start, length = number * index.chunk_size, index.length_of(number)
+        if disk.store.codec.id_of(read_at(there, start, length)) != index.id_of(number):
+            raise VerificationError(there.path, start, length)
+    total = sum(index.length_of(number) for number in written)
+    return Resumed(target=there.path, size=disk.size, found_bytes=found, written_bytes=total)

@@ -6,21 +6,20 @@ When each chunk was last read and found good is remembered, so that a share of a
 import hashlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.backup.errors import BadChunkError, DamagedObjectError, MissingObjectError
-from analyzer.backup.listing import Problem, Survey, Traces, missing_chunks, survey_of
-from analyzer.backup.repository.chunks import object_of, set_aside
+from analyzer.backup.errors import BackupError, BadChunkError, DamagedObjectError, MissingObjectError
+from analyzer.backup.repository.chunks import object_of, read_candidates, set_aside
 from analyzer.backup.repository.codec import ID_SIZE
-from analyzer.backup.repository.index import IdArray, ids_from, places_in, raw
-from analyzer.backup.repository.repository import Repository
+from analyzer.backup.repository.index import IdArray, id_array, ids_from, places_in, raw
+from analyzer.backup.repository.repository import LEAFLETS, Repository, index_object, leaflet, manifest_object
 from analyzer.backup.storage.storage import Place
 from analyzer.convert.formats.pipeline import in_order
 from analyzer.progress import Progress, no_progress
@@ -32,6 +31,39 @@ _SIGNATURE = b"vhdxgood"
 _KEPT_EVERY = 60.0
 Times = npt.NDArray[np.uint32]
 """Seconds since 1970; 0: never."""
+
+
+class Traces(Enum):
+    """What a verification leaves in the repository."""
+
+    KEPT = "kept"
+    """What was good is remembered, bad chunks are set aside, README.md and restore.py are written anew."""
+    NONE = "none"
+    """Nothing is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One object that is not as it was written."""
+
+    object: str
+    reason: str
+    points: tuple[str, ...]
+    """The restore points that need it."""
+
+
+@dataclass
+class Survey:
+    """Points, what they need, and what is wrong so far."""
+
+    problems: list[Problem] = field(default_factory=list)
+    needed: dict[str, IdArray] = field(default_factory=dict)
+    """By point: its ids, sorted, each once."""
+
+    def users_of(self, chunk_id: bytes) -> tuple[str, ...]:
+        """The points that need a chunk."""
+        wanted = ids_from([chunk_id])
+        return tuple(name for name, ids in self.needed.items() if places_in(wanted, ids)[0] >= 0)
 
 
 class Depth(Enum):
@@ -100,6 +132,52 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
         oldest=int(times[times > 0].min()) if times.any() and not never else None,
         problems=tuple(survey.problems),
     )
+
+
+def survey_of(repository: Repository, traces: Traces) -> Survey:
+    """Read all documents and indexes."""
+    manifests, damaged = repository.survey()
+    survey = Survey([Problem(manifest_object(name), reason, (name,)) for name, reason in damaged.items()])
+    survey.problems += _leaflet_problems(repository, traces)
+    lists = read_candidates(repository.place, repository.codec)
+    survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
+    for manifest in manifests:
+        try:
+            survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
+        except BackupError as error:
+            # What is wrong, without the place and the advice that are around it elsewhere.
+            reason = "it is missing" if isinstance(error, MissingObjectError) else str(error)
+            reason = error.reason if isinstance(error, DamagedObjectError) else reason
+            survey.problems.append(Problem(index_object(manifest.name), reason, (manifest.name,)))
+    return survey
+
+
+def _leaflet_problems(repository: Repository, traces: Traces) -> Iterator[Problem]:
+    """README and restore.py; one that can be is written anew."""
+    for name in LEAFLETS:
+        expected = (repository.settings.leaflets or {}).get(name)
+        try:
+            found = hashlib.sha256(repository.place.read(name)).hexdigest()
+        except MissingObjectError:
+            found = ""
+        if found != expected:
+            text = leaflet(name, repository.settings.mode)
+            again = hashlib.sha256(text).hexdigest() == expected
+            advice = "copy it from another repository"
+            if again and traces is Traces.KEPT:
+                repository.place.write(name, text)
+                advice = "it was written anew"
+            elif again:
+                advice = "a `vhdx backup verify` that reads chunks, and may write, writes it anew"
+            yield Problem(name, f"it is missing or was changed; {advice}", ())
+
+
+def missing_chunks(survey: Survey, stored: IdArray) -> list[bytes]:
+    """The chunks that a point needs and that are not there; each is a problem of the survey."""
+    gone = sorted({raw(one) for ids in survey.needed.values() for one in ids[places_in(ids, stored) < 0].tolist()})
+    for chunk_id in gone:
+        survey.problems.append(Problem(object_of(chunk_id), "it is missing", survey.users_of(chunk_id)))
+    return gone
 
 
 def _remembered(ids: IdArray, place: Place) -> Times:

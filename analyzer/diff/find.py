@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from analyzer.convert.cells import units_touched
-from analyzer.diff.by_content import UNIT, compare
-from analyzer.diff.ranges import Change, ChangeTable, rounded
+from analyzer.diff.ranges import UNIT, Change, ChangeTable, compare, rounded
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, in_step
 from vhdx.disk import Disk

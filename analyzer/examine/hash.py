@@ -4,17 +4,17 @@ import hashlib
 from collections.abc import Callable
 
 from analyzer.convert.cells import CELL, cells_with_data, read_cells, require_known
+from analyzer.convert.model import DiskSource
 from analyzer.progress import Progress, no_progress
-from vhdx.disk import Disk
 
 # What is known to be zeros is hashed from memory: most of a large disk is holes, which cost no read.
 _ZEROS = bytes(CELL)
 
 
-def sha256_of(disk: Disk, progress: Progress = no_progress) -> str:
+def sha256_of(disk: DiskSource, progress: Progress = no_progress) -> str:
     """The digest as hex; raises what reading raises, LostDataError for what cannot be known."""
     digest, position = hashlib.sha256(), 0
-    for cell, data in read_cells(disk, cells_with_data(require_known(disk, disk.windows()))):
+    for cell, data in read_cells(disk, cells_with_data(require_known(disk, disk.windows(0, disk.size)))):
         _update_zeros(digest.update, cell * CELL - position, progress)
         digest.update(data.data)
         position = cell * CELL + len(data)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from analyzer.backup.listing import Stats, stats_of
+from analyzer.backup.prune import Stats, stats_of
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository, Settings, init_encrypted, init_repository

@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.listing import Problem, Traces
 from analyzer.backup.locks import Hold, take
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
 from analyzer.backup.repository.repository import Repository
-from analyzer.backup.verify import Depth, Scope, Verification, verify
+from analyzer.backup.verify import Depth, Problem, Scope, Traces, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import DURATION, Number, json_option

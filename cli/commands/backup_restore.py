@@ -7,8 +7,16 @@ from uuid import UUID
 
 import click
 
-from analyzer.backup.restore import PointDisk, extract_range, plan_restore, range_of, stream_range
-from analyzer.backup.resume import Resumed, restore_device, resume_raw
+from analyzer.backup.restore import (
+    PointDisk,
+    Resumed,
+    extract_range,
+    plan_restore,
+    range_of,
+    restore_device,
+    resume_raw,
+    stream_range,
+)
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
 from analyzer.convert.new_identity import Scope, summarise

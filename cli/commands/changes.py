@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from analyzer.convert.model import Verify
-from analyzer.diff.by_content import UNIT
 from analyzer.diff.delta.export import DeltaOutcome, plan_export, run_export
 from analyzer.diff.find import BitmapFile, ChangesPlan, Totals, Trust, find_changes, plan_changes
-from analyzer.diff.ranges import Change, ChangeTable
+from analyzer.diff.ranges import UNIT, Change, ChangeTable
 from analyzer.diff.states import State
 from cli import output
 from cli.options.chain import ChainOptions, chain_options

@@ -274,7 +274,7 @@ def test_what_is_no_place_for_a_repository_is_refused_at_once_and_makes_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "analyzer.backup.storage.session.time.sleep", lambda _: pytest.fail("it was tried, and tried again")
+        "analyzer.backup.storage.remote_folder.time.sleep", lambda _: pytest.fail("it was tried, and tried again")
     )
     for command in ("init", "list"):
         answer = vhdx_command("backup", command, name)

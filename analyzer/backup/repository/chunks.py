@@ -123,7 +123,7 @@ def set_aside(place: Place, chunk_id: bytes) -> None:
         content = place.read(name)
     except MissingObjectError:
         content = b""
-    place.create(_object_aside(chunk_id), content)
+    place.create(object_aside(chunk_id), content)
     place.delete(name)
 
 
@@ -132,12 +132,8 @@ def set_aside_ids(place: Place) -> frozenset[bytes]:
     return frozenset(filter(None, (_id_in(entry.name) for entry in place.list(QUARANTINE))))
 
 
-def release(place: Place, chunk_id: bytes) -> None:
-    """Forget one that is stored again."""
-    place.delete(_object_aside(chunk_id))
-
-
-def _object_aside(chunk_id: bytes) -> str:
+def object_aside(chunk_id: bytes) -> str:
+    """The name of a chunk that was set aside."""
     return f"{QUARANTINE}/{chunk_id.hex()}{SUFFIX}"
 
 

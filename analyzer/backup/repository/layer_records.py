@@ -41,19 +41,8 @@ class LayerRecord:
         The identity of content and of the file's last opening for writing, its header's number, its size and time.
         Names do not count: a file may be moved.
         """
-        return all(getattr(self, name) == getattr(other, name) for name in _PROOF)
-
-
-_PROOF = (
-    "data_write_guid",
-    "file_write_guid",
-    "file_size",
-    "modified_ns",
-    "disk_size",
-    "block_size",
-    "headers",
-    "log_was_replayed",
-)
+        moved = replace(other, name=self.name, path=self.path, disk_id=self.disk_id, locator=self.locator)
+        return replace(moved, matches=self.matches, claims=self.claims) == self
 
 
 def records_of(chain: Chain) -> tuple[LayerRecord, ...]:

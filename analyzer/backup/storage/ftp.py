@@ -9,8 +9,7 @@ import ssl
 import time
 
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Data
-from analyzer.backup.storage.url import Address, login_of
+from analyzer.backup.storage.storage import Address, Data, login_of
 
 _TIMEOUT = 30.0
 _PORT = 21

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import AddressError, Data, ServerError, extra_module, silence
-from analyzer.backup.storage.url import Address
+from analyzer.backup.storage.storage import Address, AddressError, Data, ServerError, extra_module, silence
 
 _TIMEOUT = 30
 # Enough to know that a bucket is not empty, without listing millions of objects for it.
@@ -42,9 +41,22 @@ class FsspecServer(Server):
 
     def _connect(self) -> None:
         """Make the file system; raises AddressError where fsspec knows no such kind."""
-        fsspec = extra_module("fsspec", f"a repository at {self._address.scheme}://")
+        url, scheme = str(self._address), self._address.scheme
+        fsspec = extra_module("fsspec", f"a repository at {scheme}://")
         silence("fsspec", "s3fs", "botocore", "aiobotocore", "asyncio")
-        self._system = _system(fsspec, self._address)
+        try:
+            kind = fsspec.get_filesystem_class(scheme)
+        except ValueError as error:
+            raise AddressError(url, f"this fsspec knows no {scheme}://", "install another version of it") from error
+        except ImportError as error:
+            raise AddressError(url, f"a library is missing ({error})", "install it") from error
+        options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+        if scheme in {"s3", "s3a"}:
+            config = {"connect_timeout": _TIMEOUT, "read_timeout": _TIMEOUT, "retries": {"max_attempts": 0}}
+            options |= {"anon": False, "config_kwargs": config}
+        self._system = kind(**options)
+        if scheme in {"s3", "s3a"}:
+            self._system.retries = 1  # its own are without end where a server is gone; ours are bounded
 
     def _fetch(self, path: str, most: int) -> bytes:
         return bytes(self._system.cat_file(path)[: most + 1])
@@ -109,24 +121,6 @@ class FsspecServer(Server):
         if isinstance(error, (OSError, *_classes("botocore.exceptions", "BotoCoreError"))):
             return self._refusal(f"the server refused ({error})")
         return error
-
-
-def _system(fsspec: Any, address: Address) -> Any:  # noqa: ANN401 - fsspec ships no types
-    try:
-        kind = fsspec.get_filesystem_class(address.scheme)
-    except ValueError as error:
-        raise AddressError(
-            str(address), f"this fsspec knows no {address.scheme}://", "install another version of it"
-        ) from error
-    except ImportError as error:
-        raise AddressError(str(address), f"a library is missing ({error})", "install it") from error
-    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-    if address.scheme in {"s3", "s3a"}:
-        config = {"connect_timeout": _TIMEOUT, "read_timeout": _TIMEOUT, "retries": {"max_attempts": 0}}
-        system = kind(anon=False, config_kwargs=config, **options)
-        system.retries = 1  # its own are without end where a server is gone; ours are bounded
-        return system
-    return kind(**options)
 
 
 def _classes(module: str, *names: str) -> tuple[type[Exception], ...]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.backup.errors import BackupError
-from analyzer.backup.storage.storage import Data, ServerError, unresolved
-from analyzer.backup.storage.url import Address
+from analyzer.backup.storage.storage import Address, Data, ServerError, unresolved
 
 _UNDERSTOOD = (FileNotFoundError, FileExistsError, ConnectionError, TimeoutError, EOFError, BackupError)
 

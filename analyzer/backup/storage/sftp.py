@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Data, ServerError, extra_module, silence
-from analyzer.backup.storage.url import Address, login_of
+from analyzer.backup.storage.storage import Address, Data, ServerError, extra_module, login_of, silence
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""

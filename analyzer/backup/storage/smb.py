@@ -2,11 +2,11 @@
 
 import contextlib
 import errno
+from itertools import chain
 from typing import Any
 
 from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import AddressError, Data, extra_module, silence
-from analyzer.backup.storage.url import Address, login_of
+from analyzer.backup.storage.storage import Address, AddressError, Data, extra_module, login_of, silence
 
 _TIMEOUT = 30
 _PORT = 445
@@ -35,8 +35,11 @@ class SmbServer(Server):
     def close(self) -> None:
         """See Server."""
         with contextlib.suppress(Exception):
-            for connection in self._cache.values():
-                _forget_files(connection)
+            # Files that were open when the connection was lost are closed: the library would warn of each.
+            lost = (connection for connection in self._cache.values() if not connection.transport.connected)
+            for session in chain.from_iterable(connection.session_table.values() for connection in lost):
+                for file in session.open_table.values():
+                    file._connected = False  # noqa: SLF001 - `close` would ask the server that is gone
             self._smb.reset_connection_cache(fail_on_error=False, connection_cache=self._cache)
 
     def _connect(self) -> None:
@@ -99,26 +102,14 @@ class SmbServer(Server):
         if isinstance(error, library.SMBAuthenticationError | library.LogonFailure):
             return self._login_refusal()
         if isinstance(error, library.SMBOSError):
-            return self._of_server(error)
+            if error.errno in {errno.ENOENT, errno.EEXIST}:
+                return OSError(error.errno, error.strerror)  # Python makes its FileNotFoundError or the like of it
+            said, lost = str(error.strerror), error.ntstatus in _PASSING
+            return ConnectionError(said) if lost else self._refusal(f"the server refused ({said})")
         if isinstance(error, library.SMBResponseException | library.SMBUnsupportedFeature):
             return self._refusal(f"the server refused ({error})")
         # It says "Failed to connect" with a ValueError.
         return ConnectionError(str(error)) if isinstance(error, library.SMBException | OSError | ValueError) else error
-
-    def _of_server(self, error: Any) -> Exception:  # noqa: ANN401 - smbprotocol ships no types
-        if error.errno in {errno.ENOENT, errno.EEXIST}:
-            return OSError(error.errno, error.strerror)  # Python makes its FileNotFoundError or FileExistsError of it
-        if error.ntstatus in _PASSING:
-            return ConnectionError(str(error.strerror))
-        return self._refusal(f"the server refused ({error.strerror})")
-
-
-def _forget_files(connection: Any) -> None:  # noqa: ANN401 - smbprotocol ships no types
-    """Files that were open when the connection was lost are closed: the library would warn of each."""
-    if not connection.transport.connected:
-        for session in connection.session_table.values():
-            for file in session.open_table.values():
-                file._connected = False  # noqa: SLF001 - `close` would ask the server that is gone
 
 
 def _found(entry: Any) -> Found:  # noqa: ANN401 - smbprotocol ships no types

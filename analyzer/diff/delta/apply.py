@@ -15,7 +15,6 @@ from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
 from vhdx.errors import DamagedDeltaError, OutputError, VhdxError, WrongBaseError
-from vhdx.findings import Finding
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource
 from vhdx.structures.constants import MAX_DISK_SIZE
@@ -24,39 +23,16 @@ from vhdx.targets import check_target
 from vhdx.writer import NewDisk
 
 
-class PatchedDisk(Disk):
-    """The state that a delta makes of a base. Closing it closes neither."""
+class PatchedDisk:
+    """The state that a delta makes of a base (a `DiskSource`). It is open as long as both are."""
 
     def __init__(self, base: Disk, delta: Delta) -> None:
         """Lay `delta` over `base`; that it fits is for the caller to see to."""
         self._base, self._delta = base, delta
-        number = np.full_like(delta.table.layer, len(base.sources))
-        self._table = replace(delta.table, layer=number)
-
-    @property
-    def path(self) -> Path:
-        """The delta's path."""
-        return self._delta.path
-
-    @property
-    def size(self) -> int:
-        """Bytes of the new state."""
-        return self._delta.header.new_size
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of the new state's logical sectors."""
-        return self._delta.header.logical_sector_size
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """The base's files, and the delta."""
-        return (*self._base.sources, self._delta.file)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """The base's."""
-        return self._base.findings
+        self._table = replace(delta.table, layer=np.full_like(delta.table.layer, len(base.sources)))
+        self.size, self.sector_size = delta.header.new_size, delta.header.logical_sector_size
+        self.sources: Sequence[ByteSource] = (*base.sources, delta.file)
+        self.findings = base.findings
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk. Past the base's end, what the delta leaves out is zeros."""
@@ -72,12 +48,9 @@ class PatchedDisk(Disk):
         return None if run.kind is Kind.HOLE else self._base.error_for(run)
 
     def require_unchanged(self) -> None:
-        """See Disk."""
+        """See DiskSource."""
         self._base.require_unchanged()
         self._delta.file.require_unchanged()
-
-    def close(self) -> None:
-        """Nothing: both belong to whoever opened them."""
 
 
 def plan_application(
@@ -94,23 +67,17 @@ def plan_application(
     check_target(target, sources, options.existing)
     if output in VHDX_FORMATS:
         _require_possible(delta, target)
-    patched = PatchedDisk(base.disk, delta)
     # All is read before anything is written: a delta upon any other base gives a disk that never was.
-    require_base(delta, base.disk, progress)
+    wanted, size = delta.header.before.hex(), delta.header.old_size
+    if base.disk.size != size:
+        reason = f"a disk of {base.disk.size} bytes instead of {size}"
+        raise WrongBaseError(base.disk.path, delta.path, reason, wanted)
+    if (found := sha256_of(base.disk, progress)) != wanted:
+        raise WrongBaseError(base.disk.path, delta.path, f"its SHA-256 is {found}", wanted)
+    patched = PatchedDisk(base.disk, delta)
     if sha256_of(patched, progress) != delta.header.after.hex():
         raise DamagedDeltaError(delta.path, "what it makes of its base is not the state that it was made for")
     return plan_output(patched, target, output, partial(_new_disk, delta, options), options, sources)
-
-
-def require_base(delta: Delta, base: Disk, progress: Progress = no_progress) -> None:
-    """Read all of the base, and raise WrongBaseError unless it is, bit for bit, the one the delta was made from."""
-    wanted = delta.header.before.hex()
-    if base.size != delta.header.old_size:
-        reason = f"a disk of {base.size} bytes instead of {delta.header.old_size}"
-        raise WrongBaseError(base.path, delta.path, reason, wanted)
-    found = sha256_of(base, progress)
-    if found != wanted:
-        raise WrongBaseError(base.path, delta.path, f"its SHA-256 is {found}", wanted)
 
 
 def _require_possible(delta: Delta, target: Path) -> None:
@@ -120,8 +87,7 @@ def _require_possible(delta: Delta, target: Path) -> None:
 
 
 def _new_disk(delta: Delta, options: Options, disk_type: DiskType) -> NewDisk:
-    header = delta.header
-    new_id = header.new_disk_id
+    header, new_id = delta.header, delta.header.new_disk_id
     return NewDisk(
         type=disk_type,
         size=header.new_size,

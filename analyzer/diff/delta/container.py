@@ -23,9 +23,6 @@ HEADER_SIZE = 512
 ROW_SIZE = 24
 _FIELDS = struct.Struct("<8sI4xQQQQIII4x16s16s16s16s32s32s32s32s")
 _SEAL = HEADER_SIZE - 32
-_AT_ONCE = 1 << 20
-_ID_SIZE = 16
-_SECTOR_SIZES = {512, 4096}
 # Bytes of a disk: no file is larger, and no sum of two such numbers leaves 64 bits.
 _LARGEST = 1 << 62
 NO_ID = UUID(int=0)
@@ -58,13 +55,9 @@ class DeltaHeader:
 
 def build_header(header: DeltaHeader) -> bytes:
     """The 512 bytes of a header, sealed by the SHA-256 of what is before the seal."""
-    ids = (header.old_disk_id, header.new_disk_id, header.old_data_write_guid, header.new_data_write_guid)
-    packed = _FIELDS.pack(
-        *(SIGNATURE, VERSION, header.old_size, header.new_size, header.table_offset, header.row_count),
-        *(header.logical_sector_size, header.physical_sector_size, header.block_size),
-        *(guid.bytes for guid in ids),
-        *(header.before, header.after, header.data_hash, header.table_hash),
-    ).ljust(_SEAL, b"\0")
+    facts = (getattr(header, field.name) for field in fields(DeltaHeader))
+    plain = (fact.bytes if isinstance(fact, UUID) else fact for fact in facts)
+    packed = _FIELDS.pack(SIGNATURE, VERSION, *plain).ljust(_SEAL, b"\0")
     return packed + hashlib.sha256(packed).digest()
 
 
@@ -78,10 +71,10 @@ def parse_header(path: Path, page: bytes) -> DeltaHeader:
     if version != VERSION:
         raise DamagedDeltaError(path, f"it is of version {version}, and this program knows version {VERSION}")
     facts: Iterator[Any] = (
-        UUID(bytes=value) if isinstance(value, bytes) and len(value) == _ID_SIZE else value for value in values
+        UUID(bytes=value) if isinstance(value, bytes) and len(value) == len(NO_ID.bytes) else value for value in values
     )
     header = DeltaHeader(**dict(zip((field.name for field in fields(DeltaHeader)), facts, strict=True)))
-    sectors = {header.logical_sector_size, header.physical_sector_size} <= _SECTOR_SIZES
+    sectors = {header.logical_sector_size, header.physical_sector_size} <= {512, 4096}
     blocks = MIN_BLOCK_SIZE <= header.block_size <= MAX_BLOCK_SIZE and not header.block_size & (header.block_size - 1)
     if not (sectors and blocks and max(header.old_size, header.new_size) <= _LARGEST):
         raise DamagedDeltaError(path, "its header has sizes that no disk has")
@@ -93,7 +86,7 @@ class Delta:
 
     def __init__(self, path: Path, progress: Progress = no_progress) -> None:
         """Open and check it; raises DamagedDeltaError, NotRegularFileError, InputOutputError."""
-        self.file = FileSource(path)
+        self.path, self.file = path, FileSource(path)
         try:
             self.header = parse_header(path, read_at(self.file, 0, min(HEADER_SIZE, self.file.size)))
             self.table = self._ranges()
@@ -101,11 +94,6 @@ class Delta:
         except BaseException:
             self.file.close()
             raise
-
-    @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.file.path
 
     def close(self) -> None:
         """Close the file."""
@@ -135,7 +123,7 @@ class Delta:
 
     def _check_data(self, progress: Progress) -> None:
         digest = hashlib.sha256()
-        for piece in Range.between(HEADER_SIZE, self.header.table_offset).pieces(_AT_ONCE):
+        for piece in Range.between(HEADER_SIZE, self.header.table_offset).pieces(1 << 20):
             digest.update(read_at(self.file, *piece))
             progress(piece.length)
         if digest.digest() != self.header.data_hash:

@@ -148,27 +148,25 @@ class _DeltaWriter:
         position = 0
         for part in nonzero_ranges(data):
             self._zeros(cell.start + position, part.start - position)
-            self._data(cell.start + part.start, data[part.start : part.end].data)
+            held = data[part.start : part.end].data
+            self._sink.write_at(self._place, held)
+            self._digest.update(held)
+            self._add(cell.start + part.start, part.length, self._place)
+            self._place += part.length
             position = part.end
         self._zeros(cell.start + position, len(data) - position)
 
-    def _data(self, start: int, data: memoryview) -> None:
-        rows, length = self._rows, len(data)
-        self._sink.write_at(self._place, data)
-        self._digest.update(data)
-        if rows and rows[-1] and rows[-3] + rows[-2] == start:
-            rows[-2] += length
-        else:
-            rows.extend((start, length, self._place))
-        self._place += length
-
     def _zeros(self, start: int, length: int) -> None:
-        rows = self._rows
         self.zero_bytes += length
-        if rows and not rows[-1] and rows[-3] + rows[-2] == start:
+        self._add(start, length, 0)
+
+    def _add(self, start: int, length: int, place: int) -> None:
+        """A row of the table, `place` 0 for zeros; what goes on from the last row, of the same kind, is added to it."""
+        rows = self._rows
+        if rows and bool(rows[-1]) is bool(place) and rows[-3] + rows[-2] == start:
             rows[-2] += length
         elif length:
-            rows.extend((start, length, 0))
+            rows.extend((start, length, place))
 
 
 def _facts(disk: Disk) -> tuple[UUID, UUID, int, int]:

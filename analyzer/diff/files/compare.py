@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from analyzer.diff.by_content import UNIT, differing_units
+from analyzer.diff.ranges import UNIT, differing_units
 from analyzer.guest.filesystems.content import Content
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.metadata_places import NtfsLayout
@@ -200,7 +200,11 @@ class Comparer:
     def _compare(self, contents: tuple[Content, Content], candidates: Iterable[Range], found: Difference) -> bool:
         """Add what differs; returns whether all of it is known in both states."""
         is_whole = True
-        rounded = _rounded(candidates, min(content.size for content in contents))
+        size = min(content.size for content in contents)
+        # Whole units, as far as the file goes.
+        rounded = Ranges.of(
+            Range.between(part.start // UNIT * UNIT, min(size, -(-part.end // UNIT) * UNIT)) for part in candidates
+        )
         for offset, length in chain.from_iterable(part.pieces(_PIECE) for part in rounded):
             for content in contents:
                 content.lost = 0
@@ -217,10 +221,3 @@ class Comparer:
 def _upto(extents: Sequence[Extent], size: int) -> list[Extent]:
     """The extents as far as byte `size` of the file."""
     return [replace(e, length=min(e.length, size - e.offset)) for e in extents if e.offset < size]
-
-
-def _rounded(candidates: Iterable[Range], size: int) -> Ranges:
-    """The ranges in whole units, as far as the file goes."""
-    return Ranges.of(
-        Range.between(part.start // UNIT * UNIT, min(size, -(-part.end // UNIT) * UNIT)) for part in candidates
-    )

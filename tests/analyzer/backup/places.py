@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from analyzer.backup.storage.open import place_of
-from analyzer.backup.storage.session import RetryPolicy
+from analyzer.backup.storage.remote_folder import RetryPolicy
 from tests.analyzer.backup.servers import CuttingProxy, ftp_server, s3_server, sftp_server, smb_server
 
 QUICK = RetryPolicy(attempts=5, first=0.01, longest=0.05)

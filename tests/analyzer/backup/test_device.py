@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import vhdx.in_place
-from analyzer.backup.restore import PointDisk
-from analyzer.backup.resume import restore_device
+from analyzer.backup.restore import PointDisk, restore_device
 from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, back_up, new_repository
 from tests.support.sources import chain_of

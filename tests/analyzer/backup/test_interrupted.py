@@ -6,8 +6,7 @@ from analyzer.backup.errors import PlaceError
 from analyzer.backup.plan import Which
 from analyzer.backup.repository.chunks import ChunkStore, object_of
 from analyzer.backup.repository.codec import Codec
-from analyzer.backup.restore import PointDisk
-from analyzer.backup.resume import resume_raw
+from analyzer.backup.restore import PointDisk, resume_raw
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.verify import Scope, verify
 from fixtures import RECIPES

@@ -5,12 +5,12 @@ import hashlib
 import pytest
 
 from analyzer.backup.errors import DamagedObjectError, NotRepositoryError, PlaceError
-from analyzer.backup.listing import Traces, stats_of
 from analyzer.backup.plan import Which
+from analyzer.backup.prune import stats_of
 from analyzer.backup.repository.chunks import object_of, set_aside_ids
 from analyzer.backup.repository.repository import SETTINGS, open_repository
 from analyzer.backup.restore import PointDisk
-from analyzer.backup.verify import OBJECT, Depth, Scope, verify
+from analyzer.backup.verify import OBJECT, Depth, Scope, Traces, verify
 from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, MemoryPlace, back_up, content_of, new_repository
 from tests.support.sources import chain_of
@@ -92,7 +92,8 @@ def test_a_bad_chunk_is_set_aside_with_the_points_that_need_it_and_the_next_back
     back_up(backed_up, chain, which=Which.CHECKPOINTS)
     assert set_aside_ids(place) == frozenset()
     assert verify(backed_up, Scope()).problems == ()
-    assert PointDisk(backed_up, disk.manifest.name).chunk(0)
+    point = PointDisk(backed_up, disk.manifest.name)
+    assert point.store.get(point.index.id_of(0))
 
 
 class Sealed(MemoryPlace):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.diff import by_content as content
+from analyzer.diff import ranges as content
 from analyzer.diff.find import Method, Totals, Trust, find_changes, plan_changes
 from analyzer.diff.ranges import Change
 from tests.support.sources import CountingSource, SparseSource, chain_from, chain_of

@@ -15,11 +15,9 @@ from analyzer.backup.repository.repository import Settings, init_repository
 from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.object_store import FsspecServer
 from analyzer.backup.storage.open import place_of
-from analyzer.backup.storage.remote_folder import FolderPlace
+from analyzer.backup.storage.remote_folder import FolderPlace, Session
 from analyzer.backup.storage.server import Found
-from analyzer.backup.storage.session import Session
-from analyzer.backup.storage.storage import AddressError, ServerError
-from analyzer.backup.storage.url import parse_address
+from analyzer.backup.storage.storage import AddressError, ServerError, parse_address
 from tests.analyzer.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.

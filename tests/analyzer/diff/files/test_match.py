@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from analyzer.diff.files.match import match_by_identity
+from analyzer.diff.files.find import match_by_identity
 from analyzer.guest.extract.names import safe_name
 from analyzer.guest.filesystems.record import SLASH, FileKind, FileRecord, FileState, Role, Times
 from cli.render.changes_files import _csv_line
