@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -17,10 +17,8 @@ from analyzer.backup.repository.index import Ids, Index, chunk_count
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.cells import units_touched
-from analyzer.convert.convert import plan_output
 from analyzer.convert.formats.pipeline import in_order
-from analyzer.convert.model import Options, OutputFormat, Plan
-from analyzer.convert.new_identity import ClonedDisk, with_new_disk_id
+from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VerificationError, VhdxError
 from vhdx.findings import Finding
@@ -30,9 +28,7 @@ from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, merge_neighbours
 from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import ByteSource, FileSource, read_at
-from vhdx.structures.disk import DiskType
 from vhdx.targets import check_target
-from vhdx.writer import NewDisk
 
 # Of chunks that were read last.
 _KEPT_BYTES = 32 << 20
@@ -115,32 +111,11 @@ class PointDisk:
         return zero
 
 
-def new_disk_of(manifest: Manifest, options: Options, disk_type: DiskType) -> NewDisk:
-    """The VHDX that a restore point becomes: its files' GUIDs are new, its disk id is not."""
-    return NewDisk(
-        type=disk_type,
-        size=manifest.size,
-        block_size=options.block_size or manifest.block_size,
-        logical_sector_size=manifest.logical_sector_size,
-        physical_sector_size=manifest.physical_sector_size,
-        disk_id=UUID(manifest.disk_id),
-        file_write_guid=options.identities("file_write_guid"),
-        data_write_guid=options.identities("data_write_guid"),
-    )
-
-
-def plan_restore(
-    disk: PointDisk, target: Path, output: OutputFormat, options: Options, clone: ClonedDisk | None = None
-) -> Plan:
-    """The plan to write a restore point, or a clone of it, as one image; `run_conversion` carries it out.
-
-    Raises OutputError, NoSpaceError.
-    """
-    make = partial(new_disk_of, disk.manifest, options)
-    if clone is None:
-        return plan_output(disk, target, output, make, options, ())
-    plan = plan_output(clone, target, output, with_new_disk_id(options, make), options, ())
-    return replace(plan, layers=len(disk.sources))
+def request_for(manifest: Manifest, target: Path, output: OutputFormat, options: Options) -> ImageRequest:
+    """A restore point as one image: the GUIDs of a VHDX are new, its disk id is not."""
+    sectors = manifest.logical_sector_size, manifest.physical_sector_size
+    like = new_disk(options, manifest.size, manifest.block_size, sectors, UUID(manifest.disk_id))
+    return ImageRequest(target=target, format=output, like=like, options=options)
 
 
 def range_of(disk: PointDisk, start: int, length: int | None) -> Range:

@@ -3,27 +3,25 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known
 from analyzer.convert.copying import CellChecksums, Order, cells_of_extents, copy_cells, verify_cells
-from analyzer.convert.formats.format import ImageRequest, require_compression
+from analyzer.convert.disks import DiskSource, LayeredSource
 from analyzer.convert.formats.pipeline import copy_packed
 from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import (
     DISK_TYPES,
-    VHDX_FORMATS,
-    DiskSource,
-    LayeredSource,
+    ImageRequest,
     Options,
     Outcome,
     OutputFormat,
     Plan,
     Verify,
     check_block_size,
-    new_disk_like,
+    request_like,
+    require_compression,
 )
 from analyzer.convert.raw_image import RawDisk, RawTarget, StreamTarget
 from analyzer.progress import Progress, no_progress
@@ -46,37 +44,27 @@ def plan_conversion(
 
     Neither layers nor `others` are ever written over.
     """
-    sources = [*(layer.path for layer in chain.layers), *others]
-    return plan_output(chain, target, output, partial(new_disk_like, chain, options), options, sources)
+    request = request_like(chain, target, output, options)
+    return plan_output(chain, replace(request, sources=[*request.sources, *others]))
 
 
-def plan_output(
-    disk: DiskSource,
-    target: Path,
-    output: OutputFormat,
-    make: Callable[[DiskType], NewDisk],
-    options: Options,
-    sources: Sequence[Path],
-) -> Plan:
-    """The plan for any disk; `make` gives the file where that is a VHDX, `sources` are never written over.
+def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
+    """The plan for any disk.
 
     Raises NoSpaceError, LostDataError, and OutputError for a format that cannot hold the disk.
     """
+    target, options, output = request.target, request.options, request.format
     check_block_size(target, options.block_size)
-    check_target(target, sources, options.existing)
-    disk_type = DISK_TYPES.get(output)
-    new_disk = make(disk_type) if disk_type else None
+    check_target(target, request.sources, options.existing)
+    disk_type, kind = DISK_TYPES.get(output), FORMATS.get(output)
+    require_compression(target, options.compression, kind.compressions if kind else (), output.value)
+    new_disk = replace(request.like, type=disk_type) if disk_type else None
     data = count_cells_with_data(require_known(disk, disk.windows(0, disk.size))) * CELL
-    is_own = output is OutputFormat.RAW or output in VHDX_FORMATS
-    kind = None if is_own else FORMATS[output]
     if kind:
-        image = kind.plan(
-            ImageRequest(target=target, size=disk.size, sector_size=disk.sector_size, data_bytes=data, options=options)
-        )
-        kind.check_further(target, image, sources, options.existing)
+        image = kind.plan(request, data)
+        kind.check_further(target, image, request.sources, options.existing)
         needed = image.needed_bytes
     else:
-        require_compression(target, options.compression, (), output.value)
         image, needed = None, _needed(data, new_disk)
     check_space(target, needed)
     return Plan(

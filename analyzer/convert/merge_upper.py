@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
 from analyzer.convert.copying import copy_cells, verify_cells
-from analyzer.convert.formats.format import require_compression
 from analyzer.convert.model import (
     Options,
     Outcome,
@@ -20,6 +19,7 @@ from analyzer.convert.model import (
     check_block_size,
     new_disk_like,
     parent_locator,
+    require_compression,
 )
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
@@ -58,7 +58,7 @@ def plan_merge_upper(chain: Chain, base: Path, target: Path, options: Options) -
     sized = replace(options, block_size=options.block_size or chain.leaf.parameters.block_size)
     below = chain.layers[kept]
     locator = parent_locator(below.path, target, below.data_write_guid)
-    new_disk = replace(new_disk_like(chain, sized, DiskType.DIFFERENCING), locator=locator)
+    new_disk = replace(new_disk_like(chain, sized), type=DiskType.DIFFERENCING, locator=locator)
     data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
     needed = data + new_disk.first_block
     check_space(target, needed)

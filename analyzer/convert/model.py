@@ -1,60 +1,22 @@
 """What every output has in common: the disk that is written, the choices, the plan and the outcome."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
 from pathlib import Path, PureWindowsPath
 from typing import Protocol
 from uuid import UUID
 
+from analyzer.convert.disks import LayeredSource
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
-from vhdx.image import Image
-from vhdx.reader import RunSource
 from vhdx.sink import Existing
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from vhdx.structures.disk import DiskType
 from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
 from vhdx.writer import NewDisk
-
-
-class DiskSource(RunSource, Protocol):
-    """A disk that can be written as one image, once it is known what the image is to be."""
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        ...
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What opening found that is no error."""
-        ...
-
-    def require_unchanged(self) -> None:
-        """Raise SourceChangedError when what was read cannot be one state."""
-        ...
-
-
-class LayeredSource(DiskSource, Protocol):
-    """A disk that can be written as an image like its own files: a chain, or a disk that is read as one."""
-
-    @property
-    def layers(self) -> Sequence[Image]:
-        """The files that are there, base first."""
-        ...
-
-    @property
-    def base(self) -> Image:
-        """The lowest of them: a new file takes its block size."""
-        ...
-
-    @property
-    def leaf(self) -> Image:
-        """The uppermost of them: a new file takes its disk id and physical sector."""
-        ...
 
 
 class OutputFormat(StrEnum):
@@ -158,6 +120,20 @@ class Options:
     e01: E01Options = field(default_factory=E01Options)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """The image that is asked for: a disk `like` this one, which is the file where that is a VHDX.
+
+    Files of `sources` are never written over.
+    """
+
+    target: Path
+    format: OutputFormat
+    like: NewDisk
+    options: Options
+    sources: Sequence[Path] = ()
+
+
 class Layout(Protocol):
     """The plan of one image of another program's format. Nothing was touched to make it."""
 
@@ -227,15 +203,28 @@ class Plan:
         )
 
 
-def new_disk_like(chain: LayeredSource, options: Options, disk_type: DiskType) -> NewDisk:
-    """A new disk with the chain's size, sectors and virtual disk id, and with GUIDs of its own."""
+def request_like(chain: LayeredSource, target: Path, output: OutputFormat, options: Options) -> ImageRequest:
+    """The disk of a chain as one image; its layers are the sources."""
+    sources, like = [layer.path for layer in chain.layers], new_disk_like(chain, options)
+    return ImageRequest(target=target, format=output, like=like, options=options, sources=sources)
+
+
+def new_disk_like(chain: LayeredSource, options: Options) -> NewDisk:
+    """A new disk with the chain's size, its base's blocks, its leaf's sectors and disk id, and GUIDs of its own."""
+    leaf = chain.layers[-1].parameters
+    sectors = chain.sector_size, leaf.physical_sector_size
+    return new_disk(options, chain.size, chain.layers[0].parameters.block_size, sectors, leaf.disk_id)
+
+
+def new_disk(options: Options, size: int, block_size: int, sectors: tuple[int, int], disk_id: UUID) -> NewDisk:
+    """A dynamic VHDX to be, with GUIDs of its own; `sectors` are logical and physical. Options may say other blocks."""
     return NewDisk(
-        type=disk_type,
-        size=chain.size,
-        block_size=options.block_size or chain.base.parameters.block_size,
-        logical_sector_size=chain.sector_size,
-        physical_sector_size=chain.leaf.parameters.physical_sector_size,
-        disk_id=chain.leaf.parameters.disk_id,
+        type=DiskType.DYNAMIC,
+        size=size,
+        block_size=options.block_size or block_size,
+        logical_sector_size=sectors[0],
+        physical_sector_size=sectors[1],
+        disk_id=disk_id,
         file_write_guid=options.identities("file_write_guid"),
         data_write_guid=options.identities("data_write_guid"),
     )
@@ -248,6 +237,13 @@ def check_block_size(target: Path, block_size: int | None) -> None:
     # [MS-VHDX] 2.6.2.1: a power of two, 1 MiB to 256 MiB
     if not MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE or block_size & (block_size - 1):
         raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
+
+
+def require_compression(target: Path, asked: Compression, allowed: Collection[Compression], name: str) -> None:
+    """Refuse a way of packing that the format called `name` does not have; raises OutputError."""
+    if asked is not Compression.FORMAT and asked not in allowed:
+        reason = f"{name} leaves no choice of {asked.value} compression"
+        raise OutputError(target, reason, "leave the option out, or choose another format")
 
 
 def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str, str], ...]:

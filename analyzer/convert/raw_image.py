@@ -9,9 +9,8 @@ from typing import BinaryIO
 import numpy as np
 
 from vhdx.disk import Disk
-from vhdx.errors import VhdxError
 from vhdx.ranges import Range, Ranges, joined
-from vhdx.runs import Kind, Run, RunTable
+from vhdx.runs import Kind, RunTable
 from vhdx.sink import Sink
 from vhdx.source import ByteSource, FileSource
 
@@ -99,10 +98,6 @@ class RawDisk(Disk):
             position = table.end
         if position < upto:
             yield RunTable.filled(position, upto, Kind.ZERO, 0)
-
-    def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what Disk asks
-        """Everything can be read."""
-        return None
 
     def extents(self) -> Iterator[Range]:
         """What the file system holds of it; all of it where that cannot be asked."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from analyzer.convert.cells import CELL, cells_with_data, read_cells, require_known
-from analyzer.convert.model import DiskSource
+from analyzer.convert.disks import DiskSource
 from analyzer.progress import Progress, no_progress
 
 # What is known to be zeros is hashed from memory: most of a large disk is holes, which cost no read.

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
 import click
 
@@ -11,20 +10,19 @@ from analyzer.backup.restore import (
     PointDisk,
     Resumed,
     extract_range,
-    plan_restore,
     range_of,
+    request_for,
     restore_device,
     resume_raw,
     stream_range,
 )
-from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
-from analyzer.convert.new_identity import Scope, summarise
+from analyzer.convert.new_identity.workspace import Scope
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.clone import CloneOptions, clone_of, clone_options
+from cli.options.clone import CloneOptions, clone_options, write_disk
 from cli.options.common import BYTE_SIZE, FILE_PATH, argument, grouped, option
-from cli.options.output import STDOUT, OutputOptions, output_options, report
+from cli.options.output import STDOUT, OutputOptions, output_options
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
 from cli.text import safe, size
@@ -100,14 +98,9 @@ def command(repository: str, name: str, target: _Target, clone: CloneOptions) ->
 
 
 def _whole(disk: PointDisk, target: _Target, scope: Scope | None) -> None:
-    out = target.out
-    form, options = target.image.for_target(out)
-    clone = clone_of(disk, scope, options)
-    plan = plan_restore(disk, out, form, options, clone)
-    with progress("restoring", plan.work) as update:
-        outcome = run_conversion(plan, clone or disk, update)
-    renewed = summarise(clone, UUID(disk.manifest.disk_id), plan) if clone else None
-    report("backup restore", outcome, as_json=target.as_json, clone=renewed)
+    form, options = target.image.for_target(target.out)
+    request = request_for(disk.manifest, target.out, form, options)
+    write_disk("backup restore", disk, request, scope, as_json=target.as_json)
 
 
 def _to_stdout(disk: PointDisk, target: _Target) -> None:

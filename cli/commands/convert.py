@@ -7,8 +7,8 @@ import click
 
 from analyzer.convert.convert import stream_raw
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat
-from analyzer.convert.new_identity import Scope
+from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat, request_like
+from analyzer.convert.new_identity.workspace import Scope
 from cli import output
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
 from cli.options.clone import CloneOptions, clone_of, clone_options, write_disk
@@ -63,7 +63,8 @@ def command(
             _to_stdout(chain, clone.scope, image.for_format(OutputFormat.RAW))
         else:
             form, options = image.for_target(out)
-            write_disk("convert", chain, out, form, options, clone.scope, errors=errors, as_json=as_json)
+            request = request_like(chain, out, form, options)
+            write_disk("convert", chain, request, clone.scope, errors=errors, as_json=as_json)
     return int(bool(errors))
 
 
@@ -133,7 +134,8 @@ def merge_command(
         if base:
             report("merge", _upper(chain, base, out, options), as_json=as_json, errors=errors)
         else:
-            write_disk("merge", chain, out, form, options, clone.scope, errors=errors, as_json=as_json)
+            request = request_like(chain, out, form, options)
+            write_disk("merge", chain, request, clone.scope, errors=errors, as_json=as_json)
     return int(bool(errors))
 
 

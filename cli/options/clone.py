@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from analyzer.convert.convert import plan_conversion, run_conversion
-from analyzer.convert.model import DiskSource, Options, OutputFormat
-from analyzer.convert.new_identity import ClonedDisk, Scope, cloned, plan_clone, summarise
+from analyzer.convert.convert import plan_output, run_conversion
+from analyzer.convert.disks import DiskSource
+from analyzer.convert.model import ImageRequest, Options
+from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, summarise
+from analyzer.convert.new_identity.workspace import Scope
 from cli.options.common import OneOf, grouped, option
 from cli.options.output import report
 from cli.progress import progress
-from vhdx.chain import Chain
 from vhdx.findings import Finding
+
+_DOING = {"merge": "merging", "backup restore": "restoring"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +59,17 @@ def _nothing_new(scope: Scope) -> str:
 
 def write_disk(
     command: str,
-    chain: Chain,
-    out: Path,
-    form: OutputFormat,
-    options: Options,
+    disk: DiskSource,
+    request: ImageRequest,
     scope: Scope | None,
     *,
-    errors: Sequence[Finding],
+    errors: Sequence[Finding] | None = None,
     as_json: bool,
 ) -> None:
-    """Write the whole disk of a chain, or a clone of it, and report what was written; `errors` are the chain's."""
-    clone = clone_of(chain, scope, options)
-    disk: DiskSource = clone or chain
-    plan = plan_clone(chain, clone, out, form, options) if clone else plan_conversion(chain, out, form, options)
-    with progress("merging" if command == "merge" else "writing", plan.work) as update:
-        outcome = run_conversion(plan, disk, update)
-    renewed = summarise(clone, chain.leaf.parameters.disk_id, plan) if clone else None
+    """Write a whole disk, or a clone of it, and report what was written; `errors` are those of its sources."""
+    clone = clone_of(disk, scope, request.options)
+    plan = plan_clone(clone, request) if clone else plan_output(disk, request)
+    with progress(_DOING.get(command, "writing"), plan.work) as update:
+        outcome = run_conversion(plan, clone or disk, update)
+    renewed = summarise(clone, request.like.disk_id, plan) if clone else None
     report(command, outcome, as_json=as_json, errors=errors, clone=renewed)

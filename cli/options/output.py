@@ -21,7 +21,7 @@ from analyzer.convert.model import (
     Verify,
     format_of,
 )
-from analyzer.convert.new_identity import Clone
+from analyzer.convert.new_identity.workspace import Clone
 from cli import output
 from cli.options.common import BYTE_SIZE, Declared, Decorated, OneOf, choice, force_option, grouped, option
 from cli.text import plural, safe, size

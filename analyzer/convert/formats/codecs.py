@@ -3,7 +3,7 @@
 import threading
 import zlib
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -46,12 +46,10 @@ def inflate(data: bytes, window_bits: int, length: int) -> bytes:
     """What was packed, `length` bytes of it; bytes behind its end do not matter. Negative bits: a raw stream."""
     library: ModuleType = _isal() or zlib
     try:
-        content = bytes(library.decompressobj(window_bits).decompress(data, length))
+        content = library.decompressobj(window_bits).decompress(data, length)
     except library.error as error:
         raise UndecodableError(str(error)) from error
-    if len(content) != length:
-        raise UndecodableError(f"{len(content)} bytes instead of {length}")
-    return content
+    return _of_length(content, length)
 
 
 @lru_cache(maxsize=1)
@@ -72,17 +70,12 @@ def require_zstd(target: Path) -> None:
         raise OutputError(target, reason, f"{adding_extra('zstd')}, or choose another compression") from None
 
 
-class Zstd:
-    """zstd frames, each by itself. Its contexts are not to be shared, so every thread gets its own."""
-
-    def __init__(self) -> None:
-        """Nothing is loaded yet."""
-        self._own = threading.local()
+class Zstd(threading.local):
+    """zstd frames, each by itself. Its contexts are not to be shared, so every thread has its own."""
 
     def pack(self, data: bytes) -> bytes:
         """One frame, which has its length."""
-        packer = getattr(self._own, "packer", None) or self._new_packer()
-        return bytes(packer.compress(data))
+        return bytes(self._packer.compress(data))
 
     def unpack(self, data: bytes, length: int) -> bytes:
         """The content of one frame; bytes behind it do not matter. Raises UndecodableError."""
@@ -92,12 +85,16 @@ class Zstd:
             content = zstandard.ZstdDecompressor().decompressobj().decompress(data)
         except zstandard.ZstdError as error:
             raise UndecodableError(str(error)) from error
-        if len(content) != length:
-            raise UndecodableError(f"{len(content)} bytes instead of {length}")
-        return bytes(content)
+        return _of_length(content, length)
 
-    def _new_packer(self) -> "ZstdCompressor":
+    @cached_property
+    def _packer(self) -> "ZstdCompressor":
         import zstandard
 
-        packer = self._own.packer = zstandard.ZstdCompressor()
-        return packer
+        return zstandard.ZstdCompressor()
+
+
+def _of_length(content: bytes, length: int) -> bytes:
+    if len(content) != length:
+        raise UndecodableError(f"{len(content)} bytes instead of {length}")
+    return bytes(content)

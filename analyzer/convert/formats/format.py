@@ -1,6 +1,6 @@
 """What every format of image has in common: what is asked for, what writes it and what reads it back."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -8,25 +8,15 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from analyzer.convert.cells import Bytes
-from analyzer.convert.model import Compression, Layout, Options
+from analyzer.convert.formats.codecs import UndecodableError
+from analyzer.convert.model import Compression, ImageRequest, Layout
 from analyzer.progress import Progress
-from vhdx.errors import OutputError, ShortReadError, VerificationError, VhdxError
+from vhdx.errors import OutputError, ShortReadError, VerificationError
 from vhdx.ranges import Range
 from vhdx.reader import RunSource
-from vhdx.runs import Kind, Run, RunTable
+from vhdx.runs import Kind, RunTable
 from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, FileSource, read_at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRequest:
-    """The image that is asked for; sizes are bytes. `data_bytes` counts whole cells, the most that can be copied."""
-
-    target: Path
-    size: int
-    sector_size: int
-    data_bytes: int
-    options: Options
 
 
 class Form(Enum):
@@ -57,7 +47,7 @@ class ImageWriter(Protocol):
         """Place a piece, which is at byte `start` of the disk; pieces come sorted."""
         ...
 
-    def finish(self) -> Mapping[str, str]:
+    def finish(self) -> Mapping[str, str] | None:
         """Write what says where everything is; the digests of the whole disk, in hex, where the format has them."""
         ...
 
@@ -74,17 +64,22 @@ class WrittenImage(RunSource, Protocol):
         ...
 
 
-class DecodedImage(ABC):
+class DecodedImage(RunSource):
     """An image whose bytes are decoded as they are asked for: a disk, and the one source that it is made of."""
 
     def __init__(self, path: Path, size: int, unit: int) -> None:
         """Open the file for a disk of `size` bytes in units of `unit`; raises InputOutputError."""
-        self.path, self.size, self.unit = path, size, unit
+        self.path, self._size, self.unit = path, size, unit
         self.file = FileSource(path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+        return self._size
 
     @abstractmethod
     def read_unit(self, number: int) -> bytes | None:
-        """The content of a unit, all of it; None for zeros. Raises VerificationError for what cannot be decoded."""
+        """The content of a unit, all of it; None for zeros. Raises UndecodableError."""
 
     @abstractmethod
     def extents(self) -> Iterator[Range]:
@@ -99,19 +94,18 @@ class DecodedImage(ABC):
         """One run: all of it is data."""
         yield RunTable.of([(start, end - start, Kind.DATA, 0, start)] if end > start else [])
 
-    def error_for(self, _run: Run) -> VhdxError | None:
-        """Everything can be read."""
-        return None
-
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
         end = offset + len(buffer)
         for number in range(offset // self.unit, -(-end // self.unit)):
             first = number * self.unit
             lower, upper = max(first, offset), min(first + self.unit, end)
-            content = self.read_unit(number) or bytes(self.unit)  # None: no format stores zeros
+            try:
+                content = self.read_unit(number) or bytes(self.unit)  # None: no format stores zeros
+            except UndecodableError as error:
+                raise VerificationError(self.path, first, self.unit) from error
             if len(content) < upper - first:  # only the last unit of a disk may be short
-                raise self.failure(number)
+                raise VerificationError(self.path, first, self.unit)
             buffer[lower - offset : upper - offset] = content[lower - first : upper - first]
 
     def take(self, offset: int, length: int) -> bytes:
@@ -120,10 +114,6 @@ class DecodedImage(ABC):
             return read_at(self.file, offset, length)
         except ShortReadError as error:
             raise VerificationError(self.path, 0, self.size) from error
-
-    def failure(self, number: int) -> VerificationError:
-        """The error for a unit that does not read back."""
-        return VerificationError(self.path, number * self.unit, self.unit)
 
     def require(self, *, structure: object, expected: object) -> None:
         """Raise VerificationError when a structure, which holds for the whole disk, is not as it was written."""
@@ -135,6 +125,8 @@ class DecodedImage(ABC):
         self.file.close()
 
 
+SECTOR = 512
+"""Bytes of a logical sector, where a format has no others."""
 AnyLayout = TypeVar("AnyLayout", bound=Layout)
 AnySink = TypeVar("AnySink", bound=Sink)
 
@@ -143,8 +135,10 @@ AnySink = TypeVar("AnySink", bound=Sink)
 class Format(Generic[AnyLayout, AnySink]):
     """A format of other programs: what plans an image, what writes it, and what reads it back."""
 
-    plan: Callable[[ImageRequest], AnyLayout]
-    """Raises OutputError for a disk that the format cannot hold."""
+    plan: Callable[[ImageRequest, int], AnyLayout]
+    """By the bytes of the cells that can be copied at most; raises OutputError for what the format cannot hold."""
+    compressions: Collection[Compression] = ()
+    """What may be asked for."""
     writer: Callable[[AnySink, AnyLayout, Progress], ImageWriter]
     """Begins the image in an empty file; Progress counts zeros, where they take time, and nothing else."""
     image: Callable[[Path, AnyLayout], WrittenImage]
@@ -156,8 +150,8 @@ class Format(Generic[AnyLayout, AnySink]):
     """Bytes of the disk that go through digests, zeros included."""
 
 
-def require_compression(target: Path, asked: Compression, allowed: Collection[Compression], name: str) -> None:
-    """Refuse a way of packing that the format called `name` does not have; raises OutputError."""
-    if asked is not Compression.FORMAT and asked not in allowed:
-        reason = f"{name} leaves no choice of {asked.value} compression"
-        raise OutputError(target, reason, "leave the option out, or choose another format")
+def require_sectors_of_512(request: ImageRequest, name: str) -> None:
+    """Refuse a disk of other sectors for a format, called `name`, that has no others; raises OutputError."""
+    if request.like.logical_sector_size != SECTOR:
+        reason = f"a {name} has sectors of 512 bytes, the disk of {request.like.logical_sector_size}"
+        raise OutputError(request.target, reason, "write a VHDX, which has both")

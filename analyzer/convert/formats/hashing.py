@@ -19,36 +19,17 @@ _LEAP = 64 << 20
 _ZEROS = bytes(_STEP)
 
 
-class _Digest:
-    """One digest, fed in order by a thread."""
-
-    def __init__(self, state: "hashlib._Hash") -> None:
-        self._state, self._waiting = state, deque[Future[None]]()
-        self._thread = ThreadPoolExecutor(1)
-
-    def do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
-        """Queue work for the thread; waits while it is too far behind."""
-        # one thread for each digest: hashlib lets go of the GIL, but a digest takes its bytes in order
-        self._waiting.append(self._thread.submit(work, self._state, what))
-        if len(self._waiting) > _WAITING:
-            self._waiting.popleft().result()
-
-    def close(self) -> bytes:
-        """The digest of all that came."""
-        while self._waiting:
-            self._waiting.popleft().result()
-        self._thread.shutdown()
-        return self._state.digest()
-
-
 class DiskDigests:
     """The digests of a disk whose data come in ascending order; between them are zeros."""
 
     def __init__(self, progress: Progress) -> None:
         """Begin at the disk's first byte; `progress` counts zeros alone."""
         self._position, self._progress = 0, progress
-        # Not for security: these two are what the format has.
-        self._digests = [_Digest(hashlib.new(name, usedforsecurity=False)) for name in ("md5", "sha1")]
+        # Not for security: these two are what the format has. One thread for each: hashlib lets go of the GIL, but a
+        # digest takes its bytes in order.
+        states = [hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1")]
+        self._digests = [(state, ThreadPoolExecutor(1)) for state in states]
+        self._waiting = deque[list[Future[None]]]()
 
     def update(self, start: int, data: bytes | memoryview) -> None:
         """Bytes of the disk at `start`; they must not change until `close`."""
@@ -59,7 +40,10 @@ class DiskDigests:
     def close(self, size: int) -> tuple[bytes, bytes]:
         """MD5 and SHA-1 of the disk of `size` bytes."""
         self._zeros_until(size)
-        md5, sha1 = (digest.close() for digest in self._digests)
+        self._wait(0)
+        for _, thread in self._digests:
+            thread.shutdown()
+        md5, sha1 = (state.digest() for state, _ in self._digests)
         return md5, sha1
 
     def _zeros_until(self, position: int) -> None:
@@ -70,8 +54,14 @@ class DiskDigests:
             self._progress(count)
 
     def _do(self, work: "Callable[[hashlib._Hash, Any], None]", what: object) -> None:
-        for digest in self._digests:
-            digest.do(work, what)
+        """Queue work for both threads; waits while they are too far behind."""
+        self._waiting.append([thread.submit(work, state, what) for state, thread in self._digests])
+        self._wait(_WAITING)
+
+    def _wait(self, most: int) -> None:
+        while len(self._waiting) > most:
+            for future in self._waiting.popleft():
+                future.result()
 
 
 def _update(state: "hashlib._Hash", data: bytes | memoryview) -> None:

@@ -43,7 +43,7 @@ def copy_packed(
             for piece in pieces:
                 writer.put(cell * CELL + piece.start, piece)
             progress(len(data))
-    return checksums, writer.finish()
+    return checksums, writer.finish() or {}
 
 
 def in_order(work: Callable[[Given], Made], things: Iterable[Given]) -> Generator[Made, None, None]:

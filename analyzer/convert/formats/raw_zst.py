@@ -5,7 +5,7 @@ without unpacking what is before it. Zeros cost 4 bytes for each 128 KiB: no blo
 """
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,8 @@ from construct import Bytes, Int8ul, Int32ul, Struct
 from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, Zstd, require_zstd
-from analyzer.convert.formats.format import DecodedImage, Form, ImageRequest, Piece, require_compression
-from analyzer.convert.model import Compression
+from analyzer.convert.formats.format import DecodedImage, Form, Piece
+from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
 from vhdx.ranges import Range
 from vhdx.sink import Sink
@@ -76,19 +76,14 @@ class ZstLayout:
     @property
     def needed_bytes(self) -> int:
         """Everything, when nothing shrinks."""
-        cells = self.data_bytes // CELL
-        return (
-            self.data_bytes
-            + 2 * cells * (_MOST_ADDED + _ENTRY)
-            + len(zeros_frame(LONGEST)) * (self.size // LONGEST + 1)
-        )
+        added = 2 * (self.data_bytes // CELL) * (_MOST_ADDED + _ENTRY)
+        return self.data_bytes + added + len(zeros_frame(LONGEST)) * (self.size // LONGEST + 1)
 
 
-def plan_zst(request: ImageRequest) -> ZstLayout:
+def plan(request: ImageRequest, data_bytes: int) -> ZstLayout:
     """What is going to be written; raises OutputError when zstd is not installed."""
-    require_compression(request.target, request.options.compression, {Compression.ZSTD}, "raw.zst")
     require_zstd(request.target)
-    return ZstLayout(request.size, request.data_bytes)
+    return ZstLayout(request.like.size, data_bytes)
 
 
 class ZstWriter:
@@ -109,12 +104,11 @@ class ZstWriter:
         self._skip_to(start)
         self._append(piece.data, min(CELL, self._size - start))  # the last cell of a disk may be short
 
-    def finish(self) -> Mapping[str, str]:
+    def finish(self) -> None:
         """Write what zeros are left, and the seek table."""
         self._skip_to(self._size)
         entries = np.array(self._entries, dtype="<u4").tobytes()
         self._sink.write_at(self._end, seek_table(len(entries) // _ENTRY, entries))
-        return {}
 
     def _skip_to(self, position: int) -> None:
         while self._position < position:
@@ -151,11 +145,8 @@ class ZstImage(DecodedImage):
         frame = int(self._starts.searchsorted(number * CELL, "right")) - 1
         length = int(self._starts[frame + 1] - self._starts[frame])
         if length > CELL:
-            raise self.failure(number)
-        try:
-            return self._zstd.unpack(self._frame(frame), length)
-        except UndecodableError as error:
-            raise self.failure(number) from error
+            raise UndecodableError("its frame is longer than a cell")
+        return self._zstd.unpack(self._frame(frame), length)
 
     def extents(self) -> Iterator[Range]:
         """See WrittenImage; every frame that is not the one that zeros have."""

@@ -92,13 +92,13 @@ class CloneWorkspace:
         self._pieces = together
         return True
 
-    def patches(self, layer: int) -> tuple[RunTable, bytes]:
+    def patches(self) -> tuple[RunTable, bytes]:
         """What is laid, as runs over the whole disk in whole sectors, HOLE elsewhere, and the bytes that they name."""
         sectors = self._sectors()
         rows, content, at = [], bytearray(), 0
         for start, data in sorted(sectors.items()):
             rows += [(at, start - at, Kind.HOLE, 0, 0)] if start > at else []
-            rows.append((start, len(data), Kind.DATA, layer, len(content)))
+            rows.append((start, len(data), Kind.DATA, 0, len(content)))
             content += data
             at = start + len(data)
         rows += [(at, self.size - at, Kind.HOLE, 0, 0)] if at < self.size else []

@@ -1,55 +1,37 @@
 """A delta upon the state that it was made from: one more layer, and so an image of any format."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from analyzer.convert.convert import plan_output
-from analyzer.convert.model import VHDX_FORMATS, Options, OutputFormat, Plan, check_block_size
+from analyzer.convert.disks import OverlaidDisk
+from analyzer.convert.model import VHDX_FORMATS, ImageRequest, Options, OutputFormat, Plan, check_block_size, new_disk
 from analyzer.diff.delta.container import NO_ID, Delta
 from analyzer.diff.states import State
 from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
 from vhdx.errors import DamagedDeltaError, OutputError, VhdxError, WrongBaseError
-from vhdx.runs import Kind, Run, RunTable, overlay
-from vhdx.source import ByteSource
+from vhdx.runs import Kind, Run
 from vhdx.structures.constants import MAX_DISK_SIZE
-from vhdx.structures.disk import DiskType
 from vhdx.targets import check_target
-from vhdx.writer import NewDisk
 
 
-class PatchedDisk:
-    """The state that a delta makes of a base (a `DiskSource`). It is open as long as both are."""
+class PatchedDisk(OverlaidDisk):
+    """The state that a delta makes of a base: past its end, what the delta leaves out is zeros."""
 
     def __init__(self, base: Disk, delta: Delta) -> None:
         """Lay `delta` over `base`; that it fits is for the caller to see to."""
-        self._base, self._delta = base, delta
-        self._table = replace(delta.table, layer=np.full_like(delta.table.layer, len(base.sources)))
+        super().__init__(base, delta.table, delta.file)
+        self._delta = delta
         self.size, self.sector_size = delta.header.new_size, delta.header.logical_sector_size
-        self.sources: Sequence[ByteSource] = (*base.sources, delta.file)
-        self.findings = base.findings
-
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk. Past the base's end, what the delta leaves out is zeros."""
-        upto = self.size if end is None else min(end, self.size)
-        seam = min(upto, self._base.size)
-        for table in self._base.windows(start, seam) if start < seam else ():
-            yield overlay(self._table.clip(table.start[0], table.end), table)
-        if max(start, seam) < upto:
-            yield self._table.clip(max(start, seam), upto)
 
     def error_for(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        return None if run.kind is Kind.HOLE else self._base.error_for(run)
+        """See RunSource."""
+        return None if run.kind is Kind.HOLE else super().error_for(run)
 
     def require_unchanged(self) -> None:
         """See DiskSource."""
-        self._base.require_unchanged()
+        super().require_unchanged()
         self._delta.file.require_unchanged()
 
 
@@ -77,24 +59,14 @@ def plan_application(
     patched = PatchedDisk(base.disk, delta)
     if sha256_of(patched, progress) != delta.header.after.hex():
         raise DamagedDeltaError(delta.path, "what it makes of its base is not the state that it was made for")
-    return plan_output(patched, target, output, partial(_new_disk, delta, options), options, sources)
+    header, sectors = delta.header, (delta.header.logical_sector_size, delta.header.physical_sector_size)
+    disk_id = options.identities("virtual_disk_id") if header.new_disk_id == NO_ID else header.new_disk_id
+    like = new_disk(options, header.new_size, header.block_size, sectors, disk_id)
+    request = ImageRequest(target=target, format=output, like=like, options=options, sources=sources)
+    return plan_output(patched, request)
 
 
 def _require_possible(delta: Delta, target: Path) -> None:
     size = delta.header.new_size
     if not 0 < size <= MAX_DISK_SIZE or size % delta.header.logical_sector_size:
         raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose --format raw")
-
-
-def _new_disk(delta: Delta, options: Options, disk_type: DiskType) -> NewDisk:
-    header, new_id = delta.header, delta.header.new_disk_id
-    return NewDisk(
-        type=disk_type,
-        size=header.new_size,
-        block_size=options.block_size or header.block_size,
-        logical_sector_size=header.logical_sector_size,
-        physical_sector_size=header.physical_sector_size,
-        disk_id=options.identities("virtual_disk_id") if new_id == NO_ID else new_id,
-        file_write_guid=options.identities("file_write_guid"),
-        data_write_guid=options.identities("data_write_guid"),
-    )

@@ -13,8 +13,8 @@ from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.repository import Repository, Settings, init_repository
-from analyzer.backup.restore import PointDisk, plan_restore
-from analyzer.convert.convert import run_conversion
+from analyzer.backup.restore import PointDisk, request_for
+from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.model import Options, format_of
 from analyzer.examine.hash import sha256_of
 from fixtures import RECIPES, write_files
@@ -80,8 +80,8 @@ def restore(repository, name, target):
     """`backup restore`, in place of what an interrupted run left."""
     disk = PointDisk(repository, name)
     options = Options(existing=Existing.REPLACE)
-    plan = plan_restore(disk, Path(target), format_of(Path(target)), options)
-    return run_conversion(plan, disk)
+    request = request_for(disk.manifest, Path(target), format_of(Path(target)), options)
+    return run_conversion(plan_output(disk, request), disk)
 
 
 def content(repository, name):

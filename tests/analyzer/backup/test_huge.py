@@ -18,9 +18,9 @@ from pathlib import Path
 import vhdx
 from analyzer.backup.plan import Which
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.backup.restore import PointDisk, plan_restore
+from analyzer.backup.restore import PointDisk, request_for
 from analyzer.convert.model import Options, OutputFormat
-from analyzer.convert.convert import run_conversion
+from analyzer.convert.convert import plan_output, run_conversion
 from tests.analyzer.backup.helpers import back_up, new_repository
 
 leaf, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -31,7 +31,8 @@ with vhdx.open_chain(leaf) as chain:
     manifest = back_up(repository, chain)[-1]
     assert manifest.effort.read_bytes == 0
 disk = PointDisk(repository, manifest.name)
-run_conversion(plan_restore(disk, folder / "out.vhdx", OutputFormat.VHDX, Options()), disk)
+request = request_for(disk.manifest, folder / "out.vhdx", OutputFormat.VHDX, Options())
+run_conversion(plan_output(disk, request), disk)
 status = Path("/proc/self/status")
 if status.exists():
     print(1024 * int(status.read_text().split("VmHWM:")[1].split()[0]))

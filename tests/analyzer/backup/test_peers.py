@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from analyzer.backup.plan import Hashing, Which
-from analyzer.backup.restore import PointDisk, extract_range, plan_restore
+from analyzer.backup.restore import PointDisk, extract_range, request_for
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.convert.convert import run_conversion
+from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.model import Options, OutputFormat
 from fixtures import RECIPES, write_files
 from tests.analyzer.backup.helpers import KIB, back_up, content_of, new_repository
@@ -127,7 +127,7 @@ def test_a_point_is_restored_to_what_this_project_reads(repositories, name, form
     manifest, expected = points[-1]
     target = tmp_path / "out"
     disk = PointDisk(repository, manifest.name)
-    run_conversion(plan_restore(disk, target, form, Options()), disk)
+    run_conversion(plan_output(disk, request_for(disk.manifest, target, form, Options())), disk)
     if form is OutputFormat.RAW:
         assert target.read_bytes() == expected
         return
@@ -145,7 +145,7 @@ def test_a_point_is_restored_to_an_image_that_qemu_reads(repositories, tmp_path,
     manifest, expected = points[-1]
     target, raw = tmp_path / "out.qcow2", tmp_path / "out.raw"
     disk = PointDisk(repository, manifest.name)
-    run_conversion(plan_restore(disk, target, OutputFormat.QCOW2, Options()), disk)
+    run_conversion(plan_output(disk, request_for(disk.manifest, target, OutputFormat.QCOW2, Options())), disk)
     qemu_img("convert", "-f", "qcow2", "-O", "raw", str(target), str(raw))
     assert raw.read_bytes() == expected
 

@@ -77,9 +77,12 @@ def descriptor(kind: bytes, at: int, size: int, *, following: int | None = None)
     return built + checksum(built)
 
 
-def section(kind: bytes, at: int, body: bytes) -> bytes:
-    """A whole section that is at byte `at` of its file."""
-    return descriptor(kind, at, DESCRIPTOR + len(body)) + body
+def build_sections(at: int, sections: Sections) -> bytes:
+    """Whole sections, one behind the other, of which the first is at byte `at` of its file."""
+    built = b""
+    for kind, body in sections:
+        built += descriptor(kind, at + len(built), DESCRIPTOR + len(body)) + body
+    return built
 
 
 def last_section(kind: bytes, at: int) -> bytes:
@@ -105,23 +108,18 @@ def volume(*, size: int, sector_size: int, sectors_per_chunk: int, level: int, i
     return built + checksum(built)
 
 
-def table(entries: bytes, base: int) -> bytes:
-    """The body of a section "table": places counted from byte `base` of the file."""
+def tables(entries: bytes, base: int) -> Sections:
+    """The table behind chunks, twice: places counted from byte `base` of the file."""
     fields = {"entries": len(entries) // 4, "padding": bytes(4), "base_offset": base, "padding_2": bytes(4)}
     lead = bytes(TABLE_HEADER.build({**fields, "checksum": 0}))[:-4]
-    return lead + checksum(lead) + entries + checksum(entries)
+    body = lead + checksum(lead) + entries + checksum(entries)
+    return [(b"table", body), (b"table2", body)]
 
 
-def digest(md5: bytes, sha1: bytes) -> bytes:
-    """The body of the section "digest"."""
-    built = md5 + sha1 + bytes(40)
-    return built + checksum(built)
-
-
-def md5_hash(md5: bytes) -> bytes:
-    """The body of the section "hash"."""
-    built = md5 + bytes(16)
-    return built + checksum(built)
+def digests(md5: bytes, sha1: bytes) -> Sections:
+    """What says which digests the disk has."""
+    bodies = {b"digest": md5 + sha1 + bytes(40), b"hash": md5 + bytes(16)}
+    return [(kind, body + checksum(body)) for kind, body in bodies.items()]
 
 
 def header2_text(case: CaseData, program: str) -> str:

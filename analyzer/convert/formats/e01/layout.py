@@ -4,30 +4,16 @@ The format has no holes: a chunk of zeros is packed once, and written as often a
 """
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from uuid import UUID
 
 from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import Effort, deflate
-from analyzer.convert.formats.e01.format import (
-    DESCRIPTOR,
-    ENTRY_COST,
-    MOST_ENTRIES,
-    TABLES_COST,
-    VOLUME_SIZE,
-    Sections,
-    header2_text,
-    header_text,
-    volume,
-)
-from analyzer.convert.formats.e01.segment_files import MOST, check_segments, is_first
-from analyzer.convert.formats.format import ImageRequest, require_compression
-from analyzer.convert.model import CaseData, Compression, Digests
+from analyzer.convert.formats.e01 import format as ewf
+from analyzer.convert.formats.e01.segment_files import MOST
+from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest
 from vhdx.errors import OutputError
-from vhdx.sink import Existing
 
 # EnCase's own size, 32 KiB, which every reader takes.
 SECTORS_PER_CHUNK = 64
@@ -38,7 +24,6 @@ SMALLEST_SEGMENT, LARGEST_SEGMENT = 4 << 20, 2047 << 20
 """Places in a segment have 31 bits."""
 # To a chunk that does not shrink: its checksum; and to zeros, which take less than this for each KiB.
 _MOST_ADDED = 64
-_MOST_SECTORS = (1 << 32) - 1
 _LEVELS = {Effort.QUICK: 1, Effort.BEST: 2}
 
 
@@ -77,10 +62,10 @@ class E01Layout:
     def needed_bytes(self) -> int:
         """Everything, when nothing shrinks."""
         data = self.data_bytes // self.chunk * (self.chunk + _MOST_ADDED)
-        chunks = self.chunks * (len(self.zeros) + ENTRY_COST)
-        tables = (self.chunks // MOST_ENTRIES + 1) * TABLES_COST
+        chunks = self.chunks * (len(self.zeros) + ewf.ENTRY_COST)
+        tables = (self.chunks // ewf.MOST_ENTRIES + 1) * ewf.TABLES_COST
         whole = data + chunks + tables
-        return whole + self._segments(whole) * (self._front_bytes + TABLES_COST)
+        return whole + self._segments(whole) * (self._front_bytes + ewf.TABLES_COST)
 
     @property
     def digested_bytes(self) -> int:
@@ -96,9 +81,9 @@ class E01Layout:
         """A chunk, packed; it may come out longer."""
         return deflate(data, zlib.MAX_WBITS, self.effort)
 
-    def front(self, number: int) -> Sections:
+    def front(self, number: int) -> ewf.Sections:
         """The sections with which segment `number` begins."""
-        facts = volume(
+        facts = ewf.volume(
             size=self.size,
             sector_size=self.sector_size,
             sectors_per_chunk=self.chunk // self.sector_size,
@@ -107,17 +92,17 @@ class E01Layout:
         )
         if number > 1:
             return [(b"data", facts)]
-        unicode = zlib.compress(header2_text(self.case, _program()).encode("utf-16"))
-        plain = zlib.compress(header_text(self.case, _program()).encode("ascii", "replace"))
+        unicode = zlib.compress(ewf.header2_text(self.case, _program()).encode("utf-16"))
+        plain = zlib.compress(ewf.header_text(self.case, _program()).encode("ascii", "replace"))
         return [(b"header2", unicode), (b"header2", unicode), (b"header", plain), (b"volume", facts)]
 
     @property
     def _front_bytes(self) -> int:
         """What the largest front takes, of all sections and with the room that a chunk may leave at the end."""
-        return sum(DESCRIPTOR + len(body) for _, body in self.front(1)) + VOLUME_SIZE + self.chunk + _MOST_ADDED
+        return sum(ewf.DESCRIPTOR + len(body) for _, body in self.front(1)) + ewf.VOLUME_SIZE + self.chunk + _MOST_ADDED
 
     def _segments(self, length: int) -> int:
-        return -(-length // (self.segment_size - self._front_bytes - TABLES_COST))
+        return -(-length // (self.segment_size - self._front_bytes - ewf.TABLES_COST))
 
 
 def _program() -> str:
@@ -130,37 +115,26 @@ def _program() -> str:
         return "vhdx"
 
 
-def plan(request: ImageRequest) -> E01Layout:
+def plan(request: ImageRequest, data_bytes: int) -> E01Layout:
     """What is going to be written; raises OutputError."""
-    target = request.target
-    require_compression(target, request.options.compression, {Compression.ZLIB}, "E01")
-    e01 = request.options.e01
-    layout = E01Layout(
-        size=request.size,
-        sector_size=request.sector_size,
-        data_bytes=request.data_bytes,
-        segment_size=e01.segment_size or USUAL_SEGMENT,
-        effort=Effort.BEST if request.options.compression is Compression.ZLIB else Effort.QUICK,
-        digests=e01.digests,
-        case=e01.case,
-        identifier=request.options.identities("set_identifier"),
-    )
-    _require_possible(target, layout)
-    return layout
-
-
-def check_further(target: Path, layout: E01Layout, sources: Sequence[Path], existing: Existing) -> None:
-    """Refuse what `check_target` refuses, for every segment that the image may come to have; raises OutputError."""
-    check_segments(target, layout.most_segments, sources, existing)
-
-
-def _require_possible(target: Path, layout: E01Layout) -> None:
-    if not is_first(target):
+    target, options = request.target, request.options
+    if target.suffix.upper() != ".E01":
         reason = "an E01 is a set of files, of which the first is called NAME.E01"
         raise OutputError(target, reason, f"name it {target.name}.E01")
+    layout = E01Layout(
+        size=request.like.size,
+        sector_size=request.like.logical_sector_size,
+        data_bytes=data_bytes,
+        segment_size=options.e01.segment_size or USUAL_SEGMENT,
+        effort=Effort.BEST if options.compression is Compression.ZLIB else Effort.QUICK,
+        digests=options.e01.digests,
+        case=options.e01.case,
+        identifier=options.identities("set_identifier"),
+    )
     if not SMALLEST_SEGMENT <= layout.segment_size <= LARGEST_SEGMENT:
         reason = f"segments of {layout.segment_size} bytes cannot be written"
         raise OutputError(target, reason, "choose 4M to 2047M")
     if layout.most_segments > MOST:
         reason = f"it may take {layout.most_segments} segments, and there are names for {MOST}"
         raise OutputError(target, reason, "choose larger segments, up to 2047M")
+    return layout

@@ -11,23 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.convert.formats.codecs import UndecodableError, inflate
-from analyzer.convert.formats.e01.format import (
-    COMPRESSED,
-    DESCRIPTOR,
-    MD5_SIZE,
-    SECTION,
-    SHA1_SIZE,
-    TABLE_HEADER,
-    TABLE_LEAD,
-    checksum,
-    descriptor,
-    digest,
-    file_header,
-    last_section,
-    md5_hash,
-    section,
-    table,
-)
+from analyzer.convert.formats.e01 import format as ewf
 from analyzer.convert.formats.e01.layout import E01Layout
 from analyzer.convert.formats.e01.segment_files import sibling
 from analyzer.convert.formats.format import DecodedImage
@@ -77,12 +61,9 @@ class E01Image(DecodedImage):
         data = self.take(start, end - start)
         length = min(self.unit, self.size - number * self.unit)
         if places.packed[index]:
-            try:
-                return inflate(data, zlib.MAX_WBITS, length)
-            except UndecodableError as error:
-                raise self.failure(number) from error
-        if len(data) != length + 4 or checksum(data[:-4]) != data[-4:]:
-            raise self.failure(number)
+            return inflate(data, zlib.MAX_WBITS, length)
+        if len(data) != length + 4 or ewf.checksum(data[:-4]) != data[-4:]:
+            raise UndecodableError("its checksum does not match")
         return data[:-4]
 
     def extents(self) -> Iterator[Range]:
@@ -109,63 +90,55 @@ class E01Image(DecodedImage):
                     yield Range.between(at, until)
 
     def _read_segments(self) -> Iterator[_Table]:
-        number, more = 1, True
-        while more:
+        number, kind = 0, b"next"
+        while kind == b"next":
+            number += 1
             self._turn_to(number)
-            at = self._read_front(number)
+            lead = ewf.file_header(number)
+            at = self._require_at(0, lead + ewf.build_sections(len(lead), self._layout.front(number)))
             kind, size = self._section(at)
             while kind == b"sectors":
-                yield self._read_tables(number, at, at + size)
-                at += size + 2 * self._section(at + size)[1]
+                count = ewf.TABLE_HEADER.parse(self.take(at + size + ewf.DESCRIPTOR, ewf.TABLE_LEAD)).entries
+                table = _Table(number, at, at + size, count)
+                both = ewf.tables(self._entries(table), table.base)
+                at = self._require_at(table.at, ewf.build_sections(table.at, both))
+                yield table
                 kind, size = self._section(at)
-            more = kind == b"next"
-            self._read_end(at, more=more)
-            number += 1
+            self._require_end(at, b"next" if kind == b"next" else b"done")
 
-    def _read_front(self, number: int) -> int:
-        """Check what a segment begins with; returns where its chunks begin."""
-        expected = file_header(number)
-        for kind, body in self._layout.front(number):
-            expected += section(kind, len(expected), body)
-        self.require(structure=self.take(0, len(expected)), expected=expected)
-        return len(expected)
+    def _require_at(self, at: int, expected: bytes) -> int:
+        """Check what is at byte `at` of the segment; returns where it ends."""
+        self.require(structure=self.take(at, len(expected)), expected=expected)
+        return at + len(expected)
 
     def _section(self, at: int) -> tuple[bytes, int]:
         """Type and size of the section at byte `at`, its descriptor checked."""
-        found = self.take(at, DESCRIPTOR)
-        parsed = SECTION.parse(found)
+        found = self.take(at, ewf.DESCRIPTOR)
+        parsed = ewf.SECTION.parse(found)
         kind = parsed.type.rstrip(b"\0")
         ends = kind in {b"next", b"done"}
-        expected = last_section(kind, at) if ends else descriptor(kind, at, parsed.size)
+        expected = ewf.last_section(kind, at) if ends else ewf.descriptor(kind, at, parsed.size)
         self.require(structure=found, expected=expected)
         return kind, parsed.size
 
-    def _read_tables(self, segment: int, base: int, at: int) -> _Table:
-        """Check both tables behind the chunks that end at byte `at`."""
-        count = TABLE_HEADER.parse(self.take(at + DESCRIPTOR, TABLE_LEAD)).entries
-        entries = self.take(at + DESCRIPTOR + TABLE_LEAD, count * 4)
-        first = section(b"table", at, table(entries, base))
-        expected = first + section(b"table2", at + len(first), table(entries, base))
-        self.require(structure=self.take(at, len(expected)), expected=expected)
-        return _Table(segment, base, at, count)
-
-    def _read_end(self, at: int, *, more: bool) -> None:
+    def _require_end(self, at: int, last: bytes) -> None:
         """Check digests, where there are to be any, and that the file ends with its last section."""
         expected = b""
-        if not more and self._layout.digests is Digests.TAKEN:
-            found = self.take(at + DESCRIPTOR, MD5_SIZE + SHA1_SIZE)
-            md5, sha1 = found[:MD5_SIZE], found[MD5_SIZE:]
-            expected = section(b"digest", at, digest(md5, sha1))
-            expected += section(b"hash", at + len(expected), md5_hash(md5))
-        expected += last_section(b"next" if more else b"done", at + len(expected))
+        if last == b"done" and self._layout.digests is Digests.TAKEN:
+            found = self.take(at + ewf.DESCRIPTOR, ewf.MD5_SIZE + ewf.SHA1_SIZE)
+            expected = ewf.build_sections(at, ewf.digests(found[: ewf.MD5_SIZE], found[ewf.MD5_SIZE :]))
+        expected += ewf.last_section(last, at + len(expected))
         self.require(structure=self.take(at, self.file.size - at), expected=expected)
 
+    def _entries(self, table: _Table) -> bytes:
+        return self.take(table.at + ewf.DESCRIPTOR + ewf.TABLE_LEAD, table.entries * 4)
+
     def _read_places(self, which: int) -> _Places:
-        segment, base, at, count = self._tables[which]
-        self._turn_to(segment)
-        entries = np.frombuffer(self.take(at + DESCRIPTOR + TABLE_LEAD, count * 4), dtype="<u4").astype(np.int64)
-        start = base + (entries & COMPRESSED - 1)
-        return _Places(start, np.append(start[1:], at), entries >= COMPRESSED)
+        table = self._tables[which]
+        self._turn_to(table.segment)
+        entries = np.frombuffer(self._entries(table), dtype="<u4").astype(np.int64)
+        start = table.base + (entries & ewf.COMPRESSED - 1)
+        return _Places(start, np.append(start[1:], table.at), entries >= ewf.COMPRESSED)
 
     def _turn_to(self, segment: int) -> None:
         """Have this segment's file open, and no other."""

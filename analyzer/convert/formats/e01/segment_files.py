@@ -20,14 +20,12 @@ MOST = _NUMBERED + (ord("Z") - ord("E") + 1) * 26 * 26
 """Segments that have names: .E01 to .E99, then .EAA to .EZZ, .FAA to .ZZZ."""
 
 
-def is_first(target: Path) -> bool:
-    """Whether a name is that of a first segment."""
-    return target.suffix.upper() == ".E01"
-
-
 def segment_name(target: Path, number: int) -> Path:
     """The name of a segment, 1 to MOST, of the output whose first one is `target`."""
-    extension = f"E{number:02}" if number <= _NUMBERED else _lettered(number - _NUMBERED - 1)
+    extension = f"E{number:02}"
+    if number > _NUMBERED:
+        first, rest = divmod(number - _NUMBERED - 1, 26 * 26)
+        extension = chr(ord("E") + first) + ascii_uppercase[rest // 26] + ascii_uppercase[rest % 26]
     return target.with_suffix("." + (extension.lower() if target.suffix.islower() else extension))
 
 
@@ -36,11 +34,6 @@ def sibling(first: Path, number: int) -> Path:
     if first.suffix != PART_SUFFIX:
         return segment_name(first, number)
     return part_of(segment_name(first.with_suffix(""), number))
-
-
-def _lettered(number: int) -> str:
-    first, rest = divmod(number, 26 * 26)
-    return chr(ord("E") + first) + ascii_uppercase[rest // 26] + ascii_uppercase[rest % 26]
 
 
 def following(target: Path, number: int) -> Iterator[Path]:
@@ -101,7 +94,9 @@ class SegmentedSink(Sink):
         stale = list(following(self.target, len(self._further) + 2))
         self._refuse_appeared(stale)
         if self._further or stale:
-            self._forget_older(stale)
+            # The older output loses its first name first, so that no moment shows a mixture; then what is too many.
+            for place in (self.target, *stale):
+                place.unlink(missing_ok=True)
         with ExitStack() as named:
             for sink in self._further:
                 sink.commit()
@@ -130,8 +125,3 @@ class SegmentedSink(Sink):
         if appeared is not None:
             advice = "move it away and begin again, or name another target"
             raise OutputError(appeared, "it appeared while the output was written", advice)
-
-    def _forget_older(self, stale: Sequence[Path]) -> None:
-        """Take the older output its first name, so that no moment shows a mixture; then what comes to be too many."""
-        for place in (self.target, *stale):
-            place.unlink(missing_ok=True)

@@ -5,23 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from analyzer.convert.cells import Bytes
-from analyzer.convert.formats.e01.format import (
-    COMPRESSED,
-    DESCRIPTOR,
-    END_SIZE,
-    ENTRY_COST,
-    MOST_ENTRIES,
-    TABLES_COST,
-    Sections,
-    checksum,
-    descriptor,
-    digest,
-    file_header,
-    last_section,
-    md5_hash,
-    section,
-    table,
-)
+from analyzer.convert.formats.e01 import format as ewf
 from analyzer.convert.formats.e01.layout import E01Layout
 from analyzer.convert.formats.e01.segment_files import SegmentedSink
 from analyzer.convert.formats.format import Form, Piece
@@ -46,9 +30,8 @@ class E01Writer:
     def pack(self, data: Bytes) -> list[Piece]:
         """See ImageWriter."""
         step = self._layout.chunk
-        chunks = [
-            self._pack(at, data[at : at + step]) for at in range(0, len(data), step) if data[at : at + step].any()
-        ]
+        parts = ((at, data[at : at + step]) for at in range(0, len(data), step))
+        chunks = [self._pack(at, part) for at, part in parts if part.any()]
         # the cell as it is goes first: digests are of the disk, and want zeros too
         return [Piece(0, data.data, Form.SEEN), *chunks] if chunks else []
 
@@ -70,7 +53,7 @@ class E01Writer:
             self._segment.finish([], b"done")
             return {}
         md5, sha1 = self._running.close(layout.size)
-        self._segment.finish([(b"digest", digest(md5, sha1)), (b"hash", md5_hash(md5))], b"done")
+        self._segment.finish(ewf.digests(md5, sha1), b"done")
         return {"md5": md5.hex(), "sha1": sha1.hex()}
 
     def _pack(self, at: int, chunk: Bytes) -> Piece:
@@ -79,7 +62,7 @@ class E01Writer:
             return Piece(at, packed, Form.PACKED)
         plain = chunk.tobytes()
         # a packed chunk has zlib's own checksum, one that is stored needs this
-        return Piece(at, plain + checksum(plain), Form.STORED)
+        return Piece(at, plain + ewf.checksum(plain), Form.STORED)
 
     def _zeros_until(self, number: int) -> None:
         zeros = self._layout.zeros
@@ -106,55 +89,47 @@ class E01Writer:
 class SegmentWriter:
     """Appends chunks to a new segment file of at most `limit` bytes. Writes are gathered to some 1 MiB each."""
 
-    def __init__(self, sink: Sink, number: int, front: Sections, limit: int) -> None:
+    def __init__(self, sink: Sink, number: int, front: ewf.Sections, limit: int) -> None:
         """Begin segment `number`, 1 for the first, with these sections."""
         self._sink, self._limit = sink, limit
-        self._buffer, self._written = bytearray(file_header(number)), 0
-        self._places, self._count, self._base = np.empty(MOST_ENTRIES, dtype="<u4"), 0, 0
-        self._append_sections(front)
+        self._buffer, self._written = bytearray(ewf.file_header(number)), 0
+        self._places, self._count, self._base = np.empty(ewf.MOST_ENTRIES, dtype="<u4"), 0, 0
+        self._append(ewf.build_sections(self._end, front))
 
     def room(self, length: int) -> int:
         """How many chunks of `length` bytes can be added at once."""
-        left = self._limit - self._end - END_SIZE - self._count * ENTRY_COST - TABLES_COST
-        return max(0, min(left // (length + ENTRY_COST), MOST_ENTRIES - self._count))
+        left = self._limit - self._end - ewf.END_SIZE - self._count * ewf.ENTRY_COST - ewf.TABLES_COST
+        return max(0, min(left // (length + ewf.ENTRY_COST), ewf.MOST_ENTRIES - self._count))
 
     def add(self, data: bytes | memoryview, form: Form, times: int = 1) -> None:
         """Append a chunk, `times` over; there must be room for it."""
         if not self._count:
             self._base = self._end
-            self._append(bytes(DESCRIPTOR))  # its size is known when the last chunk is there
-        first = self._end - self._base | (COMPRESSED if form is Form.PACKED else 0)
-        places = np.arange(times, dtype=np.int64) * len(data) + first
-        self._places[self._count : self._count + times] = places
+            self._append(bytes(ewf.DESCRIPTOR))  # its size is known when the last chunk is there
+        first = self._end - self._base | (ewf.COMPRESSED if form is Form.PACKED else 0)
+        self._places[self._count : self._count + times] = np.arange(times, dtype=np.int64) * len(data) + first
         self._count += times
-        self._append_often(data, times)
-        if self._count == MOST_ENTRIES:
+        step = max(1, _BUFFER // len(data))
+        for done in range(0, times, step):
+            self._append(data if times == 1 else bytes(data) * min(step, times - done))
+        if self._count == ewf.MOST_ENTRIES:
             self._close_tables()
 
-    def finish(self, ending: Sections, last: bytes) -> None:
+    def finish(self, ending: ewf.Sections, last: bytes) -> None:
         """Write the tables, these sections, and the last one, which has the type `last`."""
         self._close_tables()
-        self._append_sections(ending)
-        self._append(last_section(last, self._end))
+        self._append(ewf.build_sections(self._end, ending))
+        self._append(ewf.last_section(last, self._end))
         self._write()
 
     @property
     def _end(self) -> int:
         return self._written + len(self._buffer)
 
-    def _append_often(self, data: bytes | memoryview, times: int) -> None:
-        step = max(1, _BUFFER // len(data))
-        for done in range(0, times, step):
-            self._append(data if times == 1 else bytes(data) * min(step, times - done))
-
     def _append(self, data: bytes | memoryview) -> None:
         self._buffer += data
         if len(self._buffer) >= _BUFFER:
             self._write()
-
-    def _append_sections(self, sections: Sections) -> None:
-        for kind, body in sections:
-            self._append(section(kind, self._end, body))
 
     def _close_tables(self) -> None:
         if not self._count:
@@ -162,8 +137,8 @@ class SegmentWriter:
         entries = self._places[: self._count].tobytes()
         length = self._end - self._base
         self._write()
-        self._sink.write_at(self._base, descriptor(b"sectors", self._base, length))
-        self._append_sections([(kind, table(entries, self._base)) for kind in (b"table", b"table2")])
+        self._sink.write_at(self._base, ewf.descriptor(b"sectors", self._base, length))
+        self._append(ewf.build_sections(self._end, ewf.tables(entries, self._base)))
         self._count = 0
 
     def _write(self) -> None:

@@ -6,8 +6,7 @@ from construct import Bytes, Int8ub, Int32ub, Int64ub, Struct
 
 from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import require_zstd
-from analyzer.convert.formats.format import ImageRequest, require_compression
-from analyzer.convert.model import Compression
+from analyzer.convert.model import Compression, ImageRequest
 from vhdx.errors import OutputError
 
 # qemu-img's default, 64 KiB. Smaller clusters make larger tables, larger ones waste space in sparse disks.
@@ -29,9 +28,8 @@ SECTOR = 512
 # 16 bits for each count, which is all that version 2 knew and what every reader takes.
 REFCOUNT_ORDER = 4
 REFCOUNTS_PER_BLOCK = CLUSTER * 8 >> REFCOUNT_ORDER
-HEADER_LENGTH = 112
 INCOMPATIBLE_COMPRESSION_TYPE = 1 << 3
-COMPRESSION_TYPES = {Compression.ZSTD: 1}
+ZSTD_COMPRESSION = 1
 MAX_L1_BYTES = 32 << 20
 
 HEADER = Struct(
@@ -85,35 +83,31 @@ class Qcow2Layout:
 
     def header(self, refcount_table: int, refcount_clusters: int) -> bytes:
         """The header, once the place of the refcount table is known."""
-        compression_type = COMPRESSION_TYPES.get(self.compression, 0)
-        return bytes(
-            HEADER.build(
-                {
-                    **dict.fromkeys((field.name for field in HEADER.subcons), 0),
-                    "magic": b"QFI\xfb",
-                    "version": 3,
-                    "cluster_bits": CLUSTER_BITS,
-                    "size": self.size,
-                    "l1_size": self.l1_size,
-                    "l1_table_offset": CLUSTER,
-                    "refcount_table_offset": refcount_table,
-                    "refcount_table_clusters": refcount_clusters,
-                    "incompatible_features": INCOMPATIBLE_COMPRESSION_TYPE if compression_type else 0,
-                    "refcount_order": REFCOUNT_ORDER,
-                    "header_length": HEADER_LENGTH,
-                    "compression_type": compression_type,
-                    "padding": bytes(7),
-                }
-            )
-        )
+        is_zstd = self.compression is Compression.ZSTD
+        fields = {
+            "magic": b"QFI\xfb",
+            "version": 3,
+            "cluster_bits": CLUSTER_BITS,
+            "size": self.size,
+            "l1_size": self.l1_size,
+            "l1_table_offset": CLUSTER,
+            "refcount_table_offset": refcount_table,
+            "refcount_table_clusters": refcount_clusters,
+            "incompatible_features": INCOMPATIBLE_COMPRESSION_TYPE if is_zstd else 0,
+            "refcount_order": REFCOUNT_ORDER,
+            "header_length": HEADER.sizeof(),
+            "compression_type": ZSTD_COMPRESSION if is_zstd else 0,
+            "padding": bytes(7),
+        }
+        return bytes(HEADER.build(dict.fromkeys((field.name for field in HEADER.subcons), 0) | fields))
 
 
-def plan(request: ImageRequest) -> Qcow2Layout:
+def plan(request: ImageRequest, data_bytes: int) -> Qcow2Layout:
     """What is going to be written; raises OutputError."""
-    require_compression(request.target, request.options.compression, {Compression.ZLIB, Compression.ZSTD}, "qcow2")
-    if request.options.compression is Compression.ZSTD:
+    size, compression = request.like.size, request.options.compression
+    if compression is Compression.ZSTD:
         require_zstd(request.target)
-    layout = Qcow2Layout(request.size, request.options.compression, request.data_bytes)
+    layout = Qcow2Layout(size, compression, data_bytes)
     if layout.l1_size * 8 > MAX_L1_BYTES:
-        raise OutputError(request.target, f"no qcow2 of 64 KiB clusters holds {request.size} bytes", "write a VHDX")
+        raise OutputError(request.target, f"no qcow2 of 64 KiB clusters holds {size} bytes", "write a VHDX")
     return layout

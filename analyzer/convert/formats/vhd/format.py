@@ -4,7 +4,8 @@ from uuid import UUID
 
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
-SECTOR = 512
+from analyzer.convert.formats.format import SECTOR
+
 # What Windows makes, and what several readers insist on.
 BLOCK = 2 << 20
 BITMAP = BLOCK // SECTOR // 8

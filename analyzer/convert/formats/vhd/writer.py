@@ -1,28 +1,18 @@
 """VHD, fixed and dynamic: for Azure, older Hyper-V and many readers. Sectors of 512 bytes, disks to 2040 GiB."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 
-from analyzer.convert.cells import CELL, Bytes
-from analyzer.convert.formats.format import DecodedImage, ImageRequest, Piece, require_compression
+from analyzer.convert.cells import CELL
+from analyzer.convert.formats.codecs import UndecodableError
+from analyzer.convert.formats.format import SECTOR, DecodedImage, Piece, require_sectors_of_512
 from analyzer.convert.formats.pipeline import pieces_with_data
-from analyzer.convert.formats.vhd.format import (
-    BITMAP,
-    BLOCK,
-    DYNAMIC,
-    DYNAMIC_HEADER,
-    FIXED,
-    FOOTER,
-    MAX_SIZE,
-    SECTOR,
-    UNUSED,
-    dynamic_header,
-    footer,
-)
+from analyzer.convert.formats.vhd import format as vhd
+from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
@@ -30,7 +20,7 @@ from vhdx.sink import Sink
 
 AZURE_UNIT = 1 << 20
 """Azure takes disks of whole MiB alone."""
-_TABLE_OFFSET: int = SECTOR + DYNAMIC_HEADER.sizeof()
+_TABLE_OFFSET: int = SECTOR + vhd.DYNAMIC_HEADER.sizeof()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +39,7 @@ class FixedLayout:
 
     def footer(self) -> bytes:
         """The last sector of the file."""
-        return footer(FIXED, self.room, self.unique_id)
+        return vhd.footer(vhd.FIXED, self.room, self.unique_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class DynamicLayout:
     @property
     def entries(self) -> int:
         """Of the BAT."""
-        return -(-self.size // BLOCK)
+        return -(-self.size // vhd.BLOCK)
 
     @property
     def first_block(self) -> int:
@@ -73,42 +63,35 @@ class DynamicLayout:
     @property
     def needed_bytes(self) -> int:
         """See Layout; what is zeros inside a block takes no room."""
-        return self.first_block + self.data_bytes + self.data_bytes // CELL * BITMAP + SECTOR
+        return self.first_block + self.data_bytes + self.data_bytes // CELL * vhd.BITMAP + SECTOR
 
     def footer(self) -> bytes:
         """The first and the last sector of the file."""
-        return footer(DYNAMIC, self.size, self.unique_id)
+        return vhd.footer(vhd.DYNAMIC, self.size, self.unique_id)
 
 
-def plan_dynamic(request: ImageRequest) -> DynamicLayout:
+def plan_dynamic(request: ImageRequest, data_bytes: int) -> DynamicLayout:
     """A dynamic VHD; raises OutputError for a disk that the format cannot hold."""
-    _require_possible(request)
-    return DynamicLayout(request.size, request.data_bytes, request.options.identities("unique_id"))
+    return DynamicLayout(request.like.size, data_bytes, _id_of_possible(request))
 
 
-def plan_fixed(request: ImageRequest) -> FixedLayout:
+def plan_fixed(request: ImageRequest, data_bytes: int) -> FixedLayout:
     """A fixed VHD; raises OutputError for a disk that the format cannot hold."""
-    return _plan_fixed(request, request.size)
+    return FixedLayout(request.like.size, request.like.size, data_bytes, _id_of_possible(request))
 
 
-def plan_azure(request: ImageRequest) -> FixedLayout:
+def plan_azure(request: ImageRequest, data_bytes: int) -> FixedLayout:
     """A fixed VHD of whole MiB, zeros behind the disk's end where it has none; raises OutputError."""
-    return _plan_fixed(request, -(-request.size // AZURE_UNIT) * AZURE_UNIT)
+    room = -(-request.like.size // AZURE_UNIT) * AZURE_UNIT
+    return FixedLayout(request.like.size, room, data_bytes, _id_of_possible(request))
 
 
-def _plan_fixed(request: ImageRequest, room: int) -> FixedLayout:
-    _require_possible(request)
-    return FixedLayout(request.size, room, request.data_bytes, request.options.identities("unique_id"))
-
-
-def _require_possible(request: ImageRequest) -> None:
-    require_compression(request.target, request.options.compression, (), "VHD")
-    if request.sector_size != SECTOR:
-        reason = f"a VHD has sectors of 512 bytes, the disk of {request.sector_size}"
-        raise OutputError(request.target, reason, "write a VHDX, which has both")
-    if request.size > MAX_SIZE:
-        reason = f"a VHD holds 2040 GiB at most, the disk has {request.size} bytes"
+def _id_of_possible(request: ImageRequest) -> UUID:
+    require_sectors_of_512(request, "VHD")
+    if request.like.size > vhd.MAX_SIZE:
+        reason = f"a VHD holds 2040 GiB at most, the disk has {request.like.size} bytes"
         raise OutputError(request.target, reason, "write a VHDX or a qcow2")
+    return request.options.identities("unique_id")
 
 
 class FixedWriter:
@@ -118,18 +101,15 @@ class FixedWriter:
         """Begin an image in an empty file."""
         self._sink, self._layout = sink, layout
 
-    def pack(self, data: Bytes) -> list[Piece]:
-        """See ImageWriter."""
-        return pieces_with_data(data)
+    pack = staticmethod(pieces_with_data)
 
     def put(self, start: int, piece: Piece) -> None:
         """See ImageWriter."""
         self._sink.write_at(start, piece.data)
 
-    def finish(self) -> Mapping[str, str]:
+    def finish(self) -> None:
         """Write the footer."""
         self._sink.write_at(self._layout.room, self._layout.footer())
-        return {}
 
 
 class DynamicWriter:
@@ -138,32 +118,29 @@ class DynamicWriter:
     def __init__(self, sink: Sink, layout: DynamicLayout, _progress: Progress) -> None:
         """Begin an image in an empty file."""
         self._sink, self._layout, self._end = sink, layout, layout.first_block
-        self._bat = np.full((layout.first_block - _TABLE_OFFSET) // 4, UNUSED, dtype=">u4")
+        self._bat = np.full((layout.first_block - _TABLE_OFFSET) // 4, vhd.UNUSED, dtype=">u4")
 
-    def pack(self, data: Bytes) -> list[Piece]:
-        """See ImageWriter."""
-        return pieces_with_data(data)
+    pack = staticmethod(pieces_with_data)
 
     def put(self, start: int, piece: Piece) -> None:
         """See ImageWriter."""
-        block, inside = divmod(start, BLOCK)
-        if self._bat[block] == UNUSED:
+        block, inside = divmod(start, vhd.BLOCK)
+        if self._bat[block] == vhd.UNUSED:
             self._allocate(block)
-        self._sink.write_at(int(self._bat[block]) * SECTOR + BITMAP + inside, piece.data)
+        self._sink.write_at(int(self._bat[block]) * SECTOR + vhd.BITMAP + inside, piece.data)
 
-    def finish(self) -> Mapping[str, str]:
+    def finish(self) -> None:
         """Write table, header, and the footer with its copy last."""
         self._sink.write_at(_TABLE_OFFSET, self._bat.tobytes())
-        self._sink.write_at(SECTOR, dynamic_header(_TABLE_OFFSET, self._layout.entries))
+        self._sink.write_at(SECTOR, vhd.dynamic_header(_TABLE_OFFSET, self._layout.entries))
         for place in (self._end, 0):  # the first sector last: until then the file does not begin as a VHD
             self._sink.write_at(place, self._layout.footer())
-        return {}
 
     def _allocate(self, block: int) -> None:
         """Give a block its place, all of its sectors marked as there: those that are not written read as zeros."""
         self._bat[block] = self._end // SECTOR
-        self._sink.write_at(self._end, b"\xff" * BITMAP)
-        self._end += BITMAP + BLOCK
+        self._sink.write_at(self._end, b"\xff" * vhd.BITMAP)
+        self._end += vhd.BITMAP + vhd.BLOCK
 
 
 class FixedImage(DecodedImage):
@@ -191,23 +168,23 @@ class DynamicImage(DecodedImage):
     def __init__(self, path: Path, layout: DynamicLayout) -> None:
         """Open it; raises VerificationError when a structure is another than was written, InputOutputError."""
         super().__init__(path, layout.size, CELL)
-        for place in (0, self.file.size - FOOTER.sizeof()):
+        for place in (0, self.file.size - vhd.FOOTER.sizeof()):
             self.require(structure=self.take(place, SECTOR), expected=layout.footer())
-        header = self.take(SECTOR, DYNAMIC_HEADER.sizeof())
-        self.require(structure=header, expected=dynamic_header(_TABLE_OFFSET, layout.entries))
+        header = self.take(SECTOR, vhd.DYNAMIC_HEADER.sizeof())
+        self.require(structure=header, expected=vhd.dynamic_header(_TABLE_OFFSET, layout.entries))
         self._bat = np.frombuffer(self.take(_TABLE_OFFSET, layout.entries * 4), dtype=">u4")
 
     def read_unit(self, number: int) -> bytes | None:
         """See DecodedImage; a unit is half a block."""
-        block, inside = divmod(number * CELL, BLOCK)
-        if self._bat[block] == UNUSED:
+        block, inside = divmod(number * CELL, vhd.BLOCK)
+        if self._bat[block] == vhd.UNUSED:
             return None
         place = int(self._bat[block]) * SECTOR
-        if self.take(place, BITMAP) != b"\xff" * BITMAP:
-            raise self.failure(number)
-        return self.take(place + BITMAP + inside, CELL)
+        if self.take(place, vhd.BITMAP) != b"\xff" * vhd.BITMAP:
+            raise UndecodableError("its sector bitmap is another")
+        return self.take(place + vhd.BITMAP + inside, CELL)
 
     def extents(self) -> Iterator[Range]:
         """See WrittenImage."""
-        for block in np.flatnonzero(self._bat != UNUSED).tolist():
-            yield Range.between(block * BLOCK, min((block + 1) * BLOCK, self.size))
+        for block in np.flatnonzero(self._bat != vhd.UNUSED).tolist():
+            yield Range.between(block * vhd.BLOCK, min((block + 1) * vhd.BLOCK, self.size))

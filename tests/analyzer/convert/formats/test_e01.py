@@ -8,6 +8,7 @@ import struct
 import zlib
 from itertools import pairwise
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -16,8 +17,7 @@ from analyzer.convert.convert import plan_conversion
 from analyzer.convert.formats.e01.format import SIGNATURE
 from analyzer.convert.formats.e01.layout import plan
 from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, segment_name
-from analyzer.convert.formats.format import ImageRequest
-from analyzer.convert.model import CaseData, Compression, Digests, OutputFormat
+from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest, OutputFormat, new_disk
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, convert, e01_options
 from vhdx.errors import OutputError, VerificationError, VhdxError
@@ -282,10 +282,10 @@ def test_the_last_name_is_zzz():
     assert segment_name(Path("a.E01"), MOST).name == "a.ZZZ"
 
 
-def layout_of(size, **more):
-    options = e01_options(digests=Digests.NONE, segment_size=more.pop("segment_size", None))
-    fixed = {"sector_size": 512, "data_bytes": 0, "target": Path("a.E01"), "options": options}
-    return plan(ImageRequest(**{**fixed, "size": size, **more}))
+def layout_of(size, *, target=Path("a.E01"), data_bytes=0, segment_size=None):
+    options = e01_options(digests=Digests.NONE, segment_size=segment_size)
+    like = new_disk(options, size, MIB, (512, 4096), UUID(int=1))
+    return plan(ImageRequest(target=target, format=OutputFormat.E01, like=like, options=options), data_bytes)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from analyzer.convert.new_identity import Scope, cloned
+from analyzer.convert.new_identity.disk import cloned
+from analyzer.convert.new_identity.workspace import Scope
 from tests.analyzer.convert.new_identity.disks import (
     MIB,
     MemoryDisk,

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 import vhdx
-from analyzer.convert.new_identity import Scope, cloned
+from analyzer.convert.new_identity.disk import cloned
+from analyzer.convert.new_identity.workspace import Scope
 from tests.analyzer.convert.new_identity.disks import MIB, MemoryDisk, changed_bytes, flat, mbr, put
 from vhdx.identities import seeded_identities
 

@@ -1,39 +1,65 @@
-"""streamOptimized VMDK, one file of compressed grains: what vSphere and OVF take."""
+"""streamOptimized VMDK, one file of compressed grains: what vSphere and OVF take.
+
+VMware, Virtual Disk Format 5.0, "Hosted Sparse Extents" and "Stream-Optimized".
+"""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from construct import Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
-from analyzer.convert.cells import CELL, Bytes
+from analyzer.convert.cells import CELL
+from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, deflate, inflate
-from analyzer.convert.formats.format import DecodedImage, Form, ImageRequest, Piece, require_compression
+from analyzer.convert.formats.format import SECTOR, DecodedImage, Form, Piece, require_sectors_of_512
 from analyzer.convert.formats.pipeline import units_with_data
-from analyzer.convert.formats.vmdk.format import (
-    ENTRIES,
-    GD_AT_END,
-    GRAIN,
-    GRAIN_MARKER,
-    MAX_FILE,
-    OVERHEAD_SECTORS,
-    SECTOR,
-    TABLE_RANGE,
-    Marker,
-    descriptor,
-    extent_name,
-    header,
-    marker,
-)
-from analyzer.convert.model import Compression
+from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
 from vhdx.sink import Sink
 
+# The grain that VMware writes; readers of streamOptimized files expect it.
+GRAIN = 64 << 10
+ENTRIES = 512
+"""Of a grain table."""
+TABLE_RANGE = ENTRIES * GRAIN
+"""Bytes of the disk that one grain table maps."""
+DESCRIPTOR_SECTORS = 20
+OVERHEAD_SECTORS = 128
+"""Before the first grain: header, descriptor, and room to the next grain."""
+GD_AT_END = 0xFFFFFFFFFFFFFFFF
+"""Of the header: the footer, which is a second header, has the place of the grain directory."""
+MAX_FILE = 2 << 40
+"""Grain tables count sectors in 32 bits."""
+FLAGS = 1 | 1 << 16 | 1 << 17
+"""The newline test is valid; grains are compressed; there are markers."""
+
+HEADER = Struct(
+    "magic_number" / Bytes(4),
+    "version" / Int32ul,
+    "flags" / Int32ul,
+    "capacity" / Int64ul,
+    "grain_size" / Int64ul,
+    "descriptor_offset" / Int64ul,
+    "descriptor_size" / Int64ul,
+    "num_gtes_per_gt" / Int32ul,
+    "rgd_offset" / Int64ul,
+    "gd_offset" / Int64ul,
+    "overhead" / Int64ul,
+    "unclean_shutdown" / Int8ul,
+    "newline_test" / Bytes(4),
+    "compress_algorithm" / Int16ul,
+    "padding" / Bytes(433),
+)
+GRAIN_MARKER = Struct("lba" / Int64ul, "size" / Int32ul)
+METADATA_MARKER = Struct("num_sectors" / Int64ul, "size" / Int32ul, "type" / Int32ul, "padding" / Bytes(496))
 # What a grain takes that does not shrink, with its marker.
 _LARGEST_GRAIN = GRAIN + 2 * SECTOR
 _TABLE = ENTRIES * 4
@@ -41,6 +67,74 @@ _TABLE = ENTRIES * 4
 _AFTER_DIRECTORY = 3 * SECTOR
 
 Table = npt.NDArray[np.uint32]
+
+
+class Marker(IntEnum):
+    """What follows a metadata marker."""
+
+    END_OF_STREAM = 0
+    GRAIN_TABLE = 1
+    GRAIN_DIRECTORY = 2
+    FOOTER = 3
+
+
+def header(size: int, gd_offset: int) -> bytes:
+    """The header, or with a `gd_offset` in sectors the footer, of a disk of `size` bytes."""
+    fields = {
+        "magic_number": b"KDMV",
+        "version": 3,
+        "flags": FLAGS,
+        "capacity": size // SECTOR,
+        "grain_size": GRAIN // SECTOR,
+        "descriptor_offset": 1,
+        "descriptor_size": DESCRIPTOR_SECTORS,
+        "num_gtes_per_gt": ENTRIES,
+        "rgd_offset": 0,
+        "gd_offset": gd_offset,
+        "overhead": OVERHEAD_SECTORS,
+        "unclean_shutdown": 0,
+        "newline_test": b"\n \r\n",
+        "compress_algorithm": 1,  # deflate
+        "padding": bytes(433),
+    }
+    return bytes(HEADER.build(fields))
+
+
+def marker(kind: Marker, length: int) -> bytes:
+    """The sector before a structure of `length` bytes."""
+    fields = {"num_sectors": length // SECTOR, "size": 0, "type": kind, "padding": bytes(496)}
+    return bytes(METADATA_MARKER.build(fields))
+
+
+def extent_name(file_name: str) -> str:
+    """What the descriptor calls the file itself: some readers look for that name. One that all take, if need be."""
+    plain = file_name.isascii() and file_name.isprintable() and not set(file_name) & set('"/\\')
+    return file_name if plain else "generated-stream.vmdk"
+
+
+def descriptor(size: int, content_id: int, extent: str) -> bytes:
+    """The text that describes the file ("Text Descriptor"); `extent` names the file itself."""
+    heads, sectors = 255, 63
+    cylinders = min(65535, size // SECTOR // heads // sectors)
+    text = f"""# Disk DescriptorFile
+version=1
+CID={content_id:08x}
+parentCID=ffffffff
+createType="streamOptimized"
+
+# Extent description
+RW {size // SECTOR} SPARSE "{extent}"
+
+# The Disk Data Base
+#DDB
+
+ddb.adapterType = "lsilogic"
+ddb.geometry.cylinders = "{cylinders}"
+ddb.geometry.heads = "{heads}"
+ddb.geometry.sectors = "{sectors}"
+ddb.virtualHWVersion = "4"
+"""
+    return text.encode("ascii").ljust(DESCRIPTOR_SECTORS * SECTOR, b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +165,12 @@ class VmdkLayout:
         return OVERHEAD_SECTORS * SECTOR + grains + tables + SECTOR + self.directory_bytes + _AFTER_DIRECTORY
 
 
-def plan(request: ImageRequest) -> VmdkLayout:
+def plan(request: ImageRequest, data_bytes: int) -> VmdkLayout:
     """What is going to be written; raises OutputError for a disk that the format cannot hold."""
-    require_compression(request.target, request.options.compression, {Compression.ZLIB}, "streamOptimized VMDK")
-    if request.sector_size != SECTOR:
-        reason = f"a VMDK has sectors of 512 bytes, the disk of {request.sector_size}"
-        raise OutputError(request.target, reason, "write a VHDX, which has both")
+    require_sectors_of_512(request, "VMDK")
     # The two highest values mean that there is no parent, and that a disk was never written.
     content_id = request.options.identities("content_id").int % 0xFFFFFFFE
-    layout = VmdkLayout(request.size, request.data_bytes, content_id, extent_name(request.target.name))
+    layout = VmdkLayout(request.like.size, data_bytes, content_id, extent_name(request.target.name))
     if layout.needed_bytes > MAX_FILE:
         reason = f"a streamOptimized VMDK has 2 TiB at most, and this one may take {layout.needed_bytes} bytes"
         raise OutputError(request.target, reason, "write a VHDX or a qcow2")
@@ -96,7 +187,7 @@ class VmdkWriter:
         self._table = np.zeros(ENTRIES, dtype="<u4")
         self._range = 0
 
-    def pack(self, data: Bytes) -> list[Piece]:
+    def pack(self, data: CellBytes) -> list[Piece]:
         """See ImageWriter."""
         return [
             Piece(start, deflate(grain, zlib.MAX_WBITS), Form.PACKED) for start, grain in units_with_data(data, GRAIN)
@@ -111,7 +202,7 @@ class VmdkWriter:
         lead = GRAIN_MARKER.build({"lba": start // SECTOR, "size": len(piece.data)})
         self._table[start // GRAIN % ENTRIES] = self._append(lead + bytes(piece.data))
 
-    def finish(self) -> Mapping[str, str]:
+    def finish(self) -> None:
         """Write the last table, directory, footer, end of the stream; the header last."""
         self._write_table()
         directory = self._append_marked(Marker.GRAIN_DIRECTORY, self._directory.tobytes())
@@ -119,7 +210,6 @@ class VmdkWriter:
         self._append(marker(Marker.END_OF_STREAM, 0))
         self._sink.write_at(SECTOR, descriptor(self._layout.size, self._layout.content_id, self._layout.extent))
         self._sink.write_at(0, header(self._layout.size, GD_AT_END))
-        return {}
 
     def _write_table(self) -> None:
         if self._table.any():
@@ -156,8 +246,13 @@ class VmdkImage(DecodedImage):
     def read_unit(self, number: int) -> bytes | None:
         """See DecodedImage."""
         table = self._table(number // ENTRIES)
-        sector = 0 if table is None else int(table[number % ENTRIES])
-        return self._read_grain(number, sector * SECTOR) if sector else None
+        place = 0 if table is None else int(table[number % ENTRIES]) * SECTOR
+        if not place:
+            return None
+        lead = GRAIN_MARKER.parse(self.take(place, GRAIN_MARKER.sizeof()))
+        if lead.lba != number * GRAIN // SECTOR or lead.size > _LARGEST_GRAIN:
+            raise UndecodableError("another grain is in its place")
+        return inflate(self.take(place + GRAIN_MARKER.sizeof(), lead.size), zlib.MAX_WBITS, GRAIN)
 
     def extents(self) -> Iterator[Range]:
         """See WrittenImage."""
@@ -166,15 +261,6 @@ class VmdkImage(DecodedImage):
             for index in np.flatnonzero(table).tolist() if table is not None else ():
                 start = number * TABLE_RANGE + index * GRAIN
                 yield Range(start, min(GRAIN, self.size - start))
-
-    def _read_grain(self, number: int, place: int) -> bytes:
-        lead = GRAIN_MARKER.parse(self.take(place, GRAIN_MARKER.sizeof()))
-        if lead.lba != number * GRAIN // SECTOR or lead.size > _LARGEST_GRAIN:
-            raise self.failure(number)
-        try:
-            return inflate(self.take(place + GRAIN_MARKER.sizeof(), lead.size), zlib.MAX_WBITS, GRAIN)
-        except UndecodableError as error:
-            raise self.failure(number) from error
 
     def _read_table(self, number: int) -> Table | None:
         sector = int(self._directory[number])

@@ -1,1 +1,0 @@
-"""VMDK (streamOptimized): layout and writer."""
