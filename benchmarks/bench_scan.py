@@ -44,17 +44,17 @@ def test_the_scan_of_the_largest_table_takes_at_most_twice_its_sum(pairs, measur
     blocks = slots - slots // (chunk_ratio + 1)
     entries = placed(_entries(slots, chunk_ratio, allocation))
     nothing = np.empty(0, dtype=np.int64)
-    outputs = [np.zeros(16, dtype=np.int64) for _ in range(5)]
+    outputs = tuple(np.zeros(16, dtype=np.int64) for _ in range(5))
     size, file_size = blocks * MIB, (FIRST_MIB + blocks) * MIB
     kernel = compiled(scan_blocks)
-    numbers = (0, 0, size, MIB, chunk_ratio, file_size, 0)
+    numbers = (0, 0, size, (chunk_ratio, 1, file_size, 0))
 
-    assert kernel(entries, nothing, *outputs, *numbers) == (1, size)
+    assert kernel(entries, nothing, outputs, *numbers) == (1, size)
     assert outputs[1][0] == size
     assert outputs[2][0] == (Kind.HOLE if allocation == "empty" else Kind.DATA)
     pairs.compare(
         (f"scan {slots // MIB} Mi BAT entries, {allocation} {type(entries).__name__}", "np.sum"),
-        lambda: kernel(entries, nothing, *outputs, *numbers),
+        lambda: kernel(entries, nothing, outputs, *numbers),
         lambda: np.sum(entries),
         bar=2.0,
         rounds=15,

@@ -77,15 +77,9 @@ class Allocation:
         first_block, last_block = geometry.block_at(start), geometry.block_at(end - 1)
         first, last = geometry.payload_slot(first_block), geometry.payload_slot(last_block)
         entries = self.table.believed_entries(first, last - first + 1)
-        outputs = [np.empty(min(limit, last_block - first_block + 1), dtype=np.int64) for _ in range(5)]
-        count, _ = compiling.call(
-            kernels.scan_blocks,
-            last - first,
-            (entries, self.table.forbidden),
-            outputs,
-            *(first, start, end),
-            *(geometry.block_size, geometry.chunk_ratio, self.source.size, int(self.table.has_parent)),
-        )
+        outputs = tuple(np.empty(min(limit, last_block - first_block + 1), dtype=np.int64) for _ in range(5))
+        inputs, sizes = (entries, self.table.forbidden), self.table.claims.sizes
+        count, _ = compiling.call(kernels.scan_blocks, last - first, inputs, outputs, first, start, end, sizes)
         return RunTable(*(column[:count].copy() for column in outputs))
 
 

@@ -33,29 +33,26 @@ class Claims:
         owners = np.zeros(min(self.file_size // MIB + 1, MOST_MIB), dtype=np.uint8)
         doubled = 0
         for first, entries in windows:
-            doubled += compiling.call(
-                kernels.own_places, self._work(entries), (entries, self.forbidden), (owners,), first, *self._sizes
-            )
+            inputs = entries, self.forbidden
+            doubled += compiling.call(kernels.own_places, self._work(entries), inputs, (owners,), first, self.sizes)
         return owners, doubled
 
     def contested(self, first: int, entries: Entries, owners: Owners) -> Entries:
         """Of the entries from slot `first` on, the slots whose block or sector bitmap overlaps another slot's."""
-        return self._slots(kernels.contested_slots, first, entries, owners, self._sizes)
+        return self._slots(kernels.contested_slots, entries, owners, first, self.sizes)
 
     def damaged(self, first: int, entries: Entries, owners: Owners) -> Entries:
         """Of the entries from slot `first` on, the slots whose block cannot be read whole, whatever its bitmap says."""
-        sizes = (*self._sizes[:3], self.geometry.size)
-        return self._slots(kernels.damaged_slots, first, entries, owners, sizes)
+        return self._slots(kernels.damaged_slots, entries, owners, first, self.sizes, self.geometry.size)
 
-    def _slots(
-        self, kernel: Callable[..., int], first: int, entries: Entries, owners: Owners, sizes: tuple[int, ...]
-    ) -> Entries:
+    def _slots(self, kernel: Callable[..., int], entries: Entries, owners: Owners, *numbers: object) -> Entries:
         slots = np.zeros(len(entries), dtype=np.int64)
         inputs = (entries, self.forbidden, owners)
-        return slots[: compiling.call(kernel, self._work(entries), inputs, (slots,), first, *sizes)]
+        return slots[: compiling.call(kernel, self._work(entries), inputs, (slots,), *numbers)]
 
     @property
-    def _sizes(self) -> tuple[int, int, int, int]:
+    def sizes(self) -> kernels.Sizes:
+        """What the kernels have to know of the file."""
         geometry = self.geometry
         return geometry.chunk_ratio, geometry.block_size // MIB, self.file_size, int(self.has_parent)
 

@@ -30,18 +30,18 @@ def load() -> None:
 
 
 def call(
-    kernel: Callable[..., Any], work: int, inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int
+    kernel: Callable[..., Any], work: int, inputs: Sequence[Table], outputs: tuple[Table, ...], *numbers: Any
 ) -> Any:
     """Run a kernel: compiled when `work` steps repay that, or when numba is there anyway; else interpreted."""
     if work >= WORTH_COMPILING or is_loaded():
-        return compiled(kernel)(*inputs, *outputs, *numbers)
+        return compiled(kernel)(*inputs, outputs, *numbers)
     return interpreted(kernel, inputs, outputs, *numbers)
 
 
-def interpreted(kernel: Callable[..., Any], inputs: Sequence[Table], outputs: Sequence[Table], *numbers: int) -> Any:
+def interpreted(kernel: Callable[..., Any], inputs: Sequence[Table], outputs: Sequence[Table], *numbers: Any) -> Any:
     """Run a kernel as it is, over lists, which Python walks several times as fast as arrays."""
     results: list[list[int]] = [column.tolist() for column in outputs]
-    answer = kernel(*(column.tolist() for column in inputs), *results, *numbers)
+    answer = kernel(*(column.tolist() for column in inputs), results, *numbers)
     for column, result in zip(outputs, results, strict=True):
         column[:] = result
     return answer
@@ -82,13 +82,14 @@ def _signature(kernel: Callable[..., Any]) -> Any:
     # Inputs may be read-only: a memory map, or a table that someone froze.
     given = types.Array(types.int64, 1, "C", readonly=True)
     owners = types.Array(types.uint8, 1, "C", readonly=True)
-    column, number = types.int64[::1], types.int64
-    pair = types.Tuple((number, number))  # type: ignore[no-untyped-call]
+    number = types.int64
+    several: Any = types.UniTuple
+    slots, sizes = several(types.int64[::1], 1), several(number, 4)
     return {
-        kernels.scan_blocks: pair(*[given] * 2, *[column] * 5, *[number] * 7),
-        kernels.own_places: number(given, given, types.uint8[::1], *[number] * 5),
-        kernels.contested_slots: number(given, given, owners, column, *[number] * 5),
-        kernels.damaged_slots: number(given, given, owners, column, *[number] * 5),
+        kernels.scan_blocks: several(number, 2)(given, given, several(types.int64[::1], 5), *[number] * 3, sizes),
+        kernels.own_places: number(given, given, several(types.uint8[::1], 1), number, sizes),
+        kernels.contested_slots: number(given, given, owners, slots, number, sizes),
+        kernels.damaged_slots: number(given, given, owners, slots, number, sizes, number),
     }[kernel]
 
 
@@ -96,8 +97,8 @@ def _signature(kernel: Callable[..., Any]) -> Any:
 def compiled_reader() -> Callable[..., int] | None:
     """Fills a buffer from many runs without coming back to Python for each; None where the system has no `pread`.
 
-    Takes columns start, end, kind, layer and file offset of runs, descriptors by layer (one that is no file makes
-    `pread` fail), a buffer of bytes, the first and the last run wanted, the range of the disk that the buffer
+    Takes columns start, end, kind, layer and file offset of runs as a tuple, descriptors by layer (one that is no file
+    makes `pread` fail), a buffer of bytes, the first and the last run wanted, the range of the disk that the buffer
     stands for, and whether holes read as zeros. Returns the first run that it could not read whole, for the caller to
     read and to say why; the last one when there is none. It can only run compiled, for it calls the system itself.
     """
@@ -108,19 +109,9 @@ def compiled_reader() -> Callable[..., int] | None:
     pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
 
     def read_runs(
-        start: Any,
-        end: Any,
-        kind: Any,
-        layer: Any,
-        file_offset: Any,
-        descriptors: Any,
-        buffer: Any,
-        first: int,
-        last: int,
-        at: int,
-        upto: int,
-        holes_are_zeros: int,
+        plan: Any, descriptors: Any, buffer: Any, first: int, last: int, at: int, upto: int, holes_are_zeros: int
     ) -> int:
+        start, end, kind, layer, file_offset = plan
         address = buffer.ctypes.data
         for run in range(first, last):
             lower = max(start[run], at)
@@ -137,4 +128,5 @@ def compiled_reader() -> Callable[..., int] | None:
         return last
 
     given, number = types.Array(types.int64, 1, "C", readonly=True), types.int64
-    return _made(read_runs, number(*[given] * 6, types.uint8[::1], *[number] * 5))
+    plan = types.UniTuple(given, 5)  # type: ignore[no-untyped-call]
+    return _made(read_runs, number(plan, given, types.uint8[::1], *[number] * 5))

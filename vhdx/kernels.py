@@ -1,6 +1,7 @@
 """The loops over block tables: BAT entries to runs, and who claims which place of a file.
 
-A kernel is a plain loop over arrays of int64. It allocates nothing, raises nothing, and stops when its output is full.
+A kernel is a plain loop over arrays of int64: its inputs, then a tuple of the columns that it fills, then numbers. It
+allocates nothing, raises nothing, and stops when its output is full.
 The same function runs interpreted, over lists, while the work is too small to repay the compiler's start. What several
 kernels do, or what would make one too long to read, is a part: a function that the compiler takes into the kernel.
 """
@@ -14,32 +15,23 @@ STRIP = 64
 """BAT entries that are compared together."""
 # Beyond every file and disk, and doubled it is still an int64.
 ENDLESS = 1 << 62
+Sizes = tuple[int, int, int, int]
+"""Blocks of a chunk, MiB of a block, bytes of the file, and 1 for a differencing file, else 0."""
 
 
 def scan_blocks(
-    entries: Any,
-    forbidden: Any,
-    out_start: Any,
-    out_length: Any,
-    out_kind: Any,
-    out_by_bitmap: Any,
-    out_offset: Any,
-    first_slot: int,
-    start: int,
-    end: int,
-    block_size: int,
-    chunk_ratio: int,
-    file_size: int,
-    is_child: int,
+    entries: Any, forbidden: Any, out: Any, first_slot: int, start: int, end: int, sizes: Sizes
 ) -> tuple[int, int]:
     """Runs of the disk from byte `start` to `end`, as BAT entries have it; PARTIALLY_PRESENT blocks as if whole.
 
     `entries` begin with BAT slot `first_slot`. `forbidden` are pairs of file offsets, start and end, where no block
-    may be, sorted. The output has 1 in `out_by_bitmap` where a sector bitmap is to decide. A block that begins
-    inside the file is DATA, wherever the file ends.
+    may be, sorted. The columns of `out` are those of a RunTable, but that the layer is 1 where a sector bitmap is to
+    decide. A block that begins inside the file is DATA, wherever the file ends.
 
     Returns how many runs were put out and where the scan stopped: at `end`, or where the output was full.
     """
+    chunk_ratio, block_mib, file_size, is_child = sizes
+    block_size = block_mib << 20
     count = 0
     position = start
     while position < end:
@@ -68,10 +60,7 @@ def scan_blocks(
             # structure leaves no room for one more whole block. So no entry inside it needs a check of its own.
             blocks = min(chunk_ratio - block % chunk_ratio, (end - block_start) // block_size, room // block_size)
             upto += (end_of_sequence(entries, slot, slot + blocks, stride) - slot - 1) * block_size
-        length = upto - position
-        after = put(
-            count, position, length, kind, by_bitmap, offset, out_start, out_length, out_kind, out_by_bitmap, out_offset
-        )
+        after = put(count, position, upto - position, kind, by_bitmap, offset, out)
         if after < 0:
             break
         count = after
@@ -133,20 +122,9 @@ def end_of_sequence(entries: Any, slot: int, end: int, stride: int) -> int:
     return slot
 
 
-def put(
-    count: int,
-    start: int,
-    length: int,
-    kind: int,
-    by_bitmap: int,
-    offset: int,
-    out_start: Any,
-    out_length: Any,
-    out_kind: Any,
-    out_by_bitmap: Any,
-    out_offset: Any,
-) -> int:
+def put(count: int, start: int, length: int, kind: int, by_bitmap: int, offset: int, out: Any) -> int:
     """Put a run behind `count` others, or onto the last one where it continues that; the new count, -1 when full."""
+    out_start, out_length, out_kind, out_by_bitmap, out_offset = out
     last = count - 1
     if kind != DATA:
         offset = 0
@@ -164,27 +142,18 @@ def put(
     return count + 1
 
 
-def own_places(
-    entries: Any,
-    forbidden: Any,
-    owners: Any,
-    first_slot: int,
-    chunk_ratio: int,
-    block_mib: int,
-    file_size: int,
-    is_child: int,
-) -> int:
-    """Mark in `owners`, one byte for each MiB of the file, what the entries from `first_slot` on claim.
+def own_places(entries: Any, forbidden: Any, out: Any, first_slot: int, sizes: Sizes) -> int:
+    """Mark in a column of one byte for each MiB of the file what the entries from `first_slot` on claim.
 
     A place becomes 1 when it is claimed, 2 when it is claimed again. Returns how many became 2. Claims past the end
-    of `owners` are none.
+    of the column are none.
     """
+    chunk_ratio, block_mib, file_size, is_child = sizes
+    owners = out[0]
     contested = 0
     for index in range(len(entries)):
         first = (entries[index] >> 20) & 0xFFFFFFFFFFF
-        size = block_mib
-        if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
-            size = is_child
+        size = is_child if (first_slot + index + 1) % (chunk_ratio + 1) == 0 else block_mib
         size = claimed_mib(entries[index], size, file_size, forbidden)
         for place in range(first, min(first + size, len(owners))):
             if owners[place] == 1:
@@ -195,41 +164,25 @@ def own_places(
     return contested
 
 
-def contested_slots(
-    entries: Any,
-    forbidden: Any,
-    owners: Any,
-    out_slot: Any,
-    first_slot: int,
-    chunk_ratio: int,
-    block_mib: int,
-    file_size: int,
-    is_child: int,
-) -> int:
+def contested_slots(entries: Any, forbidden: Any, owners: Any, out: Any, first_slot: int, sizes: Sizes) -> int:
     """Slots whose entries claim a place that `own_places` has marked 2; returns their count."""
+    chunk_ratio, block_mib, file_size, is_child = sizes
     count = 0
     for index in range(len(entries)):
-        size = block_mib
-        if (first_slot + index + 1) % (chunk_ratio + 1) == 0:
-            size = is_child
-        if is_contested(entries[index], claimed_mib(entries[index], size, file_size, forbidden), owners):
-            out_slot[count] = first_slot + index
+        size = is_child if (first_slot + index + 1) % (chunk_ratio + 1) == 0 else block_mib
+        size = claimed_mib(entries[index], size, file_size, forbidden)
+        if is_contested(entries[index], size, owners):
+            out[0][count] = first_slot + index
             count += 1
     return count
 
 
 def damaged_slots(
-    entries: Any,
-    forbidden: Any,
-    owners: Any,
-    out_slot: Any,
-    first_slot: int,
-    chunk_ratio: int,
-    block_mib: int,
-    file_size: int,
-    disk_size: int,
+    entries: Any, forbidden: Any, owners: Any, out: Any, first_slot: int, sizes: Sizes, disk_size: int
 ) -> int:
     """Slots of payload blocks that cannot be read whole, whatever their bitmaps say; returns their count."""
+    chunk_ratio, block_mib, file_size, _ = sizes
+    out_slot = out[0]
     count = 0
     for index in range(len(entries)):
         slot = first_slot + index

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO, RawIOBase
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ _WORTH_COMPILING = 1 << 16
 _ZEROS = memoryview(bytes(MIB))
 # Bytes of a stream's answer whose memory is used again.
 _MOST_KEPT = 4 << 20
+_Plan = tuple[Column, Column, Column, Column, Column]
+"""The runs of one granule, in columns: start, end, kind, layer, file offset."""
 
 
 class RunSource(Protocol):
@@ -55,16 +57,6 @@ class RunSource(Protocol):
     def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what others look at
         """The error that reading the run must raise; None when it can be read, as all of it can unless it says so."""
         return None
-
-
-class _Plan(NamedTuple):
-    """The runs of one granule, in columns."""
-
-    start: Column
-    end: Column
-    kind: Column
-    layer: Column
-    file_offset: Column
 
 
 class Reader:
@@ -106,11 +98,11 @@ class Reader:
     def _make_plan(self, granule: int) -> _Plan:
         start = granule * GRANULE
         table = concatenate(self._disk.windows(start, min(start + GRANULE, self._disk.size)))
-        return _Plan(table.start, table.start + table.length, table.kind, table.layer, table.file_offset)
+        return table.start, table.start + table.length, table.kind, table.layer, table.file_offset
 
     def _fill(self, plan: _Plan, start: int, buffer: memoryview) -> None:
         stop = start + len(buffer)
-        run, last = int(plan.start.searchsorted(start, "right")) - 1, int(plan.start.searchsorted(stop))
+        run, last = int(plan[0].searchsorted(start, "right")) - 1, int(plan[0].searchsorted(stop))
         self._runs_read += last - run
         # A source that is no plain file (an overlay, a patched view) has no descriptor, and makes the compiled reader
         # stop at each of its runs. Where no layer is a plain file it is not asked at all.
@@ -121,7 +113,7 @@ class Reader:
             return
         whole = np.frombuffer(buffer, dtype=np.uint8)
         while run < last:
-            run = quick(*plan, self._descriptors, whole, run, last, start, stop, self._holes_are_zeros)
+            run = quick(plan, self._descriptors, whole, run, last, start, stop, self._holes_are_zeros)
             if run < last:  # it is no plain file, or fails: read it here, which says why
                 self._fill_from(plan, run, run + 1, start, buffer)
                 run += 1

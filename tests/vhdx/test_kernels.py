@@ -14,7 +14,7 @@ DATA, ZERO, TRIM, HOLE, LOST = range(5)
 
 
 def compiled(kernel, inputs, outputs, *numbers):
-    return compiling.compiled(kernel)(*inputs, *outputs, *numbers)
+    return compiling.compiled(kernel)(*inputs, outputs, *numbers)
 
 
 ways = pytest.mark.parametrize("run", [compiling.interpreted, compiled])
@@ -100,9 +100,9 @@ def scan(run, given_, capacity):
     for column in inputs:
         column.flags.writeable = False
     while position < given_["end"]:
-        outputs = [np.zeros(capacity, dtype=np.int64) for _ in range(5)]
-        numbers = (position, given_["end"], given_["block_size"], given_["ratio"], given_["file_size"])
-        count, stopped = run(kernels.scan_blocks, inputs, outputs, 0, *numbers, given_["is_child"])
+        outputs = tuple(np.zeros(capacity, dtype=np.int64) for _ in range(5))
+        sizes = (given_["ratio"], given_["block_size"] // MIB, given_["file_size"], given_["is_child"])
+        count, stopped = run(kernels.scan_blocks, inputs, outputs, 0, position, given_["end"], sizes)
         assert count <= capacity
         assert count == capacity or stopped == given_["end"]
         found += [list(row) for row in zip(*(column[:count].tolist() for column in outputs), strict=True)]
@@ -171,7 +171,7 @@ def test_contested_slots_are_those_that_share_a_place(run, given_):
     times = [sum(place in places for places in claimed) for place in range(size)]
     entries.flags.writeable = False
     owners = np.zeros(size, dtype=np.uint8)
-    numbers = (0, ratio, block_mib, size << 20, is_child)
+    numbers = (0, (ratio, block_mib, size << 20, is_child))
     assert run(kernels.own_places, (entries, FORBIDDEN), (owners,), *numbers) == sum(count > 1 for count in times)
     assert owners.tolist() == [min(count, 2) for count in times]
     slots = np.zeros(len(entries), dtype=np.int64)
@@ -185,11 +185,11 @@ def test_contested_slots_are_those_that_share_a_place(run, given_):
 def test_claims_can_be_counted_window_by_window(run, given_, cut):
     entries, ratio, block_mib, is_child, size = given_
     whole, parts = np.zeros(size, dtype=np.uint8), np.zeros(size, dtype=np.uint8)
-    numbers = (ratio, block_mib, size << 20, is_child)
-    total = run(kernels.own_places, (entries, FORBIDDEN), (whole,), 0, *numbers)
+    sizes = (ratio, block_mib, size << 20, is_child)
+    total = run(kernels.own_places, (entries, FORBIDDEN), (whole,), 0, sizes)
     front, back = entries[:cut].copy(), entries[cut:].copy()
-    first = run(kernels.own_places, (front, FORBIDDEN), (parts,), 0, *numbers)
-    second = run(kernels.own_places, (back, FORBIDDEN), (parts,), len(front), *numbers)
+    first = run(kernels.own_places, (front, FORBIDDEN), (parts,), 0, sizes)
+    second = run(kernels.own_places, (back, FORBIDDEN), (parts,), len(front), sizes)
     assert first + second == total
     assert parts.tolist() == whole.tolist()
 
@@ -198,10 +198,10 @@ def test_kernels_take_a_read_only_memory_map(tmp_path):
     path = tmp_path / "bat"
     np.arange(6 | 1 << 20, (6 | 1 << 20) + (500 << 20), 1 << 20, dtype="<i8").tofile(path)
     entries = np.memmap(path, dtype="<i8", mode="r")
-    outputs = [np.zeros(10, dtype=np.int64) for _ in range(5)]
+    outputs = tuple(np.zeros(10, dtype=np.int64) for _ in range(5))
     empty = np.empty(0, dtype=np.int64)
-    numbers = (0, 0, 400 * MIB, MIB, 4096, 1000 * MIB, 0)
-    count, stopped = compiling.compiled(kernels.scan_blocks)(entries, empty, *outputs, *numbers)
+    numbers = (0, 0, 400 * MIB, (4096, 1, 1000 * MIB, 0))
+    count, stopped = compiling.compiled(kernels.scan_blocks)(entries, empty, outputs, *numbers)
     assert (count, stopped) == (1, 400 * MIB)
     assert [column[0] for column in outputs] == [0, 400 * MIB, DATA, 0, MIB]
 
@@ -216,7 +216,7 @@ def test_damaged_slots_are_those_whose_block_is_invalid_misplaced_cut_off_or_con
     blocks = len(entries) - len(entries) // (ratio + 1)
     disk_size = max(1, blocks * block_mib * MIB - missing * MIB // 4)
     slots = np.zeros(len(entries), dtype=np.int64)
-    numbers = (0, ratio, block_mib, size << 20, disk_size)
+    numbers = (0, (ratio, block_mib, size << 20, 0), disk_size)
     count = run(kernels.damaged_slots, (entries, FORBIDDEN, owners), (slots,), *numbers)
     expected = []
     for slot, (value, places) in enumerate(zip(entries.tolist(), claimed, strict=True)):
