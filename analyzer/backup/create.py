@@ -56,11 +56,15 @@ def run_create(
 
 
 def _published(
-    plan: CreatePlan, store: ChunkStore, builder: "IndexBuilder", hashes: ImageHashes, read_bytes: int, confirm: Confirm
+    plan: CreatePlan,
+    store: ChunkStore,
+    builder: "IndexBuilder",
+    hashes: ImageHashes,
+    read_bytes: int,
+    confirm: Confirm,
 ) -> Iterator[Manifest]:
     """Write index and manifest of each point; the manifest is taken back when the lock was lost meanwhile."""
     before = plan.reference.manifest if plan.reference else None
-    wants_both = plan.options.hashing is Hashing.ALWAYS
     for number, point in enumerate(plan.points):
         index = builder.build(number)
         confirm()
@@ -70,7 +74,7 @@ def _published(
             sums = hashes.images[number].digests()
         elif before is not None and before.index_sha256 == index_sha256 and before.image_sha256:
             sums = before.image_sha256, before.image_sha512_256  # the index identifies the content
-        if wants_both and not (hashes.images or all(sums)):
+        if plan.options.hashing is Hashing.ALWAYS and not (hashes.images or all(sums)):
             sums = hashes_of(store, index)
         effort = Effort(
             read_in_full=plan.read_in_full,
@@ -187,7 +191,10 @@ class IndexBuilder:
         last_id = self._store.codec.id_of(last)
         if index.ids[-1].tobytes() == self._zero:
             index.ids[-1] = np.frombuffer(last_id, np.uint8)
-        zeros = [bytes(index.chunk_size)] if _has(index.ids, self._zero) else []
+        # A huge index is looked at in pieces.
+        pieces = (index.ids[first : first + (1 << 16)] for first in range(0, len(index.ids), 1 << 16))
+        has_zeros = any((piece == np.frombuffer(self._zero, np.uint8)).all(axis=1).any() for piece in pieces)
+        zeros = [bytes(index.chunk_size)] if has_zeros else []
         for content in (*zeros, *([last] if index.ids[-1].tobytes() == last_id else ())):
             self.brought_back |= {self._store.put(content)} & self._plan.set_aside
         self._store.flush()
@@ -201,10 +208,3 @@ class IndexBuilder:
         kept = min(len(index.ids), len(before))
         index.ids[:kept], index.ids[kept:] = before[:kept], np.frombuffer(self._zero, np.uint8)
         return index
-
-
-def _has(ids: Ids, chunk_id: bytes) -> bool:
-    """Whether a chunk is among them; a huge index is looked at in pieces."""
-    wanted = np.frombuffer(chunk_id, np.uint8)
-    pieces = (ids[first : first + (1 << 16)] for first in range(0, len(ids), 1 << 16))
-    return any(bool((piece == wanted).all(axis=1).any()) for piece in pieces)

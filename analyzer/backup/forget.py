@@ -11,8 +11,6 @@ from analyzer.backup.locks import Lock
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 
-_UNKNOWN = datetime.min.replace(tzinfo=UTC)
-
 
 class Every(Enum):
     """A kind of `--keep-`, by the name of what it counts."""
@@ -96,7 +94,8 @@ def plan_by_name(repository: Repository, names: Sequence[str], *, allow_last: bo
     verdicts = named(points, names)
     if disks := () if allow_last else emptied(verdicts):
         raise LastPointError(repository.place.url, tuple(disks))
-    broken = [RestorePoint(name=name, disk="", created=_UNKNOWN) for name in damaged if name in names]
+    unknown = datetime.min.replace(tzinfo=UTC)
+    broken = [RestorePoint(name=name, disk="", created=unknown) for name in damaged if name in names]
     left = tuple(name for name in damaged if name not in names)
     return ForgetPlan(verdicts=(*verdicts, *(Verdict(point, ()) for point in broken)), damaged=left)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from analyzer.backup.errors import BackupError, MissingObjectError
-from analyzer.backup.storage.storage import Place
+from analyzer.backup.storage.remote_folder import Place
 
 FOLDER = "locks"
 # Seven signs within the time after which a lock is stale: a few may fail on a bad connection.
@@ -72,11 +72,10 @@ class LockedError(BackupError):
     place: str
     owner: Owner
 
-    def __str__(self) -> str:
-        return (
-            f"{self.place} is in use by {self.owner}; wait until that is done (a lock whose owner is gone counts no "
-            f"more after {STALE / 60:.0f} minutes)"
-        )
+    text = (
+        "{place} is in use by {owner}; wait until that is done (a lock whose owner is gone counts no more after "
+        f"{STALE / 60:.0f} minutes)"
+    )
 
 
 class LockLostError(BackupError):
@@ -134,18 +133,16 @@ class Lock:
         Raises LockLostError, PlaceError.
         """
         for attempt in range(attempts):
-            self._rewrite(replace(self._owner, points=(*self._owner.points, point)))
+            self._owner = replace(self._owner, points=(*self._owner.points, point))
+            self.confirm()
             # Both may see each other and step back; they try again after a random wait. Both never go on.
             if not any(point in other.points for other in _others(self._place, self.name)):
                 return True
-            self._rewrite(replace(self._owner, points=self._owner.points[:-1]))
+            self._owner = replace(self._owner, points=self._owner.points[:-1])
+            self.confirm()
             if attempt + 1 < attempts:
                 _wait_about(wait)
         return False
-
-    def _rewrite(self, owner: Owner) -> None:
-        self._owner = owner
-        self.confirm()
 
     def _sign(self) -> None:
         """Another sign of life. A standstill between looking and writing shows in the time that both took."""

@@ -14,7 +14,7 @@ from analyzer.backup.repository.chunks import set_aside_ids
 from analyzer.backup.repository.index import Index, id_array, ids_from
 from analyzer.backup.repository.layer_records import LayerRecord, records_of, with_claims
 from analyzer.backup.repository.manifest import Manifest, name_for, require_name
-from analyzer.backup.repository.repository import Repository
+from analyzer.backup.repository.repository import Repository, manifest_object
 from vhdx.chain import Chain
 from vhdx.errors import LostDataError
 from vhdx.ranges import NO_RANGES, Range, Ranges, joined
@@ -189,12 +189,17 @@ def _layers(
 
 
 def _points(
-    repository: Repository, chain: Chain, layers: Sequence[int], options: CreateOptions, moment: datetime, claim: Claim
+    repository: Repository,
+    chain: Chain,
+    layers: Sequence[int],
+    options: CreateOptions,
+    moment: datetime,
+    claim: Claim,
 ) -> Iterator[PointPlan]:
     taken = set[str]()
 
     def is_taken(name: str) -> bool:  # first claimed, then looked for: a run that has just ended has it no more
-        return name in taken or not claim(name) or repository.has(name)
+        return name in taken or not claim(name) or repository.place.size(manifest_object(name)) is not None
 
     for layer in layers:
         state = chain.upto(layer)

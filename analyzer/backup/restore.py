@@ -78,7 +78,11 @@ class PointDisk:
         chunk = self.index.chunk_size
         for first in range(start // chunk, chunk_count(upto, chunk), _AT_ONCE):
             last = min(first + _AT_ONCE, chunk_count(upto, chunk))
-            table = self._table(first, last).clip(start, upto)
+            zero = self._is_zero(self.index.ids[first:last])
+            begin = np.arange(first, last, dtype=np.int64) * chunk
+            kind, offset = np.where(zero, np.int64(Kind.ZERO), np.int64(Kind.DATA)), np.where(zero, 0, begin)
+            length = np.minimum(begin + chunk, self.size) - begin
+            table = merge_neighbours(RunTable(begin, length, kind, np.zeros_like(begin), offset)).clip(start, upto)
             if len(table):
                 yield table
 
@@ -94,15 +98,6 @@ class PointDisk:
 
     def require_unchanged(self) -> None:
         """Chunks never change: each is checked when it is read."""
-
-    def _table(self, first: int, last: int) -> RunTable:
-        ids, chunk = self.index.ids[first:last], self.index.chunk_size
-        zero = self._is_zero(ids)
-        start = np.arange(first, last, dtype=np.int64) * chunk
-        length = np.minimum(start + chunk, self.size) - start
-        kind = np.where(zero, np.int64(Kind.ZERO), np.int64(Kind.DATA))
-        offset = np.where(zero, 0, start)
-        return merge_neighbours(RunTable(start, length, kind, np.zeros_like(start), offset))
 
     def _is_zero(self, ids: Ids) -> npt.NDArray[np.bool_]:
         zero = np.zeros(len(ids), dtype=np.bool_)

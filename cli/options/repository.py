@@ -16,7 +16,7 @@ import click
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import ENCRYPTED, Repository, open_repository
 from analyzer.backup.storage.open import place_of as place_named
-from analyzer.backup.storage.storage import Place
+from analyzer.backup.storage.remote_folder import Place
 from cli.options.common import FILE_PATH, Decorated
 from cli.text import fitted, line_width, plural, safe, say, size
 

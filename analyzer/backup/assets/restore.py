@@ -18,6 +18,7 @@ import os
 import struct
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
@@ -88,46 +89,31 @@ def read_index(path: Path, expected: str) -> List[Item]:
     return items
 
 
-class Chunks:
-    """The chunk store."""
+@lru_cache(maxsize=None)
+def zeros(length: int) -> str:
+    """The id of a chunk that is all zeros."""
+    return hashlib.sha256(bytes(length)).hexdigest()
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.zeros: Dict[int, str] = {}
 
-    def is_zeros(self, length: int, chunk: str) -> bool:
-        """Whether a chunk of that id is all zeros."""
-        if length not in self.zeros:
-            self.zeros[length] = hashlib.sha256(bytes(length)).hexdigest()
-        return self.zeros[length] == chunk
-
-    def read(self, items: List[Item]) -> List[bytes]:
-        """The content of each of a few chunks; all are unpacked by one process, for it costs more than a chunk."""
-        wanted = [self.path(chunk) for _, _, chunk in items]
-        for path in wanted:
+def contents(folder: Path, items: List[Item]) -> Iterator[Tuple[int, bytes]]:
+    """Start and content of each chunk that holds something, checked. One process unpacks many: it costs most."""
+    held = [(start, end, chunk) for start, end, chunk in items if chunk != zeros(end - start)]
+    many = max(1, AT_ONCE // max(1, items[0][1])) if items else 1
+    for first in range(0, len(held), many):
+        batch = held[first : first + many]
+        paths = [folder / chunk[:4] / (chunk + ".cacnk") for _, _, chunk in batch]
+        for path in paths:
             if not path.is_file():
                 raise RestoreError(f"chunk {path} is missing")
-        content = unpack(wanted)
-        parts, position = [], 0
-        for start, end, chunk in items:
+        content, position = unpack(paths), 0
+        for path, (start, end, chunk) in zip(paths, batch):
             part = content[position : position + end - start]
             position += end - start
+            # All before it were right and as long as they must be, so that it is this one that is not.
             if hashlib.sha256(part).hexdigest() != chunk:
-                raise RestoreError(self.blame(items))
-            parts.append(part)
-        return parts
-
-    def blame(self, items: List[Item]) -> str:
-        """Which chunk is the bad one."""
-        for start, end, chunk in items:
-            if hashlib.sha256(unpack([self.path(chunk)])).hexdigest() != chunk:
                 place = f"bytes {start} to {end} of the disk"
-                return f"chunk {self.path(chunk)} ({place}) is damaged: its content has another SHA-256"
-        return "zstd gave other bytes the second time; suspect the medium or the memory"
-
-    def path(self, chunk: str) -> Path:
-        """Where a chunk stands."""
-        return self.folder / chunk[:4] / (chunk + ".cacnk")
+                raise RestoreError(f"chunk {path} ({place}) is damaged: its content has another SHA-256")
+            yield start, part
 
 
 def unpack(paths: List[Path]) -> bytes:
@@ -137,23 +123,6 @@ def unpack(paths: List[Path]) -> bytes:
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
     except FileNotFoundError:
         raise RestoreError("the program zstd is not installed (Debian: apt install zstd)") from None
-
-
-def batches(items: List[Item], chunks: Chunks) -> Iterator[List[Item]]:
-    """Chunks that hold something, a few at a time."""
-    batch: List[Item] = []
-    size = 0
-    for item in items:
-        start, end, chunk = item
-        if chunks.is_zeros(end - start, chunk):
-            continue
-        batch.append(item)
-        size += end - start
-        if size >= AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 class Image:
@@ -197,10 +166,9 @@ def restore(repository: Path, name: str, out: BinaryIO) -> str:
     require_plain(repository)
     manifest = plain_manifest(repository / "points" / (name + ".json"))
     items = read_index(repository / "points" / (name + ".caibx"), manifest["index_sha256"])
-    chunks, image = Chunks(repository / "chunks.castr"), Image(out, manifest["size"])
-    for batch in batches(items, chunks):
-        for (start, _, _), data in zip(batch, chunks.read(batch)):
-            image.write(start, data)
+    image = Image(out, manifest["size"])
+    for start, data in contents(repository / "chunks.castr", items):
+        image.write(start, data)
     found, expected = image.finish(), manifest["image_sha256"]
     if expected is not None and found != expected:
         raise RestoreError(f"the image has SHA-256 {found} and the manifest says {expected}")

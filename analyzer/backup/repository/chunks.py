@@ -16,7 +16,8 @@ from pathlib import Path
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.codec import ID_SIZE, Codec
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.backup.storage.storage import Data, Entry, Place
+from analyzer.backup.storage.remote_folder import Place
+from analyzer.backup.storage.storage import Data, Entry
 
 FOLDER, QUARANTINE, CANDIDATES = "chunks.castr", "quarantine", "candidates"
 _MAGIC = b"VHDXCAND"

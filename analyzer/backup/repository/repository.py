@@ -29,8 +29,8 @@ from analyzer.backup.repository.manifest import (
     parse_manifest,
 )
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.backup.storage.remote_folder import FolderPlace
-from analyzer.backup.storage.storage import Place, extra_module
+from analyzer.backup.storage.remote_folder import FolderPlace, Place
+from analyzer.backup.storage.storage import extra_module
 from analyzer.text import plural
 
 FORMAT, VERSION = "vhdx-backup-repository", 1
@@ -82,10 +82,6 @@ class Repository:
         """The names of all restore points, sorted."""
         found = (entry.name.removeprefix(f"{POINTS}/") for entry in self.place.list(POINTS))
         return sorted(name[:-5] for name in found if name.endswith(".json") and is_name(name[:-5]))
-
-    def has(self, name: str) -> bool:
-        """Whether there is a restore point of that name."""
-        return self.place.size(manifest_object(name)) is not None
 
     def manifest(self, name: str) -> Manifest:
         """What is known of a restore point; raises NoSuchPointError, DamagedObjectError."""

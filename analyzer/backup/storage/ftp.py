@@ -12,7 +12,6 @@ from analyzer.backup.storage.server import Found, Server
 from analyzer.backup.storage.storage import Address, Data, login_of
 
 _TIMEOUT = 30.0
-_PORT = 21
 # What servers answer that have no MLSD: RFC 959 leaves the choice, and LIST is read instead.
 _UNKNOWN_COMMAND = ("500", "502", "504")
 _NOT_THERE = "550"
@@ -45,7 +44,7 @@ class FtpServer(Server):
             self._ftp = ftplib.FTP_TLS(timeout=_TIMEOUT, context=ssl.create_default_context())  # noqa: S321
         self._ftp.encoding = "utf-8"
         login = login_of(address)
-        self._ftp.connect(address.host, address.port or _PORT)
+        self._ftp.connect(address.host, address.port or 21)
         self._ftp.login(login.user or "anonymous", login.password or "")
         if isinstance(self._ftp, ftplib.FTP_TLS):
             self._ftp.prot_p()

@@ -24,7 +24,7 @@ class LocalPlace:
         self._made: set[Path] = set()
 
     def read(self, name: str) -> bytes:
-        """See Place."""
+        """A whole object; raises MissingObjectError, PlaceError."""
         try:
             return self._path(name).read_bytes()
         except FileNotFoundError:
@@ -48,7 +48,7 @@ class LocalPlace:
         return data
 
     def write(self, name: str, data: Data) -> None:
-        """See Place."""
+        """Make or replace an object, whole or not at all; durable when it returns."""
         part, descriptor = self.begin(name, data)
         try:
             try:
@@ -63,7 +63,7 @@ class LocalPlace:
         flush_folder(part.parent)
 
     def create(self, name: str, data: Data) -> bool:
-        """See Place: a hard link is made or not, and never replaces; where there are none, an exclusive file."""
+        """Make an object unless it is there: False then. A hard link is made or not, and never replaces."""
         part, descriptor = self.begin(name, data)
         try:
             os.fsync(descriptor)
@@ -80,7 +80,7 @@ class LocalPlace:
         return True
 
     def size(self, name: str) -> int | None:
-        """See Place."""
+        """Bytes of an object; None when it is not there."""
         try:
             return self._path(name).stat().st_size
         except FileNotFoundError:
@@ -89,11 +89,14 @@ class LocalPlace:
             raise self._failure("look at", name, error) from error
 
     def list(self, folder: str) -> Iterator[Entry]:
-        """See Place. Unfinished files are no objects; links are not followed."""
+        """All objects below a folder, in no order; none when it is not there. "" is the whole place.
+
+        Unfinished files are no objects; links are not followed.
+        """
         return (entry for entry in self._walk(folder) if not entry.name.endswith(UNFINISHED))
 
     def unfinished(self) -> Iterator[Entry]:
-        """See Place."""
+        """What is there of objects that were not written to their end, or are being written; `delete` takes them."""
         return (entry for entry in self._walk("") if entry.name.endswith(UNFINISHED))
 
     def _walk(self, folder: str) -> Iterator[Entry]:
@@ -115,14 +118,14 @@ class LocalPlace:
                     yield Entry(name, status.st_size, status.st_mtime)
 
     def delete(self, name: str) -> None:
-        """See Place."""
+        """Remove an object; one that is not there is no error."""
         try:
             self._path(name).unlink(missing_ok=True)
         except OSError as error:
             raise self._failure("delete", name, error) from error
 
     def close(self) -> None:
-        """See Place: there is nothing to close."""
+        """Nothing: no connection has to be let go of."""
 
     def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
         """Give files that were begun their names, once they are durable; the names are durable on return."""

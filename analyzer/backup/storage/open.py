@@ -7,11 +7,11 @@ from pathlib import Path
 from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.object_store import SCHEMES, FsspecServer
-from analyzer.backup.storage.remote_folder import FolderPlace, RetryPolicy, Session
+from analyzer.backup.storage.remote_folder import FolderPlace, Place, RetryPolicy, Session
 from analyzer.backup.storage.server import Server
 from analyzer.backup.storage.sftp import SftpServer
 from analyzer.backup.storage.smb import SmbServer
-from analyzer.backup.storage.storage import AddressError, Place, parse_address
+from analyzer.backup.storage.storage import AddressError, parse_address
 
 _KINDS: dict[str, type[Server]] = {
     "sftp": SftpServer,

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from analyzer.backup.errors import MissingObjectError
+from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.server import Found, Server
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry, ServerError
 
@@ -247,3 +248,7 @@ class FolderPlace:
 def is_plain(name: str) -> bool:
     """Whether a name out of a listing is one step down and nothing else: no server leads out of the repository."""
     return name not in {"", ".", ".."} and name.isascii() and name.isprintable() and not set(name) & set("/\\:")
+
+
+Place = LocalPlace | FolderPlace
+"""Where a repository is: objects by name, `/` between folders. What fails raises PlaceError. Calls from any thread."""

@@ -12,7 +12,6 @@ from analyzer.backup.storage.storage import Address, Data, ServerError, extra_mo
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""
-_PORT = 22
 _PASSING = {errno.EPIPE, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
 
 
@@ -149,7 +148,7 @@ def _log_in(ssh: Any, client: Any, address: Address) -> None:  # noqa: ANN401 - 
     keys = [name for name in known.get("identityfile", []) if Path(name).exists()]
     client.connect(
         known.get("hostname", address.host),
-        port=address.port or int(known.get("port", _PORT)),
+        port=address.port or int(known.get("port", 22)),
         username=login.user or known.get("user"),
         password=login.password,
         key_filename=keys or None,

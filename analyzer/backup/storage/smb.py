@@ -9,7 +9,6 @@ from analyzer.backup.storage.server import Found, Server
 from analyzer.backup.storage.storage import Address, AddressError, Data, extra_module, login_of, silence
 
 _TIMEOUT = 30
-_PORT = 445
 # So much at a time, so that a large object is no single request.
 _PIECE = 1 << 20
 # Session deleted, network name deleted, connection disconnected, volume dismounted; sharing and lock conflicts.
@@ -48,7 +47,7 @@ class SmbServer(Server):
         silence("smbprotocol", "smbclient", "spnego")
         self._cache = dict[str, Any]()
         login = login_of(self._address)
-        self._how = {"port": self._address.port or _PORT, "connection_cache": self._cache}
+        self._how = {"port": self._address.port or 445, "connection_cache": self._cache}
         self._how |= {"username": login.user, "password": login.password}
         self._smb.register_session(self._address.host, connection_timeout=_TIMEOUT, **self._how)
 

@@ -5,10 +5,9 @@ import logging
 import netrc
 import os
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from analyzer.backup.errors import BackupError, PlaceError
@@ -30,38 +29,6 @@ class Entry:
     def is_before(self, limit: float) -> bool:
         """Whether it was last written until a time; False where the place gives no times."""
         return bool(self.modified) and self.modified <= limit
-
-
-class Place(Protocol):
-    """Objects by name; `/` is between folders. Whatever fails raises PlaceError. All calls from any thread."""
-
-    @property
-    def url(self) -> str:
-        """What to call the place in a message: no password in it."""
-
-    def read(self, name: str) -> bytes:
-        """A whole object; raises MissingObjectError."""
-
-    def write(self, name: str, data: Data) -> None:
-        """Make or replace an object, whole or not at all; durable when it returns."""
-
-    def create(self, name: str, data: Data) -> bool:
-        """Make an object unless it is there: False then. Atomic where the place can do that."""
-
-    def size(self, name: str) -> int | None:
-        """Bytes of an object; None when it is not there."""
-
-    def list(self, folder: str) -> Iterator[Entry]:
-        """All objects below a folder, in no order; none when it is not there. "" is the whole place."""
-
-    def unfinished(self) -> Iterator[Entry]:
-        """What is there of objects that were not written to their end, or are being written; `delete` takes them."""
-
-    def delete(self, name: str) -> None:
-        """Remove an object; one that is not there is no error."""
-
-    def close(self) -> None:
-        """Let go of connections; using the place again makes new ones."""
 
 
 class ServerError(PlaceError):
