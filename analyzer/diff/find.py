@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.convert.cells import units_touched
 from analyzer.diff.ranges import UNIT, Change, ChangeTable, compare, rounded
@@ -88,51 +89,43 @@ class Totals:
             yield from table
 
 
-class BitmapFile:
-    """A sparse file with one bit for each granule, least significant bit first, set where the granule changed.
+def with_bitmap(tables: Iterable[ChangeTable], sink: Sink, size: int, granularity: int) -> Iterator[ChangeTable]:
+    """The tables as they come, of whole granules and ascending, each noted in a sparse file, which is whole at the end.
 
-    Bit n & 7 of byte n >> 3 is for the bytes of the disk from n * granularity; bits past the end are 0.
+    It has one bit for each granule of a disk of `size` bytes, least significant bit first, set where the granule
+    changed: bit n & 7 of byte n >> 3 is for the bytes of the disk from n * granularity; bits past the end are 0.
     """
+    sink.set_size(-(-size // granularity) // 8 + bool(-(-size // granularity) % 8))
+    number, bits = -1, np.empty(0, dtype=np.bool_)
+    for table in tables:
+        for here, marked in _marks(table, granularity):
+            if here != number:
+                _write_bits(sink, number, bits)
+                number, bits = here, np.zeros(_AT_ONCE, dtype=np.bool_)
+            bits |= marked
+        yield table
+    _write_bits(sink, number, bits)
+    sink.flush()
 
-    def __init__(self, sink: Sink, size: int, granularity: int) -> None:
-        """Begin the bitmap of a disk of `size` bytes."""
-        self._sink, self._granularity = sink, granularity
-        self._number, self._bits = -1, np.empty(0, dtype=np.bool_)
-        sink.set_size(-(-size // granularity) // 8 + bool(-(-size // granularity) % 8))
 
-    def passing(self, tables: Iterable[ChangeTable]) -> Iterator[ChangeTable]:
-        """The tables as they come, of whole granules and ascending, each noted; the file is whole when they end."""
-        for table in tables:
-            self._note(table)
-            yield table
-        self._write()
-        self._sink.flush()
+def _marks(table: ChangeTable, granularity: int) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
+    """For so many granules at once that any range touches: their number, and which of them are touched."""
+    first = table.start // granularity
+    last = (table.start + table.length - 1) // granularity + 1
+    for number in units_touched([Ranges.of_columns(table.start, table.length)], granularity * _AT_ONCE):
+        begin = number * _AT_ONCE
+        here = (last > begin) & (first < begin + _AT_ONCE)
+        steps = np.zeros(_AT_ONCE + 1, dtype=np.int64)
+        np.add.at(steps, np.maximum(first[here] - begin, 0), 1)
+        np.add.at(steps, np.minimum(last[here] - begin, _AT_ONCE), -1)
+        yield number, np.cumsum(steps)[:-1] > 0
 
-    @property
-    def target(self) -> Path:
-        """The file's name once it is committed."""
-        return self._sink.target
 
-    def _note(self, table: ChangeTable) -> None:
-        first = table.start // self._granularity
-        last = (table.start + table.length - 1) // self._granularity + 1
-        for number in units_touched([Ranges.of_columns(table.start, table.length)], self._granularity * _AT_ONCE):
-            if number != self._number:
-                self._write()
-                self._number, self._bits = number, np.zeros(_AT_ONCE, dtype=np.bool_)
-            begin = number * _AT_ONCE
-            here = (last > begin) & (first < begin + _AT_ONCE)
-            lower, upper = np.maximum(first[here] - begin, 0), np.minimum(last[here] - begin, _AT_ONCE)
-            steps = np.zeros(_AT_ONCE + 1, dtype=np.int64)
-            np.add.at(steps, lower, 1)
-            np.add.at(steps, upper, -1)
-            self._bits |= np.cumsum(steps)[:-1] > 0
-
-    def _write(self) -> None:
-        if self._bits.any():
-            packed = np.packbits(self._bits, bitorder="little")
-            whole = packed[: int(np.flatnonzero(packed)[-1]) + 1]
-            self._sink.write_at(self._number * _AT_ONCE // 8, whole.data)
+def _write_bits(sink: Sink, number: int, bits: npt.NDArray[np.bool_]) -> None:
+    if bits.any():
+        packed = np.packbits(bits, bitorder="little")
+        whole = packed[: int(np.flatnonzero(packed)[-1]) + 1]
+        sink.write_at(number * _AT_ONCE // 8, whole.data)
 
 
 def plan_changes(old: Disk, new: Disk, trust: Trust, granularity: int | None = None) -> ChangesPlan:

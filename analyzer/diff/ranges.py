@@ -1,6 +1,6 @@
 """Ranges that differ, in columns, and what the new state has there; rounded to granules; compared by content."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
 from vhdx.ranges import Column, Range, Ranges, union
 from vhdx.reader import GRANULE, Reader
-from vhdx.runs import Kind, RunTable, cut_alike
+from vhdx.runs import Kind, RunTable, cut_alike, cut_at
 
 
 class Change(IntEnum):
@@ -174,41 +174,34 @@ def compare(
 
     What is LOST on either side cannot be compared and stays. Raises what reading raises.
     """
-    comparer = _Comparer(old, new, progress)
+    readers, buffers = (Reader(old), Reader(new)), np.empty((2, CELL), dtype=np.uint8)
+
+    def differing(part: Range) -> Ranges:
+        """The units that differ in a range of at most a cell."""
+        first, second = (buffer[: part.length] for buffer in buffers)
+        for reader, buffer in zip(readers, (first, second), strict=True):
+            reader.read_into(part.start, buffer.data)
+        progress(part.length)
+        units = Ranges.where(differing_units(first, second))
+        return Ranges.between(part.start + units.start * UNIT, part.start + np.minimum(units.end * UNIT, part.length))
+
     for table, before in candidates:
         held = table.select(table.kind != Kind.HOLE)
         # Ranges of bounded length: a single run of a window may be the whole disk.
         for number in units_touched([held], GRANULE):
             start, end = number * GRANULE, (number + 1) * GRANULE
-            yield comparer.differing(table.clip(start, end), before.clip(start, end))
+            yield _compared(*cut_alike(table.clip(start, end), before.clip(start, end)), differing)
 
 
-class _Comparer:
-    """Two disks, and the buffers that their bytes are compared in."""
-
-    def __init__(self, old: Disk, new: Disk, progress: Progress) -> None:
-        self._old, self._new, self._progress = Reader(old), Reader(new), progress
-        self._buffers = np.empty((2, CELL), dtype=np.uint8)
-
-    def differing(self, table: RunTable, before: RunTable) -> ChangeTable:
-        """The changes in one range of candidates."""
-        table, before = cut_alike(table, before)
-        maybe = table.kind != Kind.HOLE
-        # LOST on either side cannot be compared. It is kept as a change, since to leave it out would say that it is
-        # the same: test_what_cannot_be_known_counts_as_changed_and_is_never_exported.
-        lost = (table.kind == Kind.LOST) | (before.kind == Kind.LOST)
-        found = union([table.select(maybe & lost).ranges, *map(self._compare, cells_of(table, maybe & ~lost, lost))])
-        marked, table = cut_alike(RunTable.marking(found, table.range, Kind.DATA), table)
-        return ChangeTable.of_runs(table.select(marked.kind == Kind.DATA))
-
-    def _compare(self, part: Range) -> Ranges:
-        """The units that differ in a range of at most a cell."""
-        first, second = (buffer[: part.length] for buffer in self._buffers)
-        self._old.read_into(part.start, first.data)
-        self._new.read_into(part.start, second.data)
-        self._progress(part.length)
-        units = Ranges.where(differing_units(first, second))
-        return Ranges.between(part.start + units.start * UNIT, part.start + np.minimum(units.end * UNIT, part.length))
+def _compared(table: RunTable, before: RunTable, differing: Callable[[Range], Ranges]) -> ChangeTable:
+    """The changes in one range of candidates, cut alike."""
+    maybe = table.kind != Kind.HOLE
+    # LOST on either side cannot be compared. It is kept as a change, since to leave it out would say that it is
+    # the same: test_what_cannot_be_known_counts_as_changed_and_is_never_exported.
+    lost = (table.kind == Kind.LOST) | (before.kind == Kind.LOST)
+    found = union([table.select(maybe & lost).ranges, *map(differing, cells_of(table, maybe & ~lost, lost))])
+    table, chosen = cut_at(table, found)
+    return ChangeTable.of_runs(table.select(chosen))
 
 
 def differing_units(first: Bytes, second: Bytes) -> npt.NDArray[np.bool_]:

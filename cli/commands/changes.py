@@ -10,7 +10,7 @@ import click
 
 from analyzer.convert.model import Verify
 from analyzer.diff.delta.export import DeltaOutcome, plan_export, run_export
-from analyzer.diff.find import BitmapFile, ChangesPlan, Totals, Trust, find_changes, plan_changes
+from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_changes, with_bitmap
 from analyzer.diff.ranges import UNIT, Change, ChangeTable
 from analyzer.diff.states import State
 from cli import output
@@ -117,7 +117,7 @@ def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, 
         tables: Iterable[ChangeTable] = find_changes(plan, *disks, update)
         sink = stack.enter_context(_sink(plan, states, answer.bitmap, answer.existing)) if answer.bitmap else None
         if sink:
-            tables = BitmapFile(sink, plan.size, plan.granularity).passing(tables)
+            tables = with_bitmap(tables, sink, plan.size, plan.granularity)
         show(shape, plan, disks, totals.passing(tables), totals)
         if sink:
             sink.commit()

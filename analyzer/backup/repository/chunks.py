@@ -6,7 +6,6 @@ time of its object. A chunk that was written after its list is no candidate any 
 """
 
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Set
@@ -99,8 +98,7 @@ class ChunkStore:
 
     def _add(self, name: str, packed: bytes) -> None:
         if isinstance(self.place, LocalPlace):
-            part, descriptor = self.place.begin(name, packed)
-            os.close(descriptor)
+            part = self.place.begin(name, packed)
         else:
             part = None
             self.place.write(name, packed)

@@ -8,8 +8,8 @@ import re
 import ssl
 import time
 
-from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Address, Data, login_of
+from analyzer.backup.storage.server import Server
+from analyzer.backup.storage.storage import Address, Data, Entry, login_of
 
 _TIMEOUT = 30.0
 # What servers answer that have no MLSD: RFC 959 leaves the choice, and LIST is read instead.
@@ -82,13 +82,13 @@ class FtpServer(Server):
     def _size(self, path: str) -> int | None:
         return self._ftp.size(path)
 
-    def _scan(self, path: str) -> list[Found]:
+    def _scan(self, path: str) -> list[Entry]:
         try:
             return self._listed(path)
         finally:
             self._ftp.voidcmd("TYPE I")  # a listing left us in ASCII mode, where servers refuse SIZE
 
-    def _listed(self, path: str) -> list[Found]:
+    def _listed(self, path: str) -> list[Entry]:
         try:
             return [_of_facts(name, facts) for name, facts in self._ftp.mlsd(path or ".")]
         except ftplib.error_perm as error:
@@ -98,7 +98,7 @@ class FtpServer(Server):
                 raise
         return self._listed_by_lines(path)
 
-    def _listed_by_lines(self, path: str) -> list[Found]:
+    def _listed_by_lines(self, path: str) -> list[Entry]:
         """A folder as servers without MLSD list it, in the lines of `ls -l`; times are asked for one by one."""
         lines: list[str] = []
         self._ftp.dir(*([path] if path else []), lines.append)
@@ -107,7 +107,7 @@ class FtpServer(Server):
             if match := _UNIX_LINE.fullmatch(line.rstrip("\r\n")):
                 kind, size, name = match.groups()
                 seconds = self._modified(f"{path}/{name}" if path else name) if kind == "-" else 0.0
-                found.append(Found(name if kind != "l" else "", kind == "d", int(size), seconds))
+                found.append(Entry(name if kind != "l" else "", int(size), seconds, kind == "d"))
         return found
 
     def _modified(self, path: str) -> float:
@@ -151,11 +151,11 @@ class FtpServer(Server):
         return ConnectionError(str(error)) if isinstance(error, ftplib.error_temp | OSError) else error
 
 
-def _of_facts(name: str, facts: dict[str, str]) -> Found:
+def _of_facts(name: str, facts: dict[str, str]) -> Entry:
     kind, size = facts.get("type", "").lower(), facts.get("size", "0")
     plain = name if kind in {"file", "dir"} else ""  # "cdir", "pdir", links and devices are none of ours
     seconds = _seconds(facts.get("modify", ""))
-    return Found(plain, kind == "dir", int(size) if size.isdecimal() else 0, seconds)
+    return Entry(plain, int(size) if size.isdecimal() else 0, seconds, kind == "dir")
 
 
 def _seconds(text: str) -> float:

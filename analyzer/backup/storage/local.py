@@ -49,12 +49,9 @@ class LocalPlace:
 
     def write(self, name: str, data: Data) -> None:
         """Make or replace an object, whole or not at all; durable when it returns."""
-        part, descriptor = self.begin(name, data)
+        part = self.begin(name, data)
         try:
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            self._flush([part])
             part.replace(self._path(name))
         except OSError as error:
             raise self._failure("write", name, error) from error
@@ -64,9 +61,9 @@ class LocalPlace:
 
     def create(self, name: str, data: Data) -> bool:
         """Make an object unless it is there: False then. A hard link is made or not, and never replaces."""
-        part, descriptor = self.begin(name, data)
+        part = self.begin(name, data)
         try:
-            os.fsync(descriptor)
+            self._flush([part])
             # A link fails where the name is taken, in one step, on NFS as well, where O_EXCL was not always kept.
             os.link(part, self._path(name))
         except FileExistsError:
@@ -74,7 +71,6 @@ class LocalPlace:
         except OSError as error:
             raise self._failure("create", name, error) from error
         finally:
-            os.close(descriptor)
             part.unlink(missing_ok=True)
         flush_folder(part.parent)
         return True
@@ -153,24 +149,20 @@ class LocalPlace:
                 finally:
                     os.close(descriptor)
 
-    def begin(self, name: str, data: Data) -> tuple[Path, int]:
-        """Write a file beside its place; returns it, open and not flushed yet."""
+    def begin(self, name: str, data: Data) -> Path:
+        """Write a file beside its place; returns it, not flushed yet."""
         path = self._path(name)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
         try:
             self._make_folder(path.parent)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            with part.open("xb", buffering=0) as file:
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
         except OSError as error:
-            raise self._failure("write", name, error) from error
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        except OSError as error:
-            os.close(descriptor)
             part.unlink(missing_ok=True)
             raise self._failure("write", name, error) from error
-        return part, descriptor
+        return part
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder that is not there, and make its name durable."""

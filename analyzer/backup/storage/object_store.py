@@ -6,8 +6,8 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Address, AddressError, Data, ServerError, extra_module, silence
+from analyzer.backup.storage.server import Server
+from analyzer.backup.storage.storage import Address, AddressError, Data, Entry, ServerError, extra_module, silence
 
 _TIMEOUT = 30
 # Enough to know that a bucket is not empty, without listing millions of objects for it.
@@ -76,13 +76,13 @@ class FsspecServer(Server):
         found = self._system.info(path)
         return int(found["size"] or 0) if found.get("type") == "file" else None
 
-    def _scan(self, path: str) -> list[Found]:
+    def _scan(self, path: str) -> list[Entry]:
         """All objects below a folder, at any depth, by their paths within it: stores list so, and quicker."""
         below = self._system.find(path, detail=True)
         root = self._system._strip_protocol(path)  # noqa: SLF001 - how fsspec writes the paths that it gives
         return [_found(posixpath.relpath(name, root), facts) for name, facts in below.items()]
 
-    def glance(self, path: str) -> list[Found]:
+    def glance(self, path: str) -> list[Entry]:
         """The first objects below a folder, where the store is S3: a bucket may hold millions."""
         if not hasattr(self._system, "call_s3"):
             return self.scan(path)
@@ -129,8 +129,8 @@ def _classes(module: str, *names: str) -> tuple[type[Exception], ...]:
     return tuple(getattr(loaded, name) for name in names if hasattr(loaded, name))
 
 
-def _found(name: str, facts: dict[str, Any]) -> Found:
+def _found(name: str, facts: dict[str, Any]) -> Entry:
     times = (facts.get(key) for key in _TIMES)
     seconds = (time.timestamp() if isinstance(time, datetime) else time for time in times)
     modified = next((float(each) for each in seconds if isinstance(each, int | float)), 0.0)
-    return Found(name, is_folder=False, size=int(facts.get("size") or 0), modified=modified)
+    return Entry(name, int(facts.get("size") or 0), modified)

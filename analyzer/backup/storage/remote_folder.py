@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from analyzer.backup.errors import MissingObjectError
 from analyzer.backup.storage.local import LocalPlace
-from analyzer.backup.storage.server import Found, Server
+from analyzer.backup.storage.server import Server
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry, ServerError
 
 Result = TypeVar("Result")
@@ -169,7 +169,7 @@ class FolderPlace:
         """Put an object where none is; False when there is one. Raises ServerError."""
 
         def put_new(server: Server) -> bool:
-            self._make_folders(server, name)
+            self._make_folder(server, name)
             return server.store_new(self._path(name), data)
 
         if self._session.call(put_new):
@@ -192,7 +192,7 @@ class FolderPlace:
         """Uploads that did not end, or have not yet."""
         for found in self._session.call(lambda server: server.scan(self._path(UPLOADS))):
             if is_plain(found.name) and not found.is_folder:
-                yield Entry(f"{UPLOADS}/{found.name}", found.size, found.modified)
+                yield replace(found, name=f"{UPLOADS}/{found.name}")
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where it is absent."""
@@ -211,13 +211,13 @@ class FolderPlace:
     def _walk(self, folder: str, depth: int) -> Iterator[Entry]:
         yield from self._objects(folder, self._session.call(lambda server: server.scan(self._path(folder))), depth)
 
-    def _objects(self, folder: str, listed: Sequence[Found], depth: int) -> Iterator[Entry]:
+    def _objects(self, folder: str, listed: Sequence[Entry], depth: int) -> Iterator[Entry]:
         for found in listed:
             if not all(is_plain(part) for part in found.name.split("/")) or found.name.endswith(UNFINISHED):
                 continue
             name = f"{folder}/{found.name}" if folder else found.name
             if not found.is_folder:
-                yield Entry(name, found.size, found.modified)
+                yield replace(found, name=name)
             elif depth:
                 yield from self._walk(name, depth - 1)
 
@@ -226,20 +226,19 @@ class FolderPlace:
             server.store(self._path(name), data)
             return
         upload = f"{UPLOADS}/{secrets.token_hex(8)}{UNFINISHED}"
-        self._make_folders(server, upload)
-        self._make_folders(server, name)
+        self._make_folder(server, upload)
+        self._make_folder(server, name)
         server.store(self._path(upload), data)
         if server.size(self._path(upload)) != len(data):
             raise ConnectionError("the server kept fewer bytes than it was sent")
         server.rename(self._path(upload), self._path(name))
 
-    def _make_folders(self, server: Server, name: str) -> None:
-        folders = name.split("/")[:-1]
-        paths = [self._path("/".join(folders[:count])) for count in range(len(folders) + 1)]
-        for path in paths:
-            if path not in self._folders:
-                server.make_folder(path)
-                self._folders.add(path)
+    def _make_folder(self, server: Server, name: str) -> None:
+        """Make the folder that an object is in, and those above it, unless this was done."""
+        path = self._path(name.rpartition("/")[0])
+        if path not in self._folders:
+            server.make_folder(path)
+            self._folders.add(path)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name and self._root else name or self._root

@@ -3,22 +3,11 @@
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from analyzer.backup.errors import BackupError
-from analyzer.backup.storage.storage import Address, Data, ServerError, unresolved
+from analyzer.backup.storage.storage import Address, Data, Entry, ServerError, unresolved
 
 _UNDERSTOOD = (FileNotFoundError, FileExistsError, ConnectionError, TimeoutError, EOFError, BackupError)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a server says of a file or folder; `modified` in seconds since 1970, by the server's clock."""
-
-    name: str
-    is_folder: bool
-    size: int
-    modified: float
 
 
 class Server(ABC):
@@ -94,7 +83,7 @@ class Server(ABC):
         except FileNotFoundError:
             return None
 
-    def scan(self, path: str) -> list[Found]:
+    def scan(self, path: str) -> list[Entry]:
         """What is in a folder, or all that is below it, by path; nothing where there is none."""
         try:
             with self._errors():
@@ -102,7 +91,7 @@ class Server(ABC):
         except FileNotFoundError:
             return []
 
-    def glance(self, path: str) -> list[Found]:
+    def glance(self, path: str) -> list[Entry]:
         """A few of what `scan` gives, at least one where there is anything; all where that is as quick."""
         return self.scan(path)
 
@@ -175,7 +164,7 @@ class Server(ABC):
     def _size(self, path: str) -> int | None: ...
 
     @abstractmethod
-    def _scan(self, path: str) -> list[Found]: ...
+    def _scan(self, path: str) -> list[Entry]: ...
 
     @abstractmethod
     def _remove(self, path: str) -> None: ...

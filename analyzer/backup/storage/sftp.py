@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Address, Data, ServerError, extra_module, login_of, silence
+from analyzer.backup.storage.server import Server
+from analyzer.backup.storage.storage import Address, Data, Entry, ServerError, extra_module, login_of, silence
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""
@@ -79,9 +79,9 @@ class SftpServer(Server):
     def _size(self, path: str) -> int:
         return int(self._sftp.stat(path).st_size)
 
-    def _scan(self, path: str) -> list[Found]:
+    def _scan(self, path: str) -> list[Entry]:
         return [
-            Found(item.filename, stat.S_ISDIR(item.st_mode or 0), item.st_size or 0, float(item.st_mtime or 0))
+            Entry(item.filename, item.st_size or 0, float(item.st_mtime or 0), stat.S_ISDIR(item.st_mode or 0))
             for item in self._sftp.listdir_attr(path)
             if not stat.S_ISLNK(item.st_mode or 0)
         ]

@@ -5,8 +5,8 @@ import errno
 from itertools import chain
 from typing import Any
 
-from analyzer.backup.storage.server import Found, Server
-from analyzer.backup.storage.storage import Address, AddressError, Data, extra_module, login_of, silence
+from analyzer.backup.storage.server import Server
+from analyzer.backup.storage.storage import Address, AddressError, Data, Entry, extra_module, login_of, silence
 
 _TIMEOUT = 30
 # So much at a time, so that a large object is no single request.
@@ -77,7 +77,7 @@ class SmbServer(Server):
     def _size(self, path: str) -> int:
         return int(self._smb.stat(self._unc(path), **self._how).st_size)
 
-    def _scan(self, path: str) -> list[Found]:
+    def _scan(self, path: str) -> list[Entry]:
         return [_found(entry) for entry in self._smb.scandir(self._unc(path), **self._how)]
 
     def _remove(self, path: str) -> None:
@@ -111,7 +111,7 @@ class SmbServer(Server):
         return ConnectionError(str(error)) if isinstance(error, library.SMBException | OSError | ValueError) else error
 
 
-def _found(entry: Any) -> Found:  # noqa: ANN401 - smbprotocol ships no types
+def _found(entry: Any) -> Entry:  # noqa: ANN401 - smbprotocol ships no types
     info = entry.smb_info
     name = "" if entry.is_symlink() else entry.name
-    return Found(name, entry.is_dir(), int(info.end_of_file), info.last_write_time.timestamp())
+    return Entry(name, int(info.end_of_file), info.last_write_time.timestamp(), entry.is_dir())

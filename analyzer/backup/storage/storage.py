@@ -25,6 +25,8 @@ class Entry:
     name: str
     size: int
     modified: float
+    is_folder: bool = False
+    """Of what a server lists: no object of a repository is one."""
 
     def is_before(self, limit: float) -> bool:
         """Whether it was last written until a time; False where the place gives no times."""

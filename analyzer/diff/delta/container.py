@@ -95,17 +95,13 @@ class Delta:
             self.file.close()
             raise
 
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
     def __enter__(self) -> Self:
         """The delta itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
+        """Close the file."""
+        self.file.close()
 
     def _ranges(self) -> RunTable:
         header = self.header
@@ -132,8 +128,6 @@ class Delta:
 
 def _lawful(rows: Column, header: DeltaHeader) -> bool:
     """Every range is on the disk and behind the one before it, and its bytes, where it has any, are in the file."""
-    if not len(rows):
-        return True
     start, length, offset = rows.T
     data = offset != 0
     inside = (start >= 0) & (length > 0) & (start <= header.new_size) & (length <= header.new_size - start)

@@ -16,8 +16,7 @@ from analyzer.backup.storage.ftp import FtpServer
 from analyzer.backup.storage.object_store import FsspecServer
 from analyzer.backup.storage.open import place_of
 from analyzer.backup.storage.remote_folder import FolderPlace, Session
-from analyzer.backup.storage.server import Found
-from analyzer.backup.storage.storage import AddressError, ServerError, parse_address
+from analyzer.backup.storage.storage import AddressError, Entry, ServerError, parse_address
 from tests.analyzer.backup.places import KINDS, PASSWORD, QUICK, SERVERS
 
 # smbclient warns of a file that was open when its connection was cut; nothing is left to close there.
@@ -295,7 +294,7 @@ class Hostile(FtpServer):
         self._names, self._size = names, size
 
     def _scan(self, path):
-        return [Found(name, is_folder=False, size=self._size, modified=0.0) for name in self._names]
+        return [Entry(name, self._size, 0.0) for name in self._names]
 
     def _fetch(self, path, most):
         class Long(bytes):
@@ -325,7 +324,7 @@ def test_an_object_of_absurd_size_is_refused():
 def test_folders_that_never_end_do():
     class Endless(Hostile):
         def _scan(self, path):
-            return [Found("deeper", is_folder=True, size=0, modified=0.0)]
+            return [Entry("deeper", 0, 0.0, is_folder=True)]
 
     assert names(hostile_place(Endless()), "points") == []
 

@@ -108,7 +108,7 @@ def test_a_delta_with_any_bit_flipped_or_cut_anywhere_is_refused(tmp_path_factor
         del content[place:]
     (folder / "bad.delta").write_bytes(content)
     with pytest.raises(DamagedDeltaError):
-        Delta(folder / "bad.delta").close()
+        Delta(folder / "bad.delta").file.close()
 
 
 def test_the_reader_of_the_format_document_reads_a_delta(tmp_path):
