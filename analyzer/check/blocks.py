@@ -17,7 +17,7 @@ from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.replay import Log
-from vhdx.source import ByteSource, read_at
+from vhdx.source import read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry
 from vhdx.structures.constants import KIB, MIB, NIL
 from vhdx.structures.disk import DiskParameters
@@ -75,9 +75,7 @@ class _Survey:
             self._look_at_payload(slots[~is_bitmap], entries[~is_bitmap])
             name = "bitmap" if self._parameters.has_parent else "bitmap in a base"
             self._note(name, slots[is_bitmap & (entries != 0)])
-        yield from self._of_anchors()
-        yield from self._of_bitmaps()
-        yield from self._counted()
+        yield from (*self._of_anchors(), *self._of_bitmaps(), *self._counted())
 
     def _note(self, what: str, slots: _Slots) -> None:
         if len(slots):
@@ -119,17 +117,12 @@ class _Survey:
     def _counted(self) -> Iterator[Finding]:
         # A bitmap says that a partial block is not whole; without one it reads well as if it were.
         partial = Severity.ERROR if "bitmap in a base" in self._counts else Severity.WARNING
+        given_up = ("unmapped or undefined block", "keeps", "keep")
         for what, code, severity, counted, rest in (
             ("partial", "BAT-11", partial, ("partially present block",), "in a file without a parent, read as whole"),
             ("bitmap in a base", "BAT-12", Severity.WARNING, ("sector bitmap entry",), "in a file without a parent"),
             ("stale", "BAT-13", Severity.NOTE, ("absent block", "keeps", "keep"), "a place in the file"),
-            (
-                "anchored",
-                "BAT-14",
-                Severity.NOTE,
-                ("unmapped or undefined block", "keeps", "keep"),
-                "old place and data",
-            ),
+            ("anchored", "BAT-14", Severity.NOTE, given_up, "old place and data"),
             ("absent", "BAT-15", Severity.WARNING, ("block", "is", "are"), "not fully present on a fixed disk"),
         ):
             if what in self._counts:
@@ -172,14 +165,10 @@ def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None])
     end = table.source.size // MIB
     behind = next((part.start for part in free if part.end == end), end)
     for part in held:
-        what = _looks(table.source, part.start * MIB)
+        try:
+            what = looks_like(read_at(table.source, part.start * MIB, _SAMPLE)) or "data"
+        except VhdxError:
+            what = "what cannot be read"
         text = f"{part.length} MiB of the file belong to nothing and hold {what}"
         code = "BAT-20" if part.start < behind else "FID-07"
         yield Finding(code, Severity.NOTE, text, part.start * MIB, part.length * MIB, "2.5")
-
-
-def _looks(source: ByteSource, at: int) -> str:
-    try:
-        return looks_like(read_at(source, at, _SAMPLE)) or "data"
-    except VhdxError:
-        return "what cannot be read"

@@ -4,7 +4,7 @@ A chain is walked link by link: every layer by itself, every link, and what the 
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -69,11 +69,6 @@ class Walk:
             self.broken = True  # said by the file's own findings
         while self.layers and not self.broken and self.layers[-1].has_parent:
             yield from self._descend()
-
-    @property
-    def chain(self) -> Chain | None:
-        """The disk, when all of its layers are there."""
-        return None if self.broken or not self.layers else Chain(tuple(self.layers[::-1]), tuple(self.links[::-1]))
 
     def _take(self, image: Image) -> None:
         if len(self.layers) == _MANY:
@@ -173,11 +168,9 @@ def check_file(path: Path | str, *, content: Content = Content.SKIP, cache: File
         cache = cache or opened.enter_context(FileCache())
         found = cache.findings(where)
         if content is Content.LOOK:
-            try:
-                with open_image(where, opened=cache.structures) as image:
-                    found += () if image.has_parent else tuple(check_content(image))
-            except VhdxError:  # the file's own findings say why
-                pass
+            # Where it does not open the file's own findings say why.
+            with suppress(VhdxError), open_image(where, opened=cache.structures) as image:
+                found += () if image.has_parent else tuple(check_content(image))
     return Checked(where, found, (where,))
 
 
@@ -203,6 +196,6 @@ def check_chain(
     with ExitStack() as opened:
         walk = Walk(search or Search(), cache or opened.enter_context(FileCache()), opened)
         found = tuple(walk.findings(where))
-        if content is Content.LOOK and walk.chain is not None:
-            found += tuple(check_content(walk.chain))
+        if content is Content.LOOK and walk.layers and not walk.broken:
+            found += tuple(check_content(Chain(tuple(walk.layers[::-1]), tuple(walk.links[::-1]))))
     return Checked(where, found, tuple(walk.files))

@@ -71,11 +71,7 @@ def _check_gpt(disk: Disk, primary: GptHeader) -> Iterator[Finding]:
     backup, at = _read_gpt(disk, primary.other), primary.other * sector
     if backup is None:
         yield _finding("CON-01", "the GPT's backup is not there or is damaged", at, sector)
-    elif (backup.disk_guid, backup.table_checksum, backup.count) != (
-        primary.disk_guid,
-        primary.table_checksum,
-        primary.count,
-    ):
+    elif any(getattr(backup, name) != getattr(primary, name) for name in ("disk_guid", "table_checksum", "count")):
         yield _finding("CON-01", "the GPT and its backup name other partitions", at, sector)
     elif _gpt_table(disk, backup) is None:
         yield _finding("CON-01", "the backup of the GPT's partition entries is damaged", at, sector)
@@ -89,10 +85,14 @@ def _check_volume(disk: Disk, part: Partition, found: Recognised) -> Iterator[Fi
     match found.front or (fat.parse_boot(disk.read(part.start, fat.SIZE)) if found.type == "unknown" else None):
         case ntfs.NtfsBoot() as boot:
             yield from _check_ntfs(disk, part, boot)
-        case fat.FatBoot() as boot:
-            yield from _check_fat32(disk, part, boot)
-        case exfat.ExfatBoot() as boot:
-            yield from _check_exfat(disk, part, boot)
+        case fat.FatBoot(backup=int(backup)):
+            if disk.read(part.start + backup, fat.SIZE) != disk.read(part.start, fat.SIZE):
+                yield _finding("CON-02", "the FAT32 boot sector and its backup differ", part.start + backup, fat.SIZE)
+        case exfat.ExfatBoot(region=int(length)):
+            front, copy = (exfat.lasting(disk.read(at, length)) for at in (part.start, part.start + length))
+            if front != copy:
+                text = "the exFAT boot region and its backup differ"
+                yield _finding("CON-02", text, part.start + length, length)
         case ext.ExtSuperblock() as superblock:
             yield from _check_ext(disk, part, superblock)
     name = part.pool.value if part.pool and found.front is None else found.type
@@ -120,23 +120,6 @@ def _check_mft(disk: Disk, part: Partition, boot: ntfs.NtfsBoot) -> Iterator[Fin
     table, mirror = (part.start + place * boot.cluster_size for place in (boot.mft, boot.mirror))
     if disk.read(table, size) != disk.read(mirror, size):
         yield _finding("CON-03", "the first four records of $MFT and $MFTMirr differ", mirror, size)
-
-
-def _check_fat32(disk: Disk, part: Partition, boot: fat.FatBoot) -> Iterator[Finding]:
-    if boot.backup is None:
-        return
-    at = part.start + boot.backup
-    if disk.read(at, fat.SIZE) != disk.read(part.start, fat.SIZE):
-        yield _finding("CON-02", "the FAT32 boot sector and its backup differ", at, fat.SIZE)
-
-
-def _check_exfat(disk: Disk, part: Partition, boot: exfat.ExfatBoot) -> Iterator[Finding]:
-    if boot.region is None:
-        return
-    front, backup = (exfat.lasting(disk.read(at, boot.region)) for at in (part.start, part.start + boot.region))
-    if front != backup:
-        text = "the exFAT boot region and its backup differ"
-        yield _finding("CON-02", text, part.start + boot.region, boot.region)
 
 
 def _check_ext(disk: Disk, part: Partition, superblock: ext.ExtSuperblock) -> Iterator[Finding]:

@@ -1,20 +1,20 @@
 """One file, looked at whole: every rule is asked, and no error ends it as long as anything behind it can be read."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from analyzer.check.bitmaps import check_bitmaps
 from analyzer.check.blocks import check_blocks, check_space
 from analyzer.check.diagnosis.displaced_entries import displacements
-from analyzer.check.diagnosis.flipped_bits import flips_of_headers, flips_of_region_tables
+from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, flips_of
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.check.result import bounded
 from analyzer.check.structures import (
     check_copies_of_headers,
     check_copies_of_region_tables,
     check_creator,
-    check_ends,
     check_gaps,
     check_host,
     check_locator_facts,
@@ -29,8 +29,6 @@ from vhdx.parsed import Parsed
 from vhdx.source_map import unread_findings
 from vhdx.structures.constants import HEADER_AREA_SIZE, PARENT_LOCATOR
 from vhdx.structures.identifier import SIGNATURE
-
-_SHORT = "Get a whole copy of the file; if there is none, `vhdx recover FILE -o disk.raw` writes what is left."
 
 
 def check_structures(structures: Structures) -> Iterator[Finding]:
@@ -51,7 +49,7 @@ def unreadable(error: VhdxError, path: Path) -> Finding:
     text, advice = f"not all of the file can be read: {error}", ""
     if isinstance(error, ShortReadError):
         text = f"the file ends inside a structure: of {error.wanted} bytes at {error.offset} {error.got} are there"
-        advice = _SHORT
+        advice = "Get a whole copy of the file; if there is none, `vhdx recover FILE -o disk.raw` writes what is left."
     elif isinstance(error, NotRegularFileError):
         text, advice = "it is not a regular file, or a folder without any VHDX", "Name a .vhdx or .avhdx file."
     elif isinstance(error, InputOutputError):
@@ -69,14 +67,13 @@ def _rules(structures: Structures) -> Iterator[Iterable[Finding]]:
         yield check_creator(identifier)
     if file.size < HEADER_AREA_SIZE or (structures.header is None and not is_named_vhdx):
         return  # nothing here is a VHDX, or not enough of it
-    yield from (check_gaps(file), check_ends(file))
-    yield from (check_copies_of_headers(structures), _listed(structures.headers))
+    yield from (check_gaps(file), check_copies_of_headers(structures), _listed(structures.headers))
     if structures.headers.value is not None:
-        yield (flipped.finding for flipped in flips_of_headers(file))
+        yield (flipped.finding for flipped in flips_of(file, HEADERS))
     yield from (_listed(structures.log), check_whole_log(structures), _listed(structures.replay))
     yield from (check_copies_of_region_tables(structures), _listed(structures.regions))
     if structures.regions.value is not None:
-        yield (flipped.finding for flipped in flips_of_region_tables(structures.source))
+        yield (flipped.finding for flipped in flips_of(structures.source, REGION_TABLES))
     parts: tuple[Parsed[Any], ...] = (structures.metadata, structures.parameters, structures.locator, structures.table)
     yield from (_listed(part) for part in parts)
     place = structures.place_of(PARENT_LOCATOR)
@@ -108,8 +105,7 @@ def _rules_of_table(structures: Structures) -> Iterator[Iterable[Finding]]:
 
 def _disk_of(structures: Structures) -> Image | None:
     """The disk of a file that opens and has no parent."""
-    try:
+    with suppress(VhdxError):
         image = image_of(structures)
-    except VhdxError:
-        return None
-    return None if image.has_parent else image
+        return None if image.has_parent else image
+    return None

@@ -47,11 +47,6 @@ def at_least(findings: Iterable[Finding], severity: Severity) -> tuple[Finding, 
     return tuple(finding for finding in findings if finding.severity >= severity)
 
 
-def worst(findings: Iterable[Finding]) -> Severity | None:
-    """The worst severity among findings; None where there is none."""
-    return max((finding.severity for finding in findings), default=None)
-
-
 def worst_first(findings: Iterable[Finding]) -> Sequence[Finding]:
     """Errors, then warnings, then notes; within each in the order in which they were found."""
     return sorted(findings, key=lambda finding: -finding.severity)

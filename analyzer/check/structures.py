@@ -29,7 +29,7 @@ from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import CREATOR_SIZE, Identifier
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.locator import LINKAGE2, ParentLocator, parse_linkage
-from vhdx.structures.log import HEAD_SIZE, LogHeader, parse_log_header
+from vhdx.structures.log import HEAD_SIZE, parse_log_header
 from vhdx.writer import CREATOR
 
 _CREATOR_AT = 8
@@ -62,13 +62,6 @@ _DEVICE = re.compile(r"^\\\\[.?]\\(?!Volume\{|[A-Za-z]:|UNC\\)", re.IGNORECASE)
 _SPARSE, _COMPRESSED, _ENCRYPTED = 0x200, 0x800, 0x4000
 
 
-def check_ends(source: ByteSource) -> Iterator[Finding]:
-    """Whether the file ends on a whole MiB."""
-    if source.size % MIB:
-        text = f"the file has {source.size} bytes, which is no whole number of MiB"
-        yield Finding("FID-08", Severity.NOTE, text, source.size, None, "2.2")
-
-
 def check_host(source: ByteSource) -> Iterator[Finding]:
     """How the host's file system keeps the file, as far as it says."""
     if not isinstance(source, FileSource):
@@ -98,7 +91,7 @@ def check_creator(identifier: Identifier) -> Iterator[Finding]:
 
 
 def check_gaps(source: ByteSource) -> Iterator[Finding]:
-    """Bytes of the first MiB that belong to nothing and are not zero."""
+    """Bytes of the first MiB that belong to nothing and are not zero; whether the file ends on a whole MiB."""
     for start, end in _GAPS:
         block = read_at(source, start, end - start)
         if block.count(0) < len(block):  # quicker than any()
@@ -106,6 +99,9 @@ def check_gaps(source: ByteSource) -> Iterator[Finding]:
             length = len(block.strip(b"\0"))
             text = f"{plural(length, 'reserved byte')} among the headers {'is' if length == 1 else 'are'} not zero"
             yield Finding("FID-06", Severity.NOTE, text, at, length, "2.2", expected="zeros")
+    if source.size % MIB:
+        text = f"the file has {source.size} bytes, which is no whole number of MiB"
+        yield Finding("FID-08", Severity.NOTE, text, source.size, None, "2.2")
 
 
 def check_copies_of_headers(structures: Structures) -> Iterator[Finding]:
@@ -115,7 +111,7 @@ def check_copies_of_headers(structures: Structures) -> Iterator[Finding]:
         return
     pages = [read_at(structures.file, offset, HEADER_SIZE) for offset in HEADER_OFFSETS]
     for copy, flaws in enumerate(pair.flaws):
-        yield from _of_copy(flaws, "" if pair.current_copy is not None else "HDR-04")
+        yield from _of_copy(flaws, "HDR-04" if pair.current_copy is None else "")
         yield from _check_zeros("header", copy, pages[copy], HEADER_OFFSETS[copy], "2.2.2")
     if pair.current_copy is None:
         return
@@ -146,7 +142,7 @@ def _compare(current: Header, previous: Header, at: int) -> Iterator[Finding]:
     steps = current.sequence_number - previous.sequence_number
     if steps == 0:
         return
-    facts = [] if steps == 1 else [f"its number is {steps} less than the current one's"]
+    facts = [f"its number is {steps} less than the current one's"] if steps != 1 else []
     if previous.data_write_guid != current.data_write_guid:
         facts.append(f"the disk's identity was {previous.data_write_guid} before it was written to")
     if facts:
@@ -177,8 +173,7 @@ def check_whole_log(structures: Structures) -> Iterator[Finding]:
         return
     live = log.log_guid != NIL
     if live:
-        yield from _check_damaged(log)
-        yield from _check_live(log)
+        yield from (*_check_damaged(log), *_check_live(log))
     old = [head for head in log.headers.values() if not live or head.log_guid != log.log_guid]
     if old:
         sessions = len({head.log_guid for head in old})
@@ -197,22 +192,16 @@ def _check_damaged(log: Log) -> Iterator[Finding]:
         head = parse_log_header(log.ring(at, HEAD_SIZE))
         if head.log_guid != log.log_guid or head.sequence_number < last:
             continue
-        inside = head.sequence_number < newest or not log.active
+        lost = f"what it and those behind it change, {plural(head.descriptor_count, 'place')} at least, is lost"
+        code, severity, outcome = "LOG-04", Severity.ERROR, lost
+        if head.sequence_number >= newest and log.active:
+            # A crash leaves an entry half written; what the host had not flushed was never promised to the guest.
+            outcome = "it is behind the sequence's end and is taken as never written"
+            code, severity = "LOG-05", Severity.WARNING
         for flaw in flaws_of_entry(log, at, places):
-            yield _graded(log, head, flaw, at, inside=inside)
-
-
-def _graded(log: Log, head: LogHeader, flaw: Finding, at: int, *, inside: bool) -> Finding:
-    where = log.log_offset + at, min(head.entry_length, log.log_length)
-    if flaw.code == "LOG-06":
-        return Finding("LOG-06", Severity.ERROR, flaw.message, *where, flaw.section)
-    if inside:
-        places = plural(head.descriptor_count, "place")
-        text = f"{flaw.message}; what it and those behind it change, {places} at least, is lost"
-        return Finding("LOG-04", Severity.ERROR, text, *where, flaw.section)
-    # A crash leaves an entry half written; what the host had not flushed was never promised to the guest.
-    text = f"{flaw.message}; it is behind the sequence's end and is taken as never written"
-    return Finding("LOG-05", Severity.WARNING, text, *where, flaw.section)
+            kind = ("LOG-06", Severity.ERROR, flaw.message)
+            kind = kind if flaw.code == "LOG-06" else (code, severity, f"{flaw.message}; {outcome}")
+            yield Finding(*kind, log.log_offset + at, min(head.entry_length, log.log_length), flaw.section)
 
 
 def _check_live(log: Log) -> Iterator[Finding]:

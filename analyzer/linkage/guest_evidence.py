@@ -21,13 +21,11 @@ from vhdx.runs import Kind
 
 # More partitions than any disk seen; each costs a handful of reads of both files.
 _MOST_VOLUMES = 32
-# The front of the $MFT holds the file system's own files, the most often written. Not tuned: more records cost reads,
-# and the first that is newer in the parent decides.
-# Records at the front of an $MFT that are compared.
+# Records at the front of an $MFT that are compared: the file system's own files, the most often written. Not tuned:
+# more records cost reads, and the first that is newer in the parent decides.
 _MFT_SAMPLE = 256
+# How many entries a GPT may have, and the sectors where they may begin.
 _MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
-"""How many entries a GPT may have, and the sectors where they may begin."""
-_ENTRY_SIZES = frozenset({128, 256, 512})
 # Beyond every disk of 64 TiB, so that no product of numbers from a boot sector overflows.
 _MOST_CLUSTERS = 1 << 44
 
@@ -56,7 +54,7 @@ def traces_of(child: Image, parent: Image) -> tuple[Trace, ...]:
     """The traces, in the order of the disk; none when nothing was rewritten that is known. Never raises."""
     pair = _Pair(child, parent)
     found = [*_tables(pair)]
-    parts = partitions_of(pair.mixed, child.size, [pair.sector], Entries.AS_FOUND)
+    parts = partitions_of(pair.mixed, child.size, [child.sector_size], Entries.AS_FOUND)
     starts = dict.fromkeys((0, *(part.start for part in parts)))  # 0: a disk without partitions is one volume
     for start in islice((start for start in starts if start < child.size), _MOST_VOLUMES):
         found += (trace for mark in MARKS for trace in _marked(pair, mark, start))
@@ -71,10 +69,6 @@ class _Pair:
     child: Image
     parent: Image
 
-    @property
-    def sector(self) -> int:
-        return self.child.sector_size
-
     def both(self, start: int, length: int) -> tuple[bytes, bytes] | None:
         """What child and parent hold there, when each holds all of it itself."""
         child, parent = _held(self.child, start, length), _held(self.parent, start, length)
@@ -82,7 +76,7 @@ class _Pair:
 
     def mixed(self, start: int, length: int) -> bytes:
         """The disk as it reads with this parent; b"" where it cannot be read."""
-        sector, parts = self.sector, []
+        sector, parts = self.child.sector_size, []
         first = start // sector * sector
         for at in range(first, start + length, sector):
             part = _held(self.child, at, sector)
@@ -96,8 +90,8 @@ class _Pair:
         """Some of it is the child's and some the parent's."""
         # Only a structure that is partly the child's and partly the parent's can show by its checksum whether the two
         # fit.
-        holders = {_held(self.child, at, self.sector) is None for at in range(start, start + length, self.sector)}
-        return len(holders) > 1
+        sector = self.child.sector_size
+        return len({_held(self.child, at, sector) is None for at in range(start, start + length, sector)}) > 1
 
 
 def _held(image: Image, start: int, length: int) -> bytes | None:
@@ -121,7 +115,7 @@ def _compared(what: str, child: bytes, parent: bytes) -> Trace:
 
 
 def _tables(pair: _Pair) -> Iterator[Trace]:
-    sector = pair.sector
+    sector = pair.child.sector_size
     old, new = map(parse_mbr, pair.both(0, sector) or (b"", b""))
     if old and new:
         yield _compared("the disk signature in the master boot record", old.signature, new.signature)
@@ -130,7 +124,7 @@ def _tables(pair: _Pair) -> Iterator[Trace]:
         yield _compared("the disk GUID in the GPT", child.disk_guid, parent.disk_guid)
     header = parse_header(pair.mixed(sector, sector))
     # The header need not be whole: half of it may be the other file's. So it is judged by where its entries can be.
-    if not header or header.table not in _ENTRIES_AT or header.entry_size not in _ENTRY_SIZES:
+    if not header or header.table not in _ENTRIES_AT or header.entry_size not in {128, 256, 512}:
         return
     length = header.table_start + header.table_length - sector
     if 0 < header.count <= _MOST_ENTRIES and pair.is_mixed(sector, length):
@@ -149,10 +143,9 @@ def _marked(pair: _Pair, mark: Mark, volume: int) -> Iterator[Trace]:
     if mark.age:
         child, parent = (struct.unpack_from(mark.age[1], side, mark.age[0])[0] for side in both)
         # Mount and write times only grow, as long as the guest's clock is not set back: evidence, and no proof.
-        if parent > child:
-            yield Trace(f"the {mark.name} was written later in the parent than in the child", Bearing.CHANGED)
-        else:
-            yield Trace(f"the {mark.name} is no newer in the parent than in the child", Bearing.NEUTRAL)
+        how = "was written later" if parent > child else "is no newer"
+        bearing = Bearing.CHANGED if parent > child else Bearing.NEUTRAL
+        yield Trace(f"the {mark.name} {how} in the parent than in the child", bearing)
 
 
 def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
@@ -160,7 +153,7 @@ def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
 
     That all are older proves nothing: a parent that was used for an hour is still behind a child used for a month.
     """
-    boot = ntfs.parse_boot(pair.mixed(volume, pair.sector))
+    boot = ntfs.parse_boot(pair.mixed(volume, pair.child.sector_size))
     if boot is None or not (boot.is_sane and boot.has_place_for_records and boot.mft < _MOST_CLUSTERS):
         return
     first, size = volume + boot.mft * boot.cluster_size, boot.record_size

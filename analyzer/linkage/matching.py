@@ -140,20 +140,15 @@ def _weak(child: FileRecord, index: _Index, links: Mapping[Path, Link]) -> Link:
     by_previous = (record for linkage in child.linkages for record in index.by_previous.get(linkage, ()))
     former = [record for record in by_previous if record is not child]
     for record in sorted(former, key=lambda one: (one.path not in places, *_distance(child, one), one.path)):
-        if not _is_below(child.path, record.path, links):
+        if child.path not in _upwards(record.path, links):  # else a circle would close
             return Link(state=LinkState.MISMATCH, parent=record.path, was_it=True)
     for record in named:
-        if not _is_below(child.path, record.path, links):
+        if child.path not in _upwards(record.path, links):
             differs = None not in {child.disk_id, record.disk_id} and child.disk_id != record.disk_id
             state = LinkState.STRANGER if differs and keeps_disk_id(child.creator) else LinkState.MISMATCH
             is_unknown = record.identity is None and record.condition is Condition.UNREADABLE
             return Link(state=LinkState.UNKNOWN if is_unknown else state, parent=record.path)
     return Link(state=LinkState.MISSING)
-
-
-def _is_below(ancestor: Path, path: Path, links: Mapping[Path, Link]) -> bool:
-    """Whether a file already has `ancestor` below it: to link that one to it would close a circle."""
-    return ancestor in _upwards(path, links)
 
 
 def _upwards(path: Path | None, links: Mapping[Path, Link], stop: Set[Path] = frozenset()) -> dict[Path, None]:

@@ -80,11 +80,16 @@ def gather_evidence(child: Image, parent: Image) -> Evidence:
     except VhdxError:
         left = None
     traces = traces_of(child, parent)
-    facts = (_identity_fact(child, parent), *_disk_facts(child, parent), _left_fact(left, child.sector_size), *traces)
+    leaves = "what the child leaves to its parent cannot be counted: a table cannot be read"
+    if left is not None:
+        total, shown = plural(left.total // child.sector_size, "sector"), left.shown // child.sector_size
+        leaves = f"the child leaves {total} to its parent, which has something in {shown}"
+    left_fact = Trace(leaves, Bearing.NEUTRAL)
+    facts = (_identity_fact(child, parent), *_disk_facts(child, parent), left_fact, *traces)
     verdict = _verdict(child, parent, left, facts, traces)
-    _, shown, ranges = _Left(0, 0, ()) if left is None or verdict is Verdict.SAFE else left
+    doubt = _Left(0, 0, ()) if left is None or verdict is Verdict.SAFE else left
     return Evidence(
-        verdict=verdict, facts=facts, doubtful=ranges, doubtful_bytes=shown,
+        verdict=verdict, facts=facts, doubtful=doubt.ranges, doubtful_bytes=doubt.shown,
         left_bytes=left.total if left else None, sector_size=child.sector_size,
     )  # fmt: skip
 
@@ -137,13 +142,6 @@ def _disk_facts(child: Image, parent: Image) -> Iterator[Trace]:
     if child.sector_size != parent.sector_size:
         text = f"logical sectors have {child.sector_size} bytes, the parent's {parent.sector_size}"
         yield Trace(text, Bearing.OTHER_DISK)
-
-
-def _left_fact(left: _Left | None, sector: int) -> Trace:
-    if left is None:
-        return Trace("what the child leaves to its parent cannot be counted: a table cannot be read", Bearing.NEUTRAL)
-    total, shown = plural(left.total // sector, "sector"), left.shown // sector
-    return Trace(f"the child leaves {total} to its parent, which has something in {shown}", Bearing.NEUTRAL)
 
 
 def _verdict(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from analyzer.check.diagnosis.flipped_bits import FlippedCopy, flips_of_headers, flips_of_region_tables
+from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, FlippedCopy, flips_of
 from analyzer.repair.workspace import Fix, Workspace, nonzero_pieces
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -26,7 +26,7 @@ _LAST_NUMBER = (1 << 64) - 1
 
 def fix_headers(work: Workspace) -> None:
     """Put right what a flip explains, then write a copy that is still invalid from its twin."""
-    for flipped in flips_of_headers(work.view):
+    for flipped in flips_of(work.view, HEADERS):
         code = "HDR-04" if work.structures.headers.get().current_copy is None else "HDR-03"
         title = f"header copy {flipped.copy + 1}: {flipped.flip.what}"
         evidence = "of all single errors in the page this one alone makes its checksum match, and the fields make sense"
@@ -77,7 +77,7 @@ def fix_region_tables(work: Workspace) -> None:
     """Make both copies valid and equal."""
     pages = tuple(work.read(offset, REGION_TABLE_SIZE) for offset in REGION_TABLE_OFFSETS)
     pair = judge_region_tables((pages[0], pages[1]))
-    flips = {flipped.copy: flipped for flipped in flips_of_region_tables(work.view)}
+    flips = {flipped.copy: flipped for flipped in flips_of(work.view, REGION_TABLES)}
     if pair.current_copy is None:
         _by_flips(work, flips)
     elif any(pair.flaws):

@@ -15,7 +15,6 @@ from analyzer.scan.judging import is_left_behind, listed
 from analyzer.text import plural
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
-# A sentence stays one; JSON has all of them.
 ONLY_LEAF = "it is the only leaf"
 """The reason of a tree that has one leaf."""
 
@@ -65,6 +64,12 @@ class Known:
         """Bytes of a file's disk that cannot be known."""
         return self.weights.get(path, Weight()).lost
 
+    def is_left_behind(self, tree: Tree, leaf: Member) -> bool:
+        """Whether a leaf is a checkpoint that a backup left behind."""
+        if leaf.link is None or leaf.parent is None:
+            return False
+        return is_left_behind(leaf.record, tree.by_path[leaf.parent].record, leaf.link, self.evidence.get(leaf.path))
+
 
 def advise(known: Known) -> tuple[Advice, ...]:
     """The advice for each tree; a copy that nothing needs has none."""
@@ -73,8 +78,12 @@ def advise(known: Known) -> tuple[Advice, ...]:
     # A file alone in its tree that is a copy of another one needs no command: whoever merges the other has its
     # content.
     trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
-    fronts = (_without_front(known, record, names) for record in known.forest.unplaced if has_no_front(record))
-    return (*(_with_recovery(known, tree, _advise(known, tree, names), names) for tree in trees), *fronts)
+    advice = [_with_recovery(known, tree, _advise(known, tree, names), names) for tree in trees]
+    step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
+    for record in (record for record in known.forest.unplaced if has_no_front(record)):
+        command = recover_command((record.path, *_chain_beside(known, record)), names)
+        advice.append(Advice(root=record.path, current=None, reason="", steps=(step,), recovery=command))
+    return tuple(advice)
 
 
 def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames) -> Advice:
@@ -88,18 +97,10 @@ def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames)
     return replace(advice, steps=(*advice.steps, step), recovery=recover_command(inputs, names))
 
 
-def _without_front(known: Known, record: FileRecord, names: OutputNames) -> Advice:
-    step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
-    command = recover_command((record.path, *_chain_beside(known, record)), names)
-    return Advice(root=record.path, current=None, reason="", steps=(step,), recovery=command)
-
-
 def _chain_beside(known: Known, record: FileRecord) -> tuple[Path, ...]:
     """The one chain in the folder of a checkpoint that cannot be read: it may be what that stands on."""
-    if record.path.suffix.lower() != ".avhdx":
-        return ()
     trees = [tree for tree in known.forest.trees if tree.root.path.parent == record.path.parent]
-    if len(trees) != 1:
+    if record.path.suffix.lower() != ".avhdx" or len(trees) != 1:
         return ()
     return tuple(member.path for member in trees[0].down_from(_current(known, trees[0])[0].path))
 
@@ -131,7 +132,7 @@ def _current(known: Known, tree: Tree) -> tuple[Member, str]:
     leaves = [leaf for leaf in tree.leaves if leaf.path not in known.forest.spare] or list(tree.leaves)
     leaves = leaves or [tree.members[-1]]  # a circle has no leaf
     used = [leaf for leaf in leaves if leaf.path in known.used_by]
-    left = [] if used else [leaf for leaf in leaves if _is_left_behind(known, tree, leaf)]
+    left = [] if used else [leaf for leaf in leaves if known.is_left_behind(tree, leaf)]
     if left and len(left) < len(leaves):
         leaves = [leaf for leaf in leaves if leaf not in left]
     elif left:
@@ -143,13 +144,6 @@ def _current(known: Known, tree: Tree) -> tuple[Member, str]:
         return newest, f"{known.used_by[newest.path]} runs on it"
     newest = max(leaves, key=_age)
     return newest, ONLY_LEAF if len(leaves) == 1 else "of the leaves it was modified last"
-
-
-def _is_left_behind(known: Known, tree: Tree, leaf: Member) -> bool:
-    if leaf.link is None or leaf.parent is None:
-        return False
-    parent = tree.by_path[leaf.parent].record
-    return is_left_behind(leaf.record, parent, leaf.link, known.evidence.get(leaf.path))
 
 
 def _age(member: Member) -> tuple[float, int, int, Path]:
@@ -181,7 +175,7 @@ def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
         elif lost := known.lost(record.path):
             yield f"{lost} bytes of {record.path} cannot be known: look for a whole copy"
         if link and link.state is LinkState.MISMATCH:
-            yield from _wrong(record, link.parent, known.evidence.get(record.path))
+            yield from _wrong(record.path, link.parent, known.evidence.get(record.path))
         if link and not link.state.joins:
             yield _broken(known.forest, record, link.state)
         parent = tree.by_path[member.parent].record if member.parent else record
@@ -189,11 +183,11 @@ def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
             yield f"{record.path} and its parent count in different sectors: they cannot be one disk"
 
 
-def _wrong(child: FileRecord, parent: Path | None, evidence: Evidence | None) -> Iterator[str]:
+def _wrong(child: Path, parent: Path | None, evidence: Evidence | None) -> Iterator[str]:
     if evidence is None:
-        yield f"{child.path} and {parent} do not belong together, and why is not known"
+        yield f"{child} and {parent} do not belong together, and why is not known"
     elif evidence.verdict is Verdict.WRONG_PARENT:
-        yield f"{parent} is the wrong parent of {child.path}: look for the right one in more folders"
+        yield f"{parent} is the wrong parent of {child}: look for the right one in more folders"
 
 
 def _broken(forest: Forest, record: FileRecord, state: LinkState) -> str:
@@ -211,7 +205,12 @@ def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
     for member in tree.down_from(leaf):
         evidence = known.evidence.get(member.path)
         if member.link and member.link.state is LinkState.MISMATCH and evidence:
-            yield f"{member.link.parent} has changed since {member.path} was made: {_in_words(evidence)}"
+            words = "the evidence says that it is safe to take it"
+            if evidence.verdict is not Verdict.SAFE:
+                newer = plural(evidence.doubtful_sectors, "sector")
+                words = f"doubtful, with {newer} that may be newer than the child; look for an older copy of it first"
+                words += ", the command reads the mixture"
+            yield f"{member.link.parent} has changed since {member.path} was made: {words}"
 
 
 def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
@@ -228,18 +227,11 @@ def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
         yield f"{text}: then the merge of {leaf.path} gives an older state"
 
 
-def _in_words(evidence: Evidence) -> str:
-    if evidence.verdict is Verdict.SAFE:
-        return "the evidence says that it is safe to take it"
-    doubt = f"doubtful, with {plural(evidence.doubtful_sectors, 'sector')} that may be newer than the child"
-    return f"{doubt}; look for an older copy of it first, the command reads the mixture"
-
-
 def _others(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
     others = [
         other.path
         for other in tree.leaves
-        if other is not leaf and other.path not in known.forest.spare and not _is_left_behind(known, tree, other)
+        if other is not leaf and other.path not in known.forest.spare and not known.is_left_behind(tree, other)
     ]
     if others:
         yield f"other states of this disk, which merge the same way: {listed(others)}"

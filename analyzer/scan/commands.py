@@ -22,11 +22,10 @@ def inputs_of(forest: Forest, tree: Tree, leaf: Path, lossy: set[Path]) -> tuple
     """
     chain = tuple(tree.down_from(leaf))
     last = chain[-1]
-    gone = last.link is not None and last.link.state.is_missing
-    if not gone and not any(member.record.flaw or member.path in lossy for member in chain):
-        return ()
-    inputs = [member.path for member in chain]
-    return (*inputs, *_base_chain(forest, tree, last.record)) if gone else tuple(inputs)
+    inputs = tuple(member.path for member in chain)
+    if last.link is not None and last.link.state.is_missing:
+        return (*inputs, *_base_chain(forest, tree, last.record))
+    return inputs if any(member.record.flaw or member.path in lossy for member in chain) else ()
 
 
 def _base_chain(forest: Forest, own: Tree, orphan: FileRecord) -> Iterator[Path]:
@@ -81,20 +80,18 @@ def merge_command(forest: Forest, tree: Tree, leaf: Path, out: Path) -> tuple[st
     accepted = any(link.state is LinkState.MISMATCH for _, link in links)
     moved = [(m.record, link.parent) for m, link in links if link.state is LinkState.BY_IDENTITY and link.parent]
     folders = dict.fromkeys(parent.parent for child, parent in moved if parent.parent != child.path.parent)
-    if accepted or any(_is_ambiguous(forest, child, folders) for child, _ in moved):
+    is_ambiguous = False
+    for child, _ in moved:  # several files with the identity wanted, where a merge would look
+        wanted = (record for linkage in child.linkages for record in forest.by_identity.get(linkage, ()))
+        found = {record.path for record in wanted if record is not child}
+        is_ambiguous |= sum(path.parent in {child.path.parent, *folders} for path in found) > 1
+    if accepted or is_ambiguous:
         for member in chain[1:]:
             words += ["--parent", _word(member.path)]
     else:
         for folder in folders:
             words += ["--search", _word(folder)]
     return (*words, "--on-mismatch", "accept") if accepted else tuple(words)
-
-
-def _is_ambiguous(forest: Forest, child: FileRecord, folders: Iterable[Path]) -> bool:
-    """Several files with the identity wanted are where a merge would look: beside the child and in `folders`."""
-    looked = {child.path.parent, *folders}
-    found = {r.path for linkage in child.linkages for r in forest.by_identity.get(linkage, ()) if r is not child}
-    return sum(path.parent in looked for path in found) > 1
 
 
 def _word(path: Path) -> str:

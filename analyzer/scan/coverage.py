@@ -5,13 +5,13 @@ still shows when at least one leaf above (or the file itself, when it is a leaf)
 hides it. A leaf shows all that it holds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from analyzer.scan.forest import Member, Tree
+from analyzer.scan.forest import Tree
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
@@ -63,27 +63,18 @@ def weigh(tree: Tree, layers: Mapping[Path, Layer], again: Callable[[Path, int],
         layer = layers.get(member.path, UNKNOWN)
         if layer.is_large and len(tree.members) > 1:
             layer = again(member.path, MOST_RANGES)
-        above = _hidden_by([hidden.pop(child) for child in member.children])
+        # What no leaf above sees is hidden on every way up. None: it is not known, or nothing is above.
+        ways = [ranges for child in member.children if (ranges := hidden.pop(child)) is not None]
+        above = covered(ways, at_least=len(ways)) if ways and len(ways) == len(member.children) else None
         shown = layer.weight.own
         if member.children:
             shown = (layer.own - above).size if layer.own is not None and above is not None else None
         weights[member.path] = replace(layer.weight, shown=shown)
-        hidden[member.path] = _hides(layer, above, member)
+        hidden[member.path] = None
+        if layer.own is not None and (above is not None or not member.children):
+            past_end = Ranges.of([Range.between(layer.size, MOST)])  # there it hides everything
+            hidden[member.path] = covered([layer.own, past_end, above or NO_RANGES], at_least=1)
     return weights
-
-
-def _hidden_by(children: Sequence[Ranges | None]) -> Ranges | None:
-    """What no leaf above sees: hidden on every way up. None when it is not known."""
-    known = [ranges for ranges in children if ranges is not None]
-    return None if len(known) < len(children) or not known else covered(known, at_least=len(known))
-
-
-def _hides(layer: Layer, above: Ranges | None, member: Member) -> Ranges | None:
-    """What a file and those above it hide from what is below; past a disk's end, everything."""
-    if layer.own is None or (member.children and above is None):
-        return None
-    past_end = Ranges.of([Range.between(layer.size, MOST)])
-    return covered([layer.own, past_end, above or NO_RANGES], at_least=1)
 
 
 def measure(image: Image, most: int = KEPT_RANGES) -> Layer:
@@ -119,9 +110,8 @@ def _measured(image: Image, most: int) -> Layer:
         if kept <= most:
             parts.append(held)
     findings = () if first_lost is None else (_lost(image, first_lost, lost),)
-    is_large = kept > most
-    weight = Weight(own=own, lost=lost, findings=findings)
-    return Layer(weight, None if is_large else union(part.ranges for part in parts), image.size, is_large)
+    ranges = None if kept > most else union(part.ranges for part in parts)
+    return Layer(Weight(own=own, lost=lost, findings=findings), ranges, image.size, is_large=kept > most)
 
 
 def _lost(image: Image, start: int, lost: int) -> Finding:

@@ -86,7 +86,10 @@ def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> FoundFile
     Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at.
     """
     found = FoundFiles()
-    files = list(_once(file for place in places for file in _named(place, found)))
+    once: dict[object, FoundFile] = {}
+    for file in (file for place in places for file in _named(place, found)):
+        once.setdefault(file.file_id if file.file_id[1] else file.path, file)  # 0: the file system numbers no files
+    files = list(once.values())
     with ThreadPoolExecutor(THREADS) as pool:
         for file, type_ in zip(files, pool.map(type_of, files), strict=True):
             found.looked_at += 1
@@ -94,14 +97,6 @@ def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> FoundFile
             if type_ is not FileType.DISK:  # those that are disks count when they are read
                 tick(1)
     return found
-
-
-def _once(files: Iterable[FoundFile]) -> Iterator[FoundFile]:
-    seen: set[FileId] = set()
-    for file in files:
-        if file.file_id not in seen or not file.file_id[1]:  # 0: the file system numbers no files
-            seen.add(file.file_id)
-            yield file
 
 
 def _named(place: Path, found: FoundFiles) -> Iterator[FoundFile]:

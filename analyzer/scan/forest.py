@@ -118,11 +118,11 @@ class Forest:
 def _grouped(
     records: Iterable[FileRecord], key: Callable[[FileRecord], UUID | None]
 ) -> Mapping[UUID, Sequence[FileRecord]]:
-    groups: dict[UUID, list[FileRecord]] = defaultdict(list)
+    groups: dict[UUID, list[FileRecord]] = {}
     for record in records:
         if name := key(record):
-            groups[name].append(record)
-    return dict(groups)
+            groups.setdefault(name, []).append(record)
+    return groups
 
 
 def build_forest(records: Sequence[FileRecord]) -> Forest:

@@ -89,8 +89,7 @@ def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
 
 def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
     safe = evidence is not None and evidence.verdict is Verdict.SAFE
-    text = f"{link.parent} is not, or no longer, the file that it was made from"
-    text += f"; {evidence}" if evidence else ""
+    text = f"{link.parent} is not, or no longer, the file that it was made from" + (f"; {evidence}" if evidence else "")
     # Safe means that the identity held before, or that nothing of the parent shows; then reading goes right all the
     # same.
     severity = Severity.WARNING if safe else Severity.ERROR

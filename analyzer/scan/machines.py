@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -116,9 +117,8 @@ def _read(path: Path) -> Machine:
         with FileSource(path) as source:
             values = dict(_values(HyperVFile(_Budget(source)).root))
     except (VhdxError, Error, *_FAILURES) as error:
-        return Machine(
-            path=path, role=role, name="", disks=(), error=f"{path} is no configuration that is known: {error}"
-        )
+        reason = f"{path} is no configuration that is known: {error}"
+        return Machine(path=path, role=role, name="", disks=(), error=reason)
     name = next((text for keys, text in values.items() if keys[-2:] == ("properties", "name")), "")
     paths = (text for keys, text in sorted(values.items()) if keys[-1].lower() == "pathname")
     disks = tuple(path for path in paths if path.lower().endswith(_DISK_NAMES))
@@ -135,10 +135,9 @@ def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             continue
         seen.add(id(entry))
         waiting += [((*keys, key), child) for key, child in entry.children.items()]
-        if keys[-1].lower() in {"name", "pathname"} and not entry.children:
-            value = entry.value
-            if isinstance(value, str):
-                yield keys, value.rstrip("\0")
+        is_wanted = keys[-1].lower() in {"name", "pathname"} and not entry.children
+        if is_wanted and isinstance(value := entry.value, str):
+            yield keys, value.rstrip("\0")
 
 
 def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path, tuple[Machine, ...]]:
@@ -151,8 +150,8 @@ def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path
         for disk in machine.disks:
             windows = PureWindowsPath(disk)
             candidates = by_name.get(windows.name.lower(), [])
-            best = max((_common(windows, path) for path in candidates), default=0)
-            for path in (path for path in candidates if _common(windows, path) == best):
+            shared = [_common(windows, path) for path in candidates]
+            for path in (path for path, count in zip(candidates, shared, strict=True) if count == max(shared)):
                 used[path] = (*used.get(path, ()), machine)
     return used
 
@@ -160,5 +159,4 @@ def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path
 def _common(windows: PureWindowsPath, path: Path) -> int:
     """How many parts both paths share, counted from the end."""
     pairs = zip(reversed(windows.parts), reversed(path.parts), strict=False)
-    same = [mine.lower() == other.lower() for mine, other in pairs]
-    return same.index(False) if False in same else len(same)
+    return len(list(takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs)))

@@ -7,7 +7,7 @@ import click
 
 from analyzer.check.check import check_chain
 from analyzer.check.files import FileCache
-from analyzer.check.result import Checked, all_findings, worst
+from analyzer.check.result import Checked, all_findings, at_least
 from analyzer.judgement.chain import OF_JUDGEMENT, Trust
 from analyzer.report.html.model import Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
@@ -79,7 +79,7 @@ def _of_chain(chain: Chain, checked: Checked, *, hashed: bool) -> Report:
 
 def _is_bad(report: Report) -> bool:
     is_lost = report.map is not None and report.map.lost_count > 0
-    return is_lost or worst(all_findings(report.checked)) is Severity.ERROR
+    return is_lost or bool(at_least(all_findings(report.checked), Severity.ERROR))
 
 
 def _write(asked: _Page, report: Report, checked: Checked) -> None:

@@ -23,17 +23,15 @@ class FlippedCopy:
     finding: Finding
 
 
-def flips_of_headers(source: ByteSource) -> Iterator[FlippedCopy]:
-    """The header copies that one flip explains, and which are sound once it is undone; nothing for a short file."""
-    yield from _flips(source, HEADER_OFFSETS, HEADER_SIZE, "HDR-12", "2.2.2")
+HEADERS = ("header", HEADER_OFFSETS, HEADER_SIZE, "HDR-12", "2.2.2")
+REGION_TABLES = ("region table", REGION_TABLE_OFFSETS, REGION_TABLE_SIZE, "REG-16", "2.2.3")
+Copies = tuple[str, tuple[int, int], int, str, str]
+"""Copies of a structure: its name, their places and size, the code of a flip in it, the section."""
 
 
-def flips_of_region_tables(source: ByteSource) -> Iterator[FlippedCopy]:
-    """The region table copies that one flip explains, and which are sound once it is undone."""
-    yield from _flips(source, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE, "REG-16", "2.2.3")
-
-
-def _flips(source: ByteSource, offsets: tuple[int, int], size: int, code: str, section: str) -> Iterator[FlippedCopy]:
+def flips_of(source: ByteSource, copies: Copies) -> Iterator[FlippedCopy]:
+    """The copies that one flip explains, and which are sound once it is undone; nothing for a short file."""
+    name, offsets, size, code, section = copies
     for copy, at in enumerate(offsets):
         try:
             page = read_at(source, at, size)
@@ -45,7 +43,6 @@ def _flips(source: ByteSource, offsets: tuple[int, int], size: int, code: str, s
         flip = single_flip(page)
         fixed = flip.fix(page) if flip else page
         if flip and _is_sound(code, fixed, source.size):
-            name = "header" if code == "HDR-12" else "region table"
             text = f"{name} copy {copy + 1}: {flip.what}; with it put right the checksum matches"
             finding = Finding(
                 *(code, Severity.NOTE, text, at + flip.offset, 1, section),

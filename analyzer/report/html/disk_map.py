@@ -5,8 +5,8 @@ than its cells.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -63,10 +63,17 @@ class DiskMap:
 
 def map_of(size: int, windows: Iterable[RunTable]) -> DiskMap:
     """The map of a disk of `size` bytes whose runs come in windows."""
-    gathered = _Gathered(_Cells(cell_size(size)))
+    gathered = _Gathered(cell_size(size))
     for table in windows:
         gathered.add(table)
-    return gathered.exact(size) if gathered.runs is not None else gathered.coarse(size)
+    return DiskMap(
+        size=size,
+        **(gathered.coarse() if gathered.runs is None else gathered.exact(gathered.runs)),
+        lost=tuple(gathered.lost),
+        lost_count=gathered.lost_count,
+        run_count=gathered.run_count,
+        totals={_category(key): int(gathered.totals[key]) for key in np.flatnonzero(gathered.totals).tolist()},
+    )
 
 
 def cell_size(size: int) -> int:
@@ -74,16 +81,26 @@ def cell_size(size: int) -> int:
     return int(max(4096, 1 << max(0, -(-size // MOST_CELLS) - 1).bit_length()))
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What is kept of the windows that have been seen."""
+class _Parts(TypedDict):
+    """The parts of a map; see DiskMap."""
 
-    cells: "_Cells"
-    runs: list[RunTable] | None = field(default_factory=list)
-    lost: list[Run] = field(default_factory=list)
-    totals: Column = field(default_factory=lambda: np.zeros(_LAYERS * _KINDS, dtype=np.int64))
-    run_count: int = 0
-    lost_count: int = 0
+    grain: int
+    lengths: Sequence[int]
+    categories: Sequence[Category]
+    shares: Sequence[int]
+    offsets: Sequence[int] | None
+
+
+class _Gathered:
+    """What is kept of the windows that have been seen; of cells only the last, where the next begins, is open."""
+
+    def __init__(self, cell: int) -> None:
+        self.runs: list[RunTable] | None = []
+        self.lost: list[Run] = []
+        self.totals = np.zeros(_LAYERS * _KINDS, dtype=np.int64)
+        self.run_count = self.lost_count = 0
+        self._cell, self._keys, self._shares = cell, list[Column](), list[Column]()
+        self._open = (np.zeros(0, dtype=np.int64),) * 3
 
     def add(self, table: RunTable) -> None:
         """Take one window in."""
@@ -93,81 +110,47 @@ class _Gathered:
         self.lost += lost.first(max(0, MOST_LOST - len(self.lost)))
         self.lost_count += len(lost)
         self.run_count += len(table)
-        self.cells.add(table, keys)
-        if self.runs is not None:
-            self.runs.append(table)
-            if self.run_count > MOST_RUNS:
-                self.runs = None
-
-    def exact(self, size: int) -> DiskMap:
-        """The map of the runs themselves."""
-        table = concatenate(self.runs or [])
-        return self._map(
-            size=size,
-            grain=1,
-            lengths=table.length.tolist(),
-            categories=[Category(run.kind, 0 if run.kind is Kind.HOLE else run.layer) for run in table],
-            shares=[WHOLE] * len(table),
-            offsets=table.file_offset.tolist(),
-        )
-
-    def coarse(self, size: int) -> DiskMap:
-        """The map of cells, equal neighbours as one part."""
-        keys, shares = self.cells.finished()
-        parts = merge_neighbours(
-            # Cells as runs of kind `key` and layer `share`: what goes on from its neighbour is one run.
-            RunTable(np.arange(len(keys)), np.ones(len(keys), dtype=np.int64), keys + _KINDS, shares, shares * 0)
-        )
-        return self._map(
-            size=size,
-            grain=self.cells.size,
-            lengths=parts.length.tolist(),
-            categories=[_category(key - _KINDS) for key in parts.kind.tolist()],
-            shares=parts.layer.tolist(),
-            offsets=None,
-        )
-
-    def _map(self, **parts: object) -> DiskMap:
-        totals = {_category(key): int(self.totals[key]) for key in np.flatnonzero(self.totals).tolist()}
-        facts = {"lost": tuple(self.lost), "lost_count": self.lost_count, "run_count": self.run_count}
-        return DiskMap(**parts, **facts, totals=totals)  # type: ignore[arg-type]  # both callers name all of them
-
-
-def _category(key: int) -> Category:
-    return Category(Kind(key % _KINDS), key // _KINDS)
-
-
-class _Cells:
-    """What each cell mostly holds; only the last cell, which the next window may go on with, is open."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._keys: list[Column] = []
-        self._shares: list[Column] = []
-        self._open = (np.zeros(0, dtype=np.int64),) * 3
-
-    def add(self, table: RunTable, keys: Column) -> None:
-        """Take one window in, whose runs are of the categories `keys`."""
         if len(table):
             rows = tuple(np.concatenate(pair) for pair in zip(self._open, self._pieces(table, keys), strict=True))
             done = rows[0] < rows[0].max()
             self._close(*(row[done] for row in rows))
             self._open = (rows[0][~done], rows[1][~done], rows[2][~done])
+        if self.run_count > MOST_RUNS:
+            self.runs = None
+        if self.runs is not None:
+            self.runs.append(table)
 
-    def finished(self) -> tuple[Column, Column]:
-        """Category and share of each cell, in order."""
+    def exact(self, runs: Sequence[RunTable]) -> _Parts:
+        """The runs themselves."""
+        table = concatenate(runs)
+        categories = [Category(run.kind, 0 if run.kind is Kind.HOLE else run.layer) for run in table]
+        return _Parts(
+            grain=1, lengths=table.length.tolist(), categories=categories, shares=[WHOLE] * len(table),
+            offsets=table.file_offset.tolist(),
+        )  # fmt: skip
+
+    def coarse(self) -> _Parts:
+        """The cells, equal neighbours as one part."""
         self._close(*self._open)
-        return np.concatenate(self._keys), np.concatenate(self._shares)
+        keys, shares = np.concatenate(self._keys), np.concatenate(self._shares)
+        parts = merge_neighbours(
+            # Cells as runs of kind `key` and layer `share`: what goes on from its neighbour is one run.
+            RunTable(np.arange(len(keys)), np.ones(len(keys), dtype=np.int64), keys + _KINDS, shares, shares * 0)
+        )
+        return _Parts(
+            grain=self._cell, lengths=parts.length.tolist(), shares=parts.layer.tolist(), offsets=None,
+            categories=[_category(key - _KINDS) for key in parts.kind.tolist()],
+        )  # fmt: skip
 
     def _pieces(self, table: RunTable, keys: Column) -> tuple[Column, Column, Column]:
         """The runs cut at the edges of cells: cell, category and bytes of each piece."""
         end = table.start + table.length
-        first, last = table.start // self.size, (end - 1) // self.size
+        first, last = table.start // self._cell, (end - 1) // self._cell
         count = last - first + 1
         run = np.repeat(np.arange(len(table)), count)
         cell = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
-        begin = np.maximum(table.start[run], cell * self.size)
-        return cell, keys[run], np.minimum(end[run], (cell + 1) * self.size) - begin
+        begin = np.maximum(table.start[run], cell * self._cell)
+        return cell, keys[run], np.minimum(end[run], (cell + 1) * self._cell) - begin
 
     def _close(self, cell: Column, key: Column, count: Column) -> None:
         if not len(cell):
@@ -184,6 +167,10 @@ class _Cells:
         percent = count[chosen] * WHOLE // whole
         self._keys.append(key[chosen])
         self._shares.append(np.where(count[chosen] == whole, WHOLE, np.clip(percent, 1, WHOLE - 1)))
+
+
+def _category(key: int) -> Category:
+    return Category(Kind(key % _KINDS), key // _KINDS)
 
 
 def ranges_of(disk: DiskMap) -> Iterator[tuple[int, int, Category, int]]:

@@ -115,10 +115,9 @@ def legend(layers: Sequence[LayerDescription], disk: DiskMap) -> Html:
         element("li", _swatch(f"data layer-{layer.layer}", layer.layer), f" layer {layer.layer}: {layer.path.name}")
         for layer in reversed(layers)
     ]
-    kinds = dict.fromkeys(category.kind for category in disk.totals)
-    items += [
-        element("li", _swatch(KINDS[kind][0].lower()), f" {': '.join(KINDS[kind])}") for kind in Kind if kind in kinds
-    ]
+    kinds = {category.kind for category in disk.totals}
+    shown = [KINDS[kind] for kind in Kind if kind in kinds]
+    items += [element("li", _swatch(name.lower()), f" {name}: {meaning}") for name, meaning in shown]
     listed = element("ul", joined(items), class_="legend")
     return folded("What the colours mean", listed) if len(items) > MOST_SHOWN else listed
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from analyzer.scan.coverage import measure_file, weigh
 from analyzer.scan.find import FileType, find_files
 from analyzer.scan.forest import build_forest
-from analyzer.scan.read import read_all
+from analyzer.scan.run import read_all
 from fixtures import Block, BlockState, Brush, ImageSpec, encode
 from fixtures.constants import MIB
 from fixtures.identity import Identity
