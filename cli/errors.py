@@ -26,16 +26,15 @@ class Terminated(SystemExit):
 class _Ender:
     """What a signal sets off. It remembers which: libraries lose exceptions that they do not expect."""
 
-    def __init__(self) -> None:
-        self.number = 0
+    number = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         self.number = number
-        raise _end_by(number)
+        raise self.raised()
 
-
-def _end_by(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(128 + number)
+    def raised(self) -> BaseException:
+        """What the last signal raised."""
+        return KeyboardInterrupt() if self.number == signal.SIGINT else Terminated(128 + self.number)
 
 
 def end_tidily() -> None:
@@ -50,7 +49,7 @@ def end_tidily() -> None:
 def _ended_by() -> BaseException | None:
     """What the last signal raised, whatever became of that."""
     ender = signal.getsignal(signal.SIGTERM)
-    return _end_by(ender.number) if isinstance(ender, _Ender) and ender.number else None
+    return ender.raised() if isinstance(ender, _Ender) and ender.number else None
 
 
 @contextlib.contextmanager
@@ -90,16 +89,20 @@ def _report_error(error: BaseException) -> int:
     # test_a_signal_whose_exception_a_library_loses_is_told_all_the_same.
     interruption = interruption_behind(error) or _ended_by()
     if isinstance(error, click.Abort) or (interruption is not None and not _is_of_library(error)):
-        return _interrupted(interruption, [*_notes(interruption), *_notes(error), _KEPT][0])
-    if isinstance(error, OSError | MemoryError):
-        return _of_system(error)
+        notes = [note for each in (interruption, error) for note in getattr(each, "__notes__", [])]
+        kept = [*notes, _KEPT][0]
+        if isinstance(interruption, SystemExit):
+            return _say(f"terminated: {kept}", int(str(interruption.code)))
+        return _say(f"interrupted: {kept}", INTERRUPTED)
+    match error:
+        case BrokenPipeError():
+            return reader_gone()
+        case MemoryError():
+            return _say("out of memory; close other programs, or use a machine with more", IO_ERROR)
+        case OSError():
+            what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+            return _say(f"the system reports: {what}; free space or check the path, and run again", IO_ERROR)
     return complain(error)
-
-
-def _interrupted(interruption: BaseException | None, kept: str) -> int:
-    if isinstance(interruption, SystemExit):
-        return _say(f"terminated: {kept}", int(str(interruption.code)))
-    return _say(f"interrupted: {kept}", INTERRUPTED)
 
 
 def _is_of_library(error: BaseException) -> bool:
@@ -111,26 +114,11 @@ def _is_of_library(error: BaseException) -> bool:
     return isinstance(error, VhdxError)
 
 
-def _notes(error: BaseException | None) -> list[str]:
-    return getattr(error, "__notes__", [])
-
-
 def reader_gone() -> int:
     """Whoever read our output has left, as `| head` does: no error. Python must not trip over it when it flushes."""
     # Python flushes stdout at exit, and would print a traceback for a pipe that nobody reads.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _BROKEN_PIPE
-
-
-def _of_system(error: OSError | MemoryError) -> int:
-    if isinstance(error, BrokenPipeError):
-        return reader_gone()
-    if isinstance(error, MemoryError):
-        return _say("out of memory; close other programs, or use a machine with more", IO_ERROR)
-    place = f" ({error.filename})" if error.filename else ""
-    return _say(
-        f"the system reports: {error.strerror or error}{place}; free space or check the path, and run again", IO_ERROR
-    )
 
 
 def complain(error: BaseException) -> int:
@@ -139,19 +127,16 @@ def complain(error: BaseException) -> int:
     from vhdx.errors import ParentNotFoundError, VhdxError
 
     if not isinstance(error, VhdxError):
-        return _fault(error)
-    code = _say(error.summary if isinstance(error, ParentNotFoundError) else describe_error(error), error.exit_code)
-    if isinstance(error, ParentNotFoundError):
-        for place, why in error.tried:
-            say(f"  looked at {safe(place)}: {safe(why)}")
+        if os.environ.get("VHDX_TRACEBACK"):
+            traceback.print_exception(error)
+        text = f"internal error ({type(error).__name__}: {error})"
+        return _say(f"{text}; run again with VHDX_TRACEBACK=1 and report the traceback", FAULT)
+    if not isinstance(error, ParentNotFoundError):
+        return _say(describe_error(error), error.exit_code)
+    code = _say(error.summary, error.exit_code)
+    for place, why in error.tried:
+        say(f"  looked at {safe(place)}: {safe(why)}")
     return code
-
-
-def _fault(error: BaseException) -> int:
-    if os.environ.get("VHDX_TRACEBACK"):
-        traceback.print_exception(error)
-    name = type(error).__name__
-    return _say(f"internal error ({name}: {error}); run again with VHDX_TRACEBACK=1 and report the traceback", FAULT)
 
 
 def _say(message: str, code: int) -> int:

@@ -120,7 +120,8 @@ def _kept(lines: Sequence[str], room: int) -> Iterator[str]:
         if len(line) <= room:
             yield line
         elif item and item["name"] != "vhdx":
-            yield from _item(item, room)
+            column = len(item["lead"]) if room - len(item["lead"]) >= _LEAST_TEXT else 6
+            yield from _wrapped(item["text"], room, item["lead"], " " * column)
         else:
             yield from _command(line, room)
 
@@ -137,11 +138,6 @@ def _whole_items(lines: Sequence[str]) -> Iterator[str]:
         column = len(item["lead"]) if item and item["name"] != "vhdx" else 0
         whole.append(line)
     yield from whole
-
-
-def _item(item: re.Match[str], room: int) -> list[str]:
-    column = len(item["lead"]) if room - len(item["lead"]) >= _LEAST_TEXT else 6
-    return _wrapped(item["text"], room, item["lead"], " " * column)
 
 
 def _command(line: str, room: int) -> Iterator[str]:
@@ -165,14 +161,11 @@ def _together(words: Sequence[str], most: int) -> list[str]:
     """Words of a command, those that belong together as one where `most` columns take them."""
     parts = [words[0]]
     for before, word in pairwise(words):
-        if _belongs(before, word) and len(parts[-1]) + 1 + len(word) <= most:
+        # the value of the option before it, what a pipe leads to, or what `vhdx` is to do
+        is_option = before.startswith("-") and len(before) > 1
+        belongs = before in _LEADS_ON or (is_option and not word.startswith("-") and word not in _LEADS_ON)
+        if belongs and len(parts[-1]) + 1 + len(word) <= most:
             parts[-1] += f" {word}"
         else:
             parts.append(word)
     return parts
-
-
-def _belongs(before: str, word: str) -> bool:
-    """Whether a word is the value of the option before it, what a pipe leads to, or what `vhdx` is to do."""
-    is_option = before.startswith("-") and len(before) > 1
-    return before in _LEADS_ON or (is_option and not word.startswith("-") and word not in _LEADS_ON)

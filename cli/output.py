@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -16,8 +16,17 @@ import click
 from vhdx.catalogue import rules
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
+from vhdx.sink import Existing, Sink
+from vhdx.targets import check_target
 
 SCHEMA = "vhdx/1"
+JSON = "--json"
+"""Under which a command's context keeps whether JSON is asked for."""
+
+
+def is_json() -> bool:
+    """Whether the command that runs was asked for JSON."""
+    return bool(click.get_current_context().meta.get(JSON))
 
 
 def version() -> str:
@@ -64,6 +73,12 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def members(record: object, *names: str, **renamed: str) -> dict[str, Any]:
+    """Members of a record by their names; those that JSON calls otherwise are given as its name and the record's."""
+    named = dict(zip(names, names, strict=True)) | renamed
+    return {name: getattr(record, attribute) for name, attribute in named.items()}
+
+
 def plain_text(text: str) -> str:
     """A name as JSON takes it: bytes that are no text are escapes."""
     if text.isascii():
@@ -90,14 +105,9 @@ def envelope(command: str, findings: Iterable[Finding] = ()) -> dict[str, Any]:
     }
 
 
-def to_json(answer: Any) -> str:
-    """JSON as every answer is printed."""
-    return json.dumps(answer, indent=2, ensure_ascii=True)
-
-
 def document(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> str:
     """A whole answer."""
-    return to_json(envelope(command, findings) | plain(payload))
+    return json.dumps(envelope(command, findings) | plain(payload), indent=2, ensure_ascii=True)
 
 
 def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> None:
@@ -105,16 +115,9 @@ def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] =
     click.echo(document(command, payload, findings))
 
 
-def answer(
-    command: str,
-    payload: Mapping[str, Any],
-    lines: Iterable[str],
-    *,
-    as_json: bool,
-    findings: Iterable[Finding] = (),
-) -> None:
+def answer(command: str, payload: Mapping[str, Any], lines: Iterable[str], *, findings: Iterable[Finding] = ()) -> None:
     """Print an answer: whole, as JSON, or its lines for people, which are not made for JSON."""
-    if as_json:
+    if is_json():
         emit(command, payload, findings)
     else:
         emit_sentences(lines)
@@ -183,3 +186,12 @@ def error_to_plain(error: VhdxError) -> dict[str, Any]:
     from analyzer.remedies import describe_error
 
     return {"type": type(error).__name__, "message": describe_error(error), "exit_code": error.exit_code}
+
+
+def write_text(target: Path, text: str, sources: Sequence[Path], existing: Existing) -> None:
+    """Write a document whole or not at all, never over a source; raises OutputError, InputOutputError."""
+    check_target(target, sources, existing)
+    with Sink(target, existing=existing) as sink:
+        sink.write_at(0, text.encode("utf-8", "backslashreplace"))  # a file name that is no text must not end a report
+        sink.flush()
+        sink.commit()

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,16 @@ _PATIENCE = 1.0
 
 def progress(what: str, total: int) -> AbstractContextManager[Progress]:
     """A callback for bytes done out of `total`; it shows itself after a second."""
-    return _shown_late(what, total, _bar)
+    return _shown_late(what, total)
 
 
 def counter(what: str) -> AbstractContextManager[Progress]:
     """A callback for files done, where nobody knows how many there are; it shows itself after a second."""
-    return _shown_late(what, None, _count)
+    return _shown_late(what, None)
 
 
 @contextmanager
-def _shown_late(what: str, total: int | None, make: Callable[[], "Bar"]) -> Iterator[Progress]:
+def _shown_late(what: str, total: int | None) -> Iterator[Progress]:
     if not sys.stderr.isatty():  # a log of a scheduled run wants no bars
         yield no_progress
         return
@@ -38,7 +38,7 @@ def _shown_late(what: str, total: int | None, make: Callable[[], "Bar"]) -> Iter
             nonlocal bar, done
             done += count
             if bar is None and time.monotonic() - started > _PATIENCE:
-                bar = shown.enter_context(make())
+                bar = shown.enter_context(_bar(counts_files=total is None))
                 bar.add_task(what, total=total)
             if bar is not None:
                 bar.update(bar.task_ids[0], completed=done)
@@ -46,25 +46,20 @@ def _shown_late(what: str, total: int | None, make: Callable[[], "Bar"]) -> Iter
         yield update
 
 
-def _bar() -> "Bar":
+def _bar(*, counts_files: bool) -> "Bar":
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
 
+    name, console = rich.TextColumn("{task.description}"), Console(stderr=True)
+    if counts_files:
+        return rich.Progress(
+            rich.SpinnerColumn(), name, rich.TextColumn("{task.completed} files"), console=console, transient=True
+        )
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        name,
+        rich.BarColumn(),
+        rich.DownloadColumn(binary_units=True),
+        rich.TransferSpeedColumn(),
+        rich.TimeRemainingColumn(),
     )
-    return Bar(*columns, console=Console(stderr=True), transient=True)
-
-
-def _count() -> "Bar":
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import SpinnerColumn, TextColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} files"))
-    return Bar(*columns, console=Console(stderr=True), transient=True)
+    return rich.Progress(*columns, console=console, transient=True)

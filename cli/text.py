@@ -4,12 +4,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import click
 
 from analyzer.text import exact_size, plural, safe, size, wrapped
 
-__all__ = ["exact_size", "facts", "fitted", "line_width", "plural", "safe", "say", "size", "wrapped"]
+__all__ = ["exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "size", "wrapped"]
 
 _BELOW = "    "
 
@@ -32,6 +33,11 @@ def _fact(name: str, value: str, width: int | None) -> list[str]:
     return [part for indent, line in zip(indents, lines, strict=True) for part in wrapped(line, width, indent, rest)]
 
 
+def moment(when: datetime) -> str:
+    """A time, which is UTC, to the second."""
+    return f"{when:%Y-%m-%d %H:%M:%S}Z"
+
+
 def line_width() -> int | None:
     """Columns of the terminal; None where the output goes elsewhere, and lines are left whole."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -39,13 +45,10 @@ def line_width() -> int | None:
 
 def say(sentence: str) -> None:
     """Say a sentence on stderr; on a terminal it is broken as `fitted` does it."""
-    click.echo("\n".join(fitted([sentence], _error_width())), err=True)
-
-
-def _error_width() -> int | None:
-    if sys.stderr is None or not sys.stderr.isatty():
-        return None
-    return shutil.get_terminal_size(os.get_terminal_size(sys.stderr.fileno())).columns  # stdout may go elsewhere
+    width = None
+    if sys.stderr is not None and sys.stderr.isatty():  # stdout may go elsewhere
+        width = shutil.get_terminal_size(os.get_terminal_size(sys.stderr.fileno())).columns
+    click.echo("\n".join(fitted([sentence], width)), err=True)
 
 
 def fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from analyzer.check.content import check_content
 from analyzer.check.file import check_structures
 from analyzer.check.files import FileCache
 from analyzer.check.result import Checked
@@ -17,6 +16,7 @@ from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
+from vhdx.disk import Disk
 from vhdx.errors import (
     ChainError,
     ChainLoopError,
@@ -170,8 +170,15 @@ def check_file(path: Path | str, *, content: Content = Content.SKIP, cache: File
         if content is Content.LOOK:
             # Where it does not open the file's own findings say why.
             with suppress(VhdxError), open_image(where, opened=cache.structures) as image:
-                found += () if image.has_parent else tuple(check_content(image))
+                found += () if image.has_parent else _content_findings(image)
     return Checked(where, found, (where,))
+
+
+def _content_findings(disk: Disk) -> tuple[Finding, ...]:
+    # The layouts of file systems: only for who asks for what is inside.
+    from analyzer.check.content import check_content
+
+    return tuple(check_content(disk))
 
 
 def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
@@ -197,5 +204,5 @@ def check_chain(
         walk = Walk(search or Search(), cache or opened.enter_context(FileCache()), opened)
         found = tuple(walk.findings(where))
         if content is Content.LOOK and walk.layers and not walk.broken:
-            found += tuple(check_content(Chain(tuple(walk.layers[::-1]), tuple(walk.links[::-1]))))
+            found += _content_findings(Chain(tuple(walk.layers[::-1]), tuple(walk.links[::-1])))
     return Checked(where, found, tuple(walk.files))

@@ -14,7 +14,7 @@ from typing import Self
 
 from analyzer.check.file import check_structures, unreadable
 from analyzer.recovery_map.beside import accounts_beside, maps_beside
-from analyzer.recovery_map.disk import map_finding
+from analyzer.recovery_map.note import map_finding
 from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding

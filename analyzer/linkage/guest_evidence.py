@@ -7,7 +7,6 @@ disk, and the parent's copy must be the older one.
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import islice
 
 from analyzer.guest.layouts import ntfs
@@ -15,6 +14,7 @@ from analyzer.guest.layouts.detect import MARKS, Mark
 from analyzer.guest.layouts.gpt import Entries, parse_header
 from analyzer.guest.layouts.ntfs import parse_record
 from analyzer.guest.layouts.partitions import parse_mbr, partitions_of
+from analyzer.linkage.record import Bearing, Trace
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.runs import Kind
@@ -28,26 +28,6 @@ _MFT_SAMPLE = 256
 _MOST_ENTRIES, _ENTRIES_AT = 512, range(2, 65)
 # Beyond every disk of 64 TiB, so that no product of numbers from a boot sector overflows.
 _MOST_CLUSTERS = 1 << 44
-
-
-class Bearing(Enum):
-    """What a fact speaks for."""
-
-    SAME_DISK = "same disk"
-    NEUTRAL = "neither"
-    CHANGED = "parent changed since"
-    OTHER_DISK = "another disk"
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One thing that was looked at, as a sentence without its full stop."""
-
-    text: str
-    bearing: Bearing
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def traces_of(child: Image, parent: Image) -> tuple[Trace, ...]:

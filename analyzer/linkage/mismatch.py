@@ -10,7 +10,7 @@ from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
-from analyzer.linkage.guest_evidence import Bearing, Trace, traces_of
+from analyzer.linkage.record import Bearing, Trace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, windows_of
@@ -75,6 +75,9 @@ def gather_evidence(child: Image, parent: Image) -> Evidence:
 
     Reads tables, and a few hundred sectors of structures that the child has rewritten.
     """
+    # The layouts of file systems: most chains fit, and need none.
+    from analyzer.linkage.guest_evidence import traces_of
+
     try:
         left = _left(child, parent)
     except VhdxError:

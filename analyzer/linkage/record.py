@@ -131,3 +131,23 @@ def _place(key: str, text: str, folder: Path) -> Place:
     if isinstance(found, Refused):
         return Place(key=key, text=text, refused=found.reason)
     return Place(key=key, text=text, path=found, file_id=file_identity(found))
+
+
+class Bearing(Enum):
+    """What a fact speaks for."""
+
+    SAME_DISK = "same disk"
+    NEUTRAL = "neither"
+    CHANGED = "parent changed since"
+    OTHER_DISK = "another disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One thing that was looked at, as a sentence without its full stop."""
+
+    text: str
+    bearing: Bearing
+
+    def __str__(self) -> str:
+        return self.text

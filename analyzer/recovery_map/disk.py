@@ -9,7 +9,6 @@ from analyzer.recovery_map.mapfile import Status, read_mapfile
 from analyzer.text import size
 from vhdx.disk import Disk, Mask, MaskedDisk
 from vhdx.errors import OutputError, VhdxError
-from vhdx.findings import Finding, Severity
 from vhdx.ranges import Ranges
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
@@ -103,13 +102,7 @@ def account_of_losses(image: Path) -> Path | None:
     return next((path for path in accounts_beside(image) if _ACCOUNT.match(front_of(path, _HEAD_LENGTH))), None)
 
 
-def map_finding(image: Path, disk_size: int) -> Finding | None:
-    """`map_note` as CHN-14; None where it has nothing to say."""
-    note = map_note(image, disk_size)
-    return Finding("CHN-14", Severity.WARNING, note, path=image) if note else None
-
-
-def map_note(image: Path, disk_size: int) -> str:
+def map_in_words(image: Path, disk_size: int) -> str:
     """What the map beside an image says of its disk, that it cannot be used, or that it is gone; "" of any other."""
     try:
         standing = standing_of(image, disk_size)

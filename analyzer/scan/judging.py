@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.linkage.guest_evidence import Bearing
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
-from analyzer.linkage.record import FileRecord, compare_with_parent
+from analyzer.linkage.record import Bearing, FileRecord, compare_with_parent
 from analyzer.scan.find import FoundFile
 from analyzer.scan.forest import Forest, Member, Tree
 from vhdx.findings import Finding, Severity

@@ -15,7 +15,7 @@ from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, gather_evidence
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.progress import Progress, no_progress
-from analyzer.recovery_map.disk import map_finding
+from analyzer.recovery_map.note import map_finding
 from analyzer.remedies import describe_error
 from analyzer.scan.advice import Advice, Known, advise
 from analyzer.scan.coverage import UNKNOWN, Layer, Weight, measure, measure_file, weigh

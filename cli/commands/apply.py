@@ -8,8 +8,8 @@ from analyzer.convert.convert import run_conversion
 from analyzer.diff.delta.apply import PatchedDisk, plan_application
 from analyzer.diff.delta.container import Delta
 from cli.options.chain import ChainOptions, chain_options
-from cli.options.common import FILE_PATH, json_option
-from cli.options.output import OutputOptions, output_options, refuse_stdout, report
+from cli.options.common import FILE_PATH, json_option, refuse_stdout
+from cli.options.output import OutputOptions, output_options, report
 from cli.options.states import opened
 from cli.progress import progress
 
@@ -21,7 +21,7 @@ from cli.progress import progress
 @output_options(block_size="that of the new state")
 @chain_options
 @json_option
-def command(delta: Path, base: str, out: Path, image: OutputOptions, where: ChainOptions, as_json: bool) -> None:
+def command(delta: Path, base: str, out: Path, image: OutputOptions, where: ChainOptions) -> None:
     """Apply a delta that `vhdx changes --export` wrote to the state it was made from: write the new state.
 
     BASE is the old state: a VHDX (with its parents), a raw image, or PATH@N for layer N of a chain. All of it is read
@@ -42,4 +42,4 @@ def command(delta: Path, base: str, out: Path, image: OutputOptions, where: Chai
             plan = plan_application(opened_delta, state, out, form, options, update)
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, PatchedDisk(state.disk, opened_delta), update)
-        report("apply", outcome, as_json=as_json)
+        report("apply", outcome)

@@ -1,22 +1,21 @@
 """`vhdx backup create`."""
 
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
-from analyzer.backup.locks import Hold, Lock, take
+from analyzer.backup.locks import Hold, take
 from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
-from analyzer.backup.repository.repository import Repository
-from analyzer.recovery_map.disk import map_note
+from analyzer.recovery_map.note import map_note
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
+from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, choice, grouped, json_option, option
 from cli.options.repository import point_lines, repository_argument, repository_of
 from cli.progress import progress
@@ -26,22 +25,21 @@ from vhdx.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _RunOptions:
+class _RunOptions(CreateOptions):
     """How restore points are made."""
 
-    # fmt: off
-    name: str | None = option("--name", help="Name of the restore point. Default: the leaf's name and the time.")
-    host: str = option("--host", default=platform.node, metavar="NAME",
-                       help="Name of this machine in restore points. Default: its own.")
-    which: Which = choice("--checkpoints", on=Which.CHECKPOINTS, off=Which.LEAF,
-                          help="Make a restore point for every layer of the chain, in one pass.")
-    reading: Reading = choice("--full", on=Reading.ALL, off=Reading.CHANGED,
-                              help="Read the whole disk, also what is proved unchanged.")
-    lost: Lost = choice("--allow-lost", on=Lost.ALLOW, off=Lost.REFUSE,
-                        help="Store zeros for lost ranges, and list these in the restore point.")
-    hashing: Hashing = choice("--image-hash", on=Hashing.ALWAYS, off=Hashing.CHEAP,
-                              help="Hash the whole image, however long that takes, also as `casync digest` does.")
-    # fmt: on
+    name: str | None = option("Name of the restore point. Default: the leaf's name and the time.")
+    host: str = option(
+        "Name of this machine in restore points. Default: its own.", default=platform.node, metavar="NAME"
+    )
+    which: Which = choice(
+        Which.CHECKPOINTS, "Make a restore point for every layer of the chain, in one pass.", "--checkpoints"
+    )
+    reading: Reading = choice(Reading.ALL, "Read the whole disk, also what is proved unchanged.", "--full")
+    lost: Lost = choice(Lost.ALLOW, "Store zeros for lost ranges, and list these in the restore point.", "--allow-lost")
+    hashing: Hashing = choice(
+        Hashing.ALWAYS, "Hash the whole image, however long that takes, also as `casync digest` does.", "--image-hash"
+    )
 
 
 @click.command("create")
@@ -53,7 +51,7 @@ class _RunOptions:
 @when_interrupted(
     "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
 )
-def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: ChainOptions, as_json: bool) -> int:
+def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: ChainOptions) -> int:
     """Make a restore point of each LEAF's disk.
 
     Layers that are proved to be those of an earlier restore point, unchanged since, are not read, and neither is what
@@ -74,81 +72,48 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     if asked.name and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
+    asked = replace(asked, tool=f"vhdx {output.version()}")
     failed = list[tuple[Path, VhdxError]]()
     # creates may run together, but not beside a prune, which deletes chunks
     with take(kept.place, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             try:
                 with open_leaf(leaf, where) as chain:
-                    output.warn(chain.findings)
-                    errors += warn_of_errors(chain)
-                    plan = plan_create(
-                        kept, chain, _create_options(asked, map_note(chain.path, chain.size)), lock.claim
-                    )
-                    manifests = _run(plan, lock)
+                    errors += warn_of_findings(chain)
+                    noted = tuple(filter(None, [map_note(chain.path, chain.size)]))
+                    plan = plan_create(kept, chain, replace(asked, notes=noted), lock.claim)
+                    with progress("backing up", plan.work) as update:
+                        manifests = run_create(plan, update, lock.confirm)
             except VhdxError as error:
-                if len(leaves) == 1 or not _is_of_one_disk(error):
+                # the other disks may still be backed up, unless the repository itself answers
+                if len(leaves) == 1 or (isinstance(error, BackupError) and not isinstance(error, PointRefusedError)):
                     raise
                 failed.append((leaf, error))
                 continue
             told += manifests
-            if not as_json:
+            if not output.is_json():
                 _tell(plan, manifests)
-    if as_json:
-        _emit(kept, told, errors, failed)
-    _tell_failed(failed, len(leaves))
+    if output.is_json():
+        not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
+        payload = {"repository": kept.place.url, "points": told, "errors": errors, "failed": not_made}
+        output.emit("backup create", payload)
+    for line in _failure_lines(failed, len(leaves)):  # at the end, where it is seen
+        say(f"error: {safe(line)}")
     # the worst, so that one disk of many that failed is noticed
     return max([int(bool(errors)), *(error.exit_code for _, error in failed)])
 
 
-def _is_of_one_disk(error: VhdxError) -> bool:
-    """Whether the other disks may still be backed up: the repository itself answers."""
-    return isinstance(error, PointRefusedError) or not isinstance(error, BackupError)
-
-
-def _tell_failed(failed: Sequence[tuple[Path, VhdxError]], count: int) -> None:
-    """At the end, where it is seen: the disks of which there is no restore point."""
-    for _, error in failed:
-        say(f"error: {safe(str(error))}")
+def _failure_lines(failed: Sequence[tuple[Path, VhdxError]], count: int) -> Iterator[str]:
+    yield from (str(error) for _, error in failed)
     if failed:
-        names = ", ".join(safe(str(leaf)) for leaf, _ in failed)
-        say(f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}")
-
-
-def _create_options(asked: _RunOptions, note: str) -> CreateOptions:
-    return CreateOptions(
-        name=asked.name,
-        which=asked.which,
-        lost=asked.lost,
-        reading=asked.reading,
-        hashing=asked.hashing,
-        tool=f"vhdx {output.version()}",
-        host=asked.host,
-        notes=(note,) if note else (),
-    )
-
-
-def _run(plan: CreatePlan, lock: Lock) -> tuple[Manifest, ...]:
-    with progress("backing up", plan.work) as update:
-        return run_create(plan, update, lock.confirm)
-
-
-def _emit(
-    repository: Repository,
-    manifests: Sequence[Manifest],
-    errors: Sequence[Finding],
-    failed: Sequence[tuple[Path, VhdxError]],
-) -> None:
-    not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
-    payload = {"repository": repository.place.url, "points": manifests, "errors": errors, "failed": not_made}
-    output.emit("backup create", payload)
+        names = ", ".join(str(leaf) for leaf, _ in failed)
+        yield f"{len(failed)} of {plural(count, 'disk')} were not backed up: {names}"
 
 
 def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:
     output.emit_sentences(f"{name}: is there already, of layer {layer}" for layer, name in plan.skipped)
     output.emit_lines(point_lines(manifests))
     effort = manifests[-1].effort
-    if effort.read_in_full:
-        output.emit_sentences([f"read in full, because {safe(effort.read_in_full)}"])
+    full = [f"read in full, because {safe(effort.read_in_full)}"] if effort.read_in_full else []
     stored = f"{plural(effort.chunks_written, 'new chunk')} stored in {size(effort.bytes_written)}"
-    output.emit_sentences([f"{size(effort.read_bytes)} read, {stored}"])
+    output.emit_sentences([*full, f"{size(effort.read_bytes)} read, {stored}"])

@@ -15,11 +15,11 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import Declared, grouped, json_option, option
 from cli.options.repository import repository_argument, repository_of
-from cli.text import plural, safe, say
+from cli.text import moment, plural, safe, say
 
 
 def _rule(every: Every, text: str) -> Declared:
-    return option(f"--keep-{every.value}", type=click.IntRange(min=-1), metavar="N", help=text)
+    return option(text, f"--keep-{every.value}", type=click.IntRange(min=-1), metavar="N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,7 @@ class _Rules:
 @click.option("--dry-run", is_flag=True, help="Show what would happen to each restore point; change nothing.")
 @json_option
 @when_interrupted("every restore point is whole or deleted; run the command again")
-def command(
-    repository: str, names: Sequence[str], rules: _Rules, allow_last: bool, dry_run: bool, as_json: bool
-) -> None:
+def command(repository: str, names: Sequence[str], rules: _Rules, allow_last: bool, dry_run: bool) -> None:
     """Delete restore points: those that no rule keeps, or those named.
 
     A point is kept if any rule keeps it; -1 keeps all. Days are UTC. Each group is judged by itself, and keeps its
@@ -73,40 +71,32 @@ def command(
         plan = plan_by_name(kept, names, allow_last=allow_last) if names else plan_by_rules(kept, rules.given())
         if lock:
             run_forget(plan, kept, lock)
-    _report(kept, plan, as_json=as_json, done=not dry_run)
+    _report(kept, plan, done=not dry_run)
 
 
-def _report(repository: Repository, plan: ForgetPlan, *, as_json: bool, done: bool) -> None:
-    if as_json:
-        points = [_plain(verdict) for verdict in plan.verdicts]
-        payload = {"points": points, "damaged": plan.damaged, "done": done}
+def _report(repository: Repository, plan: ForgetPlan, *, done: bool) -> None:
+    if output.is_json():
+        payload = {"points": [*map(_plain, plan.verdicts)], "damaged": plan.damaged, "done": done}
         output.emit("backup forget", {"repository": repository.place.url} | payload)
         return
     named = any(verdict.reasons == NOT_NAMED for verdict in plan.verdicts)
     shown = [verdict for verdict in plan.verdicts if not (named and verdict.stays)]
     for group, verdicts in groupby(shown, key=lambda verdict: verdict.point.disk):
-        output.emit_sentences([f"{safe(group)}:"] if group else [])
-        output.emit_sentences(f"  {_line(verdict)}" for verdict in verdicts)
+        output.emit_sentences([*([f"{safe(group)}:"] if group else []), *map(_line, verdicts)])
     for name in plan.damaged:
         say(f"warning: the manifest of {safe(name)} cannot be read: no rule touches it")
-    verb = "forgotten" if done else "would be forgotten"
     kept = len(plan.verdicts) - len(plan.going)
-    click.echo(f"{plural(len(plan.going), 'restore point')} {verb}, {kept} kept")
+    click.echo(f"{plural(len(plan.going), 'restore point')} {'' if done else 'would be '}forgotten, {kept} kept")
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
     point = verdict.point
-    return {
-        "name": point.name,
-        "group": point.disk or None,
-        "created": point.created if point.disk else None,
-        "kept": verdict.stays,
-        "reasons": verdict.reasons,
-    }
+    plain = {"name": point.name, "group": point.disk or None, "created": point.created if point.disk else None}
+    return plain | {"kept": verdict.stays, "reasons": verdict.reasons}
 
 
 def _line(verdict: Verdict) -> str:
     point = verdict.point
-    when = f"{point.created:%Y-%m-%d %H:%M:%S}Z" if point.disk else "manifest damaged"
+    when = moment(point.created) if point.disk else "manifest damaged"
     fate = f"keep    {', '.join(verdict.reasons)}" if verdict.stays else "forget"
-    return f"{safe(point.name)}  {when}  {fate}"
+    return f"  {safe(point.name)}  {when}  {fate}"

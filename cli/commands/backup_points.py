@@ -1,14 +1,14 @@
 """`vhdx backup init`, `list`, `show` and `stats`: an empty repository, and what one holds."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import click
 
 from analyzer.backup.prune import Stats, stats_of
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.manifest import Manifest
-from analyzer.backup.repository.repository import Repository, Settings, init_encrypted, init_repository
+from analyzer.backup.repository.repository import Settings, init_encrypted, init_repository
 from cli import output
 from cli.options.common import BYTE_SIZE, json_option
 from cli.options.repository import (
@@ -20,13 +20,14 @@ from cli.options.repository import (
     repository_of,
     warn_of_damaged,
 )
-from cli.text import exact_size, facts, line_width, plural, safe, size
+from cli.output import members
+from cli.text import exact_size, facts, line_width, moment, plural, safe, size
 
 
 @click.command("list")
 @repository_argument
 @json_option
-def list_command(repository: str, as_json: bool) -> int:
+def list_command(repository: str) -> int:
     """List the restore points of a repository, oldest first.
 
     Exit code 1 when the manifest of one cannot be read.
@@ -40,32 +41,22 @@ def list_command(repository: str, as_json: bool) -> int:
     manifests, found = kept.survey()
     damaged = list(found)
     warn_of_damaged(damaged)
-    payload = {"repository": kept.place.url, "points": [*map(_listed, manifests)], "damaged": damaged}
+    listed = [
+        members(one, "name", "created", "size", "layer", "disk_id", "index_sha256", "image_sha256", "parent", "lost")
+        | {"file": one.chain[-1].name}
+        for one in manifests
+    ]
+    payload = {"repository": kept.place.url, "points": listed, "damaged": damaged}
     lines = point_lines(manifests) if manifests or damaged else ["no restore points yet"]
-    output.answer("backup list", payload, lines, as_json=as_json)
+    output.answer("backup list", payload, lines)
     return int(bool(damaged))
-
-
-def _listed(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "name": manifest.name,
-        "created": manifest.created,
-        "size": manifest.size,
-        "layer": manifest.layer,
-        "file": manifest.chain[-1].name,
-        "disk_id": manifest.disk_id,
-        "index_sha256": manifest.index_sha256,
-        "image_sha256": manifest.image_sha256,
-        "parent": manifest.parent,
-        "lost": manifest.lost,
-    }
 
 
 @click.command("show")
 @repository_argument
 @click.argument("name")
 @json_option
-def show_command(repository: str, name: str, as_json: bool) -> None:
+def show_command(repository: str, name: str) -> None:
     """Show all that is known of the restore point NAME: its disk, its hashes, the chain it was made from.
 
     \b
@@ -74,17 +65,17 @@ def show_command(repository: str, name: str, as_json: bool) -> None:
     """
     kept = repository_of(repository)
     manifest = kept.manifest(name)
-    lines = [manifest.name, facts(_facts(manifest), line_width())]
-    if as_json:
+    if output.is_json():
         output.emit("backup show", {"repository": kept.place.url, "point": manifest})
     else:
-        output.emit_lines(lines)
+        click.echo(f"{manifest.name}\n{facts(_facts(manifest), line_width())}")
 
 
 def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     effort = manifest.effort
+    lost = "\n".join(f"{length} bytes at {start}" for start, length in manifest.lost[:20])
     return [
-        ("made", f"{manifest.created:%Y-%m-%d %H:%M:%S}Z by {safe(manifest.tool)}"),
+        ("made", f"{moment(manifest.created)} by {safe(manifest.tool)}"),
         ("disk", exact_size(manifest.size)),
         ("sectors", f"{manifest.logical_sector_size} logical, {manifest.physical_sector_size} physical"),
         ("disk id", safe(manifest.disk_id)),
@@ -94,22 +85,15 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("built upon", manifest.parent or "nothing"),
         ("read", f"in full: {safe(effort.read_in_full)}" if effort.read_in_full else "what changed"),
         ("chain", "\n".join(f"{number}: {safe(layer.path)}" for number, layer in enumerate(manifest.chain))),
-        ("lost", _lost(manifest)),
+        ("lost", f"{plural(len(manifest.lost), 'range')}, read as zeros:\n{lost}" if lost else "nothing"),
         ("warnings", "\n".join(map(safe, manifest.warnings)) or "none"),
     ]
-
-
-def _lost(manifest: Manifest) -> str:
-    if not manifest.lost:
-        return "nothing"
-    ranges = "\n".join(f"{length} bytes at {start}" for start, length in manifest.lost[:20])
-    return f"{plural(len(manifest.lost), 'range')}, read as zeros:\n{ranges}"
 
 
 @click.command("stats")
 @repository_argument
 @json_option
-def stats_command(repository: str, as_json: bool) -> int:
+def stats_command(repository: str) -> int:
     """Show how much a repository stores, and how much of it each restore point holds alone.
 
     Exit code 1 when the manifest of a restore point cannot be read.
@@ -122,23 +106,18 @@ def stats_command(repository: str, as_json: bool) -> int:
     stats = stats_of(kept)
     warn_of_damaged(stats.damaged)
     payload = {"repository": kept.place.url, "stats": stats}
-    output.answer("backup stats", payload, [*_points(stats), *_whole(stats)], as_json=as_json)
+    output.answer("backup stats", payload, _lines(stats))
     return int(bool(stats.damaged))
 
 
-def _points(stats: Stats) -> list[str]:
-    return [
-        f"{point.name}: disk of {size(point.size)}, {plural(point.chunks, 'chunk')} in {size(point.bytes)}, "
-        f"alone {point.own_chunks} in {size(point.own_bytes)}"
-        for point in stats.points
-    ]
-
-
-def _whole(stats: Stats) -> list[str]:
+def _lines(stats: Stats) -> Iterator[str]:
+    for point in stats.points:
+        chunks = f"{plural(point.chunks, 'chunk')} in {size(point.bytes)}"
+        yield f"{point.name}: disk of {size(point.size)}, {chunks}, alone {point.own_chunks} in {size(point.own_bytes)}"
     disks = f"{plural(len(stats.points), 'restore point')} of {size(stats.disk_bytes)} of disks"
     of_none = "needed by none of these; the damaged may" if stats.damaged else "needed by none (`vhdx backup prune`)"
     unused = f"{stats.unused_chunks} of them in {size(stats.unused_bytes)} {of_none}"
-    return [f"{disks} in {plural(stats.chunks, 'chunk')} of {size(stats.bytes)}; {unused}"]
+    yield f"{disks} in {plural(stats.chunks, 'chunk')} of {size(stats.bytes)}; {unused}"
 
 
 @click.command("init")
@@ -146,7 +125,7 @@ def _whole(stats: Stats) -> list[str]:
 @click.option("--chunk-size", type=BYTE_SIZE, help="Chunk size, 64K to 16M. Default: 1M, larger for disks over 1 TiB.")
 @click.option("--encrypt", is_flag=True, help="Encrypt with AES-256-GCM; casync cannot read such a repository.")
 @json_option
-def init_command(repository: str, chunk_size: int | None, encrypt: bool, as_json: bool) -> None:
+def init_command(repository: str, chunk_size: int | None, encrypt: bool) -> None:
     """Create an empty repository in REPOSITORY, a folder (created if missing) or a URL (docs/backup-places.md).
 
     Smaller chunks keep small changes small but make indexes larger: 40 bytes per chunk of a disk. With --encrypt nobody
@@ -159,17 +138,12 @@ def init_command(repository: str, chunk_size: int | None, encrypt: bool, as_json
       vhdx backup init sftp://user@host/backups
       vhdx backup init s3://bucket/backups --encrypt --passphrase-file ~/.vhdx-passphrase
     """
-    made = _encrypted(repository, chunk_size) if encrypt else _plain(repository, chunk_size)
-    payload = {"repository": made.place.url, "settings": replace(made.settings, codec=None)}
-    output.answer("backup init", payload, [f"{safe(made.place.url)}: an empty repository"], as_json=as_json)
-
-
-def _plain(repository: str, chunk_size: int | None) -> Repository:
-    if Passphrase(click.get_current_context()).is_given:
-        raise click.UsageError(f"A passphrase is given ({VARIABLE} counts): add --encrypt, or leave it out.")
-    return init_repository(place_of(repository), Settings(chunk_size=chunk_size), Codec())
-
-
-def _encrypted(repository: str, chunk_size: int | None) -> Repository:
     passphrase = Passphrase(click.get_current_context())
-    return init_encrypted(place_of(repository), chunk_size, passphrase.new())
+    if encrypt:
+        made = init_encrypted(place_of(repository), chunk_size, passphrase.new())
+    elif passphrase.is_given:
+        raise click.UsageError(f"A passphrase is given ({VARIABLE} counts): add --encrypt, or leave it out.")
+    else:
+        made = init_repository(place_of(repository), Settings(chunk_size=chunk_size), Codec())
+    payload = {"repository": made.place.url, "settings": replace(made.settings, codec=None)}
+    output.answer("backup init", payload, [f"{safe(made.place.url)}: an empty repository"])

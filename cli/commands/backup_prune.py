@@ -1,5 +1,6 @@
 """`vhdx backup prune` and `verify`: what goes through all chunks of a repository."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,11 +13,13 @@ from analyzer.backup.locks import Hold, take
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
 from analyzer.backup.repository.repository import Repository
+from analyzer.backup.storage.storage import Entry
 from analyzer.backup.verify import Depth, Problem, Scope, Traces, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import DURATION, Number, json_option
 from cli.options.repository import repository_argument, repository_of
+from cli.output import members
 from cli.progress import counter, progress
 from cli.text import plural, safe, say, size
 
@@ -36,7 +39,7 @@ _HOUR = 3600.0
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @json_option
 @when_interrupted("every restore point is whole; run the command again, it continues from there")
-def command(repository: str, window: float, dry_run: bool, as_json: bool) -> None:
+def command(repository: str, window: float, dry_run: bool) -> None:
     """Delete the chunks that no restore point needs.
 
     The first run lists them, and a run after the window deletes those still unneeded: so nothing that a `create` is
@@ -53,53 +56,34 @@ def command(repository: str, window: float, dry_run: bool, as_json: bool) -> Non
     with take(kept.place, Hold.EXCLUSIVE, "prune") as lock:
         plan = plan_prune(kept, lock, window * _HOUR)
         if not dry_run:
-            with progress("pruning", _bytes(plan)["ripe"]) as update:
+            with progress("pruning", _size((*plan.ripe, *plan.remains))) as update:
                 run_prune(plan, kept, lock, update)
     payload = {"repository": kept.place.url, "done": not dry_run} | _plain(plan)
-    output.answer("backup prune", payload, _lines(plan, done=not dry_run), as_json=as_json)
-
-
-def _bytes(plan: PrunePlan) -> dict[str, int]:
-    return {
-        "ripe": sum(entry.size for entry in (*plan.ripe, *plan.remains)),
-        "waiting": sum(entry.size for entry in plan.waiting),
-        "fresh": sum(entry.size for entry in plan.fresh),
-    }
+    output.answer("backup prune", payload, _lines(plan, would="would be " if dry_run else ""))
 
 
 def _plain(plan: PrunePlan) -> dict[str, Any]:
-    counted = _bytes(plan)
-    return {
-        "window_seconds": plan.window,
-        "points": plan.points,
-        "chunks": plan.chunks,
-        "chunk_bytes": plan.chunk_bytes,
-        "deleted_chunks": len(plan.ripe),
-        "deleted_remains": len(plan.remains),
-        "deleted_bytes": counted["ripe"],
-        "waiting_chunks": len(plan.waiting),
-        "waiting_bytes": counted["waiting"],
-        "listed_chunks": len(plan.fresh),
-        "listed_bytes": counted["fresh"],
-    }
+    listed = {"deleted": plan.ripe, "waiting": plan.waiting, "listed": plan.fresh}
+    plain = {"window_seconds": plan.window} | members(plan, "points", "chunks", "chunk_bytes")
+    plain |= {f"{name}_chunks": len(entries) for name, entries in listed.items()}
+    plain |= {f"{name}_bytes": _size(entries) for name, entries in listed.items()}
+    return plain | {"deleted_remains": len(plan.remains), "deleted_bytes": _size((*plan.ripe, *plan.remains))}
 
 
-def _lines(plan: PrunePlan, *, done: bool) -> list[str]:
-    counted = _bytes(plan)
-    would = "" if done else "would be "
-    lines = [f"{plural(plan.points, 'restore point')}, {plural(plan.chunks, 'chunk')} of {size(plan.chunk_bytes)}"]
-    lines.append(f"{would}deleted: {plural(len(plan.ripe), 'chunk')}, {size(counted['ripe'])} in all")
+def _size(entries: Iterable[Entry]) -> int:
+    return sum(entry.size for entry in entries)
+
+
+def _lines(plan: PrunePlan, would: str) -> Iterator[str]:
+    yield f"{plural(plan.points, 'restore point')}, {plural(plan.chunks, 'chunk')} of {size(plan.chunk_bytes)}"
+    yield f"{would}deleted: {plural(len(plan.ripe), 'chunk')}, {size(_size((*plan.ripe, *plan.remains)))} in all"
     if plan.fresh:
         hours = f"{plan.window / _HOUR:g} {'hour' if plan.window == _HOUR else 'hours'}"
-        after = f"a prune in {hours} or later deletes them"
-        lines.append(
-            f"{would}listed as unneeded: {plural(len(plan.fresh), 'chunk')}, {size(counted['fresh'])}; {after}"
-        )
+        unneeded = f"{plural(len(plan.fresh), 'chunk')}, {size(_size(plan.fresh))}"
+        yield f"{would}listed as unneeded: {unneeded}; a prune in {hours} or later deletes them"
     if plan.waiting:
-        lines.append(
-            f"listed before, not for long enough: {plural(len(plan.waiting), 'chunk')}, {size(counted['waiting'])}"
-        )
-    return lines
+        waiting = f"{plural(len(plan.waiting), 'chunk')}, {size(_size(plan.waiting))}"
+        yield f"listed before, not for long enough: {waiting}"
 
 
 @click.command("verify")
@@ -109,7 +93,7 @@ def _lines(plan: PrunePlan, *, done: bool) -> list[str]:
 @click.option("--indexes", is_flag=True, help="Check documents and indexes only, and that all chunks are there.")
 @json_option
 @when_interrupted("run the command again; it reads first what was not read for longest")
-def verify_command(repository: str, percent: float | None, time_box: float | None, indexes: bool, as_json: bool) -> int:
+def verify_command(repository: str, percent: float | None, time_box: float | None, indexes: bool) -> int:
     """Verify that a repository holds what was stored in it.
 
     Every chunk is unpacked and compared with its id, those unread for longest first; when each was last good is
@@ -137,8 +121,11 @@ def verify_command(repository: str, percent: float | None, time_box: float | Non
     held, scope = _holding(kept, scope)
     with held, counter("verifying") as update:
         verdict = verify(kept, scope, update)
-    lines = [*map(_problem, verdict.problems), _summary(verdict), *_advice(verdict)]
-    output.answer("backup verify", {"repository": kept.place.url, "verdict": verdict}, lines, as_json=as_json)
+    lines = [*map(_problem, verdict.problems), _summary(verdict)]
+    if any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
+        healed = "chunks come back with the next `vhdx backup create` of a disk that still holds their content"
+        lines.append(f"{healed} (for the point of an older layer add --checkpoints)")
+    output.answer("backup verify", {"repository": kept.place.url, "verdict": verdict}, lines)
     return int(bool(verdict.problems))
 
 
@@ -165,21 +152,8 @@ def _problem(problem: Problem) -> str:
 
 def _summary(verdict: Verification) -> str:
     read = f"{verdict.checked} of {plural(verdict.chunks, 'chunk')} read"
-    if verdict.never:
-        age = f"{verdict.never} never read yet"
-    else:
-        age = (
-            "all read"
-            if verdict.oldest is None
-            else f"none unread since {datetime.fromtimestamp(verdict.oldest, UTC):%Y-%m-%d %H:%M}Z"
-        )
+    age = f"{verdict.never} never read yet" if verdict.never else "all read"
+    if not verdict.never and verdict.oldest is not None:
+        age = f"none unread since {datetime.fromtimestamp(verdict.oldest, UTC):%Y-%m-%d %H:%M}Z"
     wrong = plural(len(verdict.problems), "problem") if verdict.problems else "nothing is wrong"
     return f"{plural(verdict.points, 'restore point')}, {read}, {age}: {wrong}"
-
-
-def _advice(verdict: Verification) -> list[str]:
-    """What brings back chunks that are damaged or missing."""
-    if not any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
-        return []
-    healed = "chunks come back with the next `vhdx backup create` of a disk that still holds their content"
-    return [f"{healed} (for the point of an older layer add --checkpoints)"]

@@ -1,6 +1,5 @@
 """`vhdx backup restore`."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +16,10 @@ from analyzer.backup.restore import (
     stream_range,
 )
 from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
-from analyzer.convert.new_identity.workspace import Scope
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.clone import CloneOptions, clone_options, write_disk
-from cli.options.common import BYTE_SIZE, FILE_PATH, argument, grouped, option
-from cli.options.output import STDOUT, OutputOptions, output_options
+from cli.options.common import BYTE_SIZE, FILE_PATH, STDOUT, grouped, json_option, option
+from cli.options.output import CloneOptions, output_options, stdout_for_bytes, write_disk
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
 from cli.text import safe, size
@@ -33,18 +30,12 @@ from vhdx.sink import part_of
 class _Target:
     """What is written, and to where."""
 
-    # fmt: off
-    out: Path = argument(type=FILE_PATH)
-    offset: int | None = option("--offset", type=BYTE_SIZE,
-                                help="First byte of the disk to write, for a range of raw bytes.")
-    length: int | None = option("--length", type=BYTE_SIZE,
-                                help="Number of bytes to write. Default: to the end of the disk.")
-    resume: bool = option("--resume", is_flag=True, help="Resume an interrupted raw image; if interrupted, keep it.")
-    onto_device: bool = option("--onto-device", is_flag=True,
-                               help="Write to the block device OUT: OVERWRITES ALL THAT IS ON IT, to the disk's size.")
-    image: OutputOptions
-    as_json: bool = option("--json", is_flag=True, help="Write the result to stdout as JSON.")
-    # fmt: on
+    out: Path
+    offset: int | None = option("First byte of the disk to write, for a range of raw bytes.", type=BYTE_SIZE)
+    length: int | None = option("Number of bytes to write. Default: to the end of the disk.", type=BYTE_SIZE)
+    resume: bool = option("Resume an interrupted raw image; if interrupted, keep it.")
+    onto_device: bool = option("Write to the block device OUT: OVERWRITES ALL THAT IS ON IT, to the disk's size.")
+    image: CloneOptions
 
     @property
     def is_range(self) -> bool:
@@ -60,10 +51,11 @@ class _Target:
 @click.command("restore")
 @repository_argument
 @click.argument("name")
-@output_options(block_size="the base's")
+@click.argument("out", type=FILE_PATH)
+@output_options(block_size="the base's", kind=CloneOptions)
 @grouped("target", _Target)
-@clone_options
-def command(repository: str, name: str, target: _Target, clone: CloneOptions) -> None:
+@json_option
+def command(repository: str, name: str, target: _Target) -> None:
     """Restore the disk of the restore point NAME as one standalone image.
 
     Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new file identities, and
@@ -81,7 +73,7 @@ def command(repository: str, name: str, target: _Target, clone: CloneOptions) ->
       vhdx backup restore /mnt/nas/backups NAME - | ssh host 'cat > disk.raw'
     """
     disk = PointDisk(repository_of(repository), name)
-    if clone.scope and not target.is_whole:
+    if target.image.scope and not target.is_whole:
         raise click.UsageError(
             "a clone is written whole, to a file: leave out --clone, or --resume, --onto-device and the range."
         )
@@ -94,23 +86,18 @@ def command(repository: str, name: str, target: _Target, clone: CloneOptions) ->
     elif target.resume:
         _resume(disk, target)
     else:
-        _whole(disk, target, clone.scope)
-
-
-def _whole(disk: PointDisk, target: _Target, scope: Scope | None) -> None:
-    form, options = target.image.for_target(target.out)
-    request = request_for(disk.manifest, target.out, form, options)
-    write_disk("backup restore", disk, request, scope, as_json=target.as_json)
+        form, options = target.image.for_target(target.out)
+        request = request_for(disk.manifest, target.out, form, options)
+        write_disk("backup restore", disk, request, target.image.scope)
 
 
 def _to_stdout(disk: PointDisk, target: _Target) -> None:
-    if target.as_json or target.resume or target.image.is_reshaped:
+    if output.is_json() or target.resume or target.image.is_reshaped:
         raise click.UsageError("stdout takes raw bytes alone; name a file for anything else.")
-    if sys.stdout.isatty():  # bytes of a disk can reprogram a terminal
-        raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
+    stdout = stdout_for_bytes()
     start, length = range_of(disk, target.offset or 0, target.length)
     with progress("restoring", length) as update:
-        stream_range(disk, start, length, sys.stdout.buffer, update)
+        stream_range(disk, start, length, stdout, update)
 
 
 def _range(disk: PointDisk, target: _Target) -> None:
@@ -124,7 +111,7 @@ def _range(disk: PointDisk, target: _Target) -> None:
         written = extract_range(disk, start, length, out, image.existing, update)
     payload = {"range": {"target": out, "start": start, "length": written}}
     line = f"{safe(out)}: {size(written)} of the disk from byte {start} on"
-    output.answer("backup restore", payload, [line], as_json=target.as_json)
+    output.answer("backup restore", payload, [line])
 
 
 def _resume(disk: PointDisk, target: _Target) -> None:
@@ -134,7 +121,7 @@ def _resume(disk: PointDisk, target: _Target) -> None:
     kept = f"what is written is kept in {part_of(out)}; run the command again, it continues from there"
     with when_interrupted(kept), progress("restoring", disk.size) as update:
         resumed = resume_raw(disk, out, update)
-    _tell(resumed, "raw", as_json=target.as_json)
+    _tell(resumed, "raw")
 
 
 def _onto_device(disk: PointDisk, target: _Target) -> None:
@@ -145,10 +132,10 @@ def _onto_device(disk: PointDisk, target: _Target) -> None:
     kept = "the device holds a part of the disk and a part of what it held before; run the command again, it continues"
     with when_interrupted(kept), progress("restoring", disk.size) as update:
         restored = restore_device(disk, target.out, update)
-    _tell(restored, "block device", as_json=target.as_json)
+    _tell(restored, "block device")
 
 
-def _tell(resumed: Resumed, what: str, *, as_json: bool) -> None:
+def _tell(resumed: Resumed, what: str) -> None:
     there = f"{size(resumed.found_bytes)} were there, {size(resumed.written_bytes)} written"
     line = f"{safe(resumed.target)}: {what}, disk of {size(resumed.size)}, {there}, verified"
-    output.answer("backup restore", {"resumed": resumed}, [line], as_json=as_json)
+    output.answer("backup restore", {"resumed": resumed}, [line])

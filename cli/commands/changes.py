@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from analyzer.convert.model import Verify
-from analyzer.diff.delta.export import DeltaOutcome, plan_export, run_export
+from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_changes, with_bitmap
 from analyzer.diff.ranges import UNIT, Change, ChangeTable
 from analyzer.diff.states import State
 from cli import output
 from cli.options.chain import ChainOptions, chain_options
-from cli.options.common import BYTE_SIZE, FILE_PATH, choice, flags, force_option, grouped, json_option, option
+from cli.options.common import BYTE_SIZE, choice, force_option, grouped, json_option, option
 from cli.options.states import comparison_facts, findings_of, opened, opened_by_map, state_to_plain
 from cli.progress import progress
 from cli.text import exact_size, facts, plural, safe, size
@@ -34,30 +34,35 @@ def _granularity(_context: click.Context, _parameter: click.Parameter, value: in
 class _Answer:
     """How states are compared, and in which form the differences are given."""
 
-    # fmt: off
-    comparison: Trust = choice("--verify", on=Trust.VERIFY, off=Trust.PROVENANCE,
-                               help="Compare written ranges by content: those with equal data are left out.")
-    granularity: int | None = option("--granularity", type=BYTE_SIZE, metavar="SIZE", callback=_granularity,
-                                     help="Round ranges outward to multiples of SIZE and merge them. Default: the"
-                                     " sector.")
-    shape: str | None = flags(list="Print one line for each range.",
-                              csv="Print start,length,kind for each range, in bytes.")
-    bitmap: Path | None = option("--bitmap", type=FILE_PATH, metavar="FILE",
-                                 help="Write one bit for each granule into FILE, least significant bit first.")
-    export: Path | None = option("--export", type=FILE_PATH, metavar="DELTA",
-                                 help="Write the changed ranges, with their data, into DELTA, for `vhdx apply`.")
+    comparison: Trust = choice(
+        Trust.VERIFY, "Compare written ranges by content: those with equal data are left out.", "--verify"
+    )
+    granularity: int | None = option(
+        "Round ranges outward to multiples of SIZE and merge them. Default: the sector.",
+        type=BYTE_SIZE,
+        metavar="SIZE",
+        callback=_granularity,
+    )
+    shape: str | None
+    bitmap: Path | None = option(
+        "Write one bit for each granule into FILE, least significant bit first.", metavar="FILE"
+    )
+    export: Path | None = option(
+        "Write the changed ranges, with their data, into DELTA, for `vhdx apply`.", metavar="DELTA"
+    )
     existing: Existing = force_option("FILE or DELTA")
-    files: bool = option("--files", is_flag=True, help="List which files differ, and how; as text, --csv or --json.")
-    # fmt: on
+    files: bool = option("List which files differ, and how; as text, --csv or --json.")
 
 
 @click.command("changes")
 @click.argument("old")
 @click.argument("new")
+@click.option("--list", "shape", flag_value="list", help="Print one line for each range.")
+@click.option("--csv", "shape", flag_value="csv", help="Print start,length,kind for each range, in bytes.")
 @grouped("answer", _Answer)
 @chain_options
 @json_option
-def command(old: str, new: str, answer: _Answer, where: ChainOptions, as_json: bool) -> int:
+def command(old: str, new: str, answer: _Answer, where: ChainOptions) -> int:
     """Show which ranges of the disk differ between two states.
 
     OLD and NEW are files: a VHDX, read with its parents, or a raw image. PATH@N is the state of layer N of PATH's chain
@@ -87,21 +92,21 @@ def command(old: str, new: str, answer: _Answer, where: ChainOptions, as_json: b
       vhdx changes leaf.avhdx@0 leaf.avhdx --export week.delta
       vhdx changes leaf.avhdx@0 leaf.avhdx --files
     """
-    shape = "json" if as_json and not answer.shape else answer.shape
-    _refuse_mixtures(shape, answer, as_json=as_json)
+    shape = "json" if output.is_json() and not answer.shape else answer.shape
+    _refuse_mixtures(shape, answer)
     by = opened_by_map if answer.files else opened
     with by(old, where) as before, by(new, where) as after:
         plan = plan_changes(before.disk, after.disk, answer.comparison, answer.granularity)
         if answer.export:
-            _export(plan, (before, after), answer.export, answer.existing, as_json=as_json)
+            _export(plan, (before, after), answer.export, answer.existing)
             return 0
         if answer.files:
             return _compare_files(plan, (before, after), shape)
         return 1 if _compare(plan, (before, after), shape, answer).ranges else 0
 
 
-def _refuse_mixtures(shape: str | None, answer: _Answer, *, as_json: bool) -> None:
-    if as_json and shape != "json":
+def _refuse_mixtures(shape: str | None, answer: _Answer) -> None:
+    if output.is_json() and shape != "json":
         raise click.UsageError(f"--json and --{shape} exclude each other.")
     if answer.files and (shape == "list" or answer.bitmap or answer.granularity or answer.export):
         raise click.UsageError("--files lists files, not ranges: it goes with --csv, --json and --verify alone.")
@@ -115,12 +120,15 @@ def _compare(plan: ChangesPlan, states: tuple[State, State], shape: str | None, 
         update = stack.enter_context(progress("comparing", plan.work))
         disks = states[0].disk, states[1].disk
         tables: Iterable[ChangeTable] = find_changes(plan, *disks, update)
-        sink = stack.enter_context(_sink(plan, states, answer.bitmap, answer.existing)) if answer.bitmap else None
-        if sink:
-            tables = with_bitmap(tables, sink, plan.size, plan.granularity)
+        if answer.bitmap is None:
+            show(shape, plan, disks, totals.passing(tables), totals)
+            return totals
+        check_target(answer.bitmap, [path for state in states for path in state.files], answer.existing)
+        check_space(answer.bitmap, plan.size // plan.granularity // 8 + 1)
+        sink = stack.enter_context(Sink(answer.bitmap, existing=answer.existing))
+        tables = with_bitmap(tables, sink, plan.size, plan.granularity)
         show(shape, plan, disks, totals.passing(tables), totals)
-        if sink:
-            sink.commit()
+        sink.commit()
     return totals
 
 
@@ -136,18 +144,15 @@ def _compare_files(plan: ChangesPlan, states: tuple[State, State], shape: str | 
     return code
 
 
-def _export(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing, *, as_json: bool) -> None:
+def _export(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing) -> None:
     export = plan_export(plan, *states, target, existing, Verify.READ_BACK)
     with progress("exporting", export.work) as update:
         outcome = run_export(export, states[0].disk, states[1].disk, update)
-    lines = [describe_delta(outcome)]
-    output.answer("changes", {"output": outcome}, lines, as_json=as_json, findings=outcome.findings)
-
-
-def _sink(plan: ChangesPlan, states: tuple[State, State], target: Path, existing: Existing) -> Sink:
-    check_target(target, [path for state in states for path in state.files], existing)
-    check_space(target, plan.size // plan.granularity // 8 + 1)
-    return Sink(target, existing=existing)
+    data, zeros = size(outcome.data_bytes), size(outcome.zero_bytes)
+    written = f"{safe(outcome.target)}: {plural(outcome.range_count, 'range')}, {data} of data, {zeros} of zeros"
+    verified = "verified" if outcome.verified else "not verified"
+    line = f"{written} that take no room, file of {size(outcome.file_size)}, {verified}"
+    output.answer("changes", {"output": outcome}, [line], findings=outcome.findings)
 
 
 _COLUMNS = ("start", "length", "kind")
@@ -182,22 +187,14 @@ def _print_json(
     plan: ChangesPlan, states: tuple[Disk, Disk], rows: Iterator[tuple[int, int, str]], totals: Totals
 ) -> None:
     old, new = states
-    payload = {
-        "old": state_to_plain(old),
-        "new": state_to_plain(new),
-        "method": plan.method,
-        "shared": plan.numbering.shared,
-        "granularity": plan.granularity,
-        "columns": _COLUMNS,
-    }
-    output.emit_pieces(
-        output.streamed("changes", payload, findings_of(old, new), "ranges", rows, lambda: _totals_to_plain(totals))
-    )
+    payload = {"old": state_to_plain(old), "new": state_to_plain(new), "method": plan.method}
+    payload |= {"shared": plan.numbering.shared, "granularity": plan.granularity, "columns": _COLUMNS}
 
+    def after() -> dict[str, Any]:
+        by_kind = {kind.name.lower(): count for kind, count in totals.bytes.items()}
+        return {"range_count": totals.ranges, "changed_bytes": totals.changed_bytes, "bytes_by_kind": by_kind}
 
-def _totals_to_plain(totals: Totals) -> dict[str, Any]:
-    by_kind = {kind.name.lower(): count for kind, count in totals.bytes.items()}
-    return {"range_count": totals.ranges, "changed_bytes": totals.changed_bytes, "bytes_by_kind": by_kind}
+    output.emit_pieces(output.streamed("changes", payload, findings_of(old, new), "ranges", rows, after))
 
 
 def _difference(totals: Totals) -> str:
@@ -205,10 +202,3 @@ def _difference(totals: Totals) -> str:
         return "in nothing"
     kinds = ", ".join(f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.bytes.items() if count)
     return f"{plural(totals.ranges, 'range')}, {exact_size(totals.changed_bytes)}: {kinds}"
-
-
-def describe_delta(outcome: DeltaOutcome) -> str:
-    """A delta that was written, in words."""
-    written = f"{safe(outcome.target)}: {plural(outcome.range_count, 'range')}, {size(outcome.data_bytes)} of data"
-    zeros, verified = size(outcome.zero_bytes), "verified" if outcome.verified else "not verified"
-    return f"{written}, {zeros} of zeros that take no room, file of {size(outcome.file_size)}, {verified}"

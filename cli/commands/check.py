@@ -16,7 +16,6 @@ from analyzer.check.result import Checked, all_findings, at_least, new_findings,
 from cli import output
 from cli.options.chain import LinkOptions, link_options
 from cli.options.common import FILE_PATH, OneOf, choice, force_option, grouped, option
-from cli.options.output import write_text
 from cli.text import line_width
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
@@ -41,29 +40,22 @@ class Form(Enum):
 class _Looks:
     """What is looked at."""
 
-    # fmt: off
-    chain: bool = option("--chain", is_flag=True, help="Check each file's parents and the links to them too.")
-    depth: Depth = choice("-r", "--recursive", on=Depth.TREE, off=Depth.FOLDER, help="Search subfolders too.")
-    content: Content = choice("--content", on=Content.LOOK, off=Content.SKIP,
-                              help="Check partition tables and file systems inside the disk.")
-    # fmt: on
+    chain: bool = option("Check each file's parents and the links to them too.")
+    depth: Depth = choice(Depth.TREE, "Search subfolders too.", "-r", "--recursive")
+    content: Content = choice(Content.LOOK, "Check partition tables and file systems inside the disk.", "--content")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Result:
     """Which findings are given, in which form and where, and which of them fail the check."""
 
-    # fmt: off
-    target: Path | None = option("-o", "--output", type=FILE_PATH, metavar="FILE",
-                                 help="Write the result to FILE, not stdout.")
+    target: Path | None = option("Write the result to FILE, not stdout.", "-o", "--output", metavar="FILE")
     existing: Existing = force_option("FILE")
-    fail_on: str = option("--fail-on", type=click.Choice(_SEVERITIES), default="error", show_default=True,
-                          help="Lowest severity that gives exit code 1.")
-    ignore: tuple[str, ...] = option("--ignore", multiple=True, metavar="CODE",
-                                     help="Leave out findings with this code. Repeat for more.")
-    baseline: Path | None = option("--baseline", type=FILE_PATH, metavar="FILE",
-                                   help="Leave out findings of this earlier JSON result.")
-    # fmt: on
+    fail_on: str = option(
+        "Lowest severity that gives exit code 1.", type=click.Choice(_SEVERITIES), default="error", show_default=True
+    )
+    ignore: tuple[str, ...] = option("Leave out findings with this code. Repeat for more.", metavar="CODE")
+    baseline: Path | None = option("Leave out findings of this earlier JSON result.", metavar="FILE")
 
 
 @click.command("check")
@@ -89,10 +81,13 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
     width = line_width() if result.target is None else None
-    worst, ignored = Severity[result.fail_on.upper()], _codes(result.ignore)
+    worst, ignored = Severity[result.fail_on.upper()], frozenset(code.upper() for code in result.ignore)
+    for code in ignored - set(rules()):
+        raise UnknownCodeError(code, tuple(rules()), ())
     with FileCache(where.maps) as cache:  # a base that several leaves share is parsed once
         checked = [
-            _without(subject, ignored) for subject in _check_all(files_in(paths, looks.depth), looks, where, cache)
+            replace(subject, findings=tuple(found for found in subject.findings if found.code not in ignored))
+            for subject in _check_all(files_in(paths, looks.depth), looks, where, cache)
         ]
         total = len(all_findings(checked))
         if result.baseline is not None:
@@ -102,7 +97,9 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
     if result.target is None:
         click.echo(text)
     else:
-        write_text(result.target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing)
+        output.write_text(
+            result.target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing
+        )
     return int(bool(at_least(all_findings(checked), worst)))
 
 
@@ -116,17 +113,6 @@ def _check_all(files: Iterable[Path], looks: _Looks, where: LinkOptions, cache: 
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(check, files))
-
-
-def _codes(given: Sequence[str]) -> frozenset[str]:
-    codes = frozenset(code.upper() for code in given)
-    for code in codes - set(rules()):
-        raise UnknownCodeError(code, tuple(rules()), ())
-    return codes
-
-
-def _without(subject: Checked, codes: frozenset[str]) -> Checked:
-    return replace(subject, findings=tuple(finding for finding in subject.findings if finding.code not in codes))
 
 
 def rendered(

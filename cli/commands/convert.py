@@ -1,19 +1,25 @@
 """`vhdx convert`, and `vhdx merge`, which writes a VHDX unless another format is asked for."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from analyzer.convert.convert import stream_raw
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import EXTENSIONS, Options, Outcome, OutputFormat, request_like
+from analyzer.convert.model import EXTENSIONS, Options, OutputFormat, request_like
 from analyzer.convert.new_identity.workspace import Scope
 from cli import output
-from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
-from cli.options.clone import CloneOptions, clone_of, clone_options, write_disk
-from cli.options.common import FILE_PATH, json_option
-from cli.options.output import STDOUT, OutputOptions, lines_of, output_options, refuse_stdout, report
+from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
+from cli.options.common import FILE_PATH, STDOUT, json_option, refuse_stdout
+from cli.options.output import (
+    CloneOptions,
+    clone_of,
+    lines_of,
+    output_options,
+    report,
+    stdout_for_bytes,
+    write_disk,
+)
 from cli.progress import progress
 from cli.text import safe
 from vhdx.chain import Chain
@@ -22,13 +28,10 @@ from vhdx.chain import Chain
 @click.command("convert")
 @click.argument("leaf", type=FILE_PATH)
 @click.argument("out", type=FILE_PATH)
-@output_options(block_size="the base's")
-@clone_options
+@output_options(block_size="the base's", kind=CloneOptions)
 @chain_options
 @json_option
-def command(
-    leaf: Path, out: Path, image: OutputOptions, clone: CloneOptions, where: ChainOptions, as_json: bool
-) -> int:
+def command(leaf: Path, out: Path, image: CloneOptions, where: ChainOptions) -> int:
     """Convert the disk of a chain, or of a single VHDX, to one standalone image.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
@@ -54,53 +57,39 @@ def command(
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     with open_leaf(leaf, where) as chain:
-        output.warn(chain.findings)
-        errors = warn_of_errors(chain)
+        errors = warn_of_findings(chain)
         form = image.asked_format(out)
         if out == STDOUT:
-            if form not in {None, OutputFormat.RAW} or as_json or image.is_reshaped:
+            if form not in {None, OutputFormat.RAW} or output.is_json() or image.is_reshaped:
                 raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
-            _to_stdout(chain, clone.scope, image.for_format(OutputFormat.RAW))
+            _to_stdout(chain, image.scope, image.for_format(OutputFormat.RAW))
         else:
-            form, options = image.for_target(out)
-            request = request_like(chain, out, form, options)
-            write_disk("convert", chain, request, clone.scope, errors=errors, as_json=as_json)
+            request = request_like(chain, out, *image.for_target(out))
+            write_disk("convert", chain, request, image.scope, errors=errors)
     return int(bool(errors))
 
 
 def _to_stdout(chain: Chain, scope: Scope | None, options: Options) -> None:
-    if sys.stdout.isatty():  # bytes of a disk can reprogram a terminal
-        raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
-    clone = clone_of(chain, scope, options)
+    stdout, clone = stdout_for_bytes(), clone_of(chain, scope, options)
     with progress("writing", chain.size) as update:
-        stream_raw(clone or chain, sys.stdout.buffer, update)
+        stream_raw(clone or chain, stdout, update)
     for line in lines_of(clone.clone) if clone else ():
         click.echo(line, err=True)
+
+
+_BASE = "Keep FILE and the layers below it; merge those above into one differencing file on FILE."
 
 
 @click.command("merge")
 @click.argument("leaf", type=FILE_PATH)
 @click.argument("out", type=FILE_PATH)
-@click.option(
-    "--base",
-    type=FILE_PATH,
-    metavar="FILE",
-    help="Keep FILE and the layers below it; merge those above into one differencing file on FILE.",
-)
+@click.option("--base", type=FILE_PATH, metavar="FILE", help=_BASE)
 @click.option("--fixed", is_flag=True, help="Write a fixed VHDX instead of a dynamic one.")
-@output_options(block_size="the base's; with --base, the leaf's")
-@clone_options
+@output_options(block_size="the base's; with --base, the leaf's", kind=CloneOptions)
 @chain_options
 @json_option
 def merge_command(
-    leaf: Path,
-    out: Path,
-    base: Path | None,
-    fixed: bool,
-    image: OutputOptions,
-    clone: CloneOptions,
-    where: ChainOptions,
-    as_json: bool,
+    leaf: Path, out: Path, base: Path | None, fixed: bool, image: CloneOptions, where: ChainOptions
 ) -> int:
     """Merge a checkpoint chain into one standalone image, by default a VHDX: the disk as the leaf shows it.
 
@@ -124,35 +113,29 @@ def merge_command(
     form = _format_of(out, image.asked_format(out), fixed=fixed)
     if base and form is not OutputFormat.VHDX:
         raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
-    if base and clone.scope:
+    if base and image.scope:
         raise click.UsageError("a clone is standalone: leave out --base, or --clone.")
     refuse_stdout(out)
     options = image.for_format(form)
     with open_leaf(leaf, where) as chain:
-        output.warn(chain.findings)
-        errors = warn_of_errors(chain)
+        errors = warn_of_findings(chain)
         if base:
-            report("merge", _upper(chain, base, out, options), as_json=as_json, errors=errors)
+            plan = plan_merge_upper(chain, base, out, options)
+            with progress("merging", plan.work) as update:
+                report("merge", run_merge_upper(plan, chain, update), errors=errors)
         else:
             request = request_like(chain, out, form, options)
-            write_disk("merge", chain, request, clone.scope, errors=errors, as_json=as_json)
+            write_disk("merge", chain, request, image.scope, errors=errors)
     return int(bool(errors))
 
 
 def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> OutputFormat:
     """A VHDX whatever the name, unless the name or an option asks for something else."""
-    if fixed and wanted:
-        raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
-    if fixed and EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX) is not OutputFormat.VHDX:
-        raise click.UsageError(f"--fixed makes a VHDX, and {safe(out.name)!r} asks for something else.")
-    if fixed:
-        return OutputFormat.VHDX_FIXED
+    named = EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)
+    if not fixed:
+        return wanted or named
     if wanted:
-        return wanted
-    return EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)
-
-
-def _upper(chain: Chain, base: Path, out: Path, options: Options) -> Outcome:
-    plan = plan_merge_upper(chain, base, out, options)
-    with progress("merging", plan.work) as update:
-        return run_merge_upper(plan, chain, update)
+        raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
+    if named is not OutputFormat.VHDX:
+        raise click.UsageError(f"--fixed makes a VHDX, and {safe(out.name)!r} asks for something else.")
+    return OutputFormat.VHDX_FIXED

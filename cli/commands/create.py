@@ -8,8 +8,7 @@ import click
 
 from analyzer.convert.create import NewDiskOptions, plan_creation, run_creation
 from cli import output
-from cli.options.common import BYTE_SIZE, FILE_PATH, force_option, grouped, json_option, option
-from cli.options.output import refuse_stdout
+from cli.options.common import BYTE_SIZE, FILE_PATH, force_option, grouped, json_option, option, refuse_stdout
 from cli.text import safe, size
 from vhdx.chain import open_chain
 from vhdx.identities import random_identities, seeded_identities
@@ -23,20 +22,14 @@ _SECTORS = click.Choice(["512", "4096"])  # the two of [MS-VHDX] 2.6.2.4 and 2.6
 class _Asked:
     """What the disk is to be; None where its parent or the library decides."""
 
-    # fmt: off
-    size: int | None = option("--size", type=BYTE_SIZE, help="Disk size: 64M, 127G, up to 64T. Default: the parent's.")
-    fixed: bool = option("--fixed", is_flag=True, help="Create a fixed disk: every block is allocated from the start.")
-    parent: Path | None = option("--parent", type=FILE_PATH, metavar="FILE", help="Create a differencing disk on FILE.")
-    block_size: int | None = option("--block-size", type=BYTE_SIZE,
-                                    help="Block size, 1M to 256M. Default: 32M; 2M for a differencing disk.")
-    logical_sector: str | None = option("--logical-sector", type=_SECTORS,
-                                        help="Logical sector size. Default: 512, or the parent's.")
-    physical_sector: str | None = option("--physical-sector", type=_SECTORS,
-                                         help="Physical sector size. Default: 4096, or the parent's.")
-    seed: str | None = option("--seed", metavar="TEXT",
-                              help="Derive the GUIDs from TEXT: the same input gives the same bytes.")
+    size: int | None = option("Disk size: 64M, 127G, up to 64T. Default: the parent's.", type=BYTE_SIZE)
+    fixed: bool = option("Create a fixed disk: every block is allocated from the start.")
+    parent: Path | None = option("Create a differencing disk on FILE.", metavar="FILE")
+    block_size: int | None = option("Block size, 1M to 256M. Default: 32M; 2M for a differencing disk.", type=BYTE_SIZE)
+    logical_sector: str | None = option("Logical sector size. Default: 512, or the parent's.", type=_SECTORS)
+    physical_sector: str | None = option("Physical sector size. Default: 4096, or the parent's.", type=_SECTORS)
+    seed: str | None = option("Derive the GUIDs from TEXT: the same input gives the same bytes.", metavar="TEXT")
     existing: Existing = force_option("OUT")
-    # fmt: on
 
     def for_library(self) -> NewDiskOptions:
         """The same for the library; raises UsageError for what excludes another."""
@@ -60,7 +53,7 @@ class _Asked:
 @click.argument("out", type=FILE_PATH)
 @grouped("asked", _Asked)
 @json_option
-def command(out: Path, asked: _Asked, as_json: bool) -> None:
+def command(out: Path, asked: _Asked) -> None:
     """Create an empty disk: dynamic, fixed, or differencing on a parent.
 
     \b
@@ -79,4 +72,4 @@ def command(out: Path, asked: _Asked, as_json: bool) -> None:
         file_size = run_creation(out, disk, options.existing)
     made = {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}
     line = f"{safe(out)}: {disk.type.value} VHDX, disk of {size(disk.size)}, file of {size(file_size)}"
-    output.answer("create", {"output": made}, [line], as_json=as_json)
+    output.answer("create", {"output": made}, [line])

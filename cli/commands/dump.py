@@ -1,6 +1,6 @@
 """`vhdx dump`, `history` and `carve`: what a file holds beside the disk that it shows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import click
 
 from analyzer.examine.carve import Carving, Piece, carve, extract
 from analyzer.examine.dump import PARTS, Section, dump
-from analyzer.examine.log_history import Change, History, Session, Step, history_of
+from analyzer.examine.log_history import History, Session, Step, history_of
 from cli import output
 from cli.options.common import FILE_PATH, force_option, grouped, json_option, option
 from cli.text import plural, safe, size
@@ -23,7 +23,7 @@ from vhdx.sink import Existing
 @click.argument("file", type=FILE_PATH)
 @click.argument("structures", nargs=-1, type=click.Choice(PARTS), metavar="[STRUCTURE]...")
 @json_option
-def command(file: Path, structures: Sequence[str], as_json: bool) -> int:
+def command(file: Path, structures: Sequence[str]) -> int:
     """Show the structures of a file as they are, both copies, damaged ones too.
 
     Structures: identifier, headers, regions, metadata, locator, log (live and old entries), bat (entries that are not
@@ -35,27 +35,20 @@ def command(file: Path, structures: Sequence[str], as_json: bool) -> int:
       vhdx dump disk.vhdx headers regions
       vhdx dump leaf.avhdx log --json
     """
-    sections = dump(file, structures or PARTS)
-    codes = [_print_section(section) for section in sections] if not as_json else _print_json(file, sections)
-    return max(codes, default=0)
+    code, structures_read, findings = 0, dict[str, Any](), list[Finding]()
+    for section in dump(file, structures or PARTS):
+        if output.is_json():
+            structures_read[section.name] = {"records": output.plain(list(section.records)), "error": section.error}
+            findings += section.findings
+        else:
+            _print(section)
+        code = max(code, 3 if section.error else int(bool(section.findings)))  # known when its records have passed
+    if output.is_json():
+        output.emit("dump", {"path": file, "structures": structures_read}, findings)
+    return code
 
 
-def _code(section: Section) -> int:
-    return 3 if section.error else 1 if section.findings else 0  # what cannot be read outweighs a flaw
-
-
-def _print_json(file: Path, sections: Iterable[Section]) -> list[int]:
-    payload: dict[str, Any] = {"path": file, "structures": {}}
-    codes, findings = list[int](), list[Finding]()
-    for section in sections:
-        payload["structures"][section.name] = {"records": output.plain(list(section.records)), "error": section.error}
-        findings += section.findings
-        codes.append(_code(section))
-    output.emit("dump", payload, findings)
-    return codes
-
-
-def _print_section(section: Section) -> int:
+def _print(section: Section) -> None:
     click.echo(f"{section.name}:")
     for record in section.records:
         click.echo("  - " + "\n    ".join(_lines(record)))
@@ -63,7 +56,6 @@ def _print_section(section: Section) -> int:
         click.echo(f"  ! {finding.severity.name.lower()}: {safe(finding)}")
     if section.error:
         click.echo(f"  ! cannot be read: {safe(section.error)}")
-    return _code(section)
 
 
 def _lines(record: Mapping[str, Any]) -> list[str]:
@@ -71,14 +63,10 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
     for name, value in record.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             lines.append(f"{name}:")
-            lines += [f"  - {_inline(item)}" for item in value]
+            lines += [f"  - {', '.join(f'{key}: {_scalar(part)}' for key, part in item.items())}" for item in value]
         else:
             lines.append(f"{name}: {_scalar(value)}")
     return lines
-
-
-def _inline(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}: {_scalar(value)}" for name, value in record.items())
 
 
 def _scalar(value: object) -> str:
@@ -88,7 +76,7 @@ def _scalar(value: object) -> str:
 @click.command("history")
 @click.argument("file", type=FILE_PATH)
 @json_option
-def history_command(file: Path, as_json: bool) -> None:
+def history_command(file: Path) -> None:
     """Show log sessions, the previous header and unmapped blocks.
 
     The log's sessions, oldest first, with what each wrote: block table entries, metadata, sector bitmaps, region
@@ -102,8 +90,8 @@ def history_command(file: Path, as_json: bool) -> None:
     """
     with closing(open_image(file)) as image:
         history = history_of(image)
-        output.answer("history", output.plain(history), _log_lines(history), as_json=as_json, findings=image.findings)
-        if not as_json:
+        output.answer("history", output.plain(history), _log_lines(history), findings=image.findings)
+        if not output.is_json():
             output.warn(image.findings)
 
 
@@ -129,42 +117,32 @@ def _session(session: Session) -> Iterator[str]:
     numbers = f"number {first}" if first == last else f"numbers {first} to {last}"
     yield f"session {session.log_guid} ({state}): {plural(session.entries, 'log write')}, {numbers}"
     for change in session.changes:
-        yield from _change(change)
+        what, name = "zeros" if change.zeroed else "bytes", safe(change.structure.replace("_", " "))
+        yield f"  {change.sequence_number}: {name}, {change.length} {what} at byte {change.offset}"
+        yield from map(_step, change.entries)
     if session.unlisted:
         yield f"  and {plural(session.unlisted, 'more write')}"
 
 
-def _change(change: Change) -> Iterator[str]:
-    what = "zeros" if change.zeroed else "bytes"
-    name = safe(change.structure.replace("_", " "))
-    yield f"  {change.sequence_number}: {name}, {change.length} {what} at byte {change.offset}"
-    for step in change.entries:
-        yield f"    {_step(step)}"
-
-
 def _step(step: Step) -> str:
     name = f"block {step.block}" if step.block is not None else f"bitmap of chunk {step.chunk}"
-    was = step.before or "not known"
     place = f" at byte {step.file_offset}" if step.file_offset else ""
-    return f"{name}: {was} -> {step.after}{place}"
+    return f"    {name}: {step.before or 'not known'} -> {step.after}{place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Target:
     """Where pieces are written, if they are."""
 
-    # fmt: off
-    folder: Path | None = option("--extract", type=FILE_PATH, metavar="DIR",
-                                 help="Extract each piece to a file in DIR.")
+    folder: Path | None = option("Extract each piece to a file in DIR.", "--extract", metavar="DIR")
     existing: Existing = force_option("a file in DIR")
-    # fmt: on
 
 
 @click.command("carve")
 @click.argument("file", type=FILE_PATH)
 @grouped("target", _Target)
 @json_option
-def carve_command(file: Path, target: _Target, as_json: bool) -> None:
+def carve_command(file: Path, target: _Target) -> None:
     """List or extract what belongs to no block or structure and still holds data.
 
     Unallocated space; old data of blocks that now read as zeros; slack behind the disk's end in the last block. Each
@@ -181,8 +159,8 @@ def carve_command(file: Path, target: _Target, as_json: bool) -> None:
         if target.folder is not None:
             carving = extract(image, carving, target.folder, target.existing)
         image.require_unchanged()
-        output.answer("carve", output.plain(carving), _carve_lines(carving), as_json=as_json, findings=image.findings)
-        if not as_json:
+        output.answer("carve", output.plain(carving), _carve_lines(carving), findings=image.findings)
+        if not output.is_json():
             output.warn(image.findings)
 
 

@@ -15,7 +15,7 @@ from vhdx.catalogue import Rule, WindowsCode, rules, windows_codes
 @click.command("explain", context_settings={"ignore_unknown_options": True})
 @click.argument("codes", nargs=-1, metavar="CODE...")
 @json_option
-def command(codes: Sequence[str], as_json: bool) -> int:
+def command(codes: Sequence[str]) -> int:
     """Explain a finding code, or an error code of Windows.
 
     What it means, its cause, what to do, and which command does it. Codes of Windows may be written as it shows them:
@@ -28,7 +28,7 @@ def command(codes: Sequence[str], as_json: bool) -> int:
       vhdx explain | grep -i parent
     """
     answers = [explain(code) for code in codes]
-    if as_json:
+    if output.is_json():
         output.emit("explain", {"codes": answers or [*rules().values(), *windows_codes().values()]})
     elif answers:
         click.echo("\n\n".join(_page(answer) for answer in answers))

@@ -1,13 +1,12 @@
 """`vhdx extract`."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from analyzer.diff.states import State
 from analyzer.guest.extract.job import GONE, doubt_of, named_in, run_extraction, whole_content
 from analyzer.guest.extract.model import Extraction, Lost, Outcome, Told
 from analyzer.guest.filesystems.record import FileState
@@ -16,13 +15,11 @@ from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options
-from cli.options.common import FILE_PATH, choice, force_option, grouped, json_option, option
-from cli.options.output import STDOUT
+from cli.options.common import STDOUT, choice, force_option, grouped, json_option, option
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
 from cli.render.files import in_volume, say_troubles, volume_option, volumes_of
 from cli.text import plural, safe, size
-from vhdx.findings import Finding
 from vhdx.ranges import NO_RANGES
 from vhdx.sink import Existing
 
@@ -35,16 +32,21 @@ _REFUSED = 5
 class _Asked:
     """What is extracted, and to where."""
 
-    # fmt: off
-    out: Path = option("-o", "--output", type=FILE_PATH, required=True, metavar="DIR",
-                       help="Folder to write to, created if missing; - writes a single file to stdout.")
+    out: Path = option(
+        "Folder to write to, created if missing; - writes a single file to stdout.",
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+    )
     volume: int | None = volume_option()
-    include: Include = choice("--deleted", on=Include.DELETED, off=Include.PRESENT,
-                              help="Extract deleted files too, as NAME.deleted: what is now where they were.")
-    lost: Lost = choice("--partial", on=Lost.PARTIAL, off=Lost.LEAVE_OUT,
-                        help="Write files with lost parts too, as NAME.partial, with zeros there.")
+    include: Include = choice(
+        Include.DELETED, "Extract deleted files too, as NAME.deleted: what is now where they were.", "--deleted"
+    )
+    lost: Lost = choice(
+        Lost.PARTIAL, "Write files with lost parts too, as NAME.partial, with zeros there.", "--partial"
+    )
     existing: Existing = force_option("a file in DIR")
-    # fmt: on
 
 
 @click.command("extract")
@@ -53,7 +55,7 @@ class _Asked:
 @grouped("asked", _Asked)
 @chain_options
 @json_option
-def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions, as_json: bool) -> int:
+def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions) -> int:
     """Extract files and folders from a disk, in any of its states.
 
     LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
@@ -95,25 +97,26 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions,
             stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NO_RANGES,
         )
         if asked.out == STDOUT:
-            return _to_stdout(plan, as_json=as_json) or int(bool(state.doubt))
+            return _to_stdout(plan) or int(bool(state.doubt))
         with counter("extracting") as update:
             outcome = run_extraction(plan, update)
         state.disk.require_unchanged()
-        if as_json:
-            _print_json(plan, outcome, findings_of(state.disk))
+        if output.is_json():
+            members = output.plain(replace(outcome, ended=None))
+            del members["ended"]  # said on stderr, with its exit code
+            payload = {"target": plan.target, "volume": plan.volume.record.number} | members
+            output.emit("extract", payload, findings_of(state.disk))
         else:
             _print_text(plan, outcome)
             say_troubles([plan.volume])
-        return complain(outcome.ended) if outcome.ended else _code(outcome, state)
+        if outcome.ended:
+            return complain(outcome.ended)
+        # 5 wins: what it names is the user's to move away
+        return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
 
 
-def _code(outcome: Outcome, state: State) -> int:
-    # 5 wins: what it names is the user's to move away
-    return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
-
-
-def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
-    if as_json:
+def _to_stdout(plan: Extraction) -> int:
+    if output.is_json():
         raise click.UsageError("--json and -o - exclude each other.")
     for data in whole_content(plan):
         sys.stdout.buffer.write(data)
@@ -125,12 +128,6 @@ def _to_stdout(plan: Extraction, *, as_json: bool) -> int:
         click.echo(f"stale: {safe(record.path)}: {doubt}", err=True)
         return 1
     return 0
-
-
-def _print_json(plan: Extraction, outcome: Outcome, findings: Iterable[Finding]) -> None:
-    members = output.plain(replace(outcome, ended=None))
-    del members["ended"]  # said on stderr, with its exit code
-    output.emit("extract", {"target": plan.target, "volume": plan.volume.record.number} | members, findings)
 
 
 def _print_text(plan: Extraction, outcome: Outcome) -> None:

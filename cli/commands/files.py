@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -30,14 +31,10 @@ from vhdx.disk import Disk
 class _Listing:
     """Which files are listed."""
 
-    # fmt: off
     volume: int | None = volume_option()
-    recursive: bool = option("-r", "--recursive", is_flag=True, help="List the contents of subfolders too.")
-    include: Include = choice("--deleted", on=Include.DELETED, off=Include.PRESENT,
-                              help="List deleted files too, where their names are left.")
-    with_system: bool = option("--all", is_flag=True,
-                               help="List the file system's own files too: $MFT, $Bitmap, the FAT.")
-    # fmt: on
+    recursive: bool = option("List the contents of subfolders too.", "-r", "--recursive")
+    include: Include = choice(Include.DELETED, "List deleted files too, where their names are left.", "--deleted")
+    with_system: bool = option("List the file system's own files too: $MFT, $Bitmap, the FAT.", "--all")
 
 
 @click.command("files")
@@ -46,7 +43,7 @@ class _Listing:
 @grouped("listing", _Listing)
 @chain_options
 @json_option
-def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions, as_json: bool) -> int:
+def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions) -> int:
     """List the files inside a disk.
 
     LEAF is a VHDX, read with its parents, or a raw image; LEAF@N is the state of layer N of its chain (0 is the base),
@@ -75,8 +72,11 @@ def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions,
             volume = only.record.number
         taken = _taken(volumes, volume, state.disk, listing)
         files = _files(taken, path, listing)
-        if as_json:
-            _print_json(state.disk, volumes, files, known)
+        if output.is_json():
+            payload = {"state": state_to_plain(state.disk), "volumes": [volume.record for volume in volumes]}
+            after = partial(_troubles, volumes)  # known when all files have passed
+            found = findings_of(state.disk)
+            output.emit_pieces(output.streamed("files", payload, found, "files", map(known.plain, files), after))
         else:
             _print_text(volumes, taken, files, known, recursive=listing.recursive)
         state.disk.require_unchanged()
@@ -95,31 +95,21 @@ def _taken(volumes: list[Volume], number: int | None, disk: Disk, listing: _List
 def _files(volumes: Iterable[Volume], path: str | None, listing: _Listing) -> Iterator[FileRecord]:
     for volume in volumes:
         top = volume.find(path, listing.include) if path else None
-        for record in _below(volume, top, listing.include, recursive=listing.recursive):
+        if top is not None and top.kind is not FileKind.DIRECTORY:
+            found: Iterable[FileRecord] = [top]
+        elif listing.recursive:
+            found = volume.walk(listing.include, top)
+        else:
+            found = volume.entries(top or volume.root(), listing.include)
+        for record in found:
             if listing.with_system or record.role is Role.USER:
                 yield record
         if listing.with_system and top is None:
             yield from volume.unnamed()
 
 
-def _below(volume: Volume, top: FileRecord | None, include: Include, *, recursive: bool) -> Iterable[FileRecord]:
-    if top is not None and top.kind is not FileKind.DIRECTORY:
-        return [top]
-    if recursive:
-        return volume.walk(include, top)
-    return volume.entries(top or volume.root(), include)
-
-
-def _print_json(disk: Disk, volumes: list[Volume], files: Iterator[FileRecord], known: Known) -> None:
-    payload = {
-        "state": state_to_plain(disk),
-        "volumes": [volume.record for volume in volumes],
-    }
-
-    def after() -> dict[str, Any]:
-        return {"troubles": [trouble for volume in volumes for trouble in volume.troubles]}
-
-    output.emit_pieces(output.streamed("files", payload, findings_of(disk), "files", map(known.plain, files), after))
+def _troubles(volumes: list[Volume]) -> dict[str, Any]:
+    return {"troubles": [trouble for volume in volumes for trouble in volume.troubles]}
 
 
 def _print_text(

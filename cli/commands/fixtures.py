@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from analyzer.examine.describe import describe_layers
 from analyzer.examine.hash import sha256_of
 from cli import output
 from cli.options.common import FILE_PATH, json_option
+from cli.output import members
 from cli.text import plural, safe, size
 from fixtures.damage import DAMAGES, write_damaged
 from vhdx.chain import Chain, open_chain
@@ -36,7 +37,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--damaged", is_flag=True, help="List the damaged fixtures instead, each with its findings.")
 @json_option
-def list_command(damaged: bool, as_json: bool) -> None:
+def list_command(damaged: bool) -> None:
     """List the fixtures.
 
     \b
@@ -44,38 +45,21 @@ def list_command(damaged: bool, as_json: bool) -> None:
       vhdx fixtures list
       vhdx fixtures list --damaged
     """
-    if damaged:
-        _list_damages(as_json)
-        return
-    recipes = fixtures.RECIPES.values()
-    if as_json:
+    if not damaged:
+        recipes = fixtures.RECIPES.values()
         rows = [{"name": recipe.name, "verdict": recipe.verdict, "summary": recipe.summary} for recipe in recipes]
-        output.emit("fixtures", {"fixtures": rows})
+        width = max(map(len, fixtures.RECIPES))
+        lines = [f"{one.name:<{width}}  {one.verdict.name.lower():<4}  {one.summary}" for one in recipes]
+        output.answer("fixtures", {"fixtures": rows}, lines)
         return
-    width = max(len(recipe.name) for recipe in recipes)
-    for recipe in recipes:
-        click.echo(f"{recipe.name:<{width}}  {recipe.verdict.name.lower():<4}  {recipe.summary}")
-
-
-def _list_damages(as_json: bool) -> None:
-    if as_json:
-        rows = [
-            {
-                "name": f"{DAMAGE}{damage.name}",
-                "recipe": damage.recipe,
-                "code": damage.code,
-                "findings": sorted(damage.codes),
-                "reach": damage.reach,
-                "summary": damage.summary,
-            }
-            for damage in DAMAGES.values()
-        ]
-        output.emit("fixtures", {"fixtures": [], "damages": rows})
-        return
+    damages = [
+        {"name": f"{DAMAGE}{one.name}", "findings": sorted(one.codes)}
+        | members(one, "recipe", "code", "reach", "summary")
+        for one in DAMAGES.values()
+    ]
     width = max(map(len, DAMAGES))
-    for damage in DAMAGES.values():
-        others = "".join(f" {code}" for code in sorted(damage.also))
-        click.echo(f"{DAMAGE}{damage.name:<{width}}  {damage.code}{others}")
+    lines = [" ".join([f"{DAMAGE}{one.name:<{width}} ", one.code, *sorted(one.also)]) for one in DAMAGES.values()]
+    output.answer("fixtures", {"fixtures": [], "damages": damages}, lines)
 
 
 @command.command("write")
@@ -92,12 +76,14 @@ def write_command(names: Sequence[str], folder: Path) -> None:
     """
     everything = {"all": list(fixtures.RECIPES), f"{DAMAGE}all": [f"{DAMAGE}{name}" for name in DAMAGES]}
     wanted = [one for name in names for one in everything.get(name, [name])]
-    unknown = [name for name in wanted if name not in fixtures.RECIPES and _damage_name(name) not in DAMAGES]
+    damages = {f"{DAMAGE}{name}": damage for name, damage in DAMAGES.items()}
+    unknown = [name for name in wanted if name not in fixtures.RECIPES and name not in damages]
     if unknown:
         raise click.UsageError(f"there is no fixture {safe(unknown[0])!r}; `vhdx fixtures list` shows them.")
     for name in dict.fromkeys(wanted):  # `all` and a name of its own: each once
         with _existing_refused():
-            click.echo(safe(_write(name, folder)))
+            damage = damages.get(name)
+            click.echo(safe(write_damaged(damage, folder) if damage else fixtures.write(name, folder)))
 
 
 @contextmanager
@@ -109,24 +95,11 @@ def _existing_refused() -> Iterator[None]:
         raise OutputError(Path(str(error.args[-1])), "it exists already", "name another folder") from error
 
 
-def _damage_name(name: str) -> str:
-    """The damage that a fixture's name means; "" for another fixture's."""
-    return name.removeprefix(DAMAGE) if name.startswith(DAMAGE) else ""
-
-
-def _write(name: str, folder: Path) -> Path:
-    damage = DAMAGES.get(_damage_name(name))
-    return fixtures.write(name, folder) if damage is None else write_damaged(damage, folder)
-
-
 @click.command("demo")
 @click.option(
-    "--keep",
-    type=FILE_PATH,
-    metavar="DIR",
-    help="Build the chain in DIR and keep it, to try the other commands on.",
+    "--keep", type=FILE_PATH, metavar="DIR", help="Build the chain in DIR and keep it, to try the other commands on."
 )
-def demo_command(keep: Path | None) -> int:  # fmt: skip
+def demo_command(keep: Path | None) -> int:
     """Build a three-layer checkpoint chain, merge it, and prove by hash that nothing was lost.
 
     The expected hash comes from a model that shares no code with the reader. Everything is deleted afterwards unless
@@ -137,7 +110,9 @@ def demo_command(keep: Path | None) -> int:  # fmt: skip
       vhdx demo
       vhdx demo --keep /tmp/demo && vhdx info /tmp/demo/*.avhdx
     """
-    with _folder(keep) as folder:
+    with ExitStack() as opened:
+        folder = keep or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="vhdx-demo-")))
+        folder.mkdir(parents=True, exist_ok=True)
         built = fixtures.demo()
         with _existing_refused():
             fixtures.write_files(built, folder)
@@ -151,17 +126,15 @@ def demo_command(keep: Path | None) -> int:  # fmt: skip
         with open_chain(target) as merged:
             click.echo(f"merged into {safe(target.name)}, {size(merged.leaf.file.size)}, which needs no other file\n")
             written = sha256_of(merged)
-        return _prove([("what the model says", expected), ("the chain, as read", read), ("the merged disk", written)])
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="vhdx-demo-") as name:
-            yield Path(name)
-    else:
-        keep.mkdir(parents=True, exist_ok=True)
-        yield keep
+        for name, digest in (
+            ("what the model says", expected),
+            ("the chain, as read", read),
+            ("the merged disk", written),
+        ):
+            click.echo(f"sha256  {digest}  {name}")
+        equal = expected == read == written
+        click.echo("\nall equal: nothing was lost" if equal else "\nTHEY DIFFER: please report this")
+        return int(not equal)
 
 
 def _show(chain: Chain) -> None:
@@ -173,11 +146,3 @@ def _show(chain: Chain) -> None:
         click.echo(f"  {layer.layer}  {role:<13} {safe(layer.path.name)}")
         click.echo(f"     {size(layer.file_size)} file; the leaf still shows {size(shown)} of its data")
     click.echo()
-
-
-def _prove(digests: list[tuple[str, str]]) -> int:
-    for name, digest in digests:
-        click.echo(f"sha256  {digest}  {name}")
-    equal = len({digest for _, digest in digests}) == 1
-    click.echo("\nall equal: nothing was lost" if equal else "\nTHEY DIFFER: please report this")
-    return 0 if equal else 1

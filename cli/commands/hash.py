@@ -9,7 +9,7 @@ import click
 from analyzer.examine.hash import sha256_of
 from analyzer.judgement.chain import judged
 from cli import output
-from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_errors
+from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, json_option
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
@@ -24,7 +24,7 @@ from vhdx.runs import Kind, Run
 @click.option("--layer", type=int, metavar="N", help="Hash the state of layer N (0 is the base) instead of the leaf's.")
 @chain_options
 @json_option
-def command(leaf: Path, layer: int | None, as_json: bool, where: ChainOptions) -> int:
+def command(leaf: Path, layer: int | None, where: ChainOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
 
     \b
@@ -35,13 +35,12 @@ def command(leaf: Path, layer: int | None, as_json: bool, where: ChainOptions) -
     """
     with open_leaf(leaf, where) as chain:
         disk = chain if layer is None else chain.upto(layer)
-        output.warn(disk.findings)
-        errors = warn_of_errors(disk)
+        errors = warn_of_findings(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
         number = len(disk.layers) - 1
         payload = {"path": leaf, "layer": number, "layer_path": disk.path, "size": disk.size, "sha256": digest}
-        if as_json:
+        if output.is_json():
             output.emit("hash", payload | {"errors": errors}, disk.findings)
         else:
             click.echo(f"{digest}  {safe(disk.path)}")  # one line, as sha256sum has it: `sha256sum --check` reads it
@@ -50,7 +49,6 @@ def command(leaf: Path, layer: int | None, as_json: bool, where: ChainOptions) -
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}
 _HEAD = f"# {'start':>14} {'length':>16}  kind  layer   file offset"
-_WIDTH = len(_HEAD)
 
 
 @click.command("map")
@@ -58,7 +56,7 @@ _WIDTH = len(_HEAD)
 @click.option("--own", is_flag=True, help="Map the leaf alone: its own data, and the holes it leaves to its parent.")
 @chain_options
 @json_option
-def map_command(leaf: Path, own: bool, as_json: bool, where: ChainOptions) -> int:
+def map_command(leaf: Path, own: bool, where: ChainOptions) -> int:
     """Show where each range of the disk comes from.
 
     One line for each run: its first byte and length on the disk, its kind, its layer, and for data its offset in that
@@ -75,10 +73,12 @@ def map_command(leaf: Path, own: bool, as_json: bool, where: ChainOptions) -> in
         output.warn(disk.findings)
         totals = dict.fromkeys(Kind, 0)
         runs = _runs(disk, totals)
-        if as_json:
-            _print_json(disk, runs)
+        if output.is_json():
+            payload = {"path": disk.path, "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
+            output.emit_pieces(output.streamed("map", payload, disk.findings, "runs", map(_cells, runs)))
         else:
-            _print_text(disk, runs, totals)
+            width = line_width()
+            output.emit_lines(fitted(_lines(disk, runs, totals, width), width))
         return 1 if totals[Kind.LOST] else 0
 
 
@@ -98,7 +98,9 @@ def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:
     for table in disk.windows():
         for run in table:
             totals[run.kind] += run.length
-            if pending and _goes_on(pending, run):  # windows cut runs at their seams, which mean nothing
+            # windows cut runs at their seams, which mean nothing
+            alike = pending and (pending.kind, pending.layer) == (run.kind, run.layer)
+            if pending and alike and _place(run, -pending.length) == _place(pending):
                 pending = pending._replace(length=pending.length + run.length)
             else:
                 if pending:
@@ -108,44 +110,28 @@ def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:
         yield pending
 
 
-def _goes_on(run: Run, after: Run) -> bool:
-    same = run.kind == after.kind and run.layer == after.layer
-    return same and (run.kind is not Kind.DATA or run.file_offset + run.length == after.file_offset)
+def _place(run: Run, moved: int = 0) -> int | None:
+    return run.file_offset + moved if run.kind is Kind.DATA else None
 
 
 def _layers(disk: Disk) -> list[Path]:
     return [layer.path for layer in disk.layers] if isinstance(disk, Chain) else [disk.path]
 
 
-def _print_json(disk: Disk, runs: Iterator[Run]) -> None:
-    payload = {"path": disk.path, "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
-    rows = ([run.start, run.length, _NAMES[run.kind], run.layer, _place(run)] for run in runs)
-    output.emit_pieces(output.streamed("map", payload, disk.findings, "runs", rows))
-
-
-def _place(run: Run) -> int | None:
-    return run.file_offset if run.kind is Kind.DATA else None
+def _cells(run: Run) -> tuple[int, int, str, int, int | None]:
+    return run.start, run.length, _NAMES[run.kind], run.layer, _place(run)
 
 
 def _line(run: Run) -> str:
-    place = "-" if run.kind is not Kind.DATA else run.file_offset
-    return f"{run.start:>16} {run.length:>16}  {_NAMES[run.kind]:<5} {run.layer:>5} {place:>13}"
+    start, length, kind, layer, place = _cells(run)
+    return f"{start:>16} {length:>16}  {kind:<5} {layer:>5} {'-' if place is None else place:>13}"
 
 
-def _narrow_line(run: Run) -> str:
-    place = "-" if run.kind is not Kind.DATA else run.file_offset
-    return f"{run.start} {run.length} {_NAMES[run.kind]} {run.layer} {place}"
-
-
-def _print_text(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int]) -> None:
-    width = line_width()
-    output.emit_lines(fitted(_lines(disk, runs, totals, is_narrow=width is not None and width < _WIDTH), width))
-
-
-def _lines(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int], *, is_narrow: bool) -> Iterator[str]:
+def _lines(disk: Disk, runs: Iterator[Run], totals: dict[Kind, int], width: int | None) -> Iterator[str]:
     """All lines; on a terminal that has no room for the table the same numbers, one space between them."""
+    is_narrow = width is not None and width < len(_HEAD)
     yield from (f"# layer {number}: {safe(path)}" for number, path in enumerate(_layers(disk)))
     yield "# start length kind layer file-offset" if is_narrow else _HEAD
-    yield from map(_narrow_line if is_narrow else _line, runs)
+    yield from (" ".join(_line(run).split()) for run in runs) if is_narrow else map(_line, runs)
     shares = [f"{kind.name.lower()} {exact_size(count)}" for kind, count in totals.items() if count]
     yield f"# {', '.join(shares)}"

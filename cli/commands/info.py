@@ -13,7 +13,7 @@ from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, open_leaf
 from cli.options.common import FILE_PATH, json_option
-from cli.text import exact_size, facts, fitted, line_width, plural, safe, size
+from cli.text import exact_size, facts, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import open_image
@@ -23,7 +23,7 @@ from vhdx.image import open_image
 @click.argument("files", nargs=-1, required=True, type=FILE_PATH, metavar="FILE...")
 @chain_options
 @json_option
-def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
+def command(files: Sequence[Path], where: ChainOptions) -> int:
     """Show what a file is, and the chain it belongs to.
 
     Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
@@ -38,13 +38,14 @@ def command(files: Sequence[Path], as_json: bool, where: ChainOptions) -> int:
       vhdx info leaf.avhdx --json | jq .files[0].virtual_size
     """
     answers = [_look(path, where) for path in files]
-    if as_json:
+    if output.is_json():
         output.emit("info", {"files": [_plain(answer) for answer in answers]})
     else:
         _print(answers)
     # what does not open outweighs damaged blocks
     code = next((answer.failure.exit_code for answer in answers if answer.failure), 0)
-    return code or int(any(_is_damaged(answer) for answer in answers))
+    described = [each for answer in answers for each in (answer.description, *(answer.layers or ())) if each]
+    return code or int(any(each.damaged_blocks for each in described))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,6 @@ class _Answer:
     layers: Sequence[LayerDescription] | None = None
     findings: Sequence[Finding] | None = None
     failure: VhdxError | None = None
-
-
-def _is_damaged(answer: _Answer) -> bool:
-    described = (answer.description, *(answer.layers or ()))
-    return any(each.damaged_blocks for each in described if each)
 
 
 def _look(path: Path, where: ChainOptions) -> _Answer:
@@ -90,23 +86,18 @@ def _print(answers: Sequence[_Answer]) -> None:
     for number, answer in enumerate(answers):
         if number:
             click.echo()
-        _print_file(answer)
+        click.echo(safe(answer.path))
+        if answer.description:
+            click.echo(facts(_facts(answer.description, answer.layers), line_width()))
+            output.warn(answer.description.findings if answer.findings is None else answer.findings)
+        if answer.failure:
+            complain(answer.failure)
     if len(answers) > 1:
         click.echo()
-        output.emit_lines(fitted(map(_leaf_line, _leaves(answers)), line_width()))
-
-
-def _leaf_line(leaf: LayerDescription) -> str:
-    return f"leaf: {safe(leaf.path)} ({plural(leaf.layer + 1, 'layer')}); no other of these files needs it"
-
-
-def _print_file(answer: _Answer) -> None:
-    click.echo(safe(answer.path))
-    if answer.description:
-        click.echo(facts(_facts(answer.description, answer.layers), line_width()))
-        output.warn(answer.description.findings if answer.findings is None else answer.findings)
-    if answer.failure:
-        complain(answer.failure)
+        output.emit_sentences(
+            f"leaf: {safe(leaf.path)} ({plural(leaf.layer + 1, 'layer')}); no other of these files needs it"
+            for leaf in _leaves(answers)
+        )
 
 
 def _leaves(answers: Sequence[_Answer]) -> list[LayerDescription]:
@@ -117,6 +108,10 @@ def _leaves(answers: Sequence[_Answer]) -> list[LayerDescription]:
 
 
 def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -> list[tuple[str, str]]:
+    log = f"clean, {size(image.log.length)}" if image.log.length else "none"
+    if image.log.live:
+        entries = plural(image.log.replayed_entries, "entry")
+        log = f"LIVE: {entries} replayed in memory; the file itself is not changed"
     pairs = [
         ("type", f"{image.type.value} VHDX"),
         ("disk size", exact_size(image.virtual_size)),
@@ -127,7 +122,7 @@ def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -
         ("file write", str(image.file_write_guid)),
         ("written by", safe(image.creator) or "(does not say)"),
         ("file size", exact_size(image.file_size)),
-        ("log", _log(image)),
+        ("log", log),
         ("blocks", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())),
     ]
     if image.damaged_blocks:
@@ -140,12 +135,6 @@ def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -
     if layers and len(layers) > 1:
         pairs.append(("chain", "\n".join(_layer(layer) for layer in layers)))
     return pairs
-
-
-def _log(image: ImageDescription) -> str:
-    if image.log.live:
-        return f"LIVE: {plural(image.log.replayed_entries, 'entry')} replayed in memory; the file itself is not changed"
-    return f"clean, {size(image.log.length)}" if image.log.length else "none"
 
 
 def _layer(layer: LayerDescription) -> str:

@@ -12,13 +12,13 @@ import click
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
-from analyzer.recover.job import Attempt, Outcome, Plan, RecoverOptions, plan_recovery, resumes, run_recovery
+from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, resumes, run_recovery
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import account_of, map_of
 from cli import output
-from cli.options.chain import LinkOptions, parents_option, search_option
-from cli.options.common import FILE_PATH, LOG_MOMENT, OneOf, choice, grouped, json_option, option
-from cli.options.output import OutputOptions, output_options, refuse_stdout
+from cli.options.chain import FOLDER, LinkOptions
+from cli.options.common import FILE_PATH, LOG_MOMENT, choice, grouped, json_option, option, refuse_stdout
+from cli.options.output import OutputOptions, output_options
 from cli.progress import progress
 from cli.render.recover import document_of, lines_of
 from vhdx.parents import OnMismatch
@@ -31,34 +31,43 @@ _LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave":
 class _Asked:
     """What is recovered, and how."""
 
-    # fmt: off
-    out: Path | None = option("-o", "--output", type=FILE_PATH, metavar="OUT", help="Image to write.")
-    dry_run: bool = option("--dry-run", is_flag=True,
-                           help="Report what could be recovered, without writing. Reads data of file systems only.")
-    fill: Fill = option("--fill", type=OneOf(Fill), default=Fill.ZERO.value, show_default=True,
-                        help="Fill lost ranges with zeros, or each sector with a text that names its position.")
-    assume_base: Path | None = option("--assume-base", type=FILE_PATH, metavar="FILE",
-                                      help="Use FILE as the base although no link leads to it.")
-    lost_bitmaps: str = option("--lost-bitmaps", type=click.Choice(list(_LOST_BITMAPS)), default="lose",
-                               show_default=True,
-                               help="Treat partial blocks whose sector bitmap is lost as lost, take them whole, or"
-                               " leave them to the parent. What is taken or left is marked stale.")
-    as_of: int | UUID | None = option("--as-of", type=LOG_MOMENT, metavar="N",
-                                      help="Read the uppermost file as of log entry N, or as of the end of a session"
-                                      " (its log_guid); see `vhdx history`. Nothing is marked known.")
-    unmapped: UnmappedBlocks = choice("--anchored", on=UnmappedBlocks.OLD_DATA, off=UnmappedBlocks.ABSENT,
-                           help="Restore old data of unmapped blocks that the BAT still points to (marked stale).")
-    attempt: Attempt = choice("--resume", on=Attempt.RESUME, off=Attempt.FRESH,
-                              help="Resume OUT and OUT.map: read only what is missing.")
-    # fmt: on
+    out: Path | None = option("Image to write.", "-o", "--output", metavar="OUT")
+    dry_run: bool = option("Report what could be recovered, without writing. Reads data of file systems only.")
+    fill: Fill = option(
+        "Fill lost ranges with zeros, or each sector with a text that names its position.",
+        default=Fill.ZERO.value,
+        show_default=True,
+    )
+    assume_base: Path | None = option("Use FILE as the base although no link leads to it.", metavar="FILE")
+    lost_bitmaps: str = option(
+        "Treat partial blocks whose sector bitmap is lost as lost, take them whole, or leave them to the parent."
+        " What is taken or left is marked stale.",
+        type=click.Choice(list(_LOST_BITMAPS)),
+        default="lose",
+        show_default=True,
+    )
+    as_of: int | UUID | None = option(
+        "Read the uppermost file as of log entry N, or as of the end of a session (its log_guid); see `vhdx history`."
+        " Nothing is marked known.",
+        type=LOG_MOMENT,
+        metavar="N",
+    )
+    unmapped: UnmappedBlocks = choice(
+        UnmappedBlocks.OLD_DATA,
+        "Restore old data of unmapped blocks that the BAT still points to (marked stale).",
+        "--anchored",
+    )
+    attempt: Attempt = choice(Attempt.RESUME, "Resume OUT and OUT.map: read only what is missing.", "--resume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Where(LinkOptions):
     """How parents are found; a parent of another identity is never accepted."""
 
-    parents: tuple[Path, ...] = parents_option("Path of one more file of the chain. Repeat for more.")
-    search: tuple[Path, ...] = search_option("Folder in which to look for parents.")
+    parents: tuple[Path, ...] = option(
+        "Path of one more file of the chain. Repeat for more.", "--parent", metavar="FILE"
+    )
+    search: tuple[Path, ...] = option("Folder in which to look for parents.", type=FOLDER, metavar="DIR")
     on_mismatch: OnMismatch = OnMismatch.REFUSE
 
 
@@ -68,7 +77,7 @@ class _Where(LinkOptions):
 @output_options(block_size="the lowest file's")
 @grouped("where", _Where)
 @json_option
-def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: _Where, as_json: bool) -> int:
+def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: _Where) -> int:
     """Recover what is left of a disk whose files are missing, truncated or unreadable, with a map of every range.
 
     INPUT are the files of one chain, in any order, or its leaf alone. They are ordered by their links, and parents that
@@ -106,29 +115,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
     """
     if asked.out is None and not asked.dry_run:
         raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
-    request = _recover_options(inputs, asked, where)
-    if asked.out is not None and not asked.dry_run:
-        request = _with_target(request, asked.out, image)
-    with ExitStack() as opened:
-        with progress("comparing the earlier image", _size_of_earlier(request)) as update:
-            plan = opened.enter_context(plan_recovery(request, compared=update))
-        output.warn(plan.findings)
-        survey = Survey(plan)
-        outcome = _write(plan, survey) if request.target else None
-        totals = outcome.totals if outcome else plan.provenance.totals()
-        if as_json:
-            output.emit_pieces(document_of(plan, totals, survey, outcome))
-        else:
-            output.emit_sentences(lines_of(plan, totals, survey, outcome))
-        return int(not totals.complete or bool(outcome and outcome.changed))
-
-
-def _size_of_earlier(request: RecoverOptions) -> int:
-    return request.target.stat().st_size if request.target and resumes(request) else 0
-
-
-def _recover_options(inputs: Sequence[Path], asked: _Asked, where: _Where) -> RecoverOptions:
-    return RecoverOptions(
+    request = RecoverOptions(
         inputs=tuple(inputs),
         search=where.as_search(),
         source_maps=where.maps,
@@ -138,6 +125,25 @@ def _recover_options(inputs: Sequence[Path], asked: _Asked, where: _Where) -> Re
         bitmaps=_LOST_BITMAPS[asked.lost_bitmaps],
         view=View(as_of=asked.as_of, unmapped=asked.unmapped),
     )
+    if asked.out is not None and not asked.dry_run:
+        request = _with_target(request, asked.out, image)
+    with ExitStack() as opened:
+        earlier = request.target.stat().st_size if request.target and resumes(request) else 0
+        with progress("comparing the earlier image", earlier) as update:
+            plan = opened.enter_context(plan_recovery(request, compared=update))
+        output.warn(plan.findings)
+        survey = Survey(plan)
+        outcome = None
+        if request.target:
+            with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
+                outcome = run_recovery(plan, partial(document_of, survey=survey), update)
+            output.warn(outcome.changed)
+        totals = outcome.totals if outcome else plan.provenance.totals()
+        if output.is_json():
+            output.emit_pieces(document_of(plan, totals, survey, outcome))
+        else:
+            output.emit_sentences(lines_of(plan, totals, survey, outcome))
+        return int(not totals.complete or bool(outcome and outcome.changed))
 
 
 def _with_target(request: RecoverOptions, out: Path, image: OutputOptions) -> RecoverOptions:
@@ -149,10 +155,3 @@ def _with_target(request: RecoverOptions, out: Path, image: OutputOptions) -> Re
     is_begun = is_asked and not any(path.exists() for path in (out, map_of(out), account_of(out)))
     replaces = is_begun or resumes(request)
     return replace(request, options=replace(options, existing=Existing.REPLACE)) if replaces else request
-
-
-def _write(plan: Plan, survey: Survey) -> Outcome:
-    with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
-        outcome = run_recovery(plan, partial(document_of, survey=survey), update)
-    output.warn(outcome.changed)
-    return outcome

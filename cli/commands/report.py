@@ -14,11 +14,9 @@ from analyzer.report.html.page import page
 from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, open_leaf
-from cli.options.common import FILE_PATH, force_option, grouped, option
-from cli.options.output import refuse_stdout, write_text
+from cli.options.common import FILE_PATH, force_option, grouped, option, refuse_stdout
 from cli.progress import progress
 from cli.text import plural, safe, size
-from vhdx.chain import Chain
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError
 from vhdx.findings import Severity
 from vhdx.sink import Existing
@@ -29,8 +27,8 @@ from vhdx.targets import check_target
 class _Page:
     """What is written, and to where."""
 
-    out: Path = option("--output", "-o", required=True, type=FILE_PATH, metavar="OUT", help="Page to write.")
-    hashed: bool = option("--hash", is_flag=True, help="Add the SHA-256 of the flat disk; this reads all of it.")
+    out: Path = option("Page to write.", "--output", "-o", required=True, metavar="OUT")
+    hashed: bool = option("Add the SHA-256 of the flat disk; this reads all of it.", "--hash")
     existing: Existing = force_option("OUT")
 
 
@@ -60,30 +58,22 @@ def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
                 if where.trust is Trust.TABLE:
                     said = tuple(finding for finding in chain.findings if finding.code in OF_JUDGEMENT)
                     checked = replace(checked, findings=checked.findings + said)
-                report = _of_chain(chain, checked, hashed=asked.hashed)
+                digest = None
+                if asked.hashed:
+                    with progress("hashing", chain.size) as update:
+                        digest = digest_of(chain, update)
+                report = report_of_chain(chain, checked, output.version(), digest)
         except (ChainError, CorruptFileError, ShortReadError) as error:
             report = report_of_failure(checked, output.version(), error, cache.structures)
             _write(asked, report, checked)
             return complain(error)
     _write(asked, report, checked)
-    return 1 if _is_bad(report) else 0
-
-
-def _of_chain(chain: Chain, checked: Checked, *, hashed: bool) -> Report:
-    if not hashed:
-        return report_of_chain(chain, checked, output.version())
-    with progress("hashing", chain.size) as update:
-        digest = digest_of(chain, update)
-    return report_of_chain(chain, checked, output.version(), digest)
-
-
-def _is_bad(report: Report) -> bool:
     is_lost = report.map is not None and report.map.lost_count > 0
-    return is_lost or bool(at_least(all_findings(report.checked), Severity.ERROR))
+    return int(is_lost or bool(at_least(all_findings(report.checked), Severity.ERROR)))
 
 
 def _write(asked: _Page, report: Report, checked: Checked) -> None:
     content = page(report)
-    write_text(asked.out, content, checked.files, asked.existing)
+    output.write_text(asked.out, content, checked.files, asked.existing)
     layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
     click.echo(f"{safe(asked.out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}")

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from analyzer.scan.run import run_scan
+from analyzer.linkage.matching import Link
+from analyzer.linkage.record import FileRecord
+from analyzer.scan.advice import Advice
+from analyzer.scan.coverage import Weight
+from analyzer.scan.run import Scan, run_scan
 from cli import output
 from cli.options.common import FILE_PATH, json_option
+from cli.output import members
 from cli.progress import counter
-from cli.render.scan_json import payload_of
-from cli.render.scan_text import in_this_encoding, lines_of
+from cli.render.scan_text import in_this_encoding, lines_of, when
 from cli.text import line_width
 from vhdx.findings import Severity
 
@@ -18,7 +23,7 @@ from vhdx.findings import Severity
 @click.command("scan")
 @click.argument("places", nargs=-1, required=True, type=FILE_PATH, metavar="DIR...")
 @json_option
-def command(places: Sequence[Path], as_json: bool) -> int:
+def command(places: Sequence[Path]) -> int:
     """Find virtual disks in folders, group them into chains, and suggest the next command.
 
     Files are recognised by content, whatever their names, in all subfolders; links to folders are not followed. Parents
@@ -47,9 +52,68 @@ def command(places: Sequence[Path], as_json: bool) -> int:
     """
     with counter("scanning") as tick:
         scan = run_scan(places, tick)
-    if as_json:
-        output.emit("scan", payload_of(scan), scan.findings)
+    if output.is_json():
+        output.emit("scan", _plain(scan), scan.findings)
     else:
         output.emit_lines(in_this_encoding(lines_of(scan, line_width())))
     failed = any(finding.severity is Severity.ERROR for finding in scan.findings)
     return int(failed or not scan.forest.records)  # no VHDX at all is most often the wrong folder
+
+
+def _plain(scan: Scan) -> dict[str, Any]:
+    """A scan as JSON has it (docs/json.md), findings aside."""
+    advice = {item.root: item for item in scan.advice}
+    trees = [
+        {
+            "root": tree.root.path,
+            "leaves": [leaf.path for leaf in tree.leaves],
+            "members": [_member(scan, one.record, one.link, one.depth, one.parent) for one in tree.members],
+            "advice": _advice(advice.get(tree.root.path)),
+        }
+        for tree in scan.forest.trees
+    ]
+    unplaced = [_member(scan, record, None, 0, None) for record in scan.forest.unplaced]
+    return (
+        members(scan, "folders", "files") | {"trees": trees, "unplaced": unplaced} | members(scan, "machines", "notes")
+    )
+
+
+def _member(scan: Scan, record: FileRecord, link: Link | None, depth: int, parent: Path | None) -> dict[str, Any]:
+    path, weight = record.path, scan.weights.get(record.path, Weight())
+    return {
+        "path": path,
+        "parent": parent,
+        "depth": depth,
+        "condition": record.condition,
+        "error": record.flaw or None,
+        "file_size": record.file_size,
+        "modified": when(record.modified),
+        "created": when(record.created),
+        **members(record, data_write_guid="identity", previous_data_write_guid="previous_identity"),
+        **members(record, "sequence_number", virtual_disk_id="disk_id", virtual_size="disk_size"),
+        **members(record, "block_size", logical_sector_size="sector_size"),
+        **members(weight, own_bytes="own", shown_bytes="shown", lost_bytes="lost"),
+        "link": _link(scan, record, link),
+        "copy_of": scan.forest.spare.get(path),
+        "outside": path in scan.outside,
+        "companions": [companion.path for companion in scan.companions.get(path, ())],
+        "machines": [machine.path for machine in scan.used_by.get(path, ())],
+    }
+
+
+def _link(scan: Scan, record: FileRecord, link: Link | None) -> dict[str, Any] | None:
+    if link is None:
+        return None
+    places = [members(place, "key", "text", "path") | {"refused": place.refused or None} for place in record.places]
+    plain, found = members(link, "state", "parent", "second_linkage") | {"linkages": record.linkages}, None
+    if evidence := scan.evidence.get(record.path):
+        found = members(evidence, "verdict", "facts", "doubtful_bytes", "left_bytes")
+        found |= {"doubtful_ranges": [list(part) for part in evidence.doubtful]}
+    return plain | {"places": places, "evidence": found}
+
+
+def _advice(advice: Advice | None) -> dict[str, Any] | None:
+    if advice is None:
+        return None
+    commands = {"command": advice.shell or None, "recovery": advice.recovery_shell or None}
+    return members(advice, "current", "reason", "steps", "mergeable") | commands

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from analyzer.judgement.chain import Trust, open_judged_chain
-from analyzer.recovery_map.beside import is_accompanied
-from cli.options.common import FILE_PATH, Declared, OneOf, Parsed, choice, grouped, option
+from analyzer.recovery_map.note import map_note
+from cli import output
+from cli.options.common import Declared, Parsed, choice, grouped, option
 from cli.text import safe, say
 from vhdx.chain import Chain
 from vhdx.contents import Opener, open_structures
@@ -58,39 +59,40 @@ def _known_mappings(_context: click.Context, _parameter: click.Parameter, mappin
     return mappings
 
 
-def parents_option(help: str) -> Declared:  # noqa: A002 - click's own word
-    """`--parent`, parent files."""
-    return option("--parent", multiple=True, type=FILE_PATH, metavar="FILE", help=help)
-
-
-def search_option(help: str) -> Declared:  # noqa: A002 - click's own word
-    """`--search`, folders in which parents are looked for."""
-    return option("--search", multiple=True, type=Parsed("folder", Path, _folder), metavar="DIR", help=help)
+FOLDER = Parsed("folder", Path, _folder)
+"""A folder, which is there."""
 
 
 def mappings_option() -> Declared:
     """`--map`: where folders of the old host are now."""
-    return option("--map", multiple=True, metavar="WIN=DIR", callback=_known_mappings,
-                  help=r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'.")  # fmt: skip
+    text = r"Where a folder of the old host is now: 'C:\VMs=/mnt/nas'."
+    return option(text, "--map", metavar="WIN=DIR", callback=_known_mappings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOptions:
     """How the parents of a file are found, and by which maps files are read."""
 
-    # fmt: off
-    parents: tuple[Path, ...] = parents_option("Path of a parent file. Repeat for each layer, nearest parent first.")
-    search: tuple[Path, ...] = search_option("Folder whose files are matched by identity, after the leaf's own folder."
-                                             " Subfolders are not searched.")
+    parents: tuple[Path, ...] = option(
+        "Path of a parent file. Repeat for each layer, nearest parent first.", "--parent", metavar="FILE"
+    )
+    search: tuple[Path, ...] = option(
+        "Folder whose files are matched by identity, after the leaf's own folder. Subfolders are not searched.",
+        type=FOLDER,
+        metavar="DIR",
+    )
     mappings: tuple[str, ...] = mappings_option()
-    on_mismatch: OnMismatch = option("--on-mismatch", type=OneOf(OnMismatch), default=OnMismatch.REFUSE.value,
-                                     show_default=True,
-                                     help="Refuse or accept a parent whose identity is not the one that the child"
-                                     " names.")
-    source_maps: tuple[tuple[Path, Path], ...] = option("--source-map", multiple=True,
-        type=Parsed("file and map", tuple, _file_and_map), metavar="FILE=MAP",
-        help="Map that GNU ddrescue wrote when it copied FILE, if not beside it. Repeat for each file.")
-    # fmt: on
+    on_mismatch: OnMismatch = option(
+        "Refuse or accept a parent whose identity is not the one that the child names.",
+        default=OnMismatch.REFUSE.value,
+        show_default=True,
+    )
+    source_maps: tuple[tuple[Path, Path], ...] = option(
+        "Map that GNU ddrescue wrote when it copied FILE, if not beside it. Repeat for each file.",
+        "--source-map",
+        type=Parsed("file and map", tuple, _file_and_map),
+        metavar="FILE=MAP",
+    )
 
     @property
     def maps(self) -> SourceMaps:
@@ -112,10 +114,9 @@ class LinkOptions:
 class ChainOptions(LinkOptions):
     """How the parents of a file are found, and how its tables are read."""
 
-    # fmt: off
-    trust: Trust = choice("--trust-table", on=Trust.TABLE, off=Trust.JUDGED,
-                          help="Read block tables as they are, also entries in doubt; warnings name these.")
-    # fmt: on
+    trust: Trust = choice(
+        Trust.TABLE, "Read block tables as they are, also entries in doubt; warnings name these.", "--trust-table"
+    )
 
 
 link_options = grouped("where", LinkOptions)
@@ -143,37 +144,31 @@ def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None)
         source_maps=where.maps,
         opened=opened,
     )
-    _say_what_is_accepted(chain)
+    for child, link in zip(chain.layers[1:], chain.links, strict=True):
+        if not link.matches:  # it was accepted, it should be known
+            from analyzer.linkage.mismatch import gather_evidence
+
+            evidence = gather_evidence(child, link.parent)
+            text = f"{safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}"
+            click.echo(f"warning: {text}", err=True)
     return chain
 
 
 def warn_of_map(disk: Disk) -> None:
     """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
-    if not is_accompanied(disk.path):
-        return
-    from analyzer.recovery_map.disk import map_note
-
     if note := map_note(disk.path, disk.size):
         click.echo(f"warning: {safe(note)}", err=True)
 
 
-def _say_what_is_accepted(chain: Chain) -> None:
-    """The evidence on every link whose identity does not match, on stderr: it was accepted, it should be known."""
-    for child, link in zip(chain.layers[1:], chain.links, strict=True):
-        if not link.matches:
-            from analyzer.linkage.mismatch import gather_evidence
+def warn_of_findings(chain: Chain) -> tuple[Finding, ...]:
+    """Say, on stderr, the warnings of a chain, and what a check calls an error in a file of it.
 
-            evidence = gather_evidence(child, link.parent)
-            click.echo(
-                f"warning: {safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}", err=True
-            )
-
-
-def warn_of_errors(chain: Chain) -> tuple[Finding, ...]:
-    """Say, on stderr, what a check calls an error in a file of the chain; returns it, for JSON and the exit code."""
+    Returns these errors, for JSON and the exit code.
+    """
     from analyzer.check.check import errors_of_layers
     from analyzer.remedies import next_step
 
+    output.warn(chain.findings)
     errors = errors_of_layers(chain)
     for finding in errors:
         text = f"{finding.path}: {finding}; what is read may be wrong. {next_step(finding)}"

@@ -7,11 +7,12 @@ from dataclasses import field, fields
 from enum import Enum
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 from uuid import UUID
 
 import click
 
+from cli import output
 from cli.text import safe
 from vhdx.sink import Existing
 
@@ -21,51 +22,57 @@ Declared = Any
 _CLICK = "click"
 
 
-def option(*flags: str, **attributes: Any) -> Declared:
-    """A field of a record that an option gives; `flags` and `attributes` are those of `click.option`."""
-    return field(metadata={_CLICK: [(click.option, flags, attributes)]})
+def option(help: str, *flags: str, **attributes: Any) -> Declared:  # noqa: A002 - click's own word
+    """A field of a record that an option gives, of the field's name unless `flags` are given.
+
+    What click is to know follows from the field's type: a bool is a flag, a path is not looked at, an enum is one of
+    its values, a tuple of these is an option that may be repeated. `attributes`, those of `click.option`, win.
+    """
+    return field(metadata={_CLICK: (flags, {"help": help} | attributes)})
 
 
-def argument(**attributes: Any) -> Declared:
-    """A field of a record that an argument gives; `attributes` are those of `click.argument`."""
-    return field(metadata={_CLICK: [(click.argument, (), attributes)]})
-
-
-def flags(**helps: str) -> Declared:
-    """A field that several flags give: the name of the last one on the command line, or None."""
-    declared = [(click.option, (f"--{name}",), {"flag_value": name, "help": text}) for name, text in helps.items()]
-    return field(metadata={_CLICK: declared})
-
-
-def choice(*flags: str, on: Enum, off: Enum, help: str) -> Declared:  # noqa: A002 - click's own word
-    """A field that a flag gives, a member of an enum: `on` where it is given, else `off`."""
+def choice(on: Enum, help: str, *flags: str) -> Declared:  # noqa: A002 - click's own word
+    """A field that a flag gives, a member of an enum: `on` where the flag is given, else the enum's first other one."""
+    off = next(member for member in type(on) if member is not on)
 
     def member(_context: click.Context, _parameter: click.Parameter, given: bool) -> Enum:
         return on if given else off
 
-    return option(*flags, is_flag=True, callback=member, help=help)
+    return option(help, *flags, type=bool, is_flag=True, callback=member)
+
+
+def _known_by_type(kind: Any) -> dict[str, Any]:
+    """What click is to know of the parameter that gives a field of this type."""
+    if get_origin(kind) is tuple:
+        return _known_by_type(get_args(kind)[0]) | {"multiple": True}
+    first = (get_args(kind) or [kind])[0]  # of `Path | None` the path
+    if isinstance(first, type) and issubclass(first, Enum):
+        return {"type": OneOf(first)}
+    if first is bool:
+        return {"is_flag": True}
+    return {"type": FILE_PATH} if first is Path else {}
 
 
 def grouped(name: str, kind: type, **words: str) -> Callable[[Decorated], Decorated]:
     """A decorator: a command gets the options that the fields of the dataclass `kind` declare as one argument `name`.
 
-    A field that declares none is given by a group below this one, or keeps its default. `words` fill the places in
-    helps that differ between commands.
+    A field that declares none is given by another parameter of the command, or keeps its default. `words` fill the
+    places in helps that differ between commands.
     """
-    own = {one.name: one.metadata.get(_CLICK, ()) for one in fields(kind)}
+    own = fields(kind)
 
     def decorate(function: Decorated) -> Decorated:
         @wraps(function)
         def gather(*args: Any, **given: Any) -> Any:
-            values = {field_name: given.pop(field_name) for field_name in own if field_name in given}
+            values = {one.name: given.pop(one.name) for one in own if one.name in given}
             return function(*args, **{name: kind(**values)}, **given)
 
         decorated: Callable[..., Any] = gather
         # a decorator applied later is listed earlier: help follows the fields
-        for field_name, declared in reversed(own.items()):
-            for make, names, attributes in reversed(declared):
-                filled = {key: value.format(**words) if key == "help" else value for key, value in attributes.items()}
-                decorated = make(*names, field_name, **filled)(decorated)
+        for one in reversed([one for one in own if _CLICK in one.metadata]):
+            names, attributes = one.metadata[_CLICK]
+            known = _known_by_type(one.type) | attributes | {"help": attributes["help"].format(**words)}
+            decorated = click.option(*names or [f"--{one.name.replace('_', '-')}"], one.name, **known)(decorated)
         return decorated  # type: ignore[return-value]  # the same function, but for the group
 
     return decorate
@@ -103,6 +110,7 @@ class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in the newest cl
 
 FILE_PATH = click.Path(path_type=Path, readable=False)
 """A path that click does not look at: what is wrong with it, the library says, with the right exit code."""
+STDOUT = Path("-")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -156,11 +164,25 @@ class Number(click.FloatRange):
         return number
 
 
-def json_option(function: Decorated) -> Decorated:
-    """`--json`, as `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Write the result to stdout as JSON.")(function)
+def kept_option(flag: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """An option that is no argument of its command: it is kept with the command's context, in `meta`, under `flag`."""
+
+    def keep(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        ctx.meta[flag] = value
+
+    return click.option(flag, expose_value=False, callback=keep, **attributes)
+
+
+json_option = kept_option(output.JSON, is_flag=True, help="Write the result to stdout as JSON.")
+"""`--json`, for `output.is_json` and what prints answers."""
 
 
 def force_option(what: str) -> Declared:
     """`--force`: Existing.REPLACE where it is given."""
-    return choice("--force", on=Existing.REPLACE, off=Existing.REFUSE, help=f"Replace {what} if it exists.")
+    return choice(Existing.REPLACE, f"Replace {what} if it exists.", "--force")
+
+
+def refuse_stdout(out: Path) -> None:
+    """A VHDX is not written front to back: `-`, which means stdout, cannot take one."""
+    if out == STDOUT:
+        raise click.UsageError("stdout takes a raw image alone, from `vhdx convert`; name a file.")

@@ -1,13 +1,16 @@
 """What the commands that write an image share: their options, and what they say when it is written."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import click
 
+from analyzer.convert.convert import plan_output, run_conversion
+from analyzer.convert.disks import DiskSource
 from analyzer.convert.model import (
     EXTENSIONS,
     VHDX_FORMATS,
@@ -15,59 +18,50 @@ from analyzer.convert.model import (
     Compression,
     Digests,
     E01Options,
+    ImageRequest,
     Options,
     Outcome,
     OutputFormat,
     Verify,
     format_of,
 )
-from analyzer.convert.new_identity.workspace import Clone
+from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, summarise
+from analyzer.convert.new_identity.workspace import Clone, Scope
 from cli import output
-from cli.options.common import BYTE_SIZE, Declared, Decorated, OneOf, choice, force_option, grouped, option
+from cli.options.common import BYTE_SIZE, Decorated, choice, force_option, grouped, option
+from cli.progress import progress
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
-from vhdx.sink import Existing, Sink
-from vhdx.targets import check_target
+from vhdx.sink import Existing
 
-STDOUT = Path("-")
 _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
+_DOING = {"merge": "merging", "backup restore": "restoring"}
 _CASE = ("case_number", "evidence_number", "examiner", "description", "notes")
-
-
-def _case_option(words: str) -> Declared:
-    return option(f"--{words.replace(' ', '-')}", metavar="TEXT", help=f"Set the {words} of an E01.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
     """What a command line asks of an image."""
 
-    # fmt: off
-    format: OutputFormat | None = option("--format", type=OneOf(OutputFormat), metavar="FORMAT",
-                                         help=f"Format of OUT: {', '.join(OutputFormat)}. Default: by its"
-                                              f" extension ({', '.join(EXTENSIONS)}).")
-    block_size: int | None = option("--block-size", type=BYTE_SIZE,
-                                    help="Block size of a VHDX, 1M to 256M. Default: {block_size}.")
+    format: OutputFormat | None = option(
+        f"Format of OUT: {', '.join(OutputFormat)}. Default: by its extension ({', '.join(EXTENSIONS)}).",
+        metavar="FORMAT",
+    )
+    block_size: int | None = option("Block size of a VHDX, 1M to 256M. Default: {block_size}.", type=BYTE_SIZE)
     existing: Existing = force_option("OUT")
-    verify: Verify = choice("--no-verify", on=Verify.TRUST, off=Verify.READ_BACK, help="Do not read the output back.")
-    seed: str | None = option("--seed", metavar="TEXT",
-                              help="Derive new GUIDs from TEXT: the same input gives the same bytes.")
-    compress: bool = option("--compress", is_flag=True,
-                            help="Compress a qcow2 with zlib, or an E01 at the highest level.")
-    zstd: bool = option("--zstd", is_flag=True,
-                        help="Compress a qcow2 with zstd: faster; needs the package zstandard, and QEMU 5.1 or newer.")
-    azure: bool = option("--azure", is_flag=True, help="Write a fixed VHD of whole MiB, as Azure takes it (vhd-azure).")
-    case_number: str | None = _case_option("case number")
-    evidence_number: str | None = _case_option("evidence number")
-    examiner: str | None = _case_option("examiner")
-    description: str | None = _case_option("description")
-    notes: str | None = _case_option("notes")
-    segment_size: int | None = option("--segment-size", type=BYTE_SIZE,
-                                      help="Size of an E01's files, 4M to 2047M. Default: 1500M.")
-    digests: Digests = choice("--no-hash", on=Digests.NONE, off=Digests.TAKEN,
-                              help="Leave MD5 and SHA-1 out of an E01.")
-    # fmt: on
+    verify: Verify = choice(Verify.TRUST, "Do not read the output back.", "--no-verify")
+    seed: str | None = option("Derive new GUIDs from TEXT: the same input gives the same bytes.", metavar="TEXT")
+    compress: bool = option("Compress a qcow2 with zlib, or an E01 at the highest level.")
+    zstd: bool = option("Compress a qcow2 with zstd: faster; needs the package zstandard, and QEMU 5.1 or newer.")
+    azure: bool = option("Write a fixed VHD of whole MiB, as Azure takes it (vhd-azure).")
+    case_number: str | None = option("Set the case number of an E01.", metavar="TEXT")
+    evidence_number: str | None = option("Set the evidence number of an E01.", metavar="TEXT")
+    examiner: str | None = option("Set the examiner of an E01.", metavar="TEXT")
+    description: str | None = option("Set the description of an E01.", metavar="TEXT")
+    notes: str | None = option("Set the notes of an E01.", metavar="TEXT")
+    segment_size: int | None = option("Size of an E01's files, 4M to 2047M. Default: 1500M.", type=BYTE_SIZE)
+    digests: Digests = choice(Digests.NONE, "Leave MD5 and SHA-1 out of an E01.", "--no-hash")
 
     @property
     def is_reshaped(self) -> bool:
@@ -93,21 +87,16 @@ class OutputOptions:
         """The same for the library; raises UsageError for what `form` does not have."""
         if self.block_size and form not in VHDX_FORMATS:
             raise click.UsageError("--block-size is for VHDX outputs.")
+        if self.compress and self.zstd:
+            raise click.UsageError("--compress uses zlib and --zstd uses zstd: choose one.")
         return Options(
             block_size=self.block_size,
             identities=random_identities if self.seed is None else seeded_identities(self.seed),
             existing=self.existing,
             verify=self.verify,
-            compression=self._compression(),
+            compression=Compression.ZLIB if self.compress else Compression.ZSTD if self.zstd else Compression.FORMAT,
             e01=self._e01(form),
         )
-
-    def _compression(self) -> Compression:
-        if self.compress and self.zstd:
-            raise click.UsageError("--compress uses zlib and --zstd uses zstd: choose one.")
-        if self.compress:
-            return Compression.ZLIB
-        return Compression.ZSTD if self.zstd else Compression.FORMAT
 
     def _e01(self, form: OutputFormat) -> E01Options:
         """What an E01 says of itself. With a seed its time of acquisition is zero: the same bytes each time."""
@@ -125,44 +114,33 @@ class OutputOptions:
         return E01Options(case=data, digests=self.digests, segment_size=self.segment_size)
 
 
-def output_options(block_size: str) -> Callable[[Decorated], Decorated]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneOptions(OutputOptions):
+    """What a command line asks of an image that may be a clone: how much of it is to be new."""
+
+    clone: bool = option("Give the disk new identities, to use beside its original.")
+    clone_ids: Scope | None = option(
+        "Set which identities --clone changes: those of the disk and its partitions; of volumes too where that is safe"
+        " (default); or all."
+    )
+
+    @property
+    def scope(self) -> Scope | None:
+        """What gets new identities; None where no clone is asked for."""
+        return self.clone_ids or (Scope.VOLUMES if self.clone else None)
+
+
+def output_options(block_size: str, kind: type[OutputOptions] = OutputOptions) -> Callable[[Decorated], Decorated]:
     """How an image is written, as `image`; `block_size` says what a VHDX has where the option is not given."""
-    return grouped("image", OutputOptions, block_size=block_size)
-
-
-def refuse_stdout(out: Path) -> None:
-    """A VHDX is not written front to back: `-`, which means stdout, cannot take one."""
-    if out == STDOUT:
-        raise click.UsageError("stdout takes a raw image alone, from `vhdx convert`; name a file.")
-
-
-def write_text(target: Path, text: str, sources: Sequence[Path], existing: Existing) -> None:
-    """Write a document whole or not at all, never over a source; raises OutputError, InputOutputError."""
-    check_target(target, sources, existing)
-    with Sink(target, existing=existing) as sink:
-        sink.write_at(0, text.encode("utf-8", "backslashreplace"))  # a file name that is no text must not end a report
-        sink.flush()
-        sink.commit()
+    return grouped("image", kind, block_size=block_size)
 
 
 def report(
-    command: str,
-    outcome: Outcome,
-    *,
-    as_json: bool,
-    errors: Sequence[Finding] | None = None,
-    clone: Clone | None = None,
+    command: str, outcome: Outcome, *, errors: Sequence[Finding] | None = None, clone: Clone | None = None
 ) -> None:
     """Say what was written, and which identities of a clone are new; `errors`, said on stderr already, for JSON."""
-    payload: dict[str, Any] = {"output": outcome} | ({} if errors is None else {"errors": errors})
-    lines = [summary_of(outcome)]
-    if clone is not None:
-        payload, lines = payload | {"clone": clone}, [*lines, *lines_of(clone)]
-    output.answer(command, payload, lines, as_json=as_json, findings=outcome.findings)
-
-
-def summary_of(outcome: Outcome) -> str:
-    """What was written, on one line."""
+    others = {"errors": errors, "clone": clone}
+    payload = {"output": outcome} | {name: value for name, value in others.items() if value is not None}
     kind = f"differencing VHDX on {safe(outcome.parent)}" if outcome.parent else outcome.format.value
     facts = [
         f"{safe(outcome.target)}: {kind}",
@@ -173,7 +151,8 @@ def summary_of(outcome: Outcome) -> str:
     facts += [f"{_DIGESTS[name]} {value}" for name, value in outcome.digests.items()]
     if any(finding.code == "CHN-02" for finding in outcome.findings):
         facts.append("WITH A PARENT THAT DOES NOT MATCH, as accepted")
-    return ", ".join(facts)
+    lines = [", ".join(facts), *(lines_of(clone) if clone else ())]
+    output.answer(command, payload, lines, findings=outcome.findings)
 
 
 def lines_of(clone: Clone) -> Iterator[str]:
@@ -188,3 +167,41 @@ def lines_of(clone: Clone) -> Iterator[str]:
         yield f"  NOT CHANGED: {safe(kept.what)} at {kept.start}: {safe(kept.why)}{safe(then)}"
     if clone.changes:
         yield "  Before the clone boots, change what names the old ones: fstab, GRUB (UUIDs), the BCD (partitions)."
+
+
+def clone_of(disk: DiskSource, scope: Scope | None, options: Options) -> ClonedDisk | None:
+    """The clone of a disk, None without a scope; warns on stderr where no identity could be made new."""
+    if scope is None:
+        return None
+    clone = cloned(disk, options.identities, scope=scope)
+    if not clone.changes:
+        looked = "the disk signature of an MBR and the GUIDs of a GPT"
+        if scope is not Scope.DISK:
+            looked += ", serial numbers of NTFS, FAT and exFAT, UUIDs of ext2 to ext4 and Linux swap"
+        found = "and found none that could be changed; the copy shows a system whatever its original does"
+        click.echo(f"warning: no identity on the disk is new: looked for {looked}, {found}", err=True)
+    return clone
+
+
+def write_disk(
+    command: str,
+    disk: DiskSource,
+    request: ImageRequest,
+    scope: Scope | None,
+    *,
+    errors: Sequence[Finding] | None = None,
+) -> None:
+    """Write a whole disk, or a clone of it, and report what was written; `errors` are those of its sources."""
+    clone = clone_of(disk, scope, request.options)
+    plan = plan_clone(clone, request) if clone else plan_output(disk, request)
+    with progress(_DOING.get(command, "writing"), plan.work) as update:
+        outcome = run_conversion(plan, clone or disk, update)
+    renewed = summarise(clone, request.like.disk_id, plan) if clone else None
+    report(command, outcome, errors=errors, clone=renewed)
+
+
+def stdout_for_bytes() -> BinaryIO:
+    """stdout, for bytes of a disk; raises UsageError where it is a terminal."""
+    if sys.stdout.isatty():  # they can reprogram it
+        raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
+    return sys.stdout.buffer

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import click
 
 from analyzer.diff.find import ChangesPlan, Method
 from analyzer.diff.states import State, StateName, layers_of, open_state
-from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, map_finding, without_map
+from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
+from analyzer.recovery_map.note import map_finding
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_map
 from cli.text import exact_size, plural, safe
@@ -31,7 +32,10 @@ def opened(text: str, where: ChainOptions) -> Iterator[State]:
 def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
     """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
     with _opened(text, where) as plain:
-        state = _by_map(plain)
+        try:
+            state = replace(plain, disk=by_map(plain.disk))
+        except UnusableMapError as error:
+            state = replace(plain, doubt=str(error))  # read as it is
         if isinstance(state.disk, MappedDisk):
             used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
             click.echo(f"note: {safe(state.disk.path)} was recovered, and {used}", err=True)
@@ -42,21 +46,9 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
 
 @contextmanager
 def _opened(text: str, where: ChainOptions) -> Iterator[State]:
-    def leaf(path: Path) -> Chain:
-        return open_as_it_is(path, where)
-
-    with open_state(StateName.parse(text), leaf) as state:
+    with open_state(StateName.parse(text), partial(open_as_it_is, where=where)) as state:
         output.warn(state.disk.findings)
         yield state
-
-
-def _by_map(state: State) -> State:
-    """The state by its map; as it is, and in doubt, where its map cannot be used."""
-    disk = state.disk
-    try:
-        return replace(state, disk=by_map(disk))
-    except UnusableMapError as error:
-        return replace(state, doubt=str(error))
 
 
 def findings_of(*disks: Disk) -> Iterator[Finding]:

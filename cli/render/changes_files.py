@@ -44,7 +44,8 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State]
         case _:
             click.echo(facts(comparison_facts(plan, *disks)))
             output.emit_lines(map(_line, finder.changes()))
-            click.echo(_summary(finder))
+            found = [f"{count} {what.value}" for what, count in finder.counts.items() if count]
+            click.echo(f"  files       {', '.join(found) or 'none differs'}")
     unread = _unread(finder, disks)
     for text in unread:  # the doubts were said when the states were opened
         click.echo(f"warning: {safe(text)}", err=True)
@@ -90,22 +91,12 @@ def _plain(change: FileChange) -> dict[str, Any]:
 def _rows(changes: Iterable[FileChange]) -> Iterator[tuple[Any, ...]]:
     yield _COLUMNS
     for change in changes:
-        old, new = change.old, change.new
-        yield (
-            change.what.value,
-            change.record.volume,
-            output.plain_text(change.record.path),
-            output.plain_text(old.path) if old else "",
-            change.record.kind.value,
-            _size(old),
-            _size(new),
-            _modified(old),
-            _modified(new),
-            change.difference.data.value if change.difference.data else "",
-            change.difference.changed_bytes,
-            " ".join(change.fields),
-            ":".join(map(output.plain_text, change.difference.streams)),
-        )
+        record, found = change.record, change.difference
+        old_path = output.plain_text(change.old.path) if change.old else ""
+        sizes, times = zip(_size_and_time(change.old), _size_and_time(change.new), strict=True)
+        data, streams = found.data.value if found.data else "", ":".join(map(output.plain_text, found.streams))
+        name = change.what.value, record.volume, output.plain_text(record.path), old_path, record.kind.value
+        yield *name, *sizes, *times, data, found.changed_bytes, " ".join(change.fields), streams
 
 
 def _csv_line(row: tuple[Any, ...]) -> str:
@@ -114,25 +105,23 @@ def _csv_line(row: tuple[Any, ...]) -> str:
     return buffer.getvalue().removesuffix("\r\n")
 
 
-def _size(record: FileRecord | None) -> int | str:
-    return "" if record is None or record.is_name_alone else record.size
-
-
-def _modified(record: FileRecord | None) -> str:
-    return "" if record is None or record.times.modified is None else iso(record.times.modified)
+def _size_and_time(record: FileRecord | None) -> tuple[int | str, str]:
+    if record is None:
+        return "", ""
+    modified = record.times.modified
+    return "" if record.is_name_alone else record.size, "" if modified is None else iso(modified)
 
 
 def _line(change: FileChange) -> str:
     path, old = f"{change.record.volume}:{safe(change.record.path)}", change.old
-    before = (
-        f" (was {safe(old.path)})" if old is not None and change.new is not None and old.path != change.new.path else ""
-    )
+    before = f" (was {safe(old.path)})" if old and change.new and old.path != change.new.path else ""
     return f"{change.what.value:<9} {path}{before}{_details(change)}"
 
 
 def _details(change: FileChange) -> str:
     words, found = list[str](), change.difference
-    if change.old and change.new and change.old.size != change.new.size and _sizes_are_known(change):
+    is_known = not any(record and record.is_name_alone for record in (change.old, change.new))
+    if change.old and change.new and change.old.size != change.new.size and is_known:
         words.append(f"{size(change.old.size)} to {size(change.new.size)}")
     elif change.what in {What.CREATED, What.DELETED}:
         words.append(size(change.record.size))
@@ -147,12 +136,3 @@ def _details(change: FileChange) -> str:
     if change.what is What.METADATA:
         words.append(", ".join(change.fields))
     return f": {'; '.join(words)}" if words else ""
-
-
-def _sizes_are_known(change: FileChange) -> bool:
-    return not any(record and record.is_name_alone for record in (change.old, change.new))
-
-
-def _summary(finder: Finder) -> str:
-    found = [f"{count} {what.value}" for what, count in finder.counts.items() if count]
-    return f"  files       {', '.join(found) or 'none differs'}"

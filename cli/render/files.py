@@ -17,6 +17,7 @@ from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.options.common import Declared, option
+from cli.output import members
 from cli.text import fitted, plural, safe, size
 from vhdx.disk import Disk
 
@@ -32,9 +33,7 @@ _LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", Fil
 
 def volume_option() -> Declared:
     """`--volume`, which of the disk's volumes is meant."""
-    return option(
-        "--volume", type=click.IntRange(min=1), metavar="N", help="Number of the volume, if the disk has several."
-    )
+    return option("Number of the volume, if the disk has several.", type=click.IntRange(min=1), metavar="N")
 
 
 def volumes_of(disk: Disk) -> list[Volume]:
@@ -110,28 +109,16 @@ def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> st
     slash = "/" if record.kind is FileKind.DIRECTORY else ""
     obstacle = f" [{safe(record.obstacle)}]" if record.obstacle and record.state is FileState.ALLOCATED else ""
     doubted = f" [{doubt}]" if doubt else ""
-    notes = _notes(f"{obstacle}{doubted}", f"{safe(shown)}{slash}{target}{state}", width)
-    end = f"{safe(shown)}{slash}{target}{state}{notes}"
-    mode = f"{_LETTERS[record.kind]}{_mode(record.mode)}"
+    name, notes = f"{safe(shown)}{slash}{target}{state}", f"{obstacle}{doubted}"
+    if notes and _BEFORE_NAME + len(name) + len(notes) > width and width < _NARROW:  # no room behind the name
+        notes = "".join(f"\n{line}" for line in fitted([f"    {notes.strip()}"], width))
+    end = f"{name}{notes}"
+    mode = _LETTERS[record.kind] + "".join(_TRIPLETS[record.mode >> shift & 7] for shift in (6, 3, 0))
     size_told = "?" if record.is_name_alone else str(record.size)
+    when = "" if record.times.modified is None else iso(record.times.modified)[:16].replace("T", " ")
     if width < _NARROW:
-        return f"{size_told:>12} {end}\n    {mode} {_short(record.times.modified)}".rstrip()
-    return f"{mode} {size_told:>14} {_short(record.times.modified):<16} {end}"
-
-
-def _notes(notes: str, name: str, width: int) -> str:
-    """What is said of a file: behind its name, on a terminal that is too narrow for both below it."""
-    if not notes or width >= _NARROW or _BEFORE_NAME + len(name) + len(notes) <= width:
-        return notes
-    return "".join(f"\n{line}" for line in fitted([f"    {notes.strip()}"], width))
-
-
-def _mode(mode: int) -> str:
-    return "".join(_TRIPLETS[mode >> shift & 7] for shift in (6, 3, 0))
-
-
-def _short(moment: int | None) -> str:
-    return "" if moment is None else iso(moment)[:16].replace("T", " ")
+        return f"{size_told:>12} {end}\n    {mode} {when}".rstrip()
+    return f"{mode} {size_told:>14} {when:<16} {end}"
 
 
 def iso(moment: int) -> str:
@@ -148,28 +135,14 @@ def plain_file(record: FileRecord) -> dict[str, Any]:
     """A file as JSON has it."""
     times = {name: None if moment is None else iso(moment) for name, moment in asdict(record.times).items()}
     file = {
-        "volume": record.volume,
-        "path": record.path,
-        "kind": record.kind,
-        "state": record.state,
-        "role": record.role,
+        **members(record, "volume", "path", "kind", "state", "role"),
         "size": None if record.is_name_alone else record.size,
         "times": times,
-        "address": record.address,
-        "sequence": record.sequence,
-        "parent": record.parent,
-        "mode": record.mode,
-        "owner": record.owner,
-        "group": record.group,
-        "links": record.links,
-        "target": record.target,
-        "streams": [{"name": stream.name, "size": stream.size} for stream in record.streams],
-        "content": record.content,
-        "metadata": record.metadata,
-        "obstacle": record.obstacle,
+        **members(record, "address", "sequence", "parent", "mode", "owner", "group", "links", "target"),
+        "streams": [members(stream, "name", "size") for stream in record.streams],
+        **members(record, "content", "metadata", "obstacle"),
     }
-    plain: dict[str, Any] = output.plain(file)
-    return plain
+    return {name: output.plain(value) for name, value in file.items()}
 
 
 class Known:
@@ -204,20 +177,17 @@ class Known:
         if found is None:
             return {"status": "known", "lost_bytes": 0, "stale_bytes": 0, "metadata": "known"}
         self.lost += found.status.value == "lost"
-        return {"status": found.status.value, "lost_bytes": found.lost_bytes, "stale_bytes": found.stale_bytes,
-                "metadata": found.metadata.value}  # fmt: skip
+        counted = members(found, "lost_bytes", "stale_bytes")
+        return {"status": found.status.value} | counted | {"metadata": found.metadata.value}
 
 
 def say_troubles(volumes: Iterable[Volume]) -> int:
     """Say on stderr what could not be read; returns the exit code that this asks for."""
-    code = 0
-    for volume in volumes:
+    said = list(volumes)
+    for volume in said:
         for trouble in volume.troubles[:20]:
             click.echo(f"warning: {safe(trouble)}", err=True)
-        left = len(volume.troubles[20:]) + volume.unlisted
-        if left:
-            click.echo(
-                f"warning: volume {volume.record.number}: {plural(left, 'more place')} could not be read", err=True
-            )
-        code = code or int(bool(volume.troubles))
-    return code
+        if left := len(volume.troubles[20:]) + volume.unlisted:
+            more = f"volume {volume.record.number}: {plural(left, 'more place')} could not be read"
+            click.echo(f"warning: {more}", err=True)
+    return int(any(volume.troubles for volume in said))

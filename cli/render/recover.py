@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,14 @@ from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.rebuild.workspace import Rebuilt
 from analyzer.recovery_map.mapfile import Status
 from cli import output
+from cli.output import members
 from cli.text import exact_size, plural, safe, size
 
 # What fits a screen beside the totals; the account has all of them.
 _FIRST_FILES = 10
 _FIRST_ALIKE = 3
 _NUMBER = re.compile(r"\d+")
-_WORDS = {
-    Status.KNOWN: "known",
-    Status.STALE: "stale (an older state, or one in doubt)",
-    Status.LOST: "lost",
-}
+_WORDS = {Status.KNOWN: "known", Status.STALE: "stale (an older state, or one in doubt)", Status.LOST: "lost"}
 
 
 def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
@@ -34,21 +31,9 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
     for number, level in reversed(list(enumerate(plan.levels))):
         name = safe(level.path) if level.path else "(nothing)"
         yield f"{number:>3}  {level.presence.value:<10}  {name}: {safe(level.evidence)}"
-        yield from (f"{'':17}{line}" for line in _past_lines(level.past))
-        yield from (f"{'':17}{line}" for line in rebuilt_lines(level.rebuilt, account))
-        for text in level.lost:
-            yield f"{'':17}lost: {safe(text)}"
-    yield from _counted(plan, totals)
-    if volume := whole_volume(plan.filled):
-        yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
-    yield from touched_lines(survey.files, account)
-    if outcome:
-        how = "verified" if outcome.verified else "not read back"
-        yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
-        yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
-
-
-def _counted(plan: Plan, totals: Totals) -> Iterator[str]:
+        lost = (f"lost: {safe(text)}" for text in level.lost)
+        below = (*_past_lines(level.past), *rebuilt_lines(level.rebuilt, account), *lost)
+        yield from (f"{'':17}{line}" for line in below)
     yield f"disk of {size(plan.disk.size)}:"
     for status, count in totals.bytes_of.items():
         yield f"  {exact_size(count):<40}  {_WORDS[status]}"
@@ -56,6 +41,13 @@ def _counted(plan: Plan, totals: Totals) -> Iterator[str]:
         yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
     if totals.guessed:
         yield f"  {exact_size(totals.guessed)} of what is stale is a guess, as --lost-bitmaps asked: it may be wrong"
+    if volume := whole_volume(plan.filled):
+        yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
+    yield from touched_lines(survey.files, account)
+    if outcome:
+        how = "verified" if outcome.verified else "not read back"
+        yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
+        yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
 
 
 def _past_lines(past: Past | None) -> Iterator[str]:
@@ -71,20 +63,13 @@ def rebuilt_lines(parts: Iterable[Rebuilt], account: Path | None) -> Iterator[st
     """The parts, a line each; where they differ in numbers alone, a few of them and where all of them are."""
     kinds = defaultdict[tuple[str, str], list[Rebuilt]](list)
     for part in parts:
-        kinds[_head(part), _NUMBER.sub("0", part.how)].append(part)
-    for alike in kinds.values():
-        yield from _some(alike, safe(account) if account else "--json")
-
-
-def _some(alike: Sequence[Rebuilt], where: str) -> Iterator[str]:
-    shown = alike if len(alike) <= _FIRST_ALIKE + 1 else alike[:_FIRST_ALIKE]  # one alone is worth its line
-    yield from (f"{_head(part)}: {safe(part.how)}" for part in shown)
-    if more := len(alike) - len(shown):  # a rebuilt table has thousands of parts that say the same
-        yield f"{_head(alike[0])}: {more} more like these, {len(alike)} in all: {where} lists them"
-
-
-def _head(part: Rebuilt) -> str:
-    return f"rebuilt, {part.certainty.value}: {part.structure}"
+        kinds[f"rebuilt, {part.certainty.value}: {part.structure}", _NUMBER.sub("0", part.how)].append(part)
+    where = safe(account) if account else "--json"
+    for (head, _), alike in kinds.items():
+        shown = alike if len(alike) <= _FIRST_ALIKE + 1 else alike[:_FIRST_ALIKE]  # one alone is worth its line
+        yield from (f"{head}: {safe(part.how)}" for part in shown)
+        if more := len(alike) - len(shown):  # a rebuilt table has thousands of parts that say the same
+            yield f"{head}: {more} more like these, {len(alike)} in all: {where} lists them"
 
 
 def touched_lines(files: TouchedFiles, account: Path | None) -> Iterator[str]:
@@ -97,7 +82,8 @@ def touched_lines(files: TouchedFiles, account: Path | None) -> Iterator[str]:
     if files.untouched is None:
         yield "files: which ones are touched is not known, for none can be listed"
         return
-    yield f"files: {plural(files.lost, 'file')} with something lost, {files.stale} with something stale{_partly(files)}"
+    partly = ", as far as volumes can be listed" if any(volume.reason for volume in files.volumes) else ""
+    yield f"files: {plural(files.lost, 'file')} with something lost, {files.stale} with something stale{partly}"
     yield f"files: of {plural(files.untouched, 'file')} of users all is known"
     yield from map(_file_line, files.touched[:_FIRST_FILES])
     if files.count > _FIRST_FILES:
@@ -128,10 +114,6 @@ def _journal_lines(files: TouchedFiles) -> Iterator[str]:
             )
 
 
-def _partly(files: TouchedFiles) -> str:
-    return ", as far as volumes can be listed" if any(volume.reason for volume in files.volumes) else ""
-
-
 def _file_line(file: TouchedFile) -> str:
     words = []
     if file.lost_bytes:
@@ -148,17 +130,17 @@ def _file_line(file: TouchedFile) -> str:
 def document_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
     """The account in JSON, in pieces, as OUT.json and stdout have it: the list of all runs has a line for each."""
     volume = whole_volume(plan.filled)
+    counts = {status.value: count for status, count in totals.bytes_of.items()}
     payload = {
         "path": plan.levels[-1].path or plan.disk.images[-1].path,
         "size": plan.disk.size,
         "sector_size": plan.disk.sector_size,
         "fill": plan.request.fill,
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
-        "totals": {status.value: count for status, count in totals.bytes_of.items()}
-        | {"likely": totals.likely, "guessed": totals.guessed},
+        "totals": counts | members(totals, "likely", "guessed"),
         "complete": totals.complete,
         "volume": {"kind": "ext"} | output.plain(volume) if volume else None,
-        "output": _written(outcome),
+        "output": members(outcome, "target", "map", "account", "format", "file_size", "verified") if outcome else None,
         "files": survey.files,
         "columns": list(Row._fields),
     }
@@ -166,41 +148,13 @@ def document_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | N
 
 
 def _layer(number: int, level: Level) -> dict[str, Any]:
-    return {
-        "layer": number,
-        "presence": level.presence,
-        "path": level.path,
-        "data_write_guid": level.identity,
-        "virtual_size": level.image.size if level.image else None,
-        "evidence": level.evidence,
-        "rebuilt": level.rebuilt,
-        "beyond_rebuilding": level.lost,
-        "past": _past(level.past),
-    }
-
-
-def _past(past: Past | None) -> dict[str, Any] | None:
-    if past is None:
-        return None
-    return {
-        "log_entry": past.number,
-        "log_guid": past.session,
-        "reaches_the_present": past.goes_on,
-        "anchored_bytes": past.brought_back,
-    }
-
-
-def _written(outcome: Outcome | None) -> dict[str, Any] | None:
-    if outcome is None:
-        return None
-    return {
-        "target": outcome.target,
-        "map": outcome.map,
-        "account": outcome.account,
-        "format": outcome.format,
-        "file_size": outcome.file_size,
-        "verified": outcome.verified,
-    }
+    past = None
+    if level.past:
+        past = members(level.past, log_entry="number", log_guid="session", reaches_the_present="goes_on")
+        past |= members(level.past, anchored_bytes="brought_back")
+    layer = {"layer": number} | members(level, "presence", "path", data_write_guid="identity")
+    layer |= {"virtual_size": level.image.size if level.image else None, "past": past}
+    return layer | members(level, "evidence", "rebuilt", beyond_rebuilding="lost")
 
 
 def _plain(row: Row) -> list[Any]:

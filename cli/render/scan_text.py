@@ -1,17 +1,18 @@
 """A scan as lines of text."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from analyzer.linkage.matching import Link, LinkState
+from analyzer.linkage.matching import LinkState
 from analyzer.linkage.record import Condition, FileRecord
-from analyzer.scan.advice import ONLY_LEAF, Advice
+from analyzer.scan.advice import ONLY_LEAF
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
 from analyzer.scan.machines import Role
 from analyzer.scan.run import Scan
-from cli.render.scan_json import when
 from cli.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
 
@@ -31,6 +32,15 @@ _CONDITIONS = {
     Condition.DAMAGED: "DAMAGED, does not open",
     Condition.UNREADABLE: "CANNOT BE READ",
 }
+
+
+def when(seconds: float | None) -> str | None:
+    """A time as UTC; None where there is none, or none that a calendar knows."""
+    try:
+        # a damaged file system gives years that no calendar has
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
@@ -75,18 +85,18 @@ class _Text:
 
     def facts(self, record: FileRecord, indent: int) -> list[str]:
         """The lines below a file's name."""
-        link = self.scan.forest.links.get(record.path)
+        link, moment = self.scan.forest.links.get(record.path), when(record.modified)
+        disk = None if link and link.state.joins else record.disk_size  # else its parent says it
         lines = [
-            ", ".join(filter(None, (size(record.file_size), _shown_time(record.modified)))),
-            _disk(record, link),
+            f"{size(record.file_size)}{f', {moment[:10]} {moment[11:16]}Z' if moment else ''}",
+            "" if disk is None else f"disk of {size(disk)}",
             _holds(self.scan.weights.get(record.path)),
             _CONDITIONS[record.condition],
             _STATES[link.state] if link else "",
             *self._around(record.path),
         ]
-        lines += [
-            f"{_mark(finding)} {finding.message} ({finding.code})" for finding in self.findings.get(record.path, ())
-        ]
+        found = self.findings.get(record.path, ())
+        lines += [f"{finding.severity.name.lower()}: {finding.message} ({finding.code})" for finding in found]
         return [part for line in lines if line for part in self._wrapped(line, indent)]
 
     def _around(self, path: Path) -> Iterator[str]:
@@ -114,7 +124,11 @@ class _Text:
             yield "what to do next:"
         for advice in self.scan.advice:
             yield f"   {safe(advice.root)}"
-            yield from (f"      {line}" for sentence in _sentences(advice) for line in self._wrapped(sentence, 6))
+            is_alone = advice.current == advice.root and not advice.command
+            is_plain = is_alone and advice.reason == ONLY_LEAF
+            current = [f"current state: {advice.current} ({advice.reason})"] if advice.current and not is_plain else []
+            sentences = [*current, *advice.steps]
+            yield from (f"      {line}" for sentence in sentences for line in self._wrapped(sentence, 6))
             if advice.command:
                 yield f"      $ {advice.shell}"
             if advice.recovery:
@@ -128,36 +142,11 @@ class _Text:
 
     def summary(self) -> str:
         """One line of counts."""
-        scan = self.scan
-        disks = len(scan.forest.records)
-        found = f"{plural(scan.files, 'file')} looked at, {disks} of them VHDX"
-        counts = [sum(f.severity is severity for f in scan.findings) for severity in (Severity.ERROR, Severity.WARNING)]
-        return f"{found}; {plural(len(scan.forest.trees), 'chain')}, {plural(counts[0], 'error')}, " + plural(
-            counts[1], "warning"
-        )
-
-
-def _sentences(advice: Advice) -> Iterator[str]:
-    is_alone = advice.current == advice.root and not advice.command
-    if advice.current and not (is_alone and advice.reason == ONLY_LEAF):
-        yield f"current state: {advice.current} ({advice.reason})"
-    yield from advice.steps
-
-
-def _mark(finding: Finding) -> str:
-    return "error:" if finding.severity is Severity.ERROR else "warning:"
-
-
-def _shown_time(seconds: float) -> str:
-    moment = when(seconds)
-    return f"{moment[:10]} {moment[11:16]}Z" if moment else ""
-
-
-def _disk(record: FileRecord, link: Link | None) -> str:
-    """The disk, where it is not told by a parent already."""
-    if record.disk_size is None or (link and link.state.joins):
-        return ""
-    return f"disk of {size(record.disk_size)}"
+        scan, severities = self.scan, Counter(finding.severity for finding in self.scan.findings)
+        errors, warnings = severities[Severity.ERROR], severities[Severity.WARNING]
+        found = f"{plural(scan.files, 'file')} looked at, {len(scan.forest.records)} of them VHDX"
+        chains = plural(len(scan.forest.trees), "chain")
+        return f"{found}; {chains}, {plural(errors, 'error')}, {plural(warnings, 'warning')}"
 
 
 def _holds(weight: Weight | None) -> str:
@@ -182,7 +171,9 @@ def draw(
     while waiting:  # not by recursion: a tree may be deeper than Python's stack
         top, outer, lead = waiting.pop()
         prefix = outer + {"": "", "├──": "│  ", "└──": "   "}[lead]
-        stretch = _stretch(top, children)
+        stretch = [top]
+        while len(upon := children.get(stretch[-1], ())) == 1:  # those above it, as long as each has one child
+            stretch.append(upon[0])
         branches = children.get(stretch[-1], ())
         for number, path in enumerate(stretch):
             goes_on = number < len(stretch) - 1 or bool(branches)
@@ -190,14 +181,6 @@ def draw(
             yield from (prefix + ("│  " if goes_on else "   ") + fact for fact in facts(path, len(prefix) + 3))
         leads = ["├──"] * (len(branches) - 1) + ["└──"] * bool(branches)
         waiting += reversed([(child, prefix, lead) for child, lead in zip(branches, leads, strict=True)])
-
-
-def _stretch(top: Path, children: Mapping[Path, Sequence[Path]]) -> list[Path]:
-    """A file and those above it, as long as each has one child."""
-    found = [top]
-    while len(upon := children.get(found[-1], ())) == 1:
-        found.append(upon[0])
-    return found
 
 
 def _knot(number: int, lead: str, *, goes_on: bool) -> str:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import vhdx
-from cli.options.common import OneOf, choice, grouped, option
+from cli.options.common import choice, grouped, option
 
 
 def commands(group=vhdx):
@@ -34,8 +34,8 @@ class Colour(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Paint:
-    colour: Colour = option("--colour", type=OneOf(Colour), default="red", help="Colour of the {what}.")
-    coat: Colour = choice("--blue-coat", on=Colour.BLUE, off=Colour.RED, help="Coat it in blue.")
+    colour: Colour = option("Colour of the {what}.", default="red")
+    coat: Colour = choice(Colour.BLUE, "Coat it in blue.", "--blue-coat")
     layers: int = 1
 
 

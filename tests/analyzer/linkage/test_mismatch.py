@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.linkage.guest_evidence import Bearing
 from analyzer.linkage.mismatch import Verdict, gather_evidence
+from analyzer.linkage.record import Bearing
 from fixtures import RECIPES, Block, BlockState, Identity, ImageSpec, encode, write_files
 from fixtures.constants import MIB
 from fixtures.recipes.kit import child_of

@@ -1,0 +1,22 @@
+"""What is said of the map beside an image, for every command that reads it as it is."""
+
+from pathlib import Path
+
+from analyzer.recovery_map.beside import is_accompanied
+from vhdx.findings import Finding, Severity
+
+
+def map_finding(image: Path, disk_size: int) -> Finding | None:
+    """`map_note` as CHN-14; None where it has nothing to say."""
+    note = map_note(image, disk_size)
+    return Finding("CHN-14", Severity.WARNING, note, path=image) if note else None
+
+
+def map_note(image: Path, disk_size: int) -> str:
+    """What the map beside an image says of its disk, that it cannot be used, or that it is gone; "" of any other."""
+    if not is_accompanied(image):
+        return ""
+    # Most images have no map: what reads one is loaded where there is one.
+    from analyzer.recovery_map.disk import map_in_words
+
+    return map_in_words(image, disk_size)
