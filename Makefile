@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
 PEERS := .venv/.peers-tried
 
-.PHONY: help demo test quick thorough coverage lint format docs bench bench-check matrix fuzz peers clean
+.PHONY: help demo test quick thorough coverage lint format docs bench bench-check matrix fuzz false-alarms peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -58,6 +58,9 @@ matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pai
 
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)
+
+false-alarms: $(DEV)  ## judge 2,500 healthy and trimmed disks and chains, none of which may be refused
+	$(BIN)/pytest -m fuzz -n $(JOBS) -k not_refused tests/analyzer/judgement/test_false_alarms.py
 
 peers: $(DEV)  ## install other readers and the file-system library, or fail
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers,filesystems]'

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from fixtures import encode
+from fixtures.locator import LocatorSpec
 from fixtures.placement import Placement
 from fixtures.spec import ImageSpec
 from tests.analyzer.guest import images
@@ -147,6 +148,8 @@ class Made:
     held: list
     front: bytes
     bat: int
+    cleared: frozenset = frozenset()
+    """Blocks of zeros over a parent that holds something there."""
 
     @property
     def file_order(self):
@@ -167,6 +170,9 @@ class Made:
             value = entry if block in blocks else place << 20 | 6
             at = self.bat + 8 * (block + block // ratio)
             front[at : at + 8] = value.to_bytes(8, "little")
+        for block in self.cleared:
+            at = self.bat + 8 * (block + block // ratio)
+            front[at : at + 8] = (2).to_bytes(8, "little")
         return LaidOut(front, self.flat, self.held, self.block_size)
 
 
@@ -193,3 +199,20 @@ def made(flat, block_size, chance):
     held = [n for n in range(count) if flat[n * block_size : (n + 1) * block_size].strip(b"\0")]
     chance.shuffle(held)
     return Made(flat, block_size, held, front, Placement.of(spec).bat)
+
+
+def made_upon(base, flat, block_size, chance):
+    """A checkpoint upon a flat disk of its size: it holds the blocks that differ, and clears those that are zeros."""
+    flat += bytes(-len(flat) % MIB)
+    plain = made(flat, block_size, chance)
+    spec = ImageSpec(size=len(flat), block_size=block_size, parent=LocatorSpec.relative("base.vhdx", uuid.UUID(int=5)))
+    file = encode(spec)
+    front = file.read(0, -(-file.size // MIB) * MIB)
+    count = -(-len(flat) // block_size)
+    changed = {block for block in range(count) if plain.content(block) != _part(base, block, block_size)}
+    held = [block for block in plain.held if block in changed]
+    return Made(flat, block_size, held, front, Placement.of(spec).bat, frozenset(changed - set(plain.held)))
+
+
+def _part(flat, block, block_size):
+    return flat[block * block_size : (block + 1) * block_size]

@@ -8,11 +8,13 @@ import random
 import pytest
 
 from analyzer.judgement.chain import findings_of
+from analyzer.judgement.chain import judged as judged_chain
 from analyzer.judgement.weigh import judge
 from analyzer.recover.rebuild.job import rebuild_tables
 from tests.analyzer.guest.images import is_missing
 from tests.analyzer.judgement import disks
 from tests.analyzer.judgement.disks import MIB
+from vhdx.chain import Chain
 from vhdx.contents import Structures
 from vhdx.image import image_from
 from vhdx.ranges import Range, Ranges
@@ -63,6 +65,29 @@ def expect_no_refusal(made, chance, times=1):
         assert not judgement.doubted, judgement.proof
 
 
+def chain_of(volume, chance):
+    """A volume that lies over an older one, or over nothing, in one to three checkpoints; each was trimmed."""
+    scheme, block = chance.choice(("none", "mbr", "gpt")), chance.choice((1, 2, 4, 8)) * MIB
+    states = [disks.partitioned(volume(seed), scheme) for seed in (0, 1)]
+    base, leaf = chance.choice((states, [bytes(len(states[1])), states[1]], states[::-1]))
+    layers = [disks.made(base, block, chance)]
+    for number in range(depth := chance.randint(1, 3)):
+        # Written from the front to the back: a checkpoint in the middle is a disk that is half one, half the other.
+        written = len(leaf) * (number + 1) // depth // block * block if number + 1 < depth else len(leaf)
+        layers.append(disks.made_upon(layers[-1].flat, leaf[:written] + base[written:], block, chance))
+    return [(layer, some_of(layer.trimmable(), chance)) for layer in layers]
+
+
+def expect_no_refusal_of_a_chain(layers, chance):
+    """A checkpoint's trimmed block is UNMAPPED or ZERO: an absent one would show the parent."""
+    first, *rest = layers
+    sources = [first[0].without(first[1], chance.choice((0, ZERO, UNMAPPED)))]
+    sources += [layer.without(trimmed, chance.choice((ZERO, UNMAPPED))) for layer, trimmed in rest]
+    images = tuple(image_from(source) for source in sources)
+    for layer in judged_chain(Chain(images, ())).layers:
+        assert not layer.masks, layer.masks
+
+
 def expect_nothing_wrong_is_known(made, chance):
     """Whichever entries are lost: a warning or LOST in every command, and `recover` calls none of them known."""
     first = chance.randrange(len(made.held))
@@ -95,6 +120,11 @@ def test_no_healthy_or_trimmed_disk_is_refused(volume, seed):
         expect_no_refusal(disk_of(volume, chance), chance)
 
 
+def test_no_healthy_or_trimmed_chain_is_refused(volume):
+    chance = random.Random(3000)
+    expect_no_refusal_of_a_chain(chain_of(volume, chance), chance)
+
+
 @pytest.mark.parametrize("seed", range(SAMPLE))
 def test_no_lost_entry_goes_unsaid_and_recover_calls_none_known(volume, seed):
     chance = random.Random(seed + 1000)
@@ -108,6 +138,14 @@ def test_two_thousand_healthy_and_trimmed_disks_are_not_refused(volume, seed):
     chance = random.Random(seed + 5000)
     for _ in range(9):
         expect_no_refusal(disk_of(volume, chance, (64 * MIB, 64 * MIB, 256 * MIB)), chance, times=5)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("seed", range(5))
+def test_five_hundred_healthy_and_trimmed_chains_are_not_refused(volume, seed):
+    chance = random.Random(seed + 7000)
+    for _ in range(11):
+        expect_no_refusal_of_a_chain(chain_of(volume, chance), chance)
 
 
 @pytest.mark.fuzz
