@@ -76,6 +76,8 @@ class Allocation:
         geometry = self.geometry
         first_block, last_block = geometry.block_at(start), geometry.block_at(end - 1)
         first, last = geometry.payload_slot(first_block), geometry.payload_slot(last_block)
+        if self.table.is_blank(first, last - first + 1):
+            return RunTable.filled(start, end, Kind.HOLE, 0)
         entries = self.table.believed_entries(first, last - first + 1)
         outputs = tuple(np.empty(min(limit, last_block - first_block + 1), dtype=np.int64) for _ in range(5))
         inputs, sizes = (entries, self.table.forbidden), self.table.claims.sizes

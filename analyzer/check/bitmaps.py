@@ -65,7 +65,7 @@ def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
 def _chunks_in_use(table: BlockTable) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
     """Each chunk with partially present blocks, and which of its blocks they are."""
     period = table.geometry.chunk_ratio + 1
-    for first, entries in table.all_entries():
+    for first, entries in table.used_entries():
         slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
         slots = slots[slots % period != period - 1]
         for chunk in distinct(slots // period).tolist():

@@ -68,7 +68,8 @@ class _Survey:
     def findings(self) -> Iterator[Finding]:
         """What one pass over the table finds; entries that the region has no room for say nothing."""
         table = self._table
-        for first, window in table.all_entries():
+        # An entry of 0 is at fault in a fixed disk alone.
+        for first, window in table.all_entries() if self._parameters.is_fixed else table.used_entries():
             entries = window[: max(0, table.bat_length // ENTRY_SIZE - first)]
             slots = np.arange(first, first + len(entries), dtype=np.int64)
             is_bitmap = slots % (table.geometry.chunk_ratio + 1) == table.geometry.chunk_ratio
@@ -157,7 +158,7 @@ def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None])
     """
     judgement, live = judge(table, log, disk_of), log.log_guid != NIL
     free, held = judgement.unowned.free, judgement.unowned.held
-    if held and not live and not any(entries.any() for _, entries in table.all_entries()):
+    if held and not live and not any(table.used_entries()):
         text = f"the block table is empty, and data is in {held.size} MiB of the file where blocks would"
         yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
     else:

@@ -136,7 +136,7 @@ def _bat(structures: Structures) -> Section:
 
 def _bat_records(table: BlockTable) -> Iterator[Record]:
     ratio = table.geometry.chunk_ratio
-    for first, entries in table.all_entries():
+    for first, entries in table.used_entries():
         for index in entries.nonzero()[0].tolist():
             slot, value = first + index, int(entries[index]) & (1 << 64) - 1
             chunk, inside = divmod(slot, ratio + 1)

@@ -114,7 +114,7 @@ def _anchors(table: BlockTable) -> tuple[tuple[Anchor, ...], int]:
     """Blocks whose absent entries keep a place, a window of the table at a time: the first of them, and how many."""
     found: list[Anchor] = []
     geometry, count = table.geometry, 0
-    for first, entries in table.all_entries():
+    for first, entries in table.used_entries():
         states = entries & STATE_MASK
         keeps = ((states == BlockState.UNMAPPED) | (states == BlockState.UNDEFINED)) & (entries >> OFFSET_SHIFT != 0)
         slots = np.flatnonzero(keeps) + first

@@ -64,7 +64,7 @@ def discard_untrusted_entries(work: RebuildWorkspace, table: BlockTable, why: Su
     entry without a block is likely.
     """
     # A block begins past the end of the file, or so near that all of it cannot be there.
-    is_cut = any((places_of(entries) >= table.source.size).any() for _, entries in table.all_entries())
+    is_cut = any((places_of(entries) >= table.source.size).any() for _, entries in table.used_entries())
     absent = why.judgement.absent.size // table.geometry.block_size
     # Hardly any absent block can have lost its entry, or none need have.
     few = not why.log_is_open and (why.rooms * _RARE < absent or (why.rooms > 0 and why.judgement.is_explained))
