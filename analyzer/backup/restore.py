@@ -9,11 +9,10 @@ from typing import BinaryIO
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.backup.errors import RangeError
 from analyzer.backup.repository.chunks import ChunkStore
-from analyzer.backup.repository.index import Ids, Index, chunk_count
+from analyzer.backup.repository.index import Index, chunk_count, id_array, ids_from
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.cells import units_touched
@@ -68,9 +67,8 @@ class PointDisk:
         self.sources: Sequence[ByteSource] = (ChunkSource(self.store, self.index, name),)
         # None: what was wrong when the point was made is in the manifest.
         self.findings: tuple[Finding, ...] = ()
-        last = self.index.length_of(len(self.index.ids) - 1)
-        zeros = {repository.codec.id_of(bytes(size)) for size in (self.index.chunk_size, last)}
-        self._zeros = [np.frombuffer(chunk_id, np.uint8) for chunk_id in zeros]
+        ends = {self.index.chunk_size, self.index.length_of(len(self.index.ids) - 1)}
+        self._zeros = ids_from(repository.codec.id_of(bytes(size)) for size in ends)
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """DATA for chunks that hold something, ZERO for others; each window of bounded size."""
@@ -78,7 +76,7 @@ class PointDisk:
         chunk = self.index.chunk_size
         for first in range(start // chunk, chunk_count(upto, chunk), _AT_ONCE):
             last = min(first + _AT_ONCE, chunk_count(upto, chunk))
-            zero = self._is_zero(self.index.ids[first:last])
+            zero = np.isin(id_array(self.index.ids[first:last]), self._zeros)
             begin = np.arange(first, last, dtype=np.int64) * chunk
             kind, offset = np.where(zero, np.int64(Kind.ZERO), np.int64(Kind.DATA)), np.where(zero, 0, begin)
             length = np.minimum(begin + chunk, self.size) - begin
@@ -89,7 +87,7 @@ class PointDisk:
     def chunks_with_data(self) -> Iterator[int]:
         """The numbers of the chunks that are not zeros."""
         for first in range(0, len(self.index.ids), _AT_ONCE):
-            zero = self._is_zero(self.index.ids[first : first + _AT_ONCE])
+            zero = np.isin(id_array(self.index.ids[first : first + _AT_ONCE]), self._zeros)
             yield from (np.flatnonzero(~zero) + first).tolist()
 
     def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
@@ -98,12 +96,6 @@ class PointDisk:
 
     def require_unchanged(self) -> None:
         """Chunks never change: each is checked when it is read."""
-
-    def _is_zero(self, ids: Ids) -> npt.NDArray[np.bool_]:
-        zero = np.zeros(len(ids), dtype=np.bool_)
-        for known in self._zeros:
-            zero |= (ids == known).all(axis=1)
-        return zero
 
 
 def request_for(manifest: Manifest, target: Path, output: OutputFormat, options: Options) -> ImageRequest:

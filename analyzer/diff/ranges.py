@@ -153,8 +153,7 @@ def _together(first: _Pieces, second: _Pieces) -> _Pieces:
 def _decided(pieces: _Pieces, granularity: int, end: int) -> ChangeTable:
     start = pieces.granule * granularity
     length = np.minimum(start + granularity, end) - start
-    # A granule that is partly ZERO is DATA: a reader who skips zeros would skip the bytes beside them. LOST is the
-    # strongest, because nothing may hide it.
+    # LOST is the strongest, because nothing may hide it.
     pure = (pieces.least == pieces.most) & (pieces.covered == length)
     kind = np.where(pieces.most == Change.LOST, Change.LOST, np.where(pure, pieces.least, Change.DATA))
     return ChangeTable(start, length, kind.astype(np.int64))

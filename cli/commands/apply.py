@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from analyzer.convert.convert import run_conversion
-from analyzer.diff.delta.apply import PatchedDisk, plan_application
-from analyzer.diff.delta.container import Delta
+from analyzer.diff.delta.delta import Delta, PatchedDisk, plan_application
 from cli.options.chain import ChainOptions, chain_options
 from cli.options.common import FILE_PATH, json_option, refuse_stdout
 from cli.options.output import OutputOptions, output_options, report

@@ -11,8 +11,7 @@ import numpy as np
 
 from analyzer.convert.cells import CELL, nonzero_ranges
 from analyzer.convert.model import Verify
-from analyzer.diff.delta.apply import PatchedDisk
-from analyzer.diff.delta.container import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, build_header
+from analyzer.diff.delta.delta import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, PatchedDisk, build_header
 from analyzer.diff.find import ChangesPlan, Method, exact_changes
 from analyzer.diff.ranges import Change, ChangeTable
 from analyzer.diff.states import State

@@ -12,8 +12,7 @@ import vhdx
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.model import Options, OutputFormat, Verify
 from analyzer.convert.raw_image import RawDisk
-from analyzer.diff.delta.apply import PatchedDisk, plan_application
-from analyzer.diff.delta.container import NO_ID, Delta, DeltaHeader, build_header
+from analyzer.diff.delta.delta import NO_ID, Delta, DeltaHeader, PatchedDisk, build_header, plan_application
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import Trust, plan_changes
 from analyzer.diff.states import State
