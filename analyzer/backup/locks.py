@@ -56,11 +56,6 @@ class Owner:
     points: tuple[str, ...] = ()
     """The restore points that it is about to make."""
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether a process of this very machine, since it started and in this namespace, is known to have ended."""
-        return bool(self.boot) and self.boot == _boot() and _birth(self.pid) != self.birth
-
     def __str__(self) -> str:
         return f"`vhdx backup {self.command}` on {self.host} (process {self.pid}, since {self.since})"
 
@@ -117,7 +112,14 @@ class Lock:
 
         Whoever has added something to the repository calls this before saying so, and before taking something away.
         """
-        self._sign()
+        with self._lock:
+            # A standstill between looking and writing shows in the time that both took.
+            before, now = self._last, _Moment()
+            self._lost |= self._place.size(self.name) is None
+            if not self._lost:
+                self._place.write(self.name, build_owner(self._owner))
+            self._lost |= before.age > STALE
+            self._last = now
         self.check()
 
     def check(self) -> None:
@@ -144,20 +146,10 @@ class Lock:
                 _wait_about(wait)
         return False
 
-    def _sign(self) -> None:
-        """Another sign of life. A standstill between looking and writing shows in the time that both took."""
-        with self._lock:
-            before, now = self._last, _Moment()
-            self._lost |= self._place.size(self.name) is None
-            if not self._lost:
-                self._place.write(self.name, build_owner(self._owner))
-            self._lost |= before.age > STALE
-            self._last = now
-
     def _beat(self) -> None:
         while not self._ended.wait(PULSE):
-            with contextlib.suppress(BackupError):  # `confirm` says so, where it matters
-                self._sign()
+            with contextlib.suppress(BackupError):  # whoever confirms hears of it, where it matters
+                self.confirm()
 
 
 class _Moment:
@@ -206,8 +198,10 @@ def _others(place: Place, own: str) -> Iterator[Owner]:
             owner = parse_owner(place.read(entry.name))
         except MissingObjectError:  # it has just been released
             continue
+        # A process of this very machine, since it started and in this namespace, is known to have ended.
+        is_gone = bool(owner.boot) and owner.boot == _boot() and _birth(owner.pid) != owner.birth
         is_stale = bool(entry.modified and now) and now - entry.modified > STALE
-        if owner.is_gone or is_stale:
+        if is_gone or is_stale:
             place.delete(entry.name)
         else:
             yield owner

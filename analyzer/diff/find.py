@@ -44,23 +44,15 @@ class Method(Enum):
     """The disks share no file: all that either holds is compared. Exact."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Numbering:
-    """Numbers that identify the files of two disks: one file has the same number in both."""
-
-    old: Column
-    """The number of each layer of the old disk."""
-    new: Column
-    shared: tuple[Path, ...]
-    """The files that both are made of, as the new disk calls them, base first."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChangesPlan:
     """How two states are going to be compared; all sizes are bytes."""
 
     method: Method
-    numbering: Numbering
+    numbers: tuple[Column, Column]
+    """The number of each layer of the old disk, and of the new one: one file has the same number in both."""
+    shared: tuple[Path, ...]
+    """The files that both are made of, as the new disk calls them, base first."""
     granularity: int
     size: int
     """Of the larger disk: where the last granule ends."""
@@ -136,13 +128,14 @@ def plan_changes(old: Disk, new: Disk, trust: Trust, granularity: int | None = N
     granule = granularity or max(old.sector_size, new.sector_size)
     if granule <= 0 or granule % UNIT:
         raise ValueError(f"a granularity of {granule} bytes is no multiple of {UNIT}")
-    numbering = number_layers(old, new)
+    numbers, shared = number_layers(old, new)
     method = Method.VERIFIED if trust is Trust.VERIFY else Method.PROVENANCE
     # Without a file in common provenance proves nothing: all that either disk holds is a candidate.
-    method = method if numbering.shared else Method.CONTENT
-    candidates = () if method is Method.PROVENANCE else changes_by_provenance(old, new, numbering)
+    method = method if shared else Method.CONTENT
+    candidates = () if method is Method.PROVENANCE else changes_by_provenance(old, new, numbers)
     work = sum(int(table.length[table.kind != Kind.HOLE].sum()) for table, _ in candidates)
-    return ChangesPlan(method=method, numbering=numbering, granularity=granule, size=max(old.size, new.size), work=work)
+    size = max(old.size, new.size)
+    return ChangesPlan(method=method, numbers=numbers, shared=shared, granularity=granule, size=size, work=work)
 
 
 def exact_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = no_progress) -> Iterator[ChangeTable]:
@@ -150,7 +143,7 @@ def exact_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = 
 
     Raises what reading raises; SourceChangedError at the end when a file was written meanwhile.
     """
-    candidates = changes_by_provenance(old, new, plan.numbering)
+    candidates = changes_by_provenance(old, new, plan.numbers)
     if plan.method is Method.PROVENANCE:
         yield from (ChangeTable.of_runs(table) for table, _ in candidates)
     else:
@@ -168,8 +161,8 @@ def find_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = n
     return rounded(exact_changes(plan, old, new, progress), plan.granularity, plan.size)
 
 
-def number_layers(old: Disk, new: Disk) -> Numbering:
-    """Number the layers of two disks in common.
+def number_layers(old: Disk, new: Disk) -> tuple[tuple[Column, Column], tuple[Path, ...]]:
+    """A number for each layer of both disks, one file's the same in both; and the files that both have.
 
     A layer is shared when it is the same file and has the same data_write_guid. A copy, although it may hold the same
     bytes, is another file. That no file was written between the two openings, `require_unchanged` of both says.
@@ -178,7 +171,7 @@ def number_layers(old: Disk, new: Disk) -> Numbering:
     numbers = {key: number for number, key in enumerate(dict.fromkeys([*before, *after]))}
     shared = tuple(path for key, path in after.items() if key in before)
     first, second = (np.array([numbers[key] for key in keys], dtype=np.int64) for keys in (before, after))
-    return Numbering(first, second, shared)
+    return (first, second), shared
 
 
 def _files(disk: Disk) -> dict[object, Path]:
@@ -193,12 +186,12 @@ def _files(disk: Disk) -> dict[object, Path]:
     return {identity(source): source.path for source in disk.sources}
 
 
-def changes_by_provenance(old: Disk, new: Disk, numbering: Numbering) -> Iterator[tuple[RunTable, RunTable]]:
+def changes_by_provenance(old: Disk, new: Disk, numbers: tuple[Column, Column]) -> Iterator[tuple[RunTable, RunTable]]:
     """For each window what of `new` comes from elsewhere than in `old` (HOLE: nothing), and the old window beside it.
 
     Every byte that differs is in it; bytes that were written anew with what they held are in it too.
     """
     end = min(old.size, new.size)
     for before, after in in_step([old.windows(0, end), new.windows(0, end)]):
-        numbered = replace(before, layer=numbering.old[before.layer])
-        yield changed(numbered, replace(after, layer=numbering.new[after.layer])), numbered
+        numbered = replace(before, layer=numbers[0][before.layer])
+        yield changed(numbered, replace(after, layer=numbers[1][after.layer])), numbered

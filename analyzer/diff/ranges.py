@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -90,13 +89,8 @@ def _concatenate(first: ChangeTable, second: ChangeTable) -> ChangeTable:
     return ChangeTable(*(np.concatenate(pair) for pair in columns))
 
 
-class _Pieces(NamedTuple):
-    """Granules that a range begins or ends in: which, the least and the greatest kind, and how many bytes changed."""
-
-    granule: Column
-    least: Column
-    most: Column
-    covered: Column
+_Pieces = npt.NDArray[np.int64]
+"""Granules that a range begins or ends in, in four rows: which, the least and greatest kind, how many bytes changed."""
 
 
 def rounded(tables: Iterable[ChangeTable], granularity: int, end: int) -> Iterator[ChangeTable]:
@@ -109,13 +103,13 @@ def rounded(tables: Iterable[ChangeTable], granularity: int, end: int) -> Iterat
 
 
 def _rounded(tables: Iterable[ChangeTable], granularity: int, end: int) -> Iterator[ChangeTable]:
-    held = _Pieces(*(np.empty(0, dtype=np.int64) for _ in range(4)))
+    held: _Pieces = np.empty((4, 0), dtype=np.int64)
     for table in tables:
         if not len(table):
             continue
-        pieces = _together(held, _pieces(table, granularity))
+        pieces = _together(np.concatenate((held, _pieces(table, granularity)), axis=1))
         # The next table may add to the last granule.
-        ready, held = (_Pieces(*(column[part] for column in pieces)) for part in (slice(0, -1), slice(-1, None)))
+        ready, held = pieces[:, :-1], pieces[:, -1:]
         # The granules that are wholly within a range, its first and last one left out.
         first = (table.start // granularity + 1) * granularity
         last = (table.start + table.length - 1) // granularity * granularity
@@ -133,36 +127,31 @@ def _pieces(table: ChangeTable, granularity: int) -> _Pieces:
     kind = np.concatenate((table.kind, table.kind[crosses]))
     head = np.minimum(end, (first + 1) * granularity) - table.start
     tail = (end - last * granularity)[crosses]
-    return _Pieces(granule, kind, kind, np.concatenate((head, tail)))
+    return np.stack((granule, kind, kind, np.concatenate((head, tail))))
 
 
-def _together(first: _Pieces, second: _Pieces) -> _Pieces:
-    """All pieces, sorted, those of one granule made one."""
-    granule, least, most, covered = (np.concatenate(pair) for pair in zip(first, second, strict=True))
-    order = np.argsort(granule, kind="stable")
-    granule, least, most, covered = (column[order] for column in (granule, least, most, covered))
+def _together(pieces: _Pieces) -> _Pieces:
+    """The pieces, sorted, those of one granule made one."""
+    granule, least, most, covered = pieces[:, np.argsort(pieces[0], kind="stable")]
     begins = np.flatnonzero(np.concatenate(([True], granule[1:] != granule[:-1])))
-    return _Pieces(
-        granule[begins],
-        np.minimum.reduceat(least, begins),
-        np.maximum.reduceat(most, begins),
-        np.add.reduceat(covered, begins),
-    )
+    merged = (np.minimum.reduceat(least, begins), np.maximum.reduceat(most, begins), np.add.reduceat(covered, begins))
+    return np.stack((granule[begins], *merged))
 
 
 def _decided(pieces: _Pieces, granularity: int, end: int) -> ChangeTable:
-    start = pieces.granule * granularity
+    granule, least, most, covered = pieces
+    start = granule * granularity
     length = np.minimum(start + granularity, end) - start
     # LOST is the strongest, because nothing may hide it.
-    pure = (pieces.least == pieces.most) & (pieces.covered == length)
-    kind = np.where(pieces.most == Change.LOST, Change.LOST, np.where(pure, pieces.least, Change.DATA))
+    pure = (least == most) & (covered == length)
+    kind = np.where(most == Change.LOST, Change.LOST, np.where(pure, least, Change.DATA))
     return ChangeTable(start, length, kind.astype(np.int64))
 
 
 UNIT = 512
 """Bytes that are compared as one: the smallest sector. What is compared starts at a multiple of it."""
-# A seek costs about as much as reading this many bytes. No test depends on the number; it changes time alone.
-# Bytes between two candidates that are sooner read than skipped.
+# Bytes between two candidates that are sooner read than skipped: a seek costs about as much as reading them. No test
+# depends on the number; it changes time alone.
 _WORTH_READING = 1 << 16
 
 

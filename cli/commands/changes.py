@@ -188,7 +188,7 @@ def _print_json(
 ) -> None:
     old, new = states
     payload = {"old": state_to_plain(old), "new": state_to_plain(new), "method": plan.method}
-    payload |= {"shared": plan.numbering.shared, "granularity": plan.granularity, "columns": _COLUMNS}
+    payload |= {"shared": plan.shared, "granularity": plan.granularity, "columns": _COLUMNS}
 
     def after() -> dict[str, Any]:
         by_kind = {kind.name.lower(): count for kind, count in totals.bytes.items()}

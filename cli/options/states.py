@@ -79,7 +79,7 @@ def _described(disk: Disk) -> str:
 
 
 def _method(plan: ChangesPlan) -> str:
-    shared = plural(len(plan.numbering.shared), "file")
+    shared = plural(len(plan.shared), "file")
     match plan.method:
         case Method.PROVENANCE:
             return f"by provenance ({shared} in common, no data was read); --verify leaves out what reads the same"

@@ -69,7 +69,7 @@ def _print_json(plan: ChangesPlan, states: tuple[Disk, Disk], finder: Finder, do
         "old": state_to_plain(states[0]) | {"volumes": [volume.record for volume in finder.old]},
         "new": state_to_plain(states[1]) | {"volumes": [volume.record for volume in finder.new]},
         "method": plan.method,
-        "shared": plan.numbering.shared,
+        "shared": plan.shared,
     }
 
     def after() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from analyzer.backup.errors import MissingObjectError, PlaceError
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
 from vhdx.sink import flush_folder
 
-# Files that repay flushing all of a file system.
+# Files that repay flushing all of a file system: that costs as much as some hundred, whoever else is writing there.
 _WORTH_ALL = 64
 
 
@@ -136,7 +136,6 @@ class LocalPlace:
 
     def _flush(self, paths: Sequence[Path]) -> None:
         """Make files or folders durable: many by one flush of their file system, which has to write others' too."""
-        # One flush of a whole file system costs as much as some hundred files, whoever else is writing there.
         if len(paths) >= _WORTH_ALL and flush_file_system(self.folder):
             return
         for path in paths:

@@ -65,13 +65,6 @@ def _identity(record: FileRecord) -> Hashable:
     return record.address, record.kind, record.size, record.times.modified
 
 
-def match_by_path(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> Matched:
-    """Two volumes that have nothing to do with one another, but their place."""
-    matched = Matched()
-    matched.gone, matched.come = _pair(old, new, lambda r: r.path, matched.followed)
-    return matched
-
-
 def match_by_place(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> Matched:
     """FAT and exFAT; folders first, from the top down, for the files in one that moved are where they were."""
     matched = Matched()
@@ -149,9 +142,6 @@ def _pair(
     return left, [record for record in after if id(record) not in taken]
 
 
-_BY_PLACE = {"fat12", "fat16", "fat32", "exfat"}
-
-
 @dataclass(slots=True)
 class Finder:
     """Finds the files that differ between volumes of two states, where the disk changed in `changed`.
@@ -227,8 +217,11 @@ def _matched(old: Volume | None, new: Volume | None, changed: Ranges) -> Matched
     after = list(touched_entries(new, changed)) if new else []
     # A volume that was made anew numbers other files alike: only paths can be compared.
     if old is None or new is None or _made_as(old) != _made_as(new):
-        return match_by_path(before, after)
-    return match_by_place(before, after) if old.record.type in _BY_PLACE else match_by_identity(before, after)
+        matched = Matched()
+        matched.gone, matched.come = _pair(before, after, lambda r: r.path, matched.followed)
+        return matched
+    by_place = old.record.type in {"fat12", "fat16", "fat32", "exfat"}
+    return match_by_place(before, after) if by_place else match_by_identity(before, after)
 
 
 def _made_as(volume: Volume) -> tuple[str, bytes]:

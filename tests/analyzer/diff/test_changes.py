@@ -121,7 +121,7 @@ def test_between_the_leaves_of_a_fork_too(stack, data, granularity):
         (shared, chain, model, stack.disks[-1].bytes),
     ):
         plan = check(old, new, before, after, granularity)
-        assert len(plan.numbering.shared) == fork + 1
+        assert len(plan.shared) == fork + 1
 
 
 @given(stacks(max_layers=3, sectors=(512,)), stacks(max_layers=3), granularities)

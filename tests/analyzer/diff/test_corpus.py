@@ -76,5 +76,5 @@ def test_the_leaves_of_a_fork_and_chains_that_share_nothing_too(corpus):
                 )
                 for path in paths
             )
-            assert len(plan_changes(old, new, Trust.PROVENANCE).numbering.shared) == ("diff" not in one + other)
+            assert len(plan_changes(old, new, Trust.PROVENANCE).shared) == ("diff" not in one + other)
             assert_true(old, new)
