@@ -22,6 +22,7 @@ from typing import Self
 
 from analyzer.backup.errors import BackupError, MissingObjectError
 from analyzer.backup.storage.remote_folder import Place
+from analyzer.backup.storage.storage import Stored
 
 FOLDER = "locks"
 # Seven signs within the time after which a lock is stale: a few may fail on a bad connection.
@@ -225,7 +226,7 @@ def build_owner(owner: Owner) -> bytes:
     return json.dumps(asdict(owner) | {"hold": owner.hold.value}, indent=1).encode()
 
 
-def parse_owner(stored: bytes) -> Owner:
+def parse_owner(stored: Stored) -> Owner:
     """Who holds a lock; one that cannot be read excludes everybody."""
     try:
         plain = json.loads(stored)

@@ -16,7 +16,7 @@ from analyzer.backup.errors import DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.codec import ID_SIZE, Codec
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.remote_folder import Place
-from analyzer.backup.storage.storage import Data, Entry
+from analyzer.backup.storage.storage import Data, Entry, Stored
 
 FOLDER, QUARANTINE, CANDIDATES = "chunks.castr", "quarantine", "candidates"
 _MAGIC = b"VHDXCAND"
@@ -174,8 +174,8 @@ def read_candidates(place: Place, codec: Codec) -> Iterator[CandidateList]:
         yield CandidateList(entry.name, entry.modified, ids, flaw)
 
 
-def _parse(document: bytes) -> frozenset[bytes]:
+def _parse(document: Stored) -> frozenset[bytes]:
     checksum, body = document[len(_MAGIC) :][:32], document[len(_MAGIC) + 32 :]
     if not document.startswith(_MAGIC) or len(body) % ID_SIZE or hashlib.sha256(body).digest() != checksum:
         raise ValueError("it is no list of chunks with its checksum")
-    return frozenset(body[at : at + ID_SIZE] for at in range(0, len(body), ID_SIZE))
+    return frozenset(bytes(body[at : at + ID_SIZE]) for at in range(0, len(body), ID_SIZE))

@@ -8,7 +8,7 @@ from typing import Any
 
 from analyzer.backup.errors import BadChunkError, DamagedObjectError
 from analyzer.backup.repository.keys import NONCE_SIZE, Keys, aes_gcm
-from analyzer.backup.storage.storage import Data, extra_module
+from analyzer.backup.storage.storage import Data, Stored, extra_module
 from analyzer.text import plural
 
 ID_SIZE = 32
@@ -44,7 +44,7 @@ class Codec:
             packer = self._own.packer = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
         return bytes(packer.compress(data))
 
-    def unpack(self, packed: bytes, chunk_id: bytes) -> bytes:
+    def unpack(self, packed: Stored, chunk_id: bytes) -> bytes:
         """The content; raises BadChunkError unless it is what `chunk_id` names."""
         content = unpack_frame(packed, chunk_id)
         if self.id_of(content) != chunk_id:
@@ -55,7 +55,7 @@ class Codec:
         """The object that holds an index or a manifest, called `name`: plainly itself, so that casync can read it."""
         return document
 
-    def open(self, name: str, stored: bytes) -> bytes:  # noqa: ARG002 - see SealedCodec
+    def open(self, name: str, stored: Stored) -> Stored:  # noqa: ARG002 - see SealedCodec
         """The document that was sealed; raises DamagedObjectError when it was not, or under another name."""
         return stored
 
@@ -83,7 +83,7 @@ class SealedCodec(Codec):
         nonce = os.urandom(NONCE_SIZE)
         return MAGIC + nonce + bytes(self._chunks.encrypt(nonce, super().pack(data), self.id_of(data)))
 
-    def unpack(self, packed: bytes, chunk_id: bytes) -> bytes:
+    def unpack(self, packed: Stored, chunk_id: bytes) -> bytes:
         """See Codec."""
         try:
             frame = self._unseal(self._chunks, packed, chunk_id)
@@ -99,7 +99,7 @@ class SealedCodec(Codec):
         nonce = os.urandom(NONCE_SIZE)
         return MAGIC + nonce + bytes(self._objects.encrypt(nonce, document, name.encode()))
 
-    def open(self, name: str, stored: bytes) -> bytes:
+    def open(self, name: str, stored: Stored) -> bytes:
         """See Codec."""
         try:
             return self._unseal(self._objects, stored, name.encode())
@@ -107,7 +107,7 @@ class SealedCodec(Codec):
             reason = "it is not what was sealed under this name with this repository's key"
             raise DamagedObjectError(self._url, name, reason) from None
 
-    def _unseal(self, cipher: Any, stored: bytes, name: bytes) -> bytes:  # noqa: ANN401 - of a library that may be absent
+    def _unseal(self, cipher: Any, stored: Stored, name: bytes) -> bytes:  # noqa: ANN401 - of a library that may be absent
         view = memoryview(stored)
         if not stored.startswith(MAGIC) or len(stored) < len(MAGIC) + NONCE_SIZE:
             raise self._invalid
@@ -115,7 +115,7 @@ class SealedCodec(Codec):
         return bytes(cipher.decrypt(nonce, sealed, name))
 
 
-def unpack_frame(packed: bytes, chunk_id: bytes) -> bytes:
+def unpack_frame(packed: Stored, chunk_id: bytes) -> bytes:
     """The content of one zstd frame, of at most LARGEST bytes; raises BadChunkError."""
     import zstandard
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from analyzer.backup.errors import BadDocumentError
 from analyzer.backup.repository.codec import ID_SIZE, LARGEST
+from analyzer.backup.storage.storage import Stored
 from analyzer.text import plural
 
 _HEADER = 48
@@ -33,7 +34,7 @@ class Index:
     chunk_size: int
     size: int
     ids: Ids
-    document: bytes | bytearray
+    document: Stored
     """The .caibx that the ids are in."""
 
     def id_of(self, number: int) -> bytes:
@@ -72,7 +73,7 @@ def blank_index(chunk: int, size: int) -> Index:
     return parse_index(whole)
 
 
-def parse_index(stored: bytes | bytearray) -> Index:
+def parse_index(stored: Stored) -> Index:
     """The index in a .caibx of uniform chunks; raises BadDocumentError for anything else."""
     if len(stored) < _FRONT_SIZE + _TAIL_SIZE or (len(stored) - _FRONT_SIZE - _TAIL_SIZE) % _ITEM.itemsize:
         raise BadDocumentError(f"no index is {plural(len(stored), 'byte')} long")

@@ -13,6 +13,7 @@ from typing import Any
 
 from analyzer.backup.errors import BadDocumentError, PointNameError
 from analyzer.backup.repository.layer_records import LayerRecord
+from analyzer.backup.storage.storage import Stored
 from vhdx.ranges import Range
 
 FORMAT, VERSION = "vhdx-backup-point", 1
@@ -84,7 +85,7 @@ def build_manifest(manifest: Manifest) -> bytes:
     return build_document({"format": FORMAT, "version": VERSION} | members)
 
 
-def parse_manifest(stored: bytes) -> Manifest:
+def parse_manifest(stored: Stored) -> Manifest:
     """The manifest in a document; raises BadDocumentError."""
     members = parse_document(stored)
     if members.pop("format", None) != FORMAT:
@@ -122,7 +123,7 @@ def build_document(members: Mapping[str, Any]) -> bytes:
     return (json.dumps({**members, SELF: _sum_of(members)}, indent=1) + "\n").encode("ascii")
 
 
-def parse_document(stored: bytes) -> dict[str, Any]:
+def parse_document(stored: Stored) -> dict[str, Any]:
     """The members; raises BadDocumentError for bytes that are no document, or a changed one."""
     try:
         members = json.loads(stored.decode("utf-8"))

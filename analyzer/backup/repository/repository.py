@@ -28,9 +28,8 @@ from analyzer.backup.repository.manifest import (
     parse_document,
     parse_manifest,
 )
-from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.remote_folder import FolderPlace, Place
-from analyzer.backup.storage.storage import extra_module
+from analyzer.backup.storage.storage import Stored, extra_module
 from analyzer.text import plural
 
 FORMAT, VERSION = "vhdx-backup-repository", 1
@@ -124,11 +123,7 @@ class Repository:
         `sha256` is the manifest's; None for a point that has none yet.
         """
         stored_as = index_object(name)
-        document: bytes | bytearray
-        if isinstance(self.place, LocalPlace) and self.settings.mode == PLAIN:
-            document = self.place.read_writable(stored_as)  # nobody else has it: it can be changed where it is
-        else:
-            document = self.codec.open(stored_as, self.place.read(stored_as))
+        document = self.codec.open(stored_as, self.place.read(stored_as))
         if sha256 is not None and hashlib.sha256(document).hexdigest() != sha256:
             raise DamagedObjectError(self.place.url, stored_as, "its SHA-256 is not the one that the manifest has")
         try:
@@ -136,7 +131,7 @@ class Repository:
         except BadDocumentError as error:
             raise DamagedObjectError(self.place.url, stored_as, str(error)) from error
 
-    def write_index(self, name: str, document: bytes | bytearray) -> str:
+    def write_index(self, name: str, document: Stored) -> str:
         """Store an index, a .caibx; returns its SHA-256."""
         stored_as = index_object(name)
         self.place.write(stored_as, self.codec.seal(stored_as, document))

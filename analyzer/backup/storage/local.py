@@ -23,26 +23,16 @@ class LocalPlace:
         self.folder, self.url = folder, str(folder)
         self._made: set[Path] = set()
 
-    def read(self, name: str) -> bytes:
-        """A whole object; raises MissingObjectError, PlaceError."""
-        try:
-            return self._path(name).read_bytes()
-        except FileNotFoundError:
-            raise MissingObjectError(self.url, name) from None
-        except OSError as error:
-            raise self._failure("read", name, error) from error
-
-    def read_writable(self, name: str) -> bytearray:
-        """A whole object, to be changed in memory: one of 160 MiB need not be copied for that; raises as `read`."""
-        size = self.size(name)
-        if size is None:
-            raise MissingObjectError(self.url, name)
-        data = bytearray(size)
+    def read(self, name: str) -> bytearray:
+        """A whole object; raises MissingObjectError, PlaceError. One of 160 MiB need not be copied to be changed."""
         try:
             with self._path(name).open("rb", buffering=0) as file:
+                data = bytearray(os.fstat(file.fileno()).st_size)
                 view = memoryview(data)
                 while view and (got := file.readinto(view)):
                     view = view[got:]
+        except FileNotFoundError:
+            raise MissingObjectError(self.url, name) from None
         except OSError as error:
             raise self._failure("read", name, error) from error
         return data

@@ -14,6 +14,8 @@ from analyzer.backup.errors import BackupError, PlaceError
 from analyzer.text import adding_extra
 
 Data = bytes | bytearray | memoryview
+Stored = bytes | bytearray
+"""What a place gives: a folder what can be changed in memory."""
 UNFINISHED = ".part"
 """How the name of a file ends that was not written to its end; no object is called so."""
 
