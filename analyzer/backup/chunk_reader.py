@@ -19,6 +19,8 @@ from vhdx.reader import GRANULE, Reader
 # Bytes of images that are hashed without asking; twice what is read, where that is more.
 _ALWAYS_HASHED = 16 << 30
 _ZEROS = bytes(1 << 20)
+Digests = tuple[str | None, str | None]
+"""SHA-256 and SHA-512/256 of a whole image, as hex; None for what was not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class ImageHash:
             one.update(data[: self._size - start].data)
         self._position = min(self._size, start + len(data))
 
-    def digests(self) -> tuple[str, str | None]:
+    def digests(self) -> Digests:
         """SHA-256, and SHA-512/256 (as `casync digest` has it) where it was asked for and this Python knows it."""
         self._pad(self._size)
         first, *others = (one.hexdigest() for one in self._sums)
@@ -147,7 +149,7 @@ class ImageHashes:
                 image.update(chunk.changed.number * self._chunk_size, shown)
 
 
-def hashes_of(store: ChunkStore, index: Index) -> tuple[str, str | None]:
+def hashes_of(store: ChunkStore, index: Index) -> Digests:
     """The hashes of a disk whose chunks are stored: all are read back, but for zeros. Raises as `ChunkStore.get`."""
     zero = np.frombuffer(store.codec.id_of(bytes(index.chunk_size)), np.uint8)
     numbers: list[int] = np.flatnonzero((index.ids != zero).any(axis=1)).tolist()

@@ -120,9 +120,7 @@ def why_in_full(records: Sequence[LayerRecord], host: str, manifests: Sequence[M
     newest = records[-1]
     of_id = [manifest for manifest in manifests if manifest.disk_id == newest.disk_id]
     mine = lineage_of(newest.disk_id, host, newest)
-    of_disk = [
-        manifest for manifest in of_id if lineage_of(manifest.disk_id, manifest.host, manifest.chain[-1]) == mine
-    ]
+    of_disk = [one for one in of_id if lineage_of(one.disk_id, one.host, one.chain[-1]) == mine]
     if not of_disk:
         other = f" (that of {of_id[-1].name} has the same disk id, and is of another file)" if of_id else ""
         return f"no restore point of this disk is there yet{other}"

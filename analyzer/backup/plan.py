@@ -178,23 +178,13 @@ def _layers(
     leaf = len(records) - 1
     if options.which is Which.LEAF:
         return [leaf], ()
-    there = {
-        manifest.layer: manifest.name
-        for manifest in known
-        if shared_layers(records, manifest.chain) == len(manifest.chain)
-    }
-    return [n for n in range(leaf) if n not in there] + [leaf], tuple(
-        (layer, name) for layer, name in sorted(there.items()) if layer < leaf
-    )
+    there = {one.layer: one.name for one in known if shared_layers(records, one.chain) == len(one.chain)}
+    skipped = tuple((layer, name) for layer, name in sorted(there.items()) if layer < leaf)
+    return [*(n for n in range(leaf) if n not in there), leaf], skipped
 
 
 def _points(
-    repository: Repository,
-    chain: Chain,
-    layers: Sequence[int],
-    options: CreateOptions,
-    moment: datetime,
-    claim: Claim,
+    repository: Repository, chain: Chain, layers: Sequence[int], options: CreateOptions, moment: datetime, claim: Claim
 ) -> Iterator[PointPlan]:
     taken = set[str]()
 

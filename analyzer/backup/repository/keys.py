@@ -85,12 +85,8 @@ def parse_slot(plain: Mapping[str, object]) -> KeySlot:
     n, r, p = (int(str(plain[name])) for name in "nrp")
     if n < 2 or n & (n - 1) or 128 * n * r > _MOST_MEMORY or n * r * p > _MOST_WORK:  # noqa: PLR2004 - RFC 7914
         raise KeySlotError(f"scrypt with n={n}, r={r}, p={p} is out of bounds")
-    return KeySlot(
-        cost=Cost(n=n, r=r, p=p),
-        salt=_bytes(plain, "salt", _SALT_SIZE),
-        nonce=_bytes(plain, "nonce", NONCE_SIZE),
-        wrapped=_bytes(plain, "wrapped", _KEY_SIZE + _TAG_SIZE),
-    )
+    sizes = {"salt": _SALT_SIZE, "nonce": NONCE_SIZE, "wrapped": _KEY_SIZE + _TAG_SIZE}
+    return KeySlot(cost=Cost(n=n, r=r, p=p), **{name: _bytes(plain, name, size) for name, size in sizes.items()})
 
 
 def _bytes(plain: Mapping[str, object], name: str, length: int) -> bytes:

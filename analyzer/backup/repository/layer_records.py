@@ -53,9 +53,7 @@ def records_of(chain: Chain) -> tuple[LayerRecord, ...]:
 
 def with_claims(records: Sequence[LayerRecord], chain: Chain, chunk_size: int) -> tuple[LayerRecord, ...]:
     """The records of a chain with their claims; tables are read for it, and no data."""
-    return tuple(
-        replace(record, claims=tuple(joined(_claims(chain, n, chunk_size)))) for n, record in enumerate(records)
-    )
+    return tuple(replace(one, claims=tuple(joined(_claims(chain, n, chunk_size)))) for n, one in enumerate(records))
 
 
 def _record(image: Image, matches: bool) -> LayerRecord:  # noqa: FBT001 - a fact, not a choice

@@ -99,9 +99,7 @@ def parse_manifest(stored: Stored) -> Manifest:
 
 
 def _manifest(members: Mapping[str, Any]) -> Manifest:
-    layers = (
-        {**layer, "claims": _ranges(layer["claims"]), "headers": tuple(layer["headers"])} for layer in members["chain"]
-    )
+    layers = (one | {"claims": _ranges(one["claims"]), "headers": tuple(one["headers"])} for one in members["chain"])
     made: dict[str, Any] = {
         "created": datetime.fromisoformat(members["created"]),
         "chain": tuple(LayerRecord(**layer) for layer in layers),

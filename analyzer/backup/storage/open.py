@@ -13,13 +13,8 @@ from analyzer.backup.storage.sftp import SftpServer
 from analyzer.backup.storage.smb import SmbServer
 from analyzer.backup.storage.storage import AddressError, parse_address
 
-_KINDS: dict[str, type[Server]] = {
-    "sftp": SftpServer,
-    "ssh": SftpServer,
-    "ftp": FtpServer,
-    "ftps": FtpServer,
-    "smb": SmbServer,
-} | dict.fromkeys(SCHEMES, FsspecServer)
+_KINDS: dict[str, type[Server]] = dict.fromkeys(SCHEMES, FsspecServer)
+_KINDS |= {"sftp": SftpServer, "ssh": SftpServer, "ftp": FtpServer, "ftps": FtpServer, "smb": SmbServer}
 # What was meant as a URL, or as `scp` has it; a drive of Windows has one letter.
 _LIKE_URL = re.compile(r"[^/\\]{2,}:/.*|(?:sftp|ssh|ftps?|smb|s3|gs|abfs|file):.*", re.IGNORECASE | re.DOTALL)
 _WHERE = "repositories are in folders, or at sftp://, ftp://, ftps://, smb://, s3://, gs:// or abfs://"

@@ -16,14 +16,15 @@ from analyzer.guest.filesystems.volume import UNREACHED, Volume
 from vhdx.ranges import Range, Ranges
 
 Key = Callable[[FileRecord], Hashable | None]
+Pairs = list[tuple[FileRecord, FileRecord]]
 
 
 @dataclass(slots=True)
 class Matched:
     """Pairs of the same file, pairs of files that follow one another under one name, and those that have no partner."""
 
-    same: list[tuple[FileRecord, FileRecord]] = field(default_factory=list)
-    followed: list[tuple[FileRecord, FileRecord]] = field(default_factory=list)
+    same: Pairs = field(default_factory=list)
+    followed: Pairs = field(default_factory=list)
     gone: list[FileRecord] = field(default_factory=list)
     come: list[FileRecord] = field(default_factory=list)
     folders: dict[int, int] = field(default_factory=dict)
@@ -117,11 +118,7 @@ def _beginning(record: FileRecord) -> Hashable | None:
 
 
 def _pair(
-    old: Iterable[FileRecord],
-    new: Iterable[FileRecord],
-    key: Key,
-    into: list[tuple[FileRecord, FileRecord]],
-    key_of_new: Key | None = None,
+    old: Iterable[FileRecord], new: Iterable[FileRecord], key: Key, into: Pairs, key_of_new: Key | None = None
 ) -> tuple[list[FileRecord], list[FileRecord]]:
     """Pair files of equal keys, in their order; returns those left over. A file whose key is None is never paired."""
     waiting: dict[Hashable, list[FileRecord]] = defaultdict(list)
