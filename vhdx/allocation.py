@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from vhdx import compiling, kernels
 from vhdx.findings import Severity
-from vhdx.geometry import Geometry
 from vhdx.kernels import DATA, HOLE
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, RunTable, choose, concatenate, cut_alike, merge_neighbours, with_lost
-from vhdx.source import ByteSource, read_known
+from vhdx.source import read_known
 from vhdx.structures.bitmap import edges_of_bits
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable
@@ -29,60 +28,44 @@ _BY_BITMAP = 1
 _WORD_BITS, _WORD_SIZE = 64, 8
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """The runs of one file's disk, by its block table."""
+def scan(table: BlockTable, start: int, end: int, *, layer: int = 0, limit: int = MOST_RUNS) -> RunTable:
+    """Runs of the disk from byte `start` up to `end`, or less far when `limit` runs are reached.
 
-    table: BlockTable
+    Both are multiples of the logical sector. The runs are of layer `layer`.
+    """
+    found: list[RunTable] = []
+    position, left = start, limit
+    while position < end and left:
+        for runs in _scan_window(table, position, end, layer, left):
+            found.append(runs.first(left))
+            left -= len(found[-1])
+            position = max(position, found[-1].end)
+            if not left:
+                break
+    return concatenate(found)
 
-    @property
-    def source(self) -> ByteSource:
-        """The file."""
-        return self.table.source
 
-    @property
-    def geometry(self) -> Geometry:
-        """Its blocks, chunks and slots."""
-        return self.table.geometry
+def _scan_window(table: BlockTable, start: int, end: int, layer: int, limit: int) -> Iterator[RunTable]:
+    geometry = table.geometry
+    count = WINDOW_SLOTS * geometry.chunk_ratio // (geometry.chunk_ratio + 1)
+    blocks = _scan_blocks(table, start, min(end, (geometry.block_at(start) + count) * geometry.block_size), limit)
+    for some in _SectorBitmaps(table).decide(blocks, limit) if table.has_parent else (blocks,):
+        runs = cut_at_file_end(some, table.source.size, geometry.sector_size)
+        runs = cut_unreadable(runs, table.unreadable, geometry.sector_size)
+        yield merge_neighbours(replace(runs, layer=np.full_like(runs.layer, layer)))
 
-    def scan(self, start: int, end: int, *, layer: int = 0, limit: int = MOST_RUNS) -> RunTable:
-        """Runs of the disk from byte `start` up to `end`, or less far when `limit` runs are reached.
 
-        Both are multiples of the logical sector. The runs are of layer `layer`.
-        """
-        tables: list[RunTable] = []
-        position, found = start, 0
-        while position < end and found < limit:
-            for table in self._scan_window(position, end, layer, limit - found):
-                taken = table.first(limit - found)
-                tables.append(taken)
-                found += len(taken)
-                position = max(position, taken.end)
-                if found == limit:
-                    break
-        return concatenate(tables)
-
-    def _scan_window(self, start: int, end: int, layer: int, limit: int) -> Iterator[RunTable]:
-        geometry = self.geometry
-        blocks = WINDOW_SLOTS * geometry.chunk_ratio // (geometry.chunk_ratio + 1)
-        found = self._scan_blocks(start, min(end, (geometry.block_at(start) + blocks) * geometry.block_size), limit)
-        tables = _SectorBitmaps(self.table).decide(found, limit) if self.table.has_parent else iter((found,))
-        for table in tables:
-            runs = cut_at_file_end(table, self.source.size, geometry.sector_size)
-            runs = cut_unreadable(runs, self.table.unreadable, geometry.sector_size)
-            yield merge_neighbours(replace(runs, layer=np.full_like(runs.layer, layer)))
-
-    def _scan_blocks(self, start: int, end: int, limit: int) -> RunTable:
-        geometry = self.geometry
-        first_block, last_block = geometry.block_at(start), geometry.block_at(end - 1)
-        first, last = geometry.payload_slot(first_block), geometry.payload_slot(last_block)
-        if self.table.is_blank(first, last - first + 1):
-            return RunTable.filled(start, end, Kind.HOLE, 0)
-        entries = self.table.believed_entries(first, last - first + 1)
-        outputs = tuple(np.empty(min(limit, last_block - first_block + 1), dtype=np.int64) for _ in range(5))
-        inputs, sizes = (entries, self.table.forbidden), self.table.claims.sizes
-        count, _ = compiling.call(kernels.scan_blocks, last - first, inputs, outputs, first, start, end, sizes)
-        return RunTable(*(column[:count].copy() for column in outputs))
+def _scan_blocks(table: BlockTable, start: int, end: int, limit: int) -> RunTable:
+    geometry = table.geometry
+    first_block, last_block = geometry.block_at(start), geometry.block_at(end - 1)
+    first, last = geometry.payload_slot(first_block), geometry.payload_slot(last_block)
+    if table.is_blank(first, last - first + 1):
+        return RunTable.filled(start, end, Kind.HOLE, 0)
+    inputs = table.believed_entries(first, last - first + 1), table.forbidden
+    outputs = tuple(np.empty(min(limit, last_block - first_block + 1), dtype=np.int64) for _ in range(5))
+    numbers = first, start, end, table.claims.sizes
+    count, _ = compiling.call(kernels.scan_blocks, last - first, inputs, outputs, *numbers)
+    return RunTable(*(column[:count].copy() for column in outputs))
 
 
 @dataclass(frozen=True, slots=True)

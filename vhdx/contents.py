@@ -193,7 +193,9 @@ class Structures:
     def table(self) -> Parsed[BlockTable]:
         """The block table; none where its region or the disk that it is for is not known."""
         disk, bat = self.parameters, self.region(BAT_REGION)
-        if disk.value is None or bat is None or self.regions.value is None or not _has_geometry(disk):
+        # Reserved flags (MET-19) leave blocks and slots what they are; every other error makes them meaningless.
+        broken = any(found.severity is Severity.ERROR and found.code != "MET-19" for found in disk.findings)
+        if disk.value is None or bat is None or self.regions.value is None or broken:
             return Parsed()
         if bat.end > self.source.size or bat.file_offset % MIB:
             return Parsed()
@@ -227,11 +229,6 @@ def structures_of(header: Header | None, regions: Copies[RegionTable]) -> tuple[
 
 def _two_pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple[bytes, bytes]:
     return read_at(source, offsets[0], size), read_at(source, offsets[1], size)
-
-
-def _has_geometry(disk: Parsed[DiskParameters]) -> bool:
-    """Reserved flags (MET-19) leave blocks and slots what they are; every other error makes them meaningless."""
-    return not any(found.severity is Severity.ERROR and found.code != "MET-19" for found in disk.findings)
 
 
 def _missing_locator(region: RegionEntry) -> Finding:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from vhdx.allocation import MOST_RUNS, Allocation
+from vhdx.allocation import MOST_RUNS, scan
 from vhdx.contents import Opener, Structures, open_structures
 from vhdx.disk import Disk, Mask
 from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
@@ -25,6 +25,7 @@ from vhdx.structures.identifier import Identifier
 from vhdx.structures.locator import ParentLocator
 from vhdx.structures.metadata import MetadataTable
 from vhdx.structures.region import RegionTable
+from vhdx.table import BlockTable
 
 Value = TypeVar("Value")
 _log = logging.getLogger("vhdx")
@@ -49,7 +50,7 @@ class Image(Disk):
     locator: ParentLocator | None
     locator_flaws: tuple[Finding, ...]
     """What is wrong with the locator: it matters once the parent is wanted."""
-    allocation: Allocation
+    table: BlockTable
     opening_findings: tuple[Finding, ...]
     masks: tuple[Mask, ...] = ()
     """What of this file's disk is not believed, whatever its table says."""
@@ -87,7 +88,7 @@ class Image(Disk):
     @property
     def geometry(self) -> Geometry:
         """Blocks, chunks and slots of this file."""
-        return self.allocation.geometry
+        return self.table.geometry
 
     @property
     def log_was_replayed(self) -> bool:
@@ -119,7 +120,7 @@ class Image(Disk):
     def why_lost(self, start: int) -> str:
         """The reason why byte `start` of the disk cannot be known from this file."""
         masked = (mask.reason for mask in self.masks if mask.holds(start))
-        return next(masked, None) or self.allocation.table.why_lost(start)
+        return next(masked, None) or self.table.why_lost(start)
 
     def require_unchanged(self) -> None:
         """See Disk."""
@@ -142,9 +143,7 @@ def windows_of(
     position, upto = start, min(end, view)
     while position < upto:
         aligned = position // sector * sector  # tables know sectors, and any byte may be asked for
-        table = image.allocation.scan(aligned, -(-upto // sector) * sector, layer=layer, limit=limit).clip(
-            position, upto
-        )
+        table = scan(image.table, aligned, -(-upto // sector) * sector, layer=layer, limit=limit).clip(position, upto)
         for mask in image.masks:
             table = with_lost(table, mask.ranges, layer)
         yield table
@@ -192,7 +191,7 @@ def image_of(structures: Structures) -> Image:
         raise locator.error
     image = Image(
         *(structures, structures.file, source, identifier, headers, log, regions, metadata, parameters),
-        *(locator.value, tuple(located(path, locator.findings)), Allocation(table), tuple(found)),
+        *(locator.value, tuple(located(path, locator.findings)), table, tuple(found)),
     )
     for finding in image.findings:
         if finding.severity is Severity.WARNING:

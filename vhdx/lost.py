@@ -34,12 +34,6 @@ class LostPolicy:
 RAISE = LostPolicy()
 
 
-def policy_of(disk: object) -> LostPolicy:
-    """The policy that a disk is read by where nobody hands in another: one that is being recovered has its own."""
-    policy: LostPolicy = getattr(disk, "policy", RAISE)
-    return policy
-
-
 class FillZeros(LostPolicy):
     """Zeros for what is LOST; any other error is raised: what fails to be read today may be read tomorrow."""
 

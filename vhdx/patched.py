@@ -65,8 +65,7 @@ class Patch:
 
     def pieces(self) -> Iterator["Patch"]:
         """The patch in parts of PIECE bytes at most."""
-        for start in range(self.offset, self.end, PIECE):
-            yield self.cut(start, min(start + PIECE, self.end))
+        return (self.cut(part.start, part.end) for part in Range(self.offset, self.length).pieces(PIECE))
 
 
 class Piece(NamedTuple):

@@ -66,9 +66,10 @@ def locate(path: str, folder: Path, mappings: Sequence[Mapping]) -> Path | Refus
     if _is_remote(bare):
         share = PureWindowsPath(bare).drive or r"\\HOST\SHARE"
         return Refused(path, f"a remote or device path is never followed; --map '{share}=/DIR' says where that is now")
-    if _is_absolute(bare):
-        return _absolute(path, bare)
-    return match_case(folder.joinpath(*PureWindowsPath(bare).parts))
+    head = bare.replace("\\", "/").split("/", 1)[0]
+    if not (bare.startswith("/") or _DRIVE.match(head) or _VOLUME.match(head)):
+        return match_case(folder.joinpath(*PureWindowsPath(bare).parts))
+    return _absolute(path, bare)
 
 
 def _absolute(path: str, bare: str) -> Path | Refused:
@@ -88,11 +89,6 @@ def _bare(path: str) -> str:
     return stripped if stripped.startswith("/") and "\\" not in stripped else stripped.replace("/", "\\")
 
 
-def _is_absolute(bare: str) -> bool:
-    head = bare.replace("\\", "/").split("/", 1)[0]
-    return bare.startswith("/") or bool(_DRIVE.match(head) or _VOLUME.match(head))
-
-
 def _why_refused(bare: str) -> str:
     if bare.startswith(("\\\\.\\", "//./", "\\\\?")) or re.match(r"UNC[\\/]", bare, re.IGNORECASE):
         return "a remote or device path is never followed"
@@ -104,17 +100,14 @@ def _why_refused(bare: str) -> str:
     tail = parts[1:] if _DRIVE.match(parts[0]) else parts
     if any(":" in part for part in tail):
         return "it names a stream or a drive in the middle"
-    if re.match(r"GLOBALROOT$", parts[0], re.IGNORECASE) or any(_is_device(part) for part in parts):
+    names = (part.split(".", maxsplit=1)[0].rstrip(" ").lower() for part in parts)
+    if re.match(r"GLOBALROOT$", parts[0], re.IGNORECASE) or not _RESERVED.isdisjoint(names):
         return "it names a device"
     return ""
 
 
 def _is_remote(bare: str) -> bool:
     return bare.startswith(("\\\\", "//"))
-
-
-def _is_device(part: str) -> bool:
-    return part.split(".", maxsplit=1)[0].rstrip(" ").lower() in _RESERVED
 
 
 def match_case(path: Path) -> Path:

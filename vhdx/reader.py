@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from vhdx import compiling
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
-from vhdx.lost import LostPolicy, fill_around_failures, policy_of
+from vhdx.lost import RAISE, LostPolicy, fill_around_failures
 from vhdx.ranges import Column
 from vhdx.runs import Kind, Run, RunTable, concatenate
 from vhdx.source import ByteSource
@@ -64,7 +64,8 @@ class Reader:
 
     def __init__(self, disk: RunSource, lost: LostPolicy | None = None) -> None:
         """Read from `disk`; `lost` decides what bytes that cannot be known read as, else the disk's own policy."""
-        self._disk, self._lost = disk, lost or policy_of(disk)
+        own: LostPolicy = getattr(disk, "policy", RAISE)  # a disk that is being recovered has one
+        self._disk, self._lost = disk, lost or own
         self._runs_read = 0
         self._plan = lru_cache(maxsize=_KEPT_GRANULES)(self._make_plan)
         self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)

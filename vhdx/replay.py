@@ -12,6 +12,7 @@ import numpy as np
 
 from vhdx.findings import Finding, Severity
 from vhdx.patched import OverlaySource, Patch
+from vhdx.ranges import Range
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.structures.header import Header
@@ -99,20 +100,20 @@ class Log:
         return tuple(run[run.index(tail) :] for run, tail in runs if tail in run)
 
     def _runs(self) -> Iterator[tuple[int, ...]]:
-        following = {at: self._next(at, head) for at, head in self.session.items()}
-        starts = self.session.keys() - {after for after in following.values() if after is not None}
+        following = dict[int, int | None]()
+        for at, head in self.session.items():
+            place = (at + head.entry_length) % self.log_length
+            after = self.session.get(place)
+            goes_on = after is not None and after.sequence_number == head.sequence_number + 1
+            following[at] = place if goes_on else None
+        starts = self.session.keys() - following.values()
         for start in sorted(starts):
             run: list[int] = []
-            at: int | None = start
-            while at is not None:
-                run.append(at)
-                at = following[at]
+            upto: int | None = start
+            while upto is not None:
+                run.append(upto)
+                upto = following[upto]
             yield tuple(run)
-
-    def _next(self, at: int, head: LogHeader) -> int | None:
-        place = (at + head.entry_length) % self.log_length
-        after = self.session.get(place)
-        return place if after is not None and after.sequence_number == head.sequence_number + 1 else None
 
     def ring(self, at: int, length: int) -> bytes:
         """`length` bytes from byte `at` of the log, going on at its start where it ends."""
@@ -133,10 +134,9 @@ def open_log(source: ByteSource, header: Header) -> Log:
 def candidates_of(log: Log) -> tuple[int, ...]:
     """All places of the log, bytes from its start, that bear an entry's signature; each may or may not be whole."""
     found: list[int] = []
-    for window in range(0, log.log_length, _WINDOW):
-        block = read_at(log.source, log.log_offset + window, min(_WINDOW, log.log_length - window))
-        marks = np.frombuffer(block, "S4")[:: LOG_SECTOR_SIZE // 4]
-        found += (window + np.flatnonzero(marks == SIGNATURE) * LOG_SECTOR_SIZE).tolist()
+    for window in Range(log.log_offset, log.log_length).pieces(_WINDOW):
+        marks = np.frombuffer(read_at(log.source, *window), "S4")[:: LOG_SECTOR_SIZE // 4]
+        found += (window.start - log.log_offset + np.flatnonzero(marks == SIGNATURE) * LOG_SECTOR_SIZE).tolist()
     return tuple(found)
 
 

@@ -10,11 +10,6 @@ from pathlib import Path
 from vhdx.errors import FileSystemFullError, InputOutputError, OutputError, VhdxError
 from vhdx.writable import WritableFile, lock
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 # Linux's request to share all blocks of one file with another, on btrfs, XFS and the like.
 _FICLONE = 0x40049409
 PART_SUFFIX = ".part"
@@ -85,6 +80,8 @@ class Sink(WritableFile):
         """Share the `size` bytes of an open file without copying them; False where the file system cannot do that."""
         if sys.platform != "linux":
             return False
+        import fcntl  # which Windows has not
+
         try:
             fcntl.ioctl(self._descriptor, _FICLONE, descriptor)
         except OSError:

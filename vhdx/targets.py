@@ -19,17 +19,13 @@ def check_target(target: Path, sources: Sequence[Path], existing: Existing) -> N
     if not target.name or target.name == ".." or target.is_dir():
         raise OutputError(target, "it is a folder", "name a file in it")
     for place in (target, part_of(target)):
-        _refuse_source(place, sources)
+        same = [source for source in sources if file_identity(place) == file_identity(source) is not None]
+        if same:
+            raise OutputError(place, f"it is a source ({same[0]}), which is never written to", "name another target")
         if place.is_symlink() or place.exists():
             _refuse_existing(place, target, existing)
     if not target.parent.is_dir():
         raise OutputError(target, "its folder does not exist", "make the folder first")
-
-
-def _refuse_source(place: Path, sources: Sequence[Path]) -> None:
-    for source in sources:
-        if file_identity(place) is not None and file_identity(place) == file_identity(source):
-            raise OutputError(place, f"it is a source ({source}), which is never written to", "name another target")
 
 
 def _refuse_existing(place: Path, target: Path, existing: Existing) -> None:

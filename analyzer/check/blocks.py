@@ -12,7 +12,6 @@ from analyzer.guest.layouts.detect import looks_like
 from analyzer.judgement.chain import findings_of
 from analyzer.judgement.weigh import judge
 from analyzer.text import plural
-from vhdx.allocation import Allocation
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -31,16 +30,15 @@ _SAMPLE = 4 * KIB
 _Slots = npt.NDArray[np.int64]
 
 
-def check_blocks(allocation: Allocation, parameters: DiskParameters) -> Iterator[Finding]:
+def check_blocks(table: BlockTable, parameters: DiskParameters) -> Iterator[Finding]:
     """Everything about the BAT entries: damaged ones one by one, remarkable ones counted."""
-    yield from _check_damaged(allocation)
-    yield from _Survey(allocation.table, parameters).findings()
-    yield from _check_surplus(allocation.table)
+    yield from _check_damaged(table)
+    yield from _Survey(table, parameters).findings()
+    yield from _check_surplus(table)
 
 
-def _check_damaged(allocation: Allocation) -> Iterator[Finding]:
-    table, geometry = allocation.table, allocation.geometry
-    count, code = 0, ""
+def _check_damaged(table: BlockTable) -> Iterator[Finding]:
+    geometry, count, code = table.geometry, 0, ""
     for blocks in table.damaged_blocks():
         for block in blocks[: max(0, _MOST_BLOCKS - count)].tolist():
             start = block * geometry.block_size

@@ -20,7 +20,6 @@ from analyzer.check.structures import (
     check_locator_facts,
     check_whole_log,
 )
-from vhdx.allocation import Allocation
 from vhdx.contents import Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -92,7 +91,7 @@ def _rules_of_table(structures: Structures) -> Iterator[Iterable[Finding]]:
     table, disk, log = structures.table.value, structures.parameters.value, structures.log.value
     if table is None or disk is None:
         return
-    yield check_blocks(Allocation(table), disk)
+    yield check_blocks(table, disk)
     if table.has_parent:
         yield check_bitmaps(table)
     if structures.header is not None and log is not None:  # else what seems to belong to nothing may be the log

@@ -11,7 +11,6 @@ import numpy as np
 from analyzer.examine.log_history import history_of
 from analyzer.guest.layouts.detect import looks_like
 from analyzer.judgement.unowned import free_room, owners_of
-from vhdx.errors import ShortReadError
 from vhdx.image import Image
 from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink
@@ -81,7 +80,7 @@ class _Place(NamedTuple):
 
 
 def _unowned(image: Image) -> Iterator[_Place]:
-    table = image.allocation.table
+    table = image.table
     for mibs in free_room(owners_of(table)):
         yield _Place(Remnant.UNOWNED, Range(mibs.start * MIB, mibs.length * MIB))
     whole = image.source.size // MIB * MIB
@@ -91,7 +90,7 @@ def _unowned(image: Image) -> Iterator[_Place]:
 
 def _is_owned(image: Image, at: int) -> bool:
     """Whether a block begins in, or reaches into, the part of a MiB that the file ends with."""
-    table = image.allocation.table
+    table = image.table
     size = table.geometry.block_size
     for _, entries in table.all_places():
         starts = (entries[entries & 7 >= BlockState.FULLY_PRESENT] >> 20) * MIB
@@ -109,7 +108,7 @@ def _stale(image: Image) -> Iterator[_Place]:
 
 def _slack(image: Image) -> Iterator[_Place]:
     geometry, block = image.geometry, image.geometry.block_count - 1
-    used, entry = geometry.bytes_of_block(block), image.allocation.table.payload_entry(block)
+    used, entry = geometry.bytes_of_block(block), image.table.payload_entry(block)
     end = min(entry.file_offset + geometry.block_size, image.source.size)
     # A place in the first MiB, where headers are, is that of a damaged entry.
     if entry.state.holds_data and entry.file_offset >= MIB and entry.file_offset + used < end:
@@ -119,8 +118,8 @@ def _slack(image: Image) -> Iterator[_Place]:
 def _piece(source: ByteSource, kind: Remnant, part: Range, block: int | None) -> Piece | None:
     """The piece with what it looks like; None when what is read of it, at most 64 MiB, is zeros."""
     totals, looks = np.zeros(_BYTE_VALUES, dtype=np.int64), ""
-    for at in range(part.start, part.start + min(part.length, _MOST_SAMPLED), _SAMPLE):
-        data = read_at(source, at, min(_SAMPLE, part.end - at))
+    for sample in Range(part.start, min(part.length, _MOST_SAMPLED)).pieces(_SAMPLE):
+        data = read_at(source, *sample)
         totals += np.bincount(np.frombuffer(data, np.uint8), minlength=_BYTE_VALUES)
         looks = looks or looks_like(data[: 4 * KIB])
     if totals[0] == totals.sum():
@@ -139,23 +138,13 @@ def extract(image: Image, carving: Carving, folder: Path, existing: Existing) ->
 
     All names are checked before the first is written. Raises OutputError, InputOutputError.
     """
-    pieces = [
-        replace(piece, file=folder / f"{piece.offset:016x}-{piece.kind.name.lower()}.bin") for piece in carving.pieces
-    ]
-    for piece in pieces:
-        if piece.file:
-            check_target(piece.file, [image.path], existing)
-    for piece in pieces:
-        _write(image.source, piece, existing)
-    return replace(carving, pieces=tuple(pieces))
-
-
-def _write(source: ByteSource, piece: Piece, existing: Existing) -> None:
-    if piece.file is None or piece.offset + piece.length > source.size:
-        raise ShortReadError(source.path, piece.offset, piece.length, max(0, source.size - piece.offset))
-    with Sink(piece.file, existing=existing) as sink:
-        for at in range(0, piece.length, _PIECE):
-            data = read_at(source, piece.offset + at, min(_PIECE, piece.length - at))
-            sink.write_at(at, data)
-        sink.flush()
-        sink.commit()
+    files = [folder / f"{piece.offset:016x}-{piece.kind.name.lower()}.bin" for piece in carving.pieces]
+    for file in files:
+        check_target(file, [image.path], existing)
+    for file, piece in zip(files, carving.pieces, strict=True):
+        with Sink(file, existing=existing) as sink:
+            for part in Range(piece.offset, piece.length).pieces(_PIECE):
+                sink.write_at(part.start - piece.offset, read_at(image.source, *part))
+            sink.commit()
+    written = (replace(piece, file=file) for file, piece in zip(files, carving.pieces, strict=True))
+    return replace(carving, pieces=tuple(written))

@@ -76,7 +76,7 @@ class LayerDescription:
 def describe_image(image: Image) -> ImageDescription:
     """What one file is. Reads its BAT, and raises what reading raises."""
     parameters, header, locator = image.parameters, image.header, image.locator
-    states = image.allocation.table.count_states()
+    states = image.table.count_states()
     without_parent = DiskType.FIXED if parameters.is_fixed else DiskType.DYNAMIC
     return ImageDescription(
         path=image.path,
@@ -109,7 +109,7 @@ def _damaged_blocks(image: Image) -> int:
     """Blocks that cannot be read whole, and those whose absence is in doubt."""
     # Rounded up: a block of which a part is in doubt cannot be read whole.
     masked = sum(mask.ranges.size for mask in image.masks)
-    return sum(map(len, image.allocation.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
+    return sum(map(len, image.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
 
 
 def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:

@@ -128,7 +128,7 @@ def _write_record(write: Write) -> Record:
 
 def _bat(structures: Structures) -> Section:
     image = image_of(structures)
-    table = image.allocation.table
+    table = image.table
     damaged = (block for blocks in table.damaged_blocks() for block in blocks.tolist())
     flaws = dict.fromkeys(flaw for block in islice(damaged, _MOST_FLAWS) for flaw in table.flaws_of_block(block))
     return Section("bat", _bat_records(table), tuple(flaws))

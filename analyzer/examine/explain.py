@@ -7,7 +7,6 @@ from vhdx.errors import UnknownCodeError
 
 _FINDING = re.compile(r"([A-Za-z]{3})-?(\d{1,2})")
 _WINDOWS = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{8})|0[xX]([0-9A-Fa-f]{1,8})")
-_WIDTH = 1 << 32
 
 
 def explain(code: str) -> Rule | WindowsCode:
@@ -16,15 +15,11 @@ def explain(code: str) -> Rule | WindowsCode:
     Raises UnknownCodeError for a code that is in neither catalogue.
     """
     text = code.strip()
-    for found in (_rule(text), _windows(text)):
-        if found is not None:
-            return found
-    raise UnknownCodeError(text, tuple(rules()), tuple(windows_codes()))
-
-
-def _rule(text: str) -> Rule | None:
     match = _FINDING.fullmatch(text)
-    return rules().get(f"{match[1].upper()}-{int(match[2]):02}") if match else None
+    rule = rules().get(f"{match[1].upper()}-{int(match[2]):02}") if match else None
+    if found := rule or _windows(text):
+        return found
+    raise UnknownCodeError(text, tuple(rules()), tuple(windows_codes()))
 
 
 def _windows(text: str) -> WindowsCode | None:
@@ -35,7 +30,7 @@ def _windows(text: str) -> WindowsCode | None:
     if number is None and re.fullmatch(r"-?\d{1,10}", text):  # Windows prints its codes as signed numbers, too
         number = int(text)
     # PowerShell and WMI print the same 32 bits as a signed number: modulo 2^32 both are one.
-    candidates = [text, f"0x{number % _WIDTH:08X}" if number is not None else ""]
+    candidates = [text, f"0x{number % (1 << 32):08X}" if number is not None else ""]
     return next((known[name] for name in candidates if name in known), by_name.get(text.upper()))
 
 

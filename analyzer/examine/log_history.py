@@ -107,7 +107,7 @@ def history_of(image: Image) -> History:
     if header is not None:
         same = header.data_write_guid == image.data_write_guid
         previous = Previous(header.sequence_number, header.file_write_guid, header.data_write_guid, same)
-    return History(image.path, tuple(_sessions(image)), previous, *_anchors(image.allocation.table))
+    return History(image.path, tuple(_sessions(image)), previous, *_anchors(image.table))
 
 
 def _anchors(table: BlockTable) -> tuple[tuple[Anchor, ...], int]:
@@ -173,14 +173,11 @@ def _structure(image: Image, at: int) -> str:
         region = image.regions.current.find(guid)
         if region and region.file_offset <= at < region.end:
             return name
-    return "bitmap" if image.has_parent and _is_bitmap(image.allocation.table, at) else "other"
-
-
-def _is_bitmap(table: BlockTable, at: int) -> bool:
-    """Of the first chunks: a bitmap of a later one is called "other"."""
-    # A name for people, asked for each write: a disk of 64 TiB has too many chunks to look through each time.
-    places = (table.bitmap_entry(chunk) for chunk in range(min(table.geometry.chunk_count, 64)))
-    return any(one.state.holds_data and one.file_offset <= at < one.file_offset + SECTOR_BITMAP_SIZE for one in places)
+    # A name for people, asked for each write: a disk of 64 TiB has too many chunks to look through each time, and a
+    # bitmap of a later one is called "other".
+    chunks = range(min(image.geometry.chunk_count, 64) if image.has_parent else 0)
+    places = [one.file_offset for one in map(image.table.bitmap_entry, chunks) if one.state.holds_data]
+    return "bitmap" if any(place <= at < place + SECTOR_BITMAP_SIZE for place in places) else "other"
 
 
 def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step]:
@@ -193,18 +190,14 @@ def _steps(image: Image, write: Write, pages: dict[int, bytes]) -> Iterator[Step
     before = pages.get(write.file_offset)
     if before is not None or len(pages) < _MOST_PAGES:
         pages[write.file_offset] = write.data
-    table = image.allocation.table
+    table = image.table
     first = (write.file_offset - table.bat_offset) // ENTRY_SIZE
     now = np.frombuffer(write.data, "<u8")
     differing = np.flatnonzero(now if before is None else now != np.frombuffer(before, "<u8")).tolist()
     for index in differing:
-        yield _step(table, first + index, write.data, before, index * ENTRY_SIZE)
-
-
-def _step(table: BlockTable, slot: int, data: bytes, before: bytes | None, at: int) -> Step:
-    after = parse_bat_entry(data[at : at + ENTRY_SIZE])
-    old = parse_bat_entry(before[at : at + ENTRY_SIZE]).state.name if before is not None else None
-    chunk, within = divmod(slot, table.geometry.chunk_ratio + 1)
-    is_bitmap = within == table.geometry.chunk_ratio
-    block, of_chunk = (None, chunk) if is_bitmap else (slot - chunk, None)
-    return Step(block, of_chunk, old, after.state.name, after.file_offset)
+        part = slice(index * ENTRY_SIZE, (index + 1) * ENTRY_SIZE)
+        after = parse_bat_entry(write.data[part])
+        old = parse_bat_entry(before[part]).state.name if before is not None else None
+        chunk, within = divmod(first + index, table.geometry.chunk_ratio + 1)
+        block, of_chunk = (None, chunk) if within == table.geometry.chunk_ratio else (first + index - chunk, None)
+        yield Step(block, of_chunk, old, after.state.name, after.file_offset)

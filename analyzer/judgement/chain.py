@@ -1,6 +1,7 @@
 """A chain whose tables were judged: what is in doubt is LOST in it, with the reason, unless the tables are trusted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -8,13 +9,10 @@ from pathlib import Path
 from analyzer.judgement.weigh import Judgement, judge
 from analyzer.remedies import shell_command
 from analyzer.text import plural
-from vhdx.chain import Chain, open_chain
-from vhdx.contents import Opener
+from vhdx.chain import Chain
 from vhdx.disk import Mask
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image
-from vhdx.parents import OnMismatch
-from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.table import BlockTable
 
 
@@ -32,52 +30,31 @@ OF_JUDGEMENT = frozenset({"BAT-22", "BAT-23"})
 _AS_WRITTEN = "the table is read by the letter all the same, as --trust-table asks: what is read may be wrong"
 
 
-def open_judged_chain(
-    path: Path | str,
-    *,
-    parents: Sequence[Path | str] | Path | str = (),
-    search: Sequence[Path | str] | Path | str = (),
-    mappings: Sequence[str] = (),
-    on_mismatch: OnMismatch | str = OnMismatch.REFUSE,
-    source_maps: SourceMaps = BESIDE,
-    opened: Opener | None = None,
-    trust: Trust = Trust.JUDGED,
-) -> Chain:
-    """Open a chain as `vhdx.open_chain` does, with the same options, and judge its tables; raises what that raises."""
-    chain = open_chain(
-        path,
-        parents=parents,
-        search=search,
-        mappings=mappings,
-        on_mismatch=on_mismatch,
-        source_maps=source_maps,
-        opened=opened,
-    )
-    try:
-        return judged(chain, trust)
-    except BaseException:
-        chain.close()
-        raise
-
-
 def judged(chain: Chain, trust: Trust = Trust.JUDGED) -> Chain:
     """The chain, with LOST in each layer what its table's judgement doubts; its findings say so.
 
     Layers are judged by the disk as it was when they were the leaf. Files without room that nothing owns cost one pass
-    over their table.
+    over their table. Raises what reading raises, and closes the chain then.
     """
-    layers = tuple(_judged(image, chain.upto(number), trust) for number, image in enumerate(chain.layers))
+    with ExitStack() as stack:
+        stack.callback(chain.close)
+        layers = tuple(_judged(image, chain.upto(number), trust) for number, image in enumerate(chain.layers))
+        stack.pop_all()
     return replace(chain, layers=layers)
 
 
 def _judged(image: Image, disk: Chain, trust: Trust) -> Image:
-    table = image.allocation.table
+    table = image.table
     judgement = judge(table, image.log, lambda: disk)
     live = image.header.log_is_live
     found = tuple(_said(finding, image.path, trust) for finding in findings_of(table, judgement, live=live))
     if trust is Trust.TABLE or not judgement.doubted:
         return replace(image, opening_findings=image.opening_findings + found)
-    mask = Mask.of(judgement.doubted, image.size, reason_of(judgement))
+    reason = (
+        f"the block table says that nothing is there, and it lost entries: {judgement.proof}, "
+        f"while {judgement.unowned_mib} MiB of the file belong to no block"
+    )
+    mask = Mask.of(judgement.doubted, image.size, reason)
     return replace(image, opening_findings=image.opening_findings + found, masks=(*image.masks, mask))
 
 
@@ -87,14 +64,6 @@ def _said(finding: Finding, path: Path, trust: Trust) -> Finding:
     then = "says what is in doubt" if finding.code == "BAT-23" else "puts back what tells its place"
     text = f"{finding.message}; {_AS_WRITTEN if trust is Trust.TABLE else f'`{recover}` {then}'}"
     return replace(finding, severity=Severity.WARNING, path=path, message=text)
-
-
-def reason_of(judgement: Judgement) -> str:
-    """Why the blocks in doubt are LOST: a clause for the end of a sentence."""
-    return (
-        f"the block table says that nothing is there, and it lost entries: {judgement.proof}, "
-        f"while {judgement.unowned_mib} MiB of the file belong to no block"
-    )
 
 
 def findings_of(table: BlockTable, judgement: Judgement, *, live: bool) -> Iterator[Finding]:

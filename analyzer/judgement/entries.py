@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from vhdx.geometry import Geometry
 from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.replay import Log
 from vhdx.source import read_at
@@ -49,10 +48,8 @@ def _absent(table: BlockTable) -> Iterator[Ranges]:
 
 def freed_without_place(table: BlockTable) -> int:
     """Blocks that a guest gave back, and whose entries do not tell where they were: these leave room without owner."""
-    count = 0
-    for _, entries in _payload(table):
-        count += int((np.isin(entries & STATE_MASK, _FREED) & (entries >> OFFSET_SHIFT == 0)).sum())
-    return count
+    freed = (np.isin(entries & STATE_MASK, _FREED) & (entries >> OFFSET_SHIFT == 0) for _, entries in _payload(table))
+    return sum(int(some.sum()) for some in freed)
 
 
 def released_by_log(table: BlockTable, log: Log) -> Ranges:
@@ -103,13 +100,9 @@ def empty_pages(table: BlockTable) -> Ranges:
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     ], dtype=np.bool_)  # fmt: skip
     slots = Ranges.between(starts[bounded] * PAGE_SLOTS, ends[bounded] * PAGE_SLOTS)
-    return _blocks_of(slots, table.geometry)
-
-
-def _blocks_of(slots: Ranges, geometry: Geometry) -> Ranges:
-    period = geometry.chunk_ratio + 1
-    first, last = slots.start - slots.start // period, slots.end - slots.end // period
-    return Ranges.between(first, np.minimum(last, geometry.block_count))
+    period = table.geometry.chunk_ratio + 1
+    last = np.minimum(slots.end - slots.end // period, table.geometry.block_count)
+    return Ranges.between(slots.start - slots.start // period, last)
 
 
 def _payload(table: BlockTable) -> Iterator[tuple[Entries, Entries]]:

@@ -10,7 +10,7 @@ from analyzer.guest.usage.volumes import usages_of
 from analyzer.judgement.entries import PAGE_SLOTS, bytes_of, empty_pages
 from vhdx.disk import Disk, Mask, MaskedDisk
 from vhdx.ranges import NO_RANGES, Ranges, union
-from vhdx.runs import Kind, RunTable
+from vhdx.runs import Kind
 from vhdx.table import BlockTable
 
 FILES_OF_A_BLOCK = 3
@@ -39,16 +39,19 @@ class _Weighing:
     def verdict(self) -> tuple[Ranges, Ranges, str]:
         """What comes of all evidence."""
         # What a parent shows in place of an absent block is not zeros, and nothing can be read out of it.
-        zeros = self.absent & union(_holes(table) for table in self.disk.windows())
+        zeros = self.absent & union(table.of_kind(Kind.HOLE).ranges for table in self.disk.windows())
         masked = MaskedDisk(self.disk, Mask.of(zeros, self.disk.size, "absent"))
         usages = usages_of(ReadableDisk(masked))
         told, used = union(usage.told for usage in usages), union(usage.used for usage in usages)
         free = self._whole_blocks(zeros & (told - used))
         proof = self._contradiction(usages, zeros, used)
         if proof:
-            doubted = self._in_blocks(zeros & union(_concerned(usage) for usage in usages) - free)
+            filled = (Ranges.of_columns(usage.filled.start, usage.filled.length) for usage in usages)
+            concerned = union((Ranges.of(usage.extent for usage in usages), *filled))
+            doubted = self._in_blocks(zeros & concerned - free)
         else:
-            doubted = self._lost_pages() - told
+            empty = empty_pages(self.table) if self.rooms >= PAGE_SLOTS else NO_RANGES
+            doubted = (self.absent & bytes_of(empty, self.table.geometry.block_size, self.disk.size)) - told
             proof = "a page of it is empty between entries that are in use" if doubted else ""
         return doubted, free, proof
 
@@ -88,11 +91,6 @@ class _Weighing:
         parts = (view.read(int(written.start[index]), min(_LOOK, int(written.length[index]))) for index in looked)
         return len(looked) >= FILES_OF_A_BLOCK and sum(map(any, parts)) >= _MOSTLY * len(looked)
 
-    def _lost_pages(self) -> Ranges:
-        if self.rooms < PAGE_SLOTS:
-            return NO_RANGES
-        return self.absent & bytes_of(empty_pages(self.table), self.table.geometry.block_size, self.disk.size)
-
     def _whole_blocks(self, ranges: Ranges) -> Ranges:
         """The blocks that lie wholly in the ranges; the disk's last one may be cut."""
         block, size = self.table.geometry.block_size, self.disk.size
@@ -103,13 +101,3 @@ class _Weighing:
         """The blocks that have anything in the ranges."""
         block, size = self.table.geometry.block_size, self.disk.size
         return Ranges.between(ranges.start // block * block, np.minimum(-(-ranges.end // block) * block, size))
-
-
-def _concerned(usage: Usage) -> Ranges:
-    """All that a volume is about."""
-    return union((Ranges.of([usage.extent]), Ranges.of_columns(usage.filled.start, usage.filled.length)))
-
-
-def _holes(table: RunTable) -> Ranges:
-    holes = table.of_kind(Kind.HOLE)
-    return Ranges.of_columns(holes.start, holes.length)

@@ -62,7 +62,10 @@ def judge(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None]) -> Ju
     absent = bytes_of(absent_blocks(table), block, table.geometry.size) if rooms else NO_RANGES
     if not absent:
         return Judgement(unowned=unowned)
-    is_explained = _rooms_left(unowned, table, log) <= freed_without_place(table)
+    # Of blocks that the log shows as let go the room is explained; the others take more than freed entries leave.
+    released = released_by_log(table, log)
+    left = replace(unowned, free=unowned.free - released, held=unowned.held - released).blocks(block // MIB)
+    is_explained = left <= freed_without_place(table)
     known = Judgement(unowned=unowned, absent=absent, is_explained=is_explained)
     if absent.size == table.geometry.size and log.log_guid == NIL:
         return replace(known, doubted=absent, proof="it is empty")
@@ -74,11 +77,3 @@ def judge(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None]) -> Ju
 
     doubted, free, proof = weighed(table, disk, rooms, absent)
     return replace(known, doubted=doubted, free=free, proof=proof)
-
-
-def _rooms_left(unowned: Unowned, table: BlockTable, log: Log) -> int:
-    """Blocks that could be in room without owner of which the log does not show that it was let go."""
-    released = released_by_log(table, log)
-    return replace(unowned, free=unowned.free - released, held=unowned.held - released).blocks(
-        table.geometry.block_size // MIB
-    )

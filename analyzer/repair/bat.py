@@ -31,7 +31,7 @@ def fix_table(work: Workspace) -> None:
 
 
 def _from_log(work: Workspace, image: Image) -> None:
-    for page in lost_table_updates(image.allocation.table, image.log):
+    for page in lost_table_updates(image.table, image.log):
         title = f"{plural(len(page.slots), 'block table entry', 'comes', 'come')} back from the log"
         evidence = (
             f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound; as they are "
@@ -41,7 +41,7 @@ def _from_log(work: Workspace, image: Image) -> None:
 
 
 def _displaced(work: Workspace, image: Image) -> None:
-    for displacement in displacements(image.allocation.table, image.identifier.creator):
+    for displacement in displacements(image.table, image.identifier.creator):
         finding, patches = displacement.finding, displacement.patches
         work.add(Fix(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches))
         if displacement.lost_block is not None:
@@ -55,7 +55,7 @@ def _lost(block: int, shift: Finding) -> Finding:
 
 def _old_places(work: Workspace, image: Image) -> None:
     """Clear the places of absent blocks, when nothing else is wrong with the table."""
-    table = image.allocation.table
+    table = image.table
     if any(len(blocks) for blocks in table.damaged_blocks()):
         return
     patches = tuple(patch for _, patch in zip(range(_MOST_PAGES), stale_pages(table), strict=False))

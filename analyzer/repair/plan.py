@@ -62,7 +62,7 @@ def finished(work: Workspace, verify: Callable[[RepairPlan, Path], None]) -> Rep
     image = _opened(work.structures, found)
     if image is not None:
         found += [*image.findings, *_lost(image)]
-        structures = image.allocation.table.structures
+        structures = image.table.structures
     found += _left(work, {finding.code for finding in found})
     return RepairPlan(
         path=work.source.path,
@@ -102,7 +102,7 @@ def _witnesses(size: int, structures: Sequence[NamedRange]) -> Iterator[Range]:
 
 def _lost(image: Image) -> Iterator[Finding]:
     """What is wrong with each block that cannot be read whole: the first ones by themselves, the others as a number."""
-    table, count = image.allocation.table, 0
+    table, count = image.table, 0
     for blocks in table.damaged_blocks():
         for block in blocks[: max(0, _MOST_BLOCKS - count)].tolist():
             yield from table.flaws_of_block(block)

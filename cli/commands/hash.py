@@ -85,11 +85,7 @@ def map_command(leaf: Path, own: bool, where: ChainOptions) -> int:
 def _own(leaf: Path, where: ChainOptions) -> Disk:
     """The leaf alone, its table judged."""
     image = open_image(leaf, opened=where.as_search().opened)  # alone: a missing parent does not matter here
-    try:
-        return judged(Chain((image,), ()), where.trust).leaf
-    except BaseException:
-        image.close()
-        raise
+    return judged(Chain((image,), ()), where.trust).leaf
 
 
 def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from analyzer.judgement.chain import Trust, open_judged_chain
+from analyzer.judgement.chain import Trust, judged
 from analyzer.recovery_map.note import map_note
 from cli import output
 from cli.options.common import Declared, Parsed, choice, grouped, option
 from cli.text import safe, say
-from vhdx.chain import Chain
+from vhdx.chain import Chain, open_chain
 from vhdx.contents import Opener, open_structures
 from vhdx.disk import Disk
 from vhdx.findings import Finding
@@ -134,9 +134,8 @@ def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> 
 
 def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
     """Open a chain as the chain options say, for one who reads it by its map; by `opened`, where it is given."""
-    chain = open_judged_chain(
+    chain = open_chain(
         leaf,
-        trust=where.trust,
         parents=where.parents,
         search=where.search,
         mappings=where.mappings,
@@ -144,6 +143,7 @@ def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None)
         source_maps=where.maps,
         opened=opened,
     )
+    chain = judged(chain, where.trust)
     for child, link in zip(chain.layers[1:], chain.links, strict=True):
         if not link.matches:  # it was accepted, it should be known
             from analyzer.linkage.mismatch import gather_evidence

@@ -63,7 +63,7 @@ def test_each_structure_is_read_once_and_opening_takes_the_very_same(name):
     image = image_of(structures)
     assert len(source.reads) == reads
     assert image.headers is structures.headers.value
-    assert image.allocation.table is structures.table.value
+    assert image.table is structures.table.value
 
 
 def test_opening_reads_nothing_behind_the_first_structure_that_is_broken():

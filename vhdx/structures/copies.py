@@ -1,6 +1,6 @@
 """A structure that a file has twice, headers and region tables: so one is whole while the other is written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,6 +27,20 @@ class Copies(Generic[Record]):
         """The other copy when it is valid: of headers the state before the last update, evidence of what was."""
         other = 1 - (self.current_copy or 0)
         return None if self.flaws[other] else self.copies[other]
+
+
+def judge_copies(
+    pages: tuple[bytes, bytes],
+    parse: Callable[[bytes], Record],
+    check: Callable[[Record, bytes, int], Iterable[Finding]],
+    offsets: tuple[int, int],
+    rank: Callable[[Record], int],
+) -> Copies[Record]:
+    """Both copies, parsed and checked; of the valid ones the one of greater rank serves, the first at a tie."""
+    first, second = map(parse, pages)
+    flaws = tuple(check(first, pages[0], offsets[0])), tuple(check(second, pages[1], offsets[1]))
+    valid = [number for number in (0, 1) if not flaws[number]]
+    return Copies((first, second), flaws, max(valid, key=lambda number: rank((first, second)[number]), default=None))
 
 
 def check_validity(

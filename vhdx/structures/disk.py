@@ -91,8 +91,7 @@ def build_disk_parameters(disk: DiskParameters) -> dict[UUID, bytes]:
 def check_disk_parameters(disk: DiskParameters, at: Mapping[UUID, int]) -> Iterator[Finding]:
     """What is wrong with the parameters; `at` has the file offset of each item."""
     yield from _check_block_size(disk, at[FILE_PARAMETERS])
-    yield from _check_sectors(disk, at)
-    yield from _check_size(disk, at[VIRTUAL_DISK_SIZE])
+    yield from _check_sizes(disk, at)
     if disk.disk_id == NIL:
         yield Finding("MET-21", Severity.WARNING, "the virtual disk id is zero", at[VIRTUAL_DISK_ID], 16, SECTION)
 
@@ -110,20 +109,17 @@ def _check_block_size(disk: DiskParameters, at: int) -> Iterator[Finding]:
         yield Finding("MET-20", Severity.NOTE, text, at + 4, 4, SECTION)
 
 
-def _check_sectors(disk: DiskParameters, at: Mapping[UUID, int]) -> Iterator[Finding]:
+def _check_sizes(disk: DiskParameters, at: Mapping[UUID, int]) -> Iterator[Finding]:
     if disk.logical_sector_size not in SECTOR_SIZES:
         text = f"the logical sector size {disk.logical_sector_size} is neither 512 nor 4096"
         yield Finding("MET-17", Severity.ERROR, text, at[LOGICAL_SECTOR_SIZE], 4, SECTION)
     if disk.physical_sector_size not in SECTOR_SIZES:
         text = f"the physical sector size {disk.physical_sector_size} is neither 512 nor 4096"
         yield Finding("MET-18", Severity.ERROR, text, at[PHYSICAL_SECTOR_SIZE], 4, SECTION)
-
-
-def _check_size(disk: DiskParameters, at: int) -> Iterator[Finding]:
     if not 0 < disk.size <= MAX_DISK_SIZE:
         text = f"the virtual disk size {disk.size} is not within 1 byte to 64 TiB"
-        yield Finding("MET-16", Severity.ERROR, text, at, 8, SECTION)
+        yield Finding("MET-16", Severity.ERROR, text, at[VIRTUAL_DISK_SIZE], 8, SECTION)
     elif disk.logical_sector_size in SECTOR_SIZES and disk.size % disk.logical_sector_size:
         sector = disk.logical_sector_size
         text = f"the virtual disk size {disk.size} is not a multiple of the logical sector, {sector} bytes"
-        yield Finding("MET-16", Severity.ERROR, text, at, 8, SECTION)
+        yield Finding("MET-16", Severity.ERROR, text, at[VIRTUAL_DISK_SIZE], 8, SECTION)

@@ -9,7 +9,7 @@ from construct import Bytes, Int16ul, Int32ul, Int64ul, Struct
 from vhdx.findings import Finding, Severity
 from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, NIL
-from vhdx.structures.copies import Copies, check_validity
+from vhdx.structures.copies import Copies, check_validity, judge_copies
 from vhdx.structures.fields import Guid
 
 SIGNATURE = b"head"
@@ -73,13 +73,7 @@ def check_header(header: Header, page: bytes, at: int) -> Iterator[Finding]:
 
 def judge_headers(pages: tuple[bytes, bytes]) -> Copies[Header]:
     """Parse and judge both copies: of the valid ones, the greater sequence number is current, the first at a tie."""
-    copies = parse_header(pages[0]), parse_header(pages[1])
-    flaws = (
-        tuple(check_header(copies[0], pages[0], HEADER_OFFSETS[0])),
-        tuple(check_header(copies[1], pages[1], HEADER_OFFSETS[1])),
-    )
-    valid = [copy for copy in (0, 1) if not flaws[copy]]
-    return Copies(copies, flaws, max(valid, key=lambda copy: copies[copy].sequence_number, default=None))
+    return judge_copies(pages, parse_header, check_header, HEADER_OFFSETS, lambda header: header.sequence_number)
 
 
 def check_headers(pair: Copies[Header], file_size: int) -> Iterator[Finding]:
@@ -94,19 +88,16 @@ def check_headers(pair: Copies[Header], file_size: int) -> Iterator[Finding]:
 def check_copies(pair: Copies[Header]) -> Iterator[Finding]:
     """What is wrong with the two headers as a pair: whether one serves, and which."""
     yield from check_validity(pair, "header", ("HDR-04", "HDR-03"), HEADER_OFFSETS, HEADER_SIZE, SECTION)
-    if pair.previous is not None and pair.previous.sequence_number == pair.current.sequence_number:
-        yield _equal_numbers(*pair.copies)
-
-
-def _equal_numbers(first: Header, second: Header) -> Finding:
-    number = first.sequence_number
+    if pair.previous is None or pair.previous.sequence_number != pair.current.sequence_number:
+        return
+    number = pair.current.sequence_number
     # Writers that never updated the file write one header twice. Only a difference is a contradiction.
-    if replace(first, checksum=0) == replace(second, checksum=0):
-        return Finding(
-            "HDR-06", Severity.NOTE, f"both headers are identical, with sequence number {number}", None, None, SECTION
-        )
-    text = f"both headers have sequence number {number} and differ: neither is the current one"
-    return Finding("HDR-05", Severity.ERROR, text, HEADER_OFFSETS[0], None, SECTION)
+    if replace(pair.previous, checksum=0) == replace(pair.current, checksum=0):
+        text = f"both headers are identical, with sequence number {number}"
+        yield Finding("HDR-06", Severity.NOTE, text, None, None, SECTION)
+    else:
+        text = f"both headers have sequence number {number} and differ: neither is the current one"
+        yield Finding("HDR-05", Severity.ERROR, text, HEADER_OFFSETS[0], None, SECTION)
 
 
 def _check_versions(header: Header, at: int) -> Iterator[Finding]:

@@ -183,9 +183,8 @@ def _check_meaning(entry: MetadataEntry, at: int) -> Iterator[Finding]:
     if entry.item_id == NIL:
         yield Finding("MET-08", Severity.ERROR, "an item has the id 0", at, 16, SECTION)
     elif entry.is_user and entry.is_required:
-        yield Finding(
-            "MET-09", Severity.ERROR, f"the user item {entry.item_id} is marked as required", at + 24, 4, SECTION
-        )
+        text = f"the user item {entry.item_id} is marked as required"
+        yield Finding("MET-09", Severity.ERROR, text, at + 24, 4, SECTION)
     elif entry.item_id == INCOMPLETE_FILE:
         yield Finding("MET-11", Severity.ERROR, "the file was never completely written", at, 32, SECTION)
     elif entry.is_required and entry.item_id not in NAMES:

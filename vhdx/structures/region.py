@@ -20,7 +20,7 @@ from vhdx.structures.constants import (
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
-from vhdx.structures.copies import Copies, check_validity
+from vhdx.structures.copies import Copies, check_validity, judge_copies
 from vhdx.structures.fields import Guid, listed
 
 SIGNATURE = b"regi"
@@ -110,13 +110,7 @@ def check_region_table(table: RegionTable, page: bytes, at: int) -> Iterator[Fin
 
 def judge_region_tables(pages: tuple[bytes, bytes]) -> Copies[RegionTable]:
     """Parse and judge both copies: the second serves when the first fails its checksum."""
-    copies = (parse_region_table(pages[0]), parse_region_table(pages[1]))
-    flaws = (
-        tuple(check_region_table(copies[0], pages[0], REGION_TABLE_OFFSETS[0])),
-        tuple(check_region_table(copies[1], pages[1], REGION_TABLE_OFFSETS[1])),
-    )
-    current = next((copy for copy in (0, 1) if not flaws[copy]), None)
-    return Copies(copies, flaws, current)
+    return judge_copies(pages, parse_region_table, check_region_table, REGION_TABLE_OFFSETS, lambda _: 0)
 
 
 def check_region_tables(pair: Copies[RegionTable], file_size: int) -> Iterator[Finding]:
@@ -129,21 +123,17 @@ def check_region_tables(pair: Copies[RegionTable], file_size: int) -> Iterator[F
         text = "both region tables are valid and differ; copy 1 serves"
         yield Finding("REG-05", Severity.WARNING, text, REGION_TABLE_OFFSETS[1], REGION_TABLE_SIZE, SECTION)
     at = REGION_TABLE_OFFSETS[pair.current_copy]
-    yield from _check_head(pair.current, at)
-    entries = listed(pair.current.entries, pair.current.entry_count, _EMPTY)
-    for index, entry in enumerate(entries):
-        yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), file_size)
-    yield from _check_together(entries, at)
-
-
-def _check_head(table: RegionTable, at: int) -> Iterator[Finding]:
+    table = pair.current
     if table.entry_count > MAX_TABLE_ENTRIES:
         text = f"the table claims {table.entry_count} entries; at most {MAX_TABLE_ENTRIES} fit"
         yield Finding("REG-06", Severity.ERROR, text, at + 8, 4, SECTION)
     if table.reserved:
-        yield Finding(
-            "REG-07", Severity.ERROR, f"the reserved field is {table.reserved:#x}, not 0", at + 12, 4, SECTION
-        )
+        text = f"the reserved field is {table.reserved:#x}, not 0"
+        yield Finding("REG-07", Severity.ERROR, text, at + 12, 4, SECTION)
+    entries = listed(table.entries, table.entry_count, _EMPTY)
+    for index, entry in enumerate(entries):
+        yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), file_size)
+    yield from _check_together(entries, at)
 
 
 def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Finding]:
@@ -154,9 +144,8 @@ def _check_entry(entry: RegionEntry, at: int, file_size: int) -> Iterator[Findin
     elif not known:
         yield Finding("REG-12", Severity.NOTE, f"the region {entry.guid} is unknown and optional", at, 32, SECTION)
     elif not entry.is_required:
-        yield Finding(
-            "REG-14", Severity.NOTE, f"the {entry.name} region is not marked as required", at + 28, 4, SECTION
-        )
+        text = f"the {entry.name} region is not marked as required"
+        yield Finding("REG-14", Severity.NOTE, text, at + 28, 4, SECTION)
     if entry.flags & ~REQUIRED:
         text = f"the {entry.name} region has the flags {entry.flags:#x}; all but bit 0 are reserved and must be 0"
         yield Finding("REG-17", Severity.WARNING, text, at + 28, 4, SECTION)

@@ -73,17 +73,17 @@ def image_as_of(image: Image, moment: Moment) -> AsOf:
     regions, regions_reached = past.regions()
     structures = past.pages(regions)
     then = image_from(past.view(structures))
-    maps = (Range(start, SECTOR_BITMAP_SIZE) for _, start in bitmaps_of(then.allocation.table))
+    maps = (Range(start, SECTOR_BITMAP_SIZE) for _, start in bitmaps_of(then.table))
     bitmaps = past.pages([*regions, *maps])
     then = image_from(past.view(bitmaps))
     region = then.regions.current.find(METADATA_REGION)
     metadata = Range(region.file_offset, region.length) if region else Range(0, 0)
     # What was moved away may have been written over, unlogged.
-    kept = then.allocation.table.structures == image.allocation.table.structures
+    kept = then.table.structures == image.table.structures
     sure = regions_reached and kept and past.is_sure(bitmaps, metadata)
-    doubts = past.doubts(bitmaps, then.allocation.table) if sure else Ranges.of([Range(0, then.size)])
-    table = TableAsOf(**columns_of(then.allocation.table), given=past.given(then.allocation.table))
-    found = replace(then, allocation=replace(then.allocation, table=table), file=image.file)
+    doubts = past.doubts(bitmaps, then.table) if sure else Ranges.of([Range(0, then.size)])
+    table = TableAsOf(**columns_of(then.table), given=past.given(then.table))
+    found = replace(then, table=table, file=image.file)
     session = image.log.headers[stretch.places[number - stretch.first]].log_guid
     return AsOf(found, number, session, doubts, stretch is timeline.last)
 
@@ -136,7 +136,7 @@ class _Past:
     def given(self, table: BlockTable) -> Owners:
         """For each MiB of the file 1 when something was given it since: by the table of now, or by one in between."""
         given = np.zeros(min(self.image.source.size // MIB + 1, MOST_MIB), dtype=np.uint8)
-        now = self.image.allocation.table
+        now = self.image.table
         known = {(one.start, one.length) for one in table.structures}
         for one in now.structures:
             if (one.start, one.length) not in known:

@@ -117,18 +117,18 @@ class AnchoredTable(BlockTable):
 
 def with_anchored(image: Image) -> Image:
     """The image with the old data of its absent blocks; the image itself where no entry keeps a place."""
-    table = image.allocation.table
+    table = image.table
     states = (entries[places_of(entries) > 0] & STATE_MASK for _, entries in table.all_entries())
     if not any((state < BlockState.FULLY_PRESENT).any() for state in states):
         return image
     owners, _ = table.claims.owners(table.all_places())
     anchored = AnchoredTable(**columns_of(table), below=table, owners=owners)
-    return replace(image, allocation=replace(image.allocation, table=anchored))
+    return replace(image, table=anchored)
 
 
 def ranges_brought_back(image: Image) -> Ranges:
     """The ranges of the disk that have old data in an image that `with_anchored` gave."""
-    table = image.allocation.table
+    table = image.table
     if not isinstance(table, AnchoredTable):
         return NO_RANGES
     back = (

@@ -161,7 +161,7 @@ def _with_tables(structures: Structures, image: Image, bitmaps: BitmapPolicy) ->
     except VhdxError:  # the medium fails where a structure would have to be looked for
         found = RebuiltImage()
     if found.image is not None and (found.rebuilt or found.lost):
-        image = replace(image, source=found.image.source, allocation=found.image.allocation)
+        image = replace(image, source=found.image.source, table=found.image.table)
     return replace(found, image=image)
 
 

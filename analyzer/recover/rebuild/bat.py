@@ -36,7 +36,7 @@ _MOST_STARTS = 1 << 16
 
 def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
-    table = image.allocation.table
+    table = image.table
     if work.parent_is_open:  # whatever the table leaves out may be the parent's
         for first, entries in table.all_entries():
             absent = entries & STATE_MASK == BlockState.NOT_PRESENT
@@ -80,7 +80,7 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
 def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], bool]:
     """Lay what the log can heal over the table; the pages, and whether the log's copies are the table as it is now."""
     try:
-        pages = list(lost_table_updates(image.allocation.table, image.log))
+        pages = list(lost_table_updates(image.table, image.log))
     except VhdxError:  # a medium that fails where the log is
         return [], False
     work.patch(*((page.offset, page.fixed) for page in pages))
@@ -89,7 +89,7 @@ def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], b
 
 
 def _logged(image: Image) -> Mapping[int, LoggedImage]:
-    table = image.allocation.table
+    table = image.table
     return readable_pages(image.log, table.bat_offset, table.bat_offset + table.bat_length)
 
 
@@ -145,7 +145,7 @@ def _doubt_size(work: RebuildWorkspace, image: Image) -> None:
         return
     patches = [Patch(at, LOG_SECTOR_SIZE, work.suspects[at]) for at in inside]
     other = parameters_at(OverlaySource(work.view, patches), region.file_offset, region.length)
-    mine, table = image.parameters, image.allocation.table
+    mine, table = image.parameters, image.table
     if other is None or other == mine:
         return
     same = (other.block_size, other.flags) == (mine.block_size, mine.flags)

@@ -119,7 +119,7 @@ def rebuild_bitmaps(work: RebuildWorkspace, image: Image, policy: BitmapPolicy) 
     """Bring empty parts of bitmaps back from the log; treat partial blocks that have no bitmap as `policy` says."""
     if not image.has_parent:
         return
-    table = image.allocation.table
+    table = image.table
     count = table.geometry.block_count
     windows = ((first, min(first + WINDOW_SLOTS, count)) for first in range(0, count, WINDOW_SLOTS))
     blocks = [block for window in windows for block in table.blocks_without_bitmap(*window).tolist()]
@@ -137,7 +137,7 @@ def _from_log(work: RebuildWorkspace, image: Image, parts: list[Part]) -> set[in
     """
     # The log is read only when something is lost: its entries may be many.
     copies = readable_pages(image.log) if parts else {}
-    table, back = image.allocation.table, set()
+    table, back = image.table, set()
     pages: dict[int, list[Part]] = {}
     for part in parts:
         pages.setdefault(part.place // LOG_SECTOR_SIZE * LOG_SECTOR_SIZE, []).append(part)

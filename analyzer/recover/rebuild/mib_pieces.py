@@ -75,7 +75,7 @@ def spread(work: RebuildWorkspace, image: Image, floor: int) -> frozenset[int]:
         return frozenset()
     slots = disk + disk // image.geometry.chunk_ratio
     places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())
-    put_entries(work, image.allocation.table, dict(zip(slots.tolist(), places, strict=True)))
+    put_entries(work, image.table, dict(zip(slots.tolist(), places, strict=True)))
     apart = f"what is placed ({plural(len(known.disk), 'piece')} in {plural(len(known.shifts), 'stretch')})"
     why = f"{apart} agrees on blocks of {block_of(known)} MiB, of which these are the rest"
     if _is_in_order(known):
@@ -102,11 +102,11 @@ def withdraw(work: RebuildWorkspace, image: Image, signs: Iterable[Sign]) -> Non
     wrong = max((place for place in found[False] if place < first), default=0)
     slots = known.disk[known.file * MIB <= wrong]
     unknown = dict.fromkeys((slots + slots // image.geometry.chunk_ratio).tolist(), UNKNOWN)
-    put_entries(work, image.allocation.table, unknown)
+    put_entries(work, image.table, unknown)
 
 
 def _known(image: Image, file_size: int) -> Known:
-    places = places_of(payload_entries(image.allocation.table)) // MIB
+    places = places_of(payload_entries(image.table)) // MIB
     blocks = np.flatnonzero(places)
     return Known(blocks, places[blocks], image.geometry.block_count, -(-file_size // MIB))
 

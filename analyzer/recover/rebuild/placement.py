@@ -62,20 +62,20 @@ def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None
     Then what stands between two blocks of known place, in the file as on the disk, is put between them.
     """
     search = _Search(work, rooms)
-    search.narrow(image.allocation.table)
+    search.narrow(image.table)
     for phase in _PHASES:
         search.place(image, phase(image))
         image = image_of(work.structures)
         if work.in_pieces:
             search.leave(spread(work, image, rooms[0]))
             image = image_of(work.structures)
-        search.narrow(image.allocation.table)
+        search.narrow(image.table)
     if work.in_pieces:
         withdraw(work, image, [sign for phase in _PHASES for sign in phase(image)])
         image = image_of(work.structures)
     place_in_order(work, image)
     image = image_of(work.structures)
-    _fill_between(work, replace(image.allocation.table, source=work.view), search.rooms)
+    _fill_between(work, replace(image.table, source=work.view), search.rooms)
 
 
 @dataclass
@@ -90,7 +90,7 @@ class _Search:
         """Put the one block that shows a sign into its slot, sign by sign."""
         for sign in signs:
             if self.looks > 0 and _is_open(self.work, image, sign):
-                self._place(image.allocation.table, sign)
+                self._place(image.table, sign)
 
     def _place(self, table: BlockTable, sign: Sign) -> None:
         size = table.geometry.block_size
@@ -118,7 +118,7 @@ class _Search:
 
 def _is_open(work: RebuildWorkspace, image: Image, sign: Sign) -> bool:
     """Whether the block that must hold the sign has no entry, as far as is known for certain, and all of the sign."""
-    table = image.allocation.table
+    table = image.table
     block, within = divmod(sign.start, table.geometry.block_size)
     if not 0 <= sign.start < image.size or within + sign.length > table.geometry.block_size:
         return False
@@ -165,7 +165,7 @@ def _unknown_blocks(table: BlockTable) -> Ranges:
 
 def place_in_order(work: RebuildWorkspace, image: Image) -> None:
     """Put the blocks of a fixed disk whose entries are unknown, or say that nothing is there, into their order."""
-    table, geometry = image.allocation.table, image.geometry
+    table, geometry = image.table, image.geometry
     if image.has_parent or not image.parameters.flags & LEAVE_BLOCKS_ALLOCATED or geometry.block_count > _MOST_OF_FIXED:
         return
     blocks, entries = np.arange(geometry.block_count, dtype=np.int64), payload_entries(table)

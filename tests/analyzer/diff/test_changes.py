@@ -156,7 +156,7 @@ def test_by_provenance_nothing_but_tables_is_read(stack):
         reads = [(start, start + length) for start, length in source.reads]
         assert all(end <= first or last <= start for start, end in reads for first, last in payload)
         geometry = layer.geometry
-        tables = 8 * layer.allocation.table.slots_needed + (1 << 20) * (-(-layer.size // geometry.chunk_size))
+        tables = 8 * layer.table.slots_needed + (1 << 20) * (-(-layer.size // geometry.chunk_size))
         assert sum(length for _, length in source.reads) <= 8 * tables
 
 

@@ -49,7 +49,7 @@ def disk_of(volume, chance, sizes=(64 * MIB,)):
 
 def judged(source):
     image = image_from(source)
-    return image, judge(image.allocation.table, image.log, lambda: image)
+    return image, judge(image.table, image.log, lambda: image)
 
 
 def some_of(blocks, chance):
@@ -99,7 +99,7 @@ def expect_nothing_wrong_is_known(made, chance):
     ))  # fmt: skip
     lost |= some_of(made.trimmable(), chance) if chance.random() < 0.3 else set()
     image, judgement = judged(made.without(lost))
-    assert list(findings_of(image.allocation.table, judgement, live=False))
+    assert list(findings_of(image.table, judgement, live=False))
     expect_unknown(rebuild_tables(Structures(made.without(lost))), made, lost)
 
 

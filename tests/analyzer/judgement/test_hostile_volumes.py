@@ -33,5 +33,5 @@ def test_whatever_a_volume_says_of_itself_is_judged(kind, seed):
     for _ in range(4):
         made = disks.made(spoiled(disks.volume(kind, 0), chance), MIB, chance)
         image = image_from(made.without(set(chance.sample(made.held, 3))))
-        judgement = judge(image.allocation.table, image.log, lambda image=image: image)
+        judgement = judge(image.table, image.log, lambda image=image: image)
         assert judgement.absent

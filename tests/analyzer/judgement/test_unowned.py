@@ -53,7 +53,7 @@ def test_a_file_in_which_every_block_has_an_owner_costs_one_pass_over_its_table(
     source = CountingSource(SparseSource(encode(spec)))
     image = image_from(source)
     source.reads.clear()
-    judgement = judge(image.allocation.table, image.log, lambda: pytest.fail("the disk was asked for"))
+    judgement = judge(image.table, image.log, lambda: pytest.fail("the disk was asked for"))
     assert not judgement.doubted
     assert source.reads == [(Placement.of(spec).bat, 40 * 8)]
 

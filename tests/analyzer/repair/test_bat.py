@@ -57,7 +57,7 @@ def last_first(blocks):
 def test_qemus_shift_is_seen_and_undone(blocks):
     spec = last_first([0, *blocks])
     file = shifted(spec)
-    (found,) = shifted_pages((image := image_of(file)).allocation.table, image.identifier.creator)
+    (found,) = shifted_pages((image := image_of(file)).table, image.identifier.creator)
     assert found.finding.code == "BAT-17"
     assert "QEMU" in found.evidence
     assert fixed(file, "BAT-17") == encode(spec)
@@ -104,7 +104,7 @@ def test_a_missing_interleave_is_seen_and_put_in(blocks):
     entries, table = table_of(file, spec), Table.of(spec)
     flat = [entries[table.payload_slot(block)] for block in range(COUNT)]
     broken = with_table(file, spec, [*flat, *[0] * (512 - COUNT)])
-    found = missing_interleave(image_of(broken).allocation.table)
+    found = missing_interleave(image_of(broken).table)
     assert (found is None) == (128 not in blocks)
     if found:
         assert fixed(broken, "BAT-18") == file
@@ -125,7 +125,7 @@ SMALL = ImageSpec(size=64 * MIB, identity=Identity.of("small"), blocks=Brush(tag
 def test_a_damaged_table_comes_back_from_the_log(damage):
     file = logged(SMALL)
     broken = file.patched(Placement.of(SMALL).bat, damage)
-    (page,) = lost_table_updates((image := image_of(broken)).allocation.table, image.log)
+    (page,) = lost_table_updates((image := image_of(broken)).table, image.log)
     assert (page.finding.code, page.sequence_number) == ("BAT-16", 40)
     after = fixed(broken, "BAT-16")
     assert content(after) == content(file)

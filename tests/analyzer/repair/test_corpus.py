@@ -44,7 +44,7 @@ def test_files_of_other_programs_have_nothing_to_fix_but_live_logs(corpus, name)
 @pytest.mark.parametrize("damage", [bytes(4096), bytes(512), b"\x05" * 8, b"\xff" * 8])
 def test_the_block_table_of_a_genuine_file_comes_back_from_its_closed_log(corpus, name, damage):
     with FileSource(corpus(f"genuine/{name}")) as source:
-        table = image_from(source).allocation.table
+        table = image_from(source).table
         whole = read_at(source, table.bat_offset, len(damage))
         assert newest_pages(image_from(source).log)[table.bat_offset].content.startswith(whole)
         broken = OverlaySource(source, [Patch.of(table.bat_offset, whole, damage)])

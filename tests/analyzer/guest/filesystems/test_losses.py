@@ -177,7 +177,7 @@ def test_folders_that_nothing_leads_to_any_more_are_listed_when_the_front_is_los
 def _lose_block(leaf, number):
     """Point a block's entry of the table past the end of the file."""
     with vhdx.open_image(leaf) as image:
-        at = image.allocation.table.payload_entry(number).file_offset
+        at = image.table.payload_entry(number).file_offset
         raw = leaf.read_bytes()
     entry = (at | 6).to_bytes(8, "little")
     place = raw.index(entry, MIB)

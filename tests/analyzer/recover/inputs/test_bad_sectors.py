@@ -184,7 +184,7 @@ def test_a_bitmap_that_cannot_be_read_loses_its_blocks_and_leaves_the_others():
     source = FailingSource(SparseSource(encode(spec), Path("/nowhere/child.avhdx")))
     found = gather([source.path], NOWHERE, None, lambda _path: source)
     disk = PartialDisk(found.levels)
-    bitmap = disk.images[0].allocation.table.bitmap_entry(0).file_offset
+    bitmap = disk.images[0].table.bitmap_entry(0).file_offset
     assert [run.length for run in next(disk.windows(0, SIZE)).of_kind(Kind.DATA)] == [512, MIB]
     source.bad |= Ranges.of([Range(bitmap, MIB)])
     disk = PartialDisk(gather([source.path], NOWHERE, None, lambda _path: source).levels)
