@@ -24,7 +24,7 @@ def opened():
 
 def test_windows_of_the_table_without_an_entry_are_read_once_whatever_is_asked():
     source, image = opened()
-    table = image.allocation.table
+    table = image.table
     states = table.count_states()
     assert sum(states.values()) == BLOCKS
     first = sum(length for _, length in source.reads)
