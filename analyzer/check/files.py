@@ -5,7 +5,7 @@ However many chains lead to a file.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -23,7 +23,6 @@ from vhdx.source import FileSource, read_at
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.identifier import SIGNATURE
 
-_NAMES = {".vhdx", ".avhdx", ".vhds"}
 # Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same.
 # Linux gives a process 1024 descriptors, macOS 256 unless asked; a chain has at most 256 files.
 _MOST_OPEN = 256
@@ -66,13 +65,11 @@ def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
 
 
 def _is_vhdx(path: Path) -> bool:
-    if path.suffix.lower() in _NAMES:
+    if path.suffix.lower() in {".vhdx", ".avhdx", ".vhds"}:
         return True
-    try:
-        with FileSource(path) as source:
-            return source.size >= len(SIGNATURE) and read_at(source, 0, len(SIGNATURE)) == SIGNATURE
-    except VhdxError:
-        return False
+    with suppress(VhdxError), FileSource(path) as source:
+        return source.size >= len(SIGNATURE) and read_at(source, 0, len(SIGNATURE)) == SIGNATURE
+    return False
 
 
 class _KeptSource(FileSource):
@@ -153,11 +150,7 @@ class FileCache:
 def _check_beside(structures: Structures) -> Iterator[Finding]:
     """CHN-14, of a file that opens: how large its disk is tells whether a map can be about it."""
     path = structures.file.path
-    if not maps_beside(path) and not accounts_beside(path):
-        return
-    try:
-        finding = map_finding(path, image_of(structures).size)
-    except VhdxError:  # the file's own findings say why
-        return
-    if finding:
-        yield finding
+    if maps_beside(path) or accounts_beside(path):
+        with suppress(VhdxError):  # the file's own findings say why
+            finding = map_finding(path, image_of(structures).size)
+            yield from [finding] if finding else ()

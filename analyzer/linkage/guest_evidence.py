@@ -5,7 +5,7 @@ disk, and the parent's copy must be the older one.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -145,20 +145,16 @@ def _mft(pair: _Pair, volume: int) -> Iterator[Trace]:
         latest = max(latest, parent or 0)
         if child is not None and child != parent:
             rewritten.append((child, parent or 0))
-    if rewritten:
-        yield _judge_numbers(rewritten, latest)
-
-
-def _judge_numbers(rewritten: Sequence[tuple[int, int]], latest: int) -> Trace:
     count = len(rewritten)
     # Derivation: log sequence numbers of NTFS only grow, and the child began as the parent was. A record
     # that both have and that is newer in the parent was written there after the child was made. The reverse proves
     # nothing: test_mft_records_that_are_all_older_in_the_parent_speak_for_it_and_prove_nothing.
     if any(parent > child for child, parent in rewritten):
         text = f"of {count} $MFT records that the child has rewritten, the parent has some that are newer"
-        return Trace(text, Bearing.CHANGED)
-    if latest and latest < min(child for child, _ in rewritten):
+        yield Trace(text, Bearing.CHANGED)
+    elif rewritten and latest and latest < min(child for child, _ in rewritten):
         text = f"every $MFT record looked at is older in the parent than all {count} that the child has rewritten"
-        return Trace(text, Bearing.SAME_DISK)
-    text = f"the log numbers of {count} rewritten $MFT records do not tell whether the parent was used since"
-    return Trace(text, Bearing.NEUTRAL)
+        yield Trace(text, Bearing.SAME_DISK)
+    elif rewritten:
+        text = f"the log numbers of {count} rewritten $MFT records do not tell whether the parent was used since"
+        yield Trace(text, Bearing.NEUTRAL)

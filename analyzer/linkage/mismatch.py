@@ -5,6 +5,7 @@ the verdict is in words, with the bytes of the disk that are in doubt. Nothing h
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -20,7 +21,6 @@ from vhdx.structures.constants import NIL
 
 MOST_RANGES = 64
 """Ranges in doubt that are listed; their bytes are counted all the same."""
-
 
 # Creators, as files name them, that give every child a virtual disk id of its own; OpenVMM does not sign its files.
 _OWN_ID_WRITERS = ("", ".NET DiscUtils")
@@ -78,10 +78,9 @@ def gather_evidence(child: Image, parent: Image) -> Evidence:
     # The layouts of file systems: most chains fit, and need none.
     from analyzer.linkage.guest_evidence import traces_of
 
-    try:
+    left = None
+    with suppress(VhdxError):
         left = _left(child, parent)
-    except VhdxError:
-        left = None
     traces = traces_of(child, parent)
     leaves = "what the child leaves to its parent cannot be counted: a table cannot be read"
     if left is not None:

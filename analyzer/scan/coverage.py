@@ -6,6 +6,7 @@ hides it. A leaf shows all that it holds.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,11 +91,9 @@ def measure(image: Image, most: int = KEPT_RANGES) -> Layer:
 
 def measure_file(path: Path, most: int) -> Layer:
     """What a file holds; never raises for what is in it."""
-    try:
-        with open_image(path) as image:
-            return measure(image, most)
-    except VhdxError:
-        return UNKNOWN
+    with suppress(VhdxError), open_image(path) as image:
+        return measure(image, most)
+    return UNKNOWN
 
 
 def _measured(image: Image, most: int) -> Layer:

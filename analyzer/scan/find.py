@@ -5,6 +5,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -16,13 +17,7 @@ from vhdx.contents import Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
 from vhdx.findings import Severity
 from vhdx.source import FileSource, read_at
-from vhdx.structures.constants import (
-    HEADER_AREA_SIZE,
-    HEADER_OFFSETS,
-    METADATA_TABLE_SIZE,
-    MIB,
-    REGION_TABLE_OFFSETS,
-)
+from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, METADATA_TABLE_SIZE, MIB, REGION_TABLE_OFFSETS
 from vhdx.structures.header import SIGNATURE as HEADER
 from vhdx.structures.metadata import SIGNATURE as METADATA
 from vhdx.structures.metadata import check_metadata_table, parse_metadata_table
@@ -133,14 +128,12 @@ def _walk(top: Path, found: FoundFiles) -> Iterator[FoundFile]:
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     """A true folder: links are left alone, so that no walk goes in circles."""
-    try:
-        if not entry.is_dir(follow_symlinks=False):
-            return False
-        # Junctions, the other links to folders that Windows has, are no symlinks to Python.
-        attributes = getattr(entry.stat(follow_symlinks=False), "st_file_attributes", 0)
-        return not attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT
-    except OSError:
-        return False
+    with suppress(OSError):
+        if entry.is_dir(follow_symlinks=False):
+            # Junctions, the other links to folders that Windows has, are no symlinks to Python.
+            attributes = getattr(entry.stat(follow_symlinks=False), "st_file_attributes", 0)
+            return not attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT
+    return False
 
 
 def _files_of(entries: Iterable["os.DirEntry[str]"]) -> Iterator[FoundFile]:
@@ -158,12 +151,9 @@ def type_of(file: FoundFile) -> FileType:
     """What a file is, by its first bytes; by its name where that alone can tell. Never raises for what it holds."""
     suffix = file.path.suffix.lower()
     start, is_rest, is_named = b"", False, suffix in _DISK_NAMES | _CONFIGURATION_NAMES | _COMPANION_NAMES
-    try:
-        with FileSource(file.path) as source:
-            start = read_at(source, 0, min(source.size, len(_VHDX)))
-            is_rest = start != _VHDX and not is_named and _is_rest(source)
-    except (VhdxError, ConstructError):
-        pass
+    with suppress(VhdxError, ConstructError), FileSource(file.path) as source:
+        start = read_at(source, 0, min(source.size, len(_VHDX)))
+        is_rest = start != _VHDX and not is_named and _is_rest(source)
     if start == _VHDX:
         return FileType.DISK
     if suffix in _CONFIGURATION_NAMES or start.startswith(_HYPERV_STORE):

@@ -25,7 +25,6 @@ _BACKUP = re.compile(
 )
 # Seconds; a backup holds a checkpoint for hours. test_a_checkpoint_that_a_backup_left_behind_is_not_the_current_state.
 _LONGEST_BACKUP = 24 * 3600.0
-_TRACKING = {".rct", ".mrt"}
 
 
 def listed(paths: Iterable[Path]) -> str:
@@ -173,8 +172,8 @@ def judge_beside(
         if record.has_parent and _BACKUP.search(record.path.stem) and record.path not in used:
             text = f"{record.path.name} has the name of a checkpoint that a backup makes and removes"
             yield Finding("CHN-12", Severity.NOTE, text, path=record.path)
-        tracking = [c for c in companions.get(record.path, ()) if c.path.suffix.lower() in _TRACKING]
-        if tracking:
+        beside = companions.get(record.path, ())
+        if tracking := [companion for companion in beside if companion.path.suffix.lower() in {".rct", ".mrt"}]:
             names = ", ".join(companion.path.name for companion in tracking)
             stale = any(companion.modified < record.modified - _SLACK for companion in tracking)
             text = f"{names} beside it {'is older than the disk: stale' if stale else 'is as new as the disk'}"

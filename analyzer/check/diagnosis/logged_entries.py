@@ -6,6 +6,7 @@ logged one is believed. Sound entries of the file are always kept: they may be n
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,10 +69,9 @@ def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, L
 
 def readable_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, LoggedImage]:
     """As `newest_pages`; none where the medium fails in the log."""
-    try:
+    with suppress(VhdxError):
         return newest_pages(log, start, end)
-    except VhdxError:
-        return {}
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,8 @@ def _lost(table: BlockTable, first: int, old: Entries, new: Entries, budget: _Re
     """Entries in sectors of 512 zeros where the log has blocks that hold something and that nobody else has."""
     lost: set[int] = set()
     for start in range(0, _SLOTS, _SLOTS_OF_SECTOR):
-        sector = slice(start, start + _SLOTS_OF_SECTOR)
         # A medium loses sectors of 512 bytes. Fewer zeros are what a sparse disk has anyway.
-        if not new[sector].any() and old[sector].any():
+        if not new[start : start + _SLOTS_OF_SECTOR].any():
             indexes = [index for index in range(start, start + _SLOTS_OF_SECTOR) if old[index]]
             if any(_holds_something(table, first + index, int(old[index]), budget) for index in indexes):
                 lost.update(indexes)
