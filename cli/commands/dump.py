@@ -42,7 +42,8 @@ def command(file: Path, structures: Sequence[str]) -> int:
             findings += section.findings
         else:
             _print(section)
-        code = max(code, 3 if section.error else int(bool(section.findings)))  # known when its records have passed
+        # known when its records have passed; what cannot be read outweighs a flaw
+        code = max(code, 3 if section.error else int(bool(section.findings)))
     if output.is_json():
         output.emit("dump", {"path": file, "structures": structures_read}, findings)
     return code

@@ -1,15 +1,18 @@
 """Groups of options: a command gets one typed record for each."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from cli import output
 from cli.main import vhdx
-from cli.options.common import choice, grouped, option
+from cli.options.common import choice, grouped, json_option, option
 
 
 def commands(group=vhdx):
@@ -61,3 +64,44 @@ def test_a_value_that_is_no_member_is_wrong_usage():
     answer = CliRunner().invoke(painted, ["--colour", "green"])
     assert answer.exit_code == 2
     assert "green" in answer.output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walls:
+    dry_run: bool = option("Paint nothing.")
+    plan: Path | None = option("Plan of the house.", metavar="FILE")
+    rooms: tuple[Path, ...] = option("A room. Repeat for more.", "--room")
+    coats: int | None = option("How many coats.", type=click.IntRange(min=1))
+    house: str = ""
+
+
+@click.command()
+@grouped("walls", Walls)
+@click.argument("house")
+def measured(walls):
+    click.echo(repr(walls))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "walls"),
+    [
+        (["red"], Walls(dry_run=False, plan=None, rooms=(), coats=None, house="red")),
+        (
+            ["red", "--dry-run", "--plan", "p", "--room", "a", "--room", "b", "--coats", "2"],
+            Walls(dry_run=True, plan=Path("p"), rooms=(Path("a"), Path("b")), coats=2, house="red"),
+        ),
+    ],
+)
+def test_an_options_flag_and_type_follow_from_its_field(arguments, walls):
+    assert CliRunner().invoke(measured, arguments).output == f"{walls!r}\n"
+
+
+@click.command()
+@json_option
+def answering():
+    output.answer("paint", {"coats": 2}, ["two coats"])
+
+
+def test_an_answer_is_what_the_commands_own_options_ask_for():
+    assert CliRunner().invoke(answering, []).output == "two coats\n"
+    assert json.loads(CliRunner().invoke(answering, ["--json"]).output)["coats"] == 2
