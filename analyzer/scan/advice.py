@@ -7,7 +7,6 @@ from pathlib import Path
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import Condition, FileRecord
-from analyzer.remedies import shell_command
 from analyzer.scan.commands import OutputNames, has_no_front, inputs_of, merge_command, recover_command
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
@@ -36,16 +35,6 @@ class Advice:
     """The command, word by word; empty when there is nothing to merge, or nothing that can be."""
     recovery: tuple[str, ...] = ()
     """The command that makes a disk of what is left, where the chain of `current` is not whole."""
-
-    @property
-    def shell(self) -> str:
-        """The command as it can be given to a shell; "" when there is none."""
-        return shell_command(self.command)
-
-    @property
-    def recovery_shell(self) -> str:
-        """The other command; "" when there is none."""
-        return shell_command(self.recovery)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

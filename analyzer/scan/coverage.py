@@ -115,8 +115,7 @@ def _measured(image: Image, most: int) -> Layer:
 
 def _lost(image: Image, start: int, lost: int) -> Finding:
     """That bytes of the disk are gone, and why the first of them is."""
-    table = image.table
-    flaws = table.flaws_of_block(image.geometry.block_at(start))
+    flaws = image.table.flaws_of_block(image.geometry.block_at(start))
     flaw = next((flaw for flaw in flaws if flaw.severity is Severity.ERROR), None)
     code, why = (flaw.code, flaw.message) if flaw else ("BAT-01", "its table entry is not valid")
     message = f"{lost} bytes of the disk cannot be known, the first at {start}: {why}"

@@ -56,7 +56,11 @@ def _judge_member(forest: Forest, tree: Tree, member: Member, evidence: Mapping[
     if member.depth == MAX_CHAIN_DEPTH:
         text = f"the chain below it has over {MAX_CHAIN_DEPTH} files"
         yield Finding("CHN-04", Severity.ERROR, text, path=member.path)
-    yield from _fork(tree, member)
+    upon = [tree.by_path[path] for path in member.children]
+    made = [above for above in upon if above.link and above.link.state.holds]
+    if len({above.record.identity or above.path for above in made}) > 1:
+        text = f"{len(made)} files were made from it: {listed(above.path for above in made)}"
+        yield Finding("CHN-09", Severity.WARNING, text, path=member.path)
 
 
 def _judge_link(forest: Forest, member: Member, link: Link, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
@@ -103,14 +107,6 @@ def _loop(forest: Forest, member: Member) -> Finding:
     names = " -> ".join(str(path) for path in (*circle[:_MOST_NAMES], member.path))
     advice = "one of these files was overwritten or edited: look for another copy of it"
     return Finding("CHN-03", Severity.ERROR, f"the chain runs in a circle: {names}", path=member.path, advice=advice)
-
-
-def _fork(tree: Tree, member: Member) -> Iterator[Finding]:
-    children = [tree.by_path[path] for path in member.children]
-    true = [child for child in children if child.link and child.link.state.holds]
-    if len({child.record.identity or child.path for child in true}) > 1:
-        text = f"{len(true)} files were made from it: {listed(child.path for child in true)}"
-        yield Finding("CHN-09", Severity.WARNING, text, path=member.path)
 
 
 def _gaps(forest: Forest) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import click
 
 from analyzer.linkage.matching import Link
 from analyzer.linkage.record import FileRecord
+from analyzer.remedies import shell_command
 from analyzer.scan.advice import Advice
 from analyzer.scan.coverage import Weight
 from analyzer.scan.run import Scan, run_scan
@@ -115,5 +116,5 @@ def _link(scan: Scan, record: FileRecord, link: Link | None) -> dict[str, Any] |
 def _advice(advice: Advice | None) -> dict[str, Any] | None:
     if advice is None:
         return None
-    commands = {"command": advice.shell or None, "recovery": advice.recovery_shell or None}
+    commands = {name: shell_command(getattr(advice, name)) or None for name in ("command", "recovery")}
     return members(advice, "current", "reason", "steps", "mergeable") | commands

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.record import Condition, FileRecord
+from analyzer.remedies import shell_command
 from analyzer.scan.advice import ONLY_LEAF
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
@@ -130,9 +131,9 @@ class _Text:
             sentences = [*current, *advice.steps]
             yield from (f"      {line}" for sentence in sentences for line in self._wrapped(sentence, 6))
             if advice.command:
-                yield f"      $ {advice.shell}"
+                yield f"      $ {shell_command(advice.command)}"
             if advice.recovery:
-                yield f"      $ {advice.recovery_shell}"
+                yield f"      $ {shell_command(advice.recovery)}"
         if self.scan.advice:
             yield ""
 
