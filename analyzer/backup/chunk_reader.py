@@ -11,14 +11,13 @@ from analyzer.backup.changed_chunks import ChangedChunk, Part
 from analyzer.backup.plan import CreatePlan, Hashing, Lost
 from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.index import Index, length_of
-from analyzer.convert.cells import Bytes
+from analyzer.convert.cells import Bytes, InOrder
 from analyzer.convert.formats.pipeline import in_order
 from vhdx.lost import RAISE, FillZeros
 from vhdx.reader import GRANULE, Reader
 
 # Bytes of images that are hashed without asking; twice what is read, where that is more.
 _ALWAYS_HASHED = 16 << 30
-_ZEROS = bytes(1 << 20)
 Digests = tuple[str | None, str | None]
 """SHA-256 and SHA-512/256 of a whole image, as hex; None for what was not made."""
 
@@ -98,32 +97,25 @@ class ImageHash:
 
     def __init__(self, size: int, hashing: Hashing) -> None:
         """SHA-256, and for ALWAYS SHA-512/256 too, which takes longer than all else that a backup does."""
-        self._size, self._position = size, 0
+        self._size, self._bytes = size, InOrder(self._take)
         self._sums = [hashlib.sha256()]
         if hashing is Hashing.ALWAYS and "sha512_256" in hashlib.algorithms_available:
             self._sums.append(hashlib.new("sha512_256"))
 
     def update(self, start: int, data: Bytes) -> None:
-        """Take the bytes at `start`."""
-        if start >= self._size:
-            return
-        self._pad(start)
-        for one in self._sums:
-            one.update(data[: self._size - start].data)
-        self._position = min(self._size, start + len(data))
+        """Take the bytes at `start`, as far as the image goes."""
+        if start < self._size:
+            self._bytes.put(start, data[: self._size - start].data)
 
     def digests(self) -> Digests:
         """SHA-256, and SHA-512/256 (as `casync digest` has it) where it was asked for and this Python knows it."""
-        self._pad(self._size)
+        self._bytes.zeros_until(self._size)
         first, *others = (one.hexdigest() for one in self._sums)
         return first, others[0] if others else None
 
-    def _pad(self, until: int) -> None:
-        while self._position < until:
-            step = min(len(_ZEROS), until - self._position)
-            for one in self._sums:
-                one.update(_ZEROS[:step])
-            self._position += step
+    def _take(self, data: bytes | memoryview) -> None:
+        for one in self._sums:
+            one.update(data)
 
 
 class ImageHashes:

@@ -3,12 +3,13 @@
 A cell never crosses a block, whatever the block size. Cells are the unit of copying and of verification.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.progress import Progress, no_progress
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
 from vhdx.runs import Kind, RunTable
@@ -21,6 +22,29 @@ GRAIN = 4096
 """Zeros inside a cell are left out of the output in units of this."""
 
 Bytes = npt.NDArray[np.uint8]
+_ZEROS = bytes(CELL)
+
+
+class InOrder:
+    """Bytes of a disk that come in ascending order, given on with the zeros that are between them."""
+
+    def __init__(self, take: Callable[[bytes | memoryview], object], progress: Progress = no_progress) -> None:
+        """Give on to `take`, from the disk's first byte; `progress` counts zeros alone."""
+        self._take, self._progress, self._position = take, progress, 0
+
+    def put(self, start: int, data: bytes | memoryview) -> None:
+        """Take the bytes at `start`."""
+        self.zeros_until(start)
+        self._take(data)
+        self._position = start + len(data)
+
+    def zeros_until(self, end: int) -> None:
+        """Give on zeros up to a place, a cell at a time: progress moves, and an interruption comes through."""
+        while self._position < end:
+            step = min(CELL, end - self._position)
+            self._take(_ZEROS if step == CELL else _ZEROS[:step])
+            self._progress(step)
+            self._position += step
 
 
 def cells_with_data(tables: Iterable[RunTable]) -> Iterator[int]:

@@ -8,13 +8,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from analyzer.convert.cells import InOrder
 from vhdx.disk import Disk
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind, RunTable
 from vhdx.sink import Sink
 from vhdx.source import ByteSource, FileSource
 
-_ZEROS = bytes(1 << 20)
 # Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data.
 _GRAIN = 4096
 # A sparse file may have millions of ranges: a table is made for so many of them.
@@ -39,24 +39,16 @@ class StreamTarget:
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         """Begin an image of `size` bytes."""
-        self._stream, self._size, self._position = stream, size, 0
+        self._stream, self._size, self._bytes = stream, size, InOrder(stream.write)
 
     def write(self, start: int, data: memoryview) -> None:
         """See Target."""
-        self._pad(start)
-        self._stream.write(data)
-        self._position = start + len(data)
+        self._bytes.put(start, data)
 
     def finish(self) -> None:
         """Write what zeros are left, and send everything off."""
-        self._pad(self._size)
+        self._bytes.zeros_until(self._size)
         self._stream.flush()
-
-    def _pad(self, until: int) -> None:
-        while self._position < until:
-            step = min(len(_ZEROS), until - self._position)
-            self._stream.write(_ZEROS[:step])
-            self._position += step
 
 
 class RawDisk(Disk):
