@@ -46,11 +46,6 @@ class Verdict:
     point: RestorePoint
     reasons: tuple[str, ...]
 
-    @property
-    def stays(self) -> bool:
-        """Whether any rule keeps the point."""
-        return bool(self.reasons)
-
 
 class LastPointError(BackupError):
     """A disk would be left without any restore point, and nobody has said that this is meant."""
@@ -75,7 +70,7 @@ class ForgetPlan:
     @property
     def going(self) -> tuple[str, ...]:
         """The names of those that go."""
-        return tuple(verdict.point.name for verdict in self.verdicts if not verdict.stays)
+        return tuple(verdict.point.name for verdict in self.verdicts if not verdict.reasons)
 
 
 def plan_by_rules(repository: Repository, rules: dict[Every, int]) -> ForgetPlan:
@@ -112,20 +107,12 @@ def _points(repository: Repository) -> tuple[list[RestorePoint], tuple[str, ...]
     found = sorted(manifests, key=lambda manifest: manifest.name)
     of_checkpoints = {name for manifest in found for name in manifest.checkpoints}
     below = [manifest for manifest in found if manifest.name in of_checkpoints]
-    groups = _groups(found)
-    return [_retained(manifest, groups[manifest.name], below) for manifest in found], tuple(damaged)
-
-
-def _groups(manifests: Sequence[Manifest]) -> dict[str, str]:
-    """The group of each point, by name; what a run made of the layers below is in the group of its newest layer."""
-    found, created = lineages(manifests), {manifest.name: manifest.created for manifest in manifests}
-    above = {
-        name: point.name
-        for point in sorted(manifests, key=lambda point: point.layer)
-        for name in point.checkpoints
-        if created.get(name) == point.created
-    }
-    return {name: str(found[above.get(name, name)]) for name in found}
+    # What a run made of the layers below is in the group of its newest layer.
+    of, created = lineages(found), {manifest.name: manifest.created for manifest in found}
+    by_layer = sorted(found, key=lambda manifest: manifest.layer)
+    above = {name: one.name for one in by_layer for name in one.checkpoints if created.get(name) == one.created}
+    points = [_retained(one, str(of[above.get(one.name, one.name)]), below) for one in found]
+    return points, tuple(damaged)
 
 
 def _retained(manifest: Manifest, group: str, checkpoints: Sequence[Manifest]) -> RestorePoint:
@@ -170,7 +157,7 @@ def named(points: Iterable[RestorePoint], names: Sequence[str]) -> list[Verdict]
 def emptied(verdicts: Iterable[Verdict]) -> list[str]:
     """The disks of which no point would be left."""
     verdicts = list(verdicts)
-    kept = {verdict.point.disk for verdict in verdicts if verdict.stays}
+    kept = {verdict.point.disk for verdict in verdicts if verdict.reasons}
     return sorted({verdict.point.disk for verdict in verdicts} - kept)
 
 

@@ -14,6 +14,12 @@ from vhdx.ranges import Column, Range, Ranges, union
 from vhdx.reader import GRANULE, Reader
 from vhdx.runs import Kind, RunTable, cut_alike, cut_at
 
+UNIT = 512
+"""Bytes that are compared as one: the smallest sector. What is compared starts at a multiple of it."""
+# Bytes between two candidates that are sooner read than skipped: a seek costs about as much as reading them. No test
+# depends on the number; it changes time alone.
+_WORTH_READING = 1 << 16
+
 
 class Change(IntEnum):
     """What the new state has where it differs."""
@@ -146,13 +152,6 @@ def _decided(pieces: _Pieces, granularity: int, end: int) -> ChangeTable:
     pure = (least == most) & (covered == length)
     kind = np.where(most == Change.LOST, Change.LOST, np.where(pure, least, Change.DATA))
     return ChangeTable(start, length, kind.astype(np.int64))
-
-
-UNIT = 512
-"""Bytes that are compared as one: the smallest sector. What is compared starts at a multiple of it."""
-# Bytes between two candidates that are sooner read than skipped: a seek costs about as much as reading them. No test
-# depends on the number; it changes time alone.
-_WORTH_READING = 1 << 16
 
 
 def compare(

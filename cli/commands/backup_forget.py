@@ -80,7 +80,7 @@ def _report(repository: Repository, plan: ForgetPlan, *, done: bool) -> None:
         output.emit("backup forget", {"repository": repository.place.url} | payload)
         return
     named = any(verdict.reasons == NOT_NAMED for verdict in plan.verdicts)
-    shown = [verdict for verdict in plan.verdicts if not (named and verdict.stays)]
+    shown = [verdict for verdict in plan.verdicts if not (named and verdict.reasons)]
     for group, verdicts in groupby(shown, key=lambda verdict: verdict.point.disk):
         output.emit_sentences([*([f"{safe(group)}:"] if group else []), *map(_line, verdicts)])
     for name in plan.damaged:
@@ -92,11 +92,11 @@ def _report(repository: Repository, plan: ForgetPlan, *, done: bool) -> None:
 def _plain(verdict: Verdict) -> dict[str, Any]:
     point = verdict.point
     plain = {"name": point.name, "group": point.disk or None, "created": point.created if point.disk else None}
-    return plain | {"kept": verdict.stays, "reasons": verdict.reasons}
+    return plain | {"kept": bool(verdict.reasons), "reasons": verdict.reasons}
 
 
 def _line(verdict: Verdict) -> str:
     point = verdict.point
     when = moment(point.created) if point.disk else "manifest damaged"
-    fate = f"keep    {', '.join(verdict.reasons)}" if verdict.stays else "forget"
+    fate = f"keep    {', '.join(verdict.reasons)}" if verdict.reasons else "forget"
     return f"  {safe(point.name)}  {when}  {fate}"

@@ -11,12 +11,10 @@ from analyzer.backup.repository.codec import ID_SIZE, LARGEST
 from analyzer.backup.storage.storage import Stored
 from analyzer.text import plural
 
-_HEADER = 48
-_INDEX = 0x96824D9C7B129FF9
+# Of casync's format: bytes of a header, and what marks the index, its table and its end.
+_HEADER, _INDEX, _TABLE, _TAIL = 48, 0x96824D9C7B129FF9, 0xE75B9E112F17417D, 0x4B4F050E5549ECD1
 # Feature flags of an index whose ids are SHA-256.
 _SHA256 = 0x9000000000000000
-_TABLE = 0xE75B9E112F17417D
-_TAIL = 0x4B4F050E5549ECD1
 _STREAMED = 0xFFFFFFFFFFFFFFFF
 _FRONT_SIZE, _TAIL_SIZE = 64, 40
 _ITEM = np.dtype([("end", "<u8"), ("id", "u1", (ID_SIZE,))])

@@ -9,6 +9,7 @@ from typing import Any
 from analyzer.backup.errors import BackupError
 from analyzer.backup.storage.storage import extra_module
 
+_WHAT = "an encrypted repository"
 # The nonce size for which AES-GCM needs no further hashing. Nonces are random: 2^32 of them are safe.
 NONCE_SIZE = 12
 _KEY_SIZE = 32
@@ -116,9 +117,6 @@ def unlock(slot: KeySlot, passphrase: str, bound: bytes) -> Keys:
     except invalid:
         raise WrongKeyError from None
     return _derive(bytes(key))
-
-
-_WHAT = "an encrypted repository"
 
 
 def aes_gcm(key: bytes) -> Any:  # noqa: ANN401 - of a library that may be absent

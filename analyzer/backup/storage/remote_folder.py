@@ -16,6 +16,12 @@ from analyzer.backup.storage.server import Server
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry, ServerError
 
 Result = TypeVar("Result")
+UPLOADS = "tmp"
+"""Where objects are while they come in. What an interrupted upload leaves there is nobody's, and `prune` removes it."""
+MOST = 4 << 30
+"""Bytes: no object of a repository is larger, so a server that says so is not believed."""
+# A repository is two folders deep. Further down only links that lead in circles go on.
+_DEEPEST = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +144,6 @@ class Session:
         known.close()
 
 
-UPLOADS = "tmp"
-"""Where objects are while they come in. What an interrupted upload leaves there is nobody's, and `prune` removes it."""
-MOST = 4 << 30
-"""Bytes: no object of a repository is larger, so a server that says so is not believed."""
-# A repository is two folders deep. Further down only links that lead in circles go on.
-_DEEPEST = 4
-
-
 class FolderPlace:
     """A folder on a server: an object comes in under a name of its own and is renamed when it is whole."""
 
@@ -184,9 +182,9 @@ class FolderPlace:
         """Bytes of an object; None where it is absent."""
         return self._session.call(lambda server: server.size(self._path(name)))
 
-    def list(self, folder: str) -> Iterator[Entry]:
+    def list(self, folder: str, depth: int = _DEEPEST) -> Iterator[Entry]:
         """The objects below a folder; what has a name that no object could have is passed over."""
-        yield from self._walk(folder, _DEEPEST)
+        yield from self._objects(folder, self._session.call(lambda server: server.scan(self._path(folder))), depth)
 
     def unfinished(self) -> Iterator[Entry]:
         """Uploads that did not end, or have not yet."""
@@ -208,9 +206,6 @@ class FolderPlace:
         known = next(self._objects("", some, _DEEPEST), None)
         return next(self.list(""), None) if some and known is None else known  # all of these may be passed over
 
-    def _walk(self, folder: str, depth: int) -> Iterator[Entry]:
-        yield from self._objects(folder, self._session.call(lambda server: server.scan(self._path(folder))), depth)
-
     def _objects(self, folder: str, listed: Sequence[Entry], depth: int) -> Iterator[Entry]:
         for found in listed:
             if not all(is_plain(part) for part in found.name.split("/")) or found.name.endswith(UNFINISHED):
@@ -219,7 +214,7 @@ class FolderPlace:
             if not found.is_folder:
                 yield replace(found, name=name)
             elif depth:
-                yield from self._walk(name, depth - 1)
+                yield from self.list(name, depth - 1)
 
     def _put(self, server: Server, name: str, data: Data) -> None:
         if server.is_atomic:

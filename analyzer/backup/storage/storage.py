@@ -16,6 +16,7 @@ from analyzer.text import adding_extra
 Data = bytes | bytearray | memoryview
 Stored = bytes | bytearray
 """What a place gives: a folder what can be changed in memory."""
+_ADVICE = "write it as sftp://user@host/path, ftp://host/path, smb://host/share/path or s3://bucket/path"
 UNFINISHED = ".part"
 """How the name of a file ends that was not written to its end; no object is called so."""
 
@@ -135,9 +136,6 @@ def parse_address(url: str) -> Address:
         user=unquote(parts.username) if parts.username else None,
         path=path,
     )
-
-
-_ADVICE = "write it as sftp://user@host/path, ftp://host/path, smb://host/share/path or s3://bucket/path"
 
 
 def _without_login(url: str) -> str:

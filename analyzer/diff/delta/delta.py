@@ -183,12 +183,13 @@ def plan_application(
     check_block_size(target, options.block_size)
     sources = [*base.files, delta.path]
     check_target(target, sources, options.existing)
-    if output in VHDX_FORMATS:
-        _require_possible(delta, target)
+    size, sector_size = delta.header.new_size, delta.header.logical_sector_size
+    if output in VHDX_FORMATS and (not 0 < size <= MAX_DISK_SIZE or size % sector_size):
+        raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose --format raw")
     # All is read before anything is written: a delta upon any other base gives a disk that never was.
-    wanted, size = delta.header.before.hex(), delta.header.old_size
-    if base.disk.size != size:
-        reason = f"a disk of {base.disk.size} bytes instead of {size}"
+    wanted = delta.header.before.hex()
+    if base.disk.size != delta.header.old_size:
+        reason = f"a disk of {base.disk.size} bytes instead of {delta.header.old_size}"
         raise WrongBaseError(base.disk.path, delta.path, reason, wanted)
     if (found := sha256_of(base.disk, progress)) != wanted:
         raise WrongBaseError(base.disk.path, delta.path, f"its SHA-256 is {found}", wanted)
@@ -200,9 +201,3 @@ def plan_application(
     like = new_disk(options, header.new_size, header.block_size, sectors, disk_id)
     request = ImageRequest(target=target, format=output, like=like, options=options, sources=sources)
     return plan_output(patched, request)
-
-
-def _require_possible(delta: Delta, target: Path) -> None:
-    size = delta.header.new_size
-    if not 0 < size <= MAX_DISK_SIZE or size % delta.header.logical_sector_size:
-        raise OutputError(target, f"no VHDX holds a disk of {size} bytes", "choose --format raw")

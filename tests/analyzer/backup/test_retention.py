@@ -14,7 +14,7 @@ def point(name, *when, disk="a", zone=UTC, above=()):
 
 def kept(points, **rules):
     verdicts = judge(points, {Every(every): count for every, count in rules.items()})
-    return {verdict.point.name: verdict.reasons for verdict in verdicts if verdict.stays}
+    return {verdict.point.name: verdict.reasons for verdict in verdicts if verdict.reasons}
 
 
 def test_the_last_points_stay():
@@ -84,9 +84,9 @@ rules = st.dictionaries(st.sampled_from(Every), st.integers(1, 6), min_size=1)
 @given(st.lists(moments, min_size=1, max_size=40, unique=True), rules)
 def test_the_newest_point_always_stays_and_forgetting_again_changes_nothing(times, wanted):
     points = [RestorePoint(name=str(number), disk="a", created=when) for number, when in enumerate(times)]
-    stay = [verdict.point for verdict in judge(points, wanted) if verdict.stays]
+    stay = [verdict.point for verdict in judge(points, wanted) if verdict.reasons]
     assert max(points, key=lambda point: point.created) in stay
-    assert [verdict.point for verdict in judge(stay, wanted) if verdict.stays] == stay
+    assert [verdict.point for verdict in judge(stay, wanted) if verdict.reasons] == stay
 
 
 @given(st.lists(moments, min_size=1, max_size=40, unique=True), st.integers(1, 6))
@@ -94,4 +94,4 @@ def test_daily_keeps_what_a_plain_count_of_days_keeps(times, count):
     points = [RestorePoint(name=str(number), disk="a", created=when) for number, when in enumerate(times)]
     days = sorted({when.date() for when in times})[-count:]
     expected = {max(when for when in times if when.date() == day) for day in days}
-    assert {v.point.created for v in judge(points, {Every.DAILY: count}) if v.stays} == expected
+    assert {v.point.created for v in judge(points, {Every.DAILY: count}) if v.reasons} == expected
