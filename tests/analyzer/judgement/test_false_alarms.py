@@ -66,15 +66,12 @@ def expect_no_refusal(made, chance, times=1):
 
 
 def chain_of(volume, chance):
-    """A volume that lies over an older one, or over nothing, in one to three checkpoints; each was trimmed."""
+    """One to three checkpoints upon a volume or upon nothing; each holds a volume written anew, and was trimmed."""
     scheme, block = chance.choice(("none", "mbr", "gpt")), chance.choice((1, 2, 4, 8)) * MIB
     states = [disks.partitioned(volume(seed), scheme) for seed in (0, 1)]
-    base, leaf = chance.choice((states, [bytes(len(states[1])), states[1]], states[::-1]))
-    layers = [disks.made(base, block, chance)]
-    for number in range(depth := chance.randint(1, 3)):
-        # Written from the front to the back: a checkpoint in the middle is a disk that is half one, half the other.
-        written = len(leaf) * (number + 1) // depth // block * block if number + 1 < depth else len(leaf)
-        layers.append(disks.made_upon(layers[-1].flat, leaf[:written] + base[written:], block, chance))
+    layers = [disks.made(chance.choice((states[1], bytes(len(states[0])))), block, chance)]
+    for number in range(chance.randint(1, 3)):
+        layers.append(disks.made_upon(layers[-1].flat, states[number % 2], block, chance))
     return [(layer, some_of(layer.trimmable(), chance)) for layer in layers]
 
 
