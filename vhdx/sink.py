@@ -10,6 +10,11 @@ from pathlib import Path
 from vhdx.errors import FileSystemFullError, InputOutputError, OutputError, VhdxError
 from vhdx.writable import WritableFile, lock
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 # Linux's request to share all blocks of one file with another, on btrfs, XFS and the like.
 _FICLONE = 0x40049409
 PART_SUFFIX = ".part"
@@ -80,8 +85,6 @@ class Sink(WritableFile):
         """Share the `size` bytes of an open file without copying them; False where the file system cannot do that."""
         if sys.platform != "linux":
             return False
-        import fcntl  # which Windows has not
-
         try:
             fcntl.ioctl(self._descriptor, _FICLONE, descriptor)
         except OSError:
@@ -94,15 +97,24 @@ class Sink(WritableFile):
         super().set_size(size)
         self._size = size
 
+    def settle(self) -> None:
+        """Make the file durable: it waits for its name, locked where the system can rename what is open."""
+        self.flush()
+        if fcntl is None:
+            self.close()
+
     def seal(self) -> None:
-        """Make the file durable and let go of it: it takes no more bytes, and waits for its name."""
+        """Make the file durable and let go of it, and of its lock: one of thousands, which the first one's guards."""
         self.flush()
         self.close()
 
     def commit(self) -> None:
-        """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile."""
+        """Make the file durable and give it its name; raises OutputError when the target has appeared meanwhile.
+
+        The lock is held until it has the name: without it, another run could take the file in between.
+        """
         if self.is_open:
-            self.seal()
+            self.settle()
         self.keep()
         if self._existing is not Existing.REPLACE and self.target.exists():
             raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
@@ -110,6 +122,8 @@ class Sink(WritableFile):
             self.path.replace(self.target)
         except OSError as error:
             raise self._failure("rename", error) from error
+        finally:
+            self.close()
         flush_folder(self.target.parent)
 
     def keep(self) -> None:
@@ -147,7 +161,10 @@ class Sink(WritableFile):
 
 
 def _remove_left_over(part: Path, target: Path) -> None:
-    """Remove what an interrupted run left; raises OutputError when the run is still going on."""
+    """Remove what an interrupted run left; raises OutputError when the run is still going on.
+
+    What is removed is what was locked: another run may have removed it meanwhile, and begun its own under the name.
+    """
     try:
         descriptor = os.open(part, os.O_RDWR)
     except FileNotFoundError:
@@ -155,11 +172,16 @@ def _remove_left_over(part: Path, target: Path) -> None:
     except OSError as error:
         raise InputOutputError(part, "replace", error.strerror or str(error)) from error
     try:
-        if not lock(descriptor):
+        if not lock(descriptor) or os.fstat(descriptor).st_ino != part.stat().st_ino:
             raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
+        if fcntl is not None:
+            part.unlink()
+    except FileNotFoundError:
+        pass  # the other run has given it its name
     finally:
         os.close(descriptor)
-    part.unlink(missing_ok=True)
+    if fcntl is None:  # Windows removes nothing that is open, and lets no other run open it, either
+        part.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

@@ -191,7 +191,7 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
 
     def name(image: Sink, checksums: CellChecksums) -> None:
         nonlocal totals
-        image.seal()
+        image.settle()
         known = plan.provenance.ranges(Status.KNOWN)
         fingerprint = fingerprint_of(image.path, conversion.format, checksums, known)
         identity, totals = identity_of(plan.disk, plan.request.view), plan.provenance.totals()

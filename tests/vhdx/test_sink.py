@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from vhdx import sink as sink_module
 from vhdx.errors import InputOutputError, NoSpaceError, OutputError
 from vhdx.sink import Existing, Sink, part_of
 from vhdx.targets import check_space, check_target
@@ -120,6 +121,38 @@ def test_a_part_file_that_somebody_left_is_refused_and_can_be_replaced(tmp_path)
         sink.write_at(0, b"x")
         sink.commit()
     assert target.read_bytes() == b"x"
+
+
+@posix
+def test_another_run_cannot_take_what_waits_for_its_name(tmp_path):
+    target = tmp_path / "out"
+    with Sink(target, existing=Existing.REPLACE) as sink:
+        sink.write_at(0, b"first")
+        sink.settle()
+        with pytest.raises(OutputError) as caught:
+            Sink(target, existing=Existing.REPLACE)
+        assert "another run" in str(caught.value)
+        sink.commit()
+    assert target.read_bytes() == b"first"
+
+
+@posix
+def test_what_another_run_begins_meanwhile_is_not_removed_with_what_was_left(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    part_of(target).write_bytes(b"left over")
+    begun = []
+
+    def locked(descriptor):
+        if not begun:  # the other run is quicker by a moment
+            part_of(target).unlink()
+            part_of(target).write_bytes(b"of the other run")
+            begun.append(descriptor)
+        return True
+
+    monkeypatch.setattr(sink_module, "lock", locked)
+    with pytest.raises(OutputError):
+        Sink(target, existing=Existing.REPLACE)
+    assert part_of(target).read_bytes() == b"of the other run"
 
 
 def test_a_target_that_appears_meanwhile_is_not_replaced(tmp_path):

@@ -33,7 +33,7 @@ def write_sidecars(
         # In batches: one write for each line of a long map would take minutes.
         while batch := "".join(islice(pieces, _LINES_AT_ONCE)):
             sink.write_at(sink.size, batch.encode("utf-8", "backslashreplace"))
-        sink.seal()
+        sink.settle()
         sidecars.append(sink)
     return sidecars
 
