@@ -121,8 +121,8 @@ def run_undo(path: Path, undo: Path) -> int:
         with Patcher(path, file.identity) as patcher:
             file.require_unchanged()
             try:
-                for record in kept.records():
-                    patcher.write_at(record.offset, record.before)
+                for back, _ in kept.records():
+                    patcher.write_at(back.offset, back.content(back.offset, back.end))
                 patcher.flush()  # before the end goes: until then what was added is there to be undone again
                 patcher.set_size(kept.original_size)
                 patcher.flush()

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from analyzer.check.file import check_structures, unreadable
-from analyzer.repair.bat import fix_table
-from analyzer.repair.structures import fix_headers, fix_identifier, fix_log, fix_region_tables
+from analyzer.repair.structures import fix_headers, fix_identifier, fix_log, fix_region_tables, fix_table
 from analyzer.repair.undo import MOST_WITNESSED
 from analyzer.repair.workspace import RepairPlan, Workspace
 from analyzer.text import plural

@@ -1,25 +1,34 @@
-"""Identifier, headers and region tables, fixed by what explains them or from a twin; the log, applied for good."""
+"""Identifier, headers, region tables and block table, fixed by what explains them; the log, applied for good."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
+import numpy as np
+
+from analyzer.check.diagnosis.displaced_entries import displacements
 from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, FlippedCopy, flips_of
+from analyzer.check.diagnosis.logged_entries import lost_table_updates
 from analyzer.repair.workspace import Fix, Workspace, nonzero_pieces
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.findings import Severity
 from vhdx.identities import Identities
-from vhdx.image import image_from
+from vhdx.image import Image, image_from, image_of
 from vhdx.patched import PIECE, SHOWN, OverlaySource, Patch, visible
 from vhdx.ranges import Range, Ranges
 from vhdx.replay import Log, logged_patches
 from vhdx.source import extents_of
-from vhdx.structures.constants import HEADER_OFFSETS, NIL, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.constants import HEADER_OFFSETS, LOG_SECTOR_SIZE, NIL, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE
 from vhdx.structures.copies import Copies
 from vhdx.structures.header import build_header
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.structures.region import RegionTable, check_region_tables, judge_region_tables
+from vhdx.table import WINDOW_SLOTS, BlockTable, distinct
 
+# Pages of 4 KiB that are fixed at once: 64 MiB of the table.
+_MOST_PAGES = 16 << 10
 # There is no greater number: then the restored copy gets the one before, so that its twin stays the current one.
 _LAST_NUMBER = (1 << 64) - 1
 
@@ -160,3 +169,61 @@ def _joined(run: list[Patch], work: Workspace) -> Patch:
     offset, after = run[0].offset, b"".join(patch.after or b"" for patch in run)
     there = min(len(after), SHOWN, work.view.size - offset)
     return Patch.of(offset, work.read(offset, there) if there > 0 else b"", after)
+
+
+def fix_table(work: Workspace) -> None:
+    """Fix what the log, or the table itself, gives evidence for; nothing when the file does not open."""
+    for fix in (_from_log, _displaced, _old_places):
+        try:
+            image = image_of(work.structures)  # anew each time: with what the fix before has put right
+        except VhdxError:
+            return
+        fix(work, image)
+
+
+def _from_log(work: Workspace, image: Image) -> None:
+    for page in lost_table_updates(image.table, image.log):
+        title = f"{plural(len(page.slots), 'block table entry', 'comes', 'come')} back from the log"
+        evidence = (
+            f"log entry {page.sequence_number} has the newest copy of this page, in which they are sound; as they are "
+            "in the file they are zeros or impossible; sound entries are kept"
+        )
+        work.fix("BAT-16", title, evidence, (page.offset, page.fixed))
+
+
+def _displaced(work: Workspace, image: Image) -> None:
+    for displacement in displacements(image.table, image.identifier.creator):
+        finding, patches = displacement.finding, displacement.patches
+        work.add(Fix(code=finding.code, title=finding.message, evidence=displacement.evidence, patches=patches))
+        if displacement.lost_block is not None:
+            text = (
+                f"the shift has pushed the entry of block {displacement.lost_block} out of its page: if it was "
+                "allocated, where is not known"
+            )
+            work.unfixable.append(replace(finding, severity=Severity.WARNING, message=text))
+
+
+def _old_places(work: Workspace, image: Image) -> None:
+    """Clear the places of absent blocks, when nothing else is wrong with the table."""
+    table = image.table
+    if any(len(blocks) for blocks in table.damaged_blocks()):
+        return
+    patches = tuple(islice(_cleared_pages(table), _MOST_PAGES))
+    if patches:
+        title = f"places of absent blocks are cleared in {plural(len(patches), 'page')} of the block table"
+        evidence = "the entries say that the blocks are absent or zeros, so that their places mean nothing"
+        work.add(Fix(code="BAT-13", title=title, evidence=evidence, patches=patches))
+
+
+def _cleared_pages(table: BlockTable) -> Iterator[Patch]:
+    """Pages of the table in which NOT_PRESENT or ZERO entries keep an offset, as patches that clear it."""
+    slots, per_page = min(table.slots_needed, table.bat_length // ENTRY_SIZE), LOG_SECTOR_SIZE // ENTRY_SIZE
+    for first in range(0, slots, WINDOW_SLOTS):
+        entries = table.entries(first, min(WINDOW_SLOTS, slots - first))
+        states = entries & STATE_MASK
+        stale = np.isin(states, (BlockState.NOT_PRESENT, BlockState.ZERO)) & (entries >> OFFSET_SHIFT != 0)
+        cleared = np.where(stale, entries & (1 << OFFSET_SHIFT) - 1, entries)
+        for page in distinct(np.flatnonzero(stale) // per_page).tolist():
+            part = slice(page * per_page, (page + 1) * per_page)
+            at = table.bat_offset + (first + page * per_page) * ENTRY_SIZE
+            yield Patch.between(at, *(value[part].astype("<i8").tobytes() for value in (entries, cleared)))

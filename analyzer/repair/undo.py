@@ -21,7 +21,6 @@ from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.targets import check_target
 
-SUFFIX = ".undo"
 MAGIC, VERSION = b"vhdxundo", 1
 MOST_WITNESSED = 16 << 20
 """The most bytes of one structure that are witnessed."""
@@ -34,21 +33,6 @@ _NOT_THIS = "name the file that this undo file was made for, as the repair left 
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One range of the file: what was there, and what was written over it (None for zeros)."""
-
-    offset: int
-    before: bytes
-    after: bytes | None
-
-    def explains(self, found: bytes) -> bool:
-        """Every byte found is one that was there, or one that was written: whatever a crash has left."""
-        now, old = (np.frombuffer(data, np.uint8) for data in (found, self.before))
-        new = np.frombuffer(bytes(len(now)) if self.after is None else self.after, np.uint8)
-        return bool(((now == old) | (now == new)).all())
-
-
-@dataclass(frozen=True, slots=True)
 class UndoFile:
     """An undo file that is whole: head and witnesses; the records are read one at a time."""
 
@@ -58,8 +42,8 @@ class UndoFile:
     record_count: int
     witnesses: tuple[tuple[int, int, bytes], ...]
 
-    def records(self) -> Iterator[Record]:
-        """All records; raises ShortReadError, ValueError where one is impossible."""
+    def records(self) -> Iterator[tuple[Patch, bytes | None]]:
+        """What puts each range back, and what was written there, None for zeros; raises ShortReadError, ValueError."""
         at = _HEAD.size + len(self.witnesses) * _WITNESS.size
         for _ in range(self.record_count):
             offset, length, written = _RECORD.unpack(read_at(self.source, at, _RECORD.size))
@@ -68,12 +52,12 @@ class UndoFile:
             at += _RECORD.size
             before, after = read_at(self.source, at, length), read_at(self.source, at + length, written)
             at += length + written
-            yield Record(offset, before, after or None)
+            yield Patch(offset, length, before), after or None
 
 
 def undo_of(path: Path) -> Path:
     """Where the undo file of a file goes when nobody says otherwise: beside it."""
-    return path.with_name(path.name + SUFFIX)
+    return path.with_name(path.name + ".undo")
 
 
 def write_undo(undo: Path, source: FileSource, writes: Sequence[Patch], plan: RepairPlan) -> None:
@@ -149,10 +133,12 @@ def check_undo(undo: UndoFile, file: FileSource) -> None:
 def _checked(undo: UndoFile, file: FileSource) -> Iterator[Patch]:
     """What the records put back where witnesses look; each record is compared with the file first."""
     witnessed = Ranges.of(Range(offset, length) for offset, length, _ in undo.witnesses)
-    for record in undo.records():
-        end = record.offset + len(record.before)
-        if not record.explains(read_at(file, record.offset, len(record.before))):
-            reason = f"somebody wrote to it since, between byte {record.offset} and {end}"
+    for back, written in undo.records():
+        found, before = read_at(file, back.offset, back.length), back.content(back.offset, back.end)
+        now, old, new = (np.frombuffer(data, np.uint8) for data in (found, before, written or bytes(back.length)))
+        # Every byte is one that was there, or one that was written: whatever a crash has left.
+        if not ((now == old) | (now == new)).all():
+            reason = f"somebody wrote to it since, between byte {back.offset} and {back.end}"
             raise UndoRefusedError(file.path, undo.source.path, reason, _NOT_THIS)
-        if witnessed.touches(Range.between(record.offset, end)):
-            yield Patch(record.offset, len(record.before), record.before)
+        if witnessed.touches(Range(back.offset, back.length)):
+            yield back

@@ -1,17 +1,16 @@
 """New identities for the volumes of a disk: serial numbers and UUIDs that can be changed without touching files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from uuid import UUID
 
 from analyzer.convert.new_identity.ext import renew_ext
-from analyzer.convert.new_identity.workspace import Change, CloneWorkspace, Kept, Scope
+from analyzer.convert.new_identity.workspace import CloneWorkspace, Scope, with_bytes
 from analyzer.guest.layouts import exfat, fat, ntfs
 from analyzer.guest.layouts.detect import RAID, SWAP_SIZE, SWAP_UUID, VOLUMES, is_asleep, is_swap
 from analyzer.guest.layouts.partitions import Partition
 
-# Linux RAID keeps its superblock near the end: version 1.0 in pages, 0.90 in stripes of 64 KiB.
 _PAGE, _STRIPE = 4096, 1 << 16
-_NO_CHKDSK = "run `chkdsk` on the clone's volume"
+_SERIAL = "the serial number of the {} volume"
 # What gives a volume a new identity that is not changed here: it is in too many places, or under a key.
 _THEN = {
     "BitLocker": "keep the clone away from the original's system, or decrypt it there first",
@@ -31,8 +30,9 @@ def renew_volumes(work: CloneWorkspace, parts: Iterable[Partition], scope: Scope
         # Names first: BitLocker's boot sector says FAT32 as well, and a mirror's member looks like its file system.
         known = _tell_named(work, part) or _renew_ntfs(work, part) or _renew_exfat(work, part)
         known = known or _renew_fat(work, part) or _renew_swap(work, part) or renew_ext(work, part, scope)
-        if not known:
-            _tell_unknown(work, part)
+        if not known and any(work.read(part.start, _PAGE)):
+            why = "what it holds is not known here, and may have an identity"
+            work.keep("what the partition holds", part.start, why)
 
 
 def _renew_ntfs(work: CloneWorkspace, part: Partition) -> bool:
@@ -40,15 +40,14 @@ def _renew_ntfs(work: CloneWorkspace, part: Partition) -> bool:
     boot = ntfs.parse_boot(front)
     if boot is None:
         return False
-    copies, backup = [part.start], None if boot.backup is None else part.start + boot.backup
-    second = work.read(backup, ntfs.SIZE) if backup is not None else b""
-    if backup is not None and second == front:
+    copies, backup = [part.start], part.start + (boot.backup or 0)
+    if boot.backup is not None and work.read(backup, ntfs.SIZE) == front:
         copies.append(backup)
     else:
         why = "it differs from the boot sector, and was left as it is"
-        work.kept.append(Kept("the copy of the NTFS boot sector", backup or part.start, why, _NO_CHKDSK))
+        work.keep("the copy of the NTFS boot sector", backup, why, "run `chkdsk` on the clone's volume")
     new = work.serial("ntfs volume", boot.serial)
-    _lay_serial(work, "NTFS", [(at, front) for at in copies], ntfs.SERIAL, new)
+    work.renew(_SERIAL.format("NTFS"), [(at, front) for at in copies], ntfs.SERIAL, new)
     return True
 
 
@@ -63,35 +62,17 @@ def _renew_fat(work: CloneWorkspace, part: Partition) -> bool:
     if boot.backup is not None:
         at = part.start + boot.backup
         second = work.read(at, fat.SIZE)
-        if _is_alike(fat.parse_boot(second), boot) and second[boot.serial] == front[boot.serial]:
+        copy = fat.parse_boot(second)
+        # It has its serial number, and itself, where the boot sector has them.
+        places = boot.sector_size, boot.serial, boot.backup
+        is_alike = copy and (copy.sector_size, copy.serial, copy.backup) == places
+        if is_alike and second[boot.serial] == front[boot.serial]:
             copies.append((at, second))
         else:
             why = "it is not this volume's, and was left as it is"
-            work.kept.append(Kept("the copy of the FAT32 boot sector", at, why, "run `fsck.fat` on the clone's volume"))
-    new = work.serial("fat volume", front[boot.serial])
-    _lay_serial(work, "FAT", copies, boot.serial, new)
+            work.keep("the copy of the FAT32 boot sector", at, why, "run `fsck.fat` on the clone's volume")
+    work.renew(_SERIAL.format("FAT"), copies, boot.serial, work.serial("fat volume", front[boot.serial]))
     return True
-
-
-def _is_alike(copy: fat.FatBoot | None, boot: fat.FatBoot) -> bool:
-    """Whether a copy has its serial number, and itself, where the boot sector has them."""
-    places = (boot.sector_size, boot.serial, boot.backup)
-    return copy is not None and (copy.sector_size, copy.serial, copy.backup) == places
-
-
-def _lay_serial(work: CloneWorkspace, name: str, copies: list[tuple[int, bytes]], place: slice, new: bytes) -> None:
-    pieces = [(at, front[: place.start] + new + front[place.stop :]) for at, front in copies]
-    old = copies[0][1][place]
-    _note(work, name, [at + place.start for at, _ in copies], (old, new), laid=work.patch(pieces))
-
-
-def _note(work: CloneWorkspace, name: str, places: list[int], serials: tuple[bytes, bytes], *, laid: bool) -> None:
-    what = f"the serial number of the {name} volume"
-    if laid:
-        old, new = (f"{int.from_bytes(serial, 'little'):0{2 * len(serial)}x}" for serial in serials)
-        work.changes.append(Change(what, tuple(places), old, new))
-    else:
-        work.kept.append(Kept(what, places[0], "it lies upon other structures of the disk"))
 
 
 def _renew_exfat(work: CloneWorkspace, part: Partition) -> bool:
@@ -104,11 +85,11 @@ def _renew_exfat(work: CloneWorkspace, part: Partition) -> bool:
     mine = {at: region for at, region in whole.items() if region[exfat.SERIAL] == boot.serial}
     for at in regions.keys() - mine.keys():
         text = "its checksum fails, or it is another volume's, and it was left as it is"
-        work.kept.append(Kept("a boot region of the exFAT volume", at, text, "run `fsck.exfat` on the clone's volume"))
+        work.keep("a boot region of the exFAT volume", at, text, "run `fsck.exfat` on the clone's volume")
     if part.start in mine:
         new = work.serial("exfat volume", boot.serial)
-        laid = work.patch([(at, exfat.build_region(region, new)) for at, region in mine.items()])
-        _note(work, "exFAT", [at + exfat.SERIAL.start for at in mine], (boot.serial, new), laid=laid)
+        pieces = [(at, exfat.build_region(region, new)) for at, region in mine.items()]
+        work.lay(_SERIAL.format("exFAT"), pieces, exfat.SERIAL, boot.serial, new)
     return True
 
 
@@ -117,35 +98,26 @@ def _renew_swap(work: CloneWorkspace, part: Partition) -> bool:
     what = "the UUID of the swap space"
     if is_asleep(page):
         text = "a sleeping system's memory is in it"
-        work.kept.append(Kept(what, part.start, text, "run `mkswap` on the clone's volume: it must not be woken twice"))
+        work.keep(what, part.start, text, "run `mkswap` on the clone's volume: it must not be woken twice")
         return True
     if not is_swap(page):
         return False
     old = UUID(bytes=page[SWAP_UUID])
-    new = work.guid("swap", old)
-    if any(old.bytes) and work.patch([(part.start, page[: SWAP_UUID.start] + new.bytes + page[SWAP_UUID.stop :])]):
-        work.changes.append(Change(what, (part.start + SWAP_UUID.start,), str(old), str(new)))
+    if old.int:
+        new = work.guid("swap", old)
+        work.lay(what, [(part.start, with_bytes(page, SWAP_UUID, new.bytes))], SWAP_UUID, old, new)
     return True
 
 
 def _tell_named(work: CloneWorkspace, part: Partition) -> bool:
     """Whether the volume is one of those that are known by name alone; says that it keeps its identity."""
-    for name, at, magic in _names(min(part.end, work.size) - part.start):
+    size = min(part.end, work.size) - part.start
+    names = [(signature.name, signature.at, signature.magic) for signature in VOLUMES]
+    # Linux RAID keeps its superblock near the end: version 1.0 in pages, 0.90 in stripes of 64 KiB.
+    ends = (size // _PAGE * _PAGE - 2 * _PAGE, size // _STRIPE * _STRIPE - _STRIPE)
+    for name, at, magic in (*names, *(("Linux RAID", end, RAID) for end in ends if end > 0)):
         if name in _THEN and work.read(part.start + at, len(magic)) == magic:
             why = "it stands throughout the volume, or under a key, and is not changed from outside"
-            work.kept.append(Kept(f"the identity of the {name} volume", part.start, why, _THEN[name]))
+            work.keep(f"the identity of the {name} volume", part.start, why, _THEN[name])
             return True
     return False
-
-
-def _names(size: int) -> Iterator[tuple[str, int, bytes]]:
-    """Names, and the magic bytes that tell them, at bytes of a volume of `size`: a RAID may keep them at its end."""
-    yield from ((signature.name, signature.at, signature.magic) for signature in VOLUMES)
-    ends = (size // _PAGE * _PAGE - 2 * _PAGE, size // _STRIPE * _STRIPE - _STRIPE)
-    yield from (("Linux RAID", end, RAID) for end in ends if end > 0)
-
-
-def _tell_unknown(work: CloneWorkspace, part: Partition) -> None:
-    if any(work.read(part.start, _PAGE)):
-        text = "what it holds is not known here, and may have an identity"
-        work.kept.append(Kept("what the partition holds", part.start, text))

@@ -1,15 +1,18 @@
 """Where a clone is worked out: the disk to read, new identities to draw, the structures that are patched, and why."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from itertools import pairwise
 from uuid import UUID
 
+import numpy as np
+
 from vhdx.identities import Identities
+from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
-from vhdx.runs import Kind, RunTable, merge_neighbours
+from vhdx.runs import Kind, RunTable
 from vhdx.structures.constants import NIL
 
 Piece = tuple[int, bytes]
@@ -92,24 +95,44 @@ class CloneWorkspace:
         self._pieces = together
         return True
 
+    def keep(self, what: str, start: int, why: str, then: str = "") -> None:
+        """Say of an identity that it stays; see Kept."""
+        self.kept.append(Kept(what, start, why, then))
+
+    def renew(self, what: str, copies: Sequence[Piece], place: slice, new: bytes) -> None:
+        """Put an identity into `place` of all copies of a structure; the first one has the old. Says what became."""
+        pieces = [(at, with_bytes(data, place, new)) for at, data in copies]
+        self.lay(what, pieces, place, copies[0][1][place], new)
+
+    def lay(self, what: str, pieces: Sequence[Piece], place: slice, *identities: bytes | UUID) -> None:
+        """Patch the disk with structures that have a new identity at `place`; says what became of the old one."""
+        if self.patch(pieces):
+            old, new = map(_in_words, identities)
+            self.changes.append(Change(what, tuple(at + place.start for at, _ in pieces), old, new))
+        else:
+            self.keep(what, pieces[0][0] + place.start, "it lies upon other structures of the disk")
+
     def patches(self) -> tuple[RunTable, bytes]:
         """What is laid, as runs over the whole disk in whole sectors, HOLE elsewhere, and the bytes that they name."""
-        sectors = self._sectors()
-        rows, content, at = [], bytearray(), 0
-        for start, data in sorted(sectors.items()):
-            rows += [(at, start - at, Kind.HOLE, 0, 0)] if start > at else []
-            rows.append((start, len(data), Kind.DATA, 0, len(content)))
-            content += data
-            at = start + len(data)
-        rows += [(at, self.size - at, Kind.HOLE, 0, 0)] if at < self.size else []
-        return merge_neighbours(RunTable.of(rows)), bytes(content)
-
-    def _sectors(self) -> dict[int, bytearray]:
-        """The sectors that any structure touches, by the byte at which each begins."""
         size, sectors = self.sector_size, dict[int, bytearray]()
         for start, data in self._pieces.items():
             for at in range(start // size * size, start + len(data), size):
                 sector = sectors.setdefault(at, bytearray(self.read(at, size)))
                 lower, upper = max(at, start), min(at + size, start + len(data))
                 sector[lower - at : upper - at] = data[lower - start : upper - start]
-        return sectors
+        content = b"".join(data for _, data in sorted(sectors.items()))
+        held = Ranges.of(Range(at, len(data)) for at, data in sectors.items())
+        table = RunTable.marking(held, Range(0, self.size), Kind.DATA)
+        is_data = table.kind == Kind.DATA
+        lengths = table.length * is_data
+        return replace(table, file_offset=(np.cumsum(lengths) - lengths) * is_data), content
+
+
+def with_bytes(data: bytes, place: slice, new: bytes) -> bytes:
+    """A structure with other bytes in one place."""
+    return data[: place.start] + new + data[place.stop :]
+
+
+def _in_words(identity: bytes | UUID) -> str:
+    """A UUID as it is always written, a serial number as one number."""
+    return str(identity) if isinstance(identity, UUID) else identity[::-1].hex()
