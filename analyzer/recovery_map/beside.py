@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# How maps begin that are about the reading of a file, not about the disk in it; `ddrescuelog` writes the same.
-_OF_DDRESCUE = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by GNU ddrescue")
+from vhdx.source_map import TITLES
 
 
 def map_of(target: Path) -> Path:
@@ -19,8 +18,8 @@ def account_of(target: Path) -> Path:
 
 def maps_beside(image: Path) -> tuple[Path, ...]:
     """Files with the name of an image's map, whatever they hold; what ddrescue itself left is not meant."""
-    longest = max(map(len, _OF_DDRESCUE))
-    return tuple(path for path in _beside(image, map_of) if not front_of(path, longest).startswith(_OF_DDRESCUE))
+    longest = max(map(len, TITLES))
+    return tuple(path for path in _beside(image, map_of) if not front_of(path, longest).startswith(TITLES))
 
 
 def accounts_beside(image: Path) -> tuple[Path, ...]:

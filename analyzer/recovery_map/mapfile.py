@@ -17,6 +17,7 @@ from typing import Self
 from analyzer.recovery_map.beside import front_of
 from vhdx.errors import InputOutputError, OutputError
 from vhdx.ranges import Range, Ranges, joined
+from vhdx.source_map import rows_of
 
 
 class Status(Enum):
@@ -123,23 +124,15 @@ def read_mapfile(path: Path, size: int, identity: str) -> dict[Status, Ranges]:
     try:
         text = path.read_text(encoding="ascii") if path.stat().st_size <= _MOST_BYTES else ""
         found = _IDENTITY.search(text)
-        rows = list(rows_of(text))
-    except (OSError, ValueError, KeyError) as error:
+        rows = [(part, _STATUSES[sign]) for part, sign in rows_of(text)]
+    except (OSError, ValueError) as error:
         raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
     if found is None or found[1] != identity:
         raise _refusal(path, "it is not about this disk")
     starts, ends = [part.start for part, _ in rows], [part.end for part, _ in rows]
-    if [*starts, size] != [0, *ends] or any(part.length <= 0 for part, _ in rows):
+    if [*starts, size] != [0, *ends]:
         raise _refusal(path, f"it does not cover the disk's {size} bytes")
     return {status: Ranges.of(part for part, found in rows if found is status) for status in Status}
-
-
-def rows_of(text: str) -> Iterator[Row]:
-    """The rows of a mapfile; raises ValueError, KeyError."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    for line in lines[1:]:  # the first one is ddrescue's own position
-        start, length, sign = line.split()[:3]
-        yield Range(int(start, 0), int(length, 0)), _STATUSES[sign]
 
 
 def read_fingerprint(path: Path) -> ImageFingerprint | None:

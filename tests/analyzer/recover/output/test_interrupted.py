@@ -9,11 +9,12 @@ from analyzer.convert.model import Options
 from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import Basis
 from analyzer.recovery_map.beside import account_of, map_of
-from analyzer.recovery_map.mapfile import Status, rows_of
+from analyzer.recovery_map.mapfile import Status
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, attempt, failing
 from vhdx.errors import OutputError
 from vhdx.sink import Existing, part_of
+from vhdx.source_map import rows_of
 
 FORCED = {"options": Options(existing=Existing.REPLACE)}
 
@@ -23,8 +24,8 @@ def assert_map_is_of_its_image(target):
     if not (target.exists() and map_of(target).exists()):
         return
     content = target.read_bytes()
-    for part, status in rows_of(map_of(target).read_text()):
-        if status is Status.KNOWN:
+    for part, sign in rows_of(map_of(target).read_text()):
+        if sign == "+":
             assert content[part.start : part.end] == WHOLE[part.start : part.end]
 
 
