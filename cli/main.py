@@ -74,7 +74,7 @@ class _Commands(LazyGroup):
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from cli.output import version
+        from analyzer.text import version
 
         click.echo(f"vhdx {version()}")
         ctx.exit()

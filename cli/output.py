@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from analyzer.text import version
 from vhdx.catalogue import rules
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -27,16 +28,6 @@ JSON = "--json"
 def is_json() -> bool:
     """Whether the command that runs was asked for JSON."""
     return bool(click.get_current_context().meta.get(JSON))
-
-
-def version() -> str:
-    """The version of the installed distribution."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("vhdx")
-    except metadata.PackageNotFoundError:
-        return "0+unknown"
 
 
 def plain(value: Any) -> Any:

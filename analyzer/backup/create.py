@@ -14,7 +14,7 @@ from analyzer.backup.plan import CreatePlan, Hashing
 from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, object_aside
 from analyzer.backup.repository.index import Ids, Index, blank_index, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
-from analyzer.convert.formats.pipeline import in_order
+from analyzer.convert.copying import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.ranges import Range
 

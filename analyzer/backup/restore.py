@@ -16,7 +16,7 @@ from analyzer.backup.repository.index import Index, chunk_count, id_array, ids_f
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.cells import units_touched
-from analyzer.convert.formats.pipeline import in_order
+from analyzer.convert.copying import in_order
 from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk
 from analyzer.progress import Progress, no_progress
 from vhdx.errors import VerificationError, VhdxError

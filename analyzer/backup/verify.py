@@ -21,7 +21,7 @@ from analyzer.backup.repository.codec import ID_SIZE
 from analyzer.backup.repository.index import IdArray, id_array, ids_from, places_in, raw
 from analyzer.backup.repository.repository import LEAFLETS, Repository, index_object, leaflet, manifest_object
 from analyzer.backup.storage.remote_folder import Place
-from analyzer.convert.formats.pipeline import in_order
+from analyzer.convert.copying import in_order
 from analyzer.progress import Progress, no_progress
 
 OBJECT = "state/verified"

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known
-from analyzer.convert.copying import CellChecksums, Order, cells_of_extents, copy_cells, verify_cells
-from analyzer.convert.disks import DiskSource, LayeredSource
-from analyzer.convert.formats.pipeline import copy_packed
+from analyzer.convert.cells import CELL, InOrder, cells_with_data, count_cells_with_data, read_cells, require_known
+from analyzer.convert.copying import CellChecksums, cells_of_extents, copy_cells, copy_in_any_order, verify_cells
+from analyzer.convert.disks import DiskSource, LayeredSource, RawDisk
+from analyzer.convert.formats.format import copy_packed
 from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import (
     DISK_TYPES,
@@ -23,12 +23,12 @@ from analyzer.convert.model import (
     request_like,
     require_compression,
 )
-from analyzer.convert.raw_image import RawDisk, RawTarget, StreamTarget
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.beside import account_of, map_of
 from analyzer.recovery_map.mapfile import is_own_mapfile
+from vhdx.disk import Disk
 from vhdx.errors import OutputError
-from vhdx.image import Image, open_image
+from vhdx.image import open_image
 from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource
@@ -137,37 +137,42 @@ def _write(plan: Plan, disk: DiskSource, sink: Sink, progress: Progress) -> tupl
     if plan.image:
         return copy_packed(disk, cells, FORMATS[plan.format].writer(sink, plan.image, progress), progress)
     if plan.new_disk is None:
-        return copy_cells(disk, cells, RawTarget(sink, plan.size), progress, order=Order.ANY), {}
+        sink.set_size(plan.size)  # the end of a disk may be zeros, which nobody writes
+        return copy_in_any_order(disk, cells, sink.write_at, progress), {}
     writer = VhdxWriter(sink, plan.new_disk)
-    checksums = copy_cells(disk, cells, writer, progress)
+    checksums = copy_cells(disk, cells, writer.write, progress)
     writer.finish()
     return checksums, {}
 
 
 def _verify(plan: Plan, checksums: CellChecksums, disk: DiskSource, path: Path, progress: Progress) -> None:
-    if plan.new_disk is None:
-        with closing(FORMATS[plan.format].image(path, plan.image) if plan.image else RawDisk(path)) as written:
-            verify_cells(checksums, disk, written, cells_of_extents(written.extents()), path, progress)
+    if plan.image:
+        with closing(FORMATS[plan.format].image(path, plan.image)) as image:
+            verify_cells(checksums, disk, image, cells_of_extents(image.extents()), path, progress)
         return
-    with open_image(path) as image:
-        verify_cells(checksums, disk, image, _held(plan.new_disk, image), path, progress)
+    with open_image(path) if plan.new_disk else RawDisk(path) as written:
+        verify_cells(checksums, disk, written, _held(plan.new_disk, written), path, progress)
 
 
-def _held(new_disk: NewDisk, image: Image) -> Iterator[int]:
+def _held(new_disk: NewDisk | None, written: Disk) -> Iterator[int]:
     """The cells in which a new file has anything of its own."""
-    if new_disk.type is DiskType.FIXED and isinstance(image.file, FileSource):
+    source = written.sources[0]
+    if new_disk and new_disk.type is DiskType.FIXED and isinstance(source, FileSource):
         # Every block is there and most may be holes of the host's file system, which need no look.
-        first, blocks = new_disk.first_block, image.file.extents()
-        inside = (Range.between(max(0, part.start - first), min(part.end - first, image.size)) for part in blocks)
+        first, blocks = new_disk.first_block, source.extents()
+        inside = (Range.between(max(0, part.start - first), min(part.end - first, written.size)) for part in blocks)
         return cells_of_extents(inside)
-    return cells_with_data(image.windows())
+    return cells_with_data(written.windows())
 
 
 def stream_raw(disk: DiskSource, stream: BinaryIO, progress: Progress = no_progress) -> None:
     """Write the flat disk to a pipe, every byte of it; raises what reading and writing raise."""
     for _ in require_known(disk, disk.windows(0, disk.size)):
         pass
-    target = StreamTarget(stream, disk.size)
-    copy_cells(disk, cells_with_data(disk.windows(0, disk.size)), target, progress)
-    target.finish()
+    written = InOrder(stream.write)
+    for cell, data in read_cells(disk, cells_with_data(disk.windows(0, disk.size))):
+        written.put(cell * CELL, data.data)
+        progress(len(data))
+    written.zeros_until(disk.size)
+    stream.flush()
     disk.require_unchanged()

@@ -1,14 +1,14 @@
 """Copy a disk cell by cell, remember what was written, and read it back to see that it is there."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,21 +26,14 @@ SHARE = 16
 """Cells that a thread takes at a time."""
 
 
-class Order(Enum):
-    """In which order a target takes cells of the disk."""
+# Enough that no thread waits for the writer, few enough that memory stays at some cells.
+WAITING = 4 * THREADS
+"""Cells that are packed or wait to be written: what bounds the memory."""
 
-    ASCENDING = "ascending"
-    """In the order of the disk: a pipe, or a file whose blocks are placed as they come."""
-    ANY = "any"
-    """In any order, from several threads at a time: a file in which every byte has its place."""
-
-
-class Target(Protocol):
-    """Takes bytes of the disk, none across a cell, in the order that `copy_cells` was asked for."""
-
-    def write(self, start: int, data: memoryview) -> None:
-        """Put bytes at `start` of the disk."""
-        ...
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+Write = Callable[[int, memoryview], None]
+"""Puts bytes at a place of the disk, none across a cell."""
 
 
 @dataclass
@@ -58,67 +51,67 @@ class CellChecksums:
     @classmethod
     def joined(cls, parts: Sequence["CellChecksums"]) -> "CellChecksums":
         """What several noted, each sorted."""
-        if len(parts) == 1:
-            return parts[0]
         cells, sums = (np.concatenate(columns) for columns in zip(*((p.cells, p.sums) for p in parts), strict=True))
         order = np.argsort(cells, kind="stable")
         return cls(array("q", cells[order].tobytes()), array("I", sums[order].tobytes()))
 
 
-class _Shares:
-    """Cells dealt out to threads, some at a time, each to one of them."""
+def copy_in_any_order(disk: RunSource, cells: Iterable[int], write: Write, progress: Progress) -> CellChecksums:
+    """As `copy_cells`, for a file in which every byte has its place: several threads write at a time."""
+    left, lock = iter(cells), Lock()
 
-    def __init__(self, cells: Iterable[int], progress: Progress) -> None:
-        self._cells, self._progress, self._lock = iter(cells), progress, Lock()
+    def taken() -> list[int]:
+        with lock:
+            return list(islice(left, SHARE))
 
-    def __iter__(self) -> Iterator[int]:
-        while share := self._next():
+    def dealt() -> Iterator[int]:
+        while share := taken():
             yield from share
 
-    def stop(self) -> None:
-        """Deal out no more."""
-        with self._lock:
-            self._cells = iter(())
+    def report(count: int) -> None:
+        with lock:  # progress hears of one thread at a time
+            progress(count)
 
-    def report(self, done: int) -> None:
-        """Progress, one thread at a time."""
-        with self._lock:
-            self._progress(done)
-
-    def _next(self) -> list[int]:
-        with self._lock:
-            return list(islice(self._cells, SHARE))
-
-
-def copy_cells(
-    disk: RunSource, cells: Iterable[int], target: Target, progress: Progress, *, order: Order = Order.ASCENDING
-) -> CellChecksums:
-    """Copy these cells, leaving zeros out; raises what reading and writing raise."""
-    if order is Order.ASCENDING:
-        return _copy_share(disk, cells, target, progress)
-    shares = _Shares(cells, progress)
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            work = [pool.submit(_copy_share, disk, shares, target, shares.report) for _ in range(THREADS)]
+            work = [pool.submit(copy_cells, disk, dealt(), write, report) for _ in range(THREADS)]
             # what one thread cannot read or write ends the others too
             done = wait(work, return_when=FIRST_EXCEPTION).done
         finally:
-            shares.stop()
+            with lock:
+                left = iter(())
     for future in done:
         future.result()
     return CellChecksums.joined([future.result() for future in work])
 
 
-def _copy_share(disk: RunSource, cells: Iterable[int], target: Target, progress: Progress) -> CellChecksums:
+def copy_cells(disk: RunSource, cells: Iterable[int], write: Write, progress: Progress) -> CellChecksums:
+    """Copy these cells in their order, leaving zeros out; raises what reading and writing raise."""
     checksums = CellChecksums()
     for cell, data in read_cells(disk, cells):
         ranges = nonzero_ranges(data)
         if ranges:
             checksums.note(cell, data)
         for part in ranges:
-            target.write(cell * CELL + part.start, data[part.start : part.end].data)
+            write(cell * CELL + part.start, data[part.start : part.end].data)
         progress(len(data))
     return checksums
+
+
+def in_order(work: Callable[[Given], Made], things: Iterable[Given]) -> Generator[Made, None, None]:
+    """What `work` makes of each thing, done by threads, in the order of the things; few are under way at a time."""
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for thing in things:
+                waiting.append(pool.submit(work, thing))
+                if len(waiting) >= WAITING:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()  # what has not begun need not be packed: nobody writes it any more
 
 
 def verify_cells(

@@ -1,17 +1,26 @@
-"""What a disk has to have to be written as an image, and a disk with something laid over it."""
+"""What a disk has to have to be written as an image; a disk with something laid over it; a raw image as a disk."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice, takewhile
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
+from vhdx.ranges import Range, Ranges, joined
 from vhdx.reader import RunSource
-from vhdx.runs import Run, RunTable, overlay
-from vhdx.source import ByteSource
+from vhdx.runs import Kind, Run, RunTable, overlay
+from vhdx.source import ByteSource, FileSource
+
+# Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data.
+_GRAIN = 4096
+# A sparse file may have millions of ranges: a table is made for so many of them.
+_AT_ONCE = 1 << 16
 
 
 class DiskSource(RunSource, Protocol):
@@ -67,3 +76,59 @@ class OverlaidDisk:
     def require_unchanged(self) -> None:
         """See DiskSource."""
         self._inner.require_unchanged()
+
+
+class RawDisk(Disk):
+    """A raw image, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
+
+    sector_size = 512
+    """A raw image does not say."""
+    findings = ()
+    """None: any bytes are a raw image."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; raises NotRegularFileError, InputOutputError."""
+        self.file = FileSource(path)
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.file.size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """The file itself."""
+        return (self.file,)
+
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """See Disk: DATA where the file system holds something, ZERO elsewhere."""
+        upto = self.size if end is None else min(end, self.size)
+        held, position = self._held(start, upto), start
+        while some := list(islice(held, _AT_ONCE)):
+            table = RunTable.marking(Ranges.of(some), Range.between(position, some[-1].end), Kind.DATA)
+            is_data = table.kind == Kind.DATA
+            kind, offset = np.where(is_data, table.kind, Kind.ZERO), np.where(is_data, table.start, 0)
+            yield replace(table, kind=kind, file_offset=offset)
+            position = table.end
+        if position < upto:
+            yield RunTable.filled(position, upto, Kind.ZERO, 0)
+
+    def require_unchanged(self) -> None:
+        """See Disk."""
+        self.file.require_unchanged()
+
+    def close(self) -> None:
+        """See Disk."""
+        self.file.close()
+
+    def _held(self, start: int, end: int) -> Iterator[Range]:
+        """What the file holds from `start` to `end`, in whole grains but for these edges."""
+        extents = self.file.extents(start // _GRAIN * _GRAIN)
+        grains = (Range.between(one.start // _GRAIN * _GRAIN, -(-one.end // _GRAIN) * _GRAIN) for one in extents)
+        for one in takewhile(lambda one: one.start < end, joined(grains)):
+            yield Range.between(max(start, one.start), min(end, one.end))

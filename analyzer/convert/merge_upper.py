@@ -1,6 +1,5 @@
 """The upper layers of a chain to one differencing file on a layer that stays."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -25,7 +24,7 @@ from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
 from vhdx.parents import OnMismatch
-from vhdx.ranges import Range, joined
+from vhdx.ranges import joined
 from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.sink import Sink
 from vhdx.structures.bat import BlockState
@@ -80,7 +79,7 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
     with Sink(plan.target, existing=plan.options.existing) as sink:
         writer = _ClaimingWriter(sink, plan, chain)
         cells = cells_with_data(chain.windows_above(plan.kept + 1))
-        checksums = copy_cells(chain, cells, writer, progress)
+        checksums = copy_cells(chain, cells, writer.write, progress)
         writer.finish()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
@@ -158,12 +157,9 @@ def _bytes_before(
 
 def _compare_holes(chain: Chain, written: Chain, kept: int, path: Path) -> None:
     """What the upper layers leave to the kept one, the output must leave to it, and nothing else."""
-    expected, got = (_holes(disk.windows_above(kept + 1)) for disk in (chain, written))
+    tables = (disk.windows_above(kept + 1) for disk in (chain, written))
+    # Holes that meet at a window's seam are one.
+    expected, got = (joined(hole for table in some for hole in table.of_kind(Kind.HOLE).ranges) for some in tables)
     for wanted, found in zip_longest(expected, got):
         if wanted != found:
             raise VerificationError(path, *(wanted or found or (0, 0)))
-
-
-def _holes(tables: Iterator[RunTable]) -> Iterator[Range]:
-    """The holes, those that meet at a window's seam joined."""
-    return joined(hole for table in tables for hole in table.of_kind(Kind.HOLE).ranges)

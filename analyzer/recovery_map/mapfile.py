@@ -36,8 +36,7 @@ _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 # With what ddrescue itself writes for what was not tried: to be tried.
 _STATUSES = {sign: status for status, sign in _SIGNS.items()} | {"?": Status.LOST, "*": Status.LOST}
 _IDENTITY = re.compile(r"# Disk: ([0-9a-f-]{36}(?: .*)?)")
-_IMAGE = re.compile(r"^# Image: (.*)$", re.MULTILINE)
-_FINGERPRINT = re.compile(r"(\d{1,20}) bytes, modified (\d{1,20}) ns, known ([0-9a-f]{64})")
+_IMAGE = re.compile(r"^# Image: (\d{1,20}) bytes, modified (\d{1,20}) ns, known ([0-9a-f]{64})$", re.MULTILINE)
 _HEAD_LENGTH = 1 << 12
 # A mapfile that is longer is none.
 _MOST_BYTES = 1 << 30
@@ -69,12 +68,6 @@ class ImageFingerprint:
 
     def __str__(self) -> str:
         return f"{self.size} bytes, modified {self.modified} ns, known {self.known}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """What `str` gave; None for anything else."""
-        found = _FINGERPRINT.fullmatch(text)
-        return cls(int(found[1]), int(found[2]), found[3]) if found else None
 
     @classmethod
     def of(cls, path: Path, parts: Iterable[Part]) -> Self:
@@ -142,7 +135,7 @@ def read_fingerprint(path: Path) -> ImageFingerprint | None:
             found = _IMAGE.search(file.read(_HEAD_LENGTH))
     except (OSError, ValueError) as error:
         raise _refusal(path, f"it cannot be read as a mapfile ({error})") from error
-    return ImageFingerprint.parse(found[1]) if found else None
+    return ImageFingerprint(int(found[1]), int(found[2]), found[3]) if found else None
 
 
 def _refusal(path: Path, reason: str) -> OutputError:

@@ -63,7 +63,9 @@ def repair_in_place(plan: RepairPlan, source: FileSource, undo: Path) -> RepairO
         except BaseException as error:
             reason = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else str(error)
             raise PartlyWrittenError(source.path, undo, reason) from error
-    return _outcome(plan, source.path, undo, writes)
+    return RepairOutcome(
+        target=source.path, undo=undo, file_size=plan.result_size, written_bytes=sum(write.length for write in writes)
+    )
 
 
 def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Existing) -> RepairOutcome:
@@ -88,12 +90,9 @@ def repair_copy(plan: RepairPlan, source: FileSource, target: Path, existing: Ex
         plan.verify(plan, sink.path)
         source.require_unchanged()
         sink.commit()
-    return _outcome(plan, target, None, writes)
-
-
-def _outcome(plan: RepairPlan, target: Path, undo: Path | None, writes: Sequence[Patch]) -> RepairOutcome:
-    written = sum(write.length for write in writes)
-    return RepairOutcome(target=target, undo=undo, file_size=plan.result_size, written_bytes=written)
+    return RepairOutcome(
+        target=target, undo=None, file_size=plan.result_size, written_bytes=sum(write.length for write in writes)
+    )
 
 
 def _pieces(writes: Sequence[Patch]) -> Iterator[tuple[int, bytes]]:

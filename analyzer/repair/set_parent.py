@@ -27,6 +27,7 @@ from vhdx.parents import Found
 from vhdx.paths import locate
 from vhdx.ranges import Range, Ranges
 from vhdx.source import FileSource, file_identity
+from vhdx.structures import locator as keys
 from vhdx.structures.constants import (
     MAX_CHAIN_DEPTH,
     MAX_ITEM_SIZE,
@@ -36,15 +37,7 @@ from vhdx.structures.constants import (
     NIL,
     PARENT_LOCATOR,
 )
-from vhdx.structures.locator import (
-    ABSOLUTE_PATH,
-    LINKAGE,
-    LINKAGE2,
-    RELATIVE_PATH,
-    VOLUME_PATH,
-    ParentLocator,
-    build_locator,
-)
+from vhdx.structures.locator import ParentLocator, build_locator
 from vhdx.structures.metadata import ITEM_FLAGS, MetadataEntry, build_metadata_table
 from vhdx.structures.region import RegionEntry
 
@@ -147,14 +140,15 @@ def _new_pairs(locator: ParentLocator | None, parent: Image, wish: Relink) -> Pa
     old = dict(_pairs_of(locator))
     new = dict(parent_locator(parent.path, wish.place, parent.data_write_guid))
     if wish.windows_path:
-        new[ABSOLUTE_PATH] = wish.windows_path
+        new[keys.ABSOLUTE_PATH] = wish.windows_path
     _require_reachable(new, parent, wish)
     if parent.data_write_guid in _linkages(locator):
-        del new[LINKAGE]
-    elif LINKAGE2 in old:
-        new[LINKAGE2] = f"{{{NIL}}}"
-    if old.get(RELATIVE_PATH) != new.get(RELATIVE_PATH):
-        old = {key: value for key, value in old.items() if key not in {RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_PATH}}
+        del new[keys.LINKAGE]
+    elif keys.LINKAGE2 in old:
+        new[keys.LINKAGE2] = f"{{{NIL}}}"
+    if old.get(keys.RELATIVE_PATH) != new.get(keys.RELATIVE_PATH):
+        for path in (keys.RELATIVE_PATH, keys.VOLUME_PATH, keys.ABSOLUTE_PATH):
+            old.pop(path, None)
     return list((old | new).items())
 
 
@@ -163,7 +157,7 @@ def _require_reachable(pairs: dict[str, str], parent: Image, wish: Relink) -> No
     for value in pairs.values():
         if len(value.encode("utf-16-le", "replace")) > _LONGEST_TEXT:
             raise OutputError(parent.path, "its path is too long for a parent locator", "move it to a shorter one")
-    relative = pairs.get(RELATIVE_PATH)
+    relative = pairs.get(keys.RELATIVE_PATH)
     found = locate(relative, wish.place.parent, ()) if relative else parent.path
     if not isinstance(found, Path) or file_identity(found) != file_identity(parent.path):
         raise OutputError(parent.path, "a Windows path cannot name it", "rename it, or move it beside the child")

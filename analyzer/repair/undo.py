@@ -73,20 +73,19 @@ def write_undo(undo: Path, source: FileSource, writes: Sequence[Patch], plan: Re
     head = _HEAD.pack(MAGIC, VERSION, len(witnesses), len(pieces), source.size, plan.result_size)
     with Sink(undo) as sink:
         seal = hashlib.sha256()
-        for data in _content(head + b"".join(witnesses), pieces, source):
+
+        def put(data: bytes) -> None:
             seal.update(data)
             sink.write_at(sink.size, data)
+
+        put(head + b"".join(witnesses))
+        for piece in pieces:
+            after = piece.after or b""
+            put(_RECORD.pack(piece.offset, piece.length, len(after)))
+            put(read_at(source, piece.offset, piece.length))
+            put(after)
         sink.write_at(sink.size, seal.digest())
         sink.commit()
-
-
-def _content(head: bytes, pieces: Sequence[Patch], source: ByteSource) -> Iterator[bytes]:
-    yield head
-    for piece in pieces:
-        after = piece.after or b""
-        yield _RECORD.pack(piece.offset, piece.length, len(after))
-        yield read_at(source, piece.offset, piece.length)
-        yield after
 
 
 def _sha256(source: ByteSource, start: int, end: int) -> bytes:

@@ -13,6 +13,7 @@ from analyzer.backup.locks import Hold, take
 from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.recovery_map.note import map_note
+from analyzer.text import version
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
@@ -72,7 +73,7 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     if asked.name and len(leaves) > 1:
         raise click.UsageError("--name is for one LEAF.")
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
-    asked = replace(asked, tool=f"vhdx {output.version()}")
+    asked = replace(asked, tool=f"vhdx {version()}")
     failed = list[tuple[Path, VhdxError]]()
     # creates may run together, but not beside a prune, which deletes chunks
     with take(kept.place, Hold.SHARED, "create") as lock:

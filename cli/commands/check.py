@@ -13,6 +13,7 @@ import click
 from analyzer.check.check import Content, check_chain, check_file
 from analyzer.check.files import Depth, FileCache, files_in
 from analyzer.check.result import Checked, all_findings, at_least, new_findings, read_baseline
+from analyzer.text import version
 from cli import output
 from cli.options.chain import LinkOptions, link_options
 from cli.options.common import FILE_PATH, OneOf, choice, force_option, grouped, option
@@ -140,7 +141,7 @@ def rendered(
         case Form.SARIF:
             from analyzer.report.findings.documents import sarif_log
 
-            answer = sarif_log(checked, root=Path(), version=output.version())
+            answer = sarif_log(checked, root=Path(), version=version())
         case Form.JUNIT:
             from analyzer.report.findings.documents import junit_xml
 
@@ -149,5 +150,5 @@ def rendered(
             from analyzer.report.html.model import report_of_checks
             from analyzer.report.html.page import page
 
-            return page(report_of_checks(checked, output.version(), opened))
+            return page(report_of_checks(checked, version(), opened))
     return json.dumps(answer, indent=2, ensure_ascii=True)

@@ -11,6 +11,7 @@ from analyzer.check.result import Checked, all_findings, at_least
 from analyzer.judgement.chain import OF_JUDGEMENT, Trust
 from analyzer.report.html.model import Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
+from analyzer.text import version
 from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, open_leaf
@@ -62,9 +63,9 @@ def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
                 if asked.hashed:
                     with progress("hashing", chain.size) as update:
                         digest = digest_of(chain, update)
-                report = report_of_chain(chain, checked, output.version(), digest)
+                report = report_of_chain(chain, checked, version(), digest)
         except (ChainError, CorruptFileError, ShortReadError) as error:
-            report = report_of_failure(checked, output.version(), error, cache.structures)
+            report = report_of_failure(checked, version(), error, cache.structures)
             _write(asked, report, checked)
             return complain(error)
     _write(asked, report, checked)

@@ -2,7 +2,6 @@
 
 import threading
 import zlib
-from enum import Enum
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -16,30 +15,23 @@ if TYPE_CHECKING:
     from zstandard import ZstdCompressor
 
 
-class Effort(Enum):
-    """How hard deflate tries."""
-
-    QUICK = "quick"
-    USUAL = "usual"
-    BEST = "best"
-
-
-# 1 is what EnCase calls fast, 6 is zlib's own default and qemu-img's, 9 is its best.
-_ZLIB_LEVELS = {Effort.QUICK: 1, Effort.USUAL: 6, Effort.BEST: 9}
-# ISA-L packs about as tightly as zlib does at these, some ten times as fast; it has nothing for BEST.
-_ISAL_LEVELS = {Effort.QUICK: 1, Effort.USUAL: 2}
+# By zlib's level, ISA-L's that packs about as tightly, some ten times as fast; it has nothing for the highest.
+_ISAL_LEVELS = {1: 1, 6: 2}
 
 
 class UndecodableError(Exception):
     """Packed bytes do not come out as so many as were packed; never leaves the reader of an image."""
 
 
-def deflate(data: bytes | memoryview, window_bits: int, effort: Effort = Effort.USUAL) -> bytes:
-    """A deflate stream; negative bits: without header and checksum. By ISA-L where the package isal is installed."""
+def deflate(data: bytes | memoryview, window_bits: int, level: int = 6) -> bytes:
+    """A deflate stream; negative bits: without header and checksum. By ISA-L where the package isal is installed.
+
+    Levels are zlib's: 1 is what EnCase calls fast, 6 is zlib's own default and qemu-img's, 9 is its best.
+    """
     isal = _isal()
-    if isal is not None and effort in _ISAL_LEVELS:
-        return bytes(isal.compress(data, _ISAL_LEVELS[effort], window_bits))
-    return zlib.compress(data, _ZLIB_LEVELS[effort], window_bits)
+    if isal is not None and level in _ISAL_LEVELS:
+        return bytes(isal.compress(data, _ISAL_LEVELS[level], window_bits))
+    return zlib.compress(data, level, window_bits)
 
 
 def inflate(data: bytes, window_bits: int, length: int) -> bytes:

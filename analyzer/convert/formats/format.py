@@ -1,13 +1,19 @@
-"""What every format of image has in common: what is asked for, what writes it and what reads it back."""
+"""What every format of image has in common: what writes it, cell by cell, and what reads it back."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from analyzer.convert.cells import Bytes
+import numpy as np
+from construct import Bytes as RawBytes
+from construct import Struct
+
+from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
+from analyzer.convert.copying import CellChecksums, in_order
 from analyzer.convert.formats.codecs import UndecodableError
 from analyzer.convert.model import Compression, ImageRequest, Layout
 from analyzer.progress import Progress
@@ -52,18 +58,6 @@ class ImageWriter(Protocol):
         ...
 
 
-class WrittenImage(RunSource, Protocol):
-    """An image, opened to be read back."""
-
-    def extents(self) -> Iterator[Range]:
-        """The ranges of the disk, sorted, of which the image holds anything."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
-
-
 class DecodedImage(RunSource):
     """An image whose bytes are decoded as they are asked for: a disk, and the one source that it is made of."""
 
@@ -83,7 +77,7 @@ class DecodedImage(RunSource):
 
     @abstractmethod
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage."""
+        """The ranges of the disk, sorted, of which the image holds anything."""
 
     @property
     def sources(self) -> Sequence[ByteSource]:
@@ -120,6 +114,11 @@ class DecodedImage(RunSource):
         if structure != expected:
             raise VerificationError(self.path, 0, self.size)
 
+    def require_at(self, offset: int, expected: bytes) -> int:
+        """Raise VerificationError when other bytes are at `offset` of the file; returns where these end."""
+        self.require(structure=self.take(offset, len(expected)), expected=expected)
+        return offset + len(expected)
+
     def close(self) -> None:
         """Close the file."""
         self.file.close()
@@ -141,7 +140,7 @@ class Format(Generic[AnyLayout, AnySink]):
     """What may be asked for."""
     writer: Callable[[AnySink, AnyLayout, Progress], ImageWriter]
     """Begins the image in an empty file; Progress counts zeros, where they take time, and nothing else."""
-    image: Callable[[Path, AnyLayout], WrittenImage]
+    image: Callable[[Path, AnyLayout], DecodedImage]
     """Opens what was written; raises VerificationError when that is another image, InputOutputError."""
     sink: type[AnySink]
     check_further: Callable[[Path, AnyLayout, Sequence[Path], Existing], None] = lambda *_: None
@@ -150,8 +149,52 @@ class Format(Generic[AnyLayout, AnySink]):
     """Bytes of the disk that go through digests, zeros included."""
 
 
+def build(layout: Struct, **fields: object) -> bytes:
+    """A structure with these fields, and zeros in all others."""
+    zeros = {one.name: bytes(one.sizeof()) if isinstance(one.subcon, RawBytes) else 0 for one in layout.subcons}
+    return bytes(layout.build(zeros | fields))
+
+
 def require_sectors_of_512(request: ImageRequest, name: str) -> None:
     """Refuse a disk of other sectors for a format, called `name`, that has no others; raises OutputError."""
     if request.like.logical_sector_size != SECTOR:
         reason = f"a {name} has sectors of 512 bytes, the disk of {request.like.logical_sector_size}"
         raise OutputError(request.target, reason, "write a VHDX, which has both")
+
+
+def copy_packed(
+    disk: RunSource, cells: Iterable[int], writer: ImageWriter, progress: Progress
+) -> tuple[CellChecksums, Mapping[str, str]]:
+    """Copy these cells, leaving zeros out; returns also the digests that the format has.
+
+    Raises what reading and writing raise.
+    """
+    checksums = CellChecksums()
+
+    def pack(given: tuple[int, Bytes]) -> tuple[int, Bytes, list[Piece]]:
+        return *given, writer.pack(given[1])
+
+    # A copy for each cell: `read_cells` uses two buffers in turn, and more than two are under way here.
+    copies = ((cell, data.copy()) for cell, data in read_cells(disk, cells))
+    with closing(in_order(pack, copies)) as packed:
+        for cell, data, pieces in packed:
+            if pieces:
+                checksums.note(cell, data)
+            for piece in pieces:
+                writer.put(cell * CELL + piece.start, piece)
+            progress(len(data))
+    return checksums, writer.finish() or {}
+
+
+def units_with_data(data: Bytes, unit: int) -> Iterator[tuple[int, bytes]]:
+    """(start, content) of each unit of a cell that is not zeros; the last one is filled up with zeros."""
+    if len(data) % unit:
+        data = np.append(data, np.zeros(-len(data) % unit, dtype=np.uint8))
+    # By words: eight times fewer of them to look at.
+    for number in np.flatnonzero(data.view(np.uint64).reshape(-1, unit // 8).any(axis=1)).tolist():
+        yield number * unit, data[number * unit : (number + 1) * unit].tobytes()
+
+
+def pieces_with_data(data: Bytes) -> list[Piece]:
+    """A cell as it is, without the grains of zeros."""
+    return [Piece(part.start, data[part.start : part.end].data, Form.STORED) for part in nonzero_ranges(data)]

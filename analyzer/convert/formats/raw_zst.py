@@ -149,7 +149,7 @@ class ZstImage(DecodedImage):
         return self._zstd.unpack(self._frame(frame), length)
 
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage; every frame that is not the one that zeros have."""
+        """See DecodedImage; every frame that is not the one that zeros have."""
         for frame, (start, end) in enumerate(zip(self._starts[:-1].tolist(), self._starts[1:].tolist(), strict=True)):
             if end - start > LONGEST or self._frame(frame) != zeros_frame(end - start):
                 yield Range.between(start, end)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from analyzer.convert.formats import raw_zst, vmdk
@@ -24,7 +25,7 @@ FORMATS: Mapping[OutputFormat, Format[Any, Any]] = {
     ),
     OutputFormat.VHD: Format(plan=vhd.plan_dynamic, writer=vhd.DynamicWriter, image=vhd.DynamicImage, sink=Sink),
     OutputFormat.VHD_FIXED: _VHD_FIXED,
-    OutputFormat.VHD_AZURE: replace(_VHD_FIXED, plan=vhd.plan_azure),
+    OutputFormat.VHD_AZURE: replace(_VHD_FIXED, plan=partial(vhd.plan_fixed, unit=vhd.AZURE_UNIT)),
     OutputFormat.VMDK: Format(
         plan=vmdk.plan, writer=vmdk.VmdkWriter, image=vmdk.VmdkImage, sink=Sink, compressions=_ZLIB
     ),

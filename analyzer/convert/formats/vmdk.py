@@ -17,8 +17,15 @@ from construct import Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, deflate, inflate
-from analyzer.convert.formats.format import SECTOR, DecodedImage, Form, Piece, require_sectors_of_512
-from analyzer.convert.formats.pipeline import units_with_data
+from analyzer.convert.formats.format import (
+    SECTOR,
+    DecodedImage,
+    Form,
+    Piece,
+    build,
+    require_sectors_of_512,
+    units_with_data,
+)
 from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
 from vhdx.errors import OutputError
@@ -80,30 +87,26 @@ class Marker(IntEnum):
 
 def header(size: int, gd_offset: int) -> bytes:
     """The header, or with a `gd_offset` in sectors the footer, of a disk of `size` bytes."""
-    fields = {
-        "magic_number": b"KDMV",
-        "version": 3,
-        "flags": FLAGS,
-        "capacity": size // SECTOR,
-        "grain_size": GRAIN // SECTOR,
-        "descriptor_offset": 1,
-        "descriptor_size": DESCRIPTOR_SECTORS,
-        "num_gtes_per_gt": ENTRIES,
-        "rgd_offset": 0,
-        "gd_offset": gd_offset,
-        "overhead": OVERHEAD_SECTORS,
-        "unclean_shutdown": 0,
-        "newline_test": b"\n \r\n",
-        "compress_algorithm": 1,  # deflate
-        "padding": bytes(433),
-    }
-    return bytes(HEADER.build(fields))
+    return build(
+        HEADER,
+        magic_number=b"KDMV",
+        version=3,
+        flags=FLAGS,
+        capacity=size // SECTOR,
+        grain_size=GRAIN // SECTOR,
+        descriptor_offset=1,
+        descriptor_size=DESCRIPTOR_SECTORS,
+        num_gtes_per_gt=ENTRIES,
+        gd_offset=gd_offset,
+        overhead=OVERHEAD_SECTORS,
+        newline_test=b"\n \r\n",
+        compress_algorithm=1,  # deflate
+    )
 
 
 def marker(kind: Marker, length: int) -> bytes:
     """The sector before a structure of `length` bytes."""
-    fields = {"num_sectors": length // SECTOR, "size": 0, "type": kind, "padding": bytes(496)}
-    return bytes(METADATA_MARKER.build(fields))
+    return build(METADATA_MARKER, num_sectors=length // SECTOR, type=kind)
 
 
 def extent_name(file_name: str) -> str:
@@ -234,12 +237,11 @@ class VmdkImage(DecodedImage):
     def __init__(self, path: Path, layout: VmdkLayout) -> None:
         """Open it; raises VerificationError when a structure is another than was written, InputOutputError."""
         super().__init__(path, layout.size, GRAIN)
-        self.require(structure=self.take(0, SECTOR), expected=header(layout.size, GD_AT_END))
-        text = descriptor(layout.size, layout.content_id, layout.extent)
-        self.require(structure=self.take(SECTOR, len(text)), expected=text)
+        self.require_at(0, header(layout.size, GD_AT_END))
+        self.require_at(SECTOR, descriptor(layout.size, layout.content_id, layout.extent))
         place = self.file.size - _AFTER_DIRECTORY - layout.directory_bytes
         end = marker(Marker.FOOTER, SECTOR) + header(layout.size, place // SECTOR) + marker(Marker.END_OF_STREAM, 0)
-        self.require(structure=self.take(place + layout.directory_bytes, _AFTER_DIRECTORY), expected=end)
+        self.require_at(place + layout.directory_bytes, end)
         self._directory = np.frombuffer(self.take(place, layout.directory_bytes), dtype="<u4")
         self._table = lru_cache(maxsize=64)(self._read_table)
 
@@ -255,7 +257,7 @@ class VmdkImage(DecodedImage):
         return inflate(self.take(place + GRAIN_MARKER.sizeof(), lead.size), zlib.MAX_WBITS, GRAIN)
 
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage."""
+        """See DecodedImage."""
         for number in np.flatnonzero(self._directory).tolist():
             table = self._table(number)
             for index in np.flatnonzero(table).tolist() if table is not None else ():
@@ -266,6 +268,5 @@ class VmdkImage(DecodedImage):
         sector = int(self._directory[number])
         if not sector:
             return None
-        expected = marker(Marker.GRAIN_TABLE, _TABLE)
-        self.require(structure=self.take((sector - 1) * SECTOR, SECTOR), expected=expected)
+        self.require_at((sector - 1) * SECTOR, marker(Marker.GRAIN_TABLE, _TABLE))
         return np.frombuffer(self.take(sector * SECTOR, _TABLE), dtype="<u4").astype(np.uint32)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analyzer.convert.cells import CELL, cells_with_data, read_cells
 from analyzer.convert.copying import CellChecksums
+from analyzer.convert.disks import RawDisk
 from analyzer.convert.model import VHDX_FORMATS, OutputFormat
-from analyzer.convert.raw_image import RawDisk
 from analyzer.progress import Progress, no_progress
 from analyzer.recover.disk.provenance import EarlierRun
 from analyzer.recovery_map.beside import map_of

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
+from analyzer.convert.formats.format import build
 from analyzer.convert.model import CaseData
 
 FILE_HEADER = Struct("signature" / Bytes(8), Const(b"\1"), "segment" / Int16ul, Const(b"\0\0"))
@@ -72,8 +73,8 @@ def file_header(segment: int) -> bytes:
 
 def descriptor(kind: bytes, at: int, size: int, *, following: int | None = None) -> bytes:
     """The descriptor of a section of `size` bytes, itself included, at byte `at`; the next one is right behind."""
-    fields = {"next": at + size if following is None else following, "size": size, "padding": bytes(40)}
-    built = bytes(SECTION.build({"type": kind.ljust(16, b"\0"), **fields, "checksum": 0}))[:-4]
+    following = at + size if following is None else following
+    built = build(SECTION, type=kind.ljust(16, b"\0"), next=following, size=size)[:-4]
     return built + checksum(built)
 
 
@@ -92,26 +93,24 @@ def last_section(kind: bytes, at: int) -> bytes:
 
 def volume(*, size: int, sector_size: int, sectors_per_chunk: int, level: int, identifier: UUID) -> bytes:
     """The content of the sections "volume" and "data" for a disk of `size` bytes."""
-    fields = {
-        **{field.name: bytes(field.sizeof()) for field in VOLUME.subcons if field.subcon.__class__ is Bytes},
-        "media_type": _FIXED_DISK,
-        "chunks": -(-size // (sectors_per_chunk * sector_size)),
-        "sectors_per_chunk": sectors_per_chunk,
-        "bytes_per_sector": sector_size,
-        "sectors": size // sector_size,
-        "media_flags": _WHOLE_DISK_IMAGE,
-        "compression_level": level,
-        "error_granularity": sectors_per_chunk,
-        "set_identifier": identifier.bytes_le,
-    }
-    built = bytes(VOLUME.build(fields))
+    built = build(
+        VOLUME,
+        media_type=_FIXED_DISK,
+        chunks=-(-size // (sectors_per_chunk * sector_size)),
+        sectors_per_chunk=sectors_per_chunk,
+        bytes_per_sector=sector_size,
+        sectors=size // sector_size,
+        media_flags=_WHOLE_DISK_IMAGE,
+        compression_level=level,
+        error_granularity=sectors_per_chunk,
+        set_identifier=identifier.bytes_le,
+    )
     return built + checksum(built)
 
 
 def tables(entries: bytes, base: int) -> Sections:
     """The table behind chunks, twice: places counted from byte `base` of the file."""
-    fields = {"entries": len(entries) // 4, "padding": bytes(4), "base_offset": base, "padding_2": bytes(4)}
-    lead = bytes(TABLE_HEADER.build({**fields, "checksum": 0}))[:-4]
+    lead = build(TABLE_HEADER, entries=len(entries) // 4, base_offset=base)[:-4]
     body = lead + checksum(lead) + entries + checksum(entries)
     return [(b"table", body), (b"table2", body)]
 
@@ -149,17 +148,7 @@ def header_text(case: CaseData, program: str) -> str:
     """The older section header: what is not ASCII is a question mark there."""
     moment = gmtime(case.acquired)
     date = f"{moment.tm_year} {moment.tm_mon} {moment.tm_mday} {moment.tm_hour} {moment.tm_min} {moment.tm_sec}"
-    values = (
-        case.case_number,
-        case.evidence_number,
-        case.description,
-        case.examiner,
-        case.notes,
-        program,
-        "",
-        date,
-        date,
-        "0",
-    )
+    what = (case.case_number, case.evidence_number, case.description, case.examiner, case.notes)
+    values = (*what, program, "", date, date, "0")
     lines = ("1", "main", "c\tn\ta\te\tt\tav\tov\tm\tu\tp", "\t".join(values), "", "")
     return "\r\n".join(lines)

@@ -9,10 +9,11 @@ from functools import cached_property
 from uuid import UUID
 
 from analyzer.convert.cells import CELL
-from analyzer.convert.formats.codecs import Effort, deflate
+from analyzer.convert.formats.codecs import deflate
 from analyzer.convert.formats.e01 import format as ewf
 from analyzer.convert.formats.e01.segment_files import MOST
 from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest
+from analyzer.text import version
 from vhdx.errors import OutputError
 
 # EnCase's own size, 32 KiB, which every reader takes.
@@ -24,7 +25,7 @@ SMALLEST_SEGMENT, LARGEST_SEGMENT = 4 << 20, 2047 << 20
 """Places in a segment have 31 bits."""
 # To a chunk that does not shrink: its checksum; and to zeros, which take less than this for each KiB.
 _MOST_ADDED = 64
-_LEVELS = {Effort.QUICK: 1, Effort.BEST: 2}
+_FAST, _BEST = 1, 9
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class E01Layout:
     sector_size: int
     data_bytes: int
     segment_size: int
-    effort: Effort
+    level: int
+    """Of zlib, which the format calls fast and best, 1 and 2."""
     digests: Digests
     case: CaseData
     identifier: UUID
@@ -79,7 +81,7 @@ class E01Layout:
 
     def pack(self, data: bytes | memoryview) -> bytes:
         """A chunk, packed; it may come out longer."""
-        return deflate(data, zlib.MAX_WBITS, self.effort)
+        return deflate(data, zlib.MAX_WBITS, self.level)
 
     def front(self, number: int) -> ewf.Sections:
         """The sections with which segment `number` begins."""
@@ -87,13 +89,14 @@ class E01Layout:
             size=self.size,
             sector_size=self.sector_size,
             sectors_per_chunk=self.chunk // self.sector_size,
-            level=_LEVELS[self.effort],
+            level=2 if self.level == _BEST else 1,
             identifier=self.identifier,
         )
         if number > 1:
             return [(b"data", facts)]
-        unicode = zlib.compress(ewf.header2_text(self.case, _program()).encode("utf-16"))
-        plain = zlib.compress(ewf.header_text(self.case, _program()).encode("ascii", "replace"))
+        program = f"vhdx {version()}"
+        unicode = zlib.compress(ewf.header2_text(self.case, program).encode("utf-16"))
+        plain = zlib.compress(ewf.header_text(self.case, program).encode("ascii", "replace"))
         return [(b"header2", unicode), (b"header2", unicode), (b"header", plain), (b"volume", facts)]
 
     @property
@@ -103,16 +106,6 @@ class E01Layout:
 
     def _segments(self, length: int) -> int:
         return -(-length // (self.segment_size - self._front_bytes - ewf.TABLES_COST))
-
-
-def _program() -> str:
-    # Loaded here: it brings the email package along, a tenth of a small recovery's processor time.
-    from importlib import metadata
-
-    try:
-        return f"vhdx {metadata.version('vhdx')}"
-    except metadata.PackageNotFoundError:
-        return "vhdx"
 
 
 def plan(request: ImageRequest, data_bytes: int) -> E01Layout:
@@ -126,7 +119,7 @@ def plan(request: ImageRequest, data_bytes: int) -> E01Layout:
         sector_size=request.like.logical_sector_size,
         data_bytes=data_bytes,
         segment_size=options.e01.segment_size or USUAL_SEGMENT,
-        effort=Effort.BEST if options.compression is Compression.ZLIB else Effort.QUICK,
+        level=_BEST if options.compression is Compression.ZLIB else _FAST,
         digests=options.e01.digests,
         case=options.e01.case,
         identifier=options.identities("set_identifier"),

@@ -67,7 +67,7 @@ class E01Image(DecodedImage):
         return data[:-4]
 
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage; all but the chunks that are the one that zeros have."""
+        """See DecodedImage; all but the chunks that are the one that zeros have."""
         for which, first in enumerate(self._firsts[:-1]):
             for part in self._others(which):
                 end = min((first + part.end) * self.unit, self.size)
@@ -95,21 +95,16 @@ class E01Image(DecodedImage):
             number += 1
             self._turn_to(number)
             lead = ewf.file_header(number)
-            at = self._require_at(0, lead + ewf.build_sections(len(lead), self._layout.front(number)))
+            at = self.require_at(0, lead + ewf.build_sections(len(lead), self._layout.front(number)))
             kind, size = self._section(at)
             while kind == b"sectors":
                 count = ewf.TABLE_HEADER.parse(self.take(at + size + ewf.DESCRIPTOR, ewf.TABLE_LEAD)).entries
                 table = _Table(number, at, at + size, count)
                 both = ewf.tables(self._entries(table), table.base)
-                at = self._require_at(table.at, ewf.build_sections(table.at, both))
+                at = self.require_at(table.at, ewf.build_sections(table.at, both))
                 yield table
                 kind, size = self._section(at)
             self._require_end(at, b"next" if kind == b"next" else b"done")
-
-    def _require_at(self, at: int, expected: bytes) -> int:
-        """Check what is at byte `at` of the segment; returns where it ends."""
-        self.require(structure=self.take(at, len(expected)), expected=expected)
-        return at + len(expected)
 
     def _section(self, at: int) -> tuple[bytes, int]:
         """Type and size of the section at byte `at`, its descriptor checked."""

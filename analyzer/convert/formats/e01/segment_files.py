@@ -92,7 +92,12 @@ class SegmentedSink(Sink):
     def commit(self) -> None:
         """See Sink. What an older output leaves behind the last file is removed where it may be replaced."""
         stale = list(following(self.target, len(self._further) + 2))
-        self._refuse_appeared(stale)
+        if self._existing is not Existing.REPLACE:
+            # Nothing has its name yet: what is there now came while the output was written.
+            for name in (self.target, *(sink.target for sink in self._further), *stale):
+                if name.is_symlink() or name.exists():
+                    advice = "move it away and begin again, or name another target"
+                    raise OutputError(name, "it appeared while the output was written", advice)
         if self._further or stale:
             # The older output loses its first name first, so that no moment shows a mixture; then what is too many.
             for place in (self.target, *stale):
@@ -115,13 +120,3 @@ class SegmentedSink(Sink):
         for sink in self._further:
             sink.discard()
         super().discard()
-
-    def _refuse_appeared(self, stale: Sequence[Path]) -> None:
-        """Nothing has its name yet: what is there now came while the output was written."""
-        if self._existing is Existing.REPLACE:
-            return
-        names = (self.target, *(sink.target for sink in self._further), *stale)
-        appeared = next((name for name in names if name.is_symlink() or name.exists()), None)
-        if appeared is not None:
-            advice = "move it away and begin again, or name another target"
-            raise OutputError(appeared, "it appeared while the output was written", advice)

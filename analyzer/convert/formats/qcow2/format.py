@@ -6,6 +6,7 @@ from construct import Bytes, Int8ub, Int32ub, Int64ub, Struct
 
 from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import require_zstd
+from analyzer.convert.formats.format import build
 from analyzer.convert.model import Compression, ImageRequest
 from vhdx.errors import OutputError
 
@@ -24,7 +25,6 @@ OFFSET_MASK = (1 << 56) - (1 << 9)
 """Of L1 and standard L2 entries: the host offset."""
 SECTORS_SHIFT = 62 - (CLUSTER_BITS - 8)
 """Of a compressed cluster's descriptor: below are the host offset, above how many more sectors of 512 it touches."""
-SECTOR = 512
 # 16 bits for each count, which is all that version 2 knew and what every reader takes.
 REFCOUNT_ORDER = 4
 REFCOUNTS_PER_BLOCK = CLUSTER * 8 >> REFCOUNT_ORDER
@@ -84,22 +84,21 @@ class Qcow2Layout:
     def header(self, refcount_table: int, refcount_clusters: int) -> bytes:
         """The header, once the place of the refcount table is known."""
         is_zstd = self.compression is Compression.ZSTD
-        fields = {
-            "magic": b"QFI\xfb",
-            "version": 3,
-            "cluster_bits": CLUSTER_BITS,
-            "size": self.size,
-            "l1_size": self.l1_size,
-            "l1_table_offset": CLUSTER,
-            "refcount_table_offset": refcount_table,
-            "refcount_table_clusters": refcount_clusters,
-            "incompatible_features": INCOMPATIBLE_COMPRESSION_TYPE if is_zstd else 0,
-            "refcount_order": REFCOUNT_ORDER,
-            "header_length": HEADER.sizeof(),
-            "compression_type": ZSTD_COMPRESSION if is_zstd else 0,
-            "padding": bytes(7),
-        }
-        return bytes(HEADER.build(dict.fromkeys((field.name for field in HEADER.subcons), 0) | fields))
+        return build(
+            HEADER,
+            magic=b"QFI\xfb",
+            version=3,
+            cluster_bits=CLUSTER_BITS,
+            size=self.size,
+            l1_size=self.l1_size,
+            l1_table_offset=CLUSTER,
+            refcount_table_offset=refcount_table,
+            refcount_table_clusters=refcount_clusters,
+            incompatible_features=INCOMPATIBLE_COMPRESSION_TYPE if is_zstd else 0,
+            refcount_order=REFCOUNT_ORDER,
+            header_length=HEADER.sizeof(),
+            compression_type=ZSTD_COMPRESSION if is_zstd else 0,
+        )
 
 
 def plan(request: ImageRequest, data_bytes: int) -> Qcow2Layout:

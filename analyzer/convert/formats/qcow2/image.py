@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import Zstd, deflate, inflate
-from analyzer.convert.formats.format import DecodedImage, Form, Piece
-from analyzer.convert.formats.pipeline import units_with_data
+from analyzer.convert.formats.format import SECTOR, DecodedImage, Form, Piece, units_with_data
 from analyzer.convert.formats.qcow2 import format as qcow2
 from analyzer.convert.model import Compression
 from analyzer.progress import Progress
@@ -93,7 +92,7 @@ class Qcow2Writer:
         self._sink.write_at(place, data)
         for cluster in range(place >> qcow2.CLUSTER_BITS, (last >> qcow2.CLUSTER_BITS) + 1):
             self._refcounts[cluster] += 1
-        return qcow2.COMPRESSED | (last // qcow2.SECTOR - place // qcow2.SECTOR) << qcow2.SECTORS_SHIFT | place
+        return qcow2.COMPRESSED | (last // SECTOR - place // SECTOR) << qcow2.SECTORS_SHIFT | place
 
     def _write_l2(self) -> None:
         if self._l2.any():
@@ -146,7 +145,7 @@ class Qcow2Image(DecodedImage):
         return inflate(data, -qcow2.WINDOW_BITS, qcow2.CLUSTER)
 
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage. Once through, the refcounts were compared with what the tables refer to."""
+        """See DecodedImage. Once through, the refcounts were compared with what the tables refer to."""
         counts = self._count_structures()
         for number in np.flatnonzero(self._l1).tolist():
             l2 = self._l2(number)
@@ -189,7 +188,7 @@ class Qcow2Image(DecodedImage):
         """Offset and length, to the end of the last sector, of a compressed cluster."""
         place = descriptor & (1 << qcow2.SECTORS_SHIFT) - 1
         sectors = (descriptor >> qcow2.SECTORS_SHIFT) + 1
-        return place, (place // qcow2.SECTOR + sectors) * qcow2.SECTOR - place
+        return place, (place // SECTOR + sectors) * SECTOR - place
 
     def _read_l2(self, number: int) -> Table | None:
         entry = int(self._l1[number])

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
-from analyzer.convert.formats.format import SECTOR
+from analyzer.convert.formats.format import SECTOR, build
 
 # What Windows makes, and what several readers insist on.
 BLOCK = 2 << 20
@@ -76,42 +76,36 @@ def footer(disk_type: int, size: int, unique_id: UUID) -> bytes:
 
     The time stamp is that of the format's epoch: nothing depends on it but the link to a parent, and there is none.
     """
-    fields = {
-        "cookie": b"conectix",
-        "features": _RESERVED_FEATURE,
-        "file_format_version": VERSION,
-        "data_offset": SECTOR if disk_type == DYNAMIC else NOWHERE,
-        "time_stamp": 0,
-        "creator_application": CREATOR,
-        "creator_version": 0x000A0000,
-        "creator_host_os": b"Wi2k",
-        "original_size": size,
-        "current_size": size,
-        "disk_geometry": geometry(size),
-        "disk_type": disk_type,
-        "unique_id": unique_id.bytes,
-        "saved_state": 0,
-        "reserved": bytes(427),
-    }
-    return _summed(FOOTER, fields)
+    return _summed(
+        FOOTER,
+        cookie=b"conectix",
+        features=_RESERVED_FEATURE,
+        file_format_version=VERSION,
+        data_offset=SECTOR if disk_type == DYNAMIC else NOWHERE,
+        creator_application=CREATOR,
+        creator_version=0x000A0000,
+        creator_host_os=b"Wi2k",
+        original_size=size,
+        current_size=size,
+        disk_geometry=geometry(size),
+        disk_type=disk_type,
+        unique_id=unique_id.bytes,
+    )
 
 
 def dynamic_header(table_offset: int, entries: int) -> bytes:
     """The header of a dynamic disk ("Dynamic Disk Header Format")."""
-    fields = {
-        "cookie": b"cxsparse",
-        "data_offset": NOWHERE,
-        "table_offset": table_offset,
-        "header_version": VERSION,
-        "max_table_entries": entries,
-        "block_size": BLOCK,
-        "parent": bytes(728),
-        "reserved": bytes(256),
-    }
-    return _summed(DYNAMIC_HEADER, fields)
+    return _summed(
+        DYNAMIC_HEADER,
+        cookie=b"cxsparse",
+        data_offset=NOWHERE,
+        table_offset=table_offset,
+        header_version=VERSION,
+        max_table_entries=entries,
+        block_size=BLOCK,
+    )
 
 
-def _summed(layout: Struct, fields: dict[str, object]) -> bytes:
+def _summed(layout: Struct, **fields: object) -> bytes:
     """A structure with its checksum: the complement of the sum of its bytes, the checksum's own left out."""
-    total = sum(layout.build({**fields, "checksum": 0}))
-    return bytes(layout.build({**fields, "checksum": ~total & 0xFFFFFFFF}))
+    return build(layout, **fields, checksum=~sum(build(layout, **fields)) & 0xFFFFFFFF)

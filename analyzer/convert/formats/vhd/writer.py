@@ -9,8 +9,7 @@ import numpy as np
 
 from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import UndecodableError
-from analyzer.convert.formats.format import SECTOR, DecodedImage, Piece, require_sectors_of_512
-from analyzer.convert.formats.pipeline import pieces_with_data
+from analyzer.convert.formats.format import SECTOR, DecodedImage, Piece, pieces_with_data, require_sectors_of_512
 from analyzer.convert.formats.vhd import format as vhd
 from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
@@ -75,15 +74,10 @@ def plan_dynamic(request: ImageRequest, data_bytes: int) -> DynamicLayout:
     return DynamicLayout(request.like.size, data_bytes, _id_of_possible(request))
 
 
-def plan_fixed(request: ImageRequest, data_bytes: int) -> FixedLayout:
-    """A fixed VHD; raises OutputError for a disk that the format cannot hold."""
-    return FixedLayout(request.like.size, request.like.size, data_bytes, _id_of_possible(request))
-
-
-def plan_azure(request: ImageRequest, data_bytes: int) -> FixedLayout:
-    """A fixed VHD of whole MiB, zeros behind the disk's end where it has none; raises OutputError."""
-    room = -(-request.like.size // AZURE_UNIT) * AZURE_UNIT
-    return FixedLayout(request.like.size, room, data_bytes, _id_of_possible(request))
+def plan_fixed(request: ImageRequest, data_bytes: int, *, unit: int = SECTOR) -> FixedLayout:
+    """A fixed VHD of whole units, zeros behind the disk's end where it has none; raises OutputError."""
+    size = request.like.size
+    return FixedLayout(size, -(-size // unit) * unit, data_bytes, _id_of_possible(request))
 
 
 def _id_of_possible(request: ImageRequest) -> UUID:
@@ -149,15 +143,14 @@ class FixedImage(DecodedImage):
     def __init__(self, path: Path, layout: FixedLayout) -> None:
         """Open it; raises VerificationError when its footer is another, InputOutputError."""
         super().__init__(path, layout.size, CELL)
-        self.require(structure=self.take(layout.room, SECTOR), expected=layout.footer())
-        self.require(structure=self.file.size, expected=layout.room + SECTOR)
+        self.require(structure=self.file.size, expected=self.require_at(layout.room, layout.footer()))
 
     def read_unit(self, number: int) -> bytes:
         """See DecodedImage."""
         return self.take(number * CELL, min(CELL, self.size - number * CELL))
 
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage; what the file system does not hold needs no look."""
+        """See DecodedImage; what the file system does not hold needs no look."""
         for part in self.file.extents():
             yield Range.between(min(part.start, self.size), min(part.end, self.size))
 
@@ -169,9 +162,8 @@ class DynamicImage(DecodedImage):
         """Open it; raises VerificationError when a structure is another than was written, InputOutputError."""
         super().__init__(path, layout.size, CELL)
         for place in (0, self.file.size - vhd.FOOTER.sizeof()):
-            self.require(structure=self.take(place, SECTOR), expected=layout.footer())
-        header = self.take(SECTOR, vhd.DYNAMIC_HEADER.sizeof())
-        self.require(structure=header, expected=vhd.dynamic_header(_TABLE_OFFSET, layout.entries))
+            self.require_at(place, layout.footer())
+        self.require_at(SECTOR, vhd.dynamic_header(_TABLE_OFFSET, layout.entries))
         self._bat = np.frombuffer(self.take(_TABLE_OFFSET, layout.entries * 4), dtype=">u4")
 
     def read_unit(self, number: int) -> bytes | None:
@@ -185,6 +177,6 @@ class DynamicImage(DecodedImage):
         return self.take(place + vhd.BITMAP + inside, CELL)
 
     def extents(self) -> Iterator[Range]:
-        """See WrittenImage."""
+        """See DecodedImage."""
         for block in np.flatnonzero(self._bat != vhd.UNUSED).tolist():
             yield Range.between(block * vhd.BLOCK, min((block + 1) * vhd.BLOCK, self.size))

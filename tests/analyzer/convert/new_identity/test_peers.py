@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from analyzer.convert.disks import RawDisk
 from analyzer.convert.new_identity.disk import cloned
 from analyzer.convert.new_identity.workspace import Scope
-from analyzer.convert.raw_image import RawDisk
 from tests.analyzer.convert.new_identity.disks import check_gpt, flat
 from tests.support.peer_tools import missing_peer
 from vhdx.identities import seeded_identities

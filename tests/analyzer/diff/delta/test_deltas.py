@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import vhdx
 from analyzer.convert.convert import run_conversion
+from analyzer.convert.disks import RawDisk
 from analyzer.convert.model import Options, OutputFormat, Verify
-from analyzer.convert.raw_image import RawDisk
 from analyzer.diff.delta.delta import NO_ID, Delta, DeltaHeader, PatchedDisk, build_header, plan_application
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import Trust, plan_changes

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from analyzer.convert.raw_image import RawDisk
+from analyzer.convert.disks import RawDisk
 from analyzer.guest.filesystems.open import open_volumes
 from analyzer.guest.filesystems.record import FileKind
 from analyzer.guest.filesystems.volume import Include
