@@ -15,7 +15,7 @@ from vhdx.kernels import DATA, HOLE
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, RunTable, choose, concatenate, cut_alike, merge_neighbours, with_lost
 from vhdx.source import read_known
-from vhdx.structures.bitmap import edges_of_bits
+from vhdx.structures.bat import edges_of_bits
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
 from vhdx.table import WINDOW_SLOTS, BlockTable
 

@@ -32,11 +32,13 @@ from vhdx.structures.constants import (
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
-from vhdx.structures.copies import Copies
 from vhdx.structures.disk import DiskParameters, check_disk_parameters, has_parent_flag, parse_disk_parameters
+from vhdx.structures.fields import Copies
 from vhdx.structures.header import Header, check_headers, judge_headers
 from vhdx.structures.identifier import (
+    FRONT_SIZE,
     SIGNATURE,
+    TAIL_SIZE,
     Identifier,
     check_identifier,
     check_length,
@@ -44,7 +46,6 @@ from vhdx.structures.identifier import (
 )
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.locator import ParentLocator, check_locator, parse_locator
-from vhdx.structures.lookalikes import FRONT_SIZE, TAIL_SIZE
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
 from vhdx.structures.region import (
     RegionEntry,

@@ -18,8 +18,8 @@ from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable, with_lost
 from vhdx.source import ByteSource, FileSource, close_source
 from vhdx.source_map import unread_findings
-from vhdx.structures.copies import Copies
 from vhdx.structures.disk import DiskParameters
+from vhdx.structures.fields import Copies
 from vhdx.structures.header import Header
 from vhdx.structures.identifier import Identifier
 from vhdx.structures.locator import ParentLocator

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -40,32 +40,26 @@ class Reads(Protocol):
         ...
 
 
-Owner = TypeVar("Owner", bound=Reads)
-
-
-class Once(Generic[Owner, Value]):
+class Once(Generic[Value]):
     """Reads a structure when it is first asked for, and keeps it, or what keeps it from being read.
 
     Not `functools.cached_property`: up to Python 3.11 it lets one thread at a time read, whatever their files; since
     then it lets several read the same.
     """
 
-    def __init__(self, read: Callable[[Owner], Parsed[Value]]) -> None:
+    def __init__(self, read: Callable[[Any], Parsed[Value]]) -> None:
         self._read, self._name, self.__doc__ = read, "", read.__doc__
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, owner: Owner, _type: type) -> Parsed[Value]:
+    def __get__(self, owner: Reads, _type: type) -> Parsed[Value]:
         with owner.reading:  # one lock for all structures of a file: to read one may need others
             known: Parsed[Value] | None = owner.__dict__.get(self._name)  # another thread may have read it by now
             if known is None:
-                known = self._parsed(owner)
+                try:
+                    known = self._read(owner)
+                except VhdxError as error:
+                    known = Parsed(error=error.with_traceback(None))  # a traceback would keep what was read alive
                 owner.__dict__[self._name] = known  # from now on found before this is asked
             return known
-
-    def _parsed(self, owner: Owner) -> Parsed[Value]:
-        try:
-            return self._read(owner)
-        except VhdxError as error:
-            return Parsed(error=error.with_traceback(None))  # a traceback would keep what was read alive

@@ -32,19 +32,6 @@ SECTION = "2.3.2"
 _WINDOW = 16 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedEntry:
-    """A valid entry and the byte of the log at which it begins."""
-
-    at: int
-    entry: LogEntry
-
-    @property
-    def header(self) -> LogHeader:
-        """The entry's header."""
-        return self.entry.header
-
-
 @dataclass(frozen=True)
 class Log:
     """Every valid entry that the ring holds, of this session and of earlier ones, in the order of their places."""
@@ -60,14 +47,10 @@ class Log:
         candidates = candidates_of(self)
         return tuple(at for at in candidates if not any(flaws_of_entry(self, at, candidates)))
 
-    def entry(self, at: int) -> PlacedEntry:
+    def entry(self, at: int) -> LogEntry:
         """The entry at byte `at` of the log, read afresh: a large log is never held whole."""
         head = parse_log_header(self.ring(at, HEAD_SIZE))
-        return PlacedEntry(at, parse_entry(self.ring(at, head.entry_length)))
-
-    def entries(self) -> Iterator[PlacedEntry]:
-        """All valid entries, one at a time."""
-        return (self.entry(at) for at in self.places)
+        return parse_entry(self.ring(at, head.entry_length))
 
     @cached_property
     def headers(self) -> dict[int, LogHeader]:
@@ -151,7 +134,7 @@ def flaws_of_entry(log: Log, at: int, candidates: Sequence[int]) -> Iterator[Fin
     if flaws:
         yield from flaws
         return
-    yield from check_entry(log.entry(at).entry, at, log.log_offset, log.log_length)
+    yield from check_entry(log.entry(at), at, log.log_offset, log.log_length)
 
 
 def _holds_another(at: int, length: int, candidates: Sequence[int], log_length: int) -> bool:
@@ -185,9 +168,8 @@ def check_log(log: Log, file_size: int) -> Iterator[Finding]:
 
 def logged_patches(log: Log) -> Iterator[Patch]:
     """What the active entries write, in order; only once `check_log` is without errors."""
-    for placed in map(log.entry, log.active):
-        for write in placed.entry.writes():
-            yield Patch(write.file_offset, write.length, write.data)
+    for entry in map(log.entry, log.active):
+        yield from (Patch(write.file_offset, write.length, write.data) for write in entry.writes())
 
 
 def replayed(log: Log) -> OverlaySource:

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from analyzer.check.result import MOST_ALIKE
 from analyzer.guest.layouts.detect import looks_like
-from analyzer.judgement.chain import findings_of
-from analyzer.judgement.weigh import judge
+from analyzer.judgement.judge import findings_of, judge
 from analyzer.text import plural
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError

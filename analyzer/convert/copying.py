@@ -17,7 +17,7 @@ from analyzer.progress import Progress
 from vhdx.errors import VerificationError
 from vhdx.ranges import Range
 from vhdx.reader import Reader, RunSource
-from vhdx.structures.checksum import crc32c
+from vhdx.structures.fields import crc32c
 
 THREADS = 2
 """That copy to a target which takes any order; more gain nothing where two already fill the memory's bandwidth."""

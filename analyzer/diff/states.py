@@ -11,8 +11,7 @@ from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
 from vhdx.source import FileSource, read_at
-from vhdx.structures.identifier import SIGNATURE
-from vhdx.structures.lookalikes import container_in
+from vhdx.structures.identifier import SIGNATURE, container_in
 
 
 @dataclass(frozen=True, slots=True)

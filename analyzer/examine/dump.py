@@ -18,7 +18,7 @@ from vhdx.parsed import Parsed
 from vhdx.runs import Kind
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_OFFSETS, METADATA_REGION, MIB, REGION_TABLE_OFFSETS
-from vhdx.structures.copies import Copies
+from vhdx.structures.fields import Copies
 from vhdx.structures.log import Write
 from vhdx.table import BlockTable
 
@@ -113,10 +113,10 @@ def _log(structures: Structures) -> Section:
     # Of a closed log nothing is applied, whatever sequence its entries form [2.3.2].
     active = set(log.active) if header is not None and header.log_is_live else set[int]()
     records = (
-        {"at": placed.at, "live": placed.at in active}
+        {"at": at, "live": at in active}
         | asdict(placed.header)
-        | {"signature": "loge", "writes": [_write_record(write) for write in placed.entry.writes()]}
-        for placed in log.entries()
+        | {"signature": "loge", "writes": [_write_record(write) for write in placed.writes()]}
+        for at, placed in zip(log.places, map(log.entry, log.places), strict=True)
     )
     return Section("log", records, structures.log.findings)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 
 from vhdx.image import Image
-from vhdx.replay import Log, PlacedEntry
+from vhdx.replay import Log
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, parse_bat_entry
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -22,7 +22,7 @@ from vhdx.structures.constants import (
     REGION_TABLE_SIZE,
     SECTOR_BITMAP_SIZE,
 )
-from vhdx.structures.log import Write
+from vhdx.structures.log import LogEntry, Write
 from vhdx.table import BlockTable
 
 MOST_CHANGES = 1024
@@ -158,9 +158,9 @@ def _session(image: Image, guid: UUID, places: list[int], walk: _Walk) -> Sessio
     return Session(guid, live, len(places), min(numbers), max(numbers), tuple(changes), count - len(changes))
 
 
-def _changes(image: Image, placed: PlacedEntry, pages: dict[int, bytes]) -> Iterator[Change]:
+def _changes(image: Image, placed: LogEntry, pages: dict[int, bytes]) -> Iterator[Change]:
     number = placed.header.sequence_number
-    for write in placed.entry.writes():
+    for write in placed.writes():
         structure = _structure(image, write.file_offset)
         steps = tuple(_steps(image, write, pages)) if structure == "bat" else ()
         yield Change(number, structure, write.file_offset, write.length, write.data is None, steps)

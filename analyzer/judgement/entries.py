@@ -62,7 +62,7 @@ def released_by_log(table: BlockTable, log: Log) -> Ranges:
         return NO_RANGES
     older, newest = dict[int, list[Entries]](), dict[int, Entries]()
     for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
-        for write in log.entry(at).entry.writes():
+        for write in log.entry(at).writes():
             inside = table.bat_offset <= write.file_offset < table.bat_offset + table.bat_length
             if inside and write.data is not None:
                 page = np.frombuffer(write.data, "<i8").astype(np.int64)

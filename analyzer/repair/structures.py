@@ -21,7 +21,7 @@ from vhdx.replay import Log, logged_patches
 from vhdx.source import extents_of
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_OFFSETS, LOG_SECTOR_SIZE, NIL, REGION_TABLE_OFFSETS, REGION_TABLE_SIZE
-from vhdx.structures.copies import Copies
+from vhdx.structures.fields import Copies
 from vhdx.structures.header import build_header
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.structures.region import RegionTable, check_region_tables, judge_region_tables

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from analyzer.examine.hash import sha256_of
-from analyzer.judgement.chain import judged
+from analyzer.judgement.judge import judged
 from cli import output
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, json_option

@@ -8,7 +8,7 @@ import click
 from analyzer.check.check import check_chain
 from analyzer.check.files import FileCache
 from analyzer.check.result import Checked, all_findings, at_least
-from analyzer.judgement.chain import OF_JUDGEMENT, Trust
+from analyzer.judgement.judge import OF_JUDGEMENT, Trust
 from analyzer.report.html.model import Report, digest_of, report_of_chain, report_of_failure
 from analyzer.report.html.page import page
 from analyzer.text import version

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.judgement.chain import Trust, judged
+from analyzer.judgement.judge import Trust, judged
 from analyzer.recovery_map.note import map_note
 from cli import output
 from cli.options.common import Declared, Parsed, choice, grouped, option

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vhdx.allocation import cut_at_file_end
 from vhdx.runs import Kind, RunTable
-from vhdx.structures.bitmap import edges_of_bits
+from vhdx.structures.bat import edges_of_bits
 
 pytestmark = pytest.mark.property
 

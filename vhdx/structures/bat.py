@@ -1,9 +1,11 @@
-"""Entries of the block allocation table ([MS-VHDX] 2.5.1): one is a record here, many are an array in the kernels."""
+"""Block table entries ([MS-VHDX] 2.5.1), one a record here, many an array in the kernels; and sector bitmaps (2.4)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+import numpy.typing as npt
 from construct import Int64ul
 
 from vhdx.findings import Finding, Severity, counted
@@ -16,6 +18,7 @@ STATE_MASK = 7
 RESERVED_MASK = 0x1FFFF
 RESERVED_SHIFT = 3
 OFFSET_SHIFT = 20
+_WORD_BITS = 64
 
 
 class BlockState(IntEnum):
@@ -110,3 +113,19 @@ def _check_place(
     for other in around.structures:
         if start < other.end and other.start < start + size:
             yield Finding("BAT-05", Severity.ERROR, f"the {what} at {start} overlaps the {other.name}", at, 8, SECTION)
+
+
+def edges_of_bits(words: npt.NDArray[np.uint64], most: int) -> tuple[npt.NDArray[np.int64], int]:
+    """The bits, sorted, that differ from the one before them (bit 0 from a clear one), and how far that was looked.
+
+    Of a sector bitmap the least significant bit is first; 1 is this file's sector, 0 the parent's.
+    `most` edges are enough; a word more is looked at, so that there is always an answer for some bits.
+    """
+    before = np.concatenate((np.zeros(1, dtype=np.uint64), words[:-1] >> np.uint64(_WORD_BITS - 1)))
+    different = words ^ (words << np.uint64(1) | before)
+    found = np.flatnonzero(different)
+    enough = int(np.searchsorted(np.cumsum(np.bitwise_count(different[found]), dtype=np.int64), most)) + 1
+    looked = (int(found[enough]) if enough < len(found) else len(words)) * _WORD_BITS
+    bits = np.unpackbits(different[found[:enough]].view(np.uint8), bitorder="little")
+    places = np.flatnonzero(bits.view(np.bool_))
+    return found[places // _WORD_BITS] * _WORD_BITS + places % _WORD_BITS, looked

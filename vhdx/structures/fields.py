@@ -1,14 +1,22 @@
-"""Fields and tables that several structures share."""
+"""What several structures share: fields, tables, checksums, and the copies of what a file has twice."""
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
 from construct import Bytes, ExprAdapter
 
+from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_TABLE_ENTRIES
 
+Record = TypeVar("Record")
 Entry = TypeVar("Entry")
+CHECKSUM_OFFSET, CHECKSUM_SIZE = 4, 4
 
 Guid: Any = ExprAdapter(
     Bytes(16),
@@ -30,3 +38,68 @@ def decode_text(raw: bytes) -> str | None:
 def listed(entries: tuple[Entry, ...], claimed: int, empty: Entry) -> tuple[Entry, ...]:
     """The entries of a table; where it claims more than can be right, those before the first empty one."""
     return entries if claimed <= MAX_TABLE_ENTRIES else tuple(takewhile(lambda entry: entry != empty, entries))
+
+
+def crc32c(data: bytes | npt.NDArray[np.uint8]) -> int:
+    """CRC-32C of `data`, which may be an array, so that nothing needs to be copied."""
+    return int(google_crc32c.value(data))
+
+
+def crc32c_without_field(structure: bytes) -> int:
+    """CRC-32C of a whole structure, its own checksum field at byte 4 taken as zero."""
+    head = structure[:CHECKSUM_OFFSET] + bytes(CHECKSUM_SIZE)
+    return int(google_crc32c.extend(crc32c(head), structure[CHECKSUM_OFFSET + CHECKSUM_SIZE :]))
+
+
+def with_checksum(structure: bytes) -> bytes:
+    """The structure with its checksum field made right."""
+    checksum = crc32c_without_field(structure).to_bytes(CHECKSUM_SIZE, "little")
+    return structure[:CHECKSUM_OFFSET] + checksum + structure[CHECKSUM_OFFSET + CHECKSUM_SIZE :]
+
+
+@dataclass(frozen=True, slots=True)
+class Copies(Generic[Record]):
+    """Both copies, what is wrong with each, and the index of the one that serves; None when neither can."""
+
+    copies: tuple[Record, Record]
+    flaws: tuple[tuple[Finding, ...], tuple[Finding, ...]]
+    current_copy: int | None
+
+    @property
+    def current(self) -> Record:
+        """The copy that serves; only to be asked for once `check_copies` is without errors."""
+        return self.copies[self.current_copy or 0]
+
+    @property
+    def previous(self) -> Record | None:
+        """The other copy when it is valid: of headers the state before the last update, evidence of what was."""
+        other = 1 - (self.current_copy or 0)
+        return None if self.flaws[other] else self.copies[other]
+
+
+def judge_copies(
+    pages: tuple[bytes, bytes],
+    parse: Callable[[bytes], Record],
+    check: Callable[[Record, bytes, int], Iterable[Finding]],
+    offsets: tuple[int, int],
+    rank: Callable[[Record], int],
+) -> Copies[Record]:
+    """Both copies, parsed and checked; of the valid ones the one of greater rank serves, the first at a tie."""
+    first, second = map(parse, pages)
+    flaws = tuple(check(first, pages[0], offsets[0])), tuple(check(second, pages[1], offsets[1]))
+    valid = [number for number in (0, 1) if not flaws[number]]
+    return Copies((first, second), flaws, max(valid, key=lambda number: rank((first, second)[number]), default=None))
+
+
+def check_validity(
+    pair: Copies[Record], what: str, codes: tuple[str, str], offsets: tuple[int, int], size: int, section: str
+) -> Iterator[Finding]:
+    """Whether a copy is invalid, the second code, or both are, the first one; `size` is that of a copy, in bytes."""
+    if pair.current_copy is None:
+        reasons = "; ".join(f"copy {copy + 1}: {flaws[0].message}" for copy, flaws in enumerate(pair.flaws))
+        yield Finding(codes[0], Severity.ERROR, f"neither {what} is valid ({reasons})", offsets[0], None, section)
+        return
+    for copy, flaws in enumerate(pair.flaws):
+        if flaws:
+            text = f"{what} copy {copy + 1} is invalid ({flaws[0].message}); copy {2 - copy} serves"
+            yield Finding(codes[1], Severity.WARNING, text, offsets[copy], size, section)

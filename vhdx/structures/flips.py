@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from vhdx.structures.checksum import CHECKSUM_OFFSET, CHECKSUM_SIZE, crc32c
+from vhdx.structures.fields import CHECKSUM_OFFSET, CHECKSUM_SIZE, crc32c
 
 _POLYNOMIAL = 0x82F63B78
 _BYTE = 0xFF
@@ -53,20 +53,16 @@ def single_flip(page: bytes, checksum_field_at: int = CHECKSUM_OFFSET) -> Flip |
     difference = stored ^ crc32c(page[:checksum_field_at] + bytes(CHECKSUM_SIZE) + page[end:])
     if not difference:
         return None
-    masks = [*_in_field(difference, checksum_field_at), *_in_sum(difference, len(page), checksum_field_at)]
+    masks = list(_in_sum(difference, len(page), checksum_field_at))
+    wrong = [(index, byte) for index, byte in enumerate(difference.to_bytes(CHECKSUM_SIZE, "little")) if byte]
+    if len(wrong) == 1:  # the error may as well be in the checksum field itself
+        masks.append((checksum_field_at + wrong[0][0], wrong[0][1]))
     flips = [Flip(offset, page[offset], page[offset] ^ mask) for offset, mask in masks]
     bits = [flip for flip in flips if flip.bit is not None]
     # A bit first: a flipped bit is a common fault, one wrong byte is a rare one that as many damages look like by
     # chance.
     chosen = bits or flips
     return chosen[0] if len(chosen) == 1 else None
-
-
-def _in_field(difference: int, at: int) -> Iterator[tuple[int, int]]:
-    """The (offset, error) within the checksum field itself, when the difference is that of one byte."""
-    wrong = [(at + index, byte) for index, byte in enumerate(difference.to_bytes(CHECKSUM_SIZE, "little")) if byte]
-    if len(wrong) == 1:
-        yield wrong[0]
 
 
 def _in_sum(difference: int, length: int, field_at: int) -> Iterator[tuple[int, int]]:
@@ -84,15 +80,10 @@ def _in_sum(difference: int, length: int, field_at: int) -> Iterator[tuple[int, 
 @cache
 def _tables() -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What each byte adds to the register, and which byte added a register's topmost byte."""
-    table = tuple(_of_byte(byte) for byte in range(256))
-    index_of = [0] * 256
-    for index, value in enumerate(table):
-        index_of[value >> 24] = index
-    return table, tuple(index_of)
-
-
-def _of_byte(byte: int) -> int:
-    register = byte
-    for _ in range(8):
-        register = register >> 1 ^ (_POLYNOMIAL if register & 1 else 0)
-    return register
+    table, index_of = [0] * 256, [0] * 256
+    for byte in range(256):
+        register = byte
+        for _ in range(8):
+            register = register >> 1 ^ (_POLYNOMIAL if register & 1 else 0)
+        table[byte], index_of[register >> 24] = register, byte
+    return tuple(table), tuple(index_of)

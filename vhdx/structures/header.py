@@ -7,10 +7,8 @@ from uuid import UUID
 from construct import Bytes, Int16ul, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
-from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, NIL
-from vhdx.structures.copies import Copies, check_validity, judge_copies
-from vhdx.structures.fields import Guid
+from vhdx.structures.fields import Copies, Guid, check_validity, crc32c_without_field, judge_copies, with_checksum
 
 SIGNATURE = b"head"
 SECTION = "2.2.2"

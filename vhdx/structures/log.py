@@ -11,9 +11,8 @@ import numpy.typing as npt
 from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity, counted
-from vhdx.structures.checksum import crc32c_without_field
 from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
-from vhdx.structures.fields import Guid
+from vhdx.structures.fields import Guid, crc32c_without_field
 
 SIGNATURE = b"loge"
 DATA_DESCRIPTOR, ZERO_DESCRIPTOR, DATA_SECTOR = b"desc", b"zero", b"data"

@@ -9,7 +9,6 @@ from construct import Array, Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.ranges import NamedRange, Range
-from vhdx.structures.checksum import crc32c_without_field, with_checksum
 from vhdx.structures.constants import (
     BAT_REGION,
     HEADER_AREA_SIZE,
@@ -20,8 +19,15 @@ from vhdx.structures.constants import (
     REGION_TABLE_OFFSETS,
     REGION_TABLE_SIZE,
 )
-from vhdx.structures.copies import Copies, check_validity, judge_copies
-from vhdx.structures.fields import Guid, listed
+from vhdx.structures.fields import (
+    Copies,
+    Guid,
+    check_validity,
+    crc32c_without_field,
+    judge_copies,
+    listed,
+    with_checksum,
+)
 
 SIGNATURE = b"regi"
 SECTION = "2.2.3"

@@ -55,7 +55,7 @@ def newest_pages(log: Log, start: int = 0, end: int = 1 << 63) -> Mapping[int, L
     steps = 0
     for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
         placed = log.entry(at)
-        for write in placed.entry.writes():
+        for write in placed.writes():
             if write.data is None:
                 steps += len(pages)
                 for page in [page for page in pages if write.file_offset <= page < write.file_offset + write.length]:

@@ -14,9 +14,10 @@ from vhdx.claims import Owners
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.ranges import NO_RANGES, Range, Ranges, union
-from vhdx.replay import Log, PlacedEntry
+from vhdx.replay import Log
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, RESERVED_MASK, RESERVED_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
+from vhdx.structures.log import LogEntry
 from vhdx.table import BlockTable
 
 Entries = npt.NDArray[np.int64]
@@ -180,8 +181,8 @@ def pages_as_of(log: Log, stretch: Stretch, number: int, ranges: Sequence[Range]
     return pages
 
 
-def _written(placed: PlacedEntry, ranges: Sequence[Range], most: int) -> Iterator[tuple[int, bytes | None]]:
-    for write in placed.entry.writes():
+def _written(placed: LogEntry, ranges: Sequence[Range], most: int) -> Iterator[tuple[int, bytes | None]]:
+    for write in placed.writes():
         for part in ranges:
             first, last = max(part.start, write.file_offset), min(part.end, write.file_offset + write.length)
             if first >= last:
@@ -195,7 +196,7 @@ def _written(placed: PlacedEntry, ranges: Sequence[Range], most: int) -> Iterato
 def later_tables(log: Log, stretch: Stretch, number: int, part: Range) -> Iterator[tuple[int, bytes]]:
     """(place, content) of each page in `part` that entries behind `number` wrote, oldest first."""
     later = (placed for placed in map(log.entry, stretch.places) if placed.header.sequence_number > number)
-    for write in chain.from_iterable(placed.entry.writes() for placed in later):
+    for write in chain.from_iterable(placed.writes() for placed in later):
         if write.data is not None and part.start <= write.file_offset < part.end:
             yield write.file_offset, write.data
 

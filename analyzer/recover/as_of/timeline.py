@@ -106,7 +106,7 @@ def _agrees(image: Image, stretch: Stretch) -> bool:
     seen: set[int] = set()
     cleared = GrowingRanges()
     for placed in map(image.log.entry, reversed(stretch.places)):
-        for write in reversed(list(placed.entry.writes())):
+        for write in reversed(list(placed.writes())):
             if write.data is None:
                 cleared.add(Range(write.file_offset, write.length))
             elif write.file_offset not in seen and not cleared.touches(Range(write.file_offset, 1)):

@@ -17,7 +17,7 @@ from vhdx.errors import OutputError
 from vhdx.image import open_image
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader, RunSource
-from vhdx.structures.checksum import crc32c
+from vhdx.structures.fields import crc32c
 
 
 def can_be_gone_on_with(form: OutputFormat) -> bool:

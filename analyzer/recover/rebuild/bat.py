@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 
 from analyzer.check.diagnosis.logged_entries import LoggedImage, LoggedPage, lost_table_updates, readable_pages
+from analyzer.judgement.judge import judge
 from analyzer.judgement.unowned import unowned_in
-from analyzer.judgement.weigh import judge
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
 from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries
 from analyzer.recover.rebuild.placement import place_blocks

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.judgement.weigh import Judgement
+from analyzer.judgement.judge import Judgement
 from analyzer.recover.rebuild.bat_shape import NOISE
 from analyzer.recover.rebuild.workspace import (
     RESERVED,

@@ -7,9 +7,8 @@ import random
 
 import pytest
 
-from analyzer.judgement.chain import findings_of
-from analyzer.judgement.chain import judged as judged_chain
-from analyzer.judgement.weigh import judge
+from analyzer.judgement.judge import findings_of, judge
+from analyzer.judgement.judge import judged as judged_chain
 from analyzer.recover.rebuild.job import rebuild_tables
 from tests.analyzer.guest.images import is_missing
 from tests.analyzer.judgement import disks

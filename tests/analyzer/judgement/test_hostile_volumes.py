@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from analyzer.judgement.weigh import judge
+from analyzer.judgement.judge import judge
 from tests.analyzer.guest.images import is_missing
 from tests.analyzer.judgement import disks
 from tests.analyzer.judgement.disks import MIB

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analyzer.judgement import unowned
-from analyzer.judgement.weigh import judge
+from analyzer.judgement.judge import judge
 from fixtures import encode
 from fixtures.placement import Placement
 from fixtures.spec import Block, BlockState, ImageSpec

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from vhdx.structures.checksum import with_checksum
+from vhdx.structures.fields import with_checksum
 from vhdx.structures.header import Header
 from vhdx.structures.log import LogHeader
 from vhdx.structures.metadata import MetadataEntry, MetadataTable

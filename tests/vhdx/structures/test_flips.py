@@ -5,7 +5,7 @@ import random
 import pytest
 
 from vhdx.structures import flips
-from vhdx.structures.checksum import crc32c_without_field, with_checksum
+from vhdx.structures.fields import crc32c_without_field, with_checksum
 from vhdx.structures.flips import Flip, single_flip
 
 KIB = 1 << 10

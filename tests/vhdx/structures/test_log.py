@@ -91,7 +91,7 @@ PAGE_WRITE = Write(TARGET, PAGE, b"\x5a" * PAGE)
 def reasons(*todo, poke=None, log_start=MIB):
     raw = bytearray(build_entry(HEAD, list(todo)))
     if poke:
-        from vhdx.structures.checksum import with_checksum
+        from vhdx.structures.fields import with_checksum
 
         at, data = poke
         raw[at : at + len(data)] = data
@@ -130,7 +130,7 @@ def test_everything_from_the_region_tables_on_but_the_log_may_be_a_target(at):
 def test_an_entry_without_enough_data_sectors_is_refused():
     raw = bytearray(build_entry(HEAD, [PAGE_WRITE])[:PAGE])
     raw[8:12] = PAGE.to_bytes(4, "little")
-    from vhdx.structures.checksum import with_checksum
+    from vhdx.structures.fields import with_checksum
 
     found = [finding.message for finding in check_entry(parse_entry(with_checksum(bytes(raw))), 0, MIB, MIB)]
     assert any("data sectors" in reason for reason in found)
@@ -205,7 +205,7 @@ def test_entries_of_other_sessions_are_never_applied():
     old = LogSpec(guid=uuid4(), entries=((page(99),),) * 3, start=40 * PAGE, first_sequence=9000)
     image = opened(session(1, 2), old)
     assert seen(image) == 2
-    assert len(list(image.log.entries())) == 5
+    assert len(image.log.places) == 5
 
 
 def test_of_two_sequences_of_one_session_the_newer_one_wins():

@@ -22,8 +22,8 @@ from vhdx.structures.bat import (
     check_payload_entry,
     parse_bat_entry,
 )
-from vhdx.structures.checksum import crc32c, crc32c_without_field, with_checksum
 from vhdx.structures.constants import GIB, MIB, TIB
+from vhdx.structures.fields import crc32c, crc32c_without_field, with_checksum
 from vhdx.structures.identifier import Identifier, build_identifier, check_identifier, parse_identifier
 
 
