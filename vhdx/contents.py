@@ -180,7 +180,9 @@ class Structures:
         if region is None or self.metadata.value is None:
             return Parsed()
         if place is None:
-            return Parsed(findings=(_missing_locator(region),) if self.has_parent else ())
+            text, advice = "the file has a parent and no parent locator", "name it with --parent"
+            lost = Finding("LOC-01", Severity.ERROR, text, region.file_offset, None, "2.6.2.6", advice)
+            return Parsed(findings=(lost,) if self.has_parent else ())
         if self.has_parent is False:
             text = "a parent locator is in a file that has no parent; it is ignored"
             return Parsed(findings=(Finding("LOC-02", Severity.WARNING, text, *place, "2.6.2.6"),))
@@ -230,11 +232,6 @@ def structures_of(header: Header | None, regions: Copies[RegionTable]) -> tuple[
 
 def _two_pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple[bytes, bytes]:
     return read_at(source, offsets[0], size), read_at(source, offsets[1], size)
-
-
-def _missing_locator(region: RegionEntry) -> Finding:
-    text = "the file has a parent and no parent locator"
-    return Finding("LOC-01", Severity.ERROR, text, region.file_offset, None, "2.6.2.6", "name it with --parent")
 
 
 def _check_bat_size(table: BlockTable) -> Iterator[Finding]:

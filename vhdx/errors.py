@@ -345,13 +345,8 @@ class UndoRefusedError(VhdxError):
     text = "{path} was not changed back with {undo}: {reason}; {advice}"
 
 
-class IdentityDiffersError(ChainError):
+class IdentityDiffersError(ParentMismatchError):
     """A child is to be joined to a parent that it was not made from, and nobody has said that this is meant."""
-
-    child: Path
-    parent: Path
-    wanted: tuple[UUID, ...]
-    found: UUID
 
     def __str__(self) -> str:
         wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not give"

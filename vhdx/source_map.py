@@ -50,20 +50,16 @@ class SourceMaps:
         """The file, opened as a source of that kind; raises SourceMapError, and as FileSource does."""
         source = kind(path)
         try:
-            source.unread = self._unread_in(source)
+            identity = file_identity(path) if self.given else None
+            given = [place for file, place in self.given if file == path or file_identity(file) == identity]
+            found = [(place, unread_by(place, path, source.size)) for place in given or maps_beside(path)]
+            found = [(place, ranges) for place, ranges in found if len(ranges)]
+            # Unread is what any of the maps has so: no byte is given out that one of them does not vouch for.
+            source.unread = Unread(found[0][0], union(ranges for _, ranges in found)) if found else None
         except BaseException:
             source.close()
             raise
         return source
-
-    def _unread_in(self, source: FileSource) -> Unread | None:
-        path = source.path
-        identity = file_identity(path) if self.given else None
-        given = [place for file, place in self.given if file == path or file_identity(file) == identity]
-        found = [(place, unread_by(place, path, source.size)) for place in given or maps_beside(path)]
-        found = [(place, ranges) for place, ranges in found if len(ranges)]
-        # Unread is what any of the maps has so: no byte is given out that one of them does not vouch for.
-        return Unread(found[0][0], union(ranges for _, ranges in found)) if found else None
 
 
 BESIDE = SourceMaps()

@@ -109,7 +109,10 @@ class VhdxWriter:
         self._blocks = {}
         for block, state in enumerate(states.tolist(), first_block):
             if state == BlockState.PARTIALLY_PRESENT:
-                self._begin_bitmap(block // self._geometry.chunk_ratio)
+                if self._chunk != block // self._geometry.chunk_ratio:
+                    self._end_bitmap()
+                    self._chunk = block // self._geometry.chunk_ratio
+                    self._bits = np.zeros(SECTORS_PER_CHUNK, dtype=np.bool_)
                 self._blocks[block] = self._allocate(block, state)
             elif state != BlockState.NOT_PRESENT:
                 # A whole block is zeros until something else is written: then it gets its place.
@@ -123,9 +126,7 @@ class VhdxWriter:
         """Write bitmaps, BAT, metadata, region tables and headers, and give the file its length."""
         self._end_bitmap()
         self._bat.flush()
-        self._write_metadata()
-        self._write_regions()
-        self._write_headers()
+        self._write_structures()
         # The identifier last: a file that was not finished is no VHDX.
         self._sink.write_at(0, build_identifier(Identifier(FILE_SIGNATURE, CREATOR.encode("utf-16-le"))))
         self._sink.set_size(self._next)
@@ -159,11 +160,6 @@ class VhdxWriter:
             table[slots - slots[0]] = entries
             self._sink.write_at(BAT_OFFSET + int(slots[0]) * 8, table.tobytes())
 
-    def _begin_bitmap(self, chunk: int) -> None:
-        if chunk != self._chunk:
-            self._end_bitmap()
-            self._chunk, self._bits = chunk, np.zeros(SECTORS_PER_CHUNK, dtype=np.bool_)
-
     def _end_bitmap(self) -> None:
         if self._bits is None:
             return
@@ -173,20 +169,16 @@ class VhdxWriter:
         self._bat.set(self._geometry.bitmap_slot(self._chunk), BlockState.FULLY_PRESENT | place // MIB << OFFSET_SHIFT)
         self._bits = None
 
-    def _write_metadata(self) -> None:
-        contents = build_disk_parameters(self._disk.parameters)
-        if self._disk.locator:
+    def _write_structures(self) -> None:
+        disk = self._disk
+        contents = build_disk_parameters(disk.parameters)
+        if disk.locator:
             # The locator comes last, for it may be long, as Windows has it.
-            contents[PARENT_LOCATOR] = build_locator(self._disk.locator)
+            contents[PARENT_LOCATOR] = build_locator(disk.locator)
         self._sink.write_at(METADATA_OFFSET, build_metadata(contents))
-
-    def _write_regions(self) -> None:
-        page = build_regions(Range(BAT_OFFSET, self._disk.bat_length), Range(METADATA_OFFSET, METADATA_LENGTH))
+        page = build_regions(Range(BAT_OFFSET, disk.bat_length), Range(METADATA_OFFSET, METADATA_LENGTH))
         for offset in REGION_TABLE_OFFSETS:
             self._sink.write_at(offset, page)
-
-    def _write_headers(self) -> None:
-        disk = self._disk
         for copy, offset in enumerate(HEADER_OFFSETS):
             guids = (disk.file_write_guid, disk.data_write_guid, NIL)
             header = Header(HEADER_SIGNATURE, 0, copy + 1, *guids, 0, 1, LOG_LENGTH, LOG_OFFSET)

@@ -5,14 +5,14 @@ in a fixed number of steps, whatever the log claims; nothing here raises for it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 
 from vhdx.image import Image
-from vhdx.replay import Log
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, parse_bat_entry
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -131,31 +131,15 @@ def _sessions(image: Image) -> Iterator[Session]:
     guids: dict[UUID, list[int]] = {}
     for at in sorted(log.places, key=lambda place: log.headers[place].sequence_number):
         guids.setdefault(log.headers[at].log_guid, []).append(at)
-    walk = _Walk()
+    # While the log is followed: the newest copy of each page of the table, and how many changes are still listed.
+    pages, left = dict[int, bytes](), MOST_CHANGES
     for guid, places in guids.items():
-        yield _session(image, guid, places, walk)
-
-
-@dataclass
-class _Walk:
-    """What is known while the log is followed: the newest copy of each table page, and how much is still listed."""
-
-    pages: dict[int, bytes] = field(default_factory=dict)
-    left: int = MOST_CHANGES
-
-
-def _session(image: Image, guid: UUID, places: list[int], walk: _Walk) -> Session:
-    log: Log = image.log
-    changes, count = [], 0
-    for placed in map(log.entry, places):
-        for change in _changes(image, placed, walk.pages):
-            count += 1
-            if walk.left > 0:
-                walk.left -= 1
-                changes.append(change)
-    numbers = [log.headers[at].sequence_number for at in places]
-    live = image.header.log_is_live and guid == image.header.log_guid
-    return Session(guid, live, len(places), min(numbers), max(numbers), tuple(changes), count - len(changes))
+        found = (change for at in places for change in _changes(image, log.entry(at), pages))
+        changes = tuple(islice(found, left))
+        left, unlisted = left - len(changes), sum(1 for _ in found)
+        numbers = [log.headers[at].sequence_number for at in places]
+        live = image.header.log_is_live and guid == image.header.log_guid
+        yield Session(guid, live, len(places), min(numbers), max(numbers), changes, unlisted)
 
 
 def _changes(image: Image, placed: LogEntry, pages: dict[int, bytes]) -> Iterator[Change]:

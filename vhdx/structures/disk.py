@@ -90,23 +90,19 @@ def build_disk_parameters(disk: DiskParameters) -> dict[UUID, bytes]:
 
 def check_disk_parameters(disk: DiskParameters, at: Mapping[UUID, int]) -> Iterator[Finding]:
     """What is wrong with the parameters; `at` has the file offset of each item."""
-    yield from _check_block_size(disk, at[FILE_PARAMETERS])
+    size, place = disk.block_size, at[FILE_PARAMETERS]
+    if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size & (size - 1):
+        text = f"the block size {size} is not a power of two from 1 to 256 MiB"
+        yield Finding("MET-15", Severity.ERROR, text, place, 4, SECTION)
+    if disk.flags & ~(LEAVE_BLOCKS_ALLOCATED | HAS_PARENT):
+        text = f"reserved bits of the file parameters are set ({disk.flags:#x})"
+        yield Finding("MET-19", Severity.ERROR, text, place + 4, 4, SECTION)
+    if disk.is_fixed and disk.has_parent:
+        text = "a differencing file is marked as fixed; the mark is ignored"
+        yield Finding("MET-20", Severity.NOTE, text, place + 4, 4, SECTION)
     yield from _check_sizes(disk, at)
     if disk.disk_id == NIL:
         yield Finding("MET-21", Severity.WARNING, "the virtual disk id is zero", at[VIRTUAL_DISK_ID], 16, SECTION)
-
-
-def _check_block_size(disk: DiskParameters, at: int) -> Iterator[Finding]:
-    size = disk.block_size
-    if not MIN_BLOCK_SIZE <= size <= MAX_BLOCK_SIZE or size & (size - 1):
-        text = f"the block size {size} is not a power of two from 1 to 256 MiB"
-        yield Finding("MET-15", Severity.ERROR, text, at, 4, SECTION)
-    if disk.flags & ~(LEAVE_BLOCKS_ALLOCATED | HAS_PARENT):
-        text = f"reserved bits of the file parameters are set ({disk.flags:#x})"
-        yield Finding("MET-19", Severity.ERROR, text, at + 4, 4, SECTION)
-    if disk.is_fixed and disk.has_parent:
-        text = "a differencing file is marked as fixed; the mark is ignored"
-        yield Finding("MET-20", Severity.NOTE, text, at + 4, 4, SECTION)
 
 
 def _check_sizes(disk: DiskParameters, at: Mapping[UUID, int]) -> Iterator[Finding]:

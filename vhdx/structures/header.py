@@ -79,7 +79,14 @@ def check_headers(pair: Copies[Header], file_size: int) -> Iterator[Finding]:
     yield from check_copies(pair)
     if pair.current_copy is not None:
         at = HEADER_OFFSETS[pair.current_copy]
-        yield from _check_versions(pair.current, at)
+        if pair.current.version != 1:
+            text = f"the format version is {pair.current.version}; only version 1 is known"
+            yield Finding("HDR-07", Severity.ERROR, text, at + 66, 2, SECTION)
+        if pair.current.log_version != 0:
+            # An unknown log version matters only to whoever has to replay the log.
+            severity = Severity.ERROR if pair.current.log_is_live else Severity.NOTE
+            text = f"the log version is {pair.current.log_version}, not 0"
+            yield Finding("HDR-08", severity, text, at + 64, 2, SECTION)
         yield from _check_log_place(pair.current, at, file_size)
 
 
@@ -96,16 +103,6 @@ def check_copies(pair: Copies[Header]) -> Iterator[Finding]:
     else:
         text = f"both headers have sequence number {number} and differ: neither is the current one"
         yield Finding("HDR-05", Severity.ERROR, text, HEADER_OFFSETS[0], None, SECTION)
-
-
-def _check_versions(header: Header, at: int) -> Iterator[Finding]:
-    if header.version != 1:
-        text = f"the format version is {header.version}; only version 1 is known"
-        yield Finding("HDR-07", Severity.ERROR, text, at + 66, 2, SECTION)
-    if header.log_version != 0:
-        # An unknown log version matters only to whoever has to replay the log.
-        severity = Severity.ERROR if header.log_is_live else Severity.NOTE
-        yield Finding("HDR-08", severity, f"the log version is {header.log_version}, not 0", at + 64, 2, SECTION)
 
 
 def _check_log_place(header: Header, at: int, file_size: int) -> Iterator[Finding]:
