@@ -5,17 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import ChainStream, Reader, RunSource
 from vhdx.runs import Kind, Run, RunTable, concatenate, with_lost
-from vhdx.source import ByteSource
+from vhdx.source import ByteSource, Closing
 
 
-class Disk(RunSource):
+class Disk(Closing, RunSource):
     """A disk that can be read. Close it, or use it in a `with` statement."""
 
     @property
@@ -40,10 +39,6 @@ class Disk(RunSource):
     @abstractmethod
     def require_unchanged(self) -> None:
         """Raise SourceChangedError when somebody wrote to a file of the disk since it was opened."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the files."""
 
     def runs(self, start: int = 0, end: int | None = None) -> RunTable:
         """All runs from byte `start` to byte `end` of the disk, in one table; `windows` is for disks that are large.
@@ -74,14 +69,6 @@ class Disk(RunSource):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}, {self.size} bytes>"
-
-    def __enter__(self) -> Self:
-        """The disk itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

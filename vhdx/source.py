@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,23 @@ class Unread:
     ranges: Ranges
 
 
-class FileSource:
+class Closing(ABC):
+    """What keeps files open: close it, or use it in a `with` statement."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files."""
+
+    def __enter__(self) -> Self:
+        """It itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+class FileSource(Closing):
     """A regular file, opened read-only. Its size is that of the moment of opening.
 
     Where `unread` is set, reading any of it raises NotRescuedError, but where `assume` says what to take it for.
@@ -173,14 +190,6 @@ class FileSource:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-
-    def __enter__(self) -> Self:
-        """The source itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
 
 
 class MemorySource:

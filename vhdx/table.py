@@ -119,13 +119,14 @@ class BlockTable:
 
     def all_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Windows of all entries that the disk needs, each with its first slot."""
-        slots = self.slots_needed
-        for first in range(0, slots, WINDOW_SLOTS):
-            yield first, self.entries(first, min(WINDOW_SLOTS, slots - first))
+        for first, count in Range(0, self.slots_needed).pieces(WINDOW_SLOTS):
+            yield first, self.entries(first, count)
 
     @cached_property
     def _is_used(self) -> npt.NDArray[np.bool_]:
         """For each window of the entries that the disk needs whether any of them is not 0."""
+        if self.slots_needed <= WINDOW_SLOTS:  # to look first would read all of it twice
+            return np.ones(1, dtype=np.bool_)
         return np.array([entries.any() for _, entries in self.all_entries()], dtype=np.bool_)
 
     def is_blank(self, first: int, count: int) -> bool:

@@ -4,9 +4,9 @@ import errno
 import os
 import threading
 from pathlib import Path
-from typing import Self
 
 from vhdx.errors import InputOutputError, VhdxError
+from vhdx.source import Closing
 
 try:
     import fcntl
@@ -14,7 +14,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-class WritableFile:
+class WritableFile(Closing):
     """An open file that takes bytes at any position. Nothing is durable before `flush`."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -69,14 +69,6 @@ class WritableFile:
 
     def _failure(self, action: str, error: OSError, offset: int | None = None) -> VhdxError:
         return InputOutputError(self.path, action, error.strerror or str(error), offset)
-
-    def __enter__(self) -> Self:
-        """The file itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
 
 
 def lock(descriptor: int) -> bool:

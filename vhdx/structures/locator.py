@@ -67,8 +67,7 @@ def parse_linkage(text: str | None) -> UUID | None:
         guid = UUID(bare)
     except ValueError:
         return None
-    # UUID() takes much else, such as digits without hyphens, which no writer means as a linkage.
-    return guid if len(bare) == len(str(guid)) else None  # UUID also takes `urn:uuid:`, and digits without hyphens
+    return guid if len(bare) == len(str(guid)) else None  # UUID also takes `urn:uuid:`, and bare digits: no linkage
 
 
 def parse_locator(item: bytes) -> ParentLocator:
@@ -81,12 +80,8 @@ def parse_locator(item: bytes) -> ParentLocator:
         raw = []
     entries = tuple(
         LocatorEntry(
-            entry.key_offset,
-            entry.value_offset,
-            entry.key_length,
-            entry.value_length,
-            _text(item, entry.key_offset, entry.key_length),
-            _text(item, entry.value_offset, entry.value_length),
+            *(entry.key_offset, entry.value_offset, entry.key_length, entry.value_length),
+            *(_text(item, entry.key_offset, entry.key_length), _text(item, entry.value_offset, entry.value_length)),
         )
         for entry in raw
     )
@@ -105,13 +100,8 @@ def build_locator(pairs: Sequence[tuple[str, str]]) -> bytes:
     table, body = b"", b""
     for key, value in texts:
         place = at + len(body)
-        fields = {
-            "key_offset": place,
-            "value_offset": place + len(key),
-            "key_length": len(key),
-            "value_length": len(value),
-        }
-        table += _ENTRY.build(fields)
+        numbers = (place, place + len(key), len(key), len(value))
+        table += _ENTRY.build(dict(zip(LocatorEntry.__slots__, numbers, strict=False)))
         body += key + value
     head = _HEAD.build({"locator_type": VHDX_LOCATOR_TYPE, "reserved": 0, "key_value_count": len(texts)})
     return bytes(head) + table + body
