@@ -18,7 +18,6 @@ import os
 import struct
 import subprocess
 import sys
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
@@ -89,15 +88,10 @@ def read_index(path: Path, expected: str) -> List[Item]:
     return items
 
 
-@lru_cache(maxsize=None)
-def zeros(length: int) -> str:
-    """The id of a chunk that is all zeros."""
-    return hashlib.sha256(bytes(length)).hexdigest()
-
-
 def contents(folder: Path, items: List[Item]) -> Iterator[Tuple[int, bytes]]:
     """Start and content of each chunk that holds something, checked. One process unpacks many: it costs most."""
-    held = [(start, end, chunk) for start, end, chunk in items if chunk != zeros(end - start)]
+    zeros = {length: hashlib.sha256(bytes(length)).hexdigest() for length in {end - start for start, end, _ in items}}
+    held = [(start, end, chunk) for start, end, chunk in items if chunk != zeros[end - start]]
     many = max(1, AT_ONCE // max(1, items[0][1])) if items else 1
     for first in range(0, len(held), many):
         batch = held[first : first + many]

@@ -25,54 +25,47 @@ class LocalPlace:
 
     def read(self, name: str) -> bytearray:
         """A whole object; raises MissingObjectError, PlaceError. One of 160 MiB need not be copied to be changed."""
-        try:
-            with self._path(name).open("rb", buffering=0) as file:
-                data = bytearray(os.fstat(file.fileno()).st_size)
-                view = memoryview(data)
-                while view and (got := file.readinto(view)):
-                    view = view[got:]
-        except FileNotFoundError:
-            raise MissingObjectError(self.url, name) from None
-        except OSError as error:
-            raise self._failure("read", name, error) from error
+        with self._doing("read", name):
+            try:
+                with self._path(name).open("rb", buffering=0) as file:
+                    data = bytearray(os.fstat(file.fileno()).st_size)
+                    view = memoryview(data)
+                    while view and (got := file.readinto(view)):
+                        view = view[got:]
+            except FileNotFoundError:
+                raise MissingObjectError(self.url, name) from None
         return data
 
     def write(self, name: str, data: Data) -> None:
         """Make or replace an object, whole or not at all; durable when it returns."""
         part = self.begin(name, data)
         try:
-            self._flush([part])
-            part.replace(self._path(name))
-        except OSError as error:
-            raise self._failure("write", name, error) from error
+            with self._doing("write", name):
+                self._flush([part])
+                part.replace(self._path(name))
         finally:
             part.unlink(missing_ok=True)  # where it has its name it is there no more
         flush_folder(part.parent)
 
     def create(self, name: str, data: Data) -> bool:
         """Make an object unless it is there: False then. A hard link is made or not, and never replaces."""
-        part = self.begin(name, data)
+        part, made = self.begin(name, data), False
         try:
-            self._flush([part])
-            # A link fails where the name is taken, in one step, on NFS as well, where O_EXCL was not always kept.
-            os.link(part, self._path(name))
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise self._failure("create", name, error) from error
+            with self._doing("create", name), contextlib.suppress(FileExistsError):
+                self._flush([part])
+                # A link fails where the name is taken, in one step, on NFS as well, where O_EXCL was not always kept.
+                os.link(part, self._path(name))
+                made = True
         finally:
             part.unlink(missing_ok=True)
         flush_folder(part.parent)
-        return True
+        return made
 
     def size(self, name: str) -> int | None:
         """Bytes of an object; None when it is not there."""
-        try:
+        with self._doing("look at", name), contextlib.suppress(FileNotFoundError):
             return self._path(name).stat().st_size
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._failure("look at", name, error) from error
+        return None
 
     def list(self, folder: str) -> Iterator[Entry]:
         """All objects below a folder, in no order; none when it is not there. "" is the whole place.
@@ -86,13 +79,10 @@ class LocalPlace:
         return (entry for entry in self._walk("") if entry.name.endswith(UNFINISHED))
 
     def _walk(self, folder: str) -> Iterator[Entry]:
-        try:
-            with os.scandir(self._path(folder) if folder else self.folder) as entries:
-                found = list(entries)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            raise self._failure("list", folder, error) from error
+        found, path = list[os.DirEntry[str]](), self._path(folder) if folder else self.folder
+        absent = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with self._doing("list", folder), absent, os.scandir(path) as entries:
+            found = list(entries)
         for entry in found:
             name = f"{folder}/{entry.name}" if folder else entry.name
             # A link could lead out of the repository, or round in a circle.
@@ -105,24 +95,20 @@ class LocalPlace:
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
-        try:
+        with self._doing("delete", name):
             self._path(name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._failure("delete", name, error) from error
 
     def close(self) -> None:
         """Nothing: no connection has to be let go of."""
 
     def name_all(self, written: Sequence[tuple[str, Path]]) -> None:
         """Give files that were begun their names, once they are durable; the names are durable on return."""
-        try:
+        with self._doing("write", written[0][0]):
             # Durable before named, and the names durable after: a crash between leaves no name without its bytes.
             self._flush([part for _, part in written])
             for name, part in written:
                 part.replace(self._path(name))
             self._flush(list({self._path(name).parent for name, _ in written}))
-        except OSError as error:
-            raise self._failure("write", written[0][0], error) from error
 
     def _flush(self, paths: Sequence[Path]) -> None:
         """Make files or folders durable: many by one flush of their file system, which has to write others' too."""
@@ -132,25 +118,23 @@ class LocalPlace:
             if path.is_dir():
                 flush_folder(path)
             else:
-                descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+                with path.open("r+b", buffering=0) as file:
+                    os.fsync(file.fileno())
 
     def begin(self, name: str, data: Data) -> Path:
         """Write a file beside its place; returns it, not flushed yet."""
         path = self._path(name)
         part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
-        try:
+        with self._doing("write", name):
             self._make_folder(path.parent)
-            with part.open("xb", buffering=0) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise self._failure("write", name, error) from error
+            try:
+                with part.open("xb", buffering=0) as file:
+                    view = memoryview(data)
+                    while view:
+                        view = view[file.write(view) :]
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
         return part
 
     def _make_folder(self, folder: Path) -> None:
@@ -167,8 +151,14 @@ class LocalPlace:
     def _path(self, name: str) -> Path:
         return self.folder.joinpath(*name.split("/"))
 
-    def _failure(self, action: str, name: str, error: OSError) -> PlaceError:
-        return PlaceError(self.url, f"cannot {action} {name or 'the folder'}: {error.strerror or error}")
+    @contextlib.contextmanager
+    def _doing(self, action: str, name: str) -> Iterator[None]:
+        """What the system refuses as an error of the place, which says what was to be done."""
+        try:
+            yield
+        except OSError as error:
+            reason = f"cannot {action} {name or 'the folder'}: {error.strerror or error}"
+            raise PlaceError(self.url, reason) from error
 
 
 def flush_file_system(folder: Path) -> bool:
