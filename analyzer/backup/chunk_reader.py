@@ -16,8 +16,6 @@ from analyzer.convert.copying import in_order
 from vhdx.lost import RAISE, FillZeros
 from vhdx.reader import GRANULE, Reader
 
-# Bytes of images that are hashed without asking; twice what is read, where that is more.
-_ALWAYS_HASHED = 16 << 30
 Digests = tuple[str | None, str | None]
 """SHA-256 and SHA-512/256 of a whole image, as hex; None for what was not made."""
 
@@ -125,7 +123,8 @@ class ImageHashes:
         """No images where hashing them would mean to read what did not change."""
         self._chunk_size, hashing = plan.chunk_size, plan.options.hashing
         total = sum(point.state.size for point in plan.points)
-        cheap = total <= max(_ALWAYS_HASHED, 2 * plan.work)
+        # So many bytes are hashed without asking; twice what is read, where that is more.
+        cheap = total <= max(16 << 30, 2 * plan.work)
         wanted = hashing is Hashing.ALWAYS or (hashing is Hashing.CHEAP and cheap)
         taken = plan.points if wanted and plan.reference is None else ()
         self.images = [ImageHash(point.state.size, hashing) for point in taken]

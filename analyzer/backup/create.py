@@ -175,6 +175,7 @@ def _manifest(
     point = plan.points[number]
     parameters = point.state.leaf.parameters
     notes = plan.options.notes if point is plan.points[-1] else ()
+    points = sorted([*((one.layer, one.name) for one in plan.points[:number]), *plan.skipped])
     return Manifest(
         name=point.name,
         created=plan.created,
@@ -193,7 +194,7 @@ def _manifest(
         lost=point.lost,
         warnings=(*(str(finding) for finding in point.state.findings), *notes),
         parent=parent,
-        checkpoints=plan.checkpoints_below(number),
+        checkpoints=tuple(name for layer, name in points if layer < point.layer),
         host=plan.options.host,
         effort=effort,
     )

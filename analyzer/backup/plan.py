@@ -108,11 +108,6 @@ class CreatePlan:
     created: datetime
     options: CreateOptions
 
-    def checkpoints_below(self, number: int) -> tuple[str, ...]:
-        """The names of the points of lower layers than that of point `number`: those of this run and those skipped."""
-        of_run = [(point.layer, point.name) for point in self.points[:number]]
-        return tuple(name for layer, name in sorted([*of_run, *self.skipped]) if layer < self.points[number].layer)
-
     def tables(self, number: int) -> Iterator[RunTable]:
         """What point `number` shows that the one before it, or the reference, does not."""
         state = self.points[number].state

@@ -29,8 +29,6 @@ from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import ByteSource, FileSource, read_at
 from vhdx.targets import check_target
 
-# Of chunks that were read last.
-_KEPT_BYTES = 32 << 20
 _STEP = 1 << 20
 # Chunks whose runs are made at once.
 _AT_ONCE = 1 << 18
@@ -43,7 +41,8 @@ class ChunkSource:
         """The bytes of a restore point called `name`."""
         self.path, self.size = Path(name), index.size
         self._index = index
-        self._chunk = lru_cache(max(2, _KEPT_BYTES // index.chunk_size))(lambda number: store.get(index.id_of(number)))
+        kept = max(2, (32 << 20) // index.chunk_size)  # of those that were read last
+        self._chunk = lru_cache(kept)(lambda number: store.get(index.id_of(number)))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource; raises MissingObjectError, BadChunkError, PlaceError."""
@@ -56,7 +55,7 @@ class ChunkSource:
 
 
 class PointDisk:
-    """A restore point as a disk that can be converted (`Flat`). Chunks of zeros are not read."""
+    """A restore point as a disk that can be converted (a `DiskSource`). Chunks of zeros are not read."""
 
     def __init__(self, repository: Repository, name: str) -> None:
         """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError."""

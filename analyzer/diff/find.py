@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.convert.cells import units_touched
-from analyzer.diff.ranges import UNIT, Change, ChangeTable, compare, rounded
+from analyzer.diff.ranges import UNIT, Change, ChangeTable, compare, joined, rounded
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, in_step
 from vhdx.disk import Disk
@@ -158,7 +158,7 @@ def exact_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = 
 
 def find_changes(plan: ChangesPlan, old: Disk, new: Disk, progress: Progress = no_progress) -> Iterator[ChangeTable]:
     """Tables of the ranges that differ, in whole granules; raises as `exact_changes` does."""
-    return rounded(exact_changes(plan, old, new, progress), plan.granularity, plan.size)
+    return joined(rounded(exact_changes(plan, old, new, progress), plan.granularity, plan.size))
 
 
 def number_layers(old: Disk, new: Disk) -> tuple[tuple[Column, Column], tuple[Path, ...]]:

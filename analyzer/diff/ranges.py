@@ -100,15 +100,11 @@ _Pieces = npt.NDArray[np.int64]
 
 
 def rounded(tables: Iterable[ChangeTable], granularity: int, end: int) -> Iterator[ChangeTable]:
-    """The granules of `granularity` bytes, the last one cut at `end`, that any range touches, neighbours joined.
+    """The granules of `granularity` bytes, the last one cut at `end`, that any range touches.
 
     A granule that is of one kind throughout keeps it. One that was enlarged, or holds several kinds, is DATA: a reader
     who skips what is ZERO must not skip bytes that are merely beside zeros. One with anything LOST is LOST.
     """
-    return joined(_rounded(tables, granularity, end))
-
-
-def _rounded(tables: Iterable[ChangeTable], granularity: int, end: int) -> Iterator[ChangeTable]:
     held: _Pieces = np.empty((4, 0), dtype=np.int64)
     for table in tables:
         if not len(table):

@@ -12,8 +12,6 @@ from analyzer.backup.storage.storage import Data, Stored, extra_module
 from analyzer.text import plural
 
 ID_SIZE = 32
-LEVEL = 1
-"""Of zstd: the quickest of its usual levels. On noise, which is all that it was measured on, levels are alike."""
 LARGEST = 128 << 20
 """Bytes of the largest chunk that casync reads: no frame is unpacked to more."""
 MAGIC = b"VHDXAEAD"
@@ -41,7 +39,8 @@ class Codec:
 
         packer = getattr(self._own, "packer", None)
         if packer is None:
-            packer = self._own.packer = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
+            # The quickest of its usual levels. On noise, which is all that it was measured on, levels are alike.
+            packer = self._own.packer = zstandard.ZstdCompressor(level=1, write_content_size=True)
         return bytes(packer.compress(data))
 
     def unpack(self, packed: Stored, chunk_id: bytes) -> bytes:

@@ -93,23 +93,19 @@ def parse_manifest(stored: Stored) -> Manifest:
     if (version := members.pop("version", None)) != VERSION:
         raise BadDocumentError(f"it is of version {version}, which this program does not know")
     try:
-        return _manifest(members)
+        chain = (one | {"claims": _ranges(one["claims"]), "headers": tuple(one["headers"])} for one in members["chain"])
+        made: dict[str, Any] = {
+            "created": datetime.fromisoformat(members["created"]),
+            "chain": tuple(LayerRecord(**layer) for layer in chain),
+            "lost": _ranges(members["lost"]),
+            "warnings": tuple(members["warnings"]),
+            "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
+            "host": str(members.get("host", "")),
+            "effort": Effort(**members["effort"]),
+        }
+        return Manifest(**(members | made))
     except (TypeError, ValueError, KeyError) as error:
         raise BadDocumentError(f"a member is missing or of another kind ({error})") from error
-
-
-def _manifest(members: Mapping[str, Any]) -> Manifest:
-    layers = (one | {"claims": _ranges(one["claims"]), "headers": tuple(one["headers"])} for one in members["chain"])
-    made: dict[str, Any] = {
-        "created": datetime.fromisoformat(members["created"]),
-        "chain": tuple(LayerRecord(**layer) for layer in layers),
-        "lost": _ranges(members["lost"]),
-        "warnings": tuple(members["warnings"]),
-        "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
-        "host": str(members.get("host", "")),
-        "effort": Effort(**members["effort"]),
-    }
-    return Manifest(**{**members, **made})
 
 
 def _ranges(rows: list[list[int]]) -> tuple[Range, ...]:
