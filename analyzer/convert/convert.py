@@ -101,13 +101,6 @@ def _commit(sink: Sink, _checksums: CellChecksums) -> None:
     sink.commit()
 
 
-def check_map_beside(target: Path, existing: Existing) -> None:
-    """Refuse to write an image beside the map of another, unless that may be replaced; raises OutputError."""
-    if existing is not Existing.REPLACE and is_own_mapfile(map_of(target)):
-        reason = f"it is the map of an image called {target.name} that was recovered"
-        raise OutputError(map_of(target), reason, "move it away, name another target, or replace both with --force")
-
-
 def run_conversion(
     plan: Plan,
     disk: DiskSource,
@@ -119,8 +112,11 @@ def run_conversion(
 
     `name` is called when the output is right, to give it its name, with the checksums of what was written.
     """
-    if name is _commit:
-        check_map_beside(plan.target, plan.options.existing)
+    if name is _commit and plan.options.existing is not Existing.REPLACE and is_own_mapfile(map_of(plan.target)):
+        reason = f"it is the map of an image called {plan.target.name} that was recovered"
+        raise OutputError(
+            map_of(plan.target), reason, "move it away, name another target, or replace both with --force"
+        )
     kind = FORMATS[plan.format].sink if plan.image else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
         checksums, digests = _write(plan, disk, sink, progress)

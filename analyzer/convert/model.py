@@ -36,8 +36,7 @@ class OutputFormat(StrEnum):
 
 DISK_TYPES = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
 VHDX_FORMATS = frozenset(DISK_TYPES)
-RAW_EXTENSIONS = (".raw", ".img", ".bin", ".dd")
-EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys(RAW_EXTENSIONS, OutputFormat.RAW) | {
+EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys((".raw", ".img", ".bin", ".dd"), OutputFormat.RAW) | {
     ".vhdx": OutputFormat.VHDX,
     ".qcow2": OutputFormat.QCOW2,
     ".vhd": OutputFormat.VHD,

@@ -16,7 +16,7 @@ from construct import Bytes, Int8ul, Int32ul, Struct
 from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, Zstd, require_zstd
-from analyzer.convert.formats.format import DecodedImage, Form, Piece
+from analyzer.convert.formats.format import DecodedImage, Form, Piece, build
 from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
 from vhdx.ranges import Range
@@ -45,14 +45,12 @@ _ENTRY = 8
 @lru_cache(maxsize=4)
 def zeros_frame(length: int) -> bytes:
     """A frame of `length` zeros, 1 to LONGEST (RFC 8878, 3.1.1): blocks that repeat one byte."""
-    fields = {
-        "magic_number": bytes.fromhex("28b52ffd"),
-        "descriptor": _CONTENT_SIZE_OF_4_BYTES,
-        "window_descriptor": _WINDOW_OF_A_BLOCK,
-        "content_size": length,
-    }
+    magic, flags = bytes.fromhex("28b52ffd"), _CONTENT_SIZE_OF_4_BYTES
+    header = build(
+        FRAME_HEADER, magic_number=magic, descriptor=flags, window_descriptor=_WINDOW_OF_A_BLOCK, content_size=length
+    )
     whole, rest = divmod(length - 1, _BLOCK)
-    return bytes(FRAME_HEADER.build(fields)) + _zeros_block(_BLOCK, 0) * whole + _zeros_block(rest + 1, _LAST)
+    return header + _zeros_block(_BLOCK, 0) * whole + _zeros_block(rest + 1, _LAST)
 
 
 def _zeros_block(length: int, last: int) -> bytes:
@@ -61,9 +59,8 @@ def _zeros_block(length: int, last: int) -> bytes:
 
 def seek_table(frames: int, entries: bytes) -> bytes:
     """The seek table, a frame that readers of plain zstd skip."""
-    footer = SEEK_TABLE_FOOTER.build({"number_of_frames": frames, "descriptor": 0, "seekable_magic_number": _SEEKABLE})
-    lead = SKIPPABLE_HEADER.build({"magic_number": _SKIPPABLE, "frame_size": len(entries) + len(footer)})
-    return bytes(lead + entries + footer)
+    footer = build(SEEK_TABLE_FOOTER, number_of_frames=frames, seekable_magic_number=_SEEKABLE)
+    return build(SKIPPABLE_HEADER, magic_number=_SKIPPABLE, frame_size=len(entries) + len(footer)) + entries + footer
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ sections "sectors", and each of those is followed by a table of their places, tw
 import zlib
 from collections.abc import Sequence
 from time import gmtime
-from uuid import UUID
 
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
@@ -55,7 +54,7 @@ ENTRY_COST = 2 * 4
 """Of a chunk, beside itself."""
 TABLES_COST: int = DESCRIPTOR + 2 * (DESCRIPTOR + TABLE_LEAD + 4)
 """Of chunks that are together, whatever their number: the section's descriptor and two tables."""
-_FIXED_DISK, _WHOLE_DISK_IMAGE = 1, 3
+FIXED_DISK, WHOLE_DISK_IMAGE = 1, 3
 
 Sections = Sequence[tuple[bytes, bytes]]
 """Kind and body of each."""
@@ -89,23 +88,6 @@ def build_sections(at: int, sections: Sections) -> bytes:
 def last_section(kind: bytes, at: int) -> bytes:
     """The end of a segment: "next" when there is one more, "done" when not. It has no size and is its own next."""
     return descriptor(kind, at, 0, following=at)
-
-
-def volume(*, size: int, sector_size: int, sectors_per_chunk: int, level: int, identifier: UUID) -> bytes:
-    """The content of the sections "volume" and "data" for a disk of `size` bytes."""
-    built = build(
-        VOLUME,
-        media_type=_FIXED_DISK,
-        chunks=-(-size // (sectors_per_chunk * sector_size)),
-        sectors_per_chunk=sectors_per_chunk,
-        bytes_per_sector=sector_size,
-        sectors=size // sector_size,
-        media_flags=_WHOLE_DISK_IMAGE,
-        compression_level=level,
-        error_granularity=sectors_per_chunk,
-        set_identifier=identifier.bytes_le,
-    )
-    return built + checksum(built)
 
 
 def tables(entries: bytes, base: int) -> Sections:

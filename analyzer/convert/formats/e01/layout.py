@@ -12,6 +12,7 @@ from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import deflate
 from analyzer.convert.formats.e01 import format as ewf
 from analyzer.convert.formats.e01.segment_files import MOST
+from analyzer.convert.formats.format import build
 from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest
 from analyzer.text import version
 from vhdx.errors import OutputError
@@ -85,13 +86,19 @@ class E01Layout:
 
     def front(self, number: int) -> ewf.Sections:
         """The sections with which segment `number` begins."""
-        facts = ewf.volume(
-            size=self.size,
-            sector_size=self.sector_size,
+        facts = build(
+            ewf.VOLUME,
+            media_type=ewf.FIXED_DISK,
+            chunks=self.chunks,
             sectors_per_chunk=self.chunk // self.sector_size,
-            level=2 if self.level == _BEST else 1,
-            identifier=self.identifier,
+            bytes_per_sector=self.sector_size,
+            sectors=self.size // self.sector_size,
+            media_flags=ewf.WHOLE_DISK_IMAGE,
+            compression_level=2 if self.level == _BEST else 1,
+            error_granularity=self.chunk // self.sector_size,
+            set_identifier=self.identifier.bytes_le,
         )
+        facts += ewf.checksum(facts)
         if number > 1:
             return [(b"data", facts)]
         program = f"vhdx {version()}"
