@@ -4,7 +4,7 @@ Opening a file requires this record to be without errors; checking lists it, dum
 gaps. It never raises for what a file holds, nor for what its medium does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,7 +206,11 @@ class Structures:
         geometry = Geometry(disk.value.size, disk.value.block_size, disk.value.logical_sector_size)
         taken = structures_of(self.header, self.regions.value)
         table = BlockTable(self.source, geometry, bat.file_offset, bat.length, disk.value.has_parent, taken)
-        return Parsed(table, tuple(_check_bat_size(table)))
+        if table.bat_length // 8 >= table.slots_needed:
+            return Parsed(table)
+        held = f"the BAT region holds {table.bat_length // 8} entries"
+        text = f"{held} and the disk needs {table.slots_needed}; the rest is lost"
+        return Parsed(table, (Finding("MET-22", Severity.WARNING, text, bat.file_offset, bat.length, "2.5"),))
 
     def close(self) -> None:
         """Close the file."""
@@ -232,11 +236,3 @@ def structures_of(header: Header | None, regions: Copies[RegionTable]) -> tuple[
 
 def _two_pages(source: ByteSource, offsets: tuple[int, int], size: int) -> tuple[bytes, bytes]:
     return read_at(source, offsets[0], size), read_at(source, offsets[1], size)
-
-
-def _check_bat_size(table: BlockTable) -> Iterator[Finding]:
-    """Whether the BAT region has room for the entries that the disk needs."""
-    slots = table.slots_needed
-    if table.bat_length // 8 < slots:
-        text = f"the BAT region holds {table.bat_length // 8} entries and the disk needs {slots}; the rest is lost"
-        yield Finding("MET-22", Severity.WARNING, text, table.bat_offset, table.bat_length, "2.5")

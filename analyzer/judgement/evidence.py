@@ -21,23 +21,17 @@ tests/analyzer/judgement/test_false_alarms.py holds the number."""
 _MOST_LOOKED, _LOOK, _MOSTLY = 64, 4096, 0.9
 
 
-def weighed(table: BlockTable, disk: Disk, rooms: int, absent: Ranges) -> tuple[Ranges, Ranges, str]:
-    """Of the absent blocks those in doubt and those that the volumes call free, and what shows that entries were lost.
-
-    `disk` is as the table's file shows it; `rooms` blocks could be in what no entry owns.
-    """
-    return _Weighing(table, disk, rooms, absent).verdict()
-
-
 @dataclass(frozen=True)
-class _Weighing:
+class Weighing:
+    """What speaks for and against absent blocks. `disk` is as the table's file shows it; `rooms` have no owner."""
+
     table: BlockTable
     disk: Disk
     rooms: int
     absent: Ranges
 
     def verdict(self) -> tuple[Ranges, Ranges, str]:
-        """What comes of all evidence."""
+        """The absent blocks in doubt, those that the volumes call free, and what shows that entries were lost."""
         # What a parent shows in place of an absent block is not zeros, and nothing can be read out of it.
         zeros = self.absent & union(table.of_kind(Kind.HOLE).ranges for table in self.disk.windows())
         masked = MaskedDisk(self.disk, Mask.of(zeros, self.disk.size, "absent"))

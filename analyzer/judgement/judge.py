@@ -83,9 +83,9 @@ def judge(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None]) -> Ju
     if disk is None:
         return known
     # Loaded where there is something to weigh: the readers of five file systems, and most files need none.
-    from analyzer.judgement.evidence import weighed
+    from analyzer.judgement.evidence import Weighing
 
-    doubted, free, proof = weighed(table, disk, rooms, absent)
+    doubted, free, proof = Weighing(table, disk, rooms, absent).verdict()
     return replace(known, doubted=doubted, free=free, proof=proof)
 
 
