@@ -50,9 +50,10 @@ class Names:
         """A safe name for a file, another one for every call."""
         wanted = chosen = safe_name(name)
         number = 1
+        stem, dot, extension = wanted.rpartition(".") if "." in wanted[1:] else (wanted, "", "")
         while folded(chosen) in self._taken:
             number += 1
-            chosen = _numbered(wanted, number)
+            chosen = f"{stem}~{number}{dot}{extension}"
         self._taken.add(folded(chosen))
         return chosen
 
@@ -64,13 +65,10 @@ def _is_harmful(character: str) -> bool:
 
 
 def _encoded(character: str) -> str:
-    raw = b"/" if character == SLASH else character.encode("utf-8", _handler(character))
-    return "".join(f"%{byte:02X}" for byte in raw)
-
-
-def _handler(character: str) -> str:
     # A surrogate that stands for a byte is that byte; any other is written as if UTF-8 had it.
-    return "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    handler = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    raw = b"/" if character == SLASH else character.encode("utf-8", handler)
+    return "".join(f"%{byte:02X}" for byte in raw)
 
 
 def _cut(text: str, name: str) -> str:
@@ -84,8 +82,3 @@ def _cut(text: str, name: str) -> str:
     room = _ROOM - len(f"~{mark}{dot}{extension}".encode())
     head = stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
     return f"{head}~{mark}{dot}{extension}"
-
-
-def _numbered(name: str, number: int) -> str:
-    stem, dot, extension = name.rpartition(".")
-    return f"{stem}~{number}{dot}{extension}" if stem else f"{name}~{number}"

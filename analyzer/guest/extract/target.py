@@ -5,9 +5,10 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.record import Times
@@ -78,7 +79,8 @@ class Target:
                 whole, descriptor = descriptor, -1
                 os.close(whole)  # some network file systems say only now that they are full
             with self._complaining(parts, "name"):
-                self._set_times(self._at(folder, parts, part), times, folder)
+                how: dict[str, Any] = {"dir_fd": folder, "follow_symlinks": False} if _BY_DESCRIPTOR else {}
+                _set_times(self._at(folder, parts, part), times, **how)
                 os.replace(
                     self._at(folder, parts, part),
                     self._at(folder, parts, name),
@@ -96,19 +98,7 @@ class Target:
         """Give a folder its times, when everything is in it."""
         with contextlib.suppress(OutputError):
             folder = self._enter(parts)
-            moments = _moments(times)
-            if moments:
-                with contextlib.suppress(OSError, OverflowError):
-                    os.utime(folder if _BY_DESCRIPTOR else self.root.joinpath(*parts), ns=moments)
-
-    def _set_times(self, place: str, times: Times, folder: int) -> None:
-        moments = _moments(times)
-        if moments:
-            with contextlib.suppress(OSError, OverflowError):  # a file system that cannot have them
-                if _BY_DESCRIPTOR:
-                    os.utime(place, ns=moments, dir_fd=folder, follow_symlinks=False)
-                else:
-                    os.utime(place, ns=moments)
+            _set_times(folder if _BY_DESCRIPTOR else self.root.joinpath(*parts), times)
 
     def _refuse(self, folder: int, parts: Parts) -> None:
         """Raise where the name is taken by what may not be replaced."""
@@ -189,12 +179,13 @@ class Target:
             ) from error
 
 
-def _moments(times: Times) -> tuple[int, int] | None:
-    """(accessed, modified) for the system; None where it is not known when the file was modified."""
-    if times.modified is None:
-        return None
-    accessed = times.modified if times.accessed is None else times.accessed
-    return max(-_MOST_TIME, min(_MOST_TIME, accessed)), max(-_MOST_TIME, min(_MOST_TIME, times.modified))
+def _set_times(place: int | str | Path, times: Times, **how: Any) -> None:  # noqa: ANN401 - of os.utime
+    """Set when it was accessed and modified, where that is known, and the file system can have it."""
+    if times.modified is not None:
+        accessed = times.modified if times.accessed is None else times.accessed
+        moments = (max(-_MOST_TIME, min(_MOST_TIME, moment)) for moment in (accessed, times.modified))
+        with contextlib.suppress(OSError, OverflowError):
+            os.utime(place, ns=(next(moments), next(moments)), **how)
 
 
 _GRAIN = 4096  # the block of most file systems: a shorter hole saves nothing
@@ -213,14 +204,8 @@ def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
 
 def _not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The parts of a piece, in grains, that are not all zeros; neighbours are one."""
-    start = None
-    for at in range(0, len(data), _GRAIN):
-        grain = data[at : at + _GRAIN]
-        if grain.count(0) == len(grain):
-            if start is not None:
-                yield start, data[start:at]
-                start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        yield start, data[start:]
+    grains = range(0, len(data), _GRAIN)
+    for is_zero, some in groupby(grains, lambda at: data.count(0, at, at + _GRAIN) == min(_GRAIN, len(data) - at)):
+        if not is_zero:
+            places = list(some)
+            yield places[0], data[places[0] : places[-1] + _GRAIN]

@@ -64,7 +64,7 @@ RECORD_SIGNATURE = b"FILE"
 HEAD_SIZE = 48
 STRIDE = 512
 """Bytes after which two bytes tell a torn write, whatever the sectors of the disk."""
-_HEAD = struct.Struct("<4sHHQ4xH22xI")
+_HEAD = struct.Struct("<4sHHQ4xHH20xI")
 _ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
 _DATA, _INDEX, _END = 0x80, 0xA0, 0xFFFFFFFF
 _LEAST_ATTRIBUTE = 16  # a shorter one would lead back to itself
@@ -80,7 +80,13 @@ class NtfsRecord:
     fixup_count: int
     log_number: int
     attributes: int
+    flags: int
     number: int
+
+    @property
+    def is_in_use(self) -> bool:
+        """It is the record of a file that is there."""
+        return bool(self.flags & 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,14 +62,6 @@ def parse_mbr(front: bytes) -> Mbr | None:
     return None if any(entry.status & ~_ACTIVE for entry in entries) else Mbr(front[MBR_SIGNATURE], entries)
 
 
-def parse_logical(record: bytes) -> tuple[MbrEntry | None, MbrEntry | None]:
-    """The volume of a record of the chain of logical partitions, and where the next record is."""
-    if len(record) < MBR_SIZE or record[MARK_AT] != MARK:
-        return None, None
-    volume, following, *_ = _entries(record)
-    return volume if volume.is_partition else None, following if following.is_extended else None
-
-
 def _entries(record: bytes) -> tuple[MbrEntry, ...]:
     return tuple(starmap(MbrEntry, (_ENTRY.unpack_from(record, _ENTRIES_AT + 16 * n) for n in range(_ENTRIES))))
 
@@ -198,11 +190,14 @@ def _of_mbr(mbr: Mbr, sector: int, read: Read) -> Iterator[Partition]:
         at, seen = box.first if box.is_extended else 0, set[int]()
         while at and at not in seen and len(seen) < _MOST_LOGICAL:
             seen.add(at)
-            volume, following = parse_logical(read(at * sector, MBR_SIZE))
-            if volume:
+            record = read(at * sector, MBR_SIZE)
+            if len(record) < MBR_SIZE or record[MARK_AT] != MARK:
+                break
+            volume, following, *_ = _entries(record)
+            if volume.is_partition:
                 yield _named(volume, number, at, sector)
                 number += 1
-            at = box.first + following.first if following else 0
+            at = box.first + following.first if following.is_extended else 0
 
 
 def _named(entry: MbrEntry, number: int, base: int, sector: int) -> Partition:

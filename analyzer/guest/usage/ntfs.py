@@ -1,12 +1,11 @@
 """What an NTFS volume has in use: $Bitmap, $MFT, and the runs of its records (Linux-NTFS project, documentation)."""
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from analyzer.guest.layouts import ntfs
-from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data, runs_of
+from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data, parse_record, runs_of
 from analyzer.guest.usage.model import Known, Usage, set_bits, usage_by
 from vhdx.ranges import Range, Ranges
 
@@ -18,8 +17,6 @@ _MOST_MAP, _MOST_TABLE = 1 << 28, 1 << 62
 _LARGEST_CLUSTER = 1 << 21
 _BITMAP, _FIRST_FILE, _MIRRORED = 6, 24, 4
 _FILLED_PIECE = 1 << 12
-_FLAGS = struct.Struct("<22xH")
-_IN_USE = 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,8 @@ class NtfsUsage:
     def _files(self) -> Iterator[tuple[bool, int, int, int]]:
         """The runs of every record in use, up to a bound; of folders those of their indexes."""
         for number, raw in self._records():
-            if number < _FIRST_FILE or not _FLAGS.unpack_from(raw)[0] & _IN_USE:
+            head = parse_record(raw)
+            if number < _FIRST_FILE or head is None or not head.is_in_use:
                 continue
             for runs in runs_of(raw):
                 parts = self._written(runs.runs(), runs.initialized)
