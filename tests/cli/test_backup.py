@@ -164,7 +164,7 @@ def test_a_device_that_is_not_there_is_said_not_to_be(vhdx_command, kept, tmp_pa
         ("prune", "cli.commands.backup_prune.run_prune", "every restore point is whole"),
         ("forget", "cli.commands.backup_forget.run_forget", "whole or deleted"),
         ("verify", "cli.commands.backup_prune.verify", "run the command again"),
-        ("restore", "cli.commands.backup_restore.run_conversion", "no unfinished output was kept"),
+        ("restore", "cli.options.output.run_conversion", "no unfinished output was kept"),
     ],
 )
 def test_what_an_interrupted_command_says_of_what_was_kept_is_true(
