@@ -99,6 +99,11 @@ class Lookalike(NamedTuple):
     is_image: bool = False
     """It holds a disk that is not the disk as it is."""
 
+    @property
+    def is_archive(self) -> bool:
+        """It may hold a whole VHDX that is stored: what begins inside of it is not the file, and may be in pieces."""
+        return self.name.endswith("archive")
+
 
 _KINDS = (
     Lookalike(b"conectix", 0, "a VHD (version 1) disk", _VHD, is_image=True),
@@ -152,6 +157,12 @@ def container_in(page: bytes) -> str | None:
     return kind.name if kind and kind.is_image else None
 
 
+def is_archive(page: bytes) -> bool:
+    """Whether the front of an archive begins with these bytes."""
+    kind = _kind_of(page)
+    return kind is not None and kind.is_archive
+
+
 def instead_of_vhdx(page: bytes, tail: bytes) -> tuple[str, str]:
     """What a file with this front and this end is, as in "it is a ZIP archive", and what to do with it.
 
@@ -159,13 +170,13 @@ def instead_of_vhdx(page: bytes, tail: bytes) -> tuple[str, str]:
     """
     if page[: len(b"conectix")] == b"conectix" and page[_TYPE] == _DIFFERENCING:
         return "it is a checkpoint of a VHD (version 1) chain", _VHD_CHILD
-    if (begin := page.find(b"vhdxfile")) > 0:
+    kind = _kind_of(page)
+    if (begin := page.find(b"vhdxfile")) > 0 and not (kind and kind.is_archive):
         cut = f"cut off what is in front (`tail -c +{begin + 1} FILE > NEW.vhdx`)"
         return (
             f"a VHDX begins at byte {begin} of it",
             f"{cut}, or have `vhdx recover FILE -o disk.raw` read it from there",
         )
-    kind = _kind_of(page)
     if kind and kind.is_image:
         return f"it is {kind.name}", kind.advice
     if tail.startswith(b"conectix"):

@@ -20,7 +20,7 @@ from vhdx.source import ByteSource, SourceFrom, read_if_possible
 from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, is_source_map, unread_by
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
 from vhdx.structures.header import judge_headers
-from vhdx.structures.identifier import SIGNATURE
+from vhdx.structures.identifier import SIGNATURE, is_archive
 
 # What a system says of a medium that fails.
 _MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
@@ -127,9 +127,11 @@ def careful_structures(path: Path, opener: Opener = BESIDE.source) -> Structures
 def _begin_in(source: ByteSource) -> int:
     """The byte at which a VHDX begins that has something else in front of it; 0 of every other file.
 
-    Tools that copy devices and archives leave a sector or a header of their own there.
+    Tools that copy devices leave a sector or a header of their own there. An archive is no such file.
     """
     front = read_if_possible(source, 0, min(source.size, MIB))
+    if is_archive(front):
+        return 0
     begins = (begin for begin in range(0, len(front), 512) if front.startswith(SIGNATURE, begin))
     return next((begin for begin in begins if begin == 0 or _has_header(source, begin)), 0)
 

@@ -76,6 +76,8 @@ def test_the_creator_ends_at_its_terminator_and_may_fill_the_field():
         (b"hello", "begins like no virtual disk"),
         (b"vhdxfilf", "begins like no virtual disk"),
         (bytes(512) + b"vhdxfile", "begins at byte 512"),
+        (b"PK\x03\x04".ljust(39, b"-") + b"vhdxfile", "a ZIP archive"),
+        (b"disk.vhdx".ljust(257, b"\0") + b"ustar".ljust(255, b"\0") + b"vhdxfile", "a tar archive"),
         (bytes(257) + b"ustar", "tar"),
         (b"MSWIM\0\0\0", "WIM"),
         (b"\xef\xbb\xbf\n<!DOCTYPE HTML>", "HTML"),
