@@ -51,7 +51,7 @@ bench: $(DEV) $(PEERS)  ## measure
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only
 
 bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
-	$(BIN)/pytest benchmarks --benchmark-disable
+	$(BIN)/pytest benchmarks --benchmark-disable -n $(JOBS)
 
 matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pairs, and write what comes back
 	$(BIN)/python -m tests.analyzer.recover.matrix docs/recovery.md
