@@ -13,6 +13,7 @@ from analyzer.check.file import check_structures
 from analyzer.check.files import FileCache
 from analyzer.check.result import Checked
 from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
+from analyzer.linkage.own_sectors import Effort
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
@@ -91,7 +92,8 @@ class Walk:
             return
         if not link.matches:
             mismatch = ParentMismatchError(child.path, link.parent.path, link.wanted, link.parent.data_write_guid)
-            finding = _mismatch(mismatch, gather_evidence(child, link.parent))
+            above = reversed(self.layers[:-1])
+            finding = _mismatch(mismatch, gather_evidence(child, link.parent, above=above, effort=Effort.WHOLE))
             yield finding if refused else replace(finding, severity=Severity.WARNING)
         yield from self._follow(child, link)
 

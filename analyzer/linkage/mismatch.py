@@ -4,13 +4,14 @@
 the verdict is in words, with the bytes of the disk that are in doubt. Nothing here raises for what a file holds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
+from analyzer.linkage.own_sectors import Effort, Merge, OwnSectors, compare_own_sectors
 from analyzer.linkage.record import Bearing, Trace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -21,6 +22,8 @@ from vhdx.structures.constants import NIL
 
 MOST_RANGES = 64
 """Ranges in doubt that are listed; their bytes are counted all the same."""
+MOST_ABOVE = 8
+"""Files made upon a child that are compared with its parent: a merge in the wrong order is one of the next."""
 
 # Creators, as files name them, that give every child a virtual disk id of its own; OpenVMM does not sign its files.
 _OWN_ID_WRITERS = ("", ".NET DiscUtils")
@@ -31,6 +34,10 @@ class Verdict(Enum):
 
     SAFE = "safe"
     """The child may be read on this parent: it is the one, or nothing of it shows."""
+    MERGED = "fully merged"
+    """The parent has every sector that the child holds: the child adds nothing to it."""
+    MERGE_INTERRUPTED = "merge interrupted"
+    """It has the first of them alone, and nothing else shows a change: both together are what the merge was to give."""
     DOUBTFUL = "doubtful"
     """It is that disk, and was or may have been written to since: what the child leaves to it may be too new."""
     WRONG_PARENT = "wrong parent"
@@ -50,6 +57,8 @@ class Evidence:
     left_bytes: int | None
     """Bytes that the child leaves to its parent, empty ones included; None when the tables cannot be read."""
     sector_size: int
+    own: OwnSectors | None = None
+    """How much of what the child holds the parent holds too; None where the identity fits, or that cannot be read."""
 
     @property
     def doubtful_sectors(self) -> int:
@@ -58,7 +67,8 @@ class Evidence:
 
     def __str__(self) -> str:
         facts = "; ".join(str(fact) for fact in self.facts)
-        doubt = f"; {plural(self.doubtful_sectors, 'sector', 'is', 'are')} in doubt" if self.doubtful_bytes else ""
+        is_in_doubt = self.doubtful_bytes and self.verdict is not Verdict.MERGE_INTERRUPTED
+        doubt = f"; {plural(self.doubtful_sectors, 'sector', 'is', 'are')} in doubt" if is_in_doubt else ""
         return f"{self.verdict.value}: {facts}{doubt}"
 
 
@@ -70,10 +80,14 @@ class _Left(NamedTuple):
     ranges: tuple[Range, ...]
 
 
-def gather_evidence(child: Image, parent: Image) -> Evidence:
+def gather_evidence(
+    child: Image, parent: Image, *, above: Iterable[Image] = (), effort: Effort = Effort.SAMPLE
+) -> Evidence:
     """What speaks for and against reading `child` on `parent`; neither is changed, and bad content never raises.
 
-    Reads tables, and a few hundred sectors of structures that the child has rewritten.
+    `above` are the files made upon the child, the nearest first: one of them may have been merged past it. Reads
+    tables, a few hundred sectors of structures that the child has rewritten, and where the identity does not fit what
+    `effort` allows of the sectors that the child holds.
     """
     # The layouts of file systems: most chains fit, and need none.
     from analyzer.linkage.guest_evidence import traces_of
@@ -81,19 +95,44 @@ def gather_evidence(child: Image, parent: Image) -> Evidence:
     left = None
     with suppress(VhdxError):
         left = _left(child, parent)
-    traces = traces_of(child, parent)
+    own = None if _fits(child, parent) else _own_sectors(child, parent, effort)
+    traces = [*traces_of(child, parent), *_merged_past(child, parent, own, above, effort)]
     leaves = "what the child leaves to its parent cannot be counted: a table cannot be read"
     if left is not None:
         total, shown = plural(left.total // child.sector_size, "sector"), left.shown // child.sector_size
         leaves = f"the child leaves {total} to its parent, which has something in {shown}"
     left_fact = Trace(leaves, Bearing.NEUTRAL)
-    facts = (_identity_fact(child, parent), *_disk_facts(child, parent), left_fact, *traces)
-    verdict = _verdict(child, parent, left, facts, traces)
-    doubt = _Left(0, 0, ()) if left is None or verdict is Verdict.SAFE else left
+    own_facts = [Trace(str(own), Bearing.NEUTRAL)] if own else []
+    facts = [_identity_fact(child, parent), *_disk_facts(child, parent), left_fact, *own_facts, *traces]
+    verdict = _verdict(child, parent, left, facts, traces, own)
+    doubt = _Left(0, 0, ()) if left is None or verdict in {Verdict.SAFE, Verdict.MERGED} else left
     return Evidence(
-        verdict=verdict, facts=facts, doubtful=doubt.ranges, doubtful_bytes=doubt.shown,
-        left_bytes=left.total if left else None, sector_size=child.sector_size,
+        verdict=verdict, facts=tuple(facts), doubtful=doubt.ranges, doubtful_bytes=doubt.shown,
+        left_bytes=left.total if left else None, sector_size=child.sector_size, own=own,
     )  # fmt: skip
+
+
+def _fits(child: Image, parent: Image) -> bool:
+    return child.locator is not None and parent.data_write_guid in child.locator.linkages
+
+
+def _own_sectors(child: Image, parent: Image, effort: Effort) -> OwnSectors | None:
+    with suppress(VhdxError):
+        return compare_own_sectors(child, parent, effort)
+    return None
+
+
+def _merged_past(
+    child: Image, parent: Image, own: OwnSectors | None, above: Iterable[Image], effort: Effort
+) -> Iterator[Trace]:
+    """A file made upon the child that is in the parent whole, while the child is not: it left the child out."""
+    if own is None or own.merge is Merge.COMPLETE:
+        return
+    for image in islice(above, MOST_ABOVE):
+        found = _own_sectors(image, parent, effort)
+        if found and found.telling and found.merge is Merge.COMPLETE:
+            text = f"the parent already holds all {found.held} sectors that {image.path.name} holds"
+            yield Trace(f"{text}: it was merged in the wrong order, without {child.path.name}", Bearing.CHANGED)
 
 
 def _left(child: Image, parent: Image) -> _Left:
@@ -115,12 +154,12 @@ def _left(child: Image, parent: Image) -> _Left:
 def _identity_fact(child: Image, parent: Image) -> Trace:
     wanted = child.locator.linkages if child.locator else ()
     previous = parent.headers.previous
-    if parent.data_write_guid in wanted:
+    if _fits(child, parent):
         return Trace("the parent's identity is the one that the child was made from", Bearing.SAME_DISK)
     if previous is not None and previous.data_write_guid in wanted:
         steps = parent.header.sequence_number - previous.sequence_number
-        text = "the parent's previous header is the one that the child was made from: it was written to since"
-        return Trace(f"{text}, {steps} header updates ago", Bearing.SAME_DISK)
+        text = f"the parent's previous header, {steps} header updates ago, is the one that the child was made from"
+        return Trace(text, Bearing.SAME_DISK)
     return Trace("neither header of the parent has the identity that the child names", Bearing.NEUTRAL)
 
 
@@ -147,10 +186,15 @@ def _disk_facts(child: Image, parent: Image) -> Iterator[Trace]:
 
 
 def _verdict(
-    child: Image, parent: Image, left: _Left | None, facts: Sequence[Trace], traces: Sequence[Trace]
+    child: Image,
+    parent: Image,
+    left: _Left | None,
+    facts: Sequence[Trace],
+    traces: Sequence[Trace],
+    own: OwnSectors | None,
 ) -> Verdict:
-    wanted = child.locator.linkages if child.locator else ()
-    if parent.data_write_guid in wanted or (left is not None and left.total == 0):
+    merge = own.merge if own else None
+    if _fits(child, parent) or (left is not None and left.total == 0 and merge is not Merge.COMPLETE):
         return Verdict.SAFE
     bearings = [fact.bearing for fact in facts]
     if Bearing.OTHER_DISK in bearings:
@@ -158,6 +202,10 @@ def _verdict(
         known = {trace.bearing for trace in traces}
         only_id = Bearing.OTHER_DISK not in known and Bearing.SAME_DISK in known
         return Verdict.DOUBTFUL if only_id and child.sector_size == parent.sector_size else Verdict.WRONG_PARENT
+    if merge is Merge.COMPLETE:
+        return Verdict.MERGED
+    if merge is Merge.INTERRUPTED and Bearing.CHANGED not in bearings:
+        return Verdict.MERGE_INTERRUPTED
     # What file systems show can prove that a parent was changed, never that it was not: only where nothing of it
     # shows does it not matter.
     was_it = facts[0].bearing is Bearing.SAME_DISK

@@ -16,6 +16,12 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 ONLY_LEAF = "it is the only leaf"
 """The reason of a tree that has one leaf."""
+_VERDICTS = {
+    Verdict.SAFE: "the evidence says that it is safe to take it",
+    Verdict.MERGED: "it was fully merged into it, and reads the same upon it",
+    Verdict.MERGE_INTERRUPTED: "a merge of it was interrupted, and nothing else shows a change; the command completes "
+    "it in a new file, and both files are to be kept until that is checked",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +59,17 @@ class Known:
         """Bytes of a file's disk that cannot be known."""
         return self.weights.get(path, Weight()).lost
 
+    def was_merged(self, member: Member) -> bool:
+        """Whether the parent in the tree has every sector that a file holds."""
+        evidence = self.evidence.get(member.path)
+        return member.parent is not None and evidence is not None and evidence.verdict is Verdict.MERGED
+
     def is_left_behind(self, tree: Tree, leaf: Member) -> bool:
-        """Whether a leaf is a checkpoint that a backup left behind."""
+        """Whether a leaf is a checkpoint that a backup left behind, or that was merged."""
         if leaf.link is None or leaf.parent is None:
             return False
-        return is_left_behind(leaf.record, tree.by_path[leaf.parent].record, leaf.link, self.evidence.get(leaf.path))
+        parent, evidence = tree.by_path[leaf.parent].record, self.evidence.get(leaf.path)
+        return self.was_merged(leaf) or is_left_behind(leaf.record, parent, leaf.link, evidence)
 
 
 def advise(known: Known) -> tuple[Advice, ...]:
@@ -105,6 +117,10 @@ def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
         if mergeable:
             steps.append(f"the newest state that can be read is {mergeable.path}: the command merges that one")
     steps += _others(known, tree, leaf)
+    for merged in filter(known.was_merged, tree.members):
+        alone = f"{merged.path} was fully merged into {merged.parent}, every sector of it was compared"
+        use = "what was made upon it still needs it" if merged.children else "it is needed no more"
+        steps.append(f"{alone}: {use}; keep a copy until the machine has run")
     if leaf.parent is None and leaf.children:
         steps.append("it has no parent: there is nothing to merge")
         mergeable = None
@@ -127,6 +143,8 @@ def _current(known: Known, tree: Tree) -> tuple[Member, str]:
     elif left:
         newest = max((tree.by_path[leaf.parent] for leaf in left if leaf.parent), key=_age)
         names = listed(Path(leaf.path.name) for leaf in left)
+        if all(map(known.was_merged, left)):
+            return newest, f"it already holds all that {names} holds"
         return newest, f"it was written to long after a backup made {names} and left it behind"
     if used:
         newest = max(used, key=_age)
@@ -194,11 +212,9 @@ def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
     for member in tree.down_from(leaf):
         evidence = known.evidence.get(member.path)
         if member.link and member.link.state is LinkState.MISMATCH and evidence:
-            words = "the evidence says that it is safe to take it"
-            if evidence.verdict is not Verdict.SAFE:
-                newer = plural(evidence.doubtful_sectors, "sector")
-                words = f"doubtful, with {newer} that may be newer than the child; look for an older copy of it first"
-                words += ", the command reads the mixture"
+            newer = plural(evidence.doubtful_sectors, "sector")
+            doubtful = f"doubtful, with {newer} that may be newer than the child; look for an older copy of it first"
+            words = _VERDICTS.get(evidence.verdict, f"{doubtful}, the command reads the mixture")
             yield f"{member.link.parent} has changed since {member.path} was made: {words}"
 
 

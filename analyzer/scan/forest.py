@@ -1,6 +1,6 @@
 """The forest: records to trees, each from its base (or its lowest file) to its leaves. Pure."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,6 +103,14 @@ class Forest:
     def tree_of(self) -> Mapping[Path, Tree]:
         """The tree that each placed file is in."""
         return {member.path: tree for tree in self.trees for member in tree.members}
+
+    def above(self, path: Path) -> Iterator[Path]:
+        """The files made upon a file, the nearest first; none for one that is not placed."""
+        tree = self.tree_of.get(path)
+        waiting = deque(tree.by_path[path].children if tree else ())
+        while tree and waiting:
+            yield waiting[0]
+            waiting += tree.by_path[waiting.popleft()].children
 
     @cached_property
     def spare(self) -> Mapping[Path, Path]:

@@ -90,13 +90,17 @@ def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
 
 
 def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
-    safe = evidence is not None and evidence.verdict is Verdict.SAFE
+    verdict = evidence.verdict if evidence else Verdict.DOUBTFUL
     text = f"{link.parent} is not, or no longer, the file that it was made from" + (f"; {evidence}" if evidence else "")
     # Safe means that the identity held before, or that nothing of the parent shows; then reading goes right all the
     # same.
-    severity = Severity.WARNING if safe else Severity.ERROR
-    advice = "look for an older copy of the parent first: scan the folders of backups too"
-    return Finding("CHN-02", severity, text, path=child.path, advice="" if safe else advice)
+    severity = Severity.WARNING if verdict is Verdict.SAFE else Severity.ERROR
+    advice = {
+        Verdict.SAFE: "",
+        Verdict.MERGED: f"read {link.parent} alone; keep the child until the machine has run on it",
+        Verdict.MERGE_INTERRUPTED: "complete the merge in a new file, and keep both until that is checked",
+    }.get(verdict, "look for an older copy of the parent first: scan the folders of backups too")
+    return Finding("CHN-02", severity, text, path=child.path, advice=advice)
 
 
 def _loop(forest: Forest, member: Member) -> Finding:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from construct import ConstructError
 
 from analyzer.linkage.matching import LinkState
-from analyzer.linkage.mismatch import Evidence, gather_evidence
+from analyzer.linkage.mismatch import MOST_ABOVE, Evidence, gather_evidence
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.note import map_finding
@@ -193,15 +194,23 @@ def _gather(forest: Forest) -> dict[Path, Evidence]:
     """The evidence on every link that does not hold and has a file at its other end."""
     states = {LinkState.MISMATCH, LinkState.STRANGER}
     parents = {path: link.parent for path, link in forest.links.items() if link.parent and link.state in states}
+    above = (list(islice(forest.above(path), MOST_ABOVE)) for path in parents)
     with ThreadPoolExecutor(THREADS) as pool:
-        found = zip(parents, pool.map(_evidence_on, parents, parents.values()), strict=True)
+        found = zip(parents, pool.map(_evidence_on, parents, parents.values(), above), strict=True)
         return {path: evidence for path, evidence in found if evidence}
 
 
-def _evidence_on(child: Path, parent: Path) -> Evidence | None:
+def _evidence_on(child: Path, parent: Path, above: Sequence[Path]) -> Evidence | None:
     with suppress(VhdxError), open_image(child) as upper, open_image(parent) as lower:
-        return gather_evidence(upper, lower)
+        return gather_evidence(upper, lower, above=_opened(above))
     return None
+
+
+def _opened(paths: Sequence[Path]) -> Iterator[Image]:
+    """Those that open, one after the other."""
+    for path in paths:
+        with suppress(VhdxError), open_image(path) as image:
+            yield image
 
 
 def _running(used_by: Mapping[Path, Sequence[Machine]]) -> dict[Path, str]:

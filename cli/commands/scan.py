@@ -39,7 +39,8 @@ def command(places: Sequence[Path]) -> int:
     the extra `machines`) is installed.
 
     If a parent's identity is not the one that its child names, the evidence is collected, and ends in a verdict: safe,
-    doubtful, or wrong parent.
+    fully merged, merge interrupted, doubtful, or wrong parent. For this the sectors that the child holds are compared
+    with the parent's: all of them up to 1 GiB, else a sample (`vhdx check --chain` compares all).
 
     Exit code 1 when a finding is an error (a parent missing or not the right one, a loop, a file that cannot be read),
     or there is no VHDX at all.
@@ -109,7 +110,9 @@ def _link(scan: Scan, record: FileRecord, link: Link | None) -> dict[str, Any] |
     plain, found = members(link, "state", "parent", "second_linkage") | {"linkages": record.linkages}, None
     if evidence := scan.evidence.get(record.path):
         found = members(evidence, "verdict", "facts", "doubtful_bytes", "left_bytes")
-        found |= {"doubtful_ranges": [list(part) for part in evidence.doubtful]}
+        found |= {"doubtful_ranges": [list(part) for part in evidence.doubtful], "own_sectors": None}
+        if evidence.own:
+            found["own_sectors"] = members(evidence.own, "merge", "held", "compared", "equal", "blank", "leading")
     return plain | {"places": places, "evidence": found}
 
 

@@ -180,9 +180,9 @@ def _gap(child: Opened, parent: Opened) -> list[Level]:
         evidence = gather_evidence(child.image, parent.image)
     except VhdxError:  # a medium that fails where the evidence would be: the gap stays
         return _missing(child)
-    if evidence.verdict is Verdict.SAFE:
+    if evidence.verdict in {Verdict.SAFE, Verdict.MERGED}:
         return []
-    return [Level(presence=Presence.DOUBT, evidence=f"{parent.path.name} was written to since: {evidence}")]
+    return [Level(presence=Presence.DOUBT, evidence=f"{parent.path.name} was changed since: {evidence}")]
 
 
 def _missing(child: Opened) -> list[Level]:
