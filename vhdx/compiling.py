@@ -106,27 +106,33 @@ def compiled_reader() -> Callable[..., int] | None:
         return None
     from numba import types
 
+    # A name of its module, not of a closure: what a closure holds is part of the key of numba's cache, and this differs
+    # from process to process. test_a_second_process_adds_nothing_to_the_cache.
     pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
-
-    def read_runs(
-        plan: Any, descriptors: Any, buffer: Any, first: int, last: int, at: int, upto: int, holes_are_zeros: int
-    ) -> int:
-        start, end, kind, layer, file_offset = plan
-        address = buffer.ctypes.data
-        for run in range(first, last):
-            lower = max(start[run], at)
-            upper = min(end[run], upto)
-            if kind[run] == DATA:
-                place = file_offset[run] + lower - start[run]
-                length = upper - lower
-                if pread(descriptors[layer[run]], address + (lower - at), length, place) != length:
-                    return run
-            elif kind[run] == LOST or (kind[run] == HOLE and holes_are_zeros == 0):
-                return run
-            else:
-                buffer[lower - at : upper - at] = 0
-        return last
-
     given, number = types.Array(types.int64, 1, "C", readonly=True), types.int64
     plan = types.UniTuple(given, 5)  # type: ignore[no-untyped-call]
-    return _made(read_runs, number(plan, given, types.uint8[::1], *[number] * 5))
+    return _made(_linked(_read_runs, {"pread": pread}), number(plan, given, types.uint8[::1], *[number] * 5))
+
+
+pread: Callable[..., int]
+"""The system's, where `_read_runs` is compiled."""
+
+
+def _read_runs(
+    plan: Any, descriptors: Any, buffer: Any, first: int, last: int, at: int, upto: int, holes_are_zeros: int
+) -> int:
+    start, end, kind, layer, file_offset = plan
+    address = buffer.ctypes.data
+    for run in range(first, last):
+        lower = max(start[run], at)
+        upper = min(end[run], upto)
+        if kind[run] == DATA:
+            place = file_offset[run] + lower - start[run]
+            length = upper - lower
+            if pread(descriptors[layer[run]], address + (lower - at), length, place) != length:  # noqa: F821 - declared below
+                return run
+        elif kind[run] == LOST or (kind[run] == HOLE and holes_are_zeros == 0):
+            return run
+        else:
+            buffer[lower - at : upper - at] = 0
+    return last

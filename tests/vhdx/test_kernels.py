@@ -1,5 +1,9 @@
 """The kernels that read tables, against loops that nobody could get wrong; entries are hostile."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -228,3 +232,14 @@ def test_damaged_slots_are_those_whose_block_is_invalid_misplaced_cut_off_or_con
         if not places or end > size * MIB or any(times[place] > 1 for place in places):
             expected.append(slot)
     assert slots[:count].tolist() == expected
+
+
+@pytest.mark.slow
+def test_a_second_process_adds_nothing_to_the_cache(tmp_path):
+    code = "from vhdx import compiling, kernels; compiling.compiled_reader(); compiling.compiled(kernels.scan_blocks)"
+    found = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, check=True)
+        found.append(sorted(path.name for path in tmp_path.rglob("*.nb?")))
+    assert len(found[0]) == 4
+    assert found[1] == found[0]
