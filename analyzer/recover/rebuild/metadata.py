@@ -1,5 +1,7 @@
 """The metadata lost: from the log's copies, else from items that still stand there, else from the disk itself."""
 
+from itertools import accumulate
+
 from analyzer.check.diagnosis.logged_entries import readable_pages
 from analyzer.recover.rebuild.bat_shape import (
     MOST_TABLE,
@@ -22,31 +24,24 @@ from analyzer.recover.rebuild.regions import (
 )
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.text import plural
-from vhdx.errors import VhdxError
 from vhdx.parsed import Parsed
 from vhdx.patched import OverlaySource, Patch
 from vhdx.ranges import Range, Ranges
+from vhdx.source import read_if_possible
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import (
     BAT_REGION,
-    FILE_PARAMETERS,
     LOG_SECTOR_SIZE,
-    LOGICAL_SECTOR_SIZE,
     METADATA_REGION,
     METADATA_TABLE_SIZE,
     MIB,
-    PHYSICAL_SECTOR_SIZE,
     VHDX_LOCATOR_TYPE,
-    VIRTUAL_DISK_ID,
-    VIRTUAL_DISK_SIZE,
 )
 from vhdx.structures.disk import DiskParameters
 from vhdx.structures.locator import check_locator, parse_locator
 from vhdx.structures.metadata import ITEM_SIZES, SIGNATURE
 from vhdx.structures.region import RegionEntry
 
-# In which Hyper-V and QEMU store the items, without gaps, from 64 KiB on.
-_USUAL_ORDER = (FILE_PARAMETERS, VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE)
 METADATA_LOST = "the metadata:"
 """How a sentence on lost metadata begins; it goes where a later step finds them."""
 # The length of a locator is lost with its entry: this is more than its texts, of 16 bits each, take in practice.
@@ -93,7 +88,14 @@ def rebuild_metadata(work: RebuildWorkspace) -> None:
 
 def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -> bool:
     """The table lost and the items still there, in the usual order."""
-    disk = _usual_items(work, region)
+    # In the order in which Hyper-V and QEMU store the items, without gaps.
+    place, sizes = region.file_offset + METADATA_TABLE_SIZE, ITEM_SIZES.items()
+    raw, ends = read_if_possible(work.view, place, sum(ITEM_SIZES.values())), accumulate(ITEM_SIZES.values())
+    disk = (
+        sound_disk({item: raw[end - size : end] for (item, size), end in zip(sizes, ends, strict=True)})
+        if raw
+        else None
+    )
     if disk is None:
         return False
     wanted = _table_of(disk, region)
@@ -105,7 +107,7 @@ def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -
         "metadata",
         "the table is made anew for the items that still stand behind it",
         Certainty.CERTAIN,
-        f"at byte {region.file_offset + METADATA_TABLE_SIZE} stand five items in the usual order, with sound values",
+        f"at byte {place} stand five items in the usual order, with sound values",
         "the block table fits the disk that they describe",
     )
     if disk.has_parent and not locator:
@@ -115,17 +117,6 @@ def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -
 
 def _table_of(disk: DiskParameters, region: RegionEntry) -> Wanted:
     return wanted_of(disk, Ranges.of([Range(region.file_offset, region.length)]))
-
-
-def _usual_items(work: RebuildWorkspace, region: RegionEntry) -> DiskParameters | None:
-    items, at = {}, region.file_offset + METADATA_TABLE_SIZE
-    try:
-        for item in _USUAL_ORDER:
-            items[item] = work.read(at, ITEM_SIZES[item])
-            at += ITEM_SIZES[item]
-    except VhdxError:
-        return None
-    return sound_disk(items)
 
 
 def _locator(work: RebuildWorkspace, region: RegionEntry) -> bytes:
