@@ -26,6 +26,9 @@ _SECTOR = 512 // ENTRY_SIZE
 # entries practically all are conspicuous; a single flipped bit makes one so.
 # So many entries of one sector with reserved bits set, and none of the sector is believed: one may be a bit flip.
 NOISE = 2
+# test_a_table_of_a_cut_file_is_known_by_blocks_that_stand_side_by_side holds that it is enough.
+# So many blocks of a table whose last blocks are behind the end of the file stand in the file.
+_LEAST_INSIDE = 4
 _STATES = np.array([True, True, True, True, False, False, True, True])
 
 
@@ -36,6 +39,17 @@ class Fit:
     offset: int
     length: int
     places: npt.NDArray[np.int64]
+    past_end: int = 0
+    """Blocks that end behind the file, which was cut since."""
+
+    @property
+    def where(self) -> str:
+        """Where its blocks are, in words."""
+        return (
+            f"side by side, {self.past_end} of them behind the end of a file that was cut"
+            if self.past_end
+            else "inside the file"
+        )
 
     @property
     def used(self) -> int:
@@ -66,6 +80,11 @@ class Wanted:
     def length(self) -> int:
         """Bytes of the region, whole MiB."""
         return bat_region_size(self.slots)
+
+
+def whole_first(found: Sequence[Found], past_end: Callable[[Found], int]) -> list[Found]:
+    """Those whose blocks are all in the file; where there is none, those of a file that was cut."""
+    return [one for one in found if not past_end(one)] or list(found)
 
 
 def outermost(found: Sequence[Found], holds: Callable[[Found, Found], bool]) -> Found | None:
@@ -184,12 +203,22 @@ def fit_of(file_size: int, own: Range, wanted: Wanted, places: npt.NDArray[np.in
     # These three together are what a table proves: 20 entries chosen at random in a file of 1 GiB overlap, or leave
     # the file, almost always.
     apart = bool((places[1:, 0] >= places[:-1, 1]).all())
-    inside = int(places[-1, 1]) <= -(-file_size // MIB) * MIB
+    past_end = int((places[:, 1] > -(-file_size // MIB) * MIB).sum())
     blocks = Ranges.between(places[:, 0], places[:, 1])
     clear = not blocks.touches(own) and not blocks.touches_any(wanted.taken)
-    if not (apart and inside and clear):
+    if not (apart and clear) or (past_end and not _is_dense(places, len(places) - past_end)):
         return None
-    return Fit(*own, places)
+    return Fit(*own, places, past_end)
+
+
+def _is_dense(places: npt.NDArray[np.int64], inside: int) -> bool:
+    """Whether blocks stand side by side, as writers put them, so that a file that ends among them was cut.
+
+    That stands in for the end of the file, which they pass: of n entries chosen at random in room for m blocks all are
+    apart, and fill half of it, in fewer than one case of 2^n.
+    """
+    span = int(places[-1, 1] - places[0, 0])
+    return inside >= _LEAST_INSIDE and int((places[:, 1] - places[:, 0]).sum()) * 2 >= span
 
 
 # Structures are in the first MiB of genuine files. The bound keeps the search within minutes for files of terabytes,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from analyzer.recover.rebuild.bat_shape import outermost
+from analyzer.recover.rebuild.bat_shape import outermost, whole_first
 from analyzer.recover.rebuild.geometry_candidates import (
     NOTHING,
     Candidate,
@@ -95,6 +95,7 @@ def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Survivi
         for candidate in geometry_candidates(work.view, table, taken, left)
     ]
     standing = [trial for trial in trials if not trial.is_refuted]
+    standing = whole_first(standing, lambda trial: trial.candidate.fit.past_end)
     proven = [trial for trial in standing if trial.is_proven]
     likely = standing
     if left.block_size is None:

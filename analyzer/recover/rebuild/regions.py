@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from analyzer.check.diagnosis.logged_entries import readable_pages
-from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at, outermost, places_to_look
+from analyzer.recover.rebuild.bat_shape import Fit, Wanted, fit_at, outermost, places_to_look, whole_first
 from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
 from analyzer.repair.structures import fix_region_tables
 from vhdx.errors import VhdxError
@@ -74,6 +74,7 @@ def rebuild_regions(work: RebuildWorkspace) -> None:
         for at in places
         if (fit := fit_at(work.view, at, wanted_of(parameters, Ranges.of([Range(metadata, MIB)]))))
     ]
+    layouts = whole_first(layouts, lambda layout: layout.bat.past_end)
     best = outermost(layouts, Layout.holds)
     if best is None and not layouts and _of_empty_disk(work, places):
         return
@@ -149,8 +150,8 @@ def _note(work: RebuildWorkspace, layout: Layout) -> None:
         # time.
         Certainty.CERTAIN if bat.used > 1 else Certainty.LIKELY,
         f"the metadata's signature, table and items stand whole at byte {layout.metadata}",
-        f"all entries at byte {bat.offset} are valid for this disk, {bat.used} of them with blocks, which stand inside "
-        "the file and upon nothing else; every other place that fits stands inside one of these blocks",
+        f"all entries at byte {bat.offset} are valid for this disk, {bat.used} of them with blocks, which stand "
+        f"{bat.where} and upon nothing else; every other place that fits stands inside one of these blocks",
     )
 
 
