@@ -10,6 +10,7 @@ from analyzer.check.blocks import check_blocks, check_space
 from analyzer.check.diagnosis.displaced_entries import displacements
 from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, flips_of
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
+from analyzer.check.diagnosis.wrong_sums import check_sums
 from analyzer.check.result import bounded
 from analyzer.check.structures import (
     check_copies_of_headers,
@@ -69,6 +70,7 @@ def _rules(structures: Structures) -> Iterator[Iterable[Finding]]:
     yield from (check_gaps(file), check_copies_of_headers(structures), _listed(structures.headers))
     if structures.headers.value is not None:
         yield (flipped.finding for flipped in flips_of(file, HEADERS))
+        yield check_sums(file)
     yield from (_listed(structures.log), check_whole_log(structures), _listed(structures.replay))
     yield from (check_copies_of_region_tables(structures), _listed(structures.regions))
     if structures.regions.value is not None:

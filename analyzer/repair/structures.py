@@ -9,6 +9,7 @@ import numpy as np
 from analyzer.check.diagnosis.displaced_entries import displacements
 from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, FlippedCopy, flips_of
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
+from analyzer.check.diagnosis.wrong_sums import wrongly_summed
 from analyzer.repair.workspace import Fix, Workspace, nonzero_pieces
 from analyzer.text import plural
 from vhdx.errors import VhdxError
@@ -40,6 +41,12 @@ def fix_headers(work: Workspace) -> None:
         title = f"header copy {flipped.copy + 1}: {flipped.flip.what}"
         evidence = "of all single errors in the page this one alone makes its checksum match, and the fields make sense"
         work.fix(code, title, evidence, (flipped.at, flipped.page))
+    for summed in wrongly_summed(work.view):
+        title = f"the header at byte {summed.at} gets the checksum of its page"
+        evidence = (
+            "both headers have identities and a log, and say the same but for their numbers: only the sums are wrong"
+        )
+        work.fix("HDR-04", title, evidence, (summed.at, summed.page))
     pair = work.structures.headers.get()
     for copy, flaws in enumerate(pair.flaws):
         if flaws and pair.current_copy is not None:

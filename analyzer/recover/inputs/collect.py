@@ -15,9 +15,11 @@ from vhdx.contents import Structures
 from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.parents import OnMismatch, Search, find_parent
+from vhdx.ranges import Range, Ranges
 from vhdx.source import FileSource, file_identity
 from vhdx.source_map import BESIDE
-from vhdx.structures.constants import MAX_CHAIN_DEPTH
+from vhdx.structures.constants import MAX_CHAIN_DEPTH, MAX_DISK_SIZE, NIL
+from vhdx.structures.header import SIGNATURE as HEADER
 
 How = Callable[[Path | Structures], Opened]
 """Opens a file as this recovery wants it."""
@@ -119,6 +121,7 @@ def gather(
             bases.append(base)
             _require_file(base)
             _require_another(base, files)
+        files[:] = [_with_named_identity(file, files) for file in files]
         chain, foreign = drop_foreign_and_duplicate_files(files)
         levels = at_earlier_state(order(chain, *bases), view)
         require_one_sector_size([level.image for level in levels if level.image])
@@ -128,6 +131,22 @@ def gather(
         raise
     hints = (*foreign, *(of_another_disk(bases[0], levels) if bases else of_the_same_disk(levels, search)))
     return Gathered(files=(*files, *bases), levels=levels, hints=hints)
+
+
+def _with_named_identity(file: Opened, files: Sequence[Opened]) -> Opened:
+    """The file with the identity that another one names as its parent's and that a header of this one has.
+
+    The checksums of its headers are wrong; but 16 bytes that a child has as well do not come from damage. What the
+    file holds is likely, no more: the header with the greater number, which is taken, may have been the other one.
+    """
+    pair = None if file.record.identity or file.source is None else Structures(file.source).headers.value
+    headers = [copy for copy in pair.copies if copy.signature == HEADER and copy.data_write_guid != NIL] if pair else []
+    newest = max(headers, key=lambda header: header.sequence_number, default=None)
+    named = {linkage for other in files if other is not file for linkage in other.record.linkages}
+    if newest is None or newest.data_write_guid not in named:
+        return file
+    doubted = Ranges.of([Range(0, MAX_DISK_SIZE)])
+    return replace(file, record=replace(file.record, identity=newest.data_write_guid), doubted=doubted)
 
 
 def _require_file(named: Opened) -> None:

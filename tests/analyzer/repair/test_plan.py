@@ -77,6 +77,13 @@ def test_a_region_table_comes_from_its_twin(copy):
     assert fixed(file, "REG-03") == sound()
 
 
+def test_checksums_of_both_headers_are_written_again_where_all_else_agrees():
+    file = sound().patched(HEADERS[0] + 4, bytes(4)).patched(HEADERS[1] + 4, bytes(4))
+    plan = plan_of(file)
+    assert plan.opens
+    assert [fix.length for fix in plan.fixes] == [4, 4]
+
+
 def test_two_region_tables_with_one_flip_come_back():
     file = flipped(sound(), TABLES[0] + 35, 2).patched(TABLES[1], bytes(64 * KIB))
     assert fixed(file, "REG-04", "REG-03") == sound()

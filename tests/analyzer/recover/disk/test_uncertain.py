@@ -2,6 +2,7 @@
 
 import struct
 import uuid
+from contextlib import ExitStack
 
 import pytest
 
@@ -118,3 +119,44 @@ def test_a_damaged_parent_in_its_place_is_an_unreadable_level(pair):
         assert by_block(disk_of(found)) == [{Status.LOST}, {Status.LOST}, {Status.KNOWN}, {Status.LOST}]
     finally:
         found.close()
+
+
+def with_wrong_sums(path, **identity):
+    """Wrong checksums in both headers of a file, and for `newer` or `older` another identity in that header."""
+    data = bytearray(path.read_bytes())
+    by_number = sorted(PLACES, key=lambda at: struct.unpack_from("<Q", data, at + 8)[0])
+    for name, at in zip(("older", "newer"), by_number, strict=True):
+        data[at + 4 : at + 8] = bytes(4)
+        if name in identity:
+            data[at + 32 : at + 48] = uuid.uuid5(uuid.NAMESPACE_DNS, identity[name]).bytes_le
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def levels_of():
+    """What closes the files again of which it gives the levels and the disk."""
+    with ExitStack() as opened:
+
+        def made(files):
+            found = gather(files, NOWHERE)
+            opened.callback(found.close)
+            return [level.presence for level in found.levels], by_block(disk_of(found))
+
+        yield made
+
+
+def test_a_base_whose_headers_have_wrong_checksums_and_agree_is_the_parent_and_known(pair, levels_of):
+    with_wrong_sums(pair[0])
+    assert levels_of(pair) == ([Presence.PRESENT] * 2, [{Status.KNOWN}] * 4)
+
+
+def test_one_whose_newer_header_has_the_identity_that_the_child_names_is_the_parent_and_likely(pair, levels_of):
+    with_wrong_sums(pair[0], older="before")
+    stale = {Status.STALE}
+    assert levels_of(pair) == ([Presence.PRESENT] * 2, [stale, stale, {Status.KNOWN}, stale])
+
+
+def test_one_whose_older_header_alone_has_it_is_in_doubt(pair, levels_of):
+    with_wrong_sums(pair[0], newer="since")
+    presences, _ = levels_of(pair)
+    assert presences == [Presence.PRESENT, Presence.DOUBT, Presence.PRESENT]

@@ -13,11 +13,12 @@ BLOCKS = 20
 
 def disk(block_size, count=BLOCKS, gap=0):
     """A dynamic disk of which every other block holds something."""
+    last = block_size // 512
     spec = ImageSpec(
         size=2 * BLOCKS * block_size,
         identity=Identity.of("cut"),
         block_size=block_size,
-        blocks=Brush(tag=3).fulls(range(0, 2 * count, 2), (*range(9), block_size // 512 - 1)),
+        blocks=Brush(tag=3, block_size=block_size).fulls(range(0, 2 * count, 2), range(9), range(last - 8, last)),
     )
     return replace(spec, layout=replace(spec.layout, gap_mib=gap))
 
@@ -39,6 +40,8 @@ def test_a_table_of_a_cut_file_is_known_by_blocks_that_stand_side_by_side(block_
 
 def test_so_it_is_where_the_metadata_are_lost_as_well():
     spec = disk(2 * MIB)
+    boot = {**spec.blocks[0].data, 0: bytes(510) + b"\x55\xaa"}
+    spec = replace(spec, blocks=spec.blocks | {0: replace(spec.blocks[0], data=boot)})
     saved = rebuilt_image(wiped(cut_behind(spec, 13), metadata_of(spec)))
     assert known_bytes(saved.image, flatten([spec])) >= 13 * 2 * MIB
 

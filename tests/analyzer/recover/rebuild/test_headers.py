@@ -114,3 +114,30 @@ def test_the_log_of_a_disk_that_the_guest_keeps_is_not_taken_for_the_files_own()
     assert known_bytes(saved.image, flatten([outer])) == outer.size
     assert any("no whole entry was found" in text for text in saved.lost)
     assert list(saved.doubted) == [Range(0, outer.size)]
+
+
+SUMS = ((HEADERS[0][0] + 4, 4), (HEADERS[1][0] + 4, 4))
+
+
+@pytest.mark.parametrize("name", ["dynamic", "chain-3", "sectors-4096"])
+def test_headers_that_agree_are_believed_although_both_checksums_are_wrong(name):
+    (*parents, leaf), model = recipe_of(name)
+    saved = rebuilt_image(wiped(leaf, *SUMS))
+    assert_whole(saved, model, parents)
+    assert saved.image.data_write_guid.int
+    assert (saved.lost, not saved.doubted) == ((), True)
+
+
+@pytest.mark.parametrize("field", [16, 32, 48, 72])
+def test_headers_that_disagree_and_have_wrong_checksums_are_lost(field):
+    (leaf,), _ = recipe_of("dynamic")
+    start = HEADERS[0][0] + field
+    saved = rebuilt_image(wiped(leaf, *SUMS).patched(start, bytes(8) if field > 70 else b"\x55" * 8))
+    assert any("data_write_guid" in text for text in saved.lost)
+
+
+def test_headers_of_zeros_agree_and_are_no_evidence():
+    (leaf,), _ = recipe_of("dynamic")
+    identities = ((start + 16, 32) for start, _ in HEADERS)
+    saved = rebuilt_image(wiped(leaf, *SUMS, *identities))
+    assert any("data_write_guid" in text for text in saved.lost)
