@@ -137,8 +137,8 @@ def _continues(table: BlockTable, first: int, page: Entries) -> bool:
     return bool(len(held)) and bool(lined.all())
 
 
-def missing_interleave(table: BlockTable) -> Displacement | None:
-    """A table indexed by block number alone, as cloud-hypervisor does it; None when it is not, or not for certain."""
+def with_interleave(table: BlockTable) -> Entries | None:
+    """The entries of a table that has them by block number alone, each in its slot; None of any other table."""
     geometry = table.geometry
     blocks, needed = geometry.block_count, geometry.slots_in_base
     if table.has_parent or blocks == needed or needed > min(_MOST_SLOTS, table.bat_length // ENTRY_SIZE):
@@ -147,8 +147,10 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
     numbers = np.arange(blocks, dtype=np.int64)
     kept = numbers[_must_be_empty(table, numbers)]
     held = kept[entries[kept] != 0]
-    # Behind the last block's number everything is empty, and no entry is that of a child.
-    is_plain = not entries[blocks:].any() and not (entries & STATE_MASK > BlockState.FULLY_PRESENT).any()
+    # Behind the last block's number no block is, but what QEMU called zero before another program wrote; and no entry
+    # is that of a child.
+    states = entries & STATE_MASK
+    is_plain = (states[blocks:] < BlockState.FULLY_PRESENT).all() and (states <= BlockState.FULLY_PRESENT).all()
     if not is_plain or not len(held) or not _is_sound(table, entries):
         return None
     # Blocks before and after the reserved slot: a single stray entry there is damage of another kind.
@@ -156,12 +158,23 @@ def missing_interleave(table: BlockTable) -> Displacement | None:
         return None
     fixed = np.zeros(needed, dtype=np.int64)
     fixed[numbers + numbers // geometry.chunk_ratio] = entries[:blocks]
+    return fixed
+
+
+def missing_interleave(table: BlockTable) -> Displacement | None:
+    """A table indexed by block number alone, as cloud-hypervisor does it; None when it is not, or not for certain."""
+    fixed = with_interleave(table)
+    if fixed is None:
+        return None
+    blocks, needed = table.geometry.block_count, table.geometry.slots_in_base
+    entries, numbers = table.entries(0, needed), np.arange(blocks, dtype=np.int64)
+    held = numbers[(entries[:blocks] != 0) & _must_be_empty(table, numbers)]
     slots = plural(len(held), "sector bitmap slot", "holds a block", "hold blocks")
     text = f"{slots}: the table was written without its interleave"
     finding = Finding("BAT-18", Severity.ERROR, text, table.bat_offset, needed * ENTRY_SIZE, "2.5")
     evidence = (
         f"blocks are in {plural(len(held), 'bitmap slot')} and go on behind, at the end "
-        f"{plural(needed - blocks, 'slot', 'is', 'are')} empty, and no block is partially present"
+        f"{plural(needed - blocks, 'slot', 'has', 'have')} none, and no block is partially present"
     )
     return Displacement(finding, evidence, tuple(_patches(table, entries, fixed)))
 

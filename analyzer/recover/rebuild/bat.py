@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 
+from analyzer.check.diagnosis.displaced_entries import with_interleave
 from analyzer.check.diagnosis.logged_entries import LoggedImage, LoggedPage, lost_table_updates, readable_pages
 from analyzer.judgement.judge import judge
 from analyzer.judgement.unowned import unowned_in
@@ -26,6 +27,7 @@ from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image, image_of
 from vhdx.patched import OverlaySource, Patch
+from vhdx.ranges import Range
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
@@ -36,6 +38,7 @@ _MOST_STARTS = 1 << 16
 
 def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
+    image = _in_slots(work, image)
     table = image.table
     if work.parent_is_open:  # whatever the table leaves out may be the parent's
         for first, entries in table.all_entries():
@@ -75,6 +78,23 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
             del work.doubted[marked[0]], work.rebuilt[marked[1]]  # every block has an owner again: the rest is absent
     _doubt_size(work, image)
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
+
+
+def _in_slots(work: RebuildWorkspace, image: Image) -> Image:
+    """The image with a table that was written without entries for sector bitmaps read as it was meant."""
+    table, chunk = image.table, image.geometry.chunk_size
+    entries = with_interleave(table)
+    if entries is None:
+        return image
+    put_window(work, table, 0, entries)
+    # What another program wrote before is in its slot already: from the second chunk on nothing is certain.
+    work.doubted.append(Range.between(chunk, image.size))
+    evidence = (
+        "entries for bitmaps, which a disk without a parent does not need, hold blocks, as cloud-hypervisor has it"
+    )
+    how = f"from byte {chunk} of the disk on every entry is taken for one slot early: the table has no interleave"
+    work.note("BAT", how, Certainty.LIKELY, evidence)
+    return image_of(work.structures)
 
 
 def _from_log(work: RebuildWorkspace, image: Image) -> tuple[list[LoggedPage], bool]:

@@ -16,7 +16,7 @@ from analyzer.recover.rebuild.geometry_candidates import (
 from analyzer.recover.rebuild.headers import rebuild_identifier
 from analyzer.recover.rebuild.regions import write_metadata, write_regions
 from analyzer.recover.rebuild.signatures import Witness, witnesses_of
-from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace
+from analyzer.recover.rebuild.workspace import Certainty, RebuildWorkspace, places_of
 from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import image_of
@@ -40,6 +40,8 @@ class Decision:
     """The disk that is believed, why, and the file with its metadata and region tables laid over it."""
 
     candidate: Candidate
+    metadata: int
+    """The byte of the file at which its metadata region is."""
     certainty: Certainty
     evidence: tuple[str, ...]
     parent_is_open: bool
@@ -75,17 +77,28 @@ def decide(work: RebuildWorkspace, table: Range, metadata: int, left: SurvivingI
     return _of_table(work, found, metadata, left) if found else None
 
 
-def discover(work: RebuildWorkspace, tables: Iterable[Range], metadata: int) -> Decision | None:
+def discover(work: RebuildWorkspace, tables: Iterable[Range]) -> Decision | None:
     """As `decide`, where nothing tells that a table begins there: the second MiB of a table is as good as the first.
 
     What block 0 holds must look like a disk's front, or sector bitmaps have to be counted from there.
     """
     held = filter(None, (table_at(work.view, *each) for each in tables))
-    found = ((table, _of_table(work, table, metadata, NOTHING)) for table in held)
+    found = ((table, _of_table(work, table, _room_for_metadata(work, table), NOTHING)) for table in held)
     decisions = (one for table, one in found if one and (table.begins or one.candidate.is_aligned))
     return outermost(
         list(islice(decisions, _MOST_TABLES)), lambda one, other: one.candidate.fit.holds(other.candidate.fit.offset)
     )
+
+
+def _room_for_metadata(work: RebuildWorkspace, table: Table) -> int:
+    """A MiB in front of all blocks, where writers have it, else one behind the file.
+
+    What is laid behind a file makes it longer, and blocks of a file that was cut would be zeros there.
+    """
+    places, header = places_of(table.entries), work.structures.headers.get().current
+    taken = Ranges.of([Range(table.offset, table.length), Range(header.log_offset, header.log_length)])
+    front = range(MIB, int(places[places > 0].min()), MIB)
+    return next((at for at in front if not taken.touches(Range(at, MIB))), work.behind)
 
 
 def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: SurvivingItems) -> Decision | None:
@@ -118,7 +131,7 @@ def _of_table(work: RebuildWorkspace, table: Table, metadata: int, left: Survivi
     parent = f"a table with these entries is that of a disk {kind} a parent"
     if both:
         parent = "no block is partially present and no sector bitmap is listed: it is taken as a disk without a parent"
-    return Decision(first.candidate, certainty, (*_why(first), parent), both and not proven, first.view)
+    return Decision(first.candidate, metadata, certainty, (*_why(first), parent), both and not proven, first.view)
 
 
 def _try(work: RebuildWorkspace, candidate: Candidate, metadata: int, locator: bytes) -> _Trial:

@@ -83,7 +83,7 @@ def rebuild_metadata(work: RebuildWorkspace) -> None:
         if decision is None:
             work.lost.append(f"{METADATA_LOST} nothing tells the block size of the disk for certain")
         else:
-            _take(work, decision, region.file_offset, left)
+            _take(work, decision, left)
 
 
 def _from_items(work: RebuildWorkspace, region: RegionEntry, bat: RegionEntry) -> bool:
@@ -133,8 +133,7 @@ def rebuild_both(work: RebuildWorkspace) -> None:
     """Region tables and metadata lost: block tables are looked for by shape alone, on MiB boundaries."""
     if work.structures.regions.is_sound:
         return
-    at = work.behind
-    decision = discover(work, tables_in(work.view, places_to_look(work.view)), at)
+    decision = discover(work, tables_in(work.view, places_to_look(work.view)))
     if decision is None:
         return
     work.lost[:] = [text for text in work.lost if not text.startswith("the region tables")]
@@ -145,17 +144,17 @@ def rebuild_both(work: RebuildWorkspace) -> None:
         decision.certainty,
         f"all entries at byte {fit.offset} are valid for one disk, {fit.used} of them with blocks",
     )
-    _take(work, decision, at)
+    _take(work, decision)
 
 
-def _take(work: RebuildWorkspace, decision: Decision, at: int, left: SurvivingItems = NOTHING) -> None:
+def _take(work: RebuildWorkspace, decision: Decision, left: SurvivingItems = NOTHING) -> None:
     work.view = decision.view
     disk = decision.candidate.parameters
     work.parent_is_open = decision.parent_is_open
     if decision.certainty is Certainty.LIKELY:
         work.doubt_all()
     what = "differencing" if disk.has_parent else "without a parent"
-    how = f"a disk of {disk.size} bytes in blocks of {disk.block_size}, {what}, at byte {at}"
+    how = f"a disk of {disk.size} bytes in blocks of {disk.block_size}, {what}, at byte {decision.metadata}"
     work.note("metadata", how, decision.certainty, *decision.evidence)
     if left is NOTHING:
         work.lost.append("the virtual disk id and the physical sector size, which nothing else tells")

@@ -37,6 +37,17 @@ def healed(file):
     return rebuild_tables(Structures(SparseSource(file)))
 
 
+@pytest.mark.parametrize("zeros", [0, BlockState.ZERO])
+def test_a_table_without_slots_for_bitmaps_is_read_as_it_was_meant_and_is_likely_from_the_second_chunk_on(zeros):
+    spec = replace(SPEC, size=5000 * MIB, blocks=Brush(tag=3).fulls((0, 7, *range(4090, 4110), 4999), range(9)))
+    bat, file = Placement.of(spec).bat, encode(spec)
+    entries = [file.read(bat + 8 * (n + n // 4096), 8) for n in range(5000)]
+    broken = file.patched(bat, b"".join(entries) + zeros.to_bytes(8, "little"))
+    saved = healed(broken)
+    assert known_bytes(saved.image, flatten([spec])) == spec.size
+    assert list(saved.doubted) == [Range(4096 * MIB, 904 * MIB)]
+
+
 @pytest.mark.parametrize("start", [0, 512, 3584, 4096])
 def test_a_sector_of_the_table_that_the_log_has_a_copy_of_comes_back(start):
     spec = logged(SPEC, [bat_of(SPEC)])
