@@ -53,7 +53,7 @@ class RecoverOptions:
     fill: Fill = Fill.ZERO
     assumed_base: Path | None = None
     attempt: Attempt = Attempt.FRESH
-    bitmaps: BitmapPolicy = BitmapPolicy.LOST
+    bitmaps: BitmapPolicy = BitmapPolicy.AUTO
     """What becomes of partially present blocks whose sector bitmap is lost."""
     source_maps: SourceMaps = BESIDE
     """Maps of ddrescue for files that they are not beside."""

@@ -24,7 +24,12 @@ from cli.render.recover import document_of, lines_of
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
 
-_LOST_BITMAPS = {"lose": BitmapPolicy.LOST, "take": BitmapPolicy.WHOLE, "leave": BitmapPolicy.PARENT}
+_LOST_BITMAPS = {
+    "auto": BitmapPolicy.AUTO,
+    "lose": BitmapPolicy.LOST,
+    "take": BitmapPolicy.WHOLE,
+    "leave": BitmapPolicy.PARENT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +45,10 @@ class _Asked:
     )
     assume_base: Path | None = option("Use FILE as the base although no link leads to it.", metavar="FILE")
     lost_bitmaps: str = option(
-        "Treat partial blocks whose sector bitmap is lost as lost, take them whole, or leave them to the parent."
-        " What is taken or left is marked stale.",
+        "Of partial blocks whose sector bitmap is lost take the sectors that are not zero, or treat them as lost, take"
+        " them whole, or leave them to the parent. What is taken or left is marked stale.",
         type=click.Choice(list(_LOST_BITMAPS)),
-        default="lose",
+        default="auto",
         show_default=True,
     )
     as_of: int | UUID | None = option(

@@ -430,11 +430,21 @@ def test_blocks_whose_bitmap_is_lost_show_an_older_state_where_there_is_one_and_
     vhdx_command, without_bitmap
 ):
     leaf, _, _ = without_bitmap
-    with_parent = vhdx_command("recover", leaf, "--dry-run")
+    with_parent = vhdx_command("recover", leaf, "--dry-run", "--lost-bitmaps", "lose")
     assert "an older state shows there as stale" in with_parent.out
     (leaf.parent / "base.vhdx").unlink()
-    totals = vhdx_command("recover", leaf, "--dry-run", "--json").json["totals"]
+    totals = vhdx_command("recover", leaf, "--dry-run", "--lost-bitmaps", "lose", "--json").json["totals"]
     assert (totals["known"], totals["stale"], totals["lost"]) == (0, 0, 8 * MIB)
+
+
+def test_unless_asked_otherwise_sectors_of_a_lost_bitmap_that_are_not_zeros_are_the_childs_and_likely(
+    vhdx_command, without_bitmap, tmp_path
+):
+    leaf, whole, _ = without_bitmap
+    answer = vhdx_command("recover", leaf, "-o", tmp_path / "disk.raw", "--json")
+    jsonschema.validate(answer.json, SCHEMA)
+    assert (tmp_path / "disk.raw").read_bytes() == whole.read(0, 8 * MIB)
+    assert (answer.code, answer.json["totals"]["likely"]) == (1, 2 * MIB)
 
 
 def test_a_block_that_is_left_to_its_parent_shows_the_parent_and_one_that_is_taken_the_file(

@@ -96,7 +96,7 @@ def gather(
     assumed: Path | None = None,
     opener: Opener = BESIDE.source,
     *,
-    bitmaps: BitmapPolicy = BitmapPolicy.LOST,
+    bitmaps: BitmapPolicy = BitmapPolicy.AUTO,
     view: View = PRESENT,
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.

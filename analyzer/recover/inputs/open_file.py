@@ -96,7 +96,7 @@ class Opened(RebuiltImage):
 def open_carefully(
     file: Path | Structures,
     opener: Opener = BESIDE.source,
-    bitmaps: BitmapPolicy = BitmapPolicy.LOST,
+    bitmaps: BitmapPolicy = BitmapPolicy.AUTO,
     *,
     is_alone: bool = False,
 ) -> Opened:

@@ -9,7 +9,8 @@ import numpy as np
 from analyzer.check.diagnosis.displaced_entries import with_interleave
 from analyzer.check.diagnosis.logged_entries import LoggedImage, LoggedPage, lost_table_updates, readable_pages
 from analyzer.judgement.judge import judge
-from analyzer.judgement.unowned import unowned_in
+from analyzer.judgement.unowned import Unowned, unowned_in
+from analyzer.recover.rebuild.bitmap_matches import place_by_bitmaps
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
 from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries
 from analyzer.recover.rebuild.placement import place_blocks
@@ -48,7 +49,7 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     table = replace(table, source=work.view)
     unowned = unowned_in(table)
     block_mib = table.geometry.block_size // MIB
-    rooms = [start * MIB for start in islice(unowned.starts(block_mib), _MOST_STARTS)]
+    rooms = _starts(unowned, block_mib)
     if work.log_is_open and rooms[:1] == [MIB]:
         del rooms[0]  # a log of unknown place: every writer known puts it there
     _note(work, table, pages, agreed=agreed and not rooms and not work.log_is_open)
@@ -73,11 +74,24 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     marked = slice(marks[0], len(work.doubted)), slice(marks[1], len(work.rebuilt))
     _doubt(work, table, frozenset(rooms))
     if rooms:
-        place_blocks(work, image_of(work.structures), rooms)
+        _give_places(work, table, unowned, rooms)
         if not work.log_was_live and not unowned_in(replace(table, source=work.view)).blocks(block_mib):
             del work.doubted[marked[0]], work.rebuilt[marked[1]]  # every block has an owner again: the rest is absent
     _doubt_size(work, image)
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
+
+
+def _starts(unowned: Unowned, block_mib: int) -> list[int]:
+    """Bytes of the file at which a block could be that nothing owns."""
+    return [start * MIB for start in islice(unowned.starts(block_mib), _MOST_STARTS)]
+
+
+def _give_places(work: RebuildWorkspace, table: BlockTable, unowned: Unowned, rooms: list[int]) -> None:
+    """Put blocks without an entry where their bitmap, or their content, says that they are."""
+    if table.has_parent:
+        place_by_bitmaps(work, image_of(work.structures), unowned)
+        rooms = _starts(unowned_in(replace(table, source=work.view)), table.geometry.block_size // MIB)
+    place_blocks(work, image_of(work.structures), rooms)
 
 
 def _in_slots(work: RebuildWorkspace, image: Image) -> Image:

@@ -1,32 +1,27 @@
 """Sector bitmaps in parts of 512 bytes: which are lost, what the log has of them, and what becomes of the rest."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
 
 from analyzer.check.diagnosis.logged_entries import readable_pages
+from analyzer.recover.rebuild.bitmap_content import from_content, laid_anew
+from analyzer.recover.rebuild.bitmap_parts import UNIT, Part, described, named, partial_chunks, parts_of
 from analyzer.recover.rebuild.workspace import (
     UNKNOWN,
     BitmapPolicy,
     Certainty,
     RebuildWorkspace,
     entry_for,
+    places_of,
     put_entries,
 )
-from analyzer.text import plural
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.ranges import Range
 from vhdx.source import ByteSource, read_at, read_if_possible
-from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
+from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, MIB
 from vhdx.table import WINDOW_SLOTS, BlockTable
 
-UNIT = 512
-"""Bytes of a bitmap that are lost together: a sector of the medium."""
-# 4096 chunks of 4 GiB: disks to 16 TiB with sectors of 512 bytes. Beyond, bitmaps are taken at their word.
-_MOST_BITMAPS = 1 << 12
 # Bytes of blocks that are looked into to know whether they hold anything.
 _MOST_READ = 1 << 32
 # Derivation: 512 random bytes have 256 * (1 - (255/256)^512) = 221 different values, with a deviation of about 5. A
@@ -42,14 +37,6 @@ _TREATED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a bitmap at byte `place` of the file, and the partially present blocks that it describes."""
-
-    place: int
-    blocks: tuple[int, ...]
-
-
 def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
     """Parts that are all zeros while the sectors they describe hold something, and parts that are noise."""
     budget = _MOST_READ
@@ -63,48 +50,10 @@ def lost_parts(work: RebuildWorkspace, table: BlockTable) -> Iterator[Part]:
             if len(set(content)) >= _VALUES_OF_NOISE:
                 yield part
             elif content and not any(content) and budget > 0:
-                ranges = list(_described(table, entry.file_offset, part))
+                ranges = list(described(table, entry.file_offset, part))
                 budget -= sum(one.length for one in ranges)
                 if any(_holds_something(work.view, *one) for one in ranges):
                     yield part
-
-
-def partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:
-    """Chunks that have partially present blocks, with these, sorted."""
-    geometry = table.geometry
-    ratio = geometry.chunk_ratio
-    for chunk in range(min(geometry.chunk_count, _MOST_BITMAPS)):
-        first, last = chunk * ratio, min((chunk + 1) * ratio, geometry.block_count)
-        states = table.entries(geometry.payload_slot(first), last - first) & STATE_MASK
-        blocks = (first + np.flatnonzero(states == BlockState.PARTIALLY_PRESENT)).tolist()
-        if blocks:
-            yield chunk, blocks
-
-
-def parts_of(table: BlockTable, place: int, blocks: list[int]) -> Iterator[Part]:
-    """The parts of the bitmap at byte `place` of the file that describe these blocks, sorted."""
-    share = _share(table)
-    parts: dict[int, list[int]] = {}
-    for block in blocks:
-        start = block % table.geometry.chunk_ratio * share
-        for number in range(start // UNIT, -(-(start + share) // UNIT)):
-            parts.setdefault(number, []).append(block)
-    yield from (Part(place + number * UNIT, tuple(under)) for number, under in sorted(parts.items()))
-
-
-def _share(table: BlockTable) -> int:
-    """Bytes of a bitmap for each block."""
-    return table.geometry.block_size // table.geometry.sector_size // 8
-
-
-def _described(table: BlockTable, place: int, part: Part) -> Iterator[Range]:
-    """Where the sectors that a part describes are in the file, a range for each of its blocks."""
-    share, per_byte = _share(table), 8 * table.geometry.sector_size
-    begin = part.place - place
-    for block in part.blocks:
-        start = block % table.geometry.chunk_ratio * share
-        low, high = max(begin, start), min(begin + UNIT, start + share)
-        yield Range(table.payload_entry(block).file_offset + (low - start) * per_byte, (high - low) * per_byte)
 
 
 def _holds_something(source: ByteSource, start: int, length: int) -> bool:
@@ -126,8 +75,14 @@ def rebuild_bitmaps(work: RebuildWorkspace, image: Image, policy: BitmapPolicy) 
     parts = list(lost_parts(work, table))
     back = _from_log(work, image, parts)
     _treat(work, table, sorted(set(_doubted(work, table))), BitmapPolicy.LOST)
-    blocks += [block for part in parts if part.place not in back for block in part.blocks]
-    _treat(work, table, sorted(set(blocks)), policy)
+    lost = [part for part in parts if part.place not in back]
+    if policy is BitmapPolicy.AUTO:
+        if any((places_of(entries) >= table.source.size).any() for _, entries in table.all_entries()):
+            _treat(work, table, blocks, BitmapPolicy.LOST)  # the file was cut: nothing can be laid behind it
+            blocks = []
+        from_content(work, table, [*lost, *laid_anew(work, table, blocks)])
+    else:
+        _treat(work, table, sorted({*blocks, *(block for part in lost for block in part.blocks)}), policy)
 
 
 def _from_log(work: RebuildWorkspace, image: Image, parts: list[Part]) -> set[int]:
@@ -179,24 +134,23 @@ def _treat(work: RebuildWorkspace, table: BlockTable, blocks: list[int], policy:
     if not blocks:
         return
     put_entries(work, table, {table.geometry.payload_slot(block): _entry(table, block, policy) for block in blocks})
-    named = ", ".join(map(str, blocks[:8])) + (" and more" if len(blocks) > len(blocks[:8]) else "")
+    which = named(blocks)
     if policy is BitmapPolicy.LOST:
         then = "what this file has in them is not shown; an older state shows there as stale, where there is one"
-        work.lost.append(f"the sector bitmap of {plural(len(blocks), 'block')} ({named}); {then}")
+        work.lost.append(f"the sector bitmap of {which}; {then}")
         return
     evidence = "which sectors are this file's is not known; the choice was the caller's and may be wrong"
-    work.note(
-        "sector bitmaps", f"{plural(len(blocks), 'block')} ({named}): {_TREATED[policy]}", Certainty.GUESSED, evidence
-    )
+    work.note("sector bitmaps", f"{which}: {_TREATED[policy]}", Certainty.GUESSED, evidence)
     size = table.geometry.block_size
     work.guessed += [Range(block * size, size) for block in blocks]
 
 
 def _entry(table: BlockTable, block: int, policy: BitmapPolicy) -> int:
+    place = table.payload_entry(block).file_offset
     match policy:
-        case BitmapPolicy.LOST:
-            return UNKNOWN | table.payload_entry(block).offset_mib << OFFSET_SHIFT
         case BitmapPolicy.WHOLE:
-            return entry_for(BlockState.FULLY_PRESENT, table.payload_entry(block).file_offset)
+            return entry_for(BlockState.FULLY_PRESENT, place)
         case BitmapPolicy.PARENT:
             return BlockState.NOT_PRESENT.value
+        case _:
+            return UNKNOWN | entry_for(BlockState.NOT_PRESENT, place)

@@ -21,7 +21,7 @@ from vhdx.structures.constants import HEADER_AREA_SIZE
 
 
 def rebuild_image(
-    structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST, is_alone: bool = False
+    structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.AUTO, is_alone: bool = False
 ) -> RebuiltImage:
     """The image of a file, its lost structures rebuilt from the best evidence at hand; the file is never changed.
 
@@ -56,7 +56,7 @@ def _opened(structures: Structures) -> Image | str:
         return error.summary
 
 
-def rebuild_tables(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.LOST) -> RebuiltImage:
+def rebuild_tables(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.AUTO) -> RebuiltImage:
     """As `rebuild_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
     work = RebuildWorkspace.of(structures)
     check_single_header(work)

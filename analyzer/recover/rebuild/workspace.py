@@ -29,6 +29,8 @@ class Certainty(Enum):
 class BitmapPolicy(Enum):
     """What becomes of a partially present block whose sector bitmap is lost."""
 
+    AUTO = "auto"
+    """Its sectors that are not zeros are taken as this file's, all others are left to the parent: likely so."""
     LOST = "lost"
     """Its sectors cannot be known."""
     WHOLE = "whole"

@@ -1,0 +1,68 @@
+"""Sector bitmaps in parts of 512 bytes, and which sectors of which blocks each part describes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.text import plural
+from vhdx.ranges import Range
+from vhdx.structures.bat import STATE_MASK, BlockState
+from vhdx.table import BlockTable
+
+UNIT = 512
+"""Bytes of a bitmap that are lost together: a sector of the medium."""
+# 4096 chunks of 4 GiB: disks to 16 TiB with sectors of 512 bytes. Beyond, bitmaps are taken at their word.
+_MOST_BITMAPS = 1 << 12
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a bitmap at byte `place` of the file, and the partially present blocks that it describes."""
+
+    place: int
+    blocks: tuple[int, ...]
+
+
+def partial_chunks(table: BlockTable) -> Iterator[tuple[int, list[int]]]:
+    """Chunks that have partially present blocks, with these, sorted."""
+    geometry = table.geometry
+    ratio = geometry.chunk_ratio
+    for chunk in range(min(geometry.chunk_count, _MOST_BITMAPS)):
+        first, last = chunk * ratio, min((chunk + 1) * ratio, geometry.block_count)
+        states = table.entries(geometry.payload_slot(first), last - first) & STATE_MASK
+        blocks = (first + np.flatnonzero(states == BlockState.PARTIALLY_PRESENT)).tolist()
+        if blocks:
+            yield chunk, blocks
+
+
+def parts_of(table: BlockTable, place: int, blocks: list[int]) -> Iterator[Part]:
+    """The parts of the bitmap at byte `place` of the file that describe these blocks, sorted."""
+    share = share_of(table)
+    parts: dict[int, list[int]] = {}
+    for block in blocks:
+        start = block % table.geometry.chunk_ratio * share
+        for number in range(start // UNIT, -(-(start + share) // UNIT)):
+            parts.setdefault(number, []).append(block)
+    yield from (Part(place + number * UNIT, tuple(under)) for number, under in sorted(parts.items()))
+
+
+def share_of(table: BlockTable) -> int:
+    """Bytes of a bitmap for each block."""
+    return table.geometry.block_size // table.geometry.sector_size // 8
+
+
+def described(table: BlockTable, place: int, part: Part) -> Iterator[Range]:
+    """Where the sectors that a part describes are in the file, a range for each of its blocks."""
+    share, per_byte = share_of(table), 8 * table.geometry.sector_size
+    begin = part.place - place
+    for block in part.blocks:
+        start = block % table.geometry.chunk_ratio * share
+        low, high = max(begin, start), min(begin + UNIT, start + share)
+        yield Range(table.payload_entry(block).file_offset + (low - start) * per_byte, (high - low) * per_byte)
+
+
+def named(blocks: list[int]) -> str:
+    """Blocks in words: how many, and the first ones."""
+    more = " and more" if len(blocks) > len(blocks[:8]) else ""
+    return f"{plural(len(blocks), 'block')} ({', '.join(map(str, blocks[:8]))}{more})"
