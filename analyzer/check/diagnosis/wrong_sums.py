@@ -7,8 +7,8 @@ from vhdx.errors import ShortReadError
 from vhdx.findings import Finding, Severity
 from vhdx.parsed import Parsed
 from vhdx.source import ByteSource, read_at
-from vhdx.structures.checksum import with_checksum
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, NIL
+from vhdx.structures.fields import with_checksum
 from vhdx.structures.header import check_header, check_headers, judge_headers, parse_header
 
 
