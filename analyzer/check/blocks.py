@@ -155,7 +155,7 @@ def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None])
     """
     judgement, live = judge(table, log, disk_of), log.log_guid != NIL
     free, held = judgement.unowned.free, judgement.unowned.held
-    if held and not live and not any(table.used_entries()):
+    if held and not live and not any(entries.any() for _, entries in table.used_entries()):
         text = f"the block table is empty, and data is in {held.size} MiB of the file where blocks would"
         yield Finding("BAT-19", Severity.ERROR, text, table.bat_offset, table.bat_length, "2.5")
     else:
