@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -21,7 +21,7 @@ from cli.text import line_width
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import UnknownCodeError
-from vhdx.findings import Severity
+from vhdx.findings import Finding, Severity
 from vhdx.sink import Existing
 
 _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=True)]
@@ -41,7 +41,12 @@ class Form(Enum):
 class _Looks:
     """What is looked at."""
 
-    chain: bool = option("Check each file's parents and the links to them too.")
+    chain: bool | None = option(
+        "Check parents and the links to them too, under each file that has them; or check none. Without either each "
+        "finding is listed once.",
+        "--chain/--no-chain",
+        default=None,
+    )
     depth: Depth = choice(Depth.TREE, "Search subfolders too.", "-r", "--recursive")
     content: Content = choice(Content.LOOK, "Check partition tables and file systems inside the disk.", "--content")
 
@@ -70,14 +75,15 @@ class _Result:
 def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, where: LinkOptions) -> int:
     """Check files against every rule of the format, and list all errors, warnings and notes.
 
-    Checks every copy of every structure, every table entry and bitmap in use, the whole log; with --chain the parents
-    and the links, with --content partition tables and file systems. Nothing is changed, and no damage ends a check:
-    what cannot be read is a finding too. `vhdx explain CODE` explains a code.
+    Checks every copy of every structure, every table entry and bitmap in use, the whole log; of a differencing file its
+    parents too, and the links to them; with --content partition tables and file systems. Nothing is changed, and no
+    damage ends a check: what cannot be read is a finding too. `vhdx explain CODE` explains a code.
 
     \b
     Examples:
       vhdx check disk.vhdx
-      vhdx check --chain --content leaf.avhdx
+      vhdx check --content leaf.avhdx
+      vhdx check --no-chain leaf.avhdx          this file alone, wherever its parents are
       vhdx check -r images/ --format sarif -o vhdx.sarif --fail-on warning
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
@@ -108,12 +114,29 @@ def _check_all(files: Iterable[Path], looks: _Looks, where: LinkOptions, cache: 
     search = where.as_search()
 
     def check(path: Path) -> Checked:
-        if looks.chain:
-            return check_chain(path, search=search, content=looks.content, cache=cache)
-        return check_file(path, content=looks.content, cache=cache)
+        if looks.chain is False:
+            return check_file(path, content=looks.content, cache=cache)
+        return check_chain(path, search=search, content=looks.content, cache=cache)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(check, files))
+        checked = list(pool.map(check, files))
+    return checked if looks.chain else _listed_once(checked)
+
+
+def _listed_once(checked: Sequence[Checked]) -> list[Checked]:
+    """Findings about a parent where it is a subject itself, else with the first of its children."""
+    # A folder of checkpoints has one base: what is wrong with it is one thing, whatever is made upon it.
+    subjects, seen = {os.path.realpath(subject.path) for subject in checked}, set[Finding]()
+
+    def own(subject: Checked) -> Iterator[Finding]:
+        mine = os.path.realpath(subject.path)
+        for finding in subject.findings:
+            about = os.path.realpath(finding.path or subject.path)
+            if about == mine or (about not in subjects and finding not in seen):
+                seen.add(finding)
+                yield finding
+
+    return [replace(subject, findings=tuple(own(subject))) for subject in checked]
 
 
 def rendered(

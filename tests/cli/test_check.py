@@ -160,10 +160,30 @@ def test_a_missing_parent_is_an_error_of_the_chain_alone(vhdx_command, chain, tm
     alone = tmp_path / "alone" / leaf.name
     alone.parent.mkdir()
     leaf.rename(alone)
-    assert vhdx_command("check", alone).code == 0
-    answer = vhdx_command("check", "--chain", alone, "--json")
-    assert answer.code == 1
-    assert "CHN-01" in codes(answer)
+    assert vhdx_command("check", "--no-chain", alone).code == 0
+    for chain_option in ([], ["--chain"]):
+        answer = vhdx_command("check", *chain_option, alone, "--json")
+        assert answer.code == 1
+        assert "CHN-01" in codes(answer)
+
+
+def test_a_differencing_file_is_checked_with_its_parents_unless_told_not_to(vhdx_command, chain):
+    leaf, fixture = chain
+    patch(leaf.with_name(fixture.chain[-1]), HEADER, b"hurt")
+    assert "HDR-03" in codes(vhdx_command("check", leaf, "--json"))
+    assert "HDR-03" not in codes(vhdx_command("check", "--no-chain", leaf, "--json"))
+
+
+@pytest.mark.parametrize("named", ["the folder", "two leaves"])
+def test_what_is_wrong_with_a_base_is_listed_once_however_many_files_are_made_upon_it(vhdx_command, chain, named):
+    leaf, fixture = chain
+    patch(leaf.with_name(fixture.chain[-1]), HEADER, b"hurt")
+    sibling = leaf.with_name("sibling.avhdx")
+    sibling.write_bytes(leaf.read_bytes())
+    answer = vhdx_command("check", *([leaf.parent] if named == "the folder" else [leaf, sibling]), "--json")
+    found = [finding["path"] for subject in answer.json["subjects"] for finding in subject["findings"]
+             if finding["code"] == "HDR-03"]  # fmt: skip
+    assert found == [str(leaf.with_name(fixture.chain[-1]))]
 
 
 def test_sarif_and_junit_are_written_whole_and_over_nothing(vhdx_command, damaged, tmp_path):
