@@ -130,7 +130,7 @@ def _merged_past(
         return
     for image in islice(above, MOST_ABOVE):
         found = _own_sectors(image, parent, effort)
-        if found and found.telling and found.merge is Merge.COMPLETE:
+        if found and found.merge is Merge.COMPLETE:
             text = f"the parent already holds all {found.held} sectors that {image.path.name} holds"
             yield Trace(f"{text}: it was merged in the wrong order, without {child.path.name}", Bearing.CHANGED)
 

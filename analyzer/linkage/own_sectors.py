@@ -74,6 +74,8 @@ class OwnSectors:
     @property
     def merge(self) -> Merge:
         """What they amount to."""
+        if not self.telling:
+            return Merge.UNCLEAR
         if self.equal == self.compared:
             complete = Merge.COMPLETE if self.compared == self.held else Merge.LIKELY
             return complete if self.is_whole else Merge.UNCLEAR
@@ -103,6 +105,8 @@ class OwnSectors:
         among = "" if self.telling == self.held else f" looked at, among the {self.held}"
         what = f"{self.telling} sectors{among} that the child holds"
         others = self.equal - self.blank - self.leading
+        if not self.telling:
+            return f"of the {self.held} sectors that the child holds none is known to be other than zeros in both files"
         match self.merge:
             case Merge.LIKELY:
                 return f"the parent already holds the {what}, and `vhdx check --chain` compares all"

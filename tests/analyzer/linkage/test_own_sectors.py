@@ -118,6 +118,13 @@ def test_zeros_in_both_files_prove_nothing(evidence_on):
     assert (own.merge, own.equal, own.blank, own.leading) == (Merge.NONE, 160, 160, 0)
 
 
+def test_a_child_of_zeros_alone_proves_no_merge(evidence_on):
+    zeros = dict.fromkeys(range(0, 400, 20), 0)
+    evidence = evidence_on(BASE | zeros, zeros)
+    assert (evidence.verdict, evidence.own.merge, evidence.own.equal) == (Verdict.DOUBTFUL, Merge.UNCLEAR, 160)
+    assert "none is known to be other than zeros in both" in str(evidence)
+
+
 def test_a_parent_of_another_size_was_not_fully_merged(evidence_on):
     assert evidence_on(BASE | CHILD, size=2 * SIZE).own.merge is Merge.UNCLEAR
 
