@@ -245,6 +245,8 @@ def test_what_fails_because_of_an_interruption_is_no_fault(vhdx_command, chain, 
 def test_a_signal_whose_exception_a_library_loses_is_told_all_the_same(chain, number, code):
     script = (
         "import os, signal, sys, cli.commands.hash as command\n"
+        # Under nohup, or in the background of a shell, signals are ignored, and that is inherited.
+        f"signal.signal({int(number)}, signal.SIG_DFL)\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def lost(*_):\n"
         f"    try: os.kill(os.getpid(), {int(number)})\n"

@@ -343,8 +343,13 @@ def test_an_interruption_leaves_the_call_alone_and_the_next_one_has_a_connection
         assert going_on.wait(60)
 
     session = Session("test://", connect, QUICK)
-    with pytest.raises(KeyboardInterrupt):
-        session.call(read)
+    # In the background of a shell the signal is ignored, and that is inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            session.call(read)
+    finally:
+        signal.signal(signal.SIGINT, before)
     session.call(used.append)
     assert used == made
     assert len(made) == 2
