@@ -71,6 +71,17 @@ class Survey:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
+    @property
+    def pending(self) -> TouchedFiles:
+        """What is said before the files are looked for, which comes last: the image is not to wait for it."""
+        error = "not looked for yet: the image, its map and this account came first"
+        return TouchedFiles(error=error) if self.is_needed else TouchedFiles()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is stale or lost, by what is known so far."""
+        return any(self._plan.provenance.ranges(status) for status in (Status.LOST, Status.STALE))
+
     @cached_property
     def files(self) -> TouchedFiles:
         """The files that lost and stale ranges touch; none are looked for where everything is known."""

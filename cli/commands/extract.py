@@ -9,8 +9,7 @@ import click
 
 from analyzer.guest.extract.job import GONE, doubt_of, named_in, run_extraction, whole_content
 from analyzer.guest.extract.model import Extraction, Lost, Outcome, Told
-from analyzer.guest.filesystems.record import FileState
-from analyzer.guest.filesystems.volume import Include
+from analyzer.guest.filesystems.record import FileState, Include
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from analyzer.guest.filesystems.record import FileKind, FileRecord, Role
-from analyzer.guest.filesystems.volume import Include, Volume
+from analyzer.guest.filesystems.record import FileKind, FileRecord, Include, Role
+from analyzer.guest.filesystems.volume import Volume
 from cli import output
 from cli.options.chain import ChainOptions, chain_options
 from cli.options.common import choice, grouped, json_option, option

@@ -13,14 +13,17 @@ from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, resumes, run_recovery
+from analyzer.recover.output.commit import replace_account
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import account_of, map_of
 from cli import output
+from cli.errors import when_interrupted
 from cli.options.chain import FOLDER, LinkOptions
 from cli.options.common import FILE_PATH, LOG_MOMENT, choice, grouped, json_option, option, refuse_stdout
 from cli.options.output import OutputOptions, output_options
 from cli.progress import progress
 from cli.render.recover import document_of, lines_of
+from cli.text import safe
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
 
@@ -141,13 +144,17 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         outcome = None
         if request.target:
             with progress("recovering", plan.conversion.work if plan.conversion else 0) as update:
-                outcome = run_recovery(plan, partial(document_of, survey=survey), update)
+                outcome = run_recovery(plan, partial(document_of, files=survey.pending), update)
             output.warn(outcome.changed)
+            if survey.is_needed:
+                kept = f"{safe(outcome.target)}, its map and its account are whole, but for the files"
+                with when_interrupted(kept):
+                    replace_account(outcome.account, document_of(plan, outcome.totals, survey.files))
         totals = outcome.totals if outcome else plan.provenance.totals()
         if output.is_json():
-            output.emit_pieces(document_of(plan, totals, survey, outcome))
+            output.emit_pieces(document_of(plan, totals, survey.files, outcome))
         else:
-            output.emit_sentences(lines_of(plan, totals, survey, outcome))
+            output.emit_sentences(lines_of(plan, totals, survey.files, outcome))
         return int(not totals.complete or bool(outcome and outcome.changed))
 
 

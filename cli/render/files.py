@@ -70,7 +70,7 @@ def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:
         if number > len(volumes):
             reason = f"it has no volume {number}"
             raise NoSuchVolumeError(disk.path, reason, f"choose one of 1 to {len(volumes)} with --volume N")
-        volumes[number - 1].made()  # raises the reason where the volume cannot be read
+        volumes[number - 1].require_readable()  # raises the reason where the volume cannot be read
         return volumes[number - 1]
     readable = [volume for volume in volumes if volume.is_readable]
     if len(readable) == 1:
@@ -80,7 +80,7 @@ def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:
         numbers = ", ".join(str(volume.record.number) for volume in readable)
         raise NoSuchVolumeError(disk.path, reason, f"choose one with --volume ({numbers})")
     if len(volumes) == 1:
-        volumes[0].made()
+        volumes[0].require_readable()
     reasons = "; ".join(f"volume {volume.record.number}: {volume.record.reason}" for volume in volumes)
     raise UnreadableVolumeError(volumes[0].record.number, f"no volume of the disk can be ({reasons})")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from analyzer.guest.filesystems.metadata_places import JOURNAL
 from analyzer.guest.filesystems.record import Role
-from analyzer.recover.affected_files import Survey, TouchedFile, TouchedFiles, whole_volume
+from analyzer.recover.affected_files import TouchedFile, TouchedFiles, whole_volume
 from analyzer.recover.disk.provenance import Row, Totals
 from analyzer.recover.inputs.layers import Level, Past
 from analyzer.recover.job import Outcome, Plan
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"\d+")
 _WORDS = {Status.KNOWN: "known", Status.STALE: "stale (an older state, or one in doubt)", Status.LOST: "lost"}
 
 
-def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
+def lines_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome | None = None) -> Iterator[str]:
     """The account for people: the levels from the leaf down, the totals, the files, and what was written."""
     account = outcome.account if outcome else None
     for number, level in reversed(list(enumerate(plan.levels))):
@@ -43,7 +43,7 @@ def lines_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None
         yield f"  {exact_size(totals.guessed)} of what is stale is a guess, as --lost-bitmaps asked: it may be wrong"
     if volume := whole_volume(plan.filled):
         yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
-    yield from touched_lines(survey.files, account)
+    yield from touched_lines(files, account)
     if outcome:
         how = "verified" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
@@ -82,7 +82,8 @@ def touched_lines(files: TouchedFiles, account: Path | None) -> Iterator[str]:
     if files.untouched is None:
         yield "files: which ones are touched is not known, for none can be listed"
         return
-    partly = ", as far as volumes can be listed" if any(volume.reason for volume in files.volumes) else ""
+    is_part = bool(files.troubles) or any(volume.reason for volume in files.volumes)
+    partly = ", as far as volumes can be listed" if is_part else ""
     yield f"files: {plural(files.lost, 'file')} with something lost, {files.stale} with something stale{partly}"
     yield f"files: of {plural(files.untouched, 'file')} of users all is known"
     yield from map(_file_line, files.touched[:_FIRST_FILES])
@@ -127,7 +128,7 @@ def _file_line(file: TouchedFile) -> str:
     return f"  {file.status.value:<5}  {file.volume}:{safe(file.path or '/')} ({', '.join(words)})"
 
 
-def document_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | None = None) -> Iterator[str]:
+def document_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome | None = None) -> Iterator[str]:
     """The account in JSON, in pieces, as OUT.json and stdout have it: the list of all runs has a line for each."""
     volume = whole_volume(plan.filled)
     counts = {status.value: count for status, count in totals.bytes_of.items()}
@@ -141,7 +142,7 @@ def document_of(plan: Plan, totals: Totals, survey: Survey, outcome: Outcome | N
         "complete": totals.complete,
         "volume": {"kind": "ext"} | output.plain(volume) if volume else None,
         "output": members(outcome, "target", "map", "account", "format", "file_size", "verified") if outcome else None,
-        "files": survey.files,
+        "files": files,
         "columns": list(Row._fields),
     }
     return output.streamed("recover", payload, plan.findings, "runs", map(_plain, plan.rows()))

@@ -10,7 +10,6 @@ import numpy as np
 from analyzer.diff.ranges import UNIT, differing_units
 from analyzer.guest.filesystems.content import Content
 from analyzer.guest.filesystems.errors import UnreadableFileError
-from analyzer.guest.filesystems.metadata_places import NtfsLayout
 from analyzer.guest.filesystems.record import Extent, FileKind, FileRecord, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
 from vhdx.ranges import Range, Ranges
@@ -188,12 +187,11 @@ class Comparer:
 
     def _reads_alike(self, old: FileRecord, new: FileRecord) -> bool:
         """Whether both read as far into their places: past a point NTFS gives zeros, whatever is there."""
-        before, after = self._old.made().layout, self._new.made().layout
-        if not isinstance(before, NtfsLayout) or not isinstance(after, NtfsLayout):
+        if self._old.record.type != "ntfs" or self._new.record.type != "ntfs":
             return True
         if not self._changed.touches_any(new.metadata):
             return True
-        reach = before.initialized(old.address), after.initialized(new.address)
+        reach = self._old.initialized(old), self._new.initialized(new)
         ends_with_it = reach == (old.size, new.size)
         return ends_with_it or (reach[0] is not None and reach[0] == reach[1])
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from analyzer.diff.files.compare import Comparer, Data, Difference, FileChange, What, fields_that_differ
-from analyzer.guest.filesystems.record import FileKind, FileRecord, Role
-from analyzer.guest.filesystems.volume import UNREACHED, Volume
+from analyzer.guest.filesystems.record import UNREACHED, FileKind, FileRecord, Role
+from analyzer.guest.filesystems.volume import Volume
 from vhdx.ranges import Range, Ranges
 
 Key = Callable[[FileRecord], Hashable | None]
@@ -224,7 +224,7 @@ def _matched(old: Volume | None, new: Volume | None, changed: Ranges) -> Matched
 def _made_as(volume: Volume) -> tuple[str, bytes]:
     """What a volume keeps from being made to being made anew."""
     family = volume.record.type[:3] if volume.record.type.startswith(("ext", "fat")) else volume.record.type
-    return family, bytes(volume.fs.info.fs_id)
+    return family, volume.require_readable().identity
 
 
 def _change(what: What, old: FileRecord, new: FileRecord, comparer: Comparer) -> FileChange:
@@ -242,7 +242,7 @@ def _may_hide(volume: Volume | None) -> Callable[[FileRecord], bool]:
     if volume is None:
         return lambda _record: False
     if not volume.is_readable or volume.unlisted:
-        return lambda _record: bool(volume.view.missed)
+        return lambda _record: bool(volume.missed)
     broken = {trouble.path for trouble in volume.troubles}
     # The folders above a path, down from the topmost one, whose path is empty.
     return lambda record: not broken.isdisjoint(accumulate(record.path.split("/")[:-1], "{}/{}".format))

@@ -7,8 +7,8 @@ from analyzer.guest.extract.names import Names
 from analyzer.guest.extract.target import ExistsError, Parts, Target
 from analyzer.guest.filesystems.content import Content, Piece
 from analyzer.guest.filesystems.errors import NoSuchFileError, NotAFileError, UnreadableFileError
-from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Role, Stream
-from analyzer.guest.filesystems.volume import Include, Volume
+from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Include, Role, Stream
+from analyzer.guest.filesystems.volume import Volume
 from analyzer.progress import Progress, no_progress
 from analyzer.text import plural
 from vhdx.errors import FileSystemFullError, OutputError

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from analyzer.guest.filesystems.record import FileRecord, Stream, Trouble
-from analyzer.guest.filesystems.volume import Include, Volume
+from analyzer.guest.filesystems.record import FileRecord, Include, Stream, Trouble
+from analyzer.guest.filesystems.volume import Volume
 from vhdx.errors import FileSystemFullError
 from vhdx.ranges import Ranges
 from vhdx.sink import Existing

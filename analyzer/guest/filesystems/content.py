@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from analyzer.guest.filesystems.errors import UnreadableFileError
-from analyzer.guest.filesystems.file_records import FAILURES, sentence
 from analyzer.guest.filesystems.record import FileRecord, FileState, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.text import plural
@@ -33,14 +32,12 @@ class Content:
             raise UnreadableFileError(record.path, "it is encrypted (EFS)")
         self.size, self.lost = stream.size, 0
         self._volume, self._record, self._stream = volume, record, stream
-        whole_blocks = volume.view.size // volume.made().block * volume.made().block  # the reader takes no part of one
-        self._past_end = self._units(_past_end(stream, volume.view.start + whole_blocks))
+        facts = volume.require_readable()
+        whole_blocks = facts.size // facts.block * facts.block  # the reader takes no part of one
+        self._unit = facts.block * _UNIT_CLUSTERS if stream.packing is Packing.COMPRESSED else 1
+        self._past_end = self._units(_past_end(stream, volume.record.start + whole_blocks))
         extents = (Range(extent.offset, extent.length) for extent in stream.extents)
         self._stored = self._units([Range(0, self.size)] if stream.resident else extents) - self._past_end
-        try:
-            self._file = volume.open(record)
-        except FAILURES as error:
-            raise self._failure(error) from error
 
     def pieces(self) -> Iterator[Piece]:
         """All that is stored and in the volume, sorted; what no piece covers is zeros. Raises UnreadableFileError.
@@ -63,24 +60,21 @@ class Content:
 
     def _units(self, parts: Iterable[Range]) -> Ranges:
         """Parts of the stream, each with all of the units that are compressed as one."""
-        unit = self._volume.made().block * _UNIT_CLUSTERS if self._stream.packing is Packing.COMPRESSED else 1
+        unit = self._unit
         rounded = ((part.start // unit * unit, -(-part.end // unit) * unit) for part in parts)
         return Ranges.of(Range.between(start, min(self.size, end)) for start, end in rounded)
 
     def _piece(self, offset: int, length: int) -> Piece:
-        try:
-            data = self._file.read_random(offset, length, self._stream.type, self._stream.id)
-        except FAILURES as error:
-            raise self._failure(error) from error
+        data = self._volume.read(self._record, self._stream, Range(offset, length))
         if len(data) != length:
             whole = plural(self.size, "byte")
             raise UnreadableFileError(self._record.path, f"it ends after {offset + len(data)} of {whole}")
         self.lost += self._lost_in(offset, length)
-        return Piece(offset, bytes(data))
+        return Piece(offset, data)
 
     def _lost_in(self, offset: int, length: int) -> int:
         """Bytes of a part of the stream that are lost; all of it where a compressed one misses any."""
-        missed = self._volume.view.missed.ranges
+        missed = self._volume.missed.ranges
         if not missed:
             return 0
         stream = self._stream
@@ -92,9 +86,6 @@ class Content:
             if lower < upper:
                 lost += missed.within(Range(extent.start + lower - extent.offset, upper - lower)).size
         return length if lost and stream.packing is Packing.COMPRESSED else lost
-
-    def _failure(self, error: BaseException) -> UnreadableFileError:
-        return UnreadableFileError(self._record.path, f"it cannot be read ({sentence(error)})")
 
 
 def _past_end(stream: Stream, end: int) -> Iterator[Range]:

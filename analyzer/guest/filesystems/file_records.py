@@ -7,6 +7,7 @@ from typing import Any
 
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout
 from analyzer.guest.filesystems.record import (
+    ENDLESS,
     LOST_RECORD,
     NO_RECORD,
     FileKind,
@@ -52,12 +53,13 @@ class Maker:
     `opened` gives the file of an address. `special_inodes`: files of ext may be in their inodes, or be encrypted.
     """
 
-    number: int
     type: str
     view: View
     layout: Layout
     block: int
     special_inodes: bool
+    avoided: frozenset[int]
+    """Addresses of files that are only named."""
     opened: Callable[[int], Any]
 
     def record(self, file: Any, folder: str, parent: FileRecord | None) -> FileRecord:  # noqa: ANN401 - untyped
@@ -69,9 +71,12 @@ class Maker:
         path = f"{folder}/{decoded(name.name)}" if name is not None and name.name else folder
         state = state_of(name, meta) if name is not None else FileState.ALLOCATED
         common: dict[str, Any] = {
-            "volume": self.number, "path": path, "address": address, "state": state,
+            "volume": 0, "path": path, "address": address, "state": state,
             "parent": parent.address if parent else address, "role": self._role(file, path, address, parent),
         }  # fmt: skip
+        if address in self.avoided:
+            return FileRecord(**common, kind=kind_of(file), metadata=tuple(self.layout.record_places(address)),
+                              obstacle=ENDLESS)  # fmt: skip
         if meta is None or state is FileState.OVERWRITTEN:
             why = NO_RECORD if state is FileState.ALLOCATED else "another file has its record"
             places = () if is_virtual(file) else tuple(self.layout.record_places(address))

@@ -37,6 +37,10 @@ class Layout:
         """Where a table outside of the record says which places a file has; nothing on NTFS and ext."""
         return iter(())
 
+    def own_files(self) -> Iterator[tuple[str, int]]:
+        """(name, address) of files that no folder names. The names are made up here: they have none."""
+        return iter(())
+
     def sequence_of(self, address: int) -> int:  # noqa: ARG002 - ext has one
         """The number that changes with each use of an address, where the reader does not give it; else 0."""
         return 0
@@ -93,7 +97,7 @@ class ExtLayout(Layout):
         return inode.flags if inode else 0
 
     def own_files(self) -> Iterator[tuple[str, int]]:
-        """(name, address) of files that no folder names. The names are made up here: they have none."""
+        """See Layout."""
         journal = self._superblock.journal_inode
         if self._superblock.compatible & Compatible.HAS_JOURNAL and 0 < journal <= self._superblock.inodes:
             yield JOURNAL, journal

@@ -40,8 +40,24 @@ class Role(Enum):
 
 NO_RECORD = "its record cannot be read"
 """The obstacle of a name whose file nothing else is known of."""
+ENDLESS = "it keeps the reader of file systems busy without end, or ends it"
+"""The obstacle of a file that is not looked at any more."""
+IMPOSSIBLE = "its record tells of places that no disk has"
+"""The obstacle of a file of which not all places are told on, because they cannot be."""
 LOST_RECORD = "its record or its tables are lost"
 """The obstacle of a file of whose record nothing, or not all, could be read."""
+
+
+class Include(Enum):
+    """Which names are given."""
+
+    PRESENT = "present"
+    DELETED = "deleted"
+    """Those that are deleted too, where anything is left of them."""
+
+
+UNREACHED = "$unreached"
+"""Above what no path leads to, because what is above it is lost."""
 
 
 class Packing(Enum):
@@ -136,7 +152,7 @@ class FileRecord:
     @property
     def is_known(self) -> bool:
         """Whether all that the file system says of it could be read: its record, and where what it holds is."""
-        return self.obstacle not in {NO_RECORD, LOST_RECORD}
+        return self.obstacle not in {NO_RECORD, LOST_RECORD, ENDLESS}
 
     @property
     def name(self) -> str:

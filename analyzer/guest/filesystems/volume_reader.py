@@ -10,7 +10,7 @@ from vhdx.ranges import GrowingRanges, Range
 from vhdx.reader import Reader, RunSource
 
 # The Sleuth Kit asks for as much as a length in the volume says; this is more than any structure has.
-_MOST_READ = 64 << 20
+MOST_READ = 64 << 20
 # What was missed is noted until it is asked for; a library that retries must not fill memory.
 _MOST_NOTED = 1 << 16
 
@@ -29,6 +29,17 @@ class Sectored(RunSource, Protocol):
         ...
 
 
+class BestEffortDisk(Protocol):
+    """A disk whose every byte can be asked for."""
+
+    size: int
+    sector_size: int
+
+    def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
+        """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
+        ...
+
+
 class ReadableDisk:
     """A disk whose every byte can be asked for: what cannot be known reads as zeros, and is named."""
 
@@ -39,23 +50,23 @@ class ReadableDisk:
         self._reader = Reader(disk, self._lost)
 
     def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
-        """Bytes of the disk, and which of them cannot be known: those are zeros. All of it lies in the disk."""
+        """See BestEffortDisk."""
         return self._reader.read(start, length), self._lost.take_missed()
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Bytes of a volume that are read elsewhere in it: a backup that stands in for what is lost."""
+    """Bytes of a volume that are read elsewhere in it, a backup that stands in for what is lost; None for zeros."""
 
     start: int
     length: int
-    source: int
+    source: int | None
 
 
 class View:
     """A volume, in bytes from its start. `missed` are the ranges of the disk that were asked for and are lost."""
 
-    def __init__(self, disk: ReadableDisk, start: int, length: int, redirects: tuple[Redirect, ...] = ()) -> None:
+    def __init__(self, disk: BestEffortDisk, start: int, length: int, redirects: tuple[Redirect, ...] = ()) -> None:
         """`length` bytes of `disk` from `start`, cut where the disk ends."""
         self.disk, self.start = disk, start
         self.size = max(0, min(length, disk.size - start))
@@ -64,7 +75,7 @@ class View:
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the volume; fewer where it ends, zeros for what is lost."""
-        length = max(0, min(length, self.size - offset, _MOST_READ))
+        length = max(0, min(length, self.size - offset, MOST_READ))
         if offset < 0 or not length:
             return b""
         data = self._read_plain(offset, length)
@@ -83,7 +94,9 @@ class View:
         lower, upper = max(offset, redirect.start), min(offset + len(data), redirect.start + redirect.length)
         if lower >= upper:
             return data
-        piece = self._read_plain(redirect.source + lower - redirect.start, upper - lower)
+        piece = bytes(upper - lower)
+        if redirect.source is not None:
+            piece = self._read_plain(redirect.source + lower - redirect.start, upper - lower)
         return data[: lower - offset] + piece + data[lower - offset + len(piece) :]
 
 

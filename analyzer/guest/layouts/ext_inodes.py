@@ -135,6 +135,19 @@ def is_whole_directory(content: bytes, block: int) -> bool:
     return all(_is_filled(content[start : start + block]) for start in range(0, len(content), block))
 
 
+def names_in(content: bytes, block: int) -> Iterator[int]:
+    """The inodes that the entries of a folder name, in order, as far as the entries of a block follow one another."""
+    for start in range(0, len(content), block):
+        at, end = start, min(start + block, len(content))
+        while at + _LEAST <= end:
+            inode, length, name = _DIRECTORY_ENTRY.unpack_from(content, at)
+            if inode and name:
+                yield inode
+            if length < _LEAST:
+                break
+            at += length
+
+
 def _is_filled(content: bytes) -> bool:
     at = 0
     while at + _LEAST <= len(content):

@@ -1,6 +1,6 @@
 """What is written beside a recovered image, and how all get their names: no map is ever beside an image not its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -30,12 +30,23 @@ def write_sidecars(
     sidecars = []
     for path, pieces in ((map_of(target), iter(map_lines)), (account_of(target), iter(account))):
         sink = opened.enter_context(Sink(path, existing=how))
-        # In batches: one write for each line of a long map would take minutes.
-        while batch := "".join(islice(pieces, _LINES_AT_ONCE)):
-            sink.write_at(sink.size, batch.encode("utf-8", "backslashreplace"))
+        _fill(sink, pieces)
         sink.settle()
         sidecars.append(sink)
     return sidecars
+
+
+def replace_account(account: Path, pieces: Iterable[str]) -> None:
+    """An account that tells more, in the place of the one that is there until then; raises as `write_sidecars` does."""
+    with Sink(account, existing=Existing.REPLACE) as sink:
+        _fill(sink, iter(pieces))
+        sink.commit()
+
+
+def _fill(sink: Sink, pieces: Iterator[str]) -> None:
+    # In batches: one write for each line of a long map would take minutes.
+    while batch := "".join(islice(pieces, _LINES_AT_ONCE)):
+        sink.write_at(sink.size, batch.encode("utf-8", "backslashreplace"))
 
 
 def name_anew(image: Sink, sidecars: Sequence[Sink]) -> None:

@@ -210,7 +210,7 @@ def run_case(case, folder):
         rows = list(plan.rows())
         assert_covers(rows, plan.disk.size)
         assert_told(rows, content, plan, _truth_of(plan, case))
-        assert list(lines_of(plan, plan.provenance.totals(), Survey(plan)))
+        assert list(lines_of(plan, plan.provenance.totals(), Survey(plan).files))
         case.counts["read"] = 1
         if case.format is not None:
             _write(case, folder, opener, content)
@@ -265,7 +265,7 @@ def _write(case, folder, opener, content):
     target = folder / "disk.out"
     first = replace(case.request, target=target, format=case.format, options=AGAIN)
     with plan_recovery(first, opener) as plan:
-        run_recovery(plan, partial(document_of, survey=Survey(plan)))
+        run_recovery(plan, partial(document_of, files=Survey(plan).files))
     if case.format is OutputFormat.RAW:
         assert target.read_bytes() == content
     if case.damage_to_map:
@@ -274,6 +274,6 @@ def _write(case, folder, opener, content):
         text[at : at + len(case.damage_to_map)] = case.damage_to_map
         map_of(target).write_bytes(text)
     with plan_recovery(replace(first, attempt=Attempt.RESUME), opener) as plan:
-        run_recovery(plan, partial(document_of, survey=Survey(plan)))
+        run_recovery(plan, partial(document_of, files=Survey(plan).files))
         if case.damage_to_map is None:
             assert Reader(plan.filled).read(0, plan.disk.size) == content

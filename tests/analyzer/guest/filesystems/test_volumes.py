@@ -6,8 +6,7 @@ import pytest
 
 from analyzer.convert.disks import RawDisk
 from analyzer.guest.filesystems.open import open_volumes
-from analyzer.guest.filesystems.record import FileKind
-from analyzer.guest.filesystems.volume import Include
+from analyzer.guest.filesystems.record import FileKind, Include
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need

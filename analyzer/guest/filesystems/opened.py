@@ -1,0 +1,227 @@
+"""A volume, opened by the library that reads file systems, in its process: what is in it, item by item.
+
+The order depends on the disk alone: after the end of this process another one passes over what was told, and goes on.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
+from analyzer.guest.filesystems.metadata_places import ExtLayout, NtfsLayout
+from analyzer.guest.filesystems.record import ENDLESS, UNREACHED, FileKind, FileRecord, FileState, Include, Role
+from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory, names_in
+
+# No path can be so deep on any system; folders that contain one another are.
+_MOST_DEPTH = 4096
+# A folder of millions of names; a length that damage has made must not be read whole.
+_MOST_FOLDER = 256 << 20
+_LABEL_MARK = b" (Volume Label Entry)"  # which the reader puts behind the name of a label
+
+
+class Begun(NamedTuple):
+    """A folder: the files that follow, up to the next one, are in it."""
+
+    record: FileRecord
+
+
+class Said(NamedTuple):
+    """What is wrong at a path."""
+
+    path: str
+    text: str
+
+
+Item = Begun | FileRecord | Said
+
+
+class At(NamedTuple):
+    """What is being looked at: the address of a folder, or of a file by itself; 0 for neither."""
+
+    address: int = 0
+    is_folder: bool = False
+
+
+class Avoid(NamedTuple):
+    """What ended earlier processes: it is gone around."""
+
+    files: frozenset[int] = frozenset()
+    """Addresses of files that are only named."""
+    suspects: frozenset[int] = frozenset()
+    """Addresses of folders whose files are tried one by one, before any of them is listed."""
+    ends: frozenset[tuple[int, int]] = frozenset()
+    """Folders that are listed up to so many files, for those behind cannot be told apart."""
+
+    def around(self, at: At, listed: int) -> "Avoid":
+        """The same and what another process ended at, after so many files of its folder were listed."""
+        if not at.is_folder:
+            return self._replace(files=self.files | {at.address})
+        if at.address not in self.suspects:
+            return self._replace(suspects=self.suspects | {at.address})
+        return self._replace(ends=self.ends | {(at.address, listed)})
+
+
+NOTHING_AVOIDED = Avoid()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedVolume:
+    """A volume that can be read; `at` is told what is looked at next, before that is done."""
+
+    fs: Any
+    maker: Maker
+    avoid: Avoid
+    at: Callable[[At], None]
+
+    def root(self) -> Iterator[Item]:
+        """The topmost folder."""
+        address = int(self.fs.info.root_inum)
+        try:
+            yield self.maker.record(self.fs.open_meta(inode=address), "", None)
+        except FAILURES as error:
+            yield Said("", f"the topmost folder cannot be read ({sentence(error)})")
+            yield self._folder("", address, parent=address)
+
+    def folders(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
+        """Every folder from `top` (the root) down, each once, with what is in it; memory grows with folders alone."""
+        seen: set[int] = set()
+        for item in self.root() if top is None else (top,):
+            yield from self._below(item, include, seen) if isinstance(item, FileRecord) else (item,)
+        if top is None and (self.maker.view.missed or self.maker.view.redirects):
+            yield from self._unreached(include, seen)
+
+    def unnamed(self) -> Iterator[Item]:
+        """The file system's own files that no folder names: the journal of ext."""
+        for name, address in self.maker.layout.own_files():
+            try:
+                record = self.maker.record(self.fs.open_meta(inode=address), f"/{name}", None)
+            except FAILURES as error:
+                yield Said(f"/{name}", f"the file system's own file cannot be read ({sentence(error)})")
+            else:
+                yield replace(record, role=Role.SYSTEM)
+
+    def entries(self, include: Include, folder: FileRecord) -> Iterator[Item]:
+        """What is in one folder, in the order of the file system."""
+        self.at(At(folder.address, is_folder=True))
+        if folder.address in self.avoid.suspects:
+            self._try_each(folder)
+        if self.maker.is_lost(folder.metadata):
+            yield Said(folder.path, "part of the folder is lost: names may be missing")
+        elif self._is_damaged_folder(folder):
+            yield Said(folder.path, "part of the folder is damaged: names may be missing")
+        most, given = dict(self.avoid.ends).get(folder.address), 0
+        for item in self._taken(folder):
+            if not isinstance(item, FileRecord) or item.state is FileState.ALLOCATED or include is Include.DELETED:
+                given += isinstance(item, FileRecord)
+                yield item
+            if given == most:
+                yield Said(folder.path, f"the rest of the folder cannot be read: {ENDLESS}")
+                return
+
+    def initialized(self, address: int) -> int | None:
+        """How far the data of a file was ever written, where that is known; see NtfsLayout."""
+        layout = self.maker.layout
+        return layout.initialized(address) if isinstance(layout, NtfsLayout) else None
+
+    def _try_each(self, folder: FileRecord) -> None:
+        """Open each file of a folder of ext by itself: what comes of it is known then, or which one it was."""
+        if not isinstance(self.maker.layout, ExtLayout):
+            return
+        for address in set(names_in(self._content(folder) or b"", self.maker.layout.block)) - self.avoid.files:
+            self.at(At(address))
+            with contextlib.suppress(*FAILURES):
+                self.fs.open_meta(inode=address)
+        self.at(At(folder.address, is_folder=True))
+
+    def _below(self, top: FileRecord, include: Include, seen: set[int]) -> Iterator[Item]:
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            if folder.address in seen:
+                yield Said(folder.path, "the folder is also elsewhere, or inside itself: it is listed once")
+                continue
+            seen.add(folder.address)
+            yield Begun(folder)
+            below: list[FileRecord] = []
+            for item in self.entries(include, folder):
+                yield item
+                if not isinstance(item, FileRecord) or not _is_open_folder(item):
+                    continue
+                if item.path.count("/") > _MOST_DEPTH:
+                    yield Said(item.path[:200], "folders are nested too deeply: what is below is not listed")
+                elif item.path != ORPHANS or include is Include.DELETED:  # what is in it takes a look at all inodes
+                    below.append(item)
+            waiting.extend(reversed(below))
+
+    def _taken(self, folder: FileRecord) -> Iterator[FileRecord | Said]:
+        """The files of a folder, and what is wrong with them; then why there are no more."""
+        try:
+            for file in self.fs.open_dir(inode=folder.address):
+                if not self._is_no_file(file.info.name):
+                    record = self.maker.record(file, folder.path, folder)
+                    yield record
+                    if record.address in self.avoid.files:
+                        yield Said(record.path, ENDLESS)
+        except FAILURES as error:
+            yield Said(folder.path, f"the folder cannot be read to its end ({sentence(error)})")
+
+    def _is_no_file(self, name: Any) -> bool:  # noqa: ANN401 - see above
+        """Whether a name is that of the folder itself, or on FAT the volume's label: by its entry, not by the name."""
+        if name is None or name.name in {b".", b"..", b"", None}:
+            return True
+        maker, view = self.maker, self.maker.view
+        if "fat" not in maker.type or not name.name.endswith(_LABEL_MARK):
+            return False
+        start = next((place.start for place in maker.layout.record_places(int(name.meta_addr))), view.start)
+        raw = view.read(start - view.start, 32)
+        return raw[:1] in {b"\x83", b"\x03"} if maker.type == "exfat" else bool(raw[11:12] and raw[11] & 0x08)
+
+    def _content(self, folder: FileRecord) -> bytes | None:
+        """The entries of a folder as they are stored; None where not all can be read."""
+        try:
+            file = self.fs.open_meta(inode=folder.address)
+            size = min(int(file.info.meta.size), _MOST_FOLDER)
+            content = bytes(file.read_random(0, size)) if size else b""
+        except FAILURES:
+            return None
+        return content if len(content) == size else b""
+
+    def _is_damaged_folder(self, folder: FileRecord) -> bool:
+        """Whether the reader leaves out a part of a folder without a word; known of ext alone."""
+        layout = self.maker.layout
+        if not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & InodeFlag.INLINE:
+            return False  # laid out in another way
+        content = self._content(folder)
+        return content is None or not is_whole_directory(content, layout.block)
+
+    def _unreached(self, include: Include, seen: set[int]) -> Iterator[Item]:
+        """Folders of ext that the walk did not come to: their inodes are there, what leads to them is lost."""
+        layout = self.maker.layout
+        if not isinstance(layout, ExtLayout):
+            return
+        left = [address for address in layout.directories() if address not in seen]
+        above = {address: self._parent_of(address) for address in left}
+        tops = [address for address in left if above[address] not in above or above[address] == address]
+        for address in dict.fromkeys([*tops, *left]):
+            if address not in seen:
+                yield from self._below(self._folder(f"/{UNREACHED}/inode-{address}", address, parent=0), include, seen)
+
+    def _parent_of(self, address: int) -> int:
+        self.at(At(address))
+        try:
+            names = ((file.info.name.name, int(file.info.name.meta_addr)) for file in self.fs.open_dir(inode=address))
+            return next((number for name, number in names if name == b".."), 0)
+        except FAILURES:
+            return 0
+
+    def _folder(self, path: str, address: int, parent: int) -> FileRecord:
+        """A folder of which nothing is known but its address."""
+        places = tuple(self.maker.layout.record_places(address))
+        return FileRecord(volume=0, path=path, address=address, parent=parent,
+                          kind=FileKind.DIRECTORY, metadata=places)  # fmt: skip
+
+
+def _is_open_folder(record: FileRecord) -> bool:
+    is_open = record.state is not FileState.OVERWRITTEN and record.obstacle is None
+    return record.kind is FileKind.DIRECTORY and (is_open or record.state is FileState.ALLOCATED)
