@@ -45,6 +45,7 @@ def run_pytest(folder, *options):
     )
 
 
+@pytest.mark.slow
 def test_its_fixture_writes_chains(tmp_path):
     (tmp_path / "test_mine.py").write_text(TESTS)
     done = run_pytest(tmp_path)

@@ -13,6 +13,7 @@ from tests.support.command_line import SCHEMA
 from vhdx.findings import Severity
 
 
+@pytest.mark.slow
 def test_json_follows_the_published_schema():
     for checked in (some(), (), (some()[0],)):
         jsonschema.validate(json.loads(rendered(Form.JSON, checked, fail_on=None, known=3)), SCHEMA)

@@ -50,6 +50,7 @@ def sectors_of(draw, size, most=6):
     )
 
 
+@pytest.mark.slow
 @given(stacks(max_layers=3, max_mib=6), st.data())
 def test_nothing_that_was_not_read_is_given_out_whatever_structure_it_was_of(stack, data):
     with TemporaryDirectory() as folder:

@@ -63,6 +63,7 @@ def test_without_a_header_a_block_upon_the_metadata_is_still_found(recipe):
     assert "BAT-05" in codes(check_file(path))
 
 
+@pytest.mark.slow
 def test_entries_that_the_region_has_no_room_for_are_no_bitmaps(recipe):
     _, path = recipe("disk-size-past-bat")
     assert codes(check_file(path)) == {"BAT-10", "MET-22"}

@@ -150,6 +150,7 @@ def counted(monkeypatch, fail_at, *, torn=False):
     return calls
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("torn", [False, True])
 def test_whatever_write_fails_the_file_is_as_it_was_or_its_undo_file_brings_it_back(tmp_path, torn):

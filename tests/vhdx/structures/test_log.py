@@ -255,6 +255,7 @@ def test_an_entry_can_be_as_large_as_the_log():
     assert bytes(buffer) == b"".join(write.page for write in entry)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 5), st.booleans()), min_size=1, max_size=12))
 def test_replay_equals_writing_to_a_bytearray(steps):
     area, entries = bytearray(20 * PAGE), []
@@ -275,6 +276,7 @@ def test_replay_equals_writing_to_a_bytearray(steps):
     assert part == area[3000:8000]
 
 
+@pytest.mark.slow
 def test_a_log_full_of_signatures_is_judged_with_bounded_work():
     """Every sector claims to begin an entry of the whole ring: the work must not grow with the square of it."""
     sectors = 16 * MIB // PAGE - 10

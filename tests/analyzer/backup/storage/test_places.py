@@ -266,6 +266,7 @@ def test_a_url_that_names_no_place_is_refused(url):
         place_of(url, QUICK).read("x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sftp", "ftp", "ftps", "smb", "s3"])
 def test_a_host_that_nobody_knows_is_said_to_be_unknown(kind, monkeypatch, tmp_path):
     for module, extra in {"sftp": "paramiko", "smb": "smbclient", "s3": "s3fs"}.items():

@@ -115,6 +115,7 @@ def test_bad_sectors_in_a_block_are_lost_alone_and_in_the_map(fill):
             assert f"{n * 512:016x}".encode() in sector
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 8 * MIB // UNIT), st.integers(1, 400)), max_size=6),
     st.none() | st.integers(0, 8 * MIB),

@@ -61,6 +61,7 @@ def states_of_ending(monkeypatch, run):
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [FORCED, AGAIN])
 def test_a_run_over_a_worse_image_may_end_anywhere(tmp_path, monkeypatch, earlier):
     target, ends = tmp_path / "disk.raw", 0
