@@ -65,6 +65,16 @@ class InputOutputError(VhdxError):
         return f"cannot {self.action} {self.path}{place}: {self.reason}; check the path, its permissions and the medium"
 
 
+class FileInUseError(InputOutputError):
+    """Another program has the file open, and Windows lets nobody else have it meanwhile."""
+
+    def __str__(self) -> str:
+        return (
+            f"cannot {self.action} {self.path}: {self.reason}; stop the virtual machine or the program that uses it, "
+            "or copy the file from a shadow copy"
+        )
+
+
 class NotRescuedError(InputOutputError):
     """A range of a file is asked for that was not read when the file was copied, by the map of the copying program."""
 

@@ -5,11 +5,10 @@ import os
 import stat
 from pathlib import Path
 
-from vhdx.errors import InputOutputError, OutputError, ShortReadError, SourceChangedError
-from vhdx.writable import WritableFile, lock
-
-# No O_CREAT: what is to be changed has to be there.
-_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+from vhdx.errors import OutputError, ShortReadError, SourceChangedError
+from vhdx.source import failure
+from vhdx.system import files
+from vhdx.writable import WritableFile
 
 
 class Patcher(WritableFile):
@@ -18,14 +17,14 @@ class Patcher(WritableFile):
     def __init__(self, path: Path, identity: tuple[int, int]) -> None:
         """Open the file that has this volume and number; raises SourceChangedError, OutputError, InputOutputError."""
         try:
-            super().__init__(path, os.open(path, _FLAGS))
+            super().__init__(path, files.open_file(path, files.CHANGE))
         except OSError as error:
-            raise InputOutputError(path, "open for writing", error.strerror or str(error)) from error
+            raise failure(path, "open for writing", error) from error
         status = os.fstat(self._descriptor)
         if (status.st_dev, status.st_ino) != identity:
             self.close()
             raise SourceChangedError(path)
-        if not lock(self._descriptor):
+        if not files.lock(self._descriptor):
             self.close()
             raise OutputError(path, "another program has locked it", "stop what uses it and run again")
 
@@ -44,17 +43,17 @@ class BlockDevice(WritableFile):
     def __init__(self, path: Path, needed: int) -> None:
         """Open a device that has room for `needed` bytes; raises OutputError, InputOutputError. Nothing is written."""
         if not path.exists():
-            raise OutputError(path, "it is not there", "name a block device, such as /dev/sdx")
+            raise OutputError(path, "it is not there", files.device_advice())
         if not is_block_device(path):
             raise OutputError(path, "it is no block device", "for a file leave out --onto-device")
         try:
             # With O_EXCL Linux refuses a device that is mounted, or that anything else holds.
-            super().__init__(path, os.open(path, _FLAGS | os.O_EXCL))
+            super().__init__(path, os.open(path, files.CHANGE | os.O_EXCL))
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise OutputError(path, "the system uses it", "unmount what is on it first") from error
-            raise InputOutputError(path, "open for writing", error.strerror or str(error)) from error
-        self.size = os.lseek(self._descriptor, 0, os.SEEK_END)
+            raise failure(path, "open for writing", error) from error
+        self.size = files.device_size(self._descriptor)
         if self.size < needed:
             self.close()
             raise OutputError(path, f"it has {self.size} bytes and the disk {needed}", "name a larger device")

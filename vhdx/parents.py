@@ -4,15 +4,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from uuid import UUID
 
 from vhdx.contents import Opener, Structures, open_structures
 from vhdx.errors import (
     AmbiguousParentError,
+    ChainError,
     CorruptFileError,
+    FileInUseError,
     InputOutputError,
     NotRegularFileError,
+    OutputError,
     ParentMismatchError,
     ParentNotFoundError,
     ShortReadError,
@@ -86,6 +89,8 @@ class _Tried:
     """The first file where the parent should be that has another identity."""
     damaged: Structures | None = None
     """The first one there whose identity cannot be read."""
+    in_use: FileInUseError | None = None
+    """The first one there that another program has open."""
     kept: list[Structures] = field(default_factory=list)
 
     def candidate(self, path: Path) -> Structures:
@@ -164,6 +169,7 @@ def _try(tried: _Tried, path: Path) -> Structures | str:
     except NotRegularFileError:
         return "not a regular file"
     except InputOutputError as error:
+        tried.in_use = tried.in_use or (error if isinstance(error, FileInUseError) else None)
         return error.reason
     except CorruptFileError as error:
         tried.damaged = tried.damaged or structures
@@ -249,6 +255,8 @@ def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:
     child = tried.child
     if tried.mismatch is None and tried.damaged is not None:
         image_of(tried.damaged)  # raises, and says what is wrong with it
+    if tried.mismatch is None and tried.in_use is not None:
+        raise tried.in_use
     if tried.mismatch is None:
         names = [text for _, text in child.locator.paths] if child.locator else []
         wanted = tried.wanted[0] if tried.wanted else None
@@ -257,6 +265,25 @@ def _last_resort(tried: _Tried, on_mismatch: OnMismatch) -> Link:
     if on_mismatch is OnMismatch.REFUSE and found is not None:
         raise ParentMismatchError(child.path, tried.mismatch.file.path, tried.wanted, found)
     return Link(image_of(tried.mismatch), Found.PATH, tried.wanted)
+
+
+def require_linked(child: Path, parent: Path, place: Path) -> None:
+    """See that the locator of a new file leads to its parent; raises OutputError about `place`, the file's name to be.
+
+    That is a name that no Windows path can have, or a place that none can lead to.
+    """
+    root = PureWindowsPath(parent.resolve()).drive
+    # A share is never followed, unless somebody says where it is: here it is where this very parent is.
+    shares = (Mapping.parse(f"{root}\\={root}\\"),) if root.startswith("\\\\") else ()
+    refusal = OutputError(place, f"its locator does not lead to {parent}", "rename the parent, or its folder")
+    try:
+        with open_image(child) as image:
+            link = find_parent(image, Search(mappings=shares), None)
+            link.parent.close()
+    except ChainError as error:
+        raise refusal from error
+    if link.found is not Found.PATH or file_identity(link.parent.path) != file_identity(parent):
+        raise refusal
 
 
 def parents_of(leaf: Image, search: Search) -> Iterator[Link]:

@@ -4,12 +4,13 @@ A locator is hostile until proven otherwise: device paths are refused, and so ar
 said where that share is on this machine.
 """
 
+import ntpath
 import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 
 _DEVICE_PREFIXES = ("\\\\.\\", "\\\\?\\", "\\??\\")
 _VOLUME = re.compile(r"^Volume\{[0-9a-f-]{36}\}$", re.IGNORECASE)
@@ -79,6 +80,27 @@ def _absolute(path: str, bare: str) -> Path | Refused:
         return match_case(Path(bare))
     root = PureWindowsPath(bare).parts[0]
     return Refused(path, f"a path of the old host; --map '{root}=/DIR' says where that is now")
+
+
+def paths_to_parent(parent: PurePath, folder: PurePath) -> tuple[str | None, str | None]:
+    r"""How a locator in a folder names a parent: the relative path, and on Windows the absolute one; None where none.
+
+    Both are given absolute. On Windows they may begin with `\\?\`, as a path does that a locator led to; the absolute
+    path begins with that in any case: `\\?\C:\VMs\a.vhdx`, `\\?\UNC\nas\vm\a.vhdx`.
+    """
+    if not isinstance(parent, PureWindowsPath):
+        return _below(os.path.relpath(parent, folder)), None
+    bare = _bare(str(parent))
+    absolute = f"\\\\?\\UNC\\{bare[2:]}" if _is_remote(bare) else f"\\\\?\\{bare}"
+    try:
+        return _below(ntpath.relpath(bare, _bare(str(folder)))), absolute
+    except ValueError:  # two drives: no relative path leads from one to the other
+        return None, absolute
+
+
+def _below(relative: str) -> str:
+    text = str(PureWindowsPath(relative))
+    return text if text.startswith("..") else f".\\{text}"
 
 
 def _bare(path: str) -> str:

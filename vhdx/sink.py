@@ -1,26 +1,16 @@
 """Writing: a new file beside its target, made durable, then renamed. The only module that opens files for writing."""
 
-import contextlib
 import errno
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 
-from vhdx.errors import FileSystemFullError, InputOutputError, OutputError, VhdxError
-from vhdx.writable import WritableFile, lock
+from vhdx.errors import FileSystemFullError, OutputError, VhdxError
+from vhdx.source import failure
+from vhdx.system import files
+from vhdx.writable import WritableFile
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-# Linux's request to share all blocks of one file with another, on btrfs, XFS and the like.
-_FICLONE = 0x40049409
 PART_SUFFIX = ".part"
-# O_EXCL: of two runs that choose one name, one is refused by the system itself.
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
 class Existing(Enum):
@@ -30,11 +20,6 @@ class Existing(Enum):
     REPLACE = "replace"
     RESUME = "resume"
     """Refuse the target, but go on with what an interrupted run left beside it, and leave it there when interrupted."""
-
-
-def is_full(error: OSError) -> bool:
-    """Whether the system says that there is no more room, on the medium or for this user."""
-    return error.errno in _FULL
 
 
 def part_of(target: Path) -> Path:
@@ -51,7 +36,7 @@ def refuse_left_over(part: Path) -> None:
 
 
 class Sink(WritableFile):
-    """A sparse new file: what is never written reads as zeros. A `with` statement discards it unless committed."""
+    """A new file: what is never written reads as zeros. A `with` statement discards it unless committed."""
 
     def __init__(self, target: Path, *, existing: Existing = Existing.REFUSE) -> None:
         """Create `target`.part; raises OutputError when it exists and must not be replaced, InputOutputError."""
@@ -60,16 +45,15 @@ class Sink(WritableFile):
         self._size, self._kept = 0, False
         if existing is Existing.REPLACE:
             _remove_left_over(self.path, target)
-        flags = _FLAGS & ~os.O_EXCL if existing is Existing.RESUME else _FLAGS
         try:
-            self._descriptor = os.open(self.path, flags, 0o666)
+            self._descriptor = files.open_file(self.path, files.RESUME if existing is Existing.RESUME else files.NEW)
         except FileExistsError:
             refuse_left_over(self.path)
         except OSError as error:
-            raise self._failure("create", error) from error
-        if not lock(self._descriptor) and existing is Existing.RESUME:
+            raise _other_run(target) if files.is_in_use(error) else self._failure("create", error) from error
+        if not files.lock(self._descriptor) and existing is Existing.RESUME:
             self.close()
-            raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
+            raise _other_run(target)
 
     @property
     def size(self) -> int:
@@ -83,25 +67,25 @@ class Sink(WritableFile):
 
     def clone(self, descriptor: int, size: int) -> bool:
         """Share the `size` bytes of an open file without copying them; False where the file system cannot do that."""
-        if sys.platform != "linux":
-            return False
+        is_done = files.clone(self._descriptor, descriptor)
+        self._size = size if is_done else self._size
+        return is_done
+
+    def make_sparse(self) -> None:
+        """Keep no room for what is never written, where the file system can do that only when it is asked."""
+        files.make_sparse(self._descriptor)
+
+    def fill_holes(self) -> None:
+        """Have room for all of the file's bytes; raises OutputError where there is not so much, InputOutputError."""
         try:
-            fcntl.ioctl(self._descriptor, _FICLONE, descriptor)
-        except OSError:
-            return False
-        self._size = size
-        return True
+            files.fill_holes(self._descriptor, self._size)
+        except OSError as error:
+            raise self._failure("make room in", error) from error
 
     def set_size(self, size: int) -> None:
         """See WritableFile."""
         super().set_size(size)
         self._size = size
-
-    def settle(self) -> None:
-        """Make the file durable: it waits for its name, locked where the system can rename what is open."""
-        self.flush()
-        if fcntl is None:
-            self.close()
 
     def seal(self) -> None:
         """Make the file durable and let go of it, and of its lock: one of thousands, which the first one's guards."""
@@ -114,17 +98,19 @@ class Sink(WritableFile):
         The lock is held until it has the name: without it, another run could take the file in between.
         """
         if self.is_open:
-            self.settle()
+            self.flush()
         self.keep()
         if self._existing is not Existing.REPLACE and self.target.exists():
             raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
         try:
-            self.path.replace(self.target)
+            files.rename(self.path, self.target)
         except OSError as error:
+            if reason := files.why_not_replaceable(self.target):
+                raise OutputError(self.target, reason, f"the output is in {self.path}") from error
             raise self._failure("rename", error) from error
         finally:
             self.close()
-        flush_folder(self.target.parent)
+        files.flush_folder(self.target.parent)
 
     def keep(self) -> None:
         """From now on it is not discarded, even when it gets no name: all of it is there."""
@@ -135,16 +121,16 @@ class Sink(WritableFile):
         if self._existing is not Existing.REPLACE:
             return
         try:
-            self.target.unlink(missing_ok=True)
+            files.remove(self.target)
         except OSError as error:
             raise self._failure("remove", error) from error
-        flush_folder(self.target.parent)
+        files.flush_folder(self.target.parent)
 
     def discard(self) -> None:
         """Close and remove what was written, unless it may be resumed; nothing happens after `commit`."""
         self.close()
         if not self._kept and self._existing is not Existing.RESUME:
-            self.path.unlink(missing_ok=True)
+            files.remove(self.path)
         self._kept = True
 
     def __exit__(self, *_: object) -> None:
@@ -152,12 +138,16 @@ class Sink(WritableFile):
         self.discard()
 
     def _failure(self, action: str, error: OSError, offset: int | None = None) -> VhdxError:
-        if is_full(error):
+        if files.is_full(error):
             return FileSystemFullError(self.target)
         if error.errno == errno.EFBIG:
             advice = "name a target on a file system that takes large files"
             return OutputError(self.target, "the file system takes no file of that size", advice)
         return super()._failure(action, error, offset)
+
+
+def _other_run(target: Path) -> OutputError:
+    return OutputError(target, "another run is writing it now", "wait for that run, or name another target")
 
 
 def _remove_left_over(part: Path, target: Path) -> None:
@@ -166,30 +156,16 @@ def _remove_left_over(part: Path, target: Path) -> None:
     What is removed is what was locked: another run may have removed it meanwhile, and begun its own under the name.
     """
     try:
-        descriptor = os.open(part, os.O_RDWR)
+        descriptor = files.open_file(part, files.CHANGE)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InputOutputError(part, "replace", error.strerror or str(error)) from error
+        raise _other_run(target) if files.is_in_use(error) else failure(part, "replace", error) from error
     try:
-        if not lock(descriptor) or os.fstat(descriptor).st_ino != part.stat().st_ino:
-            raise OutputError(target, "another run is writing it now", "wait for that run, or name another target")
-        if fcntl is not None:
-            part.unlink()
+        if not files.lock(descriptor) or os.fstat(descriptor).st_ino != part.stat().st_ino:
+            raise _other_run(target)
+        part.unlink()
     except FileNotFoundError:
         pass  # the other run has given it its name
     finally:
         os.close(descriptor)
-    if fcntl is None:  # Windows removes nothing that is open, and lets no other run open it, either
-        part.unlink(missing_ok=True)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make a new name durable. Windows cannot open folders and needs no such step."""
-    if os.name != "nt":
-        with contextlib.suppress(OSError):  # some network file systems refuse; the file itself is durable
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

@@ -1,6 +1,5 @@
 """Reading, by position and exactly: the only module that opens files for reading."""
 
-import errno
 import os
 import stat
 import threading
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from vhdx.errors import (
+    FileInUseError,
     InputOutputError,
     NotRegularFileError,
     NotRescuedError,
@@ -18,10 +18,8 @@ from vhdx.errors import (
     SourceChangedError,
     VhdxError,
 )
-from vhdx.ranges import NO_RANGES, Range, Ranges, joined
-
-# O_NONBLOCK: should the path be a fifo by now, opening must not wait for a writer.
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+from vhdx.ranges import NO_RANGES, Range, Ranges
+from vhdx.system import files
 
 
 class ByteSource(Protocol):
@@ -101,9 +99,9 @@ class FileSource(Closing):
             # A locator may name any path: a fifo would block for ever. test_a_pipe_is_never_opened.
             if not stat.S_ISREG(path.stat().st_mode):
                 raise NotRegularFileError(path)
-            self.descriptor = os.open(path, _FLAGS)
+            self.descriptor = files.open_file(path, files.READ)
         except (OSError, ValueError) as error:
-            raise InputOutputError(path, "open", _reason(error)) from error
+            raise failure(path, "open", error) from error
         status = os.fstat(self.descriptor)
         self.size, self._opened = status.st_size, _state(status)
         self.identity = (status.st_dev, status.st_ino)
@@ -143,7 +141,7 @@ class FileSource(Closing):
             while (got := self._read_some(offset + done, buffer[done:] if done else buffer)) and done + got < length:
                 done += got
         except OSError as error:
-            raise InputOutputError(self.path, "read", _reason(error), offset + done) from error
+            raise failure(self.path, "read", error, offset + done) from error
         if done + got < length:
             raise ShortReadError(self.path, offset, length, done + got)
 
@@ -166,24 +164,14 @@ class FileSource(Closing):
         try:
             state = _state(os.fstat(self.descriptor))
         except OSError as error:
-            raise InputOutputError(self.path, "look at", _reason(error)) from error
+            raise failure(self.path, "look at", error) from error
         if state != self._opened:
             raise SourceChangedError(self.path)
 
     def extents(self, position: int = 0) -> Iterator[Range]:
         """What a sparse file really holds from `position` on, sorted; all of it where the system cannot say."""
-        if not hasattr(os, "SEEK_DATA"):  # Windows
-            yield from joined([Range.between(position, self.size)])
-            return
-        while position < self.size:
-            try:
-                start = os.lseek(self.descriptor, position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno != errno.ENXIO:  # ENXIO: nothing but holes follow; else: this file system cannot say
-                    yield Range.between(position, self.size)
-                return
-            position = os.lseek(self.descriptor, start, os.SEEK_HOLE)
-            yield Range.between(start, position)
+        held = files.extents(self.descriptor, position, self.size)
+        return (Range.between(start, end) for start, end in held if start < end)
 
     def close(self) -> None:
         """Close the file; reading afterwards raises InputOutputError."""
@@ -295,5 +283,8 @@ def _state(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def failure(path: Path, action: str, error: Exception, offset: int | None = None) -> InputOutputError:
+    """What the system refuses as an error of this library; one that says so where another program has the file."""
+    if isinstance(error, OSError) and files.is_in_use(error):
+        return FileInUseError(path, action, "another program has it open", offset)
+    return InputOutputError(path, action, getattr(error, "strerror", None) or str(error), offset)

@@ -8,6 +8,7 @@ from vhdx.contents import open_structures
 from vhdx.errors import NoSpaceError, OutputError, VhdxError
 from vhdx.sink import Existing, part_of, refuse_left_over
 from vhdx.source import file_identity
+from vhdx.system import files
 
 
 def check_target(target: Path, sources: Sequence[Path], existing: Existing) -> None:
@@ -18,6 +19,8 @@ def check_target(target: Path, sources: Sequence[Path], existing: Existing) -> N
     """
     if not target.name or target.name == ".." or target.is_dir():
         raise OutputError(target, "it is a folder", "name a file in it")
+    if files.is_stream(target.name):
+        raise OutputError(target, "it would be a stream of another file", "leave the colon out")
     for place in (target, part_of(target)):
         same = [source for source in sources if file_identity(place) == file_identity(source) is not None]
         if same:
@@ -37,6 +40,8 @@ def _refuse_existing(place: Path, target: Path, existing: Existing) -> None:
         raise OutputError(place, "it is a checkpoint (a differencing file)", "move it away first if it may go")
     if existing is Existing.REFUSE:
         refuse_left_over(place)
+    if reason := files.why_not_replaceable(place):
+        raise OutputError(place, reason, "close or change it first, or name another target")
 
 
 def check_space(target: Path, needed: int) -> None:

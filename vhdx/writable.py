@@ -1,17 +1,12 @@
 """Writing by position: what a new file, one that is changed in its place and a device have in common."""
 
-import errno
 import os
 import threading
 from pathlib import Path
 
-from vhdx.errors import InputOutputError, VhdxError
-from vhdx.source import Closing
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from vhdx.errors import VhdxError
+from vhdx.source import Closing, failure
+from vhdx.system import files
 
 
 class WritableFile(Closing):
@@ -50,14 +45,14 @@ class WritableFile(Closing):
     def set_size(self, size: int) -> None:
         """Make the file `size` bytes long, what is new as zeros; raises as `write_at` does."""
         try:
-            os.ftruncate(self._descriptor, size)
+            files.set_size(self._descriptor, size)
         except OSError as error:
             raise self._failure("resize", error, size) from error
 
     def flush(self) -> None:
         """Make everything written durable; raises InputOutputError."""
         try:
-            os.fsync(self._descriptor)
+            files.flush(self._descriptor)
         except OSError as error:
             raise self._failure("flush", error) from error
 
@@ -68,15 +63,4 @@ class WritableFile(Closing):
             self._descriptor = -1
 
     def _failure(self, action: str, error: OSError, offset: int | None = None) -> VhdxError:
-        return InputOutputError(self.path, action, error.strerror or str(error), offset)
-
-
-def lock(descriptor: int) -> bool:
-    """Mark a file as being written by this process; False when another one does. Windows locks by being open."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in {errno.EWOULDBLOCK, errno.EACCES}  # others: a file system that has no locks
-    return True
+        return failure(self.path, action, error, offset)

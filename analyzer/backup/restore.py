@@ -127,6 +127,7 @@ def extract_range(
     check_target(target, (), existing)
     end = max(start, min(disk.size, start + length))
     with Sink(target, existing=existing) as sink:
+        sink.make_sparse()
         sink.set_size(end - start)
         reader = Reader(disk)
         for run in (run for table in disk.windows(start, end) for run in table.of_kind(Kind.DATA)):
@@ -157,6 +158,7 @@ def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) 
     if not part_of(target).exists():
         check_target(target, (), Existing.REFUSE)
     with Sink(target, existing=Existing.RESUME) as sink:
+        sink.make_sparse()
         sink.set_size(disk.size)
         with FileSource(sink.path) as there:
             extents = (Range.between(part.start, min(part.end, disk.size)) for part in there.extents())

@@ -63,16 +63,16 @@ def units_touched(tables: Iterable[RunTable | Ranges], unit: int) -> Iterator[in
             after = max(after, end + 1)
 
 
-def count_cells_with_data(tables: Iterable[RunTable]) -> int:
-    """How many cells hold any DATA."""
+def count_cells_with_data(tables: Iterable[RunTable], unit: int = CELL) -> int:
+    """How many cells, or other ranges of `unit` bytes, hold any DATA."""
     total, after = 0, 0
     for table in tables:
         data = table.of_kind(Kind.DATA)
         if not len(data):
             continue
-        last = (data.start + data.length - 1) // CELL
+        last = (data.start + data.length - 1) // unit
         previous = np.concatenate(([after - 1], last[:-1]))
-        total += int(np.maximum(0, last - np.maximum(data.start // CELL, previous + 1) + 1).sum())
+        total += int(np.maximum(0, last - np.maximum(data.start // unit, previous + 1) + 1).sum())
         after = int(last[-1]) + 1
     return total
 

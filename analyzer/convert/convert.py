@@ -18,8 +18,11 @@ from analyzer.convert.model import (
     Outcome,
     OutputFormat,
     Plan,
+    Sparse,
     Verify,
     check_block_size,
+    has_holes,
+    leaves_holes,
     request_like,
     require_compression,
 )
@@ -33,6 +36,7 @@ from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink
 from vhdx.source import FileSource
 from vhdx.structures.disk import DiskType
+from vhdx.system import files
 from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
@@ -66,6 +70,8 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
         needed = image.needed_bytes
     else:
         image, needed = None, _needed(data, new_disk)
+    if not has_holes(request):
+        needed = max(needed, _needed_without_holes(disk, output, new_disk))
     check_space(target, needed)
     return Plan(
         target=target,
@@ -91,13 +97,28 @@ def _needed(data_bytes: int, new_disk: NewDisk | None) -> int:
     return new_disk.first_block + data_bytes
 
 
+# The blocks of a VHD, and what it has besides them at most: footers, header, block table and bitmaps.
+_VHD_BLOCK, _VHD_REST = 2 << 20, 16 << 20
+_FLAT = {OutputFormat.RAW, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE}
+
+
+def _needed_without_holes(disk: DiskSource, output: OutputFormat, new_disk: NewDisk | None) -> int:
+    """What an output takes in which zeros take room: all of a raw image, and every block with anything in it."""
+    dynamic = output is OutputFormat.VHD or (new_disk is not None and new_disk.type is DiskType.DYNAMIC)
+    if not dynamic:
+        return disk.size if output in _FLAT else 0
+    unit = new_disk.block_size if new_disk else _VHD_BLOCK
+    rest = new_disk.first_block if new_disk else _VHD_REST
+    return rest + count_cells_with_data(disk.windows(0, disk.size), unit) * unit
+
+
 def _commit(sink: Sink, _checksums: CellChecksums) -> None:
     """Name the output; what a recovery left beside an older image of this name goes with that image, not with this."""
     if is_own_mapfile(map_of(sink.target)):
         sink.keep()
         sink.remove_older()
         for path in (map_of(sink.target), account_of(sink.target)):
-            path.unlink(missing_ok=True)
+            files.remove(path)
     sink.commit()
 
 
@@ -119,7 +140,12 @@ def run_conversion(
         )
     kind = FORMATS[plan.format].sink if plan.image else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
+        holes = leaves_holes(plan.target, plan.format, plan.options)
+        if holes and (plan.format is OutputFormat.RAW or plan.options.sparse is Sparse.ALWAYS):
+            sink.make_sparse()
         checksums, digests = _write(plan, disk, sink, progress)
+        if not holes:
+            sink.fill_holes()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             _verify(plan, checksums, disk, sink.path, progress)

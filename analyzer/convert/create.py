@@ -7,9 +7,11 @@ from analyzer.convert.model import check_block_size, parent_locator
 from vhdx.chain import Chain
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities
+from vhdx.parents import require_linked
 from vhdx.sink import Existing, Sink
 from vhdx.structures.constants import MAX_DISK_SIZE, MIB
 from vhdx.structures.disk import DiskType
+from vhdx.system import files
 from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
@@ -60,9 +62,13 @@ def plan_creation(target: Path, options: NewDiskOptions, chain: Chain | None) ->
     return disk
 
 
-def run_creation(target: Path, disk: NewDisk, existing: Existing) -> int:
-    """Write the file; returns its size in bytes."""
+def run_creation(target: Path, disk: NewDisk, existing: Existing, parent: Path | None = None) -> int:
+    """Write the file, a differencing one on `parent`; returns its size in bytes. Raises OutputError."""
     with Sink(target, existing=existing) as sink:
         VhdxWriter(sink, disk).finish()
+        if files.is_read_by_windows(target.parent):
+            sink.fill_holes()  # else Windows does not attach it
+        if parent is not None:
+            require_linked(sink.path, parent, target)
         sink.commit()
         return sink.size

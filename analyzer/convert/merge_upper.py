@@ -16,6 +16,7 @@ from analyzer.convert.model import (
     Plan,
     Verify,
     check_block_size,
+    leaves_holes,
     new_disk_like,
     parent_locator,
     require_compression,
@@ -23,7 +24,7 @@ from analyzer.convert.model import (
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
-from vhdx.parents import OnMismatch
+from vhdx.parents import OnMismatch, require_linked
 from vhdx.ranges import joined
 from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.sink import Sink
@@ -81,6 +82,8 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
         cells = cells_with_data(chain.windows_above(plan.kept + 1))
         checksums = copy_cells(chain, cells, writer.write, progress)
         writer.finish()
+        if not leaves_holes(plan.target, plan.format, plan.options):
+            sink.fill_holes()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
             below = [layer.path for layer in reversed(chain.layers[: plan.kept + 1])]
@@ -90,6 +93,7 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
                 held = cells_with_data(written.windows_above(plan.kept + 1))
                 verify_cells(checksums, chain, written, held, sink.path, progress)
         chain.require_unchanged()
+        require_linked(sink.path, chain.layers[plan.kept].path, plan.target)
         sink.commit()
         outcome = plan.outcome(len(checksums.cells) * CELL, sink.size, chain.findings)
         return replace(outcome, parent=chain.layers[plan.kept].path)

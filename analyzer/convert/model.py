@@ -1,10 +1,9 @@
 """What every output has in common: the disk that is written, the choices, the plan and the outcome."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -12,10 +11,12 @@ from analyzer.convert.disks import LayeredSource
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
+from vhdx.paths import paths_to_parent
 from vhdx.sink import Existing
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
 from vhdx.structures.disk import DiskType
 from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
+from vhdx.system import files
 from vhdx.writer import NewDisk
 
 
@@ -36,6 +37,7 @@ class OutputFormat(StrEnum):
 
 DISK_TYPES = {OutputFormat.VHDX: DiskType.DYNAMIC, OutputFormat.VHDX_FIXED: DiskType.FIXED}
 VHDX_FORMATS = frozenset(DISK_TYPES)
+_ATTACHABLE = VHDX_FORMATS | {OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE}
 EXTENSIONS: Mapping[str, OutputFormat] = dict.fromkeys((".raw", ".img", ".bin", ".dd"), OutputFormat.RAW) | {
     ".vhdx": OutputFormat.VHDX,
     ".qcow2": OutputFormat.QCOW2,
@@ -60,6 +62,15 @@ class Verify(Enum):
 
     READ_BACK = "read-back"
     TRUST = "trust"
+
+
+class Sparse(StrEnum):
+    """Whether an output has holes where the disk has zeros, spelled as `--sparse` takes it."""
+
+    AUTO = "auto"
+    """Unless it is a VHDX or VHD on a file system of Windows, which attaches no sparse file."""
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class Compression(Enum):
@@ -116,6 +127,7 @@ class Options:
     existing: Existing = Existing.REFUSE
     verify: Verify = Verify.READ_BACK
     compression: Compression = Compression.FORMAT
+    sparse: Sparse = Sparse.AUTO
     e01: E01Options = field(default_factory=E01Options)
 
 
@@ -202,6 +214,18 @@ class Plan:
         )
 
 
+def has_holes(request: ImageRequest) -> bool:
+    """Whether zeros take no room in the file that is asked for: it may have holes, and its file system has them."""
+    return leaves_holes(request.target, request.format, request.options) and files.keeps_holes(request.target.parent)
+
+
+def leaves_holes(target: Path, form: OutputFormat, options: Options) -> bool:
+    """Whether an output may have holes, by what was asked for and where it is to be."""
+    if options.sparse is Sparse.AUTO:
+        return form not in _ATTACHABLE or not files.is_read_by_windows(target.parent)
+    return options.sparse is Sparse.ALWAYS
+
+
 def request_like(chain: LayeredSource, target: Path, output: OutputFormat, options: Options) -> ImageRequest:
     """The disk of a chain as one image; its layers are the sources."""
     sources, like = [layer.path for layer in chain.layers], new_disk_like(chain, options)
@@ -251,13 +275,8 @@ def parent_locator(parent: Path, child: Path, linkage: UUID) -> tuple[tuple[str,
     Raises OutputError for a path that a locator cannot have.
     """
     pairs = [(LINKAGE, f"{{{linkage}}}")]
-    try:
-        relative = str(PureWindowsPath(os.path.relpath(parent.resolve(), child.parent.resolve())))
-        pairs.append((RELATIVE_PATH, relative if relative.startswith("..") else f".\\{relative}"))
-    except ValueError:  # two drives: no relative path leads from one to the other
-        pass
-    if os.name == "nt":
-        pairs.append((ABSOLUTE_PATH, f"\\\\?\\{parent.resolve()}"))
+    relative, absolute = paths_to_parent(parent.resolve(), child.parent.resolve())
+    pairs += [(key, path) for key, path in ((RELATIVE_PATH, relative), (ABSOLUTE_PATH, absolute)) if path]
     # A locator is UTF-16; a name on Linux is bytes, and what is not UTF-8 of them has no characters.
     if any("\ud800" <= character <= "\udfff" for _, value in pairs for character in value):
         reason = f"the path of its parent, {parent}, is not UTF-8, and a file cannot name it"

@@ -87,6 +87,7 @@ def with_bitmap(tables: Iterable[ChangeTable], sink: Sink, size: int, granularit
     It has one bit for each granule of a disk of `size` bytes, least significant bit first, set where the granule
     changed: bit n & 7 of byte n >> 3 is for the bytes of the disk from n * granularity; bits past the end are 0.
     """
+    sink.make_sparse()
     sink.set_size(-(-size // granularity) // 8 + bool(-(-size // granularity) % 8))
     number, bits = -1, np.empty(0, dtype=np.bool_)
     for table in tables:

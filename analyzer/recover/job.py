@@ -191,13 +191,15 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
 
     def name(image: Sink, checksums: CellChecksums) -> None:
         nonlocal totals
-        image.settle()
+        image.flush()
         known = plan.provenance.ranges(Status.KNOWN)
         fingerprint = fingerprint_of(image.path, conversion.format, checksums, known)
         identity, totals = identity_of(plan.disk, plan.request.view), plan.provenance.totals()
         lines, account = mapfile_lines(plan.provenance.statuses(), identity, fingerprint), document(plan, totals)
-        with ExitStack() as sidecars:
-            give_names(image, write_sidecars(image.target, plan.request.options.existing, lines, account, sidecars))
+        with ExitStack() as opened:
+            sidecars = write_sidecars(image.target, plan.request.options.existing, lines, account, opened)
+            plan.filled.earlier.close()
+            give_names(image, sidecars)
 
     written = run_conversion(conversion, plan.filled, progress, name=name)
     return Outcome(

@@ -69,7 +69,7 @@ def command(out: Path, asked: _Asked) -> None:
         if chain:
             output.warn(chain.findings)
         disk = plan_creation(out, options, chain)
-        file_size = run_creation(out, disk, options.existing)
+        file_size = run_creation(out, disk, options.existing, chain.path if chain else None)
     made = {"target": out, "type": disk.type, "size": disk.size, "file_size": file_size}
     line = f"{safe(out)}: {disk.type.value} VHDX, disk of {size(disk.size)}, file of {size(file_size)}"
     output.answer("create", {"output": made}, [line])

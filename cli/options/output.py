@@ -22,6 +22,7 @@ from analyzer.convert.model import (
     Options,
     Outcome,
     OutputFormat,
+    Sparse,
     Verify,
     format_of,
 )
@@ -51,6 +52,10 @@ class OutputOptions:
     block_size: int | None = option("Block size of a VHDX, 1M to 256M. Default: {block_size}.", type=BYTE_SIZE)
     existing: Existing = force_option("OUT")
     verify: Verify = choice(Verify.TRUST, "Do not read the output back.", "--no-verify")
+    sparse: Sparse = option(
+        "Whether zeros are holes in OUT. Default: auto, not in a VHDX or VHD where Windows would refuse it (NTFS).",
+        default=Sparse.AUTO.value,
+    )
     seed: str | None = option("Derive new GUIDs from TEXT: the same input gives the same bytes.", metavar="TEXT")
     compress: bool = option("Compress a qcow2 with zlib, or an E01 at the highest level.")
     zstd: bool = option("Compress a qcow2 with zstd: faster; needs the package zstandard, and QEMU 5.1 or newer.")
@@ -95,6 +100,7 @@ class OutputOptions:
             existing=self.existing,
             verify=self.verify,
             compression=Compression.ZLIB if self.compress else Compression.ZSTD if self.zstd else Compression.FORMAT,
+            sparse=self.sparse,
             e01=self._e01(form),
         )
 

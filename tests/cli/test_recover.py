@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -19,6 +20,7 @@ from tests.support.command_line import SCHEMA, contents
 from tests.support.files import open_files, sparse_copy
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
+from vhdx.system import files
 
 pytestmark = pytest.mark.slow
 
@@ -215,6 +217,26 @@ def test_a_later_run_with_fewer_files_keeps_what_the_earlier_one_has(vhdx_comman
     assert (flat(out) if name.endswith("vhdx") else out.read_bytes()) == before
     assert {run[6] for run in again["runs"] if run[2] == "stale"} == {"earlier"}
     jsonschema.validate(again, SCHEMA)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux says which files are open")
+@pytest.mark.parametrize("name", ["disk.raw", "disk.vhdx"])
+def test_nobody_has_an_earlier_image_open_when_the_new_one_takes_its_name(
+    vhdx_command, apart, tmp_path, name, monkeypatch
+):
+    """Windows would refuse that."""
+    renamed, rename = [], files.rename
+
+    def refuse_open(old, new):
+        renamed.append(new)
+        descriptors = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if descriptor.exists()]
+        assert new not in {descriptor.readlink() for descriptor in descriptors}
+        rename(old, new)
+
+    vhdx_command("recover", *apart[1:], "-o", tmp_path / name)
+    monkeypatch.setattr(files, "rename", refuse_open)
+    assert vhdx_command("recover", *apart, "-o", tmp_path / name, "--resume").code == 0
+    assert tmp_path / name in renamed
 
 
 def test_a_format_that_cannot_be_gone_on_with_is_named_with_those_that_can(vhdx_command, apart, tmp_path):

@@ -2,13 +2,13 @@
 
 import os
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vhdx.paths import Mapping, Refused, locate, match_case
+from vhdx.paths import Mapping, Refused, locate, match_case, paths_to_parent
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows follows its own absolute paths")
 
@@ -206,3 +206,20 @@ def test_a_name_in_another_normal_form_is_the_same_name(tmp_path):
     decomposed.touch()
     found = locate(f"D:\\Hyper-V\\{composed}", tmp_path, [Mapping.parse(f"D:\\Hyper-V={tmp_path}")])
     assert found.samefile(decomposed)
+
+
+@pytest.mark.parametrize(
+    ("parent", "folder", "relative", "absolute"),
+    [
+        (r"C:\VMs\a.vhdx", r"C:\VMs", r".\a.vhdx", r"\\?\C:\VMs\a.vhdx"),
+        (r"\\?\C:\VMs\a.vhdx", r"C:\VMs\new", r"..\a.vhdx", r"\\?\C:\VMs\a.vhdx"),
+        (r"D:\a.vhdx", r"C:\VMs", None, r"\\?\D:\a.vhdx"),
+        (r"\\nas\vm\a.vhdx", r"\\nas\vm\new", r"..\a.vhdx", r"\\?\UNC\nas\vm\a.vhdx"),
+        (r"\\?\UNC\nas\vm\a.vhdx", r"\\nas\vm", r".\a.vhdx", r"\\?\UNC\nas\vm\a.vhdx"),
+        (r"\\nas\vm\a.vhdx", r"C:\VMs", None, r"\\?\UNC\nas\vm\a.vhdx"),
+    ],
+)
+def test_a_parent_on_windows_has_one_absolute_path_and_a_relative_one_on_its_drive(parent, folder, relative, absolute):
+    assert paths_to_parent(PureWindowsPath(parent), PureWindowsPath(folder)) == (relative, absolute)
+    led_back = locate(absolute, Path("/"), [Mapping.parse(rf"{PureWindowsPath(parent).drive}\=/here")])
+    assert isinstance(led_back, Path)

@@ -128,7 +128,7 @@ def test_another_run_cannot_take_what_waits_for_its_name(tmp_path):
     target = tmp_path / "out"
     with Sink(target, existing=Existing.REPLACE) as sink:
         sink.write_at(0, b"first")
-        sink.settle()
+        sink.flush()
         with pytest.raises(OutputError) as caught:
             Sink(target, existing=Existing.REPLACE)
         assert "another run" in str(caught.value)
@@ -149,7 +149,7 @@ def test_what_another_run_begins_meanwhile_is_not_removed_with_what_was_left(tmp
             begun.append(descriptor)
         return True
 
-    monkeypatch.setattr(sink_module, "lock", locked)
+    monkeypatch.setattr(sink_module.files, "lock", locked)
     with pytest.raises(OutputError):
         Sink(target, existing=Existing.REPLACE)
     assert part_of(target).read_bytes() == b"of the other run"

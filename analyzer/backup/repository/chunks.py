@@ -17,6 +17,7 @@ from analyzer.backup.repository.codec import ID_SIZE, Codec
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.remote_folder import Place
 from analyzer.backup.storage.storage import Data, Entry, Stored
+from vhdx.system import files
 
 FOLDER, QUARANTINE, CANDIDATES = "chunks.castr", "quarantine", "candidates"
 _MAGIC = b"VHDXCAND"
@@ -87,7 +88,7 @@ class ChunkStore:
     def discard(self) -> None:
         """Leave behind nothing that is not there for sure yet; nothing happens after `flush`."""
         for _, part in self._waiting:
-            part.unlink(missing_ok=True)
+            files.remove(part)
         self._waiting = []
 
     def entries(self) -> Iterator[tuple[bytes, Entry]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analyzer.backup.errors import MissingObjectError, PlaceError
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
-from vhdx.sink import flush_folder
+from vhdx.system import files
 
 # Files that repay flushing all of a file system: that costs as much as some hundred, whoever else is writing there.
 _WORTH_ALL = 64
@@ -42,23 +42,21 @@ class LocalPlace:
         try:
             with self._doing("write", name):
                 self._flush([part])
-                part.replace(self._path(name))
+                files.rename(part, self._path(name))
         finally:
-            part.unlink(missing_ok=True)  # where it has its name it is there no more
-        flush_folder(part.parent)
+            files.remove(part)  # where it has its name it is there no more
+        files.flush_folder(part.parent)
 
     def create(self, name: str, data: Data) -> bool:
-        """Make an object unless it is there: False then. A hard link is made or not, and never replaces."""
+        """Make an object unless it is there: False then."""
         part, made = self.begin(name, data), False
         try:
-            with self._doing("create", name), contextlib.suppress(FileExistsError):
+            with self._doing("create", name):
                 self._flush([part])
-                # A link fails where the name is taken, in one step, on NFS as well, where O_EXCL was not always kept.
-                os.link(part, self._path(name))
-                made = True
+                made = files.name_new(part, self._path(name))
         finally:
-            part.unlink(missing_ok=True)
-        flush_folder(part.parent)
+            files.remove(part)
+        files.flush_folder(part.parent)
         return made
 
     def size(self, name: str) -> int | None:
@@ -96,7 +94,7 @@ class LocalPlace:
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
         with self._doing("delete", name):
-            self._path(name).unlink(missing_ok=True)
+            files.remove(self._path(name))
 
     def close(self) -> None:
         """Nothing: no connection has to be let go of."""
@@ -107,7 +105,7 @@ class LocalPlace:
             # Durable before named, and the names durable after: a crash between leaves no name without its bytes.
             self._flush([part for _, part in written])
             for name, part in written:
-                part.replace(self._path(name))
+                files.rename(part, self._path(name))
             self._flush(list({self._path(name).parent for name, _ in written}))
 
     def _flush(self, paths: Sequence[Path]) -> None:
@@ -116,10 +114,10 @@ class LocalPlace:
             return
         for path in paths:
             if path.is_dir():
-                flush_folder(path)
+                files.flush_folder(path)
             else:
                 with path.open("r+b", buffering=0) as file:
-                    os.fsync(file.fileno())
+                    files.flush(file.fileno())
 
     def begin(self, name: str, data: Data) -> Path:
         """Write a file beside its place; returns it, not flushed yet."""
@@ -133,7 +131,7 @@ class LocalPlace:
                     while view:
                         view = view[file.write(view) :]
             except OSError:
-                part.unlink(missing_ok=True)
+                files.remove(part)
                 raise
         return part
 
@@ -145,7 +143,7 @@ class LocalPlace:
             if folder != self.folder:
                 self._make_folder(folder.parent)
             folder.mkdir(parents=True, exist_ok=True)
-            flush_folder(folder.parent)
+            files.flush_folder(folder.parent)
         self._made.add(folder)
 
     def _path(self, name: str) -> Path:

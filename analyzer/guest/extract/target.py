@@ -13,8 +13,9 @@ from typing import Any, Self
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.record import Times
 from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
-from vhdx.sink import Existing, is_full
+from vhdx.sink import Existing
 from vhdx.source import file_identity
+from vhdx.system import files
 
 Parts = tuple[str, ...]
 """Names from the target down, each a safe one."""
@@ -44,7 +45,7 @@ class Target:
         except FileExistsError:
             raise OutputError(root, "it is no folder", "name another one") from None
         except OSError as error:
-            if is_full(error):
+            if files.is_full(error):
                 raise FileSystemFullError(root) from error
             raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error
         self._open: tuple[Parts, int] | None = None
@@ -170,7 +171,7 @@ class Target:
             reason = "a link, or a file, is in its place or in that of a folder above it"
             raise OutputError(path, reason, "name another target: links in it are not followed") from None
         except (OSError, OverflowError) as error:
-            if isinstance(error, OSError) and is_full(error):
+            if isinstance(error, OSError) and files.is_full(error):
                 raise FileSystemFullError(path) from error
             raise OutputError(
                 path,
@@ -193,7 +194,8 @@ _GRAIN = 4096  # the block of most file systems: a shorter hole saves nothing
 
 def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
     """Make an empty file `size` bytes long, with the pieces in it; raises OSError, and what `pieces` raises."""
-    os.ftruncate(descriptor, size)
+    files.make_sparse(descriptor)
+    files.set_size(descriptor, size)
     for piece in pieces:
         for at, data in _not_zero(piece.data):
             view = memoryview(data)

@@ -33,6 +33,8 @@ class EarlierRun:
     known: Ranges = NO_RANGES
     stale: Ranges = NO_RANGES
     read: Read = _nothing
+    close: Callable[[], None] = lambda: None
+    """Lets go of its image, which Windows replaces only when nobody has it open."""
 
 
 class Row(NamedTuple):

@@ -9,6 +9,7 @@ from analyzer.recovery_map.beside import account_of, map_of
 from analyzer.recovery_map.mapfile import is_own_mapfile
 from vhdx.errors import VhdxError
 from vhdx.sink import Existing, Sink
+from vhdx.system import files
 
 _LINES_AT_ONCE = 1 << 13
 
@@ -31,7 +32,7 @@ def write_sidecars(
     for path, pieces in ((map_of(target), iter(map_lines)), (account_of(target), iter(account))):
         sink = opened.enter_context(Sink(path, existing=how))
         _fill(sink, pieces)
-        sink.settle()
+        sink.flush()
         sidecars.append(sink)
     return sidecars
 
@@ -79,7 +80,7 @@ def _finish(image: Sink, sidecars: Sequence[Sink]) -> None:
             named.append(sink)
     except VhdxError:
         for sink in named:
-            sink.target.unlink(missing_ok=True)
+            files.remove(sink.target)
         raise
 
 

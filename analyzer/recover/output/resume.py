@@ -38,11 +38,33 @@ def open_earlier(
         raise OutputError(target, reason, "recover to one of these, or begin anew with --force and without --resume")
     found = read_mapfile(map_of(target), size, identity)
     # The earlier output is no source, but it is read like one: by position, and closed before it is replaced.
-    written = opened.enter_context(closing(_open(target, form)))
+    image = opened.enter_context(closing(_EarlierImage(target, form)))
+    written = image.disk
     if written.size != size:
         raise OutputError(target, f"it has {written.size} bytes and the disk {size}", "begin anew with --force")
     _require_untouched(target, written, found[Status.KNOWN], progress)
-    return EarlierRun(found[Status.KNOWN], found[Status.STALE], Reader(written).read_into)
+    return EarlierRun(found[Status.KNOWN], found[Status.STALE], image.read_into, image.close)
+
+
+class _EarlierImage:
+    """The image of an earlier run. Once it is closed, what took its place is read: all that is taken over is there."""
+
+    def __init__(self, target: Path, form: OutputFormat) -> None:
+        self._target, self._form = target, form
+        self._open()
+
+    def _open(self) -> None:
+        self.disk = _open(self._target, self._form)
+        self._reader, self._is_open = Reader(self.disk), True
+
+    def read_into(self, start: int, buffer: memoryview) -> None:
+        if not self._is_open:
+            self._open()
+        self._reader.read_into(start, buffer)
+
+    def close(self) -> None:
+        self._is_open = False
+        self.disk.close()
 
 
 def fingerprint_of(path: Path, form: OutputFormat, checksums: CellChecksums, known: Ranges) -> ImageFingerprint | None:

@@ -12,6 +12,7 @@ from string import ascii_uppercase
 from analyzer.convert.formats.e01.format import SIGNATURE
 from vhdx.errors import OutputError
 from vhdx.sink import PART_SUFFIX, Existing, Sink, part_of
+from vhdx.system import files
 from vhdx.targets import check_target
 
 # E01 to E99; then letters, as EnCase continues.
@@ -101,11 +102,11 @@ class SegmentedSink(Sink):
         if self._further or stale:
             # The older output loses its first name first, so that no moment shows a mixture; then what is too many.
             for place in (self.target, *stale):
-                place.unlink(missing_ok=True)
+                files.remove(place)
         with ExitStack() as named:
             for sink in self._further:
                 sink.commit()
-                named.callback(sink.target.unlink, missing_ok=True)
+                named.callback(files.remove, sink.target)
             super().commit()
             named.pop_all()
 
