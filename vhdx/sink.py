@@ -41,7 +41,7 @@ class Sink(WritableFile):
     def __init__(self, target: Path, *, existing: Existing = Existing.REFUSE) -> None:
         """Create `target`.part; raises OutputError when it exists and must not be replaced, InputOutputError."""
         super().__init__(part_of(target), -1)
-        self.target, self._existing = target, existing
+        self.target, self.existing = target, existing
         self._size, self._kept = 0, False
         if existing is Existing.REPLACE:
             _remove_left_over(self.path, target)
@@ -100,7 +100,7 @@ class Sink(WritableFile):
         if self.is_open:
             self.flush()
         self.keep()
-        if self._existing is not Existing.REPLACE and self.target.exists():
+        if self.existing is not Existing.REPLACE and self.target.exists():
             raise OutputError(self.target, "it appeared while the output was written", f"the output is in {self.path}")
         try:
             files.rename(self.path, self.target)
@@ -118,7 +118,7 @@ class Sink(WritableFile):
 
     def remove_older(self) -> None:
         """Remove what has the target's name now, where it may be replaced; raises InputOutputError."""
-        if self._existing is not Existing.REPLACE:
+        if self.existing is not Existing.REPLACE:
             return
         try:
             files.remove(self.target)
@@ -129,7 +129,7 @@ class Sink(WritableFile):
     def discard(self) -> None:
         """Close and remove what was written, unless it may be resumed; nothing happens after `commit`."""
         self.close()
-        if not self._kept and self._existing is not Existing.RESUME:
+        if not self._kept and self.existing is not Existing.RESUME:
             files.remove(self.path)
         self._kept = True
 

@@ -18,6 +18,10 @@ class PlaceError(BackupError):
     text = "{url}: {reason}; {advice}"
 
 
+class UnreadableObjectError(PlaceError):
+    """The medium that an object is on does not give it: others may be whole."""
+
+
 class MissingObjectError(BackupError):
     """An object that must be there is not."""
 

@@ -1,24 +1,29 @@
 """A restore point as a disk, which every format can be made of; raw images and devices brought to its content."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
 import numpy as np
 
-from analyzer.backup.errors import RangeError
+from analyzer.backup.errors import BadChunkError, MissingObjectError, RangeError, UnreadableObjectError
+from analyzer.backup.plan import Lost
 from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.index import Index, chunk_count, id_array, ids_from
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.cells import units_touched
-from analyzer.convert.copying import in_order
+from analyzer.convert.convert import name_alone, refuse_foreign_map
+from analyzer.convert.copying import CellChecksums, in_order
 from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk
 from analyzer.progress import Progress, no_progress
+from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.commit import existing_sidecars, name_anew, write_sidecars
+from analyzer.recovery_map.mapfile import Status, is_own_mapfile, mapfile_lines
 from vhdx.errors import VerificationError, VhdxError
 from vhdx.findings import Finding
 from vhdx.in_place import BlockDevice
@@ -37,12 +42,25 @@ _AT_ONCE = 1 << 18
 class ChunkSource:
     """The flat disk as bytes: chunks are read, checked and kept for a while. From any thread."""
 
-    def __init__(self, store: ChunkStore, index: Index, name: str) -> None:
-        """The bytes of a restore point called `name`."""
+    def __init__(self, store: ChunkStore, index: Index, name: str, lost: Lost = Lost.REFUSE) -> None:
+        """The bytes of a restore point called `name`; with Lost.ALLOW zeros where a chunk is missing or damaged."""
         self.path, self.size = Path(name), index.size
-        self._index = index
+        self._store, self._index, self.lost = store, index, lost
+        self.missed = set[int]()
+        """The numbers of the chunks that could not be had; their bytes stay zeros for the whole run."""
         kept = max(2, (32 << 20) // index.chunk_size)  # of those that were read last
-        self._chunk = lru_cache(kept)(lambda number: store.get(index.id_of(number)))
+        self._chunk = lru_cache(kept)(self.read_chunk)
+
+    def read_chunk(self, number: int) -> bytes:
+        """All bytes of a chunk; raises MissingObjectError, BadChunkError, PlaceError."""
+        if number not in self.missed:
+            try:
+                return self._store.get(self._index.id_of(number))
+            except (MissingObjectError, BadChunkError, UnreadableObjectError):
+                if self.lost is Lost.REFUSE:
+                    raise
+                self.missed.add(number)
+        return bytes(self._index.length_of(number))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource; raises MissingObjectError, BadChunkError, PlaceError."""
@@ -57,13 +75,14 @@ class ChunkSource:
 class PointDisk:
     """A restore point as a disk that can be converted (a `DiskSource`). Chunks of zeros are not read."""
 
-    def __init__(self, repository: Repository, name: str) -> None:
-        """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError."""
+    def __init__(self, repository: Repository, name: str, lost: Lost = Lost.REFUSE) -> None:
+        """Open it; raises NoSuchPointError, MissingObjectError, DamagedObjectError. `lost` is for its chunks."""
         self.manifest = repository.manifest(name)
         self.index = repository.index(self.manifest)
         self.store = repository.chunks()
         self.size, self.sector_size = self.manifest.size, self.manifest.logical_sector_size
-        self.sources: Sequence[ByteSource] = (ChunkSource(self.store, self.index, name),)
+        self.chunks = ChunkSource(self.store, self.index, name, lost)
+        self.sources: Sequence[ByteSource] = (self.chunks,)
         # None: what was wrong when the point was made is in the manifest.
         self.findings: tuple[Finding, ...] = ()
         ends = {self.index.chunk_size, self.index.length_of(len(self.index.ids) - 1)}
@@ -82,6 +101,13 @@ class PointDisk:
             table = merge_neighbours(RunTable(begin, length, kind, np.zeros_like(begin), offset)).clip(start, upto)
             if len(table):
                 yield table
+
+    @property
+    def lost(self) -> Ranges:
+        """What is not known of the disk: what was lost when the point was made, and the chunks that were missed."""
+        chunk = self.index.chunk_size
+        missed = Ranges.of(Range(number * chunk, self.index.length_of(number)) for number in self.chunks.missed)
+        return Ranges.of(self.manifest.lost) | missed
 
     def chunks_with_data(self) -> Iterator[int]:
         """The numbers of the chunks that are not zeros."""
@@ -102,6 +128,33 @@ def request_for(manifest: Manifest, target: Path, output: OutputFormat, options:
     sectors = manifest.logical_sector_size, manifest.physical_sector_size
     like = new_disk(options, manifest.size, manifest.block_size, sectors, UUID(manifest.disk_id))
     return ImageRequest(target=target, format=output, like=like, options=options)
+
+
+def namer_for(disk: PointDisk, target: Path, existing: Existing) -> Callable[[Sink, CellChecksums], None]:
+    """What gives an image its name, with a map beside it where anything may be lost; refuses a map that is in the way.
+
+    Raises OutputError.
+    """
+    if disk.chunks.lost is Lost.REFUSE and not disk.lost.size:
+        refuse_foreign_map(target, existing)
+        return name_alone
+    check_target(map_of(target), (), existing_sidecars(target, existing))
+    return partial(_name_with_map, disk)
+
+
+def _name_with_map(disk: PointDisk, image: Sink, checksums: CellChecksums) -> None:
+    if not disk.lost.size:
+        name_alone(image, checksums)
+        return
+    image.flush()
+    target, existing = image.target, image.existing
+    if is_own_mapfile(map_of(target)):  # what a recovery says of an older image is not said of this one
+        account_of(target).unlink(missing_ok=True)
+    parts = disk.lost.split(Range(0, disk.size))
+    rows = ((part, Status.LOST if is_lost else Status.KNOWN) for part, is_lost in parts)
+    lines = mapfile_lines(rows, f"{disk.manifest.disk_id} restored {disk.manifest.index_sha256}")
+    with ExitStack() as opened:
+        name_anew(image, write_sidecars(target, existing, lines, None, opened))
 
 
 def range_of(disk: PointDisk, start: int, length: int | None) -> Range:
@@ -157,6 +210,7 @@ def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) 
     """
     if not part_of(target).exists():
         check_target(target, (), Existing.REFUSE)
+    give_name = namer_for(disk, target, Existing.REFUSE)
     with Sink(target, existing=Existing.RESUME) as sink:
         sink.make_sparse()
         sink.set_size(disk.size)
@@ -165,7 +219,7 @@ def resume_raw(disk: PointDisk, target: Path, progress: Progress = no_progress) 
             held = units_touched([Ranges.of(extents)], disk.index.chunk_size)
             candidates = sorted({*disk.chunks_with_data(), *held})
             resumed = _bring(disk, there, sink, candidates, progress)
-        sink.commit()
+        give_name(sink, CellChecksums())
     return replace(resumed, target=target)
 
 
@@ -183,15 +237,15 @@ def _bring(
     disk: PointDisk, there: ByteSource, target: Sink | BlockDevice, candidates: Iterable[int], progress: Progress
 ) -> Resumed:
     """Write every chunk of these that is not there, and read it back; raises VerificationError."""
-    index, found, written = disk.index, 0, list[int]()
+    index, codec, found, written = disk.index, disk.store.codec, 0, list[int]()
     wanted = set(disk.chunks_with_data())
 
     def look(number: int) -> tuple[int, bytes | None]:
         """The content that must be written; None where it is there. Called by threads."""
         held = read_at(there, number * index.chunk_size, index.length_of(number))
-        if disk.store.codec.id_of(held) == index.id_of(number):
+        if codec.id_of(held) == index.id_of(number):
             return number, None
-        return number, disk.store.get(index.id_of(number)) if number in wanted else bytes(len(held))
+        return number, disk.chunks.read_chunk(number) if number in wanted else bytes(len(held))
 
     with closing(in_order(look, candidates)) as looked:
         for number, content in looked:
@@ -204,7 +258,8 @@ def _bring(
     target.flush()
     for number in written:
         start, length = number * index.chunk_size, index.length_of(number)
-        if disk.store.codec.id_of(read_at(there, start, length)) != index.id_of(number):
+        wanted_id = codec.id_of(bytes(length)) if number in disk.chunks.missed else index.id_of(number)
+        if codec.id_of(read_at(there, start, length)) != wanted_id:
             raise VerificationError(there.path, start, length)
     total = sum(index.length_of(number) for number in written)
     return Resumed(target=there.path, size=disk.size, found_bytes=found, written_bytes=total)

@@ -112,7 +112,7 @@ def _needed_without_holes(disk: DiskSource, output: OutputFormat, new_disk: NewD
     return rest + count_cells_with_data(disk.windows(0, disk.size), unit) * unit
 
 
-def _commit(sink: Sink, _checksums: CellChecksums) -> None:
+def name_alone(sink: Sink, _checksums: CellChecksums) -> None:
     """Name the output; what a recovery left beside an older image of this name goes with that image, not with this."""
     if is_own_mapfile(map_of(sink.target)):
         sink.keep()
@@ -122,22 +122,26 @@ def _commit(sink: Sink, _checksums: CellChecksums) -> None:
     sink.commit()
 
 
+def refuse_foreign_map(target: Path, existing: Existing) -> None:
+    """Raise OutputError for a map by which an output without one would be read."""
+    if existing is not Existing.REPLACE and is_own_mapfile(map_of(target)):
+        reason = f"it is the map of an image called {target.name} that was recovered"
+        raise OutputError(map_of(target), reason, "move it away, name another target, or replace both with --force")
+
+
 def run_conversion(
     plan: Plan,
     disk: DiskSource,
     progress: Progress = no_progress,
     *,
-    name: Callable[[Sink, CellChecksums], None] = _commit,
+    name: Callable[[Sink, CellChecksums], None] = name_alone,
 ) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError.
 
     `name` is called when the output is right, to give it its name, with the checksums of what was written.
     """
-    if name is _commit and plan.options.existing is not Existing.REPLACE and is_own_mapfile(map_of(plan.target)):
-        reason = f"it is the map of an image called {plan.target.name} that was recovered"
-        raise OutputError(
-            map_of(plan.target), reason, "move it away, name another target, or replace both with --force"
-        )
+    if name is name_alone:
+        refuse_foreign_map(plan.target, plan.options.existing)
     kind = FORMATS[plan.format].sink if plan.image else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
         holes = leaves_holes(plan.target, plan.format, plan.options)

@@ -19,10 +19,10 @@ from analyzer.recover.inputs.collect import Gathered, gather
 from analyzer.recover.inputs.foreign_files import is_layer_beside
 from analyzer.recover.inputs.layers import PRESENT, Level, View
 from analyzer.recover.inputs.open_file import Opener, take_maps
-from analyzer.recover.output.commit import existing_sidecars, name_anew, name_resumed, write_sidecars
 from analyzer.recover.output.resume import fingerprint_of, open_earlier
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.commit import existing_sidecars, name_anew, name_resumed, write_sidecars
 from analyzer.recovery_map.mapfile import Status, is_own_mapfile, mapfile_lines
 from vhdx.errors import OutputError
 from vhdx.findings import Finding

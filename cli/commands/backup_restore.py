@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from analyzer.backup.plan import Lost
 from analyzer.backup.restore import (
     PointDisk,
     Resumed,
     extract_range,
+    namer_for,
     range_of,
     request_for,
     restore_device,
@@ -16,13 +18,14 @@ from analyzer.backup.restore import (
     stream_range,
 )
 from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
+from analyzer.recovery_map.beside import map_of
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import BYTE_SIZE, FILE_PATH, STDOUT, grouped, json_option, option
+from cli.options.common import BYTE_SIZE, FILE_PATH, STDOUT, choice, grouped, json_option, option
 from cli.options.output import CloneOptions, output_options, stdout_for_bytes, write_disk
 from cli.options.repository import repository_argument, repository_of
 from cli.progress import progress
-from cli.text import safe, size
+from cli.text import plural, safe, say, size
 from vhdx.sink import part_of
 
 
@@ -34,6 +37,9 @@ class _Target:
     offset: int | None = option("First byte of the disk to write, for a range of raw bytes.", type=BYTE_SIZE)
     length: int | None = option("Number of bytes to write. Default: to the end of the disk.", type=BYTE_SIZE)
     resume: bool = option("Resume an interrupted raw image; if interrupted, keep it.")
+    lost: Lost = choice(
+        Lost.ALLOW, "Go on where chunks are missing or damaged: zeros, and OUT.map lists the ranges.", "--allow-lost"
+    )
     onto_device: bool = option("Write to the block device OUT: OVERWRITES ALL THAT IS ON IT, to the disk's size.")
     image: CloneOptions
 
@@ -43,9 +49,14 @@ class _Target:
         return self.offset is not None or self.length is not None
 
     @property
+    def is_image(self) -> bool:
+        """Whether a whole image is written to a file, beside which a map can be."""
+        return not (self.out == STDOUT or self.is_range or self.onto_device)
+
+    @property
     def is_whole(self) -> bool:
         """Whether a whole image is written to a new file."""
-        return not (self.out == STDOUT or self.is_range or self.resume or self.onto_device)
+        return self.is_image and not self.resume
 
 
 @click.command("restore")
@@ -55,24 +66,31 @@ class _Target:
 @output_options(block_size="the base's", kind=CloneOptions)
 @grouped("target", _Target)
 @json_option
-def command(repository: str, name: str, target: _Target) -> None:
+def command(repository: str, name: str, target: _Target) -> int:
     """Restore the disk of the restore point NAME as one standalone image.
 
     Formats are those of `vhdx convert`. OUT may be `-`: the raw bytes on stdout. A VHDX gets new file identities, and
     keeps the disk's; with --clone the disk gets new ones too, as with `vhdx convert --clone`, for use beside its
     original. Every chunk is compared with its id as it is read. A block device is written only with --onto-device.
 
+    With --allow-lost the rest is restored where chunks are missing or damaged. What is lost, here or when the point was
+    made, is zeros, and OUT.map beside the image lists it, a mapfile for GNU ddrescue that all commands of vhdx go by.
+    Exit code 1 with --allow-lost when something is lost.
+
     \b
     Examples:
       vhdx backup restore /mnt/nas/backups NAME disk.vhdx
       vhdx backup restore /mnt/nas/backups NAME disk.raw --resume
       vhdx backup restore /mnt/nas/backups NAME disk.qcow2
+      vhdx backup restore /mnt/nas/backups NAME disk.raw --allow-lost
       vhdx backup restore /mnt/nas/backups NAME second.vhdx --clone
       vhdx backup restore /mnt/nas/backups NAME /dev/sdx --onto-device
       vhdx backup restore /mnt/nas/backups NAME boot.bin --offset 0 --length 1M
       vhdx backup restore /mnt/nas/backups NAME - | ssh host 'cat > disk.raw'
     """
-    disk = PointDisk(repository_of(repository), name)
+    if target.lost is Lost.ALLOW and not target.is_image:
+        raise click.UsageError("--allow-lost writes a map beside an image: name a file for the whole disk.")
+    disk = PointDisk(repository_of(repository), name, target.lost)
     if target.image.scope and not target.is_whole:
         raise click.UsageError(
             "a clone is written whole, to a file: leave out --clone, or --resume, --onto-device and the range."
@@ -88,7 +106,14 @@ def command(repository: str, name: str, target: _Target) -> None:
     else:
         form, options = target.image.for_target(target.out)
         request = request_for(disk.manifest, target.out, form, options)
-        write_disk("backup restore", disk, request, target.image.scope)
+        write_disk(
+            "backup restore", disk, request, target.image.scope, name=namer_for(disk, target.out, options.existing)
+        )
+    if disk.lost.size:
+        there = f"; {safe(map_of(target.out))} lists them" if target.is_image else ""
+        ranges = plural(len(disk.lost), "range")
+        say(f"warning: {ranges} of the disk, {size(disk.lost.size)}, are lost, and zeros in the output{there}")
+    return int(bool(target.lost is Lost.ALLOW and disk.lost.size))
 
 
 def _to_stdout(disk: PointDisk, target: _Target) -> None:

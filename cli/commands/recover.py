@@ -13,9 +13,9 @@ from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, resumes, run_recovery
-from analyzer.recover.output.commit import replace_account
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.commit import replace_account
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import FOLDER, LinkOptions

@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 import click
 
-from analyzer.convert.convert import plan_output, run_conversion
+from analyzer.convert.convert import name_alone, plan_output, run_conversion
+from analyzer.convert.copying import CellChecksums
 from analyzer.convert.disks import DiskSource
 from analyzer.convert.model import (
     EXTENSIONS,
@@ -34,7 +35,7 @@ from cli.progress import progress
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
-from vhdx.sink import Existing
+from vhdx.sink import Existing, Sink
 
 _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 _DOING = {"merge": "merging", "backup restore": "restoring"}
@@ -196,12 +197,16 @@ def write_disk(
     scope: Scope | None,
     *,
     errors: Sequence[Finding] | None = None,
+    name: Callable[[Sink, CellChecksums], None] = name_alone,
 ) -> None:
-    """Write a whole disk, or a clone of it, and report what was written; `errors` are those of its sources."""
+    """Write a whole disk, or a clone of it, and report what was written; `errors` are those of its sources.
+
+    `name` is what `run_conversion` takes.
+    """
     clone = clone_of(disk, scope, request.options)
     plan = plan_clone(clone, request) if clone else plan_output(disk, request)
     with progress(_DOING.get(command, "writing"), plan.work) as update:
-        outcome = run_conversion(plan, clone or disk, update)
+        outcome = run_conversion(plan, clone or disk, update, name=name)
     renewed = summarise(clone, request.like.disk_id, plan) if clone else None
     report(command, outcome, errors=errors, clone=renewed)
 

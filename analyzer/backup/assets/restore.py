@@ -4,8 +4,11 @@
     python3 restore.py                      the restore points
     python3 restore.py NAME OUT.raw         the whole disk, as a sparse raw image
     python3 restore.py NAME - | ...         the same to a pipe
+    python3 restore.py NAME OUT.raw --allow-lost    what is there, where chunks are missing or damaged
 
 Every chunk is checked against its id, and the whole image against the SHA-256 in the manifest where that has one.
+What is lost, here or when the point was made, is zeros, and OUT.raw.map lists it, a mapfile for GNU ddrescue; then the
+exit code is 1.
 The repository is the folder in which this file stands, unless --repository names another.
 """
 
@@ -19,7 +22,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
 Item = Tuple[int, int, str]
 """Start and end of a chunk on the disk, and its id."""
@@ -32,8 +35,16 @@ TABLE = 0xE75B9E112F17417D
 TAIL = struct.Struct("<5Q")
 
 
+Span = Tuple[int, int]
+"""Start and end on the disk."""
+
+
 class RestoreError(Exception):
     """Why the disk cannot be restored."""
+
+
+class ChunkError(RestoreError):
+    """A chunk is not there, or not what it was."""
 
 
 def shown(text: object) -> str:
@@ -67,6 +78,7 @@ def plain_manifest(path: Path) -> Dict[str, Any]:
         if not isinstance(manifest.get(member), kind):
             raise RestoreError(f"{path} is damaged: its member {member} is not what it should be")
     manifest.setdefault("image_sha256", None)
+    manifest.setdefault("lost", [])
     return manifest
 
 
@@ -88,26 +100,48 @@ def read_index(path: Path, expected: str) -> List[Item]:
     return items
 
 
-def contents(folder: Path, items: List[Item]) -> Iterator[Tuple[int, bytes]]:
-    """Start and content of each chunk that holds something, checked. One process unpacks many: it costs most."""
+def contents(folder: Path, items: List[Item], lost: Optional[List[Span]]) -> Iterator[Tuple[int, bytes]]:
+    """Start and content of each chunk that holds something, checked. One process unpacks many: it costs most.
+
+    What cannot be had is added to `lost`, and raises ChunkError where that is None.
+    """
     zeros = {length: hashlib.sha256(bytes(length)).hexdigest() for length in {end - start for start, end, _ in items}}
     held = [(start, end, chunk) for start, end, chunk in items if chunk != zeros[end - start]]
     many = max(1, AT_ONCE // max(1, items[0][1])) if items else 1
     for first in range(0, len(held), many):
-        batch = held[first : first + many]
-        paths = [folder / chunk[:4] / (chunk + ".cacnk") for _, _, chunk in batch]
-        for path in paths:
-            if not path.is_file():
-                raise RestoreError(f"chunk {path} is missing")
-        content, position = unpack(paths), 0
-        for path, (start, end, chunk) in zip(paths, batch):
-            part = content[position : position + end - start]
-            position += end - start
-            # All before it were right and as long as they must be, so that it is this one that is not.
-            if hashlib.sha256(part).hexdigest() != chunk:
-                place = f"bytes {start} to {end} of the disk"
-                raise RestoreError(f"chunk {path} ({place}) is damaged: its content has another SHA-256")
-            yield start, part
+        yield from some_contents(folder, held[first : first + many], lost)
+
+
+def some_contents(folder: Path, batch: List[Item], lost: Optional[List[Span]]) -> List[Tuple[int, bytes]]:
+    """The same for chunks of one batch; one that is bad is found by halves, so that all others are had."""
+    try:
+        return checked(folder, batch)
+    except ChunkError:
+        if lost is None:
+            raise
+        if len(batch) == 1:
+            lost.append(batch[0][:2])
+            return []
+        middle = len(batch) // 2
+        return some_contents(folder, batch[:middle], lost) + some_contents(folder, batch[middle:], lost)
+
+
+def checked(folder: Path, batch: List[Item]) -> List[Tuple[int, bytes]]:
+    """Start and content of each chunk, all of them right."""
+    paths = [folder / chunk[:4] / (chunk + ".cacnk") for _, _, chunk in batch]
+    for path in paths:
+        if not path.is_file():
+            raise ChunkError(f"chunk {path} is missing")
+    content, position, parts = unpack(paths), 0, []
+    for path, (start, end, chunk) in zip(paths, batch):
+        part = content[position : position + end - start]
+        position += end - start
+        # All before it were right and as long as they must be, so that it is this one that is not.
+        if hashlib.sha256(part).hexdigest() != chunk:
+            place = f"bytes {start} to {end} of the disk"
+            raise ChunkError(f"chunk {path} ({place}) is damaged: its content has another SHA-256")
+        parts.append((start, part))
+    return parts
 
 
 def unpack(paths: List[Path]) -> bytes:
@@ -155,35 +189,66 @@ class Image:
         return self.sum.hexdigest()
 
 
-def restore(repository: Path, name: str, out: BinaryIO) -> str:
-    """Write the disk; returns a sentence."""
+def restore(repository: Path, name: str, out: BinaryIO, lost: Optional[List[Span]] = None) -> str:
+    """Write the disk; returns a sentence. What is not known of it is added to `lost`, if that is given."""
     require_plain(repository)
     manifest = plain_manifest(repository / "points" / (name + ".json"))
     items = read_index(repository / "points" / (name + ".caibx"), manifest["index_sha256"])
     image = Image(out, manifest["size"])
-    for start, data in contents(repository / "chunks.castr", items):
+    for start, data in contents(repository / "chunks.castr", items, lost):
         image.write(start, data)
     found, expected = image.finish(), manifest["image_sha256"]
+    missed = sum(end - start for start, end in lost or [])
+    if lost is not None:
+        lost += [(start, start + length) for start, length in manifest["lost"]]
+    if missed:
+        return f"{manifest['size']} bytes, {missed} of them missing or damaged, which are zeros"
     if expected is not None and found != expected:
         raise RestoreError(f"the image has SHA-256 {found} and the manifest says {expected}")
     proof = "as the manifest says" if expected else "every chunk is right, the manifest has no sum of the whole"
     return f"{manifest['size']} bytes, SHA-256 {found}, {proof}"
 
 
-def restore_to_file(repository: Path, name: str, target: Path) -> str:
-    """Write the disk beside its place, and give it its name once it is right; returns a sentence."""
-    if target.exists():
-        raise RestoreError(f"{target} exists already")
-    unfinished = target.with_name(target.name + ".part")
+def restore_to_file(repository: Path, name: str, target: Path, lost: Optional[List[Span]] = None) -> str:
+    """Write the disk beside its place, and give it its name once it is right; returns a sentence.
+
+    Where something is lost, a map is beside it before it has its name.
+    """
+    unfinished, map_file = target.with_name(target.name + ".part"), target.with_name(target.name + ".map")
+    for path in (target, map_file):
+        if path.exists():
+            raise RestoreError(f"{path} exists already")
     try:
         with unfinished.open("xb") as out:
-            said = restore(repository, name, out)
+            said = restore(repository, name, out, lost)
+            size = out.tell()
             os.fsync(out.fileno())
+        if lost:
+            manifest = plain_manifest(repository / "points" / (name + ".json"))
+            identity = f"{manifest.get('disk_id')} restored {manifest['index_sha256']}"
+            with map_file.open("x", encoding="ascii") as text:
+                text.write("".join(map_lines(lost, size, identity)))
+            said += f"; {shown(map_file)} lists what is lost"
     except RestoreError:
         unfinished.unlink()
         raise
     unfinished.replace(target)
     return said
+
+
+def map_lines(lost: List[Span], size: int, identity: str) -> Iterator[str]:
+    """A mapfile for GNU ddrescue, as vhdx writes it, which reads an image by the map beside it."""
+    yield f"# Mapfile. Created by vhdx recover\n# Disk: {identity}\n# + known, - lost\n"
+    yield "# current_pos  current_status  current_pass\n0x00000000     +               1\n"
+    yield "#      pos        size  status\n"
+    position = 0
+    for start, end in [*sorted(lost), (size, size)]:
+        if start > position:
+            yield f"0x{position:08X}  0x{start - position:08X}  +\n"
+        position = max(start, position)
+        if end > position:
+            yield f"0x{position:08X}  0x{end - position:08X}  -\n"
+            position = end
 
 
 def list_points(repository: Path) -> int:
@@ -207,16 +272,19 @@ def main() -> None:
     parser.add_argument("name", nargs="?")
     parser.add_argument("out", nargs="?")
     parser.add_argument("--repository", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--allow-lost", action="store_true", help="restore what is there where chunks are missing")
     given = parser.parse_args()
+    lost: Optional[List[Span]] = [] if given.allow_lost else None
     try:
         if given.name is None:
             sys.exit(min(1, list_points(given.repository)))
         elif given.out is None:
             parser.error("name the image to write, or - for a pipe")
         elif given.out == "-":
-            sys.stderr.write(restore(given.repository, given.name, sys.stdout.buffer) + "\n")
+            sys.stderr.write(restore(given.repository, given.name, sys.stdout.buffer, lost) + "\n")
         else:
-            print(shown(given.out) + ": " + restore_to_file(given.repository, given.name, Path(given.out)))
+            print(shown(given.out) + ": " + restore_to_file(given.repository, given.name, Path(given.out), lost))
+        sys.exit(1 if lost else 0)
     except (RestoreError, OSError) as error:
         sys.exit(f"error: {shown(error)}")
 

@@ -1,13 +1,14 @@
 """A folder of this machine, or one that is mounted there."""
 
 import contextlib
+import errno
 import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from analyzer.backup.errors import MissingObjectError, PlaceError
+from analyzer.backup.errors import MissingObjectError, PlaceError, UnreadableObjectError
 from analyzer.backup.storage.storage import UNFINISHED, Data, Entry
 from vhdx.system import files
 
@@ -156,7 +157,7 @@ class LocalPlace:
             yield
         except OSError as error:
             reason = f"cannot {action} {name or 'the folder'}: {error.strerror or error}"
-            raise PlaceError(self.url, reason) from error
+            raise (UnreadableObjectError if error.errno == errno.EIO else PlaceError)(self.url, reason) from error
 
 
 def flush_file_system(folder: Path) -> bool:

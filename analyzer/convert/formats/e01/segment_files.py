@@ -81,7 +81,7 @@ class SegmentedSink(Sink):
         """Begin one more file. What was written before is whole: it is made durable, and takes no more bytes."""
         if self._further:
             self._further[-1].seal()  # thousands of segments must not be thousands of open files
-        self._further.append(Sink(segment_name(self.target, len(self._further) + 2), existing=self._existing))
+        self._further.append(Sink(segment_name(self.target, len(self._further) + 2), existing=self.existing))
         return self._further[-1]
 
     def flush(self) -> None:
@@ -93,7 +93,7 @@ class SegmentedSink(Sink):
     def commit(self) -> None:
         """See Sink. What an older output leaves behind the last file is removed where it may be replaced."""
         stale = list(following(self.target, len(self._further) + 2))
-        if self._existing is not Existing.REPLACE:
+        if self.existing is not Existing.REPLACE:
             # Nothing has its name yet: what is there now came while the output was written.
             for name in (self.target, *(sink.target for sink in self._further), *stale):
                 if name.is_symlink() or name.exists():

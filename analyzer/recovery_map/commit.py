@@ -1,4 +1,4 @@
-"""What is written beside a recovered image, and how all get their names: no map is ever beside an image not its own."""
+"""What is written beside an image with losses, and how all get their names: no map is beside an image not its own."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ def existing_sidecars(target: Path, existing: Existing) -> Existing:
 
 
 def write_sidecars(
-    target: Path, existing: Existing, map_lines: Iterable[str], account: Iterable[str], opened: ExitStack
+    target: Path, existing: Existing, map_lines: Iterable[str], account: Iterable[str] | None, opened: ExitStack
 ) -> list[Sink]:
     """Map and account, written and whole, that wait for their names; the end of `opened` discards what has none.
 
@@ -29,9 +29,11 @@ def write_sidecars(
     """
     how = existing_sidecars(target, existing)
     sidecars = []
-    for path, pieces in ((map_of(target), iter(map_lines)), (account_of(target), iter(account))):
+    for path, text in ((map_of(target), map_lines), (account_of(target), account)):
+        if text is None:
+            continue
         sink = opened.enter_context(Sink(path, existing=how))
-        _fill(sink, pieces)
+        _fill(sink, iter(text))
         sink.flush()
         sidecars.append(sink)
     return sidecars
