@@ -196,5 +196,6 @@ def _manifest(
         parent=parent,
         checkpoints=tuple(name for layer, name in points if layer < point.layer),
         host=plan.options.host,
+        tags=plan.options.tags,
         effort=effort,
     )

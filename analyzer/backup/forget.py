@@ -35,6 +35,7 @@ class RestorePoint:
     name: str
     disk: str
     created: datetime
+    tags: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     """The points of the layers below that belong to it: they stay as long as it does."""
 
@@ -73,10 +74,10 @@ class ForgetPlan:
         return tuple(verdict.point.name for verdict in self.verdicts if not verdict.reasons)
 
 
-def plan_by_rules(repository: Repository, rules: dict[Every, int]) -> ForgetPlan:
-    """What the rules say; every rule keeps something of every disk."""
+def plan_by_rules(repository: Repository, rules: dict[Every, int], tags: Sequence[str] = ()) -> ForgetPlan:
+    """What the rules say; every rule keeps something of every disk, and points with one of `tags` stay too."""
     points, damaged = _points(repository)
-    return ForgetPlan(verdicts=tuple(judge(points, rules)), damaged=damaged)
+    return ForgetPlan(verdicts=tuple(judge(points, rules, tags)), damaged=damaged)
 
 
 def plan_by_name(repository: Repository, names: Sequence[str], *, allow_last: bool) -> ForgetPlan:
@@ -121,10 +122,11 @@ def _retained(manifest: Manifest, group: str, checkpoints: Sequence[Manifest]) -
     below = [point for point in checkpoints if len(point.chain) < len(manifest.chain)]
     passed = [point.name for point in below if shared_layers(manifest.chain, point.chain) == len(point.chain)]
     names = tuple(dict.fromkeys((*manifest.checkpoints, *passed)))
-    return RestorePoint(name=manifest.name, disk=group, created=manifest.created, checkpoints=names)
+    created, tags = manifest.created, manifest.tags
+    return RestorePoint(name=manifest.name, disk=group, created=created, tags=tags, checkpoints=names)
 
 
-def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdict]:
+def judge(points: Iterable[RestorePoint], rules: dict[Every, int], tags: Sequence[str] = ()) -> list[Verdict]:
     """What becomes of each point, newest first, disk by disk.
 
     Of each of the last N days (weeks by ISO 8601, months, years) that have a point, the newest point stays, and with it
@@ -142,6 +144,9 @@ def judge(points: Iterable[RestorePoint], rules: dict[Every, int]) -> list[Verdi
     reasons = dict[str, tuple[str, ...]]()
     for counted in disks.values():
         reasons |= zip((point.name for point in counted), _reasons_of(counted, rules), strict=True)
+    for point in newest_first:
+        tagged = tuple(f"tag {tag}" for tag in point.tags if tag in tags)
+        reasons[point.name] = (*reasons.get(point.name, ()), *tagged)
     owners = {name: point.name for point in newest_first if reasons.get(point.name) for name in point.checkpoints}
     for name, owner in owners.items():
         reasons[name] = reasons.get(name) or (f"checkpoint of {owner}",)

@@ -5,7 +5,6 @@ Where two points might be of different machines they are in different groups, fo
 only backup of somebody, and one that is too small keeps a point too long.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,10 +12,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.names import OF_CHECKPOINT
 from vhdx.ranges import Ranges
-
-# What Hyper-V appends to a disk's name for each checkpoint (automatic ones too): the next leaf is the same disk.
-_OF_CHECKPOINT = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +35,7 @@ def lineage_of(disk_id: str, host: str, newest: LayerRecord) -> Lineage:
     """The lineage of a state by its newest layer, whichever system its path is of."""
     of_windows = "\\" in newest.path and not newest.path.startswith("/")
     path = (PureWindowsPath if of_windows else PurePosixPath)(newest.path)
-    return Lineage(_OF_CHECKPOINT.sub("", path.stem), str(path.parent), host, disk_id)
+    return Lineage(OF_CHECKPOINT.sub("", path.stem), str(path.parent), host, disk_id)
 
 
 def lineages(manifests: Iterable[Manifest]) -> dict[str, Lineage]:

@@ -13,8 +13,9 @@ from analyzer.backup.lineage import Reference, references, shared_layers, why_in
 from analyzer.backup.repository.chunks import set_aside_ids
 from analyzer.backup.repository.index import Index, id_array, ids_from
 from analyzer.backup.repository.layer_records import LayerRecord, records_of, with_claims
-from analyzer.backup.repository.manifest import Manifest, name_for, require_name
-from analyzer.backup.repository.repository import Repository, manifest_object
+from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.names import manifest_object, name_for, require_name
+from analyzer.backup.repository.repository import Repository
 from vhdx.chain import Chain
 from vhdx.errors import LostDataError
 from vhdx.ranges import NO_RANGES, Range, Ranges, joined
@@ -66,6 +67,8 @@ class CreateOptions:
     tool: str = "vhdx"
     host: str = ""
     """The machine whose paths the chain has: what is in one place on two machines are two disks."""
+    tags: tuple[str, ...] = ()
+    """Kept with the points."""
     notes: tuple[str, ...] = ()
     """What else is to be said of the newest layer's state: it is kept among its warnings."""
 

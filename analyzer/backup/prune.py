@@ -14,8 +14,9 @@ from analyzer.backup.locks import FOLDER as LOCKS
 from analyzer.backup.locks import STALE, Lock
 from analyzer.backup.repository.chunks import id_of_object, read_candidates, write_candidates
 from analyzer.backup.repository.index import id_array, ids_from, places_in
-from analyzer.backup.repository.manifest import is_name, parse_document
-from analyzer.backup.repository.repository import POINTS, Repository, index_object, manifest_object
+from analyzer.backup.repository.manifest import parse_document
+from analyzer.backup.repository.names import POINTS, index_object, manifest_object, name_in
+from analyzer.backup.repository.repository import Repository
 from analyzer.backup.storage.storage import Entry
 from analyzer.progress import Progress, no_progress
 
@@ -134,8 +135,8 @@ def _mark(repository: Repository, limit: float) -> tuple[int, set[bytes], list[E
     """
     entries, names = {entry.name: entry for entry in repository.place.list(POINTS)}, set[str]()
     for stored_as in entries:
-        name, _, suffix = stored_as.removeprefix(f"{POINTS}/").rpartition(".")
-        if suffix in {"caibx", "json"} and is_name(name):
+        stored, _, suffix = stored_as.removeprefix(f"{POINTS}/").rpartition(".")
+        if suffix in {"caibx", "json"} and (name := name_in(stored)):
             names.add(name)
     alone = [entries[index_object(name)] for name in names if manifest_object(name) not in entries]
     orphans = [entry for entry in alone if entry.is_before(limit)]

@@ -19,7 +19,8 @@ from analyzer.backup.errors import BackupError, BadChunkError, DamagedObjectErro
 from analyzer.backup.repository.chunks import object_of, read_candidates, set_aside
 from analyzer.backup.repository.codec import ID_SIZE
 from analyzer.backup.repository.index import IdArray, id_array, ids_from, places_in, raw
-from analyzer.backup.repository.repository import LEAFLETS, Repository, index_object, leaflet, manifest_object
+from analyzer.backup.repository.names import index_object, manifest_object
+from analyzer.backup.repository.repository import LEAFLETS, Repository, leaflet
 from analyzer.backup.storage.remote_folder import Place
 from analyzer.convert.copying import in_order
 from analyzer.progress import Progress, no_progress

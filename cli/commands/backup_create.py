@@ -18,7 +18,7 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, choice, grouped, json_option, option
-from cli.options.repository import point_lines, repository_argument, repository_of
+from cli.options.repository import point_lines, repository_argument, repository_of, tag_option
 from cli.progress import progress
 from cli.text import plural, safe, say, size
 from vhdx.errors import VhdxError
@@ -33,6 +33,7 @@ class _RunOptions(CreateOptions):
     host: str = option(
         "Name of this machine in restore points. Default: its own.", default=platform.node, metavar="NAME"
     )
+    tags: tuple[str, ...] = tag_option("Tag of the restore points.")
     which: Which = choice(
         Which.CHECKPOINTS, "Make a restore point for every layer of the chain, in one pass.", "--checkpoints"
     )

@@ -14,7 +14,7 @@ from analyzer.backup.repository.repository import Repository
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import Declared, grouped, json_option, option
-from cli.options.repository import repository_argument, repository_of
+from cli.options.repository import point_named, repository_argument, repository_of, tag_option
 from cli.text import moment, plural, safe, say
 
 
@@ -31,6 +31,8 @@ class _Rules:
     weekly: int | None = _rule(Every.WEEKLY, "Keep the newest of each of the last N weeks (ISO 8601) that have one.")
     monthly: int | None = _rule(Every.MONTHLY, "Keep the newest of each of the last N months that have one.")
     yearly: int | None = _rule(Every.YEARLY, "Keep the newest of each of the last N years that have one.")
+
+    tags: tuple[str, ...] = tag_option("Keep all that have this tag, beside what the rules keep.", "--keep-tag")
 
     def given(self) -> dict[Every, int]:
         """The rules that keep something."""
@@ -68,10 +70,16 @@ def command(repository: str, names: Sequence[str], rules: _Rules, allow_last: bo
     kept = repository_of(repository)
     # A dry run deletes nothing, and serves where no lock can be written.
     with nullcontext() if dry_run else take(kept.place, Hold.EXCLUSIVE, "forget") as lock:
-        plan = plan_by_name(kept, names, allow_last=allow_last) if names else plan_by_rules(kept, rules.given())
+        plan = _planned(kept, names, rules, allow_last)
         if lock:
             run_forget(plan, kept, lock)
     _report(kept, plan, done=not dry_run)
+
+
+def _planned(kept: Repository, names: Sequence[str], rules: _Rules, allow_last: bool) -> ForgetPlan:
+    if not names:
+        return plan_by_rules(kept, rules.given(), rules.tags)
+    return plan_by_name(kept, [point_named(kept, name) for name in names], allow_last=allow_last)
 
 
 def _report(repository: Repository, plan: ForgetPlan, *, done: bool) -> None:

@@ -1,7 +1,7 @@
 """`vhdx backup init`, `list`, `show` and `stats`: an empty repository, and what one holds."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import click
 
@@ -10,24 +10,34 @@ from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Settings, init_encrypted, init_repository
 from cli import output
-from cli.options.common import BYTE_SIZE, json_option
+from cli.options.common import BYTE_SIZE, grouped, json_option
 from cli.options.repository import (
     VARIABLE,
     Passphrase,
     place_of,
     point_lines,
+    point_named,
     repository_argument,
     repository_of,
+    tag_option,
     warn_of_damaged,
 )
 from cli.output import members
 from cli.text import exact_size, facts, line_width, moment, plural, safe, size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Which restore points are listed."""
+
+    tags: tuple[str, ...] = tag_option("List only those that have this tag.")
+
+
 @click.command("list")
 @repository_argument
+@grouped("wanted", _Wanted)
 @json_option
-def list_command(repository: str) -> int:
+def list_command(repository: str, wanted: _Wanted) -> int:
     """List the restore points of a repository, oldest first.
 
     Exit code 1 when the manifest of one cannot be read.
@@ -39,13 +49,11 @@ def list_command(repository: str) -> int:
     """
     kept = repository_of(repository)
     manifests, found = kept.survey()
+    manifests = [one for one in manifests if {*wanted.tags} <= {*one.tags}]
     damaged = list(found)
     warn_of_damaged(damaged)
-    listed = [
-        members(one, "name", "created", "size", "layer", "disk_id", "index_sha256", "image_sha256", "parent", "lost")
-        | {"file": one.chain[-1].name}
-        for one in manifests
-    ]
+    known = "name", "created", "size", "layer", "disk_id", "index_sha256", "image_sha256", "parent", "lost", "tags"
+    listed = [members(one, *known) | {"file": one.chain[-1].name} for one in manifests]
     payload = {"repository": kept.place.url, "points": listed, "damaged": damaged}
     lines = point_lines(manifests) if manifests or damaged else ["no restore points yet"]
     output.answer("backup list", payload, lines)
@@ -64,7 +72,7 @@ def show_command(repository: str, name: str) -> None:
       vhdx backup show /mnt/nas/backups leaf-20260101T000000Z
     """
     kept = repository_of(repository)
-    manifest = kept.manifest(name)
+    manifest = kept.manifest(point_named(kept, name))
     if output.is_json():
         output.emit("backup show", {"repository": kept.place.url, "point": manifest})
     else:
@@ -78,6 +86,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("made", f"{moment(manifest.created)} by {safe(manifest.tool)}"),
         ("disk", exact_size(manifest.size)),
         ("sectors", f"{manifest.logical_sector_size} logical, {manifest.physical_sector_size} physical"),
+        ("tags", ", ".join(map(safe, manifest.tags)) or "none"),
         ("disk id", safe(manifest.disk_id)),
         ("chunks", exact_size(manifest.chunk_size)),
         ("image", f"SHA-256 {manifest.image_sha256}" if manifest.image_sha256 else "not hashed as a whole"),

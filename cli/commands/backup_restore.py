@@ -23,7 +23,7 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import BYTE_SIZE, FILE_PATH, STDOUT, choice, grouped, json_option, option
 from cli.options.output import CloneOptions, output_options, stdout_for_bytes, write_disk
-from cli.options.repository import repository_argument, repository_of
+from cli.options.repository import point_named, repository_argument, repository_of
 from cli.progress import progress
 from cli.text import plural, safe, say, size
 from vhdx.sink import part_of
@@ -90,7 +90,8 @@ def command(repository: str, name: str, target: _Target) -> int:
     """
     if target.lost is Lost.ALLOW and not target.is_image:
         raise click.UsageError("--allow-lost writes a map beside an image: name a file for the whole disk.")
-    disk = PointDisk(repository_of(repository), name, target.lost)
+    kept = repository_of(repository)
+    disk = PointDisk(kept, point_named(kept, name), target.lost)
     if target.image.scope and not target.is_whole:
         raise click.UsageError(
             "a clone is written whole, to a file: leave out --clone, or --resume, --onto-device and the range."

@@ -12,20 +12,23 @@ from pathlib import Path
 
 import click
 
+from analyzer.backup.pick import pick_point
 from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.names import normalised
 from analyzer.backup.repository.repository import ENCRYPTED, Repository, open_repository
 from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.remote_folder import Place
-from cli.options.common import FILE_PATH, Decorated, kept_option
+from cli.options.common import FILE_PATH, Declared, Decorated, kept_option, option
 from cli.text import fitted, line_width, moment, plural, safe, say, size
 
 VARIABLE = "VHDX_PASSPHRASE"
+_LONGEST_TAG = 100
 _FILE, _COMMAND = "--passphrase-file", "--passphrase-command"
 
 
 def repository_argument(function: Decorated) -> Decorated:
     """REPOSITORY, a folder or URL, as `repository`; and where its passphrase comes from, for `Passphrase`."""
-    text = f"File whose first line is the passphrase. Default: {VARIABLE}, or you are asked."
+    text = f"File whose first line is the passphrase. Default: {VARIABLE}_FILE, {VARIABLE}, or you are asked."
     function = kept_option(
         _COMMAND, metavar="COMMAND", help="Command that prints the passphrase, run without a shell."
     )(function)
@@ -43,6 +46,26 @@ def repository_of(name: str) -> Repository:
     """The repository that a command line names, opened, whichever way it is kept."""
     passphrase = Passphrase(click.get_current_context())
     return open_repository(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
+
+
+def point_named(kept: Repository, text: str) -> str:
+    """The name of the restore point that a command line means; where it is not given in full, it is said on stderr."""
+    name = pick_point(kept, text)
+    if name != normalised(text):
+        say(f"{safe(text)} is {name}")
+    return name
+
+
+def _require_tags(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for tag in given:
+        if not tag.isprintable() or not 0 < len(tag) <= _LONGEST_TAG or "," in tag or tag != tag.strip():
+            raise click.BadParameter(f"{safe(repr(tag))} is no tag: up to {_LONGEST_TAG} characters, and no comma")
+    return tuple(dict.fromkeys(map(normalised, given)))
+
+
+def tag_option(text: str, flag: str = "--tag") -> Declared:
+    """A field for tags: an option that may be repeated."""
+    return option(f"{text} Repeat for more.", flag, metavar="TAG", multiple=True, callback=_require_tags)
 
 
 def point_lines(manifests: Iterable[Manifest]) -> Iterator[str]:
@@ -63,7 +86,8 @@ _TIED = "\0"
 def _facts(manifest: Manifest) -> list[str]:
     layer = f"layer {manifest.layer} of {safe(manifest.chain[-1].name)}"
     lost = [f"{plural(len(manifest.lost), 'range')} LOST"] if manifest.lost else []
-    return [manifest.name, moment(manifest.created), f"disk of {size(manifest.size)}", layer, *lost]
+    tags = [f"[{safe(', '.join(manifest.tags))}]"] if manifest.tags else []
+    return [manifest.name, moment(manifest.created), f"disk of {size(manifest.size)}", layer, *tags, *lost]
 
 
 def warn_of_damaged(names: Iterable[str]) -> None:
@@ -81,6 +105,10 @@ class Passphrase:
         self._command: str | None = ctx.meta.get(_COMMAND)
         if self._file and self._command:
             raise click.UsageError(f"{_FILE} and {_COMMAND} exclude each other.")
+        if not (self._file or self._command):
+            named = os.environ.get(f"{VARIABLE}_FILE")
+            self._file = Path(named) if named else None
+            self._command = None if named else os.environ.get(f"{VARIABLE}_COMMAND")
 
     @property
     def is_given(self) -> bool:

@@ -180,7 +180,7 @@ def test_what_an_interrupted_command_says_of_what_was_kept_is_true(
         "restore": ("restore", folder, names[-1], tmp_path / "out.vhdx"),
     }[command]
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(where, interrupted)

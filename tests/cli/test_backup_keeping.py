@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -344,3 +345,84 @@ def test_names_that_no_point_can_have_block_nothing(vhdx_command, repository):
     assert "2 restore points" in answer.out
     assert vhdx_command("backup", "verify", repository).code == 0
     assert before == len(list(repository.rglob("*.cacnk")))
+
+
+def test_what_is_meant_by_latest_and_by_a_beginning_is_said(vhdx_command, repository, tmp_path):
+    answer = vhdx_command("backup", "restore", repository, "fir", tmp_path / "a.raw")
+    assert (answer.code, "fir is first" in answer.err) == (0, True)
+    answer = vhdx_command("backup", "show", repository, "latest")
+    assert answer.code == 0
+    assert answer.err.startswith("latest is ")
+    assert "1 restore point would be forgotten" in vhdx_command("backup", "forget", repository, "sec", "--dry-run").out
+
+
+def test_tags_are_kept_listed_and_never_forgotten_by_rule(vhdx_command, repository, chain):
+    leaf, _ = chain
+    made = vhdx_command("backup", "create", repository, leaf, "--tag", "vor Umbau", "--tag", "quarter", "--json")
+    name = made.json["points"][0]["name"]
+    assert made.json["points"][0]["tags"] == ["vor Umbau", "quarter"]
+    time.sleep(1.1)  # times are kept to the second
+    vhdx_command("backup", "create", repository, leaf, "--name", "newest")
+    listed = vhdx_command("backup", "list", repository, "--tag", "quarter", "--json").json["points"]
+    assert [point["name"] for point in listed] == [name]
+    assert "[vor Umbau, quarter]" in vhdx_command("backup", "list", repository).out
+    assert "vor Umbau, quarter" in vhdx_command("backup", "show", repository, name).out
+    assert vhdx_command("backup", "forget", repository, "--keep-last", 1, "--keep-tag", "quarter").code == 0
+    assert sorted(points(vhdx_command, repository)) == sorted([name, "newest"])
+    assert vhdx_command("backup", "create", repository, leaf, "--tag", "a,b").code == 2
+
+
+def test_a_name_may_have_any_letters_and_restores_by_the_repositorys_own_program(
+    vhdx_command, repository, chain, tmp_path
+):
+    leaf, fixture = chain
+    assert vhdx_command("backup", "create", repository, leaf, "--name", "Büro-会計").code == 0
+    assert "Büro-会計" in points(vhdx_command, repository)
+    assert all(path.name.isascii() for path in (repository / "points").iterdir())
+    alone = [sys.executable, "-X", "utf8", repository / "restore.py"]
+    listed = subprocess.run(alone, capture_output=True, check=True).stdout.decode()
+    assert "Büro-会計  " in listed
+    out = tmp_path / "out.raw"
+    done = subprocess.run([*alone, "Büro-会計", out], capture_output=True, check=False)
+    if b"program zstd" not in done.stderr:
+        model = fixture.models[fixture.leaf]
+        assert out.read_bytes() == model.read(0, model.size)
+    assert vhdx_command("backup", "forget", repository, "Büro").code == 0
+    assert not list((repository / "points").glob("B=*"))
+
+
+def test_the_repository_may_come_from_the_environment(vhdx_command, repository, chain, tmp_path, monkeypatch):
+    leaf, _ = chain
+    monkeypatch.setenv("VHDX_REPOSITORY", str(repository))
+    assert len(vhdx_command("backup", "list", "--json").json["points"]) == 2
+    assert vhdx_command("backup", "create", leaf, "--name", "third").code == 0
+    assert vhdx_command("backup", "restore", "third", tmp_path / "out.raw").code == 0
+    assert vhdx_command("backup", "forget", "third").code == 0
+    other = tmp_path / "other"
+    assert vhdx_command("backup", "init", other).code == 0  # what is named counts
+    assert vhdx_command("backup", "create", other, leaf, "--name", "there").code == 0
+    assert vhdx_command("backup", "restore", other, "there", tmp_path / "there.raw").code == 0
+    assert points(vhdx_command, other) == ["there"]
+    assert sorted(points(vhdx_command, repository)) == ["first", "second"]
+    assert vhdx_command("backup", "list", "--nonsense").code == 2
+    monkeypatch.delenv("VHDX_REPOSITORY")
+    assert vhdx_command("backup", "list").code == 2
+
+
+def test_the_passphrase_may_come_from_where_the_environment_says(vhdx_command, tmp_path, monkeypatch):
+    pytest.importorskip("cryptography")
+    usual = keys.Cost
+    monkeypatch.setattr(keys, "Cost", lambda **told: usual(**({"n": 16, "r": 1, "p": 1} | told)))
+    monkeypatch.delenv("VHDX_PASSPHRASE", raising=False)
+    file = tmp_path / "passphrase"
+    file.write_text("secret\nmore\n")
+    monkeypatch.setenv("VHDX_PASSPHRASE_FILE", str(file))
+    assert vhdx_command("backup", "init", tmp_path / "kept", "--encrypt").code == 0
+    assert vhdx_command("backup", "list", tmp_path / "kept").code == 0
+    monkeypatch.delenv("VHDX_PASSPHRASE_FILE")
+    monkeypatch.setenv("VHDX_PASSPHRASE_COMMAND", f"{sys.executable} -c \"print('secret')\"")
+    assert vhdx_command("backup", "list", tmp_path / "kept").code == 0
+    wrong = tmp_path / "wrong"
+    wrong.write_text("other\n")
+    answer = vhdx_command("backup", "list", tmp_path / "kept", "--passphrase-file", wrong)  # an option counts first
+    assert answer.code == 2

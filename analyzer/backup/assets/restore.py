@@ -18,9 +18,11 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
@@ -50,6 +52,19 @@ class ChunkError(RestoreError):
 def shown(text: object) -> str:
     """A text with everything that a terminal would obey as an escape."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(text))
+
+
+def object_of(repository: Path, name: str, suffix: str) -> Path:
+    """The file of a restore point: letters that are not ASCII are =XX for each byte of their UTF-8."""
+    letters = unicodedata.normalize("NFC", name)
+    stored = "".join(one if one.isascii() else "".join(f"={byte:02X}" for byte in one.encode()) for one in letters)
+    return repository / "points" / (stored + suffix)
+
+
+def name_of(path: Path) -> str:
+    """The name of the restore point whose file this is."""
+    data = re.sub(rb"=([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), os.fsencode(path.stem))
+    return data.decode("utf-8", "backslashreplace")
 
 
 def require_plain(repository: Path) -> None:
@@ -192,8 +207,8 @@ class Image:
 def restore(repository: Path, name: str, out: BinaryIO, lost: Optional[List[Span]] = None) -> str:
     """Write the disk; returns a sentence. What is not known of it is added to `lost`, if that is given."""
     require_plain(repository)
-    manifest = plain_manifest(repository / "points" / (name + ".json"))
-    items = read_index(repository / "points" / (name + ".caibx"), manifest["index_sha256"])
+    manifest = plain_manifest(object_of(repository, name, ".json"))
+    items = read_index(object_of(repository, name, ".caibx"), manifest["index_sha256"])
     image = Image(out, manifest["size"])
     for start, data in contents(repository / "chunks.castr", items, lost):
         image.write(start, data)
@@ -224,7 +239,7 @@ def restore_to_file(repository: Path, name: str, target: Path, lost: Optional[Li
             size = out.tell()
             os.fsync(out.fileno())
         if lost:
-            manifest = plain_manifest(repository / "points" / (name + ".json"))
+            manifest = plain_manifest(object_of(repository, name, ".json"))
             identity = f"{manifest.get('disk_id')} restored {manifest['index_sha256']}"
             with map_file.open("x", encoding="ascii") as text:
                 text.write("".join(map_lines(lost, size, identity)))
@@ -262,7 +277,7 @@ def list_points(repository: Path) -> int:
             sys.stderr.write(f"error: {shown(error)}\n")
             bad += 1
         else:
-            print(f"{shown(path.name[: -len('.json')])}  {shown(manifest['created'])}  {manifest['size']} bytes")
+            print(f"{shown(name_of(path))}  {shown(manifest['created'])}  {manifest['size']} bytes")
     return bad
 
 

@@ -1,17 +1,16 @@
-"""The manifest of a restore point: what the index has no place for; its name; and how documents are stored.
+"""The manifest of a restore point: what the index has no place for; and how documents are stored.
 
 Documents are JSON that knows when it was damaged: each carries the SHA-256 of everything else in it.
 """
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from analyzer.backup.errors import BadDocumentError, PointNameError
+from analyzer.backup.errors import BadDocumentError
 from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.storage.storage import Stored
 from vhdx.ranges import Range
@@ -19,13 +18,6 @@ from vhdx.ranges import Range
 FORMAT, VERSION = "vhdx-backup-point", 1
 SELF = "sha256_of_this_document"
 """Over the document without this member: sorted keys, no spaces, ASCII, as `json.dumps` writes it."""
-# With the longest suffix of an object it stays far below the 255 bytes that most file systems take.
-_LONGEST = 100
-# No separator, no space, nothing that a shell or a URL treats specially, and no leading dot or dash.
-_ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]*")
-# What Windows takes for devices, whatever follows the dot. Names of points become names of objects on places of every
-# kind, so little is allowed.
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +68,8 @@ class Manifest:
     """The restore points of the layers below that its run made, or found there; they are given up together with it."""
     host: str = ""
     """The machine on which the run looked at `chain`'s paths; "" in points of versions that did not note it."""
+    tags: tuple[str, ...] = ()
+    """What its user calls points that belong together."""
     effort: Effort
 
 
@@ -101,6 +95,7 @@ def parse_manifest(stored: Stored) -> Manifest:
             "warnings": tuple(members["warnings"]),
             "checkpoints": tuple(map(str, members.get("checkpoints", ()))),
             "host": str(members.get("host", "")),
+            "tags": tuple(map(str, members.get("tags", ()))),
             "effort": Effort(**members["effort"]),
         }
         return Manifest(**(members | made))
@@ -134,29 +129,3 @@ def parse_document(stored: Stored) -> dict[str, Any]:
 def _sum_of(members: Mapping[str, Any]) -> str:
     text = json.dumps(members, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def is_name(text: str) -> bool:
-    """Whether a text may name a restore point."""
-    plain = _ALLOWED.fullmatch(text) and len(text) <= _LONGEST and not text.endswith(".")
-    return bool(plain) and not _RESERVED.fullmatch(text)
-
-
-def require_name(text: str) -> str:
-    """The text itself; raises PointNameError when no restore point may be called so."""
-    if not is_name(text):
-        advice = f"use up to {_LONGEST} letters, digits and . _ + @ -, the first of them a letter or digit"
-        raise PointNameError(text, advice)
-    return text
-
-
-def name_for(stem: str, moment: datetime, is_taken: Callable[[str], bool]) -> str:
-    """A name of its own for the state of a file called `stem`: what is not allowed becomes `_`."""
-    clean = re.sub(r"[^A-Za-z0-9._+@-]", "_", stem).lstrip(".+@-")[:60].rstrip(".") or "disk"
-    first = f"{clean}-{moment:%Y%m%dT%H%M%SZ}"
-    if _RESERVED.fullmatch(first):
-        first = f"_{first}"
-    name, number = first, 2
-    while is_taken(name):
-        name, number = f"{first}-{number}", number + 1
-    return name

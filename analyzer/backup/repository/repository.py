@@ -24,17 +24,16 @@ from analyzer.backup.repository.manifest import (
     Manifest,
     build_document,
     build_manifest,
-    is_name,
     parse_document,
     parse_manifest,
 )
+from analyzer.backup.repository.names import POINTS, index_object, is_name, manifest_object, name_in
 from analyzer.backup.storage.remote_folder import FolderPlace, Place
 from analyzer.backup.storage.storage import Stored, extra_module
 from analyzer.text import plural
 
 FORMAT, VERSION = "vhdx-backup-repository", 1
 SETTINGS = "repository.json"
-POINTS = "points"
 PLAIN, ENCRYPTED = "plain", "aes-256-gcm"
 LEAFLETS = {"README.md": "readme.md", "restore.py": "restore.py"}
 """Objects that every repository carries, and what they are called in the package."""
@@ -80,7 +79,7 @@ class Repository:
     def names(self) -> list[str]:
         """The names of all restore points, sorted."""
         found = (entry.name.removeprefix(f"{POINTS}/") for entry in self.place.list(POINTS))
-        return sorted(name[:-5] for name in found if name.endswith(".json") and is_name(name[:-5]))
+        return sorted(filter(None, (name_in(name[:-5]) for name in found if name.endswith(".json"))))
 
     def manifest(self, name: str) -> Manifest:
         """What is known of a restore point; raises NoSuchPointError, DamagedObjectError."""
@@ -146,16 +145,6 @@ class Repository:
         """Delete a restore point: the manifest first, from then on it does not exist; the index second."""
         self.place.delete(manifest_object(name))
         self.place.delete(index_object(name))
-
-
-def index_object(name: str) -> str:
-    """The name of an index's object."""
-    return f"{POINTS}/{name}.caibx"
-
-
-def manifest_object(name: str) -> str:
-    """The name of a manifest's object."""
-    return f"{POINTS}/{name}.json"
 
 
 def leaflet(name: str, mode: str) -> bytes:

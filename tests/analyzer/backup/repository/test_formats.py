@@ -13,12 +13,10 @@ from analyzer.backup.repository.index import parse_index
 from analyzer.backup.repository.manifest import (
     build_document,
     build_manifest,
-    is_name,
-    name_for,
     parse_document,
     parse_manifest,
-    require_name,
 )
+from analyzer.backup.repository.names import is_name, name_for, name_in, require_name, stored_name
 from analyzer.backup.repository.repository import Settings, init_repository, open_repository
 from fixtures import RECIPES
 from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, index_of, new_repository
@@ -58,7 +56,26 @@ def test_an_index_cut_or_changed_outside_its_ids_is_refused(index, data):
 
 
 @pytest.mark.parametrize(
-    "text", ["..", ".x", "", "a/b", "a\\b", "CON", "nul.txt", "lpt1", "a\n", "a" * 101, "ü", "x.", "-x"]
+    "text",
+    [
+        "..",
+        ".x",
+        "",
+        "a/b",
+        "a\\b",
+        "CON",
+        "nul.txt",
+        "lpt1",
+        "a\n",
+        "a" * 101,
+        "ü" * 40,
+        "a\u202eb",
+        "a b",
+        "ü/x",
+        "\ud800",
+        "x.",
+        "-x",
+    ],
 )
 def test_hostile_names_are_refused_everywhere(text):
     assert not is_name(text)
@@ -66,6 +83,25 @@ def test_hostile_names_are_refused_everywhere(text):
         require_name(text)
     with pytest.raises(NoSuchPointError):
         new_repository().manifest(text)
+
+
+@pytest.mark.parametrize("text", ["Büro-Server", "Бухгалтерия", "会計", "บัญชี", "a=FCb", "x"])
+def test_a_name_may_have_letters_of_any_script_and_its_objects_are_called_in_ascii(text):
+    assert is_name(text) == ("=" not in text)
+    stored = stored_name(text)
+    assert stored.isascii()
+    assert name_in(stored) == (text if "=" not in text else None)
+
+
+def test_composed_and_decomposed_accents_are_one_name():
+    assert require_name("Bu\u0308ro") == "B\u00fcro"
+    assert name_in("Bu=CC=88ro") is None
+
+
+def test_of_a_checkpoints_guid_the_first_digits_are_in_the_name():
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    name = name_for("web_3C519EC2-8007-4A1F-AA5E-3B5DD8558EEA", moment, lambda _: False)
+    assert name == "web_3C519EC2-20260101T000000Z"
 
 
 @given(st.text(max_size=300))
