@@ -6,59 +6,50 @@ age is how much older its object is than our own, which was written a moment ago
 """
 
 import contextlib
-import json
-import os
 import secrets
-import socket
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from enum import Enum
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Self
 
 from analyzer.backup.errors import BackupError, MissingObjectError
+from analyzer.backup.lock_owner import Hold, Owner, build_owner, has_ended, ourselves, parse_owner
 from analyzer.backup.storage.remote_folder import Place
-from analyzer.backup.storage.storage import Stored
+from analyzer.text import plural
 
 FOLDER = "locks"
 # Seven signs within the time after which a lock is stale: a few may fail on a bad connection.
-PULSE = 240.0
+PULSE = 40.0
 """Seconds between two signs of life."""
-# Longer than all attempts of a call on a dead connection together, shorter than an administrator's patience. Tests
-# set both of them aside with a clock of their own; no test fixes the numbers.
-STALE = 1800.0
+# Longer than all attempts of a call on a dead connection together (six of 30 s, and pauses), and than the minute to
+# which some FTP servers round times; shorter than an administrator's patience. Tests set both of them aside with a
+# clock of their own; no test fixes the numbers.
+STALE = 300.0
 """Seconds without one after which an owner counts as gone."""
-
-
-class Hold(Enum):
-    """What an owner does to the repository."""
-
-    SHARED = "shared"
-    """Adds to it: any number at a time."""
-    EXCLUSIVE = "exclusive"
-    """Takes from it: alone."""
+# Of three signs none has come: who asks for it by name knows more than a clock does.
+SILENT = 3 * PULSE
+"""Seconds without one after which `unlock` takes a lock away."""
+_POLL = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Who holds a lock; `boot` names one start of one machine, `birth` one process of many with the same number."""
+class Standing:
+    """A lock that is there."""
 
-    hold: Hold
-    command: str
-    host: str
-    pid: int
-    boot: str
-    birth: str
-    since: str
-    points: tuple[str, ...] = ()
-    """The restore points that it is about to make."""
+    object: str
+    owner: Owner
+    silent: float | None
+    """Seconds since its last sign of life, by the place's clock; None where the place gives no times."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it counts no more."""
+        return has_ended(self.owner) or (self.silent is not None and self.silent > STALE)
 
     def __str__(self) -> str:
-        return f"`vhdx backup {self.command}` on {self.host} (process {self.pid}, since {self.since})"
+        when = f"; last sign of life {plural(int(self.silent), 'second')} ago" if self.silent is not None else ""
+        return f"{self.owner}{when}"
 
 
 class LockedError(BackupError):
@@ -66,11 +57,11 @@ class LockedError(BackupError):
 
     exit_code = 5
     place: str
-    owner: Owner
+    holder: Standing
 
     text = (
-        "{place} is in use by {owner}; wait until that is done (a lock whose owner is gone counts no more after "
-        f"{STALE / 60:.0f} minutes)"
+        "{place} is in use by {holder}; let it end (--wait 10m waits for that), or, if that run is dead, use "
+        f"`vhdx backup unlock` (without a sign of life it counts no more after {STALE / 60:.0f} minutes)"
     )
 
 
@@ -139,7 +130,7 @@ class Lock:
             self._owner = replace(self._owner, points=(*self._owner.points, point))
             self.confirm()
             # Both may see each other and step back; they try again after a random wait. Both never go on.
-            if not any(point in other.points for other in _others(self._place, self.name)):
+            if not any(point in other.owner.points for other in _others(self._place, self.name)):
                 return True
             self._owner = replace(self._owner, points=self._owner.points[:-1])
             self.confirm()
@@ -165,13 +156,39 @@ class _Moment:
         return max(time.monotonic() - self._steady, time.time() - self._wall)
 
 
-def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: float = 1.5) -> Lock:
-    """Lock a repository; raises LockedError, after a few attempts, when somebody alive is in the way."""
+Waiting = Callable[["LockedError"], None]
+"""Hears of each refusal while a run waits for the lock."""
+
+
+def take(
+    place: Place,
+    hold: Hold,
+    command: str,
+    *,
+    patience: float = 0.0,
+    waiting: Waiting = lambda _: None,
+    attempts: int = 4,
+    wait: float = 1.5,
+) -> Lock:
+    """Lock a repository; raises LockedError when somebody alive is in the way, for `patience` more seconds too."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return _take(place, hold, command, attempts, wait)
+        except LockedError as error:
+            left = patience - (time.monotonic() - begun)
+            if left <= 0:
+                raise
+            waiting(error)
+        _wait_about(min(_POLL, left))
+
+
+def _take(place: Place, hold: Hold, command: str, attempts: int, wait: float) -> Lock:
     for attempt in range(attempts):
         lock = Lock(place, f"{FOLDER}/{secrets.token_hex(16)}.json", ourselves(hold, command))
         try:
             others = _others(place, lock.name)
-            other = next((owner for owner in others if Hold.EXCLUSIVE in {owner.hold, hold}), None)
+            other = next((one for one in others if Hold.EXCLUSIVE in {one.owner.hold, hold}), None)
         except BaseException:
             lock.release()
             raise
@@ -180,7 +197,7 @@ def take(place: Place, hold: Hold, command: str, *, attempts: int = 4, wait: flo
         lock.release()
         if attempt + 1 < attempts:
             _wait_about(wait)
-    raise LockedError(place.url, other or ourselves(hold, command))
+    raise LockedError(place.url, other or Standing(object=lock.name, owner=ourselves(hold, command), silent=None))
 
 
 def _wait_about(seconds: float) -> None:
@@ -188,75 +205,50 @@ def _wait_about(seconds: float) -> None:
     time.sleep(seconds * (0.5 + secrets.randbelow(1000) / 1000))
 
 
-def _others(place: Place, own: str) -> Iterator[Owner]:
+def _others(place: Place, own: str) -> Iterator[Standing]:
     """All others that are alive. The dead that exclude somebody are removed: they shall notice, if they wake."""
+    for found in _standing(place, own):
+        if found.is_gone:
+            place.delete(found.object)
+        else:
+            yield found
+
+
+def _standing(place: Place, own: str) -> Iterator[Standing]:
+    """All other locks; ages are measured by our own, which has just been written."""
     entries = list(place.list(FOLDER))
     now = max((entry.modified for entry in entries if entry.name == own), default=0.0)
     for entry in entries:
         if entry.name == own:
             continue
-        try:
-            owner = parse_owner(place.read(entry.name))
-        except MissingObjectError:  # it has just been released
-            continue
-        # A process of this very machine, since it started and in this namespace, is known to have ended.
-        is_gone = bool(owner.boot) and owner.boot == _boot() and _birth(owner.pid) != owner.birth
-        is_stale = bool(entry.modified and now) and now - entry.modified > STALE
-        if is_gone or is_stale:
-            place.delete(entry.name)
-        else:
-            yield owner
+        with contextlib.suppress(MissingObjectError):  # it has just been released
+            silent = max(0.0, now - entry.modified) if entry.modified and now else None
+            yield Standing(object=entry.name, owner=parse_owner(place.read(entry.name)), silent=silent)
 
 
-def ourselves(hold: Hold, command: str) -> Owner:
-    """This process."""
-    return Owner(
-        hold=hold,
-        command=command,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        boot=_boot(),
-        birth=_birth(os.getpid()),
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlocked:
+    """The locks that were taken away, and those that stay."""
+
+    removed: tuple[Standing, ...]
+    kept: tuple[Standing, ...]
 
 
-def build_owner(owner: Owner) -> bytes:
-    """The document of a lock."""
-    return json.dumps(asdict(owner) | {"hold": owner.hold.value}, indent=1).encode()
+def unlock(place: Place, *, silent: float = SILENT) -> Unlocked:
+    """Remove locks whose owner is dead, or has given no sign of life for so many seconds; 0: all of them.
 
-
-def parse_owner(stored: Stored) -> Owner:
-    """Who holds a lock; one that cannot be read excludes everybody."""
-    try:
-        plain = json.loads(stored)
-        texts = {key: str(plain[key])[:200] for key in ("command", "host", "boot", "birth", "since")}
-        points = tuple(str(name)[:200] for name in plain.get("points", ()))
-        return Owner(hold=Hold(plain["hold"]), pid=int(plain["pid"]), points=points, **texts)
-    except (ValueError, KeyError, TypeError):
-        unknown = "(unreadable)"
-        return Owner(hold=Hold.EXCLUSIVE, command=unknown, host=unknown, pid=0, boot="", birth="", since=unknown)
-
-
-def _boot() -> str:
-    """One start of one machine and one namespace of processes; empty where the system does not say.
-
-    A host name is not enough: containers share it, and see processes of their own.
+    An owner that lives after all sees that its lock is gone, and stops before it adds or deletes anything more. Raises
+    PlaceError.
     """
-    if sys.platform != "linux":
-        return ""
+    # A lock of our own gives the place's time. It excludes nobody for longer than a listing takes.
+    own = Lock(place, f"{FOLDER}/{secrets.token_hex(16)}.json", ourselves(Hold.SHARED, "unlock"))
+    removed, kept = list[Standing](), list[Standing]()
     try:
-        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{started}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _birth(pid: int) -> str:
-    """When a process was started, in the system's own count; empty when there is none."""
-    try:
-        # The name of the program is in brackets and may hold anything, brackets too.
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-    except OSError:
-        return ""
-    return after_name.split()[19]
+        for found in _standing(place, own.name):
+            goes = not silent or found.is_gone or (found.silent is not None and found.silent > silent)
+            if goes:
+                place.delete(found.object)
+            (removed if goes else kept).append(found)
+    finally:
+        own.release()
+    return Unlocked(removed=tuple(removed), kept=tuple(kept))

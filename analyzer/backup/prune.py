@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.backup.errors import BackupError, BadDocumentError, DamagedObjectError, MissingObjectError
 from analyzer.backup.locks import FOLDER as LOCKS
-from analyzer.backup.locks import STALE, Lock
+from analyzer.backup.locks import Lock
 from analyzer.backup.repository.chunks import id_of_object, read_candidates, write_candidates
 from analyzer.backup.repository.index import id_array, ids_from, places_in
 from analyzer.backup.repository.manifest import parse_document
@@ -24,6 +24,8 @@ from analyzer.progress import Progress, no_progress
 # It is the only protection where a process sleeps between looking at its lock and its next request.
 WINDOW = 24 * 3600.0
 """Seconds between finding a chunk unreferenced and deleting it."""
+# Seconds for which an upload may be going on: 16 MiB over a line of a few KiB a second.
+_YOUNG = 1800.0
 # Deletions between two looks at the lock.
 # A look is a request to the server, a deletion too: one in 256 more. Between two looks at most so many chunks go that
 # a run which thinks this one dead may have begun to need, and these had waited for the window already.
@@ -100,7 +102,7 @@ def plan_prune(repository: Repository, lock: Lock, window: float = WINDOW) -> Pr
         waiting=tuple(waiting),
         fresh=tuple(fresh),
         # An upload that is young may be somebody's lock, on its way: no window makes that a left-over.
-        remains=(*orphans, *(entry for entry in place.unfinished() if entry.is_before(now - max(window, STALE)))),
+        remains=(*orphans, *(entry for entry in place.unfinished() if entry.is_before(now - max(window, _YOUNG)))),
         done_lists=tuple(found.name for found in lists if left.isdisjoint(found.ids)),
     )
 

@@ -36,7 +36,7 @@ class _BackupCommands(LazyGroup):
     """The commands on repositories."""
 
     prefix = "backup_"
-    homes = dict.fromkeys(("init", "list", "show", "stats"), "points") | {"verify": "prune"}
+    homes = dict.fromkeys(("init", "list", "show", "stats"), "points") | dict.fromkeys(("verify", "unlock"), "prune")
     lines = {  # noqa: RUF012 - a table, never changed
         "init": "Create a repository.",
         "create": "Make restore points of disks: changes are read, the rest is proved unchanged.",
@@ -46,6 +46,7 @@ class _BackupCommands(LazyGroup):
         "restore": "Restore a restore point as an image of any format.",
         "forget": "Delete restore points, by rules (so many days, weeks, months) or by name.",
         "prune": "Delete the chunks that no restore point needs.",
+        "unlock": "Remove the locks of runs that are dead.",
         "stats": "Show how much is stored, and how much of it each restore point holds alone.",
     }
 

@@ -9,7 +9,7 @@ import click
 
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.lock_owner import Hold
 from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.recovery_map.note import map_note
@@ -18,7 +18,7 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, choice, grouped, json_option, option
-from cli.options.repository import point_lines, repository_argument, repository_of, tag_option
+from cli.options.repository import lock_of, point_lines, repository_argument, repository_of, tag_option, wait_option
 from cli.progress import progress
 from cli.text import plural, safe, say, size
 from vhdx.errors import VhdxError
@@ -49,6 +49,7 @@ class _RunOptions(CreateOptions):
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
 @grouped("asked", _RunOptions)
 @chain_options
+@wait_option
 @json_option
 @when_interrupted(
     "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
@@ -77,7 +78,7 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     asked = replace(asked, tool=f"vhdx {version()}")
     failed = list[tuple[Path, VhdxError]]()
     # creates may run together, but not beside a prune, which deletes chunks
-    with take(kept.place, Hold.SHARED, "create") as lock:
+    with lock_of(kept, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             try:
                 with open_leaf(leaf, where) as chain:

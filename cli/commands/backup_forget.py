@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from analyzer.backup.forget import NOT_NAMED, Every, ForgetPlan, Verdict, plan_by_name, plan_by_rules, run_forget
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.lock_owner import Hold
 from analyzer.backup.repository.repository import Repository
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import Declared, grouped, json_option, option
-from cli.options.repository import point_named, repository_argument, repository_of, tag_option
+from cli.options.repository import lock_of, point_named, repository_argument, repository_of, tag_option, wait_option
 from cli.text import moment, plural, safe, say
 
 
@@ -45,6 +45,7 @@ class _Rules:
 @grouped("rules", _Rules)
 @click.option("--allow-last", is_flag=True, help="Allow deleting a disk's last restore point.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen to each restore point; change nothing.")
+@wait_option
 @json_option
 @when_interrupted("every restore point is whole or deleted; run the command again")
 def command(repository: str, names: Sequence[str], rules: _Rules, allow_last: bool, dry_run: bool) -> None:
@@ -69,7 +70,7 @@ def command(repository: str, names: Sequence[str], rules: _Rules, allow_last: bo
         )
     kept = repository_of(repository)
     # A dry run deletes nothing, and serves where no lock can be written.
-    with nullcontext() if dry_run else take(kept.place, Hold.EXCLUSIVE, "forget") as lock:
+    with nullcontext() if dry_run else lock_of(kept, Hold.EXCLUSIVE, "forget") as lock:
         plan = _planned(kept, names, rules, allow_last)
         if lock:
             run_forget(plan, kept, lock)

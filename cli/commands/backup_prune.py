@@ -1,4 +1,4 @@
-"""`vhdx backup prune` and `verify`: what goes through all chunks of a repository."""
+"""`vhdx backup prune`, `verify` and `unlock`: what goes through all of a repository, and what lets that begin."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -9,16 +9,17 @@ from typing import Any
 import click
 
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.lock_owner import Hold
+from analyzer.backup.locks import SILENT, Standing, unlock
 from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
-from analyzer.backup.repository.repository import Repository
+from analyzer.backup.repository.repository import Repository, read_settings
 from analyzer.backup.storage.storage import Entry
 from analyzer.backup.verify import Depth, Problem, Scope, Traces, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import DURATION, Number, json_option
-from cli.options.repository import repository_argument, repository_of
+from cli.options.repository import lock_of, place_of, repository_argument, repository_of, wait_option
 from cli.output import members
 from cli.progress import counter, progress
 from cli.text import plural, safe, say, size
@@ -37,6 +38,7 @@ _HOUR = 3600.0
     help="Grace period before unreferenced chunks are deleted; 0 deletes immediately, protected only by the lock.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+@wait_option
 @json_option
 @when_interrupted("every restore point is whole; run the command again, it continues from there")
 def command(repository: str, window: float, dry_run: bool) -> None:
@@ -53,7 +55,7 @@ def command(repository: str, window: float, dry_run: bool) -> None:
       vhdx backup prune sftp://user@host/backups --dry-run
     """
     kept = repository_of(repository)
-    with take(kept.place, Hold.EXCLUSIVE, "prune") as lock:
+    with lock_of(kept, Hold.EXCLUSIVE, "prune") as lock:
         plan = plan_prune(kept, lock, window * _HOUR)
         if not dry_run:
             with progress("pruning", _size((*plan.ripe, *plan.remains))) as update:
@@ -91,6 +93,7 @@ def _lines(plan: PrunePlan, would: str) -> Iterator[str]:
 @click.option("--percent", type=Number(0, 100), help="Share of the chunks to read, those unread for longest first.")
 @click.option("--time-box", type=DURATION, help="Time after which to stop: 90s, 30m, 2h. The next run continues.")
 @click.option("--indexes", is_flag=True, help="Check documents and indexes only, and that all chunks are there.")
+@wait_option
 @json_option
 @when_interrupted("run the command again; it reads first what was not read for longest")
 def verify_command(repository: str, percent: float | None, time_box: float | None, indexes: bool) -> int:
@@ -138,7 +141,7 @@ def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManag
     if scope.depth is Depth.INDEXES:
         return looking
     try:
-        return take(repository.place, Hold.SHARED, "verify"), scope
+        return lock_of(repository, Hold.SHARED, "verify"), scope
     except PlaceError as error:
         problem = safe(f"{error.url}: {error.reason}")
         say(f"note: {problem}; what is read is not remembered, and what is bad not set aside")
@@ -157,3 +160,32 @@ def _summary(verdict: Verification) -> str:
         age = f"none unread since {datetime.fromtimestamp(verdict.oldest, UTC):%Y-%m-%d %H:%M}Z"
     wrong = plural(len(verdict.problems), "problem") if verdict.problems else "nothing is wrong"
     return f"{plural(verdict.points, 'restore point')}, {read}, {age}: {wrong}"
+
+
+@click.command("unlock")
+@repository_argument
+@click.option("--remove-all", is_flag=True, help="Remove the locks of runs that seem to be alive, too.")
+@json_option
+def unlock_command(repository: str, remove_all: bool) -> int:
+    """Remove the locks of runs that are dead: of ended processes, and those without a sign of life for two minutes.
+
+    Every run gives a sign each 40 seconds. A run whose lock was removed while it lived sees that, and stops before it
+    adds or deletes anything more; no restore point is lost. Exit code 1 when locks of living runs stay.
+
+    \b
+    Examples:
+      vhdx backup unlock /mnt/nas/backups
+      vhdx backup unlock /mnt/nas/backups --remove-all
+    """
+    place = place_of(repository)
+    read_settings(place)  # no folder is made where no repository is
+    done = unlock(place, silent=0 if remove_all else SILENT)
+    payload = {"repository": place.url, "removed": list(map(_lock, done.removed)), "kept": list(map(_lock, done.kept))}
+    lines = [f"{word}: {safe(str(one))}" for word in ("removed", "kept") for one in getattr(done, word)]
+    output.answer("backup unlock", payload, lines or ["no locks"])
+    return int(bool(done.kept))
+
+
+def _lock(standing: Standing) -> dict[str, Any]:
+    owner = members(standing.owner, "command", "host", "pid", "since")
+    return owner | {"exclusive": standing.owner.hold is Hold.EXCLUSIVE, "silent_seconds": standing.silent}

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import click
 
+from analyzer.backup.lock_owner import Hold
+from analyzer.backup.locks import Lock, LockedError, take
 from analyzer.backup.pick import pick_point
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.names import normalised
 from analyzer.backup.repository.repository import ENCRYPTED, Repository, open_repository
 from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.remote_folder import Place
-from cli.options.common import FILE_PATH, Declared, Decorated, kept_option, option
+from cli.options.common import DURATION, FILE_PATH, Declared, Decorated, kept_option, option
 from cli.text import fitted, line_width, moment, plural, safe, say, size
 
 VARIABLE = "VHDX_PASSPHRASE"
 _LONGEST_TAG = 100
-_FILE, _COMMAND = "--passphrase-file", "--passphrase-command"
+_FILE, _COMMAND, _WAIT = "--passphrase-file", "--passphrase-command", "--wait"
 
 
 def repository_argument(function: Decorated) -> Decorated:
@@ -46,6 +48,25 @@ def repository_of(name: str) -> Repository:
     """The repository that a command line names, opened, whichever way it is kept."""
     passphrase = Passphrase(click.get_current_context())
     return open_repository(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
+
+
+wait_option = kept_option(
+    _WAIT, type=DURATION, metavar="TIME", help="Wait so long for other runs in the repository to end: 90s, 10m, 2h."
+)
+"""`--wait`, for `lock_of`."""
+
+
+def lock_of(kept: Repository, hold: Hold, command: str) -> Lock:
+    """The lock that a command needs; where it has to wait for another run, that is said once on stderr."""
+    told = list[LockedError]()
+
+    def say_once(error: LockedError) -> None:
+        if not told:
+            say(f"waiting for {error.holder}")
+        told.append(error)
+
+    patience = click.get_current_context().meta.get(_WAIT) or 0.0
+    return take(kept.place, hold, command, patience=patience, waiting=say_once)
 
 
 def point_named(kept: Repository, text: str) -> str:

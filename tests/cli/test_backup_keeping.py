@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ pytest.importorskip("zstandard")
 
 from analyzer.backup import locks
 from analyzer.backup.errors import PlaceError
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.lock_owner import Hold
+from analyzer.backup.locks import take
 from analyzer.backup.repository import keys
 from analyzer.backup.storage.local import LocalPlace
 
@@ -426,3 +428,44 @@ def test_the_passphrase_may_come_from_where_the_environment_says(vhdx_command, t
     wrong.write_text("other\n")
     answer = vhdx_command("backup", "list", tmp_path / "kept", "--passphrase-file", wrong)  # an option counts first
     assert answer.code == 2
+
+
+def dead_lock(repository, seconds):
+    """A lock as a run in another container left it, silent for so long."""
+    place = LocalPlace(repository)
+    with take(place, Hold.EXCLUSIVE, "prune") as lock:
+        plain = json.loads(place.read(lock.name))
+    path = repository / "locks" / "dead.json"
+    place.write("locks/dead.json", json.dumps(plain | {"host": "container", "boot": "other"}).encode())
+    when = path.stat().st_mtime - seconds
+    os.utime(path, (when, when))
+    return path
+
+
+def test_unlock_takes_away_the_lock_of_a_run_that_died_elsewhere(vhdx_command, repository, tmp_path):
+    path = dead_lock(repository, 10)
+    kept = vhdx_command("backup", "unlock", repository)
+    assert (kept.code, "kept: `vhdx backup prune` on container" in kept.out) == (1, True)
+    assert path.exists()
+    assert vhdx_command("backup", "unlock", repository, "--remove-all", "--json").json["removed"][0]["exclusive"]
+    assert not path.exists()
+    dead_lock(repository, locks.SILENT + 60)
+    assert vhdx_command("backup", "unlock", repository).code == 0
+    assert vhdx_command("backup", "unlock", repository).out == "no locks\n"
+    nowhere = tmp_path / "nowhere"
+    assert vhdx_command("backup", "unlock", nowhere).code == 3
+    assert not nowhere.exists()
+
+
+def test_who_waits_for_a_lock_says_so_once_and_goes_on_when_it_is_gone(vhdx_command, repository, monkeypatch):
+    path, slept = dead_lock(repository, 0), []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 12:
+            path.unlink()
+
+    monkeypatch.setattr(locks.time, "sleep", sleep)
+    answer = vhdx_command("backup", "prune", repository, "--wait", "10m")
+    assert answer.code == 0
+    assert answer.err.count("waiting for `vhdx backup prune` on container") == 1

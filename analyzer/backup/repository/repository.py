@@ -195,7 +195,7 @@ def open_repository(place: Place, ask: Callable[[], str] = str, *, must_be: str 
     Raises NotRepositoryError, WrongKeyError, KeySlotError, DamagedObjectError, PlaceError.
     """
     extra_module("zstandard", "a backup", "zstd")
-    settings = _read_settings(place)
+    settings = read_settings(place)
     if settings.mode == PLAIN and must_be == ENCRYPTED:
         advice = (
             "leave the passphrase out (VHDX_PASSPHRASE too) if you know that it is plain, else do not trust this place"
@@ -209,7 +209,7 @@ def open_repository(place: Place, ask: Callable[[], str] = str, *, must_be: str 
     return Repository(place, SealedCodec(place.url, keys), settings)
 
 
-def _read_settings(place: Place) -> Settings:
+def read_settings(place: Place) -> Settings:
     """How the repository at a place is kept; raises NotRepositoryError, DamagedObjectError, PlaceError."""
     try:
         members = parse_document(place.read(SETTINGS))

@@ -7,8 +7,9 @@ from pathlib import Path
 import vhdx
 from analyzer.backup.create import run_create
 from analyzer.backup.forget import plan_by_name, run_forget
+from analyzer.backup.lock_owner import Hold
 from analyzer.backup.locks import FOLDER as LOCKS
-from analyzer.backup.locks import Hold, take
+from analyzer.backup.locks import take
 from analyzer.backup.plan import CreateOptions, plan_create
 from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import Codec

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from analyzer.backup import locks
-from analyzer.backup.locks import STALE, Hold, LockedError, LockLostError, ourselves, parse_owner, take
+from analyzer.backup.lock_owner import Hold, ourselves, parse_owner
+from analyzer.backup.locks import SILENT, STALE, LockedError, LockLostError, take, unlock
 from analyzer.backup.storage.local import LocalPlace
 
 
@@ -177,3 +178,49 @@ def test_a_lock_gives_signs_of_life(place, monkeypatch):
                 break
             locks.time.sleep(0.01)
         assert (place.folder / lock.name).stat().st_mtime > before
+
+
+def test_unlock_removes_the_silent_and_keeps_the_living(place):
+    name = foreign(place)
+    with pytest.raises(LockedError):
+        try_to_take(place, Hold.SHARED)
+    assert [one.object for one in unlock(place).kept] == [name]
+    aged(place, name, SILENT + 30)
+    assert [one.object for one in unlock(place).removed] == [name]
+    assert owners(place) == []
+
+
+def test_unlock_of_all_removes_the_living_who_notice(place):
+    with try_to_take(place, Hold.EXCLUSIVE) as lock:
+        assert [one.object for one in unlock(place, silent=0).removed] == [lock.name]
+        with pytest.raises(LockLostError):
+            lock.confirm()
+
+
+def test_a_refusal_says_when_the_last_sign_of_life_was(place):
+    aged(place, foreign(place), 90)
+    with pytest.raises(LockedError, match=r"on other .*last sign of life (89|9\d) seconds ago"):
+        try_to_take(place, Hold.SHARED)
+
+
+def test_who_waits_gets_the_lock_when_it_is_free(place, monkeypatch):
+    name, told = foreign(place), []
+    monkeypatch.setattr(locks.time, "sleep", lambda _: None)
+
+    def freed(error):
+        told.append(error.holder.owner.host)
+        if len(told) == 3:
+            place.delete(name)
+
+    with take(place, Hold.EXCLUSIVE, "prune", attempts=1, patience=600, waiting=freed):
+        assert told == ["other"] * 3
+
+
+def test_who_waits_gives_up_when_the_time_is_over(place, monkeypatch):
+    foreign(place)
+    now = [0.0]
+    monkeypatch.setattr(locks.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    with pytest.raises(LockedError):
+        take(place, Hold.EXCLUSIVE, "prune", attempts=1, patience=60)
+    assert 60 <= now[0] < 90

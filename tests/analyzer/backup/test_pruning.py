@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("zstandard")
 
-from analyzer.backup.locks import Hold, LockedError, LockLostError, take
+from analyzer.backup.lock_owner import Hold
+from analyzer.backup.locks import STALE, LockedError, LockLostError, take
 from analyzer.backup.prune import WINDOW, UnknownReferencesError, plan_prune, run_prune
 from analyzer.backup.repository.chunks import CANDIDATES, ChunkStore, candidate_ids, object_of
 from analyzer.backup.repository.codec import Codec
@@ -158,7 +159,7 @@ def test_unfinished_files_go_when_they_are_old(rig):
 @pytest.mark.slow
 def test_a_lock_that_somebody_is_writing_is_no_rest_although_nothing_is_to_wait(rig):
     part = rig.place.begin("locks/somebody.json", b"half of a lo")
-    rig.pass_time(0.2)
+    rig.pass_time(STALE / 3600 / 2)
     rig.prune(window=0)
     part.rename(rig.place.folder / "locks" / "somebody.json")
     with pytest.raises(LockedError, match="in use by"):
