@@ -152,7 +152,7 @@ def _name_with_map(disk: PointDisk, image: Sink, checksums: CellChecksums) -> No
         account_of(target).unlink(missing_ok=True)
     parts = disk.lost.split(Range(0, disk.size))
     rows = ((part, Status.LOST if is_lost else Status.KNOWN) for part, is_lost in parts)
-    lines = mapfile_lines(rows, f"{disk.manifest.disk_id} restored {disk.manifest.index_sha256}")
+    lines = mapfile_lines(rows, f"{UUID(disk.manifest.index_sha256[:32])} restored")
     with ExitStack() as opened:
         name_anew(image, write_sidecars(target, existing, lines, None, opened))
 

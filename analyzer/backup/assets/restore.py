@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import unicodedata
+import uuid
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
@@ -240,7 +241,7 @@ def restore_to_file(repository: Path, name: str, target: Path, lost: Optional[Li
             os.fsync(out.fileno())
         if lost:
             manifest = plain_manifest(object_of(repository, name, ".json"))
-            identity = f"{manifest.get('disk_id')} restored {manifest['index_sha256']}"
+            identity = f"{uuid.UUID(manifest['index_sha256'][:32])} restored"
             with map_file.open("x", encoding="ascii") as text:
                 text.write("".join(map_lines(lost, size, identity)))
             said += f"; {shown(map_file)} lists what is lost"
