@@ -180,7 +180,13 @@ def error_to_plain(error: VhdxError) -> dict[str, Any]:
 
 
 def write_text(target: Path, text: str, sources: Sequence[Path], existing: Existing) -> None:
-    """Write a document whole or not at all, never over a source; raises OutputError, InputOutputError."""
+    """Write a document whole or not at all, never over a source; `-` is stdout.
+
+    Raises OutputError, InputOutputError.
+    """
+    if target == Path("-"):
+        click.echo(text, nl=False)
+        return
     check_target(target, sources, existing)
     with Sink(target, existing=existing) as sink:
         sink.write_at(0, text.encode("utf-8", "backslashreplace"))  # a file name that is no text must not end a report

@@ -1,12 +1,14 @@
 """A checkpoint chain: base, differencing files, leaf, read as the one disk that they make up."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
+from typing import Self
 
 from vhdx.allocation import MOST_RUNS
 from vhdx.contents import Opener, open_structures
@@ -30,6 +32,22 @@ from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _log = logging.getLogger("vhdx")
+
+
+@dataclass(frozen=True, slots=True)
+class StateName:
+    """A file, and the layer of its chain that is meant: None is the file's own state."""
+
+    path: Path
+    layer: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`PATH`, or `PATH@N` for layer N (0 is the base) of its chain; a file of that whole name comes first."""
+        match = re.fullmatch(r"(.+)@(\d+)", text, re.DOTALL)
+        if match is None or Path(text).exists():
+            return cls(Path(text))
+        return cls(Path(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

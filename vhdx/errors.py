@@ -48,7 +48,11 @@ class NotRegularFileError(VhdxError):
 
     exit_code = 6
     path: Path
-    text = "{path} is not a regular file; name a .vhdx or .avhdx file"
+
+    def __str__(self) -> str:
+        if self.path.is_dir():
+            return f"{self.path} is a folder; name a file in it, or list its virtual disks with `vhdx scan {self.path}`"
+        return f"{self.path} is not a regular file; name a .vhdx or .avhdx file"
 
 
 class InputOutputError(VhdxError):
@@ -161,8 +165,8 @@ class ParentNotFoundError(ChainError):
         """The sentence without the places."""
         wanted = f"data_write_guid {self.wanted}" if self.wanted else "no known identity"
         return (
-            f"{self.child}: its parent ({self.hint or 'no name known'}, {wanted}) was not found; "
-            "name it with --parent FILE, or its folder with --search DIR or --map 'C:\\DIR=/DIR'"
+            f"{self.child}: its parent ({self.hint or 'no name known'}, {wanted}) was not found; `vhdx scan DIR` finds "
+            "it by identity; then name it with --parent FILE, or its folder with --search DIR or --map 'C:\\DIR=/DIR'"
         )
 
     def __str__(self) -> str:
@@ -264,8 +268,9 @@ class UnusedParentsError(ChainError):
 
 
 class NoSuchLayerError(ChainError):
-    """A layer was asked for that the chain does not have."""
+    """A layer was asked for that the chain does not have: wrong usage, as with a volume that the disk does not have."""
 
+    exit_code = 2
     leaf: Path
     asked: str
     depth: int
@@ -383,7 +388,7 @@ class WrongBaseError(ChainError):
     wanted: str
     text = (
         "{base} is not the state that {delta} was made from ({reason}); give the one whose SHA-256 is {wanted}: LEAF@N "
-        "where `vhdx hash LEAF --layer N` prints that, or a raw image of that SHA-256"
+        "where `vhdx hash LEAF@N` prints that, or a raw image of that SHA-256"
     )
 
 

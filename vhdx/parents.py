@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 from uuid import UUID
 
@@ -46,7 +47,7 @@ class Search:
     parents: Sequence[Path] = ()
     """Files given outright, from the leaf's parent to the base; they come before every search."""
     folders: Sequence[Path] = ()
-    """Folders whose files are tried by identity, after the child's own."""
+    """Folders whose files are tried by identity, after the child's own; those of their subfolders last."""
     mappings: Sequence[Mapping] = ()
     """Where folders of the old host are now."""
     on_mismatch: OnMismatch = OnMismatch.REFUSE
@@ -185,20 +186,41 @@ def _try(tried: _Tried, path: Path) -> Structures | str:
 
 def _by_identity(tried: _Tried, folders: Sequence[Path]) -> Structures | None:
     own = tried.child.path.parent
-    # A file under two names, or in two folders by a link, is one candidate and not an ambiguity.
-    known = {None, file_identity(tried.child.path)}
-    found: list[Structures] = []
-    for folder in (own, *(folder for folder in folders if os.path.realpath(folder) != os.path.realpath(own))):
-        for path in _files_of(folder, tried, is_named=folder is not own):
-            identity = file_identity(path)
-            if identity not in known and (match := _match(tried, path)) is not None:
-                known.add(identity)
-                found.append(match)
-                if len(found) > 1:
-                    tried.drop(match)  # its path is enough to say so
+    folders = [own, *(folder for folder in folders if os.path.realpath(folder) != os.path.realpath(own))]
+    # Subfolders last: a copy in one of them does not make the parent that is in the folder ambiguous.
+    found = _matches(tried, (path for one in folders for path in _files_of(one, tried, is_named=one is not own)))
+    found = found or _matches(tried, (path for one in folders[1:] for path in _files_below(one, tried)))
     if len(found) > 1:
         raise AmbiguousParentError(tried.child.path, tried.wanted[0], tuple(match.file.path for match in found))
     return found[0] if found else None
+
+
+def _matches(tried: _Tried, paths: Iterable[Path]) -> list[Structures]:
+    # A file under two names, or in two folders by a link, is one candidate and not an ambiguity.
+    known = {None, file_identity(tried.child.path)}
+    found: list[Structures] = []
+    for path in paths:
+        identity = file_identity(path)
+        if identity not in known and (match := _match(tried, path)) is not None:
+            known.add(identity)
+            found.append(match)
+            if len(found) > 1:
+                tried.drop(match)  # its path is enough to say so
+    return found
+
+
+def _files_below(folder: Path, tried: _Tried) -> list[Path]:
+    """The files of all subfolders of one that the user named; links and what cannot be listed are passed over."""
+    files = list(islice(_below(folder), _MOST_FILES))
+    tried.places.append((f"{folder}/", f"no file of the {len(files)} in its subfolders has the identity"))
+    return files
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, folders, names in islice(os.walk(folder), _MOST_FILES):
+        folders.sort()  # the order of the walk, the same every time
+        if place != os.fspath(folder):
+            yield from filter(os.path.isfile, (Path(place, name) for name in sorted(names)))
 
 
 def _files_of(folder: Path, tried: _Tried, *, is_named: bool) -> list[Path]:

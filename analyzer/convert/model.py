@@ -57,6 +57,11 @@ def format_of(target: Path) -> OutputFormat:
         raise OutputError(target, "its extension names no known format", f"add --format ({choices})") from None
 
 
+def extension_of(form: OutputFormat) -> str:
+    """The extension that files of a format have."""
+    return f".{form.value.partition('-')[0]}"
+
+
 class Verify(Enum):
     """Whether an output is read back before it gets its name."""
 

@@ -1,33 +1,16 @@
 """Which state of which disk is meant: a file's, or that of one layer of its chain."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from analyzer.convert.disks import RawDisk
-from vhdx.chain import Chain
+from vhdx.chain import Chain, StateName
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
 from vhdx.source import FileSource, read_at
 from vhdx.structures.identifier import SIGNATURE, container_in
-
-
-@dataclass(frozen=True, slots=True)
-class StateName:
-    """A file, and the layer of its chain that is meant: None is the file's own state."""
-
-    path: Path
-    layer: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> "StateName":
-        """`PATH`, or `PATH@N` for layer N (0 is the base) of its chain; a file of that whole name comes first."""
-        match = re.fullmatch(r"(.+)@(\d+)", text, re.DOTALL)
-        if match is None or Path(text).exists():
-            return cls(Path(text))
-        return cls(Path(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import click
 from analyzer.convert.convert import run_conversion
 from analyzer.diff.delta.delta import Delta, PatchedDisk, plan_application
 from cli.options.chain import ChainOptions, chain_options
-from cli.options.common import FILE_PATH, json_option, refuse_stdout
+from cli.options.common import FILE_PATH, json_option, output_argument, refuse_stdout
 from cli.options.output import OutputOptions, output_options, report
 from cli.options.states import opened
 from cli.progress import progress
@@ -16,7 +16,7 @@ from cli.progress import progress
 @click.command("apply")
 @click.argument("delta", type=FILE_PATH)
 @click.argument("base")
-@click.argument("out", type=FILE_PATH)
+@output_argument
 @output_options(block_size="that of the new state")
 @chain_options
 @json_option
@@ -34,7 +34,7 @@ def command(delta: Path, base: str, out: Path, image: OutputOptions, where: Chai
       vhdx apply friday.delta old.raw new.raw
     """
     refuse_stdout(out)
-    form, options = image.for_target(out)
+    out, form, options = image.for_target(out, Path(base))
     with Delta(delta) as opened_delta, opened(base, where) as state:
         header = opened_delta.header
         with progress("checking the base", header.old_size + header.new_size) as update:

@@ -1,6 +1,6 @@
 """`vhdx backup restore`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -21,7 +21,7 @@ from analyzer.convert.model import EXTENSIONS, OutputFormat, Verify, format_of
 from analyzer.recovery_map.beside import map_of
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.common import BYTE_SIZE, FILE_PATH, STDOUT, choice, grouped, json_option, option
+from cli.options.common import BYTE_SIZE, STDOUT, choice, grouped, json_option, option, output_argument
 from cli.options.output import CloneOptions, output_options, stdout_for_bytes, write_disk
 from cli.options.repository import point_named, repository_argument, repository_of
 from cli.progress import progress
@@ -62,7 +62,7 @@ class _Target:
 @click.command("restore")
 @repository_argument
 @click.argument("name")
-@click.argument("out", type=FILE_PATH)
+@output_argument
 @output_options(block_size="the base's", kind=CloneOptions)
 @grouped("target", _Target)
 @json_option
@@ -105,7 +105,8 @@ def command(repository: str, name: str, target: _Target) -> int:
     elif target.resume:
         _resume(disk, target)
     else:
-        form, options = target.image.for_target(target.out)
+        out, form, options = target.image.for_target(target.out, Path(f"{disk.manifest.name}.vhdx"))
+        target = replace(target, out=out)
         request = request_for(disk.manifest, target.out, form, options)
         write_disk(
             "backup restore", disk, request, target.image.scope, name=namer_for(disk, target.out, options.existing)
@@ -142,7 +143,7 @@ def _range(disk: PointDisk, target: _Target) -> None:
 
 def _resume(disk: PointDisk, target: _Target) -> None:
     out = target.out
-    if (target.image.asked_format(out) or format_of(out)) is not OutputFormat.RAW:
+    if (target.image.asked_format() or format_of(out)) is not OutputFormat.RAW:
         raise click.UsageError("--resume is for raw images: only there has every byte its place from the start.")
     kept = f"what is written is kept in {part_of(out)}; run the command again, it continues from there"
     with when_interrupted(kept), progress("restoring", disk.size) as update:

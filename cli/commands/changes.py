@@ -15,7 +15,7 @@ from analyzer.diff.ranges import UNIT, Change, ChangeTable
 from analyzer.diff.states import State
 from cli import output
 from cli.options.chain import ChainOptions, chain_options
-from cli.options.common import BYTE_SIZE, choice, force_option, grouped, json_option, option
+from cli.options.common import BYTE_SIZE, choice, force_option, grouped, json_option, option, refuse_stdout
 from cli.options.states import comparison_facts, findings_of, opened, opened_by_map, state_to_plain
 from cli.progress import progress
 from cli.text import exact_size, facts, plural, safe, size
@@ -92,6 +92,8 @@ def command(old: str, new: str, answer: _Answer, where: ChainOptions) -> int:
       vhdx changes leaf.avhdx@0 leaf.avhdx --export week.delta
       vhdx changes leaf.avhdx@0 leaf.avhdx --files
     """
+    refuse_stdout(answer.bitmap)
+    refuse_stdout(answer.export)
     shape = "json" if output.is_json() and not answer.shape else answer.shape
     _refuse_mixtures(shape, answer)
     by = opened_by_map if answer.files else opened

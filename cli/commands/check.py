@@ -15,13 +15,15 @@ from analyzer.check.files import Depth, FileCache, files_in
 from analyzer.check.result import Checked, all_findings, at_least, new_findings, read_baseline
 from analyzer.text import version
 from cli import output
-from cli.options.chain import LinkOptions, link_options
-from cli.options.common import FILE_PATH, OneOf, choice, force_option, grouped, option
+from cli.errors import IO_ERROR
+from cli.options.chain import LinkOptions, layer_file, link_options
+from cli.options.common import FILE_PATH, OneOf, choice, file_in, force_option, grouped, option
 from cli.text import line_width
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import UnknownCodeError
 from vhdx.findings import Finding, Severity
+from vhdx.parents import Search
 from vhdx.sink import Existing
 
 _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=True)]
@@ -35,6 +37,9 @@ class Form(Enum):
     SARIF = "sarif"
     JUNIT = "junit"
     HTML = "html"
+
+
+_ENDINGS = {Form.TEXT: ".txt", Form.JUNIT: ".xml"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,9 @@ class _Looks:
 class _Result:
     """Which findings are given, in which form and where, and which of them fail the check."""
 
-    target: Path | None = option("Write the result to FILE, not stdout.", "-o", "--output", metavar="FILE")
+    target: Path | None = option(
+        "Write the result to FILE, or into a folder; - is stdout.", "-o", "--output", metavar="FILE"
+    )
     existing: Existing = force_option("FILE")
     fail_on: str = option(
         "Lowest severity that gives exit code 1.", type=click.Choice(_SEVERITIES), default="error", show_default=True
@@ -94,7 +101,7 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
     with FileCache(where.maps) as cache:  # a base that several leaves share is parsed once
         checked = [
             replace(subject, findings=tuple(found for found in subject.findings if found.code not in ignored))
-            for subject in _check_all(files_in(paths, looks.depth), looks, where, cache)
+            for subject in _check_all(paths, looks, where, cache)
         ]
         total = len(all_findings(checked))
         if result.baseline is not None:
@@ -104,16 +111,18 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
     if result.target is None:
         click.echo(text)
     else:
-        output.write_text(
-            result.target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing
-        )
-    return int(bool(at_least(all_findings(checked), worst)))
+        target = file_in(result.target, Path("vhdx"), _ENDINGS.get(form, f".{form.value}"))
+        output.write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing)
+    is_missing = not all(os.path.lexists(subject.path) for subject in checked)
+    return IO_ERROR if is_missing else int(bool(at_least(all_findings(checked), worst)))
 
 
-def _check_all(files: Iterable[Path], looks: _Looks, where: LinkOptions, cache: FileCache) -> list[Checked]:
-    search = where.as_search()
+def _check_all(paths: Iterable[Path], looks: _Looks, where: LinkOptions, cache: FileCache) -> list[Checked]:
+    named = [layer_file(path, where) for path in paths]
+    files = [(path, link.as_search()) for file, link in named for path in files_in([file], looks.depth)]
 
-    def check(path: Path) -> Checked:
+    def check(file: tuple[Path, Search]) -> Checked:
+        path, search = file
         if looks.chain is False:
             return check_file(path, content=looks.content, cache=cache)
         return check_chain(path, search=search, content=looks.content, cache=cache)

@@ -6,11 +6,11 @@ import click
 
 from analyzer.convert.convert import stream_raw
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import EXTENSIONS, Options, OutputFormat, request_like
+from analyzer.convert.model import Options, OutputFormat, request_like
 from analyzer.convert.new_identity.workspace import Scope
 from cli import output
-from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
-from cli.options.common import FILE_PATH, STDOUT, json_option, refuse_stdout
+from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
+from cli.options.common import FILE_PATH, STDOUT, file_in, json_option, output_argument, refuse_stdout
 from cli.options.output import (
     CloneOptions,
     clone_of,
@@ -21,13 +21,12 @@ from cli.options.output import (
     write_disk,
 )
 from cli.progress import progress
-from cli.text import safe
 from vhdx.chain import Chain
 
 
 @click.command("convert")
 @click.argument("leaf", type=FILE_PATH)
-@click.argument("out", type=FILE_PATH)
+@output_argument
 @output_options(block_size="the base's", kind=CloneOptions)
 @chain_options
 @json_option
@@ -56,16 +55,27 @@ def command(leaf: Path, out: Path, image: CloneOptions, where: ChainOptions) -> 
       vhdx convert leaf.avhdx disk.E01 --case-number 2026-17 --examiner 'A. Name'
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
+    asked = image.asked_format() or (OutputFormat.RAW if out == STDOUT else None)
+    return _write("convert", leaf, out, asked, image, where)
+
+
+def _write(
+    command: str, leaf: Path, out: Path, asked: OutputFormat | None, image: CloneOptions, where: ChainOptions
+) -> int:
+    """Write the disk of a chain as one image, on stdout where `out` says so; returns the exit code."""
+    leaf, where = layer_file(leaf, where)
+    if out == STDOUT:
+        if asked is not OutputFormat.RAW or output.is_json() or image.is_reshaped:
+            raise click.UsageError("stdout takes a raw image alone (--format raw); name a file for anything else.")
+        target, form, options = out, OutputFormat.RAW, image.for_format(OutputFormat.RAW)
+    else:
+        target, form, options = image.for_target(out, leaf, asked)
     with open_leaf(leaf, where) as chain:
         errors = warn_of_findings(chain)
-        form = image.asked_format(out)
         if out == STDOUT:
-            if form not in {None, OutputFormat.RAW} or output.is_json() or image.is_reshaped:
-                raise click.UsageError("stdout takes a raw image alone; name a file for anything else.")
-            _to_stdout(chain, image.scope, image.for_format(OutputFormat.RAW))
+            _to_stdout(chain, image.scope, options)
         else:
-            request = request_like(chain, out, *image.for_target(out))
-            write_disk("convert", chain, request, image.scope, errors=errors)
+            write_disk(command, chain, request_like(chain, target, form, options), image.scope, errors=errors)
     return int(bool(errors))
 
 
@@ -82,7 +92,7 @@ _BASE = "Keep FILE and the layers below it; merge those above into one differenc
 
 @click.command("merge")
 @click.argument("leaf", type=FILE_PATH)
-@click.argument("out", type=FILE_PATH)
+@output_argument
 @click.option("--base", type=FILE_PATH, metavar="FILE", help=_BASE)
 @click.option("--fixed", is_flag=True, help="Write a fixed VHDX instead of a dynamic one.")
 @output_options(block_size="the base's; with --base, the leaf's", kind=CloneOptions)
@@ -110,32 +120,29 @@ def merge_command(
       vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
     """
-    form = _format_of(out, image.asked_format(out), fixed=fixed)
-    if base and form is not OutputFormat.VHDX:
-        raise click.UsageError(f"--base makes a differencing VHDX, which no {form.value} can be.")
-    if base and image.scope:
+    asked = image.asked_format()
+    if fixed and asked:
+        raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
+    if fixed:
+        asked = OutputFormat.VHDX_FIXED
+    if base:
+        return _merge_upper(leaf, base, out, asked, image, where)
+    return _write("merge", leaf, out, asked, image, where)
+
+
+def _merge_upper(
+    leaf: Path, base: Path, out: Path, asked: OutputFormat | None, image: CloneOptions, where: ChainOptions
+) -> int:
+    if asked not in {None, OutputFormat.VHDX}:
+        raise click.UsageError(f"--base makes a differencing VHDX, which no {asked} can be.")
+    if image.scope:
         raise click.UsageError("a clone is standalone: leave out --base, or --clone.")
     refuse_stdout(out)
-    options = image.for_format(form)
+    leaf, where = layer_file(leaf, where)
+    target, _, options = image.for_target(file_in(out, leaf, "-merged.avhdx"), leaf, OutputFormat.VHDX)
     with open_leaf(leaf, where) as chain:
         errors = warn_of_findings(chain)
-        if base:
-            plan = plan_merge_upper(chain, base, out, options)
-            with progress("merging", plan.work) as update:
-                report("merge", run_merge_upper(plan, chain, update), errors=errors)
-        else:
-            request = request_like(chain, out, form, options)
-            write_disk("merge", chain, request, image.scope, errors=errors)
+        plan = plan_merge_upper(chain, base, target, options)
+        with progress("merging", plan.work) as update:
+            report("merge", run_merge_upper(plan, chain, update), errors=errors)
     return int(bool(errors))
-
-
-def _format_of(out: Path, wanted: OutputFormat | None, *, fixed: bool) -> OutputFormat:
-    """A VHDX whatever the name, unless the name or an option asks for something else."""
-    named = EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHDX)
-    if not fixed:
-        return wanted or named
-    if wanted:
-        raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
-    if named is not OutputFormat.VHDX:
-        raise click.UsageError(f"--fixed makes a VHDX, and {safe(out.name)!r} asks for something else.")
-    return OutputFormat.VHDX_FIXED

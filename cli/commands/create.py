@@ -8,7 +8,16 @@ import click
 
 from analyzer.convert.create import NewDiskOptions, plan_creation, run_creation
 from cli import output
-from cli.options.common import BYTE_SIZE, FILE_PATH, force_option, grouped, json_option, option, refuse_stdout
+from cli.options.common import (
+    BYTE_SIZE,
+    file_in,
+    force_option,
+    grouped,
+    json_option,
+    option,
+    output_argument,
+    refuse_stdout,
+)
 from cli.text import safe, size
 from vhdx.chain import open_chain
 from vhdx.identities import random_identities, seeded_identities
@@ -50,7 +59,7 @@ class _Asked:
 
 
 @click.command("create")
-@click.argument("out", type=FILE_PATH)
+@output_argument
 @grouped("asked", _Asked)
 @json_option
 def command(out: Path, asked: _Asked) -> None:
@@ -63,6 +72,7 @@ def command(out: Path, asked: _Asked) -> None:
       vhdx create child.avhdx --parent disk.vhdx
     """
     refuse_stdout(out)
+    out = file_in(out, Path("disk"), ".avhdx" if asked.parent else ".vhdx")
     options = asked.for_library()
     with ExitStack() as opened:
         chain = opened.enter_context(open_chain(asked.parent)) if asked.parent else None

@@ -135,7 +135,7 @@ def _step(step: Step) -> str:
 class _Target:
     """Where pieces are written, if they are."""
 
-    folder: Path | None = option("Extract each piece to a file in DIR.", "--extract", metavar="DIR")
+    folder: Path | None = option("Extract each piece to a file in DIR.", "--extract", "-o", "--output", metavar="DIR")
     existing: Existing = force_option("a file in DIR")
 
 

@@ -1,50 +1,85 @@
 """`vhdx hash` and `vhdx map`: the flat disk as one number, and where each range of it comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from analyzer.examine.hash import sha256_of
 from analyzer.judgement.judge import judged
 from cli import output
-from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
+from cli.errors import complain
+from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, json_option
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
+from vhdx.errors import VhdxError
+from vhdx.findings import Finding
 from vhdx.image import open_image
 from vhdx.runs import Kind, Run
 
 
 @click.command("hash")
-@click.argument("leaf", type=FILE_PATH)
+@click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
 @click.option("--layer", type=int, metavar="N", help="Hash the state of layer N (0 is the base) instead of the leaf's.")
 @chain_options
 @json_option
-def command(leaf: Path, layer: int | None, where: ChainOptions) -> int:
+def command(leaves: Sequence[Path], layer: int | None, where: ChainOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
+
+    LEAF@N is the state of layer N of its chain (0 is the base). A file that cannot be read is reported, the others are
+    hashed, and the exit code is that of the first such file.
 
     \b
     Examples:
       vhdx hash leaf.avhdx
-      vhdx hash leaf.avhdx --layer 0        the base, before the first checkpoint
+      vhdx hash leaf.avhdx@0                the base, before the first checkpoint
+      vhdx hash *.vhdx > SHA256SUMS
       vhdx convert leaf.avhdx - | sha256sum   the same, by a pipe
     """
+    if len(leaves) == 1:
+        hashed = _hash(leaves[0], layer, where)
+        if output.is_json():
+            output.emit("hash", hashed.plain, hashed.findings)
+        return int(bool(hashed.errors))
+    hashes = [_hash_of_several(leaf, layer, where) for leaf in leaves]
+    if output.is_json():
+        output.emit("hash", {"files": [plain for plain, _ in hashes]})
+    return next((code for _, code in hashes if code), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    plain: Mapping[str, Any]
+    findings: Sequence[Finding]
+    errors: Sequence[Finding]
+
+
+def _hash(leaf: Path, layer: int | None, where: ChainOptions) -> _Hashed:
+    """The hash of one state, printed unless JSON is asked for."""
     with open_leaf(leaf, where) as chain:
         disk = chain if layer is None else chain.upto(layer)
         errors = warn_of_findings(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
-        number = len(disk.layers) - 1
-        payload = {"path": leaf, "layer": number, "layer_path": disk.path, "size": disk.size, "sha256": digest}
-        if output.is_json():
-            output.emit("hash", payload | {"errors": errors}, disk.findings)
-        else:
+        if not output.is_json():
             click.echo(f"{digest}  {safe(disk.path)}")  # one line, as sha256sum has it: `sha256sum --check` reads it
-    return int(bool(errors))
+        plain = {"path": leaf, "layer": len(disk.layers) - 1, "layer_path": disk.path, "size": disk.size}
+        return _Hashed(plain | {"sha256": digest, "errors": errors}, disk.findings, errors)
+
+
+def _hash_of_several(leaf: Path, layer: int | None, where: ChainOptions) -> tuple[Mapping[str, Any], int]:
+    """What JSON has of one of several files, and its exit code: one that cannot be read does not end the others."""
+    try:
+        hashed = _hash(leaf, layer, where)
+    except VhdxError as error:
+        return {"path": leaf, "error": output.error_to_plain(error)}, complain(error)
+    return {**hashed.plain, "findings": hashed.findings, "error": None}, int(bool(hashed.errors))
 
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}
@@ -84,6 +119,7 @@ def map_command(leaf: Path, own: bool, where: ChainOptions) -> int:
 
 def _own(leaf: Path, where: ChainOptions) -> Disk:
     """The leaf alone, its table judged."""
+    leaf, where = layer_file(leaf, where)
     image = open_image(leaf, opened=where.as_search().opened)  # alone: a missing parent does not matter here
     return judged(Chain((image,), ()), where.trust).leaf
 

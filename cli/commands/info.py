@@ -11,7 +11,7 @@ import click
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain
-from cli.options.chain import ChainOptions, chain_options, open_leaf
+from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf
 from cli.options.common import FILE_PATH, json_option
 from cli.text import exact_size, facts, line_width, plural, safe, size
 from vhdx.errors import VhdxError
@@ -59,16 +59,18 @@ class _Answer:
     failure: VhdxError | None = None
 
 
-def _look(path: Path, where: ChainOptions) -> _Answer:
+def _look(given: Path, where: ChainOptions) -> _Answer:
+    path = given
     try:
+        path, where = layer_file(given, where)
         with open_leaf(path, where) as chain:
             description, layers = describe_image(chain.leaf), describe_layers(chain)
-            return _Answer(path=path, description=description, layers=layers, findings=chain.findings)
+            return _Answer(path=given, description=description, layers=layers, findings=chain.findings)
     except VhdxError as error:
         # What the file says of itself is worth showing where its chain, or its locator, is broken.
         with suppress(VhdxError), open_image(path, opened=where.as_search().opened) as image:
-            return _Answer(path=path, description=describe_image(image), failure=error)
-        return _Answer(path=path, failure=error)
+            return _Answer(path=given, description=describe_image(image), failure=error)
+        return _Answer(path=given, failure=error)
 
 
 def _plain(answer: _Answer) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
@@ -121,6 +122,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
       vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
       vhdx recover *.avhdx --dry-run --json | jq .totals
     """
+    refuse_stdout(asked.out)
     if asked.out is None and not asked.dry_run:
         raise click.UsageError("name the image to write with -o OUT, or add --dry-run.")
     request = RecoverOptions(
@@ -134,7 +136,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         view=View(as_of=asked.as_of, unmapped=asked.unmapped),
     )
     if asked.out is not None and not asked.dry_run:
-        request = _with_target(request, asked.out, image)
+        request = _with_target(request, *image.for_target(asked.out, inputs[0]))
     with ExitStack() as opened:
         earlier = request.target.stat().st_size if request.target and resumes(request) else 0
         with progress("comparing the earlier image", earlier) as update:
@@ -158,9 +160,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         return int(not totals.complete or bool(outcome and outcome.changed))
 
 
-def _with_target(request: RecoverOptions, out: Path, image: OutputOptions) -> RecoverOptions:
-    refuse_stdout(out)
-    form, options = image.for_target(out)
+def _with_target(request: RecoverOptions, out: Path, form: OutputFormat, options: Options) -> RecoverOptions:
     request = replace(request, target=out, format=form, options=options)
     is_asked = request.attempt is Attempt.RESUME
     # With none of the three, all that can be there is what an interrupted first run left.

@@ -16,7 +16,7 @@ from analyzer.repair.undo import undo_of
 from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
 from cli.options.chain import FOLDER, mappings_option
-from cli.options.common import FILE_PATH, choice, force_option, grouped, json_option, option
+from cli.options.common import FILE_PATH, choice, file_in, force_option, grouped, json_option, option
 from cli.text import plural, safe, say, size
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
@@ -33,7 +33,7 @@ _MOST_PATCHES = 8
 class _Result:
     """Where the result goes: nowhere (the plan alone), to a copy, or into the file itself."""
 
-    copy: Path | None = option("Write a changed copy; the file itself is only read.", "--output", metavar="COPY")
+    copy: Path | None = option("Write a changed copy; the file itself is only read.", "-o", "--output", metavar="COPY")
     existing: Existing = force_option("COPY")
     in_place: bool = option("Change the file itself, after writing an undo file.")
     undo: Path | None = option(
@@ -51,12 +51,16 @@ class _Result:
         if self.copy == Path("-"):
             raise click.UsageError("a repaired file is not written front to back: name a file, not `-`.")
 
+    def copy_of(self, file: Path) -> Path:
+        """Where the result is: in a folder under the name of `file`, which is its own place where nothing is copied."""
+        return file_in(self.copy, file, file.suffix) if self.copy else file
+
     def apply(self, plan: RepairPlan, source: FileSource) -> RepairOutcome | None:
         """Carry out the plan for `source` where the options say so; None where nothing is written."""
         if plan.is_empty or not (self.copy or self.in_place):
             return None
         if self.copy:
-            return repair_copy(plan, source, self.copy, self.existing)
+            return repair_copy(plan, source, self.copy_of(source.path), self.existing)
         undo = self.undo or undo_of(source.path)
         if undo.exists() or undo.is_symlink():
             raise OutputError(undo, "it exists already, and an undo file is never replaced", "name another with --undo")
@@ -153,7 +157,7 @@ def set_parent_command(child: Path, parent: Path, asked: _Link, result: _Result)
     """
     wish = Relink(
         parent=parent,
-        place=result.copy or child,
+        place=result.copy_of(child),
         identity=asked.identity,
         windows_path=asked.windows_path,
         search=asked.search,

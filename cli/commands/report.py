@@ -14,8 +14,8 @@ from analyzer.report.html.page import page
 from analyzer.text import version
 from cli import output
 from cli.errors import complain
-from cli.options.chain import ChainOptions, chain_options, open_leaf
-from cli.options.common import FILE_PATH, force_option, grouped, option, refuse_stdout
+from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf
+from cli.options.common import FILE_PATH, STDOUT, file_in, force_option, grouped, option, output_argument
 from cli.progress import progress
 from cli.text import plural, safe, size
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError
@@ -28,13 +28,14 @@ from vhdx.targets import check_target
 class _Page:
     """What is written, and to where."""
 
-    out: Path = option("Page to write.", "--output", "-o", required=True, metavar="OUT")
+    out: Path
     hashed: bool = option("Add the SHA-256 of the flat disk; this reads all of it.", "--hash")
     existing: Existing = force_option("OUT")
 
 
 @click.command("report")
 @click.argument("leaf", type=FILE_PATH)
+@output_argument
 @grouped("asked", _Page)
 @chain_options
 def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
@@ -46,11 +47,13 @@ def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
 
     \b
     Examples:
-      vhdx report leaf.avhdx -o report.html
+      vhdx report leaf.avhdx report.html
       vhdx report leaf.avhdx -o report.html --hash --search /mnt/nas
     """
-    refuse_stdout(asked.out)
-    check_target(asked.out, [leaf], asked.existing)
+    leaf, where = layer_file(leaf, where)
+    asked = replace(asked, out=file_in(asked.out, leaf, ".html"))
+    if asked.out != STDOUT:
+        check_target(asked.out, [leaf], asked.existing)
     with FileCache(where.maps) as cache:
         checked = check_chain(leaf, search=where.as_search(), cache=cache)
         try:
@@ -75,6 +78,7 @@ def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
 
 def _write(asked: _Page, report: Report, checked: Checked) -> None:
     content = page(report)
-    output.write_text(asked.out, content, checked.files, asked.existing)
     layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
-    click.echo(f"{safe(asked.out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}")
+    output.write_text(asked.out, content, checked.files, asked.existing)
+    line = f"{safe(asked.out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}"
+    click.echo(line, err=asked.out == STDOUT)

@@ -1,9 +1,10 @@
 """How the parents of a file are found and its tables are read: the options, and the chain that they open."""
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -12,7 +13,7 @@ from analyzer.recovery_map.note import map_note
 from cli import output
 from cli.options.common import Declared, Parsed, choice, grouped, option
 from cli.text import safe, say
-from vhdx.chain import Chain, open_chain
+from vhdx.chain import Chain, StateName, open_chain
 from vhdx.contents import Opener, open_structures
 from vhdx.disk import Disk
 from vhdx.findings import Finding
@@ -77,7 +78,7 @@ class LinkOptions:
         "Path of a parent file. Repeat for each layer, nearest parent first.", "--parent", metavar="FILE"
     )
     search: tuple[Path, ...] = option(
-        "Folder whose files are matched by identity, after the leaf's own folder. Subfolders are not searched.",
+        "Folder whose files are matched by identity, after the leaf's own folder; its subfolders last.",
         type=FOLDER,
         metavar="DIR",
     )
@@ -119,6 +120,7 @@ class ChainOptions(LinkOptions):
     )
 
 
+Where = TypeVar("Where", bound=LinkOptions)
 link_options = grouped("where", LinkOptions)
 """How parents are found: `where`."""
 chain_options = grouped("where", ChainOptions)
@@ -126,7 +128,10 @@ chain_options = grouped("where", ChainOptions)
 
 
 def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
-    """Open a chain as the chain options say; of an image that `vhdx recover` wrote it is said what of it is lost."""
+    """Open a chain, or by LEAF@N the state of its layer N, as the chain options say.
+
+    Of an image that `vhdx recover` wrote it is said what of it is lost.
+    """
     chain = open_as_it_is(leaf, where, opened)
     warn_of_map(chain)
     return chain
@@ -134,16 +139,8 @@ def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> 
 
 def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
     """Open a chain as the chain options say, for one who reads it by its map; by `opened`, where it is given."""
-    chain = open_chain(
-        leaf,
-        parents=where.parents,
-        search=where.search,
-        mappings=where.mappings,
-        on_mismatch=where.on_mismatch,
-        source_maps=where.maps,
-        opened=opened,
-    )
-    chain = judged(chain, where.trust)
+    leaf, where = layer_file(leaf, where)
+    chain = judged(_chain(leaf, where, opened), where.trust)
     for child, link in zip(chain.layers[1:], chain.links, strict=True):
         if not link.matches:  # it was accepted, it should be known
             from analyzer.linkage.mismatch import gather_evidence
@@ -152,6 +149,32 @@ def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None)
             text = f"{safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}"
             click.echo(f"warning: {text}", err=True)
     return chain
+
+
+def _chain(leaf: Path, where: LinkOptions, opened: Opener | None = None) -> Chain:
+    return open_chain(
+        leaf,
+        parents=where.parents,
+        search=where.search,
+        mappings=where.mappings,
+        on_mismatch=where.on_mismatch,
+        source_maps=where.maps,
+        opened=opened,
+    )
+
+
+def layer_file(leaf: Path, where: Where) -> tuple[Path, Where]:
+    """The file whose state is meant, and how its parents are found: of LEAF@N the file of layer N, else LEAF itself.
+
+    Raises NoSuchLayerError, and what opening the chain raises.
+    """
+    name = StateName.parse(str(leaf))
+    if name.layer is None:
+        return name.path, where
+    with _chain(name.path, where) as chain:
+        state = chain.upto(name.layer)
+        above = len(chain.layers) - len(state.layers)
+        return state.path, replace(where, parents=where.parents[above:])
 
 
 def warn_of_map(disk: Disk) -> None:

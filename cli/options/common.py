@@ -182,7 +182,28 @@ def force_option(what: str) -> Declared:
     return choice(Existing.REPLACE, f"Replace {what} if it exists.", "--force")
 
 
-def refuse_stdout(out: Path) -> None:
+def refuse_stdout(out: Path | None) -> None:
     """A VHDX is not written front to back: `-`, which means stdout, cannot take one."""
     if out == STDOUT:
         raise click.UsageError("stdout takes a raw image alone, from `vhdx convert`; name a file.")
+
+
+def output_argument(function: Decorated) -> Decorated:
+    """What a command writes, as its argument `out`: the last positional one, or the value of `-o`."""
+
+    @wraps(function)
+    def named(*args: Any, out: Path | None, named_out: Path | None, **given: Any) -> Any:
+        if out is not None and named_out is not None:
+            raise click.UsageError("OUT and -o name the output twice: leave one out.")
+        if out is None and named_out is None:
+            raise click.UsageError("name the output, as OUT or with -o OUT.")
+        return function(*args, out=out or named_out, **given)
+
+    text = "The same as OUT. A folder gets a file named after the source."
+    decorated = click.option("-o", "--output", "named_out", type=FILE_PATH, metavar="OUT", help=text)(named)
+    return click.argument("out", type=FILE_PATH, required=False)(decorated)  # type: ignore[return-value]
+
+
+def file_in(out: Path, source: Path, ending: str) -> Path:
+    """`out`, or where that is a folder a file in it, named after `source`."""
+    return out / f"{source.stem}{ending}" if out.is_dir() else out

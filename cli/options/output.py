@@ -25,12 +25,13 @@ from analyzer.convert.model import (
     OutputFormat,
     Sparse,
     Verify,
+    extension_of,
     format_of,
 )
 from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, summarise
 from analyzer.convert.new_identity.workspace import Clone, Scope
 from cli import output
-from cli.options.common import BYTE_SIZE, Decorated, choice, force_option, grouped, option
+from cli.options.common import BYTE_SIZE, Decorated, choice, file_in, force_option, grouped, option
 from cli.progress import progress
 from cli.text import plural, safe, size
 from vhdx.findings import Finding
@@ -74,20 +75,31 @@ class OutputOptions:
         """Whether an option asks for more than the bytes of the disk."""
         return bool(self.block_size or self.compress or self.zstd)
 
-    def asked_format(self, out: Path) -> OutputFormat | None:
-        """The format that options ask for; None when they leave it to the name of `out`."""
+    def asked_format(self) -> OutputFormat | None:
+        """The format that options ask for; None when they leave it to the name of the output."""
         if not self.azure:
             return self.format
         if self.format not in {None, OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE}:
             raise click.UsageError(f"--azure makes a VHD, and --format asks for {self.format}.")
-        if EXTENSIONS.get(out.suffix.lower(), OutputFormat.VHD) is not OutputFormat.VHD:
-            raise click.UsageError(f"--azure makes a VHD, but {safe(out.name)!r} does not end in .vhd.")
         return OutputFormat.VHD_AZURE
 
-    def for_target(self, out: Path) -> tuple[OutputFormat, Options]:
-        """The format of `out`, by the options or its name, and the same for the library; raises as `for_format`."""
-        form = self.asked_format(out) or format_of(out)
-        return form, self.for_format(form)
+    def for_target(
+        self, out: Path, source: Path, asked: OutputFormat | None = None
+    ) -> tuple[Path, OutputFormat, Options]:
+        """Where the image of `source` is written, in which format, and the same for the library.
+
+        A folder gets a file named after `source`, a VHDX where nothing else is asked for. Raises UsageError where
+        format and name disagree, OutputError for a name that asks for no format, and as `for_format`.
+        """
+        asked = asked or self.asked_format()
+        if out.is_dir():
+            asked = asked or OutputFormat.VHDX
+            ending = extension_of(asked)
+            out = file_in(out, source, f"-merged{ending}" if asked in VHDX_FORMATS else ending)
+        form = asked or format_of(out)
+        if extension_of(named := EXTENSIONS.get(out.suffix.lower(), form)) != extension_of(form):
+            raise click.UsageError(f"{safe(out.name)!r} asks for {named}, the options ask for {form}: change one.")
+        return out, form, self.for_format(form)
 
     def for_format(self, form: OutputFormat) -> Options:
         """The same for the library; raises UsageError for what `form` does not have."""

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from analyzer.diff.find import ChangesPlan, Method
-from analyzer.diff.states import State, StateName, layers_of, open_state
+from analyzer.diff.states import State, layers_of, open_state
 from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
 from analyzer.recovery_map.note import map_finding
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_map
 from cli.text import exact_size, plural, safe
-from vhdx.chain import Chain
+from vhdx.chain import Chain, StateName
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 

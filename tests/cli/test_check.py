@@ -92,7 +92,7 @@ def test_a_disk_is_found_by_what_is_in_it(vhdx_command, built):
 
 def test_what_cannot_be_read_is_a_finding(vhdx_command, tmp_path):
     answer = vhdx_command("check", tmp_path / "not there.vhdx", "--json")
-    assert answer.code == 1
+    assert answer.code == 6
     assert codes(answer) == ["FID-11"]
 
 

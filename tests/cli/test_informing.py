@@ -116,7 +116,7 @@ def test_hash_is_that_of_the_model_at_every_layer(vhdx_command, chain):
 def test_a_layer_that_is_not_there_is_refused(vhdx_command, chain):
     leaf, _ = chain
     answer = vhdx_command("hash", leaf, "--layer", 3)
-    assert answer.code == 4
+    assert answer.code == 2
     assert "layers 0 (base) to 2" in answer.err
 
 
