@@ -104,7 +104,7 @@ def gather_evidence(
     left_fact = Trace(leaves, Bearing.NEUTRAL)
     own_facts = [Trace(str(own), Bearing.NEUTRAL)] if own else []
     facts = [_identity_fact(child, parent), *_disk_facts(child, parent), left_fact, *own_facts, *traces]
-    verdict = _verdict(child, parent, left, facts, traces, own)
+    verdict = _verdict(child, parent, left, facts, traces, own.merge if own else None)
     doubt = _Left(0, 0, ()) if left is None or verdict in {Verdict.SAFE, Verdict.MERGED} else left
     return Evidence(
         verdict=verdict, facts=tuple(facts), doubtful=doubt.ranges, doubtful_bytes=doubt.shown,
@@ -191,9 +191,8 @@ def _verdict(
     left: _Left | None,
     facts: Sequence[Trace],
     traces: Sequence[Trace],
-    own: OwnSectors | None,
+    merge: Merge | None,
 ) -> Verdict:
-    merge = own.merge if own else None
     if _fits(child, parent) or (left is not None and left.total == 0 and merge is not Merge.COMPLETE):
         return Verdict.SAFE
     bearings = [fact.bearing for fact in facts]

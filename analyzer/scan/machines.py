@@ -150,13 +150,9 @@ def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path
         for disk in machine.disks:
             windows = PureWindowsPath(disk)
             candidates = by_name.get(windows.name.lower(), [])
-            shared = [_common(windows, path) for path in candidates]
+            # How many parts both paths share, counted from the end.
+            ends = [zip(reversed(windows.parts), reversed(path.parts), strict=False) for path in candidates]
+            shared = [len(list(takewhile(lambda pair: pair[0].lower() == pair[1].lower(), end))) for end in ends]
             for path in (path for path, count in zip(candidates, shared, strict=True) if count == max(shared)):
                 used[path] = (*used.get(path, ()), machine)
     return used
-
-
-def _common(windows: PureWindowsPath, path: Path) -> int:
-    """How many parts both paths share, counted from the end."""
-    pairs = zip(reversed(windows.parts), reversed(path.parts), strict=False)
-    return len(list(takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs)))

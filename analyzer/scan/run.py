@@ -65,18 +65,16 @@ def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> li
         named = {place.file_id: place.path for record in fresh for place in record.places if place.path}
         paths = [path for file_id, path in named.items() if file_id is not None and file_id not in known]
         known |= set(named)
-        readings = [reading for reading in read_all(list(_files_at(paths)), tick) if reading.record.identity]
+        files = []
+        for path in paths:
+            with suppress(OSError, ValueError):
+                files.append(FoundFile.of(path, path.stat()))
+        readings = [reading for reading in read_all(files, tick) if reading.record.identity]
         if not readings:
             break
         found += readings
         fresh = [reading.record for reading in readings]
     return found
-
-
-def _files_at(paths: Sequence[Path]) -> Iterator[FoundFile]:
-    for path in paths:
-        with suppress(OSError, ValueError):
-            yield FoundFile.of(path, path.stat())
 
 
 def read_file(file: FoundFile) -> Reading:

@@ -10,7 +10,7 @@ from string import Template
 
 from analyzer.check.result import Checked, all_findings, tally, worst_first
 from analyzer.examine.describe import ImageDescription, LayerDescription
-from analyzer.examine.dump import Record, Section
+from analyzer.examine.dump import Record
 from analyzer.remedies import next_step
 from analyzer.report.findings.documents import section_of, windows_of
 from analyzer.report.findings.text import places
@@ -97,7 +97,11 @@ def _parts(report: Report) -> list[tuple[str, str, Html]]:
         shown = (Html(_asset("map.html")), legend(report.layers, report.map), tables(report.map))
         drawn = joined((element("p", sentence(report.map)), *shown), "\n")
         where = ("map", "Where each byte of the disk comes from", drawn)
-        parts = [("chain", "Chain", chain), where, *parts, ("hashes", "Hashes", _digest(report))]
+        digest = element("p", "Not taken; `vhdx report --hash` reads the whole disk and takes them.")
+        if report.digest:
+            code = element("code", report.digest.sha256) if report.digest.sha256 else report.digest.reason
+            digest = table("SHA-256", ["of", "digest"], [("the flat disk", code)])
+        parts = [("chain", "Chain", chain), where, *parts, ("hashes", "Hashes", digest)]
     shown_files = joined(map(_file, reversed(report.files)), "\n")
     return [*parts, ("files", "Files and their structures", shown_files)]
 
@@ -113,14 +117,6 @@ def _layer_row(layer: LayerDescription) -> Sequence[object]:
         *(layer.layer, layer.path, size(layer.file_size), size(layer.virtual_size), layer.data_write_guid),
         *(found if layer.matches else f"{found}, MISMATCH accepted", layer.damaged_blocks),
     )
-
-
-def _digest(report: Report) -> Html:
-    digest = report.digest
-    if digest is None:
-        return element("p", "Not taken; `vhdx report --hash` reads the whole disk and takes them.")
-    shown = element("code", digest.sha256) if digest.sha256 else digest.reason
-    return table("SHA-256", ["of", "digest"], [("the flat disk", shown)])
 
 
 def _findings(checked: Sequence[Checked], nothing: str) -> Html:
@@ -157,7 +153,10 @@ def _file(part: FilePart) -> Html:
     title = element("summary", layer, part.path.name)
     body = [element("p", part.path, class_="path")]
     body.append(_description(part.image) if part.image else element("p", "The file cannot be opened as a whole."))
-    body += [_structure(structure) for structure in part.structures]
+    for structure in part.structures:
+        found = [] if structure.error else list(_tables(structure.name, structure.records))
+        said = element("p", structure.error, class_="lost") if structure.error else element("p", "None.")
+        body.append(joined(found or (element("h4", structure.name), said), "\n" if found else ""))
     if not part.structures:
         body.append(element("p", "Its structures are left out of this page; `vhdx dump FILE` shows them."))
     return element("details", title, *body, class_="structures")
@@ -182,14 +181,6 @@ def _description(image: ImageDescription) -> Html:
             ("damaged blocks", image.damaged_blocks or ""),
         )
     )
-
-
-def _structure(structure: Section) -> Html:
-    found = list(_tables(structure.name, structure.records))
-    if found and not structure.error:
-        return joined(found, "\n")
-    said = element("p", structure.error, class_="lost") if structure.error else element("p", "None.")
-    return joined((element("h4", structure.name), said))
 
 
 def _tables(name: str, records: Iterable[Record]) -> Iterator[Html]:
