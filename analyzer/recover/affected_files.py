@@ -6,12 +6,12 @@ from itertools import chain, islice
 
 from analyzer.guest.filesystems.errors import MissingReaderError
 from analyzer.guest.filesystems.open import open_volumes
+from analyzer.guest.filesystems.readings import named_volumes, whole_ext
 from analyzer.guest.filesystems.record import FileKind, FileRecord, Role, Trouble, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
-from analyzer.guest.layouts.detect import recognise
-from analyzer.guest.layouts.ext import SIZE, START, likely_places, parse_sound_superblock
-from analyzer.guest.layouts.partitions import bounded, partitions_of
+from analyzer.guest.layouts.ext import START
+from analyzer.guest.layouts.partitions import Partition, bounded, partitions_of
 from analyzer.recover.disk.filled import FilledDisk
 from analyzer.recover.job import Plan
 from analyzer.recovery_map.mapfile import Status
@@ -101,7 +101,7 @@ def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges) -> TouchedFiles
         (role, status): [] for role in (Role.USER, Role.SYSTEM) for status in (Status.LOST, Status.STALE)
     }
     counts, untouched = dict.fromkeys((Status.LOST, Status.STALE), 0), 0
-    readable = (volume for volume in volumes if volume.is_readable)
+    readable = (volume for volume in volumes if volume.is_readable and not volume.record.beneath)
     for record in chain.from_iterable(chain([one.root()], one.walk(), one.unnamed()) for one in readable):
         file = touched_file(record, lost, stale)
         if file is None:
@@ -162,28 +162,35 @@ class WholeVolume:
     block_size: int
     superblock: int
     blocks: int
+    evidence: str
+    over: tuple[str, ...]
+    """The volumes that lie over it, and what speaks for each."""
 
     @property
-    def is_whole_in_front(self) -> bool:
-        """The first superblock stands, which is what programs look for."""
-        return self.superblock == 0
+    def needs_backup(self) -> bool:
+        """Its first superblock is lost, which is what programs look for: they have to be told of another."""
+        return self.superblock > 0 and not self.over
 
     def __str__(self) -> str:
+        if self.over:
+            return (
+                f"the disk has two readings: {'; '.join(self.over)}; and beneath, an ext volume of all of the disk: "
+                f"{self.evidence}. `vhdx files` lists both, and --volume N reads either"
+            )
         text = "the disk is one ext volume without partitions, as WSL and Docker have it"
-        if self.is_whole_in_front:
-            return f"{text}; its superblock stands"
-        return f"{text}; its superblock is lost, a backup stands: e2fsck -b {self.superblock} -B {self.block_size}"
+        if self.needs_backup:
+            return f"{text}; its superblock is lost, a backup stands: e2fsck -b {self.superblock} -B {self.block_size}"
+        return f"{text}; its superblock stands"
 
 
 def whole_volume(disk: FilledDisk) -> WholeVolume | None:
     """The ext volume that takes all of the disk, by its superblock, else by a backup; None where there is none."""
-    reader = Reader(disk)
-    for part in partitions_of(bounded(reader.read, 0, disk.size), disk.size, SECTOR_SIZES):
-        if recognise(bounded(reader.read, part.start, min(part.end, disk.size))).front:
-            return None  # the disk has volumes in partitions: what takes all of it is one of former days
-    for place, group, block_size in ((START, 0, SIZE), *likely_places(disk.size)):
-        found = parse_sound_superblock(reader.read(place, SIZE))
-        if found and found.group == group and found.takes_all(disk.size):
-            block = 0 if group == 0 else place // block_size
-            return WholeVolume(found.block_size, block, found.blocks)
-    return None
+    read = bounded(Reader(disk).read, 0, disk.size)
+    found = whole_ext(read, disk.size)
+    if found is None:
+        return None
+    parts = partitions_of(read, disk.size, SECTOR_SIZES) or (Partition(0, 0, disk.size),)
+    over = tuple(named_volumes(read, parts, disk.size))
+    superblock = found.superblock
+    block = 0 if found.at == START else found.at // superblock.block_size
+    return WholeVolume(superblock.block_size, block, superblock.blocks, str(found), over)

@@ -17,6 +17,7 @@ from cli.render.files import (
     Known,
     chosen,
     file_line,
+    first_readings,
     in_volume,
     say_troubles,
     terminal_width,
@@ -86,7 +87,7 @@ def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions)
 def _taken(volumes: list[Volume], number: int | None, disk: Disk, listing: _Listing) -> list[Volume]:
     """The volumes whose files are listed; none where only the volumes themselves are."""
     if number is None:
-        readable = [volume for volume in volumes if volume.is_readable]
+        readable = first_readings(volumes)
         if len(readable) > 1:
             return readable if listing.recursive else []
     return [chosen(volumes, number, disk)]

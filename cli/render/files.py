@@ -72,7 +72,7 @@ def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:
             raise NoSuchVolumeError(disk.path, reason, f"choose one of 1 to {len(volumes)} with --volume N")
         volumes[number - 1].require_readable()  # raises the reason where the volume cannot be read
         return volumes[number - 1]
-    readable = [volume for volume in volumes if volume.is_readable]
+    readable = first_readings(volumes)
     if len(readable) == 1:
         return readable[0]
     if readable:
@@ -83,6 +83,12 @@ def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:
         volumes[0].require_readable()
     reasons = "; ".join(f"volume {volume.record.number}: {volume.record.reason}" for volume in volumes)
     raise UnreadableVolumeError(volumes[0].record.number, f"no volume of the disk can be ({reasons})")
+
+
+def first_readings(volumes: Iterable[Volume]) -> list[Volume]:
+    """The volumes that can be read, without one that lies beneath them: that one is asked for by its number."""
+    readable = [volume for volume in volumes if volume.is_readable]
+    return [volume for volume in readable if not volume.record.beneath] or readable
 
 
 def volume_lines(records: Iterable[VolumeRecord]) -> Iterator[str]:

@@ -42,7 +42,7 @@ def lines_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome |
     if totals.guessed:
         yield f"  {exact_size(totals.guessed)} of what is stale is a guess, as --lost-bitmaps asked: it may be wrong"
     if volume := whole_volume(plan.filled):
-        yield f"{volume} {safe(outcome.target)}" if outcome and not volume.is_whole_in_front else str(volume)
+        yield f"{volume} {safe(outcome.target)}" if outcome and volume.needs_backup else str(volume)
     yield from touched_lines(files, account)
     if outcome:
         how = "verified" if outcome.verified else "not read back"

@@ -156,7 +156,10 @@ class Finder:
 
     def changes(self) -> Iterator[FileChange]:
         """The files that differ; what reading raises of the disk itself is noted in the volumes' troubles."""
-        before, after = ({volume.record.start: volume for volume in volumes} for volumes in (self.old, self.new))
+        before, after = (
+            {volume.record.start: volume for volume in volumes if not volume.record.beneath}
+            for volumes in (self.old, self.new)
+        )
         for start in sorted({*before, *after}):  # a volume is alone where the other state has none at its place
             for change in self._of_volume(before.get(start), after.get(start)):
                 self.counts[change.what] += 1

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from analyzer.guest.extract.model import DELETED, Extraction, Lost, Named, Outcome, Told
-from analyzer.guest.extract.names import Names
+from analyzer.guest.extract.names import Names, safe_name
 from analyzer.guest.extract.target import ExistsError, Parts, Target
 from analyzer.guest.filesystems.content import Content, Piece
 from analyzer.guest.filesystems.errors import NoSuchFileError, NotAFileError, UnreadableFileError
-from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Include, Role, Stream
+from analyzer.guest.filesystems.record import UNREACHED, FileKind, FileRecord, FileState, Include, Role, Stream
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.progress import Progress, no_progress
 from analyzer.text import plural
@@ -142,9 +142,17 @@ class _Runner:
     def _tree(self, top: FileRecord) -> None:
         for folder in self._plan.volume.folders(self._plan.include, top):
             parts, names = self._places.get(folder.record.address), Names()
+            if parts is None and folder.record.path.startswith(f"/{UNREACHED}"):
+                parts = self._unreached(folder.record)
             for record in folder.entries:
                 if parts is not None and (record.role is Role.USER or top.role is Role.SYSTEM):
                     self._entry(record, parts, names)
+
+    def _unreached(self, folder: FileRecord) -> Parts | None:
+        """Where the content of a folder is written that no folder has; None where it cannot be."""
+        place = tuple(map(safe_name, folder.path.strip("/").split("/")))
+        self._folder(folder, place)
+        return self._places.get(folder.address)
 
     def _entry(self, record: FileRecord, parts: Parts, names: Names, stream: Stream | None = None) -> None:
         place = (*parts, names.give(_name(record, stream)))

@@ -28,7 +28,7 @@ def with_backups(view: View, found: Recognised) -> tuple[View, Recognised]:
 
 def _shown(view: View, redirects: tuple[Redirect, ...], note: str) -> tuple[View, Recognised]:
     """The view with copies in the place of what is lost, and what it is then."""
-    view = View(view.disk, view.start, view.size, redirects)
+    view = View(view.disk, view.start, view.size, (*view.redirects, *redirects))
     found = recognise(view.read)
     return view, replace(found, notes=(note, *found.notes))
 

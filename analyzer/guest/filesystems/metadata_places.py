@@ -22,6 +22,7 @@ _LEAST_DESCRIPTOR = 32  # ext2 and ext3 have no field for it
 # Inodes that are read at once, and bytes of descriptors: those of 128 TiB in blocks of 4 KiB.
 _AT_ONCE, _MOST_DESCRIPTORS = 4096, 64 << 20
 _EXFAT_MOST_ENTRIES = 19  # a file, its stream, and 17 of 15 letters for a name of 255
+_FIRST_OF_USER = 11  # of ext: the inodes before it are reserved
 # The number that the reader gives the first directory entry; those before are the root's.
 _FIRST_FAT_INODE = 3
 
@@ -102,17 +103,24 @@ class ExtLayout(Layout):
         if self._superblock.compatible & Compatible.HAS_JOURNAL and 0 < journal <= self._superblock.inodes:
             yield JOURNAL, journal
 
-    def directories(self) -> Iterator[int]:
-        """The addresses of all inodes that are folders and in use."""
+    @property
+    def end(self) -> int:
+        """Bytes of the volume, whether or not the disk has all of them."""
+        return self._superblock.end
+
+    def is_of_user(self, address: int) -> bool:
+        """Whether an inode is none of the file system's own."""
+        return address >= _FIRST_OF_USER and address != self._superblock.orphan_file
+
+    def in_use(self) -> Iterator[tuple[int, ExtInode]]:
+        """The inodes that something names, by address."""
         size = self.inodes_per_group * self.inode
         for group in range(self.groups):
             table = self.inode_table(group)
             for first in range(0, size if table and table + size <= self._view.size else 0, _AT_ONCE * self.inode):
                 raw = self._view.read((table or 0) + first, min(_AT_ONCE * self.inode, size - first))
                 number = group * self.inodes_per_group + first // self.inode + 1
-                yield from (
-                    number + index for index, inode in inodes_in_use(raw, self.inode) if inode.is_directory_in_use
-                )
+                yield from ((number + index, inode) for index, inode in inodes_in_use(raw, self.inode))
 
 
 class FatLayout(Layout):

@@ -85,11 +85,11 @@ class OpenedVolume:
 
     def folders(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
         """Every folder from `top` (the root) down, each once, with what is in it; memory grows with folders alone."""
-        seen: set[int] = set()
+        seen, named = set[int](), set[int]()
         for item in self.root() if top is None else (top,):
-            yield from self._below(item, include, seen) if isinstance(item, FileRecord) else (item,)
-        if top is None and (self.maker.view.missed or self.maker.view.redirects):
-            yield from self._unreached(include, seen)
+            yield from self._below(item, include, seen, named) if isinstance(item, FileRecord) else (item,)
+        if (top is None or not top.path) and self._is_part():
+            yield from self._unreached(include, seen, named)
 
     def unnamed(self) -> Iterator[Item]:
         """The file system's own files that no folder names: the journal of ext."""
@@ -134,7 +134,7 @@ class OpenedVolume:
                 self.fs.open_meta(inode=address)
         self.at(At(folder.address, is_folder=True))
 
-    def _below(self, top: FileRecord, include: Include, seen: set[int]) -> Iterator[Item]:
+    def _below(self, top: FileRecord, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
         waiting = [top]
         while waiting:
             folder = waiting.pop()
@@ -146,7 +146,10 @@ class OpenedVolume:
             below: list[FileRecord] = []
             for item in self.entries(include, folder):
                 yield item
-                if not isinstance(item, FileRecord) or not _is_open_folder(item):
+                if not isinstance(item, FileRecord):
+                    continue
+                named.add(item.address)
+                if not _is_open_folder(item):
                     continue
                 if item.path.count("/") > _MOST_DEPTH:
                     yield Said(item.path[:200], "folders are nested too deeply: what is below is not listed")
@@ -195,17 +198,35 @@ class OpenedVolume:
         content = self._content(folder)
         return content is None or not is_whole_directory(content, layout.block)
 
-    def _unreached(self, include: Include, seen: set[int]) -> Iterator[Item]:
-        """Folders of ext that the walk did not come to: their inodes are there, what leads to them is lost."""
+    def _is_part(self) -> bool:
+        """Whether something of a volume of ext is lost, is past the end of the disk, or is read by a backup."""
+        layout, view = self.maker.layout, self.maker.view
+        is_by_backup = any(redirect.source is not None for redirect in view.redirects)
+        return isinstance(layout, ExtLayout) and (bool(view.missed) or is_by_backup or layout.end > view.size)
+
+    def _unreached(self, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
+        """What the walk did not come to: the inodes are there, the names that led to them are lost.
+
+        First folders, with what is in them; then files of which no folder has a name any more.
+        """
         layout = self.maker.layout
         if not isinstance(layout, ExtLayout):
             return
-        left = [address for address in layout.directories() if address not in seen]
+        unnamed = [(address, inode) for address, inode in layout.in_use() if address not in named]
+        left = [address for address, inode in unnamed if inode.is_directory_in_use and address not in seen]
         above = {address: self._parent_of(address) for address in left}
         tops = [address for address in left if above[address] not in above or above[address] == address]
         for address in dict.fromkeys([*tops, *left]):
             if address not in seen:
-                yield from self._below(self._folder(f"/{UNREACHED}/inode-{address}", address, parent=0), include, seen)
+                folder = self._folder(f"/{UNREACHED}/inode-{address}", address, parent=0)
+                yield from self._below(folder, include, seen, named)
+        files = [address for address, inode in unnamed if inode.is_regular and address not in named]
+        if files := [address for address in files if layout.is_of_user(address) and address not in self.avoid.files]:
+            yield Begun(self._folder(f"/{UNREACHED}", 0, parent=0))
+        for address in files:
+            self.at(At(address))
+            with contextlib.suppress(*FAILURES):
+                yield self.maker.record(self.fs.open_meta(inode=address), f"/{UNREACHED}/inode-{address}", None)
 
     def _parent_of(self, address: int) -> int:
         self.at(At(address))

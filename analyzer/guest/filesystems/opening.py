@@ -10,7 +10,7 @@ from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Lay
 from analyzer.guest.filesystems.opened import At, Avoid, OpenedVolume
 from analyzer.guest.filesystems.volume_reader import BestEffortDisk, Redirect, View, image_of, reader
 from analyzer.guest.layouts.detect import Front, Recognised, recognise
-from analyzer.guest.layouts.ext import ExtSuperblock, Incompatible
+from analyzer.guest.layouts.ext import START, ExtSuperblock, Incompatible
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.layouts.partitions import Partition, Pool
 
@@ -33,7 +33,9 @@ def opened(
     disk: BestEffortDisk, part: Partition, avoid: Avoid, at: Callable[[At], None]
 ) -> tuple[dict[str, Any], OpenedVolume | None]:
     """What a partition holds, by names of VolumeRecord and of Facts; and the volume, where it can be read."""
-    view = View(disk, part.start, part.end - part.start)
+    # What was made over it begins with a boot sector of its own, which would be taken for its beginning.
+    over = (Redirect(0, START, None),) if part.is_beneath else ()
+    view = View(disk, part.start, part.end - part.start, over)
     found = recognise(view.read)
     view, found = with_backups(view, _pooled(found, part.pool) if part.pool else found)
     known = {"type": found.type, "label": found.label or part.name, "notes": found.notes}

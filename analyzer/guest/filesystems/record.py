@@ -179,6 +179,8 @@ class VolumeRecord:
     label: str
     table: str
     """Where it is listed: gpt, mbr, or none for a disk without a partition table."""
+    beneath: bool = False
+    """It is another reading of the same bytes: other volumes lie over it."""
     reason: str | None = None
     """Why its files cannot be read; None where they can."""
     notes: tuple[str, ...] = ()

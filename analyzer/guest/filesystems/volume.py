@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 from analyzer.guest.filesystems.errors import NoSuchFileError, UnreadableFileError, UnreadableVolumeError
 from analyzer.guest.filesystems.opened import NOTHING_AVOIDED, At, Avoid, Begun, Item, Said
 from analyzer.guest.filesystems.reader_process import ReaderEndedError, ReaderProcess
-from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Include, Stream, Trouble, VolumeRecord
+from analyzer.guest.filesystems.record import (
+    UNREACHED,
+    FileKind,
+    FileRecord,
+    FileState,
+    Include,
+    Stream,
+    Trouble,
+    VolumeRecord,
+)
 from analyzer.guest.filesystems.rows import NonsenseError, item_of
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.detect import recognise
@@ -104,6 +113,8 @@ class Volume:
         Raises NoSuchFileError, UnreadableVolumeError.
         """
         record, is_ext = self.root(), self.record.type.startswith("ext")
+        if is_ext and path.strip("/").startswith(UNREACHED):
+            return self._unreached(path, include)
         for part in (path if is_ext else path.replace("\\", "/")).split("/"):
             if part in {"", "."}:
                 continue
@@ -112,6 +123,15 @@ class Volume:
                 raise NoSuchFileError(self.record.number, path)
             record = found
         return record
+
+    def _unreached(self, path: str, include: Include) -> FileRecord:
+        """What is at a path that no folder of the volume has, as the walk gives it."""
+        wanted = f"/{path.strip('/')}"
+        for folder in self.folders(include):
+            found = (record for record in (folder.record, *folder.entries) if record.path == wanted)
+            if record := next(found, None):
+                return record
+        raise NoSuchFileError(self.record.number, path)
 
     def read(self, record: FileRecord, stream: Stream, part: Range) -> bytes:
         """Bytes of a file's stream, fewer where it ends; raises UnreadableFileError."""
@@ -201,6 +221,7 @@ def open_volume(reader: ReaderProcess, number: int, part: Partition, notes: tupl
     record = VolumeRecord(
         number=number, start=part.start, length=part.end - part.start, type="unknown", label=part.name,
         table=part.scheme.value, notes=notes,
+        beneath=part.is_beneath,
     )  # fmt: skip
     volume = Volume(record, None, part, reader)
     try:

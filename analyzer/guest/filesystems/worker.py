@@ -61,7 +61,7 @@ class Worker:
 
     def __init__(self, disk: ServedDisk) -> None:
         self._disk, self._answers = disk, dict[int, Iterator[Any]]()
-        self._volumes: dict[int, tuple[Any, OpenedVolume | None]] = {}
+        self._volumes: dict[Partition, tuple[Any, OpenedVolume | None]] = {}
         self._places: dict[int, At] = {}
         """What each answer was looking at last."""
         self._number, self._batch = 0, _MOST_VALUES
@@ -107,9 +107,9 @@ class Worker:
         self._disk.tell("at", self._number, tuple(at))
 
     def _volume(self, part: Partition, avoid: Avoid) -> tuple[Any, OpenedVolume | None]:
-        if part.start not in self._volumes:
-            self._volumes[part.start] = opened(self._disk, part, avoid, self._at)
-        return self._volumes[part.start]
+        if part not in self._volumes:
+            self._volumes[part] = opened(self._disk, part, avoid, self._at)
+        return self._volumes[part]
 
     def _open(self, part: Partition, avoid: Avoid) -> Iterator[Any]:
         yield self._volume(part, avoid)[0]

@@ -17,7 +17,7 @@ UUID = slice(104, 120)
 WRITTEN_AT = 48
 STEADY = (slice(56, 58), slice(24, 28), slice(32, 36), slice(40, 44), slice(88, 90), UUID)
 """What every copy has alike: magic, sizes of block, group, inode table and inode, the UUID."""
-_FIELDS = struct.Struct("<II12xIIII4xI4xI24xI8xHHIII16s16s88xI26xH4xI72xI248x2I28xI")
+_FIELDS = struct.Struct("<II12xIIII4xI4xI24xI8xHHIII16s16s88xI26xH4xI72xI248x2I28xI12xI")
 
 
 class Compatible(IntFlag):
@@ -99,6 +99,8 @@ class ExtSuperblock:
     """What checksums of everything else begin with."""
     cluster_size: int
     """Bytes that a bit of a block bitmap stands for."""
+    orphan_file: int
+    """The inode of the file system's own list of deleted files that were open; 0 for none."""
     first_meta_group: int
     """Blocks of group descriptors that are behind the superblock, where META_GROUPS puts the others elsewhere."""
 
@@ -172,7 +174,7 @@ def parse_superblock(block: bytes) -> ExtSuperblock | None:
         return None
     (
         inodes, blocks, first, power, cluster, per_group, inodes_per_group, written, revision, inode, group, compatible,
-        incompatible, read_only, uuid, label, journal, descriptor, meta, blocks_high, one, other, seed,
+        incompatible, read_only, uuid, label, journal, descriptor, meta, blocks_high, one, other, seed, orphans,
     ) = _FIELDS.unpack_from(block)  # fmt: skip
     is_large, is_seeded = incompatible & Incompatible.LARGE, incompatible & Incompatible.CHECKSUM_SEED
     block_size = SIZE << power if power <= _LARGEST_POWER else 0
@@ -182,7 +184,7 @@ def parse_superblock(block: bytes) -> ExtSuperblock | None:
         inodes_per_group=inodes_per_group, written=written, inode_size=inode if revision else _PLAIN_INODE, group=group,
         compatible=compatible, incompatible=incompatible, read_only=read_only, uuid=uuid, label=label,
         journal_inode=journal, descriptor_size=descriptor if is_large else _PLAIN_DESCRIPTOR,
-        backup_groups=(one, other), seed=seed if is_seeded else crc32c(uuid),
+        backup_groups=(one, other), orphan_file=orphans, seed=seed if is_seeded else crc32c(uuid),
         cluster_size=SIZE << min(cluster, 20) if read_only & ReadOnly.BIGALLOC else block_size, first_meta_group=meta,
     )  # fmt: skip
 

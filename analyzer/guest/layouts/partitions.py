@@ -119,6 +119,8 @@ class Partition:
     scheme: Scheme = Scheme.NONE
     from_backup: bool = False
     """The primary GPT is damaged or lost, and its backup was read."""
+    is_beneath: bool = False
+    """It takes all of the disk, and other volumes lie over it."""
 
     @property
     def pool(self) -> Pool | None:

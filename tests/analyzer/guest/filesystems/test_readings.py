@@ -1,0 +1,85 @@
+"""Disks of two readings, and files of ext that no folder names: both are shown, and both can be taken out."""
+
+import re
+import struct
+
+import pytest
+
+from tests.analyzer.guest import images
+from tests.analyzer.guest.conftest import content, need
+
+pytestmark = pytest.mark.peers
+MIB = images.MIB
+FILES = {f"top/file{n}": content(n, 3000 + 700 * n) for n in range(20)}
+
+
+def whole_ext(path):
+    """A disk of 24 MiB that is all ext4, with copies of its superblock 8 MiB apart."""
+    return images.make_ext(path, FILES, 24 * MIB, "-b", 1024)
+
+
+def formatted(path, at):
+    """The same with an NTFS of 4 MiB quickly made over it at a byte: what that wrote, and nothing else."""
+    made = images.make_ntfs(path.with_suffix(".ntfs"), 4 * MIB).read_bytes()
+    with path.open("r+b") as disk:
+        disk.write(bytes(2048))
+        for sector in range(0, len(made), 512):
+            if made[sector : sector + 512].count(0) < 512:
+                disk.seek(at + sector)
+                disk.write(made[sector : sector + 512])
+        if at:
+            entry = struct.pack("<BBHBBHII", 0, 0, 0, 7, 0, 0, at // 512, len(made) // 512)
+            disk.seek(446)
+            disk.write(entry.ljust(64, b"\0") + b"\x55\xaa")
+
+
+@pytest.mark.parametrize("at", [0, MIB, 12 * MIB])
+def test_an_ext_of_all_of_the_disk_is_shown_beneath_what_was_made_over_it(vhdx_command, tmp_path, at):
+    need("ext4")
+    need("ntfs")
+    disk = whole_ext(tmp_path / "disk.raw")
+    formatted(disk, at)
+    answer = vhdx_command("files", disk, "--json")
+    assert [(volume["type"], volume["beneath"]) for volume in answer.json["volumes"]] == [
+        ("ntfs", False),
+        ("ext4", True),
+    ]
+    notes = " ".join(answer.json["volumes"][1]["notes"])
+    assert re.search(r"1 of 2 copies of its superblock stand, last written 20\d\d-", notes)
+    assert "over it lies ntfs" in notes
+    assert not {file["volume"] for file in answer.json["files"]} - {1}
+    paths = {file["path"][1:] for file in vhdx_command("files", disk, "-r", "--volume", 2, "--json").json["files"]}
+    assert at < 12 * MIB or set(FILES) <= paths
+    leaf = images.chain_of(tmp_path / "chain", disk)
+    told = vhdx_command("recover", leaf, "--dry-run")
+    assert "two readings: ntfs" in told.out
+    assert "--volume N reads either" in told.out
+    assert vhdx_command("recover", leaf, "--dry-run", "--json").json["volume"]["over"]
+
+
+def test_a_disk_of_one_reading_has_nothing_beneath(vhdx_command, tmp_path):
+    need("ext4")
+    disk = whole_ext(tmp_path / "disk.raw")
+    assert [volume["beneath"] for volume in vhdx_command("files", disk, "--json").json["volumes"]] == [False]
+    leaf = images.chain_of(tmp_path / "chain", disk)
+    assert "one ext volume without partitions" in vhdx_command("recover", leaf, "--dry-run").out
+
+
+def test_files_of_a_cut_ext_that_no_folder_names_are_listed_and_come_out_whole(vhdx_command, tmp_path):
+    need("ext4")
+    disk = whole_ext(tmp_path / "disk.raw")
+    inode = int(re.search(r"Inode: (\d+)", images.debugfs_said(disk, "stat /top/file3"))[1])
+    images.debugfs(disk, "unlink /top/file3")
+    healthy = [file["path"] for file in vhdx_command("files", disk, "-r", "--json").json["files"]]
+    assert not [path for path in healthy if "unreached" in path]
+    with disk.open("r+b") as file:
+        file.truncate(23 * MIB)
+    answer = vhdx_command("files", disk, "-r", "--json")
+    assert [file["path"] for file in answer.json["files"] if "unreached" in file["path"]] == [
+        f"/$unreached/inode-{inode}"
+    ]
+    assert vhdx_command("files", disk, f"/$unreached/inode-{inode}").code == 0
+    assert vhdx_command("extract", disk, "/", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "$unreached" / f"inode-{inode}").read_bytes() == FILES["top/file3"]
+    assert vhdx_command("extract", disk, f"/$unreached/inode-{inode}", "-o", tmp_path / "one").code == 0
+    assert (tmp_path / "one" / f"inode-{inode}").read_bytes() == FILES["top/file3"]
