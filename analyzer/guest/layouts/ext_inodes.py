@@ -10,7 +10,7 @@ from analyzer.guest.layouts.ext import crc32c, sums_to
 
 LEAST_SIZE = 128
 """Bytes of an inode that every volume has, and all that is parsed of one."""
-_FIELDS = struct.Struct("<H24xH4xI4x60sI24x")
+_FIELDS = struct.Struct("<H2xI18xH4xI4x60sI4xI16x")
 _EXTENTS, _LEAF = struct.Struct("<HHHHI"), struct.Struct("<IHHI")
 _EXTENTS_MAGIC = 0xF30A
 _TAIL = struct.Struct("<IHBBI")
@@ -44,11 +44,19 @@ class ExtInode:
     """What an inode says of its file."""
 
     mode: int
+    low_size: int
     links: int
     flags: int
     map: bytes
     """Where its content is: extents, or numbers of blocks."""
     generation: int
+    high_size: int
+    """Of a regular file; of a folder it was something else once."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of a regular file."""
+        return self.low_size | self.high_size << 32
 
     @property
     def first_block(self) -> int | None:
@@ -76,21 +84,28 @@ class ExtInode:
 
         Of a map of single blocks those that the inode itself names.
         """
+        return ((start, length) for _, start, length in self.placed(block, read, nodes))
+
+    def placed(
+        self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
+    ) -> Iterator[tuple[int, int, int]]:
+        """As `written`, each with the byte of the file at which it begins, in any order."""
         if not self.flags & InodeFlag.EXTENTS:
-            yield from ((at * block, block) for at in _DIRECT.unpack_from(self.map) if at)
+            numbers = enumerate(_DIRECT.unpack_from(self.map))
+            yield from ((number * block, at * block, block) for number, at in numbers if at)
             return
         waiting, left = [self.map], _MOST_NODES
         while waiting and left:
             node, left = waiting.pop(), left - 1
             magic, count, _, depth, _ = _EXTENTS.unpack_from(node)
             entries = _LEAF.iter_unpack(node[_EXTENTS.size :][: (len(node) - _EXTENTS.size) // _LEAF.size * _LEAF.size])
-            for _, length, high, low in islice(entries, count if magic == _EXTENTS_MAGIC else 0):
+            for first, length, high, low in islice(entries, count if magic == _EXTENTS_MAGIC else 0):
                 if depth:  # an index: first, low, low, high
                     nodes.append((length | high << 16 | (low & 0xFFFF) << 32) * block)
                     child = read(nodes[-1], block)
                     waiting += [child] if child else []
                 elif length <= _LONGEST_WRITTEN:
-                    yield (low | high << 32) * block, length * block
+                    yield first * block, (low | high << 32) * block, length * block
 
 
 def parse_inode(raw: bytes) -> ExtInode | None:
@@ -102,7 +117,7 @@ def inodes_in_use(table: bytes, size: int) -> Iterator[tuple[int, ExtInode]]:
     """The inodes of `size` bytes each, with their places in the table, that something names."""
     row = struct.Struct(f"{_FIELDS.format}{size - _FIELDS.size}x")
     for index, fields in enumerate(row.iter_unpack(table[: len(table) // size * size])):
-        if fields[1]:  # links: before a record is made of it, for most of a table is unused
+        if fields[2]:  # links: before a record is made of it, for most of a table is unused
             yield index, ExtInode(*fields)
 
 

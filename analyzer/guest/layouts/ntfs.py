@@ -102,6 +102,10 @@ class NtfsData:
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first cluster, count) of what has a place, in order."""
+        return ((first, count) for _, first, count in self.placed())
+
+    def placed(self) -> Iterator[tuple[int, int, int]]:
+        """(cluster of the file, first cluster of the volume, count) of what has a place, in order."""
         return _parse_runs(self.raw_runs)
 
 
@@ -146,8 +150,8 @@ def _without_fixups(raw: bytes) -> bytes:
     return bytes(fixed)
 
 
-def _parse_runs(raw: bytes) -> Iterator[tuple[int, int]]:
-    at, place = 0, 0
+def _parse_runs(raw: bytes) -> Iterator[tuple[int, int, int]]:
+    at, place, first = 0, 0, 0
     for _ in range(_MOST_RUNS):
         sizes = raw[at] if at < len(raw) else 0
         counts, places = sizes & 15, sizes >> 4
@@ -156,5 +160,6 @@ def _parse_runs(raw: bytes) -> Iterator[tuple[int, int]]:
         count = int.from_bytes(raw[at + 1 : at + 1 + counts], "little")
         place += int.from_bytes(raw[at + 1 + counts : at + 1 + counts + places], "little", signed=True)
         if places and count and place >= 0:
-            yield place, count
+            yield first, place, count
+        first += count
         at += 1 + counts + places

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.recover.rebuild.signatures import Sign, sign_fits
+from analyzer.recover.rebuild.votes import Votes
 from analyzer.recover.rebuild.workspace import (
     UNKNOWN,
     Certainty,
@@ -54,7 +55,7 @@ class Known:
         return np.unique(self.file - self.disk)
 
 
-def spread(work: RebuildWorkspace, image: Image, floor: int) -> frozenset[int]:
+def spread(work: RebuildWorkspace, image: Image, floor: int, votes: Votes) -> frozenset[int]:
     """Place the pieces that stand in one block with a piece that has a place, or in one order with all that have.
 
     What stands in the file in front of byte `floor` was overwritten with the tables. The bytes of the file at which the
@@ -71,7 +72,7 @@ def spread(work: RebuildWorkspace, image: Image, floor: int) -> frozenset[int]:
     fresh = ~np.isin(disk, known.disk) & ~np.isin(file, known.file) & (disk < known.disk_end) & (file < known.file_end)
     fresh &= file >= floor // MIB
     disk, file = disk[fresh], file[fresh]
-    if not len(disk):
+    if not len(disk) or not votes.agree(zip(disk.tolist(), (file * MIB).tolist(), strict=True)):
         return frozenset()
     slots = disk + disk // image.geometry.chunk_ratio
     places = (entry_for(BlockState.FULLY_PRESENT, place * MIB) for place in file.tolist())

@@ -9,6 +9,7 @@ from analyzer.recover.rebuild.mib_pieces import spread, withdraw
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
+from analyzer.recover.rebuild.votes import Votes
 from analyzer.recover.rebuild.workspace import (
     UNKNOWN,
     Certainty,
@@ -66,8 +67,10 @@ def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None
     for phase in _PHASES:
         search.place(image, phase(image))
         image = image_of(work.structures)
+        search.vote(image)
+        image = image_of(work.structures)
         if work.in_pieces:
-            search.leave(spread(work, image, rooms[0]))
+            search.leave(spread(work, image, rooms[0], Votes(work.view, image)))
             image = image_of(work.structures)
         search.narrow(image.table)
     if work.in_pieces:
@@ -75,7 +78,7 @@ def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None
         image = image_of(work.structures)
     place_in_order(work, image)
     image = image_of(work.structures)
-    _fill_between(work, replace(image.table, source=work.view), search.rooms)
+    _fill_between(work, replace(image.table, source=work.view), search.rooms, Votes(work.view, image))
 
 
 @dataclass
@@ -102,6 +105,16 @@ class _Search:
         if len(found) == 1:
             _put(self.work, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
             self.rooms = [start for start in self.rooms if not found[0] - size < start < found[0] + size]
+
+    def vote(self, image: Image) -> None:
+        """Put blocks where the ends of files say that they are; of a child the parent has a part in every file."""
+        size = image.geometry.block_size
+        for block, vote in () if image.has_parent else Votes(self.work.view, image).won(self.rooms):
+            evidence = (
+                f"{vote.hits} of {plural(vote.total, 'file')} that end in it do so there, and no other block has half"
+            )
+            _put(self.work, image.table, block, vote.start, evidence)
+            self.rooms = [start for start in self.rooms if not vote.start - size < start < vote.start + size]
 
     def leave(self, taken: frozenset[int]) -> None:
         """These rooms have got an owner."""
@@ -135,7 +148,7 @@ def _put(work: RebuildWorkspace, table: BlockTable, block: int, place: int, *evi
     work.doubt_blocks(table.geometry.block_size, [block])
 
 
-def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int]) -> None:
+def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int], votes: Votes) -> None:
     """Stretches of unknown blocks between two whose places are just as far apart, with room for all: in order."""
     size, free = table.geometry.block_size, set(rooms)
     for unknown in _unknown_blocks(table):
@@ -148,7 +161,7 @@ def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int]) -
         # likely, not certain.
         places = [below.file_offset + size * step for step in range(1, last - first + 2)]
         ends = below.state.holds_data and above.state.holds_data and above.file_offset == places[-1] + size
-        if ends and free.issuperset(places):
+        if ends and free.issuperset(places) and votes.agree(zip(range(first, last + 1), places, strict=True)):
             evidence = f"blocks {first - 1} and {last + 1} stand in the file as far apart as on the disk"
             for block, place in zip(range(first, last + 1), places, strict=True):
                 _put(work, table, block, place, evidence, "what stands between them has no owner")

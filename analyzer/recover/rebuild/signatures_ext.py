@@ -17,7 +17,14 @@ from analyzer.guest.layouts.ext import (
     parse_sound_superblock,
     sums_to,
 )
-from analyzer.guest.layouts.ext_inodes import ExtInode, directory_holds, inode_holds, parse_inode
+from analyzer.guest.layouts.ext_inodes import (
+    ExtInode,
+    InodeFlag,
+    directory_holds,
+    inode_holds,
+    inodes_in_use,
+    parse_inode,
+)
 from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
 from vhdx.disk import Disk
 from vhdx.structures.constants import MIB
@@ -147,6 +154,34 @@ def _directories(disk: Disk, ext: _Ext) -> Iterator[tuple[int, ExtInode]]:
                 inode = parse_inode(raw[index * size :][:size])
                 if inode and inode.is_directory_in_use:
                     yield number * per_group + at // size + index + 1, inode
+
+
+def file_ends(disk: Disk) -> Iterator[tuple[int, int]]:
+    """The byte of the disk behind the last one of each file that ends inside of a block, and where that block ends."""
+    for start, end in volumes_of(disk):
+        if ext := _find(disk, start, end):
+            for group in _descriptors(disk, ext):
+                if not group.flags & GroupFlag.INODES_UNUSED:
+                    yield from _ends_of_group(disk, ext, group)
+
+
+def _ends_of_group(disk: Disk, ext: _Ext, group: ExtGroup) -> Iterator[tuple[int, int]]:
+    told, block = ext.told, ext.told.block_size
+    used = (told.inodes_per_group - min(group.unused_inodes, told.inodes_per_group)) * told.inode_size
+    read = partial(_read_inside, disk, ext)
+    for at in range(0, used, block):
+        raw = read_known(disk, ext.at(group.inode_table) + at, block)
+        for _, inode in inodes_in_use(raw, told.inode_size):
+            within = inode.size % block
+            if inode.is_regular and within and not inode.flags & InodeFlag.INLINE:
+                last = inode.size - within
+                for first, place, length in inode.placed(block, read, []):
+                    if first <= last < first + length:
+                        yield ext.start + place + last - first + within, ext.start + place + last - first + block
+
+
+def _read_inside(disk: Disk, ext: _Ext, at: int, length: int) -> bytes | None:
+    return read_known(disk, ext.start + at, length) or None
 
 
 def _are_inodes(told: ExtSuperblock, first: int, raw: bytes) -> bool:

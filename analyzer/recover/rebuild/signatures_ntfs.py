@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
 from analyzer.guest.layouts.ntfs import HEAD_SIZE, SIZE, NtfsBoot, parse_boot, parse_data, parse_record
 from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
@@ -11,6 +12,8 @@ from vhdx.disk import Disk
 _RECORDS = frozenset({512, 1024, 2048, 4096})
 # Bytes of the $MFT after which there is another sign: four in each MiB, for records may be unused.
 _STEP = 1 << 18
+# Records whose files say where they end: enough of them end in any block of the disk.
+_MOST_RECORDS = 1 << 18
 
 
 def _boot_of(raw: bytes, start: int, end: int) -> NtfsBoot | None:
@@ -18,8 +21,10 @@ def _boot_of(raw: bytes, start: int, end: int) -> NtfsBoot | None:
     boot = parse_boot(raw)
     if boot is None or not boot.is_sane or boot.record_size not in _RECORDS:
         return None
-    fits = 0 < (boot.sectors + 1) * boot.sector_size <= end - start
-    return boot if fits and boot.hidden * boot.sector_size == start else None
+    # What is made through a loop device, or was moved, names another start; then it has to fill the partition.
+    room = end - start - (boot.sectors + 1) * boot.sector_size
+    is_here = boot.hidden * boot.sector_size == start or (start > 0 and room < boot.cluster_size)
+    return boot if boot.sectors and room >= 0 and is_here else None
 
 
 def boot_signs(disk: Disk) -> Iterator[Sign]:
@@ -37,15 +42,42 @@ def _backup(disk: Disk, start: int, end: int) -> int:
     return start + boot.sectors * boot.sector_size if boot else end - disk.sector_size
 
 
-def record_signs(disk: Disk) -> Iterator[Sign]:
-    """Records of the $MFT all along its runs, and those of its mirror."""
+def _volumes(disk: Disk) -> Iterator[tuple[int, NtfsBoot, tuple[int, ...]]]:
+    """The start of each volume whose boot sector, or its backup, is there, with it and where $MFT and mirror begin."""
     for start, end in volumes_of(disk):
         boots = (_boot_of(read_known(disk, at, SIZE), start, end) for at in (start, _backup(disk, start, end)))
-        boot = next(filter(None, boots), None)
-        if boot is None:
-            continue
+        if boot := next(filter(None, boots), None):
+            yield start, boot, tuple(start + cluster * boot.cluster_size for cluster in (boot.mft, boot.mirror))
+
+
+def file_ends(disk: Disk) -> Iterator[tuple[int, int]]:
+    """The byte of the disk behind the last one of each file that ends inside of a cluster, and where that one ends."""
+    for start, boot, places in _volumes(disk):
+        cluster = boot.cluster_size
+        for record in islice(_records(disk, boot, start, places), _MOST_RECORDS):
+            head, data = parse_record(record), parse_data(record)
+            within = data.initialized % cluster if head and head.is_in_use and data else 0
+            last = data.initialized // cluster if data and within else 0
+            for first, place, count in data.placed() if data and within else ():
+                if first <= last < first + count:
+                    at = start + (place + last - first) * cluster
+                    yield at + within, at + cluster
+
+
+def _records(disk: Disk, boot: NtfsBoot, start: int, places: tuple[int, ...]) -> Iterator[bytes]:
+    """The records of the $MFT that are known, a cluster of them at a time."""
+    size, step = boot.record_size, max(boot.record_size, boot.cluster_size)
+    table = parse_data(next(filter(None, (read_known(disk, place, size) for place in places)), b""))
+    for place, clusters in table.runs() if table else ():
+        for at in range(0, clusters * boot.cluster_size, step):
+            raw = read_known(disk, start + place * boot.cluster_size + at, step)
+            yield from (raw[begin : begin + size] for begin in range(0, len(raw), size))
+
+
+def record_signs(disk: Disk) -> Iterator[Sign]:
+    """Records of the $MFT all along its runs, and those of its mirror."""
+    for start, boot, places in _volumes(disk):
         of = f"of the NTFS volume at byte {start}"
-        places = tuple(start + cluster * boot.cluster_size for cluster in (boot.mft, boot.mirror))
         for at, number in (*((place, 0) for place in places), *_along(disk, boot, start, places)):
             fits = partial(_is_record, boot.record_size, number)
             yield Sign(f"record {number} of the $MFT {of}", at, 2 * boot.record_size, fits)

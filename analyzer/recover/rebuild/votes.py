@@ -1,0 +1,120 @@
+"""Where blocks belong by the ends of files: each file whose end lies in a block says what stands there, and has a vote.
+
+File systems tell to the byte where files end. The last byte of a file is seldom zero, and what is behind it in its last
+cluster is zeros where the system cleared it. A block that is not the right one has no reason to show either.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.recover.rebuild import signatures_ext, signatures_ntfs
+from analyzer.recover.rebuild.workspace import payload_entries, places_of
+from vhdx.image import Image
+from vhdx.source import ByteSource, read_if_possible
+
+Column = npt.NDArray[np.int64]
+# Ends of files that are asked, and rooms that are looked through: a minute or two at the most.
+_MOST_ENDS, _MOST_ROOMS = 1 << 17, 1 << 14
+# Of four files that end in a block three have to end there. Some systems leave old bytes behind an end, and some files
+# end with zeros: what a disk has of these shows in the blocks that have a place, and votes count only where hardly any
+# of at least eight ends there is another.
+_IN_FAVOUR, _OF = 3, 4
+_MEASURED, _LEAST_RATE = 8, 0.8
+# One end is right by chance where a block has zeros behind a byte at that very place: two are believed, and only where
+# no other block has half as many.
+_LEAST_VOTES = 2
+# Fewer bytes of zeros behind an end than this say little.
+_LEAST_SLACK = 4
+
+
+class Vote(NamedTuple):
+    """How many of the files that end in a block of the disk do so in the room at a byte of the file."""
+
+    start: int
+    hits: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The votes of the volumes on a disk, as it is put together so far."""
+
+    source: ByteSource
+    image: Image
+
+    @cached_property
+    def _ends(self) -> tuple[Column, Column, Column]:
+        """Of each end of a file its block, and from there the byte behind its last one and the end of its cluster."""
+        found = chain(signatures_ext.file_ends(self.image), signatures_ntfs.file_ends(self.image))
+        pairs = np.array(sorted(set(islice(found, _MOST_ENDS))), dtype=np.int64).reshape(-1, 2)
+        block = (pairs[:, 0] - 1) // self._size
+        inside = pairs - block[:, None] * self._size
+        chosen = (inside[:, 1] <= self._size) & (pairs[:, 1] - pairs[:, 0] >= _LEAST_SLACK)
+        return block[chosen], inside[chosen, 0], inside[chosen, 1]
+
+    @property
+    def _size(self) -> int:
+        return self.image.geometry.block_size
+
+    @cached_property
+    def _blocks(self) -> tuple[Column, Column, Column]:
+        """Blocks of the disk in which files end, how many do so in each, and for each end the number of its block."""
+        blocks, number, totals = np.unique(self._ends[0], return_inverse=True, return_counts=True)
+        return blocks, totals, number
+
+    def _hits(self, start: int) -> Column:
+        """For each block in which files end how many do so in what is at a byte of the file."""
+        (_, end, limit), (blocks, _, number) = self._ends, self._blocks
+        raw = np.frombuffer(read_if_possible(self.source, start, self._size), np.uint8)
+        if len(raw) < self._size:
+            return np.zeros(len(blocks), dtype=np.int64)
+        held = np.concatenate(([0], np.cumsum(raw != 0, dtype=np.int32)))
+        right = (raw[end - 1] != 0) & (held[limit] == held[end])
+        return np.bincount(number[right], minlength=len(blocks))
+
+    def agree(self, pairs: Iterable[tuple[int, int]]) -> bool:
+        """Whether hardly any end of a file says that blocks are not at these bytes of the file; so where none is."""
+        hits = total = 0
+        blocks, totals, _ = self._blocks
+        for block, start in pairs:
+            index = int(blocks.searchsorted(block))
+            if index < len(blocks) and blocks[index] == block:
+                hits, total = hits + int(self._hits(start)[index]), total + int(totals[index])
+        return hits * _OF >= total * _IN_FAVOUR
+
+    @cached_property
+    def count(self) -> bool:
+        """Whether ends are right in the blocks that have a place, or too few of these to tell."""
+        places, hits, total = places_of(payload_entries(self.image.table)), 0, 0
+        blocks, totals, _ = self._blocks
+        for index, block in enumerate(blocks.tolist()):
+            if place := int(places[block]) if block < len(places) else 0:
+                hits, total = hits + int(self._hits(place)[index]), total + int(totals[index])
+        return len(blocks) > 0 and (total < _MEASURED or hits >= total * _LEAST_RATE)
+
+    def won(self, rooms: Sequence[int]) -> Iterator[tuple[int, Vote]]:
+        """Blocks without a place and the one room for which each votes, and that no other block votes for."""
+        by_block, by_room = defaultdict[int, list[Vote]](list), defaultdict[int, list[int]](list)
+        if not self.count:
+            return
+        blocks, totals, _ = self._blocks
+        places = places_of(payload_entries(self.image.table))
+        is_open = np.array([block < len(places) and not places[block] for block in blocks.tolist()], dtype=np.bool_)
+        for start in rooms[:_MOST_ROOMS]:
+            hits = self._hits(start)
+            for index in np.flatnonzero(hits * is_open).tolist():
+                by_block[int(blocks[index])].append(Vote(start, int(hits[index]), int(totals[index])))
+                by_room[start].append(int(hits[index]))
+        for block, votes in by_block.items():
+            best, *others = sorted(votes, key=lambda vote: -vote.hits)
+            rivals = [*(vote.hits for vote in others), *sorted(by_room[best.start])[:-1]]
+            enough = best.hits >= _LEAST_VOTES and best.hits * _OF >= best.total * _IN_FAVOUR
+            if enough and best.hits == max(by_room[best.start]) and all(2 * hits <= best.hits for hits in rivals):
+                yield block, best
