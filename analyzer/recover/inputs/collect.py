@@ -8,8 +8,9 @@ from pathlib import Path
 from analyzer.linkage.mismatch import Verdict, gather_evidence
 from analyzer.recover.inputs.foreign_files import drop_foreign_and_duplicate_files, of_another_disk, of_the_same_disk
 from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, at_earlier_state
-from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully
+from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully, with_help
 from analyzer.recover.inputs.order import order, require_one_sector_size
+from analyzer.recover.inputs.segments import names_as_parent
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from vhdx.contents import Structures
 from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
@@ -18,9 +19,12 @@ from vhdx.parents import OnMismatch, Search, find_parent
 from vhdx.ranges import Range, Ranges
 from vhdx.source import FileSource, file_identity
 from vhdx.source_map import BESIDE
-from vhdx.structures.constants import MAX_CHAIN_DEPTH, MAX_DISK_SIZE, NIL
+from vhdx.structures.constants import MAX_CHAIN_DEPTH, MAX_DISK_SIZE, MIB, NIL
+from vhdx.structures.disk import HAS_PARENT
 from vhdx.structures.header import SIGNATURE as HEADER
 
+# What Windows gives a checkpoint, whatever its parent has.
+_BLOCK_OF_CHECKPOINT = 2 * MIB
 How = Callable[[Path | Structures], Opened]
 """Opens a file as this recovery wants it."""
 _CODES = {Presence.MISSING: "CHN-10", Presence.DOUBT: "CHN-02", Presence.UNREADABLE: "FID-11"}
@@ -121,7 +125,8 @@ def gather(
             bases.append(base)
             _require_file(base)
             _require_another(base, files)
-        files[:] = [_with_named_identity(file, files) for file in files]
+        files[:] = _with_base([_with_named_identity(file, files) for file in files], bitmaps)
+        files[:] = [_with_kin(file, files, bitmaps) for file in files]
         chain, foreign = drop_foreign_and_duplicate_files(files)
         levels = at_earlier_state(order(chain, *bases), view)
         require_one_sector_size([level.image for level in levels if level.image])
@@ -147,6 +152,28 @@ def _with_named_identity(file: Opened, files: Sequence[Opened]) -> Opened:
         return file
     doubted = Ranges.of([Range(0, MAX_DISK_SIZE)])
     return replace(file, record=replace(file.record, identity=newest.data_write_guid), doubted=doubted)
+
+
+def _with_base(files: Sequence[Opened], bitmaps: BitmapPolicy) -> Sequence[Opened]:
+    """The files, and where none of them can be read the one that is no checkpoint by its name by its volumes alone."""
+    bases = [file for file in files if file.path.suffix.lower() != ".avhdx"]
+    if any(file.image for file in files) or len(bases) != 1:
+        return files
+    return [with_help(file, bitmaps, is_alone=True) if file in bases else file for file in files]
+
+
+def _with_kin(file: Opened, files: Sequence[Opened], bitmaps: BitmapPolicy) -> Opened:
+    """A file that lost its front as one of its chain: a checkpoint like another one, a base as the one above has it."""
+    others = [other.image for other in files if other.image]
+    children = [image for image in others if image.has_parent]
+    if file.image or not others or len({image.parameters.disk_id for image in others} - {NIL}) > 1:
+        return file
+    if file.path.suffix.lower() == ".avhdx":
+        like = (children or others)[0].parameters
+        block_size = like.block_size if children else _BLOCK_OF_CHECKPOINT
+        return with_help(file, bitmaps, kin=replace(like, flags=HAS_PARENT, block_size=block_size))
+    is_missing = all(image.has_parent for image in others) and any(names_as_parent(other, file) for other in files)
+    return with_help(file, bitmaps, kin=replace(children[0].parameters, flags=0)) if is_missing else file
 
 
 def _require_file(named: Opened) -> None:

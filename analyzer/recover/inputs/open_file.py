@@ -19,6 +19,7 @@ from vhdx.ranges import Range
 from vhdx.source import ByteSource, SourceFrom, read_if_possible
 from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, is_source_map, unread_by
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
+from vhdx.structures.disk import DiskParameters
 from vhdx.structures.header import judge_headers
 from vhdx.structures.identifier import SIGNATURE, is_archive
 
@@ -153,6 +154,18 @@ def _looked_into(structures: Structures, bitmaps: BitmapPolicy, *, is_alone: boo
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         reason = f"{structures.file.path} cannot be read: {error}; use another copy of the file"
         return _opened(structures, RebuiltImage(), reason)
+
+
+def with_help(
+    file: Opened, bitmaps: BitmapPolicy, *, kin: DiskParameters | None = None, is_alone: bool = False
+) -> Opened:
+    """A file that does not open by itself, by what the others of its chain tell of its disk: see `rebuild_image`."""
+    if file.source is None:
+        return file
+    structures, found = Structures(file.source), RebuiltImage()
+    with suppress(VhdxError):
+        found = rebuild_image(structures, bitmaps=bitmaps, is_alone=is_alone, kin=kin)
+    return _opened(structures, found) if found.image else file
 
 
 def _with_tables(structures: Structures, image: Image, bitmaps: BitmapPolicy) -> RebuiltImage:

@@ -109,7 +109,7 @@ def by_age(segments: list[Segment]) -> list[Segment]:
             modified = segment.top.path.stat().st_mtime
         return below, modified
 
-    return [*sorted(others, key=age, reverse=True), *unknown, *bases]
+    return [*sorted(others, key=age, reverse=True), *sorted(unknown, key=age, reverse=True), *bases]
 
 
 def is_base(file: Opened) -> bool:

@@ -5,6 +5,7 @@ block that are not zeros are those that the bitmap has for it, or hardly fewer, 
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -46,7 +47,7 @@ class _Rooms:
 def place_by_bitmaps(work: RebuildWorkspace, image: Image, unowned: Unowned) -> None:
     """Put blocks of a child whose entries are unknown where the sectors of no other block fit their bitmap."""
     table = replace(image.table, source=work.view)
-    geometry, held = table.geometry, [part.start for part in islice(unowned.held, _MOST_MIB)]
+    geometry, held = table.geometry, list(_mibs(unowned))
     rooms = _rooms_of(work, table, unowned)
     for chunk in range(min(geometry.chunk_count, _MOST_CHUNKS)) if rooms.starts else ():
         first, last = chunk * geometry.chunk_ratio, min((chunk + 1) * geometry.chunk_ratio, geometry.block_count)
@@ -63,12 +64,12 @@ def _rooms_of(work: RebuildWorkspace, table: BlockTable, unowned: Unowned) -> _R
     block_mib, sector = table.geometry.block_size // MIB, table.geometry.sector_size
     starts = tuple(islice(unowned.starts(block_mib), _MOST_MIB))
     empty = bytes(MIB // sector // 8)
-    each = {mib: bits_of(work.view, Range(mib * MIB, MIB), sector) for part in unowned.held for mib in _mibs(part)}
+    each = {mib: bits_of(work.view, Range(mib * MIB, MIB), sector) for mib in _mibs(unowned)}
     return _Rooms(starts, tuple(b"".join(each.get(start + n, empty) for n in range(block_mib)) for start in starts))
 
 
-def _mibs(part: Range) -> range:
-    return range(part.start, min(part.end, part.start + _MOST_MIB))
+def _mibs(unowned: Unowned) -> Iterator[int]:
+    return islice((part.start + n for part in unowned.held for n in range(part.length)), _MOST_MIB)
 
 
 def _bitmap_of(

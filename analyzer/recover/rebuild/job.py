@@ -18,16 +18,21 @@ from vhdx.errors import CorruptFileError, ShortReadError
 from vhdx.image import Image, image_of
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.constants import HEADER_AREA_SIZE
+from vhdx.structures.disk import DiskParameters
 
 
 def rebuild_image(
-    structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.AUTO, is_alone: bool = False
+    structures: Structures,
+    *,
+    bitmaps: BitmapPolicy = BitmapPolicy.AUTO,
+    is_alone: bool = False,
+    kin: DiskParameters | None = None,
 ) -> RebuiltImage:
     """The image of a file, its lost structures rebuilt from the best evidence at hand; the file is never changed.
 
     A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
     does, when the medium fails. With `is_alone` there are no other layers, so that a disk of which nothing but its
-    volumes is left can be taken as one without a parent.
+    volumes is left can be taken as one without a parent; `kin` is what the disk is by the other files of its chain.
     """
     image = _opened(structures)
     if isinstance(image, Image):
@@ -43,7 +48,7 @@ def rebuild_image(
     rebuild_metadata(work)
     metadata_by_logged_table(work)
     rebuild_both(work)
-    rebuild_without_bat(work, by_volumes=is_alone)
+    rebuild_without_bat(work, by_volumes=is_alone, kin=kin)
     rebuild_identifier(work)
     return _finished(work, bitmaps)
 

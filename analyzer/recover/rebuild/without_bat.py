@@ -5,7 +5,7 @@ pieces of 1 MiB: blocks of every size begin on whole MiB, in the file and on the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzer.guest.layouts import ext, ntfs
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_header
@@ -36,16 +36,33 @@ class _SizeClaim:
     why: str
 
 
-def rebuild_without_bat(work: RebuildWorkspace, *, by_volumes: bool) -> None:
-    """A disk of which no block has a place yet, by the metadata that are left, else, where asked, by its volumes."""
+def rebuild_without_bat(work: RebuildWorkspace, *, by_volumes: bool, kin: DiskParameters | None) -> None:
+    """A disk of which no block has a place yet, by the metadata that are left, by another file's, or by its volumes.
+
+    `kin` are the parameters that it has by the other files of its chain, `by_volumes` says that there is no other file.
+    """
     if has_metadata(work):
         return
     left = list(metadata_in(work.view, places_to_look(work.view)))
-    if not left and by_volumes:
+    if not left and kin:
+        _from_kin(work, kin)
+    elif not left and by_volumes:
         _from_volumes(work)
     if len(left) == 1 and not left[0][1].has_parent:
         _lay_table(work, *left[0])
         work.lost.append("the whole block table: only blocks whose content tells their place are put there")
+
+
+def _from_kin(work: RebuildWorkspace, kin: DiskParameters) -> None:
+    """As another file of the chain has it; a base in pieces of 1 MiB, for nothing tells the size of its blocks."""
+    disk = kin if kin.has_parent else replace(kin, block_size=MIN_BLOCK_SIZE)
+    at = work.behind
+    write_metadata(work, at, disk)
+    if _lay_table(work, at, disk):
+        work.in_pieces = not kin.has_parent
+        how = f"a disk of {disk.size} bytes in blocks of {disk.block_size}"
+        work.note("metadata", how, Certainty.LIKELY, "another file of the chain is of a disk of this size")
+        work.lost.append("metadata and block table: only what tells its place by its content is put there")
 
 
 def _from_volumes(work: RebuildWorkspace) -> None:

@@ -107,15 +107,24 @@ def test_a_parent_whose_region_tables_are_lost_is_rebuilt_and_known(pair):
 
 def test_a_damaged_parent_in_its_place_is_an_unreadable_level(pair):
     base, child = pair
-    data = bytearray(base.read_bytes())
-    data[192 << 10 : 193 << 10] = data[256 << 10 : 257 << 10] = bytes(1024)  # both region tables
-    metadata = data.index(b"metadata", 1 << 20)
-    data[metadata : metadata + (128 << 10)] = bytes(128 << 10)  # and what would tell where they pointed
-    base.write_bytes(data)
+    base.write_bytes(base.read_bytes()[: 300 << 10])
     found = gather([child], NOWHERE)
     try:
         assert found.levels[-2].presence is Presence.UNREADABLE
         assert found.levels[-2].path == base
+        assert by_block(disk_of(found)) == [{Status.LOST}, {Status.LOST}, {Status.KNOWN}, {Status.LOST}]
+    finally:
+        found.close()
+
+
+def test_of_a_parent_without_tables_and_metadata_only_what_tells_its_place_is_there(pair):
+    base, child = pair
+    data = bytearray(base.read_bytes())
+    data[192 << 10 : 193 << 10] = data[256 << 10 : 257 << 10] = bytes(1024)  # both region tables
+    data[1 << 20 : 4 << 20] = bytes(3 << 20)  # and what would tell where they pointed
+    base.write_bytes(data)
+    found = gather([child], NOWHERE)
+    try:
         assert by_block(disk_of(found)) == [{Status.LOST}, {Status.LOST}, {Status.KNOWN}, {Status.LOST}]
     finally:
         found.close()
