@@ -17,7 +17,6 @@ from analyzer.linkage.own_sectors import Effort
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
-from vhdx.disk import Disk
 from vhdx.errors import (
     ChainError,
     ChainLoopError,
@@ -32,6 +31,7 @@ from vhdx.errors import (
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
 from vhdx.parents import Link, OnMismatch, Search, find_parent
+from vhdx.source import close_source
 
 _CODES: dict[type[VhdxError], str] = {
     ParentNotFoundError: "CHN-01",
@@ -170,17 +170,30 @@ def check_file(path: Path | str, *, content: Content = Content.SKIP, cache: File
         cache = cache or opened.enter_context(FileCache())
         found = cache.findings(where)
         if content is Content.LOOK:
-            # Where it does not open the file's own findings say why.
-            with suppress(VhdxError), open_image(where, opened=cache.structures) as image:
-                found += () if image.has_parent else _content_findings(image)
+            try:
+                with open_image(where, opened=cache.structures) as image:
+                    found += () if image.has_parent else _content_findings(image)
+            except VhdxError:  # the file's own findings say why
+                found += _front_findings(cache, where)
     return Checked(where, found, (where,))
 
 
-def _content_findings(disk: Disk) -> tuple[Finding, ...]:
+def _content_findings(disk: Image | Chain) -> tuple[Finding, ...]:
     # The layouts of file systems: only for who asks for what is inside.
     from analyzer.check.content import check_content
 
     return tuple(check_content(disk))
+
+
+def _front_findings(cache: FileCache, path: Path) -> tuple[Finding, ...]:
+    """What is to be said of the content of a file that does not open as an image."""
+    from analyzer.check.content import check_front
+
+    with suppress(VhdxError), ExitStack() as opened:
+        file = cache.structures(path).file
+        opened.callback(close_source, file)
+        return tuple(check_front(file))
+    return ()
 
 
 def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
@@ -207,4 +220,6 @@ def check_chain(
         found = tuple(walk.findings(where))
         if content is Content.LOOK and walk.layers and not walk.broken:
             found += _content_findings(Chain(tuple(walk.layers[::-1]), tuple(walk.links[::-1])))
+        elif content is Content.LOOK and not walk.layers:
+            found += _front_findings(walk.cache, where)
     return Checked(where, found, tuple(walk.files))

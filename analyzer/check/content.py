@@ -3,25 +3,63 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.detect import Recognised, recognise
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
 from analyzer.guest.layouts.partitions import Partition, Scheme, bounded, partitions_of
+from analyzer.text import size
+from analyzer.witnesses.account import account_of
+from analyzer.witnesses.model import Cause
+from analyzer.witnesses.pages import Look
+from analyzer.witnesses.stretches import Looks
+from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
+from vhdx.image import Image
+from vhdx.source import ByteSource
 
 # Records of $MFT that its mirror has.
 _RECORDS = 4
+_RECOVER = "Restore what is in doubt from a backup; `vhdx recover` names its ranges and files."
+_CODES = {
+    Cause.ENCRYPTED: ("CON-06", Severity.ERROR),
+    Cause.ZEROED: ("CON-07", Severity.WARNING),
+    Cause.MISPLACED: ("CON-07", Severity.WARNING),
+    Cause.MIXED: ("CON-07", Severity.WARNING),
+    Cause.HOLES: ("CON-07", Severity.WARNING),
+}
 
 
-def check_content(disk: Disk) -> Iterator[Finding]:
+def check_content(disk: Image | Chain) -> Iterator[Finding]:
     """Everything about what the disk holds; what cannot be read is a finding, never raised."""
     try:
-        found = list(_check(disk))
+        found = [*_check(disk), *_check_places(disk)]
     except VhdxError as error:
         found = [Finding("FID-11", Severity.ERROR, f"what the disk holds cannot be looked at: {error}")]
-    return (replace(finding, path=disk.path) for finding in found)
+    return (replace(finding, path=finding.path or disk.path) for finding in found)
+
+
+def check_front(source: ByteSource) -> Iterator[Finding]:
+    """What is to be said of a file that cannot be opened: that its front looks encrypted."""
+    front = next(iter(Looks([source]).stretches(0, Look.NOISE, [0])), None)
+    if front and front.start == 0:
+        text = f"the first {size(front.length)} of the file look encrypted, or were overwritten with noise"
+        yield Finding("CON-06", Severity.ERROR, text, 0, front.length, path=source.path, advice=_RECOVER)
+
+
+def _check_places(disk: Image | Chain) -> Iterator[Finding]:
+    """What contradicts its place."""
+    layers = disk.layers if isinstance(disk, Chain) else (disk,)
+    account = account_of(disk, ReadableDisk(disk), [layer.parameters.block_size for layer in layers])
+    for one in account.contradictions:
+        code, severity = _CODES[one.cause]
+        text = f"{one}; by {account.measured(one.witnesses)}"
+        start, length = next(iter(one.ranges))
+        yield Finding(
+            *(code, severity, text), path=layers[one.layer].path, disk_start=start, disk_length=length, advice=_RECOVER
+        )
 
 
 def _check(disk: Disk) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.convert.model import Plan as ConversionPlan
 from analyzer.progress import Progress, no_progress
+from analyzer.recover.disk.content import Content
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.provenance import EarlierRun, Provenance, Row, Totals
@@ -68,6 +69,7 @@ class Plan:
     request: RecoverOptions
     gathered: Gathered
     filled: FilledDisk
+    content: Content
     conversion: ConversionPlan | None
 
     @property
@@ -88,7 +90,7 @@ class Plan:
     @property
     def provenance(self) -> Provenance:
         """What each range of the disk is, by the faults that are known so far."""
-        return Provenance(self.disk, self.filled.faults, self.filled.earlier)
+        return Provenance(self.disk, self.filled.faults, self.filled.earlier, self.content.doubts())
 
     def rows(self) -> Iterator[Row]:
         """What each range of the disk is, by what is known so far; afresh whenever it is asked."""
@@ -135,7 +137,8 @@ def plan_recovery(
         opened.callback(gathered.close)
         disk = PartialDisk(gathered.levels)
         filled = FilledDisk(disk, request.fill, _earlier(request, disk, opened, compared))
-        yield Plan(request=request, gathered=gathered, filled=filled, conversion=_conversion(request, gathered, filled))
+        content, conversion = Content(filled, request.view), _conversion(request, gathered, filled)
+        yield Plan(request=request, gathered=gathered, filled=filled, content=content, conversion=conversion)
 
 
 def _conversion(request: RecoverOptions, gathered: Gathered, filled: FilledDisk) -> ConversionPlan | None:

@@ -41,6 +41,7 @@ def lines_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome |
         yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
     if totals.guessed:
         yield f"  {exact_size(totals.guessed)} of what is stale is a guess, as --lost-bitmaps asked: it may be wrong"
+    yield from _content_lines(plan)
     if volume := whole_volume(plan.filled):
         yield f"{volume} {safe(outcome.target)}" if outcome and volume.needs_backup else str(volume)
     yield from touched_lines(files, account)
@@ -48,6 +49,14 @@ def lines_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome |
         how = "verified" if outcome.verified else "not read back"
         yield f"{safe(outcome.target)}: {outcome.format.value}, file of {size(outcome.file_size)}, {how}"
         yield f"{safe(outcome.map)}: which range is what, for ddrescuelog; {safe(outcome.account)}: why"
+
+
+def _content_lines(plan: Plan) -> Iterator[str]:
+    """What contradicts its place, and who said so."""
+    account = plan.content.account
+    for one in account.contradictions:
+        yield f"content: {safe(plan.disk.images[one.layer].path.name)}: {one}"
+        yield f"content: in doubt by {account.measured(one.witnesses)}"
 
 
 def _past_lines(past: Past | None) -> Iterator[str]:
@@ -140,12 +149,28 @@ def document_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcom
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
         "totals": counts | members(totals, "likely", "guessed"),
         "complete": totals.complete,
+        "content": _content(plan),
         "volume": {"kind": "ext"} | output.plain(volume) if volume else None,
         "output": members(outcome, "target", "map", "account", "format", "file_size", "verified") if outcome else None,
         "files": files,
         "columns": list(Row._fields),
     }
     return output.streamed("recover", payload, plan.findings, "runs", map(_plain, plan.rows()))
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    account = plan.content.account
+    levels = [number for number, level in enumerate(plan.levels) if level.image is not None]
+    return {
+        "contradictions": [
+            members(one, "cause", "files", "witnesses", "pattern")
+            | {"layer": levels[one.layer], "bytes": one.ranges.size}
+            for one in account.contradictions
+        ],
+        "witnesses": [
+            members(rate, "witness", "known", "wrong") | {"believed": rate.is_believed} for rate in account.rates
+        ],
+    }
 
 
 def _layer(number: int, level: Level) -> dict[str, Any]:

@@ -58,6 +58,9 @@ class ReadOnly(IntFlag):
 
 KNOWN_INCOMPATIBLE = 0x3F7DF
 """Every incompatible feature that e2fsprogs 1.47 knows: what another would do with the UUID nobody can tell."""
+STATE, REVISION, ORPHANS = slice(0x3A, 0x3C), slice(0x4C, 0x50), slice(0x280, 0x284)
+"""Whether the volume is clean; 0 where copies do not say their group; the inode of the orphan file, without a name."""
+CLEAN = b"\x01\0"
 INCOMPATIBLE, SEED, CHECKSUM = slice(0x60, 0x64), slice(0x270, 0x274), slice(0x3FC, 0x400)
 # Sizes before the fields that name them existed (revision 0, and without the feature 64bit).
 _PLAIN_DESCRIPTOR, _PLAIN_INODE = 32, 128

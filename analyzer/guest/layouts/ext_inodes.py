@@ -17,6 +17,7 @@ _TAIL = struct.Struct("<IHBBI")
 # What the last entry of a block of a directory says: it is no entry, and has the checksum of those before it.
 _TAIL_FIELDS = (0, 12, 0, 0xDE)
 _DIRECTORY, _REGULAR, _KIND_SHIFT = 0x4, 0x8, 12
+_KINDS = frozenset({0x1, 0x2, _DIRECTORY, 0x6, _REGULAR, 0xA, 0xC})
 _DIRECT = struct.Struct("<12I")  # those behind are blocks of numbers, never data
 # Blocks of an extent; more means that they were never written.
 _LONGEST_WRITTEN = 1 << 15
@@ -35,6 +36,8 @@ class InodeFlag(IntFlag):
 
     ENCRYPTED = 0x800
     EXTENTS = 0x80000
+    OF_ATTRIBUTE = 0x200000
+    """It is an attribute of another one, and has no name."""
     INLINE = 0x10000000
     """It is in the inode itself."""
 
@@ -76,6 +79,13 @@ class ExtInode:
     def is_regular(self) -> bool:
         """It is a file with content."""
         return self.mode >> _KIND_SHIFT == _REGULAR
+
+    @property
+    def is_sane(self) -> bool:
+        """It is of a kind that there is, and its content begins as extents do where it says so."""
+        has_extents = self.flags & InodeFlag.EXTENTS and not self.flags & InodeFlag.INLINE
+        magic = _EXTENTS.unpack_from(self.map)[0] if has_extents else _EXTENTS_MAGIC
+        return self.mode >> _KIND_SHIFT in _KINDS and magic == _EXTENTS_MAGIC
 
     def written(
         self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
@@ -173,3 +183,25 @@ def _is_filled(content: bytes) -> bool:
             return False
         at += length
     return at == len(content)
+
+
+def directory_block_holds(block: bytes, number: int, generation: int, seed: int | None) -> bool:
+    """Whether a block of a directory is filled by entries, and has the right checksum where it has one.
+
+    `seed` None: of a volume without checksums. Blocks of an index have theirs elsewhere, which is not looked at.
+    """
+    *fields, checksum = _TAIL.unpack_from(block, len(block) - _TAIL.size)
+    if seed is not None and tuple(fields) == _TAIL_FIELDS:
+        before = _seed(number, generation.to_bytes(4, "little"), seed)
+        return sums_to(checksum.to_bytes(4, "little"), block[: -_TAIL.size], before)
+    return _is_filled(block)
+
+
+def node_holds(block: bytes, number: int, generation: int, seed: int | None) -> bool:
+    """Whether a block is one of a file's tree of extents, by its magic and its checksum; `seed` as above."""
+    magic, count, most, _, _ = _EXTENTS.unpack_from(block)
+    end = _EXTENTS.size + most * _LEAF.size
+    if magic != _EXTENTS_MAGIC or count > most or end > len(block):
+        return False
+    before = _seed(number, generation.to_bytes(4, "little"), seed) if seed is not None else 0
+    return seed is None or end + 4 > len(block) or sums_to(block[end : end + 4], block[:end], before)

@@ -65,8 +65,13 @@ HEAD_SIZE = 48
 STRIDE = 512
 """Bytes after which two bytes tell a torn write, whatever the sectors of the disk."""
 _HEAD = struct.Struct("<4sHHQ4xHH20xI")
-_ATTRIBUTE = struct.Struct("<IIBB22xH22xQ")
-_DATA, _INDEX, _END = 0x80, 0xA0, 0xFFFFFFFF
+_ATTRIBUTE = struct.Struct("<IIBB2xH2xQ8xH14xQQ")
+# Flags of an attribute whose bytes are not the file's, or not all of them.
+_PACKED = 0x0001 | 0x4000 | 0x8000
+INDEX_SIGNATURE = b"INDX"
+_INDEX_HEAD = struct.Struct("<4sHH8xQ")
+_DATA, _INDEX, _BITMAP, _END = 0x80, 0xA0, 0xB0, 0xFFFFFFFF
+_RESIDENT = struct.Struct("<16xIH")
 _LEAST_ATTRIBUTE = 16  # a shorter one would lead back to itself
 # A record of 4 KiB has room for no more; a run list of noise could go on without end.
 _MOST_RUNS = 4096
@@ -93,12 +98,17 @@ class NtfsRecord:
 class NtfsData:
     """The data of a file, or the index of a folder, that is outside of its record.
 
-    `initialized` bytes of it were ever written.
+    `initialized` bytes of it were ever written. `first` is the cluster of it with which this record's part begins, in
+    which alone `size` is right.
     """
 
     initialized: int
     raw_runs: bytes
     is_index: bool = False
+    size: int = 0
+    first: int = 0
+    is_plain: bool = True
+    """Neither compressed, nor encrypted, nor sparse."""
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first cluster, count) of what has a place, in order."""
@@ -124,27 +134,77 @@ def parse_data(raw: bytes) -> NtfsData | None:
 
 def runs_of(raw: bytes) -> Iterator[NtfsData]:
     """Where a whole record says that its file's unnamed data, and its folder's index, are; nothing where it is torn."""
+    for kind, attribute in _attributes(raw):
+        _, _, is_outside, name, *_ = _ATTRIBUTE.unpack(attribute[: _ATTRIBUTE.size])
+        if is_outside and (kind == _INDEX or (kind == _DATA and not name)):
+            yield _data_of(attribute)
+
+
+def bitmap_of(raw: bytes) -> bytes | NtfsData | None:
+    """The bitmap of a whole record, which says what of the file is in use: its bytes, or where they are."""
+    attribute = next((attribute for kind, attribute in _attributes(raw) if kind == _BITMAP), None)
+    if attribute is None:
+        return None
+    length, at = _RESIDENT.unpack_from(attribute)
+    return _data_of(attribute) if attribute[8] else attribute[at : at + length]
+
+
+def _data_of(attribute: bytes) -> NtfsData:
+    kind, _, _, _, flags, first, runs, size, initialized = _ATTRIBUTE.unpack(attribute[: _ATTRIBUTE.size])
+    return NtfsData(initialized, attribute[runs:], kind == _INDEX, size, first, not flags & _PACKED)
+
+
+def _attributes(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kind and the bytes of each attribute of a whole record; as many bytes more as its head may have."""
     record = _without_fixups(raw)
     head = parse_record(record)
     at = head.attributes if head else 0
-    while 0 < at <= len(record) - _ATTRIBUTE.size:
-        kind, length, is_outside, name, runs, initialized = _ATTRIBUTE.unpack_from(record, at)
+    while 0 < at <= len(record) - _LEAST_ATTRIBUTE:
+        kind, length = struct.unpack_from("<II", record, at)
         if kind == _END or length < _LEAST_ATTRIBUTE:
             return
-        if is_outside and (kind == _INDEX or (kind == _DATA and not name)):
-            yield NtfsData(initialized, record[at + runs : at + length], kind == _INDEX)
+        yield kind, record[at : at + length].ljust(_ATTRIBUTE.size, b"\0")
         at += length
+
+
+def record_holds(raw: bytes, number: int) -> bool:
+    """Whether a record is whole, not torn, and says that it has this number; old and unused ones do not say theirs."""
+    head = parse_record(raw)
+    if head is None or not _without_fixups(raw):
+        return False
+    return head.fixups < HEAD_SIZE or head.number == number or (head.number == 0 and not head.is_in_use)
+
+
+def index_holds(raw: bytes, at: int, cluster: int) -> bool:
+    """Whether a block of an index is whole, not torn, and says that it is at byte `at` of the index."""
+    if len(raw) < _INDEX_HEAD.size:
+        return False
+    magic, fixups, count, place = _INDEX_HEAD.unpack_from(raw)
+    unit = cluster if cluster <= len(raw) else STRIDE
+    return magic == INDEX_SIGNATURE and place * unit == at and bool(_put_back(raw, fixups, count))
+
+
+def index_block_size(raw: bytes) -> int:
+    """The size of the blocks of an index that begins so; 4096, the usual one, where that cannot be told."""
+    magic, _, count, _ = _INDEX_HEAD.unpack_from(raw.ljust(_INDEX_HEAD.size, b"\0"))
+    found = (count - 1) * STRIDE
+    return found if magic == INDEX_SIGNATURE and found in _RECORDS else 4096
 
 
 def _without_fixups(raw: bytes) -> bytes:
     """The record with the ends of its strides put back; b"" when it is none or torn."""
     head = parse_record(raw)
-    if head is None or head.fixups + 2 * head.fixup_count > len(raw) or (head.fixup_count - 1) * STRIDE > len(raw):
+    return _put_back(raw, head.fixups, head.fixup_count) if head else b""
+
+
+def _put_back(raw: bytes, fixups: int, count: int) -> bytes:
+    """A structure with the ends of its strides, of which it has copies at `fixups`, put back; b"" when it is torn."""
+    if fixups + 2 * count > len(raw) or (count - 1) * STRIDE > len(raw):
         return b""
     fixed = bytearray(raw)
-    for number in range(1, head.fixup_count):
-        end, place = number * STRIDE, head.fixups + 2 * number
-        if raw[end - 2 : end] != raw[head.fixups : head.fixups + 2]:
+    for number in range(1, count):
+        end, place = number * STRIDE, fixups + 2 * number
+        if raw[end - 2 : end] != raw[fixups : fixups + 2]:
             return b""
         fixed[end - 2 : end] = raw[place : place + 2]
     return bytes(fixed)

@@ -14,10 +14,10 @@ from analyzer.guest.layouts.ext_inodes import ExtInode, InodeFlag, inodes_in_use
 from analyzer.guest.usage.model import Known, Usage, set_bits, usage_by
 from vhdx.ranges import Range, Ranges
 
-# Groups whose bitmaps are read: 4 TiB in blocks of 4 KiB.
-_MOST_GROUPS = 1 << 15
-# A million files are looked at: evidence enough, in bounded time.
-_MOST_INODES = 1 << 20
+MOST_GROUPS = 1 << 15
+"""Groups whose bitmaps are read: 4 TiB in blocks of 4 KiB."""
+MOST_INODES = 1 << 20
+"""A million files are looked at: evidence enough, in bounded time."""
 _FIRST_FILE, _ROOT = 11, 2  # inodes below 11 are reserved; 8, the journal, says nothing by its zeros
 _COUNTS_UNUSED = ReadOnly.GROUP_CHECKSUM | ReadOnly.METADATA_CHECKSUM
 
@@ -37,18 +37,18 @@ class ExtUsage:
         return usage_by(extent, [(Range(0, 0), self._structures()), *self._maps()], self._filled(), self._files)
 
     @cached_property
-    def _groups(self) -> list[ExtGroup]:
+    def groups(self) -> list[ExtGroup]:
         """Descriptors, block by block; zeros where they cannot be read."""
         block, size = self.superblock.block_size, self.superblock.descriptor_size
         table = b"".join(self.known.read(at, block) or bytes(block) for at in self.superblock.descriptor_blocks())
         rows = (table[group * size : (group + 1) * size] for group in range(self.superblock.groups))
         return [found for row in rows if (found := parse_descriptor(row))]
 
-    def _flags(self, group: ExtGroup) -> int:
+    def flags_of(self, group: ExtGroup) -> int:
         """Flags of a group, which only a volume with checksums of groups keeps."""
         return group.flags if self.superblock.read_only & _COUNTS_UNUSED else 0
 
-    def _bounds(self, group: int) -> Range:
+    def bounds(self, group: int) -> Range:
         """Bytes of the volume that a group has."""
         start = self.superblock.copy_of(group)
         return Range.between(start, min(self.superblock.copy_of(group + 1), self.superblock.end))
@@ -56,11 +56,11 @@ class ExtUsage:
     def _maps(self) -> Iterator[tuple[Range, Ranges]]:
         """What each group's bitmap says, and what of it is in use."""
         block, cluster = self.superblock.block_size, self.superblock.cluster_size
-        for number, group in enumerate(self._groups[:_MOST_GROUPS]):
-            bounds = self._bounds(number)
+        for number, group in enumerate(self.groups[:MOST_GROUPS]):
+            bounds = self.bounds(number)
             if not group.block_bitmap:
                 continue
-            if self._flags(group) & GroupFlag.BLOCK_BITMAP_UNUSED:
+            if self.flags_of(group) & GroupFlag.BLOCK_BITMAP_UNUSED:
                 yield bounds, Ranges.of(())
                 continue
             raw, count = self.known.read(group.block_bitmap * block, block), -(-bounds.length // cluster)
@@ -73,7 +73,7 @@ class ExtUsage:
         superblock, block = self.superblock, self.superblock.block_size
         table, front = superblock.inodes_per_group * superblock.inode_size, superblock.descriptors_length + block
         found = [(superblock.copy_of(group), front) for group in (0, *(group for group, _ in superblock.copies()))]
-        for group in self._groups:
+        for group in self.groups:
             found += (group.block_bitmap * block, block), (group.inode_bitmap * block, block)
             found.append((group.inode_table * block, table))
         return Ranges.of(Range(start, length) for start, length in found if 0 <= start < superblock.end)
@@ -84,17 +84,18 @@ class ExtUsage:
         yield ext.START, ext.SIZE, 0
         yield from ((at, ext.SIZE, 0) for _, at in superblock.copies())
         yield from ((at, block, 0) for at in superblock.descriptor_blocks())
-        for number, group in enumerate(self._groups[:_MOST_GROUPS]):
-            flags, length = self._flags(group), self._bounds(number).length
+        for number, group in enumerate(self.groups[:MOST_GROUPS]):
+            flags, length = self.flags_of(group), self.bounds(number).length
             if not group.block_bitmap:
                 continue
             if not flags & GroupFlag.BLOCK_BITMAP_UNUSED and group.free_clusters * superblock.cluster_size < length:
                 yield group.block_bitmap * block, block, number
             if not flags & GroupFlag.INODES_UNUSED and group.free_inodes < superblock.inodes_per_group:
                 yield group.inode_bitmap * block, block, number
-                yield group.inode_table * block, self._inodes_used(group) * superblock.inode_size, number
+                yield group.inode_table * block, self.inodes_used(group) * superblock.inode_size, number
 
-    def _inodes_used(self, group: ExtGroup) -> int:
+    def inodes_used(self, group: ExtGroup) -> int:
+        """How many inodes of a group's table were ever used, from its first on."""
         unused = group.unused_inodes if self.superblock.read_only & _COUNTS_UNUSED else 0
         return max(0, self.superblock.inodes_per_group - unused)
 
@@ -111,10 +112,10 @@ class ExtUsage:
 
     def _inodes(self) -> Iterator[tuple[int, ExtInode]]:
         """The inodes in use of all groups, by number, up to a bound."""
-        superblock, left = self.superblock, _MOST_INODES
-        for number, group in enumerate(self._groups[:_MOST_GROUPS]):
-            count = min(self._inodes_used(group), left)
-            if self._flags(group) & GroupFlag.INODES_UNUSED or not group.inode_table or count <= 0:
+        superblock, left = self.superblock, MOST_INODES
+        for number, group in enumerate(self.groups[:MOST_GROUPS]):
+            count = min(self.inodes_used(group), left)
+            if self.flags_of(group) & GroupFlag.INODES_UNUSED or not group.inode_table or count <= 0:
                 continue
             left -= count
             start, size = group.inode_table * superblock.block_size, superblock.inode_size

@@ -10,12 +10,12 @@ from analyzer.guest.usage.model import Known, Usage, set_bits, usage_by
 from vhdx.ranges import Range, Ranges
 
 # The first records hold the file system's own files and the oldest of the users'.
-_MOST_RECORDS = 1 << 16
+MOST_RECORDS = 1 << 16
 # Bytes of $Bitmap that are read: of a volume of 8 TiB in clusters of 4 KiB.
 _MOST_MAP, _MOST_TABLE = 1 << 28, 1 << 62
 # 2 MiB is what NTFS has at most; more is a size that no volume of this disk can count with.
 _LARGEST_CLUSTER = 1 << 21
-_BITMAP, _FIRST_FILE, _MIRRORED = 6, 24, 4
+_BITMAP, FIRST_FILE, _MIRRORED = 6, 24, 4
 _FILLED_PIECE = 1 << 12
 
 
@@ -26,10 +26,16 @@ class NtfsUsage:
     known: Known
     boot: NtfsBoot
 
+    @property
+    def is_sane(self) -> bool:
+        """The boot sector has sizes that can be."""
+        boot = self.boot
+        return boot.is_sane and boot.has_place_for_records and boot.cluster_size <= _LARGEST_CLUSTER
+
     def usage(self) -> Usage:
         """What maps, structures and files say; the extent alone where the boot sector cannot be."""
         extent = Range(0, self.known.size)
-        if not self.boot.is_sane or not self.boot.has_place_for_records or self.boot.cluster_size > _LARGEST_CLUSTER:
+        if not self.is_sane:
             return Usage(extent=extent)
         return usage_by(extent, self._maps(), self._filled(), self._files)
 
@@ -40,15 +46,16 @@ class NtfsUsage:
             raw = self.known.read(place * boot.cluster_size + number * boot.record_size, boot.record_size)
             if raw and raw.startswith(ntfs.RECORD_SIGNATURE):
                 data = parse_data(raw)
-                return self._written(data.runs(), min(data.initialized, most)) if data else iter(())
+                return self.written(data.runs(), min(data.initialized, most)) if data else iter(())
         return iter(())
 
     @cached_property
-    def _table(self) -> list[Range]:
+    def table(self) -> list[Range]:
         """$MFT."""
         return list(self._parts_of(0, _MOST_TABLE))
 
-    def _written(self, runs: Iterator[tuple[int, int]], left: int) -> Iterator[Range]:
+    def written(self, runs: Iterator[tuple[int, int]], left: int) -> Iterator[Range]:
+        """The bytes of the volume that runs have, up to `left` of them."""
         for first, count in runs:
             start, length = first * self.boot.cluster_size, min(count * self.boot.cluster_size, left)
             if length <= 0 or start >= self.known.size:
@@ -75,7 +82,7 @@ class NtfsUsage:
             yield boot.backup, ntfs.SIZE, 0
         for place in (boot.mft, boot.mirror):
             yield place * boot.cluster_size, _MIRRORED * boot.record_size, 0
-        for part in self._table:  # in pieces, so many as tell any block of a file that lacks it
+        for part in self.table:  # in pieces, so many as tell any block of a file that lacks it
             step = max(_FILLED_PIECE, part.length >> 16)
             yield from ((at, _FILLED_PIECE, 0) for at in range(part.start, part.end - _FILLED_PIECE + 1, step))
 
@@ -83,10 +90,10 @@ class NtfsUsage:
         """The runs of every record in use, up to a bound; of folders those of their indexes."""
         for number, raw in self._records():
             head = parse_record(raw)
-            if number < _FIRST_FILE or head is None or not head.is_in_use:
+            if number < FIRST_FILE or head is None or not head.is_in_use:
                 continue
             for runs in runs_of(raw):
-                parts = self._written(runs.runs(), runs.initialized)
+                parts = self.written(runs.runs(), runs.initialized)
                 if not runs.is_index:
                     yield from ((False, *part, number) for part in parts)
                 elif first := next(parts, None):
@@ -94,10 +101,10 @@ class NtfsUsage:
 
     def _records(self) -> Iterator[tuple[int, bytes]]:
         size, number = self.boot.record_size, 0
-        for part in self._table:
+        for part in self.table:
             for at, raw in self.known.pieces(part.start, part.length):
                 for start in range(0, len(raw or b"") - size + 1, size):
-                    if number + (at + start) // size >= _MOST_RECORDS:
+                    if number + (at + start) // size >= MOST_RECORDS:
                         return
                     if raw:
                         yield number + (at + start) // size, raw[start : start + size]

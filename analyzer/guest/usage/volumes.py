@@ -1,6 +1,8 @@
 """What all volumes of a disk have in use, and their partition tables."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 from analyzer.guest.filesystems.backups import with_backups
 from analyzer.guest.filesystems.open import parts_of
@@ -24,21 +26,42 @@ from vhdx.structures.constants import MIB, SECTOR_SIZES
 _USUAL_STARTS = (MIB, 63 * 512)
 
 
+@dataclass(frozen=True)
+class FoundVolume:
+    """A part of the disk that may hold a volume: the view may show copies where what it begins with is lost."""
+
+    part: Partition
+    view: View
+    front: Front | None
+
+    @cached_property
+    def usage(self) -> Usage:
+        """What the volume says, in bytes of the disk."""
+        known = Known(self.view)
+        usage = _of_front(known, self.front) if self.front else usage_of_xfs(known)
+        return (usage or Usage(extent=Range(0, self.view.size))).moved(self.part.start)
+
+
+def volumes_of(disk: ReadableDisk) -> list[FoundVolume]:
+    """The partitions of a disk, or all of it, and what is in each; where a table is lost, where volumes use to be."""
+    parts = parts_of(disk)
+    found = [_found(disk, part) for part in parts]
+    if parts[0].scheme is Scheme.NONE and not found[0].usage.is_readable:
+        guesses = (Partition(0, start, disk.size) for start in _USUAL_STARTS if start < disk.size)
+        found += [one for one in (_found(disk, part) for part in guesses) if one.usage.is_readable][:1]
+    return found
+
+
 def usages_of(disk: ReadableDisk) -> list[Usage]:
     """What each volume and the partition tables say, in bytes of the disk; of some volumes only where they are."""
-    parts = parts_of(disk)
-    found = [_of_part(disk, part) for part in parts]
-    if parts[0].scheme is Scheme.NONE and not found[0].is_readable:
-        guesses = (Partition(0, start, disk.size) for start in _USUAL_STARTS if start < disk.size)
-        found += [usage for part in guesses if (usage := _of_part(disk, part)).is_readable][:1]
-    return [*_of_tables(disk, parts), *found]
+    volumes = volumes_of(disk)
+    return [*_of_tables(disk, [one.part for one in volumes]), *(one.usage for one in volumes)]
 
 
-def _of_part(disk: ReadableDisk, part: Partition) -> Usage:
+def _found(disk: ReadableDisk, part: Partition) -> FoundVolume:
     view = View(disk, part.start, part.end - part.start)
     view, found = with_backups(view, recognise(view.read))
-    usage = _of_front(Known(view), found.front) if found.front else usage_of_xfs(Known(view))
-    return (usage or Usage(extent=Range(0, view.size))).moved(part.start)
+    return FoundVolume(part, view, found.front)
 
 
 def _of_front(known: Known, front: Front) -> Usage:

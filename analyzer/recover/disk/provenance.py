@@ -1,7 +1,7 @@
 """What each range of the recovered disk is, from where, and by what evidence: the rows of the map."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -103,14 +103,25 @@ class Provenance:
     times.
     """
 
-    def __init__(self, disk: PartialDisk, faults: Ranges, earlier: EarlierRun) -> None:
-        """Of a disk of which the ranges `faults` could not be read, and what an earlier run has of it."""
+    def __init__(
+        self,
+        disk: PartialDisk,
+        faults: Ranges,
+        earlier: EarlierRun,
+        contradicted: Iterable[tuple[int, Ranges]] = (),
+    ) -> None:
+        """Of a disk of which the ranges `faults` could not be read, and what an earlier run has of it.
+
+        `contradicted`: by level, where what it holds contradicts its place.
+        """
         self._disk = disk
         self._evidence = [_first(disk, origin, kind) for kind in Kind for origin in disk.origins]
         self._changes: list[tuple[Ranges, Change]] = [
             (earlier.known, _known_before),
             (faults, _unreadable),
             (earlier.stale, _stale_before),
+            # Before other doubts: what is likely by its table is not so by its content.
+            *((ranges, partial(_contradicted, number)) for number, ranges in contradicted),
             # Of several doubts that of the uppermost level counts, and of its own the first.
             *(
                 (doubt.ranges, partial(_doubted, number, doubt.reason))
@@ -210,6 +221,13 @@ def _stale_before(evidence: Evidence) -> Evidence:
     if evidence.status is not Status.LOST:
         return evidence
     return evidence._replace(status=Status.STALE, kind=Kind.DATA, basis=Basis.EARLIER)
+
+
+def _contradicted(level: int, evidence: Evidence) -> Evidence:
+    """What the level itself holds; older states that show there are stale already."""
+    if evidence.basis is not Basis.HELD or evidence.layer != level or evidence.kind is not Kind.DATA:
+        return evidence
+    return evidence._replace(status=Status.STALE, basis=Basis.CONTRADICTED, cause=level)
 
 
 def _doubted(level: int, reason: Basis, evidence: Evidence) -> Evidence:

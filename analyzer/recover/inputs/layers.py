@@ -64,6 +64,8 @@ class Basis(Enum):
     """As AS_OF, and the log does not say what the table of then had for it: the nearest copy is taken."""
     ANCHORED = "anchored"
     """An unmapped block of a file (`cause`): the data where its entry still points."""
+    CONTRADICTED = "contradicted"
+    """A file (`cause`) holds it, and what it is contradicts its place: encrypted, overwritten, or of another place."""
     EARLIER = "earlier"
     """An earlier run read it; it is taken from that run's output."""
 

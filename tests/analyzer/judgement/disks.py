@@ -32,10 +32,14 @@ _EXT = {
 
 
 def files_of(chance):
-    """Files that stay, {name: content}: text of all lengths, one large, and one of zeros."""
+    """Files that stay, {name: content}: text of all lengths, one large, noise alone and in text, and zeros."""
     files = {f"f{number:03}": _text(chance, chance.randrange(1, 150_000)) for number in range(60)}
     files["large"] = _text(chance, 5 * MIB + 777)
     files["zeros"] = bytes(3 * MIB)
+    files |= {f"video{number}": chance.randbytes(chance.randrange(1, 2 * MIB)) for number in range(3)}
+    files["archive"] = b"".join(_text(chance, 100_000) + chance.randbytes(chance.randrange(200_000)) for _ in range(9))
+    files["aligned"] = _text(chance, MIB) + chance.randbytes(MIB) + _text(chance, MIB)
+    files["padded"] = _text(chance, 100_000) + bytes(300_000)
     return files
 
 

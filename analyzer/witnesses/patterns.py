@@ -1,0 +1,118 @@
+"""Patterns of what was encrypted or overwritten: so many bytes of every so many, from a first place on.
+
+What is proved to be in doubt tells how long a place is and where one begins; the file's samples tell whether places
+that are as far apart look like it. A pattern has to be unlikely: by how often a stretch of that length, anywhere in the
+file, looks like it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from math import log10
+
+import numpy as np
+
+from analyzer.witnesses.model import Marks
+from analyzer.witnesses.pages import Look
+from analyzer.witnesses.stretches import Looks, Samples
+from vhdx.ranges import Column, Range, Ranges
+from vhdx.structures.constants import MIB
+
+# Of the places that a pattern foretells so many look like it; those that were zeros may have been spared.
+_LEAST_SHARE = 0.9
+# A pattern by chance: one in a million, of all that are tried.
+_LEAST_LOG = 6.0
+# Places that show a pattern although nothing else speaks against any of them.
+_LEAST_ALONE = 5
+# Stretches that patterns begin with, and other places that are as far away as a period.
+_MOST_PROVEN, _MOST_PERIODS = 16, 512
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """`length` bytes of every `period` of a file, from byte `first` on."""
+
+    first: int
+    length: int
+    period: int
+
+    def places(self, size: int) -> Iterator[Range]:
+        """All of its places in a file of so many bytes."""
+        return (Range(at, min(self.length, size - at)) for at in range(self.first, size, self.period))
+
+
+def pattern_of(proven: Ranges, layer: int, look: Look, looks: Looks) -> Pattern | None:
+    """The pattern that stretches of a file make which are in doubt, with what looks like them; None where they do not.
+
+    The one with most places wins, and of those the one with the longest period.
+    """
+    samples = looks.samples(layer)
+    best = max(_patterns(proven, samples, look), key=lambda found: (found[0], found[1].period), default=None)
+    return best[1] if best else None
+
+
+def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[tuple[int, Pattern]]:
+    """Every pattern that is no chance, and how many places it has."""
+    unit, alike = samples.unit, samples.looks == look
+    counted = samples.looks != Look.UNKNOWN if look is Look.ZEROS else alike | (samples.looks == Look.OTHER)
+    begins = np.flatnonzero(np.diff(alike, prepend=False) & alike)
+    for stretch in list(proven)[:_MOST_PROVEN]:
+        start, length = stretch.start // unit, stretch.length // unit
+        if not length or stretch.start % unit:
+            continue
+        whole = _whole(alike, length)
+        usual = max(1, int(whole.sum())) / max(1, len(whole))
+        periods = np.unique(np.abs(begins - start))
+        for period in periods[periods >= 2 * length][:_MOST_PERIODS].tolist():
+            found = _borne_out(whole, _whole(counted, length), start, period)
+            if found and found[1] * -log10(usual) >= _LEAST_LOG + log10(len(periods)):
+                yield found[1], Pattern(found[0] * unit + stretch.start % unit, stretch.length, period * unit)
+
+
+def lone_pattern(layer: int, looks: Looks) -> list[Range]:
+    """The places of noise that make a pattern by themselves, all of one length and cut alike; none where none do.
+
+    Blocks of noise that a guest wrote are anywhere, but all at whole MiB: chances are counted among those.
+    """
+    unit, seen = looks.samples(layer)
+    alike = seen == Look.NOISE
+    runs = Ranges.where(alike)
+    best: list[Range] = []
+    for length in np.unique(runs.length).tolist():
+        starts = runs.start[runs.length == length]
+        step = MIB // unit if unit < MIB and not ((starts | length) % (MIB // unit)).any() else 1
+        whole = _whole(alike, length)
+        usual = len(starts) / max(1, len(alike) // step)
+        for start, period in _tried(starts, length):
+            places = np.arange(start % period, len(alike), period)
+            places = places[int(whole[places].argmax()) :]
+            alone = places[np.isin(places, starts)]  # others may be beside noise of the guest's own
+            enough = len(alone) >= max(_LEAST_ALONE, len(best) + 1) and whole[places].mean() >= _LEAST_SHARE
+            if enough and len(alone) * -log10(usual) >= _LEAST_LOG + log10(len(starts) ** 2):
+                best = [Range(at * unit, length * unit) for at in alone.tolist()]
+    return best
+
+
+def _tried(starts: Column, length: int) -> Iterator[tuple[int, int]]:
+    """First places and periods that two of the first starts make."""
+    for start, other in combinations(starts[:_MOST_PROVEN].tolist(), 2):
+        if other - start >= 2 * length:
+            yield start, other - start
+
+
+def _whole(marks: Marks, length: int) -> Marks:
+    """Of each place, in units, whether all of a stretch of that length from it on is marked, up to the file's end."""
+    sums = np.concatenate([[0], np.cumsum(~marks)])
+    ends = np.minimum(np.arange(len(marks)) + length, len(marks))
+    found: Marks = sums[ends] == sums[:-1]
+    return found
+
+
+def _borne_out(whole: Marks, counted: Marks, start: int, period: int) -> tuple[int, int] | None:
+    """Where a pattern begins, and how many of its places look like it; None where too few do from there on."""
+    places = np.arange(start % period, len(whole), period)
+    alike = whole[places]
+    first = int(alike.argmax())
+    asked = counted[places[first:]].sum()
+    hits = int(alike.sum())
+    return (int(places[first]), hits) if hits >= _LEAST_SHARE * asked else None

@@ -1,0 +1,101 @@
+"""What was encrypted, overwritten, or put in another block's place is in doubt."""
+
+import random
+
+import pytest
+
+from analyzer.witnesses.model import Cause
+from tests.analyzer.guest import images
+from tests.analyzer.guest.images import is_missing
+from tests.analyzer.judgement import disks
+from tests.analyzer.judgement.disks import MIB
+from tests.analyzer.witnesses.test_false_alarms import account
+from vhdx.ranges import Range, Ranges
+
+pytestmark = pytest.mark.slow
+
+KINDS = ("ext4", "ext4-1k", "ntfs")
+
+
+class Spoilt:
+    """A file with other bytes in some places."""
+
+    def __init__(self, source, patches):
+        self.path, self.size, self._source, self._patches = source.path, source.size, source, patches
+
+    def read_into(self, offset, buffer):
+        self._source.read_into(offset, buffer)
+        for at, data in self._patches:
+            first, last = max(at, offset), min(at + len(data), offset + len(buffer))
+            if first < last:
+                buffer[first - offset : last - offset] = data[first - at : last - at]
+
+
+def disk(kind, chance, block=MIB):
+    if is_missing("ext" if kind.startswith("ext") else kind):
+        pytest.skip(f"nothing here makes {kind}")
+    return disks.made(disks.volume(kind, 0), block, chance)
+
+
+def pattern(made, chance, period, length, first, fill):
+    """What `fill` makes of the places, as patches of the file."""
+    size = len(made.front) + len(made.held) * made.block_size
+    start = first if first >= len(made.front) else first + -(-(len(made.front) - first) // period) * period
+    return [(at, fill(min(length, size - at))) for at in range(start, size, period)]
+
+
+def wrong(made, patches):
+    """The ranges of the disk whose bytes are others now, by pages."""
+    found = []
+    for number, block in enumerate(made.held):
+        start = len(made.front) + number * made.block_size
+        for at, data in patches:
+            first, last = max(at, start), min(at + len(data), start + made.block_size)
+            for page in range(first, last, 4096):
+                place = block * made.block_size + page - start
+                if made.flat[place : place + 4096] != data[page - at : page - at + 4096]:
+                    found.append(Range(place, 4096))
+    return Ranges.of(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("period", "length"), [(4, MIB)])
+def test_what_was_encrypted_in_a_pattern_is_in_doubt_and_nothing_else_is_called_known(kind, period, length):
+    chance = random.Random(f"{kind} {period}")
+    made = disk(kind, chance)
+    patches = pattern(made, chance, period * MIB, length, chance.randrange(period) * MIB, chance.randbytes)
+    found = account(Spoilt(made.without(set()), patches))
+    assert {one.cause for one in found.contradictions} == {Cause.ENCRYPTED}
+    assert not wrong(made, patches) - found.ranges_of(0)
+    assert found.contradictions[0].pattern.period == period * MIB
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_structure_in_the_place_of_another_puts_its_block_in_doubt(kind):
+    chance = random.Random(kind)
+    made = disk(kind, chance)
+    source = made.without(set())
+    holder = next(number for number, block in enumerate(made.held) if block == 0)
+    other = next(number for number, block in enumerate(made.held) if block not in {0, *made.trimmable()})
+    places = [len(made.front) + number * MIB for number in (holder, other)]
+    contents = [made.content(made.held[number]) for number in (other, holder)]
+    found = account(Spoilt(source, list(zip(places, contents, strict=True))))
+    assert found.ranges_of(0).covers(Range(0, MIB))
+
+
+def test_a_file_put_together_from_two_states_is_in_doubt_from_the_edge_on(tmp_path):
+    """The second half of the file is of a time with other files, whose folders name other inodes."""
+    if is_missing("ext"):
+        pytest.skip("nothing here makes ext4")
+    chance = random.Random(7)
+    before = images.make_ext(tmp_path / "disk", disks.files_of(chance), 64 * MIB)
+    made = disks.made(before.read_bytes(), MIB, chance)
+    renamed = [f"f{number:03}" for number in range(30)]
+    images.debugfs(before, *(f"rm {name}" for name in renamed), *(f"write /etc/hostname g{n}" for n in range(9)))
+    after = disks.Made(before.read_bytes(), MIB, made.held, made.front, made.bat)
+    half = len(made.front) + len(made.held) // 2 * MIB
+    rest = bytearray(after.without(set()).size - half)
+    after.without(set()).read_into(half, memoryview(rest))
+    found = account(Spoilt(made.without(set()), [(half, bytes(rest))]))
+    if wrong(made, [(half, bytes(rest))]):
+        assert found.contradictions

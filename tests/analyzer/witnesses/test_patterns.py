@@ -1,0 +1,62 @@
+"""What pages look like, and the patterns of what looks alike."""
+
+import random
+
+import pytest
+
+from analyzer.witnesses.model import Rate, Witness
+from analyzer.witnesses.pages import PAGE, Look, looks_of
+from analyzer.witnesses.patterns import Pattern, pattern_of
+from analyzer.witnesses.stretches import Looks
+from tests.support.sources import MIB
+from vhdx.ranges import Range, Ranges
+from vhdx.source import MemorySource
+
+TEXT = b"a line of a log\n" * (MIB // 16)
+
+
+def file_with(places, length, fill, size=32 * MIB):
+    data = bytearray(TEXT * (size // MIB))
+    for at in places:
+        data[at : at + length] = fill(length)
+    return Looks([MemorySource(bytes(data))])
+
+
+def test_pages_are_zeros_noise_or_neither():
+    chance = random.Random(1)
+    data = bytes(PAGE) + chance.randbytes(PAGE) + TEXT[:PAGE] + bytes(PAGE - 1) + b"\1"
+    assert looks_of(data).tolist() == [Look.ZEROS, Look.NOISE, Look.OTHER, Look.OTHER]
+
+
+def test_of_many_pages_of_noise_none_is_taken_for_another():
+    assert set(looks_of(random.Random(2).randbytes(2000 * PAGE)).tolist()) == {Look.NOISE}
+
+
+@pytest.mark.parametrize(("period", "first"), [(4, 0), (8, 5), (16, 3)])
+def test_one_place_that_is_proved_and_others_like_it_make_a_pattern(period, first):
+    places = range(first * MIB, 64 * MIB, period * MIB)
+    looks = file_with(places, MIB, random.Random(3).randbytes, 64 * MIB)
+    proven = Ranges.of([Range(places[1], MIB)])
+    assert pattern_of(proven, 0, Look.NOISE, looks) == Pattern(places[0], MIB, period * MIB)
+
+
+def test_noise_anywhere_makes_no_pattern():
+    chance = random.Random(4)
+    places = [chance.randrange(480) << 16 for _ in range(6)]
+    looks = file_with(places, 1 << 16, chance.randbytes)
+    assert pattern_of(Ranges.of([Range(places[0], 1 << 16)]), 0, Look.NOISE, looks) is None
+
+
+def test_a_file_that_is_mostly_zeros_has_no_pattern_of_zeros():
+    looks = Looks([MemorySource(TEXT + bytes(31 * MIB))])
+    assert pattern_of(Ranges.of([Range(8 * MIB, MIB)]), 0, Look.ZEROS, looks) is None
+
+
+def test_a_stretch_goes_on_over_every_mib_that_it_is_in():
+    looks = file_with([MIB + 8192], 3 * MIB, random.Random(5).randbytes)
+    assert looks.stretches(0, Look.NOISE, [2]) == Ranges.of([Range(MIB + 8192, 3 * MIB)])
+
+
+@pytest.mark.parametrize(("known", "wrong", "is_believed"), [(100, 3, True), (100, 4, False), (9, 0, False)])
+def test_a_witness_that_was_asked_too_little_or_is_often_wrong_is_not_believed(known, wrong, is_believed):
+    assert Rate(Witness.SLACK, known, wrong).is_believed is is_believed
