@@ -9,8 +9,9 @@ SELECT ?= $(QUICK)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
 PEERS := .venv/.peers-tried
+ROOMS ?= tests
 
-.PHONY: help demo test quick thorough coverage lint format docs bench bench-check matrix fuzz false-alarms peers clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix fuzz false-alarms peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -27,6 +28,10 @@ quick: $(DEV)  ## the tests that take less than a minute together: no peers, cor
 
 thorough: $(DEV) $(PEERS)  ## run the tests that quick leaves out
 	$(BIN)/pytest -n $(JOBS) -m 'not fuzz and not ($(QUICK))'
+
+windows:  ## run the tests by a Windows Python (VHDX_WINDOWS_PYTHON=COMMAND, ROOMS=folders)
+	@test -n "$(VHDX_WINDOWS_PYTHON)" || { echo 'say what takes what python takes: VHDX_WINDOWS_PYTHON=COMMAND'; exit 1; }
+	$(VHDX_WINDOWS_PYTHON) -m pytest -q -p no:cacheprovider -m 'not fuzz and not peers' $(ROOMS)
 
 coverage: $(DEV)  ## run the quick tests (or SELECT='not fuzz', all) and report the lines that they leave out
 	$(BIN)/coverage erase

@@ -1,15 +1,14 @@
 """What to do next, as a command that can be pasted: quoted for this system's shell, with the file's own name."""
 
-import os
 import re
-import shlex
-import subprocess
-from collections.abc import Sequence
 from dataclasses import replace
 
 from vhdx.catalogue import remedy_of
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding
+from vhdx.system.shell import shell_command
+
+__all__ = ["describe_error", "next_step", "shell_command"]
 
 _COMMAND = re.compile(r"`[^`]+`")
 
@@ -33,18 +32,3 @@ def describe_error(error: VhdxError) -> str:
         return str(error)
     step = next_step(replace(error.finding, path=error.path))
     return f"{error.summary}; {step[:1].lower()}{step[1:].removesuffix('.')}"
-
-
-def shell_command(words: Sequence[str]) -> str:
-    """Words quoted for this system's shell, controls in names as escapes: what is shown can be pasted."""
-    if os.name == "nt":
-        return subprocess.list2cmdline(words)
-    return " ".join(shlex.quote(word) if word.isprintable() else _escaped(word) for word in words)
-
-
-def _escaped(word: str) -> str:
-    data = os.fsencode(word)
-    shown = (
-        chr(b) if chr(b).isascii() and chr(b).isprintable() and chr(b) not in "'\\" else f"\\x{b:02x}" for b in data
-    )
-    return f"$'{''.join(shown)}'"

@@ -13,6 +13,7 @@ import click
 
 from analyzer.interrupts import interruption_behind
 from cli.text import safe, say
+from vhdx.system import console
 
 USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
 _BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
@@ -38,11 +39,10 @@ class _Ender:
 
 
 def end_tidily() -> None:
-    """Have SIGTERM and SIGHUP unwind the stack, as Ctrl-C does, so that unfinished outputs are removed."""
+    """Have SIGTERM, SIGHUP and Ctrl-Break unwind the stack, as Ctrl-C does, so that unfinished outputs are removed."""
     ender = _Ender()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a shell's background job
+    for number in console.end_signals():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a shell's background job
             signal.signal(number, ender)
 
 
@@ -69,11 +69,14 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     if sys.stdout is None:
         return _say("standard output is closed; redirect it, for example to /dev/null", IO_ERROR)
     # The library logs its warnings for those who call it from Python; here they are shown once, by `output.warn`.
+    console.escape_what_cannot_be_shown(sys.stdout, sys.stderr)
     logging.getLogger("vhdx").addHandler(logging.NullHandler())
     try:
         # None leaves it to click, which asks whether stdout is a terminal.
         color = False if os.environ.get("NO_COLOR") else None
-        result = command.main(arguments, prog_name="vhdx", standalone_mode=False, color=color)
+        result = command.main(
+            arguments, prog_name="vhdx", standalone_mode=False, color=color, windows_expand_args=False
+        )
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - `complain` separates internal errors
         return _report_error(error)
@@ -95,7 +98,7 @@ def _report_error(error: BaseException) -> int:
             return _say(f"terminated: {kept}", int(str(interruption.code)))
         return _say(f"interrupted: {kept}", INTERRUPTED)
     match error:
-        case BrokenPipeError():
+        case OSError() if console.is_reader_gone(error):
             return reader_gone()
         case MemoryError():
             return _say("out of memory; close other programs, or use a machine with more", IO_ERROR)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from analyzer.progress import Progress, no_progress
+from vhdx.system.console import is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -27,7 +28,7 @@ def counter(what: str) -> AbstractContextManager[Progress]:
 
 @contextmanager
 def _shown_late(what: str, total: int | None) -> Iterator[Progress]:
-    if not sys.stderr.isatty():  # a log of a scheduled run wants no bars
+    if not is_terminal(sys.stderr):  # a log of a scheduled run wants no bars
         yield no_progress
         return
     started, done = time.monotonic(), 0

@@ -1,7 +1,5 @@
 """Text for people, as commands print it."""
 
-import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -9,6 +7,7 @@ from datetime import datetime
 import click
 
 from analyzer.text import exact_size, plural, safe, size, wrapped
+from vhdx.system.console import columns
 
 __all__ = ["exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "size", "wrapped"]
 
@@ -40,15 +39,12 @@ def moment(when: datetime) -> str:
 
 def line_width() -> int | None:
     """Columns of the terminal; None where the output goes elsewhere, and lines are left whole."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return columns(sys.stdout)
 
 
 def say(sentence: str) -> None:
     """Say a sentence on stderr; on a terminal it is broken as `fitted` does it."""
-    width = None
-    if sys.stderr is not None and sys.stderr.isatty():  # stdout may go elsewhere
-        width = shutil.get_terminal_size(os.get_terminal_size(sys.stderr.fileno())).columns
-    click.echo("\n".join(fitted([sentence], width)), err=True)
+    click.echo("\n".join(fitted([sentence], columns(sys.stderr))), err=True)  # stdout may go elsewhere
 
 
 def fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:

@@ -3,12 +3,11 @@
 import json
 import os
 import socket
-import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from pathlib import Path
 
+from analyzer.backup.processes import birth, machine
 from analyzer.backup.storage.storage import Stored
 
 
@@ -46,8 +45,8 @@ def ourselves(hold: Hold, command: str) -> Owner:
         command=command,
         host=socket.gethostname(),
         pid=os.getpid(),
-        boot=_boot(),
-        birth=_birth(os.getpid()),
+        boot=machine(),
+        birth=birth(os.getpid()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -71,28 +70,4 @@ def parse_owner(stored: Stored) -> Owner:
 
 def has_ended(owner: Owner) -> bool:
     """Whether a process of this very machine, since it started and in this namespace, is known to have ended."""
-    return bool(owner.boot) and owner.boot == _boot() and _birth(owner.pid) != owner.birth
-
-
-def _boot() -> str:
-    """One start of one machine and one namespace of processes; empty where the system does not say.
-
-    A host name is not enough: containers share it, and see processes of their own.
-    """
-    if sys.platform != "linux":
-        return ""
-    try:
-        started = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{started}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _birth(pid: int) -> str:
-    """When a process was started, in the system's own count; empty when there is none."""
-    try:
-        # The name of the program is in brackets and may hold anything, brackets too.
-        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-    except OSError:
-        return ""
-    return after_name.split()[19]
+    return bool(owner.boot) and owner.boot == machine() and birth(owner.pid) != owner.birth

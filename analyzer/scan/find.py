@@ -22,6 +22,7 @@ from vhdx.structures.header import SIGNATURE as HEADER
 from vhdx.structures.metadata import SIGNATURE as METADATA
 from vhdx.structures.metadata import check_metadata_table, parse_metadata_table
 from vhdx.structures.region import SIGNATURE as REGIONS
+from vhdx.system import files
 
 THREADS = 4
 """Files that are looked at together: on a network share the wait for one is spent on the others."""
@@ -73,6 +74,8 @@ class FoundFiles:
     """How many files."""
     skipped: list[tuple[Path, str]] = field(default_factory=list)
     """Folders and files that could not be looked at, and why."""
+    mounted: set[int] = field(default_factory=set)
+    """Volumes that were come upon in a folder; each is looked at once."""
 
 
 def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> FoundFiles:
@@ -122,18 +125,28 @@ def _walk(top: Path, found: FoundFiles) -> Iterator[FoundFile]:
             found.skipped.append((folder, f"it cannot be listed: {reason}"))
             continue
         first = False
-        waiting += [Path(entry.path) for entry in reversed(entries) if _is_folder(entry)]
+        waiting += reversed([Path(entry.path) for entry in entries if _is_folder(entry, found)])
         yield from _files_of(entries)
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """A true folder: links are left alone, so that no walk goes in circles."""
-    with suppress(OSError):
-        if entry.is_dir(follow_symlinks=False):
-            # Junctions, the other links to folders that Windows has, are no symlinks to Python.
-            attributes = getattr(entry.stat(follow_symlinks=False), "st_file_attributes", 0)
-            return not attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT
-    return False
+def _is_folder(entry: "os.DirEntry[str]", found: FoundFiles) -> bool:
+    """A true folder, or a volume mounted there: links are left alone, so that no walk goes in circles."""
+    try:
+        if not entry.is_dir(follow_symlinks=False):
+            return False
+        path, status = Path(entry.path), entry.stat(follow_symlinks=False)
+        if not files.leads_elsewhere(status):
+            return True
+        if not files.is_mounted_volume(path):  # a junction of Windows: to Python it is no link
+            found.skipped.append((path, "it leads to another folder; name that to have it looked at"))
+            return False
+        volume = path.stat().st_dev
+    except OSError:
+        return False
+    # A volume may be mounted in itself.
+    is_new = volume not in found.mounted
+    found.mounted.add(volume)
+    return is_new
 
 
 def _files_of(entries: Iterable["os.DirEntry[str]"]) -> Iterator[FoundFile]:

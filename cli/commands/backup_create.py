@@ -17,7 +17,7 @@ from analyzer.text import version
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
-from cli.options.common import FILE_PATH, choice, grouped, json_option, option
+from cli.options.common import FILE_PATH, choice, expand_patterns, grouped, json_option, option
 from cli.options.repository import lock_of, point_lines, repository_argument, repository_of, tag_option, wait_option
 from cli.progress import progress
 from cli.text import plural, safe, say, size
@@ -46,7 +46,7 @@ class _RunOptions(CreateOptions):
 
 @click.command("create")
 @repository_argument
-@click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
+@click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="LEAF...")
 @grouped("asked", _RunOptions)
 @chain_options
 @wait_option

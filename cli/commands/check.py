@@ -17,7 +17,7 @@ from analyzer.text import version
 from cli import output
 from cli.errors import IO_ERROR
 from cli.options.chain import LinkOptions, layer_file, link_options
-from cli.options.common import FILE_PATH, OneOf, choice, file_in, force_option, grouped, option
+from cli.options.common import FILE_PATH, OneOf, choice, expand_patterns, file_in, force_option, grouped, option
 from cli.text import line_width
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
@@ -72,7 +72,7 @@ class _Result:
 
 
 @click.command("check")
-@click.argument("paths", nargs=-1, required=True, type=FILE_PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="PATH...")
 @grouped("looks", _Looks)
 @click.option("--format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
               help="Format of the result.")  # fmt: skip

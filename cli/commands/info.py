@@ -12,7 +12,7 @@ from analyzer.examine.describe import ImageDescription, LayerDescription, descri
 from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf
-from cli.options.common import FILE_PATH, json_option
+from cli.options.common import FILE_PATH, expand_patterns, json_option
 from cli.text import exact_size, facts, line_width, plural, safe, size
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -20,7 +20,7 @@ from vhdx.image import open_image
 
 
 @click.command("info")
-@click.argument("files", nargs=-1, required=True, type=FILE_PATH, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="FILE...")
 @chain_options
 @json_option
 def command(files: Sequence[Path], where: ChainOptions) -> int:

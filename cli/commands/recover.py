@@ -20,7 +20,16 @@ from analyzer.recovery_map.commit import replace_account
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import FOLDER, LinkOptions
-from cli.options.common import FILE_PATH, LOG_MOMENT, choice, grouped, json_option, option, refuse_stdout
+from cli.options.common import (
+    FILE_PATH,
+    LOG_MOMENT,
+    choice,
+    expand_patterns,
+    grouped,
+    json_option,
+    option,
+    refuse_stdout,
+)
 from cli.options.output import OutputOptions, output_options
 from cli.progress import progress
 from cli.render.recover import document_of, lines_of
@@ -81,7 +90,7 @@ class _Where(LinkOptions):
 
 
 @click.command("recover")
-@click.argument("inputs", nargs=-1, required=True, type=FILE_PATH, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="INPUT...")
 @grouped("asked", _Asked)
 @output_options(block_size="the lowest file's")
 @grouped("where", _Where)

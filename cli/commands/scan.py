@@ -13,7 +13,7 @@ from analyzer.scan.advice import Advice
 from analyzer.scan.coverage import Weight
 from analyzer.scan.run import Scan, run_scan
 from cli import output
-from cli.options.common import FILE_PATH, json_option
+from cli.options.common import FILE_PATH, expand_patterns, json_option
 from cli.output import members
 from cli.progress import counter
 from cli.render.scan_text import in_this_encoding, lines_of, when
@@ -22,7 +22,7 @@ from vhdx.findings import Severity
 
 
 @click.command("scan")
-@click.argument("places", nargs=-1, required=True, type=FILE_PATH, metavar="DIR...")
+@click.argument("places", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="DIR...")
 @json_option
 def command(places: Sequence[Path]) -> int:
     """Find virtual disks in folders, group them into chains, and suggest the next command.

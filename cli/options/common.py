@@ -15,6 +15,7 @@ import click
 from cli import output
 from cli.text import safe
 from vhdx.sink import Existing
+from vhdx.system.shell import expanded
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Declared = Any
@@ -113,6 +114,11 @@ FILE_PATH = click.Path(path_type=Path, readable=False)
 STDOUT = Path("-")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def expand_patterns(_context: click.Context, _parameter: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The files that an argument means, patterns as the shell would have them where the shell leaves that to us."""
+    return tuple(expanded(paths))
 
 
 def _bytes(text: str) -> int:

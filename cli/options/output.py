@@ -37,6 +37,7 @@ from cli.text import plural, safe, size
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink
+from vhdx.system.console import is_terminal
 
 _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 _DOING = {"merge": "merging", "backup restore": "restoring"}
@@ -225,6 +226,6 @@ def write_disk(
 
 def stdout_for_bytes() -> BinaryIO:
     """stdout, for bytes of a disk; raises UsageError where it is a terminal."""
-    if sys.stdout.isatty():  # they can reprogram it
+    if is_terminal(sys.stdout):  # they can reprogram it
         raise click.UsageError("the bytes of a disk are not for a terminal; pipe them, or name a file.")
     return sys.stdout.buffer

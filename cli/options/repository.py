@@ -3,8 +3,8 @@
 A passphrase never comes from the command line, which other users see.
 """
 
+import codecs
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -22,6 +22,8 @@ from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.remote_folder import Place
 from cli.options.common import DURATION, FILE_PATH, Declared, Decorated, kept_option, option
 from cli.text import fitted, line_width, moment, plural, safe, say, size
+from vhdx.system.console import is_terminal
+from vhdx.system.shell import split_command
 
 VARIABLE = "VHDX_PASSPHRASE"
 _LONGEST_TAG = 100
@@ -151,7 +153,7 @@ class Passphrase:
             return _first_line(_output(self._command), f"{_COMMAND} printed nothing")
         if given := os.environ.get(VARIABLE):
             return given
-        if not sys.stdin.isatty():
+        if not is_terminal(sys.stdin):
             raise click.UsageError(
                 f"An encrypted repository needs a passphrase: give it by {_FILE}, {_COMMAND} or {VARIABLE} in the "
                 "environment."
@@ -169,7 +171,7 @@ def _first_line(text: str, otherwise: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return _decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise click.UsageError(f"The passphrase cannot be read from {path}: {reason}.") from error
@@ -177,10 +179,17 @@ def _read(path: Path) -> str:
 
 def _output(command: str) -> str:
     try:
-        words = shlex.split(command)
+        words = split_command(command)
         done = subprocess.run(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - the user's own command
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{_COMMAND} cannot be run: {error}.") from error
     if done.returncode:
         raise click.UsageError(f"{_COMMAND} ended with exit code {done.returncode}.")
-    return done.stdout.decode("utf-8", "replace")
+    return _decoded(done.stdout, "replace")
+
+
+def _decoded(data: bytes, errors: str = "strict") -> str:
+    """Text that some program wrote: UTF-8, or what its first bytes say, as `>` of PowerShell 5 writes them."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors)
+    return data.decode("utf-8-sig", errors)

@@ -17,6 +17,7 @@ from analyzer.backup.lock_owner import Hold
 from analyzer.backup.locks import take
 from analyzer.backup.repository import keys
 from analyzer.backup.storage.local import LocalPlace
+from vhdx.system import windows
 
 pytestmark = pytest.mark.slow
 
@@ -234,6 +235,27 @@ def test_a_wrong_key_says_so_and_a_missing_one_what_to_give(vhdx_command, encryp
     answer = vhdx_command("backup", "list", encrypted)
     assert answer.code == 2
     assert "--passphrase-file" in answer.err
+
+
+@pytest.mark.parametrize("written", ["utf-8-sig", "utf-16"])
+def test_a_passphrase_is_the_same_whatever_mark_of_its_encoding_powershell_puts_first(
+    vhdx_command, encrypted, secret, written
+):
+    secret.write_text("correct horse\r\n", encoding=written, newline="")
+    assert vhdx_command("backup", "list", encrypted, "--passphrase-file", secret).code == 0
+
+
+def test_nobody_is_asked_for_a_passphrase_where_stdin_only_says_that_it_is_a_terminal(
+    vhdx_command, encrypted, monkeypatch
+):
+    """NUL does, on Windows."""
+    terminal = io.StringIO()
+    terminal.isatty, terminal.fileno = (lambda: True), (lambda: 0)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr(windows, "HERE", True)
+    monkeypatch.setattr(windows, "is_console", lambda _: False)
+    answer = vhdx_command("backup", "list", encrypted)
+    assert (answer.code, "--passphrase-file" in answer.err) == (2, True)
 
 
 def test_the_passphrase_comes_from_the_environment_or_a_command(vhdx_command, encrypted, monkeypatch):

@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import sys
 import time
 from functools import partial
@@ -69,6 +68,7 @@ def survive(seed):
 
 def peak():
     """Bytes of memory that this process has had at most."""
+    resource = pytest.importorskip("resource", reason="Windows does not say how much memory a process had")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

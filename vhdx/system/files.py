@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import re
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -277,6 +279,33 @@ def why_not_replaceable(path: Path) -> str:
     except OSError as error:
         return "another program has it open" if is_in_use(error) else "it is read-only"
     return "" if os.access(path, os.W_OK) else "it is read-only"
+
+
+def path_of_url(path: str) -> Path:
+    """The folder that the path of a file: URL names: `/C:/backups` is on a drive of Windows."""
+    return Path(path[1:] if windows.HERE and path[2:3] == ":" and path[:1] == "/" else path)
+
+
+def may_be_long(path: Path) -> Path:
+    """A path that the system takes although it is long."""
+    return Path(windows.extended(str(path))) if windows.HERE else path
+
+
+def leads_elsewhere(status: os.stat_result) -> bool:
+    """Whether an entry of a folder, by its own status, stands for another place: a link, or a junction of Windows.
+
+    Other reparse points, of files in the cloud or without duplicates, are the files and folders that they look like.
+    """
+    tag: int = getattr(status, "st_reparse_tag", 0)
+    return stat.S_ISLNK(status.st_mode) or bool(tag & windows.NAME_SURROGATE)
+
+
+def is_mounted_volume(path: Path) -> bool:
+    """Whether a folder that leads elsewhere leads to a volume, as those of a cluster do, and not to another folder."""
+    try:
+        return windows.HERE and bool(re.match(r"\\\\\?\\Volume\{[^}]*\}\\?$", os.readlink(path)))  # noqa: PTH115 - a Path drops the end
+    except OSError:
+        return False
 
 
 def is_stream(name: str) -> bool:

@@ -18,6 +18,9 @@ READ, WRITE, DELETE = 1, 2, 4
 IN_USE = frozenset({32, 33})
 """ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION: another program has the file open."""
 
+NAME_SURROGATE = 0x20000000
+"""The bit of a reparse point's tag that says that it stands for another place."""
+
 _GENERIC_READ, _GENERIC_WRITE, _MAY_DELETE = 0x80000000, 0x40000000, 0x10000
 _CREATE_NEW, _OPEN_EXISTING, _OPEN_ALWAYS = 1, 3, 4
 _SET_SPARSE, _QUERY_ALLOCATED_RANGES = 0x900C4, 0x940CF  # FSCTL_...

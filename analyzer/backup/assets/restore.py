@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import struct
 import subprocess
 import sys
@@ -31,6 +32,7 @@ Item = Tuple[int, int, str]
 """Start and end of a chunk on the disk, and its id."""
 
 AT_ONCE = 64 << 20
+LINE, LONGEST_NAME = 30000, 80  # Windows takes 32,767 characters; a chunk is 1234/SHA-256.cacnk
 ITEM = struct.Struct("<Q32s")
 FRONT = struct.Struct("<8Q")
 INDEX_OF_SHA256 = (48, 0x96824D9C7B129FF9, 0x9000000000000000)
@@ -123,9 +125,8 @@ def contents(folder: Path, items: List[Item], lost: Optional[List[Span]]) -> Ite
     """
     zeros = {length: hashlib.sha256(bytes(length)).hexdigest() for length in {end - start for start, end, _ in items}}
     held = [(start, end, chunk) for start, end, chunk in items if chunk != zeros[end - start]]
-    many = max(1, AT_ONCE // max(1, items[0][1])) if items else 1
-    for first in range(0, len(held), many):
-        yield from some_contents(folder, held[first : first + many], lost)
+    for batch in batches(held, folder):
+        yield from some_contents(folder, batch, lost)
 
 
 def some_contents(folder: Path, batch: List[Item], lost: Optional[List[Span]]) -> List[Tuple[int, bytes]]:
@@ -169,12 +170,28 @@ def unpack(paths: List[Path]) -> bytes:
         raise RestoreError("the program zstd is not installed (Debian: apt install zstd)") from None
 
 
+def batches(items: List[Item], folder: Path) -> Iterator[List[Item]]:
+    """The items by as many as one process is given: so many bytes, and names that a command line of Windows holds."""
+    many = max(1, AT_ONCE // max(1, items[0][1])) if items else 1
+    many = min(many, max(1, LINE // (len(str(folder)) + LONGEST_NAME)))
+    for first in range(0, len(items), many):
+        yield items[first : first + many]
+
+
+def is_file(out: BinaryIO) -> bool:
+    """Whether there can be holes: on Windows a pipe says that it is seekable, and is not."""
+    try:
+        return stat.S_ISREG(os.fstat(out.fileno()).st_mode)
+    except OSError:  # of memory
+        return out.seekable()
+
+
 class Image:
     """The output: what is skipped is zeros, a hole in a file."""
 
     def __init__(self, out: BinaryIO, size: int) -> None:
         self.out, self.size, self.position = out, size, 0
-        self.sparse = out.seekable()
+        self.sparse = is_file(out)
         self.sum = hashlib.sha256()
 
     def write(self, start: int, data: bytes) -> None:

@@ -12,6 +12,7 @@ from analyzer.backup.storage.server import Server
 from analyzer.backup.storage.sftp import SftpServer
 from analyzer.backup.storage.smb import SmbServer
 from analyzer.backup.storage.storage import AddressError, parse_address
+from vhdx.system import files
 
 _KINDS: dict[str, type[Server]] = dict.fromkeys(SCHEMES, FsspecServer)
 _KINDS |= {"sftp": SftpServer, "ssh": SftpServer, "ftp": FtpServer, "ftps": FtpServer, "smb": SmbServer}
@@ -34,7 +35,7 @@ def place_of(text: str, policy: RetryPolicy | None = None) -> Place:
         return LocalPlace(Path(text))
     address = parse_address(text)
     if address.scheme == "file":
-        return LocalPlace(Path(address.path))
+        return LocalPlace(files.path_of_url(address.path))
     kind = _KINDS.get(address.scheme)
     if kind is None:
         raise AddressError(str(address), f"no repository can be at {address.scheme}://", _WHERE)

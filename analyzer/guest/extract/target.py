@@ -99,7 +99,7 @@ class Target:
         """Give a folder its times, when everything is in it."""
         with contextlib.suppress(OutputError):
             folder = self._enter(parts)
-            _set_times(folder if _BY_DESCRIPTOR else self.root.joinpath(*parts), times)
+            _set_times(folder if _BY_DESCRIPTOR else files.may_be_long(self.root.joinpath(*parts)), times)
 
     def _refuse(self, folder: int, parts: Parts) -> None:
         """Raise where the name is taken by what may not be replaced."""
@@ -143,10 +143,9 @@ class Target:
         place = self.root
         for part in parts:
             place /= part
-            place.mkdir(exist_ok=True)
-            found = place.lstat()
-            tag: int = getattr(found, "st_reparse_tag", 0)  # Windows alone: a junction
-            if stat.S_ISLNK(found.st_mode) or tag:
+            here = files.may_be_long(place)
+            here.mkdir(exist_ok=True)
+            if files.leads_elsewhere(here.lstat()):
                 raise NotADirectoryError
         return -1
 
@@ -160,7 +159,7 @@ class Target:
         return folder if folder >= 0 else None
 
     def _at(self, folder: int, parts: Parts, name: str) -> str:
-        return name if folder >= 0 else str(self.root.joinpath(*parts[:-1], name))
+        return name if folder >= 0 else str(files.may_be_long(self.root.joinpath(*parts[:-1], name)))
 
     @contextlib.contextmanager
     def _complaining(self, parts: Parts, action: str) -> Iterator[None]:

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from analyzer.backup import locks
-from analyzer.backup.lock_owner import Hold, ourselves, parse_owner
+from analyzer.backup import locks, processes
+from analyzer.backup.lock_owner import Hold, build_owner, ourselves, parse_owner
 from analyzer.backup.locks import SILENT, STALE, LockedError, LockLostError, take, unlock
 from analyzer.backup.storage.local import LocalPlace
+from vhdx.system import windows
 
 
 @pytest.fixture
@@ -224,3 +226,40 @@ def test_who_waits_gives_up_when_the_time_is_over(place, monkeypatch):
     with pytest.raises(LockedError):
         take(place, Hold.EXCLUSIVE, "prune", attempts=1, patience=60)
     assert 60 <= now[0] < 90
+
+
+def test_a_dead_process_is_known_on_windows_by_the_moment_it_was_started(place, monkeypatch):
+    monkeypatch.setattr(windows, "HERE", True)
+    monkeypatch.setattr(processes, "_windows", lambda: "this machine")
+    monkeypatch.setattr(windows, "started", lambda pid: 7 * (pid == os.getpid()))
+    dead = replace(ourselves(Hold.EXCLUSIVE, "test"), pid=1 << 22)
+    place.write("locks/dead.json", build_owner(dead))
+    with try_to_take(place, Hold.EXCLUSIVE):
+        pass
+    place.write("locks/elsewhere.json", build_owner(replace(dead, boot="another machine")))
+    with pytest.raises(LockedError):
+        try_to_take(place, Hold.EXCLUSIVE)
+
+
+def test_a_dead_process_is_known_on_macos_by_what_its_programs_print(place, monkeypatch):
+    def answer(*command):
+        if command[0].endswith("sysctl"):
+            return "this start"
+        return "Sun Nov 29 10:00:00 2026" if command[-1] == str(os.getpid()) else ""
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(processes, "_answer", answer)
+    alive, dead = ourselves(Hold.EXCLUSIVE, "test"), replace(ourselves(Hold.EXCLUSIVE, "test"), pid=1 << 22)
+    place.write("locks/dead.json", build_owner(dead))
+    with try_to_take(place, Hold.EXCLUSIVE):
+        pass
+    place.write("locks/alive.json", build_owner(alive))
+    with pytest.raises(LockedError):
+        try_to_take(place, Hold.EXCLUSIVE)
+
+
+@pytest.mark.skipif(sys.platform not in {"linux", "win32", "darwin"}, reason="asked of these systems")
+def test_this_machine_and_this_process_have_names_that_stay():
+    assert processes.machine() == processes.machine() != ""
+    assert processes.birth(os.getpid()) == processes.birth(os.getpid()) != ""
+    assert processes.birth(1 << 22) == ""
