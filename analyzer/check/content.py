@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from analyzer.guest.filesystems.readings import WholeExt, whole_ext
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.detect import Recognised, recognise
@@ -74,19 +75,21 @@ def _check(disk: Disk) -> Iterator[Finding]:
     found = [recognise(bounded(disk.read, part.start, min(part.end, disk.size))) for part in volumes]
     for part, kind in zip(volumes, found, strict=True):
         yield from _check_volume(disk, part, kind)
-    if parts and all(kind.type == "unknown" and not part.pool for part, kind in zip(parts, found, strict=True)):
-        yield from _check_under_table(disk)
+    if whole := whole_ext(bounded(disk.read, 0, disk.size), disk.size):
+        yield from _check_beneath(parts, found, whole)
 
 
-def _check_under_table(disk: Disk) -> Iterator[Finding]:
-    """An ext volume that takes all of the disk, below partitions that hold nothing: a system "initialised" the disk."""
-    read = bounded(disk.read, 0, disk.size)
-    for place, group, _ in ext.likely_places(disk.size):
-        superblock = ext.parse_sound_superblock(read(place, ext.SIZE))
-        if superblock and superblock.group == group and superblock.takes_all(disk.size):
-            text = f"empty partitions were made over an ext volume, whose backup superblock at {place} is whole"
-            yield _finding("CON-04", text, ext.START, ext.SIZE)
-            return
+def _check_beneath(parts: tuple[Partition, ...], found: list[Recognised], whole: WholeExt) -> Iterator[Finding]:
+    """An ext volume that takes all of the disk: a system "initialised" the disk, or formatted it, over its front."""
+    if any(kind.front for kind in found):
+        if parts or not isinstance(found[0].front, ext.ExtSuperblock):
+            text = (
+                f"beneath its volumes lies an ext volume that takes all of the disk: {whole}; `vhdx files` lists both"
+            )
+            yield Finding("CON-05", Severity.NOTE, text, disk_start=whole.at, disk_length=ext.SIZE)
+    elif parts and all(kind.type == "unknown" and not part.pool for part, kind in zip(parts, found, strict=True)):
+        text = f"empty partitions were made over an ext volume, whose backup superblock at {whole.at} is whole"
+        yield _finding("CON-04", text, ext.START, ext.SIZE)
 
 
 def _read_gpt(disk: Disk, lba: int) -> GptHeader | None:

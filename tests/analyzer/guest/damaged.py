@@ -9,7 +9,7 @@ from tests.analyzer.guest.exfat_writer import Exfat
 MIB, SECTOR = 1 << 20, 512
 KINDS = ("ext2", "ext3", "ext4", "ntfs", "fat12", "fat16", "fat32", "exfat")
 _NUMBERS = (0, 1, 2, 3, 11, 1 << 15, 1 << 31, (1 << 32) - 1)
-_CLUSTERS = {"fat12": 4, "fat16": 8, "fat32": 40}
+_CLUSTERS = {"fat12": 4, "fat16": 16, "fat32": 40}
 
 
 def content(seed, length):

@@ -55,6 +55,7 @@ def test_an_ext_of_all_of_the_disk_is_shown_beneath_what_was_made_over_it(vhdx_c
     assert "two readings: ntfs" in told.out
     assert "--volume N reads either" in told.out
     assert vhdx_command("recover", leaf, "--dry-run", "--json").json["volume"]["over"]
+    assert "beneath its volumes lies an ext volume" in vhdx_command("check", "--content", leaf).out
 
 
 def test_a_disk_of_one_reading_has_nothing_beneath(vhdx_command, tmp_path):
