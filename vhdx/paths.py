@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 
+from vhdx.system import windows
+
 _DEVICE_PREFIXES = ("\\\\.\\", "\\\\?\\", "\\??\\")
 _VOLUME = re.compile(r"^Volume\{[0-9a-f-]{36}\}$", re.IGNORECASE)
 _DRIVE = re.compile(r"^[a-z]:$", re.IGNORECASE)
@@ -74,7 +76,7 @@ def locate(path: str, folder: Path, mappings: Sequence[Mapping]) -> Path | Refus
 
 
 def _absolute(path: str, bare: str) -> Path | Refused:
-    if os.name == "nt":
+    if windows.HERE:
         return Path(path)
     if bare.startswith("/"):  # DiscUtils on Linux writes such paths
         return match_case(Path(bare))

@@ -1,9 +1,12 @@
 """Files in tests: copies that stay sparse."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+
+from vhdx.system import files
 
 ROOT = Path(__file__).parents[2]
 """The folder of the project."""
@@ -50,6 +53,14 @@ def patch(path, offset, data):
     with path.open("r+b") as handle:
         handle.seek(offset)
         handle.write(data)
+
+
+@contextlib.contextmanager
+def let_go(sink):
+    """An unfinished output that others may write to meanwhile: while it is open, Windows lets nobody."""
+    sink.close()
+    yield sink.path
+    sink._descriptor = files.open_file(sink.path, files.CHANGE)
 
 
 def open_files():

@@ -107,12 +107,17 @@ class DecodedImage(RunSource):
         try:
             return read_at(self.file, offset, length)
         except ShortReadError as error:
-            raise VerificationError(self.path, 0, self.size) from error
+            raise self._other() from error
+
+    def _other(self) -> VerificationError:
+        """That this is another image. It is closed: who failed to open it cannot, and Windows removes no open file."""
+        self.close()
+        return VerificationError(self.path, 0, self.size)
 
     def require(self, *, structure: object, expected: object) -> None:
         """Raise VerificationError when a structure, which holds for the whole disk, is not as it was written."""
         if structure != expected:
-            raise VerificationError(self.path, 0, self.size)
+            raise self._other()
 
     def require_at(self, offset: int, expected: bytes) -> int:
         """Raise VerificationError when other bytes are at `offset` of the file; returns where these end."""

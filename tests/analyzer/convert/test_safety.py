@@ -12,6 +12,7 @@ from analyzer.convert.model import Options, OutputFormat, Verify
 from fixtures import RECIPES, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert, entries, merge
 from tests.support.corpus_files import file_hash
+from tests.support.files import let_go
 from vhdx.errors import NoSpaceError, OutputError, SourceChangedError, VerificationError
 from vhdx.runs import Kind
 from vhdx.sink import Existing, Sink, part_of
@@ -116,7 +117,8 @@ def spoil_between_writing_and_verifying(monkeypatch, damage):
         whole(self)
         if not done:
             done.append(self.path)
-            damage(self.path)
+            with let_go(self) as path:
+                damage(path)
 
     monkeypatch.setattr(Sink, "flush", flush)
     return done

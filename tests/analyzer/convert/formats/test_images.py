@@ -8,7 +8,7 @@ from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import VHDX_FORMATS, Compression, Options, OutputFormat
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert
-from tests.support.files import ROOT
+from tests.support.files import ROOT, open_files
 from vhdx.errors import OutputError, VerificationError
 from vhdx.sink import Sink
 from vhdx.source import FileSource
@@ -110,13 +110,24 @@ def test_a_byte_of_data_that_did_not_arrive_is_found(chain, tmp_path, monkeypatc
             data = bytearray(sink.path.read_bytes())
             place = max(range(0, len(data), 512), key=lambda at: len(set(data[at : at + 512])))
             data[place + 100] ^= 0xFF
-            sink.path.write_bytes(data)
+            sink.write_at(0, data)
             done.append(place)
 
     monkeypatch.setattr(Sink, "flush", spoiling)
     with pytest.raises(VerificationError):
         convert(chain, tmp_path / "out", output, packed(compression))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@every_image
+def test_an_image_that_is_another_is_closed_by_what_finds_it_so(chain, tmp_path, output):
+    """Whoever opens it gets nothing that could be closed, and Windows removes no file that is open."""
+    plan = plan_conversion(chain, tmp_path / "out", output, SEEDED)
+    (tmp_path / "out").write_bytes(bytes(plan.size + 4096))
+    before = open_files()
+    with pytest.raises(VerificationError) as told:
+        FORMATS[output].image(tmp_path / "out", plan.image)
+    assert (open_files(), told.value.path) == (before, tmp_path / "out")
 
 
 VHDS = [OutputFormat.VHD, OutputFormat.VHD_FIXED, OutputFormat.VHD_AZURE]
@@ -181,7 +192,7 @@ def test_a_wrong_structure_of_a_qcow2_is_found(chain, tmp_path, monkeypatch, com
         flush(sink)
         data = bytearray(sink.path.read_bytes())
         data[PLACES[place](data)] ^= 1
-        sink.path.write_bytes(data)
+        sink.write_at(0, data)
 
     monkeypatch.setattr(Sink, "flush", spoiling)
     with pytest.raises(VerificationError):
