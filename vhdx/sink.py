@@ -45,6 +45,8 @@ class Sink(WritableFile):
         self._size, self._kept = 0, False
         if existing is Existing.REPLACE:
             _remove_left_over(self.path, target)
+        elif existing is Existing.RESUME and self.path.is_symlink():
+            raise OutputError(self.path, "it is a symbolic link", "remove it, or name another target")
         try:
             self._descriptor = files.open_file(self.path, files.RESUME if existing is Existing.RESUME else files.NEW)
         except FileExistsError:

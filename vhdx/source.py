@@ -81,6 +81,9 @@ class Closing(ABC):
         self.close()
 
 
+_NO_CONTENT = ("st_nlink", "st_mode", "st_uid", "st_gid")
+
+
 class FileSource(Closing):
     """A regular file, opened read-only. Its size is that of the moment of opening.
 
@@ -103,7 +106,7 @@ class FileSource(Closing):
         except (OSError, ValueError) as error:
             raise failure(path, "open", error) from error
         status = os.fstat(self.descriptor)
-        self.size, self._opened = status.st_size, _state(status)
+        self.size, self._opened = status.st_size, status
         self.identity = (status.st_dev, status.st_ino)
         if not stat.S_ISREG(status.st_mode):
             self.close()
@@ -162,10 +165,10 @@ class FileSource(Closing):
     def require_unchanged(self) -> None:
         """Raise SourceChangedError when somebody wrote to the file, or cut it, since it was opened."""
         try:
-            state = _state(os.fstat(self.descriptor))
+            status = os.fstat(self.descriptor)
         except OSError as error:
             raise failure(self.path, "look at", error) from error
-        if state != self._opened:
+        if not _is_as_it_was(self._opened, status):
             raise SourceChangedError(self.path)
 
     def extents(self, position: int = 0) -> Iterator[Range]:
@@ -279,8 +282,20 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _state(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns
+def changed_at(status: os.stat_result) -> int | None:
+    """When the system noted the last change of a file, in nanoseconds since 1970: nobody can put that time back.
+
+    None on Windows, which calls the time of creation so.
+    """
+    return None if os.name == "nt" else status.st_ctime_ns
+
+
+def _is_as_it_was(before: os.stat_result, now: os.stat_result) -> bool:
+    if (before.st_size, before.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
+        return False
+    # Links, owners and modes are no content, and setting any of them sets the time of change, too.
+    is_explained = any(getattr(before, name) != getattr(now, name) for name in _NO_CONTENT)
+    return changed_at(before) == changed_at(now) or is_explained
 
 
 def failure(path: Path, action: str, error: Exception, offset: int | None = None) -> InputOutputError:

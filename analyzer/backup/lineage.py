@@ -127,4 +127,6 @@ def why_in_full(records: Sequence[LayerRecord], host: str, manifests: Sequence[M
         return f"the last restore point, {of_disk[-1].name}, has ranges that were lost"
     if before.data_write_guid != base.data_write_guid:
         return f"{base.name} was written since {of_disk[-1].name} was made: it has another data_write_guid"
-    return f"{base.name} is a copy, or was opened for writing, since {of_disk[-1].name} was made"
+    return (
+        f"{base.name} is a copy, was opened for writing, or was written to in place, since {of_disk[-1].name} was made"
+    )

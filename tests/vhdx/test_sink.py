@@ -247,3 +247,16 @@ def test_a_clone_shares_the_bytes_where_the_file_system_can_and_says_so_where_no
             assert sink.size == (8 if shared else 0)
             sink.commit()
         assert (tmp_path / "out").read_bytes() == (b"evidence" if shared else b"")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_unfinished_output_that_is_a_link_is_never_followed(tmp_path, is_there):
+    victim, target = tmp_path / "victim", tmp_path / "out.raw"
+    if is_there:
+        victim.write_bytes(b"mine")
+    part_of(target).symlink_to(victim)
+    with pytest.raises(OutputError, match="symbolic link"):
+        Sink(target, existing=Existing.RESUME)
+    assert victim.exists() == is_there
+    assert not is_there or victim.read_bytes() == b"mine"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from vhdx.errors import InputOutputError, ShortReadError
+from vhdx.errors import InputOutputError, ShortReadError, SourceChangedError
 from vhdx.patched import OverlaySource
 from vhdx.source import FileSource, MemorySource, SourceFrom, read_at
 
@@ -91,3 +91,28 @@ def test_the_extents_of_a_sparse_file_hold_all_that_is_not_zero(tmp_path):
     empty.touch()
     with FileSource(empty) as source:
         assert list(source.extents()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell when a file was changed")
+def test_a_file_that_was_written_to_and_whose_time_was_put_back_is_noticed(tmp_path):
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(100))
+    with FileSource(path) as source:
+        source.require_unchanged()
+        before = path.stat()
+        with path.open("r+b") as file:
+            file.write(b"x")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(SourceChangedError):
+            source.require_unchanged()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell when a file was changed")
+def test_a_file_that_gets_another_link_or_mode_is_as_it_was(tmp_path):
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(100))
+    with FileSource(path) as source:
+        os.link(path, tmp_path / "other")
+        source.require_unchanged()
+        path.chmod(0o600)
+        source.require_unchanged()

@@ -24,7 +24,8 @@ READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _ALWAYS
 """How a source is opened."""
 CHANGE = os.O_RDWR | _ALWAYS
 """How an existing file is opened to be changed. No O_CREAT: it has to be there."""
-RESUME = CHANGE | os.O_CREAT
+# O_NOFOLLOW: who may write into the folder does not choose what this process changes elsewhere.
+RESUME = CHANGE | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 """How an unfinished file is opened to be gone on with."""
 # O_EXCL: of two runs that choose one name, one is refused by the system itself.
 NEW = RESUME | os.O_EXCL

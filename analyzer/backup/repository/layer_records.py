@@ -7,7 +7,7 @@ from vhdx.chain import Chain
 from vhdx.image import Image, windows_of
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind
-from vhdx.source import FileSource
+from vhdx.source import FileSource, changed_at
 from vhdx.structures.header import Header
 
 
@@ -21,6 +21,10 @@ class LayerRecord:
     file_size: int
     modified_ns: int | None
     """Of the file, nanoseconds since 1970; None for what is no file."""
+    changed_ns: int | None = None
+    """When the system noted the file's last change, in the same unit, where it does; see `vhdx.source.changed_at`."""
+    inode: str | None = None
+    """The file's number on its file system: it tells a copy under the same path from a file that was written to."""
     disk_size: int
     block_size: int
     disk_id: str
@@ -41,7 +45,13 @@ class LayerRecord:
         The identity of content and of the file's last opening for writing, its header's number, its size and time.
         Names do not count: a file may be moved.
         """
+        # Of a file that is elsewhere now the time of change says when it was moved or copied. Of one that is where it
+        # was, it says that somebody wrote to it, even when its time was put back.
+        is_there = (self.path, self.inode) == (other.path, other.inode)
+        if is_there and None not in {self.changed_ns, other.changed_ns} and self.changed_ns != other.changed_ns:
+            return False
         moved = replace(other, name=self.name, path=self.path, disk_id=self.disk_id, locator=self.locator)
+        moved = replace(moved, changed_ns=self.changed_ns, inode=self.inode)
         return replace(moved, matches=self.matches, claims=self.claims) == self
 
 
@@ -65,6 +75,8 @@ def _record(image: Image, matches: bool) -> LayerRecord:  # noqa: FBT001 - a fac
         path=str(image.path.absolute()),
         file_size=image.file.size,
         modified_ns=status.st_mtime_ns if status else None,
+        changed_ns=changed_at(status) if status else None,
+        inode=str(status.st_ino) if status and status.st_ino else None,
         disk_size=image.size,
         block_size=image.parameters.block_size,
         disk_id=str(image.parameters.disk_id),

@@ -13,6 +13,8 @@ from analyzer.backup.storage.storage import Address, Data, Entry, ServerError, e
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""
 _PASSING = {errno.EPIPE, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
+# What is said where there is nothing to log in with, or no more than a file that is no key: no connection is lost.
+_NO_KEY = ("no authentication methods", "not a valid", "not a recognised private key")
 
 
 class SftpServer(Server):
@@ -102,7 +104,8 @@ class SftpServer(Server):
             return self._refusal("the server's key is not the one in ~/.ssh/known_hosts", advice)
         if isinstance(error, ssh.PasswordRequiredException):
             return self._refusal("the key is locked with a passphrase", "unlock it with ssh-add")
-        if isinstance(error, ssh.AuthenticationException):
+        without_key = any(words in str(error).lower() for words in _NO_KEY)
+        if isinstance(error, ssh.AuthenticationException) or without_key:
             lost = any(word in str(error).lower() for word in ("shut down", "timeout"))  # while logging in
             return ConnectionError(str(error)) if lost else self._login_refusal()
         if "not found in known_hosts" in str(error):

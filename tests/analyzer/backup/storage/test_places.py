@@ -208,6 +208,24 @@ def test_a_password_is_taken_from_netrc(site_of, monkeypatch, tmp_path):
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize("key", [None, "no key at all\n"])
+def test_without_any_key_it_is_a_login_that_fails_at_once(site_of, monkeypatch, tmp_path, key):
+    from pathlib import Path
+
+    place, known = site_of("sftp").place("x"), Path.home() / ".ssh" / "known_hosts"
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").write_bytes(known.read_bytes())
+    if key:
+        (tmp_path / ".ssh" / "id_ed25519").write_text(key)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.delenv("VHDX_SFTP_PASSWORD", raising=False)
+    with pytest.raises(ServerError, match="did not let us in"):
+        place.read("repository.json")
+    place.close()
+
+
+@pytest.mark.peers
 def test_an_sftp_server_that_nobody_knows_is_refused(site_of, monkeypatch, tmp_path):
     place = site_of("sftp").place("x")
     monkeypatch.setenv("HOME", str(tmp_path))
