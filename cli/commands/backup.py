@@ -32,11 +32,23 @@ def with_repository(command: click.Command, ctx: click.Context, arguments: list[
     return arguments if names_one else [named, *arguments]
 
 
-class _BackupCommands(LazyGroup):
+class RepositoryGroup(click.Group):
+    """A group of commands on repositories."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command and its arguments, with the repository of the environment where they name none."""
+        name, command, arguments = super().resolve_command(ctx, args)
+        return name, command, with_repository(command, ctx, arguments) if command else arguments
+
+
+class _BackupCommands(RepositoryGroup, LazyGroup):
     """The commands on repositories."""
 
     prefix = "backup_"
     homes = dict.fromkeys(("init", "list", "show", "stats"), "points") | dict.fromkeys(("verify", "unlock"), "prune")
+    homes |= dict.fromkeys(("copy", "diff"), "copy")
     lines = {  # noqa: RUF012 - a table, never changed
         "init": "Create a repository.",
         "create": "Make restore points of disks: changes are read, the rest is proved unchanged.",
@@ -46,16 +58,12 @@ class _BackupCommands(LazyGroup):
         "restore": "Restore a restore point as an image of any format.",
         "forget": "Delete restore points, by rules (so many days, weeks, months) or by name.",
         "prune": "Delete the chunks that no restore point needs.",
+        "key": "List, add, change and remove passphrases.",
+        "copy": "Copy restore points to another repository.",
+        "diff": "Show which ranges of a disk differ between two restore points.",
         "unlock": "Remove the locks of runs that are dead.",
         "stats": "Show how much is stored, and how much of it each restore point holds alone.",
     }
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command and its arguments, with the repository of the environment where they name none."""
-        name, command, arguments = super().resolve_command(ctx, args)
-        return name, command, with_repository(command, ctx, arguments) if command else arguments
 
 
 @click.command("backup", cls=_BackupCommands)

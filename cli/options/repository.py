@@ -7,8 +7,9 @@ import codecs
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -27,16 +28,36 @@ from vhdx.system.shell import split_command
 
 VARIABLE = "VHDX_PASSPHRASE"
 _LONGEST_TAG = 100
-_FILE, _COMMAND, _WAIT = "--passphrase-file", "--passphrase-command", "--wait"
+_WAIT = "--wait"
+_PROMPTS = {"": "Passphrase", "to": "Passphrase of the other repository", "new": "New passphrase"}
 
 
 def repository_argument(function: Decorated) -> Decorated:
     """REPOSITORY, a folder or URL, as `repository`; and where its passphrase comes from, for `Passphrase`."""
-    text = f"File whose first line is the passphrase. Default: {VARIABLE}_FILE, {VARIABLE}, or you are asked."
-    function = kept_option(
-        _COMMAND, metavar="COMMAND", help="Command that prints the passphrase, run without a shell."
-    )(function)
-    return click.argument("repository")(kept_option(_FILE, type=FILE_PATH, metavar="FILE", help=text)(function))
+    return click.argument("repository")(passphrase_options()(function))
+
+
+def passphrase_options(kind: str = "", of: str = "the passphrase") -> Callable[[Decorated], Decorated]:
+    """Where a passphrase comes from, for `Passphrase`: `kind` is what its options and variables begin with."""
+    names = _Names.of(kind)
+    text = f"File whose first line is {of}. Default: {names.variable}_FILE, {names.variable}, or you are asked."
+    program = kept_option(names.command, metavar="COMMAND", help=f"Command that prints {of}, run without a shell.")
+    file = kept_option(names.file, type=FILE_PATH, metavar="FILE", help=text)
+    return lambda function: file(program(function))
+
+
+class _Names(NamedTuple):
+    """What a passphrase is given by."""
+
+    file: str
+    command: str
+    variable: str
+
+    @classmethod
+    def of(cls, kind: str) -> "_Names":
+        """Those of a kind."""
+        flag = f"--{kind}-passphrase" if kind else "--passphrase"
+        return cls(f"{flag}-file", f"{flag}-command", VARIABLE.replace("_", f"_{kind.upper()}_" if kind else "_"))
 
 
 def place_of(name: str) -> Place:
@@ -46,9 +67,9 @@ def place_of(name: str) -> Place:
     return place
 
 
-def repository_of(name: str) -> Repository:
-    """The repository that a command line names, opened, whichever way it is kept."""
-    passphrase = Passphrase(click.get_current_context())
+def repository_of(name: str, kind: str = "") -> Repository:
+    """The repository that a command line names, opened, whichever way it is kept; `kind` is of its passphrase."""
+    passphrase = Passphrase(click.get_current_context(), kind)
     return open_repository(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
 
 
@@ -122,21 +143,22 @@ def warn_of_damaged(names: Iterable[str]) -> None:
 class Passphrase:
     """The passphrase, fetched when it is asked for."""
 
-    def __init__(self, ctx: click.Context) -> None:
+    def __init__(self, ctx: click.Context, kind: str = "") -> None:
         """As the command's options say; raises UsageError when both are given."""
-        self._file: Path | None = ctx.meta.get(_FILE)
-        self._command: str | None = ctx.meta.get(_COMMAND)
+        self._kind, self._names = kind, _Names.of(kind)
+        self._file: Path | None = ctx.meta.get(self._names.file)
+        self._command: str | None = ctx.meta.get(self._names.command)
         if self._file and self._command:
-            raise click.UsageError(f"{_FILE} and {_COMMAND} exclude each other.")
+            raise click.UsageError(f"{self._names.file} and {self._names.command} exclude each other.")
         if not (self._file or self._command):
-            named = os.environ.get(f"{VARIABLE}_FILE")
+            named = os.environ.get(f"{self._names.variable}_FILE")
             self._file = Path(named) if named else None
-            self._command = None if named else os.environ.get(f"{VARIABLE}_COMMAND")
+            self._command = None if named else os.environ.get(f"{self._names.variable}_COMMAND")
 
     @property
     def is_given(self) -> bool:
         """Whether there is one without asking."""
-        return bool(self._file or self._command or os.environ.get(VARIABLE))
+        return bool(self._file or self._command or os.environ.get(self._names.variable))
 
     def __call__(self) -> str:
         """The passphrase of a repository that exists."""
@@ -150,16 +172,17 @@ class Passphrase:
         if self._file:
             return _first_line(_read(self._file), f"{self._file} is empty")
         if self._command:
-            return _first_line(_output(self._command), f"{_COMMAND} printed nothing")
-        if given := os.environ.get(VARIABLE):
+            words = self._names.command
+            return _first_line(_output(self._command, words), f"{words} printed nothing")
+        if given := os.environ.get(self._names.variable):
             return given
         if not is_terminal(sys.stdin):
             raise click.UsageError(
-                f"An encrypted repository needs a passphrase: give it by {_FILE}, {_COMMAND} or {VARIABLE} in the "
-                "environment."
+                f"An encrypted repository needs a passphrase: give it by {self._names.file}, {self._names.command} or "
+                f"{self._names.variable} in the environment."
             )
         # err: stdout may be the restored disk
-        return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True))
+        return str(click.prompt(_PROMPTS[self._kind], hide_input=True, confirmation_prompt=twice, err=True))
 
 
 def _first_line(text: str, otherwise: str) -> str:
@@ -177,14 +200,14 @@ def _read(path: Path) -> str:
         raise click.UsageError(f"The passphrase cannot be read from {path}: {reason}.") from error
 
 
-def _output(command: str) -> str:
+def _output(command: str, flag: str) -> str:
     try:
         words = split_command(command)
         done = subprocess.run(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - the user's own command
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"{_COMMAND} cannot be run: {error}.") from error
+        raise click.UsageError(f"{flag} cannot be run: {error}.") from error
     if done.returncode:
-        raise click.UsageError(f"{_COMMAND} ended with exit code {done.returncode}.")
+        raise click.UsageError(f"{flag} ended with exit code {done.returncode}.")
     return _decoded(done.stdout, "replace")
 
 

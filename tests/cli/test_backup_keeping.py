@@ -491,3 +491,66 @@ def test_who_waits_for_a_lock_says_so_once_and_goes_on_when_it_is_gone(vhdx_comm
     answer = vhdx_command("backup", "prune", repository, "--wait", "10m")
     assert answer.code == 0
     assert answer.err.count("waiting for `vhdx backup prune` on container") == 1
+
+
+def test_keys_are_added_listed_changed_and_removed(vhdx_command, encrypted, secret, tmp_path):
+    key, new, third = ("--passphrase-file", secret), tmp_path / "new", tmp_path / "third"
+    new.write_text("second\n")
+    third.write_text("third\n")
+    listed = vhdx_command("backup", "key", "list", encrypted, *key, "--json").json["keys"]
+    assert [one["in_use"] for one in listed] == [True]
+    added = vhdx_command("backup", "key", "add", encrypted, *key, "--new-passphrase-file", new, "--label", "anna")
+    assert added.code == 0, added.err
+    with_new = ("--passphrase-file", new)
+    assert points_of(vhdx_command, encrypted, with_new) == ["p"]
+    own = vhdx_command("backup", "key", "remove", encrypted, listed[0]["id"], *key)
+    assert (own.code, "opened with this key" in own.err) == (5, True)
+    assert vhdx_command("backup", "key", "remove", encrypted, listed[0]["id"], *with_new).code == 0
+    assert vhdx_command("backup", "list", encrypted, *key).code == 2
+    assert "anna  in use" in vhdx_command("backup", "key", "list", encrypted, *with_new).out
+    assert vhdx_command("backup", "key", "passwd", encrypted, *with_new, "--new-passphrase-file", third).code == 0
+    assert vhdx_command("backup", "list", encrypted, *with_new).code == 2
+    assert points_of(vhdx_command, encrypted, ("--passphrase-file", third)) == ["p"]
+    assert vhdx_command("backup", "verify", encrypted, "--passphrase-file", third).code == 0
+
+
+def test_a_plain_repository_has_no_keys(vhdx_command, repository, monkeypatch):
+    monkeypatch.delenv("VHDX_PASSPHRASE", raising=False)
+    answer = vhdx_command("backup", "key", "list", repository)
+    assert (answer.code, "it is not encrypted" in answer.err) == (5, True)
+
+
+def test_points_are_copied_into_a_repository_with_another_key(vhdx_command, repository, secret, tmp_path):
+    other, to = tmp_path / "offsite", ("--to-passphrase-file", secret)
+    assert vhdx_command("backup", "init", other, "--encrypt", "--passphrase-file", secret).code == 0
+    assert vhdx_command("backup", "copy", repository, "first", "--to", other, *to).code == 0
+    again = vhdx_command("backup", "copy", repository, "--to", other, *to, "--json").json
+    assert ([one["name"] for one in again["copied"]], again["there"]) == (["second"], ["first"])
+    assert sorted(points_of(vhdx_command, other, ("--passphrase-file", secret))) == ["first", "second"]
+    out = [tmp_path / "one.raw", tmp_path / "two.raw"]
+    assert vhdx_command("backup", "restore", repository, "second", out[0]).code == 0
+    assert vhdx_command("backup", "restore", other, "second", out[1], "--passphrase-file", secret).code == 0
+    assert out[0].read_bytes() == out[1].read_bytes()
+
+
+def test_a_point_that_cannot_be_read_is_left_out_of_a_copy_and_told(vhdx_command, repository, tmp_path):
+    path, other = repository / "points" / "first.json", tmp_path / "other"
+    path.write_bytes(path.read_bytes().replace(b"first", b"fIrst"))
+    assert vhdx_command("backup", "init", other).code == 0
+    answer = vhdx_command("backup", "copy", repository, "--to", other)
+    assert (answer.code, "error: first: " in answer.err, "second: copied" in answer.out) == (3, True, True)
+    assert points(vhdx_command, other) == ["second"]
+
+
+def test_two_points_are_compared(vhdx_command, repository, chain, tmp_path):
+    leaf, _ = chain
+    assert vhdx_command("backup", "diff", repository, "first", "second").code == 0
+    vhdx_command("backup", "create", repository, leaf, "--checkpoints", "--name", "top")
+    base = vhdx_command("backup", "list", repository, "--json").json["points"]
+    lowest = next(one["name"] for one in base if one["layer"] == 0)
+    told = vhdx_command("backup", "diff", repository, lowest, "top", "--json")
+    assert told.code == 1
+    assert 0 < told.json["changed_chunks"] < told.json["chunks"]
+    rows = vhdx_command("backup", "diff", repository, lowest, "top", "--csv").out.splitlines()
+    assert rows[1:] == [f"{start},{length}" for start, length in told.json["ranges"]]
+    assert "chunks" in vhdx_command("backup", "diff", repository, lowest, "top").out

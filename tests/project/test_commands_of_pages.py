@@ -47,7 +47,11 @@ TELLS = {"changes": {0, 1}, "recover": {0, 1}, "extract": {0, 1}, "files": {0, 1
 """Exit codes other than 0 of commands that say that something differs or is not whole, as it does here."""
 CHAIN = ("base.vhdx", "mid.avhdx", "leaf.avhdx")
 SETUP = {
-    "docs/backup-places.md": ("vhdx backup init REPO", "vhdx backup create REPO leaf.avhdx --name monday"),
+    "docs/backup-places.md": (
+        "vhdx backup init REPO",
+        "vhdx backup init OTHER",
+        "vhdx backup create REPO leaf.avhdx --name monday",
+    ),
 }
 """What a page has done before its first command, where another page says how."""
 

@@ -65,14 +65,17 @@ class ChunkStore:
         chunk_id = self.codec.id_of(data)
         if chunk_id in self._known:
             return chunk_id
-        there = chunk_id not in self._beware and self.place.size(object_of(chunk_id))
-        packed = b"" if there else self.codec.pack(data)
+        packed = b"" if self.has(chunk_id) else self.codec.pack(data)
         with self._lock:
             is_first = chunk_id not in self._known  # else another thread was quicker
             self._known.add(chunk_id)
         if packed and is_first:
             self._add(object_of(chunk_id), packed)
         return chunk_id
+
+    def has(self, chunk_id: bytes) -> bool:
+        """Whether a chunk is there, to stay."""
+        return chunk_id in self._known or bool(chunk_id not in self._beware and self.place.size(object_of(chunk_id)))
 
     def get(self, chunk_id: bytes) -> bytes:
         """The content of a chunk; raises MissingObjectError, BadChunkError."""

@@ -69,6 +69,7 @@ class SealedCodec(Codec):
     def __init__(self, url: str, keys: Keys) -> None:
         """`url` is for messages; raises MissingExtraError."""
         super().__init__()
+        self.keys = keys
         self._url, self._ids = url, keys.ids
         self._chunks, self._objects = aes_gcm(keys.chunks), aes_gcm(keys.objects)
         self._invalid = extra_module("cryptography.exceptions", "an encrypted repository", "encryption").InvalidTag

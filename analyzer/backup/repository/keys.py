@@ -1,9 +1,10 @@
-"""The keys of an encrypted repository: a random one, kept wrapped under what scrypt makes of a passphrase."""
+"""The keys of an encrypted repository: a random one, kept wrapped under what scrypt makes of each passphrase."""
 
 import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from analyzer.backup.errors import BackupError
@@ -20,6 +21,8 @@ _SALT_SIZE = 32
 _MOST_MEMORY = 1 << 30
 # Bounds on what a repository may ask of scrypt: n * r * 128 bytes of memory, n * r * p steps.
 _MOST_WORK = 1 << 28
+# Of passphrases: a wrong one is tried on each, half a second each time.
+_MOST_SLOTS = 16
 
 
 class WrongKeyError(BackupError):
@@ -56,17 +59,27 @@ class KeySlot:
     salt: bytes
     nonce: bytes
     wrapped: bytes
+    label: str = ""
+    """What its user calls it; a server may have changed it."""
+    made: str = ""
+
+    @property
+    def id(self) -> str:
+        """What it is called by: the first digits of its salt."""
+        return self.salt.hex()[:8]
 
     def to_plain(self) -> dict[str, object]:
         """As repository.json has it."""
         stored = {name: getattr(self, name).hex() for name in ("salt", "nonce", "wrapped")}
-        return {"kdf": "scrypt"} | asdict(self.cost) | stored
+        return {"kdf": "scrypt"} | asdict(self.cost) | stored | {"label": self.label, "made": self.made}
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys that do the work, each made from the repository's by HKDF with a word of its own."""
 
+    root: bytes
+    """The repository's."""
     chunks: bytes
     ids: bytes
     objects: bytes
@@ -87,7 +100,20 @@ def parse_slot(plain: Mapping[str, object]) -> KeySlot:
     if n < 2 or n & (n - 1) or 128 * n * r > _MOST_MEMORY or n * r * p > _MOST_WORK:  # noqa: PLR2004 - RFC 7914
         raise KeySlotError(f"scrypt with n={n}, r={r}, p={p} is out of bounds")
     sizes = {"salt": _SALT_SIZE, "nonce": NONCE_SIZE, "wrapped": _KEY_SIZE + _TAG_SIZE}
-    return KeySlot(cost=Cost(n=n, r=r, p=p), **{name: _bytes(plain, name, size) for name, size in sizes.items()})
+    found = {name: _bytes(plain, name, size) for name, size in sizes.items()}
+    return KeySlot(cost=Cost(n=n, r=r, p=p), **found, label=_text(plain, "label"), made=_text(plain, "made"))
+
+
+def parse_slots(codec: Mapping[str, Any]) -> tuple[KeySlot, ...]:
+    """All keys out of repository.json, one for each passphrase; raises KeySlotError."""
+    slots = codec.get("slots", [codec])  # as first versions had it, for a single one
+    if not isinstance(slots, list) or not 0 < len(slots) <= _MOST_SLOTS or not all(isinstance(s, dict) for s in slots):
+        raise KeySlotError(f"it has not 1 to {_MOST_SLOTS} slots")
+    return tuple(map(parse_slot, slots))
+
+
+def _text(plain: Mapping[str, object], name: str) -> str:
+    return str(plain.get(name, ""))[:100]
 
 
 def _bytes(plain: Mapping[str, object], name: str, length: int) -> bytes:
@@ -103,10 +129,16 @@ def _bytes(plain: Mapping[str, object], name: str, length: int) -> bytes:
 
 def new_key(passphrase: str, bound: bytes, cost: Cost | None = None) -> tuple[KeySlot, Keys]:
     """A fresh key. `bound` is what the slot is tied to: with another, the passphrase will not open it."""
-    cost = cost or Cost()
-    key, salt, nonce = os.urandom(_KEY_SIZE), os.urandom(_SALT_SIZE), os.urandom(NONCE_SIZE)
-    wrapped = aes_gcm(_stretch(passphrase, salt, cost)).encrypt(nonce, key, bound)
-    return KeySlot(cost=cost, salt=salt, nonce=nonce, wrapped=wrapped), _derive(key)
+    keys = _derive(os.urandom(_KEY_SIZE))
+    return new_slot(keys, passphrase, bound, cost), keys
+
+
+def new_slot(keys: Keys, passphrase: str, bound: bytes, cost: Cost | None = None, label: str = "") -> KeySlot:
+    """The same key under another passphrase."""
+    cost, salt, nonce = cost or Cost(), os.urandom(_SALT_SIZE), os.urandom(NONCE_SIZE)
+    wrapped = aes_gcm(_stretch(passphrase, salt, cost)).encrypt(nonce, keys.root, bound)
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    return KeySlot(cost=cost, salt=salt, nonce=nonce, wrapped=wrapped, label=label, made=made)
 
 
 def unlock(slot: KeySlot, passphrase: str, bound: bytes) -> Keys:
@@ -136,4 +168,4 @@ def _derive(key: bytes) -> Keys:
     sha256 = extra_module("cryptography.hazmat.primitives.hashes", _WHAT, "encryption").SHA256
     words = (b"vhdx backup chunks", b"vhdx backup ids", b"vhdx backup objects")
     made = (hkdf(algorithm=sha256(), length=_KEY_SIZE, salt=None, info=word).derive(key) for word in words)
-    return Keys(*map(bytes, made))
+    return Keys(key, *map(bytes, made))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import Any
@@ -19,7 +19,7 @@ from analyzer.backup.errors import (
 from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.codec import Codec, SealedCodec
 from analyzer.backup.repository.index import Index, parse_index
-from analyzer.backup.repository.keys import Cost, new_key, parse_slot, unlock
+from analyzer.backup.repository.keys import Cost, KeySlot, WrongKeyError, new_key, parse_slots, unlock
 from analyzer.backup.repository.manifest import (
     Manifest,
     build_document,
@@ -63,6 +63,8 @@ class Repository:
     place: Place
     codec: Codec
     settings: Settings
+    key: KeySlot | None = None
+    """Of an encrypted one, the slot that the passphrase opened."""
 
     def chunks(self, beware: Set[bytes] = frozenset()) -> ChunkStore:
         """The chunk store, for one run; see there of what to beware."""
@@ -162,7 +164,7 @@ def init_repository(place: Place, settings: Settings, codec: Codec) -> Repositor
     leaflets = {name: leaflet(name, settings.mode) for name in LEAFLETS}
     settings = replace(settings, leaflets={name: hashlib.sha256(text).hexdigest() for name, text in leaflets.items()})
     _require_empty(place)
-    if not place.create(SETTINGS, build_document({"format": FORMAT, "version": VERSION} | asdict(settings))):
+    if not place.create(SETTINGS, _document(settings)):
         raise InitRefusedError(place.url, "a repository is there already", "use it, or name another place")
     for name, text in leaflets.items():
         place.write(name, text)
@@ -172,8 +174,24 @@ def init_repository(place: Place, settings: Settings, codec: Codec) -> Repositor
 def init_encrypted(place: Place, chunk_size: int | None, passphrase: str, cost: Cost | None = None) -> Repository:
     """Make an encrypted repository; raises what `init_repository` does, MissingExtraError."""
     settings = Settings(mode=ENCRYPTED, chunk_size=chunk_size)
-    slot, keys = new_key(passphrase, _bound(settings), cost)
-    return init_repository(place, replace(settings, codec=slot.to_plain()), SealedCodec(place.url, keys))
+    slot, keys = new_key(passphrase, bound(settings), cost)
+    return init_repository(place, with_slots(settings, [slot]), SealedCodec(place.url, keys))
+
+
+def _document(settings: Settings) -> bytes:
+    return build_document({"format": FORMAT, "version": VERSION} | asdict(settings))
+
+
+def with_slots(settings: Settings, slots: Sequence[KeySlot]) -> Settings:
+    """The settings with these keys."""
+    return replace(settings, codec={"slots": [slot.to_plain() for slot in slots]})
+
+
+def write_slots(repository: Repository, slots: Sequence[KeySlot]) -> Repository:
+    """Put other keys into repository.json, whole or not at all; raises PlaceError."""
+    settings = with_slots(repository.settings, slots)
+    repository.place.write(SETTINGS, _document(settings))
+    return replace(repository, settings=settings)
 
 
 def _require_empty(place: Place) -> None:
@@ -205,8 +223,14 @@ def open_repository(place: Place, ask: Callable[[], str] = str, *, must_be: str 
         return Repository(place, Codec(), settings)
     if settings.mode != ENCRYPTED:
         raise NotRepositoryError(place.url, f"it is kept in a way called {settings.mode!r}", "give its key")
-    keys = unlock(parse_slot(settings.codec or {}), ask(), _bound(settings))
-    return Repository(place, SealedCodec(place.url, keys), settings)
+    slots, passphrase = parse_slots(settings.codec or {}), ask()
+    for slot in slots:
+        try:
+            keys = unlock(slot, passphrase, bound(settings))
+        except WrongKeyError:
+            continue
+        return Repository(place, SealedCodec(place.url, keys), settings, slot)
+    raise WrongKeyError
 
 
 def read_settings(place: Place) -> Settings:
@@ -228,7 +252,7 @@ def read_settings(place: Place) -> Settings:
         raise DamagedObjectError(place.url, SETTINGS, f"a member is missing or unknown ({error})") from error
 
 
-def _bound(settings: Settings) -> bytes:
+def bound(settings: Settings) -> bytes:
     """The settings that the key is tied to: it opens in no repository that claims to be kept otherwise."""
     members = {"format": FORMAT, "version": VERSION, "mode": settings.mode, "chunk_size": settings.chunk_size}
     return json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")
