@@ -186,8 +186,7 @@ def secret(tmp_path, monkeypatch):
     pytest.importorskip("cryptography")
     monkeypatch.delenv("VHDX_PASSPHRASE", raising=False)
     # As it is meant, scrypt takes 128 MiB and half a second each time.
-    usual = keys.Cost
-    monkeypatch.setattr(keys, "Cost", lambda **told: usual(**({"n": 16, "r": 1, "p": 1} | told)))
+    monkeypatch.setitem(keys.Cost.__init__.__kwdefaults__, "n", 16)
     path = tmp_path / "passphrase"
     path.write_text("correct horse\n")
     return path
@@ -435,8 +434,7 @@ def test_the_repository_may_come_from_the_environment(vhdx_command, repository, 
 
 def test_the_passphrase_may_come_from_where_the_environment_says(vhdx_command, tmp_path, monkeypatch):
     pytest.importorskip("cryptography")
-    usual = keys.Cost
-    monkeypatch.setattr(keys, "Cost", lambda **told: usual(**({"n": 16, "r": 1, "p": 1} | told)))
+    monkeypatch.setitem(keys.Cost.__init__.__kwdefaults__, "n", 16)
     monkeypatch.delenv("VHDX_PASSPHRASE", raising=False)
     file = tmp_path / "passphrase"
     file.write_text("secret\nmore\n")
