@@ -12,7 +12,8 @@ from types import FrameType
 import click
 
 from analyzer.interrupts import interruption_behind
-from cli.text import safe, say
+from cli.loudness import close_log, keep
+from cli.text import safe, say_always
 from vhdx.system import console
 
 USAGE, IO_ERROR, FAULT, INTERRUPTED = 2, 6, 70, 130
@@ -66,6 +67,15 @@ def when_interrupted(kept: str) -> Iterator[None]:
 
 def run(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a command; returns the exit code."""
+    try:
+        code = _run(command, arguments)
+        keep(f"exit code {code}")
+        return code
+    finally:
+        close_log()
+
+
+def _run(command: click.Command, arguments: Sequence[str] | None) -> int:
     if sys.stdout is None:
         return _say("standard output is closed; redirect it, for example to /dev/null", IO_ERROR)
     # The library logs its warnings for those who call it from Python; here they are shown once, by `output.warn`.
@@ -86,6 +96,7 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
 def _report_error(error: BaseException) -> int:
     """Say what ended a command; returns the exit code. An interruption wins over what fails while it passes."""
     if isinstance(error, click.ClickException):
+        keep(f"error: {error.format_message()}")
         error.show()
         return USAGE
     # Libraries turn an interruption into an error of their own, or lose it. What the signal left behind is asked too:
@@ -138,11 +149,11 @@ def complain(error: BaseException) -> int:
         return _say(describe_error(error), error.exit_code)
     code = _say(error.summary, error.exit_code)
     for place, why in error.tried:
-        say(f"  looked at {safe(place)}: {safe(why)}")
+        say_always(f"  looked at {safe(place)}: {safe(why)}")
     return code
 
 
 def _say(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # stderr may be closed
-        say(f"error: {safe(message)}")
+        say_always(f"error: {safe(message)}")
     return code

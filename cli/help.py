@@ -9,9 +9,12 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 
 import click
+
+from cli import loudness
 
 # Below it words are broken and nothing can be read; the page then goes past the edge.
 _NARROWEST = 30
@@ -84,6 +87,20 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"cli.commands.{self.prefix}{home or name}")
         return _with_help(getattr(module, f"{name}_command" if home else "command"))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click; `help` is --help, and a slip is answered with what is called alike."""
+        name, *rest = args
+        if name == "help" and name not in self.lines:
+            if not rest:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            return self.resolve_command(ctx, [*rest, "--help"])
+        if name not in self.lines and (near := get_close_matches(name, self.lines, n=2, cutoff=0.6)):
+            ctx.fail(f"No such command {name!r}; did you mean {' or '.join(near)}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
@@ -91,8 +108,10 @@ class LazyGroup(click.Group):
 
 
 def _with_help(command: click.Command) -> click.Command:
-    """The command, and those of a group, with help that fits its terminal."""
+    """The command, and those of a group, with help that fits its terminal, and the options that all have."""
     command.context_class = HelpContext
+    if not any("--log" in parameter.opts for parameter in command.params):
+        command.params += loudness.options(hidden=True)
     if isinstance(command, click.Group):
         for below in command.commands.values():
             _with_help(below)

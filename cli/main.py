@@ -7,6 +7,7 @@ try:  # Ctrl-C that comes while this is loaded ends the program as it does later
 
     import click
 
+    from cli import loudness
     from cli.help import LazyGroup
 except KeyboardInterrupt:
     sys.exit(130)
@@ -81,9 +82,13 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 
 
 @click.command(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+    params=loudness.options(),
 )
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     is_eager=True,
@@ -100,9 +105,10 @@ def vhdx() -> None:
 
     \b
     Start here:
+      vhdx scan FOLDER
       vhdx info leaf.avhdx
       vhdx merge leaf.avhdx standalone.vhdx
-      vhdx COMMAND --help
+      vhdx help COMMAND
     """
 
 

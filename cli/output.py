@@ -14,6 +14,7 @@ from uuid import UUID
 import click
 
 from analyzer.text import version
+from cli.loudness import VERBOSE, is_set
 from vhdx.catalogue import rules
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -164,12 +165,12 @@ def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def warn(findings: Iterable[Finding]) -> None:
-    """Say the warnings among findings on stderr."""
+    """Say the warnings among findings on stderr, with --verbose the notes too."""
     from cli.text import safe, say
 
     for finding in findings:
-        if finding.severity is Severity.WARNING:
-            say(f"warning: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}")
+        if finding.severity is Severity.WARNING or (finding.severity is Severity.NOTE and is_set(VERBOSE)):
+            say(f"{finding.severity.name.lower()}: {safe(f'{finding.path}: ' if finding.path else '')}{safe(finding)}")
 
 
 def error_to_plain(error: VhdxError) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from analyzer.progress import Progress, no_progress
+from cli.loudness import BARE, QUIET, is_set
 from vhdx.system.console import is_terminal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def counter(what: str) -> AbstractContextManager[Progress]:
 
 @contextmanager
 def _shown_late(what: str, total: int | None) -> Iterator[Progress]:
-    if not is_terminal(sys.stderr):  # a log of a scheduled run wants no bars
+    if not is_terminal(sys.stderr) or is_set(QUIET) or is_set(BARE):  # a log of a scheduled run wants no bars
         yield no_progress
         return
     started, done = time.monotonic(), 0

@@ -7,9 +7,11 @@ from datetime import datetime
 import click
 
 from analyzer.text import exact_size, plural, safe, size, wrapped
+from cli.loudness import QUIET, is_set, keep
 from vhdx.system.console import columns
 
-__all__ = ["exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "size", "wrapped"]
+__all__ = ["exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "say_always", "size",
+           "wrapped"]  # fmt: skip
 
 _BELOW = "    "
 
@@ -43,7 +45,16 @@ def line_width() -> int | None:
 
 
 def say(sentence: str) -> None:
-    """Say a sentence on stderr; on a terminal it is broken as `fitted` does it."""
+    """Say a sentence on stderr, unless the command is to be quiet; on a terminal it is broken as `fitted` does it."""
+    if is_set(QUIET):
+        keep(sentence)
+    else:
+        say_always(sentence)
+
+
+def say_always(sentence: str) -> None:
+    """Say an error, as `say` says other things."""
+    keep(sentence)
     click.echo("\n".join(fitted([sentence], columns(sys.stderr))), err=True)  # stdout may go elsewhere
 
 

@@ -8,7 +8,7 @@ from analyzer.convert.convert import run_conversion
 from analyzer.diff.delta.delta import Delta, PatchedDisk, plan_application
 from cli.options.chain import ChainOptions, chain_options
 from cli.options.common import FILE_PATH, json_option, output_argument, refuse_stdout
-from cli.options.output import OutputOptions, output_options, report
+from cli.options.output import OutputOptions, output_options, report, report_plan
 from cli.options.states import opened
 from cli.progress import progress
 
@@ -17,10 +17,11 @@ from cli.progress import progress
 @click.argument("delta", type=FILE_PATH)
 @click.argument("base")
 @output_argument
+@click.option("--dry-run", is_flag=True, help="Check the base, say what would be written, with sizes; write nothing.")
 @output_options(block_size="that of the new state")
 @chain_options
 @json_option
-def command(delta: Path, base: str, out: Path, image: OutputOptions, where: ChainOptions) -> None:
+def command(delta: Path, base: str, out: Path, dry_run: bool, image: OutputOptions, where: ChainOptions) -> None:
     """Apply a delta that `vhdx changes --export` wrote to the state it was made from: write the new state.
 
     BASE is the old state: a VHDX (with its parents), a raw image, or PATH@N for layer N of a chain. All of it is read
@@ -39,6 +40,9 @@ def command(delta: Path, base: str, out: Path, image: OutputOptions, where: Chai
         header = opened_delta.header
         with progress("checking the base", header.old_size + header.new_size) as update:
             plan = plan_application(opened_delta, state, out, form, options, update)
+        if dry_run:
+            report_plan("apply", plan, state.disk.findings)
+            return
         with progress("writing", plan.work) as update:
             outcome = run_conversion(plan, PatchedDisk(state.disk, opened_delta), update)
         report("apply", outcome)

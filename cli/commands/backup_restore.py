@@ -92,9 +92,10 @@ def command(repository: str, name: str, target: _Target) -> int:
         raise click.UsageError("--allow-lost writes a map beside an image: name a file for the whole disk.")
     kept = repository_of(repository)
     disk = PointDisk(kept, point_named(kept, name), target.lost)
-    if target.image.scope and not target.is_whole:
+    if (target.image.scope or target.image.dry_run) and not target.is_whole:
+        asked = "--clone" if target.image.scope else "--dry-run"
         raise click.UsageError(
-            "a clone is written whole, to a file: leave out --clone, or --resume, --onto-device and the range."
+            f"{asked} is for a whole image in a file: leave it out, or --resume, --onto-device, the range and `-`."
         )
     if target.onto_device:
         _onto_device(disk, target)
@@ -108,9 +109,7 @@ def command(repository: str, name: str, target: _Target) -> int:
         out, form, options = target.image.for_target(target.out, Path(f"{disk.manifest.name}.vhdx"))
         target = replace(target, out=out)
         request = request_for(disk.manifest, target.out, form, options)
-        write_disk(
-            "backup restore", disk, request, target.image.scope, name=namer_for(disk, target.out, options.existing)
-        )
+        write_disk("backup restore", disk, request, target.image, name=namer_for(disk, target.out, options.existing))
     if disk.lost.size:
         there = f"; {safe(map_of(target.out))} lists them" if target.is_image else ""
         ranges = plural(len(disk.lost), "range")

@@ -17,10 +17,12 @@ from cli.options.output import (
     lines_of,
     output_options,
     report,
+    report_plan,
     stdout_for_bytes,
     write_disk,
 )
 from cli.progress import progress
+from cli.text import say
 from vhdx.chain import Chain
 
 
@@ -65,7 +67,7 @@ def _write(
     """Write the disk of a chain as one image, on stdout where `out` says so; returns the exit code."""
     leaf, where = layer_file(leaf, where)
     if out == STDOUT:
-        if asked is not OutputFormat.RAW or output.is_json() or image.is_reshaped:
+        if asked is not OutputFormat.RAW or output.is_json() or image.is_reshaped or image.dry_run:
             raise click.UsageError("stdout takes a raw image alone (--format raw); name a file for anything else.")
         target, form, options = out, OutputFormat.RAW, image.for_format(OutputFormat.RAW)
     else:
@@ -75,7 +77,7 @@ def _write(
         if out == STDOUT:
             _to_stdout(chain, image.scope, options)
         else:
-            write_disk(command, chain, request_like(chain, target, form, options), image.scope, errors=errors)
+            write_disk(command, chain, request_like(chain, target, form, options), image, errors=errors)
     return int(bool(errors))
 
 
@@ -84,7 +86,7 @@ def _to_stdout(chain: Chain, scope: Scope | None, options: Options) -> None:
     with progress("writing", chain.size) as update:
         stream_raw(clone or chain, stdout, update)
     for line in lines_of(clone.clone) if clone else ():
-        click.echo(line, err=True)
+        say(line)
 
 
 _BASE = "Keep FILE and the layers below it; merge those above into one differencing file on FILE."
@@ -143,6 +145,9 @@ def _merge_upper(
     with open_leaf(leaf, where) as chain:
         errors = warn_of_findings(chain)
         plan = plan_merge_upper(chain, base, target, options)
+        if image.dry_run:
+            report_plan("merge", plan, chain.findings, errors=errors)
+            return int(bool(errors))
         with progress("merging", plan.work) as update:
             report("merge", run_merge_upper(plan, chain, update), errors=errors)
     return int(bool(errors))

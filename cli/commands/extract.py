@@ -18,7 +18,7 @@ from cli.options.common import STDOUT, choice, force_option, grouped, json_optio
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
 from cli.render.files import in_volume, say_troubles, volume_option, volumes_of
-from cli.text import plural, safe, size
+from cli.text import plural, safe, say, size
 from vhdx.ranges import NO_RANGES
 from vhdx.sink import Existing
 
@@ -122,9 +122,9 @@ def _to_stdout(plan: Extraction) -> int:
     sys.stdout.buffer.flush()
     record = plan.named[0].record
     if record.state is not FileState.ALLOCATED:
-        click.echo(f"deleted: {safe(record.path)}: {GONE}", err=True)
+        say(f"deleted: {safe(record.path)}: {GONE}")
     if doubt := doubt_of(plan, record):
-        click.echo(f"stale: {safe(record.path)}: {doubt}", err=True)
+        say(f"stale: {safe(record.path)}: {doubt}")
         return 1
     return 0
 
@@ -143,6 +143,6 @@ def _say(word: str, all_told: Sequence[Told]) -> None:
         place = f" -> {safe(told.file)}" if told.file else ""
         lost = f" ({plural(told.lost_bytes, 'byte')})" if told.lost_bytes else ""
         text = "" if told.text == word else f": {safe(told.text)}{lost}"
-        click.echo(f"{word}: {safe(told.path)}{place}{text}", err=True)
+        say(f"{word}: {safe(told.path)}{place}{text}")
     if len(all_told) > _MOST_SAID:
-        click.echo(f"{word}: {len(all_told) - _MOST_SAID} more; --json lists them", err=True)
+        say(f"{word}: {len(all_told) - _MOST_SAID} more; --json lists them")

@@ -25,6 +25,7 @@ from cli.render.files import (
     volume_option,
     volumes_of,
 )
+from cli.text import say
 from vhdx.disk import Disk
 
 
@@ -119,7 +120,7 @@ def _print_text(
     if len(volumes) > 1:
         output.emit_lines(volume_lines(volume.record for volume in volumes))
         if not taken:
-            click.echo("choose one with --volume N, or list them all with --recursive", err=True)
+            say("choose one with --volume N, or list them all with --recursive")
     several, width = len(taken) > 1, terminal_width()
     shown = ((record, record.path if recursive else record.name) for record in files)
     output.emit_lines(

@@ -147,7 +147,7 @@ def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None)
 
             evidence = gather_evidence(child, link.parent)
             text = f"{safe(link.parent.path)} as the parent of {safe(child.path)}: {safe(evidence)}"
-            click.echo(f"warning: {text}", err=True)
+            say(f"warning: {text}")
     return chain
 
 
@@ -180,7 +180,7 @@ def layer_file(leaf: Path, where: Where) -> tuple[Path, Where]:
 def warn_of_map(disk: Disk) -> None:
     """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
     if note := map_note(disk.path, disk.size):
-        click.echo(f"warning: {safe(note)}", err=True)
+        say(f"warning: {safe(note)}")
 
 
 def warn_of_findings(chain: Chain) -> tuple[Finding, ...]:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from shutil import disk_usage
+from typing import Any, BinaryIO
 
 import click
 
@@ -23,6 +24,7 @@ from analyzer.convert.model import (
     Options,
     Outcome,
     OutputFormat,
+    Plan,
     Sparse,
     Verify,
     extension_of,
@@ -33,7 +35,7 @@ from analyzer.convert.new_identity.workspace import Clone, Scope
 from cli import output
 from cli.options.common import BYTE_SIZE, Decorated, choice, file_in, force_option, grouped, option
 from cli.progress import progress
-from cli.text import plural, safe, size
+from cli.text import plural, safe, say, size
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink
@@ -138,6 +140,7 @@ class OutputOptions:
 class CloneOptions(OutputOptions):
     """What a command line asks of an image that may be a clone: how much of it is to be new."""
 
+    dry_run: bool = option("Say what would be written, with sizes; write nothing.")
     clone: bool = option("Give the disk new identities, to use beside its original.")
     clone_ids: Scope | None = option(
         "Set which identities --clone changes: those of the disk and its partitions; of volumes too where that is safe"
@@ -175,6 +178,22 @@ def report(
     output.answer(command, payload, lines, findings=outcome.findings)
 
 
+def report_plan(
+    command: str, plan: Plan, findings: Sequence[Finding], *, errors: Sequence[Finding] | None = None
+) -> None:
+    """Say what would be written: nothing was, and everything that could refuse it was asked."""
+    names = "target", "format", "size", "data_bytes", "needed_bytes", "layers"
+    payload: dict[str, Any] = {"output": None, "plan": output.members(plan, *names)}
+    payload |= {} if errors is None else {"errors": errors}
+    free = disk_usage(plan.target.parent).free
+    line = (
+        f"{safe(plan.target)}: would be {plan.format.value}, disk of {size(plan.size)} from "
+        f"{plural(plan.layers, 'layer')}, {size(plan.data_bytes)} of data at most, up to {size(plan.needed_bytes)} of "
+        f"{size(free)} that are free; nothing was written"
+    )
+    output.answer(command, payload, [line], findings=findings)
+
+
 def lines_of(clone: Clone) -> Iterator[str]:
     """What became of each identity, a line for each."""
     if not clone.changes:
@@ -199,7 +218,7 @@ def clone_of(disk: DiskSource, scope: Scope | None, options: Options) -> ClonedD
         if scope is not Scope.DISK:
             looked += ", serial numbers of NTFS, FAT and exFAT, UUIDs of ext2 to ext4 and Linux swap"
         found = "and found none that could be changed; the copy shows a system whatever its original does"
-        click.echo(f"warning: no identity on the disk is new: looked for {looked}, {found}", err=True)
+        say(f"warning: no identity on the disk is new: looked for {looked}, {found}")
     return clone
 
 
@@ -207,7 +226,7 @@ def write_disk(
     command: str,
     disk: DiskSource,
     request: ImageRequest,
-    scope: Scope | None,
+    image: CloneOptions,
     *,
     errors: Sequence[Finding] | None = None,
     name: Callable[[Sink, CellChecksums], None] = name_alone,
@@ -216,8 +235,11 @@ def write_disk(
 
     `name` is what `run_conversion` takes.
     """
-    clone = clone_of(disk, scope, request.options)
+    clone = clone_of(disk, image.scope, request.options)
     plan = plan_clone(clone, request) if clone else plan_output(disk, request)
+    if image.dry_run:
+        report_plan(command, plan, disk.findings, errors=errors)
+        return
     with progress(_DOING.get(command, "writing"), plan.work) as update:
         outcome = run_conversion(plan, clone or disk, update, name=name)
     renewed = summarise(clone, request.like.disk_id, plan) if clone else None

@@ -6,15 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import click
-
 from analyzer.diff.find import ChangesPlan, Method
 from analyzer.diff.states import State, layers_of, open_state
 from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
 from analyzer.recovery_map.note import map_finding
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_map
-from cli.text import exact_size, plural, safe
+from cli.text import exact_size, plural, safe, say
 from vhdx.chain import Chain, StateName
 from vhdx.disk import Disk
 from vhdx.findings import Finding
@@ -38,7 +36,7 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
             state = replace(plain, doubt=str(error))  # read as it is
         if isinstance(state.disk, MappedDisk):
             used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
-            click.echo(f"note: {safe(state.disk.path)} was recovered, and {used}", err=True)
+            say(f"note: {safe(state.disk.path)} was recovered, and {used}")
         else:
             warn_of_map(state.disk)
         yield state

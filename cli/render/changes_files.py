@@ -17,7 +17,7 @@ from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.options.states import comparison_facts, findings_of, state_to_plain
 from cli.render.files import iso, plain_file, say_troubles, volumes_of
-from cli.text import facts, plural, safe, size
+from cli.text import facts, plural, safe, say, size
 from vhdx.disk import Disk
 from vhdx.ranges import Ranges, union
 
@@ -48,7 +48,7 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State]
             click.echo(f"  files       {', '.join(found) or 'none differs'}")
     unread = _unread(finder, disks)
     for text in unread:  # the doubts were said when the states were opened
-        click.echo(f"warning: {safe(text)}", err=True)
+        say(f"warning: {safe(text)}")
     troubled = say_troubles([*finder.old, *finder.new])
     return int(bool(troubled or unread or doubts) or not finder.is_same)
 

@@ -18,7 +18,7 @@ from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.options.common import Declared, option
 from cli.output import members
-from cli.text import fitted, plural, safe, size
+from cli.text import fitted, plural, safe, say, size
 from vhdx.disk import Disk
 
 _IN_VOLUME = re.compile(r"([1-9][0-9]{0,2}):(/.*)", re.DOTALL)
@@ -41,7 +41,7 @@ def volumes_of(disk: Disk) -> list[Volume]:
     volumes = open_volumes(ReadableDisk(disk))
     for volume in volumes:
         for note in volume.record.notes:
-            click.echo(f"note: volume {volume.record.number}: {safe(note)}", err=True)
+            say(f"note: volume {volume.record.number}: {safe(note)}")
     return volumes
 
 
@@ -192,8 +192,8 @@ def say_troubles(volumes: Iterable[Volume]) -> int:
     said = list(volumes)
     for volume in said:
         for trouble in volume.troubles[:20]:
-            click.echo(f"warning: {safe(trouble)}", err=True)
+            say(f"warning: {safe(trouble)}")
         if left := len(volume.troubles[20:]) + volume.unlisted:
             more = f"volume {volume.record.number}: {plural(left, 'more place')} could not be read"
-            click.echo(f"warning: {more}", err=True)
+            say(f"warning: {more}")
     return int(any(volume.troubles for volume in said))

@@ -144,5 +144,5 @@ def test_a_restored_clone_in_json_follows_the_schema(vhdx_command, point, tmp_pa
 def test_a_part_of_a_restore_point_is_no_clone(vhdx_command, point, tmp_path, part):
     answer = vhdx_command("backup", "restore", *point, tmp_path / "part.raw", "--clone", *part)
     assert answer.code == 2
-    assert "a clone is written whole" in answer.err
+    assert "is for a whole image in a file" in answer.err
     assert not list(tmp_path.glob("part*"))

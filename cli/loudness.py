@@ -1,0 +1,80 @@
+"""How much a command says beside its answer, and where that is kept: `-q`, `-v`, `--no-progress`, `--log FILE`.
+
+All commands have these options, before or after the command's name.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+QUIET, VERBOSE, BARE = "-q", "-v", "--no-progress"
+_LOG = logging.getLogger("cli")
+# What the file begins with; no other file is written to: a slip of the pen must not put lines into a disk.
+_FIRST_LINE = b"# vhdx log\n"
+
+
+def is_set(name: str) -> bool:
+    """Whether one of QUIET, VERBOSE, BARE is given to the command that runs."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(name))
+
+
+def keep(sentence: str) -> None:
+    """Write a sentence into the log, if there is one."""
+    if _LOG.handlers:
+        _LOG.info(sentence)
+
+
+def close_log() -> None:
+    """Close the log, if there is one."""
+    for handler in tuple(_LOG.handlers):
+        _LOG.removeHandler(handler)
+        handler.close()
+
+
+def _open_log(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        with path.open("ab+") as file:
+            file.seek(0)
+            if (start := file.read(len(_FIRST_LINE))) != _FIRST_LINE:
+                if start:
+                    raise click.BadParameter(f"{str(path)!r} is there and is no log of vhdx; name another file")
+                file.write(_FIRST_LINE)
+    except OSError as error:
+        raise click.BadParameter(f"cannot write {str(path)!r}: {error.strerror}") from error
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    _LOG.propagate = False
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def keep_flag(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:  # what was given before the command's name holds where it is not given again
+            context.meta[name] = True
+
+    return keep_flag
+
+
+def options(*, hidden: bool = False) -> list[click.Option]:
+    """The options, for a group, or for a command, whose help does not show them."""
+    flags = {
+        (QUIET, "--quiet"): "Say nothing but answers and errors.",
+        (VERBOSE, "--verbose"): "Say notes too, not warnings alone.",
+        (BARE,): "Show no progress.",
+    }
+    made = [
+        click.Option([*names, f"_{names[-1].strip('-').replace('-', '_')}"], is_flag=True, expose_value=False,
+                     callback=_set(names[0]), help=text, hidden=hidden)
+        for names, text in flags.items()
+    ]  # fmt: skip
+    path = click.Path(path_type=Path, dir_okay=False)
+    text = "Append warnings, errors and the exit code to FILE, with times."
+    log = click.Option(["--log", "_log"], type=path, metavar="FILE", expose_value=False, callback=_open_log, help=text,
+                       is_eager=True, hidden=hidden)  # fmt: skip
+    return [*made, log]
