@@ -23,9 +23,10 @@ from vhdx.errors import (
     VhdxError,
 )
 from vhdx.findings import Finding, Severity
-from vhdx.image import Image, open_image, windows_of
+from vhdx.image import Image, lookup_of, open_image, windows_of
 from vhdx.parents import Link, OnMismatch, Search, parents_of
 from vhdx.paths import Mapping
+from vhdx.reader import Find
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource, FileSource
 from vhdx.source_map import BESIDE, SourceMaps
@@ -145,6 +146,10 @@ class Chain(Disk):
             if number >= lowest
         ]
         return (overlay(*reversed(parts)) for parts in in_step(streams))
+
+    def lookup(self) -> Find | None:
+        """See `Image.lookup`."""
+        return lookup_of([*zip(self.layers, self.views, strict=True)], self.size)
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from vhdx import compiling, kernels
 from vhdx.geometry import Geometry
+from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import MIB
 
 MOST_MIB = 1 << 27
@@ -36,6 +37,23 @@ class Claims:
             inputs = entries, self.forbidden
             doubled += compiling.call(kernels.own_places, self._work(entries), inputs, (owners,), first, self.sizes)
         return owners, doubled
+
+    def are_apart(self, windows: Windows) -> bool:
+        """Whether no two entries claim a place, where sorting what they claim shows that; of very many it is not tried.
+
+        That is so of nearly every file, and of most in a few milliseconds. To say who claims what takes `owners`.
+        """
+        found = [np.empty((2, 0), dtype=np.int64)]
+        for first, entries in windows:
+            used = np.flatnonzero(entries & STATE_MASK >= BlockState.FULLY_PRESENT)
+            is_bitmap = (first + used + 1) % (self.geometry.chunk_ratio + 1) == 0
+            sizes = np.where(is_bitmap, int(self.has_parent), self.geometry.block_size // MIB)
+            found.append(np.stack((entries[used] >> OFFSET_SHIFT, sizes)))
+            if sum(part.shape[1] for part in found) > compiling.WORTH_COMPILING:
+                return False
+        places, sizes = np.concatenate(found, axis=1)
+        order = places.argsort()
+        return bool((places[order][1:] >= (places + sizes)[order][:-1]).all())
 
     def contested(self, first: int, entries: Entries, owners: Owners) -> Entries:
         """Of the entries from slot `first` on, the slots whose block or sector bitmap overlaps another slot's."""

@@ -13,7 +13,9 @@ from vhdx.disk import Disk, Mask
 from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
+from vhdx.lookup import Lookup
 from vhdx.parsed import Parsed
+from vhdx.reader import Find
 from vhdx.replay import Log
 from vhdx.runs import Kind, Run, RunTable, with_lost
 from vhdx.source import ByteSource, FileSource, close_source
@@ -109,6 +111,10 @@ class Image(Disk):
         """See Disk. All runs are of layer 0; HOLE is the parent's where there is one, else zeros."""
         return windows_of(self, 0, self.size, start, self.size if end is None else min(end, self.size))
 
+    def lookup(self) -> Find | None:
+        """Finds what a place is made of without the runs around it; None where tables alone do not say it."""
+        return lookup_of([(self, self.size)], self.size)
+
     def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
         if run.kind is Kind.LOST:
@@ -150,6 +156,14 @@ def windows_of(
         position = table.end
     if position < end:
         yield RunTable.filled(max(start, view), end, Kind.ZERO, layer)
+
+
+def lookup_of(layers: Sequence[tuple[Image, int]], size: int) -> Find | None:
+    """See `Image.lookup`: of layers of a disk, base first, each with the byte from which on it shows zeros."""
+    is_plain = not any(image.masks or len(image.table.unreadable) or image.table.has_overlaps for image, _ in layers)
+    if not is_plain or len({image.sector_size for image, _ in layers}) > 1:
+        return None
+    return Lookup([(image.table, view) for image, view in layers], size).find
 
 
 def open_image(path: Path | str, *, opened: Opener = open_structures) -> Image:

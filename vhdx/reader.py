@@ -2,16 +2,18 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from io import BytesIO, RawIOBase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from vhdx import compiling
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
+from vhdx.kernels import DATA, HOLE, LOST
 from vhdx.lost import RAISE, LostPolicy, fill_around_failures
 from vhdx.ranges import Column
 from vhdx.runs import Kind, Run, RunTable, concatenate
@@ -25,16 +27,35 @@ if TYPE_CHECKING:
 # of one sector.
 GRANULE = 128 * MIB
 """The range of the disk whose runs are made at once and kept: the worst one, all single sectors, takes 10 MiB."""
-# 2 GiB of the disk: a file system's tables and the data beside them, without making their plans again for each read.
-# The number was not tuned.
-_KEPT_GRANULES = 16
+# Runs that are kept, 40 MiB of them.
+_MOST_RUNS = 1 << 20
+# Bytes of a read for which a plan is not worth making by itself.
+_SHORT = MIB
+# A plan is made of a granule to which 1 of 8 of the last 2,048 places that were looked up belong: to make it costs as
+# much as some 300 lookups, and of granules that are read as often as that there are at most eight at any time, so that
+# plans are not made over and over on a disk that is read here and there.
+_RECENT, _DENSE = 2048, 256
 # Runs read that repay numba's start of 0.3 s: each takes 1.7 microseconds less, and who has read so many reads on.
 _WORTH_COMPILING = 1 << 16
+# Runs that are read from Python before the compiled reader, whose call costs as much as that many, has begun.
+_FEW = 8
 _ZEROS = memoryview(bytes(MIB))
 # Bytes of a stream's answer whose memory is used again.
 _MOST_KEPT = 4 << 20
-_Plan = tuple[Column, Column, Column, Column, Column]
-"""The runs of one granule, in columns: start, end, kind, layer, file offset."""
+Find = Callable[[int, int], tuple[int, int, int, int] | None]
+"""See `Lookup.find`."""
+
+
+class _Plan(NamedTuple):
+    """Runs in columns: start, end, kind, layer, file offset; and the same as what Python takes numbers from fastest."""
+
+    columns: tuple[Column, Column, Column, Column, Column]
+    views: Sequence[memoryview]
+
+    @property
+    def cost(self) -> int:
+        """What keeping it costs, in runs: a plan without any takes room too."""
+        return len(self.views[0]) + 64
 
 
 class RunSource(Protocol):
@@ -67,8 +88,15 @@ class Reader:
         own: LostPolicy = getattr(disk, "policy", RAISE)  # a disk that is being recovered has one
         self._disk, self._lost = disk, lost or own
         self._runs_read = 0
-        self._plan = lru_cache(maxsize=_KEPT_GRANULES)(self._make_plan)
+        self._plans, self._runs_kept = dict[int, _Plan](), 0
+        self._looked_up, self._recently = dict[int, int](), 0
         self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)
+
+    @cached_property
+    def _find(self) -> Find | None:
+        # By name, as a policy is: what is no disk of block tables has none.
+        lookup: Callable[[], Find | None] = getattr(self._disk, "lookup", lambda: None)
+        return lookup()
 
     def read_into(self, start: int, buffer: memoryview) -> None:
         """Fill the buffer from byte `start` of the disk, all of it inside the disk.
@@ -80,7 +108,12 @@ class Reader:
         while position < end:
             granule = position // GRANULE
             upto = min(end, (granule + 1) * GRANULE)
-            self._fill(self._plan(granule), position, buffer[position - start : upto - start])
+            part = buffer[position - start : upto - start]
+            plan = self._plans.get(granule)
+            if plan is None and self._find is not None and self._is_scattered(granule, len(part)):
+                self._fill_by_lookup(self._find, position, part)
+            else:
+                self._fill(plan or self._keep_plan(granule), position, part)
             position = upto
 
     def read(self, start: int, length: int) -> bytes:
@@ -96,52 +129,87 @@ class Reader:
         """By layer; -1, from which nothing can be read, for what is no plain file. Asked anew: files are closed."""
         return np.array([getattr(source, "descriptor", -1) for source in self._disk.sources], dtype=np.int64)
 
-    def _make_plan(self, granule: int) -> _Plan:
-        start = granule * GRANULE
-        table = concatenate(self._disk.windows(start, min(start + GRANULE, self._disk.size)))
-        return table.start, table.start + table.length, table.kind, table.layer, table.file_offset
+    def _is_scattered(self, granule: int, length: int) -> bool:
+        return length <= _SHORT and self._looked_up.get(granule, 0) < _DENSE
+
+    def _keep_plan(self, granule: int) -> _Plan:
+        self._looked_up.pop(granule, None)
+        plan = self._make_plan(granule * GRANULE, min((granule + 1) * GRANULE, self._disk.size))
+        self._plans[granule] = plan
+        self._runs_kept += plan.cost
+        while self._runs_kept > _MOST_RUNS and len(self._plans) > 1:
+            self._runs_kept -= self._plans.pop(next(iter(self._plans))).cost
+        return plan
+
+    def _make_plan(self, start: int, end: int) -> _Plan:
+        table = concatenate(self._disk.windows(start, end))
+        columns = table.start, table.start + table.length, table.kind, table.layer, table.file_offset
+        return _Plan(columns, [column.data for column in columns])
+
+    def _fill_by_lookup(self, find: Find, start: int, buffer: memoryview) -> None:
+        """Fill a buffer inside one granule piece by piece, each looked up."""
+        position, stop, count = start, start + len(buffer), 0
+        while position < stop:
+            found = find(position, stop)
+            if found is None or (found[1] == HOLE and not self._holes_are_zeros):
+                # The runs of all that is left, so that an error says how much of it is lost; and soon those around it.
+                self._fill(self._make_plan(position, stop), position, buffer[position - start :])
+                position, count = stop, _DENSE // 4
+            else:
+                upto, kind, layer, offset = found
+                self._fill_run(position, kind, layer, offset, buffer[position - start : upto - start])
+                position, count = upto, count + 1
+        granule = start // GRANULE
+        self._recently += count
+        if self._recently > _RECENT:
+            self._looked_up.clear()
+            self._recently = count
+        self._looked_up[granule] = self._looked_up.get(granule, 0) + count
 
     def _fill(self, plan: _Plan, start: int, buffer: memoryview) -> None:
-        stop = start + len(buffer)
-        run, last = int(plan[0].searchsorted(start, "right")) - 1, int(plan[0].searchsorted(stop))
+        stop, starts = start + len(buffer), plan.views[0]
+        run, last = bisect_right(starts, start) - 1, bisect_left(starts, stop)
         self._runs_read += last - run
         # A source that is no plain file (an overlay, a patched view) has no descriptor, and makes the compiled reader
         # stop at each of its runs. Where no layer is a plain file it is not asked at all.
-        repays = self._runs_read >= _WORTH_COMPILING or compiling.is_loaded()
+        repays = last - run > _FEW and (self._runs_read >= _WORTH_COMPILING or compiling.is_loaded())
         quick = compiling.compiled_reader() if repays else None
         if quick is None or self._descriptors.max(initial=-1) < 0:
             self._fill_from(plan, run, last, start, buffer)
             return
         whole = np.frombuffer(buffer, dtype=np.uint8)
         while run < last:
-            run = quick(plan, self._descriptors, whole, run, last, start, stop, self._holes_are_zeros)
+            run = quick(plan.columns, self._descriptors, whole, run, last, start, stop, self._holes_are_zeros)
             if run < last:  # it is no plain file, or fails: read it here, which says why
                 self._fill_from(plan, run, run + 1, start, buffer)
                 run += 1
 
     def _fill_from(self, plan: _Plan, first: int, last: int, start: int, buffer: memoryview) -> None:
-        stop, sources = start + len(buffer), self._disk.sources
-        for begin, end, kind, layer, offset in zip(*(column[first:last].tolist() for column in plan), strict=True):
-            # No enum, no min, no max: each would cost as much as the system call.
+        stop = start + len(buffer)
+        starts, ends, kinds, layers, offsets = plan.views
+        for run in range(first, last):
+            # No min, no max: each would cost as much as the system call.
+            begin, end = starts[run], ends[run]
             lower = begin if begin > start else start
             part = buffer[lower - start : (end if end < stop else stop) - start]
-            if kind == 0:
-                try:
-                    sources[layer].read_into(offset + lower - begin, part)
-                except (InputOutputError, ShortReadError) as error:
-                    read, place = sources[layer].read_into, offset + lower - begin
-                    fill_around_failures(self._lost, read, place, lower, part, error)
-            else:
-                self._fill_absent(Run(lower, len(part), Kind(kind), layer, 0), part)
+            self._fill_run(lower, kinds[run], layers[run], offsets[run] + lower - begin, part)
 
-    def _fill_absent(self, run: Run, part: memoryview) -> None:
-        error = self._disk.error_for(run)
-        if error is not None:
-            self._lost.fill(run.start, part, error)
+    def _fill_run(self, start: int, kind: int, layer: int, offset: int, part: memoryview) -> None:
+        if kind == DATA:
+            read = self._disk.sources[layer].read_into
+            try:
+                read(offset, part)
+            except (InputOutputError, ShortReadError) as error:
+                fill_around_failures(self._lost, read, offset, start, part, error)
             return
-        for at in range(0, len(part), len(_ZEROS)):
-            step = part[at : at + len(_ZEROS)]
-            step[:] = _ZEROS[: len(step)]
+        may_fail = kind == LOST or (kind == HOLE and not self._holes_are_zeros)
+        absent = self._disk.error_for(Run(start, len(part), Kind(kind), layer, 0)) if may_fail else None
+        if absent is not None:
+            self._lost.fill(start, part, absent)
+        else:
+            for at in range(0, len(part), len(_ZEROS)):
+                step = part[at : at + len(_ZEROS)]
+                step[:] = _ZEROS[: len(step)]
 
 
 class ChainStream(RawIOBase):

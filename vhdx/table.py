@@ -87,8 +87,15 @@ class BlockTable:
     @cached_property
     def _doubled(self) -> Owners:
         """The owners of the file's places, where any is claimed twice; nothing where none is."""
+        if self.claims.are_apart(self.used_entries()):
+            return _NO_OWNERS
         owners, doubled = self.claims.owners(self.used_entries())
         return owners if doubled else _NO_OWNERS
+
+    @property
+    def has_overlaps(self) -> bool:
+        """Whether any place of the file is claimed twice."""
+        return len(self._doubled) > 0
 
     def contested(self, first: int, entries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Of the entries from slot `first` on, the slots whose block or sector bitmap overlaps another slot's."""
