@@ -19,6 +19,7 @@ from cli.options.repository import (
     lock_of,
     passphrase_options,
     point_named,
+    rate_option,
     repository_argument,
     repository_of,
     wait_option,
@@ -33,6 +34,7 @@ from vhdx.errors import VhdxError
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--to", required=True, metavar="OTHER", help="The other repository, a folder or URL: `init` makes one.")
 @passphrase_options("to", "the passphrase of OTHER")
+@rate_option
 @wait_option
 @json_option
 @when_interrupted("every restore point was copied whole or not at all; run the command again, it continues")

@@ -18,7 +18,15 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, choice, expand_patterns, grouped, json_option, option
-from cli.options.repository import lock_of, point_lines, repository_argument, repository_of, tag_option, wait_option
+from cli.options.repository import (
+    lock_of,
+    point_lines,
+    rate_option,
+    repository_argument,
+    repository_of,
+    tag_option,
+    wait_option,
+)
 from cli.progress import progress
 from cli.text import plural, safe, say, size
 from vhdx.errors import VhdxError
@@ -49,6 +57,7 @@ class _RunOptions(CreateOptions):
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="LEAF...")
 @grouped("asked", _RunOptions)
 @chain_options
+@rate_option
 @wait_option
 @json_option
 @when_interrupted(

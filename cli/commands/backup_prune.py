@@ -19,7 +19,7 @@ from analyzer.backup.verify import Depth, Problem, Scope, Traces, Verification, 
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import DURATION, Number, json_option
-from cli.options.repository import lock_of, place_of, repository_argument, repository_of, wait_option
+from cli.options.repository import lock_of, place_of, rate_option, repository_argument, repository_of, wait_option
 from cli.output import members
 from cli.progress import counter, progress
 from cli.text import plural, safe, say, size
@@ -93,6 +93,7 @@ def _lines(plan: PrunePlan, would: str) -> Iterator[str]:
 @click.option("--percent", type=Number(0, 100), help="Share of the chunks to read, those unread for longest first.")
 @click.option("--time-box", type=DURATION, help="Time after which to stop: 90s, 30m, 2h. The next run continues.")
 @click.option("--indexes", is_flag=True, help="Check documents and indexes only, and that all chunks are there.")
+@rate_option
 @wait_option
 @json_option
 @when_interrupted("run the command again; it reads first what was not read for longest")

@@ -23,7 +23,7 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import BYTE_SIZE, STDOUT, choice, grouped, json_option, option, output_argument
 from cli.options.output import CloneOptions, output_options, stdout_for_bytes, write_disk
-from cli.options.repository import point_named, repository_argument, repository_of
+from cli.options.repository import point_named, rate_option, repository_argument, repository_of
 from cli.progress import progress
 from cli.text import plural, safe, say, size
 from vhdx.sink import part_of
@@ -65,6 +65,7 @@ class _Target:
 @output_argument
 @output_options(block_size="the base's", kind=CloneOptions)
 @grouped("target", _Target)
+@rate_option
 @json_option
 def command(repository: str, name: str, target: _Target) -> int:
     """Restore the disk of the restore point NAME as one standalone image.

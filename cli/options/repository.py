@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,15 +21,18 @@ from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.names import normalised
 from analyzer.backup.repository.repository import ENCRYPTED, Repository, open_repository
 from analyzer.backup.storage.open import place_of as place_named
+from analyzer.backup.storage.pace import Pace
 from analyzer.backup.storage.remote_folder import Place
-from cli.options.common import DURATION, FILE_PATH, Declared, Decorated, kept_option, option
+from cli.options.common import BYTE_SIZE, DURATION, FILE_PATH, Declared, Decorated, kept_option, option
 from cli.text import fitted, line_width, moment, plural, safe, say, size
 from vhdx.system.console import is_terminal
 from vhdx.system.shell import split_command
 
 VARIABLE = "VHDX_PASSPHRASE"
 _LONGEST_TAG = 100
-_WAIT = "--wait"
+_WAIT, _RATE = "--wait", "--limit-rate"
+# Bytes a second: with less a chunk takes longer than anybody waits for Ctrl-C.
+_LEAST_RATE = 16 << 10
 _PROMPTS = {"": "Passphrase", "to": "Passphrase of the other repository", "new": "New passphrase"}
 
 
@@ -70,7 +74,20 @@ def place_of(name: str) -> Place:
 def repository_of(name: str, kind: str = "") -> Repository:
     """The repository that a command line names, opened, whichever way it is kept; `kind` is of its passphrase."""
     passphrase = Passphrase(click.get_current_context(), kind)
-    return open_repository(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
+    kept = open_repository(place_of(name), passphrase, must_be=ENCRYPTED if passphrase.is_given else None)
+    rate = click.get_current_context().meta.get(_RATE)
+    if rate is not None and rate < _LEAST_RATE:
+        raise click.UsageError(f"{_RATE} {rate} is too slow: give {_LEAST_RATE >> 10}K or more.")
+    return replace(kept, paced=Pace(rate)) if rate else kept
+
+
+rate_option = kept_option(
+    _RATE,
+    type=BYTE_SIZE,
+    metavar="SIZE",
+    help="Send and fetch at most so many bytes a second of chunks: 500K, 10M.",
+)
+"""`--limit-rate`, for `repository_of`."""
 
 
 wait_option = kept_option(

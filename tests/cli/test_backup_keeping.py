@@ -16,6 +16,7 @@ from analyzer.backup.errors import PlaceError
 from analyzer.backup.lock_owner import Hold
 from analyzer.backup.locks import take
 from analyzer.backup.repository import keys
+from analyzer.backup.storage import pace
 from analyzer.backup.storage.local import LocalPlace
 from vhdx.system import windows
 
@@ -552,3 +553,15 @@ def test_two_points_are_compared(vhdx_command, repository, chain, tmp_path):
     rows = vhdx_command("backup", "diff", repository, lowest, "top", "--csv").out.splitlines()
     assert rows[1:] == [f"{start},{length}" for start, length in told.json["ranges"]]
     assert "chunks" in vhdx_command("backup", "diff", repository, lowest, "top").out
+
+
+def test_a_rate_is_kept_by_what_sends_and_fetches_and_one_too_slow_is_refused(
+    vhdx_command, repository, chain, tmp_path, monkeypatch
+):
+    waits = []
+    monkeypatch.setattr(pace.time, "sleep", waits.append)
+    assert vhdx_command("backup", "restore", repository, "first", tmp_path / "a.raw", "--limit-rate", "1M").code == 0
+    assert waits
+    assert vhdx_command("backup", "create", repository, chain[0], "--full", "--limit-rate", "500K").code == 0
+    answer = vhdx_command("backup", "verify", repository, "--limit-rate", "1")
+    assert (answer.code, "too slow" in answer.err) == (2, True)

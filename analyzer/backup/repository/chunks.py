@@ -15,6 +15,7 @@ from pathlib import Path
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError
 from analyzer.backup.repository.codec import ID_SIZE, Codec
 from analyzer.backup.storage.local import LocalPlace
+from analyzer.backup.storage.pace import Paced, unpaced
 from analyzer.backup.storage.remote_folder import Place
 from analyzer.backup.storage.storage import Data, Entry, Stored
 from vhdx.system import files
@@ -53,9 +54,9 @@ class ChunkStore:
     of files: a flush for each, and one for its folder, would take longer than all the rest.
     """
 
-    def __init__(self, place: Place, codec: Codec, beware: Set[bytes] = frozenset()) -> None:
+    def __init__(self, place: Place, codec: Codec, beware: Set[bytes] = frozenset(), paced: Paced = unpaced) -> None:
         """A run over the chunks at `place`; those to beware of may be deleted soon, and count as absent."""
-        self.place, self.codec, self._beware = place, codec, beware
+        self.place, self.codec, self._beware, self._paced = place, codec, beware, paced
         self._known, self._lock = set[bytes](), threading.Lock()
         self._waiting, self._bytes = list[tuple[str, Path]](), 0
         self.written, self.written_bytes = 0, 0
@@ -79,7 +80,10 @@ class ChunkStore:
 
     def get(self, chunk_id: bytes) -> bytes:
         """The content of a chunk; raises MissingObjectError, BadChunkError."""
-        return self.codec.unpack(self.place.read(object_of(chunk_id)), chunk_id)
+        packed = self.place.read(object_of(chunk_id))
+        # Chunks alone are paced: a lock's sign of life must not wait behind them.
+        self._paced(len(packed))
+        return self.codec.unpack(packed, chunk_id)
 
     def flush(self) -> None:
         """Have everything there that was put, each whole, and durable."""
@@ -106,6 +110,7 @@ class ChunkStore:
         else:
             part = None
             self.place.write(name, packed)
+        self._paced(len(packed))
         with self._lock:
             self.written, self.written_bytes = self.written + 1, self.written_bytes + len(packed)
             if part is not None:

@@ -28,6 +28,7 @@ from analyzer.backup.repository.manifest import (
     parse_manifest,
 )
 from analyzer.backup.repository.names import POINTS, index_object, is_name, manifest_object, name_in
+from analyzer.backup.storage.pace import Paced, unpaced
 from analyzer.backup.storage.remote_folder import FolderPlace, Place
 from analyzer.backup.storage.storage import Stored, extra_module
 from analyzer.text import plural
@@ -65,10 +66,11 @@ class Repository:
     settings: Settings
     key: KeySlot | None = None
     """Of an encrypted one, the slot that the passphrase opened."""
+    paced: Paced = unpaced
 
     def chunks(self, beware: Set[bytes] = frozenset()) -> ChunkStore:
         """The chunk store, for one run; see there of what to beware."""
-        return ChunkStore(self.place, self.codec, beware)
+        return ChunkStore(self.place, self.codec, beware, self.paced)
 
     def chunk_size_for(self, size: int) -> int:
         """Bytes of a chunk of a new disk: more for a larger disk, so that its index stays small."""
