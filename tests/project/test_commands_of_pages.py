@@ -31,6 +31,11 @@ NOT_RUN = (
         r"^(python3 restore\.py|casync) ",
         "tests/analyzer/backup/test_peers.py runs it",
     ),
+    (
+        "docs/backup-nightly.md",
+        r"^(systemctl|journalctl) ",
+        "it sets up this machine; test_nightly_page.py verifies the units",
+    ),
     ("", r"^(& )?\S*pip install ", "it installs, from the network"),
     ("", r"^(python3|py) -m venv ", "it installs"),
     ("CONTRIBUTING.md", r"^(make \w+|\.ci/run)", "it is this very suite"),
@@ -47,6 +52,7 @@ TELLS = {"changes": {0, 1}, "recover": {0, 1}, "extract": {0, 1}, "files": {0, 1
 """Exit codes other than 0 of commands that say that something differs or is not whole, as it does here."""
 CHAIN = ("base.vhdx", "mid.avhdx", "leaf.avhdx")
 SETUP = {
+    "docs/backup-nightly.md": ("vhdx backup init REPO",),
     "docs/backup-places.md": (
         "vhdx backup init REPO",
         "vhdx backup init OTHER",
