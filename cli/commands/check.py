@@ -37,9 +37,10 @@ class Form(Enum):
     SARIF = "sarif"
     JUNIT = "junit"
     HTML = "html"
+    GITHUB = "github"
 
 
-_ENDINGS = {Form.TEXT: ".txt", Form.JUNIT: ".xml"}
+_ENDINGS = {Form.TEXT: ".txt", Form.GITHUB: ".txt", Form.JUNIT: ".xml"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +68,22 @@ class _Result:
     fail_on: str = option(
         "Lowest severity that gives exit code 1.", type=click.Choice(_SEVERITIES), default="error", show_default=True
     )
-    ignore: tuple[str, ...] = option("Leave out findings with this code. Repeat for more.", metavar="CODE")
+    min_severity: str | None = option(
+        "Lowest severity that is given. Default: note; of SARIF warning.", type=click.Choice(_SEVERITIES)
+    )
+    select: tuple[str, ...] = option(
+        "Give findings with this code alone, or with codes that begin so: BAT. Repeat for more.", metavar="CODE"
+    )
+    ignore: tuple[str, ...] = option(
+        "Leave out findings with this code, or with codes that begin so. Repeat for more.", metavar="CODE"
+    )
     baseline: Path | None = option("Leave out findings of this earlier JSON result.", metavar="FILE")
 
 
 @click.command("check")
 @click.argument("paths", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="PATH...")
 @grouped("looks", _Looks)
-@click.option("--format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
+@click.option("--format", "--output-format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
               help="Format of the result.")  # fmt: skip
 @click.option("--json", "form", flag_value=Form.JSON.value, type=OneOf(Form), help="Same as --format json.")
 @grouped("result", _Result)
@@ -92,15 +101,17 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
       vhdx check --content leaf.avhdx
       vhdx check --no-chain leaf.avhdx          this file alone, wherever its parents are
       vhdx check -r images/ --format sarif -o vhdx.sarif --fail-on warning
+      vhdx check images/ --min-severity warning --select BAT
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
     width = line_width() if result.target is None else None
-    worst, ignored = Severity[result.fail_on.upper()], frozenset(code.upper() for code in result.ignore)
-    for code in ignored - set(rules()):
-        raise UnknownCodeError(code, tuple(rules()), ())
+    worst, least = Severity[result.fail_on.upper()], _least(form, result)
+    codes = _codes(result.select or [""]) - _codes(result.ignore)
     with FileCache(where.maps) as cache:  # a base that several leaves share is parsed once
         checked = [
-            replace(subject, findings=tuple(found for found in subject.findings if found.code not in ignored))
+            replace(
+                subject, findings=tuple(found for found in at_least(subject.findings, least) if found.code in codes)
+            )
             for subject in _check_all(paths, looks, where, cache)
         ]
         total = len(all_findings(checked))
@@ -115,6 +126,22 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
         output.write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing)
     is_missing = not all(os.path.lexists(subject.path) for subject in checked)
     return IO_ERROR if is_missing else int(bool(at_least(all_findings(checked), worst)))
+
+
+def _least(form: Form, result: _Result) -> Severity:
+    """The lowest severity that is given. Code scanning would open an alert for each note, unless it is asked for."""
+    if result.min_severity:
+        return Severity[result.min_severity.upper()]
+    return min(Severity.WARNING, Severity[result.fail_on.upper()]) if form is Form.SARIF else Severity.NOTE
+
+
+def _codes(named: Iterable[str]) -> frozenset[str]:
+    """All codes that begin as one that is named; raises UnknownCodeError where none does."""
+    found = {text: [code for code in rules() if code.startswith(text.upper())] for text in named}
+    for text, codes in found.items():
+        if not codes:
+            raise UnknownCodeError(text, tuple(rules()), ())
+    return frozenset(code for codes in found.values() for code in codes)
 
 
 def _check_all(paths: Iterable[Path], looks: _Looks, where: LinkOptions, cache: FileCache) -> list[Checked]:
@@ -166,6 +193,10 @@ def rendered(
             from analyzer.report.findings.text import text_lines
 
             return "\n".join(text_lines(checked, width=width, known=known))
+        case Form.GITHUB:
+            from analyzer.report.findings.text import github_lines
+
+            return "\n".join(github_lines(checked, root=Path()))
         case Form.JSON:
             from analyzer.report.findings.documents import check_document
 

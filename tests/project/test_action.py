@@ -50,11 +50,61 @@ def test_patterns_are_expanded_and_windows_line_ends_and_blank_lines_are_let_go(
     assert arguments[6:] == ["a.vhdx", "b c.vhdx", "x.avhdx"]
 
 
-def test_a_hostile_severity_is_one_argument(action):
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [
+        ({"fail_on": "error; touch owned"}, "fail-on"),
+        ({"fail_on": "fatal"}, "fail-on"),
+        ({"VHDX_MIN_SEVERITY": "none"}, "min-severity"),
+        ({"VHDX_CHAIN": "yes"}, "chain"),
+        ({"VHDX_RECURSIVE": "$(touch owned)"}, "recursive"),
+        ({"VHDX_BASELINE": "gone.json"}, "baseline"),
+        ({"sarif": "."}, "sarif-file"),
+    ],
+)
+def test_a_wrong_input_is_refused_before_anything_is_written(action, inputs, named):
     (action.folder / "a.vhdx").touch()
-    _, arguments = action("a.vhdx", fail_on="error; touch owned")
-    assert arguments[4] == "error; touch owned"
-    assert not (action.folder / "owned").exists()
+    if inputs.get("sarif") == ".":
+        done = subprocess.run(
+            ["bash", SCRIPT], cwd=action.folder, capture_output=True, text=True, check=False,
+            env=os.environ | {"VHDX_PATHS": "a.vhdx", "VHDX_FAIL_ON": "error", "VHDX_SARIF": "."},
+        )  # fmt: skip
+    else:
+        done, _ = action("a.vhdx", **inputs)
+    assert done.returncode == 2
+    assert f"the input {named} is" in done.stderr
+    assert [path.name for path in action.folder.iterdir()] == ["a.vhdx"]
+
+
+def test_two_stars_match_folders_at_any_depth(action):
+    for name in ("a.vhdx", "images/b.vhdx", "images/deep/down/c d.vhdx", "images/deep/e.avhdx"):
+        (action.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (action.folder / name).touch()
+    _, arguments = action("images/**/*.vhdx")
+    assert arguments[6:] == ["images/b.vhdx", "images/deep/down/c d.vhdx"]
+
+
+def test_every_input_is_an_option_of_the_check(action):
+    for name in ("a.vhdx", "known.json"):
+        (action.folder / name).touch()
+    more = {"VHDX_MIN_SEVERITY": "note", "VHDX_CHAIN": "false", "VHDX_RECURSIVE": "true", "VHDX_CONTENT": "true",
+            "VHDX_IGNORE": "FID-05\r\n\nLOG-01", "VHDX_BASELINE": "known.json"}  # fmt: skip
+    _, arguments = action("a.vhdx", **more)
+    assert arguments[5:-2] == [
+        "--min-severity", "note", "--no-chain", "--recursive", "--content", "--ignore", "FID-05", "--ignore", "LOG-01",
+        "--baseline", "known.json",
+    ]  # fmt: skip
+
+
+def test_a_check_that_fails_before_it_writes_leaves_no_log(action, tmp_path):
+    (action.folder / "a.vhdx").touch()
+    broken = tmp_path / "broken-vhdx"
+    broken.write_text("#!/usr/bin/env bash\nexit 3\n")
+    broken.chmod(0o755)
+    done, written = action("a.vhdx", VHDX_COMMAND=str(broken))
+    assert done.returncode == 3
+    assert written is None
+    assert [path.name for path in action.folder.iterdir()] == ["a.vhdx"]
 
 
 def test_the_exit_code_is_that_of_the_check_and_the_log_is_written_all_the_same(action):
@@ -75,7 +125,9 @@ def test_the_action_puts_no_input_into_a_script():
     yaml = pytest.importorskip("yaml")
     action = yaml.safe_load((ROOT / "action.yml").read_text())
     steps = action["runs"]["steps"]
-    assert set(action["inputs"]) == {"paths", "fail-on", "sarif-file"}
+    assert set(action["inputs"]) == {
+        "paths", "fail-on", "min-severity", "chain", "recursive", "content", "ignore", "baseline", "sarif-file"
+    }  # fmt: skip
     assert not any("${{" in step.get("run", "") for step in steps)
 
 

@@ -32,6 +32,8 @@ from vhdx.catalogue import Rule, rules, windows_codes
 from vhdx.findings import Finding, Severity
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+# Where the rules are from: they are those of the format.
+_INFORMATION = "https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx"
 ROOT = "SRCROOT"
 SOUND = "no findings"
 # What XML 1.0 [2.2] has no place for, not even as a reference.
@@ -95,7 +97,12 @@ def sarif_log(checked: Sequence[Checked], *, root: Path, version: str) -> Json:
     folder = root.absolute()
     paths = dict.fromkeys(path for subject in checked for path in (subject.path, *subject.files))
     locations = {location["uri"]: location for location in (uri_of(path, folder) for path in paths)}
-    driver = {"name": "vhdx", "version": version, "rules": [_rule(rule) for rule in used]}
+    driver = {
+        "name": "vhdx",
+        "version": version,
+        "informationUri": _INFORMATION,
+        "rules": [_rule(rule) for rule in used],
+    }
     run = {
         "tool": {"driver": driver},
         "originalUriBaseIds": {ROOT: {"description": {"text": "The folder in which the check was run."}}},

@@ -1,8 +1,9 @@
 """Findings as lines for people: wrapped on a terminal however narrow, one line each in a pipe."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from analyzer.check.result import Checked, all_findings, tally, worst_first
+from analyzer.check.result import Checked, all_findings, relative, tally, worst_first
 from analyzer.remedies import next_step
 from analyzer.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
@@ -14,9 +15,26 @@ def sentence(finding: Finding) -> str:
     """A finding in one line: severity, code, what, where, what to do."""
     path = f"{finding.path}: " if finding.path else ""
     place = f" ({places(finding)})" if places(finding) else ""
-    next_ = f"; {_next(finding)}" if _next(finding) else ""
+    step = _next(finding)
+    # It continues a sentence; a name in capitals stays.
+    step = step[:1].lower() + step[1:] if step[1:2].islower() or step[1:2] == " " else step
+    next_ = f"; {step}" if step else ""
     text = f"{path}{finding.severity.name.lower()} {finding.code}: {finding.message}{place}{next_}"
     return safe(text)
+
+
+def github_lines(checked: Sequence[Checked], *, root: Path) -> Iterator[str]:
+    """The findings as commands that a workflow of GitHub shows as annotations, paths as seen from `root`."""
+    kinds = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
+    for subject in checked:
+        for finding in worst_first(subject.findings):
+            file = _escaped(relative(finding.path or subject.path, root.absolute()), ":,")
+            yield f"::{kinds[finding.severity]} file={file},title={finding.code}::{_escaped(sentence(finding))}"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """Text as a workflow command takes it: what would end a value or a line is percent-encoded."""
+    return "".join(f"%{ord(each):02X}" if each in f"%\r\n{also}" else each for each in safe(text))
 
 
 def places(finding: Finding) -> str:
