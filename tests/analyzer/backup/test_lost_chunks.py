@@ -1,14 +1,16 @@
 """A restore point of which chunks are missing or damaged: the rest comes back, and a map says what does not."""
 
+import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("zstandard")
 
 import vhdx
-from analyzer.backup.errors import MissingObjectError
+from analyzer.backup.errors import MissingObjectError, PlaceError
 from analyzer.backup.plan import Lost
 from analyzer.backup.repository.chunks import object_of
 from analyzer.backup.repository.codec import Codec
@@ -140,3 +142,29 @@ def test_the_program_in_the_repository_writes_the_rest_and_the_same_map(
     assert "3145728 of them missing or damaged" in done.stdout
     assert out.read_bytes() == expected
     assert standing_of(out, len(expected)).lost == lost
+
+
+def test_a_bad_sector_under_a_chunk_loses_that_chunk_alone(folder, name, expected, lost, tmp_path, monkeypatch):
+    point = point_of(folder, name, Lost.ALLOW)
+    bad = object_of(point.index.id_of(list(point.chunks_with_data())[1]))
+    opened = Path.open
+
+    def failing(path, *arguments, **options):
+        if path == folder / bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+    resume_raw(point, tmp_path / "disk.raw")
+    monkeypatch.undo()
+    assert standing_of(tmp_path / "disk.raw", len(expected)).lost.size == lost.size + MIB
+
+
+def test_a_place_that_cannot_be_reached_is_no_loss(folder, name, tmp_path, monkeypatch):
+    def refused(*_arguments, **_options):
+        raise PlaceError(str(folder), "it is gone")
+
+    point = point_of(folder, name, Lost.ALLOW)
+    monkeypatch.setattr(LocalPlace, "read", refused)
+    with pytest.raises(PlaceError):
+        resume_raw(point, tmp_path / "disk.raw")
