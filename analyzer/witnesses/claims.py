@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
+from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import ExtSuperblock
+from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.usage.model import Known
 from analyzer.guest.usage.volumes import FoundVolume, volumes_of
 from analyzer.witnesses.ext import claims_of_ext
+from analyzer.witnesses.fat import claims_of_exfat, claims_of_fat
 from analyzer.witnesses.model import Claims, joined
 from analyzer.witnesses.ntfs import claims_of_ntfs
 
@@ -34,4 +37,8 @@ def _claims_of(disk: ReadableDisk, volume: FoundVolume) -> Claims | None:
             return claims_of_ext(known, plain, superblock)
         case NtfsBoot() as boot:
             return claims_of_ntfs(known, plain, boot)
+        case FatBoot() as table:
+            return claims_of_fat(known, plain, table)
+        case ExfatBoot() as region:
+            return claims_of_exfat(known, plain, region)
     return None

@@ -8,7 +8,7 @@ file, looks like it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from math import log10
+from math import lgamma, log, log10
 
 import numpy as np
 
@@ -82,15 +82,26 @@ def lone_pattern(layer: int, looks: Looks) -> list[Range]:
         starts = runs.start[runs.length == length]
         step = MIB // unit if unit < MIB and not ((starts | length) % (MIB // unit)).any() else 1
         whole = _whole(alike, length)
-        usual = len(starts) / max(1, len(alike) // step)
+        room = max(len(starts), len(alike) // step)
         for start, period in _tried(starts, length):
             places = np.arange(start % period, len(alike), period)
             places = places[int(whole[places].argmax()) :]
             alone = places[np.isin(places, starts)]  # others may be beside noise of the guest's own
             enough = len(alone) >= max(_LEAST_ALONE, len(best) + 1) and whole[places].mean() >= _LEAST_SHARE
-            if enough and len(alone) * -log10(usual) >= _LEAST_LOG + log10(len(starts) ** 2):
+            if enough and _unlikely(room, len(starts), len(alone)) >= _LEAST_LOG:
                 best = [Range(at * unit, length * unit) for at in alone.tolist()]
     return best
+
+
+def _unlikely(room: int, count: int, hits: int) -> float:
+    """How unlikely it is that of `count` places, anywhere among `room`, so many are as far apart; a negative log10."""
+    natural = _choices(room, count) - _choices(room - hits, count - hits)
+    return natural / log(10) - log10(room * room / hits)
+
+
+def _choices(room: int, count: int) -> float:
+    """The logarithm of how many ways there are to choose."""
+    return lgamma(room + 1) - lgamma(count + 1) - lgamma(room - count + 1)
 
 
 def _tried(starts: Column, length: int) -> Iterator[tuple[int, int]]:

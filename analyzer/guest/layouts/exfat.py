@@ -80,6 +80,15 @@ def holds(region: bytes) -> bool:
     return region[body:] == _checksum_sector(region[:body])
 
 
+def set_holds(entries: bytes) -> bool:
+    """Whether a file's set of directory entries has its checksum, which stands in bytes 2 and 3 of it."""
+    checksum = 0
+    for at, byte in enumerate(entries):
+        if at not in {2, 3}:
+            checksum = ((checksum >> 1 | checksum << 15) + byte) & 0xFFFF
+    return checksum.to_bytes(2, "little") == entries[2:4]
+
+
 def build_region(region: bytes, serial: bytes) -> bytes:
     """The region with another serial number and the checksum for it."""
     built = bytearray(region[: _body(region)])

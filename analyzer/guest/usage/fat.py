@@ -64,6 +64,14 @@ def usage_of_fat(known: Known, boot: FatBoot) -> Usage:
     )
 
 
+def entries_of(known: Known, boot: FatBoot) -> Column | None:
+    """The allocation table, by the best of its copies; None where it cannot be."""
+    length = boot.table * boot.sector_size
+    if not boot.has_sizes or not 0 < length <= _MOST_TABLE:
+        return None
+    return _entries(b"".join(piece.best for piece in _pieces(known, boot, length)), boot.kind)
+
+
 def _pieces(known: Known, boot: FatBoot, length: int) -> Iterator[_Piece]:
     first, last = ((boot.reserved + copy * boot.table) * boot.sector_size for copy in (0, boot.copies - 1))
     for (at, one), (_, other) in zip(known.pieces(first, length), known.pieces(last, length), strict=True):
@@ -120,7 +128,7 @@ class ExfatUsage:
                 filled.append((boot.place(first), min(length, boot.cluster_size), 0))
             if kind == _BITMAP:
                 maps += self._maps(first, length)
-        return usage_by(extent, maps, filled, self._files)
+        return usage_by(extent, maps, filled, self.files)
 
     def _maps(self, first: int, length: int) -> Iterator[tuple[Range, Ranges]]:
         """What each piece of a bitmap tells, and what of it is in use."""
@@ -163,7 +171,12 @@ class ExfatUsage:
             elif kind in {_BITMAP, _UPCASE} and cluster >= FIRST_CLUSTER:
                 yield kind, 0, cluster, size
 
-    def _files(self) -> Iterator[tuple[bool, int, int, int]]:
+    def folder_clusters(self) -> Iterator[int]:
+        """The bytes at which the clusters of folders begin, the root's first."""
+        yield from (part.start for part in self._chain(self.boot.root, 0, is_contiguous=False))
+        yield from (start for is_folder, start, _, _ in self.files() if is_folder)
+
+    def files(self) -> Iterator[tuple[bool, int, int, int]]:
         """Files by their clusters, and the first cluster of each folder."""
         waiting, count = [(self.boot.root, 0, False)], 0
         while waiting and count < _MOST_FOLDERS:
