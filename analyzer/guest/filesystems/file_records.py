@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analyzer.guest.filesystems import tsk
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout
 from analyzer.guest.filesystems.record import (
     ENDLESS,
@@ -16,19 +17,6 @@ from analyzer.guest.filesystems.record import (
     Packing,
     Role,
 )
-from analyzer.guest.filesystems.tsk import (
-    Attributes,
-    attributes_of,
-    decoded,
-    is_in_use,
-    is_virtual,
-    kind_of,
-    listed_records,
-    path_of,
-    reparse_of,
-    state_of,
-    times_of,
-)
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.ext_inodes import InodeFlag
 from vhdx.ranges import Range
@@ -38,9 +26,9 @@ FAILURES = (OSError, RuntimeError, MemoryError, OverflowError, SystemError)
 ORPHANS = "/$OrphanFiles"
 """Where the reader puts deleted files that no folder has a name of."""
 _PAST_END = "Offset missing in partial image"  # tsk_fs_read, for a volume that is larger than its image
-# Records 0 to 23 are the file system's own, 5 is the root, 11 is $Extend.
-_NTFS_SYSTEM, _NTFS_ROOT, _NTFS_EXTEND = 24, 5, 11
-_NOTHING = Attributes(None, (), (), runs_missing=False)
+# Records 0 to 23 are the file system's own, 5 is the root.
+_NTFS_SYSTEM, _NTFS_ROOT = 24, 5
+_NOTHING = tsk.Attributes(None, (), (), runs_missing=False)
 _PLACES_MISSING = "not all of the places of its data are known"
 _MOST_LISTED = 4096  # an attribute list of 256 KiB names more, and a hostile one the same record each time
 _EXFAT_FILES = {b"\x85", b"\x05"}  # entries of files, in use and deleted; all others are the system's
@@ -68,19 +56,19 @@ class Maker:
         if meta is None and name is not None and self.type == "ntfs":
             file, meta = self._let_go(file)
         address = int(name.meta_addr) if name is not None else int(meta.addr)
-        path = f"{folder}/{decoded(name.name)}" if name is not None and name.name else folder
-        state = state_of(name, meta) if name is not None else FileState.ALLOCATED
+        path = f"{folder}/{tsk.decoded(name.name)}" if name is not None and name.name else folder
+        state = tsk.state_of(name, meta) if name is not None else FileState.ALLOCATED
         common: dict[str, Any] = {
             "volume": 0, "path": path, "address": address, "state": state,
             "parent": parent.address if parent else address, "role": self._role(file, path, address, parent),
         }  # fmt: skip
         if address in self.avoided:
-            return FileRecord(**common, kind=kind_of(file), metadata=tuple(self.layout.record_places(address)),
+            return FileRecord(**common, kind=tsk.kind_of(file), metadata=tuple(self.layout.record_places(address)),
                               obstacle=ENDLESS)  # fmt: skip
         if meta is None or state is FileState.OVERWRITTEN:
             why = NO_RECORD if state is FileState.ALLOCATED else "another file has its record"
-            places = () if is_virtual(file) else tuple(self.layout.record_places(address))
-            return FileRecord(**common, kind=kind_of(file), metadata=places, obstacle=why)
+            places = () if tsk.is_virtual(file) else tuple(self.layout.record_places(address))
+            return FileRecord(**common, kind=tsk.kind_of(file), metadata=places, obstacle=why)
         return self._whole(file, meta, common)
 
     def _let_go(self, file: Any) -> tuple[Any, Any]:  # noqa: ANN401
@@ -88,21 +76,21 @@ class Maker:
         name = file.info.name
         with contextlib.suppress(*FAILURES):
             found = self.opened(int(name.meta_addr))
-            if int(found.info.meta.seq) == int(name.meta_seq) + 1 and not is_in_use(found.info.meta):
+            if int(found.info.meta.seq) == int(name.meta_seq) + 1 and not tsk.is_in_use(found.info.meta):
                 return found, found.info.meta
         return file, None
 
     def _whole(self, file: Any, meta: Any, common: dict[str, Any]) -> FileRecord:  # noqa: ANN401
-        address, kind, obstacle = int(meta.addr), kind_of(file), None
-        places = [] if is_virtual(file) else self.layout.record_places(address)
+        address, kind, obstacle = int(meta.addr), tsk.kind_of(file), None
+        places = [] if tsk.is_virtual(file) else self.layout.record_places(address)
         attributes = _NOTHING
         try:
-            attributes = attributes_of(file, self.view.start, self.block, places)
-            places += [place for number in set(listed_records(file, attributes)) - {address}
+            attributes = tsk.attributes_of(file, self.view.start, self.block, places)
+            places += [place for number in set(tsk.listed_records(file, attributes)) - {address}
                        for place in self.layout.record_places(number)][:_MOST_LISTED]  # fmt: skip
         except FAILURES as error:
             obstacle = f"what it is made of cannot be read ({sentence(error)})"
-        target = path_of(meta.link) if meta.link else None
+        target = tsk.path_of(meta.link) if meta.link else None
         data = attributes.data
         if self.type == "ntfs":
             kind, target, found = self._reparse(file, kind)
@@ -115,9 +103,9 @@ class Maker:
             places += self.layout.table_places(data.extents)
         return FileRecord(
             **common, kind=kind,
-            sequence=int(meta.seq) or (0 if is_virtual(file) else self.layout.sequence_of(address)),
+            sequence=int(meta.seq) or (0 if tsk.is_virtual(file) else self.layout.sequence_of(address)),
             size=0 if kind is FileKind.DIRECTORY else int(meta.size),
-            times=times_of(meta, local=isinstance(self.layout, FatLayout)),
+            times=tsk.times_of(meta, local=isinstance(self.layout, FatLayout)),
             mode=int(meta.mode), owner=int(meta.uid), group=int(meta.gid), links=int(meta.nlink), target=target,
             data=data if kind is not FileKind.LINK else None, streams=attributes.alternate, metadata=tuple(places),
             obstacle=obstacle or self._obstacle(address, kind, attributes, places)
@@ -126,7 +114,7 @@ class Maker:
 
     def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
         is_below = parent is not None and parent.role is Role.SYSTEM and parent.path != ORPHANS
-        if is_virtual(file) or is_below:
+        if tsk.is_virtual(file) or is_below:
             return Role.SYSTEM
         if self.type == "exfat" and path.startswith("/$"):
             start, _ = next(iter(self.layout.record_places(address)), (self.view.start, 0))
@@ -137,7 +125,7 @@ class Maker:
     def _reparse(self, file: Any, kind: FileKind) -> tuple[FileKind, str | None, str | None]:  # noqa: ANN401
         """Kind, target, obstacle, as a reparse point has them."""
         try:
-            point = reparse_of(file)
+            point = tsk.reparse_of(file)
         except FAILURES as error:
             return kind, None, f"its reparse point cannot be read ({sentence(error)})"
         if point is None:
@@ -146,7 +134,7 @@ class Maker:
             return FileKind.LINK, point.target, None
         return kind, None, point.obstacle if kind is FileKind.FILE else None
 
-    def _obstacle(self, address: int, kind: FileKind, attributes: Attributes, places: list[Range]) -> str | None:
+    def _obstacle(self, address: int, kind: FileKind, attributes: tsk.Attributes, places: list[Range]) -> str | None:
         if self.is_lost(places):
             return LOST_RECORD
         if attributes.runs_missing and kind is FileKind.FILE and not isinstance(self.layout, ExtLayout):

@@ -25,7 +25,8 @@ def open_volumes(disk: ReadableDisk) -> list[Volume]:
         return volumes
     over = [f"over it lies {text}" for text in named_volumes(read, parts, disk.size)]
     part = Partition(0, 0, disk.size, is_beneath=True)
-    notes = (f"it takes all of the disk, and something was written over its front, or it is older: {whole}", *over)
+    how = "other volumes were" if over else "the partition table was"
+    notes = (f"it takes all of the disk: {how} written over it, or it is older than that; {whole}", *over)
     beneath = open_volume(reader, len(parts) + 1, part, notes)
     beneath.record = replace(beneath.record, beneath=bool(over))
     return [*volumes, beneath] if beneath.is_readable else volumes

@@ -50,7 +50,7 @@ class ReaderEndedError(Exception):
     def __init__(self, reason: str, at: At, *, was_asked: bool) -> None:
         super().__init__(reason)
         self.at, self.was_asked = at, was_asked
-        """`was_asked`: it was at work on the question, not on another one."""
+        """`was_asked`: it was at work on the question, or on none yet, and not on another one."""
 
 
 class _Plain(pickle.Unpickler):
@@ -91,7 +91,7 @@ class _Child:
                 continue
             if answer is None:
                 self.answers.put(None)  # for the others who wait
-                raise ReaderEndedError(self._why(), self.at[1], was_asked=self.at[0] == number)
+                raise ReaderEndedError(self._why(), self.at[1], was_asked=self.at[0] in {0, number})
             if isinstance(answer, Exception):
                 raise answer
             if answer[0] in self.kept:

@@ -26,7 +26,6 @@ _MOST_PLACE, _MOST_NUMBER = 1 << 62, 1 << 64
 _KINDS, _STATES = {one.value: one for one in FileKind}, {one.value: one for one in FileState}
 _ROLES, _PACKINGS = {one.value: one for one in Role}, {one.value: one for one in Packing}
 _NUMBERS = slice(2, 9)  # address to links
-_NO_TIMES = Times()
 
 
 class NonsenseError(ValueError):

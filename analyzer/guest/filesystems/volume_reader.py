@@ -1,7 +1,6 @@
 """A volume's bytes as a file-system reader takes them: what is lost reads as zeros, and is noted."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from analyzer.guest.filesystems.errors import MissingReaderError
@@ -17,11 +16,6 @@ _MOST_NOTED = 1 << 16
 
 class Sectored(RunSource, Protocol):
     """A disk that knows its sector."""
-
-    @property
-    def path(self) -> Path:
-        """What it is called."""
-        ...
 
     @property
     def sector_size(self) -> int:
@@ -45,7 +39,7 @@ class ReadableDisk:
 
     def __init__(self, disk: Sectored, lost: NoteLost | None = None) -> None:
         """Read `disk`, which stays the caller's to close, by a policy that notes what is lost."""
-        self.path, self.size, self.sector_size = disk.path, disk.size, disk.sector_size
+        self.size, self.sector_size = disk.size, disk.sector_size
         self._lost = lost or NoteLost(disk.sector_size)
         self._reader = Reader(disk, self._lost)
 

@@ -266,6 +266,7 @@ def test_a_folder_inside_itself_is_listed_once(tmp_path):
     assert len(volume.troubles) == 2
 
 
+@pytest.mark.slow
 def test_damage_at_random_never_ends_in_a_traceback(states_of):
     """[hostile file systems]: whatever stands in the structures, what is read is told or listed."""
     for kind in ("ntfs", "fat16", "exfat", "ext4"):
