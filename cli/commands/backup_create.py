@@ -2,16 +2,20 @@
 
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
 from analyzer.backup.lock_owner import Hold
+from analyzer.backup.locks import Lock
 from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
+from analyzer.backup.repository.repository import Repository
 from analyzer.recovery_map.note import map_note
 from analyzer.text import version
 from cli import output
@@ -29,6 +33,7 @@ from cli.options.repository import (
 )
 from cli.progress import progress
 from cli.text import plural, safe, say, size
+from vhdx.chain import Chain
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 
@@ -56,6 +61,7 @@ class _RunOptions(CreateOptions):
 @repository_argument
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="LEAF...")
 @grouped("asked", _RunOptions)
+@click.option("--dry-run", is_flag=True, help="Say which restore points would be made, and how much is read.")
 @chain_options
 @rate_option
 @wait_option
@@ -63,7 +69,7 @@ class _RunOptions(CreateOptions):
 @when_interrupted(
     "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
 )
-def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: ChainOptions) -> int:
+def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, dry_run: bool, where: ChainOptions) -> int:
     """Make a restore point of each LEAF's disk.
 
     Layers that are proved to be those of an earlier restore point, unchanged since, are not read, and neither is what
@@ -78,6 +84,7 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     Examples:
       vhdx backup create /mnt/nas/backups leaf.avhdx
       vhdx backup create /mnt/nas/backups leaf.avhdx --checkpoints
+      vhdx backup create /mnt/nas/backups *.vhdx --dry-run
       vhdx backup create /mnt/nas/backups *.vhdx
       vhdx backup create /mnt/nas/backups leaf.avhdx --name before-upgrade
     """
@@ -86,33 +93,54 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, where: 
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
     asked = replace(asked, tool=f"vhdx {version()}")
     failed = list[tuple[Path, VhdxError]]()
+    planned = list[CreatePlan]()
     # creates may run together, but not beside a prune, which deletes chunks
-    with lock_of(kept, Hold.SHARED, "create") as lock:
+    with nullcontext() if dry_run else lock_of(kept, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             try:
                 with open_leaf(leaf, where) as chain:
                     errors += warn_of_findings(chain)
-                    noted = tuple(filter(None, [map_note(chain.path, chain.size)]))
-                    plan = plan_create(kept, chain, replace(asked, notes=noted), lock.claim)
-                    with progress("backing up", plan.work) as update:
-                        manifests = run_create(plan, update, lock.confirm)
+                    plan, manifests = _back_up(kept, chain, asked, lock)
             except VhdxError as error:
                 # the other disks may still be backed up, unless the repository itself answers
                 if len(leaves) == 1 or (isinstance(error, BackupError) and not isinstance(error, PointRefusedError)):
                     raise
                 failed.append((leaf, error))
                 continue
-            told += manifests
+            told, planned = [*told, *manifests], [*planned, plan]
             if not output.is_json():
-                _tell(plan, manifests)
+                (_tell if manifests else _tell_plan)(plan, manifests)
     if output.is_json():
         not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
         payload = {"repository": kept.place.url, "points": told, "errors": errors, "failed": not_made}
-        output.emit("backup create", payload)
+        output.emit("backup create", payload | ({"planned": [*map(_plain_plan, planned)]} if dry_run else {}))
     for line in _failure_lines(failed, len(leaves)):  # at the end, where it is seen
         say(f"error: {safe(line)}")
     # the worst, so that one disk of many that failed is noticed
     return max([int(bool(errors)), *(error.exit_code for _, error in failed)])
+
+
+def _back_up(
+    kept: Repository, chain: Chain, asked: CreateOptions, lock: Lock | None
+) -> tuple[CreatePlan, tuple[Manifest, ...]]:
+    """What is planned for a disk, and the points that were made; none without a lock."""
+    noted = tuple(filter(None, [map_note(chain.path, chain.size)]))
+    plan = plan_create(kept, chain, replace(asked, notes=noted), lock.claim if lock else lambda _: True)
+    if lock is None:
+        return plan, ()
+    with progress("backing up", plan.work) as update:
+        return plan, run_create(plan, update, lock.confirm)
+
+
+def _plain_plan(plan: CreatePlan) -> dict[str, Any]:
+    names = [point.name for point in plan.points]
+    return {"names": names, "read_bytes": plan.work, "read_in_full": plan.read_in_full}
+
+
+def _tell_plan(plan: CreatePlan, _none: Sequence[Manifest]) -> None:
+    names = ", ".join(safe(point.name) for point in plan.points)
+    full = f", in full, because {safe(plan.read_in_full)}" if plan.read_in_full else ""
+    output.emit_sentences([f"{names}: would be made; {size(plan.work)} to read{full}"])
 
 
 def _failure_lines(failed: Sequence[tuple[Path, VhdxError]], count: int) -> Iterator[str]:

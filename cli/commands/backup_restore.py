@@ -112,7 +112,8 @@ def command(repository: str, name: str, target: _Target) -> int:
         request = request_for(disk.manifest, target.out, form, options)
         write_disk("backup restore", disk, request, target.image, name=namer_for(disk, target.out, options.existing))
     if disk.lost.size:
-        there = f"; {safe(map_of(target.out))} lists them" if target.is_image else ""
+        has_map = target.is_image and not target.image.dry_run
+        there = f"; {safe(map_of(target.out))} lists them" if has_map else ""
         ranges = plural(len(disk.lost), "range")
         say(f"warning: {ranges} of the disk, {size(disk.lost.size)}, are lost, and zeros in the output{there}")
     return int(bool(target.lost is Lost.ALLOW and disk.lost.size))

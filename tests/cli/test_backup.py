@@ -212,3 +212,15 @@ def test_of_several_disks_the_others_are_backed_up_when_one_cannot_be(vhdx_comma
     assert [(one["path"], one["exit_code"]) for one in made.json["failed"]] == [(str(orphan), 4), (str(text), 3)]
     assert "2 of 3 disks were not backed up" in made.err
     assert made.err.count("error:") == 3
+
+
+def test_a_dry_run_of_create_says_what_would_be_read_and_writes_nothing(vhdx_command, kept, chain):
+    folder, leaf, _, _ = kept
+    before = contents(folder)
+    told = vhdx_command("backup", "create", folder, leaf, "--full", "--name", "tomorrow", "--dry-run")
+    assert told.code == 0
+    assert "tomorrow: would be made; " in told.out
+    assert "to read, in full, because that was asked for" in told.out
+    plain = vhdx_command("backup", "create", folder, leaf, "--dry-run", "--json").json
+    assert (plain["points"], plain["planned"][0]["read_bytes"]) == ([], 0)
+    assert contents(folder) == before
