@@ -8,6 +8,7 @@ QUICK := not (slow or peers or corpus or property or fuzz)
 SELECT ?= $(QUICK)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
+RUN := .venv/.installed
 PEERS := .venv/.peers-tried
 ROOMS ?= tests
 
@@ -17,7 +18,7 @@ ROOMS ?= tests
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(DEV)  ## show the tool at work on images it makes itself
+demo: $(RUN)  ## show the tool at work on images it makes itself: installs vhdx alone, without what develops it
 	$(BIN)/vhdx demo
 
 test: $(DEV) $(PEERS)  ## run the whole test suite (JOBS=n processes)
@@ -76,13 +77,18 @@ clean:  ## remove all that was made here, .venv too
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without build isolation the build uses the pinned setuptools, and the editable install asks no network for another.
-$(DEV): pyproject.toml constraints.txt
+$(RUN): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'vhdx needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo 'This Python cannot make virtual environments: apt-get install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo 'installing vhdx and what it needs into .venv'
 	$(PIP) install --constraint constraints.txt setuptools
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUN)
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
 

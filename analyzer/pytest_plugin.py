@@ -47,9 +47,10 @@ class ChainFactory(Protocol):
 
 @pytest.fixture
 def vhdx_chain(tmp_path_factory: pytest.TempPathFactory) -> ChainFactory:
-    """Writes chains into fresh folders: `vhdx_chain("chain-3").leaf`. Raises KeyError for a recipe that is none."""
+    """Writes chains into fresh folders: `vhdx_chain("chain-3").leaf`; a recipe that is none fails the test."""
 
     def write(what: str | Mapping[str, ImageSpec] = "demo") -> SyntheticChain:
+        __tracebackhide__ = True
         from fixtures import write_files
 
         built = _built(what)
@@ -62,9 +63,15 @@ def vhdx_chain(tmp_path_factory: pytest.TempPathFactory) -> ChainFactory:
 
 
 def _built(what: str | Mapping[str, ImageSpec]) -> FixtureSet:
+    __tracebackhide__ = True
+    from difflib import get_close_matches
+
     from fixtures import RECIPES
     from fixtures.fixture_set import healthy
 
+    if isinstance(what, str) and what not in RECIPES:
+        near = " or ".join(map(repr, get_close_matches(what, RECIPES))) or "one of `vhdx fixtures list`"
+        pytest.fail(f"vhdx_chain: there is no recipe {what!r}; did you mean {near}?", pytrace=False)
     return RECIPES[what].build() if isinstance(what, str) else healthy(what, "made for a test")
 
 
@@ -73,6 +80,7 @@ def assert_sound(path: Path, *, chain: Reach = Reach.CHAIN, fail_on: Severity | 
 
     Errors alone fail where `fail_on` is not given. Raises VhdxError for what keeps the check from looking at all.
     """
+    __tracebackhide__ = True
     # The engine is loaded here and by name: pytest must not pay for it at its start.
     engine = importlib.import_module("analyzer.check.check")
     checked: Checked = engine.check_chain(path) if chain is Reach.CHAIN else engine.check_file(path)
@@ -81,6 +89,7 @@ def assert_sound(path: Path, *, chain: Reach = Reach.CHAIN, fail_on: Severity | 
 
 def require_sound(checked: Checked, *, fail_on: Severity | None = None) -> None:
     """Raise AssertionError that lists the findings of a check that are `fail_on` (an error) or worse."""
+    __tracebackhide__ = True
     from analyzer.check.result import at_least, worst_first
     from analyzer.report.findings.text import sentence
     from analyzer.text import plural, safe

@@ -24,7 +24,7 @@ from vhdx.image import open_image
 from vhdx.sink import Existing
 from vhdx.source import FileSource
 
-_NOTHING = {True: "nothing to change", False: "nothing can be mended"}
+_NOTHING = {True: "nothing to change", False: "nothing can be fixed"}
 # Patches of one fix that are shown; JSON has them all.
 _MOST_PATCHES = 8
 
@@ -186,8 +186,8 @@ def _report(command: str, plan: RepairPlan, outcome: RepairOutcome | None) -> No
         "path": plan.path,
         "file_size": plan.file_size,
         "result_size": plan.result_size,
-        "mendings": [_fix_to_plain(fix) for fix in plan.fixes],
-        "unmended": plan.unfixable,
+        "fixes": [_fix_to_plain(fix) for fix in plan.fixes],
+        "unfixable": plan.unfixable,
         "opens": plan.opens,
         "outcome": outcome,
     }

@@ -32,8 +32,8 @@ def test_a_chain_of_my_own(vhdx_chain):
     assert [path.name for path in chain.files] == ["mine.vhdx"]
 
 def test_no_such_recipe(vhdx_chain):
-    with pytest.raises(KeyError):
-        vhdx_chain("no such")
+    with pytest.raises(pytest.fail.Exception, match="no recipe 'chian-3'; did you mean 'chain-3'"):
+        vhdx_chain("chian-3")
 """
 
 
@@ -51,6 +51,18 @@ def test_its_fixture_writes_chains(tmp_path):
     done = run_pytest(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_failure_shows_the_test_alone_and_none_of_the_plugins_frames(tmp_path):
+    body = "from analyzer.pytest_plugin import assert_sound\n\n"
+    body += "def test_x(tmp_path):\n    assert_sound(tmp_path / 'gone.vhdx')\n"
+    (tmp_path / "test_mine.py").write_text(f"{body}\ndef test_y(vhdx_chain):\n    vhdx_chain('nonsense')\n")
+    done = run_pytest(tmp_path)
+    assert "2 failed" in done.stdout
+    assert "is not sound, 1 finding" in done.stdout
+    assert "there is no recipe 'nonsense'" in done.stdout
+    assert "pytest_plugin.py" not in done.stdout
 
 
 def test_loading_it_loads_nothing_heavy():

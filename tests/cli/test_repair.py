@@ -75,7 +75,7 @@ def test_what_nothing_helps_is_exit_code_3(vhdx_command, built):
 
 def test_plan_and_outcome_are_json(vhdx_command, broken, tmp_path):
     plan = vhdx_command("repair", broken, "--json").json
-    assert [fix["code"] for fix in plan["mendings"]][:2] == ["HDR-03", "LOG-01"]
+    assert [fix["code"] for fix in plan["fixes"]][:2] == ["HDR-03", "LOG-01"]
     assert plan["outcome"] is None
     done = vhdx_command("repair", broken, "--in-place", "--json").json
     assert done["outcome"]["target"] == str(broken)

@@ -288,3 +288,30 @@ CONTRAST = """
     .filter(([, contrast]) => contrast < 4.5);
 })()
 """
+
+
+def test_notes_of_one_code_are_one_folded_item(page_of, chain):
+    _, page, _ = page_of(chain[0])
+    items = re.findall(r'<(?:details|article) class="finding note">.*?<code>([A-Z]{3}-[0-9]+)</code>', page, re.DOTALL)
+    assert items
+    assert len(items) == len(set(items))
+
+
+def test_what_helps_is_on_the_first_screen_with_its_command(page_of, chain):
+    leaf, _ = chain
+    (leaf.parent / "vm.vhdx").unlink()
+    _, page, answer = page_of(leaf)
+    assert answer.code == 4
+    head = page.partition("<header>")[2].partition("</header>")[0]
+    first = re.search(r'<ol class="urgent">(.*?)</ol>', head, re.DOTALL)[1]
+    assert "<code>vhdx scan" in first
+    assert head.index("urgent") < head.index('class="verdict lost"')
+    assert "<details><summary>" in head, "the places that were looked at are folded"
+
+
+def test_each_file_has_its_state_and_a_folder_is_called_one(vhdx_command, chain):
+    leaf, fixture = chain
+    page = vhdx_command("check", leaf.parent, "--format", "html").out
+    table = page.partition("State of each file")[2].partition("</table>")[0]
+    assert all(name in table for name in fixture.files)
+    assert "<dt>folder</dt>" in page

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
+from pathlib import Path
 from string import Template
 
 from analyzer.check.result import Checked, all_findings, tally, worst_first
@@ -26,6 +27,7 @@ from vhdx.runs import Kind
 _MOST_ENTRIES = 100
 _PLACES = {"offset", "file_offset", "log_offset", "key_offset", "value_offset"}
 _SIZES = {"length", "log_length", "size", "block_size"}
+_MOST_URGENT = 3
 MOST = 500
 """Findings that a page lists one by one, the worst first."""
 # Records that are beside one another, field by field, so that two copies can be compared.
@@ -72,16 +74,28 @@ def _head(report: Report) -> Html:
     failure = [element("p", report.failure, class_="verdict lost")] if report.failure else []
     if report.looked_at:
         looked = element("ul", *(element("li", place) for place in report.looked_at))
-        failure += [element("p", "It was looked for here:"), looked]
+        failure.append(folded(f"It was looked for here ({plural(len(report.looked_at), 'place')})", looked))
     described = (
-        ("file", report.leaf),
+        ("folder" if report.leaf.is_dir() else "file", report.leaf),
         ("disk", exact_size(leaf.virtual_size) if leaf else ""),
         ("chain", plural(len(report.layers), "file") if report.layers else ""),
         ("findings", tally(all_findings(report.checked)) or "no findings"),
         ("made", f"{report.made:%Y-%m-%d %H:%M:%S %Z} by vhdx {report.version}"),
     )
     verdict = element("p", f"{exact_size(lost)} of the disk cannot be known.", class_="verdict lost") if lost else ""
-    return joined((element("h1", report.leaf.name), joined(failure), verdict, facts(described)), "\n")
+    title = element("h1", report.leaf.name)
+    return joined((title, _what_to_do(report), joined(failure), verdict, facts(described)), "\n")
+
+
+def _what_to_do(report: Report) -> Html:
+    """The worst of what is wrong, each code once, and what helps: it is on the first screen, also of a phone."""
+    found = {finding.code: finding for finding in reversed(worst_first(all_findings(report.checked)))}
+    urgent = [finding for finding in worst_first(found.values()) if finding.severity > Severity.NOTE][:_MOST_URGENT]
+    items = (
+        element("li", element("strong", prose(next_step(one))), " ", element("a", one.code, href="#findings"))
+        for one in urgent
+    )
+    return element("ol", *items, class_="urgent") if urgent else Html()
 
 
 def _parts(report: Report) -> list[tuple[str, str, Html]]:
@@ -102,8 +116,18 @@ def _parts(report: Report) -> list[tuple[str, str, Html]]:
             code = element("code", report.digest.sha256) if report.digest.sha256 else report.digest.reason
             digest = table("SHA-256", ["of", "digest"], [("the flat disk", code)])
         parts = [("chain", "Chain", chain), where, *parts, ("hashes", "Hashes", digest)]
-    shown_files = joined(map(_file, reversed(report.files)), "\n")
+    shown_files = joined((_states(report.checked), *map(_file, reversed(report.files))), "\n")
     return [*parts, ("files", "Files and their structures", shown_files)]
+
+
+def _states(checked: Sequence[Checked]) -> Html:
+    """A table of all files that were looked at, with what was found in each."""
+    about: dict[Path, list[Finding]] = {path: [] for subject in checked for path in (subject.path, *subject.files)}
+    for subject in checked:
+        for finding in subject.findings:
+            about.setdefault(finding.path or subject.path, []).append(finding)
+    rows = sorted(about.items(), key=lambda row: -max((each.severity for each in row[1]), default=-1))[:MOST]
+    return table("State of each file", ["file", "state"], ((path, tally(found) or "sound") for path, found in rows))
 
 
 def _section(key: str, title: str, content: Html) -> Html:
@@ -124,15 +148,34 @@ def _findings(checked: Sequence[Checked], nothing: str) -> Html:
     found = worst_first(all_findings(checked))
     if not found:
         return element("p", nothing)
+    urgent = [each for each in found[:MOST] if each.severity > Severity.NOTE]
+    notes = sorted((each for each in found[:MOST] if each.severity is Severity.NOTE), key=lambda note: note.code)
+    alike = (list(group) for _, group in groupby(notes, key=lambda note: note.code))
     left_out = f"{len(found) - MOST} more are left out; `vhdx check --format json` lists them all."
     more = element("p", left_out) if len(found) > MOST else Html()
-    return joined((element("p", tally(found)), *(_finding(each) for each in found[:MOST]), more), "\n")
+    return joined((element("p", tally(found)), *map(_finding, urgent), *map(_notes, alike), more), "\n")
+
+
+def _titled(finding: Finding) -> Html:
+    name, rule = finding.severity.name.lower(), rules().get(finding.code)
+    badge = element("span", element("span", _MARKS[finding.severity], aria_hidden="true"), " ", name, class_="badge")
+    return joined((badge, element("code", finding.code), text(rule.title if rule else "")), " ")
+
+
+def _notes(alike: Sequence[Finding]) -> Html:
+    """Notes of one code as one folded item: what they mean and what to do is the same for all of them."""
+    if len(alike) == 1:
+        return _finding(alike[0])
+    first, rule = alike[0], rules().get(alike[0].code)
+    rows = [(each.path or "", places(each), each.message) for each in alike]
+    shared = facts((("meaning", prose(rule.meaning) if rule else ""), ("next", prose(next_step(first)))))
+    summary = element("summary", _titled(first), f" ({len(alike)} times)")
+    return element("details", summary, shared, table("Where", ["file", "place", "what"], rows), class_="finding note")
 
 
 def _finding(finding: Finding) -> Html:
     name, rule, section = finding.severity.name.lower(), rules().get(finding.code), section_of(finding)
-    badge = element("span", element("span", _MARKS[finding.severity], aria_hidden="true"), " ", name, class_="badge")
-    head = element("h3", badge, " ", element("code", finding.code), " ", rule.title if rule else "")
+    head = element("h3", _titled(finding))
     evidence = (
         ("file", finding.path),
         ("place", places(finding)),
