@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import vhdx
+from analyzer.recover import affected_files
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need
 from tests.support.files import ROOT
@@ -113,6 +114,22 @@ def test_below_a_missing_layer_files_are_stale(vhdx_command, states_of, tmp_path
     by_path = {file["path"]: file for file in told["touched"]}
     assert by_path["/kept.txt"]["stale_bytes"] == len(states.before["kept.txt"])
     assert "/in the leaf.txt" not in by_path or not by_path["/in the leaf.txt"]["stale_bytes"]
+
+
+@pytest.mark.parametrize("cut", ["ext4"], indirect=True)
+def test_a_recovery_that_is_stopped_while_it_looks_for_files_keeps_image_map_and_account(
+    vhdx_command, cut, tmp_path, monkeypatch
+):
+    def stopped(_disk):
+        assert (tmp_path / "out.raw.map").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(affected_files, "open_volumes", stopped)
+    answer = vhdx_command("recover", cut[0], "-o", tmp_path / "out.raw")
+    assert answer.code == 130
+    assert "its map and its account are whole" in answer.err
+    assert (tmp_path / "out.raw").exists()
+    assert "not looked for yet" in json.loads((tmp_path / "out.raw.json").read_text())["files"]["error"]
 
 
 def test_without_the_reader_a_recovery_says_what_would_list_files(vhdx_command, cut, monkeypatch):
