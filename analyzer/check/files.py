@@ -22,6 +22,7 @@ from vhdx.image import image_of
 from vhdx.source import FileSource, read_at
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.identifier import SIGNATURE
+from vhdx.system import files
 
 # Files that stay open; systems have few descriptors. Others are opened again, and looked at once all the same.
 # Linux gives a process 1024 descriptors, macOS 256 unless asked; a chain has at most 256 files.
@@ -58,7 +59,8 @@ def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
     for entry in entries:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            if depth is Depth.TREE:
+            # A junction of Windows is no link to Python, and may lead round in a circle.
+            if depth is Depth.TREE and not files.leads_elsewhere(entry.stat(follow_symlinks=False)):
                 yield from _of_folder(path, depth)
         elif os.path.isfile(path) and _is_vhdx(path):  # noqa: PTH113 - never raises, as for a link in a circle
             yield path

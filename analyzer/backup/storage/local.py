@@ -84,9 +84,11 @@ class LocalPlace:
             found = list(entries)
         for entry in found:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            # A link could lead out of the repository, or round in a circle.
+            # A link, or a junction, could lead out of the repository, or round in a circle.
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(name)
+                with contextlib.suppress(FileNotFoundError):
+                    if not files.leads_elsewhere(entry.stat(follow_symlinks=False)):
+                        yield from self._walk(name)
             elif entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
                     status = entry.stat(follow_symlinks=False)

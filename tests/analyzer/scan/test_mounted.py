@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from analyzer.backup.storage.local import LocalPlace
+from analyzer.check.files import Depth, files_in
 from analyzer.scan.find import find_files
 from vhdx.system import files, windows
 
@@ -61,3 +63,10 @@ def test_a_url_of_a_drive_is_a_folder_on_that_drive(monkeypatch, path, folder):
     assert str(files.path_of_url(path)).replace("\\", "/") == path
     monkeypatch.setattr(windows, "HERE", True)
     assert str(files.path_of_url(path)).replace("\\", "/") == folder
+
+
+def test_neither_a_check_of_a_tree_nor_a_repository_follows_a_junction(tree):
+    (tree / "junction" / "away.vhdx").write_bytes(b"vhdxfile")
+    (tree / "plain" / "here.vhdx").write_bytes(b"vhdxfile")
+    assert [path.name for path in files_in([tree], Depth.TREE)] == ["here.vhdx"]
+    assert "junction/away.vhdx" not in {entry.name for entry in LocalPlace(tree).list("")}
