@@ -17,7 +17,7 @@ from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of, disk
 from tests.support.command_line import SCHEMA, contents
-from tests.support.files import open_files, sparse_copy
+from tests.support.files import open_files, sparse_copy, symbolic_link
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
 from vhdx.system import files
@@ -617,7 +617,7 @@ def test_a_link_to_a_recovered_image_is_read_by_its_map_too(vhdx_command, apart,
     vhdx_command("recover", *apart[1:], "-o", tmp_path / "disk.vhdx")
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "link.vhdx"
-    link.symlink_to(tmp_path / "disk.vhdx")
+    symbolic_link(link, tmp_path / "disk.vhdx")
     assert "was recovered" in vhdx_command("hash", link).err
 
 

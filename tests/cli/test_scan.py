@@ -13,6 +13,7 @@ import vhdx
 from fixtures import Brush, Identity, encode, flatten
 from fixtures.recipes.kit import child_of, disk
 from tests.support.command_line import contents
+from tests.support.files import symbolic_link
 
 pytestmark = pytest.mark.slow
 
@@ -206,11 +207,11 @@ def test_a_folder_that_is_not_there_gives_exit_code_6(vhdx_command, tmp_path):
 def test_links_to_folders_pipes_and_second_names_are_left_alone(vhdx_command, chain):
     leaf, _ = chain
     count = len(list(leaf.parent.iterdir()))
-    (leaf.parent / "loop").symlink_to(leaf.parent)
-    (leaf.parent / "zero").symlink_to("/dev/zero")
-    (leaf.parent / "nowhere").symlink_to(leaf.parent / "gone")
+    symbolic_link(leaf.parent / "loop", leaf.parent)
+    symbolic_link(leaf.parent / "zero", "/dev/zero")
+    symbolic_link(leaf.parent / "nowhere", leaf.parent / "gone")
     os.mkfifo(leaf.parent / "pipe.vhdx")
-    (leaf.parent / "second name.vhdx").symlink_to(leaf)
+    symbolic_link(leaf.parent / "second name.vhdx", leaf)
     os.link(leaf, leaf.parent / "zz third name.vhdx")
     answer = vhdx_command("scan", leaf.parent, leaf.parent, "--json")
     assert answer.code == 0

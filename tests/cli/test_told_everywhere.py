@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.files import symbolic_link
+
 pytestmark = pytest.mark.slow
 
 
@@ -62,7 +64,7 @@ def test_ignoring_what_is_no_code_is_wrong_usage(vhdx_command, built, code):
 
 def test_a_link_in_a_circle_does_not_end_the_check_of_its_folder(vhdx_command, built):
     path, _ = built("dynamic")
-    (path.parent / "loop").symlink_to("loop")
+    symbolic_link(path.parent / "loop", "loop")
     assert len(vhdx_command("check", path.parent, "--json").json["subjects"]) == 1
 
 

@@ -11,6 +11,7 @@ import vhdx
 from analyzer.convert import convert
 from analyzer.convert.model import OutputFormat
 from tests.support.command_line import contents
+from tests.support.files import symbolic_link
 from vhdx.sink import Sink
 
 
@@ -163,7 +164,7 @@ def test_a_target_that_is_a_source_is_refused_even_with_force(vhdx_command, chai
     base = leaf.parent / "vm.vhdx"
     target = {"itself": base, "symlink": tmp_path / "symbolic.vhdx", "hard link": tmp_path / "hard.vhdx"}[link]
     if link == "symlink":
-        target.symlink_to(base)
+        symbolic_link(target, base)
     if link == "hard link":
         target.hardlink_to(base)
     before = contents(leaf.parent)

@@ -55,12 +55,24 @@ def patch(path, offset, data):
         handle.write(data)
 
 
+def symbolic_link(path, target):
+    """A symbolic link at `path`; skips the test where the system makes none."""
+    try:
+        path.symlink_to(target)
+    except OSError:  # Windows asks for a right
+        pytest.skip("this user may make no symbolic links")
+    if not path.is_symlink():  # wine says yes, and makes none
+        pytest.skip("this system makes no symbolic links")
+
+
 @contextlib.contextmanager
-def let_go(sink):
-    """An unfinished output that others may write to meanwhile: while it is open, Windows lets nobody."""
-    sink.close()
-    yield sink.path
-    sink._descriptor = files.open_file(sink.path, files.CHANGE)
+def let_go(*sinks):
+    """Unfinished outputs to which others may write meanwhile: while they are open, Windows lets nobody."""
+    for sink in sinks:
+        sink.close()
+    yield
+    for sink in sinks:
+        sink._descriptor = files.open_file(sink.path, files.CHANGE | os.O_CREAT)
 
 
 def open_files():

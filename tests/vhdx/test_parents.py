@@ -11,7 +11,7 @@ import pytest
 import vhdx
 from fixtures import LocatorSpec, encode
 from fixtures.recipes.kit import child_of, disk
-from tests.support.files import open_files
+from tests.support.files import open_files, symbolic_link
 from vhdx.contents import open_structures
 from vhdx.errors import (
     AmbiguousParentError,
@@ -110,7 +110,7 @@ def test_one_file_under_two_names_is_no_twin(child, tmp_path):
     base = put(tmp_path / "one" / "copy.vhdx", BASE)
     (tmp_path / "two").mkdir()
     os.link(base, tmp_path / "two" / "hard.vhdx")
-    (tmp_path / "two" / "soft.vhdx").symlink_to(base)
+    symbolic_link(tmp_path / "two" / "soft.vhdx", base)
     folders = [tmp_path / "one", tmp_path / "two", tmp_path / "one"]
     assert opened(child, search=folders)[0][1] is Found.IDENTITY
 
@@ -275,14 +275,14 @@ def test_a_damaged_file_in_a_search_folder_is_named_for_it_may_be_the_parent(chi
 
 @posix
 def test_a_search_folder_that_is_a_ring_of_links_is_an_input_error(child, tmp_path):
-    (tmp_path / "ring").symlink_to(tmp_path / "ring")
+    symbolic_link(tmp_path / "ring", tmp_path / "ring")
     with pytest.raises(InputOutputError):
         opened(child, search=[tmp_path / "ring"])
 
 
 def test_layers_are_named_by_path_or_number(child, tmp_path):
     base = put(child.parent / "base.vhdx", BASE)
-    (tmp_path / "link").symlink_to(base)
+    symbolic_link(tmp_path / "link", base)
     with vhdx.open_chain(child) as chain:
         assert [chain.layer_of(path) for path in (base, child, tmp_path / "link")] == [0, 1, 0]
         for attempt in (lambda: chain.layer_of(tmp_path), lambda: chain.upto(2), lambda: chain.upto(-1)):

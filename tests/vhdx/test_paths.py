@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.files import symbolic_link
 from vhdx.paths import Mapping, Refused, locate, match_case, paths_to_parent
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows follows its own absolute paths")
@@ -166,7 +167,7 @@ def test_a_name_longer_than_the_system_takes_is_just_not_there(tmp_path):
 @posix
 def test_a_path_through_a_file_or_a_ring_of_links_is_just_not_there(tmp_path):
     (tmp_path / "file").touch()
-    (tmp_path / "ring").symlink_to(tmp_path / "ring")
+    symbolic_link(tmp_path / "ring", tmp_path / "ring")
     for path in (".\\file\\base.vhdx", ".\\ring\\base.vhdx", ".\\ring"):
         answer = locate(path, tmp_path, ())
         assert isinstance(answer, Refused) or not os.path.exists(answer)  # noqa: PTH110 - Path.exists raises here
@@ -176,8 +177,8 @@ def test_a_path_through_a_file_or_a_ring_of_links_is_just_not_there(tmp_path):
 def test_any_text_at_all_leads_to_a_path_or_is_refused(text):
     answer = locate(text, Path("/nowhere/at/all"), ())
     assert isinstance(answer, (Path, Refused))
-    if isinstance(answer, Path) and not text.startswith("/"):
-        assert str(answer).startswith("/nowhere/at/all")
+    if isinstance(answer, Path) and not text.startswith("/") and not answer.drive:
+        assert answer.is_relative_to("/nowhere/at/all")
 
 
 @pytest.mark.parametrize("share", [r"\\FS01\VMs$", r"\\fs01\vms$", r"\\?\UNC\FS01\VMs$", "//FS01/VMs$"])

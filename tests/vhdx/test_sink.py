@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from tests.support.files import symbolic_link
 from vhdx import sink as sink_module
 from vhdx.errors import InputOutputError, NoSpaceError, OutputError
 from vhdx.sink import Existing, Sink, part_of
@@ -176,14 +177,14 @@ def test_a_source_is_never_a_target(tmp_path, how, existing):
     if how == "itself":
         target = source
     elif how == "symbolic link":
-        target.symlink_to(source)
+        symbolic_link(target, source)
     elif how == "hard link":
         os.link(source, target)
     elif how == "dots":
         (tmp_path / "sub").mkdir()
         target = tmp_path / "sub" / ".." / "in.vhdx"
     else:
-        part_of(target).symlink_to(source)
+        symbolic_link(part_of(target), source)
     with pytest.raises(OutputError) as caught:
         check_target(target, [other, source], existing)
     assert caught.value.exit_code == 5
@@ -203,7 +204,7 @@ def test_a_target_that_is_no_regular_file_is_refused(tmp_path, existing):
 
 @posix
 def test_a_dangling_link_is_something_that_exists(tmp_path):
-    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    symbolic_link(tmp_path / "out", tmp_path / "nowhere")
     with pytest.raises(OutputError):
         check_target(tmp_path / "out", [], Existing.REFUSE)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures import Block, BlockState, Identity, ImageSpec, encode
+from tests.support.files import symbolic_link
 from tests.support.strategies import stacks
 from vhdx.chain import open_chain
 from vhdx.errors import LostDataError, NotRescuedError, VhdxError
@@ -155,7 +156,7 @@ def test_a_map_beside_what_a_link_leads_to_is_found(tmp_path):
     place = copied_in_part(path, unread_page(path))
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "linked.vhdx"
-    link.symlink_to(path)
+    symbolic_link(link, path)
     assert maps_beside(link) == (place,)
 
 

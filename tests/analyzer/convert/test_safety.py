@@ -12,7 +12,7 @@ from analyzer.convert.model import Options, OutputFormat, Verify
 from fixtures import RECIPES, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert, entries, merge
 from tests.support.corpus_files import file_hash
-from tests.support.files import let_go
+from tests.support.files import let_go, symbolic_link
 from vhdx.errors import NoSpaceError, OutputError, SourceChangedError, VerificationError
 from vhdx.runs import Kind
 from vhdx.sink import Existing, Sink, part_of
@@ -61,7 +61,7 @@ def test_no_layer_of_the_chain_can_be_the_target(chain, tmp_path, kind, how, exi
         if how == "itself":
             target = layer.path
         elif how == "symbolic link":
-            target.symlink_to(layer.path)
+            symbolic_link(target, layer.path)
         else:
             os.link(layer.path, target)
         with pytest.raises(OutputError):
@@ -117,8 +117,8 @@ def spoil_between_writing_and_verifying(monkeypatch, damage):
         whole(self)
         if not done:
             done.append(self.path)
-            with let_go(self) as path:
-                damage(path)
+            with let_go(self):
+                damage(self.path)
 
     monkeypatch.setattr(Sink, "flush", flush)
     return done

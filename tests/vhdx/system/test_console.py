@@ -29,6 +29,7 @@ def no_size(_):
 
 
 def test_a_warning_is_said_where_a_terminal_does_not_tell_how_wide_it_is(monkeypatch):
+    monkeypatch.setattr(windows, "HERE", False)
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "get_terminal_size", no_size)
     monkeypatch.setattr(sys, "stderr", stream := Stream())
@@ -38,6 +39,7 @@ def test_a_warning_is_said_where_a_terminal_does_not_tell_how_wide_it_is(monkeyp
 
 def test_columns_are_those_of_the_environment_first(monkeypatch):
     monkeypatch.setattr(os, "get_terminal_size", no_size)
+    monkeypatch.setattr(windows, "HERE", False)
     monkeypatch.setenv("COLUMNS", "33")
     assert (console.columns(Stream()), console.columns(io.StringIO()), console.columns(None)) == (33, None, None)
 
@@ -65,6 +67,7 @@ def test_a_name_that_a_code_page_lacks_is_shown_as_escapes(chain, tmp_path, enco
 @pytest.mark.parametrize("filename", [None, "out.vhdx"])
 def test_a_reader_that_left_is_no_error_on_windows_and_a_file_that_fails_is(monkeypatch, filename):
     error = OSError(errno.EINVAL, "Invalid argument", *([filename] if filename else []))
+    monkeypatch.setattr(windows, "HERE", False)
     assert not console.is_reader_gone(error)
     monkeypatch.setattr(windows, "HERE", True)
     assert console.is_reader_gone(error) == (filename is None)

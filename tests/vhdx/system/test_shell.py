@@ -48,6 +48,7 @@ def test_only_words_that_need_it_are_quoted(monkeypatch):
 
 def test_a_command_of_the_users_keeps_its_backslashes_on_windows(monkeypatch):
     command = r'C:\tools\pass.exe "of the backup"'
+    monkeypatch.setattr(windows, "HERE", False)
     assert split_command("pass 'of the backup'") == ["pass", "of the backup"]
     monkeypatch.setattr(windows, "HERE", True)
     assert split_command(command) == command
@@ -76,7 +77,8 @@ def test_patterns_are_expanded_on_windows_and_literal_names_never(folder, patter
     assert [path.name for path in expanded([folder / pattern])] == found
 
 
-def test_elsewhere_the_shell_has_expanded_already(tmp_path):
+def test_elsewhere_the_shell_has_expanded_already(tmp_path, monkeypatch):
+    monkeypatch.setattr(windows, "HERE", False)
     (tmp_path / "vm1.vhdx").touch()
     assert list(expanded([tmp_path / "*.vhdx"])) == [tmp_path / "*.vhdx"]
 

@@ -20,6 +20,7 @@ from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, segm
 from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest, OutputFormat, new_disk
 from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, convert, e01_options
+from tests.support.files import let_go
 from vhdx.errors import OutputError, VerificationError, VhdxError
 from vhdx.sink import Existing, Sink
 
@@ -118,7 +119,8 @@ def spoil(monkeypatch, damage):
     def spoiling(sink):
         flush(sink)
         if not done:
-            done.append(damage(sorted(sink.path.parent.glob("out.E*.part"))))
+            with let_go(*(each for each in (sink, *sink._further) if each.is_open)):
+                done.append(damage(sorted(sink.path.parent.glob("out.E*.part"))))
 
     monkeypatch.setattr(SegmentedSink, "flush", spoiling)
     return done

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from analyzer.guest.extract.names import MOST_BYTES, Names, folded, safe_name
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import need
+from tests.support.files import symbolic_link
 
 HOSTILE = [
     b"..\\..\\evil",
@@ -51,8 +52,8 @@ def hostile(tmp_path):
     for name in (*HOSTILE, *PATCHED.values()):
         for place in (folder, lower):
             (place / os.fsdecode(name)).write_bytes(name)
-    (folder / "link").symlink_to("/etc")
-    (folder / "up").symlink_to("../../..")
+    symbolic_link(folder / "link", "/etc")
+    symbolic_link(folder / "up", "../../..")
     image = images.empty(tmp_path / "hostile.raw", 8 * images.MIB)
     images.run("mkfs.ext4", "-q", "-O", "^metadata_csum,^dir_index", "-d", folder, image)
     raw = image.read_bytes()
@@ -113,8 +114,8 @@ def test_links_in_the_target_are_not_followed(vhdx_command, tmp_path):
     elsewhere.mkdir()
     out = tmp_path / "out"
     out.mkdir()
-    (out / "sub").symlink_to(elsewhere)
-    (out / "plain").symlink_to(elsewhere / "plain")
+    symbolic_link(out / "sub", elsewhere)
+    symbolic_link(out / "plain", elsewhere / "plain")
     answer = vhdx_command("extract", image, "/", "-o", out, "--force", "--json")
     assert answer.code == 5
     assert list(elsewhere.iterdir()) == []
