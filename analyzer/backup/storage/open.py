@@ -17,8 +17,8 @@ from vhdx.system import files
 _KINDS: dict[str, type[Server]] = dict.fromkeys(SCHEMES, FsspecServer)
 _KINDS |= {"sftp": SftpServer, "ssh": SftpServer, "ftp": FtpServer, "ftps": FtpServer, "smb": SmbServer}
 # What was meant as a URL, or as `scp` has it; a drive of Windows has one letter.
-_LIKE_URL = re.compile(r"[^/\\]{2,}:/.*|(?:sftp|ssh|ftps?|smb|s3|gs|abfs|file):.*", re.IGNORECASE | re.DOTALL)
-_WHERE = "repositories are in folders, or at sftp://, ftp://, ftps://, smb://, s3://, gs:// or abfs://"
+_LIKE_URL = re.compile(rf"[^/\\]{{2,}}:/.*|(?:{'|'.join((*_KINDS, 'file'))}):.*", re.IGNORECASE | re.DOTALL)
+_WHERE = f"repositories are in folders, or at {', '.join(f'{scheme}://' for scheme in _KINDS)}"
 
 
 def place_of(text: str, policy: RetryPolicy | None = None) -> Place:

@@ -26,6 +26,10 @@ _POOLS = {
     Pool.LDM: "it is part of Windows dynamic disks (LDM), whose own database says where their volumes are",
     Pool.SPACES: "it is part of a pool of Storage Spaces, which Windows alone puts together",
 }
+# What the reader calls each kind of volume that `recognise` gives with its front; no default, for none would be right.
+_READ_AS = {"ntfs": "NTFS", "exfat": "EXFAT"}
+_READ_AS |= dict.fromkeys(("ext2", "ext3", "ext4"), "EXT_DETECT")
+_READ_AS |= dict.fromkeys(("fat12", "fat16", "fat32"), "FAT_DETECT")
 _POOL_TYPES = frozenset(pool.value for pool in Pool)
 
 
@@ -86,9 +90,7 @@ def _readable(kind: str, view: View, front: Front, avoid: Avoid, at: Callable[[A
         places = [place for address in avoid.files for place in before.record_places(address)]
         blank = (Redirect(place.start - view.start, place.length, None) for place in places)
         view = View(view.disk, view.start, view.size, (*view.redirects, *blank))
-    detected = "FAT_DETECT" if kind.startswith("fat") else "EXT_DETECT"
-    name = {"ntfs": "NTFS", "exfat": "EXFAT"}.get(kind, detected)
-    fs = reader().FS_Info(image_of(view), offset=0, type=getattr(reader(), f"TSK_FS_TYPE_{name}"))
+    fs = reader().FS_Info(image_of(view), offset=0, type=getattr(reader(), f"TSK_FS_TYPE_{_READ_AS[kind]}"))
     maker = Maker(
         type=kind,
         view=view,
