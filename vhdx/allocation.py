@@ -93,12 +93,13 @@ class _SectorBitmaps:
 
     def _chunks(self, asked: RunTable) -> Iterator[tuple[int, int, int]]:
         """The chunks whose bitmaps are needed, each with the first and the last byte of the disk that need it."""
-        size, after = self.table.geometry.chunk_size, -1
-        for run in asked:
-            for chunk in range(max(run.start // size, after + 1), (run.end - 1) // size + 1):
-                within = asked.clip(chunk * size, (chunk + 1) * size)
-                yield chunk, int(within.start[0]), within.end
-                after = chunk
+        size = self.table.geometry.chunk_size
+        first, last = (asked.start // size).tolist(), ((asked.start + asked.length - 1) // size).tolist()
+        for chunk in dict.fromkeys(
+            chunk for pair in zip(first, last, strict=True) for chunk in range(pair[0], pair[1] + 1)
+        ):
+            within = asked.clip(chunk * size, (chunk + 1) * size)
+            yield chunk, int(within.start[0]), within.end
 
     def _bits(self, chunk: int, start: int, end: int, most: int) -> RunTable:
         """Runs from `start` up to `end` of one chunk: DATA where the sector is here, HOLE, or LOST."""

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 # A plan has to be worth keeping, and small enough to make for one read: 64 blocks of 2 MiB, and at worst 262,144 runs
 # of one sector.
 GRANULE = 128 * MIB
-"""The range of the disk whose runs are made at once and kept: the worst one, all single sectors, takes 10 MiB."""
+"""The range of the disk whose runs are made at once: the worst one, all single sectors, takes 10 MiB."""
+# Each layer costs half a millisecond whatever of it is asked for. So a plan is of as many granules as there are 16ths
+# of layers, and of twice as many as the one before it, as far as they have few runs.
+_MOST_GRANULES, _MANY = 1 << 10, 1 << 16
 # Runs that are kept, 40 MiB of them.
 _MOST_RUNS = 1 << 20
 # Bytes of a read for which a plan is not worth making by itself.
@@ -51,11 +54,18 @@ class _Plan(NamedTuple):
 
     columns: tuple[Column, Column, Column, Column, Column]
     views: Sequence[memoryview]
+    granules: int
+    """How many it is the plan of."""
 
     @property
     def cost(self) -> int:
-        """What keeping it costs, in runs: a plan without any takes room too."""
-        return len(self.views[0]) + 64
+        """What keeping it for one granule costs, in runs: a plan without any takes room too."""
+        return len(self.views[0]) // self.granules + 64
+
+
+def _plan_of(table: RunTable, granules: int) -> _Plan:
+    columns = table.start, table.start + table.length, table.kind, table.layer, table.file_offset
+    return _Plan(columns, [column.data for column in columns], granules)
 
 
 class RunSource(Protocol):
@@ -133,18 +143,26 @@ class Reader:
         return length <= _SHORT and self._looked_up.get(granule, 0) < _DENSE
 
     def _keep_plan(self, granule: int) -> _Plan:
+        plan = self._long_plan(granule)
         self._looked_up.pop(granule, None)
-        plan = self._make_plan(granule * GRANULE, min((granule + 1) * GRANULE, self._disk.size))
-        self._plans[granule] = plan
-        self._runs_kept += plan.cost
-        while self._runs_kept > _MOST_RUNS and len(self._plans) > 1:
+        for number in range(granule, granule + plan.granules):
+            self._runs_kept += plan.cost - (self._plans.pop(number).cost if number in self._plans else 0)
+            self._plans[number] = plan
+        while self._runs_kept > _MOST_RUNS and len(self._plans) > plan.granules:
             self._runs_kept -= self._plans.pop(next(iter(self._plans))).cost
         return plan
 
-    def _make_plan(self, start: int, end: int) -> _Plan:
-        table = concatenate(self._disk.windows(start, end))
-        columns = table.start, table.start + table.length, table.kind, table.layer, table.file_offset
-        return _Plan(columns, [column.data for column in columns])
+    def _long_plan(self, granule: int) -> _Plan:
+        """The plan of a granule, and of as many behind it as reading seems to go on to."""
+        before, start = self._plans.get(granule - 1), granule * GRANULE
+        wanted = min(2 * before.granules, _MOST_GRANULES) if before else 1 + len(self._disk.sources) // 16
+        end, upto, tables, runs = min(start + wanted * GRANULE, self._disk.size), start, list[RunTable](), 0
+        for table in self._disk.windows(start, end):
+            tables.append(table)
+            upto, runs = max(upto, table.end), runs + len(table)
+            if runs >= _MANY and upto >= start + GRANULE:
+                break
+        return _plan_of(concatenate(tables), -(-(end - start) // GRANULE) if upto == end else (upto - start) // GRANULE)
 
     def _fill_by_lookup(self, find: Find, start: int, buffer: memoryview) -> None:
         """Fill a buffer inside one granule piece by piece, each looked up."""
@@ -153,7 +171,8 @@ class Reader:
             found = find(position, stop)
             if found is None or (found[1] == HOLE and not self._holes_are_zeros):
                 # The runs of all that is left, so that an error says how much of it is lost; and soon those around it.
-                self._fill(self._make_plan(position, stop), position, buffer[position - start :])
+                plan = _plan_of(concatenate(self._disk.windows(position, stop)), 1)
+                self._fill(plan, position, buffer[position - start :])
                 position, count = stop, _DENSE // 4
             else:
                 upto, kind, layer, offset = found

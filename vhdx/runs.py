@@ -138,9 +138,13 @@ class RunTable:
 
 def overlay(upper: RunTable, *lower: RunTable) -> RunTable:
     """The disk that shows when each table's holes let the next lower one through. All cover the same range."""
-    for table in lower:
-        upper = _lay_over(upper, table)
-    return merge_neighbours(upper)
+    tables = [upper, *lower]
+    # Neighbours in pairs, again and again: a run is laid over as often as the number of layers can be halved, not once
+    # for each layer below it. Which pair comes first does not matter to what shows.
+    while len(tables) > 1:
+        pairs = zip(tables[::2], tables[1::2], strict=False)
+        tables = [merge_neighbours(_lay_over(*pair)) for pair in pairs] + tables[len(tables) // 2 * 2 :]
+    return merge_neighbours(tables[0])
 
 
 def with_lost(table: RunTable, lost: Ranges, layer: int = 0) -> RunTable:
