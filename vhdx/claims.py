@@ -14,6 +14,9 @@ from vhdx.structures.constants import MIB
 MOST_MIB = 1 << 27
 """Files are searched for overlapping blocks up to 128 TiB, twice the largest disk: one byte of memory for each MiB."""
 
+# An entry without any of these bits is not present, zeros, unmapped or undefined: it claims nothing and is no damage.
+_IN_USE = (1 << OFFSET_SHIFT) - 4
+
 Entries = npt.NDArray[np.int64]
 Owners = npt.NDArray[np.uint8]
 Windows = Iterable[tuple[int, Entries]]
@@ -34,8 +37,9 @@ class Claims:
         owners = np.zeros(min(self.file_size // MIB + 1, MOST_MIB), dtype=np.uint8)
         doubled = 0
         for first, entries in windows:
-            inputs = entries, self.forbidden
-            doubled += compiling.call(kernels.own_places, self._work(entries), inputs, (owners,), first, self.sizes)
+            used = np.flatnonzero(entries & _IN_USE)
+            inputs = entries[used], first + used, self.forbidden
+            doubled += compiling.call(kernels.own_places, self._work(used), inputs, (owners,), self.sizes)
         return owners, doubled
 
     def are_apart(self, windows: Windows) -> bool:
@@ -57,16 +61,19 @@ class Claims:
 
     def contested(self, first: int, entries: Entries, owners: Owners) -> Entries:
         """Of the entries from slot `first` on, the slots whose block or sector bitmap overlaps another slot's."""
-        return self._slots(kernels.contested_slots, entries, owners, first, self.sizes)
+        return self._slots(kernels.contested_slots, first, entries, owners, self.sizes)
 
     def damaged(self, first: int, entries: Entries, owners: Owners) -> Entries:
         """Of the entries from slot `first` on, the slots whose block cannot be read whole, whatever its bitmap says."""
-        return self._slots(kernels.damaged_slots, entries, owners, first, self.sizes, self.geometry.size)
+        return self._slots(kernels.damaged_slots, first, entries, owners, self.sizes, self.geometry.size)
 
-    def _slots(self, kernel: Callable[..., int], entries: Entries, owners: Owners, *numbers: object) -> Entries:
-        slots = np.zeros(len(entries), dtype=np.int64)
-        inputs = (entries, self.forbidden, owners)
-        return slots[: compiling.call(kernel, self._work(entries), inputs, (slots,), *numbers)]
+    def _slots(
+        self, kernel: Callable[..., int], first: int, entries: Entries, owners: Owners, *numbers: object
+    ) -> Entries:
+        used = np.flatnonzero(entries & _IN_USE)
+        slots = np.zeros(len(used), dtype=np.int64)
+        inputs = entries[used], first + used, self.forbidden, owners
+        return slots[: compiling.call(kernel, self._work(used), inputs, (slots,), *numbers)]
 
     @property
     def sizes(self) -> kernels.Sizes:
@@ -74,5 +81,5 @@ class Claims:
         geometry = self.geometry
         return geometry.chunk_ratio, geometry.block_size // MIB, self.file_size, int(self.has_parent)
 
-    def _work(self, entries: Entries) -> int:
-        return len(entries) + self.file_size // MIB // 8
+    def _work(self, used: Entries) -> int:
+        return len(used) * (1 + self.geometry.block_size // MIB // 8)

@@ -101,9 +101,9 @@ def _signature(kernel: Callable[..., Any]) -> Any:
     slots, sizes = several(types.int64[::1], 1), several(number, 4)
     return {
         kernels.scan_blocks: several(number, 2)(given, given, several(types.int64[::1], 5), *[number] * 3, sizes),
-        kernels.own_places: number(given, given, several(types.uint8[::1], 1), number, sizes),
-        kernels.contested_slots: number(given, given, owners, slots, number, sizes),
-        kernels.damaged_slots: number(given, given, owners, slots, number, sizes, number),
+        kernels.own_places: number(given, given, given, several(types.uint8[::1], 1), sizes),
+        kernels.contested_slots: number(given, given, given, owners, slots, sizes),
+        kernels.damaged_slots: number(given, given, given, owners, slots, sizes, number),
     }[kernel]
 
 

@@ -2,8 +2,8 @@
 
 A kernel is a plain loop over arrays of int64: its inputs, then a tuple of the columns that it fills, then numbers. It
 allocates nothing, raises nothing, and stops when its output is full.
-The same function runs interpreted, over lists, while the work is too small to repay the compiler's start. What several
-kernels do, or what would make one too long to read, is a part: a function that the compiler takes into the kernel.
+The same function runs interpreted, over views of arrays, while the work is too small to repay the compiler. What
+several kernels do, or what would make one too long to read, is a part: a function that is compiled into the kernel.
 """
 
 from typing import Any
@@ -142,8 +142,8 @@ def put(count: int, start: int, length: int, kind: int, by_bitmap: int, offset: 
     return count + 1
 
 
-def own_places(entries: Any, forbidden: Any, out: Any, first_slot: int, sizes: Sizes) -> int:
-    """Mark in a column of one byte for each MiB of the file what the entries from `first_slot` on claim.
+def own_places(entries: Any, in_slots: Any, forbidden: Any, out: Any, sizes: Sizes) -> int:
+    """Mark in a column of one byte for each MiB of the file what the entries claim, which are in slots `in_slots`.
 
     A place becomes 1 when it is claimed, 2 when it is claimed again. Returns how many became 2. Claims past the end
     of the column are none.
@@ -153,7 +153,7 @@ def own_places(entries: Any, forbidden: Any, out: Any, first_slot: int, sizes: S
     contested = 0
     for index in range(len(entries)):
         first = (entries[index] >> 20) & 0xFFFFFFFFFFF
-        size = is_child if (first_slot + index + 1) % (chunk_ratio + 1) == 0 else block_mib
+        size = is_child if (in_slots[index] + 1) % (chunk_ratio + 1) == 0 else block_mib
         size = claimed_mib(entries[index], size, file_size, forbidden)
         for place in range(first, min(first + size, len(owners))):
             if owners[place] == 1:
@@ -164,28 +164,28 @@ def own_places(entries: Any, forbidden: Any, out: Any, first_slot: int, sizes: S
     return contested
 
 
-def contested_slots(entries: Any, forbidden: Any, owners: Any, out: Any, first_slot: int, sizes: Sizes) -> int:
+def contested_slots(entries: Any, in_slots: Any, forbidden: Any, owners: Any, out: Any, sizes: Sizes) -> int:
     """Slots whose entries claim a place that `own_places` has marked 2; returns their count."""
     chunk_ratio, block_mib, file_size, is_child = sizes
     count = 0
     for index in range(len(entries)):
-        size = is_child if (first_slot + index + 1) % (chunk_ratio + 1) == 0 else block_mib
+        size = is_child if (in_slots[index] + 1) % (chunk_ratio + 1) == 0 else block_mib
         size = claimed_mib(entries[index], size, file_size, forbidden)
         if is_contested(entries[index], size, owners):
-            out[0][count] = first_slot + index
+            out[0][count] = in_slots[index]
             count += 1
     return count
 
 
 def damaged_slots(
-    entries: Any, forbidden: Any, owners: Any, out: Any, first_slot: int, sizes: Sizes, disk_size: int
+    entries: Any, in_slots: Any, forbidden: Any, owners: Any, out: Any, sizes: Sizes, disk_size: int
 ) -> int:
     """Slots of payload blocks that cannot be read whole, whatever their bitmaps say; returns their count."""
     chunk_ratio, block_mib, file_size, _ = sizes
     out_slot = out[0]
     count = 0
     for index in range(len(entries)):
-        slot = first_slot + index
+        slot = in_slots[index]
         entry = entries[index]
         kind = kind_of_entry(entry)
         if (kind != LOST and kind != DATA) or (slot + 1) % (chunk_ratio + 1) == 0:

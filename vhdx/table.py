@@ -25,8 +25,10 @@ from vhdx.structures.bat import (
 )
 from vhdx.structures.constants import MAX_FILE_SIZE, SECTOR_BITMAP_SIZE
 
-WINDOW_SLOTS = 1 << 20
-"""BAT entries that are looked at together: 8 MiB of them."""
+WINDOW_SLOTS = 1 << 18
+"""BAT entries that are looked at together: 2 MiB of them."""
+# Entries that are known together to be 0: 32 KiB of them.
+_PAGE_SLOTS = 1 << 12
 
 _NO_OWNERS: Owners = np.empty(0, dtype=np.uint8)
 _NONE: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -104,12 +106,11 @@ class BlockTable:
     def damaged_blocks(self) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers, sorted, of the blocks that cannot be read whole, some at a time; no bitmap is read for it."""
         geometry = self.geometry
-        for first in range(0, geometry.block_count, WINDOW_SLOTS):
-            last = min(first + WINDOW_SLOTS, geometry.block_count)
+        for first, last, is_blank in self.stretches(0, geometry.block_count):
+            if is_blank:
+                continue
             start = geometry.payload_slot(first)
             count = geometry.payload_slot(last - 1) - start + 1
-            if self.is_blank(start, count):
-                continue
             entries = self.entries(start, count)
             slots = self.claims.damaged(start, entries, self._doubled)
             damaged = np.zeros(last - first, dtype=np.bool_)
@@ -130,25 +131,37 @@ class BlockTable:
             yield first, self.entries(first, count)
 
     @cached_property
-    def _is_used(self) -> npt.NDArray[np.bool_]:
-        """For each window of the entries that the disk needs whether any of them is not 0."""
-        if self.slots_needed <= WINDOW_SLOTS:  # to look first would read all of it twice
-            return np.ones(1, dtype=np.bool_)
-        return np.array([entries.any() for _, entries in self.all_entries()], dtype=np.bool_)
+    def _edges(self) -> npt.NDArray[np.int64]:
+        """Slots, sorted, at which pages of entries that are not all 0 begin and end, in turn."""
+        slots = self.slots_needed
+        if slots <= WINDOW_SLOTS:  # to look first would read all of it twice
+            return np.array((0, slots))
+        pages = np.zeros(-(-slots // _PAGE_SLOTS) + 2, dtype=np.bool_)
+        for first, entries in self.all_entries():
+            used = np.logical_or.reduceat(entries != 0, np.arange(0, len(entries), _PAGE_SLOTS))
+            pages[1 + first // _PAGE_SLOTS :][: len(used)] = used
+        return np.minimum(np.flatnonzero(pages[1:] != pages[:-1]) * _PAGE_SLOTS, slots)
 
-    def is_blank(self, first: int, count: int) -> bool:
-        """Whether `count` entries from slot `first` on are known to be all 0, of blocks that are not present.
+    def stretches(self, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
+        """Blocks `first` to `last`, exclusive, in parts, and whether entries of one are known to be 0: not present.
 
-        Most of the table of a large disk is: 64 TiB of 1 MiB blocks have 512 MiB of entries, which are read once.
+        Most of the table of a large disk is: 64 TiB of 1 MiB blocks have 512 MiB of entries, which are read once. Other
+        parts are of WINDOW_SLOTS blocks at most.
         """
-        return not self._is_used[first // WINDOW_SLOTS : -(-(first + count) // WINDOW_SLOTS)].any()
+        while first < last:
+            passed = int(self._edges.searchsorted(self.geometry.payload_slot(first), "right"))
+            slot = int(self._edges[passed]) if passed < len(self._edges) else self.slots_needed
+            is_blank = passed % 2 == 0
+            upto = min(last, slot - slot // (self.geometry.chunk_ratio + 1))
+            upto = upto if is_blank else min(upto, first + WINDOW_SLOTS)
+            yield first, upto, is_blank
+            first = upto
 
     def used_entries(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-        """As `all_entries`, without the windows in which all entries are 0."""
-        slots = self.slots_needed
-        for window in np.flatnonzero(self._is_used).tolist():
-            first = window * WINDOW_SLOTS
-            yield first, self.entries(first, min(WINDOW_SLOTS, slots - first))
+        """As `all_entries`, without pages in which all entries are 0."""
+        for start, end in self._edges.reshape(-1, 2).tolist():
+            for first, count in Range.between(start, end).pieces(WINDOW_SLOTS):
+                yield first, self.entries(first, count)
 
     def all_places(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """As `used_entries`, with the entries that keep a place (UNMAPPED, UNDEFINED) as if their blocks were there."""

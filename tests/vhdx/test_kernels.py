@@ -175,11 +175,14 @@ def test_contested_slots_are_those_that_share_a_place(run, given_):
     times = [sum(place in places for places in claimed) for place in range(size)]
     entries.flags.writeable = False
     owners = np.zeros(size, dtype=np.uint8)
-    numbers = (0, (ratio, block_mib, size << 20, is_child))
-    assert run(kernels.own_places, (entries, FORBIDDEN), (owners,), *numbers) == sum(count > 1 for count in times)
+    numbers = ((ratio, block_mib, size << 20, is_child),)
+    in_slots = np.arange(len(entries))
+    assert run(kernels.own_places, (entries, in_slots, FORBIDDEN), (owners,), *numbers) == sum(
+        count > 1 for count in times
+    )
     assert owners.tolist() == [min(count, 2) for count in times]
     slots = np.zeros(len(entries), dtype=np.int64)
-    count = run(kernels.contested_slots, (entries, FORBIDDEN, owners), (slots,), *numbers)
+    count = run(kernels.contested_slots, (entries, in_slots, FORBIDDEN, owners), (slots,), *numbers)
     expected = [slot for slot, places in enumerate(claimed) if any(times[place] > 1 for place in places)]
     assert slots[:count].tolist() == expected
 
@@ -190,10 +193,11 @@ def test_claims_can_be_counted_window_by_window(run, given_, cut):
     entries, ratio, block_mib, is_child, size = given_
     whole, parts = np.zeros(size, dtype=np.uint8), np.zeros(size, dtype=np.uint8)
     sizes = (ratio, block_mib, size << 20, is_child)
-    total = run(kernels.own_places, (entries, FORBIDDEN), (whole,), 0, sizes)
+    total = run(kernels.own_places, (entries, np.arange(len(entries)), FORBIDDEN), (whole,), sizes)
     front, back = entries[:cut].copy(), entries[cut:].copy()
-    first = run(kernels.own_places, (front, FORBIDDEN), (parts,), 0, sizes)
-    second = run(kernels.own_places, (back, FORBIDDEN), (parts,), len(front), sizes)
+    first = run(kernels.own_places, (front, np.arange(len(front)), FORBIDDEN), (parts,), sizes)
+    behind = np.arange(len(front), len(entries))
+    second = run(kernels.own_places, (back, behind, FORBIDDEN), (parts,), sizes)
     assert first + second == total
     assert parts.tolist() == whole.tolist()
 
@@ -220,8 +224,8 @@ def test_damaged_slots_are_those_whose_block_is_invalid_misplaced_cut_off_or_con
     blocks = len(entries) - len(entries) // (ratio + 1)
     disk_size = max(1, blocks * block_mib * MIB - missing * MIB // 4)
     slots = np.zeros(len(entries), dtype=np.int64)
-    numbers = (0, (ratio, block_mib, size << 20, 0), disk_size)
-    count = run(kernels.damaged_slots, (entries, FORBIDDEN, owners), (slots,), *numbers)
+    numbers = ((ratio, block_mib, size << 20, 0), disk_size)
+    count = run(kernels.damaged_slots, (entries, np.arange(len(entries)), FORBIDDEN, owners), (slots,), *numbers)
     expected = []
     for slot, (value, places) in enumerate(zip(entries.tolist(), claimed, strict=True)):
         state, block = value & 7, slot - slot // (ratio + 1)

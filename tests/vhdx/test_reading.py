@@ -12,6 +12,7 @@ from tests.support.laws import assert_lawful, same
 from tests.support.sources import chain_of
 from tests.support.strategies import stacks
 from vhdx import chain as chain_module
+from vhdx import table as table_module
 from vhdx.image import windows_of
 from vhdx.runs import Kind, concatenate
 
@@ -111,6 +112,19 @@ def test_data_runs_point_at_the_bytes_and_all_others_are_zeros(stack):
         else:
             assert run.kind is not Kind.LOST
             assert not any(expected)
+
+
+@given(stacks(), st.integers(1, 3), st.integers(1, 5))
+def test_tables_read_page_by_page_give_the_same_runs_and_count_the_same(stack, page, window):
+    whole = chain_of(stack.files)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_module, "_PAGE_SLOTS", page)
+        patch.setattr(table_module, "WINDOW_SLOTS", page * window)
+        chain = chain_of(stack.files)
+        assert same(chain.runs(), whole.runs())
+        for image, other in zip(chain.layers, whole.layers, strict=True):
+            assert image.table.count_states() == other.table.count_states()
+            assert not any(map(len, image.table.damaged_blocks()))
 
 
 @given(stacks(), st.integers(1, 9))

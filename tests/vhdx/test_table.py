@@ -6,7 +6,9 @@ from fixtures import Brush, ImageSpec, encode
 from fixtures.constants import MIB
 from tests.support.laws import assert_lawful
 from tests.support.sources import CountingSource, SparseSource
+from vhdx import compiling
 from vhdx.image import image_from
+from vhdx.runs import Kind
 
 pytestmark = pytest.mark.slow
 
@@ -40,3 +42,12 @@ def test_a_stretch_without_entries_is_holes_that_leave_no_gap():
     _, image = opened()
     for table in image.windows():
         assert_lawful(table, int(table.start[0]), table.end)
+
+
+def test_a_large_disk_with_few_blocks_needs_no_compiler(monkeypatch):
+    monkeypatch.setattr(compiling, "is_loaded", lambda: False)
+    monkeypatch.setattr(compiling, "compiled", None)
+    _, image = opened()
+    assert image.runs().bytes_of(Kind.DATA) == 2 * MIB
+    assert sum(map(len, image.table.damaged_blocks())) == 0
+    assert image.table.claims.owners(image.table.all_places())[1] == 0
