@@ -141,6 +141,8 @@ def _new_pairs(locator: ParentLocator | None, parent: Image, wish: Relink) -> Pa
     new = dict(parent_locator(parent.path, wish.place, parent.data_write_guid))
     if wish.windows_path:
         new[keys.ABSOLUTE_PATH] = wish.windows_path
+    elif keys.ABSOLUTE_PATH not in old and old.get(keys.RELATIVE_PATH) == new.get(keys.RELATIVE_PATH):
+        new.pop(keys.ABSOLUTE_PATH, None)  # the child does without, and nothing has moved
     _require_reachable(new, parent, wish)
     if parent.data_write_guid in _linkages(locator):
         del new[keys.LINKAGE]

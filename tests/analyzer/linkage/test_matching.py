@@ -28,7 +28,8 @@ def file(path, *, made_from=None, named=None, was=None, **more):
 
 
 def links(*records):
-    return {str(path): (link.state, link.parent and str(link.parent)) for path, link in linked(*records).items()}
+    found = linked(*records)
+    return {path.as_posix(): (link.state, link.parent and link.parent.as_posix()) for path, link in found.items()}
 
 
 def linked(*records):

@@ -16,9 +16,8 @@ from vhdx.patched import OverlaySource, Patch
 from vhdx.source import FileSource, read_at
 
 pytestmark = pytest.mark.corpus
-FILES = (
-    sorted(str(path.relative_to(CORPUS).with_suffix("")) for path in CORPUS.rglob("*.xz")) if CORPUS.is_dir() else []
-)
+STORED = CORPUS.rglob("*.xz") if CORPUS.is_dir() else ()
+FILES = sorted(path.relative_to(CORPUS).with_suffix("").as_posix() for path in STORED)
 LIVE = {"genuine/qemu-dirty-log-10g.vhdx", "openvmm/dirty_unapplied/base.vhdx"}
 
 REFUSED = {"openvmm/incomplete/incomplete.vhdx"}

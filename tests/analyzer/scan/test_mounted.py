@@ -17,6 +17,8 @@ JUNCTION, CLOUD = 0xA0000003, 0x9000001A
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     """A folder with others in it that say that they are reparse points of the kind in their name."""
+    if os.name == "nt":
+        pytest.skip("entries are told apart by numbers, which Windows gives to what is opened alone")
     tags = {"volume": JUNCTION, "again": JUNCTION, "junction": JUNCTION, "cloud": CLOUD}
     for name in [*tags, "plain"]:
         (tmp_path / name).mkdir()
@@ -60,6 +62,7 @@ def test_a_volume_is_told_from_a_folder_by_what_its_junction_says(tmp_path, monk
 
 @pytest.mark.parametrize(("path", "folder"), [("/C:/backups", "C:/backups"), ("/srv/backups", "/srv/backups")])
 def test_a_url_of_a_drive_is_a_folder_on_that_drive(monkeypatch, path, folder):
+    monkeypatch.setattr(windows, "HERE", False)
     assert str(files.path_of_url(path)).replace("\\", "/") == path
     monkeypatch.setattr(windows, "HERE", True)
     assert str(files.path_of_url(path)).replace("\\", "/") == folder
