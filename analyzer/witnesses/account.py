@@ -61,6 +61,11 @@ class Account:
     contradictions: tuple[Contradiction, ...] = ()
     rates: tuple[Rate, ...] = ()
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether any witness had something to hold content against."""
+        return any(rate.known for rate in self.rates)
+
     def measured(self, witnesses: Collection[Witness]) -> str:
         """Who spoke, and how each was measured: `slack (wrong at 0 of 141 places that are known)`."""
         return ", ".join(

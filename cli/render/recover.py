@@ -35,8 +35,11 @@ def lines_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome |
         below = (*_past_lines(level.past), *rebuilt_lines(level.rebuilt, account), *lost)
         yield from (f"{'':17}{line}" for line in below)
     yield f"disk of {size(plan.disk.size)}:"
+    # That nothing is lost is said where all is known and content speaks for it; else it is only not known.
+    is_sure = totals.complete and plan.content.account.is_checked
     for status, count in totals.bytes_of.items():
-        yield f"  {exact_size(count):<40}  {_WORDS[status]}"
+        words = exact_size(count) if count or is_sure or status is not Status.LOST else "nothing that is known of"
+        yield f"  {words:<40}  {_WORDS[status]}"
     if totals.likely:
         yield f"  {exact_size(totals.likely)} of what is stale rests on what was rebuilt: likely right, not certain"
     if totals.guessed:
@@ -54,6 +57,8 @@ def lines_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome |
 def _content_lines(plan: Plan) -> Iterator[str]:
     """What contradicts its place, and who said so."""
     account = plan.content.account
+    if not account.is_checked:
+        yield "content: not checked: no file system was found whose structures or files tell what must be where"
     for one in account.contradictions:
         yield f"content: {safe(plan.disk.images[one.layer].path.name)}: {one}"
         yield f"content: in doubt by {account.measured(one.witnesses)}"
