@@ -48,12 +48,19 @@ class XfsSuper(NamedTuple):
         return sizes and self.group_blocks > 0 and 0 < self.groups <= _MOST_GROUPS
 
 
+def parse_super(raw: bytes | None) -> XfsSuper | None:
+    """What the first sector of a group says; None where it is no superblock, or has sizes that cannot be."""
+    if not raw or len(raw) < _SUPER.size or not raw.startswith(SIGNATURE):
+        return None
+    found = XfsSuper(*_SUPER.unpack_from(raw))
+    return found if found.is_sane else None
+
+
 def usage_of_xfs(known: Known) -> Usage | None:
     """What the volume has in use; None where neither its superblock nor the second one can be read."""
     second = known.size // _USUAL_GROUPS // 4096 * 4096
     for at in (0, second):
-        raw = known.read(at, 512)
-        if raw and raw.startswith(SIGNATURE) and (found := XfsSuper(*_SUPER.unpack_from(raw))).is_sane:
+        if found := parse_super(known.read(at, 512)):
             return _Xfs(known, found).usage()
     return None
 

@@ -95,7 +95,8 @@ def withdraw(work: RebuildWorkspace, image: Image, signs: Iterable[Sign]) -> Non
     found: dict[bool, list[int]] = {True: [], False: []}
     for sign in signs:
         if place := places.get(sign.start // MIB):
-            found[sign_fits(work.view, place + sign.start % MIB, sign)].append(place)
+            fits = sign_fits(work.view, place + sign.start % MIB, sign)
+            found[fits] += [place] if fits or sign.is_expected else []
     # What overwrites a front does so from the front on without a gap. So a sign that is missing before the first one
     # that is there was overwritten, and everything before it with it. Behind that nothing follows from a missing
     # sign. Held by test_what_stands_in_front_of_the_first_piece_with_a_place_is_not_believed.

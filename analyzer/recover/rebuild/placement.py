@@ -1,5 +1,6 @@
 """Lost entries of the block table: blocks that tell their own place are put there, and what stands between them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,7 @@ import numpy as np
 from analyzer.recover.rebuild.mib_pieces import spread, withdraw
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
+from analyzer.recover.rebuild.signatures_headers import addressed, header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
 from analyzer.recover.rebuild.votes import Votes
 from analyzer.recover.rebuild.workspace import (
@@ -24,6 +26,7 @@ from analyzer.text import plural
 from vhdx.disk import Disk
 from vhdx.image import Image, image_of
 from vhdx.ranges import Range, Ranges
+from vhdx.source import read_if_possible
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 from vhdx.structures.disk import LEAVE_BLOCKS_ALLOCATED
@@ -37,8 +40,10 @@ _MOST_OF_FIXED = 1 << 20
 # Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand.
 _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     gpt_signs,
+    header_signs,
     superblock_signs,
     boot_signs,
+    header_signs,
     superblock_signs,
     record_signs,
     record_signs,
@@ -55,6 +60,8 @@ _MOST_LOOKS = 1 << 20
 # are not found, and none is placed wrongly.
 # So many blocks that stand whole blocks apart say that all do.
 _ENOUGH = 3
+# So many pairs of neighbours tell whether blocks were written in the order of the disk.
+_NEIGHBOURS = 4
 
 
 def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None:
@@ -67,7 +74,8 @@ def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None
     for phase in _PHASES:
         search.place(image, phase(image))
         image = image_of(work.structures)
-        search.vote(image)
+        search.address(image)
+        search.vote(image_of(work.structures))
         image = image_of(work.structures)
         if work.in_pieces:
             search.leave(spread(work, image, rooms[0], Votes(work.view, image)))
@@ -88,6 +96,8 @@ class _Search:
     work: RebuildWorkspace
     rooms: list[int]
     looks: int = _MOST_LOOKS
+    ends: int = 0
+    is_addressed: bool = False
 
     def place(self, image: Image, signs: Iterable[Sign]) -> None:
         """Put the one block that shows a sign into its slot, sign by sign."""
@@ -106,10 +116,28 @@ class _Search:
             _put(self.work, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
             self.rooms = [start for start in self.rooms if not found[0] - size < start < found[0] + size]
 
+    def address(self, image: Image) -> None:
+        """Put blocks where what is in them says that it is."""
+        size = image.geometry.block_size
+        places = places_of(payload_entries(image.table)) if not image.has_parent else np.empty(0, np.int64)
+        for place_of in () if image.has_parent or self.is_addressed else addressed(image):
+            self.is_addressed = True  # what blocks say of themselves needs to be read once
+            found = {start: place_of(read_if_possible(self.work.view, start, size)) for start in self.rooms}
+            counts = Counter(found.values())
+            alone = {at: start for start, at in found.items() if at is not None and counts[at] == 1}
+            for at, start in alone.items():
+                if at % size == 0 and 0 <= at < image.size and not places[at // size]:
+                    _put(self.work, image.table, at // size, start, "blocks of its file system in it name this place")
+                    self.leave(frozenset({start}))
+
     def vote(self, image: Image) -> None:
         """Put blocks where the ends of files say that they are; of a child the parent has a part in every file."""
         size = image.geometry.block_size
-        for block, vote in () if image.has_parent else Votes(self.work.view, image).won(self.rooms):
+        votes, before = Votes(self.work.view, image), self.ends
+        if image.has_parent or votes.ends == before:  # no more is known of files than when they were asked last
+            return
+        self.ends = votes.ends
+        for block, vote in votes.won(self.rooms):
             evidence = (
                 f"{vote.hits} of {plural(vote.total, 'file')} that end in it do so there, and no other block has half"
             )
@@ -151,6 +179,8 @@ def _put(work: RebuildWorkspace, table: BlockTable, block: int, place: int, *evi
 def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int], votes: Votes) -> None:
     """Stretches of unknown blocks between two whose places are just as far apart, with room for all: in order."""
     size, free = table.geometry.block_size, set(rooms)
+    if not _is_written_in_order(table):
+        return
     for unknown in _unknown_blocks(table):
         first, last = unknown.start, unknown.end - 1
         if first == 0 or last == table.geometry.block_count - 1:
@@ -165,6 +195,16 @@ def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int], v
             evidence = f"blocks {first - 1} and {last + 1} stand in the file as far apart as on the disk"
             for block, place in zip(range(first, last + 1), places, strict=True):
                 _put(work, table, block, place, evidence, "what stands between them has no owner")
+
+
+def _is_written_in_order(table: BlockTable) -> bool:
+    """Whether of neighbours on the disk that both have a place most are neighbours in the file; so where few do."""
+    places = (
+        places_of(payload_entries(table)) if table.geometry.block_count <= _MOST_OF_FIXED else np.zeros(0, np.int64)
+    )
+    both = (places[:-1] > 0) & (places[1:] > 0)
+    steps = np.diff(places)[both] == table.geometry.block_size
+    return len(steps) < _NEIGHBOURS or 2 * int(steps.sum()) >= len(steps)
 
 
 def _unknown_blocks(table: BlockTable) -> Ranges:

@@ -103,6 +103,8 @@ class Sign:
     start: int
     length: int
     fits: Callable[[bytes], object]
+    is_expected: bool = True
+    """Something that is there proves that it was: only then it says something that it is not."""
 
 
 def sign_fits(source: ByteSource, at: int, sign: Sign) -> bool:

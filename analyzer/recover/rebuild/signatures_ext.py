@@ -60,14 +60,15 @@ def superblock_signs(disk: Disk) -> Iterator[Sign]:
         known = _find(disk, start, end)
         told = known.told if known else None
         what = f"the superblock of the ext volume at byte {start}"
-        yield Sign(what, start + START, SIZE, partial(_is_copy, told, end - start, 0))
+        fits = partial(_is_copy, told, end - start, 0)
+        yield Sign(what, start + START, SIZE, fits, is_expected=told is not None)
         if known:
             for group, at in islice(known.told.copies(), _MOST_GROUPS):
                 what = f"the backup superblock of group {group} of the ext volume at byte {start}"
                 yield Sign(what, start + at, SIZE, partial(_is_copy, told, end - start, group))
         elif start + _LIKELY_GROUP + SIZE <= end:
             what = f"the backup superblock of group 1 of an ext volume at byte {start}"
-            yield Sign(what, start + _LIKELY_GROUP, SIZE, partial(_is_copy, None, end - start, 1))
+            yield Sign(what, start + _LIKELY_GROUP, SIZE, partial(_is_copy, None, end - start, 1), is_expected=False)
 
 
 def _is_copy(known: ExtSuperblock | None, room: int, group: int, raw: bytes) -> bool:

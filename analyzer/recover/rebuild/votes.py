@@ -21,7 +21,9 @@ from vhdx.source import ByteSource, read_if_possible
 
 Column = npt.NDArray[np.int64]
 # Ends of files that are asked, and rooms that are looked through: a minute or two at the most.
-_MOST_ENDS, _MOST_ROOMS = 1 << 17, 1 << 14
+_MOST_ENDS, _MOST_ROOMS, _MOST_READ = 1 << 17, 1 << 14, 1 << 35
+# Blocks that are read to know whether ends are right in them.
+_MOST_COUNTED = 64
 # Of four files that end in a block three have to end there. Some systems leave old bytes behind an end, and some files
 # end with zeros: what a disk has of these shows in the blocks that have a place, and votes count only where hardly any
 # of at least eight ends there is another.
@@ -81,22 +83,27 @@ class Votes:
 
     def agree(self, pairs: Iterable[tuple[int, int]]) -> bool:
         """Whether hardly any end of a file says that blocks are not at these bytes of the file; so where none is."""
-        hits = total = 0
-        blocks, totals, _ = self._blocks
-        for block, start in pairs:
-            index = int(blocks.searchsorted(block))
-            if index < len(blocks) and blocks[index] == block:
-                hits, total = hits + int(self._hits(start)[index]), total + int(totals[index])
+        hits, total = self._counted(pairs)
         return hits * _OF >= total * _IN_FAVOUR
+
+    def _counted(self, pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
+        """Of files that end in blocks, the first of those given, how many do so at these bytes of the file; and all."""
+        blocks, totals, _ = self._blocks
+        numbers = {block: number for number, block in enumerate(blocks.tolist())}
+        some = list(islice(((numbers[block], start) for block, start in pairs if block in numbers), _MOST_COUNTED))
+        return sum(int(self._hits(start)[number]) for number, start in some), sum(int(totals[n]) for n, _ in some)
+
+    @property
+    def ends(self) -> int:
+        """How many ends of files are known."""
+        return len(self._ends[0])
 
     @cached_property
     def count(self) -> bool:
         """Whether ends are right in the blocks that have a place, or too few of these to tell."""
-        places, hits, total = places_of(payload_entries(self.image.table)), 0, 0
-        blocks, totals, _ = self._blocks
-        for index, block in enumerate(blocks.tolist()):
-            if place := int(places[block]) if block < len(places) else 0:
-                hits, total = hits + int(self._hits(place)[index]), total + int(totals[index])
+        blocks, places = self._blocks[0], places_of(payload_entries(self.image.table))
+        known = ((block, int(places[block])) for block in blocks.tolist() if block < len(places) and places[block])
+        hits, total = self._counted(known)
         return len(blocks) > 0 and (total < _MEASURED or hits >= total * _LEAST_RATE)
 
     def won(self, rooms: Sequence[int]) -> Iterator[tuple[int, Vote]]:
@@ -107,7 +114,7 @@ class Votes:
         blocks, totals, _ = self._blocks
         places = places_of(payload_entries(self.image.table))
         is_open = np.array([block < len(places) and not places[block] for block in blocks.tolist()], dtype=np.bool_)
-        for start in rooms[:_MOST_ROOMS]:
+        for start in rooms[: min(_MOST_ROOMS, _MOST_READ // self._size)]:
             hits = self._hits(start)
             for index in np.flatnonzero(hits * is_open).tolist():
                 by_block[int(blocks[index])].append(Vote(start, int(hits[index]), int(totals[index])))

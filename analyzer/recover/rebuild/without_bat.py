@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from analyzer.guest.layouts import ext, ntfs
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header, primary_header
+from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from analyzer.recover.rebuild.bat_shape import MOST_TABLE, places_to_look
 from analyzer.recover.rebuild.metadata import METADATA_LOST
 from analyzer.recover.rebuild.regions import has_metadata, metadata_in, wanted_of, write_metadata, write_regions
+from analyzer.recover.rebuild.signatures_headers import FRONT, sizes_of
 from analyzer.recover.rebuild.workspace import UNKNOWN, Certainty, RebuildWorkspace
 from vhdx.errors import VhdxError
 from vhdx.ranges import NO_RANGES
@@ -20,7 +22,6 @@ from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.structures.constants import MAX_DISK_SIZE, MIB, MIN_BLOCK_SIZE, NIL, SECTOR_SIZES
 from vhdx.structures.disk import DiskParameters
 
-_FRONT = 2 * max(SECTOR_SIZES)
 # What was said to be lost by the steps before this one.
 _SETTLED = ("the region tables", METADATA_LOST)
 _USUAL_SECTOR, _USUAL_PHYSICAL = min(SECTOR_SIZES), max(SECTOR_SIZES)
@@ -99,7 +100,8 @@ def _claims_in(source: ByteSource) -> Iterator[_SizeClaim]:
     """What stands on whole MiB of the file, or in their last sectors, and tells how large the disk is."""
     for at in places_to_look(source):
         try:
-            found = (*_claims_of(read_at(source, at, min(_FRONT, source.size - at)), at), *_claims_of_end(source, at))
+            front = read_at(source, at, min(FRONT, source.size - at))
+            found = (*_claims_of(front, at), *_claims_of_headers(front, at), *_claims_of_end(source, at))
         except VhdxError:  # the medium fails there
             continue
         yield from (claim for claim in found if MIB <= claim.size <= MAX_DISK_SIZE)
@@ -119,6 +121,17 @@ def _claims_of(front: bytes, at: int) -> Iterator[_SizeClaim]:
         if found:
             why = f"the ext volume whose superblock stands at byte {at + start} of the file ends there"
             yield _SizeClaim(exact=False, size=_whole(found.end), sector=_USUAL_SECTOR, why=why)
+
+
+def _claims_of_headers(front: bytes, at: int) -> Iterator[_SizeClaim]:
+    ends = ((part.end, "the last partition of the MBR") for part in _partitions(front) if part.scheme is Scheme.MBR)
+    for size, what in (*sizes_of(front), *ends):
+        why = f"{what} at byte {at} of the file ends there"
+        yield _SizeClaim(exact=False, size=_whole(size), sector=_USUAL_SECTOR, why=why)
+
+
+def _partitions(front: bytes) -> tuple[Partition, ...]:
+    return partitions_of(lambda start, length: front[start : start + length], len(front), [_USUAL_SECTOR])
 
 
 def _claims_of_end(source: ByteSource, at: int) -> Iterator[_SizeClaim]:

@@ -75,9 +75,9 @@ def test_a_sector_that_nothing_remembers_is_lost_and_never_zeros(length):
 def test_blocks_with_the_partition_table_and_its_backup_tell_their_place(block_size):
     spec = with_volume(block_size)
     saved = healed(wiped(encode(spec), bat_of(spec)))
-    # With blocks of 1 MiB the boot sector of the volume is in one of its own.
-    assert known_bytes(saved.image, flatten([spec])) == (3 if block_size == MIB else 2) * block_size
-    assert len([one for one in saved.rebuilt if one.structure == "BAT"]) == 2
+    blocks = 3 if block_size == MIB else 2  # blocks of 1 MiB have the volume's boot sector in one of its own
+    assert known_bytes(saved.image, flatten([spec])) == blocks * block_size
+    assert len([one for one in saved.rebuilt if one.structure == "BAT"]) == blocks
 
 
 def test_a_block_of_a_child_that_tells_its_place_does_not_hide_what_its_parent_has():
