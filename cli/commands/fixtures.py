@@ -66,7 +66,9 @@ def list_command(damaged: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.argument("folder", type=FILE_PATH)
 def write_command(names: Sequence[str], folder: Path) -> None:
-    """Write fixtures into FOLDER/NAME/; `all` for every one, `damage:all` for every damaged one.
+    """Write fixtures into FOLDER/NAME/.
+
+    `all` writes every one, `damage:all` every damaged one.
 
     \b
     Examples:

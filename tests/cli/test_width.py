@@ -142,3 +142,8 @@ def test_restore_points_are_listed_on_lines_that_break_between_facts(vhdx_comman
     assert "  ".join(line.strip() for line in lines) == whole, "no fact is broken"
     assert max(map(len, on_terminal(40, "backup", "stats", kept))) <= 40
     assert contents(kept) == before
+
+
+@pytest.mark.parametrize("group", ["fixtures", "backup"])
+def test_no_line_of_a_list_of_commands_is_cut_off(vhdx_command, group):
+    assert "..." not in vhdx_command(group, "--help").out.partition("Commands:")[2]
