@@ -27,7 +27,10 @@ class MissingObjectError(BackupError):
 
     url: str
     name: str
-    text = "{url}: {name} is missing; `vhdx backup verify` says which restore points need it"
+
+    def __str__(self) -> str:
+        rest = "; `vhdx backup restore --allow-lost` restores the rest" if self.name.endswith(".cacnk") else ""
+        return f"{self.url}: {self.name} is missing; `vhdx backup verify` says which restore points need it{rest}"
 
 
 class BadChunkError(BackupError):
@@ -37,7 +40,7 @@ class BadChunkError(BackupError):
     reason: str
     text = (
         "chunk {chunk} is damaged: {reason}; `vhdx backup verify` sets it aside, and the next `vhdx backup create` of "
-        "a disk that still holds its content brings it back"
+        "a disk that still holds its content brings it back; `vhdx backup restore --allow-lost` restores the rest"
     )
 
 
