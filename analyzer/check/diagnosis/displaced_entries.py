@@ -56,8 +56,8 @@ def shifted_pages(table: BlockTable, creator: str) -> Iterator[Displacement]:
     slots = min(table.geometry.slots_in_base + 1, table.bat_length // ENTRY_SIZE)
     for start in range(0, slots, WINDOW_SLOTS):
         entries = table.entries(start, min(WINDOW_SLOTS, slots - start))
-        numbers = start + np.arange(len(entries), dtype=np.int64)
-        wrong = numbers[(entries != 0) & _must_be_empty(table, numbers)]
+        used = start + np.flatnonzero(entries)
+        wrong = used[_must_be_empty(table, used)]
         for first in sorted(set((wrong // _SLOTS * _SLOTS).tolist())):
             page = np.zeros(_SLOTS, dtype=np.int64)
             part = entries[first - start : first - start + _SLOTS]
