@@ -1,6 +1,7 @@
 """Places looked up one by one, against the runs that windows give; and reads by the one against reads by the other."""
 
 import random
+import tracemalloc
 from functools import partial
 
 import pytest
@@ -121,3 +122,18 @@ def test_a_short_read_reads_no_more_of_the_tables_than_decides():
     stream.seek(8192)
     stream.read(4096)
     assert sum(length for source in sources for _, length in source.reads) == 4096
+
+
+@pytest.mark.slow
+def test_what_is_kept_of_tables_is_bounded_however_much_of_a_large_disk_is_read():
+    fixture = RECIPES["huge-small-blocks"].build()
+    chain, chance = chain_of([fixture.files[file] for file in fixture.chain[::-1]]), random.Random(1)
+    stream = chain.stream()
+    stream.read(1)
+    tracemalloc.start()
+    for _ in range(6000):
+        stream.seek(chance.randrange(chain.size))
+        stream.read(4096)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * MIB
