@@ -8,7 +8,7 @@ import pytest
 from analyzer.convert.model import OutputFormat
 from analyzer.recover.output import resume as resuming
 from analyzer.recovery_map.beside import account_of, map_of
-from analyzer.recovery_map.mapfile import ImageFingerprint, Status
+from analyzer.recovery_map.mapfile import Status, read_fingerprint
 from tests.analyzer.recover.inputs.test_bad_sectors import SIZE, WHOLE
 from tests.analyzer.recover.test_job import AGAIN, MIB, PowerCut, attempt, failing, interrupted, read_image
 from vhdx.errors import OutputError
@@ -124,5 +124,6 @@ def test_a_format_that_is_not_read_again_has_no_fingerprint(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "1 bytes", f"1 bytes, modified -1 ns, known {'0' * 64}", "9" * 5000])
-def test_what_is_no_fingerprint_is_none(text):
-    assert ImageFingerprint.parse(text) is None
+def test_what_is_no_fingerprint_is_none(tmp_path, text):
+    (tmp_path / "map").write_text(f"# Mapfile\n# Image: {text}\n")
+    assert read_fingerprint(tmp_path / "map") is None
