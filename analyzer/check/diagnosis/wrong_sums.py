@@ -29,15 +29,16 @@ def wrongly_summed(source: ByteSource) -> tuple[WronglySummed, ...]:
         pages = [read_at(source, at, HEADER_SIZE) for at in HEADER_OFFSETS]
     except ShortReadError:
         return ()
+    if [flaw.code for page in pages for flaw in check_header(parse_header(page), page, 0)] != ["HDR-02", "HDR-02"]:
+        return ()
     # Two identities of 128 bits that are alike in two places are no damage: what overwrites one page does not write
     # the other's identities into it. Zeros could be alike, so that identities have to be there.
     first, second = (replace(parse_header(page), checksum=0, sequence_number=0) for page in pages)
+    if first != second or NIL in (first.file_write_guid, first.data_write_guid):
+        return ()
     summed = [with_checksum(page) for page in pages]
-    said = first == second and NIL not in (first.file_write_guid, first.data_write_guid)
-    flaws = [flaw.code for page in pages for flaw in check_header(parse_header(page), page, 0)]
     pair = judge_headers((summed[0], summed[1]))
-    is_sound = Parsed(pair, tuple(check_headers(pair, source.size))).is_sound
-    if not said or flaws != ["HDR-02", "HDR-02"] or not is_sound:
+    if not Parsed(pair, tuple(check_headers(pair, source.size))).is_sound:
         return ()
     return tuple(WronglySummed(at, page) for at, page in zip(HEADER_OFFSETS, summed, strict=True))
 
