@@ -16,7 +16,7 @@ _MOST_OF_A_ROW = 8
 _EVERY_ANSWER = {"schema", "tool", "command", "findings"}
 _HEAD = """# Commands
 
-Made from the commands themselves; `vhdx COMMAND --help` explains each option. All commands take `-q`, `-v`,
+Made from the commands themselves; `--help` behind a command explains each option. All commands take `-q`, `-v`,
 `--no-progress`, `--log FILE` and `-h`. LEAF may be `LEAF@N`, the state of layer N of its chain.
 """
 
