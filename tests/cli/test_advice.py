@@ -1,10 +1,10 @@
 """What a user is told to do next can be done: the commands that advice names are run."""
 
 import re
-import shlex
 
 import pytest
 
+from tests.support.command_line import words_of
 from tests.support.files import patch
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def test_the_recovery_that_an_error_advises_can_be_pasted(vhdx_command, without_
     assert answer.code == 3
     advised = [words for words in COMMAND.findall(answer.err) if words.startswith("recover")]
     assert len(advised) == 1
-    assert vhdx_command(*shlex.split(advised[0])).code in {0, 1}
+    assert vhdx_command(*words_of(advised[0])).code in {0, 1}
     assert (tmp_path / "disk.raw").exists()
 
 
@@ -64,7 +64,7 @@ def next_steps(answer):
     """The commands of `next:` lines, in words."""
     lines = [line for line in answer.out.splitlines() if line.startswith("   next: ")]
     assert lines
-    return [shlex.split(words) for line in lines for words in COMMAND.findall(line)]
+    return [words_of(words) for line in lines for words in COMMAND.findall(line)]
 
 
 @posix

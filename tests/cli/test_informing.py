@@ -270,7 +270,7 @@ def test_a_name_that_is_no_text_is_shown_as_escapes(vhdx_command, chain):
     odd = os.fsencode(leaf.parent) + b"/odd\xff.avhdx"
     try:
         leaf.rename(os.fsdecode(odd))
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         pytest.skip("this file system takes UTF-8 names alone")
     answer = vhdx_command("info", os.fsdecode(odd), "--json")
     assert "\\xff" in answer.json["files"][0]["path"]

@@ -1,9 +1,10 @@
 """A table that lost entries: every command that reads the disk says so, none writes it unsaid, and the advice works."""
 
 import re
-import shlex
 
 import pytest
+
+from tests.support.command_line import words_of
 
 READING = {
     "merge": ["out.vhdx"],
@@ -90,7 +91,7 @@ def test_the_command_that_is_advised_writes_the_disk_and_calls_nothing_known_tha
     monkeypatch.chdir(tmp_path)
     warned = vhdx_command("hash", request.getfixturevalue(which)).err
     command = re.search(r"`vhdx (recover [^`]*)`", warned)[1]
-    answer = vhdx_command(*shlex.split(command))
+    answer = vhdx_command(*words_of(command))
     assert answer.code == 1
     assert (tmp_path / "disk.raw").exists()
     statuses = {line.split()[-1] for line in (tmp_path / "disk.raw.map").read_text().splitlines() if line[:2] == "0x"}

@@ -1,6 +1,9 @@
 """The command line, run in this process: quick, and with coverage."""
 
 import json
+import os
+import re
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +39,13 @@ class Answer(NamedTuple):
         answer = json.loads(self.out)
         _validator().validate(answer)
         return answer
+
+
+def words_of(command):
+    """The words of a command that was advised, as the shells of this system have them."""
+    if os.name != "nt":
+        return shlex.split(command)
+    return [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', command)]
 
 
 @pytest.fixture

@@ -256,7 +256,7 @@ def test_an_unfinished_output_that_is_a_link_is_never_followed(tmp_path, is_ther
     victim, target = tmp_path / "victim", tmp_path / "out.raw"
     if is_there:
         victim.write_bytes(b"mine")
-    part_of(target).symlink_to(victim)
+    symbolic_link(part_of(target), victim)
     with pytest.raises(OutputError, match="symbolic link"):
         Sink(target, existing=Existing.RESUME)
     assert victim.exists() == is_there

@@ -41,7 +41,7 @@ def codes(*records):
 
 
 def shape(*records):
-    return [[(str(member.path), member.depth) for member in tree.members] for tree in build_forest(records).trees]
+    return [[(member.path.as_posix(), member.depth) for member in tree.members] for tree in build_forest(records).trees]
 
 
 def test_a_parent_that_stands_where_its_child_says_is_linked_by_path():

@@ -104,6 +104,7 @@ def test_a_copy_in_another_folder_names_the_parent_from_there(moved, tmp_path):
     vhdx.open_chain(copy).close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the absolute path is another one there, and is put right")
 def test_a_parent_that_is_named_rightly_needs_nothing(tmp_path):
     write_files(RECIPES["chain-3"].build(), tmp_path)
     leaf = RECIPES["chain-3"].build().leaf
