@@ -140,6 +140,8 @@ def test_a_name_that_is_none_of_a_file_is_refused_and_no_layer(chain, tmp_path, 
     if kind == "folder":
         slip.mkdir()
     elif kind == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("this system has no pipes with names")
         os.mkfifo(slip)
     for how in ({"inputs": (*chain, slip)}, {"inputs": (chain[-1],), "assumed_base": slip}):
         with pytest.raises((InputOutputError, NotRegularFileError), match="slip"):
