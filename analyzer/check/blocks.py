@@ -108,9 +108,13 @@ class _Survey:
             entry = self._table.entry(int(slot))
             if entry.state.holds_data:
                 yield from self._table.flaws_of_bitmap(int(slot) // period)
-            elif entry.state is not BlockState.NOT_PRESENT:
+                continue
+            if entry.state is not BlockState.NOT_PRESENT:
                 text = f"the sector bitmap of chunk {slot // period} has the state {entry.state.value}"
                 yield Finding("BAT-08", Severity.ERROR, text, self._at(int(slot)), ENTRY_SIZE, "2.5.1.2")
+            if entry.reserved:
+                text = f"reserved bits are set ({entry.reserved:#x})"
+                yield Finding("BAT-02", Severity.ERROR, text, self._at(int(slot)), ENTRY_SIZE, "2.5.1")
 
     def _counted(self) -> Iterator[Finding]:
         # A bitmap says that a partial block is not whole; without one it reads well as if it were.

@@ -28,7 +28,7 @@ from vhdx.structures.constants import (
 from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import CREATOR_SIZE, Identifier
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
-from vhdx.structures.locator import LINKAGE2, ParentLocator, parse_linkage
+from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE2, VOLUME_PATH, ParentLocator, parse_linkage
 from vhdx.structures.log import HEAD_SIZE, parse_log_header
 from vhdx.writer import CREATOR
 
@@ -57,6 +57,11 @@ _USER = re.compile(r"[\\/](?:Users|Documents and Settings|home)[\\/]([^\\/]+)", 
 _HOST = re.compile(r"^\\\\(?![.?]\\)([^\\/]+)|^\\\\\?\\UNC\\([^\\/]+)", re.IGNORECASE)
 _VOLUME = re.compile(r"Volume\{([0-9a-f-]{36})\}", re.IGNORECASE)
 _DEVICE = re.compile(r"^\\\\[.?]\\(?!Volume\{|[A-Za-z]:|UNC\\)", re.IGNORECASE)
+# What a path begins with, by its key; a relative path may begin with anything.
+_FORMS = {
+    VOLUME_PATH: re.compile(r"\\\\\?\\Volume\{[0-9a-f-]{36}\}\\", re.IGNORECASE),
+    ABSOLUTE_PATH: re.compile(r"\\\\\?\\"),
+}
 
 # Attributes of a file on Windows.
 _SPARSE, _COMPRESSED, _ENCRYPTED = 0x200, 0x800, 0x4000
@@ -210,9 +215,15 @@ def _check_live(log: Log) -> Iterator[Finding]:
         text = f"{count} whole sequences of this session are in the log; the one with the greatest number is taken"
         yield Finding("LOG-07", Severity.WARNING, text, log.log_offset, log.log_length, "2.3.2")
     for at in log.active:
-        if log.session[at].reserved:
-            text = f"a reserved field of log entry {log.session[at].sequence_number} is not zero"
-            yield Finding("LOG-08", Severity.NOTE, text, log.log_offset + at + 28, 4, "2.3.1.1")
+        entry, place = log.entry(at), log.log_offset + at
+        head = entry.header
+        if entry.has_reserved:
+            text = f"a reserved field of log entry {head.sequence_number} is not zero"
+            yield Finding("LOG-08", Severity.NOTE, text, place, head.entry_length, "2.3.1")
+        if head.flushed_file_offset % MIB or head.last_file_offset % MIB:
+            sizes = f"{head.flushed_file_offset} and {head.last_file_offset}"
+            text = f"log entry {head.sequence_number} names the file sizes {sizes}, not both whole MiB"
+            yield Finding("LOG-10", Severity.NOTE, text, place + 48, 16, "2.3.1.1")
 
 
 def check_locator_facts(locator: ParentLocator, at: int) -> Iterator[Finding]:
@@ -229,6 +240,9 @@ def check_locator_facts(locator: ParentLocator, at: int) -> Iterator[Finding]:
         if _HOST.search(path) or _DEVICE.search(path):
             text = f"the {key} {path!r} leads to another machine or a device; it is never followed"
             yield Finding("LOC-13", Severity.WARNING, text, at, None, "2.6.2.6.3", found=path)
+        if key in _FORMS and not _FORMS[key].match(path):
+            text = f"the {key} {path!r} has another form than the format requires"
+            yield Finding("LOC-15", Severity.NOTE, text, at, None, "2.6.2.6.3", found=path)
 
 
 def _facts(path: str) -> Iterator[str]:

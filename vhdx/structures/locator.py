@@ -89,7 +89,7 @@ def parse_locator(item: bytes) -> ParentLocator:
 
 
 def _text(item: bytes, offset: int, length: int) -> str | None:
-    inside = length and offset + length <= len(item)
+    inside = offset and length and offset + length <= len(item)
     return decode_text(item[offset : offset + length]) if inside else None
 
 
@@ -133,7 +133,7 @@ def _check_entry(entry: LocatorEntry, index: int, at: int, length: int) -> Itera
     )
     for part, offset, size, text in parts:
         what = f"the {part} of parent locator entry {index}"
-        if not size or size % 2 or offset % 2:
+        if not size or not offset or size % 2 or offset % 2:
             yield Finding("LOC-06", Severity.ERROR, f"{what} has offset {offset}, length {size}", at, 12, SECTION)
         elif offset + size > length:
             message = f"{what}, {size} bytes at {offset}, lies outside the item of {counted(length, 'byte')}"

@@ -96,6 +96,13 @@ class LogEntry:
         mask: npt.NDArray[np.bool_] = self.descriptors["signature"] == DATA_DESCRIPTOR
         return mask
 
+    @property
+    def has_reserved(self) -> bool:
+        """Whether a field is set that must be 0, of the header or of a zero descriptor."""
+        # Where a data descriptor keeps its trailing bytes a zero descriptor has a reserved field (2.3.1.2).
+        spare = self.descriptors["trailing"][~self.is_data].view("<u4")
+        return bool(self.header.reserved or spare.any())
+
     def writes(self) -> Iterator[Write]:
         """What the entry does to the file, in order; only for an entry that `check_entry` has no error for."""
         sectors = iter(self.sectors)

@@ -44,6 +44,8 @@ def test_a_good_locator_gives_no_finding():
         (poked(18, "<H", 0xFFFF), ["LOC-04"]),
         (poked(20, "<I", 1 << 31), ["LOC-05", "LOC-09"]),
         (poked(24, "<I", 1 << 31), ["LOC-05", "LOC-09"]),
+        (poked(20, "<I", 0), ["LOC-06", "LOC-09"]),
+        (poked(24, "<I", 0), ["LOC-06", "LOC-09"]),
         (poked(28, "<H", 0), ["LOC-06", "LOC-09"]),
         (poked(28, "<H", 27), ["LOC-06", "LOC-09"]),
         (poked(24, "<I", 73), ["LOC-06", "LOC-09"]),
