@@ -60,7 +60,7 @@ _DEVICE = re.compile(r"^\\\\[.?]\\(?!Volume\{|[A-Za-z]:|UNC\\)", re.IGNORECASE)
 # What a path begins with, by its key; a relative path may begin with anything.
 _FORMS = {
     VOLUME_PATH: re.compile(r"\\\\\?\\Volume\{[0-9a-f-]{36}\}\\", re.IGNORECASE),
-    ABSOLUTE_PATH: re.compile(r"\\\\\?\\"),
+    ABSOLUTE_PATH: re.compile(r"\\\\\?\\|[a-z]:\\", re.IGNORECASE),  # with a drive, as Hyper-V itself writes it
 }
 
 # Attributes of a file on Windows.

@@ -34,6 +34,17 @@ def test_importing_the_library_loads_no_heavy_module():
     assert not {name for name in loaded if name.split(".")[0] in {"analyzer", "cli", "fixtures"}}
 
 
+def test_importing_a_part_of_the_library_loads_no_other():
+    loaded = loaded_by("import vhdx.ranges")
+    assert {name for name in loaded if name.startswith("vhdx")} <= {"vhdx", "vhdx.ranges"}
+    assert "construct" not in loaded
+
+
+def test_every_public_name_of_the_library_is_there():
+    names = "print(*(name for name in vhdx.__all__ if getattr(vhdx, name).__name__ != name))"
+    assert loaded_by(f"import vhdx\n{names}") >= {"vhdx.chain", "vhdx.runs"}
+
+
 def test_opening_and_reading_a_small_chain_loads_neither_numba_nor_rich(small):
     code = "import vhdx\nwith vhdx.open_chain(sys.argv[1]) as disk: disk.read(0, disk.size); len(disk.runs())"
     assert not loaded_by(code, small) & {"numba", "rich", "click", "llvmlite"}

@@ -100,7 +100,7 @@ def _processes_of(size):
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             arguments = (process / "cmdline").read_bytes().split(b"\0")
-            if str(size).encode() in arguments and b"worker" in arguments[3]:
+            if str(size).encode() in arguments and any(b"filesystems.worker" in one for one in arguments):
                 yield process
 
 
