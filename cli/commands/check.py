@@ -106,7 +106,7 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
     """
     width = line_width() if result.target is None else None
     worst, least = Severity[result.fail_on.upper()], _least(form, result)
-    codes = _codes(result.select or [""]) - _codes(result.ignore)
+    codes = (_codes(result.select) or frozenset(rules())) - _codes(result.ignore)
     with FileCache(where.maps) as cache:  # a base that several leaves share is parsed once
         checked = [
             replace(
@@ -139,7 +139,7 @@ def _codes(named: Iterable[str]) -> frozenset[str]:
     """All codes that begin as one that is named; raises UnknownCodeError where none does."""
     found = {text: [code for code in rules() if code.startswith(text.upper())] for text in named}
     for text, codes in found.items():
-        if not codes:
+        if not codes or not text:
             raise UnknownCodeError(text, tuple(rules()), ())
     return frozenset(code for codes in found.values() for code in codes)
 

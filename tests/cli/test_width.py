@@ -90,8 +90,8 @@ def test_an_item_of_a_list_hangs_below_its_text(help_of):
 
 def test_choices_without_room_are_broken_between_them(help_of):
     lines = help_of(("check",), 40)
-    assert "  --format [text|json|sarif|junit|" in lines
-    assert lines[lines.index("  --format [text|json|sarif|junit|") + 1].strip() == "html]"
+    assert "  --format, --output-format [text|" in lines
+    assert lines[lines.index("  --format, --output-format [text|") + 1].strip() == "json|sarif|junit|html|github]"
 
 
 def on_terminal(columns, *arguments):

@@ -14,8 +14,8 @@ from analyzer.backup.storage.smb import SmbServer
 from analyzer.backup.storage.storage import AddressError, parse_address
 from vhdx.system import files
 
-_KINDS: dict[str, type[Server]] = dict.fromkeys(SCHEMES, FsspecServer)
-_KINDS |= {"sftp": SftpServer, "ssh": SftpServer, "ftp": FtpServer, "ftps": FtpServer, "smb": SmbServer}
+_KINDS: dict[str, type[Server]] = {"sftp": SftpServer, "ssh": SftpServer, "ftp": FtpServer, "ftps": FtpServer}
+_KINDS |= {"smb": SmbServer} | dict.fromkeys(SCHEMES, FsspecServer)
 # What was meant as a URL, or as `scp` has it; a drive of Windows has one letter.
 _LIKE_URL = re.compile(rf"[^/\\]{{2,}}:/.*|(?:{'|'.join((*_KINDS, 'file'))}):.*", re.IGNORECASE | re.DOTALL)
 _WHERE = f"repositories are in folders, or at {', '.join(f'{scheme}://' for scheme in _KINDS)}"

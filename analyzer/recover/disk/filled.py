@@ -13,7 +13,7 @@ from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.lost import NoteLost
-from vhdx.ranges import GrowingRanges, Range, Ranges
+from vhdx.ranges import GrowingRanges, Range, Ranges, union
 from vhdx.runs import Kind, Run, RunTable, choose, cut_at, merge_neighbours
 from vhdx.source import ByteSource
 
@@ -61,7 +61,23 @@ class FilledDisk:
 
     def noted(self) -> "FilledDisk":
         """The same disk with zeros for what is lost, for one who wants to hear which ranges these are."""
-        return FilledDisk(self.disk, None, self.earlier, self.policy.faults)
+        disk = FilledDisk(self.disk, None, self.earlier, self.policy.faults)
+        if len(self.earlier.known):
+            # A medium that fails is asked for nothing that an earlier run has, whoever looks at its files.
+            shown = disk._shown_files()
+            files = [_Shown(source, ranges) for source, ranges in zip(disk.sources, shown, strict=False)]
+            disk.sources = (*files, *disk.sources[len(files) :])
+        return disk
+
+    def _shown_files(self) -> list[Ranges]:
+        """For each file what of it the disk shows, in bytes of the file."""
+        shown = [list[Ranges]() for _ in self.layers]
+        for table in self.windows(0, self.size):
+            data = table.select(table.kind == Kind.DATA)
+            for layer, found in enumerate(shown):
+                mine = data.select(data.layer == layer)
+                found.append(Ranges.of_columns(mine.file_offset, mine.length))
+        return [union(found) for found in shown]
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """See RunSource: LOST is left only where the reader hears of it."""
@@ -118,6 +134,19 @@ class Rescue(NoteLost):
         """The fill itself, in the disk's bytes from `start`."""
         is_pattern = self._fill is Fill.PATTERN
         part[:] = pattern(start, len(part), self.sector) if is_pattern else bytes(len(part))
+
+
+class _Shown:
+    """A source that gives what the disk shows of it, and is asked for nothing else."""
+
+    def __init__(self, source: ByteSource, shown: Ranges) -> None:
+        self.path, self.size, self._source, self._shown = source.path, source.size, source, shown
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource; raises LostDataError for what the disk takes from elsewhere."""
+        if not self._shown.covers(Range(offset, len(buffer))):
+            raise LostDataError(self.path, offset, len(buffer), "an earlier run has what stands here")
+        self._source.read_into(offset, buffer)
 
 
 class _Placed:
