@@ -211,5 +211,11 @@ def output_argument(function: Decorated) -> Decorated:
 
 
 def file_in(out: Path, source: Path, ending: str) -> Path:
-    """`out`, or where that is a folder a file in it, named after `source`."""
-    return out / f"{source.stem}{ending}" if out.is_dir() else out
+    """`out`, or where that is a folder a file in it, named after `source`; raises UsageError for `.`, `..` and `/`."""
+    if not out.is_dir():
+        return out
+    inside = out / f"{source.stem}{ending}"
+    # A folder that is named is meant. Without a name it is more often a slip, and a disk would land beside the sources.
+    if out.name in {"", ".."}:
+        raise click.UsageError(f"{safe(out)} is a folder; name the file, such as {safe(inside)}.")
+    return inside

@@ -1,5 +1,7 @@
 """One grammar for all commands: states, outputs, formats, and one exit code for one mistake."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.command_line import contents
@@ -177,3 +179,14 @@ def test_a_copy_in_a_subfolder_does_not_make_the_parent_in_the_folder_ambiguous(
     base.unlink()
     (below / "vm-c.vhdx").write_bytes((below / "vm-b.vhdx").read_bytes())
     assert "2 files have the identity" in vhdx_command("hash", leaf, "--search", tmp_path / "old").err
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+@pytest.mark.parametrize("command", ["merge", "report"])
+def test_a_folder_without_a_name_as_output_is_refused_with_the_name_to_give(
+    vhdx_command, chain, tmp_path, monkeypatch, command, folder
+):
+    monkeypatch.chdir(tmp_path)
+    answer = vhdx_command(command, chain[0], "-o", folder)
+    assert answer.code == 2
+    assert f"name the file, such as {Path(folder, chain[0].stem)}" in answer.err
