@@ -36,11 +36,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has the name
-    """A public name, from its module; `vhdx.__version__`, from the installed distribution."""
+    """A public name, from its module, or the module; `vhdx.__version__`, from the installed distribution."""
     from importlib import import_module, metadata
 
     if name == "__version__":
         return metadata.version("vhdx")
+    if name in _HOMES:
+        return import_module(f"vhdx.{name}")
     for module, names in _HOMES.items():
         if name in names:
             globals()[name] = getattr(import_module(f"vhdx.{module}"), name)
