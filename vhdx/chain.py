@@ -13,6 +13,7 @@ from typing import Self
 from vhdx.allocation import MOST_RUNS
 from vhdx.contents import Opener, open_structures
 from vhdx.disk import Disk
+from vhdx.disk_items import items_of_disk
 from vhdx.errors import (
     ChainLoopError,
     ChainTooDeepError,
@@ -31,6 +32,7 @@ from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource, FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
+from vhdx.structures.metadata import MetadataItem
 
 _log = logging.getLogger("vhdx")
 
@@ -68,6 +70,11 @@ class Chain(Disk):
     def base(self) -> Image:
         """Layer 0."""
         return self.layers[0]
+
+    @property
+    def items(self) -> tuple[MetadataItem, ...]:
+        """What the leaf says of the disk beside its parameters; raises as `items_of_disk` does."""
+        return items_of_disk(self.leaf.structures)
 
     @property
     def path(self) -> Path:

@@ -267,6 +267,21 @@ class UnusedParentsError(ChainError):
         return f"{self.base} is a base and has no parent, but {names} was named after it; leave that --parent out"
 
 
+class TooMuchMetadataError(VhdxError):
+    """A disk has more metadata items of its own than are put into a new file; sizes are bytes."""
+
+    path: Path
+    count: int
+    size: int
+    most: int
+    largest: int
+
+    text = (
+        "{path} has {count} metadata items of its own disk, of {size} bytes; at most {most} of {largest} bytes are "
+        "copied into a new file: write a raw image, or one of another format, which holds none"
+    )
+
+
 class NoSuchLayerError(ChainError):
     """A layer was asked for that the chain does not have: wrong usage, as with a volume that the disk does not have."""
 

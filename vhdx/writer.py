@@ -1,6 +1,6 @@
 """A new fixed, dynamic or differencing file, written front to back into a sink.
 
-Layout as Windows makes it: log, metadata and BAT from 1, 2 and 3 MiB on, then blocks in the order of the disk.
+Layout as Windows makes it: log and metadata from 1 and 2 MiB on, the BAT behind them, then blocks in disk order.
 Only what is not zero is written: the file is sparse where its blocks are.
 """
 
@@ -31,20 +31,22 @@ from vhdx.structures.header import Header, build_header
 from vhdx.structures.identifier import SIGNATURE as FILE_SIGNATURE
 from vhdx.structures.identifier import Identifier, build_identifier
 from vhdx.structures.locator import build_locator
-from vhdx.structures.metadata import build_metadata
+from vhdx.structures.metadata import MetadataItem, build_metadata
 from vhdx.structures.region import build_regions
 
 CREATOR = "vhdx (Python)"
 LOG_OFFSET, LOG_LENGTH = MIB, MIB
 # The layout that Windows writes: header area, log, metadata, block table, each on whole MiB.
-METADATA_OFFSET, METADATA_LENGTH = 2 * MIB, MIB
-BAT_OFFSET = 3 * MIB
+METADATA_OFFSET = 2 * MIB
 _WINDOW_SLOTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDisk:
-    """What a new file is to be; all sizes are bytes. `locator` are the parent locator's keys and values."""
+    """What a new file is to be; all sizes are bytes. `locator` are the parent locator's keys and values.
+
+    `items` are further metadata items of the disk.
+    """
 
     type: DiskType
     size: int
@@ -55,6 +57,7 @@ class NewDisk:
     file_write_guid: UUID
     data_write_guid: UUID
     locator: Sequence[tuple[str, str]] = ()
+    items: Sequence[MetadataItem] = ()
 
     @property
     def geometry(self) -> Geometry:
@@ -68,9 +71,23 @@ class NewDisk:
         return bat_region_size(self.geometry.slots_in_child if differencing else self.geometry.slots_in_base)
 
     @property
+    def metadata(self) -> bytes:
+        """The metadata region up to the end of its items."""
+        contents = build_disk_parameters(self.parameters)
+        if self.locator:
+            # The locator comes behind them, for it may be long, as Windows has it.
+            contents[PARENT_LOCATOR] = build_locator(self.locator)
+        return build_metadata(contents, self.items)
+
+    @property
+    def bat_offset(self) -> int:
+        """Where the BAT is: behind the metadata, which are as many MiB as their items need."""
+        return METADATA_OFFSET + -(-len(self.metadata) // MIB) * MIB
+
+    @property
     def first_block(self) -> int:
         """Where the first block is, in bytes."""
-        return BAT_OFFSET + self.bat_length
+        return self.bat_offset + self.bat_length
 
     @property
     def parameters(self) -> DiskParameters:
@@ -87,9 +104,10 @@ class VhdxWriter:
     def __init__(self, sink: Sink, disk: NewDisk) -> None:
         """Begin the file that `disk` describes; nothing of it can be opened before `finish`."""
         self._sink, self._disk, self._geometry = sink, disk, disk.geometry
-        self._next = disk.first_block
+        self._bat_offset, self._first_block = disk.bat_offset, disk.first_block
+        self._next = self._first_block
         self._blocks: dict[int, int] = {}
-        self._bat = _BatWriter(sink)
+        self._bat = _BatWriter(sink, self._bat_offset)
         self._bits: npt.NDArray[np.bool_] | None = None
         self._chunk = -1
         if disk.type is DiskType.FIXED:
@@ -133,7 +151,7 @@ class VhdxWriter:
 
     def _place(self, block: int) -> int:
         if self._disk.type is DiskType.FIXED:
-            return self._disk.first_block + block * self._disk.block_size
+            return self._first_block + block * self._disk.block_size
         if block not in self._blocks:
             if self._disk.type is DiskType.DYNAMIC:
                 self._blocks.clear()  # data comes in the order of the disk: no earlier block is asked for again
@@ -158,7 +176,7 @@ class VhdxWriter:
             slots = blocks + blocks // geometry.chunk_ratio
             table = np.zeros(slots[-1] - slots[0] + 1, dtype="<i8")
             table[slots - slots[0]] = entries
-            self._sink.write_at(BAT_OFFSET + int(slots[0]) * 8, table.tobytes())
+            self._sink.write_at(self._bat_offset + int(slots[0]) * 8, table.tobytes())
 
     def _end_bitmap(self) -> None:
         if self._bits is None:
@@ -171,12 +189,9 @@ class VhdxWriter:
 
     def _write_structures(self) -> None:
         disk = self._disk
-        contents = build_disk_parameters(disk.parameters)
-        if disk.locator:
-            # The locator comes last, for it may be long, as Windows has it.
-            contents[PARENT_LOCATOR] = build_locator(disk.locator)
-        self._sink.write_at(METADATA_OFFSET, build_metadata(contents))
-        page = build_regions(Range(BAT_OFFSET, disk.bat_length), Range(METADATA_OFFSET, METADATA_LENGTH))
+        self._sink.write_at(METADATA_OFFSET, disk.metadata)
+        metadata, bat = Range.between(METADATA_OFFSET, self._bat_offset), Range(self._bat_offset, disk.bat_length)
+        page = build_regions(bat, metadata)
         for offset in REGION_TABLE_OFFSETS:
             self._sink.write_at(offset, page)
         for copy, offset in enumerate(HEADER_OFFSETS):
@@ -188,8 +203,8 @@ class VhdxWriter:
 class _BatWriter:
     """Collects BAT entries that come in about the order of their slots, and writes them window by window."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, sink: Sink, at: int) -> None:
+        self._sink, self._at = sink, at
         self._entries: dict[int, int] = {}
 
     def set(self, slot: int, entry: int) -> None:
@@ -202,6 +217,6 @@ class _BatWriter:
         values = np.array([self._entries[slot] for slot in slots.tolist()], dtype="<i8")
         done = 0
         for part in Ranges.of_columns(slots, np.ones_like(slots)):
-            self._sink.write_at(BAT_OFFSET + part.start * 8, values[done : done + part.length].tobytes())
+            self._sink.write_at(self._at + part.start * 8, values[done : done + part.length].tobytes())
             done += part.length
         self._entries.clear()

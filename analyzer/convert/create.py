@@ -56,6 +56,7 @@ def plan_creation(target: Path, options: NewDiskOptions, chain: Chain | None) ->
         file_write_guid=options.identities("file_write_guid"),
         data_write_guid=options.identities("data_write_guid"),
         locator=parent_locator(parent.path, target, parent.data_write_guid) if parent else (),
+        items=chain.items if chain else (),
     )
     fixed = disk.geometry.block_count * disk.block_size if options.type is DiskType.FIXED else 0
     check_space(target, disk.first_block + fixed)

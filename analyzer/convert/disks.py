@@ -16,6 +16,7 @@ from vhdx.ranges import Range, Ranges, joined
 from vhdx.reader import RunSource
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource, FileSource
+from vhdx.structures.metadata import MetadataItem
 
 # Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data.
 _GRAIN = 4096
@@ -47,6 +48,11 @@ class LayeredSource(DiskSource, Protocol):
     @property
     def layers(self) -> Sequence[Image]:
         """The files that are there, base first."""
+        ...
+
+    @property
+    def items(self) -> Sequence[MetadataItem]:
+        """What a VHDX of this disk has to say of it beside its parameters."""
         ...
 
 

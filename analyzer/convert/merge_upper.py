@@ -58,7 +58,7 @@ def plan_merge_upper(chain: Chain, base: Path, target: Path, options: Options) -
     sized = replace(options, block_size=options.block_size or chain.leaf.parameters.block_size)
     below = chain.layers[kept]
     locator = parent_locator(below.path, target, below.data_write_guid)
-    new_disk = replace(new_disk_like(chain, sized), type=DiskType.DIFFERENCING, locator=locator)
+    new_disk = replace(new_disk_like(chain, sized), type=DiskType.DIFFERENCING, locator=locator, items=chain.items)
     data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
     needed = data + new_disk.first_block
     check_space(target, needed)

@@ -1,7 +1,7 @@
 """What every output has in common: the disk that is written, the choices, the plan and the outcome."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -234,6 +234,8 @@ def leaves_holes(target: Path, form: OutputFormat, options: Options) -> bool:
 def request_like(chain: LayeredSource, target: Path, output: OutputFormat, options: Options) -> ImageRequest:
     """The disk of a chain as one image; its layers are the sources."""
     sources, like = [layer.path for layer in chain.layers], new_disk_like(chain, options)
+    if output in VHDX_FORMATS:  # no other has room for them
+        like = replace(like, items=chain.items)
     return ImageRequest(target=target, format=output, like=like, options=options, sources=sources)
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from uuid import UUID
 
 from construct import Array, Bytes, Int16ul, Int32ul, Struct
@@ -89,6 +89,15 @@ class MetadataEntry:
         return bool(self.flags & REQUIRED)
 
 
+@dataclass(frozen=True, slots=True)
+class MetadataItem:
+    """An item with its content: what a new file takes over as it is."""
+
+    item_id: UUID
+    flags: int
+    content: bytes
+
+
 _EMPTY = MetadataEntry(NIL, 0, 0, 0, 0)
 
 
@@ -126,14 +135,17 @@ def build_metadata_table(table: MetadataTable) -> bytes:
     return bytes(head + body).ljust(METADATA_TABLE_SIZE, b"\0")
 
 
-def build_metadata(items: Mapping[UUID, bytes]) -> bytes:
-    """A metadata region up to the end of its items: the table of these system items, and they without gaps behind."""
-    entries, body = [], b""
-    for item_id, content in items.items():
-        place = METADATA_TABLE_SIZE + len(body)
-        entries.append(MetadataEntry(item_id, place, len(content), ITEM_FLAGS[item_id], 0))
-        body += content
-    return build_metadata_table(MetadataTable(SIGNATURE, 0, len(entries), bytes(20), tuple(entries))) + body
+def build_metadata(items: Mapping[UUID, bytes], further: Sequence[MetadataItem] = ()) -> bytes:
+    """A metadata region up to the end of its items: the table of these system items and of `further` ones, and they."""
+    every = [*(MetadataItem(item_id, ITEM_FLAGS[item_id], content) for item_id, content in items.items()), *further]
+    places = accumulate((len(item.content) for item in every), initial=METADATA_TABLE_SIZE)
+    # An item of no bytes has no place (2.6.1.2).
+    entries = tuple(
+        MetadataEntry(item.item_id, place if item.content else 0, len(item.content), item.flags, 0)
+        for item, place in zip(every, places, strict=False)
+    )
+    table = build_metadata_table(MetadataTable(SIGNATURE, 0, len(entries), bytes(20), entries))
+    return b"".join((table, *(item.content for item in every)))
 
 
 def check_metadata_table(table: MetadataTable, at: int, region_length: int) -> Iterator[Finding]:

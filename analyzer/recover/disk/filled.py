@@ -9,6 +9,7 @@ import numpy as np
 
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.provenance import EarlierRun, Read
+from vhdx.disk_items import items_of_disk
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
@@ -16,6 +17,7 @@ from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range, Ranges, union
 from vhdx.runs import Kind, Run, RunTable, choose, cut_at, merge_neighbours
 from vhdx.source import ByteSource
+from vhdx.structures.metadata import MetadataItem
 
 _WORDS = b"vhdx recover: this sector is lost; it stands at byte 0x"
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
@@ -53,6 +55,14 @@ class FilledDisk:
         files = (image.source for image in disk.images)
         self.sources: Sequence[ByteSource] = (*files, before, _Placed(disk, self.policy.put))
         self._earlier_layer, self._fill_layer = len(disk.images), len(disk.images) + 1
+
+    @property
+    def items(self) -> Sequence[MetadataItem]:
+        """What the newest file says of the disk beside its parameters; nothing where that cannot be read."""
+        try:
+            return items_of_disk(self.leaf.structures)
+        except VhdxError:
+            return ()
 
     @property
     def faults(self) -> Ranges:
