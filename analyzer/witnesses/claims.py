@@ -13,6 +13,7 @@ from analyzer.witnesses.ext import claims_of_ext
 from analyzer.witnesses.fat import claims_of_exfat, claims_of_fat
 from analyzer.witnesses.model import Claims, joined
 from analyzer.witnesses.ntfs import claims_of_ntfs
+from analyzer.witnesses.xfs import claims_of_xfs
 
 _OWNERS = 1 << 40
 """Numbers of files that each volume has for itself."""
@@ -41,4 +42,4 @@ def _claims_of(disk: ReadableDisk, volume: FoundVolume) -> Claims | None:
             return claims_of_fat(known, plain, table)
         case ExfatBoot() as region:
             return claims_of_exfat(known, plain, region)
-    return None
+    return claims_of_xfs(known, plain)

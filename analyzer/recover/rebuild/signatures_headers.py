@@ -15,7 +15,7 @@ from google_crc32c import value as crc32c
 
 from analyzer.guest.layouts import exfat, fat
 from analyzer.guest.layouts.detect import BTRFS, BTRFS_AT, BTRFS_START, recognise
-from analyzer.guest.usage.xfs import XfsSuper, parse_super
+from analyzer.guest.layouts.xfs import XfsSuper, address_of, inode_of, parse_super
 from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
 from vhdx.disk import Disk
 from vhdx.structures.constants import MIB
@@ -31,14 +31,7 @@ _LVM_LABEL = struct.Struct("<8sQII8s")
 _LUKS = b"LUKS\xba\xbe"
 _UUID = slice(32, 48)
 _MOST_GROUPS = 1 << 12
-# Where blocks of XFS that begin like this have the sector of the disk that they were written for, and their UUID.
-_ADDRESSED = {
-    **dict.fromkeys((b"AB3B", b"AB3C", b"IAB3", b"FIB3", b"R3FC", b"RMB3"), (16, 32)),
-    **dict.fromkeys((b"BMA3",), (24, 40)),
-    **dict.fromkeys((b"XDB3", b"XDD3", b"XDF3"), (8, 24)),
-}
 _GROUP = b"XAGF"
-_INODE, _INODE_NUMBER, _INODE_UUID = b"IN", 152, slice(160, 176)
 
 
 def sizes_of(front: bytes) -> Iterator[tuple[int, str]]:
@@ -140,23 +133,15 @@ class _Addressed:
         return next(iter(votes)) if len(votes) == 1 else None
 
     def _place_of(self, block: bytes) -> int | None:
-        number, uuid = _ADDRESSED.get(block[:4], (0, 0))
-        if number and block[uuid : uuid + 16] == self.uuid:
-            return self.start + int.from_bytes(block[number : number + 8], "big") * _SECTOR
-        if block.startswith(_INODE) and block[_INODE_UUID] == self.uuid:
-            inode = int.from_bytes(block[_INODE_NUMBER : _INODE_NUMBER + 8], "big")
-            shift, log = self.superblock.inodes_log, self.superblock.group_log
-            group, inside = inode >> (shift + log), inode >> shift & ((1 << log) - 1)
-            index = inode & ((1 << shift) - 1)
-            size = self.superblock.block_size
-            return (
-                self.start + (group * self.superblock.group_blocks + inside) * size + index * self.superblock.inode_size
-            )
-        return None
+        if (address := address_of(block, self.uuid)) is not None:
+            return self.start + address
+        number = inode_of(block, self.uuid)
+        return None if number is None else self.start + self.superblock.at_inode(number)
 
 
 def addressed(disk: Disk) -> Iterator[Callable[[bytes], int | None]]:
     """For each XFS volume what tells where on the disk some bytes of it begin."""
     for start, end in volumes_of(disk):
         if known := _xfs_at(disk, start, end):
-            yield _Addressed(start, *known)
+            superblock, _ = known
+            yield _Addressed(start, superblock, superblock.identity)

@@ -20,12 +20,14 @@ TOOLS = {
     "fat": ("mkfs.fat", "mcopy"),
     "exfat": ("mkfs.exfat",),
     "ext": ("mkfs.ext4", "debugfs"),
+    "xfs": ("mkfs.xfs", "xfs_db"),
 }
 
 
 def run(*arguments, **options):
     """A program that must be content; its output."""
     environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "MTOOLS_SKIP_CHECK": "1"}
+    environment |= options.pop("env", {})
     return subprocess.run(list(map(str, arguments)), check=True, capture_output=True, env=environment, **options).stdout
 
 
@@ -84,6 +86,31 @@ def make_ext(path, files, size=8 * MIB, *options):
     run("mkfs.ext4", "-q", "-L", "root", "-O", "^metadata_csum", *options, "-d", folder, empty(path, size))
     shutil.rmtree(folder)
     return path
+
+
+def make_xfs(path, files, size, *options):
+    """XFS with these files, {name: bytes}."""
+    folder = path.with_suffix(".files")
+    folder.mkdir()
+    lines = ["/dev/null", "0 0", "d--755 0 0"]
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        lines.append(f"{name} ---644 0 0 {folder / name}")
+    prototype = folder / "prototype"
+    prototype.write_text("\n".join([*lines, "$", ""]))
+    # Without these mkfs.xfs makes no volume below 300 MiB; they are what its own tests set.
+    own = dict.fromkeys(("TEST_DIR", "TEST_DEV", "QA_CHECK_FS"), "")
+    run("mkfs.xfs", "-q", *options, "-p", prototype, empty(path, size), env=own)
+    shutil.rmtree(folder)
+    return path
+
+
+def free_in_xfs(path):
+    """(first, count) of the blocks of 4096 bytes that are free, by the volume's second opinion."""
+    per_group = int(run("xfs_db", "-c", "sb 0", "-c", "p agblocks", path).split()[-1])
+    rows = [line.split() for line in run("xfs_db", "-c", "freesp -d", path).decode().splitlines()]
+    return [(int(group) * per_group + int(first), int(count))
+            for group, first, count in (row for row in rows if len(row) == 3 and row[0].isdigit())]  # fmt: skip
 
 
 def debugfs(image, *requests):

@@ -21,7 +21,7 @@ from vhdx.errors import ShortReadError
 MIB, SECTOR = 1 << 20, 512
 DELETED = b"deleted " * (SECTOR // 8)
 """Every sector of a file that is deleted later: what holds these and zeros alone, a guest may trim."""
-KINDS = ("ext4", "ext4-plain", "ext4-64bit-meta_bg", "ext4-1k", "ext2", "ntfs", "fat16", "fat32", "exfat")
+KINDS = ("ext4", "ext4-plain", "ext4-64bit-meta_bg", "ext4-1k", "ext2", "ntfs", "fat16", "fat32", "exfat", "xfs")
 _EXT = {
     "ext4": (),
     "ext4-plain": ("-O", "^has_journal,^flex_bg,^64bit"),
@@ -66,6 +66,9 @@ def volume(kind, seed, size=64 * MIB):
             images.make_ntfs(path, size)
             images.edit_ntfs(path, *(["write", f"/{name}", data] for name, data in (gone | files).items()))
             images.edit_ntfs(path, *(["remove", f"/{name}"] for name in gone))
+        elif kind == "xfs":
+            images.make_xfs(path, files, size)
+            _fill_free(path, images.free_in_xfs(path), gone)
         elif kind == "exfat":
             images.make_exfat(path, size)
             disk = Exfat(path)
@@ -80,6 +83,17 @@ def volume(kind, seed, size=64 * MIB):
                 images.fat_write(path, name, data)
             images.mtool("mdel", path, *(f"::{name}" for name in gone))
         return path.read_bytes()
+
+
+def _fill_free(path, free, gone):
+    """What was deleted is in free blocks: in the first ones of the longest stretches, as long as it is."""
+    left = list(gone.values())
+    with path.open("r+b") as file:
+        for first, count in sorted(free, key=lambda part: -part[1]):
+            file.seek(first * 4096)
+            room = count * 4096
+            while left and len(left[0]) <= room:
+                room -= file.write(left.pop())
 
 
 def _ext(path, kind, size, files, gone):

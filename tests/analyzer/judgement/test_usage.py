@@ -17,7 +17,7 @@ PIECE = 512
 @pytest.fixture(params=disks.KINDS)
 def content(request):
     kind = request.param
-    if is_missing(kind if kind in {"ntfs", "exfat"} else kind[:3]):
+    if is_missing(kind if kind in {"ntfs", "exfat", "xfs"} else kind[:3]):
         pytest.skip(f"nothing here makes {kind}")
     return disks.volume(kind, 0)
 
@@ -62,7 +62,7 @@ def test_the_genuine_xfs_has_its_structures_where_they_are_said_to_be(corpus):
     with vhdx.open_chain(corpus("genuine/windows10-xfs.vhdx")) as disk:
         usage = usages_of(ReadableDisk(disk))[-1]
         filled = [usage.filled, usage.contents().filled]
-        assert [len(extents.start) for extents in filled] == [12, 74]
+        assert [len(extents.start) for extents in filled] == [12, 98]
         for extents in filled:
             for start, length in zip(extents.start.tolist(), extents.length.tolist(), strict=True):
                 assert any(disk.read(start, min(length, 4096)))

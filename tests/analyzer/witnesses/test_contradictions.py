@@ -14,7 +14,7 @@ from vhdx.ranges import Range, Ranges
 
 pytestmark = pytest.mark.slow
 
-KINDS = ("ext4", "ext4-1k", "ntfs", "fat32", "exfat")
+KINDS = ("ext4", "ext4-1k", "ntfs", "fat32", "exfat", "xfs")
 
 
 class Spoilt:
@@ -70,7 +70,7 @@ def test_what_was_encrypted_in_a_pattern_is_in_doubt_and_nothing_else_is_called_
     assert found.contradictions[0].pattern.period == period * MIB
 
 
-@pytest.mark.parametrize("kind", ["ext4", "ext4-1k", "ntfs"])  # of FAT all copies are in that block
+@pytest.mark.parametrize("kind", ["ext4", "ext4-1k", "ntfs", "xfs"])  # of FAT all copies are in that block
 def test_a_structure_in_the_place_of_another_puts_its_block_in_doubt(kind):
     chance = random.Random(kind)
     made = disk(kind, chance)
