@@ -1,7 +1,7 @@
 """A restore point as a disk, which every format can be made of; raw images and devices brought to its content."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,9 +21,9 @@ from analyzer.convert.convert import name_alone, refuse_foreign_map
 from analyzer.convert.copying import CellChecksums, in_order
 from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk
 from analyzer.progress import Progress, no_progress
-from analyzer.recovery_map.beside import account_of, map_of
-from analyzer.recovery_map.commit import existing_sidecars, name_anew, write_sidecars
-from analyzer.recovery_map.mapfile import Status, is_own_mapfile, mapfile_lines
+from analyzer.recovery_map.beside import map_of
+from analyzer.recovery_map.commit import existing_sidecars, name_with_map
+from analyzer.recovery_map.mapfile import Status, mapfile_lines
 from vhdx.errors import VerificationError, VhdxError
 from vhdx.findings import Finding
 from vhdx.in_place import BlockDevice
@@ -146,15 +146,9 @@ def _name_with_map(disk: PointDisk, image: Sink, checksums: CellChecksums) -> No
     if not disk.lost.size:
         name_alone(image, checksums)
         return
-    image.flush()
-    target, existing = image.target, image.existing
-    if is_own_mapfile(map_of(target)):  # what a recovery says of an older image is not said of this one
-        account_of(target).unlink(missing_ok=True)
     parts = disk.lost.split(Range(0, disk.size))
     rows = ((part, Status.LOST if is_lost else Status.KNOWN) for part, is_lost in parts)
-    lines = mapfile_lines(rows, f"{UUID(disk.manifest.index_sha256[:32])} restored")
-    with ExitStack() as opened:
-        name_anew(image, write_sidecars(target, existing, lines, None, opened))
+    name_with_map(image, mapfile_lines(rows, f"{UUID(disk.manifest.index_sha256[:32])} restored"))
 
 
 def range_of(disk: PointDisk, start: int, length: int | None) -> Range:

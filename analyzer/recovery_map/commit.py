@@ -52,6 +52,16 @@ def _fill(sink: Sink, pieces: Iterator[str]) -> None:
         sink.write_at(sink.size, batch.encode("utf-8", "backslashreplace"))
 
 
+def name_with_map(image: Sink, lines: Iterable[str]) -> None:
+    """Name an image that nothing but a map goes with, as `name_anew` does; an account of an older image goes."""
+    image.flush()
+    target, existing = image.target, image.existing
+    if is_own_mapfile(map_of(target)):  # what a recovery says of an older image is not said of this one
+        account_of(target).unlink(missing_ok=True)
+    with ExitStack() as opened:
+        name_anew(image, write_sidecars(target, existing, lines, None, opened))
+
+
 def name_anew(image: Sink, sidecars: Sequence[Sink]) -> None:
     """Name what was written anew, all of it whole already: the older image goes, sidecars come, the image comes last.
 

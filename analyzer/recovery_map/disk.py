@@ -1,15 +1,18 @@
 """An image that `vhdx recover` wrote, read by the map beside it: what the map has as lost is lost, not zeros."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analyzer.recovery_map.beside import accounts_beside, front_of, maps_beside
-from analyzer.recovery_map.mapfile import Status, read_mapfile
+from analyzer.recovery_map.mapfile import Status, is_own_mapfile, read_mapfile
 from analyzer.text import size
+from vhdx.chain import Chain
 from vhdx.disk import Disk, Mask, MaskedDisk
 from vhdx.errors import OutputError, VhdxError
-from vhdx.ranges import Ranges
+from vhdx.image import Image
+from vhdx.ranges import NO_RANGES, Range, Ranges, union
+from vhdx.runs import Kind
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
 # How the account of a recovery begins by which something is lost or stale.
@@ -44,6 +47,10 @@ class Standing:
     lost: Ranges
     stale: Ranges
 
+    def mask(self, disk_size: int) -> Mask:
+        """What is lost of a disk of that many bytes."""
+        return Mask.of(self.lost, disk_size, f"{self.map} has it as lost")
+
     def __str__(self) -> str:
         lost, stale = size(self.lost.size), size(self.stale.size)
         return f"{lost} of it are lost, {stale} are of an older or unproved state"
@@ -55,13 +62,34 @@ class MappedDisk(MaskedDisk):
     def __init__(self, inner: Disk, standing: Standing) -> None:
         """Read `inner`, which is closed with this."""
         self.standing, self.map, self.lost, self.stale = standing, standing.map, standing.lost, standing.stale
-        super().__init__(inner, Mask.of(self.lost, inner.size, f"{self.map} has it as lost"))
+        super().__init__(inner, standing.mask(inner.size))
 
 
 def by_map(disk: Disk) -> Disk:
-    """The disk as the map beside its file has it; the disk itself where there is none. Raises UnusableMapError."""
-    found = standing_of(disk.path, disk.size)
+    """The disk as the maps beside its files have it; the disk itself where there are none. Raises UnusableMapError."""
+    found = standing_of_chain(disk) if isinstance(disk, Chain) else standing_of(disk.path, disk.size)
     return disk if found is None else MappedDisk(disk, found)
+
+
+def standing_of_chain(chain: Chain) -> Standing | None:
+    """What the maps beside its files say of what a chain shows of each; None where none of them has one."""
+    standings = [standing_of(image.path, image.size) for image in chain.layers]
+    maps = [standing.map for standing in standings if standing]
+    if not maps:
+        return None
+    lost, stale = list[Ranges](), list[Ranges]()
+    for table in replace(chain, layers=tuple(map(masked, chain.layers, standings))).windows():
+        lost.append(table.of_kind(Kind.LOST).ranges)
+        shown = ((standing, table.select(table.layer == layer)) for layer, standing in enumerate(standings))
+        stale += [standing.stale & of_layer.ranges for standing, of_layer in shown if standing]
+    return Standing(maps[0], union(lost), union(stale) - union(lost))
+
+
+def masked(image: Image, standing: Standing | None) -> Image:
+    """The image, with LOST what a map has as lost."""
+    if standing is None or not standing.lost:
+        return image
+    return replace(image, masks=(*image.masks, standing.mask(image.size)))
 
 
 def without_map(disk: Disk) -> Disk:
@@ -84,6 +112,29 @@ def standing_of(image: Path, disk_size: int) -> Standing | None:
     if refusal:
         raise refusal
     return None
+
+
+def standing_if_usable(image: Path, disk_size: int) -> Standing | None:
+    """As `standing_of`, and None of a map that cannot be used, which `map_in_words` says."""
+    try:
+        return standing_of(image, disk_size)
+    except UnusableMapError:
+        return None
+
+
+def standing_or_doubt(image: Path, disk_size: int) -> Standing | None:
+    """As `standing_of`; where only the map is damaged, or gone beside an account of losses, all of the disk is stale.
+
+    A file that another program called so says nothing.
+    """
+    everything = Ranges.of([Range(0, disk_size)])
+    try:
+        if found := standing_of(image, disk_size):
+            return found
+        map_or_account = account_of_losses(image)
+    except UnusableMapError as error:
+        map_or_account = error.path if is_own_mapfile(error.path) else error.account
+    return Standing(map_or_account, NO_RANGES, everything) if map_or_account else None
 
 
 def _read(path: Path, image: Path, disk_size: int) -> Standing:

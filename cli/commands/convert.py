@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from analyzer.convert.carried_map import namer_for
 from analyzer.convert.convert import stream_raw
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
 from analyzer.convert.model import Options, OutputFormat, request_like
@@ -77,7 +78,9 @@ def _write(
         if out == STDOUT:
             _to_stdout(chain, image.scope, options)
         else:
-            write_disk(command, chain, request_like(chain, target, form, options), image, errors=errors)
+            request = request_like(chain, target, form, options)
+            name = namer_for(chain, target, options.existing)
+            write_disk(command, chain, request, image, errors=errors, name=name)
     return int(bool(errors))
 
 

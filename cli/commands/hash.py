@@ -10,6 +10,7 @@ import click
 
 from analyzer.examine.hash import sha256_of
 from analyzer.judgement.judge import judged
+from analyzer.recovery_map.layers import with_maps
 from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
@@ -121,7 +122,7 @@ def _own(leaf: Path, where: ChainOptions) -> Disk:
     """The leaf alone, its table judged."""
     leaf, where = layer_file(leaf, where)
     image = open_image(leaf, opened=where.as_search().opened)  # alone: a missing parent does not matter here
-    return judged(Chain((image,), ()), where.trust).leaf
+    return with_maps(judged(Chain((image,), ()), where.trust)).leaf
 
 
 def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:

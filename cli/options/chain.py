@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from analyzer.judgement.judge import Trust, judged
+from analyzer.recovery_map.layers import with_maps
 from analyzer.recovery_map.note import map_note
 from cli import output
 from cli.options.common import Declared, Parsed, choice, grouped, option
@@ -140,7 +141,7 @@ def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> 
 def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
     """Open a chain as the chain options say, for one who reads it by its map; by `opened`, where it is given."""
     leaf, where = layer_file(leaf, where)
-    chain = judged(_chain(leaf, where, opened), where.trust)
+    chain = with_maps(judged(_chain(leaf, where, opened), where.trust))
     for child, link in zip(chain.layers[1:], chain.links, strict=True):
         if not link.matches:  # it was accepted, it should be known
             from analyzer.linkage.mismatch import gather_evidence
@@ -178,9 +179,10 @@ def layer_file(leaf: Path, where: Where) -> tuple[Path, Where]:
 
 
 def warn_of_map(disk: Disk) -> None:
-    """Say, on stderr, what the map beside an image that `vhdx recover` wrote says of it, or that it lacks one."""
-    if note := map_note(disk.path, disk.size):
-        say(f"warning: {safe(note)}")
+    """Say, on stderr, what the maps beside images that `vhdx recover` wrote say of them, or that one is lacking."""
+    for one in disk.layers if isinstance(disk, Chain) else (disk,):
+        if note := map_note(one.path, one.size):
+            say(f"warning: {safe(note)}")
 
 
 def warn_of_findings(chain: Chain) -> tuple[Finding, ...]:

@@ -23,23 +23,29 @@ def opened(text: str, where: ChainOptions) -> Iterator[State]:
     """The state that `text` names, its warnings said; see `StateName.parse`."""
     with _opened(text, where) as state:
         warn_of_map(state.disk)
-        yield state
+        # the layers of a chain are read by their maps already
+        yield state if isinstance(state.disk, Chain) else _by_map(state)
 
 
 @contextmanager
 def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
     """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
     with _opened(text, where) as plain:
-        try:
-            state = replace(plain, disk=by_map(plain.disk))
-        except UnusableMapError as error:
-            state = replace(plain, doubt=str(error))  # read as it is
+        state = _by_map(plain)
         if isinstance(state.disk, MappedDisk):
             used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
             say(f"note: {safe(state.disk.path)} was recovered, and {used}")
         else:
             warn_of_map(state.disk)
         yield state
+
+
+def _by_map(state: State) -> State:
+    """The state as the map beside its file has it; as it is where that cannot be used, which is a doubt."""
+    try:
+        return replace(state, disk=by_map(state.disk))
+    except UnusableMapError as error:
+        return replace(state, doubt=str(error))
 
 
 @contextmanager

@@ -582,11 +582,11 @@ def test_whoever_looks_at_a_recovered_image_is_told_in_the_same_words(vhdx_comma
     folder.mkdir()
     out, page = folder / "disk.vhdx", tmp_path / "page.html"
     vhdx_command("recover", *apart[1:], "-o", out)
-    said = vhdx_command("hash", out).err.removeprefix("warning: ").strip()
+    said = vhdx_command("hash", out).err.splitlines()[0].removeprefix("warning: ")
     assert said.startswith(f"{out} was recovered: by {out}.map, ")
-    for words, code in ((["changes", out, chain[0]], 1), (["report", out, "-o", page], 0)):
+    for words in (["changes", out, chain[0]], ["report", out, "-o", page]):
         answer = vhdx_command(*words)
-        assert (answer.code, f"warning: {said}\n" in answer.err) == (code, True), words
+        assert (answer.code, f"warning: {said}\n" in answer.err) == (1, True), words
     assert said in page.read_text()
     (finding,) = vhdx_command("changes", chain[0], out, "--json").json["findings"]
     assert (finding["code"], finding["message"], finding["path"]) == ("CHN-14", said, str(out))
@@ -676,7 +676,7 @@ def test_a_backup_of_a_recovered_image_keeps_what_its_map_says(vhdx_command, apa
     pytest.importorskip("zstandard")
     vhdx_command("recover", *apart[1:], "-o", tmp_path / "disk.vhdx")
     vhdx_command("backup", "init", tmp_path / "kept", "--chunk-size", "256K")
-    vhdx_command("backup", "create", tmp_path / "kept", tmp_path / "disk.vhdx", "--name", "point")
+    vhdx_command("backup", "create", tmp_path / "kept", tmp_path / "disk.vhdx", "--name", "point", "--allow-lost")
     assert "disk.vhdx was recovered" in vhdx_command("backup", "show", tmp_path / "kept", "point").out
 
 

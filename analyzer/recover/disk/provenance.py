@@ -232,6 +232,8 @@ def _contradicted(level: int, evidence: Evidence) -> Evidence:
 
 def _doubted(level: int, reason: Basis, evidence: Evidence) -> Evidence:
     """What shows from below a doubted range is in doubt, too."""
+    if reason is Basis.RECOVERED and evidence.basis is Basis.DAMAGED and evidence.cause == level:
+        return evidence._replace(basis=reason)
     if evidence.basis is not Basis.HELD or evidence.layer is None or level < evidence.layer:
         return evidence
     return evidence._replace(status=Status.STALE, basis=reason, cause=level)

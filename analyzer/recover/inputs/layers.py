@@ -66,6 +66,8 @@ class Basis(Enum):
     """An unmapped block of a file (`cause`): the data where its entry still points."""
     CONTRADICTED = "contradicted"
     """A file (`cause`) holds it, and what it is contradicts its place: encrypted, overwritten, or of another place."""
+    RECOVERED = "recovered"
+    """A file (`cause`) was written by an earlier recovery, and the map beside it has this as lost, or as stale."""
     EARLIER = "earlier"
     """An earlier run read it; it is taken from that run's output."""
 

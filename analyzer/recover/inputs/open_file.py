@@ -12,10 +12,12 @@ from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.rebuild.job import rebuild_image, rebuild_tables
 from analyzer.recover.rebuild.workspace import BitmapPolicy, Certainty, Rebuilt, RebuiltImage
+from analyzer.recovery_map.disk import masked, standing_or_doubt
+from analyzer.recovery_map.note import map_finding
 from vhdx.contents import Structures
 from vhdx.errors import ChainError, NotRegularFileError, VhdxError
 from vhdx.image import Image, image_of
-from vhdx.ranges import Range
+from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.source import ByteSource, SourceFrom, read_if_possible
 from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, is_source_map, unread_by
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
@@ -80,6 +82,8 @@ class Opened(RebuiltImage):
     reason: str = ""
     error: VhdxError | None = None
     """What `reason` comes from."""
+    recovered: Ranges = NO_RANGES
+    """What an earlier recovery, which wrote this file, has in its map as lost or stale."""
 
     @property
     def is_no_file(self) -> bool:
@@ -201,12 +205,23 @@ def _opened(structures: Structures, found: RebuiltImage, reason: str = "", error
     if image and isinstance(source.below, SourceFrom):
         how = f"read from byte {source.below.start} on: what is in front of it is no part of a VHDX"
         begin = (Rebuilt("file", how, ("its signature and a valid header are there",), Certainty.CERTAIN),)
+    image, recovered = _by_its_map(image) if image else (None, NO_RANGES)
     return Opened(
-        path=path, source=source, image=image,
+        path=path, source=source, image=image, recovered=recovered,
         record=with_structures(_unknown(path), image.structures if image else structures),
         reason="" if image else reason, error=error,
         rebuilt=(*begin, *found.rebuilt), lost=found.lost, doubted=found.doubted, guessed=found.guessed
     )  # fmt: skip
+
+
+def _by_its_map(image: Image) -> tuple[Image, Ranges]:
+    """The image of an earlier recovery by the map beside it, and what that has as lost or stale."""
+    said = map_finding(image.path, image.size)
+    if said is None:
+        return image, NO_RANGES
+    image = replace(image, opening_findings=(*image.opening_findings, said))
+    standing = standing_or_doubt(image.path, image.size)
+    return masked(image, standing), standing.lost | standing.stale if standing else NO_RANGES
 
 
 def _unknown(path: Path) -> FileRecord:

@@ -150,7 +150,11 @@ def _level(file: Opened, evidence: str, placed: Placed = Placed.BY_LINK) -> Leve
         placed=placed,
         rebuilt=file.rebuilt,
         lost=file.lost,
-        doubts=(Doubt(Basis.CHOSEN, file.guessed), Doubt(Basis.REBUILT, file.doubted)),
+        doubts=(
+            Doubt(Basis.RECOVERED, file.recovered),
+            Doubt(Basis.CHOSEN, file.guessed),
+            Doubt(Basis.REBUILT, file.doubted),
+        ),
     )
 
 
