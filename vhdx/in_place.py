@@ -5,10 +5,21 @@ import os
 import stat
 from pathlib import Path
 
-from vhdx.errors import OutputError, ShortReadError, SourceChangedError
-from vhdx.source import failure
+from vhdx.errors import (
+    FileSystemFullError,
+    InputOutputError,
+    OutputError,
+    ShortReadError,
+    SourceChangedError,
+    VhdxError,
+)
+from vhdx.ranges import Range
+from vhdx.source import FileSource, failure, file_identity
 from vhdx.system import files
 from vhdx.writable import WritableFile
+
+# Zeros that are written at once where a hole cannot be made.
+_PIECE = 1 << 20
 
 
 class Patcher(WritableFile):
@@ -27,6 +38,46 @@ class Patcher(WritableFile):
         if not files.lock(self._descriptor):
             self.close()
             raise OutputError(path, "another program has locked it", "stop what uses it and run again")
+
+
+class EditedFile(Patcher):
+    """One existing file, read and changed by position (see Medium): what a session of changes works on."""
+
+    def __init__(self, path: Path, identity: tuple[int, int]) -> None:
+        """As Patcher does."""
+        super().__init__(path, identity)
+        self._reading = FileSource(path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file now."""
+        return os.fstat(self._descriptor).st_size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See ByteSource."""
+        self._reading.read_into(offset, buffer)
+
+    def zero(self, part: Range) -> None:
+        """See Medium: by a hole where the system can, else by writing."""
+        if part.length and not files.zero(self._descriptor, *part):
+            for piece in part.pieces(_PIECE):
+                self.write_at(piece.start, bytes(piece.length))
+
+    def close(self) -> None:
+        """See WritableFile."""
+        self._reading.close()
+        super().close()
+
+    def _failure(self, action: str, error: OSError, offset: int | None = None) -> VhdxError:
+        return FileSystemFullError(self.path) if files.is_full(error) else super()._failure(action, error, offset)
+
+
+def open_edited(path: Path) -> EditedFile:
+    """A file to be changed in its place, locked; raises OutputError, InputOutputError."""
+    identity = file_identity(path)
+    if identity is None:
+        raise InputOutputError(path, "open for writing", "it is not there")
+    return EditedFile(path, identity)
 
 
 def is_block_device(path: Path) -> bool:

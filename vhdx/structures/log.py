@@ -1,7 +1,7 @@
-"""Log entries ([MS-VHDX] 2.3): parse, judge, and what each would write."""
+"""Log entries ([MS-VHDX] 2.3): parse, judge, what each would write, and build."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
-from vhdx.structures.fields import Guid, crc32c_without_field
+from vhdx.structures.fields import Guid, crc32c_without_field, with_checksum
 
 SIGNATURE = b"loge"
 DATA_DESCRIPTOR, ZERO_DESCRIPTOR, DATA_SECTOR = b"desc", b"zero", b"data"
@@ -125,6 +125,23 @@ def parse_log_header(sector: bytes) -> LogHeader:
 def parse_entry(raw: bytes) -> LogEntry:
     """A whole entry; `raw` has the length that its header claims."""
     return LogEntry(parse_log_header(raw), raw)
+
+
+def build_entry(header: LogHeader, pages: Sequence[tuple[int, bytes]]) -> bytes:
+    """The whole entry that writes pages of 4 KiB at their places of the file; its lengths, counts and sum are right."""
+    head = replace(header, signature=SIGNATURE, checksum=0, descriptor_count=len(pages), reserved=0)
+    head = replace(head, entry_length=head.descriptor_area + len(pages) * LOG_SECTOR_SIZE)
+    descriptors, sectors = np.zeros(len(pages), _DESCRIPTOR), np.zeros(len(pages), _SECTOR)
+    descriptors["signature"], sectors["signature"] = DATA_DESCRIPTOR, DATA_SECTOR
+    descriptors["sequence_number"] = head.sequence_number
+    sectors["sequence_high"], sectors["sequence_low"] = divmod(head.sequence_number, 1 << 32)
+    for number, (place, page) in enumerate(pages):
+        descriptors[number]["file_offset"] = place
+        descriptors[number]["leading"] = int.from_bytes(page[:8], "little")
+        descriptors[number]["trailing"] = np.void(page[-4:])
+        sectors[number]["data"] = np.void(page[8:-4])
+    front = bytes(_HEAD.build({name: getattr(head, name) for name in LogHeader.__slots__})) + descriptors.tobytes()
+    return with_checksum(front.ljust(head.descriptor_area, b"\0") + sectors.tobytes())
 
 
 def check_log_header(header: LogHeader, at: int, log_length: int) -> Iterator[Finding]:

@@ -42,6 +42,8 @@ _WITHOUT_HOLES = {"vfat", "msdos", "exfat", "hfs", "hfsplus"}
 # Those that Windows reads: a sparse file there is one that it does not attach, 0xC03A001A.
 _OF_WINDOWS = {"ntfs", "ntfs3", "fuseblk", "ufsd", "cifs", "smb3"}
 _MIN_HOLE_SIZE = 27  # macOS' _PC_MIN_HOLE_SIZE
+_PUNCH = 3
+"""Linux's FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE: bytes become zeros, and the host has their room back."""
 _FICLONE = 0x40049409
 """Linux's request to share all blocks of one file with another, on btrfs, XFS and the like."""
 
@@ -140,6 +142,28 @@ def fill_holes(descriptor: int, size: int) -> None:
             os.lseek(descriptor, position, os.SEEK_SET)
             position += os.write(descriptor, bytes(min(1 << 20, start - position)))
         position = end
+
+
+def zero(descriptor: int, start: int, length: int) -> bool:
+    """Make bytes of a file zeros without writing them; False where the system or the file system cannot do that.
+
+    On Linux the host has their room back; on Windows where the file is sparse.
+    """
+    try:
+        if windows.HERE:
+            windows.zero(descriptor, start, start + length)
+            return True
+        return sys.platform == "linux" and _fallocate(descriptor, _PUNCH, start, length)
+    except OSError:
+        return False
+
+
+def _fallocate(descriptor: int, mode: int, start: int, length: int) -> bool:
+    import ctypes  # `os` has posix_fallocate alone, which makes no holes
+
+    call = ctypes.CDLL(None, use_errno=True).fallocate
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return bool(call(descriptor, mode, start, length) == 0)
 
 
 def extents(descriptor: int, position: int, size: int) -> Iterator[tuple[int, int]]:

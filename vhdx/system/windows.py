@@ -23,7 +23,7 @@ NAME_SURROGATE = 0x20000000
 
 _GENERIC_READ, _GENERIC_WRITE, _MAY_DELETE = 0x80000000, 0x40000000, 0x10000
 _CREATE_NEW, _OPEN_EXISTING, _OPEN_ALWAYS = 1, 3, 4
-_SET_SPARSE, _QUERY_ALLOCATED_RANGES = 0x900C4, 0x940CF  # FSCTL_...
+_SET_SPARSE, _QUERY_ALLOCATED_RANGES, _SET_ZERO_DATA = 0x900C4, 0x940CF, 0x980C8  # FSCTL_...
 _SUPPORTS_SPARSE = 0x40  # FILE_SUPPORTS_SPARSE_FILES
 _END_OF_FILE = 6  # FileEndOfFileInfo
 _MORE_DATA = 234
@@ -120,6 +120,11 @@ def control(descriptor: int, code: int, given: bytes, room: int) -> tuple[bytes,
 def make_sparse(descriptor: int) -> None:
     """Have the file keep no room for what is never written; raises OSError where the file system cannot do that."""
     control(descriptor, _SET_SPARSE, b"", 0)
+
+
+def zero(descriptor: int, start: int, end: int) -> None:
+    """Make bytes of a file zeros, by no writing in a sparse file, which gives their room back; raises OSError."""
+    control(descriptor, _SET_ZERO_DATA, start.to_bytes(8, "little") + end.to_bytes(8, "little"), 0)
 
 
 def allocated_ranges(descriptor: int, position: int, size: int) -> Iterator[tuple[int, int]]:

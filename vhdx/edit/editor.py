@@ -1,0 +1,156 @@
+"""A file that is being changed: its blocks, sector bitmaps and room, step by step through one session."""
+
+from dataclasses import replace
+from typing import TypeVar
+from uuid import UUID
+
+import numpy as np
+
+from vhdx.contents import Structures
+from vhdx.edit.medium import Medium
+from vhdx.edit.room import Place, Room
+from vhdx.edit.session import Order, Session
+from vhdx.errors import CorruptFileError, require
+from vhdx.findings import Finding, Severity
+from vhdx.geometry import Geometry
+from vhdx.identities import Identities, random_identities
+from vhdx.parsed import Parsed
+from vhdx.ranges import Range, Ranges
+from vhdx.source import Closing, read_at
+from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, BatEntry, BlockState
+from vhdx.structures.constants import MIB, SECTOR_BITMAP_SIZE
+from vhdx.structures.disk import DiskParameters
+from vhdx.structures.fields import Copies
+from vhdx.structures.metadata import MetadataTable
+from vhdx.structures.region import RegionTable
+from vhdx.table import BlockTable
+
+Value = TypeVar("Value")
+
+
+class Editor(Closing):
+    """One file, in a session. A `with` statement abandons what was not ended; the medium stays open."""
+
+    def __init__(
+        self, medium: Medium, *, data_write_guid: UUID | None = None, identities: Identities = random_identities
+    ) -> None:
+        """Begin a session; `data_write_guid` is the file's new one where what its disk shows will change.
+
+        Raises CorruptFileError for a file with an error in what leads to its blocks, and as Session does.
+        """
+        structures = Structures(medium)
+        required(structures, structures.headers)
+        self.regions: Copies[RegionTable] = required(structures, structures.regions)
+        self.metadata: MetadataTable = required(structures, structures.metadata)
+        self.parameters: DiskParameters = required(structures, structures.parameters)
+        table: BlockTable = required(structures, structures.table)
+        self.session = Session(medium, data_write_guid=data_write_guid, identities=identities)
+        self.table = replace(table, source=self.session)
+        self.room = Room.of(self.table, medium.size)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Blocks, chunks and slots."""
+        return self.table.geometry
+
+    def entry(self, block: int) -> BatEntry:
+        """The block's entry, as it will be after the next commit."""
+        return self.table.payload_entry(block)
+
+    def allocate(self, length: int) -> Place:
+        """Room for `length` bytes, whole MiB, that nothing leads to yet. Only of a place that is new they are zeros."""
+        place = self.room.take(length)
+        self.session.grow(place.start + length)
+        return place
+
+    def allocate_zeros(self, length: int) -> Place:
+        """As `allocate`, all zeros."""
+        place = self.allocate(length)
+        if not place.is_new:
+            self.session.medium.zero(Range(place.start, place.length))
+        return place
+
+    def set_block(self, block: int, state: BlockState, offset: int = 0) -> None:
+        """Give a block its state and place with the next commit; the place that it had is free after that.
+
+        An entry that holds no data has no offset: Hyper-V refuses others.
+        """
+        old = self.entry(block)
+        if old.state.holds_data and old.file_offset != offset:
+            self.room.give(Range(old.file_offset, self.geometry.block_size))
+        self._set_slot(self.geometry.payload_slot(block), state, offset)
+
+    def _set_slot(self, slot: int, state: BlockState, offset: int) -> None:
+        entry = state | offset // MIB << OFFSET_SHIFT
+        at = self.table.bat_offset + slot * ENTRY_SIZE
+        self.session.stage(at, entry.to_bytes(ENTRY_SIZE, "little"), Order.TABLE)
+
+    def claim_all(self, block: int, own: Ranges) -> None:
+        """As `claim`, for a block whose bits mean nothing yet: all others are cleared, for stale ones would show."""
+        self._mark(block, own, was=bytes(self._bits_length))
+
+    def claim(self, block: int, own: Ranges) -> None:
+        """Say with the next commit that these bytes of the disk are this file's, and no more the parent's."""
+        place = self._bits_place(block)
+        self._mark(block, own, was=read_at(self.session, place, self._bits_length))
+
+    def disclaim(self, block: int, left: Ranges) -> None:
+        """Say with the next commit that these bytes of the disk are the parent's again."""
+        place = self._bits_place(block)
+        was = read_at(self.session, place, self._bits_length)
+        bits = self._with_bits(block, left, was, value=0)
+        self.session.stage(place, bits, Order.BITMAP)
+
+    @property
+    def _bits_length(self) -> int:
+        return self.geometry.block_size // self.geometry.sector_size // 8
+
+    def _mark(self, block: int, own: Ranges, *, was: bytes) -> None:
+        place = self._bits_place(block)
+        self.session.stage(place, self._with_bits(block, own, was, value=1), Order.BITMAP)
+
+    def _with_bits(self, block: int, parts: Ranges, was: bytes, *, value: int) -> bytes:
+        bits = np.unpackbits(np.frombuffer(was, np.uint8), bitorder="little")
+        sector, origin = self.geometry.sector_size, block * self.geometry.block_size
+        for part in parts:
+            bits[(part.start - origin) // sector : -(-(part.end - origin) // sector)] = value
+        return np.packbits(bits, bitorder="little").tobytes()
+
+    def _bits_place(self, block: int) -> int:
+        """Where the block's bits are; its chunk gets a bitmap where it has none."""
+        chunk, number = divmod(block, self.geometry.chunk_ratio)
+        entry = self.table.bitmap_entry(chunk)
+        place = entry.file_offset if entry.state.holds_data else self._new_bitmap(chunk)
+        return place + number * self._bits_length
+
+    def _new_bitmap(self, chunk: int) -> int:
+        place = self.allocate_zeros(SECTOR_BITMAP_SIZE)
+        self._set_slot(self.geometry.bitmap_slot(chunk), BlockState.FULLY_PRESENT, place.start)
+        # At once: should a crash leave part of a commit, no block may need a bitmap that is not there.
+        self.commit()
+        return place.start
+
+    def commit(self) -> tuple[Range, ...]:
+        """Make everything so far durable; returns the ranges of the file that are free from now on."""
+        self.session.commit()
+        return self.room.settle()
+
+    def end(self) -> None:
+        """Commit, and close the log."""
+        self.commit()
+        self.session.end()
+
+    def close(self) -> None:
+        """Abandon what was not committed; nothing happens after `end`."""
+        self.session.close()
+
+
+def required(structures: Structures, part: Parsed[Value]) -> Value:
+    """The value of a part of a file; raises CorruptFileError where it has an error, or what kept it from being read."""
+    if part.error is not None:
+        raise part.error
+    path = structures.file.path
+    require(path, part.findings)
+    if part.value is None:  # an earlier part's findings say why
+        raise CorruptFileError(path, Finding("REG-13", Severity.ERROR, "a structure is missing"))
+    return part.value
