@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import click
@@ -45,6 +45,27 @@ def end_tidily() -> None:
     for number in console.end_signals():
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a shell's background job
             signal.signal(number, ender)
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """What is to be given a function, which Ctrl-C and the signals that ask this process to end then call instead.
+
+    It is for what goes on until it is told to stop: to be stopped is how that ends well.
+    """
+    stop = list[Callable[[], object]]()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        if stop:
+            stop[-1]()
+
+    numbers = [number for number in console.end_signals() if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask_to_stop) for number in numbers}
+    try:
+        yield stop.append
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _ended_by() -> BaseException | None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "changes": "Show what differs between two states: ranges, files, a bitmap, or a portable delta.",
     "files": "List the files inside a disk, in any of its states: volumes, folders, deleted files.",
     "extract": "Extract files and folders from any state of a disk, under safe names.",
+    "serve": "Serve disks by NBD: QEMU, nbdcopy, libguestfs read them; nothing is converted.",
     "apply": "Apply a delta to the state it was made from, and write the new state in any format.",
     "recover": "Recover what is left of a disk whose files are missing, truncated or unreadable, with a map.",
     "backup": "Keep restore points of disks in a repository: small, verifiable, in an open format.",

@@ -36,6 +36,7 @@ NOT_RUN = (
         r"^(systemctl|journalctl) ",
         "it sets up this machine; test_nightly_page.py verifies the units",
     ),
+    ("docs/serve.md", r"", "servers wait for clients; tests/analyzer/serve has them, and the programs of others"),
     ("", r"^(& )?\S*pip install ", "it installs, from the network"),
     ("", r"^(python3|py) -m venv ", "it installs"),
     ("CONTRIBUTING.md", r"^(make \w+|\.ci/run)", "it is this very suite"),

@@ -1,0 +1,1 @@
+"""The NBD protocol, both sides: wire structures, bytes in, record out; and a small client."""

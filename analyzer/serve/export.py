@@ -1,0 +1,89 @@
+"""What is served under one name: a disk, what is known of it, and that it still is what it was."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
+from analyzer.nbd.options import BlockSizes
+from analyzer.text import size
+from vhdx.errors import VhdxError
+from vhdx.ranges import NO_RANGES, Ranges
+from vhdx.reader import RunSource
+
+# Seconds for which a look at the files counts: at 4 KiB a request it would cost as much as reading.
+_PERIOD = 0.2
+_PREFERRED = 4096
+
+
+class ServedDisk(RunSource, Protocol):
+    """A disk that can be served."""
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        ...
+
+    def require_unchanged(self) -> None:
+        """Raise SourceChangedError when what was read cannot be one state."""
+        ...
+
+
+class Guard:
+    """Whether a disk's files are as they were; once they are not, that stays so. From any thread."""
+
+    def __init__(self, disk: ServedDisk, period: float = _PERIOD, now: Callable[[], float] = time.monotonic) -> None:
+        """Look at the files of `disk`, at most every `period` seconds by the clock `now`."""
+        self._disk, self._period, self._now = disk, period, now
+        self._next = now()
+        self.error: VhdxError | None = None
+
+    def require_unchanged(self) -> None:
+        """Raise what the last look found, SourceChangedError or InputOutputError."""
+        if self.error is None and self._now() >= self._next:
+            self._look()
+        if self.error is not None:
+            raise self.error
+
+    def _look(self) -> None:
+        try:
+            self._disk.require_unchanged()
+        except VhdxError as error:
+            self.error = error
+        self._next = self._now() + self._period
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A disk under a name; `stale` are ranges of an older or unproved state, as the map of a recovery has them."""
+
+    name: str
+    disk: ServedDisk
+    path: Path
+    """The file that says what is served: the leaf of a chain."""
+    stale: Ranges = NO_RANGES
+    guard: Guard = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to watch the disk."""
+        object.__setattr__(self, "guard", Guard(self.disk))
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        return f"{self.path}, {size(self.disk.size)}"
+
+    @property
+    def flags(self) -> Transmission:
+        """What a client may do with it."""
+        return Transmission.HAS_FLAGS | Transmission.READ_ONLY | Transmission.SEND_DF | Transmission.CAN_MULTI_CONN
+
+    @property
+    def sizes(self) -> BlockSizes:
+        """What requests are multiples of: the disk's sectors, so that a system that takes them over sees a 4Kn disk."""
+        sector = self.disk.sector_size
+        # A raw image may end within a sector; its last bytes could not be asked for then.
+        least = sector if self.disk.size % sector == 0 else 1
+        return BlockSizes(least, max(least, _PREFERRED), MOST_PAYLOAD)

@@ -1,0 +1,61 @@
+"""Bytes of a served disk, with what of them cannot be known and why, to the sector."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from vhdx.errors import VhdxError
+from vhdx.lost import LostPolicy
+from vhdx.ranges import Range
+from vhdx.reader import Reader, RunSource
+
+# A chunk of a backup or a file of another machine fails as a whole; it is asked for in pieces of so many bytes.
+_GRAIN = 64 << 10
+
+
+class Missing(NamedTuple):
+    """A range of the disk that cannot be known, and the sentence that says why."""
+
+    range: Range
+    reason: str
+
+
+class _Note(LostPolicy):
+    """Zeros for what cannot be known, which is noted with its reason: no client gets to see them."""
+
+    def __init__(self, unit: int) -> None:
+        self.unit, self._missing = unit, list[Missing]()
+
+    def fill(self, start: int, part: memoryview, error: VhdxError) -> None:
+        part[:] = bytes(len(part))
+        self._missing.append(Missing(Range(start, len(part)), str(error)))
+
+    def take(self) -> list[Missing]:
+        taken, self._missing = self._missing, []
+        return taken
+
+
+class CarefulReader:
+    """Reads what can be known. Not to be shared between threads."""
+
+    def __init__(self, disk: RunSource, sector_size: int) -> None:
+        """Read from `disk`, which loses whole sectors."""
+        self._note = _Note(sector_size)
+        self._reader = Reader(disk, self._note)
+
+    def read_into(self, start: int, buffer: memoryview) -> Sequence[Missing]:
+        """Fill the buffer from byte `start` of the disk; returns what of it is unknown, sorted and disjoint."""
+        try:
+            self._reader.read_into(start, buffer)
+        except VhdxError as error:
+            self._note.take()
+            return list(self._in_pieces(start, buffer, error))
+        return self._note.take()
+
+    def _in_pieces(self, start: int, buffer: memoryview, error: VhdxError) -> Iterator[Missing]:
+        """Read again by halves; what is too short for that is unknown."""
+        if len(buffer) <= _GRAIN:
+            yield Missing(Range(start, len(buffer)), str(error))
+            return
+        middle = max(_GRAIN, len(buffer) // 2 // _GRAIN * _GRAIN)
+        yield from self.read_into(start, buffer[:middle])
+        yield from self.read_into(start + middle, buffer[middle:])
