@@ -53,6 +53,15 @@ class Problem:
     """The restore points that need it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What of a disk was lost when its point was made, as that says: nothing is wrong with the repository for it."""
+
+    point: str
+    ranges: int
+    bytes: int
+
+
 @dataclass
 class Survey:
     """Points, what they need, and what is wrong so far."""
@@ -60,6 +69,7 @@ class Survey:
     problems: list[Problem] = field(default_factory=list)
     needed: dict[str, IdArray] = field(default_factory=dict)
     """By point: its ids, sorted, each once."""
+    losses: list[Losses] = field(default_factory=list)
 
     def users_of(self, chunk_id: bytes) -> tuple[str, ...]:
         """The points that need a chunk."""
@@ -100,6 +110,8 @@ class Verification:
     oldest: int | None
     """When the chunk was last good that was not read for longest, seconds since 1970; None while some never were."""
     problems: tuple[Problem, ...]
+    losses: tuple[Losses, ...]
+    """Of the points of disks that were not known whole when they were made."""
 
 
 def verify(repository: Repository, scope: Scope, progress: Progress = no_progress) -> Verification:
@@ -132,6 +144,7 @@ def verify(repository: Repository, scope: Scope, progress: Progress = no_progres
         never=never,
         oldest=int(times[times > 0].min()) if times.any() and not never else None,
         problems=tuple(survey.problems),
+        losses=tuple(survey.losses),
     )
 
 
@@ -143,6 +156,8 @@ def survey_of(repository: Repository, traces: Traces) -> Survey:
     lists = read_candidates(repository.place, repository.codec)
     survey.problems += [Problem(found.name, found.flaw, ()) for found in lists if found.flaw]
     for manifest in manifests:
+        if manifest.lost:
+            survey.losses.append(Losses(manifest.name, len(manifest.lost), manifest.lost_bytes))
         try:
             survey.needed[manifest.name] = np.unique(id_array(repository.index(manifest).ids))
         except BackupError as error:

@@ -24,6 +24,7 @@ from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_fi
 from cli.options.common import FILE_PATH, choice, expand_patterns, grouped, json_option, option
 from cli.options.repository import (
     lock_of,
+    losses,
     point_lines,
     rate_option,
     repository_argument,
@@ -77,8 +78,9 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, dry_run
     repository already has are not stored again in either case. An interrupted run leaves no restore point; the next one
     reuses its chunks.
 
-    Exit code 1: it was made, and `vhdx check` reports errors in a source. Of several disks the others are backed up
-    when one cannot be; those that were not are listed at the end, and the exit code is the worst of theirs.
+    Exit code 1: it was made, and `vhdx check` reports errors in a source, or parts of the disk are lost. Of several
+    disks the others are backed up when one cannot be; those that were not are listed at the end, and the exit code is
+    the worst of theirs.
 
     \b
     Examples:
@@ -114,10 +116,11 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, dry_run
         not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
         payload = {"repository": kept.place.url, "points": told, "errors": errors, "failed": not_made}
         output.emit("backup create", payload | ({"planned": [*map(_plain_plan, planned)]} if dry_run else {}))
-    for line in _failure_lines(failed, len(leaves)):  # at the end, where it is seen
-        say(f"error: {safe(line)}")
+    lossy = [manifest for manifest in told if manifest.lost]
+    for line in (*map(_loss, lossy), *_failure_lines(failed, len(leaves))):  # at the end, where it is seen
+        say(safe(line))
     # the worst, so that one disk of many that failed is noticed
-    return max([int(bool(errors)), *(error.exit_code for _, error in failed)])
+    return max([int(bool(errors or lossy)), *(error.exit_code for _, error in failed)])
 
 
 def _back_up(
@@ -143,11 +146,16 @@ def _tell_plan(plan: CreatePlan, _none: Sequence[Manifest]) -> None:
     output.emit_sentences([f"{names}: would be made; {size(plan.work)} to read{full}"])
 
 
+def _loss(one: Manifest) -> str:
+    held = losses(len(one.lost), one.lost_bytes)
+    return f"warning: {one.name}: {held} of the disk are LOST: zeros where it is restored, with a map of them"
+
+
 def _failure_lines(failed: Sequence[tuple[Path, VhdxError]], count: int) -> Iterator[str]:
-    yield from (str(error) for _, error in failed)
+    yield from (f"error: {error}" for _, error in failed)
     if failed:
         names = ", ".join(str(leaf) for leaf, _ in failed)
-        yield f"{len(failed)} of {plural(count, 'disk')} were not backed up: {names}"
+        yield f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}"
 
 
 def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:

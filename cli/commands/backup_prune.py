@@ -15,11 +15,19 @@ from analyzer.backup.prune import WINDOW, PrunePlan, plan_prune, run_prune
 from analyzer.backup.repository.chunks import FOLDER as CHUNKS
 from analyzer.backup.repository.repository import Repository, read_settings
 from analyzer.backup.storage.storage import Entry
-from analyzer.backup.verify import Depth, Problem, Scope, Traces, Verification, verify
+from analyzer.backup.verify import Depth, Losses, Problem, Scope, Traces, Verification, verify
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import DURATION, Number, json_option
-from cli.options.repository import lock_of, place_of, rate_option, repository_argument, repository_of, wait_option
+from cli.options.repository import (
+    lock_of,
+    losses,
+    place_of,
+    rate_option,
+    repository_argument,
+    repository_of,
+    wait_option,
+)
 from cli.output import members
 from cli.progress import counter, progress
 from cli.text import plural, safe, say, size
@@ -105,7 +113,8 @@ def verify_command(repository: str, percent: float | None, time_box: float | Non
     `create` that finds its content on a disk stores it again. If nothing can be written, chunks are read and compared
     all the same. `prune` and `forget` wait for it, except with --indexes, which writes nothing.
 
-    Exit code 1 when anything is wrong.
+    Points that were made of disks with lost ranges are named, which nothing brings back here. Exit code 1 when anything
+    is wrong.
 
     \b
     Examples:
@@ -125,7 +134,7 @@ def verify_command(repository: str, percent: float | None, time_box: float | Non
     held, scope = _holding(kept, scope)
     with held, counter("verifying") as update:
         verdict = verify(kept, scope, update)
-    lines = [*map(_problem, verdict.problems), _summary(verdict)]
+    lines = [*map(_loss, verdict.losses), *map(_problem, verdict.problems), _summary(verdict)]
     if any(problem.object.startswith(f"{CHUNKS}/") for problem in verdict.problems):
         healed = "chunks come back with the next `vhdx backup create` of a disk that still holds their content"
         lines.append(f"{healed} (for the point of an older layer add --checkpoints)")
@@ -147,6 +156,11 @@ def _holding(repository: Repository, scope: Scope) -> tuple[AbstractContextManag
         problem = safe(f"{error.url}: {error.reason}")
         say(f"note: {problem}; what is read is not remembered, and what is bad not set aside")
         return looking
+
+
+def _loss(one: Losses) -> str:
+    held = losses(one.ranges, one.bytes)
+    return f"{safe(one.point)}: {held} of its disk were LOST when it was made: zeros where it is restored"
 
 
 def _problem(problem: Problem) -> str:

@@ -23,9 +23,9 @@ from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import BYTE_SIZE, STDOUT, choice, grouped, json_option, option, output_argument
 from cli.options.output import CloneOptions, output_options, stdout_for_bytes, write_disk
-from cli.options.repository import point_named, rate_option, repository_argument, repository_of
+from cli.options.repository import losses, point_named, rate_option, repository_argument, repository_of
 from cli.progress import progress
-from cli.text import plural, safe, say, size
+from cli.text import safe, say, size
 from vhdx.sink import part_of
 
 
@@ -76,7 +76,7 @@ def command(repository: str, name: str, target: _Target) -> int:
 
     With --allow-lost the rest is restored where chunks are missing or damaged. What is lost, here or when the point was
     made, is zeros, and OUT.map beside the image lists it, a mapfile for GNU ddrescue that all commands of vhdx go by.
-    Exit code 1 with --allow-lost when something is lost.
+    Exit code 1 when anything of what was asked for is lost.
 
     \b
     Examples:
@@ -111,12 +111,12 @@ def command(repository: str, name: str, target: _Target) -> int:
         target = replace(target, out=out)
         request = request_for(disk.manifest, target.out, form, options)
         write_disk("backup restore", disk, request, target.image, name=namer_for(disk, target.out, options.existing))
-    if disk.lost.size:
+    lost = disk.lost.within(range_of(disk, target.offset or 0, target.length))
+    if lost:
         has_map = target.is_image and not target.image.dry_run
         there = f"; {safe(map_of(target.out))} lists them" if has_map else ""
-        ranges = plural(len(disk.lost), "range")
-        say(f"warning: {ranges} of the disk, {size(disk.lost.size)}, are lost, and zeros in the output{there}")
-    return int(bool(target.lost is Lost.ALLOW and disk.lost.size))
+        say(f"warning: {losses(len(lost), lost.size)} of the disk are lost, and zeros in the output{there}")
+    return int(bool(lost))
 
 
 def _to_stdout(disk: PointDisk, target: _Target) -> None:

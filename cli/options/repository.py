@@ -146,9 +146,14 @@ _TIED = "\0"
 
 def _facts(manifest: Manifest) -> list[str]:
     layer = f"layer {manifest.layer} of {safe(manifest.chain[-1].name)}"
-    lost = [f"{plural(len(manifest.lost), 'range')} LOST"] if manifest.lost else []
+    lost = [f"{losses(len(manifest.lost), manifest.lost_bytes)} LOST"] if manifest.lost else []
     tags = [f"[{safe(', '.join(manifest.tags))}]"] if manifest.tags else []
     return [manifest.name, moment(manifest.created), f"disk of {size(manifest.size)}", layer, *tags, *lost]
+
+
+def losses(ranges: int, bytes_: int) -> str:
+    """How much of a disk is lost, in words."""
+    return f"{size(bytes_)} in {plural(ranges, 'range')}"
 
 
 def warn_of_damaged(names: Iterable[str]) -> None:

@@ -222,27 +222,31 @@ class Image:
         return self.sum.hexdigest()
 
 
-def restore(repository: Path, name: str, out: BinaryIO, lost: Optional[List[Span]] = None) -> str:
-    """Write the disk; returns a sentence. What is not known of it is added to `lost`, if that is given."""
+def restore(repository: Path, name: str, out: BinaryIO, lost: List[Span], *, allowed: bool) -> str:
+    """Write the disk; returns a sentence. What is not known of it is added to `lost`.
+
+    That chunks are missing or damaged must be `allowed`; what was lost when the point was made was allowed then.
+    """
     require_plain(repository)
     manifest = plain_manifest(object_of(repository, name, ".json"))
     items = read_index(object_of(repository, name, ".caibx"), manifest["index_sha256"])
     image = Image(out, manifest["size"])
-    for start, data in contents(repository / "chunks.castr", items, lost):
+    for start, data in contents(repository / "chunks.castr", items, lost if allowed else None):
         image.write(start, data)
     found, expected = image.finish(), manifest["image_sha256"]
-    missed = sum(end - start for start, end in lost or [])
-    if lost is not None:
-        lost += [(start, start + length) for start, length in manifest["lost"]]
+    missed = sum(end - start for start, end in lost)
+    before = [(start, start + length) for start, length in manifest["lost"]]
+    lost += before
     if missed:
         return f"{manifest['size']} bytes, {missed} of them missing or damaged, which are zeros"
     if expected is not None and found != expected:
         raise RestoreError(f"the image has SHA-256 {found} and the manifest says {expected}")
+    gone = f", {sum(end - start for start, end in before)} of them lost when the point was made" if before else ""
     proof = "as the manifest says" if expected else "every chunk is right, the manifest has no sum of the whole"
-    return f"{manifest['size']} bytes, SHA-256 {found}, {proof}"
+    return f"{manifest['size']} bytes{gone}, SHA-256 {found}, {proof}"
 
 
-def restore_to_file(repository: Path, name: str, target: Path, lost: Optional[List[Span]] = None) -> str:
+def restore_to_file(repository: Path, name: str, target: Path, lost: List[Span], *, allowed: bool) -> str:
     """Write the disk beside its place, and give it its name once it is right; returns a sentence.
 
     Where something is lost, a map is beside it before it has its name.
@@ -253,7 +257,7 @@ def restore_to_file(repository: Path, name: str, target: Path, lost: Optional[Li
             raise RestoreError(f"{path} exists already")
     try:
         with unfinished.open("xb") as out:
-            said = restore(repository, name, out, lost)
+            said = restore(repository, name, out, lost, allowed=allowed)
             size = out.tell()
             os.fsync(out.fileno())
         if lost:
@@ -295,7 +299,9 @@ def list_points(repository: Path) -> int:
             sys.stderr.write(f"error: {shown(error)}\n")
             bad += 1
         else:
-            print(f"{shown(name_of(path))}  {shown(manifest['created'])}  {manifest['size']} bytes")
+            gone = sum(length for _, length in manifest["lost"])
+            told = f"  {gone} bytes LOST" if gone else ""
+            print(f"{shown(name_of(path))}  {shown(manifest['created'])}  {manifest['size']} bytes{told}")
     return bad
 
 
@@ -307,16 +313,19 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, default=Path(__file__).resolve().parent)
     parser.add_argument("--allow-lost", action="store_true", help="restore what is there where chunks are missing")
     given = parser.parse_args()
-    lost: Optional[List[Span]] = [] if given.allow_lost else None
+    lost: List[Span] = []
     try:
         if given.name is None:
             sys.exit(min(1, list_points(given.repository)))
         elif given.out is None:
             parser.error("name the image to write, or - for a pipe")
         elif given.out == "-":
-            sys.stderr.write(restore(given.repository, given.name, sys.stdout.buffer, lost) + "\n")
+            sys.stderr.write(
+                restore(given.repository, given.name, sys.stdout.buffer, lost, allowed=given.allow_lost) + "\n"
+            )
         else:
-            print(shown(given.out) + ": " + restore_to_file(given.repository, given.name, Path(given.out), lost))
+            said = restore_to_file(given.repository, given.name, Path(given.out), lost, allowed=given.allow_lost)
+            print(shown(given.out) + ": " + said)
         sys.exit(1 if lost else 0)
     except (RestoreError, OSError) as error:
         sys.exit(f"error: {shown(error)}")

@@ -72,6 +72,11 @@ class Manifest:
     """What its user calls points that belong together."""
     effort: Effort
 
+    @property
+    def lost_bytes(self) -> int:
+        """Bytes of the disk that were not known when the point was made."""
+        return sum(part.length for part in self.lost)
+
 
 def build_manifest(manifest: Manifest) -> bytes:
     """The JSON document."""

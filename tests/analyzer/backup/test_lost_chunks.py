@@ -82,7 +82,7 @@ def test_the_rest_comes_back_and_the_map_lists_what_does_not(vhdx_command, folde
     out = tmp_path / "disk.raw"
     done = vhdx_command("backup", "restore", folder, name, out, "--allow-lost")
     assert done.code == 1
-    assert "3 ranges of the disk, 3 MiB, are lost" in done.err
+    assert "3 MiB in 3 ranges of the disk are lost" in done.err
     assert out.read_bytes() == expected
     assert standing_of(out, len(expected)).lost == lost
     assert "is lost" in vhdx_command("convert", out, tmp_path / "again.vhdx").err  # every command goes by the map
@@ -168,3 +168,37 @@ def test_a_place_that_cannot_be_reached_is_no_loss(folder, name, tmp_path, monke
     monkeypatch.setattr(LocalPlace, "read", refused)
     with pytest.raises(PlaceError):
         resume_raw(point, tmp_path / "disk.raw")
+
+
+@pytest.fixture
+def lossy(vhdx_command, recipe, tmp_path):
+    """A repository with one point, of a disk that was not known whole."""
+    _, leaf = recipe("block-truncated")
+    vhdx_command("backup", "init", tmp_path / "kept", "--chunk-size", "256K")
+    made = vhdx_command("backup", "create", tmp_path / "kept", leaf, "--name", "point", "--allow-lost")
+    assert (made.code, "LOST: zeros where it is restored" in made.err) == (1, True)
+    return tmp_path / "kept"
+
+
+def test_all_that_is_asked_of_a_point_made_with_losses_says_so(vhdx_command, lossy, tmp_path):
+    assert "512 KiB in 1 range LOST" in vhdx_command("backup", "list", lossy).out
+    checked = vhdx_command("backup", "verify", lossy)
+    assert (checked.code, "point: 512 KiB in 1 range of its disk were LOST" in checked.out) == (0, True)
+    (losses,) = vhdx_command("backup", "verify", lossy, "--json").json["verdict"]["losses"]
+    assert losses == {"point": "point", "ranges": 1, "bytes": MIB // 2}
+    done = vhdx_command("backup", "restore", lossy, "point", tmp_path / "disk.raw")
+    assert (done.code, "512 KiB in 1 range of the disk are lost" in done.err) == (1, True)
+    assert map_of(tmp_path / "disk.raw").exists()
+    again = vhdx_command("backup", "restore", lossy, "point", tmp_path / "part.bin", "--length", "512")
+    assert (again.code, again.err) == (0, ""), "what is lost is elsewhere"
+
+
+@pytest.mark.peers
+def test_the_program_in_the_repository_says_so_too(lossy, tmp_path, require_peer):
+    require_peer("zstd")
+    out = tmp_path / "disk.raw"
+    alone = [sys.executable, "-I", "-S", lossy / "restore.py"]
+    assert "524288 bytes LOST" in subprocess.run(alone, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([*alone, "point", out], capture_output=True, text=True, check=False)
+    assert (done.returncode, "524288 of them lost when the point was made" in done.stdout) == (1, True)
+    assert map_of(out).exists()
