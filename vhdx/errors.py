@@ -155,6 +155,7 @@ class NeedsParentError(ChainError):
 class ParentNotFoundError(ChainError):
     """No file is the parent: `tried` has a (place, why not) pair for everywhere that was looked at."""
 
+    identity: ClassVar[str] = "data_write_guid"
     child: Path
     wanted: UUID | None
     hint: str
@@ -163,7 +164,7 @@ class ParentNotFoundError(ChainError):
     @property
     def summary(self) -> str:
         """The sentence without the places."""
-        wanted = f"data_write_guid {self.wanted}" if self.wanted else "no known identity"
+        wanted = f"{self.identity} {self.wanted}" if self.wanted else "no known identity"
         return (
             f"{self.child}: its parent ({self.hint or 'no name known'}, {wanted}) was not found; `vhdx scan DIR` finds "
             "it by identity; then name it with --parent FILE, or its folder with --search DIR or --map 'C:\\DIR=/DIR'"
@@ -179,6 +180,7 @@ class ParentNotFoundError(ChainError):
 class ParentMismatchError(ChainError):
     """The file found is not, or no longer, the one that the child was made from."""
 
+    identity: ClassVar[str] = "data_write_guid"
     child: Path
     parent: Path
     wanted: tuple[UUID, ...]
@@ -192,7 +194,7 @@ class ParentMismatchError(ChainError):
             )
         wanted = " or ".join(str(guid) for guid in self.wanted)
         return (
-            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; `vhdx check "
+            f"{self.parent} has {self.identity} {self.found}, but {self.child} was made from {wanted}; `vhdx check "
             "--chain` on the child gathers the evidence; name the right parent's folder with --search DIR, or take "
             "this one with --on-mismatch accept"
         )
@@ -381,7 +383,7 @@ class IdentityDiffersError(ParentMismatchError):
     def __str__(self) -> str:
         wanted = " or ".join(str(guid) for guid in self.wanted) or "an identity that its locator does not give"
         return (
-            f"{self.parent} has data_write_guid {self.found}, but {self.child} was made from {wanted}; look for the "
+            f"{self.parent} has {self.identity} {self.found}, but {self.child} was made from {wanted}; look for the "
             "right parent, or join these two in spite of it with --accept-identity"
         )
 

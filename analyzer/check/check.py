@@ -4,7 +4,7 @@ A chain is walked link by link: every layer by itself, every link, and what the 
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -15,6 +15,7 @@ from analyzer.check.result import Checked
 from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from analyzer.linkage.own_sectors import Effort
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
+from analyzer.vhd.image import is_vhd
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
 from vhdx.errors import (
@@ -32,6 +33,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
 from vhdx.parents import Link, OnMismatch, Search, find_parent
 from vhdx.source import close_source
+from vhdx.structures.identifier import SIGNATURE
 
 _CODES: dict[type[VhdxError], str] = {
     ParentNotFoundError: "CHN-01",
@@ -168,6 +170,8 @@ def check_file(path: Path | str, *, content: Content = Content.SKIP, cache: File
     where = Path(path)
     with ExitStack() as opened:
         cache = cache or opened.enter_context(FileCache())
+        if _is_vhd(where, cache):
+            return _check_vhd(where, None, cache)
         found = cache.findings(where)
         if content is Content.LOOK:
             try:
@@ -216,10 +220,33 @@ def check_chain(
     """
     where = Path(leaf)
     with ExitStack() as opened:
-        walk = Walk(search or Search(), cache or opened.enter_context(FileCache()), opened)
+        cache = cache or opened.enter_context(FileCache())
+        if _is_vhd(where, cache):
+            return _check_vhd(where, search or Search(), cache)
+        walk = Walk(search or Search(), cache, opened)
         found = tuple(walk.findings(where))
         if content is Content.LOOK and walk.layers and not walk.broken:
             found += _content_findings(Chain(tuple(walk.layers[::-1]), tuple(walk.links[::-1])))
         elif content is Content.LOOK and not walk.layers:
             found += _front_findings(walk.cache, where)
     return Checked(where, found, tuple(walk.files))
+
+
+def _is_vhd(path: Path, cache: FileCache) -> bool:
+    with suppress(VhdxError), closing(cache.structures(path)) as structures:
+        identifier = structures.identifier.value
+        return (identifier is None or identifier.signature != SIGNATURE) and is_vhd(structures.file)
+    return False
+
+
+def _check_vhd(leaf: Path, search: Search | None, cache: FileCache) -> Checked:
+    """Everything about a VHD of version 1; where there is a search, about its parents too."""
+    from analyzer.check.vhd import VhdWalk
+
+    with ExitStack() as opened:
+        walk = VhdWalk(search or Search(), cache.maps, opened)
+        found = list(walk.findings(leaf))
+        if search and walk.layers:
+            found += walk.findings_below()
+        files = tuple(layer.path for layer in walk.layers) or (leaf,)
+        return Checked(leaf, tuple(located(leaf, dict.fromkeys(found))), files)

@@ -67,7 +67,7 @@ def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
 
 
 def _is_vhdx(path: Path) -> bool:
-    if path.suffix.lower() in {".vhdx", ".avhdx", ".vhds"}:
+    if path.suffix.lower() in {".vhdx", ".avhdx", ".vhds", ".vhd", ".avhd"}:
         return True
     with suppress(VhdxError), FileSource(path) as source:
         return source.size >= len(SIGNATURE) and read_at(source, 0, len(SIGNATURE)) == SIGNATURE
@@ -98,7 +98,7 @@ class FileCache:
 
     def __init__(self, maps: SourceMaps = BESIDE) -> None:
         """Begin with nothing; files are read by these maps of ddrescue."""
-        self._maps = maps
+        self.maps = maps
         self._lock = Lock()
         self._sources: list[_KeptSource] = []
         self._files: dict[Path, Structures] = {}
@@ -110,7 +110,7 @@ class FileCache:
             known = self._files.get(path)
             if known is not None:
                 return known
-            source = self._maps.source(path, _KeptSource)
+            source = self.maps.source(path, _KeptSource)
             structures = Structures(source)
             if len(self._files) < _MOST_OPEN:
                 self._files[path] = structures

@@ -9,7 +9,7 @@ from uuid import UUID
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
-from construct import Bytes, ExprAdapter
+from construct import Bytes, ExprAdapter, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_TABLE_ENTRIES
@@ -33,6 +33,12 @@ def decode_text(raw: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
+
+
+def build(layout: Struct, **fields: object) -> bytes:
+    """A structure with these fields, and zeros in all others."""
+    zeros = {one.name: bytes(one.sizeof()) if isinstance(one.subcon, Bytes) else 0 for one in layout.subcons}
+    return bytes(layout.build(zeros | fields))
 
 
 def listed(entries: tuple[Entry, ...], claimed: int, empty: Entry) -> tuple[Entry, ...]:

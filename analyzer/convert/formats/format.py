@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from construct import Bytes as RawBytes
-from construct import Struct
 
 from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
 from analyzer.convert.copying import CellChecksums, in_order
@@ -152,12 +150,6 @@ class Format(Generic[AnyLayout, AnySink]):
     """Refuses further files of the image as `check_target` does the first; raises OutputError."""
     digested: Callable[[AnyLayout], int] = lambda _: 0
     """Bytes of the disk that go through digests, zeros included."""
-
-
-def build(layout: Struct, **fields: object) -> bytes:
-    """A structure with these fields, and zeros in all others."""
-    zeros = {one.name: bytes(one.sizeof()) if isinstance(one.subcon, RawBytes) else 0 for one in layout.subcons}
-    return bytes(layout.build(zeros | fields))
 
 
 def require_sectors_of_512(request: ImageRequest, name: str) -> None:

@@ -16,11 +16,12 @@ from construct import Bytes, Int8ul, Int32ul, Struct
 from analyzer.convert.cells import CELL
 from analyzer.convert.cells import Bytes as CellBytes
 from analyzer.convert.formats.codecs import UndecodableError, Zstd, require_zstd
-from analyzer.convert.formats.format import DecodedImage, Form, Piece, build
+from analyzer.convert.formats.format import DecodedImage, Form, Piece
 from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
 from vhdx.ranges import Range
 from vhdx.sink import Sink
+from vhdx.structures.fields import build
 
 LONGEST = 1 << 30
 """Of a frame: readers of the seekable format take no longer ones."""

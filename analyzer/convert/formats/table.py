@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from analyzer.convert.formats import raw_zst, vmdk
+from analyzer.convert.formats import raw_zst, vhd, vmdk
 from analyzer.convert.formats.e01 import layout as e01
 from analyzer.convert.formats.e01.read_back import E01Image
 from analyzer.convert.formats.e01.segment_files import SegmentedSink, check_segments
@@ -13,7 +13,6 @@ from analyzer.convert.formats.e01.writer import E01Writer
 from analyzer.convert.formats.format import Format
 from analyzer.convert.formats.qcow2 import format as qcow2
 from analyzer.convert.formats.qcow2.image import Qcow2Image, Qcow2Writer
-from analyzer.convert.formats.vhd import writer as vhd
 from analyzer.convert.model import Compression, OutputFormat
 from vhdx.sink import Sink
 

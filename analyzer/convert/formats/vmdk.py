@@ -22,7 +22,6 @@ from analyzer.convert.formats.format import (
     DecodedImage,
     Form,
     Piece,
-    build,
     require_sectors_of_512,
     units_with_data,
 )
@@ -31,6 +30,7 @@ from analyzer.progress import Progress
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
 from vhdx.sink import Sink
+from vhdx.structures.fields import build
 
 # The grain that VMware writes; readers of streamOptimized files expect it.
 GRAIN = 64 << 10

@@ -10,8 +10,8 @@ from time import gmtime
 
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct
 
-from analyzer.convert.formats.format import build
 from analyzer.convert.model import CaseData
+from vhdx.structures.fields import build
 
 FILE_HEADER = Struct("signature" / Bytes(8), Const(b"\1"), "segment" / Int16ul, Const(b"\0\0"))
 SIGNATURE = b"EVF\x09\x0d\x0a\xff\x00"

@@ -12,10 +12,10 @@ from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import deflate
 from analyzer.convert.formats.e01 import format as ewf
 from analyzer.convert.formats.e01.segment_files import MOST
-from analyzer.convert.formats.format import build
 from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest
 from analyzer.text import version
 from vhdx.errors import OutputError
+from vhdx.structures.fields import build
 
 # EnCase's own size, 32 KiB, which every reader takes.
 SECTORS_PER_CHUNK = 64

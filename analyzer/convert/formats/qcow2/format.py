@@ -6,9 +6,9 @@ from construct import Bytes, Int8ub, Int32ub, Int64ub, Struct
 
 from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import require_zstd
-from analyzer.convert.formats.format import build
 from analyzer.convert.model import Compression, ImageRequest
 from vhdx.errors import OutputError
+from vhdx.structures.fields import build
 
 # qemu-img's default, 64 KiB. Smaller clusters make larger tables, larger ones waste space in sparse disks.
 CLUSTER_BITS = 16

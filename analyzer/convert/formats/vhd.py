@@ -10,16 +10,16 @@ import numpy as np
 from analyzer.convert.cells import CELL
 from analyzer.convert.formats.codecs import UndecodableError
 from analyzer.convert.formats.format import SECTOR, DecodedImage, Piece, pieces_with_data, require_sectors_of_512
-from analyzer.convert.formats.vhd import format as vhd
 from analyzer.convert.model import ImageRequest
 from analyzer.progress import Progress
+from analyzer.vhd import structures as vhd
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
 from vhdx.sink import Sink
 
 AZURE_UNIT = 1 << 20
 """Azure takes disks of whole MiB alone."""
-_TABLE_OFFSET: int = SECTOR + vhd.DYNAMIC_HEADER.sizeof()
+_TABLE_OFFSET: int = SECTOR + vhd.HEADER_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class FixedLayout:
 
     def footer(self) -> bytes:
         """The last sector of the file."""
-        return vhd.footer(vhd.FIXED, self.room, self.unique_id)
+        return vhd.build_footer(vhd.DiskType.FIXED, self.room, self.unique_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class DynamicLayout:
 
     def footer(self) -> bytes:
         """The first and the last sector of the file."""
-        return vhd.footer(vhd.DYNAMIC, self.size, self.unique_id)
+        return vhd.build_footer(vhd.DiskType.DYNAMIC, self.size, self.unique_id)
 
 
 def plan_dynamic(request: ImageRequest, data_bytes: int) -> DynamicLayout:
@@ -126,7 +126,7 @@ class DynamicWriter:
     def finish(self) -> None:
         """Write table, header, and the footer with its copy last."""
         self._sink.write_at(_TABLE_OFFSET, self._bat.tobytes())
-        self._sink.write_at(SECTOR, vhd.dynamic_header(_TABLE_OFFSET, self._layout.entries))
+        self._sink.write_at(SECTOR, vhd.build_dynamic_header(_TABLE_OFFSET, self._layout.entries))
         for place in (self._end, 0):  # the first sector last: until then the file does not begin as a VHD
             self._sink.write_at(place, self._layout.footer())
 
@@ -161,9 +161,9 @@ class DynamicImage(DecodedImage):
     def __init__(self, path: Path, layout: DynamicLayout) -> None:
         """Open it; raises VerificationError when a structure is another than was written, InputOutputError."""
         super().__init__(path, layout.size, CELL)
-        for place in (0, self.file.size - vhd.FOOTER.sizeof()):
+        for place in (0, self.file.size - vhd.FOOTER_SIZE):
             self.require_at(place, layout.footer())
-        self.require_at(SECTOR, vhd.dynamic_header(_TABLE_OFFSET, layout.entries))
+        self.require_at(SECTOR, vhd.build_dynamic_header(_TABLE_OFFSET, layout.entries))
         self._bat = np.frombuffer(self.take(_TABLE_OFFSET, layout.entries * 4), dtype=">u4")
 
     def read_unit(self, number: int) -> bytes | None:

@@ -1,1 +1,0 @@
-"""VHD 1: layout and writer."""
