@@ -9,6 +9,7 @@ from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.usage.model import Known
 from analyzer.guest.usage.volumes import FoundVolume, volumes_of
+from analyzer.witnesses.btrfs import claims_of_btrfs
 from analyzer.witnesses.ext import claims_of_ext
 from analyzer.witnesses.fat import claims_of_exfat, claims_of_fat
 from analyzer.witnesses.model import Claims, joined
@@ -42,4 +43,4 @@ def _claims_of(disk: ReadableDisk, volume: FoundVolume) -> Claims | None:
             return claims_of_fat(known, plain, table)
         case ExfatBoot() as region:
             return claims_of_exfat(known, plain, region)
-    return claims_of_xfs(known, plain)
+    return claims_of_xfs(known, plain) or claims_of_btrfs(known, plain)

@@ -14,6 +14,7 @@ from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.layouts.gpt import GptHeader
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.layouts.partitions import MBR_SIZE, Partition, Scheme, gpt_copies
+from analyzer.guest.usage.btrfs import usage_of_btrfs
 from analyzer.guest.usage.ext import ExtUsage
 from analyzer.guest.usage.fat import ExfatUsage, usage_of_fat
 from analyzer.guest.usage.model import Extents, Known, Usage
@@ -38,7 +39,7 @@ class FoundVolume:
     def usage(self) -> Usage:
         """What the volume says, in bytes of the disk."""
         known = Known(self.view)
-        usage = _of_front(known, self.front) if self.front else usage_of_xfs(known)
+        usage = _of_front(known, self.front) if self.front else usage_of_xfs(known) or usage_of_btrfs(known)
         return (usage or Usage(extent=Range(0, self.view.size))).moved(self.part.start)
 
 

@@ -21,6 +21,7 @@ TOOLS = {
     "exfat": ("mkfs.exfat",),
     "ext": ("mkfs.ext4", "debugfs"),
     "xfs": ("mkfs.xfs", "xfs_db"),
+    "btrfs": ("mkfs.btrfs",),
 }
 
 
@@ -32,7 +33,8 @@ def run(*arguments, **options):
 
 
 def is_missing(kind):
-    """Whether what makes images of that kind is not installed."""
+    """Whether what makes images of that kind ("ext", or a kind of it as "ext4-1k") is not installed."""
+    kind = next(name for name in TOOLS if kind.startswith(name))
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     if kind == "ntfs" and ntfs_library.library_path() is None:
         return True
@@ -111,6 +113,17 @@ def free_in_xfs(path):
     rows = [line.split() for line in run("xfs_db", "-c", "freesp -d", path).decode().splitlines()]
     return [(int(group) * per_group + int(first), int(count))
             for group, first, count in (row for row in rows if len(row) == 3 and row[0].isdigit())]  # fmt: skip
+
+
+def make_btrfs(path, files, size, *options):
+    """btrfs with these files, {name: bytes}; what it has free are holes of the image."""
+    folder = path.with_suffix(".files")
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    run("mkfs.btrfs", "-q", *options, "--rootdir", folder, empty(path, size))
+    shutil.rmtree(folder)
+    return path
 
 
 def debugfs(image, *requests):

@@ -1,6 +1,7 @@
 """Disks with file systems in them, some of whose files were deleted; as VHDX with blocks in any order, then damaged."""
 
 import functools
+import os
 import random
 import struct
 import tempfile
@@ -21,7 +22,19 @@ from vhdx.errors import ShortReadError
 MIB, SECTOR = 1 << 20, 512
 DELETED = b"deleted " * (SECTOR // 8)
 """Every sector of a file that is deleted later: what holds these and zeros alone, a guest may trim."""
-KINDS = ("ext4", "ext4-plain", "ext4-64bit-meta_bg", "ext4-1k", "ext2", "ntfs", "fat16", "fat32", "exfat", "xfs")
+KINDS = (
+    "ext4",
+    "ext4-plain",
+    "ext4-64bit-meta_bg",
+    "ext4-1k",
+    "ext2",
+    "ntfs",
+    "fat16",
+    "fat32",
+    "exfat",
+    "xfs",
+    "btrfs",
+)
 _EXT = {
     "ext4": (),
     "ext4-plain": ("-O", "^has_journal,^flex_bg,^64bit"),
@@ -60,29 +73,43 @@ def volume(kind, seed, size=64 * MIB):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "volume.img")
         files, gone = files_of(chance), deleted_files(size)
-        if kind in _EXT:
-            _ext(path, kind, size, files, gone)
-        elif kind == "ntfs":
-            images.make_ntfs(path, size)
-            images.edit_ntfs(path, *(["write", f"/{name}", data] for name, data in (gone | files).items()))
-            images.edit_ntfs(path, *(["remove", f"/{name}"] for name in gone))
-        elif kind == "xfs":
-            images.make_xfs(path, files, size)
-            _fill_free(path, images.free_in_xfs(path), gone)
-        elif kind == "exfat":
-            images.make_exfat(path, size)
-            disk = Exfat(path)
-            for name, data in [*list((gone | files).items())[:20], ("large", files["large"])]:
-                disk.write(name, data)
-            for name in gone:
-                disk.remove(name)
-            disk.save()
-        else:
-            images.make_fat(path, size, int(kind.removeprefix("fat")))
-            for name, data in (gone | files).items():
-                images.fat_write(path, name, data)
-            images.mtool("mdel", path, *(f"::{name}" for name in gone))
+        make = {"ntfs": _ntfs, "xfs": _xfs, "btrfs": _btrfs, "btrfs-dup": _btrfs, "exfat": _exfat}
+        make.get(kind, _ext if kind in _EXT else _fat)(path, kind, size, files, gone)
         return path.read_bytes()
+
+
+def _ntfs(path, _, size, files, gone):
+    images.make_ntfs(path, size)
+    images.edit_ntfs(path, *(["write", f"/{name}", data] for name, data in (gone | files).items()))
+    images.edit_ntfs(path, *(["remove", f"/{name}"] for name in gone))
+
+
+def _exfat(path, _, size, files, gone):
+    images.make_exfat(path, size)
+    disk = Exfat(path)
+    for name, data in [*list((gone | files).items())[:20], ("large", files["large"])]:
+        disk.write(name, data)
+    for name in gone:
+        disk.remove(name)
+    disk.save()
+
+
+def _fat(path, kind, size, files, gone):
+    images.make_fat(path, size, int(kind.removeprefix("fat")))
+    for name, data in (gone | files).items():
+        images.fat_write(path, name, data)
+    images.mtool("mdel", path, *(f"::{name}" for name in gone))
+
+
+def _xfs(path, _, size, files, gone):
+    images.make_xfs(path, files, size)
+    _fill_free(path, images.free_in_xfs(path), gone)
+
+
+def _btrfs(path, kind, size, files, gone):
+    options = ("-m", "dup", "--csum", "sha256") if kind == "btrfs-dup" else ("-m", "single")
+    images.make_btrfs(path, files, size, *options)
+    _fill_free(path, _holes_in(path), gone)
 
 
 def _fill_free(path, free, gone):
@@ -94,6 +121,20 @@ def _fill_free(path, free, gone):
             room = count * 4096
             while left and len(left[0]) <= room:
                 room -= file.write(left.pop())
+
+
+def _holes_in(path):
+    """(first, count) of the blocks of 4096 bytes that the file system of the host has nothing for."""
+    found, at, size = [], 0, path.stat().st_size
+    with path.open("rb") as file:
+        while at < size:
+            start = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            try:
+                at = os.lseek(file.fileno(), start, os.SEEK_DATA)
+            except OSError:  # nothing but a hole up to the end
+                at = size
+            found.append((start // 4096, (at - start) // 4096))
+    return found
 
 
 def _ext(path, kind, size, files, gone):

@@ -14,7 +14,7 @@ from vhdx.ranges import Range, Ranges
 
 pytestmark = pytest.mark.slow
 
-KINDS = ("ext4", "ext4-1k", "ntfs", "fat32", "exfat", "xfs")
+KINDS = ("ext4", "ext4-1k", "ntfs", "fat32", "exfat", "xfs", "btrfs")
 
 
 class Spoilt:
@@ -32,7 +32,7 @@ class Spoilt:
 
 
 def disk(kind, chance, block=MIB):
-    if is_missing("ext" if kind.startswith("ext") else "fat" if kind.startswith("fat") else kind):
+    if is_missing(kind):
         pytest.skip(f"nothing here makes {kind}")
     return disks.made(disks.volume(kind, 0), block, chance)
 
@@ -70,7 +70,7 @@ def test_what_was_encrypted_in_a_pattern_is_in_doubt_and_nothing_else_is_called_
     assert found.contradictions[0].pattern.period == period * MIB
 
 
-@pytest.mark.parametrize("kind", ["ext4", "ext4-1k", "ntfs", "xfs"])  # of FAT all copies are in that block
+@pytest.mark.parametrize("kind", ["ext4", "ext4-1k", "ntfs", "xfs"])  # of FAT and btrfs all copies are in that block
 def test_a_structure_in_the_place_of_another_puts_its_block_in_doubt(kind):
     chance = random.Random(kind)
     made = disk(kind, chance)
@@ -81,6 +81,21 @@ def test_a_structure_in_the_place_of_another_puts_its_block_in_doubt(kind):
     contents = [made.content(made.held[number]) for number in (other, holder)]
     found = account(Spoilt(source, list(zip(places, contents, strict=True))))
     assert found.ranges_of(0).covers(Range(0, MIB))
+
+
+def test_whatever_two_blocks_of_btrfs_change_places_both_are_in_doubt():
+    """There every sector of a file has a checksum."""
+    chance = random.Random(3)
+    made = disk("btrfs", chance)
+    others = {0, *made.trimmable()}
+    for _ in range(2):
+        pair = chance.sample([number for number, block in enumerate(made.held) if block not in others], 2)
+        places = [len(made.front) + number * MIB for number in pair]
+        contents = [made.content(made.held[number]) for number in reversed(pair)]
+        patches = list(zip(places, contents, strict=True))
+        found = account(Spoilt(made.without(set()), patches))
+        free = Ranges.of(part for part in wrong(made, patches) if not made.flat[part.start : part.end].strip(b"\0"))
+        assert not wrong(made, patches) - free - found.ranges_of(0)
 
 
 def test_a_file_put_together_from_two_states_is_in_doubt_from_the_edge_on(tmp_path):
