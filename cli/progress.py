@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Most commands are done sooner, and then rich need not be loaded.
 _PATIENCE = 1.0
+_FILES = "files"
 
 
 def progress(what: str, total: int) -> AbstractContextManager[Progress]:
@@ -22,13 +23,13 @@ def progress(what: str, total: int) -> AbstractContextManager[Progress]:
     return _shown_late(what, total)
 
 
-def counter(what: str) -> AbstractContextManager[Progress]:
-    """A callback for files done, where nobody knows how many there are; it shows itself after a second."""
-    return _shown_late(what, None)
+def counter(what: str, total: int | None = None) -> AbstractContextManager[Progress]:
+    """A callback for files done, of `total`, or of nobody knows how many; it shows itself after a second."""
+    return _shown_late(what, total, _FILES)
 
 
 @contextmanager
-def _shown_late(what: str, total: int | None) -> Iterator[Progress]:
+def _shown_late(what: str, total: int | None, unit: str = "") -> Iterator[Progress]:
     if not is_terminal(sys.stderr) or is_set(QUIET) or is_set(BARE):  # a log of a scheduled run wants no bars
         yield no_progress
         return
@@ -40,7 +41,7 @@ def _shown_late(what: str, total: int | None) -> Iterator[Progress]:
             nonlocal bar, done
             done += count
             if bar is None and time.monotonic() - started > _PATIENCE:
-                bar = shown.enter_context(_bar(counts_files=total is None))
+                bar = shown.enter_context(_bar(unit, has_end=total is not None))
                 bar.add_task(what, total=total)
             if bar is not None:
                 bar.update(bar.task_ids[0], completed=done)
@@ -48,20 +49,14 @@ def _shown_late(what: str, total: int | None) -> Iterator[Progress]:
         yield update
 
 
-def _bar(*, counts_files: bool) -> "Bar":
+def _bar(unit: str, *, has_end: bool) -> "Bar":
     from rich import progress as rich
     from rich.console import Console
 
     name, console = rich.TextColumn("{task.description}"), Console(stderr=True)
-    if counts_files:
-        return rich.Progress(
-            rich.SpinnerColumn(), name, rich.TextColumn("{task.completed} files"), console=console, transient=True
-        )
-    columns = (
-        name,
-        rich.BarColumn(),
-        rich.DownloadColumn(binary_units=True),
-        rich.TransferSpeedColumn(),
-        rich.TimeRemainingColumn(),
-    )
-    return rich.Progress(*columns, console=console, transient=True)
+    ahead = (rich.BarColumn(), rich.TimeRemainingColumn()) if has_end else (rich.SpinnerColumn(),)
+    columns: tuple[rich.ProgressColumn, ...] = (rich.DownloadColumn(binary_units=True), rich.TransferSpeedColumn())
+    if unit:
+        count = "{task.completed} of {task.total} " if has_end else "{task.completed} "
+        columns = (rich.TextColumn(count + unit),)
+    return rich.Progress(name, *ahead[:1], *columns, *ahead[1:], console=console, transient=True)

@@ -2,7 +2,10 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
+from typing import NamedTuple
 
 import click
 
@@ -10,8 +13,8 @@ from analyzer.text import exact_size, plural, safe, size, wrapped
 from cli.loudness import QUIET, is_set, keep
 from vhdx.system.console import columns
 
-__all__ = ["exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "say_always", "size",
-           "wrapped"]  # fmt: skip
+__all__ = ["Told", "exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "say_always",
+           "size", "told_later", "wrapped"]  # fmt: skip
 
 _BELOW = "    "
 
@@ -44,9 +47,36 @@ def line_width() -> int | None:
     return columns(sys.stdout)
 
 
+class Told(NamedTuple):
+    """A sentence for stderr, and whether it is an error, which is said whatever the command is told to leave out."""
+
+    sentence: str
+    is_error: bool
+
+    def say(self) -> None:
+        """Say it."""
+        (say_always if self.is_error else say)(self.sentence)
+
+
+_waiting: ContextVar[list[Told] | None] = ContextVar("sentences that wait to be said", default=None)
+
+
+@contextmanager
+def told_later() -> Iterator[list[Told]]:
+    """What would be said meanwhile, to be said later, and perhaps by another process."""
+    told = list[Told]()
+    token = _waiting.set(told)
+    try:
+        yield told
+    finally:
+        _waiting.reset(token)
+
+
 def say(sentence: str) -> None:
     """Say a sentence on stderr, unless the command is to be quiet; on a terminal it is broken as `fitted` does it."""
-    if is_set(QUIET):
+    if (waiting := _waiting.get()) is not None:
+        waiting.append(Told(sentence, is_error=False))
+    elif is_set(QUIET):
         keep(sentence)
     else:
         say_always(sentence)
@@ -54,6 +84,9 @@ def say(sentence: str) -> None:
 
 def say_always(sentence: str) -> None:
     """Say an error, as `say` says other things."""
+    if (waiting := _waiting.get()) is not None:
+        waiting.append(Told(sentence, is_error=True))
+        return
     keep(sentence)
     click.echo("\n".join(fitted([sentence], columns(sys.stderr))), err=True)  # stdout may go elsewhere
 

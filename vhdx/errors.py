@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, dataclass_transform
+from typing import Any, ClassVar, dataclass_transform
 from uuid import UUID
 
 from vhdx.findings import Finding, Severity, counted
@@ -23,8 +23,17 @@ class VhdxError(Exception):
         # No comparison by value: an error is one event, and `except` and tracebacks need it to be hashed as one.
         dataclass(eq=False, repr=False)(cls)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is made again of what its class was called with: not of facts that were given by name.
+        return _again, (type(self), self.args), vars(self)
+
     def __str__(self) -> str:
         return self.text.format_map(vars(self))
+
+
+def _again(kind: type[VhdxError], arguments: tuple[Any, ...]) -> VhdxError:
+    """An error without its facts, which pickle then gives it."""
+    return kind.__new__(kind, *arguments)
 
 
 class CorruptFileError(VhdxError):

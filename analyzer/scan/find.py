@@ -2,9 +2,7 @@
 
 import os
 import stat
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -69,17 +67,15 @@ class FoundFile:
 class FoundFiles:
     """What the folders hold, each file once, in the order of their paths."""
 
-    of_type: dict[FileType, list[FoundFile]] = field(default_factory=lambda: defaultdict(list))
-    looked_at: int = 0
-    """How many files."""
+    files: tuple[FoundFile, ...] = ()
     skipped: list[tuple[Path, str]] = field(default_factory=list)
     """Folders and files that could not be looked at, and why."""
     mounted: set[int] = field(default_factory=set)
     """Volumes that were come upon in a folder; each is looked at once."""
 
 
-def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> FoundFiles:
-    """Everything of interest in these folders (or files); `tick` hears of each file that is no disk.
+def find_files(places: Sequence[Path]) -> FoundFiles:
+    """Every file in these folders (or these files), of whatever type it will turn out to be.
 
     Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at.
     """
@@ -87,13 +83,7 @@ def find_files(places: Sequence[Path], tick: Callable[[int], None]) -> FoundFile
     once: dict[object, FoundFile] = {}
     for file in (file for place in places for file in _named(place, found)):
         once.setdefault(file.file_id if file.file_id[1] else file.path, file)  # 0: the file system numbers no files
-    files = list(once.values())
-    with ThreadPoolExecutor(THREADS) as pool:
-        for file, type_ in zip(files, pool.map(type_of, files), strict=True):
-            found.looked_at += 1
-            found.of_type[type_].append(file)
-            if type_ is not FileType.DISK:  # those that are disks count when they are read
-                tick(1)
+    found.files = tuple(once.values())
     return found
 
 

@@ -3,7 +3,7 @@
 A file's record comes from opening it, or, where that fails, from whatever of its headers and metadata can be read.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -20,11 +20,11 @@ from analyzer.recovery_map.note import map_finding
 from analyzer.remedies import describe_error
 from analyzer.scan.advice import Advice, Known, advise
 from analyzer.scan.coverage import UNKNOWN, Layer, Weight, measure, measure_file, weigh
-from analyzer.scan.find import THREADS, FileType, FoundFile, FoundFiles, find_files
+from analyzer.scan.find import THREADS, FileType, FoundFile, find_files, type_of
 from analyzer.scan.forest import Forest, build_forest
 from analyzer.scan.judging import companions_of, judge, judge_beside
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
-from vhdx import compiling
+from analyzer.tasks.engine import Engine, Here, Lost, WorkerLostError
 from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -32,8 +32,8 @@ from vhdx.image import Image, image_of, open_image
 
 # How often parents outside the folders lead to further ones: as deep as a chain may be.
 _MOST_ROUNDS = 256
-# Files whose tables, small ones together, repay compiling what goes through them.
-_MANY = 200
+BATCH = 32
+"""Files of one task: so many that handing it over costs little beside it, so few that a lost one is soon redone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,46 @@ class Reading:
     layer: Layer = UNKNOWN
 
 
-def read_all(files: Sequence[FoundFile], tick: Callable[[int], None]) -> list[Reading]:
-    """The reading of each file, in the order given; never raises for what a file holds."""
-    if len(files) >= _MANY:
-        compiling.load()
+Look = tuple[FileType, Reading | None]
+"""What a file is, and the reading of a disk."""
+EngineFor = Callable[[int], Engine]
+"""What works at so many files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What files are, and the readings of the disks among them, in the order of the files."""
+
+    of_type: Mapping[FileType, Sequence[FoundFile]]
+    readings: Sequence[Reading]
+
+
+def look_at(files: Sequence[FoundFile], engine: Engine, tick: Progress = no_progress) -> Looked:
+    """What these files are; never raises for what a file holds."""
+    of_type: dict[FileType, list[FoundFile]] = {type_: [] for type_ in FileType}
     readings = []
+    for file, look in zip(files, engine.run(_look_at, files, BATCH, tick), strict=True):
+        type_, reading = (FileType.DISK, _lost(file, look)) if isinstance(look, Lost) else look
+        of_type[type_].append(file)
+        readings += [reading] if reading else []
+    return Looked(of_type, readings)
+
+
+def _look_at(files: Sequence[FoundFile]) -> list[Look]:
     with ThreadPoolExecutor(THREADS) as pool:
-        for reading in pool.map(read_file, files):
-            readings.append(reading)
-            tick(1)
-    return readings
+        return [*pool.map(_look, files)]
 
 
-def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> list[Reading]:
+def _look(file: FoundFile) -> Look:
+    type_ = type_of(file)
+    return type_, read_file(file) if type_ is FileType.DISK else None
+
+
+def _lost(file: FoundFile, lost: Lost) -> Reading:
+    return Reading(_flawed(_blank(file), str(WorkerLostError(file.path, lost.reason))))
+
+
+def read_named(records: Sequence[FileRecord], engine_for: EngineFor, tick: Progress = no_progress) -> list[Reading]:
     """The parents that these files name by path and that are not among them, and theirs in turn."""
     known = {record.file_id for record in records}
     found: list[Reading] = []
@@ -69,7 +96,8 @@ def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> li
         for path in paths:
             with suppress(OSError, ValueError):
                 files.append(FoundFile.of(path, path.stat()))
-        readings = [reading for reading in read_all(files, tick) if reading.record.identity]
+        looked = look_at(files, engine_for(len(files)), tick)
+        readings = [reading for reading in looked.readings if reading.record.identity]
         if not readings:
             break
         found += readings
@@ -79,7 +107,16 @@ def read_named(records: Sequence[FileRecord], tick: Callable[[int], None]) -> li
 
 def read_file(file: FoundFile) -> Reading:
     """The reading of one file; never raises for what it holds."""
-    blank = FileRecord(
+    blank = _blank(file)
+    try:
+        with closing(open_structures(file.path)) as structures:
+            return _read(blank, structures)
+    except VhdxError as error:
+        return Reading(_flawed(blank, str(error)))
+
+
+def _blank(file: FoundFile) -> FileRecord:
+    return FileRecord(
         path=file.path,
         file_id=file.file_id,
         condition=Condition.UNREADABLE,
@@ -87,11 +124,6 @@ def read_file(file: FoundFile) -> Reading:
         modified=file.modified,
         created=file.created,
     )
-    try:
-        with closing(open_structures(file.path)) as structures:
-            return _read(blank, structures)
-    except VhdxError as error:
-        return Reading(_flawed(blank, str(error)))
 
 
 def _read(blank: FileRecord, structures: Structures) -> Reading:
@@ -148,28 +180,35 @@ class Scan:
 
 
 def run_scan(
-    folders: Sequence[Path], tick: Progress = no_progress, *, is_taken: Callable[[Path], bool] = Path.exists
+    folders: Sequence[Path],
+    tick: Progress = no_progress,
+    *,
+    is_taken: Callable[[Path], bool] = Path.exists,
+    engine_for: EngineFor = lambda _: Here(),
 ) -> Scan:
     """Scan folders (or files); `tick` hears of every file and `is_taken` tells which outputs are there already.
+
+    `engine_for` gives what reads so many files.
 
     Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at; never for what
     a file in it holds.
     """
-    found = find_files(folders, tick)
-    readings = read_all(found.of_type[FileType.DISK], tick)
-    outside = read_named([reading.record for reading in readings], tick)
+    found = find_files(folders)
+    looked = look_at(found.files, engine_for(len(found.files)), tick)
+    readings, of_type = looked.readings, looked.of_type
+    outside = read_named([reading.record for reading in readings], engine_for, tick)
     forest = build_forest([reading.record for reading in (*readings, *outside)])
     layers = {reading.record.path: reading.layer for reading in (*readings, *outside)}
     weights = {path: weight for tree in forest.trees for path, weight in weigh(tree, layers, measure_file).items()}
     evidence = _gather(forest)
-    configurations = found.of_type[FileType.CONFIGURATION]
+    configurations = of_type[FileType.CONFIGURATION]
     machines = read_machines(configurations) if configurations and can_read_machines() else ()
     used_by = match_disks(machines, [record.path for record in forest.records])
-    companions = companions_of(forest.records, found.of_type[FileType.COMPANION])
+    companions = companions_of(forest.records, of_type[FileType.COMPANION])
     known = Known(forest=forest, evidence=evidence, weights=weights, used_by=_running(used_by), is_taken=is_taken)
     return Scan(
         folders=tuple(folders),
-        files=found.looked_at,
+        files=len(found.files),
         forest=forest,
         weights=weights,
         evidence=evidence,
@@ -184,7 +223,7 @@ def run_scan(
             *judge_beside(forest.records, companions, used_by),
         ),
         advice=advise(known),
-        notes=_notes(found, machines),
+        notes=_notes(found.skipped, configurations, machines),
     )
 
 
@@ -221,8 +260,10 @@ def _running(used_by: Mapping[Path, Sequence[Machine]]) -> dict[Path, str]:
     }
 
 
-def _notes(found: FoundFiles, machines: Sequence[Machine]) -> tuple[str, ...]:
-    skipped = [f"{path}: {reason}" for path, reason in found.skipped]
-    if found.of_type[FileType.CONFIGURATION] and not can_read_machines():
-        skipped.append(MISSING_EXTRA)
-    return (*skipped, *(machine.error for machine in machines if machine.error))
+def _notes(
+    skipped: Iterable[tuple[Path, str]], configurations: Sequence[FoundFile], machines: Sequence[Machine]
+) -> tuple[str, ...]:
+    notes = [f"{path}: {reason}" for path, reason in skipped]
+    if configurations and not can_read_machines():
+        notes.append(MISSING_EXTRA)
+    return (*notes, *(machine.error for machine in machines if machine.error))

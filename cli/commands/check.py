@@ -3,27 +3,28 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 import click
 
-from analyzer.check.check import Content, check_chain, check_file
+from analyzer.check.check import Content
 from analyzer.check.files import Depth, FileCache, files_in
+from analyzer.check.many import Subject, check_many
 from analyzer.check.result import Checked, all_findings, at_least, new_findings, read_baseline
 from analyzer.text import version
 from cli import output
 from cli.errors import IO_ERROR
 from cli.options.chain import LinkOptions, layer_file, link_options
 from cli.options.common import FILE_PATH, OneOf, choice, expand_patterns, file_in, force_option, grouped, option
+from cli.options.jobs import JobOptions, job_options
+from cli.progress import counter
 from cli.text import line_width
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import UnknownCodeError
 from vhdx.findings import Finding, Severity
-from vhdx.parents import Search
 from vhdx.sink import Existing
 
 _SEVERITIES = [severity.name.lower() for severity in sorted(Severity, reverse=True)]
@@ -40,6 +41,8 @@ class Form(Enum):
     GITHUB = "github"
 
 
+# About how long a processor takes for a small file, which most are where there are many.
+_SECONDS = {Content.SKIP: 0.005, Content.LOOK: 0.02}
 _ENDINGS = {Form.TEXT: ".txt", Form.GITHUB: ".txt", Form.JUNIT: ".xml"}
 
 
@@ -88,7 +91,10 @@ class _Result:
 @click.option("--json", "form", flag_value=Form.JSON.value, type=OneOf(Form), help="Same as --format json.")
 @grouped("result", _Result)
 @link_options
-def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, where: LinkOptions) -> int:
+@job_options
+def command(
+    paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, where: LinkOptions, how: JobOptions
+) -> int:
     """Check files against every rule of the format, and list all errors, warnings and notes.
 
     Checks every copy of every structure, every table entry and bitmap in use, the whole log; of a differencing file its
@@ -112,7 +118,7 @@ def command(paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, w
             replace(
                 subject, findings=tuple(found for found in at_least(subject.findings, least) if found.code in codes)
             )
-            for subject in _check_all(paths, looks, where, cache)
+            for subject in _check_all(paths, looks, where, how, cache)
         ]
         total = len(all_findings(checked))
         if result.baseline is not None:
@@ -144,18 +150,18 @@ def _codes(named: Iterable[str]) -> frozenset[str]:
     return frozenset(code for codes in found.values() for code in codes)
 
 
-def _check_all(paths: Iterable[Path], looks: _Looks, where: LinkOptions, cache: FileCache) -> list[Checked]:
+def _check_all(
+    paths: Iterable[Path], looks: _Looks, where: LinkOptions, how: JobOptions, cache: FileCache
+) -> list[Checked]:
     named = [layer_file(path, where) for path in paths]
-    files = [(path, link.as_search()) for file, link in named for path in files_in([file], looks.depth)]
-
-    def check(file: tuple[Path, Search]) -> Checked:
-        path, search = file
-        if looks.chain is False:
-            return check_file(path, content=looks.content, cache=cache)
-        return check_chain(path, search=search, content=looks.content, cache=cache)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = list(pool.map(check, files))
+    subjects = [
+        Subject(path, None if looks.chain is False else link.as_search())
+        for file, link in named
+        for path in files_in([file], looks.depth)
+    ]
+    engine = how.engine(len(subjects), len(subjects) * _SECONDS[looks.content])
+    with counter("checking", len(subjects)) as tick:
+        checked = [*check_many(subjects, engine, content=looks.content, cache=cache, maps=where.maps, tick=tick)]
     return checked if looks.chain else _listed_once(checked)
 
 

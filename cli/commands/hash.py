@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from analyzer.examine.hash import sha256_of
 from analyzer.judgement.judge import judged
 from analyzer.recovery_map.layers import with_maps
 from cli import output
-from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, json_option
+from cli.options.each import Answer, for_each
+from cli.options.jobs import JobOptions, job_options
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
-from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.image import open_image
 from vhdx.runs import Kind, Run
@@ -29,8 +30,9 @@ from vhdx.runs import Kind, Run
 @click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
 @click.option("--layer", type=int, metavar="N", help="Hash the state of layer N (0 is the base) instead of the leaf's.")
 @chain_options
+@job_options
 @json_option
-def command(leaves: Sequence[Path], layer: int | None, where: ChainOptions) -> int:
+def command(leaves: Sequence[Path], layer: int | None, where: ChainOptions, how: JobOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
 
     LEAF@N is the state of layer N of its chain (0 is the base). A file that cannot be read is reported, the others are
@@ -47,11 +49,18 @@ def command(leaves: Sequence[Path], layer: int | None, where: ChainOptions) -> i
         hashed = _hash(leaves[0], layer, where)
         if output.is_json():
             output.emit("hash", hashed.plain, hashed.findings)
+        else:
+            click.echo(hashed.line)
         return int(bool(hashed.errors))
-    hashes = [_hash_of_several(leaf, layer, where) for leaf in leaves]
+    answers = list[Answer]()
+    for answer in for_each(partial(_answer, layer=layer, where=where), leaves, how.engine_to_read(leaves), "hashing"):
+        answers.append(answer)
+        if not output.is_json():
+            output.emit_lines(answer.lines)
     if output.is_json():
-        output.emit("hash", {"files": [plain for plain, _ in hashes]})
-    return next((code for _, code in hashes if code), 0)
+        told = zip(leaves, answers, strict=True)
+        output.emit("hash", {"files": [{**(one.plain or {"path": leaf}), "error": one.error} for leaf, one in told]})
+    return next((answer.code for answer in answers if answer.code), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +69,28 @@ class _Hashed:
     findings: Sequence[Finding]
     errors: Sequence[Finding]
 
+    @property
+    def line(self) -> str:
+        """As sha256sum has it: `sha256sum --check` reads it."""
+        return f"{self.plain['sha256']}  {safe(self.plain['layer_path'])}"
+
 
 def _hash(leaf: Path, layer: int | None, where: ChainOptions) -> _Hashed:
-    """The hash of one state, printed unless JSON is asked for."""
+    """The hash of one state."""
     with open_leaf(leaf, where) as chain:
         disk = chain if layer is None else chain.upto(layer)
         errors = warn_of_findings(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
-        if not output.is_json():
-            click.echo(f"{digest}  {safe(disk.path)}")  # one line, as sha256sum has it: `sha256sum --check` reads it
         plain = {"path": leaf, "layer": len(disk.layers) - 1, "layer_path": disk.path, "size": disk.size}
         return _Hashed(plain | {"sha256": digest, "errors": errors}, disk.findings, errors)
 
 
-def _hash_of_several(leaf: Path, layer: int | None, where: ChainOptions) -> tuple[Mapping[str, Any], int]:
-    """What JSON has of one of several files, and its exit code: one that cannot be read does not end the others."""
-    try:
-        hashed = _hash(leaf, layer, where)
-    except VhdxError as error:
-        return {"path": leaf, "error": output.error_to_plain(error)}, complain(error)
-    return {**hashed.plain, "findings": hashed.findings, "error": None}, int(bool(hashed.errors))
+def _answer(leaf: Path, layer: int | None, where: ChainOptions) -> Answer:
+    """What is said of one of several states."""
+    hashed = _hash(leaf, layer, where)
+    plain = {**hashed.plain, "findings": hashed.findings}
+    return Answer(plain=plain, lines=[hashed.line], code=int(bool(hashed.errors)))
 
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}

@@ -14,17 +14,22 @@ from analyzer.scan.coverage import Weight
 from analyzer.scan.run import Scan, run_scan
 from cli import output
 from cli.options.common import FILE_PATH, expand_patterns, json_option
+from cli.options.jobs import JobOptions, job_options
 from cli.output import members
 from cli.progress import counter
 from cli.render.scan_text import in_this_encoding, lines_of, when
 from cli.text import line_width
 from vhdx.findings import Severity
 
+# About how long a processor takes for a file.
+_SECONDS = 0.003
+
 
 @click.command("scan")
 @click.argument("places", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="DIR...")
+@job_options
 @json_option
-def command(places: Sequence[Path]) -> int:
+def command(places: Sequence[Path], how: JobOptions) -> int:
     """Find virtual disks in folders, group them into chains, and suggest the next command.
 
     Files are recognised by content, whatever their names, in all subfolders; links to folders are not followed. Parents
@@ -53,7 +58,7 @@ def command(places: Sequence[Path]) -> int:
       vhdx scan . --json | jq '.findings[] | select(.severity == "error")'
     """
     with counter("scanning") as tick:
-        scan = run_scan(places, tick)
+        scan = run_scan(places, tick, engine_for=lambda count: how.engine(count, count * _SECONDS))
     if output.is_json():
         output.emit("scan", _plain(scan), scan.findings)
     else:

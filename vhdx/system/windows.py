@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -182,3 +183,13 @@ def started(pid: int) -> int:
     done = kernel32().GetProcessTimes(_pointer(handle), *map(ctypes.byref, times))
     kernel32().CloseHandle(_pointer(handle))
     return times[0].value if done else 0
+
+
+@contextmanager
+def ctrl_c_ignored() -> Iterator[None]:
+    """Meanwhile this process is deaf to Ctrl-C; what it starts stays so."""
+    kernel32().SetConsoleCtrlHandler(None, 1)
+    try:
+        yield
+    finally:
+        kernel32().SetConsoleCtrlHandler(None, 0)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.scan.coverage import measure_file, weigh
-from analyzer.scan.find import FileType, find_files
+from analyzer.scan.find import find_files
 from analyzer.scan.forest import build_forest
-from analyzer.scan.run import read_all
+from analyzer.scan.run import look_at
+from analyzer.tasks.engine import Here
 from fixtures import Block, BlockState, Brush, ImageSpec, encode
 from fixtures.constants import MIB
 from fixtures.identity import Identity
@@ -47,7 +48,7 @@ def test_own_and_shown_bytes_are_those_of_a_model(tmp_path_factory, chosen, kept
 
 def weights_of(folder, kept):
     """What every file of the one tree in a folder holds, when `kept` stretches of each are kept at first."""
-    readings = read_all(find_files([folder], lambda _: None).of_type[FileType.DISK], lambda _: None)
+    readings = look_at(find_files([folder]).files, Here()).readings
     (tree,) = build_forest([reading.record for reading in readings]).trees
     return weigh(tree, {path: measure_file(path, kept) for path in tree.by_path}, measure_file)
 

@@ -34,8 +34,8 @@ def tree(tmp_path, monkeypatch):
 
 
 def test_a_mounted_volume_is_looked_at_once_a_junction_is_told_and_a_folder_of_the_cloud_is_a_folder(tree):
-    found = find_files([tree], lambda _: None)
-    names = {file.path.name for each in found.of_type.values() for file in each}
+    found = find_files([tree])
+    names = {file.path.name for file in found.files}
     assert names == {"again.txt", "cloud.txt", "plain.txt"}
     assert [(path.name, why) for path, why in found.skipped] == [
         ("junction", "it leads to another folder; name that to have it looked at")

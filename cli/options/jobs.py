@@ -1,0 +1,68 @@
+"""Who does the work where there are many inputs: this process, or several of this machine."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from analyzer.tasks.engine import Engine, Here
+from cli.options.common import grouped, option
+from vhdx.system import processes
+
+if TYPE_CHECKING:
+    from analyzer.tasks.processes import Processes
+
+_MOST_JOBS = 256
+# Seconds of work that repay processes, of which each takes half a second of a processor to start.
+_WORTH = 2.0
+# Bytes that one process may need, of disks of any size (benchmarks/bench_memory.py). Half of the memory is for others.
+_MEMORY = 300 << 20
+# Bytes of a source that are read, hashed or copied in a second.
+_PACE = 400 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How many processes work."""
+
+    jobs: int | None = option(
+        "Work at so many inputs at a time, each in a process of its own. Default: as many as there are processors "
+        "that may be used, and memory for, where the work is worth it.",
+        type=click.IntRange(1, _MOST_JOBS),
+        metavar="N",
+    )
+
+    def engine(self, inputs: int, seconds: float) -> Engine:
+        """What does the work, which takes about so many seconds of one processor."""
+        count = min(inputs, self.jobs or (_usable() if seconds > _WORTH else 1))
+        return _processes(count) if count > 1 else Here()
+
+    def engine_to_read(self, files: Sequence[Path]) -> Engine:
+        """What does the work where each of these files is read whole."""
+        return self.engine(len(files), sum(map(_size, files)) / _PACE)
+
+
+job_options = grouped("how", JobOptions)
+"""How many processes work: `how`."""
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - of LEAF@N too, which is no path: it counts for nothing
+    except (OSError, ValueError):
+        return 0
+
+
+def _usable() -> int:
+    memory = processes.memory()
+    room = _MOST_JOBS if memory is None else memory // 2 // _MEMORY
+    return max(1, min(processes.usable_cores(), room))
+
+
+def _processes(count: int) -> "Processes":
+    from analyzer.tasks.processes import Processes  # multiprocessing, which one process never needs
+
+    return Processes(count)
