@@ -21,6 +21,7 @@ from analyzer.convert.model import (
     Sparse,
     Verify,
     check_block_size,
+    check_disk_size,
     has_holes,
     leaves_holes,
     request_like,
@@ -61,6 +62,8 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
     check_block_size(target, options.block_size)
     check_target(target, request.sources, options.existing)
     disk_type, kind = DISK_TYPES.get(output), FORMATS.get(output)
+    if disk_type:
+        check_disk_size(target, request.like)
     require_compression(target, options.compression, kind.compressions if kind else (), output.value)
     new_disk = replace(request.like, type=disk_type) if disk_type else None
     data = count_cells_with_data(require_known(disk, disk.windows(0, disk.size))) * CELL

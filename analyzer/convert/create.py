@@ -15,8 +15,10 @@ from vhdx.system import files
 from vhdx.targets import check_space, check_target
 from vhdx.writer import NewDisk, VhdxWriter
 
-# What Windows makes by default.
-_BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.DIFFERENCING: 2 * MIB}
+BLOCK_SIZES = {DiskType.FIXED: 32 * MIB, DiskType.DYNAMIC: 32 * MIB, DiskType.DIFFERENCING: 2 * MIB}
+"""Those that Windows gives new disks, by type."""
+PHYSICAL_SECTOR = 4096
+"""Bytes of a physical sector that Windows gives a new disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +47,11 @@ def plan_creation(target: Path, options: NewDiskOptions, chain: Chain | None) ->
     if parent and logical != parent.sector_size:
         reason = f"its parent has logical sectors of {parent.sector_size} bytes, not {logical}"
         raise OutputError(target, reason, "leave --logical-sector out")
-    inherited = parent.parameters.physical_sector_size if parent else 4096  # what Windows gives a new disk
+    inherited = parent.parameters.physical_sector_size if parent else PHYSICAL_SECTOR
     disk = NewDisk(
         type=options.type,
         size=size,
-        block_size=options.block_size or _BLOCK_SIZES[options.type],
+        block_size=options.block_size or BLOCK_SIZES[options.type],
         logical_sector_size=logical,
         physical_sector_size=options.physical_sector_size or inherited,
         disk_id=parent.parameters.disk_id if parent else options.identities("virtual_disk_id"),

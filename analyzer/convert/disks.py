@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vhdx.device import DeviceSource
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
@@ -17,6 +18,7 @@ from vhdx.reader import RunSource
 from vhdx.runs import Kind, Run, RunTable, overlay
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.metadata import MetadataItem
+from vhdx.system import files
 
 # Holes begin and end upon this; no file system is known to have smaller ones, and one that had would read as data.
 _GRAIN = 4096
@@ -85,16 +87,24 @@ class OverlaidDisk:
 
 
 class RawDisk(Disk):
-    """A raw image, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
+    """A raw image or a block device, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
 
-    sector_size = 512
-    """A raw image does not say."""
     findings = ()
     """None: any bytes are a raw image."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; raises NotRegularFileError, InputOutputError."""
-        self.file = FileSource(path)
+    def __init__(self, path: Path, sector_size: int | None = None) -> None:
+        """Open it; a file does not say what sectors it has, and 512 bytes are taken for one unless that is given.
+
+        Raises NotRegularFileError, InputOutputError.
+        """
+        self.file: FileSource | DeviceSource = DeviceSource(path) if files.is_device(path) else FileSource(path)
+        own = self.file.sector_size if isinstance(self.file, DeviceSource) else 512
+        self._sector_size = sector_size or own
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes of a logical sector."""
+        return self._sector_size
 
     @property
     def path(self) -> Path:

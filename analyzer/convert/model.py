@@ -13,7 +13,7 @@ from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
 from vhdx.paths import paths_to_parent
 from vhdx.sink import Existing
-from vhdx.structures.constants import MAX_BLOCK_SIZE, MIN_BLOCK_SIZE
+from vhdx.structures.constants import MAX_BLOCK_SIZE, MAX_DISK_SIZE, MIN_BLOCK_SIZE
 from vhdx.structures.disk import DiskType
 from vhdx.structures.locator import ABSOLUTE_PATH, LINKAGE, RELATIVE_PATH
 from vhdx.system import files
@@ -267,6 +267,15 @@ def check_block_size(target: Path, block_size: int | None) -> None:
     # [MS-VHDX] 2.6.2.1: a power of two, 1 MiB to 256 MiB
     if not MIN_BLOCK_SIZE <= block_size <= MAX_BLOCK_SIZE or block_size & (block_size - 1):
         raise OutputError(target, f"no VHDX has blocks of {block_size} bytes", "choose 1M, 2M, 4M ... 256M")
+
+
+def check_disk_size(target: Path, disk: NewDisk) -> None:
+    """Refuse a disk that no VHDX holds; raises OutputError."""
+    if not 0 < disk.size <= MAX_DISK_SIZE:
+        raise OutputError(target, f"no VHDX holds a disk of {disk.size} bytes", "choose --format raw")
+    if disk.size % disk.logical_sector_size:
+        reason = f"a disk of {disk.size} bytes is no whole sectors of {disk.logical_sector_size}, and no VHDX holds it"
+        raise OutputError(target, reason, "choose --format raw")
 
 
 def require_compression(target: Path, asked: Compression, allowed: Collection[Compression], name: str) -> None:

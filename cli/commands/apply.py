@@ -6,10 +6,10 @@ import click
 
 from analyzer.convert.convert import run_conversion
 from analyzer.diff.delta.delta import Delta, PatchedDisk, plan_application
-from cli.options.chain import ChainOptions, chain_options
+from cli.options.address import DiskOptions, disk_options
 from cli.options.common import FILE_PATH, json_option, output_argument, refuse_stdout
 from cli.options.output import OutputOptions, output_options, report, report_plan
-from cli.options.states import opened
+from cli.options.states import opened_with_warnings
 from cli.progress import progress
 
 
@@ -19,14 +19,14 @@ from cli.progress import progress
 @output_argument
 @click.option("--dry-run", is_flag=True, help="Check the base, say what would be written, with sizes; write nothing.")
 @output_options(block_size="that of the new state")
-@chain_options
+@disk_options
 @json_option
-def command(delta: Path, base: str, out: Path, dry_run: bool, image: OutputOptions, where: ChainOptions) -> None:
+def command(delta: Path, base: str, out: Path, dry_run: bool, image: OutputOptions, where: DiskOptions) -> None:
     """Apply a delta that `vhdx changes --export` wrote to the state it was made from: write the new state.
 
-    BASE is the old state: a VHDX (with its parents), a raw image, or PATH@N for layer N of a chain. All of it is read
-    first, and any other base is refused before anything is written. BASE and DELTA are never changed: OUT is a whole
-    image, written as OUT.part, flushed, verified, then renamed.
+    BASE is the old state: LEAF, LEAF@N, a raw image, a block device, or REPO::POINT, as for `vhdx changes`. All of it
+    is read first, and any other base is refused before anything is written. BASE and DELTA are never changed: OUT is a
+    whole image, written as OUT.part, flushed, verified, then renamed.
 
     \b
     Examples:
@@ -36,7 +36,7 @@ def command(delta: Path, base: str, out: Path, dry_run: bool, image: OutputOptio
     """
     refuse_stdout(out)
     out, form, options = image.for_target(out, Path(base))
-    with Delta(delta) as opened_delta, opened(base, where) as state:
+    with Delta(delta) as opened_delta, opened_with_warnings(base, where) as state:
         header = opened_delta.header
         with progress("checking the base", header.old_size + header.new_size) as update:
             plan = plan_application(opened_delta, state, out, form, options, update)

@@ -15,9 +15,9 @@ from analyzer.diff.points import compare_points, plan_comparison
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import json_option
+from cli.options.passphrase import passphrase_options
 from cli.options.repository import (
     lock_of,
-    passphrase_options,
     point_named,
     rate_option,
     repository_argument,

@@ -10,10 +10,9 @@ from analyzer.backup.repository.keys import KeySlot
 from cli import output
 from cli.commands.backup import RepositoryGroup
 from cli.options.common import json_option
+from cli.options.passphrase import Passphrase, passphrase_options
 from cli.options.repository import (
-    Passphrase,
     lock_of,
-    passphrase_options,
     repository_argument,
     repository_of,
     wait_option,

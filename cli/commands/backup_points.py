@@ -11,9 +11,8 @@ from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Settings, init_encrypted, init_repository
 from cli import output
 from cli.options.common import BYTE_SIZE, grouped, json_option
+from cli.options.passphrase import VARIABLE, Passphrase
 from cli.options.repository import (
-    VARIABLE,
-    Passphrase,
     place_of,
     point_lines,
     point_named,

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
+from analyzer.address.state import State
 from analyzer.convert.model import Verify
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import ChangesPlan, Totals, Trust, find_changes, plan_changes, with_bitmap
 from analyzer.diff.ranges import UNIT, Change, ChangeTable
-from analyzer.diff.states import State
 from cli import output
-from cli.options.chain import ChainOptions, chain_options
+from cli.options.address import DiskOptions, disk_options
 from cli.options.common import BYTE_SIZE, choice, force_option, grouped, json_option, option, refuse_stdout
-from cli.options.states import comparison_facts, findings_of, opened, opened_by_map, state_to_plain
+from cli.options.states import comparison_facts, findings_of, opened_by_map, opened_with_warnings, state_to_plain
 from cli.progress import progress
 from cli.text import exact_size, facts, plural, safe, size
 from vhdx.disk import Disk
@@ -60,13 +60,13 @@ class _Answer:
 @click.option("--list", "shape", flag_value="list", help="Print one line for each range.")
 @click.option("--csv", "shape", flag_value="csv", help="Print start,length,kind for each range, in bytes.")
 @grouped("answer", _Answer)
-@chain_options
+@disk_options
 @json_option
-def command(old: str, new: str, answer: _Answer, where: ChainOptions) -> int:
+def command(old: str, new: str, answer: _Answer, where: DiskOptions) -> int:
     """Show which ranges of the disk differ between two states.
 
-    OLD and NEW are files: a VHDX, read with its parents, or a raw image. PATH@N is the state of layer N of PATH's chain
-    (0 is the base). The options for finding parents apply to both.
+    OLD and NEW are disks: LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the
+    base); a raw image; a block device; or REPO::POINT, a restore point. The options for finding parents apply to both.
 
     If both states are made of the same files, only tables are read (by provenance): no change is missed, but ranges
     rewritten with equal data are listed too, unless --verify compares them. States that share no file are compared by
@@ -96,7 +96,7 @@ def command(old: str, new: str, answer: _Answer, where: ChainOptions) -> int:
     refuse_stdout(answer.export)
     shape = "json" if output.is_json() and not answer.shape else answer.shape
     _refuse_mixtures(shape, answer)
-    by = opened_by_map if answer.files else opened
+    by = opened_by_map if answer.files else opened_with_warnings
     with by(old, where) as before, by(new, where) as after:
         plan = plan_changes(before.disk, after.disk, answer.comparison, answer.granularity)
         if answer.export:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from analyzer.address.image import file_name_of, request_of
 from analyzer.convert.carried_map import namer_for
 from analyzer.convert.convert import stream_raw
 from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
-from analyzer.convert.model import Options, OutputFormat, request_like
+from analyzer.convert.model import Options, OutputFormat
 from analyzer.convert.new_identity.workspace import Scope
 from cli import output
+from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
 from cli.options.common import FILE_PATH, STDOUT, file_in, json_option, output_argument, refuse_stdout
 from cli.options.output import (
@@ -24,17 +26,20 @@ from cli.options.output import (
 )
 from cli.progress import progress
 from cli.text import say
-from vhdx.chain import Chain
+from vhdx.disk import Disk
 
 
 @click.command("convert")
-@click.argument("leaf", type=FILE_PATH)
+@click.argument("disk")
 @output_argument
 @output_options(block_size="the base's", kind=CloneOptions)
-@chain_options
+@disk_options
 @json_option
-def command(leaf: Path, out: Path, image: CloneOptions, where: ChainOptions) -> int:
-    """Convert the disk of a chain, or of a single VHDX, to one standalone image.
+def command(disk: str, out: Path, image: CloneOptions, where: DiskOptions) -> int:
+    """Convert a disk, however it is kept, to one standalone image.
+
+    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a raw image;
+    a block device, which others may write to meanwhile; or REPO::POINT, a restore point.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
     (streamOptimized), raw.zst (seekable; needs the package zstandard), e01 (as EnCase 6 writes it, in files NAME.E01,
@@ -56,38 +61,39 @@ def command(leaf: Path, out: Path, image: CloneOptions, where: ChainOptions) -> 
       vhdx convert leaf.avhdx disk.raw.zst
       vhdx convert leaf.avhdx second.vhdx --clone
       vhdx convert leaf.avhdx disk.E01 --case-number 2026-17 --examiner 'A. Name'
+      vhdx convert /dev/sdx disk.vhdx
+      vhdx convert disk.raw disk.vhdx --sector-size 4096
+      vhdx convert /mnt/nas/backups::latest disk.vhdx
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     asked = image.asked_format() or (OutputFormat.RAW if out == STDOUT else None)
-    return _write("convert", leaf, out, asked, image, where)
+    return _write("convert", disk, out, asked, image, where)
 
 
 def _write(
-    command: str, leaf: Path, out: Path, asked: OutputFormat | None, image: CloneOptions, where: ChainOptions
+    command: str, disk: str, out: Path, asked: OutputFormat | None, image: CloneOptions, where: ChainOptions
 ) -> int:
-    """Write the disk of a chain as one image, on stdout where `out` says so; returns the exit code."""
-    leaf, where = layer_file(leaf, where)
-    if out == STDOUT:
-        if asked is not OutputFormat.RAW or output.is_json() or image.is_reshaped or image.dry_run:
-            raise click.UsageError("stdout takes a raw image alone (--format raw); name a file for anything else.")
-        target, form, options = out, OutputFormat.RAW, image.for_format(OutputFormat.RAW)
-    else:
-        target, form, options = image.for_target(out, leaf, asked)
-    with open_leaf(leaf, where) as chain:
-        errors = warn_of_findings(chain)
+    """Write a disk as one image, on stdout where `out` says so; returns the exit code."""
+    if out == STDOUT and (asked is not OutputFormat.RAW or output.is_json() or image.is_reshaped or image.dry_run):
+        raise click.UsageError("stdout takes a raw image alone (--format raw); name a file for anything else.")
+    if out != STDOUT and not out.is_dir():
+        image.for_target(out, out, asked)  # what the name asks for may be refused before anything is opened
+    with opened(disk, where) as state:
         if out == STDOUT:
-            _to_stdout(chain, image.scope, options)
-        else:
-            request = request_like(chain, target, form, options)
-            name = namer_for(chain, target, options.existing)
-            write_disk(command, chain, request, image, errors=errors, name=name)
+            errors = warn_of_state(state.disk)
+            _to_stdout(state.disk, image.scope, image.for_format(OutputFormat.RAW))
+            return int(bool(errors))
+        target, form, options = image.for_target(out, file_name_of(state), asked)
+        errors = warn_of_state(state.disk)
+        request, name = request_of(state, target, form, options), namer_for(state.disk, target, options.existing)
+        write_disk(command, state.disk, request, image, errors=errors, name=name)
     return int(bool(errors))
 
 
-def _to_stdout(chain: Chain, scope: Scope | None, options: Options) -> None:
-    stdout, clone = stdout_for_bytes(), clone_of(chain, scope, options)
-    with progress("writing", chain.size) as update:
-        stream_raw(clone or chain, stdout, update)
+def _to_stdout(disk: Disk, scope: Scope | None, options: Options) -> None:
+    stdout, clone = stdout_for_bytes(), clone_of(disk, scope, options)
+    with progress("writing", disk.size) as update:
+        stream_raw(clone or disk, stdout, update)
     for line in lines_of(clone.clone) if clone else ():
         say(line)
 
@@ -96,7 +102,7 @@ _BASE = "Keep FILE and the layers below it; merge those above into one differenc
 
 
 @click.command("merge")
-@click.argument("leaf", type=FILE_PATH)
+@click.argument("leaf")
 @output_argument
 @click.option("--base", type=FILE_PATH, metavar="FILE", help=_BASE)
 @click.option("--fixed", is_flag=True, help="Write a fixed VHDX instead of a dynamic one.")
@@ -104,9 +110,11 @@ _BASE = "Keep FILE and the layers below it; merge those above into one differenc
 @chain_options
 @json_option
 def merge_command(
-    leaf: Path, out: Path, base: Path | None, fixed: bool, image: CloneOptions, where: ChainOptions
+    leaf: str, out: Path, base: Path | None, fixed: bool, image: CloneOptions, where: ChainOptions
 ) -> int:
     """Merge a checkpoint chain into one standalone image, by default a VHDX: the disk as the leaf shows it.
+
+    LEAF@N merges the state of layer N of the chain (0 is the base). For other disks there is `vhdx convert`.
 
     The extension of OUT, or --format, may ask for another format, as with `vhdx convert`. With --base only the layers
     above FILE are merged, into one differencing VHDX.
@@ -131,7 +139,7 @@ def merge_command(
     if fixed:
         asked = OutputFormat.VHDX_FIXED
     if base:
-        return _merge_upper(leaf, base, out, asked, image, where)
+        return _merge_upper(Path(leaf), base, out, asked, image, where)
     return _write("merge", leaf, out, asked, image, where)
 
 

@@ -13,7 +13,7 @@ from analyzer.guest.filesystems.record import FileState, Include
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
 from cli.errors import complain
-from cli.options.chain import ChainOptions, chain_options
+from cli.options.address import DiskOptions, disk_options
 from cli.options.common import STDOUT, choice, force_option, grouped, json_option, option
 from cli.options.states import findings_of, opened_by_map
 from cli.progress import counter
@@ -49,17 +49,17 @@ class _Asked:
 
 
 @click.command("extract")
-@click.argument("leaf")
+@click.argument("leaf", metavar="DISK")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @grouped("asked", _Asked)
-@chain_options
+@disk_options
 @json_option
-def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions) -> int:
+def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) -> int:
     """Extract files and folders from a disk, in any of its states.
 
-    LEAF and LEAF@N are as for `vhdx files`. Each PATH, a file or a folder with all that is in it, is written to DIR
-    under its own name; / is the whole volume. N:/PATH, as `vhdx files -r` prints it, is in volume N. On NTFS,
-    PATH:STREAM is an alternate stream.
+    DISK is LEAF, LEAF@N, a raw image, a block device, or REPO::POINT, as for `vhdx files`. Each PATH, a file or a
+    folder with all that is in it, is written to DIR under its own name; / is the whole volume. N:/PATH, as `vhdx files
+    -r` prints it, is in volume N. On NTFS, PATH:STREAM is an alternate stream.
 
     Nothing is ever written outside of DIR: links in it are not followed, and links of the disk are reported, not made.
     Names that some system would not take as a plain name (separators, colons, CON, trailing dots, control characters,
@@ -80,6 +80,7 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: ChainOptions)
     Examples:
       vhdx extract leaf.avhdx /Users/anna/Documents -o rescued
       vhdx extract leaf.avhdx@0 /etc/fstab -o -
+      vhdx extract sftp://nas/backups::vm1-2026 /var/www -o rescued
       vhdx extract leaf.avhdx / -o everything --volume 3 --partial
     """
     with opened_by_map(leaf, where) as state:

@@ -10,7 +10,7 @@ import click
 from analyzer.guest.filesystems.record import FileKind, FileRecord, Include, Role
 from analyzer.guest.filesystems.volume import Volume
 from cli import output
-from cli.options.chain import ChainOptions, chain_options
+from cli.options.address import DiskOptions, disk_options
 from cli.options.common import choice, grouped, json_option, option
 from cli.options.states import findings_of, opened_by_map, state_to_plain
 from cli.render.files import (
@@ -40,16 +40,17 @@ class _Listing:
 
 
 @click.command("files")
-@click.argument("leaf")
+@click.argument("leaf", metavar="DISK")
 @click.argument("path", required=False)
 @grouped("listing", _Listing)
-@chain_options
+@disk_options
 @json_option
-def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions) -> int:
+def command(leaf: str, path: str | None, listing: _Listing, where: DiskOptions) -> int:
     """List the files inside a disk.
 
-    LEAF is a VHDX, read with its parents, or a raw image; LEAF@N is the state of layer N of its chain (0 is the base),
-    before the checkpoint above it. PATH is a folder or file of the volume, with slashes. Default: the topmost folder.
+    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base), before the
+    checkpoint above it; a raw image; a block device; or REPO::POINT, a restore point, of which only the chunks that are
+    needed are read. PATH is a folder or file of the volume, with slashes. Default: the topmost folder.
     If a disk has several readable volumes, these are listed; then --volume N chooses one, or --recursive lists them
     all.
 
@@ -62,6 +63,7 @@ def command(leaf: str, path: str | None, listing: _Listing, where: ChainOptions)
     Examples:
       vhdx files leaf.avhdx
       vhdx files leaf.avhdx@0 /Users/anna --recursive
+      vhdx files /mnt/nas/backups::latest /etc
       vhdx files leaf.avhdx --volume 3 --deleted -r
       vhdx files ext4.vhdx -r --json | jq -r '.files[].path'
     """

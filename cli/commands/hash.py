@@ -1,7 +1,6 @@
 """`vhdx hash` and `vhdx map`: the flat disk as one number, and where each range of it comes from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,12 +8,14 @@ from typing import Any
 
 import click
 
+from analyzer.address.state import State, layers_of, state_of_layer, title_of
 from analyzer.examine.hash import sha256_of
 from analyzer.judgement.judge import judged
 from analyzer.recovery_map.layers import with_maps
 from cli import output
-from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
-from cli.options.common import FILE_PATH, json_option
+from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
+from cli.options.chain import ChainOptions, layer_file
+from cli.options.common import json_option
 from cli.options.each import Answer, for_each
 from cli.options.jobs import JobOptions, job_options
 from cli.progress import progress
@@ -27,21 +28,23 @@ from vhdx.runs import Kind, Run
 
 
 @click.command("hash")
-@click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, metavar="LEAF...")
+@click.argument("leaves", nargs=-1, required=True, metavar="DISK...")
 @click.option("--layer", type=int, metavar="N", help="Hash the state of layer N (0 is the base) instead of the leaf's.")
-@chain_options
+@disk_options
 @job_options
 @json_option
-def command(leaves: Sequence[Path], layer: int | None, where: ChainOptions, how: JobOptions) -> int:
+def command(leaves: Sequence[str], layer: int | None, where: DiskOptions, how: JobOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
 
-    LEAF@N is the state of layer N of its chain (0 is the base). A file that cannot be read is reported, the others are
-    hashed, and the exit code is that of the first such file.
+    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a raw image;
+    a block device; or REPO::POINT, a restore point. A disk that cannot be read is reported, the others are hashed, and
+    the exit code is that of the first such disk.
 
     \b
     Examples:
       vhdx hash leaf.avhdx
       vhdx hash leaf.avhdx@0                the base, before the first checkpoint
+      vhdx hash /mnt/nas/backups::latest    a restore point, as if it were restored
       vhdx hash *.vhdx > SHA256SUMS
       vhdx convert leaf.avhdx - | sha256sum   the same, by a pipe
     """
@@ -75,18 +78,18 @@ class _Hashed:
         return f"{self.plain['sha256']}  {safe(self.plain['layer_path'])}"
 
 
-def _hash(leaf: Path, layer: int | None, where: ChainOptions) -> _Hashed:
+def _hash(leaf: str, layer: int | None, where: DiskOptions) -> _Hashed:
     """The hash of one state."""
-    with open_leaf(leaf, where) as chain:
-        disk = chain if layer is None else chain.upto(layer)
-        errors = warn_of_findings(disk)
+    with opened(leaf, where) as state:
+        disk = state.disk if layer is None else state_of_layer(state.disk, layer)
+        errors, title = warn_of_state(disk), title_of(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
-        plain = {"path": leaf, "layer": len(disk.layers) - 1, "layer_path": disk.path, "size": disk.size}
+        plain = {"path": leaf, "layer": max(0, len(layers_of(disk)) - 1), "layer_path": title, "size": disk.size}
         return _Hashed(plain | {"sha256": digest, "errors": errors}, disk.findings, errors)
 
 
-def _answer(leaf: Path, layer: int | None, where: ChainOptions) -> Answer:
+def _answer(leaf: str, layer: int | None, where: DiskOptions) -> Answer:
     """What is said of one of several states."""
     hashed = _hash(leaf, layer, where)
     plain = {**hashed.plain, "findings": hashed.findings}
@@ -98,16 +101,17 @@ _HEAD = f"# {'start':>14} {'length':>16}  kind  layer   file offset"
 
 
 @click.command("map")
-@click.argument("leaf", type=FILE_PATH)
+@click.argument("leaf", metavar="DISK")
 @click.option("--own", is_flag=True, help="Map the leaf alone: its own data, and the holes it leaves to its parent.")
-@chain_options
+@disk_options
 @json_option
-def map_command(leaf: Path, own: bool, where: ChainOptions) -> int:
+def map_command(leaf: str, own: bool, where: DiskOptions) -> int:
     """Show where each range of the disk comes from.
 
-    One line for each run: its first byte and length on the disk, its kind, its layer, and for data its offset in that
-    layer's file. Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as zeros); hole
-    (nothing here: the parent's, or zeros at the base); lost (unknown). Exit code 1 when anything is lost.
+    DISK is LEAF, LEAF@N, a raw image, a block device, or REPO::POINT, as for `vhdx hash`. One line for each run: its
+    first byte and length on the disk, its kind, its layer, and for data its offset in that layer's file (of a restore
+    point: on the disk). Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as zeros);
+    hole (nothing here: the parent's, or zeros at the base); lost (unknown). Exit code 1 when anything is lost.
 
     \b
     Examples:
@@ -115,12 +119,13 @@ def map_command(leaf: Path, own: bool, where: ChainOptions) -> int:
       vhdx map leaf.avhdx --own
       vhdx map leaf.avhdx --json | jq '.runs[] | select(.[2] == "lost")'
     """
-    with closing(_own(leaf, where) if own else open_leaf(leaf, where)) as disk:
+    with _own(leaf, where) if own else opened(leaf, where) as found:
+        disk = found.disk
         output.warn(disk.findings)
         totals = dict.fromkeys(Kind, 0)
         runs = _runs(disk, totals)
         if output.is_json():
-            payload = {"path": disk.path, "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
+            payload = {"path": title_of(disk), "size": disk.size, "layers": _layers(disk), "columns": Run._fields}
             output.emit_pieces(output.streamed("map", payload, disk.findings, "runs", map(_cells, runs)))
         else:
             width = line_width()
@@ -128,11 +133,12 @@ def map_command(leaf: Path, own: bool, where: ChainOptions) -> int:
         return 1 if totals[Kind.LOST] else 0
 
 
-def _own(leaf: Path, where: ChainOptions) -> Disk:
+def _own(leaf: str, where: ChainOptions) -> State:
     """The leaf alone, its table judged."""
-    leaf, where = layer_file(leaf, where)
-    image = open_image(leaf, opened=where.as_search().opened)  # alone: a missing parent does not matter here
-    return with_maps(judged(Chain((image,), ()), where.trust)).leaf
+    path, where = layer_file(Path(leaf), where)
+    image = open_image(path, opened=where.as_search().opened)  # alone: a missing parent does not matter here
+    alone = with_maps(judged(Chain((image,), ()), where.trust)).leaf
+    return State(alone, alone)
 
 
 def _runs(disk: Disk, totals: dict[Kind, int]) -> Iterator[Run]:
@@ -157,8 +163,8 @@ def _place(run: Run, moved: int = 0) -> int | None:
     return run.file_offset + moved if run.kind is Kind.DATA else None
 
 
-def _layers(disk: Disk) -> list[Path]:
-    return [layer.path for layer in disk.layers] if isinstance(disk, Chain) else [disk.path]
+def _layers(disk: Disk) -> list[str]:
+    return [*map(output.plain, layers_of(disk))] or [title_of(disk)]
 
 
 def _cells(run: Run) -> tuple[int, int, str, int, int | None]:

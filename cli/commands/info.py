@@ -8,23 +8,29 @@ from typing import Any
 
 import click
 
+from analyzer.address.describe import FlatDescription, describe_flat
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain
-from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf
-from cli.options.common import FILE_PATH, expand_patterns, json_option
+from cli.options.address import DiskOptions, disk_options, expand_disks, opened
+from cli.options.chain import layer_file
+from cli.options.common import json_option
 from cli.text import exact_size, facts, line_width, plural, safe, size
+from vhdx.chain import Chain
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import open_image
 
 
 @click.command("info")
-@click.argument("files", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="FILE...")
-@chain_options
+@click.argument("files", nargs=-1, required=True, callback=expand_disks, metavar="DISK...")
+@disk_options
 @json_option
-def command(files: Sequence[Path], where: ChainOptions) -> int:
-    """Show what a file is, and the chain it belongs to.
+def command(files: Sequence[str], where: DiskOptions) -> int:
+    """Show what a disk is, and the chain it belongs to.
+
+    DISK is LEAF, a VHDX or AVHDX file; LEAF@N, the file of layer N of its chain (0 is the base); a raw image; a block
+    device; or REPO::POINT, a restore point, of which `vhdx backup show` says more.
 
     Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
     below it. A file that cannot be opened, or whose chain is broken, is shown with the reason and gives its exit code;
@@ -35,9 +41,10 @@ def command(files: Sequence[Path], where: ChainOptions) -> int:
     Examples:
       vhdx info disk.vhdx
       vhdx info *.avhdx --search /mnt/old-host/VMs
+      vhdx info /mnt/nas/backups::latest
       vhdx info leaf.avhdx --json | jq .files[0].virtual_size
     """
-    answers = [_look(path, where) for path in files]
+    answers = [_look(text, where) for text in files]
     if output.is_json():
         output.emit("info", {"files": [_plain(answer) for answer in answers]})
     else:
@@ -45,38 +52,45 @@ def command(files: Sequence[Path], where: ChainOptions) -> int:
     # what does not open outweighs damaged blocks
     code = next((answer.failure.exit_code for answer in answers if answer.failure), 0)
     described = [each for answer in answers for each in (answer.description, *(answer.layers or ())) if each]
-    return code or int(any(each.damaged_blocks for each in described))
+    is_lost = any(answer.flat.lost_bytes for answer in answers if answer.flat)
+    return code or int(is_lost or any(each.damaged_blocks for each in described))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     """A file's description and its layers, or what prevents either."""
 
-    path: Path
+    path: str
     description: ImageDescription | None = None
+    flat: FlatDescription | None = None
+    """Of a disk that is no VHDX, instead."""
     layers: Sequence[LayerDescription] | None = None
     findings: Sequence[Finding] | None = None
     failure: VhdxError | None = None
 
 
-def _look(given: Path, where: ChainOptions) -> _Answer:
-    path = given
+def _look(given: str, where: DiskOptions) -> _Answer:
     try:
-        path, where = layer_file(given, where)
-        with open_leaf(path, where) as chain:
-            description, layers = describe_image(chain.leaf), describe_layers(chain)
-            return _Answer(path=given, description=description, layers=layers, findings=chain.findings)
+        with opened(given, where) as state:
+            disk, flat = state.disk, describe_flat(state)
+            if not isinstance(disk, Chain):
+                return _Answer(path=given, flat=flat, findings=disk.findings)
+            description, layers = describe_image(disk.leaf), describe_layers(disk)
+            return _Answer(path=given, description=description, layers=layers, findings=disk.findings)
     except VhdxError as error:
         # What the file says of itself is worth showing where its chain, or its locator, is broken.
-        with suppress(VhdxError), open_image(path, opened=where.as_search().opened) as image:
+        with (
+            suppress(VhdxError),
+            open_image(layer_file(Path(given), where)[0], opened=where.as_search().opened) as image,
+        ):
             return _Answer(path=given, description=describe_image(image), failure=error)
         return _Answer(path=given, failure=error)
 
 
 def _plain(answer: _Answer) -> dict[str, Any]:
-    plain: dict[str, Any] = {"path": str(answer.path)}
-    if answer.description is not None:
-        plain |= output.plain(answer.description)
+    plain: dict[str, Any] = {"path": answer.path}
+    if found := answer.description or answer.flat:
+        plain |= output.plain(found)
     if answer.findings is not None:
         plain["findings"] = output.plain(answer.findings)
     plain["layers"] = output.plain(answer.layers)
@@ -92,6 +106,8 @@ def _print(answers: Sequence[_Answer]) -> None:
         if answer.description:
             click.echo(facts(_facts(answer.description, answer.layers), line_width()))
             output.warn(answer.description.findings if answer.findings is None else answer.findings)
+        if answer.flat:
+            click.echo(facts(_flat_facts(answer.flat), line_width()))
         if answer.failure:
             complain(answer.failure)
     if len(answers) > 1:
@@ -107,6 +123,19 @@ def _leaves(answers: Sequence[_Answer]) -> list[LayerDescription]:
     chains = [answer.layers for answer in answers if answer.layers]
     below = {layer.data_write_guid for layers in chains for layer in layers[:-1]}
     return [layers[-1] for layers in chains if layers[-1].data_write_guid not in below]
+
+
+_FLAT = {"raw": "raw image", "device": "block device", "point": "restore point"}
+
+
+def _flat_facts(disk: FlatDescription) -> list[tuple[str, str]]:
+    pairs = [
+        ("type", _FLAT[disk.type]),
+        ("disk size", exact_size(disk.virtual_size)),
+        ("sectors", plural(disk.logical_sector_size, "byte")),
+        ("data", f"{exact_size(disk.allocated_bytes)} at most; the rest is zeros"),
+    ]
+    return pairs + ([("LOST", exact_size(disk.lost_bytes))] if disk.lost_bytes else [])
 
 
 def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -> list[tuple[str, str]]:

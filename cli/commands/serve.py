@@ -18,7 +18,7 @@ from analyzer.serve.listening import HAS_PATHS, LOOPBACK, Door, door_at_path, do
 from analyzer.serve.server import Server, Until
 from cli import output
 from cli.errors import stopped_by_signals
-from cli.options.chain import ChainOptions, chain_options
+from cli.options.address import DiskOptions, disk_options
 from cli.options.common import choice, grouped, json_option, option
 from cli.options.states import opened_by_map
 from cli.text import plural, safe, say
@@ -51,14 +51,15 @@ class _Place:
 @click.command("serve")
 @click.argument("disks", nargs=-1, required=True, metavar="DISK...")
 @grouped("place", _Place)
-@chain_options
+@disk_options
 @json_option
-def command(disks: Sequence[str], place: _Place, where: ChainOptions) -> int:
+def command(disks: Sequence[str], place: _Place, where: DiskOptions) -> int:
     """Serve disks by NBD, read-only: QEMU, nbdcopy, libguestfs and others read them, and nothing is converted.
 
-    DISK is a VHDX, read with its parents, or a raw image; DISK@N is the state of layer N of its chain (0 is the base).
-    Of one disk the export "" is the state that is named, and "@0", "@1" ... are its layers' states. Of several disks
-    each has the name of its file.
+    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a raw image;
+    a block device; or REPO::POINT, a restore point, of which the chunks that clients read are fetched. Of one disk the
+    export "" is the state that is named, and "@0", "@1" ... are its layers' states. Of several disks each has the name
+    of its file.
 
     What is lost is an error, exactly there, with the reason; `base:allocation`, `vhdx:layer` and `vhdx:status` say what
     each range is. Commands for QEMU and others are printed. Ctrl-C ends the server.
@@ -67,6 +68,7 @@ def command(disks: Sequence[str], place: _Place, where: ChainOptions) -> int:
     Examples:
       vhdx serve leaf.avhdx
       vhdx serve leaf.avhdx@0 --socket base.sock
+      vhdx serve /mnt/nas/backups::latest
       vhdx serve one.vhdx two.vhdx --port 10809
       vhdx serve leaf.avhdx --port 10809 --host 192.0.2.7 --unprotected
     """

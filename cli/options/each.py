@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -32,11 +32,13 @@ class Answer:
     """For stderr, where it was not said by the process that did the work."""
 
 
-Work = Callable[[Path], Answer]
+Named = TypeVar("Named", Path, str)
+"""What names an input: the path of a file, or the address of a disk."""
+Work = Callable[[Named], Answer]
 """What a command does for one input; raises VhdxError, which becomes that input's answer."""
 
 
-def for_each(work: Work, inputs: Sequence[Path], engine: Engine, doing: str) -> Iterator[Answer]:
+def for_each(work: Work[Named], inputs: Sequence[Named], engine: Engine, doing: str) -> Iterator[Answer]:
     """The answer for each input, in their order, what is to be said of it on stderr said before it is given.
 
     One that fails does not end the others. This process shows bytes, as it does for a single input; where others work,
@@ -48,17 +50,17 @@ def for_each(work: Work, inputs: Sequence[Path], engine: Engine, doing: str) -> 
     with ExitStack() as shown:
         ticks = [] if here else [shown.enter_context(counter(doing, len(inputs)))]
         for path, found in zip(inputs, engine.run(batch, inputs, 1, *ticks), strict=True):
-            answer = _failed(WorkerLostError(path, found.reason)) if isinstance(found, Lost) else found
+            answer = _failed(WorkerLostError(Path(path), found.reason)) if isinstance(found, Lost) else found
             for told in answer.told:
                 told.say()
             yield answer
 
 
-def _here(work: Work, paths: Sequence[Path]) -> list[Answer]:
+def _here(work: Work[Named], paths: Sequence[Named]) -> list[Answer]:
     return [_answer(work, path) for path in paths]
 
 
-def _apart(work: Work, options: Mapping[str, Any], paths: Sequence[Path]) -> list[Answer]:
+def _apart(work: Work[Named], options: Mapping[str, Any], paths: Sequence[Named]) -> list[Answer]:
     """The answers, for another process to say, as if this one had been started with these options."""
     answers = []
     with click.Context(click.Command(None)) as context:
@@ -70,7 +72,7 @@ def _apart(work: Work, options: Mapping[str, Any], paths: Sequence[Path]) -> lis
     return answers
 
 
-def _answer(work: Work, path: Path) -> Answer:
+def _answer(work: Work[Named], path: Named) -> Answer:
     try:
         return work(path)
     except VhdxError as error:

@@ -40,7 +40,7 @@ class JobOptions:
         count = min(inputs, self.jobs or (_usable() if seconds > _WORTH else 1))
         return _processes(count) if count > 1 else Here()
 
-    def engine_to_read(self, files: Sequence[Path]) -> Engine:
+    def engine_to_read(self, files: Sequence[Path | str]) -> Engine:
         """What does the work where each of these files is read whole."""
         return self.engine(len(files), sum(map(_size, files)) / _PACE)
 
@@ -49,7 +49,7 @@ job_options = grouped("how", JobOptions)
 """How many processes work: `how`."""
 
 
-def _size(path: Path) -> int:
+def _size(path: Path | str) -> int:
     try:
         return os.stat(path).st_size  # noqa: PTH116 - of LEAF@N too, which is no path: it counts for nothing
     except (OSError, ValueError):

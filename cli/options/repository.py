@@ -1,16 +1,7 @@
-"""What the commands of `vhdx backup` share: how a repository is named and opened, and how points are shown.
+"""What the commands of `vhdx backup` share: how a repository is named and opened, and how points are shown."""
 
-A passphrase never comes from the command line, which other users see.
-"""
-
-import codecs
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
 
 import click
 
@@ -23,45 +14,19 @@ from analyzer.backup.repository.repository import ENCRYPTED, Repository, open_re
 from analyzer.backup.storage.open import place_of as place_named
 from analyzer.backup.storage.pace import Pace
 from analyzer.backup.storage.remote_folder import Place
-from cli.options.common import BYTE_SIZE, DURATION, FILE_PATH, Declared, Decorated, kept_option, option
+from cli.options.common import BYTE_SIZE, DURATION, Declared, Decorated, kept_option, option
+from cli.options.passphrase import Passphrase, passphrase_options
 from cli.text import fitted, line_width, moment, plural, safe, say, size
-from vhdx.system.console import is_terminal
-from vhdx.system.shell import split_command
 
-VARIABLE = "VHDX_PASSPHRASE"
 _LONGEST_TAG = 100
 _WAIT, _RATE = "--wait", "--limit-rate"
 # Bytes a second: with less a chunk takes longer than anybody waits for Ctrl-C.
 _LEAST_RATE = 16 << 10
-_PROMPTS = {"": "Passphrase", "to": "Passphrase of the other repository", "new": "New passphrase"}
 
 
 def repository_argument(function: Decorated) -> Decorated:
     """REPOSITORY, a folder or URL, as `repository`; and where its passphrase comes from, for `Passphrase`."""
     return click.argument("repository")(passphrase_options()(function))
-
-
-def passphrase_options(kind: str = "", of: str = "the passphrase") -> Callable[[Decorated], Decorated]:
-    """Where a passphrase comes from, for `Passphrase`: `kind` is what its options and variables begin with."""
-    names = _Names.of(kind)
-    text = f"File whose first line is {of}. Default: {names.variable}_FILE, {names.variable}, or you are asked."
-    program = kept_option(names.command, metavar="COMMAND", help=f"Command that prints {of}, run without a shell.")
-    file = kept_option(names.file, type=FILE_PATH, metavar="FILE", help=text)
-    return lambda function: file(program(function))
-
-
-class _Names(NamedTuple):
-    """What a passphrase is given by."""
-
-    file: str
-    command: str
-    variable: str
-
-    @classmethod
-    def of(cls, kind: str) -> "_Names":
-        """Those of a kind."""
-        flag = f"--{kind}-passphrase" if kind else "--passphrase"
-        return cls(f"{flag}-file", f"{flag}-command", VARIABLE.replace("_", f"_{kind.upper()}_" if kind else "_"))
 
 
 def place_of(name: str) -> Place:
@@ -160,81 +125,3 @@ def warn_of_damaged(names: Iterable[str]) -> None:
     """Warn of restore points whose manifest cannot be read."""
     for name in names:
         say(f"warning: the manifest of {safe(name)} is damaged; `vhdx backup verify` lists the details")
-
-
-class Passphrase:
-    """The passphrase, fetched when it is asked for."""
-
-    def __init__(self, ctx: click.Context, kind: str = "") -> None:
-        """As the command's options say; raises UsageError when both are given."""
-        self._kind, self._names = kind, _Names.of(kind)
-        self._file: Path | None = ctx.meta.get(self._names.file)
-        self._command: str | None = ctx.meta.get(self._names.command)
-        if self._file and self._command:
-            raise click.UsageError(f"{self._names.file} and {self._names.command} exclude each other.")
-        if not (self._file or self._command):
-            named = os.environ.get(f"{self._names.variable}_FILE")
-            self._file = Path(named) if named else None
-            self._command = None if named else os.environ.get(f"{self._names.variable}_COMMAND")
-
-    @property
-    def is_given(self) -> bool:
-        """Whether there is one without asking."""
-        return bool(self._file or self._command or os.environ.get(self._names.variable))
-
-    def __call__(self) -> str:
-        """The passphrase of a repository that exists."""
-        return self._fetched(twice=False)
-
-    def new(self) -> str:
-        """The passphrase of a repository to be: typed twice when it is typed."""
-        return self._fetched(twice=True)
-
-    def _fetched(self, *, twice: bool) -> str:
-        if self._file:
-            return _first_line(_read(self._file), f"{self._file} is empty")
-        if self._command:
-            words = self._names.command
-            return _first_line(_output(self._command, words), f"{words} printed nothing")
-        if given := os.environ.get(self._names.variable):
-            return given
-        if not is_terminal(sys.stdin):
-            raise click.UsageError(
-                f"An encrypted repository needs a passphrase: give it by {self._names.file}, {self._names.command} or "
-                f"{self._names.variable} in the environment."
-            )
-        # err: stdout may be the restored disk
-        return str(click.prompt(_PROMPTS[self._kind], hide_input=True, confirmation_prompt=twice, err=True))
-
-
-def _first_line(text: str, otherwise: str) -> str:
-    line = text.split("\n", 1)[0].removesuffix("\r")  # no strip(): a passphrase may end with a space
-    if not line:
-        raise click.UsageError(f"{otherwise}: there is no passphrase.")
-    return line
-
-
-def _read(path: Path) -> str:
-    try:
-        return _decoded(path.read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise click.UsageError(f"The passphrase cannot be read from {path}: {reason}.") from error
-
-
-def _output(command: str, flag: str) -> str:
-    try:
-        words = split_command(command)
-        done = subprocess.run(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - the user's own command
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{flag} cannot be run: {error}.") from error
-    if done.returncode:
-        raise click.UsageError(f"{flag} ended with exit code {done.returncode}.")
-    return _decoded(done.stdout, "replace")
-
-
-def _decoded(data: bytes, errors: str = "strict") -> str:
-    """Text that some program wrote: UTF-8, or what its first bytes say, as `>` of PowerShell 5 writes them."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors)
-    return data.decode("utf-8-sig", errors)

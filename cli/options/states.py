@@ -2,56 +2,43 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
+from analyzer.address.parse import Kind
+from analyzer.address.state import State, form_of, layers_of, read_by_map, title_of
 from analyzer.diff.find import ChangesPlan, Method
-from analyzer.diff.states import State, layers_of, open_state
-from analyzer.recovery_map.disk import MappedDisk, UnusableMapError, by_map, without_map
+from analyzer.recovery_map.disk import MappedDisk, without_map
 from analyzer.recovery_map.note import map_finding
 from cli import output
-from cli.options.chain import ChainOptions, open_as_it_is, warn_of_map
+from cli.options.address import opened, opened_plain
+from cli.options.chain import ChainOptions, warn_of_map
 from cli.text import exact_size, plural, safe, say
-from vhdx.chain import Chain, StateName
+from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 
+_FORMS = {"raw": "a raw image", "point": "a restore point"}
+
 
 @contextmanager
-def opened(text: str, where: ChainOptions) -> Iterator[State]:
-    """The state that `text` names, its warnings said; see `StateName.parse`."""
-    with _opened(text, where) as state:
-        warn_of_map(state.disk)
-        # the layers of a chain are read by their maps already
-        yield state if isinstance(state.disk, Chain) else _by_map(state)
+def opened_with_warnings(text: str, where: ChainOptions) -> Iterator[State]:
+    """The state that `text` names, its warnings said; what a map beside its files has as lost is LOST."""
+    with opened(text, where) as state:
+        output.warn(state.disk.findings)
+        yield state
 
 
 @contextmanager
 def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
-    """The state that `text` names, read by the map that `vhdx recover` left beside it, if it did; which is said."""
-    with _opened(text, where) as plain:
-        state = _by_map(plain)
+    """The state that `text` names, with what the map that `vhdx recover` left beside it says; which is said."""
+    with opened_plain(text, where) as plain:
+        output.warn(plain.disk.findings)
+        state = read_by_map(plain)
         if isinstance(state.disk, MappedDisk):
             used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
             say(f"note: {safe(state.disk.path)} was recovered, and {used}")
-        else:
+        elif state.kind is not Kind.POINT:
             warn_of_map(state.disk)
-        yield state
-
-
-def _by_map(state: State) -> State:
-    """The state as the map beside its file has it; as it is where that cannot be used, which is a doubt."""
-    try:
-        return replace(state, disk=by_map(state.disk))
-    except UnusableMapError as error:
-        return replace(state, doubt=str(error))
-
-
-@contextmanager
-def _opened(text: str, where: ChainOptions) -> Iterator[State]:
-    with open_state(StateName.parse(text), partial(open_as_it_is, where=where)) as state:
-        output.warn(state.disk.findings)
         yield state
 
 
@@ -67,8 +54,7 @@ def state_to_plain(disk: Disk) -> dict[str, Any]:
     """A state as JSON has it."""
     used = {"map": disk.map} if isinstance(disk, MappedDisk) else {}
     disk = without_map(disk)
-    kind = "vhdx" if isinstance(disk, Chain) else "raw"
-    return {"path": disk.path, "format": kind, "size": disk.size, "layers": layers_of(disk)} | used
+    return {"path": title_of(disk), "format": form_of(disk), "size": disk.size, "layers": layers_of(disk)} | used
 
 
 def comparison_facts(plan: ChangesPlan, old: Disk, new: Disk) -> list[tuple[str, str]]:
@@ -78,8 +64,8 @@ def comparison_facts(plan: ChangesPlan, old: Disk, new: Disk) -> list[tuple[str,
 
 def _described(disk: Disk) -> str:
     disk = without_map(disk)
-    kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else "a raw image"
-    return f"{safe(disk.path)}, {exact_size(disk.size)}, {kind}"
+    kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else _FORMS[form_of(disk)]
+    return f"{safe(title_of(disk))}, {exact_size(disk.size)}, {kind}"
 
 
 def _method(plan: ChangesPlan) -> str:

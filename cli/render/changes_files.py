@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from analyzer.address.state import State
 from analyzer.diff.files.compare import Data, FileChange, What
 from analyzer.diff.files.find import Finder
 from analyzer.diff.find import ChangesPlan, find_changes
-from analyzer.diff.states import State
 from analyzer.guest.filesystems.record import FileRecord
 from analyzer.progress import Progress
 from analyzer.recovery_map.disk import MappedDisk

@@ -87,6 +87,7 @@ _VHD_CHILD = (
 )
 _AGAIN = "get the file itself: this is what a server or a program answered instead of it"
 _OTHER = "name a .vhdx or .avhdx file"
+_ISO = "an ISO 9660 image"
 
 
 class Lookalike(NamedTuple):
@@ -127,7 +128,7 @@ _KINDS = (
     Lookalike(b"ustar", 257, "a tar archive", "unpack it first with `tar -xf`"),
     Lookalike(b"MSCF", 0, "a cabinet archive", "unpack it first"),
     Lookalike(b"MSWIM\x00\x00\x00", 0, "a WIM (Windows imaging) archive", "extract an image of it, with `wimapply`"),
-    Lookalike(b"CD001", 32769, "an ISO 9660 image", _OTHER),
+    Lookalike(b"CD001", 32769, _ISO, _OTHER),
     Lookalike(b"%PDF-", 0, "a PDF document", _OTHER),
     Lookalike(b"\x89PNG", 0, "a PNG picture", _OTHER),
     Lookalike(b"\xff\xd8\xff", 0, "a JPEG picture", _OTHER),
@@ -155,6 +156,14 @@ def container_in(page: bytes) -> str | None:
     """Which other program's image begins with these bytes; None for a raw disk and for all else."""
     kind = _kind_of(page)
     return kind.name if kind and kind.is_image else None
+
+
+def may_be_raw(page: bytes) -> bool:
+    """Whether a file with this front may be a disk as it is: it begins as a disk does, or as nothing that is known."""
+    kind = _kind_of(page)
+    if not page or SIGNATURE in page:
+        return False
+    return kind.advice is _RAW or kind.name == _ISO if kind else _by_content(page)[1] is not _AGAIN
 
 
 def is_archive(page: bytes) -> bool:

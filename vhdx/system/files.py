@@ -44,6 +44,7 @@ _OF_WINDOWS = {"ntfs", "ntfs3", "fuseblk", "ufsd", "cifs", "smb3"}
 _MIN_HOLE_SIZE = 27  # macOS' _PC_MIN_HOLE_SIZE
 _PUNCH = 3
 """Linux's FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE: bytes become zeros, and the host has their room back."""
+_BLKSSZGET, _DKIOCGETBLOCKSIZE = 0x1268, 0x40046418
 _FICLONE = 0x40049409
 """Linux's request to share all blocks of one file with another, on btrfs, XFS and the like."""
 
@@ -281,13 +282,37 @@ def device_advice() -> str:
     return f"name a block device, such as {'/dev/rdisk4' if sys.platform == 'darwin' else '/dev/sdx'}"
 
 
+def is_device(path: Path) -> bool:
+    r"""Whether a path leads to a block device, on Windows `\\.\PhysicalDriveN`, on macOS `/dev/rdiskN` too."""
+    if windows.HERE:
+        return windows.is_drive(str(path))
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISBLK(mode) or (sys.platform == "darwin" and stat.S_ISCHR(mode) and path.name.startswith("rdisk"))
+
+
+def device_sector_size(descriptor: int) -> int:
+    """Bytes of a logical sector of an open block device; 512 where the system does not say."""
+    with contextlib.suppress(OSError):
+        if windows.HERE:
+            return windows.drive_geometry(descriptor)[0]
+        request = {"linux": _BLKSSZGET, "darwin": _DKIOCGETBLOCKSIZE}.get(sys.platform)
+        if request is not None:
+            return int.from_bytes(fcntl.ioctl(descriptor, request, bytes(4)), sys.byteorder)
+    return 512
+
+
 def device_size(descriptor: int) -> int:
     """Bytes of an open block device; raises OSError."""
+    if windows.HERE:
+        return windows.drive_geometry(descriptor)[1]
     size = os.lseek(descriptor, 0, os.SEEK_END)
     if size or sys.platform != "darwin":
         return size
     # macOS: a device has no end to be sought, DKIOCGETBLOCKSIZE and DKIOCGETBLOCKCOUNT say what it has.
-    unit = fcntl.ioctl(descriptor, 0x40046418, bytes(4))
+    unit = fcntl.ioctl(descriptor, _DKIOCGETBLOCKSIZE, bytes(4))
     count = fcntl.ioctl(descriptor, 0x40086419, bytes(8))
     return int.from_bytes(unit, "little") * int.from_bytes(count, "little")
 

@@ -1,6 +1,7 @@
 """What Windows alone has, asked of its kernel32. Importable on every system, so that a double can stand for it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,8 @@ NAME_SURROGATE = 0x20000000
 _GENERIC_READ, _GENERIC_WRITE, _MAY_DELETE = 0x80000000, 0x40000000, 0x10000
 _CREATE_NEW, _OPEN_EXISTING, _OPEN_ALWAYS = 1, 3, 4
 _SET_SPARSE, _QUERY_ALLOCATED_RANGES, _SET_ZERO_DATA = 0x900C4, 0x940CF, 0x980C8  # FSCTL_...
+_GET_DRIVE_GEOMETRY_EX = 0x700A0  # IOCTL_DISK_...
+_DRIVE = re.compile(r"\\\\[.?]\\PhysicalDrive\d+", re.IGNORECASE)
 _SUPPORTS_SPARSE = 0x40  # FILE_SUPPORTS_SPARSE_FILES
 _END_OF_FILE = 6  # FileEndOfFileInfo
 _MORE_DATA = 234
@@ -139,6 +142,18 @@ def allocated_ranges(descriptor: int, position: int, size: int) -> Iterator[tupl
             yield start, min(position, size)
         if not is_more:
             return
+
+
+def is_drive(path: str) -> bool:
+    r"""Whether a path names a whole drive, `\\.\PhysicalDriveN`."""
+    return bool(_DRIVE.fullmatch(path))
+
+
+def drive_geometry(descriptor: int) -> tuple[int, int]:
+    """Bytes of a sector of an open drive, and of all of it; raises OSError."""
+    answer, _ = control(descriptor, _GET_DRIVE_GEOMETRY_EX, b"", 256)
+    # DISK_GEOMETRY_EX: DISK_GEOMETRY, whose last member is BytesPerSector, then DiskSize.
+    return int.from_bytes(answer[20:24], "little"), int.from_bytes(answer[24:32], "little")
 
 
 def set_size(descriptor: int, size: int) -> None:

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
+from analyzer.address.state import State
 from analyzer.convert.convert import run_conversion
 from analyzer.convert.disks import RawDisk
 from analyzer.convert.model import Options, OutputFormat, Verify
 from analyzer.diff.delta.delta import NO_ID, Delta, DeltaHeader, PatchedDisk, build_header, plan_application
 from analyzer.diff.delta.export import plan_export, run_export
 from analyzer.diff.find import Trust, plan_changes
-from analyzer.diff.states import State
 from tests.support.files import ROOT
 from tests.support.laws import assert_lawful
 from tests.support.strategies import stacks

@@ -1,0 +1,84 @@
+"""What a text that names a disk means: a file, the state of a layer, a device, a restore point. Nothing is opened."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from vhdx.chain import StateName
+from vhdx.source import FileSource, read_at
+from vhdx.structures.identifier import FRONT_SIZE, SIGNATURE, container_in, may_be_raw
+from vhdx.system.files import is_device
+
+# The two colons of a URL's IPv6 host are none that a restore point follows.
+_POINT = re.compile(r"(?P<repository>(?:[a-z0-9+]+://[^/]*)?.*)::(?P<point>[^/\\]*)", re.DOTALL | re.IGNORECASE)
+
+
+_ENDINGS = frozenset((".raw", ".img", ".bin", ".dd", ".ima", ".001"))
+
+
+class Kind(Enum):
+    """How a disk is kept, by the pattern that its address follows."""
+
+    LEAF = "LEAF"
+    """A VHDX with its parents."""
+    STATE = "LEAF@N"
+    """The state of layer N of a chain."""
+    RAW = "IMAGE.raw"
+    """A file that is a disk's bytes, and nothing else."""
+    DEVICE = "DEVICE"
+    """A block device."""
+    POINT = "REPO::POINT"
+    """A restore point."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointName:
+    """A restore point: where its repository is, and what is called so there."""
+
+    repository: str
+    point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a text names."""
+
+    text: str
+    kind: Kind
+    name: StateName | PointName
+
+    @property
+    def layer(self) -> int | None:
+        """The number of the layer whose state is meant; None for all else."""
+        return self.name.layer if isinstance(self.name, StateName) else None
+
+
+def parse_address(text: str) -> Address:
+    """What a text names; a file of that whole name comes first. Raises NotRegularFileError, InputOutputError."""
+    point = None if Path(text).exists() else _POINT.fullmatch(text)
+    if point:
+        return Address(text, Kind.POINT, PointName(point["repository"], point["point"]))
+    name = StateName.parse(text)
+    return Address(text, _kind_of(name), name)
+
+
+def _kind_of(name: StateName) -> Kind:
+    if is_device(name.path):
+        return Kind.DEVICE
+    if is_raw(name.path):
+        return Kind.RAW
+    return Kind.LEAF if name.layer is None else Kind.STATE
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a file is taken for a raw image: by its name, or because its first bytes may be a disk's as it is.
+
+    Raises NotRegularFileError, InputOutputError.
+    """
+    if path.suffix.lower() in {".vhdx", ".avhdx"}:
+        return False  # a damaged one must not pass for a disk
+    with FileSource(path) as file:
+        front = read_at(file, 0, min(file.size, FRONT_SIZE))
+        named = path.suffix.lower() in _ENDINGS and not front.startswith(SIGNATURE) and container_in(front) is None
+        return named or may_be_raw(front)

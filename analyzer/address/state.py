@@ -1,0 +1,82 @@
+"""A disk that was opened by its address: what is read, and what else was opened to get at it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from analyzer.address.parse import Kind
+from analyzer.recovery_map.beside import is_accompanied
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.errors import NoSuchLayerError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """A state of a disk, opened. Use it in a `with` statement."""
+
+    disk: Disk
+    whole: Disk
+    """The disk itself, or what it is a part or a view of: the chain that it is a layer's state of."""
+    kind: Kind = Kind.LEAF
+    doubt: str = ""
+    """Why it is not read by the map beside it, although one is there: nothing says what of it was lost."""
+
+    @property
+    def title(self) -> str:
+        """What to call it: the path of its file, or REPO::POINT."""
+        return title_of(self.disk)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that were opened, those of layers above the state too: none may be written to."""
+        return layers_of(self.whole)
+
+    def __enter__(self) -> Self:
+        """The state itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all files."""
+        self.whole.close()
+
+
+def read_by_map(state: State) -> State:
+    """The state as the map beside its file has it; as it is where that cannot be used, which is a doubt."""
+    if state.kind is Kind.POINT or not any(map(is_accompanied, state.files)):
+        return state  # most disks have no map: what reads one is loaded where there is one
+    from analyzer.recovery_map.disk import UnusableMapError, by_map
+
+    try:
+        return replace(state, disk=by_map(state.disk))
+    except UnusableMapError as error:
+        return replace(state, doubt=str(error))
+
+
+def layers_of(disk: Disk) -> tuple[Path, ...]:
+    """The files of a disk, base first; none of a restore point."""
+    if isinstance(disk, Chain):
+        return tuple(layer.path for layer in disk.layers)
+    return () if form_of(disk) == "point" else (disk.path,)
+
+
+def state_of_layer(disk: Disk, layer: int) -> Disk:
+    """The state of a layer of a disk that is a chain; raises NoSuchLayerError."""
+    if isinstance(disk, Chain):
+        return disk.upto(layer)
+    if layer:
+        raise NoSuchLayerError(disk.path, str(layer), 1)
+    return disk
+
+
+def title_of(disk: Disk) -> str:
+    """What to call a disk: the path of its file, or REPO::POINT, which is no path."""
+    # Asked by name: to ask for the class would load all that reads repositories.
+    return str(getattr(disk, "title", disk.path))
+
+
+def form_of(disk: Disk) -> str:
+    """How a disk is kept, in a word of JSON's: vhdx, raw or point."""
+    if isinstance(disk, Chain):
+        return "vhdx"
+    return "point" if hasattr(disk, "title") else "raw"

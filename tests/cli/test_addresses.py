@@ -1,0 +1,134 @@
+"""One address for a disk: whatever it is kept in, every command that reads disks takes it and reads the same bytes."""
+
+import hashlib
+
+import pytest
+
+from analyzer.address.parse import Kind
+from cli.options.takes import TAKES
+
+
+@pytest.fixture
+def kept(vhdx_command, chain, tmp_path):
+    """A chain's leaf, its model, a raw image of it, and a restore point of it."""
+    leaf, fixture = chain
+    raw, repository, model = tmp_path / "disk.raw", tmp_path / "kept", fixture.models[fixture.leaf]
+    raw.write_bytes(model.read(0, model.size))
+    assert vhdx_command("backup", "init", repository).code == 0
+    made = vhdx_command("backup", "create", repository, leaf, "--name", "monday")
+    assert made.code == 0, made.err
+    return leaf, model, raw, f"{repository}::monday"
+
+
+def test_a_hash_is_the_same_whatever_the_disk_is_kept_in(vhdx_command, kept):
+    leaf, model, raw, point = kept
+    answer = vhdx_command("hash", leaf, raw, point)
+    assert answer.code == 0, answer.err
+    assert [line.split()[0] for line in answer.out.splitlines()] == [model.sha256()] * 3
+    assert answer.out.splitlines()[2].endswith(point)
+
+
+def test_a_restore_point_is_found_by_a_part_of_its_name_and_as_the_latest(vhdx_command, kept, monkeypatch):
+    *_, point = kept
+    repository = point.partition("::")[0]
+    wanted = vhdx_command("hash", point).out.split()[0]
+    for text in (f"{repository}::mon", f"{repository}::latest", f"file://{repository}::monday"):
+        assert vhdx_command("hash", text).out.split()[0] == wanted
+    monkeypatch.setenv("VHDX_REPOSITORY", repository)
+    assert vhdx_command("hash", "::latest").out.split()[0] == wanted
+
+
+def test_a_restore_point_that_is_not_there_is_wrong_usage_in_one_sentence(vhdx_command, kept):
+    *_, point = kept
+    answer = vhdx_command("hash", f"{point}x")
+    assert answer.code == 2
+    assert "has no restore point 'mondayx'" in answer.err
+    nowhere = vhdx_command("hash", "nowhere::x")
+    assert nowhere.code == 3
+    assert "no repository is there" in nowhere.err
+
+
+@pytest.mark.parametrize("form", ["raw", "vhdx", "qcow2"])
+def test_raw_images_and_restore_points_are_converted(vhdx_command, kept, tmp_path, form):
+    _, model, raw, point = kept
+    for number, disk in enumerate((raw, point)):
+        target = tmp_path / f"out{number}.{form}"
+        done = vhdx_command("convert", disk, target)
+        assert done.code == 0, done.err
+        if form != "qcow2":
+            assert vhdx_command("hash", target).out.split()[0] == model.sha256()
+
+
+def test_a_vhdx_of_a_raw_image_has_the_sectors_that_are_asked_for_and_no_block_of_zeros(vhdx_command, tmp_path):
+    raw, disk = tmp_path / "disk.img", tmp_path / "disk.vhdx"
+    with raw.open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(700 << 20)
+        file.write(b"here")
+        file.seek(900 << 20)
+        file.write(bytes(1 << 20))  # zeros that are no hole
+    assert vhdx_command("convert", raw, disk, "--sector-size", "4096").code == 0
+    (told,) = vhdx_command("info", disk, "--json").json["files"]
+    assert (told["logical_sector_size"], told["virtual_size"]) == (4096, 1 << 30)
+    assert told["blocks"]["fully_present"] == 1
+
+
+def test_a_raw_image_that_no_vhdx_holds_is_refused_in_one_sentence(vhdx_command, tmp_path):
+    raw = tmp_path / "odd.raw"
+    raw.write_bytes(bytes(1000))
+    answer = vhdx_command("convert", raw, tmp_path / "odd.vhdx")
+    assert answer.code == 5
+    assert "a disk of 1000 bytes is no whole sectors of 512" in answer.err
+    assert vhdx_command("hash", raw).out.split()[0] == hashlib.sha256(bytes(1000)).hexdigest()
+
+
+def test_sectors_are_asked_for_where_a_disk_does_not_say_them_and_nowhere_else(vhdx_command, kept):
+    leaf, _, raw, point = kept
+    assert vhdx_command("hash", raw, "--sector-size", "4096").code == 0
+    for disk in (leaf, point):
+        answer = vhdx_command("hash", disk, "--sector-size", "4096")
+        assert answer.code == 2
+        assert "leave --sector-size out" in answer.err
+    assert vhdx_command("hash", raw, "--sector-size", "1000").code == 2
+
+
+def test_what_is_no_disk_is_not_taken_for_a_raw_one(vhdx_command, tmp_path):
+    for name, content, told in (
+        ("notes.txt", b"a text that is long enough to be seen as what it is: text. " * 20, "text file"),
+        ("disk.zip", b"PK\x03\x04" + bytes(2000), "ZIP archive"),
+        ("disk.qcow2", b"QFI\xfb" + bytes(2000), "qcow2"),
+        ("disk.vhdx", bytes(4096), "begins with zeros"),
+        ("copy", b"", "empty"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        answer = vhdx_command("hash", tmp_path / name)
+        assert answer.code == 3, name
+        assert told in answer.err
+
+
+def test_info_says_what_a_raw_image_and_a_restore_point_are(vhdx_command, kept):
+    _, model, raw, point = kept
+    answer = vhdx_command("info", raw, point, "--json")
+    assert answer.code == 0
+    assert [(one["type"], one["virtual_size"]) for one in answer.json["files"]] == [
+        ("raw", model.size), ("point", model.size)
+    ]  # fmt: skip
+    assert "restore point" in vhdx_command("info", point).out
+
+
+def test_a_command_that_does_not_take_a_disk_names_the_one_that_does(vhdx_command, kept, tmp_path):
+    *_, raw, point = kept
+    for disk, what in ((raw, "a raw image"), (point, "a restore point")):
+        answer = vhdx_command("merge", disk, tmp_path / "out.vhdx")
+        assert answer.code == 2
+        assert f"is {what}, and `vhdx merge` takes LEAF or LEAF@N; `vhdx convert DISK OUT`" in answer.err
+
+
+@pytest.mark.parametrize("command", TAKES)
+def test_the_help_of_a_command_says_which_addresses_it_takes(vhdx_command, command):
+    text = " ".join(vhdx_command(*command.split(), "--help").out.split())
+    for kind, words in {
+        Kind.LEAF: "LEAF", Kind.STATE: "LEAF@N", Kind.RAW: "a raw image", Kind.DEVICE: "a block device",
+        Kind.POINT: "REPO::POINT",
+    }.items():  # fmt: skip
+        assert (words in text) == (kind in TAKES[command]), words
