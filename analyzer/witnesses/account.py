@@ -8,11 +8,11 @@ import numpy as np
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, Sectored
 from analyzer.guest.usage.model import Extents
 from analyzer.text import plural, size
-from analyzer.witnesses.claims import claims_of
+from analyzer.witnesses.claims import claims_of, claims_of_table
 from analyzer.witnesses.cuts import doubted_cuts, doubted_patterns
 from analyzer.witnesses.holes import doubted_holes
 from analyzer.witnesses.mixed import doubted_mixtures
-from analyzer.witnesses.model import Cause, Doubted, Rate, Witness
+from analyzer.witnesses.model import Cause, Doubted, Rate, Witness, joined
 from analyzer.witnesses.pages import Look
 from analyzer.witnesses.patterns import Pattern, pattern_of
 from analyzer.witnesses.places import ranges_shown
@@ -60,11 +60,8 @@ class Account:
 
     contradictions: tuple[Contradiction, ...] = ()
     rates: tuple[Rate, ...] = ()
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether any witness had something to hold content against."""
-        return any(rate.known for rate in self.rates)
+    is_checked: bool = False
+    """Whether any volume had something to hold content against."""
 
     def measured(self, witnesses: Collection[Witness]) -> str:
         """Who spoke, and how each was measured: `slack (wrong at 0 of 141 places that are known)`."""
@@ -84,7 +81,8 @@ def account_of(disk: Sectored, read: ReadableDisk, block_sizes: Sequence[int]) -
 
     What the disk holds never raises.
     """
-    claims = claims_of(read)
+    of_volumes = claims_of(read)
+    claims = joined([claims_of_table(read), of_volumes])
     spoken = spoken_of(disk, read, claims, len(block_sizes))
     rates, looks, layers = [one.rate() for one in spoken], Looks(disk.sources), len(block_sizes)
     doubted = [*doubted_stretches(spoken, rates, looks, block_sizes), *doubted_blocks(spoken, rates, block_sizes)]
@@ -97,7 +95,8 @@ def account_of(disk: Sectored, read: ReadableDisk, block_sizes: Sequence[int]) -
         doubted += found
         rates.append(rate)
     all_found = (_contradiction(disk, one, looks, claims.contents) for one in _together(doubted))
-    return Account(tuple(one for one in all_found if one.ranges), tuple(rates))
+    is_checked = of_volumes.has_any and any(rate.known for rate in rates)
+    return Account(tuple(one for one in all_found if one.ranges), tuple(rates), is_checked)
 
 
 def _together(doubted: Iterable[Doubted]) -> Iterator[Doubted]:

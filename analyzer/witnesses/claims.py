@@ -7,12 +7,13 @@ from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import ExtSuperblock
 from analyzer.guest.layouts.fat import FatBoot
 from analyzer.guest.layouts.ntfs import NtfsBoot
-from analyzer.guest.usage.model import Known
+from analyzer.guest.usage.model import NO_EXTENTS, Known
 from analyzer.guest.usage.volumes import FoundVolume, volumes_of
 from analyzer.witnesses.btrfs import claims_of_btrfs
 from analyzer.witnesses.ext import claims_of_ext
 from analyzer.witnesses.fat import claims_of_exfat, claims_of_fat
-from analyzer.witnesses.model import Claims, joined
+from analyzer.witnesses.gpt import statements_of_gpt
+from analyzer.witnesses.model import Claims, Statements, joined
 from analyzer.witnesses.ntfs import claims_of_ntfs
 from analyzer.witnesses.xfs import claims_of_xfs
 
@@ -23,6 +24,12 @@ _OWNERS = 1 << 40
 def claims_of(disk: ReadableDisk) -> Claims:
     """What the volumes say, in bytes of the disk; nothing of volumes that are not known."""
     return joined(_moved(disk))
+
+
+def claims_of_table(disk: ReadableDisk) -> Claims:
+    """What the partition table says of itself."""
+    table = statements_of_gpt(Known(View(disk, 0, disk.size)))
+    return Claims(Statements.of(table), NO_EXTENTS, NO_EXTENTS)
 
 
 def _moved(disk: ReadableDisk) -> Iterator[Claims]:

@@ -126,6 +126,11 @@ class Claims:
     names: Statements = NO_STATEMENTS
     """Inodes, and whether as many names lead to them as they say; of volumes on which all folders can be read."""
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything is said at all."""
+        return any(len(part.start) for part in (self.metadata, self.ends, self.contents))
+
     def moved(self, by: int, first_owner: int) -> "Claims":
         """The same, `by` bytes farther on, with numbers of files from `first_owner` on."""
         ends, contents = (

@@ -83,6 +83,25 @@ def test_a_structure_in_the_place_of_another_puts_its_block_in_doubt(kind):
     assert found.ranges_of(0).covers(Range(0, MIB))
 
 
+def test_a_backup_of_the_partition_table_that_is_something_else_is_in_doubt():
+    if is_missing("ext"):
+        pytest.skip("nothing here makes ext4")
+    made = disks.made(disks.partitioned(disks.volume("ext4", 0), "gpt"), MIB, random.Random(5))
+    last, size = len(made.flat) // MIB - 1, len(made.flat)
+    number = made.held.index(last)
+    assert not account(made.without(set())).contradictions
+    patch = [(len(made.front) + number * MIB + MIB - 512, b"another header ".ljust(512, b"."))]
+    assert account(Spoilt(made.without(set()), patch)).ranges_of(0).covers(Range(size - 512, 512))
+
+
+def test_a_partition_table_by_itself_is_no_check_of_what_is_in_its_partitions():
+    chance = random.Random(6)
+    disk_of_noise = disks.made(disks.partitioned(chance.randbytes(8 * MIB), "gpt"), MIB, chance)
+    found = account(disk_of_noise.without(set()))
+    assert not found.is_checked
+    assert not found.contradictions
+
+
 def test_whatever_two_blocks_of_btrfs_change_places_both_are_in_doubt():
     """There every sector of a file has a checksum."""
     chance = random.Random(3)
