@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from analyzer.guest.layouts import ext
-from analyzer.guest.layouts.ext import ExtGroup, ExtSuperblock, GroupFlag, Incompatible, ReadOnly, sums_to
+from analyzer.guest.layouts.ext import ExtGroup, ExtSuperblock, GroupFlag, Incompatible, sums_to
 from analyzer.guest.layouts.ext_inodes import (
     ExtInode,
     InodeFlag,
@@ -57,7 +57,7 @@ class _Testimony:
 
     @property
     def _is_summed(self) -> bool:
-        return bool(self._superblock.read_only & ReadOnly.METADATA_CHECKSUM)
+        return self._superblock.has_checksums
 
     @property
     def _is_dirty(self) -> bool:

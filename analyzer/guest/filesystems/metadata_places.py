@@ -1,17 +1,18 @@
 """Where a file system keeps what it knows of a file: records, inodes, directory entries, tables."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from analyzer.guest.filesystems.record import Extent
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import Compatible, ExtSuperblock, parse_descriptor
-from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, inodes_in_use, parse_inode
+from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, inode_holds, inodes_in_use, parse_inode
 from analyzer.guest.layouts.fat import ENTRY, FIRST_CLUSTER, FatBoot
-from analyzer.guest.layouts.ntfs import NtfsBoot, parse_data
+from analyzer.guest.layouts.ntfs import NtfsBoot, NtfsData, index_block_size, index_holds, name_of, parse_data, runs_of
 from vhdx.ranges import Range
 
 JOURNAL = "$journal"
@@ -23,8 +24,20 @@ _LEAST_DESCRIPTOR = 32  # ext2 and ext3 have no field for it
 _AT_ONCE, _MOST_DESCRIPTORS = 4096, 64 << 20
 _EXFAT_MOST_ENTRIES = 19  # a file, its stream, and 17 of 15 letters for a name of 255
 _FIRST_OF_USER = 11  # of ext: the inodes before it are reserved
+_FIRST_OF_NTFS_USER = 24
+# Bytes of one run of an index that are looked at.
+_MOST_INDEX = 1 << 24
 # The number that the reader gives the first directory entry; those before are the root's.
 _FIRST_FAT_INODE = 3
+
+
+class Left(NamedTuple):
+    """A file of the user that is there by its record; `name` is what that says, "" where it says none."""
+
+    address: int
+    is_folder: bool
+    name: str = ""
+    parent: int = 0
 
 
 class Layout:
@@ -41,6 +54,14 @@ class Layout:
     def own_files(self) -> Iterator[tuple[str, int]]:
         """(name, address) of files that no folder names. The names are made up here: they have none."""
         return iter(())
+
+    def left_unnamed(self, named: Container[int]) -> Iterator[Left]:  # noqa: ARG002 - ext and NTFS have records
+        """The files in use by their records, none of which is in `named`; what contradicts itself is left out."""
+        return iter(())
+
+    def is_damaged_folder(self, address: int) -> bool:  # noqa: ARG002 - known of NTFS
+        """Whether a block of the folder's index is none, which the reader passes over without a word."""
+        return False
 
     def sequence_of(self, address: int) -> int:  # noqa: ARG002 - ext has one
         """The number that changes with each use of an address, where the reader does not give it; else 0."""
@@ -108,19 +129,28 @@ class ExtLayout(Layout):
         """Bytes of the volume, whether or not the disk has all of them."""
         return self._superblock.end
 
-    def is_of_user(self, address: int) -> bool:
+    def _is_of_user(self, address: int) -> bool:
         """Whether an inode is none of the file system's own."""
         return address >= _FIRST_OF_USER and address != self._superblock.orphan_file
 
-    def in_use(self) -> Iterator[tuple[int, ExtInode]]:
-        """The inodes that something names, by address."""
-        size = self.inodes_per_group * self.inode
+    def left_unnamed(self, named: Container[int]) -> Iterator[Left]:
+        """See Layout. Noise where inodes were would pass for files: checksums tell, else numbers of blocks that are."""
+        size, superblock = self.inodes_per_group * self.inode, self._superblock
         for group in range(self.groups):
             table = self.inode_table(group)
             for first in range(0, size if table and table + size <= self._view.size else 0, _AT_ONCE * self.inode):
                 raw = self._view.read((table or 0) + first, min(_AT_ONCE * self.inode, size - first))
                 number = group * self.inodes_per_group + first // self.inode + 1
-                yield from ((number + index, inode) for index, inode in inodes_in_use(raw, self.inode))
+                for index, inode in inodes_in_use(raw, self.inode):
+                    address = number + index
+                    if address in named or not self._is_of_user(address) or not inode.is_plausible(superblock.blocks):
+                        continue
+                    own = raw[index * self.inode : (index + 1) * self.inode]
+                    if (inode.is_regular or inode.is_directory_in_use) and self._holds(own, address):
+                        yield Left(address, inode.is_directory_in_use)
+
+    def _holds(self, raw: bytes, address: int) -> bool:
+        return not self._superblock.has_checksums or inode_holds(raw, address, self._superblock.seed)
 
 
 class FatLayout(Layout):
@@ -157,7 +187,8 @@ class NtfsLayout(Layout):
 
     def __init__(self, view: View, boot: NtfsBoot, runs: Iterable[tuple[int, int, int]]) -> None:
         """`runs` of $MFT's data: (cluster, clusters, first cluster of the stream)."""
-        self._view, self._record, cluster = view, boot.record_size, boot.cluster_size
+        self._view, self._record, self._cluster = view, boot.record_size, boot.cluster_size
+        cluster = self._cluster
         self._extents = sorted((at * cluster, view.start + place * cluster, n * cluster) for place, n, at in runs)
         self._offsets = [offset for offset, _, _ in self._extents]
 
@@ -173,12 +204,41 @@ class NtfsLayout(Layout):
                 places.append(Range(start + lower - at, upper - lower))
         return places
 
+    def left_unnamed(self, named: Container[int]) -> Iterator[Left]:
+        """See Layout."""
+        end = sum(length for _, _, length in self._extents)
+        for address in range(_FIRST_OF_NTFS_USER, end // self._record):
+            if address not in named and (left := name_of(self._raw(address), address)):
+                yield Left(address, left.is_folder, left.name, left.parent)
+
+    def is_damaged_folder(self, address: int) -> bool:
+        """See Layout."""
+        return any(
+            not index_holds(block, at, self._cluster)
+            for index in runs_of(self._raw(address))
+            if index.is_index
+            for at, block in self._blocks_of(index)
+        )
+
+    def _blocks_of(self, index: NtfsData) -> Iterator[tuple[int, bytes]]:
+        """The blocks of a folder's index that were ever written, each with its place in the index."""
+        cluster, size = self._cluster, 0
+        for first, place, count in index.placed():
+            raw = self._view.read(place * cluster, min(count * cluster, _MOST_INDEX))
+            size = size or index_block_size(raw)
+            begin = (index.first + first) * cluster
+            for at in range(0, min(len(raw), index.initialized - begin) - size + 1, size):
+                yield begin + at, raw[at : at + size]
+
+    def _raw(self, address: int) -> bytes:
+        """The record of an address, as it stands."""
+        view = self._view
+        return b"".join(view.read(start - view.start, length) for start, length in self.record_places(address))
+
     def initialized(self, address: int) -> int | None:
         """How far the data of a file was ever written, bytes; past that it reads as zeros, whatever is there.
 
         None where its record does not say: the data is in the record, or described in another one.
         """
-        places, view = self.record_places(address), self._view
-        raw = b"".join(view.read(start - view.start, length) for start, length in places)
-        data = parse_data(raw)
+        data = parse_data(self._raw(address))
         return data.initialized if data else None

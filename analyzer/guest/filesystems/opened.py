@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
-from analyzer.guest.filesystems.metadata_places import ExtLayout, NtfsLayout
+from analyzer.guest.filesystems.metadata_places import ExtLayout, Left, NtfsLayout
 from analyzer.guest.filesystems.record import ENDLESS, UNREACHED, FileKind, FileRecord, FileState, Include, Role
 from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory, names_in
 
@@ -17,6 +17,7 @@ from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory, nam
 _MOST_DEPTH = 4096
 # A folder of millions of names; a length that damage has made must not be read whole.
 _MOST_FOLDER = 256 << 20
+_NO_SLASHES = {ord("/"): "_", 0: "_"}
 _LABEL_MARK = b" (Volume Label Entry)"  # which the reader puts behind the name of a label
 
 
@@ -85,10 +86,12 @@ class OpenedVolume:
 
     def folders(self, include: Include, top: FileRecord | None) -> Iterator[Item]:
         """Every folder from `top` (the root) down, each once, with what is in it; memory grows with folders alone."""
-        seen, named = set[int](), set[int]()
+        seen, named, is_torn = set[int](), set[int](), False
         for item in self.root() if top is None else (top,):
-            yield from self._below(item, include, seen, named) if isinstance(item, FileRecord) else (item,)
-        if (top is None or not top.path) and self._is_part():
+            for found in self._below(item, include, seen, named) if isinstance(item, FileRecord) else (item,):
+                is_torn = is_torn or _is_torn(found)
+                yield found
+        if (top is None or not top.path) and (is_torn or self._is_part()):
             yield from self._unreached(include, seen, named)
 
     def unnamed(self) -> Iterator[Item]:
@@ -191,44 +194,48 @@ class OpenedVolume:
         return content if len(content) == size else b""
 
     def _is_damaged_folder(self, folder: FileRecord) -> bool:
-        """Whether the reader leaves out a part of a folder without a word; known of ext alone."""
+        """Whether the reader leaves out a part of a folder without a word; known of ext and NTFS alone."""
         layout = self.maker.layout
-        if not isinstance(layout, ExtLayout) or layout.flags_of(folder.address) & InodeFlag.INLINE:
+        if not isinstance(layout, ExtLayout):
+            return layout.is_damaged_folder(folder.address)
+        if layout.flags_of(folder.address) & InodeFlag.INLINE:
             return False  # laid out in another way
         content = self._content(folder)
         return content is None or not is_whole_directory(content, layout.block)
 
     def _is_part(self) -> bool:
-        """Whether something of a volume of ext is lost, is past the end of the disk, or is read by a backup."""
+        """Whether something of the volume is lost, is past the end of the disk, or is read by a backup."""
         layout, view = self.maker.layout, self.maker.view
         is_by_backup = any(redirect.source is not None for redirect in view.redirects)
-        return isinstance(layout, ExtLayout) and (bool(view.missed) or is_by_backup or layout.end > view.size)
+        is_cut = isinstance(layout, ExtLayout) and layout.end > view.size
+        return bool(view.missed) or is_by_backup or is_cut
 
     def _unreached(self, include: Include, seen: set[int], named: set[int]) -> Iterator[Item]:
-        """What the walk did not come to: the inodes are there, the names that led to them are lost.
+        """What the walk did not come to: the records are there, the names that led to them are lost or overwritten.
 
         First folders, with what is in them; then files of which no folder has a name any more.
         """
-        layout = self.maker.layout
-        if not isinstance(layout, ExtLayout):
-            return
-        unnamed = [(address, inode) for address, inode in layout.in_use() if address not in named]
-        left = [address for address, inode in unnamed if inode.is_directory_in_use and address not in seen]
-        above = {address: self._parent_of(address) for address in left}
-        tops = [address for address in left if above[address] not in above or above[address] == address]
-        for address in dict.fromkeys([*tops, *left]):
-            if address not in seen:
-                folder = self._folder(f"/{UNREACHED}/inode-{address}", address, parent=0)
+        left = {one.address: one for one in self.maker.layout.left_unnamed(named) if one.address not in seen}
+        folders = [one for one in left.values() if one.is_folder]
+        above = {one.address: self._parent_of(one) for one in folders}
+        tops = [one for one in folders if above[one.address] not in above or above[one.address] == one.address]
+        for one in dict.fromkeys([*tops, *folders]):
+            if one.address not in seen:
+                folder = self._folder(f"/{UNREACHED}/{_name_of(one)}", one.address, parent=0)
                 yield from self._below(folder, include, seen, named)
-        files = [address for address, inode in unnamed if inode.is_regular and address not in named]
-        if files := [address for address in files if layout.is_of_user(address) and address not in self.avoid.files]:
+        files = [one for one in left.values() if not one.is_folder and one.address not in named]
+        if files := [one for one in files if one.address not in self.avoid.files]:
             yield Begun(self._folder(f"/{UNREACHED}", 0, parent=0))
-        for address in files:
-            self.at(At(address))
+        for one in files:
+            self.at(At(one.address))
             with contextlib.suppress(*FAILURES):
-                yield self.maker.record(self.fs.open_meta(inode=address), f"/{UNREACHED}/inode-{address}", None)
+                yield self.maker.record(self.fs.open_meta(inode=one.address), f"/{UNREACHED}/{_name_of(one)}", None)
 
-    def _parent_of(self, address: int) -> int:
+    def _parent_of(self, left: Left) -> int:
+        """The folder above one: of NTFS its record says it, of ext its entries."""
+        if left.name:
+            return left.parent
+        address = left.address
         self.at(At(address))
         try:
             names = ((file.info.name.name, int(file.info.name.meta_addr)) for file in self.fs.open_dir(inode=address))
@@ -241,6 +248,19 @@ class OpenedVolume:
         places = tuple(self.maker.layout.record_places(address))
         return FileRecord(volume=0, path=path, address=address, parent=parent,
                           kind=FileKind.DIRECTORY, metadata=places)  # fmt: skip
+
+
+def _name_of(left: Left) -> str:
+    """What is made up for a file that no folder names; its own name behind it, where its record has one."""
+    name = left.name.translate(_NO_SLASHES)
+    return f"inode-{left.address}{'-' if name else ''}{name}"
+
+
+def _is_torn(item: Item) -> bool:
+    """Whether a folder could not be listed whole, or not at all."""
+    if isinstance(item, FileRecord):
+        return item.kind is FileKind.DIRECTORY and item.state is FileState.ALLOCATED and bool(item.obstacle)
+    return isinstance(item, Said)
 
 
 def _is_open_folder(record: FileRecord) -> bool:

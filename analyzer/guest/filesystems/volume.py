@@ -113,7 +113,7 @@ class Volume:
         Raises NoSuchFileError, UnreadableVolumeError.
         """
         record, is_ext = self.root(), self.record.type.startswith("ext")
-        if is_ext and path.strip("/").startswith(UNREACHED):
+        if path.strip("/").startswith(UNREACHED):
             return self._unreached(path, include)
         for part in (path if is_ext else path.replace("\\", "/")).split("/"):
             if part in {"", "."}:

@@ -114,6 +114,11 @@ class ExtSuperblock:
         return bool(counts) and self.inode_size in _INODE_SIZES and self.descriptor_size in _DESCRIPTOR_SIZES
 
     @property
+    def has_checksums(self) -> bool:
+        """Whether inodes, blocks of folders and trees of extents have a checksum."""
+        return bool(self.read_only & ReadOnly.METADATA_CHECKSUM)
+
+    @property
     def end(self) -> int:
         """Bytes of the volume."""
         return self.blocks * self.block_size

@@ -19,6 +19,7 @@ _TAIL_FIELDS = (0, 12, 0, 0xDE)
 _DIRECTORY, _REGULAR, _KIND_SHIFT = 0x4, 0x8, 12
 _KINDS = frozenset({0x1, 0x2, _DIRECTORY, 0x6, _REGULAR, 0xA, 0xC})
 _DIRECT = struct.Struct("<12I")  # those behind are blocks of numbers, never data
+_POINTERS, _MAPPED = struct.Struct("<15I"), frozenset({_DIRECTORY, _REGULAR})
 # Blocks of an extent; more means that they were never written.
 _LONGEST_WRITTEN = 1 << 15
 # Blocks of one file's tree that are read: a hostile tree is a circle.
@@ -86,6 +87,11 @@ class ExtInode:
         has_extents = self.flags & InodeFlag.EXTENTS and not self.flags & InodeFlag.INLINE
         magic = _EXTENTS.unpack_from(self.map)[0] if has_extents else _EXTENTS_MAGIC
         return self.mode >> _KIND_SHIFT in _KINDS and magic == _EXTENTS_MAGIC
+
+    def is_plausible(self, blocks: int) -> bool:
+        """It is sane, and the blocks that it names itself are some of the volume's, which noise never is."""
+        is_mapped = self.mode >> _KIND_SHIFT in _MAPPED and not self.flags & (InodeFlag.EXTENTS | InodeFlag.INLINE)
+        return self.is_sane and (not is_mapped or max(_POINTERS.unpack(self.map)) < blocks)
 
     def written(
         self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]

@@ -70,7 +70,11 @@ _ATTRIBUTE = struct.Struct("<IIBB2xH2xQ8xH14xQQ")
 _PACKED = 0x0001 | 0x4000 | 0x8000
 INDEX_SIGNATURE = b"INDX"
 _INDEX_HEAD = struct.Struct("<4sHH8xQ")
-_DATA, _INDEX, _BITMAP, _END = 0x80, 0xA0, 0xB0, 0xFFFFFFFF
+_NAME, _DATA, _INDEX, _BITMAP, _END = 0x30, 0x80, 0xA0, 0xB0, 0xFFFFFFFF
+# Of the name of a file: its parent's record, and behind dates and sizes its length and its namespace.
+_FILE_NAME = struct.Struct("<Q56xBB")
+_OF_DOS, _RECORD_NUMBER = 2, (1 << 48) - 1
+_BASE = slice(32, 40)
 _RESIDENT = struct.Struct("<16xIH")
 _LEAST_ATTRIBUTE = 16  # a shorter one would lead back to itself
 # A record of 4 KiB has room for no more; a run list of noise could go on without end.
@@ -138,6 +142,38 @@ def runs_of(raw: bytes) -> Iterator[NtfsData]:
         _, _, is_outside, name, *_ = _ATTRIBUTE.unpack(attribute[: _ATTRIBUTE.size])
         if is_outside and (kind == _INDEX or (kind == _DATA and not name)):
             yield _data_of(attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class NtfsName:
+    """The file of a whole record that is in use, as the record itself names it."""
+
+    name: str
+    parent: int
+    is_folder: bool
+
+
+def name_of(raw: bytes, number: int) -> NtfsName | None:
+    """The name in the record of this number; None of one that is not in use, torn, or a part of another one's."""
+    head = parse_record(raw)
+    if head is None or not head.is_in_use or any(raw[_BASE]) or not record_holds(raw, number):
+        return None
+    found = [name for kind, attribute in _attributes(raw) if kind == _NAME and (name := _name_in(attribute))]
+    if not found:
+        return None
+    _, parent, text = min(found)
+    return NtfsName(text, parent, bool(head.flags & 2))
+
+
+def _name_in(attribute: bytes) -> tuple[bool, int, str] | None:
+    """Whether a name is the short one alone, the record of its folder, and the name."""
+    length, at = _RESIDENT.unpack_from(attribute)
+    content = attribute[at : at + length]
+    if len(content) < _FILE_NAME.size:
+        return None
+    parent, letters, namespace = _FILE_NAME.unpack_from(content)
+    text = content[_FILE_NAME.size :][: 2 * letters].decode("utf-16-le", "surrogatepass")
+    return namespace == _OF_DOS, parent & _RECORD_NUMBER, text
 
 
 def bitmap_of(raw: bytes) -> bytes | NtfsData | None:
