@@ -28,6 +28,14 @@ class Condition(Enum):
     """Not even its identity is known."""
 
 
+class Container(Enum):
+    """Which of Hyper-V's formats a file has."""
+
+    VHDX = "VHDX"
+    VHD = "VHD"
+    """Version 1: its identity is the unique id, and it has no other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """One path of a parent locator. `text` is a stranger's and must be made safe before it is shown."""
@@ -43,17 +51,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """One VHDX file, or one that is called so. Sizes are bytes, times seconds since 1970; None is not known."""
+    """One VHDX or VHD file, or one that is called so. Sizes are bytes, times seconds since 1970; None is not known."""
 
     path: Path
     file_id: FileId | None = None
+    container: Container = Container.VHDX
     condition: Condition = Condition.WHOLE
     file_size: int = 0
     modified: float = 0.0
     created: float | None = None
     """When the file was made, where the system keeps that."""
     identity: UUID | None = None
-    """The current header's data_write_guid."""
+    """The current header's data_write_guid; a VHD's unique id."""
     previous_identity: UUID | None = None
     """That of the other header, when it is valid and another one."""
     file_write_guid: UUID | None = None
@@ -117,7 +126,7 @@ def with_structures(record: FileRecord, structures: Structures) -> FileRecord:
         )  # fmt: skip
     if locator is None:
         return record
-    places = tuple(_place(key, text, record.path.parent) for key, text in locator.paths)
+    places = tuple(place_at(key, text, record.path.parent) for key, text in locator.paths)
     return replace(record, linkages=locator.linkages, places=places)
 
 
@@ -126,7 +135,8 @@ def _known(guid: UUID) -> UUID | None:
     return None if guid == NIL else guid
 
 
-def _place(key: str, text: str, folder: Path) -> Place:
+def place_at(key: str, text: str, folder: Path) -> Place:
+    """A path that a file in a folder names, under the key that it has there."""
     found = locate(text, folder, ())
     if isinstance(found, Refused):
         return Place(key=key, text=text, refused=found.reason)

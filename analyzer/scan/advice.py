@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
-from analyzer.linkage.record import Condition, FileRecord
+from analyzer.linkage.record import Condition, Container, FileRecord
 from analyzer.scan.commands import OutputNames, has_no_front, inputs_of, merge_command, recover_command
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
@@ -89,6 +89,8 @@ def advise(known: Known) -> tuple[Advice, ...]:
 
 def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames) -> Advice:
     """The advice, with the command that recovers the current state where its chain is not whole."""
+    if tree.root.record.container is Container.VHD:
+        return advice  # nothing recovers a chain of them yet
     # A chain is also not whole where a file opens and has lost ranges: merging it is refused, recovering it is not.
     lossy = {path for path, weight in known.weights.items() if weight.lost}
     inputs = inputs_of(known.forest, tree, advice.current, lossy) if advice.current else ()

@@ -8,11 +8,13 @@ hides it. A leaf shows all that it holds.
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from analyzer.scan.forest import Tree
+from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
@@ -25,6 +27,8 @@ MOST_RANGES = 1 << 20
 """Ranges of one file that are laid together with those of others; what a file of more still shows is not known."""
 MOST_SLOTS = 1 << 24
 """Entries of a block table that are gone through: 16 TiB of blocks of 1 MiB."""
+
+WhyLost = Callable[[int], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +86,13 @@ def measure(image: Image, most: int = KEPT_RANGES) -> Layer:
     """What an image holds, at most `most` ranges of it kept; never raises for what the file holds."""
     if image.geometry.slots_in_base > MOST_SLOTS:
         return UNKNOWN
+    return measure_disk(image, partial(_why_lost, image), most)
+
+
+def measure_disk(image: Disk, why_lost: WhyLost, most: int = KEPT_RANGES) -> Layer:
+    """What one file holds, as `measure` has it; `why_lost` gives the code and a clause for a byte that is LOST."""
     try:
-        return _measured(image, most)
+        return _measured(image, why_lost, most)
     except VhdxError as error:  # changed since, or a table that the medium does not give
         finding = Finding("FID-11", Severity.ERROR, str(error), path=image.path)
         return Layer(Weight(findings=(finding,)), None, 0)
@@ -96,7 +105,7 @@ def measure_file(path: Path, most: int) -> Layer:
     return UNKNOWN
 
 
-def _measured(image: Image, most: int) -> Layer:
+def _measured(image: Disk, why_lost: WhyLost, most: int) -> Layer:
     parts: list[RunTable] = []
     own = lost = kept = 0
     first_lost: int | None = None
@@ -108,15 +117,19 @@ def _measured(image: Image, most: int) -> Layer:
             first_lost = int(gone.start[0])
         if kept <= most:
             parts.append(held)
-    findings = () if first_lost is None else (_lost(image, first_lost, lost),)
+    findings = () if first_lost is None else (_lost(image, first_lost, lost, why_lost),)
     ranges = None if kept > most else union(part.ranges for part in parts)
     return Layer(Weight(own=own, lost=lost, findings=findings), ranges, image.size, is_large=kept > most)
 
 
-def _lost(image: Image, start: int, lost: int) -> Finding:
+def _lost(image: Disk, start: int, lost: int, why_lost: WhyLost) -> Finding:
     """That bytes of the disk are gone, and why the first of them is."""
-    flaws = image.table.flaws_of_block(image.geometry.block_at(start))
-    flaw = next((flaw for flaw in flaws if flaw.severity is Severity.ERROR), None)
-    code, why = (flaw.code, flaw.message) if flaw else ("BAT-01", "its table entry is not valid")
+    code, why = why_lost(start)
     message = f"{lost} bytes of the disk cannot be known, the first at {start}: {why}"
     return Finding(code, Severity.ERROR, message, path=image.path, disk_start=start)
+
+
+def _why_lost(image: Image, start: int) -> tuple[str, str]:
+    flaws = image.table.flaws_of_block(image.geometry.block_at(start))
+    flaw = next((flaw for flaw in flaws if flaw.severity is Severity.ERROR), None)
+    return (flaw.code, flaw.message) if flaw else ("BAT-01", "its table entry is not valid")

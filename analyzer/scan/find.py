@@ -11,6 +11,7 @@ from pathlib import Path
 from construct import ConstructError
 
 from analyzer.linkage.record import FileId
+from analyzer.vhd.image import is_vhd
 from vhdx.contents import Structures
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
 from vhdx.findings import Severity
@@ -27,7 +28,7 @@ THREADS = 4
 
 # Files are known by these, never by their names: evidence is often renamed.
 _VHDX, _HYPERV_STORE = b"vhdxfile", b"\x14\x20\x28\x01"
-_DISK_NAMES, _CONFIGURATION_NAMES = {".vhdx", ".avhdx"}, {".vmcx", ".vmrs"}
+_DISK_NAMES, _CONFIGURATION_NAMES = {".vhdx", ".avhdx", ".vhd", ".avhd"}, {".vmcx", ".vmrs"}
 _COMPANION_NAMES = {".rct", ".mrt", ".vhds"}
 _PLACES = (*((at, HEADER) for at in HEADER_OFFSETS), *((at, REGIONS) for at in REGION_TABLE_OFFSETS))
 # Windows and QEMU put the metadata region 2 and 3 MiB into the file, behind the log or the block table; one read for
@@ -156,7 +157,7 @@ def type_of(file: FoundFile) -> FileType:
     start, is_rest, is_named = b"", False, suffix in _DISK_NAMES | _CONFIGURATION_NAMES | _COMPANION_NAMES
     with suppress(VhdxError, ConstructError), FileSource(file.path) as source:
         start = read_at(source, 0, min(source.size, len(_VHDX)))
-        is_rest = start != _VHDX and not is_named and _is_rest(source)
+        is_rest = start != _VHDX and not is_named and (is_vhd(source) or _is_rest(source))
     if start == _VHDX:
         return FileType.DISK
     if suffix in _CONFIGURATION_NAMES or start.startswith(_HYPERV_STORE):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
-from analyzer.linkage.record import Bearing, FileRecord, compare_with_parent
+from analyzer.linkage.record import Bearing, Container, FileRecord, compare_with_parent
 from analyzer.scan.find import FoundFile
 from analyzer.scan.forest import Forest, Member, Tree
 from vhdx.findings import Finding, Severity
@@ -77,7 +77,8 @@ def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
     if link.state is LinkState.UNKNOWN:
         text = f"the file at its parent's place, {link.parent}, cannot be read, so its parent is not known"
         return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice="look for another copy of that file")
-    wanted = f"data_write_guid {child.linkages[0]}" if child.linkages else "no known identity"
+    what = "unique id" if child.container is Container.VHD else "data_write_guid"
+    wanted = f"{what} {child.linkages[0]}" if child.linkages else "no known identity"
     where = "; ".join(
         f"{at.key} {at.text}: {at.refused.partition(';')[0] or ('not it' if at.file_id else 'nothing there')}"
         for at in child.places

@@ -24,6 +24,7 @@ from analyzer.scan.find import THREADS, FileType, FoundFile, find_files, type_of
 from analyzer.scan.forest import Forest, build_forest
 from analyzer.scan.judging import companions_of, judge, judge_beside
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
+from analyzer.scan.vhd import measure_vhd, read_vhd_of
 from analyzer.tasks.engine import Engine, Here, Lost, WorkerLostError
 from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
@@ -110,7 +111,8 @@ def read_file(file: FoundFile) -> Reading:
     blank = _blank(file)
     try:
         with closing(open_structures(file.path)) as structures:
-            return _read(blank, structures)
+            vhd = read_vhd_of(blank, structures)
+            return Reading(*vhd) if vhd else _read(blank, structures)
     except VhdxError as error:
         return Reading(_flawed(blank, str(error)))
 
@@ -199,7 +201,7 @@ def run_scan(
     outside = read_named([reading.record for reading in readings], engine_for, tick)
     forest = build_forest([reading.record for reading in (*readings, *outside)])
     layers = {reading.record.path: reading.layer for reading in (*readings, *outside)}
-    weights = {path: weight for tree in forest.trees for path, weight in weigh(tree, layers, measure_file).items()}
+    weights = {path: weight for tree in forest.trees for path, weight in weigh(tree, layers, _measure_again).items()}
     evidence = _gather(forest)
     configurations = of_type[FileType.CONFIGURATION]
     machines = read_machines(configurations) if configurations and can_read_machines() else ()
@@ -225,6 +227,13 @@ def run_scan(
         advice=advise(known),
         notes=_notes(found.skipped, configurations, machines),
     )
+
+
+def _measure_again(path: Path, most: int) -> Layer:
+    layer = measure_file(path, most)
+    with suppress(VhdxError):
+        return measure_vhd(path, most) if layer is UNKNOWN else layer
+    return layer
 
 
 def _gather(forest: Forest) -> dict[Path, Evidence]:

@@ -210,8 +210,9 @@ def read_vhd(source: FileSource) -> Parsed[VhdImage]:
 
 def is_vhd(source: ByteSource) -> bool:
     """Whether a file begins or ends as a VHD does, damaged or not."""
-    places = (0, source.size - FOOTER_SIZE, source.size - FOOTER_SIZE + 1)
-    return any(read_if_possible(source, at, len(COOKIE)) == COOKIE for at in places if at >= 0)
+    tail = read_if_possible(source, max(0, source.size - FOOTER_SIZE), min(FOOTER_SIZE, source.size))
+    front = read_if_possible(source, 0, len(COOKIE))
+    return front == COOKIE or tail.startswith(COOKIE) or tail[1:].startswith(COOKIE)
 
 
 def footer_at(path: Path) -> Footer | None:

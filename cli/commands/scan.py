@@ -91,6 +91,7 @@ def _member(scan: Scan, record: FileRecord, link: Link | None, depth: int, paren
         "path": path,
         "parent": parent,
         "depth": depth,
+        "format": record.container.value,
         "condition": record.condition,
         "error": record.flaw or None,
         "file_size": record.file_size,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analyzer.linkage.matching import LinkState
-from analyzer.linkage.record import Condition, FileRecord
+from analyzer.linkage.record import Condition, Container, FileRecord
 from analyzer.remedies import shell_command
 from analyzer.scan.advice import ONLY_LEAF
 from analyzer.scan.coverage import Weight
@@ -90,7 +90,7 @@ class _Text:
         disk = None if link and link.state.joins else record.disk_size  # else its parent says it
         lines = [
             f"{size(record.file_size)}{f', {moment[:10]} {moment[11:16]}Z' if moment else ''}",
-            "" if disk is None else f"disk of {size(disk)}",
+            "" if disk is None else f"disk of {size(disk)}{', VHD 1' if record.container is Container.VHD else ''}",
             _holds(self.scan.weights.get(record.path)),
             _CONDITIONS[record.condition],
             _STATES[link.state] if link else "",
