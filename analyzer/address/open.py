@@ -12,6 +12,7 @@ from vhdx.errors import NoSuchLayerError
 
 if TYPE_CHECKING:
     from analyzer.backup.repository.repository import Repository
+    from analyzer.vhd.chain import VhdChain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Access:
 
     leaf: Callable[[Path], Chain]
     """Opens a VHDX with its parents."""
+    vhd: Callable[[Path], "VhdChain"]
+    """Opens a VHD of version 1 with its parents."""
     point: Callable[[PointName], tuple["Repository", str]]
     """Opens a repository, and says the full name of the restore point that is meant."""
     sector_size: int | None = None
@@ -34,7 +37,7 @@ def open_state(address: Address, access: Access) -> State:
         case StateName() if address.kind in {Kind.RAW, Kind.DEVICE}:
             return _open_raw(address.name, address.kind, access)
         case StateName():
-            return _open_chain(address.name, address.kind, access)
+            return _open_chain(address.name, address.kind, access.vhd if address.kind is Kind.VHD else access.leaf)
 
 
 def _open_raw(name: StateName, kind: Kind, access: Access) -> State:
@@ -54,8 +57,8 @@ def _open_point(name: PointName, access: Access) -> State:
     return State(point, point, Kind.POINT)
 
 
-def _open_chain(name: StateName, kind: Kind, access: Access) -> State:
-    chain = access.leaf(name.path)
+def _open_chain(name: StateName, kind: Kind, opened: Callable[[Path], "Chain | VhdChain"]) -> State:
+    chain = opened(name.path)
     try:
         return State(chain if name.layer is None else chain.upto(name.layer), chain, kind)
     except BaseException:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from analyzer.vhd.image import is_vhd
 from vhdx.chain import StateName
 from vhdx.source import FileSource, read_at
 from vhdx.structures.identifier import FRONT_SIZE, SIGNATURE, container_in, may_be_raw
@@ -24,6 +25,8 @@ class Kind(Enum):
     """A VHDX with its parents."""
     STATE = "LEAF@N"
     """The state of layer N of a chain."""
+    VHD = "DISK.vhd"
+    """A VHD of version 1 with its parents, or the state of a layer of them: DISK.avhd@N."""
     RAW = "IMAGE.raw"
     """A file that is a disk's bytes, and nothing else."""
     DEVICE = "DEVICE"
@@ -68,6 +71,8 @@ def _kind_of(name: StateName) -> Kind:
         return Kind.DEVICE
     if is_raw(name.path):
         return Kind.RAW
+    if _is_vhd(name.path):
+        return Kind.VHD
     return Kind.LEAF if name.layer is None else Kind.STATE
 
 
@@ -82,3 +87,8 @@ def is_raw(path: Path) -> bool:
         front = read_at(file, 0, min(file.size, FRONT_SIZE))
         named = path.suffix.lower() in _ENDINGS and not front.startswith(SIGNATURE) and container_in(front) is None
         return named or may_be_raw(front)
+
+
+def _is_vhd(path: Path) -> bool:
+    with FileSource(path) as file:
+        return read_at(file, 0, min(file.size, len(SIGNATURE))) != SIGNATURE and is_vhd(file)

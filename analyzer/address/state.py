@@ -6,6 +6,7 @@ from typing import Self
 
 from analyzer.address.parse import Kind
 from analyzer.recovery_map.beside import is_accompanied
+from analyzer.vhd.chain import VhdChain
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
@@ -55,14 +56,14 @@ def read_by_map(state: State) -> State:
 
 def layers_of(disk: Disk) -> tuple[Path, ...]:
     """The files of a disk, base first; none of a restore point."""
-    if isinstance(disk, Chain):
+    if isinstance(disk, (Chain, VhdChain)):
         return tuple(layer.path for layer in disk.layers)
     return () if form_of(disk) == "point" else (disk.path,)
 
 
 def state_of_layer(disk: Disk, layer: int) -> Disk:
     """The state of a layer of a disk that is a chain; raises NoSuchLayerError."""
-    if isinstance(disk, Chain):
+    if isinstance(disk, (Chain, VhdChain)):
         return disk.upto(layer)
     if layer:
         raise NoSuchLayerError(disk.path, str(layer), 1)
@@ -76,7 +77,7 @@ def title_of(disk: Disk) -> str:
 
 
 def form_of(disk: Disk) -> str:
-    """How a disk is kept, in a word of JSON's: vhdx, raw or point."""
-    if isinstance(disk, Chain):
-        return "vhdx"
+    """How a disk is kept, in a word of JSON's: vhdx, vhd, raw or point."""
+    if isinstance(disk, (Chain, VhdChain)):
+        return "vhdx" if isinstance(disk, Chain) else "vhd"
     return "point" if hasattr(disk, "title") else "raw"

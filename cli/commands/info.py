@@ -125,7 +125,7 @@ def _leaves(answers: Sequence[_Answer]) -> list[LayerDescription]:
     return [layers[-1] for layers in chains if layers[-1].data_write_guid not in below]
 
 
-_FLAT = {"raw": "raw image", "device": "block device", "point": "restore point"}
+_FLAT = {"vhd": "VHD of version 1", "raw": "raw image", "device": "block device", "point": "restore point"}
 
 
 def _flat_facts(disk: FlatDescription) -> list[tuple[str, str]]:

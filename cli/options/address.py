@@ -14,6 +14,7 @@ import click
 from analyzer.address.open import Access, open_state
 from analyzer.address.parse import Kind, PointName, parse_address
 from analyzer.address.state import State, read_by_map
+from analyzer.vhd.chain import open_vhd_chain
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_findings, warn_of_map
 from cli.options.common import BYTE_SIZE, Decorated, grouped, option
@@ -83,7 +84,12 @@ def opened_plain(text: str, where: ChainOptions) -> Iterator[State]:
     sector_size = where.sector_size if isinstance(where, DiskOptions) else None
     if sector_size and address.kind not in {Kind.RAW, Kind.DEVICE}:
         raise click.UsageError(f"{safe(text)} says itself what its sectors are: leave --sector-size out.")
-    access = Access(leaf=partial(open_as_it_is, where=where), point=_point, sector_size=sector_size)
+    access = Access(
+        leaf=partial(open_as_it_is, where=where),
+        vhd=lambda path: open_vhd_chain(path, where.as_search(), where.maps),
+        point=_point,
+        sector_size=sector_size,
+    )
     with open_state(address, access) as state:
         if address.kind is Kind.DEVICE:
             say(f"note: {safe(text)} is a device: what somebody writes to it meanwhile makes a mixture of what is read")

@@ -13,7 +13,6 @@ from cli import output
 from cli.options.address import opened, opened_plain
 from cli.options.chain import ChainOptions, warn_of_map
 from cli.text import exact_size, plural, safe, say
-from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 
@@ -64,7 +63,7 @@ def comparison_facts(plan: ChangesPlan, old: Disk, new: Disk) -> list[tuple[str,
 
 def _described(disk: Disk) -> str:
     disk = without_map(disk)
-    kind = plural(len(disk.layers), "layer") if isinstance(disk, Chain) else _FORMS[form_of(disk)]
+    kind = plural(len(layers_of(disk)), "layer") if form_of(disk) in {"vhdx", "vhd"} else _FORMS[form_of(disk)]
     return f"{safe(title_of(disk))}, {exact_size(disk.size)}, {kind}"
 
 

@@ -8,7 +8,7 @@ from analyzer.address.parse import Address, Kind
 from cli.text import safe
 
 _ALL = frozenset(Kind)
-_CHAINS = frozenset({Kind.LEAF, Kind.STATE})
+_CHAINS = frozenset({Kind.LEAF, Kind.STATE, Kind.VHD})
 TAKES: Mapping[str, frozenset[Kind]] = {
     "info": _ALL,
     "map": _ALL,
@@ -26,6 +26,7 @@ TAKES: Mapping[str, frozenset[Kind]] = {
 WHAT = {
     Kind.LEAF: "a VHDX",
     Kind.STATE: "a layer's state",
+    Kind.VHD: "a VHD of version 1",
     Kind.RAW: "a raw image",
     Kind.DEVICE: "a block device",
     Kind.POINT: "a restore point",

@@ -77,14 +77,8 @@ _ZEROS = (
     f"is a raw image, {_FROM_RAW}"
 )
 _BY_QEMU = "convert it with `qemu-img convert -O vhdx`"
-_VHD = (
-    "convert it with `qemu-img convert -O vhdx --image-opts "
-    "driver=vpc,force_size_calc=current_size,file.filename=FILE NEW`, which takes the disk's true size"
-)
-_VHD_CHILD = (
-    "have Hyper-V merge it (`Merge-VHD`), or read it with 7-Zip, which knows its parents; QEMU would leave the parents "
-    "out without a word"
-)
+_VHD = "read it by `vhdx info`, `vhdx files` and the like, or make a VHDX of it with `vhdx convert FILE NEW.vhdx`"
+_VHD_CHILD = "merge it with its parents into a VHDX: `vhdx merge FILE NEW.vhdx`"
 _AGAIN = "get the file itself: this is what a server or a program answered instead of it"
 _OTHER = "name a .vhdx or .avhdx file"
 _ISO = "an ISO 9660 image"
