@@ -16,7 +16,7 @@ from vhdx.geometry import Geometry
 from vhdx.parsed import Once, Parsed
 from vhdx.ranges import NamedRange, Range
 from vhdx.replay import Log, check_log, open_log, replayed
-from vhdx.source import ByteSource, assume_of, close_source, read_at
+from vhdx.source import ByteSource, assume_of, close_source, read_at, read_if_possible
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import (
     BAT_REGION,
@@ -42,6 +42,7 @@ from vhdx.structures.identifier import (
     Identifier,
     check_identifier,
     check_length,
+    is_vhd,
     parse_identifier,
 )
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
@@ -224,6 +225,14 @@ Opener = Callable[[Path], Structures]
 def open_structures(path: Path, maps: SourceMaps = BESIDE) -> Structures:
     """The structures of a file, opened read-only; raises NotRegularFileError, InputOutputError, SourceMapError."""
     return Structures(maps.source(path))
+
+
+def is_vhd_file(source: ByteSource) -> bool:
+    """Whether a file begins or ends as a VHD of version 1 does; what cannot be read is none."""
+    front = read_if_possible(source, 0, min(TAIL_SIZE, source.size))
+    if front.startswith(SIGNATURE):
+        return False
+    return is_vhd(front, read_if_possible(source, max(0, source.size - TAIL_SIZE), min(TAIL_SIZE, source.size)))
 
 
 def structures_of(header: Header | None, regions: Copies[RegionTable]) -> tuple[NamedRange, ...]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from analyzer.vhd.image import is_vhd
 from vhdx.chain import StateName
+from vhdx.contents import is_vhd_file
 from vhdx.source import FileSource, read_at
 from vhdx.structures.identifier import FRONT_SIZE, SIGNATURE, container_in, may_be_raw
 from vhdx.system.files import is_device
@@ -91,4 +91,4 @@ def is_raw(path: Path) -> bool:
 
 def _is_vhd(path: Path) -> bool:
     with FileSource(path) as file:
-        return read_at(file, 0, min(file.size, len(SIGNATURE))) != SIGNATURE and is_vhd(file)
+        return is_vhd_file(file)

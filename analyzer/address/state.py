@@ -1,12 +1,12 @@
 """A disk that was opened by its address: what is read, and what else was opened to get at it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from analyzer.address.parse import Kind
 from analyzer.recovery_map.beside import is_accompanied
-from analyzer.vhd.chain import VhdChain
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
@@ -56,15 +56,17 @@ def read_by_map(state: State) -> State:
 
 def layers_of(disk: Disk) -> tuple[Path, ...]:
     """The files of a disk, base first; none of a restore point."""
-    if isinstance(disk, (Chain, VhdChain)):
-        return tuple(layer.path for layer in disk.layers)
+    layers: Sequence[Disk] = getattr(disk, "layers", ())
+    if layers:
+        return tuple(layer.path for layer in layers)
     return () if form_of(disk) == "point" else (disk.path,)
 
 
 def state_of_layer(disk: Disk, layer: int) -> Disk:
     """The state of a layer of a disk that is a chain; raises NoSuchLayerError."""
-    if isinstance(disk, (Chain, VhdChain)):
-        return disk.upto(layer)
+    if hasattr(disk, "layers"):
+        state: Disk = disk.upto(layer)  # type: ignore[attr-defined] # of a VHDX or a VHD
+        return state
     if layer:
         raise NoSuchLayerError(disk.path, str(layer), 1)
     return disk
@@ -78,6 +80,6 @@ def title_of(disk: Disk) -> str:
 
 def form_of(disk: Disk) -> str:
     """How a disk is kept, in a word of JSON's: vhdx, vhd, raw or point."""
-    if isinstance(disk, (Chain, VhdChain)):
+    if hasattr(disk, "layers"):
         return "vhdx" if isinstance(disk, Chain) else "vhd"
     return "point" if hasattr(disk, "title") else "raw"

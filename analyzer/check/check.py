@@ -15,9 +15,9 @@ from analyzer.check.result import Checked
 from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from analyzer.linkage.own_sectors import Effort
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
-from analyzer.vhd.image import is_vhd
 from vhdx import compiling
 from vhdx.chain import Chain, check_growth
+from vhdx.contents import is_vhd_file
 from vhdx.errors import (
     ChainError,
     ChainLoopError,
@@ -33,7 +33,6 @@ from vhdx.findings import Finding, Severity
 from vhdx.image import Image, open_image
 from vhdx.parents import Link, OnMismatch, Search, find_parent
 from vhdx.source import close_source
-from vhdx.structures.identifier import SIGNATURE
 
 _CODES: dict[type[VhdxError], str] = {
     ParentNotFoundError: "CHN-01",
@@ -234,8 +233,7 @@ def check_chain(
 
 def _is_vhd(path: Path, cache: FileCache) -> bool:
     with suppress(VhdxError), closing(cache.structures(path)) as structures:
-        identifier = structures.identifier.value
-        return (identifier is None or identifier.signature != SIGNATURE) and is_vhd(structures.file)
+        return is_vhd_file(structures.file)
     return False
 
 

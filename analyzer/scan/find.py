@@ -11,8 +11,7 @@ from pathlib import Path
 from construct import ConstructError
 
 from analyzer.linkage.record import FileId
-from analyzer.vhd.image import is_vhd
-from vhdx.contents import Structures
+from vhdx.contents import Structures, is_vhd_file
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
 from vhdx.findings import Severity
 from vhdx.source import FileSource, read_at
@@ -157,7 +156,7 @@ def type_of(file: FoundFile) -> FileType:
     start, is_rest, is_named = b"", False, suffix in _DISK_NAMES | _CONFIGURATION_NAMES | _COMPANION_NAMES
     with suppress(VhdxError, ConstructError), FileSource(file.path) as source:
         start = read_at(source, 0, min(source.size, len(_VHDX)))
-        is_rest = start != _VHDX and not is_named and (is_vhd(source) or _is_rest(source))
+        is_rest = start != _VHDX and not is_named and (is_vhd_file(source) or _is_rest(source))
     if start == _VHDX:
         return FileType.DISK
     if suffix in _CONFIGURATION_NAMES or start.startswith(_HYPERV_STORE):

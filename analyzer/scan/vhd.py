@@ -5,18 +5,16 @@ from pathlib import Path
 
 from analyzer.linkage.record import Condition, Container, FileRecord, place_at
 from analyzer.scan.coverage import UNKNOWN, Layer, measure_disk
-from analyzer.vhd.image import VhdImage, is_vhd, open_vhd, read_vhd
-from vhdx.contents import Structures
+from analyzer.vhd.image import VhdImage, open_vhd, read_vhd
+from vhdx.contents import Structures, is_vhd_file
 from vhdx.findings import Severity
 from vhdx.source import FileSource
-from vhdx.structures.identifier import SIGNATURE
 
 
 def read_vhd_of(blank: FileRecord, structures: Structures) -> tuple[FileRecord, Layer] | None:
     """The record of a VHD and what it holds; None for a file of another format. Raises what reading raises."""
-    identifier, source = structures.identifier.value, structures.file
-    is_vhdx = identifier is not None and identifier.signature == SIGNATURE
-    if is_vhdx or not isinstance(source, FileSource) or not is_vhd(source):
+    source = structures.file
+    if not isinstance(source, FileSource) or not is_vhd_file(source):
         return None
     read = read_vhd(source)
     record = replace(blank, container=Container.VHD, findings=read.findings)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.vhd.structures import (
-    COOKIE,
     FOOTER_SIZE,
     HEADER_SIZE,
     SECTOR,
@@ -206,13 +205,6 @@ def read_vhd(source: FileSource) -> Parsed[VhdImage]:
     findings = list(located(source.path, findings))
     is_lost = any(one.severity is Severity.ERROR and one.code != "VHD-06" for one in findings)
     return Parsed(None if is_lost else VhdImage(source, footer, header, table, flaws, tuple(findings)), tuple(findings))
-
-
-def is_vhd(source: ByteSource) -> bool:
-    """Whether a file begins or ends as a VHD does, damaged or not."""
-    tail = read_if_possible(source, max(0, source.size - FOOTER_SIZE), min(FOOTER_SIZE, source.size))
-    front = read_if_possible(source, 0, len(COOKIE))
-    return front == COOKIE or tail.startswith(COOKIE) or tail[1:].startswith(COOKIE)
 
 
 def footer_at(path: Path) -> Footer | None:

@@ -14,7 +14,6 @@ import click
 from analyzer.address.open import Access, open_state
 from analyzer.address.parse import Kind, PointName, parse_address
 from analyzer.address.state import State, read_by_map
-from analyzer.vhd.chain import open_vhd_chain
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_findings, warn_of_map
 from cli.options.common import BYTE_SIZE, Decorated, grouped, option
@@ -29,6 +28,7 @@ from vhdx.system.shell import expanded
 
 if TYPE_CHECKING:
     from analyzer.backup.repository.repository import Repository
+    from analyzer.vhd.chain import VhdChain
 
 REPOSITORY = "VHDX_REPOSITORY"
 """The variable of the environment that names a repository where the command line does not."""
@@ -86,7 +86,7 @@ def opened_plain(text: str, where: ChainOptions) -> Iterator[State]:
         raise click.UsageError(f"{safe(text)} says itself what its sectors are: leave --sector-size out.")
     access = Access(
         leaf=partial(open_as_it_is, where=where),
-        vhd=lambda path: open_vhd_chain(path, where.as_search(), where.maps),
+        vhd=partial(_vhd, where=where),
         point=_point,
         sector_size=sector_size,
     )
@@ -102,6 +102,13 @@ def warn_of_state(disk: Disk) -> tuple[Finding, ...]:
         return warn_of_findings(disk)
     output.warn(disk.findings)
     return ()
+
+
+def _vhd(path: Path, where: ChainOptions) -> "VhdChain":
+    """A VHD with its parents, by the module that reads such, which is loaded where one is named."""
+    from analyzer.vhd.chain import open_vhd_chain
+
+    return open_vhd_chain(path, where.as_search(), where.maps)
 
 
 def _point(name: PointName) -> tuple["Repository", str]:

@@ -121,7 +121,7 @@ def test_a_command_that_does_not_take_a_disk_names_the_one_that_does(vhdx_comman
     for disk, what in ((raw, "a raw image"), (point, "a restore point")):
         answer = vhdx_command("merge", disk, tmp_path / "out.vhdx")
         assert answer.code == 2
-        assert f"is {what}, and `vhdx merge` takes LEAF or LEAF@N; `vhdx convert DISK OUT`" in answer.err
+        assert f"is {what}, and `vhdx merge` takes LEAF or LEAF@N or DISK.vhd; `vhdx convert DISK OUT`" in answer.err
 
 
 @pytest.mark.parametrize("command", TAKES)

@@ -138,12 +138,21 @@ _MARKUP = (
     (b"<?xml", "an XML document"),
     (b"{", "a text file, perhaps JSON"),
 )
+_VHD_COOKIE = b"conectix"
 _DIFFERENCING = (4).to_bytes(4, "big")
 # Where the footer of a VHD, and its copy in front, has the type of the disk.
 _TYPE = slice(60, 64)
 _TEXT = frozenset(range(0x20, 0x7F)) | set(b"\t\r\n\f")
 # Bytes of text that make a file text: fewer are printable by chance in a short file.
 _ENOUGH = 64
+
+
+def is_vhd(page: bytes, tail: bytes) -> bool:
+    """Whether a file with this front and this end begins or ends as a VHD of version 1 does, damaged or not.
+
+    The footer of Virtual PC before 2004 is a byte shorter than the sector.
+    """
+    return any(part.startswith(_VHD_COOKIE) for part in (page, tail, tail[1:]))
 
 
 def container_in(page: bytes) -> str | None:
@@ -171,7 +180,7 @@ def instead_of_vhdx(page: bytes, tail: bytes) -> tuple[str, str]:
 
     Never a byte of the content: see above.
     """
-    if page[: len(b"conectix")] == b"conectix" and page[_TYPE] == _DIFFERENCING:
+    if page.startswith(_VHD_COOKIE) and page[_TYPE] == _DIFFERENCING:
         return "it is a checkpoint of a VHD (version 1) chain", _VHD_CHILD
     kind = _kind_of(page)
     if (begin := page.find(b"vhdxfile")) > 0 and not (kind and kind.is_archive):
@@ -182,7 +191,7 @@ def instead_of_vhdx(page: bytes, tail: bytes) -> tuple[str, str]:
         )
     if kind and kind.is_image:
         return f"it is {kind.name}", kind.advice
-    if tail.startswith(b"conectix"):
+    if tail.startswith(_VHD_COOKIE):
         return "it is a fixed VHD (version 1) disk", _VHD
     if kind:
         return f"it is {kind.name}", kind.advice
