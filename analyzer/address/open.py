@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.address.parse import Address, Kind, PointName
+from analyzer.address.parse import Address, Kind, PointName, is_vhd
 from analyzer.address.state import State
 from vhdx.chain import Chain, StateName
-from vhdx.errors import NoSuchLayerError
+from vhdx.errors import CorruptFileError, NoSuchLayerError
 
 if TYPE_CHECKING:
     from analyzer.backup.repository.repository import Repository
     from analyzer.vhd.chain import VhdChain
+
+_NO_VHDX = "FID-01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ def open_state(address: Address, access: Access) -> State:
         case StateName() if address.kind in {Kind.RAW, Kind.DEVICE}:
             return _open_raw(address.name, address.kind, access)
         case StateName():
-            return _open_chain(address.name, address.kind, access.vhd if address.kind is Kind.VHD else access.leaf)
+            return _open_chain(address.name, address.kind, access)
 
 
 def _open_raw(name: StateName, kind: Kind, access: Access) -> State:
@@ -57,8 +59,14 @@ def _open_point(name: PointName, access: Access) -> State:
     return State(point, point, Kind.POINT)
 
 
-def _open_chain(name: StateName, kind: Kind, opened: Callable[[Path], "Chain | VhdChain"]) -> State:
-    chain = opened(name.path)
+def _open_chain(name: StateName, kind: Kind, access: Access) -> State:
+    opened: Callable[[Path], Chain | VhdChain] = access.vhd if kind is Kind.VHD else access.leaf
+    try:
+        chain = opened(name.path)
+    except CorruptFileError as error:
+        if error.finding.code != _NO_VHDX or kind is Kind.VHD or not is_vhd(name.path):
+            raise
+        return _open_chain(name, Kind.VHD, access)  # under the name of a VHDX
     try:
         return State(chain if name.layer is None else chain.upto(name.layer), chain, kind)
     except BaseException:

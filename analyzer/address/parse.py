@@ -15,6 +15,7 @@ from vhdx.system.files import is_device
 _POINT = re.compile(r"(?P<repository>(?:[a-z0-9+]+://[^/]*)?.*)::(?P<point>[^/\\]*)", re.DOTALL | re.IGNORECASE)
 
 
+_VHDX_ENDINGS = frozenset((".vhdx", ".avhdx"))
 _ENDINGS = frozenset((".raw", ".img", ".bin", ".dd", ".ima", ".001"))
 
 
@@ -69,10 +70,11 @@ def parse_address(text: str) -> Address:
 def _kind_of(name: StateName) -> Kind:
     if is_device(name.path):
         return Kind.DEVICE
-    if is_raw(name.path):
-        return Kind.RAW
-    if _is_vhd(name.path):
-        return Kind.VHD
+    if name.path.suffix.lower() not in _VHDX_ENDINGS:  # a damaged VHDX must not pass for a disk
+        if is_vhd(name.path):
+            return Kind.VHD
+        if is_raw(name.path):
+            return Kind.RAW
     return Kind.LEAF if name.layer is None else Kind.STATE
 
 
@@ -81,14 +83,15 @@ def is_raw(path: Path) -> bool:
 
     Raises NotRegularFileError, InputOutputError.
     """
-    if path.suffix.lower() in {".vhdx", ".avhdx"}:
-        return False  # a damaged one must not pass for a disk
+    if path.suffix.lower() in _VHDX_ENDINGS:
+        return False
     with FileSource(path) as file:
         front = read_at(file, 0, min(file.size, FRONT_SIZE))
         named = path.suffix.lower() in _ENDINGS and not front.startswith(SIGNATURE) and container_in(front) is None
         return named or may_be_raw(front)
 
 
-def _is_vhd(path: Path) -> bool:
+def is_vhd(path: Path) -> bool:
+    """Whether a file begins or ends as a VHD of version 1 does. Raises NotRegularFileError, InputOutputError."""
     with FileSource(path) as file:
         return is_vhd_file(file)

@@ -37,6 +37,12 @@ def test_a_chain_is_merged_into_a_vhdx_and_converted_to_a_raw_image(vhdx_command
     assert (tmp_path / "m.raw").read_bytes() == states[1]
 
 
+def test_a_vhd_under_the_name_of_a_vhdx_is_read_as_what_it_is(vhdx_command, kept):
+    leaf, states = kept
+    renamed = leaf.rename(leaf.with_suffix(".avhdx"))
+    assert vhdx_command("hash", renamed).out.split()[0] == sha256(states[2])
+
+
 def test_a_chain_is_merged_into_one_vhd(vhdx_command, kept, tmp_path):
     leaf, states = kept
     assert vhdx_command("merge", leaf, tmp_path / "m.vhd").code == 0
