@@ -5,7 +5,7 @@ opened ([GNU ddrescue manual], "Mapfile structure").
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
@@ -23,6 +23,7 @@ TITLES = (b"# Mapfile. Created by GNU ddrescue", b"# Rescue Logfile. Created by 
 SUFFIXES = (".map", ".mapfile", ".log", ".ddrescue", ".ddrescue.map")
 """What is put behind the name of a file for its map; ddrescue has no name of its own for it."""
 Source = TypeVar("Source", bound=FileSource)
+_COMMAND, _HEAD_LENGTH = "# Command line:", 1 << 12
 _FINISHED, _SIGNS = "+", frozenset("?*/-+")
 # A map that is longer is none.
 _MOST_BYTES = 1 << 30
@@ -67,10 +68,43 @@ BESIDE = SourceMaps()
 
 
 def maps_beside(path: Path) -> tuple[Path, ...]:
-    """The maps that ddrescue left under a file's name, or under that of what a link of this name leads to."""
-    names = (path, path.resolve()) if path.is_symlink() else (path,)
-    places = (name.with_name(name.name + suffix) for name, suffix in product(names, SUFFIXES))
-    return tuple(dict.fromkeys(place for place in places if is_source_map(place)))
+    """The maps that ddrescue left under a file's name, or under that of what a link of this name leads to.
+
+    Those in whose name the file's own ending is replaced count where they name the file: disk.log may be another's.
+    """
+    names = [name for name in ((path, path.resolve()) if path.is_symlink() else (path,)) if name.name]
+    appended = (name.with_name(name.name + suffix) for name, suffix in product(names, SUFFIXES))
+    replaced = (name.with_suffix(suffix) for name, suffix in product(names, SUFFIXES) if name.suffix)
+    found = [place for place in appended if is_source_map(place)]
+    found += [place for place in replaced if is_source_map(place) and names_as_copy(place, path)]
+    return tuple(dict.fromkeys(found))
+
+
+def names_as_copy(map_path: Path, file: Path) -> bool:
+    """Whether a map says in its first lines that the run of ddrescue which wrote it made the file of this name."""
+    try:
+        with FileSource(map_path) as source:
+            head = read_at(source, 0, min(source.size, _HEAD_LENGTH)).decode("utf-8", "surrogateescape")
+    except VhdxError:
+        return False
+    commands = (line.split() for line in head.splitlines() if line.startswith(_COMMAND))
+    # By the last part of each word: the folder is another one by now, or Windows wrote it with its own slashes.
+    return any(file.name in {word.replace("\\", "/").rsplit("/", 1)[-1] for word in words} for words in commands)
+
+
+def files_of(map_path: Path, files: Sequence[Path]) -> list[Path]:
+    """The files that a map can be of: by its length, and where that fits several by the names in the map and of it."""
+    fitting = [file for file in files if _fits(map_path, file)]
+    named = [file for file in fitting if names_as_copy(map_path, file) or map_path.name.startswith(file.name)]
+    return named if len(fitting) > 1 and named else fitting
+
+
+def _fits(map_path: Path, file: Path) -> bool:
+    try:
+        unread_by(map_path, file, file.stat().st_size)
+    except (OSError, SourceMapError):
+        return False
+    return True
 
 
 def is_source_map(path: Path) -> bool:

@@ -41,7 +41,7 @@ class UnusableMapError(VhdxError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """What the map beside an image says of its disk: which ranges are lost, which of an older or unproved state."""
+    """What the map beside an image says of its disk: which ranges are lost, which in doubt."""
 
     map: Path
     lost: Ranges
@@ -53,7 +53,9 @@ class Standing:
 
     def __str__(self) -> str:
         lost, stale = size(self.lost.size), size(self.stale.size)
-        return f"{lost} of it are lost, {stale} are of an older or unproved state"
+        return (
+            f"{lost} of it are lost, {stale} are in doubt (older, rebuilt without proof, or at odds with their place)"
+        )
 
 
 class MappedDisk(MaskedDisk):

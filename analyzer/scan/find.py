@@ -15,6 +15,7 @@ from vhdx.contents import Structures, is_vhd_file
 from vhdx.errors import InputOutputError, NotRegularFileError, VhdxError
 from vhdx.findings import Severity
 from vhdx.source import FileSource, read_at
+from vhdx.source_map import TITLES, is_source_map
 from vhdx.structures.constants import HEADER_AREA_SIZE, HEADER_OFFSETS, METADATA_TABLE_SIZE, MIB, REGION_TABLE_OFFSETS
 from vhdx.structures.header import SIGNATURE as HEADER
 from vhdx.structures.metadata import SIGNATURE as METADATA
@@ -41,6 +42,8 @@ class FileType(Enum):
     DISK = "disk"
     CONFIGURATION = "configuration"
     COMPANION = "companion"
+    SOURCE_MAP = "source map"
+    """A map of GNU ddrescue."""
     OTHER = "other"
 
 
@@ -163,6 +166,8 @@ def type_of(file: FoundFile) -> FileType:
         return FileType.CONFIGURATION
     if suffix in _COMPANION_NAMES:
         return FileType.COMPANION
+    if any(title.startswith(start) for title in TITLES) and is_source_map(file.path):
+        return FileType.SOURCE_MAP
     return FileType.DISK if is_rest or suffix in _DISK_NAMES else FileType.OTHER
 
 

@@ -17,7 +17,7 @@ from analyzer.linkage.mismatch import MOST_ABOVE, Evidence, gather_evidence
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.note import map_finding
-from analyzer.remedies import describe_error
+from analyzer.remedies import describe_error, shell_command
 from analyzer.scan.advice import Advice, Known, advise
 from analyzer.scan.coverage import UNKNOWN, Layer, Weight, measure, measure_file, weigh
 from analyzer.scan.find import THREADS, FileType, FoundFile, find_files, type_of
@@ -30,6 +30,7 @@ from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of, open_image
+from vhdx.source_map import files_of, maps_beside
 
 # How often parents outside the folders lead to further ones: as deep as a chain may be.
 _MOST_ROUNDS = 256
@@ -225,7 +226,10 @@ def run_scan(
             *judge_beside(forest.records, companions, used_by),
         ),
         advice=advise(known),
-        notes=_notes(found.skipped, configurations, machines),
+        notes=(
+            *_notes(found.skipped, configurations, machines),
+            *_unused_maps(of_type[FileType.SOURCE_MAP], [record.path for record in forest.records]),
+        ),
     )
 
 
@@ -276,3 +280,18 @@ def _notes(
     if configurations and not can_read_machines():
         notes.append(MISSING_EXTRA)
     return (*notes, *(machine.error for machine in machines if machine.error))
+
+
+def _unused_maps(maps: Sequence[FoundFile], disks: Sequence[Path]) -> Iterator[str]:
+    """What is to be said of maps of ddrescue by which no file is read, since their names do not tell of which they are.
+
+    A copy that is read without its map has zeros for what was not read.
+    """
+    used = {path for disk in disks for path in maps_beside(disk)} if maps else set()
+    for path in (found.path for found in maps if found.path not in used):
+        fitting = files_of(path, disks)
+        of_which = "it fits none of the disks here"
+        if fitting:
+            command = shell_command(["vhdx", "info", str(fitting[0]), "--source-map", f"{fitting[0]}={path}"])
+            of_which = f"it can be of {', '.join(map(str, fitting))}: give it with --source-map, as in `{command}`"
+        yield f"{path} is a map of GNU ddrescue, and no file is read by it: {of_which}"

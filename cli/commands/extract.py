@@ -70,7 +70,7 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) 
     reused.
 
     An image that `vhdx recover` wrote is read by the map beside it: ranges lost there are lost here, whatever fills
-    them in the image, and files of an older or unproved state are written and reported.
+    them in the image, and files in doubt are written and reported.
 
     Exit code 0 when everything was written; 1 when something was left out, is partial or stale, or there is an unusable
     recovery map; 5 when DIR has files of the same names without --force, or its file system is full: files written

@@ -25,7 +25,7 @@ from cli.render.files import (
     volume_option,
     volumes_of,
 )
-from cli.text import say
+from cli.text import safe, say
 from vhdx.disk import Disk
 
 
@@ -55,9 +55,10 @@ def command(leaf: str, path: str | None, listing: _Listing, where: DiskOptions) 
     all.
 
     NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3) as they are on the disk: a journal is not
-    applied. What cannot be read is reported, and the rest is listed. For an image that `vhdx recover` wrote, with its
-    map beside it, files that are not wholly known are marked. Exit code 1 when a folder or a file's record cannot be
-    read whole, when a part of a listed file is lost by that map, and when there is an unusable recovery map.
+    applied. What cannot be read is reported, and the rest is listed. Files that are not wholly known are marked: by the
+    disk's tables, by the map beside an image that `vhdx recover` wrote, by the map of a copy that ddrescue made. Exit
+    code 1 when a folder or a file's record cannot be read whole, when a part of a listed file, or the list itself, is
+    lost or in doubt, and when there is an unusable recovery map.
 
     \b
     Examples:
@@ -75,7 +76,7 @@ def command(leaf: str, path: str | None, listing: _Listing, where: DiskOptions) 
             only, (path,) = in_volume(volumes, volume, [path], state.disk)
             volume = only.record.number
         taken = _taken(volumes, volume, state.disk, listing)
-        files = _files(taken, path, listing)
+        files = _files(taken, path, listing, known)
         if output.is_json():
             payload = {"state": state_to_plain(state.disk), "volumes": [volume.record for volume in volumes]}
             after = partial(_troubles, volumes)  # known when all files have passed
@@ -84,7 +85,7 @@ def command(leaf: str, path: str | None, listing: _Listing, where: DiskOptions) 
         else:
             _print_text(volumes, taken, files, known, recursive=listing.recursive)
         state.disk.require_unchanged()
-        return say_troubles(volumes) or int(known.lost > 0 or bool(state.doubt))
+        return say_troubles(volumes) or int(known.unknown > 0 or bool(state.doubt))
 
 
 def _taken(volumes: list[Volume], number: int | None, disk: Disk, listing: _Listing) -> list[Volume]:
@@ -96,19 +97,21 @@ def _taken(volumes: list[Volume], number: int | None, disk: Disk, listing: _List
     return [chosen(volumes, number, disk)]
 
 
-def _files(volumes: Iterable[Volume], path: str | None, listing: _Listing) -> Iterator[FileRecord]:
+def _files(volumes: Iterable[Volume], path: str | None, listing: _Listing, known: Known) -> Iterator[FileRecord]:
     for volume in volumes:
-        top = volume.find(path, listing.include) if path else None
-        if top is not None and top.kind is not FileKind.DIRECTORY:
+        top = volume.find(path, listing.include) if path else volume.root()
+        if doubt := known.listing_of(top):
+            say(f"warning: volume {volume.record.number}, {safe(doubt)}")
+        if top.kind is not FileKind.DIRECTORY:
             found: Iterable[FileRecord] = [top]
         elif listing.recursive:
-            found = volume.walk(listing.include, top)
+            found = volume.walk(listing.include, top if path else None)
         else:
-            found = volume.entries(top or volume.root(), listing.include)
+            found = volume.entries(top, listing.include)
         for record in found:
             if listing.with_system or record.role is Role.USER:
                 yield record
-        if listing.with_system and top is None:
+        if listing.with_system and not path:
             yield from volume.unnamed()
 
 

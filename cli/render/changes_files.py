@@ -56,7 +56,7 @@ def show_files(shape: str | None, plan: ChangesPlan, states: tuple[State, State]
 def _unread(finder: Finder, states: tuple[Disk, Disk]) -> tuple[str, ...]:
     """What could not be compared, or is compared and not known: the stale parts of an image that was recovered."""
     stale = tuple(
-        f"{disk.path} holds {size(disk.stale.size)} of an older or unproved state, by {disk.map}: files there may have "
+        f"{disk.path} holds {size(disk.stale.size)} in doubt, by {disk.map}: files there may have "
         "changed more, less or otherwise"
         for disk in states
         if isinstance(disk, MappedDisk) and disk.stale.size

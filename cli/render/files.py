@@ -14,7 +14,7 @@ from analyzer.guest.filesystems.open import open_volumes
 from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
-from analyzer.recovery_map.disk import MappedDisk
+from analyzer.recovery_map.losses import losses_of
 from cli import output
 from cli.options.common import Declared, option
 from cli.output import members
@@ -27,7 +27,7 @@ _NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
 _TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
 _EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
 _BILLION = 1_000_000_000
-_STALE = "holds an older or unproved state"
+_STALE = "in doubt"
 _LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", FileKind.OTHER: "?"}
 
 
@@ -152,37 +152,47 @@ def plain_file(record: FileRecord) -> dict[str, Any]:
 
 
 class Known:
-    """Says of each file whether all of it is known, by the map of an image that `vhdx recover` wrote.
+    """Says of each file whether all of it is known, by tables, maps beside the files of the disk, and maps of ddrescue.
 
-    Without a map, a name that has no record is all that is not. `lost` counts the files so far of which something is.
+    Where nothing is lost, a name that has no record is all that is not known. `unknown` counts the files so far.
     """
 
     def __init__(self, disk: Disk) -> None:
         """Of the files in `disk`."""
-        self._map, self.lost = disk if isinstance(disk, MappedDisk) else None, 0
+        self._losses, self.unknown = losses_of(disk), 0
 
     def told(self, record: FileRecord) -> str:
         """What is said of a file; nothing where all of it is known, or what is not is said already."""
         known = self._known(record)
         if known["status"] == "lost" and not record.obstacle:
+            if not known["lost_bytes"]:
+                return "its record or its tables are lost"
             return f"{plural(known['lost_bytes'], 'byte')} of it {'is' if known['lost_bytes'] == 1 else 'are'} lost"
         return _STALE if known["status"] == "stale" else ""
 
     def plain(self, record: FileRecord) -> dict[str, Any]:
-        """A file as JSON has it, with `known` where there is a map."""
+        """A file as JSON has it, with `known` where something of the disk is not."""
         known = self._known(record)
-        return plain_file(record) | ({"known": known} if self._map else {})
+        return plain_file(record) | ({"known": known} if self._losses else {})
+
+    def listing_of(self, folder: FileRecord) -> str:
+        """What is to be said of a list of what is in a folder, by where the folder itself is."""
+        losses = self._losses
+        if losses is None or not losses.stale.touches_any(folder.metadata):
+            return ""
+        self.unknown += 1
+        return f"{folder.path or '/'}: the folder itself is in doubt: names may be missing, or of an older state"
 
     def _known(self, record: FileRecord) -> dict[str, Any]:
-        if self._map is None:
-            self.lost += record.is_name_alone
+        if self._losses is None:
+            self.unknown += record.is_name_alone
             return {"status": "lost" if record.is_name_alone else "known"}
         from analyzer.recover.affected_files import touched_file
 
-        found = touched_file(record, self._map.lost, self._map.stale)
+        found = touched_file(record, self._losses.lost, self._losses.stale)
         if found is None:
             return {"status": "known", "lost_bytes": 0, "stale_bytes": 0, "metadata": "known"}
-        self.lost += found.status.value == "lost"
+        self.unknown += 1
         counted = members(found, "lost_bytes", "stale_bytes")
         return {"status": found.status.value} | counted | {"metadata": found.metadata.value}
 

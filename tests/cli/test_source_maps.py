@@ -52,6 +52,14 @@ def test_a_map_of_another_name_is_given(vhdx_command, disk, words):
     assert SAID in answer.out + answer.err
 
 
+def test_scan_names_a_map_that_no_file_is_read_by_with_the_file_that_it_fits(vhdx_command, disk):
+    path, place = disk
+    moved = place.rename(place.with_name("rescue.log"))
+    answer = vhdx_command("scan", path.parent)
+    assert f"{moved} is a map of GNU ddrescue, and no file is read by it" in answer.out + answer.err
+    assert f"--source-map {path}={moved}" in (answer.out + answer.err).replace("\n", "")
+
+
 def test_a_map_that_is_not_there_is_a_slip_of_the_pen(vhdx_command, disk):
     path, _ = disk
     answer = vhdx_command("hash", path, "--source-map", f"{path}=nowhere.map")

@@ -16,7 +16,7 @@ from vhdx.image import open_image
 from vhdx.lost import NoteLost
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
-from vhdx.source_map import SUFFIXES, SourceMapError, SourceMaps, maps_beside, unread_by
+from vhdx.source_map import SUFFIXES, SourceMapError, SourceMaps, files_of, maps_beside, unread_by
 
 MIB, KIB = 1 << 20, 1 << 10
 GNU = "# Mapfile. Created by GNU ddrescue version 1.27"
@@ -149,6 +149,26 @@ def test_a_map_of_another_name_counts_when_it_is_given_and_alone(tmp_path):
     place.write_text(map_text(path.stat().st_size, Ranges.of([Range(0, MIB)])))
     with open_chain(path, source_maps=SourceMaps(((path, tmp_path / "monday.txt"),))) as chain:
         assert chain.runs().bytes_of(4) == 4 * KIB
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_map_with_another_ending_counts_where_it_says_that_it_is_of_the_file(tmp_path, suffix):
+    path = a_file(tmp_path)
+    place = copied_in_part(path, unread_page(path))
+    place = place.rename(path.with_suffix(suffix))
+    assert maps_beside(path) == (), "it is of a file called copy"
+    place.write_text(place.read_text().replace("/dev/sdb1 copy", "/dev/sdb1 /mnt/rescue/disk.vhdx"))
+    assert maps_beside(path) == (place,)
+
+
+def test_a_map_is_of_the_files_that_it_fits_and_of_these_of_the_ones_that_it_names(tmp_path):
+    path, other = a_file(tmp_path), a_file(tmp_path, "other.vhdx")
+    place = copied_in_part(path, unread_page(path)).rename(tmp_path / "rescue.log")
+    assert files_of(place, [path, other]) == [path, other]
+    place.write_text(place.read_text().replace(" copy", " other.vhdx"))
+    assert files_of(place, [path, other]) == [other]
+    place.write_text(map_text(MIB, Ranges.of([])))
+    assert files_of(place, [path, other]) == []
 
 
 def test_a_map_beside_what_a_link_leads_to_is_found(tmp_path):

@@ -93,7 +93,7 @@ def _single(plan: Extraction) -> Named:
 def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
     """What is to be said of a file whose data, or record, is in the disk's stale places."""
     is_stale = plan.stale.touches_any((*record.content, *record.metadata))
-    return "it holds an older or unproved state" if is_stale else None
+    return "it is in doubt: older, rebuilt without proof, or at odds with its place" if is_stale else None
 
 
 def _zeros(count: int) -> Iterator[bytes]:

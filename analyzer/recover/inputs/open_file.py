@@ -19,7 +19,7 @@ from vhdx.errors import ChainError, NotRegularFileError, VhdxError
 from vhdx.image import Image, image_of
 from vhdx.ranges import NO_RANGES, Range, Ranges
 from vhdx.source import ByteSource, SourceFrom, read_if_possible
-from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, is_source_map, unread_by
+from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, files_of, is_source_map
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
 from vhdx.structures.disk import DiskParameters
 from vhdx.structures.header import judge_headers
@@ -51,23 +51,11 @@ def take_maps(inputs: Sequence[Path], maps: SourceMaps) -> tuple[tuple[Path, ...
 
 
 def _file_of(path: Path, files: Sequence[Path]) -> Path:
-    """The file that a map is of: by its length, and where that fits several, by the names in the map and of it."""
-    fitting = [file for file in files if _fits(path, file)]
-    with path.open("rb") as file_of_map:  # it names its file in its first lines
-        head = file_of_map.read(4096).decode("utf-8", "replace")
-    named = [file for file in fitting if file.name in head or path.name.startswith(file.name)]
-    found = fitting if len(fitting) == 1 else named
+    """The file that a map is of."""
+    found = files_of(path, files)
     if len(found) != 1:
-        raise UnclearMapError(path, tuple(fitting))
+        raise UnclearMapError(path, tuple(found))
     return found[0]
-
-
-def _fits(path: Path, file: Path) -> bool:
-    try:
-        unread_by(path, file, file.stat().st_size)
-    except (OSError, SourceMapError):
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -433,15 +433,32 @@ def gap(vhdx_command, states_of, tmp_path):
     return recovered(vhdx_command, leaf, tmp_path / "out.raw", "--parent", leaf.parent / "base.vhdx")
 
 
+def test_files_of_a_disk_that_is_damaged_and_of_a_copy_that_ddrescue_made_are_marked_as_well(vhdx_command, tmp_path):
+    path = image_of("ext4", tmp_path / "disk.raw")
+    leaf = images.chain_of(tmp_path / "chain", path)
+    content_at = leaf.read_bytes().index(FILES["file4"])
+    edges = [(0, content_at, "+"), (content_at, content_at + 512, "-"), (content_at + 512, leaf.stat().st_size, "+")]
+    rows = "".join(f"{start:#x} {end - start:#x} {sign}\n" for start, end, sign in edges)
+    map_ = leaf.with_name(f"{leaf.name}.map")
+    map_.write_text(f"# Mapfile. Created by GNU ddrescue version 1.27\n0x0 + 1\n{rows}")
+    answer = vhdx_command("files", leaf)
+    assert (answer.code, "file4 [512 bytes of it are lost]" in answer.out, answer.out.count("lost]")) == (1, True, 1)
+    map_.unlink()
+    lost = cut_off(leaf, path.read_bytes())
+    answer = vhdx_command("files", leaf)
+    marked = {line.split()[-7].lstrip("/") for line in answer.out.splitlines() if "lost]" in line}
+    assert marked == {name for name, count in lost.items() if count}
+
+
 def test_stale_files_are_taken_out_and_told(vhdx_command, gap, tmp_path):
     answer = vhdx_command("extract", gap, "/kept.txt", "-o", tmp_path / "out", "--json")
     assert answer.code == 1
     assert [told["path"] for told in answer.json["stale"]] == ["/kept.txt"]
     assert (tmp_path / "out" / "kept.txt").is_file()
-    assert "older or unproved" in vhdx_command("extract", gap, "/kept.txt", "-o", tmp_path / "more").err
+    assert "in doubt" in vhdx_command("extract", gap, "/kept.txt", "-o", tmp_path / "more").err
     answer = vhdx_command("extract", gap, "/small.txt", "-o", "-")
-    assert (answer.code, "older or unproved" in answer.err) == (1, True)
-    assert "kept.txt [holds an older or unproved state]" in vhdx_command("files", gap).out
+    assert (answer.code, "in doubt" in answer.err) == (1, True)
+    assert "kept.txt [in doubt]" in vhdx_command("files", gap).out
 
 
 def test_users_files_are_told_of_before_those_of_the_file_system(vhdx_command, gap):
