@@ -19,6 +19,8 @@ _CODES: dict[type[VhdxError], str] = {
     ParentWrittenSinceError: "VHD-07",
 }
 
+_ADVICE = "Look for it with `vhdx scan DIR`; then name it with `--parent FILE`, or its folder with `--search DIR`."
+
 
 @dataclass
 class VhdWalk:
@@ -58,7 +60,7 @@ class VhdWalk:
             except ChainError as error:
                 self.broken = True
                 code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "CHN-01")
-                yield Finding(code, Severity.ERROR, str(error), path=child.path)
+                yield Finding(code, Severity.ERROR, str(error), path=child.path, advice=_ADVICE)
             else:
                 self.layers.append(parent)
         yield from self.chain.findings if self.layers else ()

@@ -38,7 +38,7 @@ from vhdx.disk import Disk
 def command(disk: str, out: Path, image: CloneOptions, where: DiskOptions) -> int:
     """Convert a disk, however it is kept, to one standalone image.
 
-    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a raw image;
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
     a block device, which others may write to meanwhile; or REPO::POINT, a restore point.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk

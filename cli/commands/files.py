@@ -48,7 +48,7 @@ class _Listing:
 def command(leaf: str, path: str | None, listing: _Listing, where: DiskOptions) -> int:
     """List the files inside a disk.
 
-    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base), before the
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of layer N of its chain (0 is the base), before the
     checkpoint above it; a raw image; a block device; or REPO::POINT, a restore point, of which only the chunks that are
     needed are read. PATH is a folder or file of the volume, with slashes. Default: the topmost folder.
     If a disk has several readable volumes, these are listed; then --volume N chooses one, or --recursive lists them

@@ -36,7 +36,7 @@ from vhdx.runs import Kind, Run
 def command(leaves: Sequence[str], layer: int | None, where: DiskOptions, how: JobOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
 
-    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a raw image;
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
     a block device; or REPO::POINT, a restore point. A disk that cannot be read is reported, the others are hashed, and
     the exit code is that of the first such disk.
 

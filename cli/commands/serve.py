@@ -56,7 +56,7 @@ class _Place:
 def command(disks: Sequence[str], place: _Place, where: DiskOptions) -> int:
     """Serve disks by NBD, read-only: QEMU, nbdcopy, libguestfs and others read them, and nothing is converted.
 
-    DISK is LEAF, a VHDX read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a raw image;
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
     a block device; or REPO::POINT, a restore point, of which the chunks that clients read are fetched. Of one disk the
     export "" is the state that is named, and "@0", "@1" ... are its layers' states. Of several disks each has the name
     of its file.
