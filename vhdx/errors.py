@@ -328,6 +328,25 @@ class NoSpaceError(OutputError):
         self.needed, self.free = needed, free
 
 
+class MergeRefusedError(OutputError):
+    """A merge in place is refused, before anything was changed: `reason` says why, `advice` what else there is."""
+
+    text = "nothing was merged into {path}: {reason}; {advice}"
+
+
+class MergeStoppedError(VhdxError):
+    """A merge in place ended before all was merged: nothing is lost, and the same command goes on."""
+
+    exit_code = 6
+    path: Path
+    leaf: Path
+    reason: str
+    text = (
+        "the merge into {path} stopped: {reason}; nothing is lost: {leaf} shows the same disk as before, and the same "
+        "command goes on where this one stopped"
+    )
+
+
 class FileSystemFullError(OutputError):
     """The target's file system takes no more."""
 

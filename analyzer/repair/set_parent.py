@@ -125,11 +125,7 @@ def _linkages(locator: ParentLocator | None) -> tuple[UUID, ...]:
 
 def _pairs_of(locator: ParentLocator | None) -> Pairs:
     """The keys and values that can be read, each key once."""
-    pairs: dict[str, str] = {}
-    for entry in locator.entries if locator else ():
-        if entry.key is not None and entry.value is not None:
-            pairs.setdefault(entry.key, entry.value)
-    return list(pairs.items())
+    return list(locator.pairs.items()) if locator else []
 
 
 def _new_pairs(locator: ParentLocator | None, parent: Image, wish: Relink) -> Pairs:

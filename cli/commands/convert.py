@@ -11,9 +11,20 @@ from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.convert.new_identity.workspace import Scope
 from cli import output
+from cli.commands.merge_into import merge_into
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
-from cli.options.common import FILE_PATH, STDOUT, file_in, json_option, output_argument, refuse_stdout
+from cli.options.common import (
+    FILE_PATH,
+    STDOUT,
+    file_in,
+    grouped,
+    json_option,
+    optional_output,
+    output_argument,
+    refuse_stdout,
+)
+from cli.options.merging import IntoParent
 from cli.options.output import (
     CloneOptions,
     clone_of,
@@ -103,15 +114,17 @@ _BASE = "Keep FILE and the layers below it; merge those above into one differenc
 
 @click.command("merge")
 @click.argument("leaf")
-@output_argument
+@optional_output
 @click.option("--base", type=FILE_PATH, metavar="FILE", help=_BASE)
 @click.option("--fixed", is_flag=True, help="Write a fixed VHDX instead of a dynamic one.")
+@grouped("into", IntoParent)
 @output_options(block_size="the base's; with --base, the leaf's", kind=CloneOptions)
 @chain_options
 @json_option
 def merge_command(
-    leaf: str, out: Path, base: Path | None, fixed: bool, image: CloneOptions, where: ChainOptions
-) -> int:
+    leaf: str, out: Path | None, base: Path | None, fixed: bool, into: IntoParent, image: CloneOptions,
+    where: ChainOptions,
+) -> int:  # fmt: skip
     """Merge a checkpoint chain into one standalone image, by default a VHDX: the disk as the leaf shows it.
 
     LEAF@N merges the state of layer N of the chain (0 is the base). For other disks there is `vhdx convert`.
@@ -124,6 +137,10 @@ def merge_command(
     and what could not be changed, are reported. No source is changed. The output is written as OUT.part, flushed,
     verified, then renamed.
 
+    With --into nothing new is written: FILE, a parent of LEAF, takes in all layers above it, as Hyper-V's Merge-VHD has
+    it. The plan is printed first. LEAF shows the same disk at any moment, whatever is interrupted, and the same command
+    goes on. Files made upon LEAF are linked to FILE; the merged ones are renamed NAME.merged at the end.
+
     Exit code 1: the output was written, and `vhdx check` reports errors in a source.
 
     \b
@@ -132,7 +149,14 @@ def merge_command(
       vhdx merge leaf.avhdx standalone.vhdx --search /mnt/old-host --map 'D:\\VMs=/mnt/vms'
       vhdx merge leaf.avhdx standalone.qcow2 --compress
       vhdx merge leaf.avhdx newest.avhdx --base monday.avhdx
+      vhdx merge leaf.avhdx --into base.vhdx --dry-run
+      vhdx merge leaf.avhdx --into base.vhdx
     """
+    if into.file:
+        _refuse_with_into(out, base, image, fixed=fixed)
+        return merge_into(Path(leaf), into.file, into, where, dry_run=image.dry_run)
+    if out is None:
+        raise click.UsageError("name the output, as OUT or with -o OUT, or a parent with --into.")
     asked = image.asked_format()
     if fixed and asked:
         raise click.UsageError("--fixed means a fixed VHDX: leave it out, or --format and --azure.")
@@ -141,6 +165,14 @@ def merge_command(
     if base:
         return _merge_upper(Path(leaf), base, out, asked, image, where)
     return _write("merge", leaf, out, asked, image, where)
+
+
+def _refuse_with_into(out: Path | None, base: Path | None, image: CloneOptions, *, fixed: bool) -> None:
+    """Refuse what means nothing for a merge in place; raises UsageError."""
+    if out is not None:
+        raise click.UsageError("--into writes no new file: leave OUT out, or --into.")
+    if base or fixed or not image.asks_nothing:
+        raise click.UsageError("--into takes a parent as it is: leave out --base, --fixed and what shapes an output.")
 
 
 def _merge_upper(

@@ -198,11 +198,21 @@ def output_argument(function: Decorated) -> Decorated:
     """What a command writes, as its argument `out`: the last positional one, or the value of `-o`."""
 
     @wraps(function)
+    def named(*args: Any, out: Path | None, **given: Any) -> Any:
+        if out is None:
+            raise click.UsageError("name the output, as OUT or with -o OUT.")
+        return function(*args, out=out, **given)
+
+    return optional_output(named)  # type: ignore[return-value]  # the same function, but for what it is given
+
+
+def optional_output(function: Decorated) -> Decorated:
+    """As `output_argument`, for a command that may write no new file: None where none is named."""
+
+    @wraps(function)
     def named(*args: Any, out: Path | None, named_out: Path | None, **given: Any) -> Any:
         if out is not None and named_out is not None:
             raise click.UsageError("OUT and -o name the output twice: leave one out.")
-        if out is None and named_out is None:
-            raise click.UsageError("name the output, as OUT or with -o OUT.")
         return function(*args, out=out or named_out, **given)
 
     text = "The same as OUT. A folder gets a file named after the source."

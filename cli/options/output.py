@@ -3,7 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import Enum
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any, BinaryIO
@@ -146,6 +147,14 @@ class CloneOptions(OutputOptions):
         "Set which identities --clone changes: those of the disk and its partitions; of volumes too where that is safe"
         " (default); or all."
     )
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether no option but --dry-run is given: of choices the first is what is meant without one."""
+        given = [getattr(self, one.name) for one in fields(self) if one.name not in {"dry_run", "format"}]
+        values = [value for value in given if not isinstance(value, Enum)]
+        chosen = [value for value in given if isinstance(value, Enum)]
+        return not any((self.format, *values)) and all(value is next(iter(type(value))) for value in chosen)
 
     @property
     def scope(self) -> Scope | None:

@@ -154,8 +154,6 @@ class PlainFile:
             state, place = self.block(number)
             if state in {6, 7} or (state in {1, 3} and place):
                 yield place, self.block_size, f"block {number}"
-            if state == 2 and place:
-                raise UnreadableError(f"block {number} is ZERO and has a place")
         for chunk in range(-(-self.blocks // self.ratio)) if self.has_parent else ():
             state, place = self.bitmap(chunk)
             if state in {6, 7}:

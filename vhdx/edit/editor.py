@@ -7,6 +7,7 @@ from uuid import UUID
 import numpy as np
 
 from vhdx.contents import Structures
+from vhdx.edit.log_writer import MOST_IN_ENTRY
 from vhdx.edit.medium import Medium
 from vhdx.edit.room import Place, Room
 from vhdx.edit.session import Order, Session
@@ -15,13 +16,13 @@ from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.identities import Identities, random_identities
 from vhdx.parsed import Parsed
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import NamedRange, Range, Ranges
 from vhdx.source import Closing, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, BatEntry, BlockState
-from vhdx.structures.constants import MIB, SECTOR_BITMAP_SIZE
+from vhdx.structures.constants import BAT_REGION, MIB, SECTOR_BITMAP_SIZE
 from vhdx.structures.disk import DiskParameters
 from vhdx.structures.fields import Copies
-from vhdx.structures.metadata import MetadataTable
+from vhdx.structures.metadata import MetadataTable, parse_metadata_table
 from vhdx.structures.region import RegionTable
 from vhdx.table import BlockTable
 
@@ -63,6 +64,12 @@ class Editor(Closing):
         self.session.grow(place.start + length)
         return place
 
+    def allocate_behind_end(self, length: int) -> Place:
+        """As `allocate`, at the file's end: zeros that nobody wrote."""
+        place = self.room.take_behind_end(length)
+        self.session.grow(place.start + length)
+        return place
+
     def allocate_zeros(self, length: int) -> Place:
         """As `allocate`, all zeros."""
         place = self.allocate(length)
@@ -84,6 +91,12 @@ class Editor(Closing):
         entry = state | offset // MIB << OFFSET_SHIFT
         at = self.table.bat_offset + slot * ENTRY_SIZE
         self.session.stage(at, entry.to_bytes(ENTRY_SIZE, "little"), Order.TABLE)
+
+    def clear_slot(self, slot: int, place: Range) -> None:
+        """Make an entry that the disk does not need 0 with the next commit; its place is free after that."""
+        if place.start:
+            self.room.give(place)
+        self._set_slot(slot, BlockState.NOT_PRESENT, 0)
 
     def claim_all(self, block: int, own: Ranges) -> None:
         """As `claim`, for a block whose bits mean nothing yet: all others are cleared, for stale ones would show."""
@@ -129,6 +142,40 @@ class Editor(Closing):
         # At once: should a crash leave part of a commit, no block may need a bitmap that is not there.
         self.commit()
         return place.start
+
+    def take_metadata(self, page: bytes) -> None:
+        """From now on the metadata table is the one in this page, wherever the next commit puts it."""
+        self.metadata = parse_metadata_table(page)
+
+    def take_regions(self, regions: RegionTable) -> None:
+        """From now on regions are where this table says; what is looked for in the block table is looked for there."""
+        old = {(entry.file_offset, entry.length) for entry in self.regions.current.entries}
+        others = [one for one in self.table.structures if (one.start, one.length) not in old]
+        self.regions = replace(self.regions, copies=(regions, regions), current_copy=0)
+        found = [NamedRange(entry.file_offset, entry.length, f"{entry.name} region") for entry in regions.entries]
+        bat = next(entry for entry in regions.entries if entry.guid == BAT_REGION)
+        self.table = replace(
+            self.table,
+            bat_offset=bat.file_offset,
+            bat_length=bat.length,
+            structures=tuple(sorted([*others, *found])),
+        )
+
+    def take_parameters(self, parameters: DiskParameters) -> None:
+        """From now on the disk is this one: its size may be another."""
+        self.parameters = parameters
+        self.table = replace(self.table, geometry=replace(self.geometry, size=parameters.size))
+
+    def commit_before(self) -> None:
+        """Commit, so that a change that must be whole has an entry for itself; what changes regions waits for it."""
+        if self.session.staged_orders() - {Order.METADATA}:
+            self.commit()
+
+    def commit_whole(self) -> None:
+        """Commit what was staged since the last commit in one entry of the log: all of it is durable, or nothing."""
+        if self.session.staged > MOST_IN_ENTRY:
+            raise ValueError(f"{self.session.staged} pages do not fit into one entry of the log")
+        self.commit()
 
     def commit(self) -> tuple[Range, ...]:
         """Make everything so far durable; returns the ranges of the file that are free from now on."""

@@ -1,10 +1,12 @@
 """Where in a file something new can be: behind its end, and where nothing claims the bytes."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from vhdx.claims import MOST_MIB
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
@@ -39,7 +41,7 @@ class Room:
 
         A place that an UNMAPPED or UNDEFINED entry keeps is not free: it may be wanted again, and it is evidence.
         """
-        end_mib = -(-file_size // MIB)
+        end_mib = max(-(-file_size // MIB), _claims_end(table))
         claimed = _claimed_mib(table, end_mib)
         free = Ranges.where(~claimed)
         return cls(Ranges(free.start * MIB, free.length * MIB), end_mib * MIB)
@@ -58,6 +60,10 @@ class Room:
                 self._looked[length] = number
                 return Place(gap[0] - length, length, is_new=False)
         self._looked[length] = len(self._free)
+        return self.take_behind_end(length)
+
+    def take_behind_end(self, length: int) -> Place:
+        """Room for `length` bytes, whole MiB, at the file's end."""
         self.end += length
         return Place(self.end - length, length, is_new=True)
 
@@ -81,19 +87,30 @@ class Room:
         return self.end
 
 
+def _placed(table: BlockTable) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
+    """MiB of the file where entries have a place, or keep one, and which of them are bitmaps' of one MiB."""
+    period = table.geometry.chunk_ratio + 1
+    for first, entries in table.used_entries():
+        used = np.flatnonzero((entries >> OFFSET_SHIFT > 0) & ~np.isin(entries & STATE_MASK, _PLACELESS))
+        yield entries[used] >> OFFSET_SHIFT, (first + used + 1) % period == 0
+
+
+def _claims_end(table: BlockTable) -> int:
+    """The first MiB behind all blocks: writers leave out what of the last one is past the end of the disk."""
+    block_mib = table.geometry.block_size // MIB
+    ends = (np.where(is_bitmap, places + 1, places + block_mib).max(initial=0) for places, is_bitmap in _placed(table))
+    return min(int(max(ends, default=0)), MOST_MIB)
+
+
 def _claimed_mib(table: BlockTable, end_mib: int) -> npt.NDArray[np.bool_]:
     """For each MiB of the file whether anything claims it, or keeps it."""
     claimed = np.zeros(end_mib, dtype=np.bool_)
     claimed[: HEADER_AREA_SIZE // MIB] = True
     for one in table.structures:
         claimed[one.start // MIB : -(-one.end // MIB)] = True
-    period, block_mib = table.geometry.chunk_ratio + 1, table.geometry.block_size // MIB
-    for first, entries in table.used_entries():
-        places = entries >> OFFSET_SHIFT
-        used = np.flatnonzero((places > 0) & (places < end_mib) & ~np.isin(entries & STATE_MASK, _PLACELESS))
-        is_bitmap = (first + used + 1) % period == 0
-        claimed[places[used]] = True  # a bitmap is one MiB
-        for further in range(1, block_mib):
-            rest = places[used[~is_bitmap]] + further
+    for places, is_bitmap in _placed(table):
+        claimed[places[places < end_mib]] = True
+        for further in range(1, table.geometry.block_size // MIB):
+            rest = places[~is_bitmap] + further
             claimed[rest[rest < end_mib]] = True
     return claimed

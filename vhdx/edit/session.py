@@ -70,6 +70,10 @@ class Session(Closing):
         """Pages that the next commit makes durable."""
         return len(self._staged)
 
+    def staged_orders(self) -> set[Order]:
+        """Which kinds of structures the next commit changes."""
+        return {order for order, _ in self._staged.values()}
+
     @property
     def header(self) -> Header:
         """The current header."""
@@ -101,10 +105,16 @@ class Session(Closing):
         while at < end:
             place = page_of(at)
             stop = min(end, place + LOG_SECTOR_SIZE)
-            if place not in self._staged:
-                self._staged[place] = order, bytearray(read_at(self.medium, place, LOG_SECTOR_SIZE))
-            self._staged[place][1][at - place : stop - place] = data[at - offset : stop - offset]
+            self._stage_within(place, at - place, data[at - offset : stop - offset], order)
             at = stop
+
+    def _stage_within(self, place: int, inside: int, data: bytes, order: Order) -> None:
+        if place not in self._staged:
+            page = read_at(self.medium, place, LOG_SECTOR_SIZE)
+            if page[inside : inside + len(data)] == data:
+                return
+            self._staged[place] = order, bytearray(page)
+        self._staged[place][1][inside : inside + len(data)] = data
 
     def grow(self, size: int) -> None:
         """Make the file at least so long, what is new as zeros."""

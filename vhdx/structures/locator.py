@@ -47,6 +47,15 @@ class ParentLocator:
         return next((entry.value for entry in self.entries if entry.key == key), None)
 
     @property
+    def pairs(self) -> dict[str, str]:
+        """The keys and values that can be read, in their order; of a key that is there twice the first."""
+        found: dict[str, str] = {}
+        for entry in self.entries:
+            if entry.key is not None and entry.value is not None:
+                found.setdefault(entry.key, entry.value)
+        return found
+
+    @property
     def linkages(self) -> tuple[UUID, ...]:
         """The data_write_guids that the parent may have: parent_linkage, then parent_linkage2 unless it is zero."""
         guids = (parse_linkage(self.get(key)) for key in (LINKAGE, LINKAGE2))

@@ -1,0 +1,187 @@
+"""One block of the parent at a time: what the layers above hold of it is put where it belongs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from analyzer.convert.cells import Bytes, nonzero_ranges
+from vhdx.chain import Chain
+from vhdx.edit.editor import Editor
+from vhdx.ranges import Range
+from vhdx.runs import Kind, Run, RunTable
+from vhdx.source import read_at
+from vhdx.structures.bat import BatEntry, BlockState
+from vhdx.structures.constants import MIB
+
+_PIECE = MIB
+# Pieces of runs that are cut at once.
+_MOST_PIECES = 1 << 14
+# Entries that hide the parent and read as zeros.
+_ZEROS = (BlockState.ZERO, BlockState.UNMAPPED, BlockState.UNDEFINED)
+
+
+@dataclass
+class BlockMerger:
+    """Puts blocks of the layers above layer `kept` of a chain into that layer's file.
+
+    Only bytes that a layer above holds are ever written over: the disk as the leaf shows it is the same at any moment.
+    """
+
+    editor: Editor
+    chain: Chain
+    compares: bool
+    """Whether bytes that are there already are looked at first: after an interruption most are."""
+    written: int = 0
+    """Bytes of payload that were written."""
+
+    def merge(self, block: int, own: RunTable) -> None:
+        """Put what the layers above hold of a block, its runs without holes, into the file; durable with a commit."""
+        entry, size = self.editor.entry(block), self.editor.geometry.bytes_of_block(block)
+        is_whole = own.bytes_of(Kind.HOLE) == 0 and int(own.length.sum()) == size
+        reads_zeros = entry.state in _ZEROS or (self._is_absent(entry) and not self.editor.table.has_parent)
+        if is_whole and not own.bytes_of(Kind.DATA):
+            self._all_zeros(block, entry, own, reads_zeros=reads_zeros)
+        elif entry.state.holds_data:
+            self._into(block, entry, own, is_whole=is_whole)
+        elif reads_zeros:
+            self._upon_zeros(block, own)
+        else:
+            self._upon_nothing(block, own, is_whole=is_whole)
+
+    def _is_absent(self, entry: BatEntry) -> bool:
+        return entry.state is BlockState.NOT_PRESENT
+
+    def _all_zeros(self, block: int, entry: BatEntry, own: RunTable, *, reads_zeros: bool) -> None:
+        if reads_zeros:
+            return
+        if entry.state is BlockState.FULLY_PRESENT and self.editor.parameters.is_fixed:
+            self._into(block, entry, own, is_whole=True)  # a fixed file keeps its blocks
+        else:
+            self.editor.set_block(block, BlockState.ZERO)
+
+    def _into(self, block: int, entry: BatEntry, own: RunTable, *, is_whole: bool) -> None:
+        place = self._place(block, entry.file_offset)
+        self.editor.session.grow(entry.file_offset + self.editor.geometry.bytes_of_block(block))
+        for run in own:
+            self._write(run, place)
+        if entry.state is BlockState.FULLY_PRESENT or not self.editor.table.has_parent:
+            return
+        if is_whole:
+            self.editor.set_block(block, BlockState.FULLY_PRESENT, entry.file_offset)
+        else:
+            self.editor.claim(block, own.ranges)
+
+    def _upon_zeros(self, block: int, own: RunTable) -> None:
+        """A new block, all of it the file's own: what the layers above leave to it is zeros and stays that."""
+        pieces = ((start, data) for run in own for start, data in self._pieces(run) if data.any())
+        first = next(pieces, None)
+        if first is None:  # zeros upon zeros
+            return
+        new = self.editor.allocate_zeros(self.editor.geometry.block_size)
+        place = self._place(block, new.start)
+        for start, data in (first, *pieces):
+            for part in nonzero_ranges(data):
+                self._put(place + start + part.start, data[part.start : part.end])
+        self.editor.set_block(block, BlockState.FULLY_PRESENT, new.start)
+
+    def _upon_nothing(self, block: int, own: RunTable, *, is_whole: bool) -> None:
+        """A new block of a differencing file, of which only what the layers above hold is its own."""
+        new = self.editor.allocate(self.editor.geometry.block_size)
+        place = self._place(block, new.start)
+        for run in own:
+            if run.kind is Kind.DATA or not new.is_new:
+                self._write(run, place)
+        if is_whole:
+            self.editor.set_block(block, BlockState.FULLY_PRESENT, new.start)
+        else:
+            self.editor.claim_all(block, own.ranges)
+            self.editor.set_block(block, BlockState.PARTIALLY_PRESENT, new.start)
+
+    def _place(self, block: int, offset: int) -> int:
+        """What is added to a byte's place on the disk for its place in the file."""
+        return offset - block * self.editor.geometry.block_size
+
+    def _pieces(self, run: Run) -> Iterator[tuple[int, Bytes]]:
+        for part in Range(run.start, run.length).pieces(_PIECE):
+            data = np.zeros(part.length, dtype=np.uint8)
+            if run.kind is Kind.DATA:
+                source = self.chain.sources[run.layer]
+                source.read_into(run.file_offset + part.start - run.start, data.data)
+            yield part.start, data
+
+    def _write(self, run: Run, place: int) -> None:
+        for start, data in self._pieces(run):
+            if not self.compares or read_at(self.editor.session, place + start, len(data)) != data.tobytes():
+                self._put(place + start, data)
+
+    def _put(self, offset: int, data: Bytes) -> None:
+        self.editor.session.write(offset, data.data)
+        self.written += len(data)
+
+
+def held_by_block(chain: Chain, kept: int, block_size: int, size: int) -> Iterator[tuple[int, RunTable]]:
+    """The blocks of which the layers above layer `kept` hold anything, sorted, each with its runs but the holes."""
+    pending: list[RunTable] = []
+    at = -1
+    for table in chain.windows_above(kept + 1, 0, size):
+        held = table.select(table.kind != Kind.HOLE)
+        for block, part in _by_block(held, block_size):
+            if pending and block != at:
+                yield at, _joined(pending)
+                pending = []
+            at = block
+            pending.append(part)
+    if pending:
+        yield at, _joined(pending)
+
+
+def _by_block(held: RunTable, block_size: int) -> Iterator[tuple[int, RunTable]]:
+    """The parts of some runs, block by block."""
+    for some in _few_at_a_time(held, block_size):
+        pieces = _cut(some, block_size)
+        blocks = pieces.start // block_size
+        edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1)).tolist()
+        for first, last in pairwise(edges):
+            yield int(blocks[first]), _slice(pieces, first, last)
+
+
+def _few_at_a_time(held: RunTable, block_size: int) -> Iterator[RunTable]:
+    """The runs in tables that touch at most so many blocks that the pieces take no room to speak of."""
+    touched = (held.start + held.length - 1) // block_size - held.start // block_size + 1
+    total, done = np.cumsum(touched), 0
+    while done < len(held):
+        before = int(total[done - 1]) if done else 0
+        upto = max(done + 1, int(total.searchsorted(before + _MOST_PIECES, "right")))
+        some = _slice(held, done, upto)
+        for start in range(int(some.start[0]), some.end, _MOST_PIECES * block_size) if upto == done + 1 else ():
+            yield some.clip(start, min(some.end, start + _MOST_PIECES * block_size))
+        if upto > done + 1:
+            yield some
+        done = upto
+
+
+def _cut(runs: RunTable, block_size: int) -> RunTable:
+    """The runs, cut at the edges of blocks."""
+    first = runs.start // block_size
+    count = (runs.start + runs.length - 1) // block_size - first + 1
+    run = np.repeat(np.arange(len(runs)), count)
+    block = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
+    start = np.maximum(runs.start[run], block * block_size)
+    end = np.minimum(runs.start[run] + runs.length[run], (block + 1) * block_size)
+    offset = np.where(runs.kind[run] == Kind.DATA, runs.file_offset[run] + start - runs.start[run], 0)
+    return RunTable(start, end - start, runs.kind[run], runs.layer[run], offset)
+
+
+def _slice(table: RunTable, first: int, last: int) -> RunTable:
+    part = slice(first, last)
+    return RunTable(table.start[part], table.length[part], table.kind[part], table.layer[part], table.file_offset[part])
+
+
+def _joined(parts: Sequence[RunTable]) -> RunTable:
+    """Tables that follow one another as one; there may be holes between runs, so neighbours are left as they are."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*((part.start, part.length, part.kind, part.layer, part.file_offset) for part in parts), strict=True)
+    return RunTable(*(np.concatenate(column) for column in columns))

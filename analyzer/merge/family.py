@@ -1,0 +1,71 @@
+"""The other files beside a chain that were made upon one of its layers, found by identity."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+from analyzer.merge.model import Family
+from vhdx.chain import Chain
+from vhdx.contents import Structures, open_structures
+from vhdx.errors import VhdxError
+from vhdx.source import file_identity, read_if_possible
+from vhdx.structures.identifier import SIGNATURE
+
+MERGED = ".merged"
+"""What is added to the name of a file that was merged."""
+# Entries of a folder that are looked at, as for parents.
+_MOST_FILES = 100_000
+
+
+def find_family(chain: Chain, layer: int) -> Family:
+    """Who else in the folders of the parent and the leaf was made upon layer `layer` of the chain or one above it.
+
+    A file that cannot be read is no obstacle: nothing can be made of it anyway.
+    """
+    lower = chain.layers[layer + 1].locator
+    changed = {chain.layers[layer].data_write_guid, *(lower.linkages if lower else ())}
+    changed |= {image.data_write_guid for image in chain.layers[layer + 1 : -1]}
+    own = {file_identity(image.path) for image in chain.layers}
+    siblings, grandchildren, leftovers = list[Path](), list[Path](), list[Path]()
+    for path, linkages in _children(chain, layer):
+        if file_identity(path) in own:
+            continue
+        if changed & set(linkages):
+            (leftovers if path.name.endswith(MERGED) else siblings).append(path)
+        elif chain.leaf.data_write_guid in linkages:
+            grandchildren.append(path)
+    return Family(siblings=tuple(siblings), grandchildren=tuple(grandchildren), leftovers=tuple(leftovers))
+
+
+def _children(chain: Chain, layer: int) -> Iterator[tuple[Path, tuple[UUID, ...]]]:
+    """The differencing files of the folders, each with the identities that its parent may have."""
+    folders = {os.path.realpath(chain.layers[number].path.parent) for number in range(layer, len(chain.layers))}
+    for folder in sorted(folders):
+        for path in sorted(islice(Path(folder).iterdir(), _MOST_FILES)):
+            if path.is_file() and (linkages := _linkages(path)):
+                yield path, linkages
+
+
+def _linkages(path: Path) -> tuple[UUID, ...]:
+    try:
+        structures = open_structures(path)
+    except VhdxError:
+        return ()
+    try:
+        return _named(structures)
+    finally:
+        structures.close()
+
+
+def _named(structures: Structures) -> tuple[UUID, ...]:
+    if read_if_possible(structures.file, 0, len(SIGNATURE)) != SIGNATURE:
+        return ()
+    locator = structures.locator.value
+    return locator.linkages if locator else ()
+
+
+def retired_name(path: Path) -> Path:
+    """What a merged file is called that is kept."""
+    return path if path.name.endswith(MERGED) else path.with_name(path.name + MERGED)

@@ -1,0 +1,108 @@
+"""`vhdx merge LEAF --into PARENT`: a merge in place."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from analyzer.merge.family import retired_name
+from analyzer.merge.logs import finish_logs
+from analyzer.merge.model import IntoOutcome, IntoPlan, Retire
+from analyzer.merge.plan import plan_merge_into
+from analyzer.merge.run import outcome_of, retire, run_merge_into
+from cli import output
+from cli.errors import when_interrupted
+from cli.options.chain import ChainOptions, layer_file, open_leaf, warn_of_findings
+from cli.options.merging import IntoParent
+from cli.progress import progress
+from cli.text import plural, safe, say, size
+from vhdx.chain import Chain
+from vhdx.errors import FileSystemFullError, MergeStoppedError, VhdxError
+from vhdx.findings import Finding
+
+_PLANNED = (
+    *("parent", "sources", "size", "size_before", "identity", "is_resumed"),
+    *("held_bytes", "claimed_bytes", "new_blocks", "grows_by", "needed_bytes"),
+)
+_CONCERNED = "siblings", "grandchildren", "leftovers"
+
+
+def merge_into(leaf: Path, parent: Path, asked: IntoParent, where: ChainOptions, *, dry_run: bool) -> int:
+    """Plan, say the plan, and carry it out unless it is a dry run; returns the exit code."""
+    leaf, where = layer_file(leaf, where)
+    if not dry_run:
+        with open_leaf(leaf, where) as chain:
+            finish_logs(chain, parent)
+    with open_leaf(leaf, where) as chain:
+        errors = warn_of_findings(chain)
+        plan = plan_merge_into(chain, parent, asked.options())
+        if dry_run:
+            lines = [*_plan_lines(plan), "nothing was changed"]
+            output.answer("merge", _payload(plan, None, errors), lines, findings=chain.findings)
+            return int(bool(errors))
+        for line in _plan_lines(plan):
+            say(line)
+        outcome = _run(plan, chain, asked, where)
+    output.answer("merge", _payload(plan, outcome, errors), _outcome_lines(plan, outcome), findings=chain.findings)
+    return int(bool(errors))
+
+
+def _payload(plan: IntoPlan, outcome: IntoOutcome | None, errors: Sequence[Finding]) -> dict[str, Any]:
+    """The answer for programs: no new file was written, so `output` is null."""
+    into = output.members(plan, *_PLANNED) | output.members(plan.family, *_CONCERNED)
+    done = None if outcome is None else output.members(outcome, "written_bytes", "file_size", "relinked", "retired")
+    return {"output": None, "into": into | {"outcome": done}, "errors": errors}
+
+
+def _run(plan: IntoPlan, chain: Chain, asked: IntoParent, where: ChainOptions) -> IntoOutcome:
+    leaf = plan.sources[-1]
+    kept = f"{leaf} shows the same disk as before; run the same command again, and it goes on"
+    with when_interrupted(kept), progress("merging", plan.work) as update:
+        try:
+            written, file_size = run_merge_into(plan, chain, progress=update)
+        except FileSystemFullError as error:
+            raise MergeStoppedError(plan.parent, leaf, _missing(plan, asked, where)) from error
+        except VhdxError as error:
+            raise MergeStoppedError(plan.parent, leaf, str(error)) from error
+    chain.close()  # Windows renames no file that is open
+    return outcome_of(plan, written, file_size, retire(plan))
+
+
+def _missing(plan: IntoPlan, asked: IntoParent, where: ChainOptions) -> str:
+    """How much room is missing, by a plan of what is left."""
+    free = shutil.disk_usage(plan.parent.parent).free
+    with open_leaf(plan.sources[-1], where) as chain:
+        needed = plan_merge_into(chain, plan.parent, asked.options()).needed_bytes
+    return f"the file system is full; what is left needs up to {size(needed)}, and {size(free)} are free"
+
+
+def _plan_lines(plan: IntoPlan) -> Iterator[str]:
+    names = ", ".join(safe(path) for path in reversed(plan.sources))
+    free = shutil.disk_usage(plan.parent.parent).free
+    goes_on = ", going on with a merge that was begun" if plan.is_resumed else ""
+    yield f"{names} into {safe(plan.parent)}, in its place{goes_on}"
+    yield (
+        f"  {size(plan.held_bytes)} to write at most; the file grows by up to {size(plan.grows_by)}, which needs up to "
+        f"{size(plan.needed_bytes)} of {size(free)} that are free"
+    )
+    if plan.size != plan.size_before:
+        yield f"  the disk in {safe(plan.parent)} becomes {size(plan.size)}; it has {size(plan.size_before)}"
+    for path in plan.family.grandchildren:
+        yield f"  {safe(path)} is linked to {safe(plan.parent)}"
+    for path in (*plan.family.siblings, *plan.family.leftovers):
+        yield f"  {safe(path)} will no longer be valid: it was made upon a file that changes"
+    for path in plan.sources:
+        then = "is removed" if plan.options.retire is Retire.DELETE else f"is renamed {safe(retired_name(path).name)}"
+        yield f"  afterwards {safe(path)} {then}"
+
+
+def _outcome_lines(plan: IntoPlan, outcome: IntoOutcome) -> Iterator[str]:
+    layers = plural(len(plan.sources), "layer")
+    yield (
+        f"{safe(outcome.parent)}: {layers} merged into it, {size(outcome.written_bytes)} written, disk of "
+        f"{size(outcome.size)}, file of {size(outcome.file_size)}"
+    )
+    for path in outcome.relinked:
+        yield f"  {safe(path)} is linked to it"
+    for path in outcome.retired:
+        yield f"  {safe(path)} is needed no more"

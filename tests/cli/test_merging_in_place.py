@@ -1,0 +1,166 @@
+"""`vhdx merge LEAF --into PARENT`: the command, its plan, its refusals, and going on."""
+
+import re
+
+import pytest
+
+import vhdx
+from analyzer.merge import run as running
+from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
+from fixtures.constants import MIB
+from fixtures.recipes.kit import child_of
+from tests.support.command_line import contents
+from vhdx.edit.editor import Editor
+from vhdx.errors import FileSystemFullError
+from vhdx.in_place import open_edited
+
+SIZE = 8 * MIB
+FULL, PARTIAL = BlockState.FULLY_PRESENT, BlockState.PARTIALLY_PRESENT
+
+
+def blocks(tag, numbers, state=PARTIAL):
+    return {number: Block(state=state, data={8: stamp(number * MIB + 8 * 512, 8192, tag)}) for number in numbers}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """base.vhdx <- mid.avhdx <- leaf.avhdx, and the disk that each shows."""
+    base = ImageSpec(size=SIZE, identity=Identity.of("base"), blocks=blocks(1, (0, 1, 2), FULL))
+    mid = child_of(base, "mid", blocks(2, (1, 3)), path=".\\base.vhdx")
+    leaf = child_of(mid, "leaf", blocks(3, (2, 5)), path=".\\mid.avhdx")
+    for name, spec in (("base.vhdx", base), ("mid.avhdx", mid), ("leaf.avhdx", leaf)):
+        encode(spec).write_to(tmp_path / name)
+    return tmp_path
+
+
+def disk(path):
+    with vhdx.open_chain(path) as chain:
+        return chain.read(0, chain.size)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_whole_chain_goes_into_its_base_and_the_merged_files_are_kept_under_another_name(vhdx_command, folder):
+    wanted = disk(folder / "leaf.avhdx")
+    answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx", "--json")
+    assert answer.code == 0
+    assert disk(folder / "base.vhdx") == wanted
+    assert names(folder) == ["base.vhdx", "leaf.avhdx.merged", "mid.avhdx.merged"]
+    assert answer.json["into"]["outcome"]["written_bytes"] > 0
+    assert disk(folder / "leaf.avhdx.merged") == wanted  # by what its locators name and by identity
+    assert vhdx_command("check", folder / "base.vhdx").code == 0
+
+
+def test_a_dry_run_says_what_would_be_done_and_touches_nothing(vhdx_command, folder):
+    before = contents(folder)
+    asked = "merge", folder / "leaf.avhdx", "--into", folder / "mid.avhdx", "--dry-run"
+    answer = vhdx_command(*asked, "--json")
+    assert (answer.code, contents(folder)) == (0, before)
+    told = answer.json["into"]
+    assert (told["new_blocks"], told["held_bytes"], told["outcome"]) == (2, 16384, None)
+    assert (
+        "nothing was changed"
+        in vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "mid.avhdx", "--dry-run").out
+    )
+
+
+def test_files_made_upon_the_leaf_are_linked_to_the_parent(vhdx_command, folder):
+    wanted = disk(folder / "leaf.avhdx")
+    answer = vhdx_command("merge", folder / "mid.avhdx", "--into", folder / "base.vhdx", "--delete")
+    assert (answer.code, names(folder)) == (0, ["base.vhdx", "leaf.avhdx"])
+    with vhdx.open_chain(folder / "leaf.avhdx") as chain:
+        assert [layer.path.name for layer in chain.layers] == ["base.vhdx", "leaf.avhdx"]
+    assert disk(folder / "leaf.avhdx") == wanted
+
+
+def test_other_children_are_refused_with_their_name_unless_they_are_accepted(vhdx_command, folder):
+    before = contents(folder)
+    refused = vhdx_command("merge", folder / "mid.avhdx", "--into", folder / "base.vhdx")
+    assert refused.code == 0  # leaf.avhdx is made upon mid.avhdx: it is no obstacle
+    for name, data in before.items():
+        (folder / name).write_bytes(data)
+    (folder / "mid.avhdx.merged").unlink()
+    (folder / "twin.avhdx").write_bytes((folder / "mid.avhdx").read_bytes())
+    refused = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    assert refused.code == 5
+    assert "twin.avhdx was made upon" in refused.err
+    assert "--accept-siblings" in refused.err
+    accepted = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx", "--accept-siblings")
+    assert accepted.code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["leaf.avhdx", "--into", "leaf.avhdx"], "it is .*leaf.avhdx itself"),
+        (["leaf.avhdx", "out.vhdx", "--into", "base.vhdx"], "leave OUT out"),
+        (["leaf.avhdx", "--into", "base.vhdx", "--fixed"], "--fixed"),
+        (["leaf.avhdx", "--into", "base.vhdx", "--block-size", "2M"], "what shapes an output"),
+        (["leaf.avhdx", "out.vhdx", "--delete"], "are for --into"),
+        (["leaf.avhdx"], "or a parent with --into"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_touched(vhdx_command, folder, monkeypatch, arguments, said):
+    monkeypatch.chdir(folder)
+    before = contents(folder)
+    answer = vhdx_command("merge", *arguments)
+    assert answer.code in {2, 5}
+    assert re.search(said, answer.err)
+    assert contents(folder) == before
+
+
+def test_a_log_that_another_program_left_is_refused_with_what_applies_it(vhdx_command, folder):
+    with open_edited(folder / "base.vhdx") as medium:
+        editor = Editor(medium)
+        editor.set_block(7, BlockState.ZERO)
+        editor.session.commit()  # and never ended
+    answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    assert answer.code == 5
+    assert "vhdx repair" in answer.err
+
+
+def test_a_parent_that_was_written_to_is_refused_though_the_mismatch_is_accepted(vhdx_command, folder):
+    with (
+        open_edited(folder / "base.vhdx") as medium,
+        Editor(medium, data_write_guid=Identity.of("x").data_write_guid) as one,
+    ):
+        one.end()
+    answer = vhdx_command("merge", folder / "mid.avhdx", "--into", folder / "base.vhdx", "--on-mismatch", "accept")
+    assert answer.code == 5
+    assert "is not the file that" in answer.err
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_merged(vhdx_command, folder):
+    (folder / "mid.avhdx.merged").write_bytes(b"other")
+    answer = vhdx_command("merge", folder / "mid.avhdx", "--into", folder / "base.vhdx")
+    assert answer.code == 5
+    assert "exists already" in answer.err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), FileSystemFullError("base.vhdx"), OSError(5, "bad")])
+def test_whatever_breaks_it_off_the_disk_is_the_same_and_the_same_command_goes_on(
+    vhdx_command, folder, monkeypatch, error
+):
+    wanted = disk(folder / "leaf.avhdx")
+    real, calls = running.BlockMerger.merge, []
+
+    def broken(merger, block, own):
+        calls.append(block)
+        if len(calls) == 3:
+            raise error
+        real(merger, block, own)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "_PAGES", 1)
+        patched.setattr(running.BlockMerger, "merge", broken)
+        answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    assert answer.code in {6, 130}
+    if not isinstance(error, OSError):
+        assert "the same" in answer.err
+    assert disk(folder / "leaf.avhdx") == wanted
+    again = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    assert again.code == 0
+    assert "going on with a merge that was begun" in again.err
+    assert disk(folder / "base.vhdx") == wanted
