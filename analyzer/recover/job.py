@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from uuid import NAMESPACE_URL, uuid5
 
 from analyzer.convert.convert import plan_conversion, run_conversion
 from analyzer.convert.copying import CellChecksums
@@ -17,6 +16,7 @@ from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.provenance import EarlierRun, Provenance, Row, Totals
 from analyzer.recover.inputs.collect import Gathered, gather
+from analyzer.recover.inputs.earlier_outputs import identity_of, without_earlier_outputs
 from analyzer.recover.inputs.foreign_files import is_layer_beside
 from analyzer.recover.inputs.layers import PRESENT, Level, View
 from analyzer.recover.inputs.open_file import Opener, take_maps
@@ -127,7 +127,8 @@ def plan_recovery(
 
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
-    inputs, maps = take_maps(request.inputs, request.source_maps)
+    inputs, earlier = without_earlier_outputs(request.inputs)
+    inputs, maps = take_maps(inputs, request.source_maps)
     with ExitStack() as opened:
         gathered = gather(
             *(inputs, request.search, request.assumed_base, opener or maps.source),
@@ -135,6 +136,7 @@ def plan_recovery(
             view=request.view,
         )
         opened.callback(gathered.close)
+        gathered = replace(gathered, hints=(*earlier, *gathered.hints))
         disk = PartialDisk(gathered.levels)
         filled = FilledDisk(disk, request.fill, _earlier(request, disk, opened, compared))
         content, conversion = Content(filled, request.view), _conversion(request, gathered, filled)
@@ -164,21 +166,13 @@ def _earlier(request: RecoverOptions, disk: PartialDisk, opened: ExitStack, comp
     """What an earlier run has, and what reads it; nothing where there is none, or where it is not wanted."""
     if request.target is None or not resumes(request):
         return EarlierRun()
-    identity = identity_of(disk, request.view)
+    identity = map_identity(disk, request.view)
     return open_earlier(request.target, request.format, disk.size, identity, opened, compared)
 
 
-def identity_of(disk: PartialDisk, view: View) -> str:
-    """The data_write_guid of the uppermost file, and which of its states is read: what a map is about.
-
-    Where that guid is lost with the headers, the virtual disk's id stands for it, and where that is lost too, a guid
-    made of the file's name: no map is to be taken for that of another disk.
-    """
-    top = disk.images[-1]
-    # A name on Linux is bytes, not always UTF-8, which uuid5 asks for.
-    made = uuid5(NAMESPACE_URL, top.path.name.encode("utf-8", "backslashreplace").decode())
-    identity = next(one for one in (top.data_write_guid, top.parameters.disk_id, made) if one.int)
-    return f"{identity} {view}".rstrip()
+def map_identity(disk: PartialDisk, view: View) -> str:
+    """What a map is about: the uppermost file, and which of its states is read."""
+    return f"{identity_of(disk.images[-1])} {view}".rstrip()
 
 
 def run_recovery(plan: Plan, document: Document, progress: Progress = no_progress) -> Outcome:
@@ -197,7 +191,7 @@ def run_recovery(plan: Plan, document: Document, progress: Progress = no_progres
         image.flush()
         known = plan.provenance.ranges(Status.KNOWN)
         fingerprint = fingerprint_of(image.path, conversion.format, checksums, known)
-        identity, totals = identity_of(plan.disk, plan.request.view), plan.provenance.totals()
+        identity, totals = map_identity(plan.disk, plan.request.view), plan.provenance.totals()
         lines, account = mapfile_lines(plan.provenance.statuses(), identity, fingerprint), document(plan, totals)
         with ExitStack() as opened:
             sidecars = write_sidecars(image.target, plan.request.options.existing, lines, account, opened)

@@ -15,10 +15,9 @@ from vhdx.ranges import NO_RANGES, Range, Ranges, union
 from vhdx.runs import Kind
 
 _HEAD = re.compile(rb"# Mapfile\. Created by vhdx recover\r?\n# Disk: ([0-9a-f-]{36}(?: [ -~]+)?)\r?\n")
-# How the account of a recovery begins by which something is lost or stale.
-_ACCOUNT = re.compile(
-    rb'\{\s*"schema": "vhdx/1",\s*"tool": \{[^}]*\},\s*"command": "recover"(?!.*"complete": true)', re.DOTALL
-)
+# How the account of a recovery begins, and that of one by which something is lost or stale.
+_BEGIN = rb'\{\s*"schema": "vhdx/1",\s*"tool": \{[^}]*\},\s*"command": "recover"'
+_OF_ANY, _ACCOUNT = re.compile(_BEGIN), re.compile(_BEGIN + rb'(?!.*"complete": true)', re.DOTALL)
 # All comments of a map are in front; a file of another program is refused without reading it whole.
 _HEAD_LENGTH = 1 << 16
 
@@ -153,6 +152,11 @@ def _read(path: Path, image: Path, disk_size: int) -> Standing:
 def account_of_losses(image: Path) -> Path | None:
     """The account, beside an image or what a link leads to, that says that something of it is lost or stale."""
     return next((path for path in accounts_beside(image) if _ACCOUNT.match(front_of(path, _HEAD_LENGTH))), None)
+
+
+def is_account(path: Path) -> bool:
+    """Whether a file begins as the account of a recovery does."""
+    return _OF_ANY.match(front_of(path, _HEAD_LENGTH)) is not None
 
 
 def map_in_words(image: Path, disk_size: int) -> str:

@@ -53,6 +53,12 @@ def is_own_mapfile(path: Path) -> bool:
     return front_of(path, len(TITLE)) == TITLE.encode()
 
 
+def identity_in(path: Path) -> str | None:
+    """The GUID that a mapfile of `vhdx recover` is about; None of any other file."""
+    found = _IDENTITY.search(front_of(path, _HEAD_LENGTH).decode("ascii", "replace")) if is_own_mapfile(path) else None
+    return found[1].split()[0] if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFingerprint:
     """What an image was when its map was written, so that a later run knows whether somebody wrote to it since.

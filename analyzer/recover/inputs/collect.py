@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from analyzer.linkage.mismatch import Verdict, gather_evidence
+from analyzer.recover.inputs.earlier_outputs import without_earlier_disks
 from analyzer.recover.inputs.foreign_files import drop_foreign_and_duplicate_files, of_another_disk, of_the_same_disk
 from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, at_earlier_state
 from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully, with_help
@@ -119,6 +120,7 @@ def gather(
         for path in named:
             if taken := _take(files, path, partial(how, is_alone=is_alone)):
                 _require_file(taken)
+        files[:], earlier = without_earlier_disks(files)
         _find_parents(files, replace(search, parents=()), assumed, how)
         if assumed:
             base = how(assumed)
@@ -134,7 +136,7 @@ def gather(
         for file in (*files, *bases):
             file.close()
         raise
-    hints = (*foreign, *(of_another_disk(bases[0], levels) if bases else of_the_same_disk(levels, search)))
+    hints = (*earlier, *foreign, *(of_another_disk(bases[0], levels) if bases else of_the_same_disk(levels, search)))
     return Gathered(files=(*files, *bases), levels=levels, hints=hints)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover.inputs.layers import PRESENT, Basis
-from analyzer.recover.job import Attempt, RecoverOptions, identity_of, plan_recovery, run_recovery
+from analyzer.recover.job import Attempt, RecoverOptions, map_identity, plan_recovery, run_recovery
 from analyzer.recovery_map.beside import map_of
 from analyzer.recovery_map.mapfile import Status, read_mapfile
 from tests.analyzer.recover.disks import NOWHERE
@@ -170,7 +170,7 @@ def test_a_later_run_that_is_cut_off_leaves_a_map_that_says_no_more_than_the_ima
         reached = interrupted(monkeypatch, target, nth, PowerCut, failing(900), **AGAIN)
         image = target.read_bytes()
         with plan_recovery(RecoverOptions(inputs=(NAME,), search=NOWHERE), lambda _path: failing()) as plan:
-            size, identity = plan.disk.size, identity_of(plan.disk, PRESENT)
+            size, identity = plan.disk.size, map_identity(plan.disk, PRESENT)
         for known in read_mapfile(map_of(target), size, identity)[Status.KNOWN]:
             assert image[known.start : known.end] == WHOLE[known.start : known.end]
         if not reached:

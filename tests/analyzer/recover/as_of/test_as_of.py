@@ -9,7 +9,7 @@ from analyzer.examine.log_history import history_of
 from analyzer.recover.as_of.image import image_as_of
 from analyzer.recover.as_of.timeline import NotLoggedError
 from analyzer.recover.inputs.layers import NoUppermostError, UnmappedBlocks, View
-from analyzer.recover.job import identity_of
+from analyzer.recover.job import map_identity
 from fixtures import LogSpec, PageWrite, encode, stamp
 from fixtures.identity import guid
 from fixtures.placement import Placement
@@ -128,7 +128,7 @@ def test_a_map_of_another_moment_is_not_gone_on_with():
     identities = set()
     for view in views:
         with recovered({PATH: tale.data}, view) as plan:
-            identities.add(identity_of(plan.disk, view))
+            identities.add(map_identity(plan.disk, view))
     assert len(identities) == len(views)
 
 
