@@ -8,6 +8,7 @@ from itertools import chain, groupby
 import numpy as np
 
 from vhdx.chain import Chain, in_step
+from vhdx.disk import Disk
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours
 
@@ -45,7 +46,7 @@ def states_in_step(streams: Sequence[Iterable[Part]]) -> Iterator[ChangedChunk |
             yield ChangedChunk(number, tuple(sorted([*read, *zeros], key=lambda part: part.state)))
 
 
-def everything(state: Chain) -> Iterator[RunTable]:
+def everything(state: Disk) -> Iterator[RunTable]:
     """All that a state holds; what is left out is zeros."""
     for table in state.windows():
         yield table.select((table.kind == Kind.DATA) | (table.kind == Kind.LOST))

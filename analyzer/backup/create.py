@@ -14,6 +14,7 @@ from analyzer.backup.plan import CreatePlan, Hashing
 from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, object_aside
 from analyzer.backup.repository.index import Ids, Index, blank_index, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
+from analyzer.backup.sources import traits_of
 from analyzer.convert.copying import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.ranges import Range
@@ -173,7 +174,7 @@ def _manifest(
     plan: CreatePlan, number: int, index_sha256: str, sums: Digests, parent: str | None, effort: Effort
 ) -> Manifest:
     point = plan.points[number]
-    parameters = point.state.leaf.parameters
+    traits = traits_of(point.state)
     notes = plan.options.notes if point is plan.points[-1] else ()
     points = sorted([*((one.layer, one.name) for one in plan.points[:number]), *plan.skipped])
     return Manifest(
@@ -183,9 +184,9 @@ def _manifest(
         size=point.state.size,
         chunk_size=plan.chunk_size,
         logical_sector_size=point.state.sector_size,
-        physical_sector_size=parameters.physical_sector_size,
-        block_size=point.state.base.parameters.block_size,
-        disk_id=str(parameters.disk_id),
+        physical_sector_size=traits.physical_sector_size,
+        block_size=traits.block_size,
+        disk_id=str(traits.disk_id),
         index_sha256=index_sha256,
         image_sha256=sums[0],
         image_sha512_256=sums[1],

@@ -115,6 +115,8 @@ def shared_layers(first: Sequence[LayerRecord], second: Sequence[LayerRecord]) -
 def why_in_full(records: Sequence[LayerRecord], host: str, manifests: Sequence[Manifest]) -> str:
     """Why no point can be built upon, for people."""
     newest = records[-1]
+    if not newest.data_write_guid:
+        return f"nothing in {newest.name} says whether somebody wrote to it since"
     of_id = [manifest for manifest in manifests if manifest.disk_id == newest.disk_id]
     mine = lineage_of(newest.disk_id, host, newest)
     of_disk = [one for one in of_id if lineage_of(one.disk_id, one.host, one.chain[-1]) == mine]

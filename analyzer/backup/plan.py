@@ -12,11 +12,13 @@ from analyzer.backup.errors import DamagedObjectError, MissingObjectError, Point
 from analyzer.backup.lineage import Reference, references, shared_layers, why_in_full
 from analyzer.backup.repository.chunks import set_aside_ids
 from analyzer.backup.repository.index import Index, id_array, ids_from
-from analyzer.backup.repository.layer_records import LayerRecord, records_of, with_claims
+from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.names import manifest_object, name_for, require_name
 from analyzer.backup.repository.repository import Repository
+from analyzer.backup.sources import records_of, states_of, with_claims
 from vhdx.chain import Chain
+from vhdx.disk import Disk
 from vhdx.errors import LostDataError
 from vhdx.ranges import NO_RANGES, Range, Ranges, joined
 from vhdx.runs import Kind, RunTable
@@ -78,14 +80,11 @@ class PointPlan:
     """One restore point to be."""
 
     name: str
-    state: Chain
+    layer: int
+    """The number of its newest layer."""
+    state: Disk
     lost: tuple[Range, ...]
     """(start, length) of bytes."""
-
-    @property
-    def layer(self) -> int:
-        """The number of its newest layer."""
-        return len(self.state.layers) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,8 +115,15 @@ class CreatePlan:
         state = self.points[number].state
         if number:
             before = self.points[number - 1]
-            return changes(state, before.layer + 1, seam(before.state.size, state.size, self.chunk_size))
-        return changes(state, self.reference.shared, self.doubtful) if self.reference else everything(state)
+            return changes(_chain(state), before.layer + 1, seam(before.state.size, state.size, self.chunk_size))
+        return changes(_chain(state), self.reference.shared, self.doubtful) if self.reference else everything(state)
+
+
+def _chain(state: Disk) -> Chain:
+    """A state that another one is compared with: only a chain's layers have such."""
+    if not isinstance(state, Chain):
+        raise TypeError(f"{state!r} has no layers")
+    return state
 
 
 def seam(before: int, size: int, chunk_size: int) -> Ranges:
@@ -131,25 +137,25 @@ Claim = Callable[[str], bool]
 
 
 def plan_create(
-    repository: Repository, chain: Chain, options: CreateOptions, claim: Claim = lambda _: True
+    repository: Repository, disk: Disk, options: CreateOptions, claim: Claim = lambda _: True
 ) -> CreatePlan:
     """Look at everything that could refuse a run, claim names for its points, and choose what it builds upon.
 
     Raises LostDataError, PointRefusedError, and what reading tables and manifests raises.
     """
-    moment, records, known = datetime.now(UTC).replace(microsecond=0), records_of(chain), repository.survey()[0]
+    moment, records, known = datetime.now(UTC).replace(microsecond=0), records_of(disk), repository.survey()[0]
     bad = set_aside_ids(repository.place)
     made, skipped = _layers(records, [one for one in known if not _needs(repository, one, bad)], options)
-    points = tuple(_points(repository, chain, made, options, moment, claim))
+    points = tuple(_points(repository, disk, made, options, moment, claim))
     usable = known if options.reading is Reading.CHANGED else []
     reference, before = _usable(repository, references(records[: made[0] + 1], usable))
-    chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(chain.size)
+    chunk_size = reference.manifest.chunk_size if reference else repository.chunk_size_for(disk.size)
     reason = "that was asked for" if options.reading is Reading.ALL else None
     plan = CreatePlan(
         repository=repository,
         points=points,
         skipped=skipped,
-        records=with_claims(records, chain, chunk_size),
+        records=with_claims(records, disk, chunk_size),
         chunk_size=chunk_size,
         reference=reference,
         doubtful=_doubtful(reference, before, points[0].state.size, bad),
@@ -182,15 +188,15 @@ def _layers(
 
 
 def _points(
-    repository: Repository, chain: Chain, layers: Sequence[int], options: CreateOptions, moment: datetime, claim: Claim
+    repository: Repository, disk: Disk, layers: Sequence[int], options: CreateOptions, moment: datetime, claim: Claim
 ) -> Iterator[PointPlan]:
-    taken = set[str]()
+    taken, states = set[str](), states_of(disk)
 
     def is_taken(name: str) -> bool:  # first claimed, then looked for: a run that has just ended has it no more
         return name in taken or not claim(name) or repository.place.size(manifest_object(name)) is not None
 
     for layer in layers:
-        state = chain.upto(layer)
+        state = states[layer]
         if options.name is not None and layer == layers[-1]:
             name = require_name(options.name)
             if is_taken(name):
@@ -199,10 +205,10 @@ def _points(
         else:
             name = name_for(state.path.stem, moment, is_taken)
         taken.add(name)
-        yield PointPlan(name, state, lost_ranges(state, options.lost))
+        yield PointPlan(name, layer, state, lost_ranges(state, options.lost))
 
 
-def lost_ranges(state: Chain, lost: Lost) -> tuple[Range, ...]:
+def lost_ranges(state: Disk, lost: Lost) -> tuple[Range, ...]:
     """What cannot be known; raises LostDataError at the first, unless that is allowed."""
     found = tuple(joined(part for table in state.windows() for part in table.of_kind(Kind.LOST).ranges))
     if found and lost is Lost.REFUSE:

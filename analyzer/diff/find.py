@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.address.state import form_of
 from analyzer.convert.cells import units_touched
 from analyzer.diff.ranges import UNIT, Change, ChangeTable, compare, joined, rounded
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, in_step
 from vhdx.disk import Disk
-from vhdx.ranges import Column, Ranges
-from vhdx.runs import Kind, RunTable, changed
+from vhdx.ranges import NO_RANGES, Column, Ranges
+from vhdx.runs import Kind, RunTable, changed, cut_alike
 from vhdx.sink import Sink
 from vhdx.source import ByteSource, FileSource
 
@@ -40,6 +41,8 @@ class Method(Enum):
     """From tables alone: every change, and what was written anew with the bytes that it held."""
     VERIFIED = "verified"
     """What provenance says, compared by content: exact."""
+    CHUNKS = "chunks"
+    """The disks are restore points: the ids of chunks say what is the same, the others are compared. Exact."""
     CONTENT = "content"
     """The disks share no file: all that either holds is compared. Exact."""
 
@@ -132,7 +135,7 @@ def plan_changes(old: Disk, new: Disk, trust: Trust, granularity: int | None = N
     numbers, shared = number_layers(old, new)
     method = Method.VERIFIED if trust is Trust.VERIFY else Method.PROVENANCE
     # Without a file in common provenance proves nothing: all that either disk holds is a candidate.
-    method = method if shared else Method.CONTENT
+    method = method if shared else Method.CHUNKS if _are_points(old, new) else Method.CONTENT
     candidates = () if method is Method.PROVENANCE else changes_by_provenance(old, new, numbers)
     work = sum(int(table.length[table.kind != Kind.HOLE].sum()) for table, _ in candidates)
     size = max(old.size, new.size)
@@ -192,7 +195,29 @@ def changes_by_provenance(old: Disk, new: Disk, numbers: tuple[Column, Column]) 
 
     Every byte that differs is in it; bytes that were written anew with what they held are in it too.
     """
-    end = min(old.size, new.size)
+    end, same = min(old.size, new.size), _same_chunks(old, new)
     for before, after in in_step([old.windows(0, end), new.windows(0, end)]):
         numbered = replace(before, layer=numbers[0][before.layer])
-        yield changed(numbered, replace(after, layer=numbers[1][after.layer])), numbered
+        table = changed(numbered, replace(after, layer=numbers[1][after.layer]))
+        yield (_without(table, same) if same else table), numbered
+
+
+def _are_points(*disks: Disk) -> bool:
+    return all(form_of(disk) == "point" for disk in disks)
+
+
+def _same_chunks(old: Disk, new: Disk) -> Ranges:
+    """Where two restore points have the same chunks, which need no reading; nowhere of all else."""
+    if not _are_points(old, new):
+        return NO_RANGES
+    # Loaded where restore points are compared.
+    from analyzer.diff.points import same_chunks
+
+    return same_chunks(old, new)
+
+
+def _without(table: RunTable, same: Ranges) -> RunTable:
+    """The table with HOLE, nothing, where it is the same; what is LOST stays."""
+    marks, table = cut_alike(RunTable.marking(same, table.range, Kind.ZERO), table)
+    is_same = (marks.kind == Kind.ZERO) & (table.kind != Kind.LOST)
+    return replace(table, kind=np.where(is_same, np.int64(Kind.HOLE), table.kind))

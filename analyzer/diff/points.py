@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyzer.address.point import RestorePoint
 from analyzer.backup.repository.index import id_array
 from analyzer.backup.restore import PointDisk
 from analyzer.convert.cells import CELL
 from analyzer.diff.ranges import UNIT, differing_units
 from analyzer.progress import Progress, no_progress
-from vhdx.ranges import Range, Ranges, joined
+from vhdx.disk import Disk
+from vhdx.ranges import NO_RANGES, Range, Ranges, joined
 from vhdx.reader import Reader
 
 
@@ -49,6 +51,14 @@ def plan_comparison(old: PointDisk, new: PointDisk) -> PointComparison:
     chunks = max(len(old.index.ids), count)
     changed = numbers.size + chunks - upto
     return PointComparison(old, new, Ranges.of(part for part in parts if part.length), changed, chunks)
+
+
+def same_chunks(old: Disk, new: Disk) -> Ranges:
+    """Where two restore points, as they are opened by their addresses, have the same chunks; nowhere of other disks."""
+    if not (isinstance(old, RestorePoint) and isinstance(new, RestorePoint)):
+        return NO_RANGES
+    plan = plan_comparison(old.point, new.point)
+    return Ranges.of([Range(0, min(old.size, new.size))]) - plan.candidates
 
 
 def compare_points(plan: PointComparison, progress: Progress = no_progress) -> Iterator[Range]:

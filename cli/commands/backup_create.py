@@ -4,11 +4,12 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import click
 
+from analyzer.address.parse import Kind
+from analyzer.address.state import State
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
 from analyzer.backup.lock_owner import Hold
@@ -20,8 +21,8 @@ from analyzer.recovery_map.note import map_note
 from analyzer.text import version
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.chain import ChainOptions, chain_options, open_leaf, warn_of_findings
-from cli.options.common import FILE_PATH, choice, expand_patterns, grouped, json_option, option
+from cli.options.address import DiskOptions, expand_disks, kept_disk_options, opened, warn_of_state
+from cli.options.common import choice, grouped, json_option, option
 from cli.options.repository import (
     lock_of,
     losses,
@@ -34,9 +35,10 @@ from cli.options.repository import (
 )
 from cli.progress import progress
 from cli.text import plural, safe, say, size
-from vhdx.chain import Chain
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
+
+_CHANGING = "it was read from a device, which somebody may have written to meanwhile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +62,24 @@ class _RunOptions(CreateOptions):
 
 @click.command("create")
 @repository_argument
-@click.argument("leaves", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="LEAF...")
+@click.argument("leaves", nargs=-1, required=True, callback=expand_disks, metavar="DISK...")
 @grouped("asked", _RunOptions)
 @click.option("--dry-run", is_flag=True, help="Say which restore points would be made, and how much is read.")
-@chain_options
+@kept_disk_options
 @rate_option
 @wait_option
 @json_option
 @when_interrupted(
     "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
 )
-def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, dry_run: bool, where: ChainOptions) -> int:
-    """Make a restore point of each LEAF's disk.
+def command(repository: str, leaves: Sequence[str], asked: _RunOptions, dry_run: bool, where: DiskOptions) -> int:
+    """Make a restore point of each DISK.
 
-    Layers that are proved to be those of an earlier restore point, unchanged since, are not read, and neither is what
-    reads as zeros. Where nothing is proved, all data is read and hashed, and the reason is given. Chunks that the
-    repository already has are not stored again in either case. An interrupted run leaves no restore point; the next one
-    reuses its chunks.
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a VHD
+    (version 1); a raw image; or a block device, which others may write to meanwhile. Layers that are proved to be those
+    of an earlier restore point, unchanged since, are not read, and neither is what reads as zeros. Where nothing is
+    proved, all data is read and hashed, and the reason is given. Chunks that the repository already has are not stored
+    again in either case. An interrupted run leaves no restore point; the next one reuses its chunks.
 
     Exit code 1: it was made, and `vhdx check` reports errors in a source, or parts of the disk are lost. Of several
     disks the others are backed up when one cannot be; those that were not are listed at the end, and the exit code is
@@ -89,20 +92,21 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, dry_run
       vhdx backup create /mnt/nas/backups *.vhdx --dry-run
       vhdx backup create /mnt/nas/backups *.vhdx
       vhdx backup create /mnt/nas/backups leaf.avhdx --name before-upgrade
+      vhdx backup create /mnt/nas/backups /dev/sdx
     """
     if asked.name and len(leaves) > 1:
-        raise click.UsageError("--name is for one LEAF.")
+        raise click.UsageError("--name is for one DISK.")
     kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
     asked = replace(asked, tool=f"vhdx {version()}")
-    failed = list[tuple[Path, VhdxError]]()
+    failed = list[tuple[str, VhdxError]]()
     planned = list[CreatePlan]()
     # creates may run together, but not beside a prune, which deletes chunks
     with nullcontext() if dry_run else lock_of(kept, Hold.SHARED, "create") as lock:
         for leaf in leaves:
             try:
-                with open_leaf(leaf, where) as chain:
-                    errors += warn_of_findings(chain)
-                    plan, manifests = _back_up(kept, chain, asked, lock)
+                with opened(leaf, where) as state:
+                    errors += warn_of_state(state.disk)
+                    plan, manifests = _back_up(kept, state, asked, lock)
             except VhdxError as error:
                 # the other disks may still be backed up, unless the repository itself answers
                 if len(leaves) == 1 or (isinstance(error, BackupError) and not isinstance(error, PointRefusedError)):
@@ -124,11 +128,12 @@ def command(repository: str, leaves: Sequence[Path], asked: _RunOptions, dry_run
 
 
 def _back_up(
-    kept: Repository, chain: Chain, asked: CreateOptions, lock: Lock | None
+    kept: Repository, state: State, asked: CreateOptions, lock: Lock | None
 ) -> tuple[CreatePlan, tuple[Manifest, ...]]:
     """What is planned for a disk, and the points that were made; none without a lock."""
-    noted = tuple(filter(None, [map_note(chain.path, chain.size)]))
-    plan = plan_create(kept, chain, replace(asked, notes=noted), lock.claim if lock else lambda _: True)
+    disk = state.disk
+    noted = tuple(filter(None, [map_note(disk.path, disk.size), _CHANGING if state.kind is Kind.DEVICE else ""]))
+    plan = plan_create(kept, disk, replace(asked, notes=noted), lock.claim if lock else lambda _: True)
     if lock is None:
         return plan, ()
     with progress("backing up", plan.work) as update:
@@ -151,10 +156,10 @@ def _loss(one: Manifest) -> str:
     return f"warning: {one.name}: {held} of the disk are LOST: zeros where it is restored, with a map of them"
 
 
-def _failure_lines(failed: Sequence[tuple[Path, VhdxError]], count: int) -> Iterator[str]:
+def _failure_lines(failed: Sequence[tuple[str, VhdxError]], count: int) -> Iterator[str]:
     yield from (f"error: {error}" for _, error in failed)
     if failed:
-        names = ", ".join(str(leaf) for leaf, _ in failed)
+        names = ", ".join(leaf for leaf, _ in failed)
         yield f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}"
 
 

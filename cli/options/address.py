@@ -53,9 +53,13 @@ class DiskOptions(ChainOptions):
     )
 
 
+kept_disk_options = grouped("where", DiskOptions)
+"""How a disk is opened, as `where`, of a command that has the passphrase of a repository already, or needs none."""
+
+
 def disk_options(function: Decorated) -> Decorated:
     """How a disk is opened, as `where`; and where the passphrase of a repository comes from."""
-    return grouped("where", DiskOptions)(passphrase_options()(function))
+    return kept_disk_options(passphrase_options()(function))
 
 
 def expand_disks(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -74,4 +74,6 @@ def _method(plan: ChangesPlan) -> str:
             return f"by provenance ({shared} in common, no data was read); --verify leaves out what reads the same"
         case Method.VERIFIED:
             return f"by provenance ({shared} in common), verified by content"
+        case Method.CHUNKS:
+            return "by the ids of chunks, and by content where these differ"
     return "by content: no file is common to both"

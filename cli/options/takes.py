@@ -20,6 +20,7 @@ TAKES: Mapping[str, frozenset[Kind]] = {
     "convert": _ALL,
     "merge": _CHAINS,
     "serve": _ALL,
+    "backup create": _ALL - {Kind.POINT},
 }
 """Of what `vhdx COMMAND` is called with, beside the names of outputs."""
 
@@ -32,6 +33,7 @@ WHAT = {
     Kind.POINT: "a restore point",
 }
 _INSTEAD = {
+    "backup create": "`vhdx backup copy` copies restore points",
     "merge": "`vhdx convert DISK OUT` writes any disk as one image",
 }
 

@@ -132,3 +132,45 @@ def test_the_help_of_a_command_says_which_addresses_it_takes(vhdx_command, comma
         Kind.POINT: "REPO::POINT",
     }.items():  # fmt: skip
         assert (words in text) == (kind in TAKES[command]), words
+
+
+def test_a_raw_image_is_backed_up_in_full_each_time_and_stored_once(vhdx_command, kept):
+    _, model, raw, point = kept
+    repository = point.partition("::")[0]
+    first = vhdx_command("backup", "create", repository, raw, "--name", "raw")
+    assert first.code == 0, first.err
+    assert "0 new chunks stored" in first.out, "the chain that it was made of has the same chunks"
+    assert "nothing in disk.raw says whether somebody wrote to it since" in first.out
+    assert vhdx_command("hash", f"{repository}::raw").out.split()[0] == model.sha256()
+    again = vhdx_command("backup", "create", repository, raw, "--name", "again", "--json").json
+    shown = [vhdx_command("backup", "show", repository, name, "--json").json["point"] for name in ("raw", "again")]
+    assert shown[0]["disk_id"] == shown[1]["disk_id"], "one disk, night by night"
+    assert again["points"][0]["effort"]["chunks_written"] == 0
+
+
+def test_a_restore_point_is_no_source_of_another(vhdx_command, kept):
+    *_, point = kept
+    answer = vhdx_command("backup", "create", point.partition("::")[0], point)
+    assert answer.code == 2
+    assert "`vhdx backup copy` copies restore points" in answer.err
+
+
+def test_what_a_recovery_lost_stays_lost_in_a_restore_point(vhdx_command, kept, tmp_path):
+    _, model, raw, point = kept
+    repository, lost = point.partition("::")[0], (1 << 20, 65536)
+    rows = [(0, lost[0], "+"), (*lost, "-"), (sum(lost), model.size - sum(lost), "+")]
+    (tmp_path / "disk.raw.map").write_text(
+        "# Mapfile. Created by vhdx recover\n# Disk: 00000000-0000-4000-8000-000000000000\n"
+        "# current_pos  current_status  current_pass\n0x00000000     +               1\n"
+        + "".join(f"0x{start:08X}  0x{length:08X}  {sign}\n" for start, length, sign in rows)
+    )
+    refused = vhdx_command("backup", "create", repository, raw, "--name", "recovered")
+    assert refused.code == 3
+    assert "disk.raw.map has it as lost" in refused.err
+    made = vhdx_command("backup", "create", repository, raw, "--name", "recovered", "--allow-lost", "--json")
+    assert made.json["points"][0]["lost"] == [list(lost)]
+    mapped = vhdx_command("map", f"{repository}::recovered", "--json").json["runs"]
+    assert [run[:3] for run in mapped if run[2] == "lost"] == [[*lost, "lost"]]
+    answer = vhdx_command("hash", f"{repository}::recovered")
+    assert answer.code == 3
+    assert "it was lost already when the restore point was made" in answer.err

@@ -29,6 +29,7 @@ class LayerRecord:
     block_size: int
     disk_id: str
     data_write_guid: str
+    """"" of a file that has none: a raw image, a device."""
     file_write_guid: str
     log_was_replayed: bool
     headers: tuple[dict[str, int | str], ...]
@@ -43,8 +44,11 @@ class LayerRecord:
         """Whether two records are of one file that nobody wrote to in between.
 
         The identity of content and of the file's last opening for writing, its header's number, its size and time.
-        Names do not count: a file may be moved.
+        Names do not count: a file may be moved. A file without an identity of content, a raw image, is never proved
+        to be the same: sizes and times can be put back.
         """
+        if not self.data_write_guid:
+            return False
         # Of a file that is elsewhere now the time of change says when it was moved or copied. Of one that is where it
         # was, it says that somebody wrote to it, even when its time was put back.
         is_there = (self.path, self.inode) == (other.path, other.inode)

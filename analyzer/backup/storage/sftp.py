@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from analyzer.backup.storage.storage import Address, Data, Entry, ServerError, e
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""
+_ANSWER = 32768  # bytes of one answer of a server
 _PASSING = {errno.EPIPE, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
 # What is said where there is nothing to log in with, or no more than a file that is no key: no connection is lost.
 _NO_KEY = ("no authentication methods", "not a valid", "not a recognised private key")
@@ -50,7 +51,7 @@ class SftpServer(Server):
             size = min(file.stat().st_size or 0, most + 1)
             _ask_quietly(file)
             file.prefetch(size)
-            return bytes(file.read(size))
+            return b"".join(_pieces(file, size))
 
     def _store(self, path: str, data: Data) -> None:
         self._write(path, data, "wb")
@@ -121,6 +122,15 @@ class SftpServer(Server):
         if unable or error.errno in _PASSING or "closed" in str(error).lower():
             return ConnectionError(str(error))
         return self._refusal(f"the server refused ({error.strerror or error})")
+
+
+def _pieces(file: Any, size: int) -> Iterator[bytes]:  # noqa: ANN401 - paramiko ships no types
+    """The next `size` bytes of a file, as they come; fewer where it ends."""
+    # Asked for in one piece, all that has come is copied for each piece that comes: an index of 42 MB, of a disk of
+    # 1 TiB, takes 20 seconds instead of one.
+    while size and (piece := file.read(min(size, _ANSWER))):
+        yield piece
+        size -= len(piece)
 
 
 def _ask_quietly(file: Any) -> None:  # noqa: ANN401 - paramiko ships no types

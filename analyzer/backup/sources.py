@@ -1,0 +1,103 @@
+"""What restore points are made of: a chain, whose files prove what did not change, or a disk that proves nothing."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid5
+
+from analyzer.backup.repository.layer_records import LayerRecord
+from analyzer.backup.repository.layer_records import records_of as records_of_chain
+from analyzer.backup.repository.layer_records import with_claims as with_claims_of_chain
+from analyzer.convert.create import BLOCK_SIZES, PHYSICAL_SECTOR
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.lost import FillZeros
+from vhdx.ranges import Ranges, joined
+from vhdx.reader import Reader
+from vhdx.runs import Kind
+from vhdx.source import changed_at
+from vhdx.structures.disk import DiskType
+
+# Where the front of a disk has what distinguishes it from others: the boot sector with the signature of an MBR or the
+# serial number of a volume; the GUID of a GPT behind its magic, in sectors of either size; the UUID of an ext volume.
+_BOOT_SECTOR, _FRONT = 512, 4096 + 512
+_GPT, _GPT_GUID = b"EFI PART", slice(56, 72)
+_EXT, _EXT_MAGIC, _EXT_UUID = b"\x53\xef", 1080, slice(1128, 1144)
+
+_DISKS = UUID("5f1f3b39-0d0c-4b69-9d3a-1c8b7a4c9e52")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a VHDX that is restored gets from the disk; sizes are bytes."""
+
+    physical_sector_size: int
+    block_size: int
+    disk_id: UUID
+
+
+def traits_of(disk: Disk) -> Traits:
+    """Those of a chain; else what Windows gives a new disk, and an id made of the disk's own front."""
+    if isinstance(disk, Chain):
+        leaf, base = disk.leaf.parameters, disk.base.parameters
+        return Traits(physical_sector_size=leaf.physical_sector_size, block_size=base.block_size, disk_id=leaf.disk_id)
+    sector = max(disk.sector_size, PHYSICAL_SECTOR)
+    return Traits(physical_sector_size=sector, block_size=BLOCK_SIZES[DiskType.DYNAMIC], disk_id=disk_id_of(disk))
+
+
+def disk_id_of(disk: Disk) -> UUID:
+    """An id for a disk that has none: the same every night, and another one for another disk.
+
+    The path alone will not do: today's /dev/sdb is not yesterday's, and retention would give up the points of the one
+    for those of the other. Where a disk is partitioned anew it counts as another one, which keeps a point too long.
+    """
+    front = Reader(disk, FillZeros()).read(0, min(_FRONT, disk.size))
+    own = [front[:_BOOT_SECTOR]]
+    own += [front[at:][_GPT_GUID] for at in (512, 4096) if front[at:].startswith(_GPT)]
+    own += [front[_EXT_UUID]] if front[_EXT_MAGIC:].startswith(_EXT) else []
+    digest = hashlib.sha256(b"".join((disk.size.to_bytes(8, "little"), *own))).hexdigest()
+    return uuid5(_DISKS, digest)
+
+
+def states_of(disk: Disk) -> Sequence[Disk]:
+    """The states that points can be made of, base first: of a chain that of each layer."""
+    return [disk.upto(layer) for layer in range(len(disk.layers))] if isinstance(disk, Chain) else [disk]
+
+
+def records_of(disk: Disk) -> tuple[LayerRecord, ...]:
+    """A record for each layer, base first, without claims yet. Raises what reading the front of a disk raises."""
+    return records_of_chain(disk) if isinstance(disk, Chain) else (_record(disk),)
+
+
+def with_claims(records: Sequence[LayerRecord], disk: Disk, chunk_size: int) -> tuple[LayerRecord, ...]:
+    """The records of a disk with their claims; tables are read for it, and no data."""
+    if isinstance(disk, Chain):
+        return with_claims_of_chain(records, disk, chunk_size)
+    held = (table.select((table.kind == Kind.DATA) | (table.kind == Kind.LOST)) for table in disk.windows())
+    chunks = (Ranges.between(one.start // chunk_size, -(-(one.start + one.length) // chunk_size)) for one in held)
+    return (replace(records[0], claims=tuple(joined(part for some in chunks for part in some))),)
+
+
+def _record(disk: Disk) -> LayerRecord:
+    path, traits, status = disk.path, traits_of(disk), None
+    with suppress(OSError, ValueError):  # a drive of Windows has no status
+        status = path.stat()
+    return LayerRecord(
+        name=path.name,
+        path=str(path.absolute()),
+        file_size=disk.size,
+        modified_ns=status.st_mtime_ns if status else None,
+        changed_ns=changed_at(status) if status else None,
+        inode=str(status.st_ino) if status and status.st_ino else None,
+        disk_size=disk.size,
+        block_size=traits.block_size,
+        disk_id=str(traits.disk_id),
+        data_write_guid="",
+        file_write_guid="",
+        log_was_replayed=False,
+        headers=(),
+        locator=None,
+        matches=True,
+        claims=(),
+    )
