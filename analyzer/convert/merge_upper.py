@@ -1,6 +1,8 @@
 """The upper layers of a chain to one differencing file on a layer that stays."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy.typing as npt
 
 from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
 from analyzer.convert.copying import copy_cells, verify_cells
+from analyzer.convert.disks import DiskSource
 from analyzer.convert.model import (
     Options,
     Outcome,
@@ -24,6 +27,8 @@ from analyzer.convert.model import (
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
+from vhdx.image import Image
+from vhdx.lost import FillZeros
 from vhdx.parents import OnMismatch, require_linked
 from vhdx.ranges import joined
 from vhdx.runs import Kind, RunTable, concatenate
@@ -47,65 +52,114 @@ class UpperMergePlan(Plan):
     kept: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Above:
+    """What a file laid upon a chain is to hold."""
+
+    disk: DiskSource
+    """The disk as it reads with that file."""
+    below: Chain
+    """The layers that stay; the newest becomes the parent."""
+    windows: Callable[[int, int], Iterator[RunTable]]
+    """What is above them alone, from one byte to another; a HOLE is what is left to them."""
+    layers: int
+    """How many are made one."""
+
+    @property
+    def parent(self) -> Image:
+        """The layer that the file is laid upon."""
+        return self.below.leaf
+
+    def all_windows(self) -> Iterator[RunTable]:
+        """Windows of what is above."""
+        return self.windows(0, self.disk.size)
+
+
+def upper_layers(chain: Chain, kept: int) -> Above:
+    """The layers of a chain above layer `kept`."""
+    above = len(chain.layers) - kept - 1
+    return Above(disk=chain, below=chain.upto(kept), windows=partial(chain.windows_above, kept + 1), layers=above)
+
+
 def plan_merge_upper(chain: Chain, base: Path, target: Path, options: Options) -> UpperMergePlan:
     """Look at everything that could refuse the output; raises OutputError, NoSpaceError, ChainError, LostDataError."""
     kept = chain.layer_of(base)
     if kept == len(chain.layers) - 1:
         raise NoSuchLayerError(chain.path, f"one above {base}", len(chain.layers))
+    check_target(target, [layer.path for layer in chain.layers], options.existing)
+    return plan_above(upper_layers(chain, kept), chain, target, options)
+
+
+def plan_above(above: Above, like: Chain, target: Path, options: Options) -> UpperMergePlan:
+    """The plan of a file laid upon a chain, a disk `like` that of another; raises as `plan_merge_upper` does."""
     check_block_size(target, options.block_size)
     require_compression(target, options.compression, (), "a differencing VHDX")
-    check_target(target, [layer.path for layer in chain.layers], options.existing)
-    sized = replace(options, block_size=options.block_size or chain.leaf.parameters.block_size)
-    below = chain.layers[kept]
-    locator = parent_locator(below.path, target, below.data_write_guid)
-    new_disk = replace(new_disk_like(chain, sized), type=DiskType.DIFFERENCING, locator=locator, items=chain.items)
-    data = count_cells_with_data(require_known(chain, chain.windows_above(kept + 1))) * CELL
+    check_target(target, [layer.path for layer in above.below.layers], options.existing)
+    sized = replace(options, block_size=options.block_size or like.leaf.parameters.block_size)
+    locator = parent_locator(above.parent.path, target, above.parent.data_write_guid)
+    new_disk = replace(new_disk_like(like, sized), type=DiskType.DIFFERENCING, locator=locator, items=like.items)
+    data = count_cells_with_data(require_known(above.disk, above.all_windows())) * CELL
     needed = data + new_disk.first_block
     check_space(target, needed)
     return UpperMergePlan(
         target=target,
         format=OutputFormat.VHDX,
-        size=chain.size,
+        size=above.disk.size,
         data_bytes=data,
         needed_bytes=needed,
         new_disk=new_disk,
-        layers=len(chain.layers) - kept - 1,
+        layers=above.layers,
         options=options,
-        kept=kept,
+        kept=len(above.below.layers) - 1,
     )
 
 
 def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_progress) -> Outcome:
     """Write, flush, read back, rename; raises what reading and writing raise, and VerificationError."""
+    return run_above(plan, upper_layers(chain, plan.kept), progress)
+
+
+def run_above(plan: UpperMergePlan, above: Above, progress: Progress = no_progress) -> Outcome:
+    """See `run_merge_upper`."""
     with Sink(plan.target, existing=plan.options.existing) as sink:
-        writer = _ClaimingWriter(sink, plan, chain)
-        cells = cells_with_data(chain.windows_above(plan.kept + 1))
-        checksums = copy_cells(chain, cells, writer.write, progress)
+        writer = _ClaimingWriter(sink, plan, above)
+        disk = _Filled(above.disk)
+        checksums = copy_cells(disk, cells_with_data(above.all_windows()), writer.write, progress)
         writer.finish()
         if not leaves_holes(plan.target, plan.format, plan.options):
             sink.fill_holes()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
-            below = [layer.path for layer in reversed(chain.layers[: plan.kept + 1])]
+            below = [layer.path for layer in reversed(above.below.layers)]
             # A mismatch below was refused or accepted when the chain was opened.
             with open_chain(sink.path, parents=below, on_mismatch=OnMismatch.ACCEPT) as written:
-                _compare_holes(chain, written, plan.kept, sink.path)
-                held = cells_with_data(written.windows_above(plan.kept + 1))
-                verify_cells(checksums, chain, written, held, sink.path, progress)
-        chain.require_unchanged()
-        require_linked(sink.path, chain.layers[plan.kept].path, plan.target)
+                upper = upper_layers(written, plan.kept)
+                _compare_holes(above, upper, sink.path)
+                held = cells_with_data(upper.all_windows())
+                verify_cells(checksums, disk, _Filled(written), held, sink.path, progress)
+        above.disk.require_unchanged()
+        require_linked(sink.path, above.parent.path, plan.target)
         sink.commit()
-        outcome = plan.outcome(len(checksums.cells) * CELL, sink.size, chain.findings)
-        return replace(outcome, parent=chain.layers[plan.kept].path)
+        outcome = plan.outcome(len(checksums.cells) * CELL, sink.size, above.disk.findings)
+        return replace(outcome, parent=above.parent.path)
+
+
+class _Filled:
+    """A disk with zeros where it cannot be known: what the layers that stay have lost is not copied, they keep it."""
+
+    policy = FillZeros()
+
+    def __init__(self, disk: DiskSource) -> None:
+        self.size, self.sources, self.windows, self.error_for = disk.size, disk.sources, disk.windows, disk.error_for
 
 
 class _ClaimingWriter:
     """Writes what the upper layers hold, claiming the blocks of each window before its first byte comes."""
 
-    def __init__(self, sink: Sink, plan: UpperMergePlan, chain: Chain) -> None:
+    def __init__(self, sink: Sink, plan: UpperMergePlan, above: Above) -> None:
         self._writer = VhdxWriter(sink, plan.new_disk)
-        self._chain, self._lowest, self._disk = chain, plan.kept + 1, plan.new_disk
-        held = (table.select(table.kind != Kind.HOLE) for table in chain.windows_above(self._lowest))
+        self._above, self._disk = above, plan.new_disk
+        held = (table.select(table.kind != Kind.HOLE) for table in above.all_windows())
         self._windows = units_touched(held, _WINDOW)
         self._next = next(self._windows, None)
         self._own = RunTable.of([])
@@ -126,7 +180,7 @@ class _ClaimingWriter:
     def _claim(self, window: int) -> None:
         start = window * _WINDOW
         end = min(start + _WINDOW, self._disk.size)
-        self._own = concatenate(self._chain.windows_above(self._lowest, start, end))
+        self._own = concatenate(self._above.windows(start, end))
         states = block_states(self._own, start, end, self._disk.block_size)
         held = self._own.select(self._own.kind != Kind.HOLE)
         sectors = np.stack((held.start, held.start + held.length), axis=1) // self._disk.logical_sector_size
@@ -159,9 +213,9 @@ def _bytes_before(
     return np.asarray(before[index] + (edges - table.start[index]) * weight[index])
 
 
-def _compare_holes(chain: Chain, written: Chain, kept: int, path: Path) -> None:
-    """What the upper layers leave to the kept one, the output must leave to it, and nothing else."""
-    tables = (disk.windows_above(kept + 1) for disk in (chain, written))
+def _compare_holes(above: Above, written: Above, path: Path) -> None:
+    """What is left to the layers that stay, the output must leave to them, and nothing else."""
+    tables = (each.all_windows() for each in (above, written))
     # Holes that meet at a window's seam are one.
     expected, got = (joined(hole for table in some for hole in table.of_kind(Kind.HOLE).ranges) for some in tables)
     for wanted, found in zip_longest(expected, got):

@@ -1,37 +1,24 @@
 """One client that reads, in a thread of its own: requests in, replies out, until either side has enough."""
 
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from analyzer.nbd.errors import ProtocolError
 from analyzer.nbd.numbers import DONE, MOST_PAYLOAD, Command, Failure, Flag
-from analyzer.nbd.transmission import (
-    REQUEST_SIZE,
-    Request,
-    data_head,
-    done_chunk,
-    error_chunk,
-    parse_request,
-    simple_reply,
-    status_chunk,
-)
+from analyzer.nbd.transmission import Request, data_head, done_chunk, error_chunk, simple_reply, status_chunk
 from analyzer.serve.contexts import MOST_EXTENTS, NUMBERS, BlockStatus
 from analyzer.serve.handshake import Session
-from analyzer.serve.reading import CarefulReader, Missing
-from vhdx.errors import VhdxError
+from analyzer.serve.line import PIECE, ClientLeftError, Line
+from analyzer.serve.reading import Missing
+from analyzer.serve.views import WritableView
+from analyzer.serve.writing import FLAGS, Writes
+from vhdx.errors import FileSystemFullError, VhdxError
 
-# A reply is read and sent in pieces of so many bytes: that is all the memory that a request takes.
-PIECE = 1 << 20
-# Requests that were sent together are taken together: a client with 64 of them under way saves as many system calls.
-_AHEAD = 64 * REQUEST_SIZE
-_ALLOWED = {
-    Command.READ: Flag.DF,
-    Command.BLOCK_STATUS: Flag.REQ_ONE,
-}
+_READING = {Command.READ: Flag.DF, Command.BLOCK_STATUS: Flag.REQ_ONE}
 
 
-class ClientLeftError(ConnectionError):
-    """The client closed the connection, between requests or within one."""
+_FLAGS = _READING | FLAGS
+"""The commands, and the flags that each may have."""
+_Work = Callable[[Request, Iterator[memoryview]], None]
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, no fault of this program
@@ -45,79 +32,82 @@ class Refusal(Exception):  # noqa: N818 - an answer, no fault of this program
 class Client:
     """The connection of one client, agreed on as `session`. All of it runs in one thread."""
 
-    def __init__(self, connection: socket.socket, session: Session) -> None:
-        """Serve by a socket that blocks, which stays open."""
-        self._socket, self._session, self._export = connection, session, session.export
-        self._disk = session.export.disk
-        self._reader = CarefulReader(self._disk, self._disk.sector_size)
+    def __init__(self, line: Line, session: Session) -> None:
+        """Serve by a line that stays open."""
+        self._line, self._session, self._export = line, session, session.export
+        self._disk, self._view = session.export.disk, session.export.view()
         self._status = BlockStatus(session.export)
-        self._inbox, self._numbers = bytearray(), [NUMBERS[context] for context in session.contexts]
-        self._piece = memoryview(bytearray(PIECE))
+        self._numbers = [NUMBERS[context] for context in session.contexts]
+        self._work: dict[Command, _Work] = {Command.READ: self._read, Command.BLOCK_STATUS: self._tell_status}
+        if isinstance(self._view, WritableView):
+            writes = Writes(self._view)
+            self._work |= {
+                Command.WRITE: self._answering(writes.write),
+                Command.FLUSH: self._answering(writes.flush),
+                Command.TRIM: self._answering(writes.zero),
+                Command.WRITE_ZEROES: self._answering(writes.zero),
+            }
 
     def serve(self) -> None:
         """Answer requests until the client leaves; raises ProtocolError for one that breaks the protocol, OSError."""
         try:
-            while self._serve_one(self._next_request()):
+            while self._serve_one(self._line.next_request()):
                 pass
         except ClientLeftError:
             pass
-
-    def _next_request(self) -> Request:
-        while len(self._inbox) < REQUEST_SIZE:
-            received = self._socket.recv(_AHEAD)
-            if not received:
-                raise ClientLeftError
-            self._inbox += received
-        request = parse_request(self._inbox[:REQUEST_SIZE])
-        del self._inbox[:REQUEST_SIZE]
-        return request
 
     def _serve_one(self, request: Request) -> bool:
         """Answer one request; False for the last one."""
         if request.command == Command.DISCONNECT:
             return False
+        # Taken first, whatever becomes of the request: what follows is the next one.
+        payload = self._payload_of(request)
         try:
             self._check(request)
             self._export.guard.require_unchanged()
-            if request.command == Command.READ:
-                self._read(request)
-            else:
-                self._tell_status(request)
+            self._work[Command(request.command)](request, payload)
         except Refusal as refusal:
             self._fail(request, refusal.failure, refusal.reason)
+        except FileSystemFullError as error:
+            self._fail(request, Failure.ENOSPC, str(error))
         except VhdxError as error:
             self._fail(request, Failure.EIO, str(error))
+        finally:
+            for _ in payload:
+                pass
         return True
 
+    def _payload_of(self, request: Request) -> Iterator[memoryview]:
+        if request.command != Command.WRITE:
+            return iter(())
+        if request.length > MOST_PAYLOAD:
+            raise ProtocolError(f"{request.length} bytes are to be written by one request")
+        return self._line.payload(request.length)
+
     def _check(self, request: Request) -> None:
-        """Refuse what is not served; raises Refusal, and ProtocolError where nobody knows what follows."""
-        if request.command == Command.WRITE:
-            if request.length > MOST_PAYLOAD:
-                raise ProtocolError(f"{request.length} bytes are to be written by one request")
-            self._skip(request.length)
-        if request.command in {Command.WRITE, Command.TRIM, Command.WRITE_ZEROES}:
-            raise Refusal(Failure.EPERM, "the disk is served read-only")
-        allowed = _ALLOWED.get(Command(request.command)) if request.command in _ALLOWED else None
-        if allowed is None:
+        """Raise Refusal for what is not served."""
+        if request.command not in _FLAGS:
             raise Refusal(Failure.EINVAL, f"command {request.command} is not served")
+        command = Command(request.command)
+        if command not in self._work:
+            raise Refusal(Failure.EPERM, "the disk is served read-only")
         # of an IntFlag the complement knows its own flags alone
-        if request.flags & ~int(allowed):
+        if request.flags & ~int(_FLAGS[command]):
             raise Refusal(Failure.EINVAL, f"flags {request.flags:#x} do not belong to this command")
         if request.start + request.length > self._disk.size:
             reason = f"{request.length} bytes at {request.start} go past the end of the disk, {self._disk.size}"
-            raise Refusal(Failure.EINVAL, reason)
+            raise Refusal(Failure.EINVAL if command in _READING else Failure.ENOSPC, reason)
 
-    def _skip(self, length: int) -> None:
-        """Take what a request brings along, and forget it."""
-        taken = min(length, len(self._inbox))
-        del self._inbox[:taken]
-        while taken < length:
-            got = self._socket.recv_into(self._piece[: min(PIECE, length - taken)])
-            if not got:
-                raise ClientLeftError
-            taken += got
+    def _answering(self, work: _Work) -> _Work:
+        """The same work, and the answer that it is done."""
 
-    def _read(self, request: Request) -> None:
+        def answer(request: Request, payload: Iterator[memoryview]) -> None:
+            work(request, payload)
+            self._line.send(done_chunk(request.cookie) if self._session.is_structured else simple_reply(request.cookie))
+
+        return answer
+
+    def _read(self, request: Request, _payload: Iterator[memoryview]) -> None:
         if request.length > MOST_PAYLOAD:
             raise Refusal(Failure.EOVERFLOW, f"at most {MOST_PAYLOAD} bytes are read by one request")
         if not self._session.is_structured:
@@ -125,45 +115,45 @@ class Client:
         elif request.flags & Flag.DF and request.length > PIECE:
             raise Refusal(Failure.EOVERFLOW, f"at most {PIECE} bytes are sent in one chunk")
         elif not request.length:
-            self._send(done_chunk(request.cookie))
+            self._line.send(done_chunk(request.cookie))
         else:
             self._read_in_chunks(request)
 
     def _read_in_chunks(self, request: Request) -> None:
         position, end = request.start, request.start + request.length
         while position < end:
-            part = self._piece[: min(PIECE, end - position)]
-            missing = self._reader.read_into(position, part)
+            part = self._line.piece[: min(PIECE, end - position)]
+            missing = self._view.read_into(position, part)
             done = DONE if position + len(part) == end else 0
             if not missing:
-                self._send(data_head(request.cookie, position, len(part), done), part)
+                self._line.send(data_head(request.cookie, position, len(part), done), part)
             elif request.flags & Flag.DF:
                 raise Refusal(Failure.EIO, missing[0].reason)
             else:
                 self._send_around(request.cookie, position, part, missing)
                 if done:
-                    self._send(done_chunk(request.cookie))
+                    self._line.send(done_chunk(request.cookie))
             position += len(part)
 
     def _send_around(self, cookie: int, start: int, part: memoryview, missing: Sequence[Missing]) -> None:
         """The known parts as data, the others as errors with their reasons."""
         for begin, end, reason in _in_turn(start, start + len(part), missing):
             if reason is None:
-                self._send(data_head(cookie, begin, end - begin, 0), part[begin - start : end - start])
+                self._line.send(data_head(cookie, begin, end - begin, 0), part[begin - start : end - start])
             else:
-                self._send(error_chunk(cookie, Failure.EIO, reason, start=begin, flags=0))
+                self._line.send(error_chunk(cookie, Failure.EIO, reason, start=begin, flags=0))
 
     def _read_whole(self, request: Request) -> None:
         """The reply to a client of the simple kind, which hears of an error in front of the data or never."""
         data = bytearray(request.length)
         with memoryview(data) as buffer:
             for at in range(0, request.length, PIECE):
-                missing = self._reader.read_into(request.start + at, buffer[at : at + PIECE])
+                missing = self._view.read_into(request.start + at, buffer[at : at + PIECE])
                 if missing:
                     raise Refusal(Failure.EIO, missing[0].reason)
-            self._send(simple_reply(request.cookie), buffer)
+            self._line.send(simple_reply(request.cookie), buffer)
 
-    def _tell_status(self, request: Request) -> None:
+    def _tell_status(self, request: Request, _payload: Iterator[memoryview]) -> None:
         if not self._numbers:
             raise Refusal(Failure.EINVAL, "no context was agreed on")
         if not request.length:
@@ -172,26 +162,13 @@ class Client:
         for number in self._numbers:
             extents = self._status.extents(number, request.start, request.start + request.length, most)
             flags = DONE if number == self._numbers[-1] else 0
-            self._send(status_chunk(request.cookie, number, extents, flags))
+            self._line.send(status_chunk(request.cookie, number, extents, flags))
 
     def _fail(self, request: Request, failure: Failure, reason: str) -> None:
         if self._session.is_structured:
-            self._send(error_chunk(request.cookie, failure, reason))
+            self._line.send(error_chunk(request.cookie, failure, reason))
         else:
-            self._send(simple_reply(request.cookie, failure))
-
-    def _send(self, head: bytes, data: memoryview | None = None) -> None:
-        if data is None:
-            self._socket.sendall(head)
-        elif hasattr(self._socket, "sendmsg"):
-            sent = self._socket.sendmsg((head, data))
-            if sent < len(head):
-                self._socket.sendall(head[sent:])
-            if sent < len(head) + len(data):
-                self._socket.sendall(data[max(0, sent - len(head)) :])
-        else:  # Windows
-            self._socket.sendall(head)
-            self._socket.sendall(data)
+            self._line.send(simple_reply(request.cookie, failure))
 
 
 def _in_turn(start: int, end: int, missing: Sequence[Missing]) -> Iterator[tuple[int, int, str | None]]:

@@ -1,6 +1,7 @@
 """What block status says of a disk, by three contexts, made of its runs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import Enum
 
 import numpy as np
@@ -10,7 +11,7 @@ from analyzer.nbd.transmission import Extent
 from analyzer.serve.export import Export
 from vhdx.ranges import Column, Ranges
 from vhdx.reader import GRANULE
-from vhdx.runs import Kind, RunTable, cut_at
+from vhdx.runs import Kind, RunTable, cut_at, overlay
 
 # Ranges of one reply: half a MiB of it, and more than most clients take in at a time.
 MOST_EXTENTS = 1 << 16
@@ -50,9 +51,19 @@ class BlockStatus:
 
     def extents(self, number: int, start: int, end: int, most: int = MOST_EXTENTS) -> Sequence[Extent]:
         """What the context of a number says of the ranges from `start` on: at least one, none past `end`."""
-        table = self._table_at(start).clip(start, end)
+        table = self._with_written(self._table_at(start).clip(start, end))
         lengths, values = _joined(*_statuses(_BY_NUMBER[number], table, self._export.stale))
         return [Extent(*one) for one in zip(lengths[:most].tolist(), values[:most].tolist(), strict=True)]
+
+    def _with_written(self, table: RunTable) -> RunTable:
+        """The runs with what clients have written up to now, as a layer above all others."""
+        if self._export.scratch is None:
+            return table
+        sector, above = self._export.disk.sector_size, len(self._export.disk.sources)
+        first = table.range.start // sector * sector
+        written = next(self._export.scratch.windows(first, table.end)).clip(*_edges(table))
+        upper = replace(written, layer=np.full_like(written.layer, above))
+        return overlay(upper, table.clip(*_edges(written)))
 
     def _table_at(self, start: int) -> RunTable:
         if not len(self._kept) or not self._kept.range.start <= start < self._kept.end:
@@ -61,6 +72,10 @@ class BlockStatus:
             windows = self._export.disk.windows(origin, self._export.disk.size)
             self._kept = next(table for table in windows if table.end > start)
         return self._kept
+
+
+def _edges(table: RunTable) -> tuple[int, int]:
+    return table.range.start, table.end
 
 
 def _statuses(context: Context, table: RunTable, stale: Ranges) -> tuple[Column, Column]:

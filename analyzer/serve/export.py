@@ -8,6 +8,9 @@ from typing import Protocol
 
 from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
 from analyzer.nbd.options import BlockSizes
+from analyzer.serve.reading import CarefulReader
+from analyzer.serve.scratch import Scratch
+from analyzer.serve.views import WritableView
 from analyzer.text import size
 from vhdx.errors import VhdxError
 from vhdx.ranges import NO_RANGES, Ranges
@@ -16,6 +19,7 @@ from vhdx.reader import RunSource
 # Seconds for which a look at the files counts: at 4 KiB a request it would cost as much as reading.
 _PERIOD = 0.2
 _PREFERRED = 4096
+_WRITABLE = Transmission.SEND_FLUSH | Transmission.SEND_FUA | Transmission.SEND_TRIM | Transmission.SEND_WRITE_ZEROES
 
 
 class ServedDisk(RunSource, Protocol):
@@ -64,6 +68,8 @@ class Export:
     path: Path
     """The file that says what is served: the leaf of a chain."""
     stale: Ranges = NO_RANGES
+    scratch: Scratch | None = None
+    """What takes in what clients write; None for a disk that is read alone."""
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +84,15 @@ class Export:
     @property
     def flags(self) -> Transmission:
         """What a client may do with it."""
-        return Transmission.HAS_FLAGS | Transmission.READ_ONLY | Transmission.SEND_DF | Transmission.CAN_MULTI_CONN
+        # Several clients at a time: they write to one scratch, and a flush is one of all that was written.
+        both = Transmission.HAS_FLAGS | Transmission.SEND_DF | Transmission.CAN_MULTI_CONN
+        return both | (_WRITABLE if self.scratch else Transmission.READ_ONLY)
+
+    def view(self) -> CarefulReader | WritableView:
+        """The disk as one client reads it, and writes where it may."""
+        if self.scratch is None:
+            return CarefulReader(self.disk, self.disk.sector_size)
+        return WritableView(self.disk, self.scratch)
 
     @property
     def sizes(self) -> BlockSizes:

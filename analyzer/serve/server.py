@@ -14,6 +14,7 @@ from analyzer.nbd.options import OPTION_SIZE, build_answer, parse_option_head
 from analyzer.serve.client import Client
 from analyzer.serve.export import Export
 from analyzer.serve.handshake import HELLO, OFFERED, Negotiation, Session, Then
+from analyzer.serve.line import Line
 from vhdx.errors import VhdxError
 
 
@@ -102,17 +103,19 @@ class Server:
         task.add_done_callback(let_go)
 
     async def _watch(self) -> None:
-        """Say it once of each disk that it was changed while it is served."""
-        told = set[str]()
+        """Every second: see that disks are as they were, and make durable what was written; say what goes wrong."""
+        told, loop = set[str](), asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1)
             for export in self._exports.values():
                 try:
                     export.guard.require_unchanged()
+                    if export.scratch is not None:
+                        await loop.run_in_executor(None, export.scratch.flush)
                 except VhdxError as error:
                     if str(error) not in told:
                         told.add(str(error))
-                        self._say(f"{error}; no more of it is read from now on")
+                        self._say(str(error))
 
     async def _welcome(self, connection: socket.socket) -> None:
         session = await self._agreed(connection)
@@ -147,7 +150,7 @@ class Server:
 
     def _serve(self, connection: socket.socket, session: Session) -> None:
         try:
-            Client(connection, session).serve()
+            Client(Line(connection), session).serve()
         except (ProtocolError, OSError):
             pass  # whoever breaks the protocol, or leaves in the middle, is not served on
         finally:

@@ -87,7 +87,7 @@ class Speaker:
             self.numbers = {data[4:].decode(): data[:4] for kind, data in answers if kind == CONTEXT}
         *infos, (last, why) = self.option(7, text(name) + struct.pack(">H", 0))
         assert last == ACK, why
-        return struct.unpack(">QH", infos[0][1][2:])
+        return next(struct.unpack(">QH", info[2:]) for _, info in infos if info[:2] == b"\0\0")
 
     def send(self, command, start, length, flags=0, payload=b""):
         self.cookie += 1

@@ -132,7 +132,7 @@ def test_a_source_that_changes_ends_reads_with_a_sentence(chain, served):
         ((READ, 0, 512, 0x80), EINVAL),
         ((STATUS, 0, 512), EINVAL),
         ((TRIM, 0, 512), EPERM),
-        ((FLUSH, 0, 0), EINVAL),
+        ((FLUSH, 0, 0), EPERM),
         ((99, 0, 512), EINVAL),
     ],
 )
