@@ -45,8 +45,12 @@ class EditedFile(Patcher):
 
     def __init__(self, path: Path, identity: tuple[int, int]) -> None:
         """As Patcher does."""
-        super().__init__(path, identity)
         self._reading = FileSource(path)
+        try:
+            super().__init__(path, identity)
+        except BaseException:
+            self._reading.close()
+            raise
 
     @property
     def size(self) -> int:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
@@ -65,8 +64,8 @@ class Export:
 
     name: str
     disk: ServedDisk
-    path: Path
-    """The file that says what is served: the leaf of a chain."""
+    title: str
+    """What it is a disk of: the path of a leaf, or REPO::POINT."""
     stale: Ranges = NO_RANGES
     scratch: Scratch | None = None
     """What takes in what clients write; None for a disk that is read alone."""
@@ -79,7 +78,7 @@ class Export:
     @property
     def description(self) -> str:
         """What it is, for people."""
-        return f"{self.path}, {size(self.disk.size)}"
+        return f"{self.title}, {size(self.disk.size)}"
 
     @property
     def flags(self) -> Transmission:

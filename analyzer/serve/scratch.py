@@ -19,7 +19,7 @@ from analyzer.serve.scratch_layout import (
 )
 from vhdx.edit.medium import Medium
 from vhdx.ranges import Range, Ranges
-from vhdx.runs import Kind, Run, RunTable
+from vhdx.runs import Kind, Run, RunTable, merge_neighbours
 
 # Blocks whose bits are kept: 3 MiB of them. What was not made durable yet is kept beyond that, and then made so.
 _MOST_KEPT = 1 << 12
@@ -56,12 +56,13 @@ class Scratch:
         """Take over what the file holds; False where its table leads out of it: then it is damaged."""
         self._medium.read_into(TABLE_OFFSET, self._entries.view(np.uint8).data)
         states, places = self._entries & STATE_MASK, self._entries & ~np.uint64(STATE_MASK)
-        placed = places[places != 0]
-        strides, odd = np.divmod(placed - self.header.first_place, STRIDE)
-        is_whole = not odd.any() and len(np.unique(strides)) == len(strides)
-        is_inside = placed.min(initial=self.header.first_place) >= self.header.first_place
-        is_placed = bool((places[states == State.OWN] != 0).all() and (states <= State.OWN).all())
-        return bool(is_whole and is_inside and is_placed and placed.max(initial=0) + STRIDE <= self._medium.size)
+        is_placed = (places[states == State.OWN] != 0).all() and (states <= State.OWN).all()
+        # As Python's numbers: none of them wraps around.
+        placed, first = places[places != 0].tolist(), self.header.first_place
+        is_inside = all(
+            first <= place <= self._medium.size - STRIDE and (place - first) % STRIDE == 0 for place in placed
+        )
+        return bool(is_placed and is_inside and len(set(placed)) == len(placed))
 
     @property
     def medium(self) -> Medium:
@@ -120,7 +121,7 @@ class Scratch:
     def table(self, start: int, end: int) -> RunTable:
         """What is here from `start` to `end`, whole sectors: DATA in the file, ZERO, and HOLE where nothing is."""
         with self._lock:
-            return RunTable.of(list(self._runs(start, end)))
+            return merge_neighbours(RunTable.of(list(self._runs(start, end))))
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """Tables that follow one another, each of bounded size."""

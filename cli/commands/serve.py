@@ -2,26 +2,27 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from analyzer.nbd.uri import NbdAddress
+from analyzer.address.state import title_of
 from analyzer.recovery_map.disk import MappedDisk, without_map
-from analyzer.serve.commands import Access, ServedAs, ready_commands
+from analyzer.serve.commands import Access, ServedAs
 from analyzer.serve.export import Export
 from analyzer.serve.listening import HAS_PATHS, LOOPBACK, Door, door_at_path, door_at_port
 from analyzer.serve.server import Server, Until
-from cli import output
+from analyzer.vhd.chain import VhdChain
 from cli.errors import stopped_by_signals
 from cli.options.address import DiskOptions, disk_options
 from cli.options.common import choice, grouped, json_option, option
+from cli.options.scratch import Keep, KeptWrites, kept_writes
 from cli.options.states import opened_by_map
-from cli.text import plural, safe, say
+from cli.render.serve import announce
+from cli.text import safe, say
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.ranges import NO_RANGES
@@ -48,13 +49,44 @@ class _Place:
     until: Until = choice(Until.LAST_LEFT, "End when the last client has left.", "--once")
 
 
-@click.command("serve")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writing:
+    """Whether clients may write, and what becomes of that."""
+
+    scratch: str | None = option(
+        "Let clients write: into FILE, or without =FILE into one that goes with the server. Sources stay as they are.",
+        metavar="[=FILE]",
+    )
+    save: Path | None = option(
+        "With --scratch: at the end write what clients wrote as a new checkpoint on the leaf.", metavar="CHILD"
+    )
+    resume: bool = option("With --scratch=FILE: go on with what an earlier run left in FILE, however it ended.")
+    save_only: bool = option("With --resume and --save: save at once, and serve nobody.")
+
+    @property
+    def choice(self) -> Keep:
+        """The same for what keeps it."""
+        return Keep(Path(self.scratch) if self.scratch else None, self.save, is_left=self.resume)
+
+
+class _Command(click.Command):
+    """`--scratch` takes a value only behind `=`, so that it never takes a disk for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, a bare `--scratch` with an empty value."""
+        end = args.index("--") if "--" in args else len(args)
+        bare = ["--scratch=" if word == "--scratch" else word for word in args[:end]]
+        return super().parse_args(ctx, bare + args[end:])
+
+
+@click.command("serve", cls=_Command)
 @click.argument("disks", nargs=-1, required=True, metavar="DISK...")
 @grouped("place", _Place)
+@grouped("writing", _Writing)
 @disk_options
 @json_option
-def command(disks: Sequence[str], place: _Place, where: DiskOptions) -> int:
-    """Serve disks by NBD, read-only: QEMU, nbdcopy, libguestfs and others read them, and nothing is converted.
+def command(disks: Sequence[str], place: _Place, writing: _Writing, where: DiskOptions) -> int:
+    """Serve disks by NBD: QEMU, nbdcopy, libguestfs and others read them, and nothing is converted.
 
     DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
     a block device; or REPO::POINT, a restore point, of which the chunks that clients read are fetched. Of one disk the
@@ -64,26 +96,58 @@ def command(disks: Sequence[str], place: _Place, where: DiskOptions) -> int:
     What is lost is an error, exactly there, with the reason; `base:allocation`, `vhdx:layer` and `vhdx:status` say what
     each range is. Commands for QEMU and others are printed. Ctrl-C ends the server.
 
+    With --scratch the export "" can be written to, and boots: what clients write goes to a file beside the disk, and
+    with --save becomes a new checkpoint.
+
     \b
     Examples:
       vhdx serve leaf.avhdx
       vhdx serve leaf.avhdx@0 --socket base.sock
-      vhdx serve /mnt/nas/backups::latest
+      vhdx serve leaf.avhdx --scratch --save tried.avhdx
+      vhdx serve /mnt/nas/backups::latest --scratch
       vhdx serve one.vhdx two.vhdx --port 10809
       vhdx serve leaf.avhdx --port 10809 --host 192.0.2.7 --unprotected
     """
     _refuse_open_doors(place)
+    _refuse_mixtures(disks, writing)
     with ExitStack() as stack:
         opened = [stack.enter_context(opened_by_map(disk, where)).disk for disk in disks]
-        exports = {export.name: export for export in _exports(disks, opened)}
+        kept = kept_writes(disks[0], opened[0], writing.choice) if writing.scratch is not None else None
+        with kept or nullcontext():
+            if not writing.save_only:
+                _serve(list(_exports(disks, opened, kept)), place)
+            if kept:
+                kept.finish()
+        for disk in opened:
+            disk.require_unchanged()
+    return 0
+
+
+def _serve(exports: Sequence[Export], place: _Place) -> None:
+    with ExitStack() as stack:
         door = stack.enter_context(_door(place, stack))
-        _announce(door.address, exports)
-        server = Server(door.listener, exports, say=lambda text: say(safe(text)))
+        announce([(export, _served_as(export, door)) for export in exports])
+        sys.stdout.flush()  # whoever waits for the first line is not kept waiting by a buffer
+        named = {export.name: export for export in exports}
+        server = Server(door.listener, named, say=lambda text: say(f"warning: {safe(text)}"))
         with stopped_by_signals() as started:
             server.run(place.until, started)
-        for export in exports.values():
-            export.disk.require_unchanged()
-    return 0
+
+
+def _served_as(export: Export, door: Door) -> ServedAs:
+    access = Access.WRITE if export.scratch else Access.READ
+    return ServedAs(door.address.with_export(export.name), export.disk.sector_size, access)
+
+
+def _refuse_mixtures(disks: Sequence[str], writing: _Writing) -> None:
+    if writing.scratch is None and (writing.save or writing.resume or writing.save_only):
+        raise click.UsageError("--save, --resume and --save-only need --scratch.")
+    if writing.scratch is not None and len(disks) > 1:
+        raise click.UsageError("--scratch is for one disk: serve each that is written to by itself.")
+    if writing.resume and not writing.scratch:
+        raise click.UsageError("--resume needs --scratch=FILE: name the file that the earlier run wrote.")
+    if writing.save_only and not (writing.resume and writing.save):
+        raise click.UsageError("--save-only needs --resume and --save.")
 
 
 def _refuse_open_doors(place: _Place) -> None:
@@ -108,7 +172,7 @@ def _door(place: _Place, stack: ExitStack) -> Door:
     return door_at_path(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vhdx-")), "nbd.sock"))
 
 
-def _exports(texts: Sequence[str], disks: Sequence[Disk]) -> Iterator[Export]:
+def _exports(texts: Sequence[str], disks: Sequence[Disk], kept: KeptWrites | None) -> Iterator[Export]:
     """The states of all disks, each under its name."""
     names = [Path(text).name for text in texts]
     alone = len(texts) == 1
@@ -116,40 +180,15 @@ def _exports(texts: Sequence[str], disks: Sequence[Disk]) -> Iterator[Export]:
         whole = "" if alone else name if names.count(name) == 1 else text
         for export, state in _states(whole, disk):
             stale = state.stale if isinstance(state, MappedDisk) else NO_RANGES
-            yield Export(export, state, state.path, stale)
+            scratch = kept.scratch if kept and not export else None
+            yield Export(export, state, title_of(state), stale, scratch)
 
 
 def _states(name: str, disk: Disk) -> Iterator[tuple[str, Disk]]:
     """A disk, and the states of its layers, the newest of which is the disk itself."""
     yield name, disk
     chain = without_map(disk)
-    if isinstance(chain, Chain):
+    if isinstance(chain, Chain | VhdChain):
         last = len(chain.layers) - 1
         yield from ((f"{name}@{layer}", chain.upto(layer)) for layer in range(last))
         yield f"{name}@{last}", disk
-
-
-def _announce(address: NbdAddress, exports: Mapping[str, Export]) -> None:
-    """Say where the exports are, and how they are used."""
-    served = [(export, ServedAs(address.with_export(name), export.disk.sector_size, Access.READ))
-              for name, export in exports.items()]  # fmt: skip
-    if output.is_json():
-        output.emit("serve", {"exports": [_plain(export, disk) for export, disk in served]})
-    else:
-        output.emit_lines(_lines(served))
-    sys.stdout.flush()  # whoever waits for the first line is not kept waiting by a buffer
-
-
-def _plain(export: Export, disk: ServedAs) -> Mapping[str, Any]:
-    commands = [{"purpose": one.purpose, "text": one.text} for one in ready_commands(disk)]
-    about = {"name": export.name, "uri": str(disk.address), "path": export.path, "size": export.disk.size}
-    return about | {"sector_size": disk.sector_size, "writable": False, "commands": commands}
-
-
-def _lines(served: Sequence[tuple[Export, ServedAs]]) -> Iterator[str]:
-    yield f"serving {plural(len(served), 'state')}, read-only, until Ctrl-C:"
-    yield from (f"  {safe(disk.address)}  {safe(export.description)}" for export, disk in served)
-    yield ""
-    for ready in ready_commands(served[0][1]):
-        yield f"# {ready.purpose}"
-        yield ready.text

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import vhdx
 from analyzer.nbd.uri import NbdAddress
-from tests.analyzer.serve.speaker import READ, Speaker
+from tests.analyzer.serve.speaker import FUA, READ, WRITE, Speaker
+from tests.support.command_line import contents
 from tests.support.effort import SAFETY
 from tests.support.files import ROOT
 
@@ -167,3 +169,117 @@ def test_a_signal_ends_it_well_whoever_is_reading(chain, short, number):
     assert process.returncode == 0
     assert err == b""
     assert not (short / "s").exists()
+
+
+def written(speaker):
+    speaker.begin()
+    assert not speaker.ask(WRITE, 4096, 4096, FUA, b"x" * 4096).error
+
+
+def state_after(fixture):
+    model = fixture.models[fixture.leaf]
+    return model.read(0, 4096) + b"x" * 4096 + model.read(8192, model.size - 8192)
+
+
+@needs_paths
+def test_what_clients_write_becomes_a_checkpoint_and_nothing_else_stays(vhdx_command, chain, short):
+    leaf, fixture = chain
+    before, child = contents(leaf.parent), leaf.parent / "child.avhdx"
+    thread, _ = visited(NbdAddress(socket=short / "s"), written)
+    answer = vhdx_command("serve", leaf, "--socket", short / "s", "--once", "--scratch", "--save", child, "--json")
+    thread.join(SAFETY)
+    assert answer.code == 0
+    assert [export["writable"] for export in answer.json["exports"]] == [True, False, False, False]
+    assert "snapshot=on" not in answer.json["exports"][0]["commands"][0]["text"]
+    assert str(child) in answer.err
+    with vhdx.open_chain(child) as disk:
+        assert disk.read(0, disk.size) == state_after(fixture)
+    after = contents(leaf.parent)
+    assert set(after) - set(before) == {child}
+    assert {path: after[path] for path in before} == before
+
+
+@needs_paths
+def test_without_save_what_was_written_goes_with_the_server_and_is_said(vhdx_command, chain, short, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    leaf, _ = chain
+    before = contents(leaf.parent)
+    thread, _ = visited(NbdAddress(socket=short / "s"), written)
+    answer = vhdx_command("serve", leaf, "--socket", short / "s", "--once", "--scratch")
+    thread.join(SAFETY)
+    assert "is gone" in answer.err
+    assert contents(leaf.parent) == before
+    assert not list(short.iterdir())
+
+
+@needs_paths
+def test_a_file_that_was_named_is_kept_gone_on_with_and_saved_later(vhdx_command, chain, short):
+    leaf, fixture = chain
+    scratch, child = short / "f", leaf.parent / "child.avhdx"
+    thread, _ = visited(NbdAddress(socket=short / "s"), written)
+    answer = vhdx_command("serve", leaf, "--socket", short / "s", "--once", f"--scratch={scratch}")
+    thread.join(SAFETY)
+    assert "--resume" in answer.err
+    assert vhdx_command("serve", leaf, f"--scratch={scratch}").code == 5  # it is not overwritten
+    answer = vhdx_command("serve", leaf, f"--scratch={scratch}", "--resume", "--save", child, "--save-only")
+    assert answer.code == 0
+    assert scratch.exists()
+    with vhdx.open_chain(child) as disk:
+        assert disk.read(0, disk.size) == state_after(fixture)
+    answer = vhdx_command("serve", leaf.parent / "vm.vhdx", f"--scratch={scratch}", "--resume")
+    assert answer.code == 5
+    assert "another disk" in answer.err
+
+
+@needs_paths
+@pytest.mark.slow
+def test_a_server_that_is_killed_leaves_what_was_flushed(vhdx_command, chain, short):
+    leaf, fixture = chain
+    child = leaf.parent / "child.avhdx"
+    command = [sys.executable, "-m", "cli", "serve", str(leaf), "--socket", str(short / "s"), "--scratch",
+               "--save", str(child)]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process,
+        connected(NbdAddress(socket=short / "s")) as speaker,
+    ):
+        written(speaker)
+        process.kill()
+    scratch = f"--scratch={child}.scratch"
+    answer = vhdx_command("serve", leaf, scratch, "--resume", "--save", child, "--save-only")
+    assert answer.code == 0
+    with vhdx.open_chain(child) as disk:
+        assert disk.read(0, disk.size) == state_after(fixture)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--save", "c.avhdx"], 2),
+        (["--resume"], 2),
+        (["--scratch", "--resume"], 2),
+        (["--scratch=f", "--save-only"], 2),
+        (["--scratch=f", "--resume"], 6),
+        (["--scratch", "--save", "LEAF"], 5),
+    ],
+)
+def test_writing_that_cannot_be_kept_is_refused_before_anybody_is_served(
+    vhdx_command, chain, tmp_path, monkeypatch, arguments, code
+):
+    monkeypatch.chdir(tmp_path)
+    leaf, _ = chain
+    answer = vhdx_command("serve", leaf, *[str(leaf) if word == "LEAF" else word for word in arguments])
+    assert answer.code == code
+
+
+def test_scratch_never_takes_a_disk_for_its_file(vhdx_command, chain):
+    leaf, _ = chain
+    answer = vhdx_command("serve", "--scratch", leaf, leaf)
+    assert answer.code == 2
+    assert "one disk" in answer.err
+
+
+def test_no_checkpoint_is_made_on_what_is_no_vhdx(vhdx_command, tmp_path):
+    (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
+    answer = vhdx_command("serve", tmp_path / "disk.raw", "--scratch", "--save", tmp_path / "c.avhdx")
+    assert answer.code == 2

@@ -36,6 +36,11 @@ NOT_RUN = (
         r"^(systemctl|journalctl) ",
         "it sets up this machine; test_nightly_page.py verifies the units",
     ),
+    (
+        "docs/instant-recovery.md",
+        r"",
+        "servers wait for clients; tests/analyzer/serve/test_boot.py boots restore points",
+    ),
     ("docs/serve.md", r"", "servers wait for clients; tests/analyzer/serve has them, and the programs of others"),
     ("", r"^(& )?\S*pip install ", "it installs, from the network"),
     ("", r"^(python3|py) -m venv ", "it installs"),

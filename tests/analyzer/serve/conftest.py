@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -63,7 +62,7 @@ def served():
     with contextlib.ExitStack() as stack:
 
         def serve(*exports, limits=None, **disks):
-            named = [Export(name, disk, Path("disk.vhdx")) for name, disk in disks.items()]
+            named = [Export(name, disk, "disk.vhdx") for name, disk in disks.items()]
             running = Running([*exports, *named], limits).start()
             stack.callback(running.end)
             return running

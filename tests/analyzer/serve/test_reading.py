@@ -2,7 +2,6 @@
 
 import os
 from itertools import accumulate
-from pathlib import Path
 
 import pytest
 
@@ -102,7 +101,7 @@ def test_what_is_lost_is_an_error_to_a_client_of_the_simple_kind_and_it_goes_on(
 
 def test_ranges_of_an_older_state_are_told(demo, served):
     chain, _ = demo
-    export = Export("disk", chain, Path("x"), Ranges.of([Range(512, 1024)]))
+    export = Export("disk", chain, "x", Ranges.of([Range(512, 1024)]))
     with Speaker(served(export).address) as speaker:
         speaker.begin("disk", [KNOWN])
         assert speaker.ask(STATUS, 0, MIB).extents.popitem()[1] == [(512, 0), (1024, 1), (MIB - 1536, 0)]

@@ -1,0 +1,25 @@
+"""What tells whether a disk is the one that it was: it changes with what the disk shows."""
+
+from pathlib import Path
+
+from analyzer.address.point import RestorePoint
+from analyzer.address.state import layers_of
+from analyzer.recovery_map.disk import without_map
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+
+
+def identity_of(disk: Disk) -> str:
+    """The identity of a state: a VHDX and a restore point have one, of other files it is size and time."""
+    disk = without_map(disk)
+    if isinstance(disk, Chain):
+        return f"vhdx {disk.leaf.data_write_guid}"
+    if isinstance(disk, RestorePoint):
+        manifest = disk.point.manifest
+        return f"point {manifest.name} {manifest.created.isoformat()}"
+    return "files " + " ".join(map(_size_and_time, layers_of(disk)))
+
+
+def _size_and_time(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
