@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import click
@@ -107,9 +109,33 @@ def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] =
     click.echo(document(command, payload, findings))
 
 
+class Given(NamedTuple):
+    """An answer that is not printed yet."""
+
+    payload: Mapping[str, Any]
+    lines: Sequence[str]
+    findings: Sequence[Finding]
+
+
+_kept: ContextVar[list[Given] | None] = ContextVar("answers that are not printed yet", default=None)
+
+
+@contextmanager
+def answers_kept() -> Iterator[list[Given]]:
+    """The answers that are given meanwhile, which are part of a greater one and not printed by themselves."""
+    kept = list[Given]()
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
+
+
 def answer(command: str, payload: Mapping[str, Any], lines: Iterable[str], *, findings: Iterable[Finding] = ()) -> None:
     """Print an answer: whole, as JSON, or its lines for people, which are not made for JSON."""
-    if is_json():
+    if (kept := _kept.get()) is not None:
+        kept.append(Given(payload, [*lines], [*findings]))
+    elif is_json():
         emit(command, payload, findings)
     else:
         emit_sentences(lines)

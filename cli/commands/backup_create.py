@@ -2,28 +2,32 @@
 
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import click
 
 from analyzer.address.parse import Kind
-from analyzer.address.state import State
 from analyzer.backup.create import run_create
 from analyzer.backup.errors import BackupError, PointRefusedError
 from analyzer.backup.lock_owner import Hold
 from analyzer.backup.locks import Lock
-from analyzer.backup.plan import CreateOptions, CreatePlan, Hashing, Lost, Reading, Which, plan_create
+from analyzer.backup.plan import CreateOptions, Hashing, Lost, Reading, Which, plan_create
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.recovery_map.note import map_note
+from analyzer.tasks.engine import Engine, Here
 from analyzer.text import version
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.address import DiskOptions, expand_disks, kept_disk_options, opened, warn_of_state
 from cli.options.common import choice, grouped, json_option, option
+from cli.options.each import Answer, Work, for_each
+from cli.options.jobs import JobOptions, job_options
 from cli.options.repository import (
+    has_rate,
     lock_of,
     losses,
     point_lines,
@@ -68,11 +72,19 @@ class _RunOptions(CreateOptions):
 @kept_disk_options
 @rate_option
 @wait_option
+@job_options
 @json_option
 @when_interrupted(
     "no restore point was half made; the next run uses the chunks that are stored, so run the command again"
 )
-def command(repository: str, leaves: Sequence[str], asked: _RunOptions, dry_run: bool, where: DiskOptions) -> int:
+def command(
+    repository: str,
+    leaves: Sequence[str],
+    asked: _RunOptions,
+    dry_run: bool,
+    where: DiskOptions,
+    how: JobOptions,
+) -> int:
     """Make a restore point of each DISK.
 
     DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a VHD
@@ -96,57 +108,95 @@ def command(repository: str, leaves: Sequence[str], asked: _RunOptions, dry_run:
     """
     if asked.name and len(leaves) > 1:
         raise click.UsageError("--name is for one DISK.")
-    kept, errors, told = repository_of(repository), list[Finding](), list[Manifest]()
+    kept, made, failed = repository_of(repository), list[_Made](), list[tuple[str, Answer]]()
     asked = replace(asked, tool=f"vhdx {version()}")
-    failed = list[tuple[str, VhdxError]]()
-    planned = list[CreatePlan]()
-    # creates may run together, but not beside a prune, which deletes chunks
-    with nullcontext() if dry_run else lock_of(kept, Hold.SHARED, "create") as lock:
-        for leaf in leaves:
-            try:
-                with opened(leaf, where) as state:
-                    errors += warn_of_state(state.disk)
-                    plan, manifests = _back_up(kept, state, asked, lock)
-            except VhdxError as error:
-                # the other disks may still be backed up, unless the repository itself answers
-                if len(leaves) == 1 or (isinstance(error, BackupError) and not isinstance(error, PointRefusedError)):
-                    raise
-                failed.append((leaf, error))
+    engine = Here() if has_rate() else how.engine_to_read(leaves)
+    # the other disks may still be backed up, unless the repository itself answers
+    on_error = _ends_all if len(leaves) == 1 else _not_made
+    with _work(engine, repository, kept, asked, where, dry_run=dry_run) as work:
+        for leaf, answer in zip(leaves, for_each(work, leaves, engine, "backing up", on_error), strict=True):
+            if answer.plain is None:
+                failed.append((leaf, answer))
                 continue
-            told, planned = [*told, *manifests], [*planned, plan]
+            made.append(answer.plain["made"])
             if not output.is_json():
-                (_tell if manifests else _tell_plan)(plan, manifests)
+                (_tell if made[-1].manifests else _tell_plan)(made[-1])
+    points = [manifest for one in made for manifest in one.manifests]
+    errors = [error for one in made for error in one.errors]
     if output.is_json():
-        not_made = [{"path": leaf, "error": str(error), "exit_code": error.exit_code} for leaf, error in failed]
-        payload = {"repository": kept.place.url, "points": told, "errors": errors, "failed": not_made}
-        output.emit("backup create", payload | ({"planned": [*map(_plain_plan, planned)]} if dry_run else {}))
-    lossy = [manifest for manifest in told if manifest.lost]
+        not_made = [{"path": leaf, "error": _why(answer), "exit_code": answer.code} for leaf, answer in failed]
+        payload = {"repository": kept.place.url, "points": points, "errors": errors, "failed": not_made}
+        output.emit("backup create", payload | ({"planned": [*map(_plain_plan, made)]} if dry_run else {}))
+    lossy = [manifest for manifest in points if manifest.lost]
     for line in (*map(_loss, lossy), *_failure_lines(failed, len(leaves))):  # at the end, where it is seen
         say(safe(line))
     # the worst, so that one disk of many that failed is noticed
-    return max([int(bool(errors or lossy)), *(error.exit_code for _, error in failed)])
+    return max([int(bool(errors or lossy)), *(answer.code for _, answer in failed)])
 
 
-def _back_up(
-    kept: Repository, state: State, asked: CreateOptions, lock: Lock | None
-) -> tuple[CreatePlan, tuple[Manifest, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """What became of one disk, and what was planned."""
+
+    names: Sequence[str]
+    work: int
+    read_in_full: str | None
+    skipped: Sequence[tuple[int, str]]
+    manifests: Sequence[Manifest]
+    errors: Sequence[Finding]
+
+
+def _ends_all(error: VhdxError) -> Answer:
+    raise error
+
+
+def _not_made(error: VhdxError) -> Answer:
+    if isinstance(error, BackupError) and not isinstance(error, PointRefusedError):
+        raise error
+    return Answer(plain=None, code=error.exit_code, error={"message": str(error)})
+
+
+@contextmanager
+def _work(
+    engine: Engine, repository: str, kept: Repository, asked: CreateOptions, where: DiskOptions, *, dry_run: bool
+) -> Iterator[Work[str]]:
+    """What is done for one disk. Other processes open the repository by themselves, and each has a lock of its own."""
+    if not isinstance(engine, Here):
+        yield partial(_back_up_apart, repository, asked, where, dry_run)
+        return
+    # creates may run together, but not beside a prune, which deletes chunks
+    with nullcontext() if dry_run else lock_of(kept, Hold.SHARED, "create") as lock:
+        yield partial(_back_up, kept, lock, asked, where)
+
+
+def _back_up_apart(repository: str, asked: CreateOptions, where: DiskOptions, dry_run: bool, leaf: str) -> Answer:
+    kept = repository_of(repository)
+    with nullcontext() if dry_run else lock_of(kept, Hold.SHARED, "create") as lock:
+        return _back_up(kept, lock, asked, where, leaf)
+
+
+def _back_up(kept: Repository, lock: Lock | None, asked: CreateOptions, where: DiskOptions, leaf: str) -> Answer:
     """What is planned for a disk, and the points that were made; none without a lock."""
-    disk = state.disk
-    noted = tuple(filter(None, [map_note(disk.path, disk.size), _CHANGING if state.kind is Kind.DEVICE else ""]))
-    plan = plan_create(kept, disk, replace(asked, notes=noted), lock.claim if lock else lambda _: True)
-    if lock is None:
-        return plan, ()
-    with progress("backing up", plan.work) as update:
-        return plan, run_create(plan, update, lock.confirm)
-
-
-def _plain_plan(plan: CreatePlan) -> dict[str, Any]:
+    with opened(leaf, where) as state:
+        disk, errors = state.disk, warn_of_state(state.disk)
+        noted = tuple(filter(None, [map_note(disk.path, disk.size), _CHANGING if state.kind is Kind.DEVICE else ""]))
+        plan = plan_create(kept, disk, replace(asked, notes=noted), lock.claim if lock else lambda _: True)
+        manifests: Sequence[Manifest] = ()
+        if lock is not None:
+            with progress("backing up", plan.work) as update:
+                manifests = run_create(plan, update, lock.confirm)
     names = [point.name for point in plan.points]
-    return {"names": names, "read_bytes": plan.work, "read_in_full": plan.read_in_full}
+    made = _Made(names=names, work=plan.work, read_in_full=plan.read_in_full, skipped=plan.skipped,
+                 manifests=manifests, errors=errors)  # fmt: skip
+    return Answer(plain={"made": made})
 
 
-def _tell_plan(plan: CreatePlan, _none: Sequence[Manifest]) -> None:
-    names = ", ".join(safe(point.name) for point in plan.points)
+def _plain_plan(plan: _Made) -> dict[str, Any]:
+    return {"names": plan.names, "read_bytes": plan.work, "read_in_full": plan.read_in_full}
+
+
+def _tell_plan(plan: _Made) -> None:
+    names = ", ".join(map(safe, plan.names))
     full = f", in full, because {safe(plan.read_in_full)}" if plan.read_in_full else ""
     output.emit_sentences([f"{names}: would be made; {size(plan.work)} to read{full}"])
 
@@ -156,17 +206,21 @@ def _loss(one: Manifest) -> str:
     return f"warning: {one.name}: {held} of the disk are LOST: zeros where it is restored, with a map of them"
 
 
-def _failure_lines(failed: Sequence[tuple[str, VhdxError]], count: int) -> Iterator[str]:
-    yield from (f"error: {error}" for _, error in failed)
+def _why(answer: Answer) -> str:
+    return str((answer.error or {})["message"])
+
+
+def _failure_lines(failed: Sequence[tuple[str, Answer]], count: int) -> Iterator[str]:
+    yield from (f"error: {_why(answer)}" for _, answer in failed)
     if failed:
         names = ", ".join(leaf for leaf, _ in failed)
         yield f"error: {len(failed)} of {plural(count, 'disk')} were not backed up: {names}"
 
 
-def _tell(plan: CreatePlan, manifests: Sequence[Manifest]) -> None:
-    output.emit_sentences(f"{name}: is there already, of layer {layer}" for layer, name in plan.skipped)
-    output.emit_lines(point_lines(manifests))
-    effort = manifests[-1].effort
+def _tell(made: _Made) -> None:
+    output.emit_sentences(f"{name}: is there already, of layer {layer}" for layer, name in made.skipped)
+    output.emit_lines(point_lines(made.manifests))
+    effort = made.manifests[-1].effort
     full = [f"read in full, because {safe(effort.read_in_full)}"] if effort.read_in_full else []
     stored = f"{plural(effort.chunks_written, 'new chunk')} stored in {size(effort.bytes_written)}"
     output.emit_sentences([*full, f"{size(effort.read_bytes)} read, {stored}"])

@@ -1,5 +1,8 @@
 """`vhdx convert`, and `vhdx merge`, which writes a VHDX unless another format is asked for."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,18 +15,20 @@ from analyzer.convert.model import Options, OutputFormat
 from analyzer.convert.new_identity.workspace import Scope
 from cli import output
 from cli.commands.merge_into import merge_into
-from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
+from cli.options.address import DiskOptions, disk_options, expanded_disks, opened, warn_of_state
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
 from cli.options.common import (
     FILE_PATH,
     STDOUT,
+    disks_and_output,
     file_in,
     grouped,
     json_option,
     optional_output,
-    output_argument,
     refuse_stdout,
 )
+from cli.options.each import Answer, answer_of, for_each, tell_each
+from cli.options.jobs import JobOptions, job_options
 from cli.options.merging import IntoParent
 from cli.options.output import (
     CloneOptions,
@@ -36,18 +41,18 @@ from cli.options.output import (
     write_disk,
 )
 from cli.progress import progress
-from cli.text import say
+from cli.text import safe, say
 from vhdx.disk import Disk
 
 
 @click.command("convert")
-@click.argument("disk")
-@output_argument
+@disks_and_output
 @output_options(block_size="the base's", kind=CloneOptions)
 @disk_options
+@job_options
 @json_option
-def command(disk: str, out: Path, image: CloneOptions, where: DiskOptions) -> int:
-    """Convert a disk, however it is kept, to one standalone image.
+def command(disks: Sequence[str], out: Path, image: CloneOptions, where: DiskOptions, how: JobOptions) -> int:
+    """Convert a disk, however it is kept, to one standalone image; several into a folder.
 
     DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
     a block device, which others may write to meanwhile; or REPO::POINT, a restore point.
@@ -60,11 +65,13 @@ def command(disk: str, out: Path, image: CloneOptions, where: DiskOptions) -> in
     With --clone the disk gets new identities, so that one system can use it beside its original: MBR, GPT, and file
     systems where that is safe. Changes, and what could not be changed, are reported.
 
-    Exit code 1: the output was written, and `vhdx check` reports errors in a source.
+    Exit code 1: the output was written, and `vhdx check` reports errors in a source. Of several disks the others are
+    converted when one cannot be, and the exit code is that of the first such.
 
     \b
     Examples:
       vhdx convert leaf.avhdx disk.raw
+      vhdx convert *.vhdx folder/ --format qcow2
       vhdx convert old.vhdx new.vhdx --block-size 2M
       vhdx convert leaf.avhdx disk.qcow2 --compress
       vhdx convert leaf.avhdx disk.vhd --azure
@@ -78,7 +85,32 @@ def command(disk: str, out: Path, image: CloneOptions, where: DiskOptions) -> in
       vhdx convert leaf.avhdx - | ssh host 'cat > disk.raw'
     """
     asked = image.asked_format() or (OutputFormat.RAW if out == STDOUT else None)
-    return _write("convert", disk, out, asked, image, where)
+    disks = expanded_disks(disks)
+    if len(disks) == 1:
+        return _write("convert", disks[0], out, asked, image, where)
+    _require_own_targets(disks, out, asked, image)
+    work = partial(_answer, out=out, asked=asked, image=image, where=where)
+    return tell_each("convert", disks, for_each(work, disks, how.engine_to_read(disks), "converting"))
+
+
+def _answer(disk: str, out: Path, asked: OutputFormat | None, image: CloneOptions, where: ChainOptions) -> Answer:
+    """What is said of one of several disks."""
+    if image.seed is not None:  # GUIDs of its own
+        image = replace(image, seed=f"{image.seed} {Path(disk).name}")
+    return answer_of(lambda name: _write("convert", name, out, asked, image, where), disk)
+
+
+def _require_own_targets(disks: Sequence[str], out: Path, asked: OutputFormat | None, image: CloneOptions) -> None:
+    """See that each of several files has a name of its own; raises UsageError for that, and as `for_target`.
+
+    Of all that has to be opened first (the state of a layer, a restore point), the second output is refused, or made.
+    """
+    taken = dict[Path, str]()
+    for disk in disks:
+        target, _, _ = image.for_target(out, Path(disk), asked)
+        if Path(disk).exists() and taken.setdefault(target, disk) != disk:
+            both = f"{safe(taken[target])} and {safe(disk)}"
+            raise click.UsageError(f"{both} would both be written to {safe(target)}; convert one of them by itself.")
 
 
 def _write(

@@ -16,7 +16,7 @@ from cli import output
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
 from cli.options.chain import ChainOptions, layer_file
 from cli.options.common import json_option
-from cli.options.each import Answer, for_each
+from cli.options.each import Answer, for_each, tell_each
 from cli.options.jobs import JobOptions, job_options
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
@@ -55,15 +55,8 @@ def command(leaves: Sequence[str], layer: int | None, where: DiskOptions, how: J
         else:
             click.echo(hashed.line)
         return int(bool(hashed.errors))
-    answers = list[Answer]()
-    for answer in for_each(partial(_answer, layer=layer, where=where), leaves, how.engine_to_read(leaves), "hashing"):
-        answers.append(answer)
-        if not output.is_json():
-            output.emit_lines(answer.lines)
-    if output.is_json():
-        told = zip(leaves, answers, strict=True)
-        output.emit("hash", {"files": [{**(one.plain or {"path": leaf}), "error": one.error} for leaf, one in told]})
-    return next((answer.code for answer in answers if answer.code), 0)
+    answers = for_each(partial(_answer, layer=layer, where=where), leaves, how.engine_to_read(leaves), "hashing")
+    return tell_each("hash", leaves, answers, output.emit_lines)
 
 
 @dataclass(frozen=True, slots=True)

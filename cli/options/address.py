@@ -1,7 +1,7 @@
 """The disk that a command line names: its options, opening it, and what is said of it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +64,11 @@ def disk_options(function: Decorated) -> Decorated:
 
 def expand_disks(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """The disks that an argument means, patterns of files as the shell would have them where it leaves that to us."""
+    return expanded_disks(texts)
+
+
+def expanded_disks(texts: Sequence[str]) -> tuple[str, ...]:
+    """The disks that texts mean."""
     paths = ([text] if "::" in text or "://" in text else map(str, expanded([Path(text)])) for text in texts)
     return tuple(chain.from_iterable(paths))
 

@@ -215,9 +215,33 @@ def optional_output(function: Decorated) -> Decorated:
             raise click.UsageError("OUT and -o name the output twice: leave one out.")
         return function(*args, out=out or named_out, **given)
 
-    text = "The same as OUT. A folder gets a file named after the source."
-    decorated = click.option("-o", "--output", "named_out", type=FILE_PATH, metavar="OUT", help=text)(named)
+    decorated = _named_output(named)
     return click.argument("out", type=FILE_PATH, required=False)(decorated)  # type: ignore[return-value]
+
+
+def disks_and_output(function: Decorated) -> Decorated:
+    """What a command reads and what it writes, as `disks` and `out`: the last argument, or the value of `-o`.
+
+    Of several disks the output is a folder.
+    """
+
+    @wraps(function)
+    def named(*args: Any, words: tuple[str, ...], named_out: Path | None, **given: Any) -> Any:
+        disks, out = (words[:-1], Path(words[-1])) if named_out is None else (words, named_out)
+        if not disks:
+            raise click.UsageError("name the output, as OUT or with -o OUT.")
+        if len(disks) > 1 and not out.is_dir():
+            more = "; or OUT and -o name the output twice: leave one out" if named_out else ""
+            raise click.UsageError(f"several disks go into a folder, and {safe(out)} is none{more}.")
+        return function(*args, disks=disks, out=out, **given)
+
+    words = click.argument("words", nargs=-1, required=True, metavar="DISK... OUT")
+    return words(_named_output(named))  # type: ignore[return-value]
+
+
+def _named_output(function: Callable[..., Any]) -> Callable[..., Any]:
+    text = "The same as OUT. A folder gets a file named after the source."
+    return click.option("-o", "--output", "named_out", type=FILE_PATH, metavar="OUT", help=text)(function)
 
 
 def file_in(out: Path, source: Path, ending: str) -> Path:

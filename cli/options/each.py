@@ -11,10 +11,11 @@ import click
 
 from analyzer.tasks.engine import Engine, Here, Lost, WorkerLostError
 from cli import output
-from cli.errors import complain
+from cli.errors import USAGE, complain
 from cli.loudness import BARE
+from cli.options.passphrase import KNOWN
 from cli.progress import counter
-from cli.text import Told, told_later
+from cli.text import Told, safe, say_always, told_later
 from vhdx.errors import VhdxError
 
 
@@ -22,7 +23,7 @@ from vhdx.errors import VhdxError
 class Answer:
     """What a command has to say of one input. All of it can be pickled."""
 
-    plain: Mapping[str, Any] | None
+    plain: dict[str, Any] | None
     """Members for JSON; None where there is an error instead."""
     lines: Sequence[str] = ()
     """For stdout, where no JSON is asked for."""
@@ -37,47 +38,92 @@ Named = TypeVar("Named", Path, str)
 Work = Callable[[Named], Answer]
 """What a command does for one input; raises VhdxError, which becomes that input's answer."""
 
+OnError = Callable[[VhdxError], Answer]
+"""The answer where an input cannot be done; raises the error where it is about all of them."""
 
-def for_each(work: Work[Named], inputs: Sequence[Named], engine: Engine, doing: str) -> Iterator[Answer]:
+
+def answer_of(run: Callable[[Named], int], name: Named) -> Answer:
+    """What a command says of one input, from running it for that alone; `run` gives its exit code."""
+    with output.answers_kept() as given:
+        code = run(name)
+    plain: dict[str, Any] = {"path": name}
+    lines = list[str]()
+    for one in given:
+        plain |= {**one.payload, "findings": one.findings}
+        lines += one.lines
+    return Answer(plain=plain, lines=lines, code=code)
+
+
+def tell_each(
+    command: str,
+    inputs: Sequence[Named],
+    answers: Iterator[Answer],
+    emit: Callable[[Sequence[str]], None] = output.emit_sentences,
+) -> int:
+    """Print the answers as they come, or all as JSON; returns the exit code, that of the first that has one."""
+    told = list[Answer]()
+    for answer in answers:
+        told.append(answer)
+        if not output.is_json():
+            emit(answer.lines)
+    if output.is_json():
+        files = zip(inputs, told, strict=True)
+        output.emit(command, {"files": [{**(one.plain or {"path": name}), "error": one.error} for name, one in files]})
+    return next((answer.code for answer in told if answer.code), 0)
+
+
+def failed(error: VhdxError) -> Answer:
+    """The answer of an input that could not be done, which is said at once."""
+    return Answer(plain=None, code=complain(error), error=output.error_to_plain(error))
+
+
+def for_each(
+    work: Work[Named], inputs: Sequence[Named], engine: Engine, doing: str, on_error: OnError = failed
+) -> Iterator[Answer]:
     """The answer for each input, in their order, what is to be said of it on stderr said before it is given.
 
     One that fails does not end the others. This process shows bytes, as it does for a single input; where others work,
-    the inputs are counted.
+    the inputs are counted. `work` and `on_error` can be pickled.
     """
     here = isinstance(engine, Here)
-    ours = {name: value for name, value in click.get_current_context().meta.items() if name.startswith("-")}
-    batch = partial(_here, work) if here else partial(_apart, work, ours | {BARE: True})
+    batch = partial(_here if here else partial(_apart, _options()), work, on_error)
     with ExitStack() as shown:
         ticks = [] if here else [shown.enter_context(counter(doing, len(inputs)))]
-        for path, found in zip(inputs, engine.run(batch, inputs, 1, *ticks), strict=True):
-            answer = _failed(WorkerLostError(Path(path), found.reason)) if isinstance(found, Lost) else found
+        for name, found in zip(inputs, engine.run(batch, inputs, 1, *ticks), strict=True):
+            answer = on_error(WorkerLostError(Path(name), found.reason)) if isinstance(found, Lost) else found
             for told in answer.told:
                 told.say()
             yield answer
 
 
-def _here(work: Work[Named], paths: Sequence[Named]) -> list[Answer]:
-    return [_answer(work, path) for path in paths]
+def _options() -> dict[str, Any]:
+    """What a command's context says to another process: the options that are kept there, and the passphrase."""
+    meta = click.get_current_context().meta
+    return {name: value for name, value in meta.items() if name.startswith("-") or name == KNOWN} | {BARE: True}
 
 
-def _apart(work: Work[Named], options: Mapping[str, Any], paths: Sequence[Named]) -> list[Answer]:
+def _here(work: Work[Named], on_error: OnError, names: Sequence[Named]) -> list[Answer]:
+    return [_answer(work, on_error, name) for name in names]
+
+
+def _apart(options: Mapping[str, Any], work: Work[Named], on_error: OnError, names: Sequence[Named]) -> list[Answer]:
     """The answers, for another process to say, as if this one had been started with these options."""
     answers = []
-    with click.Context(click.Command(None)) as context:
-        context.meta.update(options)
-        for path in paths:
-            with told_later() as told:
-                answer = _answer(work, path)
-            answers.append(replace(answer, told=tuple(told)))
+    for name in names:
+        with click.Context(click.Command(None)) as context, told_later() as told:
+            context.meta.update(options)
+            try:
+                answer = _answer(work, on_error, name)
+            except click.ClickException as error:  # of this input, and of a class that holds the whole context
+                say_always(f"error: {safe(error.format_message())}")
+                message = {"type": "UsageError", "message": error.format_message(), "exit_code": USAGE}
+                answer = Answer(plain=None, code=USAGE, error=message)
+        answers.append(replace(answer, told=tuple(told)))
     return answers
 
 
-def _answer(work: Work[Named], path: Named) -> Answer:
+def _answer(work: Work[Named], on_error: OnError, name: Named) -> Answer:
     try:
-        return work(path)
+        return work(name)
     except VhdxError as error:
-        return _failed(error)
-
-
-def _failed(error: VhdxError) -> Answer:
-    return Answer(plain=None, code=complain(error), error=output.error_to_plain(error))
+        return on_error(error)

@@ -15,6 +15,8 @@ from vhdx.system.console import is_terminal
 from vhdx.system.shell import split_command
 
 VARIABLE = "VHDX_PASSPHRASE"
+KNOWN = " passphrase"
+"""Under which a command's context keeps the passphrase of its repository, once it was asked for."""
 _PROMPTS = {"": "Passphrase", "to": "Passphrase of the other repository", "new": "New passphrase"}
 
 
@@ -46,7 +48,7 @@ class Passphrase:
 
     def __init__(self, ctx: click.Context, kind: str = "") -> None:
         """As the command's options say; raises UsageError when both are given."""
-        self._kind, self._names = kind, _Names.of(kind)
+        self._context, self._kind, self._names = ctx, kind, _Names.of(kind)
         self._file: Path | None = ctx.meta.get(self._names.file)
         self._command: str | None = ctx.meta.get(self._names.command)
         if self._file and self._command:
@@ -59,7 +61,8 @@ class Passphrase:
     @property
     def is_given(self) -> bool:
         """Whether there is one without asking."""
-        return bool(self._file or self._command or os.environ.get(self._names.variable))
+        known = self._context.meta.get(f"{self._kind}{KNOWN}")
+        return bool(known or self._file or self._command or os.environ.get(self._names.variable))
 
     def __call__(self) -> str:
         """The passphrase of a repository that exists."""
@@ -70,6 +73,13 @@ class Passphrase:
         return self._fetched(twice=True)
 
     def _fetched(self, *, twice: bool) -> str:
+        """Asked for once: processes that this one starts are told what it was."""
+        known = self._context.meta.get(f"{self._kind}{KNOWN}")
+        text = str(known) if known is not None else self._asked(twice=twice)
+        self._context.meta[f"{self._kind}{KNOWN}"] = text
+        return text
+
+    def _asked(self, *, twice: bool) -> str:
         if self._file:
             return _first_line(_read(self._file), f"{self._file} is empty")
         if self._command:

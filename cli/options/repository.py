@@ -55,6 +55,11 @@ rate_option = kept_option(
 """`--limit-rate`, for `repository_of`."""
 
 
+def has_rate() -> bool:
+    """Whether the rate is limited, which one process alone can see to."""
+    return click.get_current_context().meta.get(_RATE) is not None
+
+
 wait_option = kept_option(
     _WAIT, type=DURATION, metavar="TIME", help="Wait so long for other runs in the repository to end: 90s, 10m, 2h."
 )
