@@ -67,6 +67,10 @@ class EditedFile(Patcher):
             for piece in part.pieces(_PIECE):
                 self.write_at(piece.start, bytes(piece.length))
 
+    def release(self, part: Range) -> None:
+        """See Medium."""
+        files.zero(self._descriptor, *part)
+
     def close(self) -> None:
         """See WritableFile."""
         self._reading.close()

@@ -122,7 +122,7 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
 def run_above(plan: UpperMergePlan, above: Above, progress: Progress = no_progress) -> Outcome:
     """See `run_merge_upper`."""
     with Sink(plan.target, existing=plan.options.existing) as sink:
-        writer = _ClaimingWriter(sink, plan, above)
+        writer = ClaimingWriter(sink, plan.new_disk, above)
         disk = _Filled(above.disk)
         checksums = copy_cells(disk, cells_with_data(above.all_windows()), writer.write, progress)
         writer.finish()
@@ -153,18 +153,20 @@ class _Filled:
         self.size, self.sources, self.windows, self.error_for = disk.size, disk.sources, disk.windows, disk.error_for
 
 
-class _ClaimingWriter:
+class ClaimingWriter:
     """Writes what the upper layers hold, claiming the blocks of each window before its first byte comes."""
 
-    def __init__(self, sink: Sink, plan: UpperMergePlan, above: Above) -> None:
-        self._writer = VhdxWriter(sink, plan.new_disk)
-        self._above, self._disk = above, plan.new_disk
+    def __init__(self, sink: Sink, disk: NewDisk, above: Above) -> None:
+        """Write `above` as the file `disk`; bytes come to `write` in the order of the disk."""
+        self._writer = VhdxWriter(sink, disk)
+        self._above, self._disk = above, disk
         held = (table.select(table.kind != Kind.HOLE) for table in above.all_windows())
         self._windows = units_touched(held, _WINDOW)
         self._next = next(self._windows, None)
         self._own = RunTable.of([])
 
     def write(self, start: int, data: memoryview) -> None:
+        """Write bytes of the disk; what is left to the parent is left out."""
         end = start + len(data)
         while self._next is not None and self._next * _WINDOW < end:
             self._claim(self._next)
@@ -173,6 +175,7 @@ class _ClaimingWriter:
                 self._writer.write(run.start, data[run.start - start : run.end - start])
 
     def finish(self) -> None:
+        """Make it a VHDX."""
         while self._next is not None:
             self._claim(self._next)
         self._writer.finish()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from analyzer.merge.run import Media, in_place
+from analyzer.merge.media import Media, in_place
+from analyzer.merge.undoing import identity_of_undo, keeping
 from analyzer.remedies import shell_command
 from vhdx.chain import Chain
 from vhdx.edit.replaying import apply_log
@@ -10,8 +11,10 @@ from vhdx.errors import MergeRefusedError
 from vhdx.image import Image
 
 
-def finish_logs(chain: Chain, parent: Path, media: Media = in_place) -> tuple[Path, ...]:
+def finish_logs(chain: Chain, parent: Path, undo: Path | None = None, media: Media = in_place) -> tuple[Path, ...]:
     """Apply the logs that an interrupted merge into `parent` left live; returns the files, which are to be read anew.
+
+    What they write over in the parent is kept in `undo`, where the merge had one.
 
     Raises MergeRefusedError for a live log of others, NoSuchLayerError, and what applying one raises.
     """
@@ -25,7 +28,9 @@ def finish_logs(chain: Chain, parent: Path, media: Media = in_place) -> tuple[Pa
             reason = f"the log of {image.path} holds changes that another program did not finish"
             raise MergeRefusedError(chain.layers[layer].path, reason, f"apply them first with `{command}`")
     for image in changed:
-        with media(image.path) as medium:
+        base = chain.layers[layer]
+        known = identity_of_undo(undo, base.path, base.data_write_guid) if undo and image is base else None
+        with keeping(base.path, undo, known, media) if undo and known else media(image.path) as medium:
             apply_log(medium)
     return tuple(image.path for image in changed)
 

@@ -5,6 +5,9 @@ from enum import Enum
 from pathlib import Path
 from uuid import UUID
 
+DRAINED_AT_ONCE = 16 << 20
+"""Bytes that are merged before the merged files let go of them: what a host without room must have for a moment."""
+
 
 class Retire(Enum):
     """What becomes of the merged files."""
@@ -36,6 +39,10 @@ class IntoOptions:
     retire: Retire = Retire.RENAME
     siblings: Siblings = Siblings.REFUSE
     letting: Letting = Letting.KEEP
+    keep_old: Path | None = None
+    """Where the parent's old state is kept, as a differencing file upon it."""
+    undo: Path | None = None
+    """Where what is written over is kept, so that the parent can be brought back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,8 @@ class IntoPlan:
     """What the merged files hold of the disk, zeros aside."""
     claimed_bytes: int
     """What they hold of it, zeros too."""
+    old_bytes: int
+    """What --keep-old copies at most."""
     new_blocks: int
     """Blocks that the parent's file gets."""
     grows_by: int
@@ -81,8 +90,8 @@ class IntoPlan:
 
     @property
     def work(self) -> int:
-        """What progress counts to: bytes of the disk that the merged files hold, zeros too."""
-        return self.claimed_bytes
+        """What progress counts to: bytes of the disk that the merged files hold, zeros too, and of the old state."""
+        return self.claimed_bytes + self.old_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,18 @@
 """The plan of a merge in place: what will be written where, what that takes, and what speaks against it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from analyzer.convert.cells import require_known
 from analyzer.linkage.mismatch import Verdict, gather_evidence
 from analyzer.linkage.own_sectors import Effort
 from analyzer.merge.blocks import held_by_block
 from analyzer.merge.family import find_family, retired_name
-from analyzer.merge.model import Family, IntoOptions, IntoPlan, Retire, Siblings
+from analyzer.merge.keep_old import bytes_of_old, identity_of_old
+from analyzer.merge.model import DRAINED_AT_ONCE, Family, IntoOptions, IntoPlan, Letting, Retire, Siblings
+from analyzer.merge.undoing import identity_of_undo
 from vhdx.chain import Chain
 from vhdx.disk_items import items_of_disk
 from vhdx.edit.resizing import needed_slots
@@ -17,6 +21,7 @@ from vhdx.geometry import Geometry, bat_region_size
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image
 from vhdx.runs import Kind, RunTable
+from vhdx.source import file_identity
 from vhdx.structures.bat import ENTRY_SIZE, BlockState
 from vhdx.structures.constants import MIB, SECTOR_BITMAP_SIZE
 from vhdx.system import files
@@ -47,24 +52,30 @@ def plan_merge_into(
     lower, base = chain.layers[layer + 1], chain.layers[layer]
     _require_sound(base)
     _require_names(chain, layer, options)
+    if options.letting is Letting.DRAIN and not files.keeps_holes(chain.path.parent):
+        reason = f"the file system of {chain.path} cannot take back room in the middle of a file, which --drain needs"
+        raise MergeRefusedError(base.path, reason, "merge without --drain, or to a new file")
     items_of_disk(chain.leaf.structures)  # raises for more than can be taken over
     _require_linked(chain, layer)
-    family = find(chain, layer)
+    family = _without(find(chain, layer), options.keep_old)
     if family.siblings and options.siblings is Siblings.REFUSE:
         raise MergeRefusedError(
             base.path,
             f"{family.siblings[0]} was made upon a file that the merge changes or takes away, and would show a mixture",
             "merge to a new file instead, delete that file first, or go on with --accept-siblings",
         )
-    is_resumed = is_begun(lower, base)
-    identity = base.data_write_guid if is_resumed else identities("data_write_guid")
+    _require_undoable(base, family, options)
+    identity = _identity(chain, layer, options) or identities("data_write_guid")
+    old = options.keep_old
+    old_bytes = bytes_of_old(chain, layer) if old and not old.exists() else 0
     count = _Count(base, chain.size)
     for table in require_known(chain, chain.windows_above(layer + 1)):
         count.held += table.bytes_of(Kind.DATA)
         count.claimed += int(table.length.sum()) - table.bytes_of(Kind.HOLE)
     for block, own in held_by_block(chain, layer, base.geometry.block_size, chain.size):
         count.add(block, own)
-    check_space(base.path, count.needed)
+    needed = count.needed_for(options.letting) + old_bytes + (count.held if options.undo else 0)
+    check_space(base.path, needed)
     return IntoPlan(
         parent=base.path,
         layer=layer,
@@ -72,15 +83,47 @@ def plan_merge_into(
         size=chain.size,
         size_before=base.size,
         identity=identity,
-        is_resumed=is_resumed,
+        is_resumed=is_begun(lower, base),
         held_bytes=count.held,
         claimed_bytes=count.claimed,
+        old_bytes=old_bytes,
         new_blocks=count.blocks,
         grows_by=count.growth,
-        needed_bytes=count.needed,
+        needed_bytes=needed,
         family=family,
         options=options,
     )
+
+
+def _identity(chain: Chain, layer: int, options: IntoOptions) -> UUID | None:
+    """The identity that an interrupted run has chosen for the parent; None where there was none.
+
+    Raises MergeRefusedError where what is to be kept is partly written over already, UndoRefusedError.
+    """
+    base, lower = chain.layers[layer], chain.layers[layer + 1]
+    kept = [identity_of_old(options.keep_old, chain, layer)] if options.keep_old else []
+    kept += [identity_of_undo(options.undo, base.path, base.data_write_guid)] if options.undo else []
+    if not is_begun(lower, base):
+        return next((identity for identity in kept if identity), None)
+    if None in kept:
+        reason = "a merge into it was begun, so that its old state is not whole any more"
+        raise MergeRefusedError(base.path, reason, "go on without --keep-old and --undo")
+    return base.data_write_guid
+
+
+def _require_undoable(base: Image, family: Family, options: IntoOptions) -> None:
+    """Refuse an undo file where more changes than the parent."""
+    goes = options.letting is Letting.DRAIN or options.retire is Retire.DELETE
+    if options.undo and (family.grandchildren or goes):
+        reason = "the merged files go" if goes else f"{family.grandchildren[0]} is linked anew"
+        raise MergeRefusedError(base.path, f"{reason}, which --undo cannot take back", "leave out --undo")
+
+
+def _without(family: Family, old: Path | None) -> Family:
+    """The family without the file that keeps the parent's old state, which is made for the merged parent."""
+    known = file_identity(old) if old else None
+    others = (path for path in family.siblings if known is None or file_identity(path) != known)
+    return replace(family, siblings=tuple(others))
 
 
 def is_begun(child: Image, parent: Image) -> bool:
@@ -176,3 +219,10 @@ class _Count:
             return self.growth
         # What is never written of a block takes no room there; of each run at most two pages are begun.
         return min(self.growth, self.new_held + 2 * HOST_PAGE * self.runs + self.growth_of_structures)
+
+    def needed_for(self, letting: Letting) -> int:
+        """Bytes that the file system must have free, where the merged files may let go of theirs on the way."""
+        if letting is Letting.KEEP:
+            return self.needed
+        block_size = self._geometry.block_size
+        return min(self.needed, self.growth_of_structures + 2 * max(DRAINED_AT_ONCE, block_size))

@@ -4,15 +4,19 @@ The parent's child first names the identity that the parent will have, so that i
 to the parent lies under what the layers above hold, so that nothing of it shows until they are gone.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from analyzer.convert.model import parent_locator
 from analyzer.merge.blocks import BlockMerger, held_by_block
+from analyzer.merge.draining import Drain
 from analyzer.merge.family import retired_name
-from analyzer.merge.model import IntoOutcome, IntoPlan, Retire
+from analyzer.merge.keep_old import write_old
+from analyzer.merge.media import Media, in_place
+from analyzer.merge.model import DRAINED_AT_ONCE, IntoOutcome, IntoPlan, Letting, Retire
+from analyzer.merge.undoing import keeping
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain
 from vhdx.disk_items import items_of_disk
@@ -20,25 +24,14 @@ from vhdx.edit.editor import Editor
 from vhdx.edit.medium import Medium
 from vhdx.edit.metadata import Key, content_of, key_of, locator_of, stage_items, stage_locator
 from vhdx.edit.resizing import grow, shrink
-from vhdx.in_place import open_edited
 from vhdx.structures import locator as keys
 from vhdx.structures.constants import MIB, NIL
 from vhdx.structures.disk import DiskParameters, build_disk_parameters
 from vhdx.structures.metadata import BELONGS_TO_DISK, ITEM_FLAGS, MetadataItem
 from vhdx.system import files
 
-Media = Callable[[Path], AbstractContextManager[Medium]]
-"""Opens a file to be changed in its place."""
-
 # A commit costs two flushes; what it makes durable at once bounds what a crash undoes, and what a full disk wants.
 _BATCH, _PAGES = 64 * MIB, 100
-
-
-@contextmanager
-def in_place(path: Path) -> Iterator[Medium]:
-    """The file itself, locked meanwhile; raises OutputError, InputOutputError."""
-    with open_edited(path) as medium:
-        yield medium
 
 
 def run_merge_into(
@@ -49,7 +42,10 @@ def run_merge_into(
     `chain` is the one that the plan was made of; its files are read meanwhile. Raises what reading, writing and
     Editor raise; the disk of the leaf is the same whenever that is, and the same call goes on.
     """
-    with media(plan.parent) as parent, media(plan.sources[0]) as child:
+    options = plan.options
+    if options.keep_old and not options.keep_old.exists():
+        write_old(chain, plan.layer, options.keep_old, plan.identity, progress)
+    with _parent_of(plan, media) as parent, media(plan.sources[0]) as child:
         _announce(plan, child)
         identity = None if plan.is_resumed else plan.identity
         with Editor(parent, data_write_guid=identity) as editor:
@@ -57,7 +53,9 @@ def run_merge_into(
                 below = chain.layers[plan.layer - 1].size if plan.layer else 0
                 grow(editor, plan.size, zeros_until=below)
             merger = BlockMerger(editor, chain, compares=plan.is_resumed)
-            _merge_blocks(plan, chain, merger, progress)
+            with ExitStack() as stack:
+                drain = _drain(plan, chain, media, child, stack) if plan.options.letting is Letting.DRAIN else None
+                _merge_blocks(plan, chain, merger, progress, drain)
             _take_over_metadata(editor, chain)
             if plan.size < editor.geometry.size:
                 shrink(editor, plan.size)
@@ -67,6 +65,12 @@ def run_merge_into(
         with media(path) as medium:
             _relink(medium, path, plan)
     return merger.written, size
+
+
+def _parent_of(plan: IntoPlan, media: Media) -> AbstractContextManager[Medium]:
+    """The parent's medium, which keeps what is written over where that is asked for."""
+    undo = plan.options.undo
+    return keeping(plan.parent, undo, plan.identity, media) if undo else media(plan.parent)
 
 
 def _announce(plan: IntoPlan, child: Medium) -> None:
@@ -82,17 +86,33 @@ def _announce(plan: IntoPlan, child: Medium) -> None:
         editor.end()
 
 
-def _merge_blocks(plan: IntoPlan, chain: Chain, merger: BlockMerger, progress: Progress) -> None:
-    editor, before, told = merger.editor, 0, 0
-    for block, own in held_by_block(chain, plan.layer, editor.geometry.block_size, plan.size):
+def _merge_blocks(plan: IntoPlan, chain: Chain, merger: BlockMerger, progress: Progress, drain: Drain | None) -> None:
+    editor, told = merger.editor, 0
+    block_size, batch = editor.geometry.block_size, DRAINED_AT_ONCE if drain else _BATCH
+
+    def commit(upto: int) -> None:
+        editor.commit()
+        if drain:
+            drain.let_go(upto)
+        progress(told)
+
+    for block, own in held_by_block(chain, plan.layer, block_size, plan.size):
         merger.merge(block, own)
         told += int(own.length.sum())
-        if merger.written - before >= _BATCH or editor.session.staged >= _PAGES or told >= _BATCH:
-            editor.commit()
-            progress(told)
-            before, told = merger.written, 0
-    editor.commit()
-    progress(told)
+        if told >= batch or editor.session.staged >= _PAGES:
+            commit((block + 1) * block_size)
+            told = 0
+    commit(plan.size)
+    if drain:
+        for one in drain.editors:
+            one.end()
+
+
+def _drain(plan: IntoPlan, chain: Chain, media: Media, child: Medium, stack: ExitStack) -> Drain:
+    """Sessions of the files that let go, to be ended with the stack."""
+    others = [stack.enter_context(media(path)) for path in plan.sources[1:]]
+    editors = [stack.enter_context(Editor(medium)) for medium in (child, *others)]
+    return Drain(chain, plan.layer, editors)
 
 
 def _take_over_metadata(editor: Editor, chain: Chain) -> None:

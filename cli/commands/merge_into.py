@@ -10,6 +10,7 @@ from analyzer.merge.logs import finish_logs
 from analyzer.merge.model import IntoOutcome, IntoPlan, Retire
 from analyzer.merge.plan import plan_merge_into
 from analyzer.merge.run import outcome_of, retire, run_merge_into
+from analyzer.remedies import shell_command
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.chain import ChainOptions, layer_file, open_leaf, warn_of_findings
@@ -22,7 +23,7 @@ from vhdx.findings import Finding
 
 _PLANNED = (
     *("parent", "sources", "size", "size_before", "identity", "is_resumed"),
-    *("held_bytes", "claimed_bytes", "new_blocks", "grows_by", "needed_bytes"),
+    *("held_bytes", "claimed_bytes", "old_bytes", "new_blocks", "grows_by", "needed_bytes"),
 )
 _CONCERNED = "siblings", "grandchildren", "leftovers"
 
@@ -32,7 +33,7 @@ def merge_into(leaf: Path, parent: Path, asked: IntoParent, where: ChainOptions,
     leaf, where = layer_file(leaf, where)
     if not dry_run:
         with open_leaf(leaf, where) as chain:
-            finish_logs(chain, parent)
+            finish_logs(chain, parent, asked.undo)
     with open_leaf(leaf, where) as chain:
         errors = warn_of_findings(chain)
         plan = plan_merge_into(chain, parent, asked.options())
@@ -87,6 +88,9 @@ def _plan_lines(plan: IntoPlan) -> Iterator[str]:
     )
     if plan.size != plan.size_before:
         yield f"  the disk in {safe(plan.parent)} becomes {size(plan.size)}; it has {size(plan.size_before)}"
+    if plan.options.keep_old:
+        old = f"{safe(plan.options.keep_old)}, up to {size(plan.old_bytes)}"
+        yield f"  the old state of {safe(plan.parent)} is kept as {old}"
     for path in plan.family.grandchildren:
         yield f"  {safe(path)} is linked to {safe(plan.parent)}"
     for path in (*plan.family.siblings, *plan.family.leftovers):
@@ -104,5 +108,10 @@ def _outcome_lines(plan: IntoPlan, outcome: IntoOutcome) -> Iterator[str]:
     )
     for path in outcome.relinked:
         yield f"  {safe(path)} is linked to it"
+    if plan.options.keep_old:
+        yield f"  {safe(plan.options.keep_old)} shows what it was before"
+    if plan.options.undo:
+        command = shell_command(["vhdx", "undo", str(plan.parent), str(plan.options.undo)])
+        yield f"  `{command}` brings it back as it was; the merged files then need their old names"
     for path in outcome.retired:
         yield f"  {safe(path)} is needed no more"

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from analyzer.linkage.mismatch import gather_evidence
+from analyzer.merge.undoing import is_undo_of_merge, undo_merge
 from analyzer.remedies import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place, run_undo
 from analyzer.repair.plan import plan_repair
@@ -105,7 +106,7 @@ def command(file: Path, result: _Result) -> int:
 @click.argument("undo", type=FILE_PATH)
 @json_option
 def undo_command(file: Path, undo: Path) -> None:
-    """Undo what `repair` or `set-parent` changed in place: restore the file bit for bit.
+    """Undo what `repair`, `set-parent` or `merge --into` changed in place: restore the file bit for bit.
 
     Works after a crash in the middle of the change, and can be repeated. Another file, or one that was written to
     since, is refused. The undo file is kept.
@@ -114,7 +115,7 @@ def undo_command(file: Path, undo: Path) -> None:
     Examples:
       vhdx undo disk.vhdx disk.vhdx.undo
     """
-    restored = run_undo(file, undo)
+    restored = undo_merge(file, undo) if is_undo_of_merge(undo) else run_undo(file, undo)
     lines = [f"{safe(file)}: restored, file of {size(restored)}"]
     output.answer("undo", {"path": file, "undo": undo, "file_size": restored}, lines)
 

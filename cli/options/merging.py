@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.merge.model import IntoOptions, Retire, Siblings
+from analyzer.merge.model import IntoOptions, Letting, Retire, Siblings
 from cli.options.common import choice, option
 
 
@@ -25,11 +25,30 @@ class IntoParent:
         "--accept-siblings",
     )
 
+    letting: Letting = choice(
+        Letting.DRAIN,
+        "With --into: merged files let go of each block at once, for hosts without room. There is no way back.",
+        "--drain",
+    )
+
+    keep_old: Path | None = option(
+        "With --into: keep FILE's old state as OLD, a checkpoint upon the merged FILE.", metavar="OLD"
+    )
+    undo: Path | None = option(
+        "With --into: keep what is written over in UNDO; `vhdx undo FILE UNDO` brings FILE back.", metavar="UNDO"
+    )
+
     def __post_init__(self) -> None:
         """Refuse options that mean nothing without --into; raises UsageError."""
-        if self.file is None and (self.retire is Retire.DELETE or self.siblings is Siblings.ACCEPT):
-            raise click.UsageError("--delete and --accept-siblings are for --into.")
+        if self.file is None and self.options() != IntoOptions():
+            raise click.UsageError("--delete, --drain, --keep-old, --undo and --accept-siblings are for --into.")
 
     def options(self) -> IntoOptions:
         """The same for the job."""
-        return IntoOptions(retire=self.retire, siblings=self.siblings)
+        return IntoOptions(
+            retire=self.retire,
+            siblings=self.siblings,
+            letting=self.letting,
+            keep_old=self.keep_old,
+            undo=self.undo,
+        )

@@ -13,6 +13,7 @@ from tests.support.command_line import contents
 from vhdx.edit.editor import Editor
 from vhdx.errors import FileSystemFullError
 from vhdx.in_place import open_edited
+from vhdx.runs import Kind
 
 SIZE = 8 * MIB
 FULL, PARTIAL = BlockState.FULLY_PRESENT, BlockState.PARTIALLY_PRESENT
@@ -164,3 +165,90 @@ def test_whatever_breaks_it_off_the_disk_is_the_same_and_the_same_command_goes_o
     assert again.code == 0
     assert "going on with a merge that was begun" in again.err
     assert disk(folder / "base.vhdx") == wanted
+
+
+def broken_off(monkeypatch, at=3):
+    """A context in which the merge of the block of that number is interrupted, and every block is a batch."""
+    real, calls = running.BlockMerger.merge, []
+
+    def broken(merger, block, own):
+        calls.append(block)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        real(merger, block, own)
+
+    monkeypatch.setattr(running, "_PAGES", 1)
+    monkeypatch.setattr(running.BlockMerger, "merge", broken)
+
+
+@pytest.mark.parametrize("is_broken_off", [False, True])
+@pytest.mark.parametrize("into", ["base.vhdx", "mid.avhdx"])
+def test_the_old_state_stays_as_a_checkpoint_upon_the_merged_parent(
+    vhdx_command, folder, monkeypatch, into, is_broken_off
+):
+    wanted, old = disk(folder / "leaf.avhdx"), disk(folder / into)
+    asked = "merge", folder / "leaf.avhdx", "--into", folder / into, "--keep-old", folder / "old.avhdx"
+    if is_broken_off:
+        with monkeypatch.context() as patched:
+            broken_off(patched, at=2)
+            assert vhdx_command(*asked).code == 130
+        assert disk(folder / "leaf.avhdx") == wanted
+        assert disk(folder / "old.avhdx") == old
+    assert vhdx_command(*asked).code == 0
+    assert disk(folder / into) == wanted
+    assert disk(folder / "old.avhdx") == old
+    assert vhdx_command("check", folder / "old.avhdx").code == 0
+
+
+@pytest.mark.parametrize("is_broken_off", [False, True])
+def test_an_undo_file_brings_the_parent_back_bit_for_bit(vhdx_command, folder, monkeypatch, is_broken_off):
+    before, wanted = (folder / "base.vhdx").read_bytes(), disk(folder / "leaf.avhdx")
+    asked = "merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx", "--undo", folder / "base.undo"
+    if is_broken_off:
+        with monkeypatch.context() as patched:
+            broken_off(patched)
+            assert vhdx_command(*asked).code == 130
+        again = vhdx_command(*asked)
+        assert (again.code, disk(folder / "base.vhdx") == wanted) == (0, True)
+    else:
+        assert "vhdx undo" in vhdx_command(*asked).out
+        assert disk(folder / "base.vhdx") == wanted
+    for _ in range(2):
+        assert vhdx_command("undo", folder / "base.vhdx", folder / "base.undo").code == 0
+        assert (folder / "base.vhdx").read_bytes() == before
+    for name in ("mid", "leaf"):
+        (folder / f"{name}.avhdx.merged").rename(folder / f"{name}.avhdx")
+    assert disk(folder / "leaf.avhdx") == wanted
+
+
+def test_an_undo_file_of_another_parent_or_of_one_that_changed_since_is_refused(vhdx_command, folder):
+    asked = "--into", folder / "base.vhdx", "--undo", folder / "base.undo"
+    assert vhdx_command("merge", folder / "leaf.avhdx", *asked).code == 0
+    assert vhdx_command("undo", folder / "leaf.avhdx.merged", folder / "base.undo").code == 5
+    identity = Identity.of("since").data_write_guid
+    with open_edited(folder / "base.vhdx") as medium, Editor(medium, data_write_guid=identity) as editor:
+        editor.end()
+    assert vhdx_command("undo", folder / "base.vhdx", folder / "base.undo").code == 5
+
+
+def test_what_cannot_be_kept_any_more_is_refused(vhdx_command, folder, monkeypatch):
+    with monkeypatch.context() as patched:
+        broken_off(patched)
+        vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    for option in ("--keep-old", "--undo"):
+        answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx", option, folder / "kept")
+        assert answer.code == 5
+        assert "not whole any more" in answer.err
+    for option in ("--drain", "--delete"):
+        asked = "--into", folder / "mid.avhdx", "--undo", folder / "kept", option
+        assert "cannot take back" in vhdx_command("merge", folder / "leaf.avhdx", *asked).err
+
+
+def test_a_drained_file_holds_nothing_and_shows_the_same(vhdx_command, folder):
+    wanted = disk(folder / "leaf.avhdx")
+    answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx", "--drain")
+    assert answer.code == 0
+    assert disk(folder / "base.vhdx") == wanted
+    assert disk(folder / "leaf.avhdx.merged") == wanted
+    with vhdx.open_image(folder / "leaf.avhdx.merged") as image:
+        assert len(image.runs().of_kind(Kind.HOLE)) == len(image.runs())

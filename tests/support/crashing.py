@@ -141,6 +141,12 @@ class Recorded:
     def zero(self, part):
         self._do("zero", part.start, part.length)
 
+    def release(self, part):
+        before = len(self.file.pages)
+        self._do("zero", part.start, part.length)
+        if self._recorder.room is not None:
+            self._recorder.room += (before - len(self.file.pages)) * PAGE
+
     def flush(self):
         self._recorder.note(self.path, ("flush",))
 

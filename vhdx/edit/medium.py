@@ -21,6 +21,10 @@ class Medium(ByteSource, Protocol):
         """Make a range zeros, and give its room back to the host where that can be; raises as `write_at` does."""
         ...
 
+    def release(self, part: Range) -> None:
+        """Give the room of a range back to the host where that can be; nobody reads it again. Raises nothing."""
+        ...
+
     def flush(self) -> None:
         """Make everything that was done so far durable; raises InputOutputError."""
         ...

@@ -1,12 +1,17 @@
 """Merges in place over files in memory."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
+
+from analyzer.merge import run as running
 from analyzer.merge.model import Family, IntoOptions
 from analyzer.merge.plan import plan_merge_into
 from analyzer.merge.run import run_merge_into
 from tests.support.crashing import PagedFile, Recorder
 from tests.support.plain_reader import disk_of
+from tests.support.strategies import name_of
 from vhdx.chain import open_chain
 from vhdx.contents import Structures
 from vhdx.edit.replaying import apply_log
@@ -15,10 +20,6 @@ from vhdx.parents import OnMismatch
 
 def recorded(stack, **more):
     """A stack's files in memory, and their paths, base first."""
-    from pathlib import Path
-
-    from tests.support.strategies import name_of
-
     paths = [Path(name_of(number)) for number in range(len(stack.specs))]
     files = zip(paths, stack.files, strict=True)
     return Recorder({path: PagedFile.of(file, path) for path, file in files}, **more), paths
@@ -52,3 +53,11 @@ def disk(files, paths):
 def read_by_product(files, paths):
     chain = open_chain(paths[-1], parents=paths[-2::-1], opened=lambda path: Structures(files[path]))
     return chain.read(0, chain.size)
+
+
+@contextmanager
+def small_batches():
+    """Commits after every block or so, so that small disks have many."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(running, "_PAGES", 2)
+        yield

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.analyzer.merge.helpers import disk, merge, read_by_product, recorded
+from analyzer.merge.model import IntoOptions, Letting
+from tests.analyzer.merge.helpers import disk, merge, read_by_product, recorded, small_batches
 from tests.support.crashing import Recorder, crash_states
 from tests.support.plain_reader import PlainFile
 from tests.support.strategies import stacks
@@ -20,7 +21,9 @@ def test_a_random_chain_shows_the_same_disk_at_every_moment_and_its_merge_goes_o
     run, paths = recorded(stack)
     into = data.draw(st.integers(0, len(paths) - 2))
     wanted = bytes(stack.disks[-1].bytes)
-    merge(run, paths, into)
+    options = IntoOptions(letting=data.draw(st.sampled_from(Letting)))
+    with small_batches():
+        merge(run, paths, into, options=options)
     assert disk(run.files, paths[: into + 1]) == wanted
     assert not PlainFile(run.files[paths[into]]).was_live
     seed = data.draw(st.integers(0, 999))
@@ -31,5 +34,8 @@ def test_a_random_chain_shows_the_same_disk_at_every_moment_and_its_merge_goes_o
         assert read_by_product(files, paths) == wanted, words
     words, files = chosen[0]
     again = Recorder(files)
-    merge(again, paths, into)
+    merge(again, paths, into, options=options)
     assert disk(again.files, paths[: into + 1]) == wanted, words
+    if options.letting is Letting.DRAIN and len(set(map(len, (layer.bytes for layer in stack.disks)))) == 1:
+        for path in paths[into + 1 :]:
+            assert {PlainFile(again.files[path]).block(number)[0] for number in range(3)} <= {0}
