@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from analyzer.guest.extract.job import GONE, doubt_of, named_in, run_extraction, whole_content
-from analyzer.guest.extract.model import Extraction, Lost, Outcome, Told
+from analyzer.guest.extract.job import named_in, run_extraction, whole_content
+from analyzer.guest.extract.keeping import why_not_here
+from analyzer.guest.extract.model import Extraction, Form, Lost, Outcome, Told
+from analyzer.guest.extract.runner import GONE, doubt_of
 from analyzer.guest.filesystems.record import FileState, Include
 from analyzer.recovery_map.disk import MappedDisk
 from cli import output
@@ -31,12 +33,16 @@ _REFUSED = 5
 class _Asked:
     """What is extracted, and to where."""
 
-    out: Path = option(
-        "Folder to write to, created if missing; - writes a single file to stdout.",
-        "-o",
-        "--output",
-        required=True,
-        metavar="DIR",
+    out: Path | None = option(
+        "Folder to write to, created if missing; - writes a single file to stdout.", "-o", "--output", metavar="DIR"
+    )
+    tar: Path | None = option(
+        "Write a tar archive instead, with links, modes, owners and extended attributes; - is stdout.", metavar="FILE"
+    )
+    form: Form = choice(
+        Form.KEEPING,
+        "Keep links, modes, owners, extended attributes and names in DIR as they are in the disk; root only.",
+        "--preserve",
     )
     volume: int | None = volume_option()
     include: Include = choice(
@@ -45,7 +51,18 @@ class _Asked:
     lost: Lost = choice(
         Lost.PARTIAL, "Write files with lost parts too, as NAME.partial, with zeros there.", "--partial"
     )
-    existing: Existing = force_option("a file in DIR")
+    existing: Existing = force_option("a file in DIR, or FILE,")
+
+    def target(self) -> tuple[Path, Form]:
+        """Where to, and as what; raises UsageError."""
+        if (self.out is None) == (self.tar is None):
+            raise click.UsageError("name where to write: a folder with -o DIR, or an archive with --tar FILE.")
+        if self.tar is not None:
+            return self.tar, Form.TAR
+        if self.form is Form.KEEPING and (self.out == STDOUT or (reason := why_not_here())):
+            reason = "a single file on stdout has nothing to keep" if self.out == STDOUT else reason
+            raise click.UsageError(f"--preserve: {reason}; --tar FILE keeps everything in an archive.")
+        return self.out or STDOUT, self.form
 
 
 @click.command("extract")
@@ -61,10 +78,16 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) 
     folder with all that is in it, is written to DIR under its own name; / is the whole volume. N:/PATH, as `vhdx files
     -r` prints it, is in volume N. On NTFS, PATH:STREAM is an alternate stream.
 
+    With --tar, links, hard links, devices, modes, owners, times, extended attributes, ACLs, holes and names are kept
+    as they are in the disk; the archive does as much harm as its disk means to, to who unpacks it as root. --preserve
+    keeps the same in DIR, but for devices, which are left out. Of NTFS, exFAT and FAT, files get root as owner and
+    everyday modes.
+
     Nothing is ever written outside of DIR: links in it are not followed, and links of the disk are reported, not made.
     Names that some system would not take as a plain name (separators, colons, CON, trailing dots, control characters,
     bytes that are not UTF-8, the same in another case) are changed and reported. Files keep their times, holes stay
-    holes; modes and owners are not kept. A file with lost parts is left out, unless --partial asks for the rest of it.
+    holes; modes and owners are kept by --tar and --preserve alone. A file with lost parts is left out, unless --partial
+    asks for the rest of it.
 
     With --deleted, deleted files and folders are written as NAME.deleted, and reported: their space may have been
     reused.
@@ -82,21 +105,27 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) 
       vhdx extract leaf.avhdx@0 /etc/fstab -o -
       vhdx extract sftp://nas/backups::vm1-2026 /var/www -o rescued
       vhdx extract leaf.avhdx / -o everything --volume 3 --partial
+      vhdx extract ext4.vhdx /home --tar home.tar
     """
+    target, form = asked.target()
+    if output.is_json() and target == STDOUT:
+        raise click.UsageError("--json and stdout as the output exclude each other.")
     with opened_by_map(leaf, where) as state:
         volumes = volumes_of(state.disk)
         taken, below = in_volume(volumes, asked.volume, paths, state.disk)
         plan = Extraction(
             volume=taken,
             named=named_in(taken, below, asked.include),
-            target=asked.out,
+            target=target,
+            form=form,
+            stream=sys.stdout.buffer if target == STDOUT else None,
             sources=tuple(state.files),
             include=asked.include,
             existing=asked.existing,
             lost=asked.lost,
             stale=state.disk.stale if isinstance(state.disk, MappedDisk) else NO_RANGES,
         )
-        if asked.out == STDOUT:
+        if target == STDOUT and form is not Form.TAR:
             return _to_stdout(plan) or int(bool(state.doubt))
         with counter("extracting") as update:
             outcome = run_extraction(plan, update)
@@ -116,8 +145,6 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) 
 
 
 def _to_stdout(plan: Extraction) -> int:
-    if output.is_json():
-        raise click.UsageError("--json and -o - exclude each other.")
     for data in whole_content(plan):
         sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -133,7 +160,15 @@ def _to_stdout(plan: Extraction) -> int:
 def _print_text(plan: Extraction, outcome: Outcome) -> None:
     what = f"{plural(outcome.files, 'file')}, {plural(outcome.folders, 'folder')}, {size(outcome.bytes)}"
     streams = f"; {plural(outcome.streams_left, 'alternate stream')} not asked for" if outcome.streams_left else ""
-    click.echo(f"{safe(plan.target)}: {what}{streams}")
+    links = (f"{outcome.links_made} symbolic", f"{outcome.hard_links} hard")
+    made = ", ".join(link for link in links if not link.startswith("0 "))
+    linked = f", links: {made}" if made else ""
+    special = (
+        f", {plural(outcome.special_files, 'device or pipe', 'devices and pipes')}" if outcome.special_files else ""
+    )
+    # In front of an archive on stdout there must be nothing.
+    click.echo(f"{safe(plan.target)}: {what}{linked}{special}{streams}", err=plan.stream is not None)
+    _say("not kept", outcome.attributes_left)
     for word in ("renamed", "deleted", "partial", "stale", "left out", "refused"):
         _say(word, getattr(outcome, word.replace(" ", "_")))
     _say("not made", outcome.links)

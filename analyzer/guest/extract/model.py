@@ -1,10 +1,12 @@
 """What is asked for, and what became of it."""
 
+import stat
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import BinaryIO
 
-from analyzer.guest.filesystems.record import FileRecord, Include, Stream, Trouble
+from analyzer.guest.filesystems.record import FileKind, FileRecord, Include, Stream, Trouble, UnixDetails
 from analyzer.guest.filesystems.volume import Volume
 from vhdx.errors import FileSystemFullError
 from vhdx.ranges import Ranges
@@ -22,6 +24,47 @@ class Lost(Enum):
     LEAVE_OUT = "leave out"
     PARTIAL = "partial"
     """It is written under its name and `.partial`, with zeros where it is lost."""
+
+
+class Form(Enum):
+    """What files are written as."""
+
+    FOLDER = "folder"
+    """A folder: no links, no owners, names that are safe on every system."""
+    KEEPING = "keeping"
+    """A folder, with links, modes, owners, extended attributes and names as they are in the disk."""
+    TAR = "tar"
+    """A tar archive in the PAX format, with all of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file, and what else is kept of it where that is wanted: see UnixDetails."""
+
+    record: FileRecord
+    details: UnixDetails | None = None
+
+    @property
+    def mode(self) -> int:
+        """Its permissions; those of everyday where its file system has none."""
+        if self.details is None:
+            return 0o755 if self.record.kind is FileKind.DIRECTORY else 0o644
+        return self.details.mode & 0o7777
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """User and group; root where its file system has none."""
+        return (self.record.owner, self.record.group) if self.details else (0, 0)
+
+    @property
+    def attributes(self) -> tuple[tuple[str, bytes], ...]:
+        """Its extended attributes."""
+        return self.details.attributes if self.details else ()
+
+    @property
+    def type(self) -> int:
+        """The kind of file in the bits of its mode; 0 where that is not known."""
+        return stat.S_IFMT(self.details.mode) if self.details else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +87,9 @@ class Extraction:
     sources: tuple[Path, ...]
     """Files of the disk: none of them is ever replaced."""
     lost: Lost
+    form: Form = Form.FOLDER
+    stream: BinaryIO | None = None
+    """Where an archive goes that has no name: a pipe."""
     stale: Ranges
     """Bytes of the disk that are of an older or unproved state: files that have any are written, and reported."""
 
@@ -77,7 +123,14 @@ class Outcome:
     stale: list[Told] = field(default_factory=list)
     """Written, but what they hold is older than the disk, or unproved."""
     links: list[Told] = field(default_factory=list)
-    """Links, which are never made."""
+    """Links that are not made."""
+    links_made: int = 0
+    hard_links: int = 0
+    """Further names of files that have several."""
+    special_files: int = 0
+    """Devices and pipes."""
+    attributes_left: list[Told] = field(default_factory=list)
+    """Extended attributes that were to be kept and are not."""
     ended: FileSystemFullError | None = None
     """What ended it before everything was taken; what was written until then is whole."""
     unlisted: int = 0
@@ -86,7 +139,8 @@ class Outcome:
     @property
     def is_complete(self) -> bool:
         """Everything but links was written, as it was."""
-        return self.ended is None and not (self.left_out or self.refused or self.partial or self.stale or self.troubles)
+        lists = (self.left_out, self.refused, self.partial, self.stale, self.troubles, self.attributes_left)
+        return self.ended is None and not any(lists)
 
     def tell(self, into: list[Told], told: Told) -> None:
         """Add to a list, as long as it is not too long."""

@@ -1,5 +1,6 @@
 """Names that are safe on every system: whatever a guest called its files, none is more than a name in its folder."""
 
+import os
 import re
 import unicodedata
 from hashlib import sha256
@@ -56,6 +57,28 @@ class Names:
             chosen = f"{stem}~{number}{dot}{extension}"
         self._taken.add(folded(chosen))
         return chosen
+
+
+class FaithfulNames(Names):
+    """The names given in one folder, kept as they are: only what is no name anywhere is changed, and what is twice."""
+
+    def give(self, name: str) -> str:
+        """The name for a file, another one for every call."""
+        wanted = "".join(_encoded(letter) if _is_no_byte(letter) else letter for letter in name)
+        wanted = chosen = wanted if wanted.strip(".") or len(wanted) > len("..") else wanted.replace(".", "%2E") or "_"
+        if len(os.fsencode(wanted)) > MOST_BYTES:
+            wanted = chosen = _cut(safe_name(wanted), wanted)
+        number = 1
+        while chosen in self._taken:
+            number += 1
+            chosen = f"{wanted}~{number}"
+        self._taken.add(chosen)
+        return chosen
+
+
+def _is_no_byte(letter: str) -> bool:
+    """Whether a letter of a name is a slash, or a surrogate that stands for no byte."""
+    return letter in {"/", "\0"} or ("\ud800" <= letter <= "\udfff" and not "\udc80" <= letter <= "\udcff")
 
 
 def _is_harmful(character: str) -> bool:

@@ -4,12 +4,14 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
+from analyzer.guest.extract.model import Kept
+from analyzer.guest.extract.names import Names
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.record import Times
 from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
@@ -19,6 +21,7 @@ from vhdx.system import files
 
 Parts = tuple[str, ...]
 """Names from the target down, each a safe one."""
+Pieces = Callable[[], Iterator[Piece]]
 _BY_DESCRIPTOR = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.utime} <= os.supports_dir_fd
 # O_NOFOLLOW at every step: a link that somebody puts into DIR meanwhile must not lead out of it.
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -27,12 +30,51 @@ _FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | geta
 _MOST_TIME = 1 << 62
 
 
+class Destination(Protocol):
+    """Where files are written to."""
+
+    keeps: bool
+    """Whether it takes what a file system of Unix keeps: links, modes, owners, extended attributes."""
+    attributes_refused: list[str]
+    """Extended attributes that could not be written, with the reason, until somebody takes them."""
+
+    def names(self) -> Names:
+        """The names of one folder."""
+        ...
+
+    def make_folder(self, parts: Parts, kept: Kept) -> None:
+        """Make a folder, and those above it."""
+        ...
+
+    def finish_folder(self, parts: Parts, kept: Kept) -> None:
+        """Give a folder what it is to have when everything is in it."""
+        ...
+
+    def write(self, parts: Parts, size: int, pieces: Pieces, kept: Kept) -> None:
+        """Write a file; `pieces` gives what it holds, each time that it is called."""
+        ...
+
+    def make_link(self, parts: Parts, kept: Kept) -> bool:
+        """Make a symbolic link; False where none are made."""
+        ...
+
+    def make_special(self, parts: Parts, kept: Kept) -> bool:
+        """Make a device or a pipe; False where it is not made."""
+        ...
+
+    def make_hard_link(self, parts: Parts, earlier: Parts, kept: Kept) -> None:
+        """Give a file that was written a further name."""
+        ...
+
+
 class ExistsError(OutputError):
     """A file has its name already."""
 
 
 class Target:
     """A folder, and the one below it that is being filled. Use it in a `with` statement."""
+
+    keeps = False
 
     def __init__(self, root: Path, existing: Existing, sources: Sequence[Path] = ()) -> None:
         """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
@@ -49,6 +91,7 @@ class Target:
                 raise FileSystemFullError(root) from error
             raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error
         self._open: tuple[Parts, int] | None = None
+        self.attributes_refused = list[str]()
 
     def __enter__(self) -> Self:
         """The target itself."""
@@ -60,11 +103,25 @@ class Target:
         """Let go of the folder that was being filled."""
         self._leave()
 
-    def make_folder(self, parts: Parts) -> None:
+    def names(self) -> Names:
+        """See Destination: safe on every system."""
+        return Names()
+
+    def make_folder(self, parts: Parts, kept: Kept) -> None:  # noqa: ARG002 - see Destination
         """Make a folder, and those above it; raises OutputError where a link or a file is in the way."""
         self._enter(parts)
 
-    def write(self, parts: Parts, size: int, pieces: Iterable[Piece], times: Times) -> None:
+    def make_link(self, parts: Parts, kept: Kept) -> bool:  # noqa: ARG002 - see Destination
+        """None are made: a link could lead anywhere."""
+        return False
+
+    make_special = make_link
+
+    def make_hard_link(self, parts: Parts, earlier: Parts, kept: Kept) -> None:
+        """See Destination; nobody asks for one."""
+        raise NotImplementedError
+
+    def write(self, parts: Parts, size: int, pieces: Pieces, kept: Kept) -> None:
         """Write a file: a hole where there is no piece. It has its name when all of it is there.
 
         Raises ExistsError, FileSystemFullError, OutputError, and what `pieces` raises; then nothing is left of it.
@@ -76,12 +133,13 @@ class Target:
             descriptor = os.open(self._at(folder, parts, part), _FILE, 0o666, dir_fd=self._dir(folder))
         try:
             with self._complaining(parts, "write"):
-                fill(descriptor, size, pieces)
+                fill(descriptor, size, pieces())
+                self._dress(descriptor, kept)
                 whole, descriptor = descriptor, -1
                 os.close(whole)  # some network file systems say only now that they are full
             with self._complaining(parts, "name"):
                 how: dict[str, Any] = {"dir_fd": folder, "follow_symlinks": False} if _BY_DESCRIPTOR else {}
-                _set_times(self._at(folder, parts, part), times, **how)
+                set_times(self._at(folder, parts, part), kept.record.times, **how)
                 os.replace(
                     self._at(folder, parts, part),
                     self._at(folder, parts, name),
@@ -95,11 +153,17 @@ class Target:
                 os.unlink(self._at(folder, parts, part), dir_fd=self._dir(folder))
             raise
 
-    def set_folder_times(self, parts: Parts, times: Times) -> None:
+    def finish_folder(self, parts: Parts, kept: Kept) -> None:
         """Give a folder its times, when everything is in it."""
         with contextlib.suppress(OutputError):
             folder = self._enter(parts)
-            _set_times(folder if _BY_DESCRIPTOR else files.may_be_long(self.root.joinpath(*parts)), times)
+            place = folder if _BY_DESCRIPTOR else files.may_be_long(self.root.joinpath(*parts))
+            with self._complaining(parts, "finish"):
+                self._dress(folder, kept)
+            set_times(place, kept.record.times)
+
+    def _dress(self, descriptor: int, kept: Kept) -> None:
+        """Give an open file or folder what else is kept of it; nothing here."""
 
     def _refuse(self, folder: int, parts: Parts) -> None:
         """Raise where the name is taken by what may not be replaced."""
@@ -179,7 +243,7 @@ class Target:
             ) from error
 
 
-def _set_times(place: int | str | Path, times: Times, **how: Any) -> None:  # noqa: ANN401 - of os.utime
+def set_times(place: int | str | Path, times: Times, **how: Any) -> None:  # noqa: ANN401 - of os.utime
     """Set when it was accessed and modified, where that is known, and the file system can have it."""
     if times.modified is not None:
         accessed = times.modified if times.accessed is None else times.accessed
@@ -196,14 +260,14 @@ def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
     files.make_sparse(descriptor)
     files.set_size(descriptor, size)
     for piece in pieces:
-        for at, data in _not_zero(piece.data):
+        for at, data in not_zero(piece.data):
             view = memoryview(data)
             os.lseek(descriptor, piece.offset + at, os.SEEK_SET)
             while view:
                 view = view[os.write(descriptor, view) :]
 
 
-def _not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
+def not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The parts of a piece, in grains, that are not all zeros; neighbours are one."""
     grains = range(0, len(data), _GRAIN)
     for is_zero, some in groupby(grains, lambda at: data.count(0, at, at + _GRAIN) == min(_GRAIN, len(data) - at)):

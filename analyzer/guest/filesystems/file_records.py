@@ -31,6 +31,7 @@ _NTFS_SYSTEM, _NTFS_ROOT = 24, 5
 _NOTHING = tsk.Attributes(None, (), (), runs_missing=False)
 _PLACES_MISSING = "not all of the places of its data are known"
 _MOST_LISTED = 4096  # an attribute list of 256 KiB names more, and a hostile one the same record each time
+_MOST_LINK = 4096  # PATH_MAX of Linux
 _EXFAT_FILES = {b"\x85", b"\x05"}  # entries of files, in use and deleted; all others are the system's
 
 
@@ -90,7 +91,7 @@ class Maker:
                        for place in self.layout.record_places(number)][:_MOST_LISTED]  # fmt: skip
         except FAILURES as error:
             obstacle = f"what it is made of cannot be read ({sentence(error)})"
-        target = tsk.path_of(meta.link) if meta.link else None
+        target = tsk.path_of(meta.link) if meta.link else self._long_link(file, meta, kind)
         data = attributes.data
         if self.type == "ntfs":
             kind, target, found = self._reparse(file, kind)
@@ -111,6 +112,14 @@ class Maker:
             obstacle=obstacle or self._obstacle(address, kind, attributes, places)
             or (self._lacks_data(meta, common["role"]) if kind is FileKind.FILE and data is None else None),
         )  # fmt: skip
+
+    def _long_link(self, file: Any, meta: Any, kind: FileKind) -> str | None:  # noqa: ANN401
+        """Where a link leads to whose path is in blocks: of ext4 the reader gives those alone that are in an inode."""
+        if kind is not FileKind.LINK or not 0 < int(meta.size) <= _MOST_LINK:
+            return None
+        with contextlib.suppress(*FAILURES):
+            return tsk.path_of(bytes(file.read_random(0, int(meta.size)))) or None
+        return None
 
     def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
         is_below = parent is not None and parent.role is Role.SYSTEM and parent.path != ORPHANS

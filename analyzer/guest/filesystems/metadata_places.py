@@ -104,6 +104,15 @@ class ExtLayout(Layout):
         at = self.inode_at(address)
         return None if at is None else parse_inode(self._near(at // _NEAR)[at % _NEAR : at % _NEAR + LEAST_SIZE])
 
+    def whole_inode(self, address: int) -> bytes:
+        """All bytes of an inode; b"" where it has no place."""
+        at = self.inode_at(address)
+        return b"" if at is None else self._view.read(at, self.inode)
+
+    def block_at(self, number: int) -> bytes:
+        """A block of the volume."""
+        return self._view.read(number * self.block, self.block)
+
     def _near_bytes(self, number: int) -> bytes:
         """The inodes around one, with what the last one has beyond: a walk asks for them one by one."""
         return self._view.read(number * _NEAR, _NEAR + LEAST_SIZE)

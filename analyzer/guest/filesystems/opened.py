@@ -10,8 +10,19 @@ from typing import Any, NamedTuple
 
 from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, Left, NtfsLayout
-from analyzer.guest.filesystems.record import ENDLESS, UNREACHED, FileKind, FileRecord, FileState, Include, Role
-from analyzer.guest.layouts.ext_inodes import InodeFlag, is_whole_directory, names_in
+from analyzer.guest.filesystems.record import (
+    ENDLESS,
+    UNREACHED,
+    FileKind,
+    FileRecord,
+    FileState,
+    Include,
+    Role,
+    UnixDetails,
+)
+from analyzer.guest.layouts.ext_attributes import MOST_VALUE, attributes_in, device_of, mode_of
+from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, InodeFlag, is_whole_directory, names_in
+from vhdx.ranges import Range
 
 # No path can be so deep on any system; folders that contain one another are.
 _MOST_DEPTH = 4096
@@ -126,6 +137,38 @@ class OpenedVolume:
         """How far the data of a file was ever written, where that is known; see NtfsLayout."""
         layout = self.maker.layout
         return layout.initialized(address) if isinstance(layout, NtfsLayout) else None
+
+    def details(self, address: int) -> UnixDetails | None:
+        """What an inode says beside a file's record; None of a file system without inodes, and of one cut off."""
+        layout = self.maker.layout
+        inode = layout.whole_inode(address) if isinstance(layout, ExtLayout) else b""
+        if len(inode) < LEAST_SIZE or not isinstance(layout, ExtLayout) or address in self.avoid.files:
+            return None
+        values, unread = dict[str, bytes](), list[str]()
+        for attribute in attributes_in(inode, lambda number: self._attribute_block(number, unread)):
+            value = self._value(attribute.inode, attribute.length) if attribute.inode else attribute.value
+            if len(value) == attribute.length or not attribute.inode:
+                values[attribute.name] = value
+            else:
+                unread.append(attribute.name)
+        return UnixDetails(mode_of(inode), device_of(inode), tuple(values.items()), tuple(unread))
+
+    def _attribute_block(self, number: int, unread: list[str]) -> bytes:
+        layout, view = self.maker.layout, self.maker.view
+        block = layout.block_at(number) if isinstance(layout, ExtLayout) else b""
+        if self.maker.is_lost([Range(view.start + number * len(block), len(block))]):
+            unread.append("those in a block that is lost")
+        return block
+
+    def _value(self, address: int, length: int) -> bytes:
+        """The content of an inode that is the value of an attribute."""
+        if length > MOST_VALUE or address in self.avoid.files:
+            return b""
+        self.at(At(address))
+        try:
+            return bytes(self.fs.open_meta(inode=address).read_random(0, length))
+        except FAILURES:
+            return b""
 
     def _try_each(self, folder: FileRecord) -> None:
         """Open each file of a folder of ext by itself: what comes of it is known then, or which one it was."""

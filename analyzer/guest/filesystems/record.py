@@ -167,6 +167,20 @@ class FileRecord:
         return (*extents, *(place for stream in streams for place in stream.resident))
 
 
+@dataclass(frozen=True, slots=True)
+class UnixDetails:
+    """What a file system of Unix keeps of a file beside its record."""
+
+    mode: int
+    """Kind and permissions, as stat has them."""
+    device: tuple[int, int] = (0, 0)
+    """Major and minor number of a device."""
+    attributes: tuple[tuple[str, bytes], ...] = ()
+    """Extended attributes: names, with `user.` and the like in front, and values."""
+    unread: tuple[str, ...] = ()
+    """Names of those whose values cannot be read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRecord:
     """A volume: a partition, or the whole disk."""

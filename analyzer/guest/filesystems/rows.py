@@ -17,6 +17,7 @@ from analyzer.guest.filesystems.record import (
     Role,
     Stream,
     Times,
+    UnixDetails,
 )
 from vhdx.ranges import Range
 
@@ -82,6 +83,19 @@ def _record(row: Row, volume: int) -> FileRecord:
         mode=mode, owner=owner, group=group, links=links, target=target if target is None else _text(target),
         data=data, streams=streams, metadata=metadata, obstacle=obstacle if obstacle is None else _text(obstacle),
     )  # fmt: skip
+
+
+def details_of(row: Row) -> UnixDetails:
+    """What an inode says of a file; raises NonsenseError."""
+    try:
+        mode, device, attributes, unread = row
+        major, minor = _below(_MOST_NUMBER, device)
+        if not all(type(value) is bytes for _, value in attributes):
+            raise NonsenseError(attributes)
+        named = tuple((_text(name), value) for name, value in attributes)
+        return UnixDetails(_below(1 << 16, (mode,))[0], (major, minor), named, tuple(map(_text, unread)))
+    except (TypeError, ValueError) as error:
+        raise NonsenseError(str(error)) from error
 
 
 def _stream(row: Row) -> Stream:

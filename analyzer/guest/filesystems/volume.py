@@ -16,9 +16,10 @@ from analyzer.guest.filesystems.record import (
     Include,
     Stream,
     Trouble,
+    UnixDetails,
     VolumeRecord,
 )
-from analyzer.guest.filesystems.rows import NonsenseError, item_of
+from analyzer.guest.filesystems.rows import NonsenseError, details_of, item_of
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.detect import recognise
 from analyzer.guest.layouts.partitions import Partition
@@ -150,6 +151,14 @@ class Volume:
         except ReaderEndedError:
             return None
         return found if isinstance(found, int) else None
+
+    def details(self, record: FileRecord) -> UnixDetails | None:
+        """What a file's inode says beside its record; None where there is none, or it cannot be read."""
+        try:
+            found = self._single("details", record.address)
+            return None if found is None else details_of(found)
+        except (ReaderEndedError, NonsenseError):
+            return None
 
     def trouble(self, path: str, text: str) -> None:
         """Note what could not be read."""

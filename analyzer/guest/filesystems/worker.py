@@ -8,6 +8,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import astuple
 from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
@@ -124,6 +125,12 @@ class Worker:
             yield bytes(volume.fs.open_meta(inode=address).read_random(*where)) if volume else b""
         except FAILURES as error:
             yield sentence(error)
+
+    def _details(self, part: Partition, avoid: Avoid, address: int) -> Iterator[Any]:
+        volume = self._volume(part, avoid)[1]
+        self._at(At(address))
+        found = volume.details(address) if volume else None
+        yield found and astuple(found)
 
     def _initialized(self, part: Partition, avoid: Avoid, address: int) -> Iterator[Any]:
         volume = self._volume(part, avoid)[1]

@@ -1,6 +1,7 @@
 """Files that are taken out to a file system which fills up."""
 
 import errno
+import multiprocessing.connection  # noqa: F401 - before `os.write` is replaced, which it takes for its own
 import os
 
 import pytest
