@@ -207,21 +207,32 @@ class Reader:
     def _fill_from(self, plan: _Plan, first: int, last: int, start: int, buffer: memoryview) -> None:
         stop = start + len(buffer)
         starts, ends, kinds, layers, offsets = plan.views
+        sources = self._disk.sources
         for run in range(first, last):
-            # No min, no max: each would cost as much as the system call.
+            # No min, no max, and no call that can be left out: each costs as much as the system's.
             begin, end = starts[run], ends[run]
             lower = begin if begin > start else start
             part = buffer[lower - start : (end if end < stop else stop) - start]
-            self._fill_run(lower, kinds[run], layers[run], offsets[run] + lower - begin, part)
+            if kinds[run] == DATA:
+                read, offset = sources[layers[run]].read_into, offsets[run] + lower - begin
+                try:
+                    read(offset, part)
+                except (InputOutputError, ShortReadError) as error:
+                    fill_around_failures(self._lost, read, offset, lower, part, error)
+            else:
+                self._fill_zeros(lower, kinds[run], layers[run], part)
 
     def _fill_run(self, start: int, kind: int, layer: int, offset: int, part: memoryview) -> None:
-        if kind == DATA:
-            read = self._disk.sources[layer].read_into
-            try:
-                read(offset, part)
-            except (InputOutputError, ShortReadError) as error:
-                fill_around_failures(self._lost, read, offset, start, part, error)
+        if kind != DATA:
+            self._fill_zeros(start, kind, layer, part)
             return
+        read = self._disk.sources[layer].read_into
+        try:
+            read(offset, part)
+        except (InputOutputError, ShortReadError) as error:
+            fill_around_failures(self._lost, read, offset, start, part, error)
+
+    def _fill_zeros(self, start: int, kind: int, layer: int, part: memoryview) -> None:
         may_fail = kind == LOST or (kind == HOLE and not self._holes_are_zeros)
         absent = self._disk.error_for(Run(start, len(part), Kind(kind), layer, 0)) if may_fail else None
         if absent is not None:

@@ -126,7 +126,9 @@ class RunTable:
         """The part from byte `start` to byte `end` of the disk."""
         if not len(self) or (start <= self.start[0] and end >= self.end):
             return self
-        first = int(np.searchsorted(self.start + self.length, start, side="right"))
+        # Starts alone are searched, for a table may be long and the part short.
+        first = max(0, int(np.searchsorted(self.start, start, side="right")) - 1)
+        first += int(self.start[first] + self.length[first] <= start)
         last = max(first, int(np.searchsorted(self.start, end, side="left"))) if end > start else first
         window = slice(first, last)
         begin = np.maximum(self.start[window], start)

@@ -115,8 +115,12 @@ class VhdxWriter:
 
     def write(self, start: int, data: memoryview) -> None:
         """Put bytes at `start` of the disk, all within one block; a block is allocated when it is first written."""
+        self._sink.write_at(self.place(start), data)
+
+    def place(self, start: int) -> int:
+        """Where in the file byte `start` of the disk is to be, its block allocated; asked in the order of the disk."""
         block, inside = divmod(start, self._disk.block_size)
-        self._sink.write_at(self._place(block) + inside, data)
+        return self._place(block) + inside
 
     def claim(self, first_block: int, states: npt.NDArray[np.int64], sectors: npt.NDArray[np.int64]) -> None:
         """State what a differencing file holds of some blocks: a BlockState each, and the sectors that are its own.

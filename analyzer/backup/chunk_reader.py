@@ -12,7 +12,7 @@ from analyzer.backup.plan import CreatePlan, Hashing, Lost
 from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.index import Index, length_of
 from analyzer.convert.cells import Bytes, InOrder
-from analyzer.convert.copying import in_order
+from analyzer.convert.threads import in_order
 from vhdx.lost import RAISE, FillZeros
 from vhdx.reader import GRANULE, Reader
 

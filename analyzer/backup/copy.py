@@ -14,7 +14,7 @@ from analyzer.backup.repository.chunks import candidate_ids, object_aside, set_a
 from analyzer.backup.repository.index import Index, blank_index, id_array, raw
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import PLAIN, Repository
-from analyzer.convert.copying import in_order
+from analyzer.convert.threads import in_order
 from analyzer.progress import Progress, no_progress
 
 

@@ -15,7 +15,7 @@ from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, object_
 from analyzer.backup.repository.index import Ids, Index, blank_index, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
 from analyzer.backup.sources import traits_of
-from analyzer.convert.copying import in_order
+from analyzer.convert.threads import in_order
 from analyzer.progress import Progress, no_progress
 from vhdx.ranges import Range
 

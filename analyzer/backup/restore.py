@@ -18,8 +18,9 @@ from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.repository import Repository
 from analyzer.convert.cells import units_touched
 from analyzer.convert.convert import name_alone, refuse_foreign_map
-from analyzer.convert.copying import CellChecksums, in_order
+from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk
+from analyzer.convert.threads import in_order
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.beside import map_of
 from analyzer.recovery_map.commit import existing_sidecars, name_with_map

@@ -22,7 +22,7 @@ from analyzer.backup.repository.index import IdArray, id_array, ids_from, places
 from analyzer.backup.repository.names import index_object, manifest_object
 from analyzer.backup.repository.repository import LEAFLETS, Repository, leaflet
 from analyzer.backup.storage.remote_folder import Place
-from analyzer.convert.copying import in_order
+from analyzer.convert.threads import in_order
 from analyzer.progress import Progress, no_progress
 
 OBJECT = "state/verified"

@@ -56,11 +56,13 @@ def units_touched(tables: Iterable[RunTable | Ranges], unit: int) -> Iterator[in
     """The numbers, ascending, of the ranges of `unit` bytes that any run or range touches; gaps may be between."""
     after = 0
     for table in tables:
-        first = np.maximum(table.start // unit, after)
         last = (table.start + table.length - 1) // unit
-        for begin, end in zip(first.tolist(), last.tolist(), strict=True):
-            yield from range(max(begin, after), end + 1)
-            after = max(after, end + 1)
+        # Only runs that touch a unit that none before them did: most are many to a unit.
+        first = np.maximum(table.start // unit, np.concatenate(([after], last[:-1] + 1))[: len(last)])
+        new = first <= last
+        for begin, end in zip(first[new].tolist(), last[new].tolist(), strict=True):
+            yield from range(begin, end + 1)
+            after = end + 1
 
 
 def count_cells_with_data(tables: Iterable[RunTable], unit: int = CELL) -> int:
@@ -100,13 +102,11 @@ def nonzero_ranges(cell: Bytes) -> list[Range]:
     """The ranges of a cell that are not zero, in bytes from its start; whole grains."""
     whole = len(cell) // GRAIN * GRAIN
     words = cell[:whole].view(np.uint64).reshape(-1, GRAIN // 8)
-    # Most grains show in their first word that they hold something; only the others are looked at whole.
+    # Most grains show in their first word that they hold something: 4 microseconds for most cells.
     filled = words[:, 0] != 0
     if not filled.all():
-        # Sparse disks are mostly zeros and full ones mostly not: either way nearly every grain is decided by one word
-        # or not at all.
-        unsure = np.flatnonzero(~filled)
-        filled[unsure] = words[unsure].any(axis=1)
+        # The greatest word of each: 18 microseconds, where `any` takes 34, and to take out the unsure ones more.
+        filled = words.max(axis=1) != 0
     if whole < len(cell):
         filled = np.append(filled, cell[whole:].any())
     if filled.all():

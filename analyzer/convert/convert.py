@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from analyzer.convert.cells import CELL, InOrder, cells_with_data, count_cells_with_data, read_cells, require_known
-from analyzer.convert.copying import CellChecksums, cells_of_extents, copy_cells, copy_in_any_order, verify_cells
-from analyzer.convert.disks import DiskSource, LayeredSource, RawDisk
+from analyzer.convert.copying import (
+    CellChecksums,
+    CellsAlone,
+    cells_of_extents,
+    copy_in_any_order,
+    copy_to_places,
+    verify_cells,
+)
+from analyzer.convert.disks import DiskSource, KeptRuns, LayeredSource, RawDisk
 from analyzer.convert.formats.format import copy_packed
 from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import (
@@ -66,7 +73,8 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
         check_disk_size(target, request.like)
     require_compression(target, options.compression, kind.compressions if kind else (), output.value)
     new_disk = replace(request.like, type=disk_type) if disk_type else None
-    data = count_cells_with_data(require_known(disk, disk.windows(0, disk.size))) * CELL
+    runs = KeptRuns(disk)
+    data = count_cells_with_data(require_known(disk, runs.windows(0, disk.size))) * CELL
     if kind:
         image = kind.plan(request, data)
         kind.check_further(target, image, request.sources, options.existing)
@@ -74,7 +82,7 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
     else:
         image, needed = None, _needed(data, new_disk)
     if not has_holes(request):
-        needed = max(needed, _needed_without_holes(disk, output, new_disk))
+        needed = max(needed, _needed_without_holes(runs, output, new_disk))
     check_space(target, needed)
     return Plan(
         target=target,
@@ -87,6 +95,7 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
         layers=len(disk.sources),
         image=image,
         options=options,
+        runs=runs,
     )
 
 
@@ -145,12 +154,14 @@ def run_conversion(
     """
     if name is name_alone:
         refuse_foreign_map(plan.target, plan.options.existing)
+    disk = plan.with_runs(disk)
     kind = FORMATS[plan.format].sink if plan.image else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
         holes = leaves_holes(plan.target, plan.format, plan.options)
         if holes and (plan.format is OutputFormat.RAW or plan.options.sparse is Sparse.ALWAYS):
             sink.make_sparse()
-        checksums, digests = _write(plan, disk, sink, progress)
+        are_asked_for = plan.options.verify is Verify.READ_BACK or name is not name_alone
+        checksums, digests = _write(plan, disk, sink, progress, CellChecksums if are_asked_for else CellsAlone)
         if not holes:
             sink.fill_holes()
         sink.flush()
@@ -161,15 +172,17 @@ def run_conversion(
         return replace(plan.outcome(len(checksums.cells) * CELL, sink.size, disk.findings), digests=digests)
 
 
-def _write(plan: Plan, disk: DiskSource, sink: Sink, progress: Progress) -> tuple[CellChecksums, Mapping[str, str]]:
+def _write(
+    plan: Plan, disk: DiskSource, sink: Sink, progress: Progress, noting: type[CellChecksums]
+) -> tuple[CellChecksums, Mapping[str, str]]:
     cells = cells_with_data(disk.windows(0, disk.size))
     if plan.image:
         return copy_packed(disk, cells, FORMATS[plan.format].writer(sink, plan.image, progress), progress)
     if plan.new_disk is None:
         sink.set_size(plan.size)  # the end of a disk may be zeros, which nobody writes
-        return copy_in_any_order(disk, cells, sink.write_at, progress), {}
+        return copy_in_any_order(disk, cells, sink.write_at, progress, noting), {}
     writer = VhdxWriter(sink, plan.new_disk)
-    checksums = copy_cells(disk, cells, writer.write, progress)
+    checksums = copy_to_places(disk, cells, writer.place, sink.write_at, progress, noting)
     writer.finish()
     return checksums, {}
 
@@ -177,7 +190,8 @@ def _write(plan: Plan, disk: DiskSource, sink: Sink, progress: Progress) -> tupl
 def _verify(plan: Plan, checksums: CellChecksums, disk: DiskSource, path: Path, progress: Progress) -> None:
     if plan.image:
         with closing(FORMATS[plan.format].image(path, plan.image)) as image:
-            verify_cells(checksums, disk, image, cells_of_extents(image.extents()), path, progress)
+            # Decoders are not to be shared between threads.
+            verify_cells(checksums, disk, image, cells_of_extents(image.extents()), path, progress, threads=1)
         return
     with open_image(path) if plan.new_disk else RawDisk(path) as written:
         verify_cells(checksums, disk, written, _held(plan.new_disk, written), path, progress)

@@ -1,37 +1,21 @@
 """Copy a disk cell by cell, remember what was written, and read it back to see that it is there."""
 
 from array import array
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from threading import Lock
-from typing import TypeVar
 
 import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
+from analyzer.convert.threads import THREADS, Deal, Turns, by_threads
 from analyzer.progress import Progress
 from vhdx.errors import VerificationError
 from vhdx.ranges import Range
 from vhdx.reader import Reader, RunSource
 from vhdx.structures.fields import crc32c
 
-THREADS = 2
-"""That copy to a target which takes any order; more gain nothing where two already fill the memory's bandwidth."""
-# A lock for 16 MiB, not for each: threads meet rarely, and the last share is short enough that none waits long.
-SHARE = 16
-"""Cells that a thread takes at a time."""
-
-
-# Enough that no thread waits for the writer, few enough that memory stays at some cells.
-WAITING = 4 * THREADS
-"""Cells that are packed or wait to be written: what bounds the memory."""
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 Write = Callable[[int, memoryview], None]
 """Puts bytes at a place of the disk, none across a cell."""
 
@@ -56,62 +40,74 @@ class CellChecksums:
         return cls(array("q", cells[order].tobytes()), array("I", sums[order].tobytes()))
 
 
-def copy_in_any_order(disk: RunSource, cells: Iterable[int], write: Write, progress: Progress) -> CellChecksums:
-    """As `copy_cells`, for a file in which every byte has its place: several threads write at a time."""
-    left, lock = iter(cells), Lock()
+class CellsAlone(CellChecksums):
+    """The cells that were copied and are not zero, where nobody will ask for their checksums."""
 
-    def taken() -> list[int]:
-        with lock:
-            return list(islice(left, SHARE))
-
-    def dealt() -> Iterator[int]:
-        while share := taken():
-            yield from share
-
-    def report(count: int) -> None:
-        with lock:  # progress hears of one thread at a time
-            progress(count)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            work = [pool.submit(copy_cells, disk, dealt(), write, report) for _ in range(THREADS)]
-            # what one thread cannot read or write ends the others too
-            done = wait(work, return_when=FIRST_EXCEPTION).done
-        finally:
-            with lock:
-                left = iter(())
-    for future in done:
-        future.result()
-    return CellChecksums.joined([future.result() for future in work])
+    def note(self, cell: int, data: Bytes) -> None:  # noqa: ARG002 - what the others need
+        """Remember that a cell holds something."""
+        self.cells.append(cell)
+        self.sums.append(0)
 
 
-def copy_cells(disk: RunSource, cells: Iterable[int], write: Write, progress: Progress) -> CellChecksums:
+def copy_cells(
+    disk: RunSource,
+    cells: Iterable[int],
+    write: Write,
+    progress: Progress,
+    noting: type[CellChecksums] = CellChecksums,
+) -> CellChecksums:
     """Copy these cells in their order, leaving zeros out; raises what reading and writing raise."""
-    checksums = CellChecksums()
+    noted = noting()
     for cell, data in read_cells(disk, cells):
         ranges = nonzero_ranges(data)
         if ranges:
-            checksums.note(cell, data)
+            noted.note(cell, data)
         for part in ranges:
             write(cell * CELL + part.start, data[part.start : part.end].data)
         progress(len(data))
-    return checksums
+    return noted
 
 
-def in_order(work: Callable[[Given], Made], things: Iterable[Given]) -> Generator[Made, None, None]:
-    """What `work` makes of each thing, done by threads, in the order of the things; few are under way at a time."""
-    waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            for thing in things:
-                waiting.append(pool.submit(work, thing))
-                if len(waiting) >= WAITING:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()  # what has not begun need not be packed: nobody writes it any more
+def copy_in_any_order(
+    disk: RunSource,
+    cells: Iterable[int],
+    write: Write,
+    progress: Progress,
+    noting: type[CellChecksums] = CellChecksums,
+) -> CellChecksums:
+    """As `copy_cells`, for a file in which every byte has its place: several threads write at a time."""
+    copied = by_threads(lambda some, report: copy_cells(disk, some, write, report, noting), Deal(cells), progress)
+    return noting.joined(copied)
+
+
+def copy_to_places(
+    disk: RunSource,
+    cells: Iterable[int],
+    place: Callable[[int], int],
+    write_at: Write,
+    progress: Progress,
+    noting: type[CellChecksums] = CellChecksums,
+) -> CellChecksums:
+    """As `copy_in_any_order`, for a file whose blocks get their places in the order of the disk.
+
+    `place` says where in the file a byte of the disk is to be; one thread at a time asks it, of ascending bytes.
+    """
+    turns = Turns(cells)
+
+    def copy(some: Iterator[int], report: Progress) -> CellChecksums:
+        noted = noting()
+        for cell, data in read_cells(disk, some):
+            ranges = nonzero_ranges(data)
+            if ranges:
+                noted.note(cell, data)
+            with turns.turn_of(cell):
+                places = [place(cell * CELL + part.start) for part in ranges]
+            for part, at in zip(ranges, places, strict=True):
+                write_at(at, data[part.start : part.end].data)
+            report(len(data))
+        return noted
+
+    return noting.joined(by_threads(copy, turns, progress))
 
 
 def verify_cells(
@@ -121,29 +117,45 @@ def verify_cells(
     cells: Iterable[int],
     path: Path,
     progress: Progress,
+    *,
+    threads: int = THREADS,
 ) -> None:
-    """Read back every cell that the output holds; raises VerificationError at the first that is not as it should be.
+    """Read back every cell that the output holds; raises VerificationError at one that is not as it should be.
 
     `written` is the output, freshly opened, and `cells` those in which it has data of its own, ascending. A noted cell
     must have its checksum and must be among them; any other must be what the source has there.
     """
-    origin = Reader(source)
-    expected = iter(zip(checksums.cells, checksums.sums, strict=True))
-    noted = next(expected, None)
-    for cell, data in read_cells(written, cells):
-        start = cell * CELL
+
+    def verify(some: Iterator[int], report: Progress) -> "array[int]":
+        return _verify_some(checksums, Reader(source), read_cells(written, some), path, report)
+
+    if threads == 1:  # each cell is read before the next one is looked for, as formats judge their tables
+        seen = [verify(iter(cells), progress)]
+    else:
+        seen = by_threads(verify, Deal(cells), progress, threads=threads)
+    unseen = np.setdiff1d(checksums.cells, np.concatenate(seen), assume_unique=True)
+    if len(unseen):
+        raise VerificationError(path, int(unseen[0]) * CELL, CELL)
+
+
+def _verify_some(
+    checksums: CellChecksums, origin: Reader, read: Iterable[tuple[int, Bytes]], path: Path, progress: Progress
+) -> "array[int]":
+    """The cells that were noted, among those that were read."""
+    seen, at = array("q"), 0
+    for cell, data in read:
+        at = bisect_left(checksums.cells, cell, at)
         # A cell that was noted is judged by its checksum, without the source: that is what makes verification one
         # reading. One that was not noted should be zeros, or left to a parent; the source says which.
-        if noted is not None and noted[0] == cell:
-            good = noted[1] == crc32c(data)
-            noted = next(expected, None)
+        if at < len(checksums.cells) and checksums.cells[at] == cell:
+            good = checksums.sums[at] == crc32c(data)
+            seen.append(cell)
         else:
-            good = data.tobytes() == origin.read(start, len(data))
+            good = data.tobytes() == origin.read(cell * CELL, len(data))
         if not good:
-            raise VerificationError(path, start, len(data))
+            raise VerificationError(path, cell * CELL, len(data))
         progress(len(data))
-    if noted is not None:
-        raise VerificationError(path, noted[0] * CELL, CELL)
+    return seen
 
 
 def cells_of_extents(extents: Iterable[Range]) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """What a disk has to have to be written as an image; a disk with something laid over it; a raw image as a disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -13,9 +13,10 @@ from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
+from vhdx.lost import RAISE, LostPolicy
 from vhdx.ranges import Range, Ranges, joined
-from vhdx.reader import RunSource
-from vhdx.runs import Kind, Run, RunTable, overlay
+from vhdx.reader import Find, RunSource
+from vhdx.runs import Kind, Run, RunTable, concatenate, overlay
 from vhdx.source import ByteSource, FileSource
 from vhdx.structures.metadata import MetadataItem
 from vhdx.system import files
@@ -84,6 +85,63 @@ class OverlaidDisk:
     def require_unchanged(self) -> None:
         """See DiskSource."""
         self._inner.require_unchanged()
+
+
+# 40 MiB of columns: what 2^20 runs take, and a disk in a million pieces costs a second to look through.
+_MOST_KEPT = 1 << 20
+
+
+class KeptRuns:
+    """A disk whose runs are made once, where they are few enough to be kept. Closes nothing.
+
+    So planning, copying and verifying share them, and all threads do.
+    """
+
+    def __init__(self, inner: DiskSource) -> None:
+        """Read as `inner` does; its runs are kept when all of them have been asked for in one go."""
+        self.inner = inner
+        self.size, self.sector_size = inner.size, inner.sector_size
+        self._kept: RunTable | None = None
+        # What a reader asks by name of a disk that has it.
+        self.policy: LostPolicy = getattr(inner, "policy", RAISE)
+        self.lookup: Callable[[], Find | None] = getattr(inner, "lookup", lambda: None)
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """See RunSource."""
+        return self.inner.sources
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """See DiskSource."""
+        return self.inner.findings
+
+    def windows(self, start: int, end: int) -> Iterator[RunTable]:
+        """See RunSource."""
+        if self._kept is not None:
+            return iter((self._kept.clip(start, end),) if start < end else ())
+        tables = self.inner.windows(start, end)
+        return tables if start or end < self.size else self._keeping(tables)
+
+    def _keeping(self, tables: Iterator[RunTable]) -> Iterator[RunTable]:
+        seen, runs = list[RunTable](), 0
+        for table in tables:
+            runs += len(table)
+            if runs <= _MOST_KEPT:
+                seen.append(table)
+            else:
+                seen.clear()
+            yield table
+        if runs <= _MOST_KEPT:
+            self._kept = concatenate(seen)
+
+    def error_for(self, run: Run) -> VhdxError | None:
+        """See RunSource."""
+        return self.inner.error_for(run)
+
+    def require_unchanged(self) -> None:
+        """See DiskSource."""
+        self.inner.require_unchanged()
 
 
 class RawDisk(Disk):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from analyzer.convert.disks import LayeredSource
+from analyzer.convert.disks import DiskSource, KeptRuns, LayeredSource
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities
@@ -199,6 +199,12 @@ class Plan:
     image: Layout | None = None
     """The image to be, of another program's format; None for raw and VHDX."""
     options: Options
+    runs: KeptRuns | None = field(default=None, repr=False, compare=False)
+    """The disk with the runs that were looked at, so that nobody makes them again."""
+
+    def with_runs(self, disk: DiskSource) -> KeptRuns:
+        """The disk, with the runs that were looked at where it is the one that was planned for."""
+        return self.runs if self.runs is not None and self.runs.inner is disk else KeptRuns(disk)
 
     @property
     def work(self) -> int:

@@ -11,9 +11,10 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
-from analyzer.convert.copying import CellChecksums, in_order
+from analyzer.convert.copying import CellChecksums
 from analyzer.convert.formats.codecs import UndecodableError
 from analyzer.convert.model import Compression, ImageRequest, Layout
+from analyzer.convert.threads import in_order
 from analyzer.progress import Progress
 from vhdx.errors import OutputError, ShortReadError, VerificationError
 from vhdx.ranges import Range
