@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+from analyzer.guest.filesystems.backups import with_backups
+from analyzer.guest.filesystems.lost_ntfs import lost_ntfs
 from analyzer.guest.filesystems.reader_process import ReaderProcess
 from analyzer.guest.filesystems.readings import named_volumes, whole_ext
 from analyzer.guest.filesystems.volume import Volume, open_volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk, View
-from analyzer.guest.layouts.partitions import Partition, partitions_of
+from analyzer.guest.layouts.detect import recognise
+from analyzer.guest.layouts.ntfs import SIZE
+from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.structures.constants import SECTOR_SIZES
 
 
@@ -16,7 +20,7 @@ def open_volumes(disk: ReadableDisk) -> list[Volume]:
     Last comes an ext volume that takes all of the disk where others lie over it, or their table. The disk stays the
     caller's to close, after the volumes are done with. Raises MissingReaderError.
     """
-    reader, parts, read = ReaderProcess(disk), parts_of(disk), View(disk, 0, disk.size).read
+    reader, parts, read = ReaderProcess(disk), _with_lost(disk, parts_of(disk)), View(disk, 0, disk.size).read
     volumes = [open_volume(reader, number, part) for number, part in enumerate(parts, 1)]
     if any(volume.record.start == 0 and volume.record.type.startswith("ext") for volume in volumes):
         return volumes
@@ -30,6 +34,23 @@ def open_volumes(disk: ReadableDisk) -> list[Volume]:
     beneath = open_volume(reader, len(parts) + 1, part, notes)
     beneath.record = replace(beneath.record, beneath=bool(over))
     return [*volumes, beneath] if beneath.is_readable else volumes
+
+
+def _with_lost(disk: ReadableDisk, parts: list[Partition]) -> list[Partition]:
+    """The partitions, those of NTFS whose beginning is lost with one that was made for them."""
+    lost = [part for part in parts if _lacks_front(View(disk, part.start, part.end - part.start), part)]
+    found = {part.start: part for part in lost_ntfs(disk)} if lost else {}
+    if parts[0].scheme is Scheme.NONE:
+        return list(found.values()) or parts
+    return [replace(part, made=found[part.start].made) if part in lost and part.start in found else part
+            for part in parts]  # fmt: skip
+
+
+def _lacks_front(view: View, part: Partition) -> bool:
+    """Whether nothing is known that begins so: zeros are no loss, but of a disk that has no partition table."""
+    _, found = with_backups(view, recognise(view.read))
+    front, is_lost = view.read(0, SIZE), bool(view.missed)
+    return found.type == "unknown" and (is_lost or any(front) or part.scheme is Scheme.NONE)
 
 
 def parts_of(disk: ReadableDisk) -> list[Partition]:

@@ -249,7 +249,7 @@ class OpenedVolume:
     def _is_part(self) -> bool:
         """Whether something of the volume is lost, is past the end of the disk, or is read by a backup."""
         layout, view = self.maker.layout, self.maker.view
-        is_by_backup = any(redirect.source is not None for redirect in view.redirects)
+        is_by_backup = any(redirect.source is not None or redirect.content for redirect in view.redirects)
         is_cut = isinstance(layout, ExtLayout) and layout.end > view.size
         return bool(view.missed) or is_by_backup or is_cut
 

@@ -22,6 +22,7 @@ _MOST_LABEL = 1024
 _MOST_VOLUME = 1 << 60  # bytes: a boot sector that says more is damaged
 _SPECIAL_INODES = Incompatible.INLINE_DATA | Incompatible.ENCRYPT
 _EXFAT_LABEL = 0x83
+_MADE = "its beginning is lost: where it is, and how large its clusters are, is what records of its files agree on"
 _POOLS = {
     Pool.LDM: "it is part of Windows dynamic disks (LDM), whose own database says where their volumes are",
     Pool.SPACES: "it is part of a pool of Storage Spaces, which Windows alone puts together",
@@ -38,10 +39,13 @@ def opened(
 ) -> tuple[dict[str, Any], OpenedVolume | None]:
     """What a partition holds, by names of VolumeRecord and of Facts; and the volume, where it can be read."""
     # What was made over it begins with a boot sector of its own, which would be taken for its beginning.
-    over = (Redirect(0, START, None),) if part.is_beneath else ()
-    view = View(disk, part.start, part.end - part.start, over)
+    over = [Redirect(0, START, None)] if part.is_beneath else []
+    over += [Redirect(at, len(content), None, content) for at, content in part.made]
+    view = View(disk, part.start, part.end - part.start, tuple(over))
     found = recognise(view.read)
     view, found = with_backups(view, _pooled(found, part.pool) if part.pool else found)
+    if part.made:
+        found = replace(found, notes=(_MADE, *found.notes))
     known = {"type": found.type, "label": found.label or part.name, "notes": found.notes}
     if found.front is None:
         return known | {"reason": _reason(view, found)}, None

@@ -1,5 +1,6 @@
 """A volume's bytes as a file-system reader takes them: what is lost reads as zeros, and is noted."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -7,6 +8,7 @@ from analyzer.guest.filesystems.errors import MissingReaderError
 from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range
 from vhdx.reader import Reader, RunSource
+from vhdx.runs import Kind
 
 # The Sleuth Kit asks for as much as a length in the volume says; this is more than any structure has.
 MOST_READ = 64 << 20
@@ -40,8 +42,14 @@ class ReadableDisk:
     def __init__(self, disk: Sectored, lost: NoteLost | None = None) -> None:
         """Read `disk`, which stays the caller's to close, by a policy that notes what is lost."""
         self.size, self.sector_size = disk.size, disk.sector_size
+        self._disk = disk
         self._lost = lost or NoteLost(disk.sector_size)
         self._reader = Reader(disk, self._lost)
+
+    def data(self) -> Iterator[Range]:
+        """The ranges that a file has something for, in order."""
+        for table in self._disk.windows(0, self.size):
+            yield from (Range(run.start, run.length) for run in table.of_kind(Kind.DATA))
 
     def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
         """See BestEffortDisk."""
@@ -50,11 +58,15 @@ class ReadableDisk:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Bytes of a volume that are read elsewhere in it, a backup that stands in for what is lost; None for zeros."""
+    """Bytes of a volume that are read elsewhere in it, a backup that stands in for what is lost.
+
+    Where `source` is None they are `content`, and zeros.
+    """
 
     start: int
     length: int
     source: int | None
+    content: bytes = b""
 
 
 class View:
@@ -88,7 +100,7 @@ class View:
         lower, upper = max(offset, redirect.start), min(offset + len(data), redirect.start + redirect.length)
         if lower >= upper:
             return data
-        piece = bytes(upper - lower)
+        piece = redirect.content[lower - redirect.start :][: upper - lower].ljust(upper - lower, b"\0")
         if redirect.source is not None:
             piece = self._read_plain(redirect.source + lower - redirect.start, upper - lower)
         return data[: lower - offset] + piece + data[lower - offset + len(piece) :]

@@ -70,6 +70,7 @@ _ATTRIBUTE = struct.Struct("<IIBB2xH2xQ8xH14xQQ")
 _PACKED = 0x0001 | 0x4000 | 0x8000
 INDEX_SIGNATURE = b"INDX"
 _INDEX_HEAD = struct.Struct("<4sHH8xQ")
+_ENTRIES_AT, _INDEX_ENTRY, _IS_LAST = 24, struct.Struct("<10xHI"), 2
 _NAME, _DATA, _INDEX, _BITMAP, _END = 0x30, 0x80, 0xA0, 0xB0, 0xFFFFFFFF
 # Of the name of a file: its parent's record, and behind dates and sizes its length and its namespace.
 _FILE_NAME = struct.Struct("<Q56xBB")
@@ -96,6 +97,11 @@ class NtfsRecord:
     def is_in_use(self) -> bool:
         """It is the record of a file that is there."""
         return bool(self.flags & 1)
+
+    @property
+    def is_folder(self) -> bool:
+        """It is the record of a folder."""
+        return bool(self.flags & 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,7 @@ def name_of(raw: bytes, number: int) -> NtfsName | None:
     if not found:
         return None
     _, parent, text = min(found)
-    return NtfsName(text, parent, bool(head.flags & 2))
+    return NtfsName(text, parent, head.is_folder)
 
 
 def _name_in(attribute: bytes) -> tuple[bool, int, str] | None:
@@ -218,6 +224,18 @@ def index_holds(raw: bytes, at: int, cluster: int) -> bool:
     magic, fixups, count, place = _INDEX_HEAD.unpack_from(raw)
     unit = cluster if cluster <= len(raw) else STRIDE
     return magic == INDEX_SIGNATURE and place * unit == at and bool(_put_back(raw, fixups, count))
+
+
+def folder_of_index(raw: bytes) -> tuple[int, int] | None:
+    """(record of the folder, number of the block) that a block of an index is of; None where it names no file."""
+    at = _ENTRIES_AT + int.from_bytes(raw[_ENTRIES_AT : _ENTRIES_AT + 4], "little")
+    if not raw.startswith(INDEX_SIGNATURE) or at + _INDEX_ENTRY.size + _FILE_NAME.size > len(raw):
+        return None
+    length, flags = _INDEX_ENTRY.unpack_from(raw, at)
+    if flags & _IS_LAST or length < _FILE_NAME.size:
+        return None
+    parent, *_ = _FILE_NAME.unpack_from(raw, at + _INDEX_ENTRY.size)
+    return parent & _RECORD_NUMBER, _INDEX_HEAD.unpack_from(raw)[-1]
 
 
 def index_block_size(raw: bytes) -> int:

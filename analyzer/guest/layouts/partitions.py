@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice, starmap
+from typing import NamedTuple
 from uuid import UUID
 
 from analyzer.guest.layouts import exfat, fat, ntfs
@@ -104,6 +105,13 @@ class Scheme(Enum):
     """No table: the whole disk is one volume."""
 
 
+class Made(NamedTuple):
+    """Bytes that stand in for what is lost at byte `at` of a volume."""
+
+    at: int
+    content: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Partition:
     """Bytes of the disk from `start` to `end`, as the table has them: it may reach past the disk's end.
@@ -119,6 +127,8 @@ class Partition:
     scheme: Scheme = Scheme.NONE
     from_backup: bool = False
     """The primary GPT is damaged or lost, and its backup was read."""
+    made: tuple[Made, ...] = ()
+    """What its volume lacks, made from what else it has."""
     is_beneath: bool = False
     """It takes all of the disk, and other volumes lie over it."""
 

@@ -147,8 +147,11 @@ def ext_write(image, name, data):
     source.unlink()
 
 
-def chain_of(folder, *states, names=("base.vhdx", "layer1.avhdx", "layer2.avhdx")):
-    """A chain whose layer N reads as the Nth raw image does: base and differencing files; gives the leaf's path."""
+def chain_of(folder, *states, names=("base.vhdx", "layer1.avhdx", "layer2.avhdx"), unit=SECTOR):
+    """A chain whose layer N reads as the Nth raw image does: base and differencing files; gives the leaf's path.
+
+    Differencing files hold what differs in units of so many bytes.
+    """
     folder.mkdir(exist_ok=True)
     before = b""
     spec = None
@@ -159,7 +162,7 @@ def chain_of(folder, *states, names=("base.vhdx", "layer1.avhdx", "layer2.avhdx"
             spec = ImageSpec(size=len(data), identity=Identity.of(f"{folder.name}-0"), blocks=dict(_full(data)))
         else:
             parent = f".\\{names[number - 1]}"
-            spec = child_of(spec, f"{folder.name}-{number}", dict(_partial(before, data)), path=parent)
+            spec = child_of(spec, f"{folder.name}-{number}", dict(_partial(before, data, unit)), path=parent)
         encode(spec).write_to(folder / names[number])
         before = data
     return folder / names[len(states) - 1]
@@ -172,13 +175,13 @@ def _full(data):
             yield block, Block(state=BlockState.FULLY_PRESENT, data={0: part})
 
 
-def _partial(before, after):
+def _partial(before, after, unit):
     for block in range(len(after) // MIB):
         sectors = {}
         if before[block * MIB : (block + 1) * MIB] == after[block * MIB : (block + 1) * MIB]:
             continue
-        for sector in range(MIB // SECTOR):
-            at = block * MIB + sector * SECTOR
-            if before[at : at + SECTOR] != after[at : at + SECTOR]:
-                sectors[sector] = after[at : at + SECTOR]
+        for at in range(block * MIB, (block + 1) * MIB, unit):
+            if before[at : at + unit] != after[at : at + unit]:
+                for sector in range(at, at + unit, SECTOR):
+                    sectors[(sector - block * MIB) // SECTOR] = after[sector : sector + SECTOR]
         yield block, Block(state=BlockState.PARTIALLY_PRESENT, data=sectors)
