@@ -36,6 +36,11 @@ class WorkerLostError(VhdxError):
 class Engine(Protocol):
     """Runs work over inputs."""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether what it is given leaves this machine: no secret is given to it."""
+        ...
+
     def run(
         self, work: Work[Item, Result], items: Sequence[Item], batch: int, tick: Progress = no_progress
     ) -> Iterator[Result | Lost]:
@@ -49,6 +54,8 @@ class Engine(Protocol):
 
 class Here:
     """Works in this process."""
+
+    is_elsewhere = False
 
     def run(
         self, work: Work[Item, Result], items: Sequence[Item], batch: int, tick: Progress = no_progress

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from analyzer.progress import Progress, no_progress
 from analyzer.tasks.engine import Item, Lost, Result, Work, batches
@@ -28,6 +28,7 @@ class Processes:
     """Works in processes of this machine, so many at a time."""
 
     count: int
+    is_elsewhere: ClassVar[bool] = False
 
     def run(
         self, work: Work[Item, Result], items: Sequence[Item], batch: int, tick: Progress = no_progress

@@ -86,7 +86,7 @@ def for_each(
     the inputs are counted. `work` and `on_error` can be pickled.
     """
     here = isinstance(engine, Here)
-    batch = partial(_here if here else partial(_apart, _options()), work, on_error)
+    batch = partial(_here if here else partial(_apart, _options(engine)), work, on_error)
     with ExitStack() as shown:
         ticks = [] if here else [shown.enter_context(counter(doing, len(inputs)))]
         for name, found in zip(inputs, engine.run(batch, inputs, 1, *ticks), strict=True):
@@ -96,10 +96,10 @@ def for_each(
             yield answer
 
 
-def _options() -> dict[str, Any]:
-    """What a command's context says to another process: the options that are kept there, and the passphrase."""
-    meta = click.get_current_context().meta
-    return {name: value for name, value in meta.items() if name.startswith("-") or name == KNOWN} | {BARE: True}
+def _options(engine: Engine) -> dict[str, Any]:
+    """What a command's context says to another process: its options; the passphrase, if it stays on this machine."""
+    meta, known = click.get_current_context().meta, set() if engine.is_elsewhere else {KNOWN}
+    return {name: value for name, value in meta.items() if name.startswith("-") or name in known} | {BARE: True}
 
 
 def _here(work: Work[Named], on_error: OnError, names: Sequence[Named]) -> list[Answer]:

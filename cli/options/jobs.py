@@ -1,4 +1,4 @@
-"""Who does the work where there are many inputs: this process, or several of this machine."""
+"""Who does the work where there are many inputs: this process, several of this machine, or a fleet."""
 
 import os
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from cli.options.common import grouped, option
 from vhdx.system import processes
 
 if TYPE_CHECKING:
+    from analyzer.tasks.fleet import Fleet
     from analyzer.tasks.processes import Processes
 
 _MOST_JOBS = 256
@@ -35,8 +36,18 @@ class JobOptions:
         metavar="N",
     )
 
+    dask: str | None = option(
+        "Have the workers of a Dask scheduler do it, which see the same files under the same paths: tcp://host:8786. "
+        "Needs the package distributed.",
+        metavar="SCHEDULER",
+    )
+
     def engine(self, inputs: int, seconds: float) -> Engine:
         """What does the work, which takes about so many seconds of one processor."""
+        if self.dask is not None:
+            if self.jobs is not None:
+                raise click.UsageError("--jobs is for this machine and --dask for others: leave one out.")
+            return _fleet(self.dask)
         count = min(inputs, self.jobs or (_usable() if seconds > _WORTH else 1))
         return _processes(count) if count > 1 else Here()
 
@@ -66,3 +77,9 @@ def _processes(count: int) -> "Processes":
     from analyzer.tasks.processes import Processes  # multiprocessing, which one process never needs
 
     return Processes(count)
+
+
+def _fleet(scheduler: str) -> "Fleet":
+    from analyzer.tasks.fleet import Fleet
+
+    return Fleet(scheduler)
