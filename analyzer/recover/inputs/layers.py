@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+from analyzer.linkage.mismatch import Verdict
 from analyzer.recover.as_of.image import image_as_of
 from analyzer.recover.as_of.tables import ranges_brought_back, with_anchored
 from analyzer.recover.as_of.timeline import Moment
@@ -109,6 +110,8 @@ class Level(RebuiltImage):
     """Ranges of the disk that are likely, not certain; where several have one, the first counts."""
     past: Past | None = None
     """None: the file as it is."""
+    verdict: Verdict | None = None
+    """Of a gap in doubt: what its parent's content says of what became of it."""
 
 
 class UnmappedBlocks(Enum):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
-from analyzer.linkage.mismatch import Verdict, gather_evidence
+from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from analyzer.recover.inputs.layers import Basis, Doubt, Level, Placed, Presence
 from analyzer.recover.inputs.open_file import Opened
 from analyzer.recover.inputs.segments import (
@@ -177,16 +177,25 @@ def _gap(child: Opened, parent: Opened) -> list[Level]:
     if parent.record.identity is None and names_as_parent(child, parent):
         text = f"{child.path.name} names a file called {parent.path.name}, whose identity is lost: nothing proves it"
         return [Level(presence=Presence.DOUBT, evidence=text, identity=_wanted(child))]
-    previous = parent.record.previous_identity
-    if child.image is None or previous is None or previous not in child.record.linkages:
+    was_parent = parent.record.previous_identity in child.record.linkages
+    evidence = _evidence(child, parent) if was_parent or names_as_parent(child, parent) else None
+    if evidence is None or (not was_parent and evidence.verdict is Verdict.WRONG_PARENT):
         return _missing(child)
-    try:
-        evidence = gather_evidence(child.image, parent.image)
-    except VhdxError:  # a medium that fails where the evidence would be: the gap stays
-        return _missing(child)
-    if evidence.verdict in {Verdict.SAFE, Verdict.MERGED}:
+    if was_parent and evidence.verdict in {Verdict.SAFE, Verdict.MERGED}:
         return []
-    return [Level(presence=Presence.DOUBT, evidence=f"{parent.path.name} was changed since: {evidence}")]
+    changed = "was changed since" if was_parent else f"is not, or no longer, what {child.path.name} was made from"
+    text = f"{parent.path.name} {changed}: {evidence}"
+    return [Level(presence=Presence.DOUBT, evidence=text, identity=_wanted(child), verdict=evidence.verdict)]
+
+
+def _evidence(child: Opened, parent: Opened) -> Evidence | None:
+    """What the content says of two files; None where one is not there, or its medium fails where it would be."""
+    if child.image is None or parent.image is None:
+        return None
+    try:
+        return gather_evidence(child.image, parent.image)
+    except VhdxError:
+        return None
 
 
 def _missing(child: Opened) -> list[Level]:
