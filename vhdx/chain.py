@@ -17,6 +17,7 @@ from vhdx.disk_items import items_of_disk
 from vhdx.errors import (
     ChainLoopError,
     ChainTooDeepError,
+    CorruptFileError,
     LostDataError,
     NoSuchLayerError,
     SectorSizeMismatchError,
@@ -220,10 +221,13 @@ def open_chain(
         leaf = open_image(path, opened=where.opened)
         stack.callback(leaf.close)
         links: list[Link] = []
-        for link in parents_of(leaf, where):
-            stack.callback(link.parent.close)
-            links.append(link)
-            check_growth([leaf, *(link.parent for link in links)])
+        try:
+            for link in parents_of(leaf, where):
+                stack.callback(link.parent.close)
+                links.append(link)
+                check_growth([leaf, *(link.parent for link in links)])
+        except CorruptFileError as error:
+            raise CorruptFileError(error.path, error.finding, leaf.path) from error
         unused = where.parents[len(links) :]
         if unused:
             raise UnusedParentsError(links[-1].parent.path if links else leaf.path, tuple(unused))

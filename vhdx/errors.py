@@ -41,6 +41,8 @@ class CorruptFileError(VhdxError):
 
     path: Path
     finding: Finding
+    leaf: Path | None = None
+    """The file of whose chain this one is a lower layer; None where it was opened by itself."""
 
     @property
     def summary(self) -> str:

@@ -38,20 +38,35 @@ def check_blocks(table: BlockTable, parameters: DiskParameters) -> Iterator[Find
 
 def _check_damaged(table: BlockTable) -> Iterator[Finding]:
     geometry, count, code = table.geometry, 0, ""
+    unread = list[Finding]()
     for blocks in table.damaged_blocks():
         for block in blocks[: max(0, _MOST_BLOCKS - count)].tolist():
             start = block * geometry.block_size
             for flaw in table.flaws_of_block(block):
                 if flaw.code != "BAT-09":  # told for each chunk
                     code = flaw.code
-                    yield replace(flaw, disk_start=start, disk_length=geometry.bytes_of_block(block))
+                    told = replace(flaw, disk_start=start, disk_length=geometry.bytes_of_block(block))
+                    if code == "FID-12":
+                        unread.append(told)
+                    else:
+                        yield told
         count += len(blocks)
+    yield from _together(unread)
     if count > _MOST_BLOCKS:
         text = (
             f"{plural(count, 'block')} cannot be read whole, the first of them above; `vhdx map` lists every range "
             "that is lost"
         )
         yield Finding(code, Severity.ERROR, text, table.bat_offset, None, "2.5")
+
+
+def _together(unread: list[Finding]) -> Iterator[Finding]:
+    """What was not read is told for the file: of its blocks one finding says how many, and where the first is."""
+    if len(unread) > 1:
+        text = f"{plural(len(unread), 'block')}, of which this is the first: {unread[0].message}"
+        yield replace(unread[0], message=text)
+    else:
+        yield from unread
 
 
 class _Survey:

@@ -1,8 +1,9 @@
 """The files that lost and stale ranges touch, and the one volume of a disk without partitions."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, product
 
 from analyzer.guest.filesystems.errors import MissingReaderError
 from analyzer.guest.filesystems.open import open_volumes
@@ -39,12 +40,30 @@ class TouchedFile:
     lost_bytes: int
     stale_bytes: int
     metadata: Status
+    likely: bool = False
+    """It is stale only because it rests on what was rebuilt."""
 
     @property
     def status(self) -> Status:
         """Lost where any of it is lost, else stale."""
         lost = self.lost_bytes or self.metadata is Status.LOST
         return Status.LOST if lost else Status.STALE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFiles:
+    """How many of the users' files, folders not counted, are whole, or have their worst part so."""
+
+    known: int = 0
+    likely: int = 0
+    """Resting on what was rebuilt, and on nothing worse."""
+    doubtful: int = 0
+    lost: int = 0
+
+    @property
+    def all(self) -> int:
+        """Those that could be listed."""
+        return self.known + self.likely + self.doubtful + self.lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +80,8 @@ class TouchedFiles:
     lost: int = 0
     stale: int = 0
     untouched: int | None = None
+    users: UserFiles | None = None
+    """None where `untouched` is."""
     touched: tuple[TouchedFile, ...] = ()
     troubles: tuple[Trouble, ...] = ()
 
@@ -93,32 +114,43 @@ class Survey:
             volumes = open_volumes(ReadableDisk(disk, disk.policy))
         except MissingReaderError as error:
             return TouchedFiles(error=str(error))
-        return _counted(volumes, lost, stale)
+        return _counted(volumes, lost, stale, stale - self._plan.provenance.likely())
 
 
-def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges) -> TouchedFiles:
-    listed: dict[tuple[Role, Status], list[TouchedFile]] = {
-        (role, status): [] for role in (Role.USER, Role.SYSTEM) for status in (Status.LOST, Status.STALE)
-    }
-    counts, untouched = dict.fromkeys((Status.LOST, Status.STALE), 0), 0
+def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges, doubtful: Ranges) -> TouchedFiles:
+    ranks = product((Role.USER, Role.SYSTEM), ("lost", "doubtful", "likely"))
+    listed: dict[tuple[Role, str], list[TouchedFile]] = {rank: [] for rank in ranks}
+    counts, users = dict.fromkeys((Status.LOST, Status.STALE), 0), Counter[str]()
     readable = (volume for volume in volumes if volume.is_readable and not volume.record.beneath)
     for record in chain.from_iterable(chain([one.root()], one.walk(), one.unnamed()) for one in readable):
         file = touched_file(record, lost, stale)
+        worst = _worst(record, file, doubtful)
+        users[worst] += record.role is Role.USER and record.kind is FileKind.FILE
         if file is None:
-            untouched += record.role is Role.USER and record.kind is FileKind.FILE
             continue
         counts[file.status] += 1
-        if len(listed[file.role, file.status]) < MOST_LISTED:
-            listed[file.role, file.status].append(file)
+        if len(listed[file.role, worst]) < MOST_LISTED:
+            listed[file.role, worst].append(replace(file, likely=worst == "likely"))
+    is_listed = any(volume.is_readable for volume in volumes)
     return TouchedFiles(
         volumes=tuple(volume.record for volume in volumes),
         count=sum(counts.values()),
         lost=counts[Status.LOST],
         stale=counts[Status.STALE],
-        untouched=untouched if any(volume.is_readable for volume in volumes) else None,
+        untouched=users["known"] if is_listed else None,
+        users=UserFiles(**users) if is_listed else None,
         touched=tuple(islice(chain.from_iterable(listed.values()), MOST_LISTED)),
         troubles=tuple(trouble for volume in volumes for trouble in volume.troubles),
     )
+
+
+def _worst(record: FileRecord, file: TouchedFile | None, doubtful: Ranges) -> str:
+    """Which of `UserFiles` a file counts to."""
+    if file is None:
+        return "known"
+    if file.status is Status.LOST:
+        return "lost"
+    return "doubtful" if doubtful.touches_any((*record.metadata, *record.content)) else "likely"
 
 
 def touched_file(record: FileRecord, lost: Ranges, stale: Ranges) -> TouchedFile | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from analyzer.convert.convert import plan_conversion, run_conversion
+from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.copying import CellChecksums
-from analyzer.convert.model import Options, OutputFormat
+from analyzer.convert.model import Options, OutputFormat, request_like
 from analyzer.convert.model import Plan as ConversionPlan
 from analyzer.progress import Progress, no_progress
 from analyzer.recover.disk.content import Content
@@ -30,6 +30,7 @@ from vhdx.findings import Finding
 from vhdx.parents import Search
 from vhdx.sink import Sink
 from vhdx.source_map import BESIDE, SourceMaps
+from vhdx.structures.constants import NIL
 from vhdx.targets import check_target
 
 
@@ -153,7 +154,11 @@ def _conversion(request: RecoverOptions, gathered: Gathered, filled: FilledDisk)
         raise OutputError(request.target, reason, "name another OUT")
     for place in (map_of(request.target), account_of(request.target)):
         check_target(place, sources, existing_sidecars(request.target, options.existing))
-    return plan_conversion(filled, request.target, request.format, options, sources)
+    image = request_like(filled, request.target, request.format, options)
+    like = image.like
+    if like.disk_id == NIL:  # lost with the metadata: a disk without one could be confused with any other
+        like = replace(like, disk_id=options.identities("virtual_disk_id"))
+    return plan_output(filled, replace(image, like=like, sources=[*image.sources, *sources]))
 
 
 def resumes(request: RecoverOptions) -> bool:

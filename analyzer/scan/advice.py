@@ -12,6 +12,7 @@ from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
 from analyzer.scan.judging import is_left_behind, listed
 from analyzer.text import plural
+from vhdx.findings import Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 ONLY_LEAF = "it is the only leaf"
@@ -101,9 +102,13 @@ def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames)
 
 
 def _chain_beside(known: Known, record: FileRecord) -> tuple[Path, ...]:
-    """The one chain in the folder of a checkpoint that cannot be read: it may be what that stands on."""
+    """The one chain in the folder of a file that cannot be read: a checkpoint may stand on it, an orphan on a base."""
     trees = [tree for tree in known.forest.trees if tree.root.path.parent == record.path.parent]
-    if record.path.suffix.lower() != ".avhdx" or len(trees) != 1:
+    if len(trees) != 1:
+        return ()
+    root = trees[0].root
+    is_orphan = root.link is not None and root.link.state.is_missing
+    if record.path.suffix.lower() != ".avhdx" and not is_orphan:
         return ()
     return tuple(member.path for member in trees[0].down_from(_current(known, trees[0])[0].path))
 
@@ -180,7 +185,7 @@ def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
     for member in tree.down_from(leaf):
         record, link = member.record, member.link
         if record.flaw:
-            yield record.flaw
+            yield _flaw_of(record)
         elif lost := known.lost(record.path):
             yield f"{lost} bytes of {record.path} cannot be known: look for a whole copy"
         if link and link.state is LinkState.MISMATCH:
@@ -190,6 +195,12 @@ def _obstacles(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
         parent = tree.by_path[member.parent].record if member.parent else record
         if parent.sector_size is not None and record.sector_size not in {None, parent.sector_size}:
             yield f"{record.path} and its parent count in different sectors: they cannot be one disk"
+
+
+def _flaw_of(record: FileRecord) -> str:
+    """What is wrong with a layer, without advice for the file alone: that would leave out the rest of its chain."""
+    error = next((finding for finding in record.findings if finding.severity is Severity.ERROR), None)
+    return f"{record.path}: {error}" if error and error.code != "FID-11" else record.flaw
 
 
 def _wrong(child: Path, parent: Path | None, evidence: Evidence | None) -> Iterator[str]:

@@ -19,6 +19,7 @@ from analyzer.recovery_map.beside import account_of, map_of
 from analyzer.recovery_map.commit import replace_account
 from cli import output
 from cli.errors import when_interrupted
+from cli.loudness import VERBOSE, is_set
 from cli.options.chain import FOLDER, LinkOptions
 from cli.options.common import (
     FILE_PATH,
@@ -32,7 +33,8 @@ from cli.options.common import (
 )
 from cli.options.output import OutputOptions, output_options
 from cli.progress import progress
-from cli.render.recover import document_of, lines_of
+from cli.render.recover import details_of, document_of
+from cli.render.recover_summary import summary_of
 from cli.text import safe
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
@@ -116,7 +118,8 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
     Beside OUT are written OUT.map, a mapfile for GNU ddrescue and ddrescuelog (+ known, / stale, - lost), and OUT.json:
     the affected files (on NTFS, FAT, exFAT and ext, with the package pytsk3), and for each range its status, its source
     file and offset, and the evidence. What cannot be read is retried in smaller pieces, down to a sector; a later run
-    with --resume retries only what is not known yet. Sources are never changed.
+    with --resume retries only what is not known yet. Sources are never changed. The summary fits a screen; -v has every
+    rebuilt part, witness and layer.
 
     Exit code 0 when all of the disk is known; 1 when anything is stale or lost, or a file changed while it was read.
 
@@ -165,7 +168,9 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         if output.is_json():
             output.emit_pieces(document_of(plan, totals, survey.files, outcome))
         else:
-            output.emit_sentences(lines_of(plan, totals, survey.files, outcome))
+            if is_set(VERBOSE):
+                output.emit_sentences(details_of(plan, survey.files, outcome.account if outcome else None))
+            output.emit_sentences(summary_of(plan, totals, survey.files, outcome))
         return int(not totals.complete or bool(outcome and outcome.changed))
 
 

@@ -4,7 +4,9 @@ import gc
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import jsonschema
 import pytest
@@ -494,7 +496,7 @@ def test_what_was_rebuilt_is_told_with_its_evidence(vhdx_command, without_bitmap
     assert answer.code == 0
     assert [(part["structure"], part["certainty"]) for part in layer["rebuilt"]] == [("region tables", "certain")]
     assert all(part["evidence"] for part in layer["rebuilt"])
-    assert "rebuilt, certain: region tables" in vhdx_command("recover", base, "--dry-run").out
+    assert "rebuilt, certain: region tables" in vhdx_command("recover", base, "--dry-run", "-v").out
 
 
 @pytest.fixture
@@ -513,12 +515,12 @@ def test_parts_that_are_alike_are_told_by_the_first_ones_and_their_number(
     vhdx_command, without_a_sector_of_the_table, tmp_path
 ):
     out = tmp_path / "disk.raw"
-    lines = rebuilt_lines(vhdx_command("recover", without_a_sector_of_the_table, "-o", out))
+    lines = rebuilt_lines(vhdx_command("recover", without_a_sector_of_the_table, "-o", out, "-v"))
     assert [line.split(" is put back")[0] for line in lines[:3]] == [
         f"rebuilt, likely: BAT: the entry of block {block}" for block in (64, 65, 66)
     ]
     assert lines[3:] == [f"rebuilt, likely: BAT: 61 more like these, 64 in all: {out}.json lists them"]
-    dry = rebuilt_lines(vhdx_command("recover", without_a_sector_of_the_table, "--dry-run"))
+    dry = rebuilt_lines(vhdx_command("recover", without_a_sector_of_the_table, "--dry-run", "-v"))
     assert dry == [*lines[:3], lines[3].replace(f"{out}.json", "--json")]
     (layer,) = json.loads((tmp_path / "disk.raw.json").read_text())["layers"]
     parts = [part["how"].split(" is put back")[0] for part in layer["rebuilt"]]
@@ -714,6 +716,15 @@ def test_a_disk_whose_name_is_no_text_is_recovered_and_refused_as_a_parent(vhdx_
     assert answer.code == 5
     assert "is not UTF-8, and a file cannot name it; rename the parent" in answer.err
     assert not (tmp_path / "child.avhdx").exists()
+
+
+def test_a_disk_whose_id_is_zero_is_written_with_one(vhdx_command, tmp_path):
+    spec = disk("nameless")
+    nameless = replace(spec, identity=replace(spec.identity, virtual_disk_id=UUID(int=0)))
+    encode(nameless).write_to(tmp_path / "disk.vhdx")
+    assert "MET-21" in vhdx_command("check", tmp_path / "disk.vhdx").out
+    assert vhdx_command("recover", tmp_path / "disk.vhdx", "-o", tmp_path / "new.vhdx").code == 0
+    assert "MET-21" not in vhdx_command("check", tmp_path / "new.vhdx").out
 
 
 @pytest.mark.parametrize("front", [512, 4096, 0x40000])

@@ -11,7 +11,7 @@ import numpy as np
 from analyzer.recover.disk.partial import Origin, PartialDisk
 from analyzer.recover.inputs.layers import Basis
 from analyzer.recovery_map.mapfile import Status
-from vhdx.ranges import NO_RANGES, Column, Range, Ranges
+from vhdx.ranges import NO_RANGES, Column, Range, Ranges, union
 from vhdx.runs import Kind, RunTable, concatenate, cut_at, merge_neighbours
 
 _STATUSES = list(Status)
@@ -149,6 +149,14 @@ class Provenance:
     def ranges(self, status: Status) -> Ranges:
         """The ranges of one status."""
         return Ranges.of(part for part, found in self.statuses() if found is status)
+
+    def likely(self) -> Ranges:
+        """The ranges that are stale only because they rest on what was rebuilt."""
+        found = list[Ranges]()
+        for table in self._tables():
+            likely = self._of_each(table, lambda one: one.basis is Basis.REBUILT)
+            found.append(table.select(likely.astype(np.bool_)).ranges)
+        return union(found)
 
     def totals(self) -> Totals:
         """Bytes by status."""

@@ -1,6 +1,8 @@
 """Findings as lines for people: wrapped on a terminal however narrow, one line each in a pipe."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from analyzer.check.result import Checked, all_findings, relative, tally, worst_first
@@ -11,11 +13,11 @@ from vhdx.findings import Finding, Severity
 _INDENT = "  "
 
 
-def sentence(finding: Finding) -> str:
-    """A finding in one line: severity, code, what, where, what to do."""
+def sentence(finding: Finding, leaf: Path | None = None) -> str:
+    """A finding in one line: severity, code, what, where, what to do; of a chain, `leaf` is that of all its files."""
     path = f"{finding.path}: " if finding.path else ""
     place = f" ({places(finding)})" if places(finding) else ""
-    step = _next(finding)
+    step = _next(finding, leaf)
     # It continues a sentence; a name in capitals stays.
     step = step[:1].lower() + step[1:] if step[1:2].islower() or step[1:2] == " " else step
     next_ = f"; {step}" if step else ""
@@ -58,13 +60,26 @@ def text_lines(checked: Sequence[Checked], *, width: int | None, known: int = 0)
     for subject in checked:
         found = worst_first(subject.findings)
         if width is None:
-            yield from map(sentence, found)
+            yield from (sentence(finding, subject.path) for finding in _folded(found))
             continue
         yield from wrapped(f"{safe(subject.path)}: {tally(found) or 'sound'}", width, "", _INDENT)
-        for finding in found:
+        for finding in _folded(found):
             yield from _finding(finding, subject, width)
         yield ""
     yield from wrapped(summary(checked, known=known), width, "", "")
+
+
+def _folded(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings, notes that say the same of several files of a chain as one, of the first of them."""
+    alike = defaultdict[tuple[str, str], list[Finding]](list)
+    for finding in findings:
+        if finding.severity is Severity.NOTE:
+            alike[finding.code, finding.message].append(finding)
+    for finding in findings:
+        same = alike.get((finding.code, finding.message), [finding])
+        if finding is same[0]:
+            names = ", ".join(str(other.path.name) for other in same[1:] if other.path)
+            yield replace(finding, message=f"{finding.message} (and {names})") if names else finding
 
 
 def summary(checked: Sequence[Checked], *, known: int = 0) -> str:
@@ -79,12 +94,17 @@ def _finding(finding: Finding, subject: Checked, width: int) -> Iterator[str]:
     yield from wrapped(safe(head), width, _INDENT, _INDENT * 2)
     path = "" if finding.path in {None, subject.path} else str(finding.path)
     expected = f"{finding.expected}; found: {finding.found}" if finding.expected else ""
-    for name, value in (("in", path), ("at", places(finding)), ("expected", expected), ("next", _next(finding))):
+    for name, value in (
+        ("in", path),
+        ("at", places(finding)),
+        ("expected", expected),
+        ("next", _next(finding, subject.path)),
+    ):
         if value:
             yield from wrapped(f"{name}: {safe(value)}", width, _INDENT * 2, _INDENT * 3)
 
 
-def _next(finding: Finding) -> str:
+def _next(finding: Finding, leaf: Path | None) -> str:
     """What to do, where there is anything to do."""
-    step = next_step(finding)
+    step = next_step(finding, leaf)
     return "" if finding.severity is Severity.NOTE and step.startswith("Nothing to do") else step

@@ -14,7 +14,8 @@ from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, run_rec
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from analyzer.recovery_map.beside import map_of
 from analyzer.recovery_map.mapfile import Status
-from cli.render.recover import document_of, lines_of
+from cli.render.recover import details_of, document_of
+from cli.render.recover_summary import summary_of
 from fixtures import RECIPES
 from fixtures.identity import guid
 from tests.support.mutator import _change, _repaired, subjects
@@ -210,7 +211,9 @@ def run_case(case, folder):
         rows = list(plan.rows())
         assert_covers(rows, plan.disk.size)
         assert_told(rows, content, plan, _truth_of(plan, case))
-        assert list(lines_of(plan, plan.provenance.totals(), Survey(plan).files))
+        files = Survey(plan).files
+        assert list(summary_of(plan, plan.provenance.totals(), files))
+        assert list(details_of(plan, files, None))
         case.counts["read"] = 1
         if case.format is not None:
             _write(case, folder, opener, content)

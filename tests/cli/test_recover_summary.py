@@ -1,0 +1,76 @@
+"""What `vhdx recover` says when it ends: one screen, in words that the owner of a disk understands."""
+
+from dataclasses import replace
+
+import pytest
+
+from fixtures import Brush, encode
+from fixtures.recipes.kit import child_of, disk
+from tests.support.command_line import words_of
+
+pytestmark = pytest.mark.slow
+MIB = 1 << 20
+SCREEN = 26
+BASE = replace(disk("base", 8 * MIB), blocks=Brush(tag=3).fulls(range(8)))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def section(answer, title):
+    """The lines below a title."""
+    lines = answer.out.splitlines()
+    start = lines.index(f"{title}:") + 1
+    return [line.strip() for line in lines[start:] if line.startswith("  ")][: _length(lines[start:])]
+
+
+def _length(lines):
+    return next((number for number, line in enumerate(lines) if not line.startswith("  ")), len(lines))
+
+
+def test_a_missing_base_is_named_as_what_could_bring_more_and_where_to_look_for_it(vhdx_command, folder):
+    encode(child_of(BASE, "child", Brush(tag=4).fulls((2, 6)))).write_to(folder / "leaf.avhdx")
+    answer = vhdx_command("recover", "leaf.avhdx", "-o", "disk.raw")
+    assert ["known", "2", "MiB"] in [line.split()[:3] for line in answer.out.splitlines()]
+    assert ["lost", "6", "MiB"] in [line.split()[:3] for line in answer.out.splitlines()]
+    assert section(answer, "more could come from") == [r"the missing file (.\base.vhdx): name it as well"]
+    (command,) = (line for line in section(answer, "next") if line.startswith("vhdx scan"))
+    assert vhdx_command(*words_of(command.partition("    ")[0])[1:]).code == 1
+
+
+def test_a_chain_of_many_layers_and_a_table_of_many_parts_fill_one_screen(vhdx_command, folder):
+    layers = [replace(BASE, size=64 * MIB, blocks=Brush(tag=3).fulls(range(64), range(9)))]
+    for number in range(12):
+        parent = "base.vhdx" if not number else f"layer{number - 1:02}.avhdx"
+        layers.append(child_of(layers[-1], f"layer{number}", Brush(tag=4).fulls((number,)), path=f".\\{parent}"))
+    for number, spec in enumerate(layers):
+        encode(spec).write_to(folder / (f"layer{number - 1:02}.avhdx" if number else "base.vhdx"))
+    with (folder / "base.vhdx").open("r+b") as file:
+        file.write(bytes(3 * MIB))
+    answer = vhdx_command("recover", "layer11.avhdx", "base.vhdx", "--dry-run")
+    assert len(answer.out.splitlines()) <= SCREEN, answer.out
+    assert "12 more files, whole" in answer.out
+    assert "another copy of base.vhdx, an older backup as well" in section(answer, "more could come from")
+    assert len(vhdx_command("recover", "layer11.avhdx", "base.vhdx", "--dry-run", "-v").out.splitlines()) > SCREEN
+
+
+def test_a_parent_that_is_given_and_was_changed_is_not_called_missing(vhdx_command, folder):
+    encode(BASE).write_to(folder / "base.vhdx")
+    child = child_of(
+        replace(BASE, identity=replace(BASE.identity, data_write_guid=disk("other").data_write_guid)), "c", {}
+    )
+    encode(child).write_to(folder / "leaf.avhdx")
+    answer = vhdx_command("recover", "leaf.avhdx", "base.vhdx", "--dry-run")
+    assert "not there" not in answer.out + answer.err
+    assert "base.vhdx is not, or no longer, what leaf.avhdx was made from" in answer.out
+    assert "a copy of base.vhdx from before it was changed" in section(answer, "more could come from")
+
+
+def test_of_a_disk_that_is_known_whole_nothing_is_asked_for(vhdx_command, folder):
+    encode(BASE).write_to(folder / "base.vhdx")
+    answer = vhdx_command("recover", "base.vhdx", "-o", "disk.raw")
+    assert (answer.code, "more could come from" in answer.out) == (0, False)
+    assert any(line.startswith("vhdx files disk.raw") for line in section(answer, "next"))
