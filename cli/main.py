@@ -26,6 +26,8 @@ COMMANDS = {
     "files": "List the files inside a disk, in any of its states: volumes, folders, deleted files.",
     "extract": "Extract files and folders from any state of a disk, under safe names.",
     "serve": "Serve disks by NBD: QEMU, nbdcopy, libguestfs read them; nothing is converted.",
+    "mount": "Mount a disk, a repository or the files inside at a folder, read-only, without root.",
+    "unmount": "Unmount what `mount` mounted.",
     "apply": "Apply a delta to the state it was made from, and write the new state in any format.",
     "recover": "Recover what is left of a disk whose files are missing, truncated or unreadable, with a map.",
     "backup": "Keep restore points of disks in a repository: small, verifiable, in an open format.",
@@ -61,7 +63,7 @@ class _Commands(LazyGroup):
     lines = COMMANDS
     homes = {  # noqa: RUF012 - a table, never changed
         "carve": "dump", "demo": "fixtures", "history": "dump", "map": "hash", "merge": "convert",
-        "set-parent": "repair", "undo": "repair",
+        "set-parent": "repair", "undo": "repair", "unmount": "mount",
     }  # fmt: skip
 
     def invoke(self, ctx: click.Context) -> object:

@@ -67,6 +67,14 @@ def parse_address(text: str) -> Address:
     return Address(text, _kind_of(name), name)
 
 
+def repository_in(text: str) -> str | None:
+    """The repository that a text names by itself, `REPO` or `REPO::`; None where it names a disk."""
+    point = _POINT.fullmatch(text)
+    if point and not Path(text).exists():
+        return point["repository"] if not point["point"] else None
+    return text if "://" in text or Path(text).is_dir() else None
+
+
 def _kind_of(name: StateName) -> Kind:
     if is_device(name.path):
         return Kind.DEVICE

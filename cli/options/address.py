@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analyzer.address.open import Access, open_state
-from analyzer.address.parse import Kind, PointName, parse_address
+from analyzer.address.parse import Kind, PointName, parse_address, repository_in
 from analyzer.address.state import State, read_by_map
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_findings, warn_of_map
@@ -120,15 +120,29 @@ def _vhd(path: Path, where: ChainOptions) -> "VhdChain":
     return open_vhd_chain(path, where.as_search(), where.maps)
 
 
+def repository_at(text: str) -> "Repository | None":
+    """The repository that `text` names by itself, opened; None where it names a disk."""
+    where = repository_in(text)
+    return None if where is None else _repository(where)
+
+
 def _point(name: PointName) -> tuple["Repository", str]:
     """The repository that is meant, and the whole name of the restore point, said where it was not given in full."""
     # Loaded where a restore point is named.
-    from cli.options.repository import point_named, repository_of
+    from cli.options.repository import point_named
 
     where = name.repository or os.environ.get(REPOSITORY, "")
     if not where:
         raise click.UsageError(f"name the repository in front of ::{safe(name.point)}, or in {REPOSITORY}.")
-    opened_before: dict[str, Any] = click.get_current_context().meta.setdefault(_OPENED, {})
-    kept = opened_before.setdefault(where, None) or repository_of(where)  # a passphrase is asked for once
-    opened_before[where] = kept
+    kept = _repository(where)
     return kept, point_named(kept, name.point)
+
+
+def _repository(where: str) -> "Repository":
+    from cli.options.repository import repository_of
+
+    opened_before: dict[str, Any] = click.get_current_context().meta.setdefault(_OPENED, {})
+    if where not in opened_before:  # a passphrase is asked for once
+        opened_before[where] = repository_of(where)
+    kept: Repository = opened_before[where]
+    return kept

@@ -20,6 +20,7 @@ TAKES: Mapping[str, frozenset[Kind]] = {
     "convert": _ALL,
     "merge": _CHAINS,
     "serve": _ALL,
+    "mount": _ALL,
     "backup create": _ALL - {Kind.POINT},
 }
 """Of what `vhdx COMMAND` is called with, beside the names of outputs."""

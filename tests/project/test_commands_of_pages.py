@@ -42,6 +42,7 @@ NOT_RUN = (
         "servers wait for clients; tests/analyzer/serve/test_boot.py boots restore points",
     ),
     ("docs/fleet.md", r"dask|tcp:", "tests/analyzer/tasks/test_fleet.py starts these processes, and ends some"),
+    ("docs/mount.md", r"", "what is mounted is there until it is unmounted; tests/cli/test_mount.py mounts"),
     ("docs/serve.md", r"", "servers wait for clients; tests/analyzer/serve has them, and the programs of others"),
     ("", r"^(& )?\S*pip install ", "it installs, from the network"),
     ("", r"^(python3|py) -m venv ", "it installs"),

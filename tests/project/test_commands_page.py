@@ -4,8 +4,8 @@ from cli.main import vhdx
 from tests.project.commands_page import commands, members_of, options_of, page
 from tests.support.files import ROOT
 
-# A page, a script for a shell, a proof for people, files with a manifest beside them; keys, which are done or refused.
-_WITHOUT_JSON = {"report", "completion", "demo", "fixtures write"}
+# A page, a script for a shell, a proof for people, files with a manifest; keys and folders, which are done or refused.
+_WITHOUT_JSON = {"report", "completion", "demo", "fixtures write", "mount", "unmount"}
 _WITHOUT_JSON |= {f"backup key {name}" for name in ("add", "passwd", "remove")}
 
 

@@ -48,6 +48,9 @@ _BLKSSZGET, _DKIOCGETBLOCKSIZE = 0x1268, 0x40046418
 _FICLONE = 0x40049409
 """Linux's request to share all blocks of one file with another, on btrfs, XFS and the like."""
 
+MOUNTS_OVER_FOLDERS = not windows.HERE
+"""Whether a folder that is mounted is there before, and is unmounted by a program; WinFsp makes and removes it."""
+
 
 def open_file(path: Path, flags: int) -> int:
     """A descriptor of a file; raises OSError. On Windows a file that is open to be written takes no other writer.

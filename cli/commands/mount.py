@@ -1,0 +1,123 @@
+"""`vhdx mount` and `vhdx unmount`."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer.address.state import State
+from analyzer.mount.fuse import run_mount
+from analyzer.mount.states import points_folder, states_folder
+from analyzer.mount.tree import FixedFolder
+from analyzer.mount.unmount import require_mountable, unmount
+from analyzer.recovery_map.disk import without_map
+from cli.options.address import DiskOptions, disk_options, repository_at
+from cli.options.common import FILE_PATH, choice, grouped, option
+from cli.options.states import opened_by_map
+from cli.text import plural, safe, say
+from vhdx.chain import Chain
+from vhdx.disk import Disk
+from vhdx.system import console
+
+_MOST_SHOWN = 5
+
+
+class Shown(Enum):
+    """What of a disk is shown."""
+
+    DISKS = "disks"
+    FILES = "files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is shown, and to whom."""
+
+    shown: Shown = choice(Shown.FILES, "Show the file systems inside the disk, instead of the disk.", "--files")
+    allow_other: bool = option("Let other users of this machine in, too; FUSE's configuration must allow that.")
+
+
+@click.command("mount")
+@click.argument("disk")
+@click.argument("folder", type=FILE_PATH, metavar="DIR")
+@grouped("asked", _Asked)
+@disk_options
+def command(disk: str, folder: Path, asked: _Asked, where: DiskOptions) -> int:
+    """Mount a disk at the empty folder DIR, read-only, without root: every state of it is a sparse file.
+
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image; a block
+    device; REPO::POINT, a restore point; or REPO alone, a repository. leaf.raw is the state that is named, @0.raw and
+    so on are its layers' states; of a repository each restore point is POINT.raw. With --files there are folders
+    instead, one for each volume that `vhdx files` reads.
+
+    What is lost is an input/output error, exactly there. It goes on until `vhdx unmount DIR`, or Ctrl-C. This needs the
+    package mfusepy (the extra `mount`) and FUSE (on Windows WinFsp). Without them: `vhdx serve` and `nbdfuse`.
+
+    \b
+    Examples:
+      vhdx mount leaf.avhdx /mnt/disk &
+      vhdx mount /mnt/nas/backups /mnt/points &
+      vhdx mount /mnt/nas/backups::latest /mnt/files --files &
+      vhdx unmount /mnt/disk
+    """
+    require_mountable(folder)
+    options: dict[str, Any] = {"allow_other": True} if asked.allow_other else {}
+    with ExitStack() as stack:
+        root, disks = _tree(disk, where, asked.shown, stack)
+        for number in console.end_signals():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)  # FUSE ends by them, and unmounts
+        run_mount(root, folder, lambda: _announce(folder, root), lambda text: say(safe(text)), options=options)
+        for one in disks:
+            one.require_unchanged()
+    return 0
+
+
+def _tree(text: str, where: DiskOptions, shown: Shown, stack: ExitStack) -> tuple[FixedFolder, list[Disk]]:
+    """What is mounted, and the disks that are opened for it."""
+    repository = repository_at(text)
+    if repository is not None:
+        if shown is Shown.FILES:
+            raise click.UsageError("--files shows one disk: name a restore point, as REPO::POINT.")
+        return points_folder(repository), []
+    state = stack.enter_context(opened_by_map(text, where))
+    if shown is Shown.FILES:
+        from analyzer.mount.volumes import volumes_folder
+
+        return volumes_folder(state.disk), [state.whole]
+    return states_folder(_states(state)), [state.whole]
+
+
+def _states(state: State) -> Iterator[tuple[str, Disk]]:
+    """The state that is named, and those of the layers of its chain."""
+    yield "leaf", state.disk
+    disk = without_map(state.disk)
+    if isinstance(disk, Chain):
+        yield from ((f"@{layer}", disk.upto(layer)) for layer in range(len(disk.layers)))
+
+
+def _announce(folder: Path, root: FixedFolder) -> None:
+    names = [*root.names()]
+    shown = ", ".join([*names[:_MOST_SHOWN], *(["..."] if len(names) > _MOST_SHOWN else [])])
+    click.echo(f"{safe(folder)}: {safe(shown)} ({plural(len(names), 'entry')}), read-only")
+    click.echo(f"`vhdx unmount {safe(folder)}` or Ctrl-C ends this")
+    sys.stdout.flush()  # whoever waits for it is not kept waiting by a buffer
+
+
+@click.command("unmount")
+@click.argument("folder", type=FILE_PATH, metavar="DIR")
+def unmount_command(folder: Path) -> None:
+    """Unmount what `vhdx mount` mounted at DIR.
+
+    \b
+    Examples:
+      vhdx unmount /mnt/disk
+    """
+    unmount(folder)
+    click.echo(f"{safe(folder)}: unmounted")
