@@ -35,9 +35,9 @@ class Patcher(WritableFile):
         if (status.st_dev, status.st_ino) != identity:
             self.close()
             raise SourceChangedError(path)
-        if not files.lock(self._descriptor):
+        if files.is_used_elsewhere(self._descriptor) or not files.lock(self._descriptor):
             self.close()
-            raise OutputError(path, "another program has locked it", "stop what uses it and run again")
+            raise OutputError(path, "another program uses it", "stop what has it open or attached, and run again")
 
 
 class EditedFile(Patcher):

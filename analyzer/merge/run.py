@@ -42,6 +42,8 @@ def run_merge_into(
     `chain` is the one that the plan was made of; its files are read meanwhile. Raises what reading, writing and
     Editor raise; the disk of the leaf is the same whenever that is, and the same call goes on.
     """
+    for image in chain.layers[plan.layer :]:
+        image.require_unchanged()  # a machine that runs writes every few seconds
     options = plan.options
     if options.keep_old and not options.keep_old.exists():
         write_old(chain, plan.layer, options.keep_old, plan.identity, progress)

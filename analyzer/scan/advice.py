@@ -7,10 +7,17 @@ from pathlib import Path
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import Condition, Container, FileRecord
-from analyzer.scan.commands import OutputNames, has_no_front, inputs_of, merge_command, recover_command
+from analyzer.scan.commands import (
+    OutputNames,
+    completing_command,
+    has_no_front,
+    inputs_of,
+    merge_command,
+    recover_command,
+)
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
-from analyzer.scan.judging import is_left_behind, listed
+from analyzer.scan.judging import is_left_behind, is_merging, listed, was_put_away
 from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
@@ -21,7 +28,7 @@ _VERDICTS = {
     Verdict.SAFE: "the evidence says that it is safe to take it",
     Verdict.MERGED: "it was fully merged into it, and reads the same upon it",
     Verdict.MERGE_INTERRUPTED: "a merge of it was interrupted, and nothing else shows a change; the command completes "
-    "it in a new file, and both files are to be kept until that is checked",
+    "it in a new file, and both files are to be kept until that is checked; {into} completes it in its place",
 }
 
 
@@ -70,6 +77,8 @@ class Known:
         if leaf.link is None or leaf.parent is None:
             return False
         parent, evidence = tree.by_path[leaf.parent].record, self.evidence.get(leaf.path)
+        if was_put_away(tree, leaf):
+            return True
         return self.was_merged(leaf) or is_left_behind(leaf.record, parent, leaf.link, evidence)
 
 
@@ -126,8 +135,12 @@ def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
     steps += _others(known, tree, leaf)
     for merged in filter(known.was_merged, tree.members):
         alone = f"{merged.path} was fully merged into {merged.parent}, every sector of it was compared"
-        use = "what was made upon it still needs it" if merged.children else "it is needed no more"
-        steps.append(f"{alone}: {use}; keep a copy until the machine has run")
+        use, does = "it is needed no more", "puts it away"
+        if merged.children:
+            use, does = "what was made upon it still needs it", "links that to the parent and puts it away"
+        then = f"`{completing_command(merged)}` {does}"
+        steps.append(f"{alone}: {use}; keep a copy until the machine has run; {then}")
+    steps += _begun(tree)
     if leaf.parent is None and leaf.children:
         steps.append("it has no parent: there is nothing to merge")
         mergeable = None
@@ -139,6 +152,14 @@ def _advise(known: Known, tree: Tree, names: OutputNames) -> Advice:
     return replace(advice, steps=tuple(steps), mergeable=mergeable.path, command=command)
 
 
+def _begun(tree: Tree) -> Iterator[str]:
+    """Merges in place that were begun and not ended: the child names the parent's identity as its second one."""
+    for member in tree.members:
+        if is_merging(tree, member):
+            goes_on = f"`{completing_command(member)}` goes on"
+            yield f"a merge of {member.path} into {member.parent} was begun and is not finished: {goes_on}"
+
+
 def _current(known: Known, tree: Tree) -> tuple[Member, str]:
     """The leaf that a machine runs on; else the one that was modified last, but none that a backup left behind."""
     leaves = [leaf for leaf in tree.leaves if leaf.path not in known.forest.spare] or list(tree.leaves)
@@ -148,9 +169,9 @@ def _current(known: Known, tree: Tree) -> tuple[Member, str]:
     if left and len(left) < len(leaves):
         leaves = [leaf for leaf in leaves if leaf not in left]
     elif left:
-        newest = max((tree.by_path[leaf.parent] for leaf in left if leaf.parent), key=_age)
+        newest = max((_below(tree, leaf) for leaf in left if leaf.parent), key=_age)
         names = listed(Path(leaf.path.name) for leaf in left)
-        if all(map(known.was_merged, left)):
+        if all(known.was_merged(leaf) or was_put_away(tree, leaf) for leaf in left):
             return newest, f"it already holds all that {names} holds"
         return newest, f"it was written to long after a backup made {names} and left it behind"
     if used:
@@ -158,6 +179,11 @@ def _current(known: Known, tree: Tree) -> tuple[Member, str]:
         return newest, f"{known.used_by[newest.path]} runs on it"
     newest = max(leaves, key=_age)
     return newest, ONLY_LEAF if len(leaves) == 1 else "of the leaves it was modified last"
+
+
+def _below(tree: Tree, leaf: Member) -> Member:
+    """The file that a leaf which was left behind was made upon; of files that were put away the one below them."""
+    return next((member for member in [*tree.down_from(leaf.path)][1:] if not was_put_away(tree, member)), tree.root)
 
 
 def _age(member: Member) -> tuple[float, int, int, Path]:
@@ -228,6 +254,7 @@ def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
             newer = plural(evidence.doubtful_sectors, "sector")
             doubtful = f"doubtful, with {newer} that may be newer than the child; look for an older copy of it first"
             words = _VERDICTS.get(evidence.verdict, f"{doubtful}, the command reads the mixture")
+            words = words.replace("{into}", f"`{completing_command(member)}`")
             yield f"{member.link.parent} has changed since {member.path} was made: {words}"
 
 

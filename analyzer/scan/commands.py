@@ -7,7 +7,8 @@ from pathlib import Path
 
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.record import FileRecord
-from analyzer.scan.forest import Forest, Tree
+from analyzer.remedies import shell_command
+from analyzer.scan.forest import Forest, Member, Tree
 from vhdx.structures.constants import MIB
 
 # Codes of files that do not begin like a VHDX, or end before their headers do: they may still be the newest layer.
@@ -92,6 +93,14 @@ def merge_command(forest: Forest, tree: Tree, leaf: Path, out: Path) -> tuple[st
         for folder in folders:
             words += ["--search", _word(folder)]
     return (*words, "--on-mismatch", "accept") if accepted else tuple(words)
+
+
+def completing_command(member: Member) -> str:
+    """The line that completes in its place a merge of a file into its parent that was begun; a shell takes it."""
+    words = ["vhdx", "merge", _word(member.path), "--into", _word(member.parent or member.path)]
+    if member.link and member.link.state is LinkState.MISMATCH:
+        words += ["--on-mismatch", "accept"]
+    return shell_command(words)
 
 
 def _word(path: Path) -> str:

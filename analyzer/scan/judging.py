@@ -9,6 +9,7 @@ from uuid import UUID
 from analyzer.linkage.matching import Link, LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import Bearing, Container, FileRecord, compare_with_parent
+from analyzer.scan.commands import completing_command
 from analyzer.scan.find import FoundFile
 from analyzer.scan.forest import Forest, Member, Tree
 from vhdx.findings import Finding, Severity
@@ -57,10 +58,32 @@ def _judge_member(forest: Forest, tree: Tree, member: Member, evidence: Mapping[
         text = f"the chain below it has over {MAX_CHAIN_DEPTH} files"
         yield Finding("CHN-04", Severity.ERROR, text, path=member.path)
     upon = [tree.by_path[path] for path in member.children]
-    made = [above for above in upon if above.link and above.link.state.holds]
+    made = [above for above in upon if above.link and above.link.state.holds and not was_put_away(tree, above)]
     if len({above.record.identity or above.path for above in made}) > 1:
         text = f"{len(made)} files were made from it: {listed(above.path for above in made)}"
         yield Finding("CHN-09", Severity.WARNING, text, path=member.path)
+
+
+def _is_by_second_linkage(tree: Tree, member: Member) -> bool:
+    """Whether the parent has the identity that the child names second: a merge into it was begun."""
+    if member.parent is None or member.link is None or not member.link.state.holds:
+        return False
+    identity = tree.by_path[member.parent].record.identity
+    return len(set(member.record.linkages)) > 1 and identity != member.record.linkages[0]
+
+
+def was_put_away(tree: Tree, member: Member) -> bool:
+    """Whether a file was merged into a parent by `vhdx merge --into`, which names it so at the end; one of several."""
+    while member.path.suffix == ".merged" and member.parent is not None:
+        if _is_by_second_linkage(tree, member):
+            return True
+        member = tree.by_path[member.parent]
+    return False
+
+
+def is_merging(tree: Tree, member: Member) -> bool:
+    """Whether a merge of the file into its parent was begun, and not ended."""
+    return member.path.suffix != ".merged" and _is_by_second_linkage(tree, member)
 
 
 def _judge_link(forest: Forest, member: Member, link: Link, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
@@ -68,7 +91,7 @@ def _judge_link(forest: Forest, member: Member, link: Link, evidence: Mapping[Pa
         case LinkState.MISSING | LinkState.UNKNOWN:
             yield _not_found(forest, member.record, link)
         case LinkState.MISMATCH | LinkState.STRANGER:
-            yield _mismatch(member.record, link, evidence.get(member.path))
+            yield _mismatch(member, link, evidence.get(member.path))
         case LinkState.LOOP:
             yield _loop(forest, member)
 
@@ -90,7 +113,8 @@ def _not_found(forest: Forest, child: FileRecord, link: Link) -> Finding:
     return Finding("CHN-01", Severity.ERROR, text, path=child.path, advice=advice)
 
 
-def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Finding:
+def _mismatch(member: Member, link: Link, evidence: Evidence | None) -> Finding:
+    child = member.record
     verdict = evidence.verdict if evidence else Verdict.DOUBTFUL
     text = f"{link.parent} is not, or no longer, the file that it was made from" + (f"; {evidence}" if evidence else "")
     # Safe means that the identity held before, or that nothing of the parent shows; then reading goes right all the
@@ -99,7 +123,8 @@ def _mismatch(child: FileRecord, link: Link, evidence: Evidence | None) -> Findi
     advice = {
         Verdict.SAFE: "",
         Verdict.MERGED: f"read {link.parent} alone; keep the child until the machine has run on it",
-        Verdict.MERGE_INTERRUPTED: "complete the merge in a new file, and keep both until that is checked",
+        Verdict.MERGE_INTERRUPTED: "complete the merge in a new file, and keep both until that is checked, or in its "
+        f"place, with `{completing_command(member)}`",
     }.get(verdict, "look for an older copy of the parent first: scan the folders of backups too")
     return Finding("CHN-02", severity, text, path=child.path, advice=advice)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analyzer.merge.family import retired_name
+from analyzer.merge.host import host_steps
 from analyzer.merge.logs import finish_logs
 from analyzer.merge.model import IntoOutcome, IntoPlan, Retire
 from analyzer.merge.plan import plan_merge_into
@@ -13,7 +14,7 @@ from analyzer.merge.run import outcome_of, retire, run_merge_into
 from analyzer.remedies import shell_command
 from cli import output
 from cli.errors import when_interrupted
-from cli.options.chain import ChainOptions, layer_file, open_leaf, warn_of_findings
+from cli.options.chain import ChainOptions, layer_file, open_leaf, open_links, warn_of_findings
 from cli.options.merging import IntoParent
 from cli.progress import progress
 from cli.text import plural, safe, say, size
@@ -32,7 +33,7 @@ def merge_into(leaf: Path, parent: Path, asked: IntoParent, where: ChainOptions,
     """Plan, say the plan, and carry it out unless it is a dry run; returns the exit code."""
     leaf, where = layer_file(leaf, where)
     if not dry_run:
-        with open_leaf(leaf, where) as chain:
+        with open_links(leaf, where) as chain:
             finish_logs(chain, parent, asked.undo)
     with open_leaf(leaf, where) as chain:
         errors = warn_of_findings(chain)
@@ -113,5 +114,6 @@ def _outcome_lines(plan: IntoPlan, outcome: IntoOutcome) -> Iterator[str]:
     if plan.options.undo:
         command = shell_command(["vhdx", "undo", str(plan.parent), str(plan.options.undo)])
         yield f"  `{command}` brings it back as it was; the merged files then need their old names"
+    yield from map(safe, host_steps(plan))
     for path in outcome.retired:
         yield f"  {safe(path)} is needed no more"

@@ -141,7 +141,7 @@ def open_leaf(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> 
 def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None) -> Chain:
     """Open a chain as the chain options say, for one who reads it by its map; by `opened`, where it is given."""
     leaf, where = layer_file(leaf, where)
-    chain = with_maps(judged(_chain(leaf, where, opened), where.trust))
+    chain = with_maps(judged(open_links(leaf, where, opened), where.trust))
     for child, link in zip(chain.layers[1:], chain.links, strict=True):
         if not link.matches:  # it was accepted, it should be known
             from analyzer.linkage.mismatch import gather_evidence
@@ -152,7 +152,8 @@ def open_as_it_is(leaf: Path, where: ChainOptions, opened: Opener | None = None)
     return chain
 
 
-def _chain(leaf: Path, where: LinkOptions, opened: Opener | None = None) -> Chain:
+def open_links(leaf: Path, where: LinkOptions, opened: Opener | None = None) -> Chain:
+    """Open a chain as its links say, and say nothing of it: for a look at its files before it is read."""
     return open_chain(
         leaf,
         parents=where.parents,
@@ -172,7 +173,7 @@ def layer_file(leaf: Path, where: Where) -> tuple[Path, Where]:
     name = StateName.parse(str(leaf))
     if name.layer is None:
         return name.path, where
-    with _chain(name.path, where) as chain:
+    with open_links(name.path, where) as chain:
         state = chain.upto(name.layer)
         above = len(chain.layers) - len(state.layers)
         return state.path, replace(where, parents=where.parents[above:])

@@ -1,6 +1,8 @@
 """`vhdx merge LEAF --into PARENT`: the command, its plan, its refusals, and going on."""
 
 import re
+import struct
+import sys
 
 import pytest
 
@@ -9,7 +11,7 @@ from analyzer.merge import run as running
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.constants import MIB
 from fixtures.recipes.kit import child_of
-from tests.support.command_line import contents
+from tests.support.command_line import contents, words_of
 from vhdx.edit.editor import Editor
 from vhdx.errors import FileSystemFullError
 from vhdx.in_place import open_edited
@@ -252,3 +254,50 @@ def test_a_drained_file_holds_nothing_and_shows_the_same(vhdx_command, folder):
     assert disk(folder / "leaf.avhdx.merged") == wanted
     with vhdx.open_image(folder / "leaf.avhdx.merged") as image:
         assert len(image.runs().of_kind(Kind.HOLE)) == len(image.runs())
+
+
+def test_what_the_host_still_needs_is_said(vhdx_command, folder):
+    (folder / "base.vhdx.rct").write_bytes(b"")
+    told = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx").out
+    assert "Set-VMHardDiskDrive" in told
+    assert "'leaf.avhdx'" in told
+    assert "base.vhdx.rct tracks changes" in told
+    assert "icacls 'base.vhdx'" in told
+
+
+def test_of_a_middle_layer_the_machine_is_not_touched(vhdx_command, folder):
+    told = vhdx_command("merge", folder / "mid.avhdx", "--into", folder / "base.vhdx").out
+    assert "Set-VMHardDiskDrive" not in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="QEMU's locks as Linux has them")
+@pytest.mark.parametrize("name", ["base.vhdx", "mid.avhdx"])
+def test_a_file_that_qemu_has_open_is_refused(vhdx_command, folder, name):
+    import fcntl
+
+    with (folder / name).open("rb") as file:  # QEMU locks bytes 100 and 201, by the open file
+        fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 100, 1, 0))
+        answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    assert answer.code == 6
+    assert "another program uses it" in answer.err
+
+
+def test_a_merge_that_was_begun_is_completed_by_what_scan_advises(vhdx_command, folder, monkeypatch):
+    wanted = disk(folder / "leaf.avhdx")
+    with monkeypatch.context() as patched:
+        broken_off(patched)
+        vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    told = vhdx_command("scan", folder).out
+    command = re.search(r"was begun and is not finished: `vhdx (.*?)` goes on", told.replace("\n", " "))[1]
+    assert vhdx_command(*words_of(command)).code == 0
+    assert disk(folder / "leaf.avhdx") == wanted
+    again = vhdx_command("scan", folder)
+    assert "was begun" not in again.out
+    assert f"current state: {folder / 'leaf.avhdx'}" in again.out
+    assert again.code == 0
+
+
+def test_a_file_that_was_put_away_is_not_the_current_state(vhdx_command, folder):
+    vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
+    told = vhdx_command("scan", folder)
+    assert f"current state: {folder / 'base.vhdx'} (it already holds all that" in told.out

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ _WITHOUT_HOLES = {"vfat", "msdos", "exfat", "hfs", "hfsplus"}
 # Those that Windows reads: a sparse file there is one that it does not attach, 0xC03A001A.
 _OF_WINDOWS = {"ntfs", "ntfs3", "fuseblk", "ufsd", "cifs", "smb3"}
 _MIN_HOLE_SIZE = 27  # macOS' _PC_MIN_HOLE_SIZE
+_OFD_GETLK = 36
+"""Linux's request for a lock that keeps others from having theirs; fcntl names it since Python 3.9, not everywhere."""
 _PUNCH = 3
 """Linux's FALLOC_FL_PUNCH_HOLE and FALLOC_FL_KEEP_SIZE: bytes become zeros, and the host has their room back."""
 _BLKSSZGET, _DKIOCGETBLOCKSIZE = 0x1268, 0x40046418
@@ -71,6 +74,40 @@ def lock(descriptor: int) -> bool:
     except OSError as error:
         return error.errno not in {errno.EWOULDBLOCK, errno.EACCES}  # others: a file system that has no locks
     return True
+
+
+def is_used_elsewhere(descriptor: int) -> bool:
+    """Whether another program has locked bytes of a file, as QEMU does, or a loop device shows it; asked on Linux."""
+    if windows.HERE or sys.platform != "linux":
+        return False
+    return _has_locked_bytes(descriptor) or _is_looped(descriptor)
+
+
+def _has_locked_bytes(descriptor: int) -> bool:
+    """Whether another open file description has a lock on any of a file's bytes."""
+    layout = struct.Struct("hhqqi4x")  # struct flock
+    asked = layout.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        answer = fcntl.fcntl(descriptor, _OFD_GETLK, asked)
+    except OSError:  # a file system that has no locks
+        return False
+    return bool(layout.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _is_looped(descriptor: int) -> bool:
+    """Whether a file is what a loop device shows, by what the kernel lists of them."""
+    status = os.fstat(descriptor)
+    for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            other = Path(_text_of(entry).rstrip("\n")).stat()
+            if (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino):
+                return True
+    return False
+
+
+def _text_of(path: Path) -> str:
+    with os.fdopen(open_file(path, READ), errors="surrogateescape", encoding="utf-8") as lines:
+        return lines.read()
 
 
 def is_in_use(error: OSError) -> bool:
