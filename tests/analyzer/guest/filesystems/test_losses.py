@@ -99,8 +99,12 @@ def test_a_recovery_names_the_files_that_it_could_not_bring_back(vhdx_command, c
         written = json.loads((tmp_path / "out.raw.json").read_text())
         assert written["files"] == told
     text = vhdx_command("recover", leaf, "--dry-run").out
-    assert f"{told['lost']} files with something lost, 0 with something stale" in text.replace("1 file ", "1 files ")
+    row = next(line for line in text.splitlines() if line.startswith("  lost "))
+    assert told["users"] == {"known": len(lost) - len(broken), "likely": 0, "doubtful": 0, "lost": len(broken)}
+    assert row.split()[-2:] == [str(len(broken)), "files" if len(broken) > 1 else "file"]
     assert all(f"1:/{name} (" in text for name in list(broken)[:3])
+    full = vhdx_command("recover", leaf, "--dry-run", "-v").out.replace("1 file ", "1 files ")
+    assert f"{told['lost']} files with something lost, 0 with something stale" in full
 
 
 def test_below_a_missing_layer_files_are_stale(vhdx_command, states_of, tmp_path):
