@@ -1,7 +1,7 @@
 """The other files beside a chain that were made upon one of its layers, found by identity."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -10,6 +10,7 @@ from analyzer.merge.model import Family
 from vhdx.chain import Chain
 from vhdx.contents import Structures, open_structures
 from vhdx.errors import VhdxError
+from vhdx.image import Image
 from vhdx.source import file_identity, read_if_possible
 from vhdx.structures.identifier import SIGNATURE
 
@@ -29,7 +30,7 @@ def find_family(chain: Chain, layer: int) -> Family:
     changed |= {image.data_write_guid for image in chain.layers[layer + 1 : -1]}
     own = {file_identity(image.path) for image in chain.layers}
     siblings, grandchildren, leftovers = list[Path](), list[Path](), list[Path]()
-    for path, linkages in _children(chain, layer):
+    for path, linkages in _children(chain.layers[number].path.parent for number in range(layer, len(chain.layers))):
         if file_identity(path) in own:
             continue
         if changed & set(linkages):
@@ -39,10 +40,15 @@ def find_family(chain: Chain, layer: int) -> Family:
     return Family(siblings=tuple(siblings), grandchildren=tuple(grandchildren), leftovers=tuple(leftovers))
 
 
-def _children(chain: Chain, layer: int) -> Iterator[tuple[Path, tuple[UUID, ...]]]:
+def children_beside(image: Image) -> tuple[Path, ...]:
+    """The differencing files in the folder of a file that were made upon it."""
+    found = _children([image.path.parent])
+    return tuple(path for path, linkages in found if image.data_write_guid in linkages)
+
+
+def _children(folders: Iterable[Path]) -> Iterator[tuple[Path, tuple[UUID, ...]]]:
     """The differencing files of the folders, each with the identities that its parent may have."""
-    folders = {os.path.realpath(chain.layers[number].path.parent) for number in range(layer, len(chain.layers))}
-    for folder in sorted(folders):
+    for folder in sorted({os.path.realpath(folder) for folder in folders}):
         for path in sorted(islice(Path(folder).iterdir(), _MOST_FILES)):
             if path.is_file() and (linkages := _linkages(path)):
                 yield path, linkages

@@ -50,7 +50,7 @@ def plan_merge_into(
     if layer == len(chain.layers) - 1:
         raise MergeRefusedError(parent, f"it is {chain.path} itself", "name one of its parents, `vhdx info` lists them")
     lower, base = chain.layers[layer + 1], chain.layers[layer]
-    _require_sound(base)
+    require_sound(base)
     _require_names(chain, layer, options)
     if options.letting is Letting.DRAIN and not files.keeps_holes(chain.path.parent):
         reason = f"the file system of {chain.path} cannot take back room in the middle of a file, which --drain needs"
@@ -155,7 +155,7 @@ def _require_names(chain: Chain, layer: int, options: IntoOptions) -> None:
             raise MergeRefusedError(chain.layers[layer].path, f"{name} exists already", advice)
 
 
-def _require_sound(base: Image) -> None:
+def require_sound(base: Image) -> None:
     """Refuse a parent with blocks that cannot be read whole, or that keep places of each other."""
     for blocks in base.table.damaged_blocks():
         if len(blocks):

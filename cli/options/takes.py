@@ -18,6 +18,7 @@ TAKES: Mapping[str, frozenset[Kind]] = {
     "changes": _ALL,
     "apply": _ALL,
     "convert": _ALL,
+    "compact": _ALL,
     "merge": _CHAINS,
     "serve": _ALL,
     "mount": _ALL,

@@ -66,6 +66,7 @@ SETUP = {
         "vhdx backup init OTHER",
         "vhdx backup create REPO leaf.avhdx --name monday",
     ),
+    "docs/sizes.md": ("vhdx convert leaf.avhdx anna.vhdx", "vhdx convert leaf.avhdx bert.vhdx"),
 }
 """What a page has done before its first command, where another page says how."""
 

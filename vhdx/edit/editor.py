@@ -92,6 +92,13 @@ class Editor(Closing):
         at = self.table.bat_offset + slot * ENTRY_SIZE
         self.session.stage(at, entry.to_bytes(ENTRY_SIZE, "little"), Order.TABLE)
 
+    def move_slot(self, slot: int, offset: int) -> None:
+        """Say with the next commit that what an entry leads to is at `offset`, where a copy of it is already."""
+        entry = self.table.entry(slot)
+        is_bitmap = (slot + 1) % (self.geometry.chunk_ratio + 1) == 0
+        self.room.give(Range(entry.file_offset, SECTOR_BITMAP_SIZE if is_bitmap else self.geometry.block_size))
+        self._set_slot(slot, entry.state, offset)
+
     def clear_slot(self, slot: int, place: Range) -> None:
         """Make an entry that the disk does not need 0 with the next commit; its place is free after that."""
         if place.start:

@@ -67,6 +67,18 @@ class Room:
         self.end += length
         return Place(self.end - length, length, is_new=True)
 
+    def take_below(self, length: int, limit: int) -> int | None:
+        """The start of the first free room for `length` bytes that ends before `limit`; None where there is none."""
+        for number in range(self._looked.get(length, 0), len(self._free)):
+            gap = self._free[number]
+            if gap[0] + length > limit:
+                return None
+            if gap[1] - gap[0] >= length:
+                gap[0] += length
+                self._looked[length] = number
+                return gap[0] - length
+        return None
+
     def give(self, part: Range) -> None:
         """Give back what a change that is not durable yet leaves."""
         self._given.append(part)

@@ -71,7 +71,16 @@ _PACKED = 0x0001 | 0x4000 | 0x8000
 INDEX_SIGNATURE = b"INDX"
 _INDEX_HEAD = struct.Struct("<4sHH8xQ")
 _ENTRIES_AT, _INDEX_ENTRY, _IS_LAST = 24, struct.Struct("<10xHI"), 2
-_NAME, _DATA, _INDEX, _BITMAP, _END = 0x30, 0x80, 0xA0, 0xB0, 0xFFFFFFFF
+_NAME, _INFORMATION, _DATA, _INDEX, _BITMAP, _END = 0x30, 0x70, 0x80, 0xA0, 0xB0, 0xFFFFFFFF
+# $VOLUME_INFORMATION: eight reserved bytes, the version in two, flags.
+_VOLUME_INFORMATION = struct.Struct("<10xH")
+DIRTY = 1
+"""Of a volume's flags: it has to be checked."""
+RESTART_PAGES = 2 * 4096
+"""Bytes of $LogFile that say whether it was closed: two pages, written in turn."""
+# A restart page: its fixups, and where its area is; the area: sequence number, clients that use the log, flags.
+_RESTART_PAGE, _RESTART_AREA = struct.Struct("<4sHH16xH"), struct.Struct("<Q4xHH")
+_NO_CLIENT, _CLOSED = 0xFFFF, 2
 # Of the name of a file: its parent's record, and behind dates and sizes its length and its namespace.
 _FILE_NAME = struct.Struct("<Q56xBB")
 _OF_DOS, _RECORD_NUMBER = 2, (1 << 48) - 1
@@ -189,6 +198,39 @@ def bitmap_of(raw: bytes) -> bytes | NtfsData | None:
         return None
     length, at = _RESIDENT.unpack_from(attribute)
     return _data_of(attribute) if attribute[8] else attribute[at : at + length]
+
+
+def volume_flags(raw: bytes) -> int | None:
+    """The flags of a volume by the record of $Volume; None where it does not say them."""
+    for kind, attribute in _attributes(raw):
+        if kind == _INFORMATION:
+            length, at = _RESIDENT.unpack_from(attribute)
+            content = attribute[at : at + length]
+            if len(content) >= _VOLUME_INFORMATION.size:
+                return int(_VOLUME_INFORMATION.unpack_from(content)[0])
+    return None
+
+
+def log_is_closed(pages: bytes) -> bool:
+    """Whether the first RESTART_PAGES of $LogFile say that nothing of it has to be played back."""
+    if pages and not pages.strip(b"\xff"):
+        return True  # as mkntfs leaves it, and chkdsk: there is nothing in it
+    areas = [area for at in (0, len(pages) // 2) if (area := _restart_area(pages[at : at + len(pages) // 2]))]
+    if not areas:
+        return False
+    _, client, flags = max(areas)
+    return client == _NO_CLIENT or bool(flags & _CLOSED)
+
+
+def _restart_area(page: bytes) -> tuple[int, int, int] | None:
+    if len(page) < _RESTART_PAGE.size:
+        return None
+    magic, fixups, count, at = _RESTART_PAGE.unpack_from(page)
+    whole = _put_back(page, fixups, count) if magic == b"RSTR" else b""
+    if at + _RESTART_AREA.size > len(whole):
+        return None
+    number, client, flags = _RESTART_AREA.unpack_from(whole, at)
+    return number, client, flags
 
 
 def _data_of(attribute: bytes) -> NtfsData:

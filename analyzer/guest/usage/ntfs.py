@@ -39,20 +39,24 @@ class NtfsUsage:
             return Usage(extent=extent)
         return usage_by(extent, self._maps(), self._filled(), self._files)
 
-    def _parts_of(self, number: int, most: int) -> Iterator[Range]:
-        """What of the volume one of the first files has, as far as it was written: by $MFT, else by its mirror."""
+    def record(self, number: int) -> bytes:
+        """One of the first records, by $MFT, else by its mirror; b"" where neither has it."""
         boot = self.boot
         for place in (boot.mft, boot.mirror):
             raw = self.known.read(place * boot.cluster_size + number * boot.record_size, boot.record_size)
             if raw and raw.startswith(ntfs.RECORD_SIGNATURE):
-                data = parse_data(raw)
-                return self.written(data.runs(), min(data.initialized, most)) if data else iter(())
-        return iter(())
+                return raw
+        return b""
+
+    def parts_of(self, number: int, most: int) -> Iterator[Range]:
+        """What of the volume one of the first files has, as far as it was written."""
+        data = parse_data(self.record(number))
+        return self.written(data.runs(), min(data.initialized, most)) if data else iter(())
 
     @cached_property
     def table(self) -> list[Range]:
         """$MFT."""
-        return list(self._parts_of(0, _MOST_TABLE))
+        return list(self.parts_of(0, _MOST_TABLE))
 
     def written(self, runs: Iterator[tuple[int, int]], left: int) -> Iterator[Range]:
         """The bytes of the volume that runs have, up to `left` of them."""
@@ -67,7 +71,7 @@ class NtfsUsage:
         """What each piece of $Bitmap tells, and what of it is in use."""
         cluster, first = self.boot.cluster_size, 0
         clusters = self.boot.sectors * self.boot.sector_size // cluster
-        for part in self._parts_of(_BITMAP, _MOST_MAP):
+        for part in self.parts_of(_BITMAP, _MOST_MAP):
             for at, raw in self.known.pieces(part.start, part.length):
                 bit = (first + at) * 8
                 if raw:

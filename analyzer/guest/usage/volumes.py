@@ -1,6 +1,6 @@
 """What all volumes of a disk have in use, and their partition tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,9 +53,12 @@ def volumes_of(disk: ReadableDisk) -> list[FoundVolume]:
     return found
 
 
-def usages_of(disk: ReadableDisk) -> list[Usage]:
-    """What each volume and the partition tables say, in bytes of the disk; of some volumes only where they are."""
-    volumes = volumes_of(disk)
+def usages_of(disk: ReadableDisk, volumes: Sequence[FoundVolume] | None = None) -> list[Usage]:
+    """What each volume and the partition tables say, in bytes of the disk; of some volumes only where they are.
+
+    `volumes` are those of the disk, for one who has looked for them already.
+    """
+    volumes = volumes_of(disk) if volumes is None else volumes
     return [*_of_tables(disk, [one.part for one in volumes]), *(one.usage for one in volumes)]
 
 

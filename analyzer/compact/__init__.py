@@ -1,0 +1,1 @@
+"""A disk's file made smaller: blocks that nothing needs go, the others move down, and the end is cut."""

@@ -1,0 +1,55 @@
+"""What the volumes of a disk call free: nobody misses it. What a volume does not prove stays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.usage.clean import why_unclean
+from analyzer.guest.usage.volumes import FoundVolume, usages_of, volumes_of
+from vhdx.disk import Disk
+from vhdx.ranges import NO_RANGES, Ranges, union
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSpace:
+    """One volume: bytes of the disk, from `start` on."""
+
+    start: int
+    length: int
+    free_bytes: int
+    why_kept: str = ""
+    """Why its free space is left alone, a clause; "" where it is not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FreeSpace:
+    """What may go of a disk, and what each volume has of it."""
+
+    ranges: Ranges = NO_RANGES
+    volumes: tuple[VolumeSpace, ...] = ()
+
+
+def free_space_of(disk: Disk) -> FreeSpace:
+    """The free space of all volumes that were closed cleanly and whose maps can be read.
+
+    A byte that any volume or partition table has in use is not free, whatever another says. Raises what reading raises.
+    """
+    readable = ReadableDisk(disk)
+    volumes = volumes_of(readable)
+    kept = [why_unclean(one) or ("" if one.usage.is_readable else "what it holds is not known") for one in volumes]
+    told = union(one.usage.told for one, why in zip(volumes, kept, strict=True) if not why)
+    usages = usages_of(readable, volumes)
+    used = union([*(one.used for one in usages), *(_of_extents(one.filled.start, one.filled.length) for one in usages)])
+    free = told - used
+    return FreeSpace(free, tuple(_space(one, why, free) for one, why in zip(volumes, kept, strict=True)))
+
+
+def _of_extents(start: np.ndarray, length: np.ndarray) -> Ranges:
+    return Ranges.between(start, start + length) if len(start) else NO_RANGES
+
+
+def _space(volume: FoundVolume, why_kept: str, free: Ranges) -> VolumeSpace:
+    extent = volume.usage.extent
+    mine = free.within(extent).size if not why_kept else 0
+    return VolumeSpace(start=extent.start, length=extent.length, free_bytes=mine, why_kept=why_kept)

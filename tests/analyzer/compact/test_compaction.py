@@ -1,0 +1,120 @@
+"""Files made smaller in their place: the disk is the same at every moment, and the file as small as it can be."""
+
+import random
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analyzer.compact.free import FreeSpace
+from analyzer.compact.plan import plan_compaction
+from analyzer.compact.run import run_compaction
+from fixtures import Block, BlockState, Identity, ImageSpec, Provision, encode, stamp
+from tests.analyzer.merge.helpers import disk, opened_chain, read_by_product, recorded
+from tests.support.crashing import PagedFile, Recorder, crash_states
+from tests.support.plain_reader import PlainFile
+from tests.support.strategies import stacks
+from vhdx.edit.replaying import apply_log
+from vhdx.errors import CorruptFileError, OutputError
+from vhdx.ranges import Range, Ranges
+
+MIB = 1 << 20
+
+
+def compact(run, paths, free=None):
+    apply_log(run.media[paths[-1]])
+    plan = plan_compaction(opened_chain(run, paths), free)
+    run_compaction(plan, contextmanager(lambda path: iter([run.media[path]])))
+    return plan
+
+
+def one_file(tmp_path, blocks, size=16 * MIB, **more):
+    path = tmp_path / "disk.vhdx"
+    file = encode(ImageSpec(size=size, identity=Identity.of("compact"), blocks=blocks, **more))
+    return Recorder({path: PagedFile.of(file, path)}), [path]
+
+
+def full(number, version=1):
+    return Block(state=BlockState.FULLY_PRESENT, data={0: stamp(number * MIB, MIB, version)})
+
+
+@pytest.mark.property
+@pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stack=stacks(min_layers=1, max_layers=3, max_mib=6), seed=st.integers(0, 999))
+def test_a_random_chain_shows_the_same_disk_at_every_moment_and_a_new_plan_goes_on(stack, seed):
+    run, paths = recorded(stack)
+    wanted = bytes(stack.disks[-1].bytes)
+    plan = compact(run, paths)
+    assert disk(run.files, paths) == wanted
+    assert not PlainFile(run.files[paths[-1]]).was_live
+    assert run.media[paths[-1]].size == plan.size_after <= plan.file_size
+    assert not plan_compaction(opened_chain(run, paths)).saved
+    states = list(crash_states(run, seed=seed, shuffled=1))
+    chosen = random.Random(seed).sample(states, min(len(states), 12))
+    for words, files in chosen:
+        assert disk(files, paths) == wanted, words
+        assert read_by_product(files, paths) == wanted, words
+    words, files = chosen[0]
+    again = Recorder(files)
+    compact(again, paths)
+    assert disk(again.files, paths) == wanted, words
+
+
+def test_blocks_of_zeros_go_and_the_last_ones_move_into_their_places(tmp_path):
+    zeros = Block(state=BlockState.FULLY_PRESENT, data={})
+    run, paths = one_file(tmp_path, {0: zeros, 1: zeros, 2: full(2), 3: zeros, 4: full(4)})
+    before = disk(run.files, paths)
+    plan = compact(run, paths)
+    assert plan.gone == (0, 1, 3)
+    assert plan.saved == 3 * MIB
+    assert plan.moved_bytes == 2 * MIB
+    assert disk(run.files, paths) == before
+    assert run.media[paths[0]].size == plan.size_after
+
+
+def test_a_trimmed_block_that_keeps_its_place_gives_it_back(tmp_path):
+    run, paths = one_file(tmp_path, {0: Block(state=BlockState.UNMAPPED, data={0: stamp(0, MIB, 1)}), 1: full(1)})
+    before = disk(run.files, paths)
+    compact(run, paths)
+    assert disk(run.files, paths) == before
+
+
+def test_a_file_that_is_as_small_as_it_can_be_is_left_as_it_is(tmp_path):
+    run, paths = one_file(tmp_path, {0: full(0), 1: full(1)})
+    plan = plan_compaction(opened_chain(run, paths))
+    assert (plan.saved, plan.moves, plan.gone) == (0, (), ())
+
+
+def test_free_space_of_volumes_goes_and_the_identity_changes_with_it(tmp_path):
+    run, paths = one_file(tmp_path, {number: full(number) for number in range(4)})
+    model, identity = bytearray(disk(run.files, paths)), PlainFile(run.files[paths[0]]).data_write_guid
+    free = FreeSpace(Ranges.of([Range(MIB, MIB), Range(3 * MIB - 4096, 4096)]))
+    plan = compact(run, paths, free)
+    assert plan.gone == (1,)
+    model[MIB : 2 * MIB] = bytes(MIB)
+    assert disk(run.files, paths) == model
+    assert PlainFile(run.files[paths[0]]).data_write_guid != identity
+
+
+def test_the_identity_stays_where_the_disk_shows_what_it_did(tmp_path):
+    run, paths = one_file(tmp_path, {0: Block(state=BlockState.FULLY_PRESENT, data={}), 1: full(1)})
+    identity = PlainFile(run.files[paths[0]]).data_write_guid
+    compact(run, paths)
+    assert PlainFile(run.files[paths[0]]).data_write_guid == identity
+
+
+def test_a_fixed_file_is_refused_with_the_way_out(tmp_path):
+    run, paths = one_file(
+        tmp_path, {number: full(number) for number in range(4)}, size=4 * MIB, provision=Provision.FIXED
+    )
+    with pytest.raises(OutputError, match="vhdx convert"):
+        plan_compaction(opened_chain(run, paths))
+
+
+def test_a_damaged_table_is_refused(tmp_path):
+    run, paths = one_file(tmp_path, {0: full(0), 1: Block(state=BlockState.FULLY_PRESENT, data={}, offset_mib=9000)})
+    with pytest.raises(CorruptFileError):
+        plan_compaction(opened_chain(run, paths))
