@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 # What `make quick` leaves out: comparisons with other programs and with files of theirs, random cases, long work.
-QUICK := not (slow or peers or corpus or property or fuzz)
+QUICK := not (slow or peers or corpus or property or fuzz or boot)
 SELECT ?= $(QUICK)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEV := .venv/.dev-installed
@@ -12,7 +12,7 @@ RUN := .venv/.installed
 PEERS := .venv/.peers-tried
 ROOMS ?= tests
 
-.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix fuzz false-alarms peers clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix fuzz boot false-alarms peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -28,11 +28,11 @@ quick: $(DEV)  ## the tests that take less than a minute together: no peers, cor
 	$(BIN)/pytest -n $(JOBS) -m '$(QUICK)'
 
 thorough: $(DEV) $(PEERS)  ## run the tests that quick leaves out
-	$(BIN)/pytest -n $(JOBS) -m 'not fuzz and not ($(QUICK))'
+	$(BIN)/pytest -n $(JOBS) -m 'not fuzz and not boot and not ($(QUICK))'
 
 windows:  ## run the tests by a Windows Python (VHDX_WINDOWS_PYTHON=COMMAND, ROOMS=folders)
 	@test -n "$(VHDX_WINDOWS_PYTHON)" || { echo 'say what takes what python takes: VHDX_WINDOWS_PYTHON=COMMAND'; exit 1; }
-	$(VHDX_WINDOWS_PYTHON) -m pytest -q -p no:cacheprovider -m 'not fuzz and not peers' $(ROOMS)
+	$(VHDX_WINDOWS_PYTHON) -m pytest -q -p no:cacheprovider -m 'not fuzz and not boot and not peers' $(ROOMS)
 
 coverage: $(DEV)  ## run the quick tests (or SELECT='not fuzz', all) and report the lines that they leave out
 	$(BIN)/coverage erase
@@ -66,6 +66,9 @@ matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pai
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)
 
+boot: $(DEV)  ## boot guests from disks that are served (Debian: qemu-system-x86, libnbd-bin, mtools, dosfstools)
+	$(BIN)/pytest -m boot tests/analyzer/serve/test_boot.py
+
 false-alarms: $(DEV)  ## judge 2,500 healthy and trimmed disks and chains, and hold 2,700 against their places: none may be doubted
 	$(BIN)/pytest -m fuzz -n $(JOBS) -k "not_refused or not_in_doubt" tests/analyzer/judgement/test_false_alarms.py \
 		tests/analyzer/witnesses/test_false_alarms.py
@@ -75,7 +78,7 @@ peers: $(DEV)  ## install other readers and the file-system library, or fail
 	@touch $(PEERS)
 
 clean:  ## remove all that was made here, .venv too
-	rm -rf .venv build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage*
+	rm -rf .venv .boot build dist *.egg-info .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without build isolation the build uses the pinned setuptools, and the editable install asks no network for another.

@@ -12,6 +12,7 @@ from analyzer.serve.reading import Missing
 from analyzer.serve.views import WritableView
 from analyzer.serve.writing import FLAGS, Writes
 from vhdx.errors import FileSystemFullError, VhdxError
+from vhdx.ranges import Range
 
 _READING = {Command.READ: Flag.DF, Command.BLOCK_STATUS: Flag.REQ_ONE}
 
@@ -144,14 +145,35 @@ class Client:
                 self._line.send(error_chunk(cookie, Failure.EIO, reason, start=begin, flags=0))
 
     def _read_whole(self, request: Request) -> None:
-        """The reply to a client of the simple kind, which hears of an error in front of the data or never."""
-        data = bytearray(request.length)
-        with memoryview(data) as buffer:
-            for at in range(0, request.length, PIECE):
-                missing = self._view.read_into(request.start + at, buffer[at : at + PIECE])
-                if missing:
-                    raise Refusal(Failure.EIO, missing[0].reason)
-            self._line.send(simple_reply(request.cookie), buffer)
+        """The reply to a client of the simple kind, which hears of an error in front of the data or never.
+
+        What takes several pieces is read twice, once to know that it can be: 32 clients with all of it in memory would
+        take 1 GiB.
+        """
+        pieces = list(Range(request.start, request.length).pieces(PIECE))
+        if len(pieces) > 1:
+            for piece in pieces:
+                self._known(piece)
+        head = simple_reply(request.cookie)
+        for piece in pieces:
+            try:
+                known = self._known(piece)
+            except (Refusal, VhdxError) as error:
+                if head:
+                    raise
+                raise ProtocolError("the disk failed in the middle of a reply") from error
+            self._line.send(head, known)
+            head = b""
+        if head:
+            self._line.send(head)
+
+    def _known(self, piece: Range) -> memoryview:
+        """A piece of the disk; raises Refusal where any of it cannot be known."""
+        part = self._line.piece[: piece.length]
+        missing = self._view.read_into(piece.start, part)
+        if missing:
+            raise Refusal(Failure.EIO, missing[0].reason)
+        return part
 
     def _tell_status(self, request: Request, _payload: Iterator[memoryview]) -> None:
         if not self._numbers:
