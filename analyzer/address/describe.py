@@ -7,7 +7,7 @@ from analyzer.address.state import State
 from vhdx import runs
 from vhdx.chain import Chain
 
-_TYPES = {Kind.VHD: "vhd", Kind.RAW: "raw", Kind.DEVICE: "device", Kind.POINT: "point"}
+_TYPES = {Kind.VHD: "vhd", Kind.RAW: "raw", Kind.DEVICE: "device", Kind.POINT: "point", Kind.NBD: "nbd"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

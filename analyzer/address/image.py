@@ -8,6 +8,7 @@ from analyzer.address.state import State
 from analyzer.backup.restore import request_for
 from analyzer.convert.create import BLOCK_SIZES, PHYSICAL_SECTOR
 from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk, request_like
+from analyzer.nbd.disk import NbdDisk
 from vhdx.chain import Chain
 from vhdx.structures.disk import DiskType
 
@@ -32,4 +33,6 @@ def file_name_of(state: State) -> Path:
     """What an image of a disk is named after, where a folder is given for it."""
     if isinstance(state.disk, RestorePoint):
         return Path(f"{state.disk.point.manifest.name}.vhdx")
+    if isinstance(state.disk, NbdDisk):
+        return Path(Path(state.disk.address.export).name or "disk")
     return state.disk.path

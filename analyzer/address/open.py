@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.address.parse import Address, Kind, PointName, is_vhd
 from analyzer.address.state import State
+from analyzer.nbd.uri import NbdAddress
 from vhdx.chain import Chain, StateName
 from vhdx.errors import CorruptFileError, NoSuchLayerError
 
@@ -36,6 +37,8 @@ def open_state(address: Address, access: Access) -> State:
     match address.name:
         case PointName():
             return _open_point(address.name, access)
+        case NbdAddress():
+            return _open_export(address.name, access)
         case StateName() if address.kind in {Kind.RAW, Kind.DEVICE}:
             return _open_raw(address.name, address.kind, access)
         case StateName():
@@ -57,6 +60,13 @@ def _open_point(name: PointName, access: Access) -> State:
 
     point = RestorePoint(*access.point(name))
     return State(point, point, Kind.POINT)
+
+
+def _open_export(address: NbdAddress, access: Access) -> State:
+    from analyzer.nbd.disk import NbdDisk
+
+    disk = NbdDisk(address, sector_size=access.sector_size)
+    return State(disk, disk, Kind.NBD)
 
 
 def _open_chain(name: StateName, kind: Kind, access: Access) -> State:

@@ -1,12 +1,14 @@
-"""What a text that names a disk means: a file, the state of a layer, a device, a restore point. Nothing is opened."""
+"""What a text that names a disk means: a file, a layer's state, a device, a restore point, an export. All unopened."""
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from analyzer.nbd.uri import NbdAddress, NotAnAddressError, is_nbd
 from vhdx.chain import StateName
 from vhdx.contents import is_vhd_file
+from vhdx.errors import VhdxError
 from vhdx.source import FileSource, read_at
 from vhdx.structures.identifier import FRONT_SIZE, SIGNATURE, container_in, may_be_raw
 from vhdx.system.files import is_device
@@ -34,6 +36,17 @@ class Kind(Enum):
     """A block device."""
     POINT = "REPO::POINT"
     """A restore point."""
+    NBD = "nbd://"
+    """An export of an NBD server: `nbd://HOST/EXPORT`, `nbd+unix:///EXPORT?socket=PATH`."""
+
+
+class BadAddressError(VhdxError):
+    """A text looks like an address, and is none; `reason` is a clause."""
+
+    exit_code = 2
+    address: str
+    reason: str
+    text = "{address} {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ class Address:
 
     text: str
     kind: Kind
-    name: StateName | PointName
+    name: StateName | PointName | NbdAddress
 
     @property
     def layer(self) -> int | None:
@@ -59,7 +72,12 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """What a text names; a file of that whole name comes first. Raises NotRegularFileError, InputOutputError."""
+    """What a text names; a file of that whole name comes first.
+
+    Raises BadAddressError, NotRegularFileError, InputOutputError.
+    """
+    if is_nbd(text):
+        return Address(text, Kind.NBD, _export(text))
     point = None if Path(text).exists() else _POINT.fullmatch(text)
     if point:
         return Address(text, Kind.POINT, PointName(point["repository"], point["point"]))
@@ -67,12 +85,19 @@ def parse_address(text: str) -> Address:
     return Address(text, _kind_of(name), name)
 
 
+def _export(text: str) -> NbdAddress:
+    try:
+        return NbdAddress.parse(text)
+    except NotAnAddressError as error:
+        raise BadAddressError(text, str(error)) from error
+
+
 def repository_in(text: str) -> str | None:
     """The repository that a text names by itself, `REPO` or `REPO::`; None where it names a disk."""
-    point = _POINT.fullmatch(text)
+    point = None if is_nbd(text) else _POINT.fullmatch(text)
     if point and not Path(text).exists():
         return point["repository"] if not point["point"] else None
-    return text if "://" in text or Path(text).is_dir() else None
+    return text if ("://" in text and not is_nbd(text)) or Path(text).is_dir() else None
 
 
 def _kind_of(name: StateName) -> Kind:

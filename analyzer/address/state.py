@@ -11,6 +11,9 @@ from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
 
+WITHOUT_FILES = frozenset({Kind.POINT, Kind.NBD})
+"""What has no file of this machine that a map could be beside."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
@@ -44,7 +47,7 @@ class State:
 
 def read_by_map(state: State) -> State:
     """The state as the map beside its file has it; as it is where that cannot be used, which is a doubt."""
-    if state.kind is Kind.POINT or not any(map(is_accompanied, state.files)):
+    if state.kind in WITHOUT_FILES or not any(map(is_accompanied, state.files)):
         return state  # most disks have no map: what reads one is loaded where there is one
     from analyzer.recovery_map.disk import UnusableMapError, by_map
 
@@ -55,11 +58,11 @@ def read_by_map(state: State) -> State:
 
 
 def layers_of(disk: Disk) -> tuple[Path, ...]:
-    """The files of a disk, base first; none of a restore point."""
+    """The files of a disk, base first; none of a restore point or an export."""
     layers: Sequence[Disk] = getattr(disk, "layers", ())
     if layers:
         return tuple(layer.path for layer in layers)
-    return () if form_of(disk) == "point" else (disk.path,)
+    return () if form_of(disk) in {"point", "nbd"} else (disk.path,)
 
 
 def state_of_layer(disk: Disk, layer: int) -> Disk:
@@ -73,13 +76,13 @@ def state_of_layer(disk: Disk, layer: int) -> Disk:
 
 
 def title_of(disk: Disk) -> str:
-    """What to call a disk: the path of its file, or REPO::POINT, which is no path."""
+    """What to call a disk: the path of its file; REPO::POINT, or an export's address, which are no paths."""
     # Asked by name: to ask for the class would load all that reads repositories.
-    return str(getattr(disk, "title", disk.path))
+    return str(getattr(disk, "title", getattr(disk, "address", disk.path)))
 
 
 def form_of(disk: Disk) -> str:
-    """How a disk is kept, in a word of JSON's: vhdx, vhd, raw or point."""
+    """How a disk is kept, in a word of JSON's: vhdx, vhd, raw, point or nbd."""
     if hasattr(disk, "layers"):
         return "vhdx" if isinstance(disk, Chain) else "vhd"
-    return "point" if hasattr(disk, "title") else "raw"
+    return "point" if hasattr(disk, "title") else "nbd" if hasattr(disk, "address") else "raw"

@@ -10,6 +10,7 @@ from analyzer.backup.repository.layer_records import LayerRecord
 from analyzer.backup.repository.layer_records import records_of as records_of_chain
 from analyzer.backup.repository.layer_records import with_claims as with_claims_of_chain
 from analyzer.convert.create import BLOCK_SIZES, PHYSICAL_SECTOR
+from analyzer.nbd.disk import NbdDisk
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.lost import FillZeros
@@ -81,11 +82,12 @@ def with_claims(records: Sequence[LayerRecord], disk: Disk, chunk_size: int) -> 
 
 def _record(disk: Disk) -> LayerRecord:
     path, traits, status = disk.path, traits_of(disk), None
-    with suppress(OSError, ValueError):  # a drive of Windows has no status
+    where = str(disk.address) if isinstance(disk, NbdDisk) else str(path.absolute())
+    with suppress(OSError, ValueError):  # a drive of Windows, or an export, has no status
         status = path.stat()
     return LayerRecord(
         name=path.name,
-        path=str(path.absolute()),
+        path=where,
         file_size=disk.size,
         modified_ns=status.st_mtime_ns if status else None,
         changed_ns=changed_at(status) if status else None,

@@ -24,9 +24,9 @@ from cli.progress import progress
 def command(delta: Path, base: str, out: Path, dry_run: bool, image: OutputOptions, where: DiskOptions) -> None:
     """Apply a delta that `vhdx changes --export` wrote to the state it was made from: write the new state.
 
-    BASE is the old state: LEAF, LEAF@N, a raw image, a block device, or REPO::POINT, as for `vhdx changes`. All of it
-    is read first, and any other base is refused before anything is written. BASE and DELTA are never changed: OUT is a
-    whole image, written as OUT.part, flushed, verified, then renamed.
+    BASE is the old state: LEAF, LEAF@N, a raw image, a block device, REPO::POINT, or nbd://, as for `vhdx changes`. All
+    of it is read first, and any other base is refused before anything is written. BASE and DELTA are never changed: OUT
+    is a whole image, written as OUT.part, flushed, verified, then renamed.
 
     \b
     Examples:

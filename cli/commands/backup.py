@@ -26,7 +26,8 @@ def with_repository(command: click.Command, ctx: click.Context, arguments: list[
         return arguments
     first = given.get("repository")
     if any(one.nargs < 0 for one in taken):
-        names_one = isinstance(first, str) and ("://" in first or Path(first).is_dir())
+        is_url = isinstance(first, str) and "://" in first and not first.lower().startswith("nbd")
+        names_one = is_url or (isinstance(first, str) and Path(first).is_dir())
     else:
         names_one = all(isinstance(given.get(str(one.name)), str) for one in taken)
     return arguments if names_one else [named, *arguments]

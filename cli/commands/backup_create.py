@@ -88,10 +88,11 @@ def command(
     """Make a restore point of each DISK.
 
     DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of layer N of its chain (0 is the base); a VHD
-    (version 1); a raw image; or a block device, which others may write to meanwhile. Layers that are proved to be those
-    of an earlier restore point, unchanged since, are not read, and neither is what reads as zeros. Where nothing is
-    proved, all data is read and hashed, and the reason is given. Chunks that the repository already has are not stored
-    again in either case. An interrupted run leaves no restore point; the next one reuses its chunks.
+    (version 1); a raw image; a block device, which others may write to meanwhile; or nbd://, an export of an NBD
+    server. Layers that are proved to be those of an earlier restore point, unchanged since, are not read, and neither
+    is what reads as zeros. Where nothing is proved, all data is read and hashed, and the reason is given. Chunks that
+    the repository already has are not stored again in either case. An interrupted run leaves no restore point; the next
+    one reuses its chunks.
 
     Exit code 1: it was made, and `vhdx check` reports errors in a source, or parts of the disk are lost. Of several
     disks the others are backed up when one cannot be; those that were not are listed at the end, and the exit code is

@@ -66,7 +66,8 @@ def command(old: str, new: str, answer: _Answer, where: DiskOptions) -> int:
     """Show which ranges of the disk differ between two states.
 
     OLD and NEW are disks: LEAF, a VHD(X) read with its parents; LEAF@N, the state of layer N of its chain (0 is the
-    base); a raw image; a block device; or REPO::POINT, a restore point. The options for finding parents apply to both.
+    base); a raw image; a block device; REPO::POINT, a restore point; or nbd://, an export. The options for finding
+    parents apply to both.
 
     If both states are made of the same files, only tables are read (by provenance): no change is missed, but ranges
     rewritten with equal data are listed too, unless --verify compares them. States that share no file are compared by

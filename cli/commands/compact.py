@@ -79,7 +79,8 @@ def command(paths: Sequence[Path], asked: _Compacting, image: CloneOptions, wher
 
     With --free-space blocks go, too, in which volumes have nothing: of a volume that was not closed cleanly, is
     encrypted or unknown, all stays. OUT is a new file; DISK is only read: LEAF, a VHD(X) read with its parents; LEAF@N,
-    the state of its layer N (0 is the base); a raw image; a block device; or REPO::POINT, a restore point.
+    the state of its layer N (0 is the base); a raw image; a block device; REPO::POINT, a restore point; or nbd://, an
+    export.
 
     With --in-place PATH... are VHDX files, or folders of them: what is farthest back moves into the gaps, through the
     file's log, and the end is cut. The disk reads the same at every moment; an interruption loses nothing, and the same

@@ -54,8 +54,8 @@ from vhdx.disk import Disk
 def command(disks: Sequence[str], out: Path, image: CloneOptions, where: DiskOptions, how: JobOptions) -> int:
     """Convert a disk, however it is kept, to one standalone image; several into a folder.
 
-    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
-    a block device, which others may write to meanwhile; or REPO::POINT, a restore point.
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image; a block
+    device, which others may write to meanwhile; REPO::POINT, a restore point; or nbd://, an export of an NBD server.
 
     Formats: raw (sparse), vhdx (dynamic), vhdx-fixed, qcow2, vhd (dynamic), vhd-fixed, vhd-azure, vmdk
     (streamOptimized), raw.zst (seekable; needs the package zstandard), e01 (as EnCase 6 writes it, in files NAME.E01,

@@ -74,9 +74,9 @@ class _Asked:
 def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) -> int:
     """Extract files and folders from a disk, in any of its states.
 
-    DISK is LEAF, LEAF@N, a raw image, a block device, or REPO::POINT, as for `vhdx files`. Each PATH, a file or a
-    folder with all that is in it, is written to DIR under its own name; / is the whole volume. N:/PATH, as `vhdx files
-    -r` prints it, is in volume N. On NTFS, PATH:STREAM is an alternate stream.
+    DISK is LEAF, LEAF@N, a raw image, a block device, REPO::POINT, or nbd://, as for `vhdx files`. Each PATH, a file or
+    a folder with all that is in it, is written to DIR under its own name; / is the whole volume. N:/PATH, as `vhdx
+    files -r` prints it, is in volume N. On NTFS, PATH:STREAM is an alternate stream.
 
     With --tar, links, hard links, devices, modes, owners, times, extended attributes, ACLs, holes and names are kept
     as they are in the disk; the archive does as much harm as its disk means to, to who unpacks it as root. --preserve

@@ -49,10 +49,10 @@ def command(leaf: str, path: str | None, listing: _Listing, where: DiskOptions) 
     """List the files inside a disk.
 
     DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of layer N of its chain (0 is the base), before the
-    checkpoint above it; a raw image; a block device; or REPO::POINT, a restore point, of which only the chunks that are
-    needed are read. PATH is a folder or file of the volume, with slashes. Default: the topmost folder.
-    If a disk has several readable volumes, these are listed; then --volume N chooses one, or --recursive lists them
-    all.
+    checkpoint above it; a raw image; a block device; REPO::POINT, a restore point, of which only the chunks that are
+    needed are read; or nbd://, an export of an NBD server. PATH is a folder or file of the volume, with slashes.
+    Default: the topmost folder. If a disk has several readable volumes, these are listed; then --volume N chooses one,
+    or --recursive lists them all.
 
     NTFS, FAT, exFAT and ext2 to ext4 are read (with the package pytsk3) as they are on the disk: a journal is not
     applied. What cannot be read is reported, and the rest is listed. Files that are not wholly known are marked: by the

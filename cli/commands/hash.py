@@ -36,9 +36,9 @@ from vhdx.runs import Kind, Run
 def command(leaves: Sequence[str], layer: int | None, where: DiskOptions, how: JobOptions) -> int:
     """Print the SHA-256 of the flat disk, as `sha256sum` prints it for a raw image.
 
-    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
-    a block device; or REPO::POINT, a restore point. A disk that cannot be read is reported, the others are hashed, and
-    the exit code is that of the first such disk.
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image; a block
+    device; REPO::POINT, a restore point; or nbd://, an export of an NBD server. A disk that cannot be read is reported,
+    the others are hashed, and the exit code is that of the first such disk.
 
     \b
     Examples:
@@ -101,10 +101,10 @@ _HEAD = f"# {'start':>14} {'length':>16}  kind  layer   file offset"
 def map_command(leaf: str, own: bool, where: DiskOptions) -> int:
     """Show where each range of the disk comes from.
 
-    DISK is LEAF, LEAF@N, a raw image, a block device, or REPO::POINT, as for `vhdx hash`. One line for each run: its
-    first byte and length on the disk, its kind, its layer, and for data its offset in that layer's file (of a restore
-    point: on the disk). Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as zeros);
-    hole (nothing here: the parent's, or zeros at the base); lost (unknown). Exit code 1 when anything is lost.
+    DISK is LEAF, LEAF@N, a raw image, a block device, REPO::POINT, or nbd://, as for `vhdx hash`. One line for each
+    run: its first byte and length on the disk, its kind, its layer, and for data its offset in that layer's file (of a
+    restore point: on the disk). Kinds: data; zero (zeros that hide the parent); trim (unmapped or undefined, reads as
+    zeros); hole (nothing here: the parent's, or zeros at the base); lost (unknown). Exit code 1 when anything is lost.
 
     \b
     Examples:

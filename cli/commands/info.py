@@ -30,7 +30,7 @@ def command(files: Sequence[str], where: DiskOptions) -> int:
     """Show what a disk is, and the chain it belongs to.
 
     DISK is LEAF, a VHDX or AVHDX file; LEAF@N, the file of layer N of its chain (0 is the base); a raw image; a block
-    device; or REPO::POINT, a restore point, of which `vhdx backup show` says more.
+    device; REPO::POINT, a restore point, of which `vhdx backup show` says more; or nbd://, an export of an NBD server.
 
     Type, sizes, identities, the program that wrote it, the state of its log, its blocks, its parent, and every layer
     below it. A file that cannot be opened, or whose chain is broken, is shown with the reason and gives its exit code;
@@ -125,7 +125,13 @@ def _leaves(answers: Sequence[_Answer]) -> list[LayerDescription]:
     return [layers[-1] for layers in chains if layers[-1].data_write_guid not in below]
 
 
-_FLAT = {"vhd": "VHD of version 1", "raw": "raw image", "device": "block device", "point": "restore point"}
+_FLAT = {
+    "vhd": "VHD of version 1",
+    "raw": "raw image",
+    "device": "block device",
+    "point": "restore point",
+    "nbd": "NBD export",
+}
 
 
 def _flat_facts(disk: FlatDescription) -> list[tuple[str, str]]:

@@ -52,9 +52,9 @@ def command(disk: str, folder: Path, asked: _Asked, where: DiskOptions) -> int:
     """Mount a disk at the empty folder DIR, read-only, without root: every state of it is a sparse file.
 
     DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image; a block
-    device; REPO::POINT, a restore point; or REPO alone, a repository. leaf.raw is the state that is named, @0.raw and
-    so on are its layers' states; of a repository each restore point is POINT.raw. With --files there are folders
-    instead, one for each volume that `vhdx files` reads.
+    device; REPO::POINT, a restore point; nbd://, an export; or REPO alone, a repository. leaf.raw is the state that is
+    named, @0.raw and so on are its layers' states; of a repository each restore point is POINT.raw. With --files there
+    are folders instead, one for each volume that `vhdx files` reads.
 
     What is lost is an input/output error, exactly there. It goes on until `vhdx unmount DIR`, or Ctrl-C. This needs the
     package mfusepy (the extra `mount`) and FUSE (on Windows WinFsp). Without them: `vhdx serve` and `nbdfuse`.

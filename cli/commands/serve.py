@@ -88,10 +88,10 @@ class _Command(click.Command):
 def command(disks: Sequence[str], place: _Place, writing: _Writing, where: DiskOptions) -> int:
     """Serve disks by NBD: QEMU, nbdcopy, libguestfs and others read them, and nothing is converted.
 
-    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image;
-    a block device; or REPO::POINT, a restore point, of which the chunks that clients read are fetched. Of one disk the
-    export "" is the state that is named, and "@0", "@1" ... are its layers' states. Of several disks each has the name
-    of its file.
+    DISK is LEAF, a VHD(X) read with its parents; LEAF@N, the state of its layer N (0 is the base); a raw image; a block
+    device; REPO::POINT, a restore point, of which the chunks that clients read are fetched; or nbd://, an export of
+    another server. Of one disk the export "" is the state that is named, and "@0", "@1" ... are its layers' states. Of
+    several disks each has the name of its file.
 
     What is lost is an error, exactly there, with the reason; `base:allocation`, `vhdx:layer` and `vhdx:status` say what
     each range is. Commands for QEMU and others are printed. Ctrl-C ends the server.

@@ -13,7 +13,7 @@ import click
 
 from analyzer.address.open import Access, open_state
 from analyzer.address.parse import Kind, PointName, parse_address, repository_in
-from analyzer.address.state import State, read_by_map
+from analyzer.address.state import WITHOUT_FILES, State, read_by_map
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_findings, warn_of_map
 from cli.options.common import BYTE_SIZE, Decorated, grouped, option
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = "VHDX_REPOSITORY"
 """The variable of the environment that names a repository where the command line does not."""
+_WITHOUT_SECTORS = frozenset({Kind.RAW, Kind.DEVICE, Kind.NBD})
 _OPENED = "repositories that are open"
 
 
@@ -46,7 +47,7 @@ class DiskOptions(ChainOptions):
     """How a disk is opened, however it is kept."""
 
     sector_size: int | None = option(
-        "Bytes of a logical sector of a raw image, 512 or 4096. Default: 512; of a device its own.",
+        "Bytes of a logical sector of a raw image or an export, 512 or 4096. Default: 512; of a device its own.",
         type=BYTE_SIZE,
         metavar="SIZE",
         callback=_sector,
@@ -77,7 +78,7 @@ def expanded_disks(texts: Sequence[str]) -> tuple[str, ...]:
 def opened(text: str, where: ChainOptions) -> Iterator[State]:
     """The disk that `text` names; what a map beside its files has as lost is LOST, and said."""
     with opened_plain(text, where) as state:
-        if state.kind is Kind.POINT:
+        if state.kind in WITHOUT_FILES:
             yield state
             return
         warn_of_map(state.disk)
@@ -91,7 +92,7 @@ def opened_plain(text: str, where: ChainOptions) -> Iterator[State]:
     address = parse_address(text)
     require_taken(address)
     sector_size = where.sector_size if isinstance(where, DiskOptions) else None
-    if sector_size and address.kind not in {Kind.RAW, Kind.DEVICE}:
+    if sector_size and address.kind not in _WITHOUT_SECTORS:
         raise click.UsageError(f"{safe(text)} says itself what its sectors are: leave --sector-size out.")
     access = Access(
         leaf=partial(open_as_it_is, where=where),

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from analyzer.address.parse import Kind
-from analyzer.address.state import State, form_of, layers_of, read_by_map, title_of
+from analyzer.address.state import WITHOUT_FILES, State, form_of, layers_of, read_by_map, title_of
 from analyzer.diff.find import ChangesPlan, Method
 from analyzer.recovery_map.disk import MappedDisk, without_map
 from analyzer.recovery_map.note import map_finding
@@ -16,7 +15,7 @@ from cli.text import exact_size, plural, safe, say
 from vhdx.disk import Disk
 from vhdx.findings import Finding
 
-_FORMS = {"raw": "a raw image", "point": "a restore point"}
+_FORMS = {"raw": "a raw image", "point": "a restore point", "nbd": "an export"}
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
         if isinstance(state.disk, MappedDisk):
             used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
             say(f"note: {safe(state.disk.path)} was recovered, and {used}")
-        elif state.kind is not Kind.POINT:
+        elif state.kind not in WITHOUT_FILES:
             warn_of_map(state.disk)
         yield state
 

@@ -33,6 +33,7 @@ WHAT = {
     Kind.RAW: "a raw image",
     Kind.DEVICE: "a block device",
     Kind.POINT: "a restore point",
+    Kind.NBD: "an export of an NBD server",
 }
 _INSTEAD = {
     "backup create": "`vhdx backup copy` copies restore points",

@@ -129,7 +129,7 @@ def test_the_help_of_a_command_says_which_addresses_it_takes(vhdx_command, comma
     text = " ".join(vhdx_command(*command.split(), "--help").out.split())
     for kind, words in {
         Kind.LEAF: "LEAF", Kind.STATE: "LEAF@N", Kind.RAW: "a raw image", Kind.DEVICE: "a block device",
-        Kind.POINT: "REPO::POINT",
+        Kind.POINT: "REPO::POINT", Kind.NBD: "nbd://",
     }.items():  # fmt: skip
         assert (words in text) == (kind in TAKES[command]), words
 
