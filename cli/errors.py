@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from analyzer.interrupts import interruption_behind
+from cli import defaults
 from cli.loudness import close_log, keep
 from cli.text import safe, say_always
 from vhdx.system import console
@@ -105,9 +106,12 @@ def _run(command: click.Command, arguments: Sequence[str] | None) -> int:
     try:
         # None leaves it to click, which asks whether stdout is a terminal.
         color = False if os.environ.get("NO_COLOR") else None
+        given = sys.argv[1:] if arguments is None else arguments
+        known = defaults.defaults_for_all(command, given) if isinstance(command, click.Group) else {}
         result = command.main(
-            arguments, prog_name="vhdx", standalone_mode=False, color=color, windows_expand_args=False
-        )
+            arguments, prog_name="vhdx", standalone_mode=False, color=color, windows_expand_args=False,
+            default_map=known,
+        )  # fmt: skip
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - `complain` separates internal errors
         return _report_error(error)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import click
 
-from cli import loudness
+from cli import defaults, loudness
 
 # Below it words are broken and nothing can be read; the page then goes past the edge.
 _NARROWEST = 30
@@ -27,6 +27,7 @@ _GOES_ON = " \\"
 _BELOW = "    "
 _LEADS_ON = {"|", ">", "&&", "vhdx"}
 # A word of a command: a quoted one is never broken.
+_HELP = {"-h", "--help"}
 _WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 
 
@@ -90,13 +91,21 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """See click; `help` is --help, and a slip is answered with what is called alike."""
+        """See click; `help` is --help, a slip is answered with what is called alike, and settings are defaults."""
+        name, command, rest = self._resolved(ctx, args)
+        if command and name and not ctx.resilient_parsing and not _HELP & set(rest):
+            names = (*ctx.command_path.split()[1:], name)
+            known = defaults.defaults_for(names, command, self)
+            ctx.default_map = {**(ctx.default_map or {}), name: known}
+        return name, command, rest
+
+    def _resolved(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name, *rest = args
         if name == "help" and name not in self.lines:
             if not rest:
                 click.echo(ctx.get_help())
                 ctx.exit()
-            return self.resolve_command(ctx, [*rest, "--help"])
+            return self._resolved(ctx, [*rest, "--help"])
         if name not in self.lines and (near := get_close_matches(name, self.lines, n=2, cutoff=0.6)):
             ctx.fail(f"No such command {name!r}; did you mean {' or '.join(near)}?")
         return super().resolve_command(ctx, args)

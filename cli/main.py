@@ -41,6 +41,7 @@ COMMANDS = {
     "carve": "List or extract unallocated space, stale blocks and slack.",
     "fixtures": "Write known-good and known-bad images for tests.",
     "demo": "Build a checkpoint chain, merge it, and prove that nothing was lost.",
+    "config": "Show which settings hold, and where each comes from: files, variables.",
     "completion": "Print the completion script for your shell.",
 }
 """Every command and its line in `vhdx --help`; the module of the same name holds it, or one that two share."""

@@ -1,13 +1,11 @@
 """`vhdx backup`: a group, whose commands are in modules of their own."""
 
-import os
 from pathlib import Path
 
 import click
 
 from cli.help import LazyGroup
-
-_REPOSITORY = "VHDX_REPOSITORY"
+from cli.settings import repository
 
 
 def with_repository(command: click.Command, ctx: click.Context, arguments: list[str]) -> list[str]:
@@ -16,7 +14,7 @@ def with_repository(command: click.Command, ctx: click.Context, arguments: list[
     They name one where as many are given as the command takes; of a command that takes any number, where the first one
     is a URL or a folder, which neither a LEAF nor a NAME is.
     """
-    named = os.environ.get(_REPOSITORY)
+    named = repository()
     taken = [one for one in command.params if isinstance(one, click.Argument)]
     if not named or not taken or taken[0].name != "repository":
         return arguments

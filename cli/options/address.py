@@ -1,6 +1,5 @@
 """The disk that a command line names: its options, opening it, and what is said of it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from cli.options.chain import ChainOptions, open_as_it_is, warn_of_findings, war
 from cli.options.common import BYTE_SIZE, Decorated, grouped, option
 from cli.options.passphrase import passphrase_options
 from cli.options.takes import require_taken
+from cli.settings import REPOSITORY, repository
 from cli.text import safe, say
 from vhdx.chain import Chain
 from vhdx.disk import Disk
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from analyzer.backup.repository.repository import Repository
     from analyzer.vhd.chain import VhdChain
 
-REPOSITORY = "VHDX_REPOSITORY"
-"""The variable of the environment that names a repository where the command line does not."""
 _WITHOUT_SECTORS = frozenset({Kind.RAW, Kind.DEVICE, Kind.NBD})
 _OPENED = "repositories that are open"
 
@@ -132,7 +130,7 @@ def _point(name: PointName) -> tuple["Repository", str]:
     # Loaded where a restore point is named.
     from cli.options.repository import point_named
 
-    where = name.repository or os.environ.get(REPOSITORY, "")
+    where = name.repository or repository()
     if not where:
         raise click.UsageError(f"name the repository in front of ::{safe(name.point)}, or in {REPOSITORY}.")
     kept = _repository(where)
