@@ -23,6 +23,7 @@ COMMANDS = {
     "merge": "Merge a checkpoint chain into one standalone VHDX (or another image), or its upper layers into one.",
     "convert": "Convert a chain or file to one image: raw, VHDX, qcow2, VHD, VMDK, raw.zst, E01.",
     "compact": "Make a disk's file smaller: into a new file, or many files in their places.",
+    "resize": "Make a disk larger or smaller, in a new file or in place; move the backup of its GPT.",
     "changes": "Show what differs between two states: ranges, files, a bitmap, or a portable delta.",
     "files": "List the files inside a disk, in any of its states: volumes, folders, deleted files.",
     "extract": "Extract files and folders from any state of a disk, under safe names.",

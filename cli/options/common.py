@@ -121,7 +121,8 @@ def expand_patterns(_context: click.Context, _parameter: click.Parameter, paths:
     return tuple(expanded(paths))
 
 
-def _bytes(text: str) -> int:
+def parse_bytes(text: str) -> int:
+    """The bytes that a size means, such as 127G; raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
         raise ValueError("is not a size; write 4096, 64M, 1.5G or 2T")
@@ -131,7 +132,7 @@ def _bytes(text: str) -> int:
     return int(amount)
 
 
-BYTE_SIZE = Parsed("size", int, _bytes)
+BYTE_SIZE = Parsed("size", int, parse_bytes)
 """A number of bytes: 4096, 64M, 1.5G, 2TiB."""
 
 

@@ -19,6 +19,7 @@ TAKES: Mapping[str, frozenset[Kind]] = {
     "apply": _ALL,
     "convert": _ALL,
     "compact": _ALL,
+    "resize": _ALL,
     "merge": _CHAINS,
     "serve": _ALL,
     "mount": _ALL,

@@ -16,6 +16,9 @@ _ENTRY = struct.Struct("<16s16sQQQ72s")
 _ENTRY_SIZES = frozenset(128 << power for power in range(6))
 _CHECKSUM, DISK_GUID, _TABLE_CHECKSUM = slice(16, 20), slice(56, 72), slice(88, 92)
 PARTITION_GUID = slice(16, 32)
+# Offsets in the header: its own place with the other one's, the last sector for partitions, the entries.
+_PLACES, _HERE, _LAST_USABLE, _TABLE = struct.Struct("<QQ"), 24, 48, 72
+_PRIMARY_TABLE = 2
 
 
 class Entries(Enum):
@@ -144,6 +147,28 @@ def build_table(table: bytes, entry_size: int, guids: Mapping[int, UUID]) -> byt
     for index, guid in guids.items():
         at = index * entry_size
         built[at + PARTITION_GUID.start : at + PARTITION_GUID.stop] = guid.bytes_le
+    return bytes(built)
+
+
+def build_moved(header: GptHeader, table: bytes, last: int) -> tuple[bytes, bytes]:
+    """The header's sector as the primary and as the backup of a disk whose last sector is `last`, for these entries.
+
+    The backup's entries are in front of its header, the last sector for partitions in front of them.
+    """
+    sectors = -(-len(table) // header.sector_size)
+    backup_table, primary_table = last - sectors, header.table if header.here == 1 else _PRIMARY_TABLE
+    places = ((1, last, primary_table), (last, 1, backup_table))
+    primary, backup = (_placed(header, *place, backup_table - 1, table) for place in places)
+    return primary, backup
+
+
+def _placed(header: GptHeader, here: int, other: int, entries: int, last_usable: int, table: bytes) -> bytes:
+    built = bytearray(header.raw)
+    _PLACES.pack_into(built, _HERE, here, other)
+    struct.pack_into("<Q", built, _LAST_USABLE, last_usable)
+    struct.pack_into("<Q", built, _TABLE, entries)
+    built[_TABLE_CHECKSUM] = zlib.crc32(table).to_bytes(4, "little")
+    built[_CHECKSUM] = _header_checksum(bytes(built), header.size).to_bytes(4, "little")
     return bytes(built)
 
 

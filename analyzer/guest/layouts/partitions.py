@@ -22,7 +22,7 @@ _EXTENDED = frozenset({0x05, 0x0F, 0x85})  # CHS, LBA and Linux' own: all three 
 # At the end of 512 bytes whatever the sector's size.
 MARK_AT = slice(510, 512)
 _ENTRIES_AT, _ENTRIES = 446, 4
-_ENTRY = struct.Struct("<B3xB3xII")
+_ENTRY, _COUNT, _MOST_SECTORS = struct.Struct("<B3xB3xII"), struct.Struct("<I"), 0xFFFFFFFF
 _ACTIVE = 0x80  # any other status is no partition table
 
 
@@ -52,6 +52,16 @@ class Mbr:
 
     signature: bytes
     entries: tuple[MbrEntry, ...]
+
+
+def with_last_sector(front: bytes, last: int) -> bytes:
+    """A protective MBR for a disk whose last sector is `last`; any other front as it is."""
+    mbr, built = parse_mbr(front), bytearray(front)
+    for number, entry in enumerate(mbr.entries if mbr else ()):
+        if entry.kind == PROTECTIVE:  # a field that cannot hold the sectors is full of ones (UEFI specification, 5.2.3)
+            at = _ENTRIES_AT + (number + 1) * _ENTRY.size - _COUNT.size
+            _COUNT.pack_into(built, at, min(last, _MOST_SECTORS))
+    return bytes(built)
 
 
 def parse_mbr(front: bytes) -> Mbr | None:
