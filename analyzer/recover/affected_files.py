@@ -1,6 +1,7 @@
 """The files that lost and stale ranges touch, and the one volume of a disk without partitions."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice, product
@@ -14,6 +15,7 @@ from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts.ext import START
 from analyzer.guest.layouts.partitions import Partition, bounded, partitions_of
 from analyzer.recover.disk.filled import FilledDisk
+from analyzer.recover.disk.wanted import records_at
 from analyzer.recover.job import Plan
 from analyzer.recovery_map.mapfile import Status
 from vhdx.ranges import Ranges
@@ -114,15 +116,22 @@ class Survey:
             volumes = open_volumes(ReadableDisk(disk, disk.policy))
         except MissingReaderError as error:
             return TouchedFiles(error=str(error))
-        return _counted(volumes, lost, stale, stale - self._plan.provenance.likely())
+        readable = [volume for volume in volumes if volume.is_readable and not volume.record.beneath]
+        if self._plan.wanted:  # of all others nothing is known, as was asked
+            wanted = product(readable, self._plan.request.only)
+            records = chain.from_iterable(records_at(volume, path) for volume, path in wanted)
+        else:
+            records = chain.from_iterable(chain([one.root()], one.walk(), one.unnamed()) for one in readable)
+        return _counted(volumes, records, lost, stale, stale - self._plan.provenance.likely())
 
 
-def _counted(volumes: list[Volume], lost: Ranges, stale: Ranges, doubtful: Ranges) -> TouchedFiles:
+def _counted(
+    volumes: list[Volume], records: Iterable[FileRecord], lost: Ranges, stale: Ranges, doubtful: Ranges
+) -> TouchedFiles:
     ranks = product((Role.USER, Role.SYSTEM), ("lost", "doubtful", "likely"))
     listed: dict[tuple[Role, str], list[TouchedFile]] = {rank: [] for rank in ranks}
     counts, users = dict.fromkeys((Status.LOST, Status.STALE), 0), Counter[str]()
-    readable = (volume for volume in volumes if volume.is_readable and not volume.record.beneath)
-    for record in chain.from_iterable(chain([one.root()], one.walk(), one.unnamed()) for one in readable):
+    for record in records:
         file = touched_file(record, lost, stale)
         worst = _worst(record, file, doubtful)
         users[worst] += record.role is Role.USER and record.kind is FileKind.FILE

@@ -15,6 +15,7 @@ from analyzer.recover.disk.content import Content
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.provenance import EarlierRun, Provenance, Row, Totals
+from analyzer.recover.disk.wanted import Wanted, wanted_of
 from analyzer.recover.inputs.collect import Gathered, gather
 from analyzer.recover.inputs.earlier_outputs import identity_of, without_earlier_outputs
 from analyzer.recover.inputs.foreign_files import is_layer_beside
@@ -61,6 +62,8 @@ class RecoverOptions:
     """Maps of ddrescue for files that they are not beside."""
     view: View = PRESENT
     """Which state of the uppermost file is wanted."""
+    only: tuple[str, ...] = ()
+    """Files and folders of the disk whose ranges are read, and no others; none: all of the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class Plan:
     gathered: Gathered
     filled: FilledDisk
     content: Content
+    wanted: Wanted | None
+    """What was asked for; None: all."""
     conversion: ConversionPlan | None
 
     @property
@@ -91,7 +96,8 @@ class Plan:
     @property
     def provenance(self) -> Provenance:
         """What each range of the disk is, by the faults that are known so far."""
-        return Provenance(self.disk, self.filled.faults, self.filled.earlier, self.content.doubts())
+        filled = self.filled
+        return Provenance(self.disk, filled.faults, filled.earlier, self.content.doubts(), filled.left_out)
 
     def rows(self) -> Iterator[Row]:
         """What each range of the disk is, by what is known so far; afresh whenever it is asked."""
@@ -140,8 +146,12 @@ def plan_recovery(
         gathered = replace(gathered, hints=(*earlier, *gathered.hints))
         disk = PartialDisk(gathered.levels)
         filled = FilledDisk(disk, request.fill, _earlier(request, disk, opened, compared))
+        wanted = wanted_of(filled, request.only) if request.only else None
+        filled = filled.limited_to(wanted.ranges) if wanted else filled
         content, conversion = Content(filled, request.view), _conversion(request, gathered, filled)
-        yield Plan(request=request, gathered=gathered, filled=filled, content=content, conversion=conversion)
+        yield Plan(
+            request=request, gathered=gathered, filled=filled, content=content, wanted=wanted, conversion=conversion
+        )
 
 
 def _conversion(request: RecoverOptions, gathered: Gathered, filled: FilledDisk) -> ConversionPlan | None:

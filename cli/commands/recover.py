@@ -12,6 +12,7 @@ import click
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
+from analyzer.recover.disk.wanted import paths_in
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, resumes, run_recovery
 from analyzer.recover.rebuild.workspace import BitmapPolicy
@@ -35,7 +36,7 @@ from cli.options.output import OutputOptions, output_options
 from cli.progress import progress
 from cli.render.recover import details_of, document_of
 from cli.render.recover_summary import summary_of
-from cli.text import safe
+from cli.text import safe, say
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
 
@@ -77,6 +78,12 @@ class _Asked:
         "Restore old data of unmapped blocks that the BAT still points to (marked stale).",
         "--anchored",
     )
+    only: tuple[str, ...] = option(
+        "Read only what the file or folder PATH of the disk needs, first: the rest stays lost, for a later --resume."
+        " Repeat for more.",
+        metavar="PATH",
+    )
+    files_from: Path | None = option("File with such paths, one a line; - is stdin.", metavar="FILE")
     attempt: Attempt = choice(Attempt.RESUME, "Resume OUT and OUT.map: read only what is missing.", "--resume")
 
 
@@ -132,6 +139,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
       vhdx recover disk.vhdx --as-of 1042 -o before.raw     its tables after log entry 1042
       vhdx recover disk.vhdx --anchored -o trimmed.raw      old data of blocks that were unmapped
       vhdx recover /mnt/failing/leaf.avhdx -o disk.raw --resume
+      vhdx recover disk.vhdx -o disk.raw --only /home/anna/thesis    then the rest, with --resume
       vhdx recover *.avhdx --dry-run --json | jq .totals
     """
     refuse_stdout(asked.out)
@@ -146,6 +154,7 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         attempt=asked.attempt,
         bitmaps=_LOST_BITMAPS[asked.lost_bitmaps],
         view=View(as_of=asked.as_of, unmapped=asked.unmapped),
+        only=(*asked.only, *_listed(asked.files_from)),
     )
     if asked.out is not None and not asked.dry_run:
         request = _with_target(request, *image.for_target(asked.out, inputs[0]))
@@ -154,6 +163,8 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         with progress("comparing the earlier image", earlier) as update:
             plan = opened.enter_context(plan_recovery(request, compared=update))
         output.warn(plan.findings)
+        for path in plan.wanted.missing if plan.wanted else ():
+            say(f"warning: no volume has {safe(path)}: it is left out")
         survey = Survey(plan)
         outcome = None
         if request.target:
@@ -172,6 +183,20 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
                 output.emit_sentences(details_of(plan, survey.files, outcome.account if outcome else None))
             output.emit_sentences(summary_of(plan, totals, survey.files, outcome))
         return int(not totals.complete or bool(outcome and outcome.changed))
+
+
+def _listed(path: Path | None) -> tuple[str, ...]:
+    """The paths in a file; raises UsageError where it cannot be read, or names none."""
+    if path is None:
+        return ()
+    try:
+        with click.open_file(str(path), encoding="utf-8", errors="surrogateescape") as file:
+            found = tuple(paths_in(file))
+    except OSError as error:
+        raise click.UsageError(f"{safe(path)} cannot be read: {error.strerror}.") from error
+    if not found:
+        raise click.UsageError(f"{safe(path)} names no file; write one path a line, as `vhdx files -r` prints them.")
+    return found
 
 
 def _with_target(request: RecoverOptions, out: Path, form: OutputFormat, options: Options) -> RecoverOptions:

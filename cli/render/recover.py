@@ -76,7 +76,7 @@ def document_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcom
         "sector_size": plan.disk.sector_size,
         "fill": plan.request.fill,
         "layers": [_layer(number, level) for number, level in enumerate(plan.levels)],
-        "totals": counts | members(totals, "likely", "guessed"),
+        "totals": counts | members(totals, "likely", "guessed", "left_out"),
         "complete": totals.complete,
         "content": _content(plan),
         "volume": {"kind": "ext"} | output.plain(volume) if volume else None,

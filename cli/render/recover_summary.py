@@ -61,13 +61,15 @@ def _section(title: str, lines: Iterable[str], most: int, where: str) -> Iterato
 def _totals(plan: Plan, totals: Totals, files: TouchedFiles) -> Iterator[str]:
     """Bytes and files of each kind; kinds of which there is nothing are left out, but for known and lost."""
     users, known = files.users, totals.bytes_of[Status.KNOWN]
-    likely, lost = totals.likely, totals.bytes_of[Status.LOST]
+    likely, lost = totals.likely, totals.bytes_of[Status.LOST] - totals.left_out
     doubtful = totals.bytes_of[Status.STALE] - likely
     yield _row("known", size(known), users and users.known)
     if likely:
         yield _row("likely", f"{size(likely)}, by what was rebuilt", users and users.likely)
     if doubtful:
         yield _row("in doubt", size(doubtful), users and users.doubtful)
+    if totals.left_out:
+        yield _row("not asked", f"{size(totals.left_out)}, left out as --only asked", None)
     # That nothing is lost is said where all is known and content speaks for it; else it is only not known.
     is_sure = lost or (totals.complete and plan.content.account.is_checked)
     yield _row("lost", size(lost) if is_sure else "nothing that is known of", users and users.lost)
@@ -154,6 +156,8 @@ def _more(plan: Plan) -> Iterator[str]:
     """What could bring back more than this run did."""
     for below, level in zip((None, *plan.levels), plan.levels, strict=False):
         yield from _more_of(plan, level, below)
+    if plan.filled.left_out:
+        yield "this command without --only and with --resume: it reads the rest"
     if plan.filled.faults:
         yield "the medium: this command again with --resume tries what failed"
     if any(doubt.reason is Basis.CHOSEN and doubt.ranges for level in plan.levels for doubt in level.doubts):
@@ -195,18 +199,19 @@ def _next(plan: Plan, files: TouchedFiles, outcome: Outcome | None) -> Iterator[
         again = [str(path) for path in plan.request.inputs]
         yield f"{shell_command(['vhdx', 'recover', *again, '-o', _OUT])}    writes it"
         return
-    yield from _with_files(files, outcome)
+    yield from _with_files(files, outcome, plan.request.only or ("/",))
     for level in plan.levels:
         if level.presence is Presence.MISSING:
             folder = plan.disk.images[0].path.parent
             yield f"{shell_command(['vhdx', 'scan', str(folder)])}    looks for the missing file; name any other folder"
 
 
-def _with_files(files: TouchedFiles, outcome: Outcome) -> Iterator[str]:
+def _with_files(files: TouchedFiles, outcome: Outcome, paths: tuple[str, ...]) -> Iterator[str]:
     readable = [volume.number for volume in files.volumes if not volume.reason]
     if readable:
         which = ["--volume", str(readable[0])] if len(readable) > 1 else []
-        command = shell_command(["vhdx", "extract", str(outcome.target), "/", *which, "-o", "files"])
+        shown = paths if len(paths) <= _MOST_FILES else ("/",)
+        command = shell_command(["vhdx", "extract", str(outcome.target), *shown, *which, "-o", "files"])
         partial = "; --partial writes those with losses, too" if files.lost else ""
         yield f"{command}    takes the files out{partial}"
     elif not files.volumes:

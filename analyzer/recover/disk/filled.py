@@ -14,8 +14,8 @@ from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.image import Image
 from vhdx.lost import NoteLost
-from vhdx.ranges import GrowingRanges, Range, Ranges, union
-from vhdx.runs import Kind, Run, RunTable, choose, cut_at, merge_neighbours
+from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges, union
+from vhdx.runs import Kind, Run, RunTable, choose, cut_at, merge_neighbours, with_lost
 from vhdx.source import ByteSource
 from vhdx.structures.metadata import MetadataItem
 
@@ -42,9 +42,16 @@ class FilledDisk:
         fill: Fill | None,
         earlier: EarlierRun | None = None,
         faults: GrowingRanges | None = None,
+        only: Ranges | None = None,
     ) -> None:
-        """`earlier` is what a run before this one has already, `faults` takes what cannot be read; see `noted`."""
+        """`earlier` is what a run before this one has already, `faults` takes what cannot be read; see `noted`.
+
+        `only`: the ranges that are taken from the files; all else is LOST, as if it could not be read.
+        """
         self.disk, self.fill, self.earlier = disk, fill, earlier or EarlierRun()
+        self.left_out = NO_RANGES if only is None else only.gaps(Range(0, disk.size))
+        """What is not asked of the files."""
+        self._only = only
         self.layers: Sequence[Image] = disk.images
         """The files that are there, base first."""
         self.base, self.leaf = disk.images[0], disk.images[-1]
@@ -71,13 +78,18 @@ class FilledDisk:
 
     def noted(self) -> "FilledDisk":
         """The same disk with zeros for what is lost, for one who wants to hear which ranges these are."""
-        disk = FilledDisk(self.disk, None, self.earlier, self.policy.faults)
-        if len(self.earlier.known):
-            # A medium that fails is asked for nothing that an earlier run has, whoever looks at its files.
+        disk = FilledDisk(self.disk, None, self.earlier, self.policy.faults, self._only)
+        if self.earlier.known or self.left_out:
+            # A medium that fails is asked for nothing that an earlier run has, or nobody wants, whoever looks at its
+            # files.
             shown = disk._shown_files()
             files = [_Shown(source, ranges) for source, ranges in zip(disk.sources, shown, strict=False)]
             disk.sources = (*files, *disk.sources[len(files) :])
         return disk
+
+    def limited_to(self, only: Ranges) -> "FilledDisk":
+        """The same disk, of which these ranges alone are taken from the files."""
+        return FilledDisk(self.disk, self.fill, self.earlier, self.policy.faults, only)
 
     def _shown_files(self) -> list[Ranges]:
         """For each file what of it the disk shows, in bytes of the file."""
@@ -93,6 +105,7 @@ class FilledDisk:
         """See RunSource: LOST is left only where the reader hears of it."""
         for window in self.disk.windows(start, end):
             table = replace(window, layer=self.disk.files[window.layer])
+            table = with_lost(table, self.left_out)
             # What an earlier run has as stale is taken from it only where this one has nothing.
             table = self._from_earlier(table, self.earlier.stale, (Kind.LOST,))
             table = self._from_earlier(table, self.earlier.known, tuple(Kind))

@@ -69,6 +69,8 @@ class Totals:
     """Of the stale bytes, those that are in doubt only because they rest on what was rebuilt."""
     guessed: int
     """Of the stale bytes, those that are as the user chose."""
+    left_out: int = 0
+    """Of the lost bytes, those that were not asked for."""
 
     @property
     def complete(self) -> bool:
@@ -109,9 +111,11 @@ class Provenance:
         faults: Ranges,
         earlier: EarlierRun,
         contradicted: Iterable[tuple[int, Ranges]] = (),
+        left_out: Ranges = NO_RANGES,
     ) -> None:
         """Of a disk of which the ranges `faults` could not be read, and what an earlier run has of it.
 
+        `left_out` was not asked of the files.
         `contradicted`: by level, where what it holds contradicts its place.
         """
         self._disk = disk
@@ -119,6 +123,7 @@ class Provenance:
         self._changes: list[tuple[Ranges, Change]] = [
             (earlier.known, _known_before),
             (faults, _unreadable),
+            (left_out, _left_out),
             (earlier.stale, _stale_before),
             # Before other doubts: what is likely by its table is not so by its content.
             *((ranges, partial(_contradicted, number)) for number, ranges in contradicted),
@@ -168,6 +173,7 @@ class Provenance:
             {status: sum(count for one, count in counts.items() if one.status is status) for status in Status},
             likely=sum(count for one, count in counts.items() if one.basis is Basis.REBUILT),
             guessed=sum(count for one, count in counts.items() if one.basis is Basis.CHOSEN),
+            left_out=sum(count for one, count in counts.items() if one.basis is Basis.LEFT_OUT),
         )
 
     def _rows_of(self, table: RunTable) -> Iterator[Row]:
@@ -222,6 +228,12 @@ def _unreadable(evidence: Evidence) -> Evidence:
     if evidence.kind is not Kind.DATA or evidence.basis is Basis.EARLIER:
         return evidence
     return Evidence(Status.LOST, Kind.LOST, None, Basis.UNREADABLE, evidence.layer)
+
+
+def _left_out(evidence: Evidence) -> Evidence:
+    if evidence.basis is Basis.EARLIER:
+        return evidence
+    return Evidence(Status.LOST, Kind.LOST, None, Basis.LEFT_OUT, None)
 
 
 def _stale_before(evidence: Evidence) -> Evidence:

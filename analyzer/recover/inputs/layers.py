@@ -69,6 +69,8 @@ class Basis(Enum):
     """A file (`cause`) holds it, and what it is contradicts its place: encrypted, overwritten, or of another place."""
     RECOVERED = "recovered"
     """A file (`cause`) was written by an earlier recovery, and the map beside it has this as lost, or as stale."""
+    LEFT_OUT = "left out"
+    """It was not asked for: a later run with `--resume` reads it."""
     EARLIER = "earlier"
     """An earlier run read it; it is taken from that run's output."""
 

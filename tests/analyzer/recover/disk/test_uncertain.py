@@ -6,14 +6,17 @@ from contextlib import ExitStack
 
 import pytest
 
+from analyzer.recover.disk.partial import PartialDisk
+from analyzer.recover.disk.provenance import EarlierRun, Provenance
 from analyzer.recover.inputs.collect import gather
-from analyzer.recover.inputs.layers import Presence
+from analyzer.recover.inputs.layers import Basis, Presence
 from analyzer.recovery_map.mapfile import Status
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
 from fixtures.checksum import crc32c
 from fixtures.constants import MIB
 from fixtures.recipes.kit import child_of
 from tests.analyzer.recover.disks import NOWHERE, disk_of, statuses
+from vhdx.ranges import NO_RANGES, Range, Ranges
 
 SIZE = 4 * MIB
 PLACES = (64 << 10, 128 << 10)
@@ -56,6 +59,21 @@ def test_what_shows_of_a_parent_that_was_written_to_since_is_stale(pair):
         assert [level.presence for level in found.levels] == [Presence.PRESENT, Presence.DOUBT, Presence.PRESENT]
         assert by_block(disk_of(found)) == [{Status.STALE}, {Status.STALE}, {Status.KNOWN}, {Status.STALE}]
         assert "CHN-02" in {finding.code for finding in found.findings}
+    finally:
+        found.close()
+
+
+def test_a_doubt_in_the_content_of_a_parent_is_one_where_the_parent_shows_and_nowhere_else(pair):
+    """Half of a block of the parent, and all of one that the child has anew, look as they cannot be."""
+    found = gather([pair[1]], NOWHERE)
+    doubted = Ranges.of([Range(MIB, MIB // 2), Range(2 * MIB, MIB)])
+    try:
+        disk = PartialDisk(found.levels)
+        provenance = Provenance(disk, NO_RANGES, EarlierRun(), [(0, doubted), (1, Ranges.of([Range(0, MIB)]))])
+        assert provenance.ranges(Status.STALE) == Ranges.of([Range(MIB, MIB // 2)])
+        assert [(row.basis, row.cause, row.layer) for row in provenance.rows() if row.status is Status.STALE] == [
+            (Basis.CONTRADICTED, 0, 0)
+        ]
     finally:
         found.close()
 
