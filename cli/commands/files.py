@@ -102,7 +102,7 @@ def _files(volumes: Iterable[Volume], path: str | None, listing: _Listing, known
         top = volume.find(path, listing.include) if path else volume.root()
         if doubt := known.listing_of(top):
             say(f"warning: volume {volume.record.number}, {safe(doubt)}")
-        if top.kind is not FileKind.DIRECTORY:
+        if path and top.kind is not FileKind.DIRECTORY:
             found: Iterable[FileRecord] = [top]
         elif listing.recursive:
             found = volume.walk(listing.include, top if path else None)
