@@ -53,6 +53,7 @@ format: $(DEV)  ## put the code into the one format
 docs: $(DEV)  ## make the pages that are made from the code
 	$(BIN)/python -m analyzer.examine.explain > docs/findings.md
 	$(BIN)/python -m tests.project.commands_page > docs/commands.md
+	$(BIN)/python -m tests.project.man_pages
 
 bench: $(DEV) $(PEERS)  ## measure
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only
