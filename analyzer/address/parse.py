@@ -40,6 +40,10 @@ class Kind(Enum):
     """An export of an NBD server: `nbd://HOST/EXPORT`, `nbd+unix:///EXPORT?socket=PATH`."""
 
 
+FLAT = frozenset({Kind.RAW, Kind.DEVICE, Kind.POINT, Kind.NBD})
+"""The kinds that have no structures around the bytes of the disk."""
+
+
 class BadAddressError(VhdxError):
     """A text looks like an address, and is none; `reason` is a clause."""
 
@@ -83,6 +87,17 @@ def parse_address(text: str) -> Address:
         return Address(text, Kind.POINT, PointName(point["repository"], point["point"]))
     name = StateName.parse(text)
     return Address(text, _kind_of(name), name)
+
+
+def is_flat(text: str) -> bool:
+    """Whether a text names a disk that no VHDX or VHD holds: there are no structures around its bytes.
+
+    Raises as `parse_address` does.
+    """
+    is_file = is_device(Path(text)) or Path(text).is_file()
+    if not (is_file or is_nbd(text) or _POINT.fullmatch(text)) or Path(text).suffix.lower() in _VHDX_ENDINGS:
+        return False
+    return parse_address(text).kind in FLAT
 
 
 def _export(text: str) -> NbdAddress:

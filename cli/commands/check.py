@@ -9,21 +9,25 @@ from pathlib import Path
 
 import click
 
+from analyzer.address.parse import Kind, is_flat, parse_address
 from analyzer.check.check import Content
+from analyzer.check.file import unreadable
 from analyzer.check.files import Depth, FileCache, files_in
 from analyzer.check.many import Subject, check_many
 from analyzer.check.result import Checked, all_findings, at_least, new_findings, read_baseline
 from analyzer.text import version
 from cli import output
 from cli.errors import IO_ERROR
+from cli.options.address import expand_disks, opened_flat
 from cli.options.chain import LinkOptions, layer_file, link_options
-from cli.options.common import FILE_PATH, OneOf, choice, expand_patterns, file_in, force_option, grouped, option
+from cli.options.common import OneOf, choice, file_in, force_option, grouped, option
 from cli.options.jobs import JobOptions, job_options
+from cli.options.passphrase import passphrase_options
 from cli.progress import counter
-from cli.text import line_width
+from cli.text import line_width, safe
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
-from vhdx.errors import UnknownCodeError
+from vhdx.errors import UnknownCodeError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.sink import Existing
 
@@ -84,16 +88,17 @@ class _Result:
 
 
 @click.command("check")
-@click.argument("paths", nargs=-1, required=True, type=FILE_PATH, callback=expand_patterns, metavar="PATH...")
+@click.argument("named", nargs=-1, required=True, callback=expand_disks, metavar="PATH...")
 @grouped("looks", _Looks)
 @click.option("--format", "--output-format", "form", type=OneOf(Form), default=Form.TEXT.value, show_default=True,
               help="Format of the result.")  # fmt: skip
 @click.option("--json", "form", flag_value=Form.JSON.value, type=OneOf(Form), help="Same as --format json.")
 @grouped("result", _Result)
 @link_options
+@passphrase_options()
 @job_options
 def command(
-    paths: Sequence[Path], form: Form, looks: _Looks, result: _Result, where: LinkOptions, how: JobOptions
+    named: Sequence[str], form: Form, looks: _Looks, result: _Result, where: LinkOptions, how: JobOptions
 ) -> int:
     """Check files against every rule of the format, and list all errors, warnings and notes.
 
@@ -101,15 +106,21 @@ def command(
     parents too, and the links to them; with --content partition tables and file systems. Nothing is changed, and no
     damage ends a check: what cannot be read is a finding too. `vhdx explain CODE` explains a code.
 
+    PATH is LEAF, a VHD(X); LEAF@N, the file of layer N of its chain (0 is the base); or a folder of them. With
+    --content it may be a raw image, a block device, REPO::POINT, a restore point, or nbd://, an export, too.
+
     \b
     Examples:
       vhdx check disk.vhdx
       vhdx check --content leaf.avhdx
+      vhdx check --content /mnt/nas/backups::latest
       vhdx check --no-chain leaf.avhdx          this file alone, wherever its parents are
       vhdx check -r images/ --format sarif -o vhdx.sarif --fail-on warning
       vhdx check images/ --min-severity warning --select BAT
       vhdx check -r images/ --json > known.json; vhdx check -r images/ --baseline known.json
     """
+    flat = [text for text in named if is_flat(text) and _has_content(text, looks)]
+    paths = [Path(text) for text in named if text not in flat]
     width = line_width() if result.target is None else None
     worst, least = Severity[result.fail_on.upper()], _least(form, result)
     codes = (_codes(result.select) or frozenset(rules())) - _codes(result.ignore)
@@ -118,7 +129,7 @@ def command(
             replace(
                 subject, findings=tuple(found for found in at_least(subject.findings, least) if found.code in codes)
             )
-            for subject in _check_all(paths, looks, where, how, cache)
+            for subject in (*_check_all(paths, looks, where, how, cache), *map(_check_flat, flat))
         ]
         total = len(all_findings(checked))
         if result.baseline is not None:
@@ -130,8 +141,29 @@ def command(
     else:
         target = file_in(result.target, Path("vhdx"), _ENDINGS.get(form, f".{form.value}"))
         output.write_text(target, f"{text}\n", [file for subject in checked for file in subject.files], result.existing)
-    is_missing = not all(os.path.lexists(subject.path) for subject in checked)
+    is_missing = not all(os.path.lexists(subject.path) for subject in checked if subject.files)
     return IO_ERROR if is_missing else int(bool(at_least(all_findings(checked), worst)))
+
+
+def _has_content(text: str, looks: _Looks) -> bool:
+    """Whether a disk that has nothing but its content is looked at; raises UsageError for one that is not asked for.
+
+    A raw image is checked as a file then: it may be meant to be a VHDX.
+    """
+    if looks.content is Content.SKIP and parse_address(text).kind is not Kind.RAW:
+        raise click.UsageError(f"{safe(text)} has no structures around its bytes: add --content to check these.")
+    return looks.content is Content.LOOK
+
+
+def _check_flat(text: str) -> Checked:
+    # The layouts of file systems: only for who asks for what is inside.
+    from analyzer.check.content import check_content
+
+    try:
+        with opened_flat(text) as state:
+            return Checked(Path(state.title), tuple(check_content(state.disk)), state.files)
+    except VhdxError as error:
+        return Checked(Path(text), (unreadable(error, Path(text)),), ())
 
 
 def _least(form: Form, result: _Result) -> Severity:

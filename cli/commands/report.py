@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from analyzer.address.parse import parse_address
 from analyzer.check.check import check_chain
 from analyzer.check.files import FileCache
 from analyzer.check.result import Checked, all_findings, at_least
@@ -15,7 +16,8 @@ from analyzer.text import version
 from cli import output
 from cli.errors import complain
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf
-from cli.options.common import FILE_PATH, STDOUT, file_in, force_option, grouped, option, output_argument
+from cli.options.common import STDOUT, file_in, force_option, grouped, option, output_argument
+from cli.options.takes import require_taken
 from cli.progress import progress
 from cli.text import plural, safe, size
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError
@@ -34,23 +36,25 @@ class _Page:
 
 
 @click.command("report")
-@click.argument("leaf", type=FILE_PATH)
+@click.argument("disk", metavar="LEAF")
 @output_argument
 @grouped("asked", _Page)
 @chain_options
-def command(leaf: Path, asked: _Page, where: ChainOptions) -> int:
+def command(disk: str, asked: _Page, where: ChainOptions) -> int:
     """Write a report of a chain: one HTML page that needs neither network nor server.
 
-    It shows the chain, a zoomable map of the disk, every finding with its evidence, and the structures of each file.
-    Exit code 1 when a part of the disk is lost or a finding is an error. If the chain cannot be opened, the page shows
-    the reason and what the leaf alone contains, and the exit code is that of the reason.
+    LEAF@N is the state of layer N (0 is the base). It shows the chain, a zoomable map of the disk, every finding with
+    its evidence, and the structures of each file. Exit code 1 when a part of the disk is lost or a finding is an error.
+    If the chain cannot be opened, the page shows the reason and what the leaf alone contains, and the exit code is that
+    of the reason.
 
     \b
     Examples:
       vhdx report leaf.avhdx report.html
       vhdx report leaf.avhdx -o report.html --hash --search /mnt/nas
     """
-    leaf, where = layer_file(leaf, where)
+    require_taken(parse_address(disk))
+    leaf, where = layer_file(Path(disk), where)
     asked = replace(asked, out=file_in(asked.out, leaf, ".html"))
     if asked.out != STDOUT:
         check_target(asked.out, [leaf], asked.existing)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analyzer.address.open import Access, open_state
-from analyzer.address.parse import Kind, PointName, parse_address, repository_in
+from analyzer.address.parse import Address, Kind, PointName, parse_address, repository_in
 from analyzer.address.state import WITHOUT_FILES, State, read_by_map
 from cli import output
 from cli.options.chain import ChainOptions, open_as_it_is, warn_of_findings, warn_of_map
@@ -85,6 +85,21 @@ def opened(text: str, where: ChainOptions) -> Iterator[State]:
 
 
 @contextmanager
+def opened_flat(text: str) -> Iterator[State]:
+    """A disk that no VHDX or VHD holds; what a map beside its file has as lost is LOST, and said."""
+    address = parse_address(text)
+    require_taken(address)
+
+    def never(path: Path) -> Any:  # noqa: ANN401 - it gives nothing
+        raise TypeError(f"{path} has structures")
+
+    with _said(address, Access(leaf=never, vhd=never, point=_point)) as state:
+        if state.kind not in WITHOUT_FILES:
+            warn_of_map(state.disk)
+        yield read_by_map(state)
+
+
+@contextmanager
 def opened_plain(text: str, where: ChainOptions) -> Iterator[State]:
     """The disk that `text` names, its warnings said, for one who reads it by its map."""
     address = parse_address(text)
@@ -98,9 +113,17 @@ def opened_plain(text: str, where: ChainOptions) -> Iterator[State]:
         point=_point,
         sector_size=sector_size,
     )
+    with _said(address, access) as state:
+        yield state
+
+
+@contextmanager
+def _said(address: Address, access: Access) -> Iterator[State]:
+    """What an address names, opened; of a device it is said that it may change."""
     with open_state(address, access) as state:
         if address.kind is Kind.DEVICE:
-            say(f"note: {safe(text)} is a device: what somebody writes to it meanwhile makes a mixture of what is read")
+            device = safe(address.text)
+            say(f"note: {device} is a device: what somebody writes to it meanwhile makes a mixture of what is read")
         yield state
 
 

@@ -23,6 +23,8 @@ TAKES: Mapping[str, frozenset[Kind]] = {
     "merge": _CHAINS,
     "serve": _ALL,
     "mount": _ALL,
+    "check": _ALL,
+    "report": _CHAINS - {Kind.VHD},
     "backup create": _ALL - {Kind.POINT},
 }
 """Of what `vhdx COMMAND` is called with, beside the names of outputs."""
@@ -37,6 +39,7 @@ WHAT = {
     Kind.NBD: "an export of an NBD server",
 }
 _INSTEAD = {
+    "report": "`vhdx check --content --format html DISK -o OUT` is a page of what is wrong inside any disk",
     "backup create": "`vhdx backup copy` copies restore points",
     "merge": "`vhdx convert DISK OUT` writes any disk as one image",
 }

@@ -6,6 +6,7 @@ import pytest
 
 from analyzer.address.parse import Kind
 from cli.options.takes import TAKES
+from tests.analyzer.guest import images
 
 
 @pytest.fixture
@@ -174,3 +175,29 @@ def test_what_a_recovery_lost_stays_lost_in_a_restore_point(vhdx_command, kept, 
     answer = vhdx_command("hash", f"{repository}::recovered")
     assert answer.code == 3
     assert "it was lost already when the restore point was made" in answer.err
+
+
+@pytest.mark.skipif(images.is_missing("ext"), reason="no mkfs.ext4")
+def test_the_content_of_any_disk_is_checked(vhdx_command, tmp_path):
+    raw, repository = images.make_ext(tmp_path / "disk.raw", {"a": b"a"}), tmp_path / "kept"
+    assert vhdx_command("backup", "init", repository).code == 0
+    assert vhdx_command("backup", "create", repository, raw, "--name", "good").code == 0
+    with raw.open("r+b") as file:
+        file.seek(1024 + 56)
+        file.write(b"\0\0")  # the magic of the superblock: backups are left
+    assert vhdx_command("backup", "create", repository, raw, "--name", "bad").code == 0
+    good, bad = (vhdx_command("check", "--content", f"{repository}::{name}", "--json") for name in ("good", "bad"))
+    assert (good.code, good.json["subjects"][0]["path"]) == (0, f"{repository}::good")
+    codes = {one["code"] for one in vhdx_command("check", "--content", raw, "--json").json["subjects"][0]["findings"]}
+    assert {one["code"] for one in bad.json["subjects"][0]["findings"]} == codes
+    refused = vhdx_command("check", f"{repository}::good")
+    assert refused.code == 2
+    assert "add --content" in refused.err
+
+
+def test_a_report_is_of_chains_and_names_the_page_for_other_disks(vhdx_command, kept, tmp_path):
+    *_, raw, point = kept
+    for disk in (raw, point):
+        answer = vhdx_command("report", disk, tmp_path / "out.html")
+        assert answer.code == 2
+        assert "`vhdx check --content --format html DISK -o OUT`" in answer.err
