@@ -26,7 +26,9 @@ def _missing():
     return ""
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(_missing()), reason=_missing() or "it can be mounted")]
+works = pytest.mark.skipif(bool(_missing()), reason=_missing() or "it can be mounted")
+"""Skips, and says why, where FUSE does not work."""
+pytestmark = [pytest.mark.slow, works]
 
 
 @contextmanager

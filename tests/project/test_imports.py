@@ -63,7 +63,13 @@ def rooms_loaded_by(*arguments):
 def test_a_command_loads_the_rooms_that_it_needs(small):
     assert rooms_loaded_by("--help") <= {"interrupts", "text"}
     everywhere = {"interrupts", "text", "remedies"}
-    assert rooms_loaded_by("info", small) == everywhere | {"address", "examine", "judgement", "recovery_map"}
+    assert rooms_loaded_by("info", small) == everywhere | {
+        "address",
+        "examine",
+        "judgement",
+        "nbd",
+        "recovery_map",
+    }
     assert rooms_loaded_by("explain", "BAT-04") <= everywhere | {"examine"}
 
 
