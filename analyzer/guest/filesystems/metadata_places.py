@@ -18,7 +18,7 @@ from vhdx.ranges import Range
 JOURNAL = "$journal"
 """What the journal is called here; it has no name of its own."""
 _NEAR, _KEPT = 1 << 16, 64
-"""Bytes of inodes that are read at once, and how many times that are kept."""
+"""Bytes of inodes that are read at once, and how many times that are kept; as many groups are."""
 _LEAST_DESCRIPTOR = 32  # ext2 and ext3 have no field for it
 # Inodes that are read at once, and bytes of descriptors: those of 128 TiB in blocks of 4 KiB.
 _AT_ONCE, _MOST_DESCRIPTORS = 4096, 64 << 20
@@ -79,10 +79,12 @@ class ExtLayout(Layout):
         self.groups = min(superblock.groups, -(-superblock.inodes // self.inodes_per_group))
         self._descriptor = max(_LEAST_DESCRIPTOR, superblock.descriptor_size)
         self._near = lru_cache(maxsize=_KEPT)(self._near_bytes)
+        # A walk asks twice for each file, and files of a folder are in few groups.
+        self.inode_table = lru_cache(maxsize=_KEPT)(self._inode_table)
         blocks = islice(superblock.descriptor_blocks(), _MOST_DESCRIPTORS // self.block)
         self._descriptors = b"".join(view.read(at, self.block) for at in blocks)
 
-    def inode_table(self, group: int) -> int | None:
+    def _inode_table(self, group: int) -> int | None:
         """Where the inodes of a group begin, bytes of the volume."""
         raw = self._descriptors[group * self._descriptor : (group + 1) * self._descriptor]
         told = parse_descriptor(raw) if len(raw) == self._descriptor else None

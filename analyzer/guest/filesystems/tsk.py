@@ -89,8 +89,12 @@ def times_of(meta: Any, *, local: bool) -> Times:  # noqa: ANN401 - see above
     def at(seconds: int, fraction: int) -> int | None:
         return (_as_written(seconds) if local else seconds) * _SECOND + fraction if seconds else None
 
-    names = ("mtime", "atime", "ctime", "crtime")
-    return Times(*(at(getattr(meta, name), getattr(meta, f"{name}_nano")) for name in names))
+    return Times(
+        at(meta.mtime, meta.mtime_nano),
+        at(meta.atime, meta.atime_nano),
+        at(meta.ctime, meta.ctime_nano),
+        at(meta.crtime, meta.crtime_nano),
+    )
 
 
 def _as_written(seconds: int) -> int:
