@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import Enum
 from itertools import islice
 
 import numpy as np
@@ -28,6 +29,8 @@ from vhdx.structures.identifier import SIGNATURE
 from vhdx.structures.region import RegionTable, check_region_tables, judge_region_tables
 from vhdx.table import WINDOW_SLOTS, BlockTable, distinct
 
+# What the log of a file is found to be when nothing of it can be applied.
+_DEAD = {"LOG-02"}
 # Pages of 4 KiB that are fixed at once: 64 MiB of the table.
 _MOST_PAGES = 16 << 10
 # There is no greater number: then the restored copy gets the one before, so that its twin stays the current one.
@@ -132,13 +135,27 @@ def _table_from_twin(work: Workspace, code: str, bad: int, evidence: str) -> Non
     work.fix(code, title, evidence, (REGION_TABLE_OFFSETS[bad], page))
 
 
-def fix_log(work: Workspace, identities: Identities) -> None:
+class DeadLog(Enum):
+    """What becomes of a live log that has no entry which could be applied."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    """It is closed as it is: what it once held, if anything, is given up, and the file opens."""
+
+
+def fix_log(work: Workspace, identities: Identities, dead: DeadLog) -> None:
     """Apply the active entries, make the file as long as they want it, and close the log; nothing when it is closed."""
     held = work.structures
-    if held.header is None or not held.header.log_is_live:
+    if held.header is None or not held.header.log_is_live or not held.headers.is_sound:
+        return
+    if (
+        dead is DeadLog.DROP
+        and {found.code for found in held.log.findings if found.severity is Severity.ERROR} == _DEAD
+    ):
+        update_headers(work, "LOG-02", "its log has no entry that could be applied, and is given up", identities)
         return
     log, size = held.log.get(), held.replay.get().size
-    if not held.headers.is_sound or not held.log.is_sound:
+    if not held.log.is_sound:
         return
     # What a damaged entry would have changed is not in the result: that stays said, although the log is closed.
     work.unfixable += [finding for finding in held.log.findings if finding.code == "LOG-05"]

@@ -13,6 +13,7 @@ from analyzer.remedies import next_step, shell_command
 from analyzer.repair.apply import RepairOutcome, repair_copy, repair_in_place, run_undo
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.set_parent import Identity, Relink, plan_relink
+from analyzer.repair.structures import DeadLog
 from analyzer.repair.undo import undo_of
 from analyzer.repair.workspace import Fix, RepairPlan
 from cli import output
@@ -68,17 +69,29 @@ class _Result:
         return repair_in_place(plan, source, undo)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Repairing:
+    """What may be given up."""
+
+    dead_log: DeadLog = choice(
+        DeadLog.DROP,
+        "Close a live log that has no entry which could be applied: what it held, if anything, is lost already.",
+        "--drop-dead-log",
+    )
+
+
 @click.command("repair")
 @click.argument("file", type=FILE_PATH)
+@grouped("asked", _Repairing)
 @grouped("result", _Result)
 @json_option
-def command(file: Path, result: _Result) -> int:
+def command(file: Path, asked: _Repairing, result: _Result) -> int:
     """Plan byte-exact repairs of a file, from redundant copies in it; apply them to a copy, or in place.
 
     Prints a plan: for each fix the bytes before and after, and the evidence. A header or region table is restored from
     its other copy, or by the one flipped bit that explains its checksum; a dirty log is applied for good; parts of the
     block table are restored from old log entries, shifted ones moved back. What cannot be fixed is listed. No fix
-    discards anything.
+    discards anything, but that with --drop-dead-log a live log is closed of which nothing can be applied.
 
     Without --output or --in-place nothing is written. A copy is written as COPY.part, verified, then renamed. In place,
     the undo file is written first; `vhdx undo FILE UNDO` restores the file bit for bit.
@@ -91,9 +104,10 @@ def command(file: Path, result: _Result) -> int:
       vhdx repair disk.vhdx
       vhdx repair disk.vhdx --output repaired.vhdx
       vhdx repair disk.vhdx --in-place --undo /safe/disk.undo
+      vhdx repair disk.vhdx --drop-dead-log --output repaired.vhdx
     """
     with FileSource(file) as source:
-        plan = plan_repair(source)
+        plan = plan_repair(source, dead_log=asked.dead_log)
         outcome = result.apply(plan, source)
     _report("repair", plan, outcome)
     if plan.is_empty and not plan.opens:

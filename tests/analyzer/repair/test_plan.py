@@ -1,11 +1,16 @@
 """What a repair finds to fix, and what it leaves alone."""
 
+from pathlib import Path
+
 import pytest
 
 import fixtures
+from analyzer.repair.plan import plan_repair
+from analyzer.repair.structures import DeadLog
 from fixtures import RECIPES
 from fixtures.checksum import sealed
-from tests.analyzer.repair.helpers import HEADERS, KIB, MIB, TABLES, codes_of, content, flipped, plan_of, sound
+from fixtures.damage import DAMAGES
+from tests.analyzer.repair.helpers import HEADERS, KIB, MIB, SAME, TABLES, codes_of, content, flipped, plan_of, sound
 from tests.support.sources import SparseSource
 from vhdx.image import image_from
 from vhdx.patched import OverlaySource
@@ -159,3 +164,20 @@ def test_every_bad_file_gives_a_plan_or_a_reason(name):
         plan = plan_of(file)
         assert plan.opens or plan.unfixable
         assert not {"BAT-16", "BAT-17", "BAT-18"} & set(codes_of(plan))
+
+
+def test_a_live_log_of_which_nothing_can_be_applied_is_closed_where_that_is_asked_for():
+    damage = DAMAGES["live-log-without-entries"]
+    file = damage.build().files[damage.healthy().leaf]
+    source = SparseSource(file, Path("disk.vhdx"))
+    kept, dropped = plan_repair(source, SAME), plan_repair(source, SAME, dead_log=DeadLog.DROP)
+    assert not kept.opens
+    assert not codes_of(kept)
+    assert dropped.opens
+    assert codes_of(dropped) == ["LOG-02"] * 2
+
+
+def test_a_log_that_can_be_applied_is_applied_whatever_is_asked_for():
+    file = sound("log-live")
+    plan = plan_repair(SparseSource(file, Path("disk.vhdx")), SAME, dead_log=DeadLog.DROP)
+    assert codes_of(plan) == codes_of(plan_of(file))
