@@ -1,5 +1,6 @@
 """What a text that names a disk means: a file, a layer's state, a device, a restore point, an export. All unopened."""
 
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,8 @@ from vhdx.system.files import is_device
 _POINT = re.compile(r"(?P<repository>(?:[a-z0-9+]+://[^/]*)?.*)::(?P<point>[^/\\]*)", re.DOTALL | re.IGNORECASE)
 
 
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_SETTINGS = "repository.json"
 _VHDX_ENDINGS = frozenset((".vhdx", ".avhdx"))
 _ENDINGS = frozenset((".raw", ".img", ".bin", ".dd", ".ima", ".001"))
 
@@ -82,11 +85,25 @@ def parse_address(text: str) -> Address:
     """
     if is_nbd(text):
         return Address(text, Kind.NBD, _export(text))
-    point = None if Path(text).exists() else _POINT.fullmatch(text)
+    point = None if os.path.exists(text) else _POINT.fullmatch(text)  # noqa: PTH110 - a name may be too long to be asked
     if point:
         return Address(text, Kind.POINT, PointName(point["repository"], point["point"]))
+    _refuse_repository(text)
     name = StateName.parse(text)
     return Address(text, _kind_of(name), name)
+
+
+def _refuse_repository(text: str) -> None:
+    """Raise BadAddressError for what is a place of disks, and no disk."""
+    if _WEB.match(text):
+        reason = (
+            "is a page of the web; a disk there is read through `nbdkit -U - curl url=URL --run 'vhdx ... \"$uri\"'`"
+        )
+        raise BadAddressError(text, reason)
+    if "://" in text and not os.path.exists(text):  # noqa: PTH110 - see above
+        raise BadAddressError(text, "is a place of restore points, and no disk; name one of them, as URL::POINT")
+    if os.path.exists(os.path.join(text, _SETTINGS)):  # noqa: PTH110, PTH118 - see above
+        raise BadAddressError(text, f"is a repository, and no disk; name one of its restore points, as {text}::latest")
 
 
 def is_flat(text: str) -> bool:
@@ -110,7 +127,7 @@ def _export(text: str) -> NbdAddress:
 def repository_in(text: str) -> str | None:
     """The repository that a text names by itself, `REPO` or `REPO::`; None where it names a disk."""
     point = None if is_nbd(text) else _POINT.fullmatch(text)
-    if point and not Path(text).exists():
+    if point and not os.path.exists(text):  # noqa: PTH110 - see above
         return point["repository"] if not point["point"] else None
     return text if ("://" in text and not is_nbd(text)) or Path(text).is_dir() else None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from analyzer.address.state import State
+from analyzer.address.state import State, form_of, layers_of, state_of_layer
 from analyzer.mount.fuse import run_mount
 from analyzer.mount.states import points_folder, states_folder
 from analyzer.mount.tree import FixedFolder
@@ -21,7 +21,6 @@ from cli.options.address import DiskOptions, disk_options, repository_at
 from cli.options.common import FILE_PATH, choice, grouped, option
 from cli.options.states import opened_by_map
 from cli.text import plural, safe, say
-from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.system import console
 
@@ -98,8 +97,8 @@ def _states(state: State) -> Iterator[tuple[str, Disk]]:
     """The state that is named, and those of the layers of its chain."""
     yield "leaf", state.disk
     disk = without_map(state.disk)
-    if isinstance(disk, Chain):
-        yield from ((f"@{layer}", disk.upto(layer)) for layer in range(len(disk.layers)))
+    if form_of(disk) in {"vhdx", "vhd"}:
+        yield from ((f"@{layer}", state_of_layer(disk, layer)) for layer in range(len(layers_of(disk))))
 
 
 def _announce(folder: Path, root: FixedFolder) -> None:

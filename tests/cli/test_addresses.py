@@ -201,3 +201,19 @@ def test_a_report_is_of_chains_and_names_the_page_for_other_disks(vhdx_command, 
         answer = vhdx_command("report", disk, tmp_path / "out.html")
         assert answer.code == 2
         assert "`vhdx check --content --format html DISK -o OUT`" in answer.err
+
+
+def test_what_holds_disks_and_is_none_is_told_how_to_name_one(vhdx_command, kept):
+    *_, point = kept
+    repository = point.partition("::")[0]
+    for text, words in (
+        (repository, f"name one of its restore points, as {repository}::latest"),
+        ("sftp://host/backups", "name one of them, as URL::POINT"),
+        ("https://host/disk.raw", "a disk there is read through `nbdkit -U - curl"),
+    ):
+        answer = vhdx_command("hash", text)
+        assert answer.code == 2
+        assert words in answer.err
+    long = vhdx_command("hash", "a" * 300)
+    assert long.code == 6
+    assert "cannot open aaa" in long.err
