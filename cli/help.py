@@ -10,6 +10,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from itertools import pairwise
 
 import click
@@ -121,10 +122,25 @@ def _with_help(command: click.Command) -> click.Command:
     command.context_class = HelpContext
     if not any("--log" in parameter.opts for parameter in command.params):
         command.params += loudness.options(hidden=True)
+    if not isinstance(command, click.Group):
+        command.format_options = partial(_write_options, command)  # type: ignore[method-assign]
     if isinstance(command, click.Group):
         for below in command.commands.values():
             _with_help(below)
     return command
+
+
+def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """The options, those of few under headings of their own, behind what everybody needs."""
+    sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+    for parameter in command.get_params(ctx):
+        row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+        if row:
+            sections.setdefault(getattr(parameter, "section", "Options"), []).append(row)
+    for heading, rows in sections.items():
+        if rows:
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 def _wrapped(text: str, room: int, first: str = "", rest: str = "") -> list[str]:

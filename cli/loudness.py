@@ -1,4 +1,4 @@
-"""How much a command says beside its answer, and where that is kept: `-q`, `-v`, `--no-progress`, `--log FILE`.
+"""How much a command says beside its answer, and where that is kept: `-q`, `-v`, `--progress`, `--log FILE`.
 
 All commands have these options, before or after the command's name.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-QUIET, VERBOSE, BARE = "-q", "-v", "--no-progress"
+QUIET, VERBOSE, BARE, PROGRESS = "-q", "-v", "--no-progress", "--progress"
 _LOG = logging.getLogger("cli")
 # What the file begins with; no other file is written to: a slip of the pen must not put lines into a disk.
 _FIRST_LINE = b"# vhdx log\n"
@@ -19,6 +19,14 @@ def is_set(name: str) -> bool:
     """Whether one of QUIET, VERBOSE, BARE is given to the command that runs."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(name))
+
+
+def progress_kind() -> str:
+    """How the command that runs is to show its progress: auto, bar, json or none."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return "none"
+    return "none" if is_set(QUIET) or is_set(BARE) else str(context.meta.get(PROGRESS) or "auto")
 
 
 def keep(sentence: str) -> None:
@@ -61,6 +69,11 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     return keep_flag
 
 
+def _set_kind(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.meta[PROGRESS] = value
+
+
 def options(*, hidden: bool = False) -> list[click.Option]:
     """The options, for a group, or for a command, whose help does not show them."""
     flags = {
@@ -73,8 +86,12 @@ def options(*, hidden: bool = False) -> list[click.Option]:
                      callback=_set(names[0]), help=text, hidden=hidden)
         for names, text in flags.items()
     ]  # fmt: skip
+    kinds = click.Choice(["auto", "bar", "json", "none"])
+    kind = click.Option([PROGRESS, "_progress"], type=kinds, expose_value=False, callback=_set_kind, hidden=hidden,
+                        help="Show progress as a bar, as lines of JSON on stderr, or not at all. Default: a bar on a "
+                        "terminal.")  # fmt: skip
     path = click.Path(path_type=Path, dir_okay=False)
     text = "Append warnings, errors and the exit code to FILE, with times."
     log = click.Option(["--log", "_log"], type=path, metavar="FILE", expose_value=False, callback=_open_log, help=text,
                        is_eager=True, hidden=hidden)  # fmt: skip
-    return [*made, log]
+    return [*made, kind, log]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -179,9 +180,9 @@ def emit_lines(lines: Iterable[str]) -> None:
 
 def emit_sentences(lines: Iterable[str]) -> None:
     """Print lines for people; on a terminal they are broken at spaces."""
-    from cli.text import fitted, line_width
+    from cli.text import fitted, line_width, painted
 
-    emit_lines(fitted(lines, line_width()))
+    emit_lines(painted(fitted(lines, line_width()), sys.stdout))
 
 
 def _batches(lines: Iterable[str]) -> Iterator[list[str]]:

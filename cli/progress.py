@@ -1,13 +1,16 @@
 """A progress bar on stderr, for what takes over a second, when stderr is a terminal."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import click
+
 from analyzer.progress import Progress, no_progress
-from cli.loudness import BARE, QUIET, is_set
+from cli.loudness import progress_kind
 from vhdx.system.console import is_terminal
 
 if TYPE_CHECKING:
@@ -30,7 +33,12 @@ def counter(what: str, total: int | None = None) -> AbstractContextManager[Progr
 
 @contextmanager
 def _shown_late(what: str, total: int | None, unit: str = "") -> Iterator[Progress]:
-    if not is_terminal(sys.stderr) or is_set(QUIET) or is_set(BARE):  # a log of a scheduled run wants no bars
+    kind = progress_kind()
+    if kind == "json":
+        with _told_as_json(what, total, unit or "bytes") as update:
+            yield update
+        return
+    if kind == "none" or (kind == "auto" and not is_terminal(sys.stderr)):  # a log of a scheduled run wants no bars
         yield no_progress
         return
     started, done = time.monotonic(), 0
@@ -47,6 +55,32 @@ def _shown_late(what: str, total: int | None, unit: str = "") -> Iterator[Progre
                 bar.update(bar.task_ids[0], completed=done)
 
         yield update
+
+
+@contextmanager
+def _told_as_json(what: str, total: int | None, unit: str) -> Iterator[Progress]:
+    """A line of JSON on stderr when work begins, each second, and when it has ended well."""
+    started = told = time.monotonic()
+    done = 0
+
+    def tell(*, finished: bool) -> None:
+        # The total is an upper bound of what is known beforehand, or a little less.
+        counts = {"done": done if total is None else min(done, total), "total": total, "unit": unit}
+        seconds = round(time.monotonic() - started, 3)
+        line = json.dumps({"progress": what, **counts, "seconds": seconds, "finished": finished})
+        with suppress(OSError):  # whoever read it has left: the work goes on
+            click.echo(line, err=True)
+
+    def update(count: int) -> None:
+        nonlocal done, told
+        done += count
+        if time.monotonic() - told >= _PATIENCE:
+            told = time.monotonic()
+            tell(finished=False)
+
+    tell(finished=False)
+    yield update
+    tell(finished=True)
 
 
 def _bar(unit: str, *, has_end: bool) -> "Bar":

@@ -1,22 +1,27 @@
 """Text for people, as commands print it."""
 
+import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TextIO
 
 import click
 
 from analyzer.text import exact_size, plural, safe, size, wrapped
 from cli.loudness import QUIET, is_set, keep
-from vhdx.system.console import columns
+from vhdx.system.console import columns, has_colours, has_links
 
-__all__ = ["Told", "exact_size", "facts", "fitted", "line_width", "moment", "plural", "safe", "say", "say_always",
-           "size", "told_later", "wrapped"]  # fmt: skip
+__all__ = ["Told", "exact_size", "facts", "fitted", "line_width", "linked", "moment", "painted", "plural", "safe",
+           "say", "say_always", "size", "told_later", "wrapped"]  # fmt: skip
 
 _BELOW = "    "
+_SEVERITY = re.compile(r"(\s*)((error|warning|note)(?: [A-Z]{3}-\d+)?)(?=[ :])", re.IGNORECASE)
+_COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def facts(pairs: list[tuple[str, str]], width: int | None = None) -> str:
@@ -88,7 +93,28 @@ def say_always(sentence: str) -> None:
         waiting.append(Told(sentence, is_error=True))
         return
     keep(sentence)
-    click.echo("\n".join(fitted([sentence], columns(sys.stderr))), err=True)  # stdout may go elsewhere
+    lines = fitted([sentence], columns(sys.stderr))  # stdout may go elsewhere
+    click.echo("\n".join(painted(lines, sys.stderr)), err=True)
+
+
+def painted(lines: Iterable[str], stream: TextIO | None) -> Iterator[str]:
+    """Lines whose first word says how bad something is, with that in colour where the stream has colours."""
+    if not has_colours(stream):
+        yield from lines
+        return
+    for line in lines:
+        found = _SEVERITY.match(line)
+        colour = click.style(found[2], fg=_COLOURS[found[3].lower()], bold=True) if found else ""
+        yield f"{found[1]}{colour}{line[found.end() :]}" if found else line
+
+
+def linked(path: Path, stream: TextIO | None) -> str:
+    """A path for people, which a terminal that has links opens."""
+    if not has_links(stream):
+        return safe(path)
+    # With the machine's name, so that a terminal does not look on its own machine for a file of another.
+    uri = path.absolute().as_uri().replace("file://", f"file://{platform.node()}", 1)
+    return f"\033]8;;{uri}\033\\{safe(path)}\033]8;;\033\\"
 
 
 def fitted(lines: Iterable[str], width: int | None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -24,7 +25,7 @@ from cli.options.common import OneOf, choice, file_in, force_option, grouped, op
 from cli.options.jobs import JobOptions, job_options
 from cli.options.passphrase import passphrase_options
 from cli.progress import counter
-from cli.text import line_width, safe
+from cli.text import line_width, painted, safe
 from vhdx.catalogue import rules
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import UnknownCodeError, VhdxError
@@ -230,7 +231,7 @@ def rendered(
         case Form.TEXT:
             from analyzer.report.findings.text import text_lines
 
-            return "\n".join(text_lines(checked, width=width, known=known))
+            return "\n".join(painted(text_lines(checked, width=width, known=known), sys.stdout if width else None))
         case Form.GITHUB:
             from analyzer.report.findings.text import github_lines
 

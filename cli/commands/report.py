@@ -1,5 +1,6 @@
 """`vhdx report`."""
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf
 from cli.options.common import STDOUT, file_in, force_option, grouped, option, output_argument
 from cli.options.takes import require_taken
 from cli.progress import progress
-from cli.text import plural, safe, size
+from cli.text import linked, plural, safe, size
 from vhdx.errors import ChainError, CorruptFileError, ShortReadError
 from vhdx.findings import Severity
 from vhdx.sink import Existing
@@ -84,5 +85,6 @@ def _write(asked: _Page, report: Report, checked: Checked) -> None:
     content = page(report)
     layers = f"{plural(len(report.layers), 'layer')}, " if report.layers else ""
     output.write_text(asked.out, content, checked.files, asked.existing)
-    line = f"{safe(asked.out)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}"
+    stream = sys.stderr if asked.out == STDOUT else sys.stdout
+    line = f"{linked(asked.out, stream)}: report of {safe(report.leaf)}, {layers}{size(len(content.encode()))}"
     click.echo(line, err=asked.out == STDOUT)

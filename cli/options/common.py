@@ -32,14 +32,14 @@ def option(help: str, *flags: str, **attributes: Any) -> Declared:  # noqa: A002
     return field(metadata={_CLICK: (flags, {"help": help} | attributes)})
 
 
-def choice(on: Enum, help: str, *flags: str) -> Declared:  # noqa: A002 - click's own word
+def choice(on: Enum, help: str, *flags: str, **attributes: Any) -> Declared:  # noqa: A002 - click's own word
     """A field that a flag gives, a member of an enum: `on` where the flag is given, else the enum's first other one."""
     off = next(member for member in type(on) if member is not on)
 
     def member(_context: click.Context, _parameter: click.Parameter, given: bool) -> Enum:
         return on if given else off
 
-    return option(help, *flags, type=bool, is_flag=True, callback=member)
+    return option(help, *flags, **{"type": bool, "is_flag": True, "callback": member} | attributes)
 
 
 def _known_by_type(kind: Any) -> dict[str, Any]:
@@ -52,6 +52,15 @@ def _known_by_type(kind: Any) -> dict[str, Any]:
     if first is bool:
         return {"is_flag": True}
     return {"type": FILE_PATH} if first is Path else {}
+
+
+class InSection(click.Option):
+    """An option that the help shows under a heading of its own, behind all others."""
+
+    def __init__(self, *args: Any, section: str, **attributes: Any) -> None:
+        """`section` is that heading."""
+        super().__init__(*args, **attributes)
+        self.section = section
 
 
 def grouped(name: str, kind: type, **words: str) -> Callable[[Decorated], Decorated]:

@@ -34,7 +34,7 @@ from analyzer.convert.model import (
 from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, summarise
 from analyzer.convert.new_identity.workspace import Clone, Scope
 from cli import output
-from cli.options.common import BYTE_SIZE, Decorated, choice, file_in, force_option, grouped, option
+from cli.options.common import BYTE_SIZE, Decorated, InSection, choice, file_in, force_option, grouped, option
 from cli.progress import progress
 from cli.text import plural, safe, say, size
 from vhdx.findings import Finding
@@ -44,6 +44,7 @@ from vhdx.system.console import is_terminal
 
 _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 _DOING = {"merge": "merging", "backup restore": "restoring"}
+_E01: dict[str, Any] = {"cls": InSection, "section": "Options of E01"}
 _CASE = ("case_number", "evidence_number", "examiner", "description", "notes")
 
 
@@ -66,13 +67,13 @@ class OutputOptions:
     compress: bool = option("Compress a qcow2 with zlib, or an E01 at the highest level.")
     zstd: bool = option("Compress a qcow2 with zstd: faster; needs the package zstandard, and QEMU 5.1 or newer.")
     azure: bool = option("Write a fixed VHD of whole MiB, as Azure takes it (vhd-azure).")
-    case_number: str | None = option("Set the case number of an E01.", metavar="TEXT")
-    evidence_number: str | None = option("Set the evidence number of an E01.", metavar="TEXT")
-    examiner: str | None = option("Set the examiner of an E01.", metavar="TEXT")
-    description: str | None = option("Set the description of an E01.", metavar="TEXT")
-    notes: str | None = option("Set the notes of an E01.", metavar="TEXT")
-    segment_size: int | None = option("Size of an E01's files, 4M to 2047M. Default: 1500M.", type=BYTE_SIZE)
-    digests: Digests = choice(Digests.NONE, "Leave MD5 and SHA-1 out of an E01.", "--no-hash")
+    case_number: str | None = option("Set the case number of an E01.", metavar="TEXT", **_E01)
+    evidence_number: str | None = option("Set the evidence number of an E01.", metavar="TEXT", **_E01)
+    examiner: str | None = option("Set the examiner of an E01.", metavar="TEXT", **_E01)
+    description: str | None = option("Set the description of an E01.", metavar="TEXT", **_E01)
+    notes: str | None = option("Set the notes of an E01.", metavar="TEXT", **_E01)
+    segment_size: int | None = option("Size of an E01's files, 4M to 2047M. Default: 1500M.", type=BYTE_SIZE, **_E01)
+    digests: Digests = choice(Digests.NONE, "Leave MD5 and SHA-1 out of an E01.", "--no-hash", **_E01)
 
     @property
     def is_reshaped(self) -> bool:

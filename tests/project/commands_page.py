@@ -17,7 +17,7 @@ _EVERY_ANSWER = {"schema", "tool", "command", "findings"}
 _HEAD = """# Commands
 
 Made from the commands themselves; `--help` behind a command explains each option. All commands take `-q`, `-v`,
-`--no-progress`, `--log FILE` and `-h`. LEAF may be `LEAF@N`, the state of layer N of its chain.
+`--no-progress`, `--progress`, `--log FILE` and `-h`. LEAF may be `LEAF@N`, the state of layer N of its chain.
 """
 
 

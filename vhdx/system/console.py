@@ -9,6 +9,10 @@ from typing import IO, TextIO
 
 from vhdx.system import windows
 
+# GNOME Terminal and its kin crashed on links before 0.50.
+_LEAST_VTE = 5001
+_LINKING = frozenset({"iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper", "mintty"})
+_LINKING_VARIABLES = ("WT_SESSION", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "DOMTERM")
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and alone SIGBREAK, Ctrl-Break
 
 
@@ -31,6 +35,21 @@ def columns(stream: IO[str] | None) -> int | None:
     except (OSError, ValueError):
         own = os.terminal_size((0, 0))
     return shutil.get_terminal_size(own).columns or None
+
+
+def has_colours(stream: IO[str] | None) -> bool:
+    """Whether a stream shows colours, and nobody asked for none (NO_COLOR, no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def has_links(stream: IO[str] | None) -> bool:
+    """Whether a terminal says of itself that it shows hyperlinks (OSC 8); others print what stands for one."""
+    if not has_colours(stream):
+        return False
+    version = os.environ.get("VTE_VERSION", "")
+    is_vte = version.isdigit() and int(version) >= _LEAST_VTE
+    is_known = os.environ.get("TERM_PROGRAM") in _LINKING or any(os.environ.get(name) for name in _LINKING_VARIABLES)
+    return is_vte or is_known
 
 
 def escape_what_cannot_be_shown(*streams: TextIO | None) -> None:
