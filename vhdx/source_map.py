@@ -5,7 +5,7 @@ opened ([GNU ddrescue manual], "Mapfile structure").
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
@@ -73,11 +73,18 @@ def maps_beside(path: Path) -> tuple[Path, ...]:
     Those in whose name the file's own ending is replaced count where they name the file: disk.log may be another's.
     """
     names = [name for name in ((path, path.resolve()) if path.is_symlink() else (path,)) if name.name]
-    appended = (name.with_name(name.name + suffix) for name, suffix in product(names, SUFFIXES))
-    replaced = (name.with_suffix(suffix) for name, suffix in product(names, SUFFIXES) if name.suffix)
+    # Text: of a thousand files ten thousand names are asked for, and a path takes longer to make than the answer.
+    appended = _there(f"{name}{suffix}" for name, suffix in product(names, SUFFIXES))
+    bare = [str(name)[: -len(name.suffix)] for name in names if name.suffix]
+    replaced = _there(f"{name}{suffix}" for name, suffix in product(bare, SUFFIXES))
     found = [place for place in appended if is_source_map(place)]
     found += [place for place in replaced if is_source_map(place) and names_as_copy(place, path)]
     return tuple(dict.fromkeys(found))
+
+
+def _there(names: Iterable[str]) -> Iterator[Path]:
+    """Those names that are regular files'."""
+    return (Path(name) for name in names if os.path.isfile(name))  # noqa: PTH113 - never raises
 
 
 def names_as_copy(map_path: Path, file: Path) -> bool:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from analyzer.scan.forest import Tree
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
@@ -110,7 +108,7 @@ def _measured(image: Disk, why_lost: WhyLost, most: int) -> Layer:
     own = lost = kept = 0
     first_lost: int | None = None
     for table in image.windows():
-        held = table.select(~np.isin(table.kind, (Kind.HOLE, Kind.LOST)))
+        held = table.select((table.kind != Kind.HOLE) & (table.kind != Kind.LOST))
         gone = table.of_kind(Kind.LOST)
         own, lost, kept = own + int(held.length.sum()), lost + int(gone.length.sum()), kept + len(held)
         if len(gone) and first_lost is None:

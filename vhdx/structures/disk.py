@@ -20,13 +20,20 @@ from vhdx.structures.constants import (
     VIRTUAL_DISK_ID,
     VIRTUAL_DISK_SIZE,
 )
-from vhdx.structures.fields import Guid
+from vhdx.structures.fields import Guid, parsed
 
 SECTION = "2.6.2"
 # The first of them is what makes a file fixed ([MS-VHDX] 2.6.2.1).
 LEAVE_BLOCKS_ALLOCATED, HAS_PARENT = 1, 2
 
 _PARAMETERS = Struct("block_size" / Int32ul, "flags" / Int32ul)
+_LAYOUTS = {
+    FILE_PARAMETERS: _PARAMETERS,
+    VIRTUAL_DISK_SIZE: Struct("size" / Int64ul),
+    VIRTUAL_DISK_ID: Struct("disk_id" / Guid),
+    LOGICAL_SECTOR_SIZE: Struct("logical_sector_size" / Int32ul),
+    PHYSICAL_SECTOR_SIZE: Struct("physical_sector_size" / Int32ul),
+}
 
 
 class DiskType(Enum):
@@ -61,20 +68,14 @@ class DiskParameters:
 
 def parse_disk_parameters(items: Mapping[UUID, bytes]) -> DiskParameters:
     """The parameters from the content of the five items that every file must have."""
-    parameters = _PARAMETERS.parse(items[FILE_PARAMETERS])
     return DiskParameters(
-        block_size=parameters.block_size,
-        flags=parameters.flags,
-        size=Int64ul.parse(items[VIRTUAL_DISK_SIZE]),
-        disk_id=Guid.parse(items[VIRTUAL_DISK_ID]),
-        logical_sector_size=Int32ul.parse(items[LOGICAL_SECTOR_SIZE]),
-        physical_sector_size=Int32ul.parse(items[PHYSICAL_SECTOR_SIZE]),
+        **{name: value for item, layout in _LAYOUTS.items() for name, value in parsed(layout, items[item]).items()}
     )
 
 
 def has_parent_flag(item: bytes) -> bool:
     """Whether the file parameters say that the file has a parent: for one whose other items are lost."""
-    return bool(_PARAMETERS.parse(item).flags & HAS_PARENT)
+    return bool(parsed(_PARAMETERS, item)["flags"] & HAS_PARENT)
 
 
 def build_disk_parameters(disk: DiskParameters) -> dict[UUID, bytes]:

@@ -1,7 +1,9 @@
 """What several structures share: fields, tables, checksums, and the copies of what a file has twice."""
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -9,7 +11,7 @@ from uuid import UUID
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
-from construct import Bytes, ExprAdapter, Struct
+from construct import Bytes, ExprAdapter, StreamError, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_TABLE_ENTRIES
@@ -24,6 +26,39 @@ Guid: Any = ExprAdapter(
     encoder=lambda guid, _context: guid.bytes_le,
 )
 """A GUID in the Windows byte order."""
+
+
+@cache
+def _formats(layout: Struct) -> tuple[struct.Struct, tuple[str, ...], tuple[str, ...]]:
+    """The same layout for the module struct, the names of its fields, and those of them that are GUIDs."""
+    kinds = {one.name: "16s" if one.subcon is Guid else _format_of(one.subcon) for one in layout.subcons}
+    guids = tuple(one.name for one in layout.subcons if one.subcon is Guid)
+    return struct.Struct("<" + "".join(kinds.values())), tuple(kinds), guids
+
+
+def _format_of(field: Any) -> str:  # noqa: ANN401 - construct has no types
+    return f"{field.length}s" if isinstance(field, Bytes) else str(field.fmtstr).removeprefix("<")
+
+
+def parsed(layout: Struct, data: bytes) -> dict[str, Any]:
+    """The fields of a structure at the front of `data`; raises construct's StreamError where that is too short.
+
+    construct's own parser is one call for each field, and takes twenty times as long:
+    test_small_structures.py::test_what_struct_reads_is_what_construct_reads.
+    """
+    return parsed_array(layout, 1, data)[0]
+
+
+def parsed_array(layout: Struct, count: int, data: bytes) -> list[dict[str, Any]]:
+    """The fields of so many structures, one behind the other; raises StreamError where `data` is too short."""
+    form, names, guids = _formats(layout)
+    if len(data) < count * form.size:
+        raise StreamError(f"{count} structures of {form.size} bytes in {len(data)}")
+    found = [dict(zip(names, row, strict=True)) for row in form.iter_unpack(memoryview(data)[: count * form.size])]
+    for fields in found:
+        for name in guids:
+            fields[name] = UUID(bytes_le=fields[name])
+    return found
 
 
 def decode_text(raw: bytes) -> str | None:

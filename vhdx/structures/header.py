@@ -8,7 +8,15 @@ from construct import Bytes, Int16ul, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, NIL
-from vhdx.structures.fields import Copies, Guid, check_validity, crc32c_without_field, judge_copies, with_checksum
+from vhdx.structures.fields import (
+    Copies,
+    Guid,
+    check_validity,
+    crc32c_without_field,
+    judge_copies,
+    parsed,
+    with_checksum,
+)
 
 SIGNATURE = b"head"
 SECTION = "2.2.2"
@@ -50,8 +58,7 @@ class Header:
 
 def parse_header(page: bytes) -> Header:
     """The header in a 4 KiB page; raises construct's StreamError when `page` is under 80 bytes."""
-    fields = _LAYOUT.parse(page)
-    return Header(**{name: fields[name] for name in Header.__slots__})
+    return Header(**parsed(_LAYOUT, page))
 
 
 def build_header(header: Header) -> bytes:

@@ -12,6 +12,7 @@ from construct import Bytes, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import HEADER_AREA_SIZE, IDENTIFIER_OFFSET
+from vhdx.structures.fields import parsed
 
 SIGNATURE = b"vhdxfile"
 CREATOR_SIZE = 512
@@ -38,8 +39,8 @@ class Identifier:
 
 def parse_identifier(page: bytes) -> Identifier:
     """The identifier in the first bytes of a file; a shorter page is taken as if zeros followed."""
-    fields = _LAYOUT.parse(page[:SIZE].ljust(SIZE, b"\0"))
-    return Identifier(bytes(fields.signature), bytes(fields.creator))
+    fields = parsed(_LAYOUT, page[:SIZE].ljust(SIZE, b"\0"))
+    return Identifier(fields["signature"], fields["creator"])
 
 
 def build_identifier(identifier: Identifier) -> bytes:

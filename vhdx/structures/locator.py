@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from construct import Array, Int16ul, Int32ul, StreamError, Struct
+from construct import Int16ul, Int32ul, StreamError, Struct
 
 from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import NIL, VHDX_LOCATOR_TYPE
-from vhdx.structures.fields import Guid, decode_text
+from vhdx.structures.fields import Guid, decode_text, parsed, parsed_array
 
 SECTION = "2.6.2.6"
 LINKAGE, LINKAGE2 = "parent_linkage", "parent_linkage2"
@@ -19,6 +19,7 @@ PATH_KEYS = (RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_PATH)
 
 _HEAD = Struct("locator_type" / Guid, "reserved" / Int16ul, "key_value_count" / Int16ul)
 _ENTRY = Struct("key_offset" / Int32ul, "value_offset" / Int32ul, "key_length" / Int16ul, "value_length" / Int16ul)
+_HEAD_SIZE, _ENTRY_SIZE = _HEAD.sizeof(), _ENTRY.sizeof()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +83,20 @@ def parse_linkage(text: str | None) -> UUID | None:
 def parse_locator(item: bytes) -> ParentLocator:
     """The locator in its metadata item; what lies outside the item comes back as None, for `check_locator` to say."""
     # A short item is a finding, not an exception: parsing never raises for what a file holds.
-    head = _HEAD.parse(item.ljust(_HEAD.sizeof(), b"\0"))
+    head = parsed(_HEAD, item.ljust(_HEAD_SIZE, b"\0"))
     try:
-        raw = Array(head.key_value_count, _ENTRY).parse(item[_HEAD.sizeof() :])
+        raw = parsed_array(_ENTRY, head["key_value_count"], item[_HEAD_SIZE:])
     except StreamError:
         raw = []
     entries = tuple(
         LocatorEntry(
-            *(entry.key_offset, entry.value_offset, entry.key_length, entry.value_length),
-            *(_text(item, entry.key_offset, entry.key_length), _text(item, entry.value_offset, entry.value_length)),
+            **fields,
+            key=_text(item, fields["key_offset"], fields["key_length"]),
+            value=_text(item, fields["value_offset"], fields["value_length"]),
         )
-        for entry in raw
+        for fields in raw
     )
-    return ParentLocator(head.locator_type, head.reserved, head.key_value_count, entries)
+    return ParentLocator(**head, entries=entries)
 
 
 def _text(item: bytes, offset: int, length: int) -> str | None:
@@ -105,7 +107,7 @@ def _text(item: bytes, offset: int, length: int) -> str | None:
 def build_locator(pairs: Sequence[tuple[str, str]]) -> bytes:
     """The item that holds these keys and values, in this order."""
     texts = [(key.encode("utf-16-le"), value.encode("utf-16-le")) for key, value in pairs]
-    at = _HEAD.sizeof() + len(texts) * _ENTRY.sizeof()
+    at = _HEAD_SIZE + len(texts) * _ENTRY_SIZE
     table, body = b"", b""
     for key, value in texts:
         place = at + len(body)
@@ -130,7 +132,7 @@ def check_locator(locator: ParentLocator, at: int, length: int) -> Iterator[Find
         text = f"the parent locator of {size} cannot have the number of entries that it claims, {count}"
         yield Finding("LOC-04", Severity.ERROR, text, at + 18, 2, SECTION)
     for index, entry in enumerate(locator.entries):
-        yield from _check_entry(entry, index, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), length)
+        yield from _check_entry(entry, index, at + _HEAD_SIZE + index * _ENTRY_SIZE, length)
     if locator.entries:  # else LOC-04 says that nothing can be read
         yield from _check_keys(locator, at)
 

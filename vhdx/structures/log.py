@@ -12,7 +12,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
-from vhdx.structures.fields import Guid, crc32c_without_field, with_checksum
+from vhdx.structures.fields import Guid, crc32c_without_field, parsed, with_checksum
 
 SIGNATURE = b"loge"
 DATA_DESCRIPTOR, ZERO_DESCRIPTOR, DATA_SECTOR = b"desc", b"zero", b"data"
@@ -118,8 +118,7 @@ class LogEntry:
 
 def parse_log_header(sector: bytes) -> LogHeader:
     """The entry header at the front of a log sector."""
-    fields = _HEAD.parse(sector)
-    return LogHeader(*(fields[name] for name in LogHeader.__slots__))
+    return LogHeader(**parsed(_HEAD, sector))
 
 
 def parse_entry(raw: bytes) -> LogEntry:

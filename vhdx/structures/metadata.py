@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from uuid import UUID
 
-from construct import Array, Bytes, Int16ul, Int32ul, Struct
+from construct import Bytes, Int16ul, Int32ul, Struct
 
 from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import (
@@ -25,7 +25,7 @@ from vhdx.structures.constants import (
     VIRTUAL_DISK_ID,
     VIRTUAL_DISK_SIZE,
 )
-from vhdx.structures.fields import Guid, listed
+from vhdx.structures.fields import Guid, listed, parsed, parsed_array
 
 SIGNATURE = b"metadata"
 SECTION = "2.6.1"
@@ -33,6 +33,7 @@ USER_ITEM, BELONGS_TO_DISK, REQUIRED = 1, 2, 4
 
 _HEAD = Struct("signature" / Bytes(8), "reserved" / Int16ul, "entry_count" / Int16ul, "reserved2" / Bytes(20))
 _ENTRY = Struct("item_id" / Guid, "offset" / Int32ul, "length" / Int32ul, "flags" / Int32ul, "reserved" / Int32ul)
+_HEAD_SIZE, _ENTRY_SIZE = _HEAD.sizeof(), _ENTRY.sizeof()
 
 NAMES = {
     FILE_PARAMETERS: "file parameters",
@@ -118,13 +119,10 @@ class MetadataTable:
 
 def parse_metadata_table(page: bytes) -> MetadataTable:
     """The table in the first 64 KiB of the metadata region."""
-    head = _HEAD.parse(page)
-    count = min(head.entry_count, MAX_TABLE_ENTRIES) if head.signature == SIGNATURE else 0
-    fields = MetadataEntry.__slots__
-    entries = tuple(
-        MetadataEntry(*(entry[name] for name in fields)) for entry in Array(count, _ENTRY).parse(page[_HEAD.sizeof() :])
-    )
-    return MetadataTable(bytes(head.signature), head.reserved, head.entry_count, bytes(head.reserved2), entries)
+    head = parsed(_HEAD, page)
+    count = min(head["entry_count"], MAX_TABLE_ENTRIES) if head["signature"] == SIGNATURE else 0
+    entries = tuple(MetadataEntry(**fields) for fields in parsed_array(_ENTRY, count, page[_HEAD_SIZE:]))
+    return MetadataTable(**head, entries=entries)
 
 
 def build_metadata_table(table: MetadataTable) -> bytes:
@@ -161,7 +159,7 @@ def check_metadata_table(table: MetadataTable, at: int, region_length: int) -> I
         yield Finding("MET-03", Severity.ERROR, text, at + 10, 2, SECTION)
     entries = listed(table.entries, table.entry_count, _EMPTY)
     for index, entry in enumerate(entries):
-        yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), region_length)
+        yield from _check_entry(entry, at + _HEAD_SIZE + index * _ENTRY_SIZE, region_length)
     yield from _check_together(entries, at)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from construct import Array, Bytes, Int32ul, Int64ul, Struct
+from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity
 from vhdx.ranges import NamedRange, Range
@@ -26,6 +26,8 @@ from vhdx.structures.fields import (
     crc32c_without_field,
     judge_copies,
     listed,
+    parsed,
+    parsed_array,
     with_checksum,
 )
 
@@ -35,6 +37,7 @@ REQUIRED = 1
 
 _HEAD = Struct("signature" / Bytes(4), "checksum" / Int32ul, "entry_count" / Int32ul, "reserved" / Int32ul)
 _ENTRY = Struct("guid" / Guid, "file_offset" / Int64ul, "length" / Int32ul, "flags" / Int32ul)
+_HEAD_SIZE, _ENTRY_SIZE = _HEAD.sizeof(), _ENTRY.sizeof()
 
 NAMES = {BAT_REGION: "BAT", METADATA_REGION: "metadata"}
 
@@ -84,11 +87,10 @@ class RegionTable:
 
 def parse_region_table(page: bytes) -> RegionTable:
     """The table in its 64 KiB page."""
-    head = _HEAD.parse(page)
-    count = min(head.entry_count, MAX_TABLE_ENTRIES) if head.signature == SIGNATURE else 0
-    entries = Array(count, _ENTRY).parse(page[_HEAD.sizeof() :])
-    records = tuple(RegionEntry(entry.guid, entry.file_offset, entry.length, entry.flags) for entry in entries)
-    return RegionTable(bytes(head.signature), head.checksum, head.entry_count, head.reserved, records)
+    head = parsed(_HEAD, page)
+    count = min(head["entry_count"], MAX_TABLE_ENTRIES) if head["signature"] == SIGNATURE else 0
+    entries = tuple(RegionEntry(**fields) for fields in parsed_array(_ENTRY, count, page[_HEAD_SIZE:]))
+    return RegionTable(**head, entries=entries)
 
 
 def build_region_table(table: RegionTable) -> bytes:
@@ -138,7 +140,7 @@ def check_region_tables(pair: Copies[RegionTable], file_size: int) -> Iterator[F
         yield Finding("REG-07", Severity.ERROR, text, at + 12, 4, SECTION)
     entries = listed(table.entries, table.entry_count, _EMPTY)
     for index, entry in enumerate(entries):
-        yield from _check_entry(entry, at + _HEAD.sizeof() + index * _ENTRY.sizeof(), file_size)
+        yield from _check_entry(entry, at + _HEAD_SIZE + index * _ENTRY_SIZE, file_size)
     yield from _check_together(entries, at)
 
 

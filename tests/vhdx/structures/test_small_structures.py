@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from construct import Array, StreamError, Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry, bat_region_size
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.ranges import NamedRange
+from vhdx.structures import disk, header, identifier, locator, log, metadata, region
 from vhdx.structures.bat import (
     BatEntry,
     BlockState,
@@ -23,7 +25,7 @@ from vhdx.structures.bat import (
     parse_bat_entry,
 )
 from vhdx.structures.constants import GIB, MIB, TIB
-from vhdx.structures.fields import crc32c, crc32c_without_field, with_checksum
+from vhdx.structures.fields import crc32c, crc32c_without_field, parsed, parsed_array, with_checksum
 from vhdx.structures.identifier import Identifier, build_identifier, check_identifier, parse_identifier
 
 
@@ -221,3 +223,24 @@ def test_identities_come_from_chance_or_from_a_seed():
     assert first("a") == again("a") != first("b")
     assert first("a") != other("a")
     assert first("a").version == 4
+
+
+LAYOUTS = {
+    f"{module.__name__.rsplit('.', 1)[1]}.{name}": layout
+    for module in (disk, header, identifier, locator, log, metadata, region)
+    for name, layout in vars(module).items()
+    if isinstance(layout, Struct)
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_struct_reads_is_what_construct_reads(name):
+    layout, chance = LAYOUTS[name], random.Random(name)
+    data = chance.randbytes(3 * layout.sizeof())
+    names = [field.name for field in layout.subcons]
+    wanted = [{name: read[name] for name in names} for read in Array(3, layout).parse(data)]
+    assert parsed_array(layout, 3, data) == wanted
+    assert parsed(layout, data) == wanted[0]
+    for short in (b"", data[: layout.sizeof() - 1]):
+        with pytest.raises(StreamError):
+            parsed(layout, short)
