@@ -73,6 +73,27 @@ class Sink(WritableFile):
         self._size = size if is_done else self._size
         return is_done
 
+    def share(self, offset: int, descriptor: int, source_offset: int, length: int) -> bool:
+        """Share whole blocks of an open file without copying them; False where the file system cannot do that.
+
+        Raises OutputError where there is no room for what says so.
+        """
+        try:
+            files.clone_range(self._descriptor, offset, descriptor, source_offset, length)
+        except OSError as error:
+            if files.is_full(error):
+                raise self._failure("write", error, offset) from error
+            return False
+        self._size = max(self._size, offset + length)
+        return True
+
+    def can_share(self, descriptor: int, unit: int) -> bool:
+        """Whether blocks of an open file can be shared with this one, which is empty and is so afterwards."""
+        is_possible = self.share(0, descriptor, 0, unit)
+        if is_possible:
+            self.set_size(0)
+        return is_possible
+
     def make_sparse(self) -> None:
         """Keep no room for what is never written, where the file system can do that only when it is asked."""
         files.make_sparse(self._descriptor)

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
-from analyzer.convert.cells import CELL, InOrder, cells_with_data, count_cells_with_data, read_cells, require_known
+from analyzer.convert.cells import (
+    CELL,
+    GRAIN,
+    InOrder,
+    cells_with_data,
+    count_cells_with_data,
+    read_cells,
+    require_known,
+)
 from analyzer.convert.copying import (
     CellChecksums,
     CellsAlone,
@@ -25,6 +35,7 @@ from analyzer.convert.model import (
     Outcome,
     OutputFormat,
     Plan,
+    Reflink,
     Sparse,
     Verify,
     check_block_size,
@@ -34,6 +45,7 @@ from analyzer.convert.model import (
     request_like,
     require_compression,
 )
+from analyzer.convert.sharing import Shared, copy_sharing, layers_to_share, refusal, shareable, sharing_of
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.beside import account_of, map_of
 from analyzer.recovery_map.mapfile import is_own_mapfile
@@ -81,6 +93,8 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
         needed = image.needed_bytes
     else:
         image, needed = None, _needed(data, new_disk)
+    if layers := layers_to_share(disk, request):
+        needed -= sum(int(shareable(table, layers, GRAIN).length.sum()) for table in runs.windows(0, disk.size))
     if not has_holes(request):
         needed = max(needed, _needed_without_holes(runs, output, new_disk))
     check_space(target, needed)
@@ -154,47 +168,72 @@ def run_conversion(
     """
     if name is name_alone:
         refuse_foreign_map(plan.target, plan.options.existing)
+    elif plan.options.reflink is Reflink.ALWAYS:
+        raise refusal(plan.target, "all of it has to be read, for its map")
     disk = plan.with_runs(disk)
     kind = FORMATS[plan.format].sink if plan.image else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
         holes = leaves_holes(plan.target, plan.format, plan.options)
         if holes and (plan.format is OutputFormat.RAW or plan.options.sparse is Sparse.ALWAYS):
             sink.make_sparse()
-        are_asked_for = plan.options.verify is Verify.READ_BACK or name is not name_alone
-        checksums, digests = _write(plan, disk, sink, progress, CellChecksums if are_asked_for else CellsAlone)
+        # A name that asks for checksums gets them of everything, which has to be read for that.
+        written = _write(plan, disk, sink, progress, are_asked_for=name is not name_alone)
         if not holes:
             sink.fill_holes()
         sink.flush()
         if plan.options.verify is Verify.READ_BACK:
-            _verify(plan, checksums, disk, sink.path, progress)
+            _verify(plan, written, disk, sink.path, progress)
         disk.require_unchanged()
-        name(sink, checksums)
-        return replace(plan.outcome(len(checksums.cells) * CELL, sink.size, disk.findings), digests=digests)
+        name(sink, written.checksums)
+        outcome = plan.outcome(len(written.checksums.cells) * CELL, sink.size, disk.findings)
+        shared = written.shared or Shared(0, outcome.copied_bytes)
+        return replace(outcome, digests=written.digests, cloned_bytes=shared.cloned, copied_bytes=shared.copied)
 
 
-def _write(
-    plan: Plan, disk: DiskSource, sink: Sink, progress: Progress, noting: type[CellChecksums]
-) -> tuple[CellChecksums, Mapping[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written, and what was learnt of it: of cells that share anything no checksum."""
+
+    checksums: CellChecksums
+    digests: Mapping[str, str] = field(default_factory=dict)
+    shared: Shared | None = None
+
+
+def _write(plan: Plan, disk: KeptRuns, sink: Sink, progress: Progress, *, are_asked_for: bool) -> _Written:
     cells = cells_with_data(disk.windows(0, disk.size))
     if plan.image:
-        return copy_packed(disk, cells, FORMATS[plan.format].writer(sink, plan.image, progress), progress)
+        return _Written(*copy_packed(disk, cells, FORMATS[plan.format].writer(sink, plan.image, progress), progress))
+    sharing = None if are_asked_for else sharing_of(plan, disk, sink)
+    is_verified = plan.options.verify is Verify.READ_BACK
+    noting = CellChecksums if is_verified or are_asked_for else CellsAlone
     if plan.new_disk is None:
         sink.set_size(plan.size)  # the end of a disk may be zeros, which nobody writes
-        return copy_in_any_order(disk, cells, sink.write_at, progress, noting), {}
+        if sharing:
+            return _Written(copy_sharing(sharing, cells, int, progress), shared=sharing.account)
+        return _Written(copy_in_any_order(disk, cells, sink.write_at, progress, noting))
     writer = VhdxWriter(sink, plan.new_disk)
-    checksums = copy_to_places(disk, cells, writer.place, sink.write_at, progress, noting)
+    if sharing:
+        written = _Written(copy_sharing(sharing, cells, writer.place, progress), shared=sharing.account)
+    else:
+        written = _Written(copy_to_places(disk, cells, writer.place, sink.write_at, progress, noting))
     writer.finish()
-    return checksums, {}
+    return written
 
 
-def _verify(plan: Plan, checksums: CellChecksums, disk: DiskSource, path: Path, progress: Progress) -> None:
+def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: Progress) -> None:
     if plan.image:
         with closing(FORMATS[plan.format].image(path, plan.image)) as image:
             # Decoders are not to be shared between threads.
-            verify_cells(checksums, disk, image, cells_of_extents(image.extents()), path, progress, threads=1)
+            verify_cells(made.checksums, disk, image, cells_of_extents(image.extents()), path, progress, threads=1)
         return
     with open_image(path) if plan.new_disk else RawDisk(path) as written:
-        verify_cells(checksums, disk, written, _held(plan.new_disk, written), path, progress)
+        held = _held(plan.new_disk, written)
+        if made.shared:
+            # Nothing has a checksum: all that either side has is compared.
+            both = merge(held, cells_with_data(disk.windows(0, disk.size)))
+            verify_cells(CellChecksums(), disk, written, (cell for cell, _ in groupby(both)), path, progress)
+        else:
+            verify_cells(made.checksums, disk, written, held, path, progress)
 
 
 def _held(new_disk: NewDisk | None, written: Disk) -> Iterator[int]:

@@ -17,6 +17,7 @@ from analyzer.convert.model import (
     Outcome,
     OutputFormat,
     Plan,
+    Reflink,
     Verify,
     check_block_size,
     leaves_holes,
@@ -24,6 +25,7 @@ from analyzer.convert.model import (
     parent_locator,
     require_compression,
 )
+from analyzer.convert.sharing import refusal
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
 from vhdx.errors import NoSuchLayerError, VerificationError
@@ -94,6 +96,8 @@ def plan_above(above: Above, like: Chain, target: Path, options: Options) -> Upp
     """The plan of a file laid upon a chain, a disk `like` that of another; raises as `plan_merge_upper` does."""
     check_block_size(target, options.block_size)
     require_compression(target, options.compression, (), "a differencing VHDX")
+    if options.reflink is Reflink.ALWAYS:
+        raise refusal(target, "what is merged onto a parent is copied")
     check_target(target, [layer.path for layer in above.below.layers], options.existing)
     sized = replace(options, block_size=options.block_size or like.leaf.parameters.block_size)
     locator = parent_locator(above.parent.path, target, above.parent.data_write_guid)

@@ -78,6 +78,16 @@ class Sparse(StrEnum):
     NEVER = "never"
 
 
+class Reflink(StrEnum):
+    """Whether an output shares blocks with its sources instead of copying them, spelled as `cp --reflink` has it."""
+
+    AUTO = "auto"
+    """Where the file system can."""
+    ALWAYS = "always"
+    """Or nothing is written."""
+    NEVER = "never"
+
+
 class Compression(Enum):
     """How the data of an image is compressed, where its format leaves that open."""
 
@@ -133,6 +143,7 @@ class Options:
     verify: Verify = Verify.READ_BACK
     compression: Compression = Compression.FORMAT
     sparse: Sparse = Sparse.AUTO
+    reflink: Reflink = Reflink.AUTO
     e01: E01Options = field(default_factory=E01Options)
 
 
@@ -177,6 +188,10 @@ class Outcome:
     findings: tuple[Finding, ...]
     digests: Mapping[str, str] = field(default_factory=dict)
     """MD5 and SHA-1 of the whole disk, in hex, where the output holds them."""
+    cloned_bytes: int = 0
+    """Of the disk, shared with its sources."""
+    copied_bytes: int
+    """Of the disk, in cells where nothing is shared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,12 +227,13 @@ class Plan:
         return self.digested_bytes + self.data_bytes * (2 if self.options.verify is Verify.READ_BACK else 1)
 
     def outcome(self, data_bytes: int, file_size: int, findings: tuple[Finding, ...]) -> Outcome:
-        """What was written, once it is: `data_bytes` of cells that are not zero."""
+        """What was written, once it is: `data_bytes` of cells that are not zero, all of them copied."""
         return Outcome(
             target=self.target,
             format=self.format,
             size=self.size,
             data_bytes=data_bytes,
+            copied_bytes=data_bytes,
             file_size=file_size,
             verified=self.options.verify is Verify.READ_BACK,
             layers=self.layers,

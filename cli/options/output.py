@@ -26,6 +26,7 @@ from analyzer.convert.model import (
     Outcome,
     OutputFormat,
     Plan,
+    Reflink,
     Sparse,
     Verify,
     extension_of,
@@ -62,6 +63,11 @@ class OutputOptions:
     sparse: Sparse = option(
         "Whether zeros are holes in OUT. Default: auto, not in a VHDX or VHD where Windows would refuse it (NTFS).",
         default=Sparse.AUTO.value,
+    )
+    reflink: Reflink = option(
+        "Whether OUT shares blocks with its sources instead of copying them: a raw image or VHDX on XFS or btrfs."
+        " Default: auto, where that can be.",
+        default=Reflink.AUTO.value,
     )
     seed: str | None = option("Derive new GUIDs from TEXT: the same input gives the same bytes.", metavar="TEXT")
     compress: bool = option("Compress a qcow2 with zlib, or an E01 at the highest level.")
@@ -119,6 +125,7 @@ class OutputOptions:
             verify=self.verify,
             compression=Compression.ZLIB if self.compress else Compression.ZSTD if self.zstd else Compression.FORMAT,
             sparse=self.sparse,
+            reflink=self.reflink,
             e01=self._e01(form),
         )
 
@@ -181,6 +188,8 @@ def report(
         f"file of {size(outcome.file_size)}",
         "verified" if outcome.verified else "not read back",
     ]
+    if outcome.cloned_bytes:
+        facts.append(f"{size(outcome.cloned_bytes)} shared with its sources, {size(outcome.copied_bytes)} copied")
     facts += [f"{_DIGESTS[name]} {value}" for name, value in outcome.digests.items()]
     if any(finding.code == "CHN-02" for finding in outcome.findings):
         facts.append("WITH A PARENT THAT DOES NOT MATCH, as accepted")

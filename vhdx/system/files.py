@@ -50,6 +50,10 @@ _PUNCH = 3
 _BLKSSZGET, _DKIOCGETBLOCKSIZE = 0x1268, 0x40046418
 _FICLONE = 0x40049409
 """Linux's request to share all blocks of one file with another, on btrfs, XFS and the like."""
+_FICLONERANGE = 0x4020940D
+"""The same for a range of both."""
+# Those whose files can share blocks, as far as they were made to.
+_SHARING = {"xfs", "btrfs", "bcachefs"}
 
 MOUNTS_OVER_FOLDERS = not windows.HERE
 """Whether a folder that is mounted is there before, and is unmounted by a program; WinFsp makes and removes it."""
@@ -158,13 +162,22 @@ def is_read_by_windows(folder: Path) -> bool:
 
 def _file_system(folder: Path) -> str:
     """The kind of a folder's file system, "" where it is not listed."""
-    device = folder.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with os.fdopen(open_file(Path("/proc/self/mountinfo"), READ), errors="replace", encoding="utf-8") as mounts:
-        for words in map(str.split, mounts):
-            if words[2] == wanted:
-                return words[words.index("-") + 1]
-    return ""
+    # By the number of the mount: what `stat` calls the device of a folder is on btrfs that of a subvolume.
+    descriptor = open_file(folder, READ)
+    try:
+        facts = dict(line.split(":", 1) for line in _lines(f"/proc/self/fdinfo/{descriptor}"))
+    finally:
+        os.close(descriptor)
+    wanted = facts.get("mnt_id", "").strip()
+    found = (
+        words[words.index("-") + 1] for words in map(str.split, _lines("/proc/self/mountinfo")) if words[0] == wanted
+    )
+    return next(found, "")
+
+
+def _lines(path: str) -> list[str]:
+    with os.fdopen(open_file(Path(path), READ), errors="replace", encoding="utf-8") as file:
+        return file.readlines()
 
 
 def fill_holes(descriptor: int, size: int) -> None:
@@ -238,6 +251,39 @@ def clone(descriptor: int, source: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def clone_range(descriptor: int, offset: int, source: int, source_offset: int, length: int) -> None:
+    """As `clone`, for whole blocks of the file system; raises OSError where they cannot be shared."""
+    if sys.platform != "linux":
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    fcntl.ioctl(descriptor, _FICLONERANGE, struct.pack("qQQQ", source, source_offset, length, offset))
+
+
+def may_share(folder: Path) -> bool:
+    """Whether files in a folder may be able to share blocks, by what kind of file system it is on."""
+    try:
+        return sys.platform == "linux" and _file_system(folder) in _SHARING
+    except OSError:
+        return False
+
+
+def block_size(folder: Path) -> int:
+    """Bytes of a block of a folder's file system, of which whole ones alone can be shared; 0 where nobody can say."""
+    return os.statvfs(folder).f_bsize if hasattr(os, "statvfs") else 0
+
+
+def has_writer(descriptor: int) -> bool:
+    """Whether somebody has a file, open here for reading, open for writing now; False where the system cannot say."""
+    if sys.platform != "linux":
+        return False
+    try:
+        # A lease for reading is not given while there is a writer. It is given back at once: nobody is kept waiting.
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def flush(descriptor: int) -> None:

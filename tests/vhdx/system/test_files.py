@@ -1,8 +1,6 @@
 """Files as each system has them; Windows and macOS by doubles, so that Linux tries them too."""
 
-import contextlib
 import errno
-import io
 import os
 import sys
 from pathlib import Path
@@ -165,13 +163,26 @@ def test_a_device_of_macos_is_as_large_as_its_blocks_together(tmp_path, monkeypa
 def test_the_file_system_says_whether_there_are_holes_and_whether_windows_reads_it(
     tmp_path, monkeypatch, kind, holes, of_windows
 ):
-    device = tmp_path.stat().st_dev
-    line = f"29 1 {os.major(device)}:{os.minor(device)} / / rw,relatime shared:1 - {kind} /dev/sda1 rw\n"
-    mounts = io.StringIO(f"1 0 0:1 / /proc rw - proc proc rw\n{line}")
-    monkeypatch.setattr(os, "fdopen", lambda descriptor, **_: os.close(descriptor) or contextlib.nullcontext(mounts))
+    mounts = ["1 0 0:1 / /proc rw - proc proc rw", f"29 1 8:1 / / rw,relatime shared:1 - {kind} /dev/sda1 rw"]
+    facts = ["pos:\t0", "flags:\t0100000", "mnt_id:\t29"]
+    monkeypatch.setattr(files, "_lines", lambda path: mounts if path.endswith("mountinfo") else facts)
     assert files.keeps_holes(tmp_path) == holes
-    mounts.seek(0)
     assert files.is_read_by_windows(tmp_path) == of_windows
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+def test_who_has_a_file_open_for_writing_is_seen_and_nobody_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(10))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        assert not files.has_writer(descriptor)
+        with path.open("r+b"):
+            assert files.has_writer(descriptor)
+        assert not files.has_writer(descriptor)
+        path.write_bytes(b"still possible")
+    finally:
+        os.close(descriptor)
 
 
 @not_windows
