@@ -12,7 +12,7 @@ RUN := .venv/.installed
 PEERS := .venv/.peers-tried
 ROOMS ?= tests
 
-.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix fuzz boot false-alarms peers clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -63,6 +63,11 @@ bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
 
 matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pairs, and write what comes back
 	$(BIN)/python -m tests.analyzer.recover.matrix docs/recovery.md
+	$(BIN)/python -m tests.analyzer.recover.disasters docs/recovery.md
+
+TRIALS ?= 20000
+soak: $(DEV)  ## 20,000 random disasters over random chains with file systems in them (TRIALS=n, SEED=first)
+	$(BIN)/python -m tests.analyzer.recover.disasters.soak $(TRIALS) $(or $(SEED),0)
 
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)

@@ -20,6 +20,9 @@ _ROOT_AT = slice(44, 48)
 _DOT = b".".ljust(11)
 _FOLDER, _VOLUME, _DELETED = 0x10, 0x08, 0xE5
 _FILE = 0x85
+# The types of entries that exFAT has, in use or not: bitmap, table of capitals, label, file, GUID, padding, access
+# lists; stream, name, and those of makers of devices.
+_TYPE, _TYPES = 0x7F, frozenset({0x01, 0x02, 0x03, 0x05, 0x20, 0x21, 0x22, 0x40, 0x41, 0x42, 0x60, 0x61})
 _MOST_FOLDERS, _MOST_CLUSTERS = 1 << 14, 1 << 16
 # What was written of a file ends with its last sector; behind it in the cluster is what was there before.
 _SECTOR = 512
@@ -55,10 +58,13 @@ def claims_of_exfat(known: Known, plain: Known, boot: ExfatBoot) -> Claims | Non
 
 
 def _sets(start: int, raw: bytes) -> Iterator[Statement]:
-    """The sets of entries of a cluster of a folder, each with its checksum; one that is noise is none."""
+    """The sets of entries of a cluster of a folder, each with its checksum; what has no type of an entry is none."""
     at = 0
-    while at + ENTRY <= len(raw):
+    while at + ENTRY <= len(raw) and raw[at]:
         count = (raw[at + 1] + 1) * ENTRY
+        if raw[at] & _TYPE not in _TYPES:
+            yield start + at, ENTRY, False
+            break
         if raw[at] == _FILE and at + count <= len(raw):
             yield start + at, count, exfat.set_holds(raw[at : at + count])
             at += count

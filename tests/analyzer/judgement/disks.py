@@ -248,10 +248,10 @@ def _is_list_of_blocks(sector):
     return bool(used) and not any(numbers[len(used) :]) and set(steps) <= {1, 2}
 
 
-def made(flat, block_size, chance):
+def made(flat, block_size, chance, **identity):
     """The VHDX of a flat disk, its blocks in any order; what is zeros is left out, as converters do."""
     flat += bytes(-len(flat) % MIB)
-    spec = ImageSpec(size=len(flat), block_size=block_size)
+    spec = ImageSpec(size=len(flat), block_size=block_size, **identity)
     file = encode(spec)
     front = file.read(0, -(-file.size // MIB) * MIB)
     count = -(-len(flat) // block_size)
@@ -260,11 +260,12 @@ def made(flat, block_size, chance):
     return Made(flat, block_size, held, front, Placement.of(spec).bat)
 
 
-def made_upon(base, flat, block_size, chance):
+def made_upon(base, flat, block_size, chance, **identity):
     """A checkpoint upon a flat disk of its size: it holds the blocks that differ, and clears those that are zeros."""
     flat += bytes(-len(flat) % MIB)
     plain = made(flat, block_size, chance)
-    spec = ImageSpec(size=len(flat), block_size=block_size, parent=LocatorSpec.relative("base.vhdx", uuid.UUID(int=5)))
+    parent = {"parent": LocatorSpec.relative("base.vhdx", uuid.UUID(int=5))}
+    spec = ImageSpec(size=len(flat), block_size=block_size, **parent | identity)
     file = encode(spec)
     front = file.read(0, -(-file.size // MIB) * MIB)
     count = -(-len(flat) // block_size)

@@ -45,6 +45,12 @@ def wrong(found: dict[str, dict[str, Outcomes]]) -> list[str]:
     ]
 
 
+def into_page(page: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put a text between two marks of a page."""
+    before, _, rest = page.read_text().partition(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}")
+
+
 def main() -> int:
     """Run, write, and fail where anything known is wrong."""
     logging.disable(logging.CRITICAL)
@@ -52,9 +58,7 @@ def main() -> int:
         found = run(Path(folder))
     text = text_of(found)
     if len(sys.argv) > 1:
-        page = Path(sys.argv[1])
-        before, _, rest = page.read_text().partition(BEGIN)
-        page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}")
+        into_page(Path(sys.argv[1]), text)
     else:
         sys.stdout.write(text)
     for line in wrong(found):

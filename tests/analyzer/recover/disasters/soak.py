@@ -1,0 +1,93 @@
+"""Random disasters, and a table of what came of them: `python -m tests.analyzer.recover.disasters.soak`.
+
+Arguments, all optional: trials, the first seed, and seconds after which no new trial begins. Ends with 1 where anything
+that is said to be known is wrong, and the files held evidence of it: after what is structural anywhere, after the rest
+in what has a checksum or names its place.
+"""
+
+import logging
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from tests.analyzer.recover.disasters.chains import chain, makeable
+from tests.analyzer.recover.disasters.damages import OF_TABLES, OLD, SILENT, STRUCTURAL, healthy
+from tests.analyzer.recover.disasters.trial import Outcome, outcome, summed
+
+_USUAL = ("20000", "0", "1000000")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One disaster: what it was, what came of it, and the bytes that are known and wrong although there is evidence."""
+
+    name: str
+    kind: str
+    layers: int
+    result: Outcome
+    wrong: int
+    unnoticed: int
+    """Bytes that are known and wrong where nothing tells it."""
+
+
+def trial(seed, kinds):
+    """The disaster of a seed; one in eight is none, and nothing may be doubted there."""
+    chance = random.Random(seed)
+    made = chain(chance.choice(kinds), chance)
+    what = healthy if chance.random() < 1 / 8 else chance.choice((*STRUCTURAL, *SILENT))
+    files = what(made) if what is healthy else what(made, chance)
+    result = outcome(files, made.truth)
+    if what is healthy:
+        doubted = result.data - result.right["known"]
+        return Trial(what.__name__, made.kind, len(made.layers), result, result.wrong.size + doubted, 0)
+    proven = wrong_in(result, made, what)
+    return Trial(what.__name__, made.kind, len(made.layers), result, proven, result.wrong.size - proven)
+
+
+def wrong_in(result, made, what):
+    """Bytes that are known and wrong although the files hold evidence of what happened to them."""
+    if what in OF_TABLES and any(layer.made.cleared for layer in made.layers):
+        return 0  # a table that shows what a guest gave back explains room without an owner
+    if what not in SILENT:
+        return result.wrong.size
+    return (result.wrong & summed(made.leaf)).size if result.wrong and what not in OLD else 0
+
+
+def table(trials):
+    """Rows of Markdown: for each disaster how many, what came back, and what was wrong."""
+    yield "| disaster | trials | refused | data known | likely | likely and wrong | known and wrong | of no evidence |"
+    yield "|---|---|---|---|---|---|---|---|"
+    names = dict.fromkeys(what.__name__ for what in (healthy, *STRUCTURAL, *SILENT))
+    for name in names:
+        some = [one for one in trials if one.name == name]
+        sums = Counter()
+        for one in some:
+            sums.update(data=one.result.data, known=one.result.right["known"], likely=one.result.right["likely"])
+            sums.update(bad=one.result.wrong_by["likely"], wrong=one.wrong, unnoticed=one.unnoticed)
+        percent = [f"{100 * sums[key] / max(1, sums['data']):.1f} %" for key in ("known", "likely", "bad")]
+        refused = sum(bool(one.result.refusal) for one in some)
+        row = (name.replace("_", " "), len(some), refused, *percent, sums["wrong"], f"{sums['unnoticed'] >> 10} KiB")
+        yield f"| {' | '.join(map(str, row))} |"
+
+
+def main():
+    logging.disable(logging.CRITICAL)
+    count, seed, seconds = (int(word) for word in [*sys.argv[1:], *_USUAL[len(sys.argv) - 1 :]])
+    kinds, trials, began = makeable(), [], time.monotonic()
+    for number in range(seed, seed + count):
+        if time.monotonic() - began > seconds:
+            break
+        trials.append(trial(number, kinds))
+        if trials[-1].wrong:
+            one = trials[-1]
+            sys.stderr.write(f"seed {number}: {one.name} of {one.kind}, {one.layers} layers: {one.wrong} bytes\n")
+        if len(trials) % 100 == 0:
+            sys.stderr.write(f"{len(trials)} trials in {time.monotonic() - began:.0f} s\n")
+    sys.stdout.write("\n".join([*table(trials), ""]))
+    return int(any(one.wrong for one in trials))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
