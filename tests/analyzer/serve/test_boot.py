@@ -10,7 +10,6 @@ import os
 import random
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -69,7 +68,7 @@ def serving(*arguments):
                 lines = iter(run.stdout.readline, "}\n")
                 yield json.loads("".join(lines) + "}")["exports"][0]
             finally:
-                run.send_signal(signal.SIGINT)
+                run.terminate()  # a run in the background ignores Ctrl-C
                 _, errors = run.communicate(timeout=SAFETY)
             assert run.returncode == 0, errors
 
