@@ -287,3 +287,25 @@ def test_no_checkpoint_is_made_on_what_is_no_vhdx(vhdx_command, tmp_path):
     (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
     answer = vhdx_command("serve", tmp_path / "disk.raw", "--scratch", "--save", tmp_path / "c.avhdx")
     assert answer.code == 2
+
+
+@needs_paths
+def test_an_export_of_another_server_is_served_on_and_written_over(vhdx_command, chain, short):
+    leaf, fixture = chain
+    inner, outer = NbdAddress(socket=short / "inner"), NbdAddress(socket=short / "outer")
+    command = [sys.executable, "-m", "cli", "serve", str(leaf), "--socket", str(inner.socket), "--once"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
+        while not inner.socket.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+
+        def look(speaker):
+            written(speaker)
+            return speaker.ask(READ, 0, 8192).bytes(0, 8192)
+
+        thread, found = visited(outer, look)
+        answer = vhdx_command("serve", str(inner), "--socket", outer.socket, "--once", "--scratch")
+        thread.join(SAFETY)
+    assert answer.code == 0
+    assert found == [state_after(fixture)[:8192]]
