@@ -216,7 +216,7 @@ def test_an_interrupt_leaves_no_half_written_target_and_says_so(vhdx_command, ch
         raise KeyboardInterrupt
 
     leaf, _ = chain
-    monkeypatch.setattr("vhdx.writer.VhdxWriter.write", interrupted)
+    monkeypatch.setattr("vhdx.writer.VhdxWriter.place", interrupted)
     answer = vhdx_command("merge", leaf, tmp_path / "out.vhdx")
     assert answer.code == 130
     assert "no unfinished output was kept" in answer.err
