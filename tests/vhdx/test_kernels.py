@@ -245,5 +245,5 @@ def test_a_second_process_adds_nothing_to_the_cache(tmp_path):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, check=True)
         found.append(sorted(path.name for path in tmp_path.rglob("*.nb?")))
-    assert len(found[0]) == 4
+    assert len(found[0]) == (4 if hasattr(os, "pread") else 2)  # without, nothing is read from compiled code
     assert found[1] == found[0]
