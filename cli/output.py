@@ -90,22 +90,22 @@ def finding_to_plain(finding: Finding) -> dict[str, Any]:
     return {name: None if value == "" else value for name, value in members.items()}
 
 
-def envelope(command: str, findings: Iterable[Finding] = ()) -> dict[str, Any]:
-    """What every answer begins with."""
+def envelope(command: str, findings: Iterable[Finding | Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What every answer begins with; `findings` of whatever the answer is about, some of them plain already."""
     return {
         "schema": SCHEMA,
         "tool": {"name": "vhdx", "version": version()},
         "command": command,
-        "findings": [finding_to_plain(finding) for finding in findings],
+        "findings": [plain(finding) for finding in findings],
     }
 
 
-def document(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> str:
+def document(command: str, payload: Mapping[str, Any], findings: Iterable[Finding | Mapping[str, Any]] = ()) -> str:
     """A whole answer."""
     return json.dumps(envelope(command, findings) | plain(payload), indent=2, ensure_ascii=True)
 
 
-def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding] = ()) -> None:
+def emit(command: str, payload: Mapping[str, Any], findings: Iterable[Finding | Mapping[str, Any]] = ()) -> None:
     """Print a whole answer."""
     click.echo(document(command, payload, findings))
 

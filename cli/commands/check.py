@@ -239,7 +239,7 @@ def rendered(
         case Form.JSON:
             from analyzer.report.findings.documents import check_document
 
-            answer = output.envelope("check") | check_document(checked, known=known)
+            answer = output.envelope("check", all_findings(checked)) | check_document(checked, known=known)
         case Form.SARIF:
             from analyzer.report.findings.documents import sarif_log
 

@@ -42,7 +42,10 @@ def command() -> int:
     judged = list(_judged(root)) if isinstance(root, click.Group) else []
     files = {"user": settings.user_file(), "project": settings.project_file()}
     payload = {
-        "files": {kind: path and {"path": path, "exists": path.is_file()} for kind, path in files.items()},
+        "files": [
+            {"origin": kind, "path": path, "exists": path is not None and path.is_file()}
+            for kind, path in files.items()
+        ],
         "settings": [_plain(one) for one in judged],
     }
     output.answer("config", payload, _lines(files, judged))

@@ -46,7 +46,8 @@ def command(files: Sequence[str], where: DiskOptions) -> int:
     """
     answers = [_look(text, where) for text in files]
     if output.is_json():
-        output.emit("info", {"files": [_plain(answer) for answer in answers]})
+        found = [finding for answer in answers for finding in answer.findings or ()]
+        output.emit("info", {"files": [_plain(answer) for answer in answers]}, found)
     else:
         _print(answers)
     # what does not open outweighs damaged blocks

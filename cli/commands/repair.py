@@ -129,6 +129,8 @@ def undo_command(file: Path, undo: Path) -> None:
     Examples:
       vhdx undo disk.vhdx disk.vhdx.undo
     """
+    with FileSource(file):
+        pass  # of two files that are not there, the one that is to be restored is named
     restored = undo_merge(file, undo) if is_undo_of_merge(undo) else run_undo(file, undo)
     lines = [f"{safe(file)}: restored, file of {size(restored)}"]
     output.answer("undo", {"path": file, "undo": undo, "file_size": restored}, lines)
@@ -206,7 +208,7 @@ def _report(command: str, plan: RepairPlan, outcome: RepairOutcome | None) -> No
         "opens": plan.opens,
         "outcome": outcome,
     }
-    output.answer(command, payload, _lines(plan, outcome))
+    output.answer(command, payload, _lines(plan, outcome), findings=plan.unfixable)
 
 
 def _fix_to_plain(fix: Fix) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def tell_each(
         if not output.is_json():
             emit(answer.lines)
     if output.is_json():
-        files = zip(inputs, told, strict=True)
-        output.emit(command, {"files": [{**(one.plain or {"path": name}), "error": one.error} for name, one in files]})
+        files = [{**(one.plain or {"path": name}), "error": one.error} for name, one in zip(inputs, told, strict=True)]
+        output.emit(command, {"files": files}, [finding for file in files for finding in file.get("findings", ())])
     return next((answer.code for answer in told if answer.code), 0)
 
 

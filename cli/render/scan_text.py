@@ -35,6 +35,9 @@ _CONDITIONS = {
 }
 
 
+_NOT_READ = {Condition.DAMAGED, Condition.UNREADABLE}
+
+
 def when(seconds: float | None) -> str | None:
     """A time as UTC; None where there is none, or none that a calendar knows."""
     try:
@@ -145,7 +148,12 @@ class _Text:
         """One line of counts."""
         scan, severities = self.scan, Counter(finding.severity for finding in self.scan.findings)
         errors, warnings = severities[Severity.ERROR], severities[Severity.WARNING]
-        found = f"{plural(scan.files, 'file')} looked at, {len(scan.forest.records)} of them VHDX"
+        here = [record for record in scan.forest.records if record.path not in scan.outside]
+        unread = sum(record.condition in _NOT_READ and not record.identity for record in here)
+        found = f"{plural(scan.files, 'file')} looked at, {plural(len(here) - unread, 'virtual disk')}"
+        # One that is only called so, or has no front: nobody knows yet which of both.
+        found += f", {unread} called so that cannot be read as one" if unread else ""
+        found += f"; {plural(len(scan.outside), 'parent')} elsewhere" if scan.outside else ""
         chains = plural(len(scan.forest.trees), "chain")
         return f"{found}; {chains}, {plural(errors, 'error')}, {plural(warnings, 'warning')}"
 

@@ -194,7 +194,7 @@ def test_files_that_are_called_disks_and_are_none_are_shown_with_their_reason(vh
 
 def test_a_folder_without_a_disk_gives_exit_code_1(vhdx_command, tmp_path):
     answer = vhdx_command("scan", tmp_path)
-    assert (answer.code, answer.out) == (1, "0 files looked at, 0 of them VHDX; 0 chains, 0 errors, 0 warnings\n")
+    assert (answer.code, answer.out) == (1, "0 files looked at, 0 virtual disks; 0 chains, 0 errors, 0 warnings\n")
 
 
 def test_a_folder_that_is_not_there_gives_exit_code_6(vhdx_command, tmp_path):
@@ -403,3 +403,20 @@ def test_what_is_left_of_a_disk_is_found_whatever_its_name(vhdx_command, tmp_pat
     shown = [member["path"] for member in answer.json["unplaced"]]
     shown += [member["path"] for tree in answer.json["trees"] for member in tree["members"]]
     assert shown == [str(locked)]
+
+
+def test_the_last_line_counts_what_is_a_disk_what_is_only_called_so_and_what_is_elsewhere(
+    vhdx_command, built, tmp_path
+):
+    leaf, _ = built("chain-3")
+    folder = tmp_path / "looked at"
+    folder.mkdir()
+    for name in ("layer1.avhdx", "layer2.avhdx"):
+        (leaf.parent / name).rename(folder / name)
+    (folder / "no disk.vhdx").write_bytes(bytes(3 << 20))
+    (folder / "text.txt").write_text("words")
+    (folder / "child").mkdir()
+    last = vhdx_command("scan", folder).out.splitlines()[-1]
+    assert last.startswith("4 files looked at, 2 virtual disks, 1 called so that cannot be read as one; 1 chain, ")
+    last = vhdx_command("scan", folder / "layer2.avhdx").out.splitlines()[-1]
+    assert last.startswith("1 file looked at, 1 virtual disk; 1 parent elsewhere; 1 chain, ")

@@ -9,6 +9,7 @@ import vhdx
 from fixtures import RECIPES, write_files
 from tests.support.files import ROOT
 
+pytest.importorskip("resource", reason="Windows does not say how much memory a process had")
 pytestmark = pytest.mark.slow
 
 LIMIT = 500 << 20
