@@ -7,6 +7,7 @@ from pathlib import Path
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
 from analyzer.linkage.record import Condition, Container, FileRecord
+from analyzer.remedies import shell_command
 from analyzer.scan.commands import (
     OutputNames,
     completing_command,
@@ -194,7 +195,8 @@ def _alone(known: Known, leaf: Member) -> Iterator[str]:
     if leaf.record.condition is Condition.DAMAGED:
         yield leaf.record.flaw
         return
-    yield "it stands alone: there is nothing to merge"
+    listing = shell_command(["vhdx", "files", str(leaf.path)])
+    yield f"it stands alone: there is nothing to merge; `{listing}` lists what is in it"
     files = known.forest.by_disk.get(leaf.record.disk_id, ()) if leaf.record.disk_id else ()
     if waiting := [record.path for record in files if known.forest.lacks_parent(record)]:
         yield f"of the same disk, and without their parent: {listed(waiting)}"

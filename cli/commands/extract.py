@@ -25,7 +25,7 @@ from vhdx.ranges import NO_RANGES
 from vhdx.sink import Existing
 
 # On a terminal; JSON has every file.
-_MOST_SAID = 20
+_MOST_SAID, _MOST_STALE = 20, 3
 _REFUSED = 5
 
 
@@ -175,10 +175,12 @@ def _print_text(plan: Extraction, outcome: Outcome) -> None:
 
 
 def _say(word: str, all_told: Sequence[Told]) -> None:
-    for told in all_told[:_MOST_SAID]:
+    # Of a disk that rests on a rebuilt table all files are in doubt, and what is said of one is said of each.
+    most = _MOST_SAID if word != "stale" else _MOST_STALE
+    for told in all_told[:most]:
         place = f" -> {safe(told.file)}" if told.file else ""
         lost = f" ({plural(told.lost_bytes, 'byte')})" if told.lost_bytes else ""
         text = "" if told.text == word else f": {safe(told.text)}{lost}"
         say(f"{word}: {safe(told.path)}{place}{text}")
-    if len(all_told) > _MOST_SAID:
-        say(f"{word}: {len(all_told) - _MOST_SAID} more; --json lists them")
+    if len(all_told) > most:
+        say(f"{word}: {len(all_told) - most} more; --json lists them")

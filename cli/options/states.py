@@ -34,7 +34,8 @@ def opened_by_map(text: str, where: ChainOptions) -> Iterator[State]:
         state = read_by_map(plain)
         if isinstance(state.disk, MappedDisk):
             used = f"is read by {safe(state.disk.map)}: {state.disk.standing}"
-            say(f"note: {safe(state.disk.path)} was recovered, and {used}")
+            if state.disk.lost or state.disk.stale:
+                say(f"note: {safe(state.disk.path)} was recovered, and {used}")
         elif state.kind not in WITHOUT_FILES:
             warn_of_map(state.disk)
         yield state

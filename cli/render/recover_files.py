@@ -46,7 +46,7 @@ def why_not_listed(files: TouchedFiles) -> Iterator[str]:
 def journal_lines(files: TouchedFiles) -> Iterator[str]:
     """What a file system whose journal is not whole takes, before it can be checked or mounted."""
     for file in files.touched:
-        if file.role is Role.SYSTEM and file.path == f"/{JOURNAL}":
+        if file.role is Role.SYSTEM and file.path == f"/{JOURNAL}" and not file.likely:
             yield (
                 f"files: volume {file.volume}: its journal is {file.status.value} in part; e2fsck may refuse it, or "
                 "put zeros from it into the volume: take it away on a copy first (docs/wsl.md, "

@@ -186,24 +186,22 @@ def _named_by(plan: Plan, gap: Level) -> str:
 
 
 def _next(plan: Plan, files: TouchedFiles, outcome: Outcome | None) -> Iterator[str]:
-    """The commands that come now."""
+    """The commands that come now, and what to know before the image is used otherwise."""
     for child, gap, parent in zip(plan.levels[2:], plan.levels[1:], plan.levels, strict=False):
         if gap.verdict is Verdict.MERGE_INTERRUPTED and child.path and parent.path:
             words = ["merge", str(child.path), "merged.vhdx", "--parent", str(parent.path), "--on-mismatch", "accept"]
             yield f"{shell_command(['vhdx', *words])}    completes the merge that was interrupted"
-    volume = whole_volume(plan.filled)
-    if volume:
-        yield f"{volume} {safe(outcome.target)}" if outcome and volume.needs_backup else str(volume)
-    yield from journal_lines(files)
     if outcome is None:
         again = [str(path) for path in plan.request.inputs]
         yield f"{shell_command(['vhdx', 'recover', *again, '-o', _OUT])}    writes it"
-        return
-    yield from _with_files(files, outcome, plan.request.only or ("/",))
-    for level in plan.levels:
-        if level.presence is Presence.MISSING:
+    else:
+        yield from _with_files(files, outcome, plan.request.only or ("/",))
+        if any(level.presence is Presence.MISSING for level in plan.levels):
             folder = plan.disk.images[0].path.parent
             yield f"{shell_command(['vhdx', 'scan', str(folder)])}    looks for the missing file; name any other folder"
+    if volume := whole_volume(plan.filled):
+        yield f"{volume} {safe(outcome.target)}" if outcome and volume.needs_backup else str(volume)
+    yield from journal_lines(files)
 
 
 def _with_files(files: TouchedFiles, outcome: Outcome, paths: tuple[str, ...]) -> Iterator[str]:
