@@ -163,6 +163,15 @@ class BlockTable:
             for first, count in Range.between(start, end).pieces(WINDOW_SLOTS):
                 yield first, self.entries(first, count)
 
+    def partial_blocks(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """Each chunk with partially present blocks, and which of its blocks they are, sorted."""
+        period = self.geometry.chunk_ratio + 1
+        for first, entries in self.used_entries():
+            slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
+            slots = slots[slots % period != period - 1]
+            for chunk in distinct(slots // period).tolist():
+                yield chunk, slots[slots // period == chunk] % period
+
     def all_places(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """As `used_entries`, with the entries that keep a place (UNMAPPED, UNDEFINED) as if their blocks were there."""
         for first, entries in self.used_entries():

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.guest.layouts import exfat, gpt, ntfs
+from analyzer.judgement.bitmaps import findings_of_bitmaps, wiped_blocks
 from analyzer.text import plural
 from vhdx.findings import Finding, Severity
 from vhdx.source import read_at
-from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.structures.constants import SECTOR_BITMAP_SIZE
-from vhdx.table import BlockTable, distinct
+from vhdx.table import BlockTable
 
 SECTION = "2.4"
 _SIGNATURES = (
@@ -40,7 +40,7 @@ _ALL_SET = 0xFF
 def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
     """Everything about the bitmaps of partially present blocks."""
     full = empty = 0
-    for chunk, blocks in _chunks_in_use(table):
+    for chunk, blocks in table.partial_blocks():
         if any(flaw.severity is Severity.ERROR for flaw in table.flaws_of_bitmap(chunk)):  # said with the block table
             continue
         at = table.bitmap_entry(chunk).file_offset
@@ -56,20 +56,11 @@ def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
                 "SBM-03", Severity.ERROR, text, at, SECTOR_BITMAP_SIZE, SECTION,
                 disk_start=start, disk_length=min(size, table.geometry.size - start),
             )  # fmt: skip
+    yield from findings_of_bitmaps(table, wiped_blocks(table))
     if full or empty:
         has_all, has_none = plural(full, "block", "has", "have"), plural(empty, "block", "has", "have")
         text = f"of the partially present ones {has_all} all sectors marked, and {has_none} none"
         yield Finding("SBM-01", Severity.NOTE, text, None, None, SECTION)
-
-
-def _chunks_in_use(table: BlockTable) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Each chunk with partially present blocks, and which of its blocks they are."""
-    period = table.geometry.chunk_ratio + 1
-    for first, entries in table.used_entries():
-        slots = first + np.flatnonzero(entries & STATE_MASK == BlockState.PARTIALLY_PRESENT)
-        slots = slots[slots % period != period - 1]
-        for chunk in distinct(slots // period).tolist():
-            yield chunk, slots[slots // period == chunk] % period
 
 
 def _check_tail(

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from analyzer.judgement.bitmaps import findings_of_bitmaps, wiped_blocks
 from analyzer.judgement.entries import absent_blocks, bytes_of, freed_without_place, released_by_log
 from analyzer.judgement.unowned import Unowned, unowned_in
 from analyzer.remedies import shell_command
@@ -98,7 +99,7 @@ class Trust(Enum):
     """By the letter: what a table calls absent is absent."""
 
 
-OF_JUDGEMENT = frozenset({"BAT-22", "BAT-23"})
+OF_JUDGEMENT = frozenset({"BAT-22", "BAT-23", "SBM-04"})
 """The codes of what a judged chain says of its tables."""
 _AS_WRITTEN = "the table is read by the letter all the same, as --trust-table asks: what is read may be wrong"
 
@@ -120,7 +121,8 @@ def _judged(image: Image, disk: Chain, trust: Trust) -> Image:
     table = image.table
     judgement = judge(table, image.log, lambda: disk)
     live = image.header.log_is_live
-    found = tuple(_said(finding, image.path, trust) for finding in findings_of(table, judgement, live=live))
+    flaws = (*findings_of(table, judgement, live=live), *findings_of_bitmaps(table, wiped_blocks(table)))
+    found = tuple(_said(finding, image.path, trust) for finding in flaws)
     if trust is Trust.TABLE or not judgement.doubted:
         return replace(image, opening_findings=image.opening_findings + found)
     reason = (
@@ -134,7 +136,7 @@ def _judged(image: Image, disk: Chain, trust: Trust) -> Image:
 def _said(finding: Finding, path: Path, trust: Trust) -> Finding:
     """What a command that reads the disk says: what the table cannot tell, and who can."""
     recover = shell_command(["vhdx", "recover", str(path), "-o", "disk.raw"])
-    then = "says what is in doubt" if finding.code == "BAT-23" else "puts back what tells its place"
+    then = "puts back what tells its place" if finding.code == "BAT-22" else "says what is in doubt"
     text = f"{finding.message}; {_AS_WRITTEN if trust is Trust.TABLE else f'`{recover}` {then}'}"
     return replace(finding, severity=Severity.WARNING, path=path, message=text)
 
