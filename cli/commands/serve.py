@@ -165,10 +165,10 @@ def _refuse_open_doors(place: _Place) -> None:
 
 def _door(place: _Place, stack: ExitStack) -> Door:
     """Where clients are listened for; a socket that nobody named is in a folder that goes with it."""
-    if place.port is not None or not HAS_PATHS:
-        return door_at_port(place.host, place.port or 0)
     if place.socket is not None:
         return door_at_path(place.socket)
+    if place.port is not None or not HAS_PATHS:
+        return door_at_port(place.host, place.port or 0)
     return door_at_path(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vhdx-")), "nbd.sock"))
 
 

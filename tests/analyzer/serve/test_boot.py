@@ -127,3 +127,20 @@ def test_a_guest_boots_from_a_disk_that_is_read_only_and_what_it_writes_goes_wit
         assert_said(booted(export, tmp_path / "log"), "leaf", payload)
         subprocess.run(["nbdcopy", export["uri"], tmp_path / "left.raw"], check=True)
     assert Path(tmp_path / "left.raw").read_bytes() == (folder / "leaf.raw").read_bytes()
+
+
+@pytest.mark.parametrize("recipe_name", ["dynamic", "sectors-4096"])
+@pytest.mark.parametrize("options", [[], ["--scratch"]])
+def test_qemu_takes_every_command_that_is_printed_for_it(recipe, recipe_name, options):
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("qemu-system-x86_64 is not installed")
+    _, leaf = recipe(recipe_name)
+    with serving(leaf, *options) as export:
+        for each in export["commands"]:
+            if each["purpose"].startswith("boot"):
+                words = [word.replace("2G", "64M") for word in shlex.split(each["text"])]
+                if "-bios" in words and not Path(words[words.index("-bios") + 1]).exists():
+                    del words[words.index("-bios") : words.index("-bios") + 2]
+                more = ["-accel", "tcg", "-S", "-display", "none", "-nic", "none", "-monitor", "stdio"]
+                said = subprocess.run([*words, *more], input=b"quit\n", check=True, capture_output=True, timeout=SAFETY)
+                assert not said.stderr
