@@ -44,6 +44,7 @@ NOT_RUN = (
     ("docs/fleet.md", r"dask|tcp:", "tests/analyzer/tasks/test_fleet.py starts these processes, and ends some"),
     ("docs/mount.md", r"", "what is mounted is there until it is unmounted; tests/cli/test_mount.py mounts"),
     ("docs/other-formats.md", r"", "servers of other programs; tests/analyzer/nbd/test_disk.py reads through them"),
+    ("README.md", r"^vhdx serve ", "a server waits for clients; tests/analyzer/serve/test_boot.py boots from it"),
     ("docs/serve.md", r"", "servers wait for clients; tests/analyzer/serve has them, and the programs of others"),
     ("", r"^(& )?\S*pip install ", "it installs, from the network"),
     ("", r"^(python3|py) -m venv ", "it installs"),
