@@ -1,7 +1,7 @@
 """The files that lost and stale ranges touch, and the one volume of a disk without partitions."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice, product
@@ -12,15 +12,18 @@ from analyzer.guest.filesystems.readings import named_volumes, whole_ext
 from analyzer.guest.filesystems.record import FileKind, FileRecord, Role, Trouble, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.layouts.detect import end_of
 from analyzer.guest.layouts.ext import START
 from analyzer.guest.layouts.partitions import Partition, bounded, partitions_of
+from analyzer.guest.usage.volumes import volumes_of
 from analyzer.recover.disk.filled import FilledDisk
 from analyzer.recover.disk.wanted import records_at
 from analyzer.recover.job import Plan
 from analyzer.recovery_map.mapfile import Status
+from analyzer.text import size
 from vhdx.ranges import Ranges
 from vhdx.reader import Reader
-from vhdx.structures.constants import SECTOR_SIZES
+from vhdx.structures.constants import MAX_DISK_SIZE, SECTOR_SIZES
 
 # OUT.json stays readable by usual programs; the numbers count all files.
 MOST_LISTED = 100_000
@@ -194,6 +197,18 @@ def _bytes_of(record: FileRecord, ranges: Ranges) -> int:
         count += sum(ranges.within(extent).size for extent in extents)
         count += stream.size if ranges.touches_any(stream.resident) else 0
     return count
+
+
+def cut_volumes(disk: FilledDisk) -> Iterator[str]:
+    """What is to be said of volumes that are larger than the disk: no file has the rest, and no map calls it lost."""
+    noted = disk.noted()
+    for volume in volumes_of(ReadableDisk(noted, noted.policy)):
+        past = end_of(volume.front) - volume.view.size if volume.front else 0
+        if 0 < past <= MAX_DISK_SIZE:
+            yield (
+                f"the volume at byte {volume.part.start} ends {size(past)} past the end of the disk, or of its "
+                "partition: files there are lost, or in part"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from analyzer.scan.commands import (
     completing_command,
     has_no_front,
     inputs_of,
+    is_damaged_inside,
     merge_command,
     recover_command,
 )
@@ -23,6 +24,9 @@ from analyzer.text import plural
 from vhdx.findings import Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
+_REBUILDS = (
+    "`vhdx recover` rebuilds what it can and writes what is left; `vhdx check` says whether a repair mends the file"
+)
 ONLY_LEAF = "it is the only leaf"
 """The reason of a tree that has one leaf."""
 _VERDICTS = {
@@ -92,9 +96,12 @@ def advise(known: Known) -> tuple[Advice, ...]:
     trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
     advice = [_with_recovery(known, tree, _advise(known, tree, names), names) for tree in trees]
     step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
-    for record in (record for record in known.forest.unplaced if has_no_front(record)):
+    for record in known.forest.unplaced:
+        if not (has_no_front(record) or is_damaged_inside(record)):
+            continue
         command = recover_command((record.path, *_chain_beside(known, record)), names)
-        advice.append(Advice(root=record.path, current=None, reason="", steps=(step,), recovery=command))
+        steps = (step,) if has_no_front(record) else (_flaw_of(record), _REBUILDS)
+        advice.append(Advice(root=record.path, current=None, reason="", steps=steps, recovery=command))
     return tuple(advice)
 
 

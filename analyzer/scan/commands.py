@@ -13,6 +13,7 @@ from vhdx.structures.constants import MIB
 
 # Codes of files that do not begin like a VHDX, or end before their headers do: they may still be the newest layer.
 _FRONT = {"FID-01", "FID-02"}
+_STRUCTURES = ("HDR-", "REG-", "LOG-", "MET-")
 
 
 def inputs_of(forest: Forest, tree: Tree, leaf: Path, lossy: set[Path]) -> tuple[Path, ...]:
@@ -42,6 +43,11 @@ def _base_chain(forest: Forest, own: Tree, orphan: FileRecord) -> Iterator[Path]
 def has_no_front(record: FileRecord) -> bool:
     """Whether a file that was taken for a VHDX, and does not begin like one, is large enough to be one all the same."""
     return record.file_size > MIB and any(finding.code in _FRONT for finding in record.findings)
+
+
+def is_damaged_inside(record: FileRecord) -> bool:
+    """Whether a file begins like a VHDX, and structures behind that are damaged."""
+    return any(finding.code.startswith(_STRUCTURES) for finding in record.findings)
 
 
 class OutputNames:

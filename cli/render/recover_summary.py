@@ -6,7 +6,7 @@ from itertools import islice
 
 from analyzer.guest.filesystems.record import Role
 from analyzer.linkage.mismatch import Verdict
-from analyzer.recover.affected_files import TouchedFiles, UserFiles, whole_volume
+from analyzer.recover.affected_files import TouchedFiles, UserFiles, cut_volumes, whole_volume
 from analyzer.recover.disk.provenance import Totals
 from analyzer.recover.inputs.layers import Basis, Level, Placed, Presence
 from analyzer.recover.job import Outcome, Plan
@@ -71,7 +71,8 @@ def _totals(plan: Plan, totals: Totals, files: TouchedFiles) -> Iterator[str]:
     if totals.left_out:
         yield _row("not asked", f"{size(totals.left_out)}, left out as --only asked", None)
     # That nothing is lost is said where all is known and content speaks for it; else it is only not known.
-    is_sure = lost or (totals.complete and plan.content.account.is_checked)
+    is_cut = any(True for _ in cut_volumes(plan.filled))
+    is_sure = lost or (totals.complete and plan.content.account.is_checked and not is_cut)
     yield _row("lost", size(lost) if is_sure else "nothing that is known of", users and users.lost)
 
 
@@ -112,6 +113,7 @@ def _reasons(plan: Plan, totals: Totals, files: TouchedFiles) -> Iterator[str]:
     yield from _first_loss(plan)
     if plan.filled.faults:
         yield f"{size(plan.filled.faults.size)} could not be read from the medium"
+    yield from cut_volumes(plan.filled)
     account = plan.content.account
     for one in account.contradictions:
         yield f"content: {safe(plan.disk.images[one.layer].path.name)}: {one}"

@@ -6,6 +6,8 @@ import pytest
 
 from fixtures import Brush, encode
 from fixtures.recipes.kit import child_of, disk
+from tests.analyzer.guest import images
+from tests.analyzer.guest.conftest import need
 from tests.support.command_line import words_of
 
 pytestmark = pytest.mark.slow
@@ -74,3 +76,22 @@ def test_of_a_disk_that_is_known_whole_nothing_is_asked_for(vhdx_command, folder
     answer = vhdx_command("recover", "base.vhdx", "-o", "disk.raw")
     assert (answer.code, "more could come from" in answer.out) == (0, False)
     assert any(line.startswith("vhdx files disk.raw") for line in section(answer, "next"))
+
+
+@pytest.mark.peers
+def test_of_a_volume_that_is_larger_than_its_disk_it_is_not_said_that_nothing_is_lost(vhdx_command, folder):
+    need("ntfs")
+    raw = images.make_ntfs(folder / "disk.raw", 8 * MIB)
+    with raw.open("r+b") as file:
+        file.truncate(6 * MIB)
+    answer = vhdx_command("recover", images.chain_of(folder / "chain", raw), "--dry-run")
+    assert "the volume at byte 0 ends 2.0 MiB past the end of the disk" in answer.out.replace("2 MiB", "2.0 MiB")
+    assert "lost      0 bytes" not in answer.out
+
+
+def test_scan_gives_the_command_for_a_file_whose_headers_are_damaged(vhdx_command, folder):
+    encode(BASE).patched(64 << 10, b"\0" * 4096).patched(128 << 10, b"\0" * 4096).write_to(folder / "disk.vhdx")
+    answer = vhdx_command("scan", ".")
+    (command,) = (line.strip()[2:] for line in answer.out.splitlines() if line.strip().startswith("$ "))
+    assert words_of(command)[:3] == ["vhdx", "recover", "disk.vhdx"]
+    assert vhdx_command(*words_of(command)[1:]).code in {0, 1}

@@ -9,7 +9,7 @@ from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout, NtfsLayout
 from analyzer.guest.filesystems.opened import At, Avoid, OpenedVolume
 from analyzer.guest.filesystems.volume_reader import BestEffortDisk, Redirect, View, image_of, reader
-from analyzer.guest.layouts.detect import Front, Recognised, recognise
+from analyzer.guest.layouts.detect import Front, Recognised, end_of, recognise
 from analyzer.guest.layouts.ext import START, ExtSuperblock, Incompatible
 from analyzer.guest.layouts.ntfs import NtfsBoot
 from analyzer.guest.layouts.partitions import Partition, Pool
@@ -63,7 +63,7 @@ def _lacks_end(view: View, front: Front | None) -> Iterator[str]:
     """What is to be said of a volume that the disk, or its partition, was made too small for."""
     if front is None:
         return
-    end = front.end if isinstance(front, ExtSuperblock) else front.sectors * front.sector_size
+    end = end_of(front)
     if view.size < end <= _MOST_VOLUME:
         yield f"it ends {end - view.size} bytes past the end of the disk, or of its partition: what is there is lost"
 

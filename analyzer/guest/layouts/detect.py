@@ -104,6 +104,11 @@ class Recognised:
     notes: tuple[str, ...] = ()
 
 
+def end_of(front: Front) -> int:
+    """Bytes of the volume, by what it begins with."""
+    return front.end if isinstance(front, ext.ExtSuperblock) else front.sectors * front.sector_size
+
+
 def recognise(read: Read) -> Recognised:
     """What the first bytes of a volume, which `read` gives, say; type "unknown" where they say nothing."""
     sector = read(0, ntfs.SIZE)
