@@ -11,7 +11,7 @@ import click
 
 from analyzer.guest.filesystems.errors import NoSuchVolumeError, UnreadableVolumeError
 from analyzer.guest.filesystems.open import open_volumes
-from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, VolumeRecord
+from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Include, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.recovery_map.losses import losses_of
@@ -20,6 +20,7 @@ from cli.options.common import Declared, option
 from cli.output import members
 from cli.text import fitted, plural, safe, say, size
 from vhdx.disk import Disk
+from vhdx.errors import VhdxError
 
 _IN_VOLUME = re.compile(r"([1-9][0-9]{0,2}):(/.*)", re.DOTALL)
 # Columns below which mode and time go on a line of their own, so that names are not broken.
@@ -50,15 +51,37 @@ def in_volume(
 ) -> tuple[Volume, list[str]]:
     """The volume that is meant and the paths in it, which may be as `vhdx files -r` prints them: 2:/etc/hosts.
 
-    Of a disk with one volume, and with --volume, they are taken as they are. Raises as `chosen` does.
+    Of a disk with one volume, and with --volume, they are taken as they are, where they are there. Without either they
+    are in the only volume that has them. Raises as `chosen` does.
     """
     found = [_IN_VOLUME.fullmatch(path) for path in paths]
     prefixed = [(int(match[1]), match[2]) for match in found if match]
-    if number is not None or len(volumes) == 1 or len(prefixed) != len(paths):
+    if number is not None or len(prefixed) != len(paths):
+        return _with_all(volumes, number, paths, disk), list(paths)
+    if len(volumes) == 1 and _has_all(volumes[0], paths):
         return chosen(volumes, number, disk), list(paths)
     if len({volume for volume, _ in prefixed}) > 1:
         raise NoSuchVolumeError(disk.path, "the paths are of several volumes", "name those of one volume at a time")
     return chosen(volumes, prefixed[0][0], disk), [path for _, path in prefixed]
+
+
+def _with_all(volumes: Sequence[Volume], number: int | None, paths: Sequence[str], disk: Disk) -> Volume:
+    """The volume that is meant: of several, the only one that has all of the paths; raises as `chosen` does."""
+    readable = first_readings(volumes)
+    having = [one for one in readable if _has_all(one, paths)] if number is None and len(readable) > 1 else []
+    if len(having) != 1:
+        return chosen(volumes, number, disk)
+    say(f"note: volume {having[0].record.number} is the only one that has {safe(', '.join(paths))}")
+    return having[0]
+
+
+def _has_all(volume: Volume, paths: Sequence[str]) -> bool:
+    from analyzer.guest.extract.job import named_in
+
+    try:
+        return bool(named_in(volume, paths, Include.DELETED))
+    except VhdxError:
+        return False
 
 
 def chosen(volumes: Sequence[Volume], number: int | None, disk: Disk) -> Volume:

@@ -82,9 +82,10 @@ def test_of_several_volumes_one_has_to_be_chosen(vhdx_command, parts, tmp_path):
     overview = vhdx_command("files", disk)
     assert overview.code == 0
     assert [line.split()[:2] for line in overview.out.splitlines()] == [["1", "ext4"], ["2", "fat12"], ["3", "ntfs"]]
-    answer = vhdx_command("extract", disk, "/on ext", "-o", tmp_path / "out")
-    assert answer.code == 2
-    assert "--volume (1, 2, 3)" in answer.err
+    for path in ("/", "/nowhere"):  # in all of them, and in none
+        answer = vhdx_command("extract", disk, path, "-o", tmp_path / "out")
+        assert answer.code == 2
+        assert "--volume (1, 2, 3)" in answer.err
     assert vhdx_command("files", disk, "--volume", 4).code == 2
     assert vhdx_command("extract", disk, "2:/on fat", "-o", tmp_path / "fat").code == 0
     assert (tmp_path / "fat" / "on fat").read_bytes() == b"fat"
@@ -93,6 +94,23 @@ def test_of_several_volumes_one_has_to_be_chosen(vhdx_command, parts, tmp_path):
     assert refused.code == 2
     assert "several volumes" in refused.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_path_is_in_the_only_volume_that_has_it(vhdx_command, parts, tmp_path):
+    script = "label: gpt\nstart=2048,size=8192\nstart=16384,size=8192\nstart=32768,size=8192"
+    disk = partitioned(tmp_path / "disk.raw", script, parts, [MIB, 8 * MIB, 16 * MIB])
+    answer = vhdx_command("extract", disk, "/on ext", "-o", tmp_path / "out")
+    assert answer.code == 0
+    assert "volume 1 is the only one that has /on ext" in answer.err
+    assert (tmp_path / "out" / "on ext").read_bytes() == b"ext"
+    assert vhdx_command("files", disk, "/on fat").code == 0
+
+
+def test_the_number_of_the_only_volume_may_be_said(vhdx_command, tmp_path):
+    need("ext4")
+    disk = images.make_ext(tmp_path / "disk.raw", {"file": b"content"})
+    assert vhdx_command("extract", disk, "1:/file", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "file").read_bytes() == b"content"
 
 
 def test_a_volume_of_the_whole_disk_is_found_below_an_empty_partition_table(vhdx_command, tmp_path):
