@@ -106,8 +106,8 @@ def vhdx() -> None:
     """Read Hyper-V disks (.vhdx, .avhdx) and checkpoint chains, offline, on any system.
 
     A checkpoint is not a backup: it depends on its disk and on every file below it. When such a chain is all that is
-    left, these commands show what is in it and merge it into one standalone disk. Sources are opened read-only; only
-    `repair` and `set-parent` change a file, with --in-place, and `undo` restores it.
+    left, these commands show what is in it and merge it into one standalone disk. Sources are opened read-only, but
+    where a command is told to work in place (--in-place, --into); `undo` restores what has an undo file.
 
     \b
     Start here:
