@@ -128,16 +128,24 @@ def _lines(stats: Stats) -> Iterator[str]:
     yield f"{disks} in {plural(stats.chunks, 'chunk')} of {size(stats.bytes)}; {unused}"
 
 
+_CHUNK_SIZE = "Chunk size, 64K to 16M. Default: 256K in a folder, 1M on a server; larger for large disks."
+
+
 @click.command("init")
 @repository_argument
-@click.option("--chunk-size", type=BYTE_SIZE, help="Chunk size, 64K to 16M. Default: 1M, larger for disks over 1 TiB.")
+@click.option(
+    "--chunk-size",
+    type=BYTE_SIZE,
+    help="Chunk size, 64K to 16M. Default: 256K in a folder, 1M on a server; larger for large disks.",
+)
 @click.option("--encrypt", is_flag=True, help="Encrypt with AES-256-GCM; casync cannot read such a repository.")
 @json_option
 def init_command(repository: str, chunk_size: int | None, encrypt: bool) -> None:
     """Create an empty repository in REPOSITORY, a folder (created if missing) or a URL (docs/backup-places.md).
 
-    Smaller chunks keep small changes small but make indexes larger: 40 bytes per chunk of a disk. With --encrypt nobody
-    can read anything without the passphrase; casync and restore.py cannot read such a repository at all.
+    Smaller chunks keep small changes small, but make more objects, each of which costs a server a round trip, and
+    larger indexes: 40 bytes per chunk of a disk. With --encrypt nobody can read anything without the passphrase; casync
+    and restore.py cannot read such a repository at all.
 
     \b
     Examples:

@@ -28,6 +28,7 @@ from analyzer.backup.repository.manifest import (
     parse_manifest,
 )
 from analyzer.backup.repository.names import POINTS, index_object, is_name, manifest_object, name_in
+from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.storage.pace import Paced, unpaced
 from analyzer.backup.storage.remote_folder import FolderPlace, Place
 from analyzer.backup.storage.storage import Stored, extra_module
@@ -38,7 +39,9 @@ SETTINGS = "repository.json"
 PLAIN, ENCRYPTED = "plain", "aes-256-gcm"
 LEAFLETS = {"README.md": "readme.md", "restore.py": "restore.py"}
 """Objects that every repository carries, and what they are called in the package."""
-SMALLEST_CHUNK, USUAL_CHUNK, LARGEST_CHUNK = 64 << 10, 1 << 20, 16 << 20
+SMALLEST_CHUNK, LARGEST_CHUNK = 64 << 10, 16 << 20
+FOLDER_CHUNK, SERVER_CHUNK = 256 << 10, 1 << 20
+"""Of disks that are not large, where nothing else is asked for: each object costs a server a round trip."""
 # Chunks of a disk, unless they would have to be larger than LARGEST_CHUNK: an index of 40 MiB.
 _USUAL_MOST = 1 << 20
 # Chunks of a disk, whatever was asked for: 160 MiB of index, and 64 TiB in the largest chunks.
@@ -51,7 +54,9 @@ class Settings:
 
     mode: str = PLAIN
     chunk_size: int | None = None
-    """Bytes; None: by the size of the disk."""
+    """Bytes; None: by the size of the disk, from `least_chunk` up."""
+    least_chunk: int | None = None
+    """Bytes; None in repositories that are older than this: 1 MiB."""
     codec: dict[str, Any] | None = None
     leaflets: dict[str, str] | None = None
     """The SHA-256 of README.md and restore.py as they were written."""
@@ -74,7 +79,7 @@ class Repository:
 
     def chunk_size_for(self, size: int) -> int:
         """Bytes of a chunk of a new disk: more for a larger disk, so that its index stays small."""
-        chunk = self.settings.chunk_size or USUAL_CHUNK
+        chunk = self.settings.chunk_size or self.settings.least_chunk or SERVER_CHUNK
         most = _MOST if self.settings.chunk_size else _USUAL_MOST
         while chunk < LARGEST_CHUNK and size > chunk * most:
             chunk *= 2
@@ -161,8 +166,10 @@ def init_repository(place: Place, settings: Settings, codec: Codec) -> Repositor
     """Make a repository in a place that holds nothing; raises InitRefusedError, ChunkSizeError, PlaceError."""
     extra_module("zstandard", "a backup", "zstd")
     size = settings.chunk_size
-    if size is not None and (not SMALLEST_CHUNK <= size <= LARGEST_CHUNK or size & (size - 1)):
+    if size is not None and not _is_chunk_size(size):
         raise ChunkSizeError(place.url, f"no chunk has {size} bytes", "choose 64K, 128K ... 16M")
+    if size is None:
+        settings = replace(settings, least_chunk=FOLDER_CHUNK if isinstance(place, LocalPlace) else SERVER_CHUNK)
     leaflets = {name: leaflet(name, settings.mode) for name in LEAFLETS}
     settings = replace(settings, leaflets={name: hashlib.sha256(text).hexdigest() for name, text in leaflets.items()})
     _require_empty(place)
@@ -249,9 +256,18 @@ def read_settings(place: Place) -> Settings:
     if (version := members.pop("version", None)) != VERSION:
         raise NotRepositoryError(place.url, f"it is of version {version}", "use the version of vhdx that made it")
     try:
-        return Settings(**members)
+        settings = Settings(**members)
     except TypeError as error:
         raise DamagedObjectError(place.url, SETTINGS, f"a member is missing or unknown ({error})") from error
+    for size in (settings.chunk_size, settings.least_chunk):
+        if size is not None and not _is_chunk_size(size):
+            raise DamagedObjectError(place.url, SETTINGS, f"no chunk has {size!r} bytes")
+    return settings
+
+
+def _is_chunk_size(size: object) -> bool:
+    """Whether it is a power of two between the smallest and the largest chunk."""
+    return isinstance(size, int) and SMALLEST_CHUNK <= size <= LARGEST_CHUNK and not size & (size - 1)
 
 
 def bound(settings: Settings) -> bytes:

@@ -8,12 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vhdx
+from analyzer.backup.errors import DamagedObjectError
 from analyzer.backup.plan import Hashing, Lost, Reading, Which
+from analyzer.backup.repository.codec import Codec
+from analyzer.backup.repository.manifest import build_document, parse_document
+from analyzer.backup.repository.repository import SETTINGS, Settings, init_repository, open_repository
+from analyzer.backup.storage.local import LocalPlace
 from fixtures import RECIPES, Identity, encode
 from tests.analyzer.backup.helpers import KIB, MIB, back_up, chunks_of, content_of, new_repository, stored_chunks
 from tests.support.sources import CountingSource, SparseSource, chain_from, chain_of
 from tests.support.strategies import layers_upon, stacks
 from vhdx.errors import LostDataError
+from vhdx.structures.constants import GIB, TIB
 
 pytestmark = pytest.mark.slow
 
@@ -164,3 +170,28 @@ def test_a_disk_of_64_tib_takes_the_largest_chunks(name):
     chain = chain_of([fixture.files[path] for path in fixture.chain[::-1]])
     assert new_repository(chunk_size=None).chunk_size_for(chain.size) == 16 * MIB
     assert new_repository(chunk_size=64 * KIB).chunk_size_for(chain.size) == 16 * MIB
+
+
+def test_chunks_are_small_in_a_folder_and_grow_until_a_disk_has_a_million(tmp_path):
+    made = init_repository(LocalPlace(tmp_path / "new"), Settings(), Codec())
+    opened = open_repository(LocalPlace(tmp_path / "new"), str)
+    for repository in (made, opened):
+        sizes = {
+            size: repository.chunk_size_for(size) // KIB for size in (MIB, 256 * GIB, 256 * GIB + 1, TIB, 64 * TIB)
+        }
+        assert [*sizes.values()] == [256, 256, 512, 1024, 16384]
+    asked = init_repository(LocalPlace(tmp_path / "asked"), Settings(chunk_size=MIB), Codec())
+    assert (asked.settings.least_chunk, asked.chunk_size_for(MIB)) == (None, MIB)
+
+
+def test_a_repository_from_before_keeps_its_chunks_of_1_mib(tmp_path):
+    place = LocalPlace(tmp_path / "old")
+    init_repository(place, Settings(), Codec())
+    members = parse_document(place.read(SETTINGS))
+    del members["least_chunk"]
+    place.write(SETTINGS, build_document(members))
+    assert open_repository(place, str).chunk_size_for(MIB) == MIB
+    for nonsense in (0, -1, 3 << 20, "1M", 1 << 40):
+        place.write(SETTINGS, build_document({**members, "least_chunk": nonsense}))
+        with pytest.raises(DamagedObjectError, match="no chunk has"):
+            open_repository(place, str)
