@@ -71,13 +71,13 @@ FRONT_SIZE = 33 << 10
 TAIL_SIZE = 512
 """What a fixed VHD of version 1 has its footer in: the end of the file."""
 
-_FROM_RAW = "make a VHDX of it with `qemu-img convert -f raw -O vhdx`"
+_FROM_RAW = "make a VHDX of it with `vhdx convert FILE NEW.vhdx`"
 _RAW = f"it has no parent and nothing to merge: use it as it is, or {_FROM_RAW}"
 _ZEROS = (
     "the front is lost or never arrived: get a whole copy of the file, or try `vhdx recover FILE -o disk.raw`; if it "
     f"is a raw image, {_FROM_RAW}"
 )
-_BY_QEMU = "convert it with `qemu-img convert -O vhdx`"
+_BY_QEMU = "convert it with `qemu-img convert -O vhdx`, or read it through `qemu-nbd` (docs/other-formats.md)"
 _VHD = "read it by `vhdx info`, `vhdx files` and the like, or make a VHDX of it with `vhdx convert FILE NEW.vhdx`"
 _VHD_CHILD = "merge it with its parents into a VHDX: `vhdx merge FILE NEW.vhdx`"
 _AGAIN = "get the file itself: this is what a server or a program answered instead of it"

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_a_vhd_is_never_sent_to_a_reader_that_leaves_its_parents
 )
 def test_whoever_hands_in_a_raw_image_is_told_what_makes_a_vhdx_of_it(front):
     (finding,) = check_identifier(parse_identifier(front), front)
-    assert "`qemu-img convert -f raw -O vhdx`" in finding.advice
+    assert "`vhdx convert FILE NEW.vhdx`" in finding.advice
 
 
 def test_a_vhd_whose_footer_stands_in_front_too_is_not_called_fixed():
