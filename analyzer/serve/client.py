@@ -15,8 +15,6 @@ from vhdx.errors import FileSystemFullError, VhdxError
 from vhdx.ranges import Range
 
 _READING = {Command.READ: Flag.DF, Command.BLOCK_STATUS: Flag.REQ_ONE}
-
-
 _FLAGS = _READING | FLAGS
 """The commands, and the flags that each may have."""
 _Work = Callable[[Request, Iterator[memoryview]], None]

@@ -124,7 +124,7 @@ class Server:
         _prepare(connection)
         self._reading.add(connection)
         work = asyncio.get_running_loop().run_in_executor(self._threads, self._serve, connection, session)
-        work.add_done_callback(lambda _: self._left(connection))
+        work.add_done_callback(lambda done: self._left(connection, done.exception()))
 
     async def _agreed(self, connection: socket.socket) -> Session | None:
         """What a client agrees on in good time; None where it does not."""
@@ -156,9 +156,11 @@ class Server:
         finally:
             _shut(connection)
 
-    def _left(self, connection: socket.socket) -> None:
+    def _left(self, connection: socket.socket, error: BaseException | None) -> None:
         self._reading.discard(connection)
         connection.close()
+        if error is not None:  # a fault of this program: others are served on, and whoever runs it hears of it
+            self._say(f"a client was let go by an internal error ({type(error).__name__}: {error}); report it")
         if not self._reading and self._until is Until.LAST_LEFT:
             self._stopped.set()
 

@@ -102,6 +102,19 @@ def test_clients_that_leave_in_the_middle_of_a_request_are_let_go(demo, served):
     raise AssertionError("their places are not given free")
 
 
+def test_a_fault_of_the_server_lets_one_client_go_and_is_said(demo, served, monkeypatch):
+    chain, models = demo
+    server = served(disk=chain)
+    with monkeypatch.context() as faulty:
+        faulty.setattr("analyzer.serve.client.Client._tell_status", lambda *_: 1 / 0)
+        with Speaker(server.address) as speaker:
+            speaker.begin("disk", ["base:allocation"])
+            speaker.send(STATUS, 0, 512)
+            assert speaker.is_closed()
+    still_serves(server.address, models)
+    assert "ZeroDivisionError" in server.said[0]
+
+
 def test_a_client_that_closes_its_half_gets_its_answers(demo, served):
     chain, models = demo
     with Speaker(served(disk=chain).address) as speaker:

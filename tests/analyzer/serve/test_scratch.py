@@ -243,7 +243,7 @@ def test_a_file_of_another_disk_is_not_taken_over(tmp_path):
             resume_scratch(path, other)
     with pytest.raises(OutputError, match="exists"):
         create_scratch(path, header())
-    with resume_scratch(path, header()), pytest.raises(OutputError, match="locked"):
+    with resume_scratch(path, header()), pytest.raises(OutputError, match="another program"):
         resume_scratch(path, header())
 
 
