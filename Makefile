@@ -12,7 +12,7 @@ RUN := .venv/.installed
 PEERS := .venv/.peers-tried
 ROOMS ?= tests
 
-.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -78,6 +78,9 @@ boot: $(DEV)  ## boot guests from disks that are served (Debian: qemu-system-x86
 false-alarms: $(DEV)  ## judge 2,500 healthy and trimmed disks and chains, and hold 2,700 against their places: none may be doubted
 	$(BIN)/pytest -m fuzz -n $(JOBS) -k "not_refused or not_in_doubt" tests/analyzer/judgement/test_false_alarms.py \
 		tests/analyzer/witnesses/test_false_alarms.py
+
+merge-soak: $(DEV) $(PEERS)  ## merge 100,000 random chains in place, and kill 300 merges (MERGE_CHAINS, MERGE_KILLS, MERGE_SEED)
+	$(BIN)/pytest -m fuzz -n 0 tests/analyzer/merge/test_soak.py
 
 peers: $(DEV)  ## install other readers and the file-system library, or fail
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers,filesystems]'

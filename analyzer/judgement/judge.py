@@ -112,9 +112,26 @@ def judged(chain: Chain, trust: Trust = Trust.JUDGED) -> Chain:
     """
     with ExitStack() as stack:
         stack.callback(chain.close)
-        layers = tuple(_judged(image, chain.upto(number), trust) for number, image in enumerate(chain.layers))
+        merged = merged_into(chain)
+        layers = tuple(
+            image if number >= merged else _judged(image, chain.upto(number), trust)
+            for number, image in enumerate(chain.layers)
+        )
         stack.pop_all()
     return replace(chain, layers=layers)
+
+
+def merged_into(chain: Chain) -> int:
+    """The layer into which a merge in its place is under way, after the last one where there is none.
+
+    It is the one that its child names second. What it shows alone is a mixture that volumes contradict, and the files
+    above it let go of blocks without a trace: their tables are by no means older than their blocks.
+    """
+    for number, child in enumerate(chain.layers[1:]):
+        linkages = child.locator.linkages if child.locator else ()
+        if chain.layers[number].data_write_guid in linkages[1:] and len(set(linkages)) > 1:
+            return number
+    return len(chain.layers)
 
 
 def _judged(image: Image, disk: Chain, trust: Trust) -> Image:

@@ -114,6 +114,9 @@ def _drain(plan: IntoPlan, chain: Chain, media: Media, child: Medium, stack: Exi
     """Sessions of the files that let go, to be ended with the stack."""
     others = [stack.enter_context(media(path)) for path in plan.sources[1:]]
     editors = [stack.enter_context(Editor(medium)) for medium in (child, *others)]
+    for editor in editors:
+        for part in editor.room.free:  # also what an earlier run let go of, and was killed before it gave it back
+            editor.session.medium.release(part)
     return Drain(chain, plan.layer, editors)
 
 

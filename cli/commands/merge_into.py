@@ -36,8 +36,9 @@ def merge_into(leaf: Path, parent: Path, asked: IntoParent, where: ChainOptions,
         with open_links(leaf, where) as chain:
             finish_logs(chain, parent, asked.undo)
     with open_leaf(leaf, where) as chain:
-        errors = warn_of_findings(chain)
         plan = plan_merge_into(chain, parent, asked.options())
+        # Files of a merge that was broken off hold what nothing leads to yet, or any more: that is no loss.
+        errors = () if plan.is_resumed else warn_of_findings(chain)
         if dry_run:
             lines = [*_plan_lines(plan), "nothing was changed"]
             output.answer("merge", _payload(plan, None, errors), lines, findings=chain.findings)

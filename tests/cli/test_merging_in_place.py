@@ -14,7 +14,7 @@ from fixtures.recipes.kit import child_of
 from tests.support.command_line import contents, words_of
 from vhdx.edit.editor import Editor
 from vhdx.errors import FileSystemFullError
-from vhdx.in_place import open_edited
+from vhdx.in_place import EditedFile, open_edited
 from vhdx.runs import Kind
 
 SIZE = 8 * MIB
@@ -301,3 +301,20 @@ def test_a_file_that_was_put_away_is_not_the_current_state(vhdx_command, folder)
     vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx")
     told = vhdx_command("scan", folder)
     assert f"current state: {folder / 'base.vhdx'} (it already holds all that" in told.out
+
+
+def test_what_an_interrupted_drain_leaves_without_owner_is_no_loss(vhdx_command, folder, monkeypatch):
+    """Killed after a file let go of its only block, and before the host had the room back."""
+    wanted = disk(folder / "leaf.avhdx")
+    asked = "merge", folder / "leaf.avhdx", "--into", folder / "mid.avhdx", "--drain", "--delete"
+
+    def killed(_file, part):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EditedFile, "release", killed)
+        assert vhdx_command(*asked).code == 130
+    assert disk(folder / "leaf.avhdx") == wanted
+    assert vhdx_command("hash", folder / "leaf.avhdx").code == 0
+    assert vhdx_command(*asked).code == 0
+    assert disk(folder / "mid.avhdx") == wanted

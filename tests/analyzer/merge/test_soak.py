@@ -1,0 +1,98 @@
+"""`make merge-soak`: very many random chains, each judged by other programs too, and merges that are really killed."""
+
+import os
+import random
+import signal
+import subprocess
+
+import pytest
+
+import vhdx
+from analyzer.merge import run as running
+from cli.errors import run
+from cli.main import vhdx as main_command
+from tests.analyzer.merge.chains import random_chain
+from tests.analyzer.merge.test_chains import try_chain
+from tests.support.peer_tools import missing_peer, qemu_img
+from vhdx.in_place import EditedFile
+
+pytestmark = [pytest.mark.fuzz, pytest.mark.usefixtures("quiet")]
+CHAINS = int(os.environ.get("MERGE_CHAINS", "100000"))
+KILLS = int(os.environ.get("MERGE_KILLS", "300"))
+FIRST = int(os.environ.get("MERGE_SEED", "1000000"))
+
+
+def test_random_chains_are_merged_as_every_reader_that_is_right_has_it(tmp_path):
+    for seed in range(FIRST, FIRST + CHAINS):
+        file, wanted = try_chain(seed)
+        if seed % 10 == 0:
+            judged_by_others(file, wanted, tmp_path)
+
+
+def judged_by_others(file, wanted, folder):
+    """qemu-img and 7-Zip read bases of 512-byte sectors rightly; a differencing result they do not read at all."""
+    path = folder / "merged.vhdx"
+    file.write_to(path)
+    with vhdx.open_image(path) as image:
+        if image.has_parent or image.sector_size != 512:
+            return
+    raw = folder / "wanted.raw"
+    raw.write_bytes(wanted)
+    if not missing_peer("qemu-img") and len(wanted) % 512 == 0:
+        qemu_img("check", "-q", str(path))
+        qemu_img("compare", "-q", "-f", "vhdx", "-F", "raw", str(path), str(raw))
+    if not missing_peer("7zz"):
+        out = subprocess.run(["7zz", "e", "-so", path], capture_output=True, check=True).stdout
+        assert out == wanted
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is copied to be killed")
+def test_merges_that_are_killed_leave_the_disk_and_go_on(tmp_path):
+    for number in range(KILLS):
+        chance = random.Random(FIRST + number)
+        files, paths, wanted = random_chain(chance)
+        for path, file in files.items():
+            file.write_to(tmp_path / path)
+        merge_with_kills([tmp_path / path for path in paths], wanted, chance)
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+
+def merge_with_kills(paths, wanted, chance):
+    """Kill merges of one chain, each some steps later than the one before, until one is done."""
+    parents = [word for path in paths[-2::-1] for word in ("--parent", str(path))]
+    words = ["merge", str(paths[-1]), "--into", str(paths[0]), *parents, "--delete", "-q"]
+    words += ["--drain"] if chance.random() < 0.5 else []
+    steps = 0
+    while True:
+        steps += chance.randint(1, 12)
+        code = killed_after(steps, words)
+        assert code in {0, -signal.SIGKILL}
+        if code == 0:
+            break
+        with vhdx.open_chain(paths[-1], parents=paths[-2::-1]) as chain:
+            assert chain.read(0, chain.size) == wanted
+    with vhdx.open_image(paths[0]) as image:
+        assert image.read(0, image.size) == wanted
+
+
+def killed_after(steps, words):
+    """The exit code of a command in a process that ends itself, as `kill -9` does, before that step of its writing."""
+    process = os.fork()
+    if process == 0:
+        done = [0]
+
+        def counted(real):
+            def step(*arguments):
+                done[0] += 1
+                if done[0] > steps:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments)
+
+            return step
+
+        for name in ("write_at", "set_size", "flush", "zero", "release"):
+            setattr(EditedFile, name, counted(getattr(EditedFile, name)))
+        running._PAGES = 2
+        os._exit(run(main_command, words))
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
