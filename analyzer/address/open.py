@@ -10,6 +10,7 @@ from analyzer.address.state import State
 from analyzer.nbd.uri import NbdAddress
 from vhdx.chain import Chain, StateName
 from vhdx.errors import CorruptFileError, NoSuchLayerError
+from vhdx.source_map import BESIDE, SourceMaps
 
 if TYPE_CHECKING:
     from analyzer.backup.repository.repository import Repository
@@ -28,6 +29,8 @@ class Access:
     """Opens a VHD of version 1 with its parents."""
     point: Callable[[PointName], tuple["Repository", str]]
     """Opens a repository, and says the full name of the restore point that is meant."""
+    maps: SourceMaps = BESIDE
+    """The maps of ddrescue that a raw image is read by."""
     sector_size: int | None = None
     """Bytes of a sector of what does not say it itself; None for what it says, or 512."""
 
@@ -51,7 +54,7 @@ def _open_raw(name: StateName, kind: Kind, access: Access) -> State:
 
     if name.layer:
         raise NoSuchLayerError(name.path, str(name.layer), 1)
-    raw = RawDisk(name.path, access.sector_size)
+    raw = RawDisk(name.path, access.sector_size, access.maps)
     return State(raw, raw, kind)
 
 

@@ -10,14 +10,15 @@ import numpy as np
 
 from vhdx.device import DeviceSource
 from vhdx.disk import Disk
-from vhdx.errors import VhdxError
-from vhdx.findings import Finding
+from vhdx.errors import NotRescuedError, VhdxError, located
+from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.lost import RAISE, LostPolicy
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.reader import Find, RunSource
-from vhdx.runs import Kind, Run, RunTable, concatenate, overlay
-from vhdx.source import ByteSource, FileSource
+from vhdx.runs import Kind, Run, RunTable, concatenate, overlay, with_lost
+from vhdx.source import ByteSource, FileSource, unread_of, unreadable_of
+from vhdx.source_map import SourceMaps, unread_findings
 from vhdx.structures.metadata import MetadataItem
 from vhdx.system import files
 
@@ -147,15 +148,14 @@ class KeptRuns:
 class RawDisk(Disk):
     """A raw image or a block device, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
 
-    findings = ()
-    """None: any bytes are a raw image."""
-
-    def __init__(self, path: Path, sector_size: int | None = None) -> None:
+    def __init__(self, path: Path, sector_size: int | None = None, maps: SourceMaps | None = None) -> None:
         """Open it; a file does not say what sectors it has, and 512 bytes are taken for one unless that is given.
 
-        Raises NotRegularFileError, InputOutputError.
+        What ddrescue has not read of it, by `maps`, is LOST. Raises NotRegularFileError, InputOutputError,
+        SourceMapError.
         """
-        self.file: FileSource | DeviceSource = DeviceSource(path) if files.is_device(path) else FileSource(path)
+        opened = maps.source if maps else FileSource
+        self.file: FileSource | DeviceSource = DeviceSource(path) if files.is_device(path) else opened(path)
         own = self.file.sector_size if isinstance(self.file, DeviceSource) else 512
         self._sector_size = sector_size or own
 
@@ -163,6 +163,11 @@ class RawDisk(Disk):
     def sector_size(self) -> int:
         """Bytes of a logical sector."""
         return self._sector_size
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """That a part of it was not read when it was copied; else none: any bytes are a raw image."""
+        return tuple(located(self.path, unread_findings(self.file, Severity.WARNING)))
 
     @property
     def path(self) -> Path:
@@ -180,7 +185,17 @@ class RawDisk(Disk):
         return (self.file,)
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk: DATA where the file system holds something, ZERO elsewhere."""
+        """See Disk: DATA where the file system holds something, LOST where nobody has read it, ZERO elsewhere."""
+        return (with_lost(table, unreadable_of(self.file)) for table in self._windows(start, end))
+
+    def error_for(self, run: Run) -> VhdxError | None:
+        """See Disk."""
+        unread = unread_of(self.file)
+        if run.kind is not Kind.LOST or unread is None:
+            return None
+        return NotRescuedError(self.path, unread.map, run.start, run.length)
+
+    def _windows(self, start: int, end: int | None) -> Iterator[RunTable]:
         upto = self.size if end is None else min(end, self.size)
         held, position = self._held(start, upto), start
         while some := list(islice(held, _AT_ONCE)):

@@ -111,6 +111,7 @@ def opened_plain(text: str, where: ChainOptions) -> Iterator[State]:
         leaf=partial(open_as_it_is, where=where),
         vhd=partial(_vhd, where=where),
         point=_point,
+        maps=where.maps,
         sector_size=sector_size,
     )
     with _said(address, access) as state:

@@ -217,3 +217,20 @@ def test_what_holds_disks_and_is_none_is_told_how_to_name_one(vhdx_command, kept
     long = vhdx_command("hash", "a" * 300)
     assert long.code == 6
     assert "cannot open aaa" in long.err
+
+
+def test_what_ddrescue_has_not_read_of_a_raw_image_is_lost(vhdx_command, tmp_path):
+    raw, lost = tmp_path / "disk.raw", (8192, 4096)
+    raw.write_bytes(b"x" * 8192 + bytes(4096) + b"y" * 8192)
+    rows = [(0, 8192, "+"), (*lost, "-"), (12288, 8192, "+")]
+    (tmp_path / "disk.raw.map").write_text(
+        "# Mapfile. Created by GNU ddrescue version 1.27\n# current_pos  current_status  current_pass\n"
+        "0x00003000     +               1\n"
+        + "".join(f"0x{start:08X}  0x{length:08X}  {sign}\n" for start, length, sign in rows)
+    )
+    mapped = vhdx_command("map", raw, "--json")
+    assert mapped.code == 1
+    assert [run[:3] for run in mapped.json["runs"] if run[2] == "lost"] == [[*lost, "lost"]]
+    for answer in (vhdx_command("hash", raw), vhdx_command("convert", raw, tmp_path / "out.vhdx")):
+        assert answer.code == 3
+        assert "were not read when the file was copied" in answer.err

@@ -81,9 +81,10 @@ def test_a_chunk_that_is_missing_loses_its_own_bytes_alone(vhdx_command, huge, t
     wanted, repository = huge[1], shutil.copytree(huge[0], tmp_path / "kept")
     chunk = _chunk_with(repository, wanted[1_500_000:1_500_064])
     chunk.unlink()
-    listed = vhdx_command("files", f"{repository}::huge", "/folder")
+    listed = vhdx_command("files", f"{repository}::huge", "/folder", "--json")
     assert listed.code == 0
     assert "wanted.bin" in listed.out
+    assert listed.json["state"]["format"] == "point"
     assert vhdx_command("extract", f"{repository}::huge", "/folder/wanted.bin", "-o", tmp_path / "none").code == 1
     partial = vhdx_command("extract", f"{repository}::huge", "/folder/wanted.bin", "-o", tmp_path / "out", "--partial")
     assert partial.code == 1
