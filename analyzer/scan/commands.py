@@ -41,8 +41,14 @@ def _base_chain(forest: Forest, own: Tree, orphan: FileRecord) -> Iterator[Path]
 
 
 def has_no_front(record: FileRecord) -> bool:
-    """Whether a file that was taken for a VHDX, and does not begin like one, is large enough to be one all the same."""
-    return record.file_size > MIB and any(finding.code in _FRONT for finding in record.findings)
+    """Whether a file that was taken for a VHDX, and does not begin like one, is large enough to be one all the same.
+
+    What begins like an archive, or another program's image, is that: recovering it would refuse it for the same reason.
+    """
+    return record.file_size > MIB and any(
+        finding.code in _FRONT and (not finding.advice or "vhdx recover" in finding.advice)
+        for finding in record.findings
+    )
 
 
 def is_damaged_inside(record: FileRecord) -> bool:

@@ -95,3 +95,10 @@ def test_scan_gives_the_command_for_a_file_whose_headers_are_damaged(vhdx_comman
     (command,) = (line.strip()[2:] for line in answer.out.splitlines() if line.strip().startswith("$ "))
     assert words_of(command)[:3] == ["vhdx", "recover", "disk.vhdx"]
     assert vhdx_command(*words_of(command)[1:]).code in {0, 1}
+
+
+def test_scan_sends_nobody_to_recover_an_archive(vhdx_command, folder):
+    (folder / "disk.vhdx").write_bytes(b"PK\x03\x04" + bytes(2 * MIB))
+    answer = vhdx_command("scan", ".")
+    assert "unpack it first" in answer.out
+    assert not [line for line in answer.out.splitlines() if line.strip().startswith("$ ")]
