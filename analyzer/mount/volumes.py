@@ -1,7 +1,7 @@
 """The file systems inside a disk as folders: what `vhdx files` lists, read-only, without any driver of the system."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from threading import RLock
 
 from analyzer.guest.filesystems.open import open_volumes
@@ -13,22 +13,54 @@ from vhdx.disk import Disk
 from vhdx.errors import LostDataError
 from vhdx.ranges import Range
 
+# Records that are kept, some 100 MB of them: `find` asks for each folder several times, and for all of a disk.
+_MOST_RECORDS = 1 << 17
+
 
 def volumes_folder(disk: Disk) -> FixedFolder:
     """A folder with a folder for each volume that can be read, by its number. Raises MissingReaderError."""
     lock = RLock()  # one process reads for all volumes of a disk, one question at a time
-    volumes = [volume for volume in open_volumes(ReadableDisk(disk)) if volume.is_readable]
-    return FixedFolder(
-        {str(volume.record.number): VolumeFolder(disk, volume, volume.root(), lock) for volume in volumes}
-    )
+    shown = [_Shown(disk, volume, lock) for volume in open_volumes(ReadableDisk(disk)) if volume.is_readable]
+    return FixedFolder({str(one.volume.record.number): VolumeFolder(one, one.volume.root()) for one in shown})
+
+
+class _Shown:
+    """A volume that is shown, and what is in the folders that were asked for last."""
+
+    def __init__(self, disk: Disk, volume: Volume, lock: RLock) -> None:
+        self.disk, self.volume, self.lock = disk, volume, lock
+        self._kept, self._count = OrderedDict[str, Mapping[str, FileRecord]](), 0
+
+    def children(self, folder: FileRecord) -> Mapping[str, FileRecord]:
+        """What is in a folder, by the names that it is shown under."""
+        with self.lock:
+            found = self._kept.get(folder.path)
+            if found is None:
+                records = [one for one in self.volume.entries(folder) if one.role is Role.USER]
+                found = {name: record for record in reversed(records) if (name := name_of(record))}
+                self._kept[folder.path], self._count = found, self._count + len(found) + 1
+            self._kept.move_to_end(folder.path)
+            while self._count > _MOST_RECORDS and len(self._kept) > 1:
+                self._count -= len(self._kept.popitem(last=False)[1]) + 1
+            return found
+
+    def read(self, record: FileRecord, stream: Stream, part: Range) -> bytes:
+        """A part of a file; raises LostDataError where any of it is lost."""
+        with self.lock:
+            data = self.volume.read(record, stream, part)
+            for place in _places(stream, part):
+                if self.volume.missed.touches(place):
+                    reason = f"it is of the file {record.path}, and lost"
+                    raise LostDataError(self.disk.path, place.start, place.length, reason)
+        return data
 
 
 class VolumeFolder(Folder):
     """A folder of a volume."""
 
-    def __init__(self, disk: Disk, volume: Volume, record: FileRecord, lock: RLock) -> None:
-        """The folder that `record` is of, on `disk`."""
-        self._disk, self._volume, self._record, self._lock = disk, volume, record, lock
+    def __init__(self, shown: _Shown, record: FileRecord) -> None:
+        """The folder that `record` is of."""
+        self._shown, self._record = shown, record
 
     def attributes(self) -> Attributes:
         """See Node."""
@@ -36,34 +68,27 @@ class VolumeFolder(Folder):
 
     def names(self) -> Iterable[str]:
         """See Folder."""
-        return self._children
+        return [name for name, record in self._shown.children(self._record).items() if self._node(record)]
 
     def child(self, name: str) -> Node | None:
         """See Folder."""
-        return self._children.get(name)
-
-    @cached_property
-    def _children(self) -> Mapping[str, Node]:
-        with self._lock:
-            records = [one for one in self._volume.entries(self._record) if one.role is Role.USER]
-        named = {name_of(record): record for record in reversed(records)}
-        nodes = ((name, self._node(record)) for name, record in named.items() if name)
-        return {name: node for name, node in nodes if node is not None}
+        record = self._shown.children(self._record).get(name)
+        return self._node(record) if record else None
 
     def _node(self, record: FileRecord) -> Node | None:
         if record.kind is FileKind.DIRECTORY:
-            return VolumeFolder(self._disk, self._volume, record, self._lock)
+            return VolumeFolder(self._shown, record)
         if record.kind is FileKind.LINK and record.target is not None:
             return Link(record.target)
-        return VolumeFile(self._disk, self._volume, record, self._lock) if record.kind is FileKind.FILE else None
+        return VolumeFile(self._shown, record) if record.kind is FileKind.FILE else None
 
 
 class VolumeFile(File):
     """A file of a volume."""
 
-    def __init__(self, disk: Disk, volume: Volume, record: FileRecord, lock: RLock) -> None:
-        """The file that `record` is of, on `disk`."""
-        self._disk, self._volume, self._record, self._lock = disk, volume, record, lock
+    def __init__(self, shown: _Shown, record: FileRecord) -> None:
+        """The file that `record` is of."""
+        self._shown, self._record = shown, record
 
     def attributes(self) -> Attributes:
         """See Node."""
@@ -75,14 +100,7 @@ class VolumeFile(File):
         stream = self._record.data
         if stream is None or start >= stream.size:
             return b""
-        part = Range(start, min(length, stream.size - start))
-        with self._lock:
-            data = self._volume.read(self._record, stream, part)
-            for place in _places(stream, part):
-                if self._volume.missed.touches(place):
-                    reason = f"it is of the file {self._record.path}, and lost"
-                    raise LostDataError(self._disk.path, place.start, place.length, reason)
-        return data
+        return self._shown.read(self._record, stream, Range(start, min(length, stream.size - start)))
 
 
 def _places(stream: Stream, part: Range) -> Iterable[Range]:

@@ -116,7 +116,7 @@ def unmount_command(folder: Path) -> None:
 
     \b
     Examples:
-      vhdx unmount /mnt/disk
+      vhdx unmount /mnt/points-of-the-nightly-backups
     """
     unmount(folder)
     click.echo(f"{safe(folder)}: unmounted")

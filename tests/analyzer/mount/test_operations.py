@@ -155,6 +155,23 @@ def test_the_file_systems_inside_are_folders(tmp_path):
         assert operations.readlink("/1/link") == "/folder/data.bin"
 
 
+@pytest.mark.skipif(images.is_missing("ext"), reason="no mkfs.ext4 or debugfs")
+def test_folders_are_kept_up_to_a_bound_and_read_again_after_that(tmp_path, monkeypatch):
+    pytest.importorskip("pytsk3")
+    from analyzer.convert.disks import RawDisk
+    from analyzer.mount import volumes
+
+    monkeypatch.setattr(volumes, "_MOST_RECORDS", 6)
+    raw = images.make_ext(tmp_path / "disk.raw", {f"f{n}/{m}": b"%d" % m for n in range(4) for m in range(3)})
+    with RawDisk(raw) as disk:
+        operations, _ = shown(volumes.volumes_folder(disk))
+        for _ in range(2):
+            for number in range(4):
+                names = {name for name, *_ in operations.readdir(f"/1/f{number}", None)}
+                assert names == {".", "..", "0", "1", "2"}
+        assert operations.read("/1/f0/2", 10, 0, None) == b"2"
+
+
 def test_without_fuse_the_sentence_names_the_other_way(monkeypatch):
     from analyzer.mount.fuse import NoFuseError
 
