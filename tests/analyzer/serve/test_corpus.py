@@ -74,16 +74,29 @@ def hash_of(target):
     return found
 
 
+def states(chain, known, served):
+    """The address and the hash of each layer's state."""
+    server = served(**{f"@{layer}": chain.upto(layer) for layer in range(len(known.hashes))})
+    return [(server.address.with_export(f"@{layer}"), known_hash) for layer, known_hash in enumerate(known.hashes)]
+
+
 @pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_every_state_is_what_its_writer_wrote(corpus, served, require_peer, tmp_path, name, quiet):
     require_peer("nbdcopy")
     require_peer("qemu-img")
-    known = CHAINS[name]
-    with vhdx.open_chain(corpus(known.leaf), on_mismatch=OnMismatch.ACCEPT) as chain:
-        server = served(**{f"@{layer}": chain.upto(layer) for layer in range(len(known.hashes))})
-        for layer, known_hash in enumerate(known.hashes):
-            uri = server.address.with_export(f"@{layer}")
+    with vhdx.open_chain(corpus(CHAINS[name].leaf), on_mismatch=OnMismatch.ACCEPT) as chain:
+        served_states = states(chain, CHAINS[name], served)
+        for uri, known_hash in served_states:
             assert copied(uri, tmp_path / "copy") == known_hash
+        uri, known_hash = served_states[-1]
+        assert converted(uri, tmp_path / "converted") == known_hash
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", CHAINS)
+def test_qemu_img_too_reads_every_state(corpus, served, tmp_path, name, quiet):
+    with vhdx.open_chain(corpus(CHAINS[name].leaf), on_mismatch=OnMismatch.ACCEPT) as chain:
+        for uri, known_hash in states(chain, CHAINS[name], served):
             assert converted(uri, tmp_path / "converted") == known_hash
 
 
