@@ -1,5 +1,6 @@
 """What the commands of `vhdx backup` share: how a repository is named and opened, and how points are shown."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -106,7 +107,10 @@ def point_lines(manifests: Iterable[Manifest]) -> Iterator[str]:
     def tied(fact: str) -> str:
         return fact.replace(" ", _TIED) if width is not None and len(fact) < width else fact
 
-    lines = ("  ".join(map(tied, _facts(manifest))) for manifest in manifests)
+    shown = list(manifests)
+    # Files of one name in several folders, which machines have that were made alike, are told apart by their paths.
+    places = Counter(name for name, _ in {(one.chain[-1].name, one.chain[-1].path) for one in shown})
+    lines = ("  ".join(map(tied, _facts(one, has_twin=places[one.chain[-1].name] > 1))) for one in shown)
     return (line.replace(_TIED, " ") for line in fitted(lines, width))
 
 
@@ -114,8 +118,9 @@ def point_lines(manifests: Iterable[Manifest]) -> Iterator[str]:
 _TIED = "\0"
 
 
-def _facts(manifest: Manifest) -> list[str]:
-    layer = f"layer {manifest.layer} of {safe(manifest.chain[-1].name)}"
+def _facts(manifest: Manifest, *, has_twin: bool) -> list[str]:
+    newest = manifest.chain[-1]
+    layer = f"layer {manifest.layer} of {safe(newest.path if has_twin else newest.name)}"
     lost = [f"{losses(len(manifest.lost), manifest.lost_bytes)} LOST"] if manifest.lost else []
     tags = [f"[{safe(', '.join(manifest.tags))}]"] if manifest.tags else []
     return [manifest.name, moment(manifest.created), f"disk of {size(manifest.size)}", layer, *tags, *lost]

@@ -1,6 +1,7 @@
 """`vhdx backup` as a person and as a program use it."""
 
 import hashlib
+import shutil
 
 import pytest
 
@@ -224,3 +225,16 @@ def test_a_dry_run_of_create_says_what_would_be_read_and_writes_nothing(vhdx_com
     plain = vhdx_command("backup", "create", folder, leaf, "--dry-run", "--json").json
     assert (plain["points"], plain["planned"][0]["read_bytes"]) == ([], 0)
     assert contents(folder) == before
+
+
+def test_points_of_files_with_one_name_are_listed_with_their_folders(vhdx_command, built, tmp_path):
+    leaf, _ = built("dynamic")
+    twin = tmp_path / "other" / leaf.name
+    twin.parent.mkdir()
+    shutil.copyfile(leaf, twin)
+    assert vhdx_command("backup", "init", tmp_path / "repo").code == 0
+    assert vhdx_command("backup", "create", tmp_path / "repo", leaf).code == 0
+    assert f"of {leaf.name}\n" in vhdx_command("backup", "list", tmp_path / "repo").out
+    assert vhdx_command("backup", "create", tmp_path / "repo", twin).code == 0
+    listed = vhdx_command("backup", "list", tmp_path / "repo").out
+    assert [f"of {path}\n" in listed for path in (leaf, twin)] == [True, True]
