@@ -31,7 +31,7 @@ def unmount(folder: Path) -> None:
     """Unmount what is mounted at a folder; raises OutputError."""
     if not files.MOUNTS_OVER_FOLDERS:
         raise OutputError(folder, "Windows unmounts when the program ends", "press Ctrl-C where `vhdx mount` runs")
-    if not folder.is_mount():
+    if not _is_mounted(folder):
         raise OutputError(folder, "nothing is mounted there", "name the folder that `vhdx mount` was given")
     reason = "no program that unmounts is installed"
     for words in _PROGRAMS:
@@ -42,3 +42,10 @@ def unmount(folder: Path) -> None:
             return
         reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"{words[0]} refuses"
     raise OutputError(folder, f"it cannot be unmounted ({reason})", "close what is open in it, and run again")
+
+
+def _is_mounted(folder: Path) -> bool:
+    try:
+        return folder.is_mount()
+    except OSError:  # what was mounted there was killed, and the folder answers nothing
+        return True

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -107,3 +108,17 @@ def test_unmount_unmounts_and_a_folder_that_cannot_be_used_is_refused(vhdx_comma
     answer = vhdx_command("unmount", tmp_path / "disk")
     assert answer.code == 5
     assert "nothing is mounted there" in answer.err
+
+
+def test_ctrl_c_ends_it_well_and_what_a_killed_one_leaves_can_be_unmounted(vhdx_command, chain, tmp_path):
+    leaf, _ = chain
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = [sys.executable, "-m", "cli", "mount", str(leaf), str(folder)]
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.send_signal(number)
+            assert process.wait(60) == (0 if number == signal.SIGINT else -number)
+    assert vhdx_command("unmount", folder).code == 0
+    assert not list(folder.iterdir())

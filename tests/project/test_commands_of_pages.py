@@ -42,6 +42,7 @@ NOT_RUN = (
         "servers wait for clients; tests/analyzer/serve/test_boot.py boots restore points",
     ),
     ("docs/fleet.md", r"dask|tcp:", "tests/analyzer/tasks/test_fleet.py starts these processes, and ends some"),
+    ("docs/addresses.md", r"/dev/sdx", "a drive of the reader's; tests/analyzer/address/test_devices.py has one"),
     ("docs/mount.md", r"", "what is mounted is there until it is unmounted; tests/cli/test_mount.py mounts"),
     ("docs/other-formats.md", r"", "servers of other programs; tests/analyzer/nbd/test_disk.py reads through them"),
     ("README.md", r"^vhdx serve ", "a server waits for clients; tests/analyzer/serve/test_boot.py boots from it"),
