@@ -27,7 +27,7 @@ _GENERIC_READ, _GENERIC_WRITE, _MAY_DELETE = 0x80000000, 0x40000000, 0x10000
 _CREATE_NEW, _OPEN_EXISTING, _OPEN_ALWAYS = 1, 3, 4
 _SET_SPARSE, _QUERY_ALLOCATED_RANGES, _SET_ZERO_DATA = 0x900C4, 0x940CF, 0x980C8  # FSCTL_...
 _GET_DRIVE_GEOMETRY_EX = 0x700A0  # IOCTL_DISK_...
-_DRIVE = re.compile(r"\\\\[.?]\\PhysicalDrive\d+", re.IGNORECASE)
+_DRIVE = re.compile(r"(\\\\[.?]\\PhysicalDrive\d+)\\?", re.IGNORECASE)
 _SUPPORTS_SPARSE = 0x40  # FILE_SUPPORTS_SPARSE_FILES
 _END_OF_FILE = 6  # FileEndOfFileInfo
 _MORE_DATA = 234
@@ -60,6 +60,8 @@ def open_shared(path: str, flags: int, share: int) -> int:
 
     `os.open` lets others write, and lets nobody rename or remove the file.
     """
+    drive = _DRIVE.fullmatch(path)
+    path = drive[1] if drive else path  # a Path of Python before 3.12 ends with a backslash, and no drive is called so
     access = _GENERIC_READ | (_GENERIC_WRITE if flags & os.O_RDWR else 0)
     how = _OPEN_EXISTING
     if flags & os.O_CREAT:

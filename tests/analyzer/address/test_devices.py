@@ -68,6 +68,7 @@ def test_a_device_is_a_disk_like_any_other(vhdx_command, loop_device, tmp_path):
         (r"\\.\PhysicalDrive0", True),
         (r"\\.\physicaldrive12", True),
         (r"\\?\PhysicalDrive1", True),
+        ("\\\\.\\PhysicalDrive0\\", True),  # as a Path of Python 3.11 has it
         (r"\\.\PhysicalDrive", False),
         (r"C:\PhysicalDrive0", False),
         (r"\\server\PhysicalDrive0", False),
