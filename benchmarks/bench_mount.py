@@ -10,7 +10,7 @@ from benchmarks.programs import ROOT, VHDX
 from tests.cli.test_mount import sha256, works
 
 __all__ = ["servers"]
-pytestmark = [pytest.mark.peers, works]
+pytestmark = works
 PIECE = 1 << 20
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from analyzer.guest.filesystems.record import SLASH, FileKind, FileRecord
 from analyzer.mount.fuse import Operations, _bindings
 from analyzer.mount.states import StateFile, points_folder, states_folder
 from analyzer.mount.tree import FixedFolder
@@ -170,6 +171,13 @@ def test_folders_are_kept_up_to_a_bound_and_read_again_after_that(tmp_path, monk
                 names = {name for name, *_ in operations.readdir(f"/1/f{number}", None)}
                 assert names == {".", "..", "0", "1", "2"}
         assert operations.read("/1/f0/2", 10, 0, None) == b"2"
+
+
+@pytest.mark.parametrize(("path", "name"), [("/a/b", "b"), (f"/a{SLASH}b", "a_b"), ("/..", ""), ("/x\0y", "x_y")])
+def test_no_name_of_a_hostile_volume_leads_out_of_its_folder(path, name):
+    from analyzer.mount.volumes import name_of
+
+    assert name_of(FileRecord(volume=1, path=path, address=1, parent=0, kind=FileKind.FILE)) == name
 
 
 def test_without_fuse_the_sentence_names_the_other_way(monkeypatch):
