@@ -72,7 +72,7 @@ soak: $(DEV)  ## 20,000 random disasters over random chains with file systems in
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)
 
-boot: $(DEV)  ## boot guests from disks that are served (Debian: qemu-system-x86, libnbd-bin, mtools, dosfstools)
+boot: $(DEV)  ## boot guests from disks that are served (Debian: qemu-system-x86, ovmf, libnbd-bin, mtools, dosfstools)
 	$(BIN)/pytest -m boot tests/analyzer/serve/test_boot.py
 
 false-alarms: $(DEV)  ## judge 2,500 healthy and trimmed disks and chains, and hold 2,700 against their places: none may be doubted

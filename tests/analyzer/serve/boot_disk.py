@@ -1,6 +1,6 @@
-"""A disk that boots: a kernel and a busybox of Debian, on a FAT partition behind syslinux, made without root.
+"""A disk that boots, by BIOS and by UEFI: a kernel and a busybox of Debian, on a FAT partition behind syslinux.
 
-The guest says on its serial port what its disk holds, writes to it, and goes.
+It is made without root. The guest says on its serial port what its disk holds, writes to it, and goes.
 """
 
 import gzip
@@ -19,7 +19,7 @@ MIB, SECTOR = 1 << 20, 512
 SIZE, FIRST = 48 * MIB, MIB
 _IN_KERNEL = ("drivers/ata", "drivers/scsi/s", "block", "lib", "crypto", "arch/x86/crypto", "fs/fat", "fs/nls")
 _WANTED = ("./boot/vmlinuz*", *(f"./lib/modules/*/kernel/{each}*" for each in _IN_KERNEL))
-_MODULES = ("ata_piix", "sd_mod", "vfat", "nls_cp437", "nls_ascii")
+_MODULES = ("ata_piix", "ahci", "sd_mod", "vfat", "nls_cp437", "nls_ascii")
 _INIT = """#!/bin/busybox sh
 busybox mount -t proc proc /proc
 busybox mount -t devtmpfs dev /dev
@@ -47,7 +47,9 @@ def fetched():
             ["apt-cache", "depends", "linux-image-amd64"], check=True, capture_output=True, text=True
         )
         kernel = re.search(r"Depends: (linux-image-\S+)", depends.stdout)[1]
-        images.run("apt-get", "download", kernel, "syslinux", "syslinux-common", "busybox-static", cwd=CACHE)
+        images.run(
+            "apt-get", "download", kernel, "syslinux", "syslinux-common", "syslinux-efi", "busybox-static", cwd=CACHE
+        )
         for package in CACHE.glob("*.deb"):
             wanted = ["--wildcards", *_WANTED] if package.name.startswith("linux-image") else []
             command = ["dpkg-deb", "--fsys-tarfile", str(package)]
@@ -103,7 +105,10 @@ def make(folder, payload):
     images.run(parts / "usr/bin/syslinux", "--install", volume)
     (kernel,) = (parts / "boot").glob("vmlinuz*")
     config = "default linux\nlabel linux\nkernel vmlinuz\ninitrd initrd\nappend console=ttyS0 quiet panic=-1\n"
+    images.mtool("mmd", volume, "::EFI", "::EFI/BOOT")
     for name, data in {
+        "EFI/BOOT/BOOTX64.EFI": (parts / "usr/lib/SYSLINUX.EFI/efi64/syslinux.efi").read_bytes(),
+        "EFI/BOOT/ldlinux.e64": (parts / "usr/lib/syslinux/modules/efi64/ldlinux.e64").read_bytes(),
         "vmlinuz": kernel.read_bytes(), "initrd": initrd(parts), "syslinux.cfg": config.encode(),
         "payload.bin": payload, "unwanted.bin": payload[::-1], "state.txt": b"base\n",
     }.items():  # fmt: skip
