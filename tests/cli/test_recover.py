@@ -704,10 +704,10 @@ def test_a_damaged_copy_that_is_rebuilt_gives_way_to_the_whole_one(vhdx_command,
 
 def test_a_disk_whose_name_is_no_text_is_recovered_and_refused_as_a_parent(vhdx_command, tmp_path):
     assert vhdx_command("create", tmp_path / "disk.vhdx", "--size", "8M").code == 0
-    odd = os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.vhdx")
     try:
+        odd = os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.vhdx")
         (tmp_path / "disk.vhdx").rename(odd)
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         pytest.skip("this file system takes UTF-8 names alone")
     out = tmp_path / "out.raw"
     assert vhdx_command("recover", odd, "-o", out).code == 0
