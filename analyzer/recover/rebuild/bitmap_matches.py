@@ -45,16 +45,16 @@ class _Rooms:
 
 
 def place_by_bitmaps(work: RebuildWorkspace, image: Image, unowned: Unowned) -> None:
-    """Put blocks of a child whose entries are unknown where the sectors of no other block fit their bitmap."""
+    """Put blocks of a child whose entries are unknown, or absent, where the sectors of no other fit their bitmap."""
     table = replace(image.table, source=work.view)
     geometry, held = table.geometry, list(_mibs(unowned))
     rooms = _rooms_of(work, table, unowned)
     for chunk in range(min(geometry.chunk_count, _MOST_CHUNKS)) if rooms.starts else ():
         first, last = chunk * geometry.chunk_ratio, min((chunk + 1) * geometry.chunk_ratio, geometry.block_count)
-        slots = geometry.payload_slot(first) + np.flatnonzero(
-            table.entries(geometry.payload_slot(first), last - first) == UNKNOWN
-        )
-        unknown = (slots - chunk).tolist()
+        # A table older than the bitmaps has no entry for a block of which they have sectors.
+        missing = [UNKNOWN, 0] if _known_bitmap(table, chunk) is not None else [UNKNOWN]
+        entries = table.entries(geometry.payload_slot(first), last - first)
+        unknown = (first + np.flatnonzero(np.isin(entries, missing))).tolist()
         place = _bitmap_of(work, table, chunk, held, rooms, unknown) if unknown else None
         if place is not None:
             _place(work, table, chunk, place, _matches(work, table, place, rooms, unknown))
@@ -76,14 +76,21 @@ def _bitmap_of(
     work: RebuildWorkspace, table: BlockTable, chunk: int, held: list[int], rooms: _Rooms, unknown: list[int]
 ) -> int | None:
     """The byte of the file at which the bitmap of a chunk is: by its entry, else by the blocks that fit it."""
-    if table.bitmap_entry(chunk).state.value == BlockState.FULLY_PRESENT and not any(table.flaws_of_bitmap(chunk)):
-        return table.bitmap_entry(chunk).file_offset
+    if (known := _known_bitmap(table, chunk)) is not None:
+        return known
     if table.geometry.chunk_count > 1:  # whose bitmap it is, nothing in it tells
         return None
     counts = {mib * MIB: len(_exact(_bits(work, table, mib * MIB, unknown), rooms)) for mib in held}
     best, *others = sorted(counts, key=lambda place: -counts[place]) or [0]
     beats = counts.get(best, 0) >= _ENOUGH and (not others or counts[others[0]] < counts[best])
     return best if beats else None
+
+
+def _known_bitmap(table: BlockTable, chunk: int) -> int | None:
+    """The byte of the file at which the bitmap of a chunk is by its entry; None where that is not sound."""
+    entry = table.bitmap_entry(chunk)
+    is_sound = entry.state.value == BlockState.FULLY_PRESENT and not any(table.flaws_of_bitmap(chunk))
+    return entry.file_offset if is_sound else None
 
 
 def _bits(work: RebuildWorkspace, table: BlockTable, place: int, blocks: list[int]) -> dict[int, bytes]:

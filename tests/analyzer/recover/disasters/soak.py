@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tests.analyzer.recover.disasters.chains import chain, makeable
 from tests.analyzer.recover.disasters.damages import OF_TABLES, OLD, SILENT, STRUCTURAL, healthy
-from tests.analyzer.recover.disasters.trial import Outcome, outcome, summed
+from tests.analyzer.recover.disasters.trial import Outcome, free_in, outcome, summed
 
 _USUAL = ("20000", "0", "1000000")
 
@@ -51,8 +51,9 @@ def wrong_in(result, made, what):
     if what in OF_TABLES and any(layer.made.cleared for layer in made.layers):
         return 0  # a table that shows what a guest gave back explains room without an owner
     if what not in SILENT:
-        return result.wrong.size
-    return (result.wrong & summed(made.leaf)).size if result.wrong and what not in OLD else 0
+        return (result.wrong - free_in(made.leaf)).size if result.wrong else 0
+    is_told = result.wrong and result.is_checked and what not in OLD
+    return (result.wrong & summed(made.leaf)).size if is_told else 0
 
 
 def table(trials):
@@ -65,8 +66,14 @@ def table(trials):
         sums = Counter()
         for one in some:
             sums.update(data=one.result.data, known=one.result.right["known"], likely=one.result.right["likely"])
-            sums.update(bad=one.result.wrong_by["likely"], wrong=one.wrong, unnoticed=one.unnoticed)
-        percent = [f"{100 * sums[key] / max(1, sums['data']):.1f} %" for key in ("known", "likely", "bad")]
+            sums.update(
+                said=one.result.said["likely"],
+                bad=one.result.wrong_by["likely"],
+                wrong=one.wrong,
+                unnoticed=one.unnoticed,
+            )
+        of = {"known": "data", "likely": "data", "bad": "said"}
+        percent = [f"{100 * sums[key] / max(1, sums[whole]):.1f} %" for key, whole in of.items()]
         refused = sum(bool(one.result.refusal) for one in some)
         row = (name.replace("_", " "), len(some), refused, *percent, sums["wrong"], f"{sums['unnoticed'] >> 10} KiB")
         yield f"| {' | '.join(map(str, row))} |"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.usage.volumes import usages_of
 from analyzer.recover.disk.content import Content
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
@@ -16,7 +17,7 @@ from tests.analyzer.judgement.disks import DELETED
 from vhdx.errors import InputOutputError, VhdxError
 from vhdx.image import image_from
 from vhdx.parents import Search
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import Range, Ranges, union
 
 SECTOR, PIECE = 512, 1 << 22
 _DELETED = np.frombuffer(DELETED, dtype=np.uint8)
@@ -25,15 +26,18 @@ STATUSES = ("known", "likely", "stale", "lost")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Bytes of sectors that hold anything, by what is said of them: right ones and wrong ones; `lost` are neither.
+    """Bytes of the disk by what is `said` of them; of sectors that hold anything the `right` ones; and all wrong ones.
 
     `wrong` are the sectors that are known and wrong, whatever they hold; `refusal` says why nothing was recovered.
     """
 
+    said: dict
     right: dict
     wrong_by: dict
     data: int
     wrong: Ranges
+    is_checked: bool = False
+    """Whether any volume was left that speaks for its content."""
     refusal: str = ""
 
     @property
@@ -55,17 +59,20 @@ def outcome(files, truth):
     try:
         found = gather(list(sources), Search(), None, opener)
     except VhdxError as error:
-        return Outcome(nothing, nothing, data, Ranges.of(()), str(error))
+        return Outcome(nothing, nothing, nothing, data, Ranges.of(()), refusal=str(error))
     return _compared(PartialDisk(found.levels), truth, data)
 
 
 def _compared(disk, truth, data):
     filled = FilledDisk(disk, Fill.ZERO)
-    rows = list(Provenance(disk, filled.faults, EarlierRun(), Content(filled, PRESENT).doubts()).rows())
+    content = Content(filled, PRESENT)
+    rows = list(Provenance(disk, filled.faults, EarlierRun(), content.doubts()).rows())
     read = ReadableDisk(filled.noted())
-    right, wrong_by, wrong = dict.fromkeys(STATUSES, 0), dict.fromkeys(STATUSES, 0), []
+    said, right, wrong_by = (dict.fromkeys(STATUSES, 0) for _ in range(3))
+    wrong = []
     for row in rows:
         name = "likely" if row.basis is Basis.REBUILT else row.status.value
+        said[name] += row.length
         for start in range(row.start, row.end, PIECE):
             end = min(start + PIECE, row.end)
             is_same, is_filled = _held(read, truth, start, end)
@@ -75,7 +82,7 @@ def _compared(disk, truth, data):
                 wrong += [Range(start + int(n) * SECTOR, SECTOR) for n in np.flatnonzero(~is_same)]
     if right["known"] and disk.size != len(truth):
         wrong.append(Range(min(disk.size, len(truth)), abs(disk.size - len(truth))))
-    return Outcome(right, wrong_by, data, Ranges.of(wrong))
+    return Outcome(said, right, wrong_by, data, Ranges.of(wrong), content.account.is_checked)
 
 
 def _held(read, truth, start, end):
@@ -90,6 +97,12 @@ def _held(read, truth, start, end):
 def _sectors(data):
     data = bytes(data)
     return np.frombuffer(data.ljust(-(-len(data) // SECTOR) * SECTOR, b"\0"), dtype=np.uint8).reshape(-1, SECTOR)
+
+
+def free_in(layer):
+    """The ranges of a healthy disk that its volumes call free: what was left there nobody misses."""
+    usages = usages_of(ReadableDisk(image_from(layer.made.without(layer.trimmed))))
+    return union(usage.told for usage in usages) - union(usage.used for usage in usages)
 
 
 def summed(layer):

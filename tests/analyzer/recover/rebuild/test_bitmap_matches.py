@@ -97,3 +97,16 @@ def test_what_is_lost_can_be_asked_to_stay_lost():
     _, child = family(MIB, 8)
     saved = rebuilt(wiped(encode(child), (Placement.of(child).bitmaps[0], MIB)), bitmaps=BitmapPolicy.LOST)
     assert "24 blocks" in saved.lost[0]
+
+
+@pytest.mark.parametrize("seed", [6, 7])
+def test_blocks_that_a_table_older_than_the_bitmaps_does_not_have_are_placed_by_them(seed):
+    base, child = family(2 * MIB, seed)
+    place = Placement.of(child)
+    newest = sorted(place.blocks, key=place.blocks.get)[-6:]
+    ratio = (1 << 23) * child.logical_sector // child.block_size
+    file = wiped(encode(child), *((place.bat + 8 * (block + block // ratio), 8) for block in newest))
+    saved = rebuilt(file)
+    for block in newest:
+        assert saved.image.table.payload_entry(block).file_offset == place.blocks[block]
+    known_bytes(upon([encode(base)], saved.image), flatten([base, child]))
