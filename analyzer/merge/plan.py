@@ -1,5 +1,6 @@
 """The plan of a merge in place: what will be written where, what that takes, and what speaks against it."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from vhdx.source import file_identity
 from vhdx.structures.bat import ENTRY_SIZE, BlockState
 from vhdx.structures.constants import MIB, SECTOR_BITMAP_SIZE
 from vhdx.system import files
-from vhdx.targets import check_space
 
 # What sessions and a moved metadata region take beside blocks, bitmaps and the table.
 _SPARE = 2 * MIB
@@ -68,14 +68,9 @@ def plan_merge_into(
     identity = _identity(chain, layer, options) or identities("data_write_guid")
     old = options.keep_old
     old_bytes = bytes_of_old(chain, layer) if old and not old.exists() else 0
-    count = _Count(base, chain.size)
-    for table in require_known(chain, chain.windows_above(layer + 1)):
-        count.held += table.bytes_of(Kind.DATA)
-        count.claimed += int(table.length.sum()) - table.bytes_of(Kind.HOLE)
-    for block, own in held_by_block(chain, layer, base.geometry.block_size, chain.size):
-        count.add(block, own)
+    count = _counted(chain, layer)
     needed = count.needed_for(options.letting) + old_bytes + (count.held if options.undo else 0)
-    check_space(base.path, needed)
+    require_room(base.path, needed, options)
     return IntoPlan(
         parent=base.path,
         layer=layer,
@@ -144,6 +139,35 @@ def _require_linked(chain: Chain, layer: int) -> None:
         if number > layer or evidence.verdict not in {Verdict.MERGED, Verdict.MERGE_INTERRUPTED}:
             reason = f"{link.parent.path} is not the file that {child.path} was made from ({evidence})"
             raise MergeRefusedError(chain.layers[layer].path, reason, "merge to a new file instead, and check that")
+
+
+def _counted(chain: Chain, layer: int) -> "_Count":
+    """What is to be merged, and what the parent's file lacks for it; raises as reading would at what is lost."""
+    base = chain.layers[layer]
+    count = _Count(base, chain.size)
+    for table in require_known(chain, chain.windows_above(layer + 1)):
+        count.held += table.bytes_of(Kind.DATA)
+        count.claimed += int(table.length.sum()) - table.bytes_of(Kind.HOLE)
+    for block, own in held_by_block(chain, layer, base.geometry.block_size, chain.size):
+        count.add(block, own)
+    return count
+
+
+def needed_now(chain: Chain, layer: int, options: IntoOptions) -> int:
+    """Bytes that the rest of a merge that was begun needs at most."""
+    return _counted(chain, layer).needed_for(options.letting)
+
+
+def require_room(parent: Path, needed: int, options: IntoOptions) -> None:
+    """Refuse a merge for which the parent's file system has less than `needed` bytes free."""
+    free = shutil.disk_usage(parent.parent).free
+    if free >= needed:
+        return
+    advice = "make room, or merge to a new file on another disk"
+    if options.letting is Letting.KEEP:
+        advice = "make room, or have the merged files give theirs back on the way with --drain"
+    reason = f"it needs up to {needed} bytes and {free} are free there, {needed - free} too few"
+    raise MergeRefusedError(parent, reason, advice)
 
 
 def _require_names(chain: Chain, layer: int, options: IntoOptions) -> None:

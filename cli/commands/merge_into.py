@@ -9,7 +9,7 @@ from analyzer.merge.family import retired_name
 from analyzer.merge.host import host_steps
 from analyzer.merge.logs import finish_logs
 from analyzer.merge.model import IntoOutcome, IntoPlan, Retire
-from analyzer.merge.plan import plan_merge_into
+from analyzer.merge.plan import needed_now, plan_merge_into
 from analyzer.merge.run import outcome_of, retire, run_merge_into
 from analyzer.remedies import shell_command
 from cli import output
@@ -75,7 +75,7 @@ def _missing(plan: IntoPlan, asked: IntoParent, where: ChainOptions) -> str:
     """How much room is missing, by a plan of what is left."""
     free = shutil.disk_usage(plan.parent.parent).free
     with open_leaf(plan.sources[-1], where) as chain:
-        needed = plan_merge_into(chain, plan.parent, asked.options()).needed_bytes
+        needed = needed_now(chain, plan.layer, asked.options())
     return f"the file system is full; what is left needs up to {size(needed)}, and {size(free)} are free"
 
 

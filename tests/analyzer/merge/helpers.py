@@ -1,6 +1,6 @@
 """Merges in place over files in memory."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,7 @@ def merge(run, paths, into=0, *, family=None, options=None):
     chain = opened_chain(run, paths)
     found = family or Family()
     plan = plan_merge_into(chain, paths[into], options or IntoOptions(), find=lambda _chain, _layer: found)
-    run_merge_into(plan, chain, contextmanager(lambda path: iter([run.media[path]])))
+    run_merge_into(plan, chain, lambda path: nullcontext(run.media[path]))
     return plan
 
 
