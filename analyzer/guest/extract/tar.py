@@ -75,7 +75,7 @@ class TarArchive:
     def make_link(self, parts: Parts, kept: Kept) -> bool:
         """See Destination."""
         info = self._info(parts, kept, tarfile.SYMTYPE)
-        info.linkname, info.mode = kept.record.target or "", 0o777
+        info.linkname, info.mode = _as_bytes(kept.record.target or ""), 0o777
         self._tar.addfile(info)
         return True
 
@@ -130,6 +130,15 @@ class TarArchive:
             else:  # as GNU tar has names of them: an equals sign ends one
                 key = name.replace("%", "%25").replace("=", "%3D")
                 yield f"SCHILY.xattr.{key}", value.decode("utf-8", "surrogateescape")
+
+
+def _as_bytes(path: str) -> str:
+    """A path whose every surrogate stands for a byte, as an archive can have it."""
+    return path.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") if _has_others(path) else path
+
+
+def _has_others(path: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" and not "\udc80" <= letter <= "\udcff" for letter in path)
 
 
 def appender(sink: Sink) -> Callable[[bytes], object]:

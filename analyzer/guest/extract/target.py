@@ -233,7 +233,7 @@ class Target:
         except (NotADirectoryError, FileExistsError):
             reason = "a link, or a file, is in its place or in that of a folder above it"
             raise OutputError(path, reason, "name another target: links in it are not followed") from None
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:  # a name or a path that no system takes
             if isinstance(error, OSError) and files.is_full(error):
                 raise FileSystemFullError(path) from error
             raise OutputError(

@@ -47,12 +47,12 @@ class Reparse(NamedTuple):
 
 def decoded(raw: bytes) -> str:
     """A name; bytes that are no UTF-8, and a slash, which no name can have, become surrogates."""
-    return path_of(raw).replace("/", SLASH)
+    return raw.decode("utf-8", "surrogateescape").replace("/", SLASH)
 
 
 def path_of(raw: bytes) -> str:
-    """Where a link leads to, slashes and all; bytes that are no UTF-8 become surrogates."""
-    return raw.decode("utf-8", "surrogateescape")
+    """Where a link leads to, slashes and all; bytes that are no UTF-8 become surrogates, a zero ends it."""
+    return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def kind_of(file: Any) -> FileKind:  # noqa: ANN401 - the reader ships no types
@@ -175,7 +175,7 @@ def reparse_of(file: Any) -> Reparse | None:  # noqa: ANN401 - see above
     if tag in {_SYMLINK, _JUNCTION}:
         return Reparse(_link_target(raw, 20 if tag == _SYMLINK else 16), None)
     if tag == _WSL_LINK:
-        return Reparse(decoded(raw[12:]), None)
+        return Reparse(path_of(raw[12:]), None)
     cloud = "its content may be in a cloud" if tag & 0xFFFF0FFF == _CLOUD else None
     unknown = f"its content is elsewhere (reparse point {tag:#010x})"
     return Reparse(None, _REPARSE_OBSTACLES.get(tag) or cloud or unknown)

@@ -12,7 +12,7 @@ from cli.errors import run
 from cli.main import vhdx
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import need
-from tests.support.files import room_of
+from tests.support.files import room_of, symbolic_link
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -170,3 +170,18 @@ def test_nobody_but_root_preserves(vhdx_command, leaf, tmp_path, monkeypatch):
     assert answer.code == 2
     assert "only root" in answer.err
     assert not (tmp_path / "out").exists()
+
+
+def test_links_that_stand_in_the_folder_are_not_followed(vhdx_command, leaf, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    symbolic_link(tmp_path / "out" / "home", tmp_path / "elsewhere")
+    answer = vhdx_command("extract", leaf, "/home", "-o", tmp_path / "out", "--preserve", "--force")
+    assert answer.code == 5
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_stands_in_the_folder_is_replaced_where_it_may_be(vhdx_command, tree, leaf, tmp_path):
+    for more in ([], ["--force"]):
+        assert vhdx_command("extract", leaf, "/home", "-o", tmp_path / "out", "--preserve", *more).code == 0
+    assert facts(tmp_path / "out") == facts(tree)

@@ -2,8 +2,11 @@
 
 import io
 import tarfile
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analyzer.guest.extract.model import Kept
 from analyzer.guest.extract.names import FaithfulNames
@@ -11,6 +14,7 @@ from analyzer.guest.extract.tar import TarArchive
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.record import SLASH, FileKind, FileRecord, UnixDetails
+from analyzer.guest.layouts.ext_attributes import attributes_in, device_of, mode_of
 
 MIB = 1 << 20
 
@@ -90,3 +94,23 @@ def test_attributes_have_the_names_that_gnu_tar_gives_them():
     headers = archive.getmember("f").pax_headers
     assert headers["SCHILY.xattr.user.a%3Db%25"].encode("utf-8", "surrogateescape") == b"\xff\0"
     assert headers["SCHILY.acl.access"] == "user:1000:rw-"
+
+
+@pytest.mark.parametrize("target", ["\ud800 alone", "\udc2f slash", "\udcff byte", "..", "/" * 5000, ""])
+def test_a_link_may_lead_anywhere_and_the_archive_is_whole(target):
+    stream = io.BytesIO()
+    about = kept(FileKind.LINK)
+    with TarArchive(stream.write) as archive:
+        archive.make_link(("link",), replace(about, record=replace(about.record, target=target)))
+    stream.seek(0)
+    with tarfile.open(fileobj=stream) as archive:
+        assert archive.getmember("link").issym()
+
+
+@given(inode=st.binary(min_size=128, max_size=512), block=st.binary(max_size=4096))
+def test_attributes_of_any_bytes_come_to_an_end(inode, block):
+    begin = b"\0\0\x02\xea"
+    for head, table in ((inode, block), (inode[:128] + b"\0\0" + begin + inode[134:], begin + block)):
+        for attribute in attributes_in(head, lambda _, table=table: table):
+            assert attribute.name
+    assert all(number >= 0 for number in (mode_of(inode), *device_of(inode)))
