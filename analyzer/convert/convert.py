@@ -249,6 +249,7 @@ def _held(new_disk: NewDisk | None, written: Disk) -> Iterator[int]:
 
 def stream_raw(disk: DiskSource, stream: BinaryIO, progress: Progress = no_progress) -> None:
     """Write the flat disk to a pipe, every byte of it; raises what reading and writing raise."""
+    disk = KeptRuns(disk)
     for _ in require_known(disk, disk.windows(0, disk.size)):
         pass
     written = InOrder(stream.write)

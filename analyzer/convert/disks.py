@@ -1,6 +1,6 @@
 """What a disk has to have to be written as an image; a disk with something laid over it; a raw image as a disk."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -15,7 +15,7 @@ from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.lost import RAISE, LostPolicy
 from vhdx.ranges import Range, Ranges, joined
-from vhdx.reader import Find, RunSource
+from vhdx.reader import RunSource
 from vhdx.runs import Kind, Run, RunTable, concatenate, overlay, with_lost
 from vhdx.source import ByteSource, FileSource, unread_of, unreadable_of
 from vhdx.source_map import SourceMaps, unread_findings
@@ -103,9 +103,8 @@ class KeptRuns:
         self.inner = inner
         self.size, self.sector_size = inner.size, inner.sector_size
         self._kept: RunTable | None = None
-        # What a reader asks by name of a disk that has it.
+        # What a reader asks by name of a disk that has it. No `lookup`, which asks each layer, where runs are known.
         self.policy: LostPolicy = getattr(inner, "policy", RAISE)
-        self.lookup: Callable[[], Find | None] = getattr(inner, "lookup", lambda: None)
 
     @property
     def sources(self) -> Sequence[ByteSource]:
