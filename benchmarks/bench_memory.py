@@ -43,7 +43,7 @@ def huge(disk_folder, measuring):
     path.unlink()
 
 
-def _peak(seconds, *command):
+def peak_of(seconds, *command):
     """Whether the command ended well by itself, and the most MiB it held."""
     status, peak = run(sys.executable, "-c", WATCH, str(seconds), *VHDX, *command).split()
     return status == "0", int(peak)
@@ -56,7 +56,7 @@ def test_a_huge_disk_is_worked_on_in_bounded_memory(pairs, huge, measuring, comm
     arguments = (command, huge, target) if command == "convert" else (command, huge)
     seconds = (SECONDS if measuring else 2) if command == "hash" else 600
     try:
-        ended_well, peak = pairs.benchmark.pedantic(_peak, (seconds, *arguments))
+        ended_well, peak = pairs.benchmark.pedantic(peak_of, (seconds, *arguments))
     finally:
         target.unlink(missing_ok=True)
     assert ended_well or command == "hash"

@@ -22,6 +22,23 @@ def convert(leaf: Path, target: Path) -> None:
     run(*VHDX, "convert", leaf, target, "--no-verify")
 
 
+def convert_verified(leaf: Path, target: Path) -> None:
+    """Ours, read back, as it is without options."""
+    run(*VHDX, "convert", leaf, target)
+
+
+def copy_sparse(flat: Path, target: Path) -> None:
+    """`cp`, which reads no VHDX: the disk, flat already, to another file."""
+    run("cp", "--sparse=always", "--reflink=never", flat, target)
+    make_durable(target)
+
+
+def qemu_to_vhdx(flat: Path, target: Path) -> None:
+    """QEMU, from the flat disk: of checkpoints it knows nothing."""
+    run("qemu-img", "convert", "-f", "raw", "-O", "vhdx", flat, target)
+    make_durable(target)
+
+
 def extract(leaf: Path, target: Path) -> None:
     """7-Zip, which names the file in the folder itself."""
     run("7zz", "x", "-y", f"-o{target.parent}", leaf)

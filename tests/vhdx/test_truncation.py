@@ -1,6 +1,7 @@
 """A file that ends early: it reads as before, or says what is missing; never anything else."""
 
 import os
+import random
 from functools import cache, partial
 
 import pytest
@@ -105,6 +106,34 @@ def test_a_file_that_shrinks_while_it_is_open_is_a_short_read(tmp_path):
             image.read(run.start, 512)
     error = caught.value
     assert (error.path, error.offset, error.wanted, error.got) == (path, run.file_offset, 512, 100)
+
+
+@pytest.mark.parametrize("times", [5, pytest.param(1000, marks=pytest.mark.fuzz)])
+def test_a_file_cut_in_the_middle_of_scans_and_reads_is_an_error_each_time_and_ends_no_process(tmp_path, times):
+    """Through a memory map the process would have ended with a signal."""
+    fixture, chance = RECIPES["chain-3"].build(), random.Random(1)
+    write_files(fixture, tmp_path)
+    paths = [tmp_path / name for name in fixture.chain]
+    contents = {path: fixture.files[path.name] for path in paths}
+    for _ in range(times):
+        victim = chance.choice(paths)
+        with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
+            cut = partial(os.truncate, victim, chance.randrange(victim.stat().st_size))
+            with pytest.raises(vhdx.errors.VhdxError):
+                scan_and_read(chain, chance.randrange(64), cut)
+        victim.unlink()
+        contents[victim].write_to(victim)
+
+
+def scan_and_read(chain, number, do):
+    """Look at all of a disk in 64 pieces, and do something before one of them."""
+    step = chain.size // 64 // 512 * 512
+    for piece, start in enumerate(range(0, chain.size, step)):
+        if piece == number:
+            do()
+        chain.runs(start, start + step)
+        chain.read(start, step)
+    chain.require_unchanged()
 
 
 @pytest.mark.fuzz
