@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import stat
 import struct
 import sys
@@ -279,6 +280,8 @@ def has_writer(descriptor: int) -> bool:
         return False
     try:
         # A lease for reading is not given while there is a writer. It is given back at once: nobody is kept waiting.
+        # Who opens the file just then has the system send a signal here: one that is ignored, for SIGIO ends a process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:

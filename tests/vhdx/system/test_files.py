@@ -185,6 +185,28 @@ def test_who_has_a_file_open_for_writing_is_seen_and_nobody_else(tmp_path):
         os.close(descriptor)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+def test_a_writer_that_comes_while_it_is_asked_for_ends_no_process(tmp_path, monkeypatch):
+    path, real, refused = tmp_path / "file", files.fcntl.fcntl, []
+    path.write_bytes(bytes(10))
+
+    def a_writer_comes(descriptor, command, *rest):
+        if rest == (files.fcntl.F_UNLCK,):
+            try:
+                os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+            except BlockingIOError as error:
+                refused.append(error)
+        return real(descriptor, command, *rest)
+
+    monkeypatch.setattr(files.fcntl, "fcntl", a_writer_comes)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        assert not files.has_writer(descriptor)
+    finally:
+        os.close(descriptor)
+    assert len(refused) == 1
+
+
 @not_windows
 @pytest.mark.parametrize("way", ["posix_fallocate", "zeros"])
 def test_holes_are_filled_with_room_and_nothing_else_changes(tmp_path, monkeypatch, way):
