@@ -235,7 +235,9 @@ def test_every_command_is_shown_on_a_page():
 def test_every_fenced_block_is_run_or_is_a_listing():
     known = RUN | SHOWN
     strange = [f"{block.page}:{block.line}: {block.language}" for block in all_blocks() if block.language not in known]
-    assert strange == [], "say sh, console, powershell or python, which are run, or text, json, yaml, which are shown"
+    assert strange == [], (
+        "say sh, console, powershell or python, which are run, or text, json, yaml, toml, which are shown"
+    )
 
 
 def test_every_row_of_what_is_not_run_is_about_a_command():

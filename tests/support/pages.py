@@ -10,7 +10,7 @@ from cli.main import vhdx
 from tests.support.files import ROOT
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-RUN, SHOWN = {"sh", "console", "powershell", "python"}, {"", "text", "json", "yaml", "mermaid"}
+RUN, SHOWN = {"sh", "console", "powershell", "python"}, {"", "text", "json", "yaml", "toml", "mermaid"}
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`(vhdx [^`]+)`")
 _OPERATORS = re.compile(r"(?<!\\)[|<>&;]|\$\(")
