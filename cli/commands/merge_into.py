@@ -1,6 +1,7 @@
 """`vhdx merge LEAF --into PARENT`: a merge in place."""
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ from cli.text import plural, safe, say, size
 from vhdx.chain import Chain
 from vhdx.errors import FileSystemFullError, MergeStoppedError, VhdxError
 from vhdx.findings import Finding
+from vhdx.runs import Kind
+from vhdx.source import read_at
 
+# Bytes whose reading is timed for the forecast.
+_MEASURED = 16 << 20
 _PLANNED = (
     *("parent", "sources", "size", "size_before", "identity", "is_resumed"),
     *("held_bytes", "claimed_bytes", "old_bytes", "new_blocks", "grows_by", "needed_bytes"),
@@ -40,10 +45,10 @@ def merge_into(leaf: Path, parent: Path, asked: IntoParent, where: ChainOptions,
         # Files of a merge that was broken off hold what nothing leads to yet, or any more: that is no loss.
         errors = () if plan.is_resumed else warn_of_findings(chain)
         if dry_run:
-            lines = [*_plan_lines(plan), "nothing was changed"]
+            lines = [*_plan_lines(plan, chain), "nothing was changed"]
             output.answer("merge", _payload(plan, None, errors), lines, findings=chain.findings)
             return int(bool(errors))
-        for line in _plan_lines(plan):
+        for line in _plan_lines(plan, chain):
             say(line)
         outcome = _run(plan, chain, asked, where)
     output.answer("merge", _payload(plan, outcome, errors), _outcome_lines(plan, outcome), findings=chain.findings)
@@ -79,7 +84,20 @@ def _missing(plan: IntoPlan, asked: IntoParent, where: ChainOptions) -> str:
     return f"the file system is full; what is left needs up to {size(needed)}, and {size(free)} are free"
 
 
-def _plan_lines(plan: IntoPlan) -> Iterator[str]:
+def _seconds(plan: IntoPlan, chain: Chain) -> float:
+    """How long the merge will take by reading some of what it will read: it is written once as well."""
+    done, started = 0, time.monotonic()
+    for table in chain.windows_above(plan.layer + 1):
+        for run in table.of_kind(Kind.DATA):
+            length = min(run.length, _MEASURED - done)
+            read_at(chain.sources[run.layer], run.file_offset, length)
+            done += length
+            if done >= _MEASURED:
+                return 2 * (time.monotonic() - started) * plan.held_bytes / done
+    return 2 * (time.monotonic() - started)
+
+
+def _plan_lines(plan: IntoPlan, chain: Chain) -> Iterator[str]:
     names = ", ".join(safe(path) for path in reversed(plan.sources))
     free = shutil.disk_usage(plan.parent.parent).free
     goes_on = ", going on with a merge that was begun" if plan.is_resumed else ""
@@ -88,6 +106,7 @@ def _plan_lines(plan: IntoPlan) -> Iterator[str]:
         f"  {size(plan.held_bytes)} to write at most; the file grows by up to {size(plan.grows_by)}, which needs up to "
         f"{size(plan.needed_bytes)} of {size(free)} that are free"
     )
+    yield f"  about {_seconds(plan, chain):.0f} s, by how fast the files are read"
     if plan.size != plan.size_before:
         yield f"  the disk in {safe(plan.parent)} becomes {size(plan.size)}; it has {size(plan.size_before)}"
     if plan.options.keep_old:
