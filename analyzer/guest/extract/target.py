@@ -227,13 +227,15 @@ class Target:
 
     @contextlib.contextmanager
     def _complaining(self, parts: Parts, action: str) -> Iterator[None]:
-        path = self.root.joinpath(*parts)
         try:
             yield
         except (NotADirectoryError, FileExistsError):
             reason = "a link, or a file, is in its place or in that of a folder above it"
-            raise OutputError(path, reason, "name another target: links in it are not followed") from None
+            raise OutputError(
+                self.root.joinpath(*parts), reason, "name another target: links in it are not followed"
+            ) from None
         except (OSError, OverflowError, ValueError) as error:  # a name or a path that no system takes
+            path = self.root.joinpath(*parts)
             if isinstance(error, OSError) and files.is_full(error):
                 raise FileSystemFullError(path) from error
             raise OutputError(

@@ -1,17 +1,21 @@
 """What a file holds, piece by piece, holes left out."""
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.record import FileRecord, FileState, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.text import plural
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import NO_RANGES, Range, Ranges
 
 _PIECE = 1 << 20  # what is in memory of a file of any size
 # Clusters that NTFS compresses as one.
 _UNIT_CLUSTERS = 16
+# Their files hold what is at their extents. NTFS and exFAT have zeros past what was ever written, as the reader knows.
+_PLAIN_VOLUMES = {"ext2", "ext3", "ext4", "fat12", "fat16", "fat32"}
 
 
 class Piece(NamedTuple):
@@ -35,9 +39,12 @@ class Content:
         facts = volume.require_readable()
         whole_blocks = facts.size // facts.block * facts.block  # the reader takes no part of one
         self._unit = facts.block * _UNIT_CLUSTERS if stream.packing is Packing.COMPRESSED else 1
-        self._past_end = self._units(_past_end(stream, volume.record.start + whole_blocks))
-        extents = (Range(extent.offset, extent.length) for extent in stream.extents)
-        self._stored = self._units([Range(0, self.size)] if stream.resident else extents) - self._past_end
+        self._past_end = self._units([*_past_end(stream, volume.record.start + whole_blocks)])
+        extents = [Range(extent.offset, extent.length) for extent in stream.extents]
+        stored = self._units([Range(0, self.size)] if stream.resident else extents)
+        self._stored = stored - self._past_end if self._past_end else stored
+        is_plain = volume.record.type in _PLAIN_VOLUMES and stream.packing is Packing.PLAIN and not stream.resident
+        self._offsets = [extent.offset for extent in stream.extents] if is_plain and _are_apart(stream) else []
 
     def pieces(self) -> Iterator[Piece]:
         """All that is stored and in the volume, sorted; what no piece covers is zeros. Raises UnreadableFileError.
@@ -58,19 +65,36 @@ class Content:
             buffer[part.start - offset : part.end - offset] = self._piece(*part).data
         return bytes(buffer)
 
-    def _units(self, parts: Iterable[Range]) -> Ranges:
+    def _units(self, parts: Sequence[Range]) -> Ranges:
         """Parts of the stream, each with all of the units that are compressed as one."""
+        if not parts:
+            return NO_RANGES
         unit = self._unit
         rounded = ((part.start // unit * unit, -(-part.end // unit) * unit) for part in parts)
         return Ranges.of(Range.between(start, min(self.size, end)) for start, end in rounded)
 
     def _piece(self, offset: int, length: int) -> Piece:
-        data = self._volume.read(self._record, self._stream, Range(offset, length))
+        data = self._by_extents(Range(offset, length)) if self._offsets else None
+        if data is None:
+            data = self._volume.read(self._record, self._stream, Range(offset, length))
         if len(data) != length:
             whole = plural(self.size, "byte")
             raise UnreadableFileError(self._record.path, f"it ends after {offset + len(data)} of {whole}")
         self.lost += self._lost_in(offset, length)
         return Piece(offset, data)
+
+    def _by_extents(self, part: Range) -> bytes | None:
+        """A part of the stream, from where its record has it; None where that is not on the disk."""
+        pieces, at = list[bytes](), part.start
+        for extent in self._stream.extents[max(0, bisect_right(self._offsets, part.start) - 1) :]:
+            place = Range(extent.start + at - extent.offset, min(part.end, extent.offset + extent.length) - at)
+            if not extent.offset <= at or place.length <= 0 or place.end > self._volume.reader.disk.size:
+                return None
+            pieces.append(self._volume.read_place(place))
+            at += place.length
+            if at == part.end:
+                return b"".join(pieces)
+        return None
 
     def _lost_in(self, offset: int, length: int) -> int:
         """Bytes of a part of the stream that are lost; all of it where a compressed one misses any."""
@@ -86,6 +110,11 @@ class Content:
             if lower < upper:
                 lost += missed.within(Range(extent.start + lower - extent.offset, upper - lower)).size
         return length if lost and stream.packing is Packing.COMPRESSED else lost
+
+
+def _are_apart(stream: Stream) -> bool:
+    """Whether the extents of a stream are in order, and none has what another has, as in all that is not hostile."""
+    return all(upper.offset >= lower.offset + lower.length for lower, upper in pairwise(stream.extents))
 
 
 def _past_end(stream: Stream, end: int) -> Iterator[Range]:

@@ -144,6 +144,13 @@ class Volume:
             return found
         raise UnreadableFileError(record.path, f"it cannot be read ({found})")
 
+    def read_place(self, place: Range) -> bytes:
+        """Bytes of the disk, zeros for what is lost, which is noted; all of it lies in the disk."""
+        data, missed = self.reader.disk.read_best_effort(*place)
+        for part in missed:
+            self.missed.add(part)
+        return data
+
     def initialized(self, record: FileRecord) -> int | None:
         """How far the data of a file of NTFS was ever written; None where that is not known."""
         try:

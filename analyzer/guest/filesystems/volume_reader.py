@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 from analyzer.guest.filesystems.errors import MissingReaderError
@@ -44,7 +45,7 @@ class ReadableDisk:
         self.size, self.sector_size = disk.size, disk.sector_size
         self._disk = disk
         self._lost = lost or NoteLost(disk.sector_size)
-        self._reader = Reader(disk, self._lost)
+        self._reader, self._lock = Reader(disk, self._lost), Lock()
 
     def data(self) -> Iterator[Range]:
         """The ranges that a file has something for, in order."""
@@ -53,7 +54,8 @@ class ReadableDisk:
 
     def read_best_effort(self, start: int, length: int) -> tuple[bytes, list[Range]]:
         """See BestEffortDisk."""
-        return self._reader.read(start, length), self._lost.take_missed()
+        with self._lock:  # what was missed is that of this very read
+            return self._reader.read(start, length), self._lost.take_missed()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from analyzer.guest.filesystems.volume import Volume
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need
 
@@ -55,6 +56,15 @@ def test_holes_of_ext_are_zeros(vhdx_command, make_ext, tmp_path, kind):
     assert (answer.code, answer.err) == (0, "")
     for name, sparse in SPARSE.items():
         assert (out / name).read_bytes() == bytes_of(*sparse), name
+
+
+def test_files_of_ext_are_read_from_their_extents_without_asking_the_reader(
+    vhdx_command, make_ext, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Volume, "read", None)  # not to be called
+    answer = vhdx_command("extract", make_ext("ext4"), "/", "-o", tmp_path / "out")
+    assert (answer.code, answer.err) == (0, "")
+    assert all((tmp_path / "out" / name).read_bytes() == bytes_of(*sparse) for name, sparse in SPARSE.items())
 
 
 @pytest.mark.parametrize("is_in_map", [True, False], ids=["lost", "damaged"])
