@@ -66,9 +66,9 @@ class BlockMerger:
         self.editor.session.grow(entry.file_offset + self.editor.geometry.bytes_of_block(block))
         for run in own:
             self._write(run, place)
-        if entry.state is BlockState.FULLY_PRESENT or not self.editor.table.has_parent:
+        if entry.state is BlockState.FULLY_PRESENT:
             return
-        if is_whole:
+        if is_whole or not self.editor.table.has_parent:  # partial in a base means whole, and QEMU does not read it
             self.editor.set_block(block, BlockState.FULLY_PRESENT, entry.file_offset)
         else:
             self.editor.claim(block, own.ranges)

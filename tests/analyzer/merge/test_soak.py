@@ -15,6 +15,7 @@ from tests.analyzer.merge.chains import random_chain
 from tests.analyzer.merge.test_chains import try_chain
 from tests.support.peer_tools import missing_peer, qemu_img
 from vhdx.in_place import EditedFile
+from vhdx.structures.bat import BlockState
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.usefixtures("quiet")]
 CHAINS = int(os.environ.get("MERGE_CHAINS", "100000"))
@@ -34,7 +35,8 @@ def judged_by_others(file, wanted, folder):
     path = folder / "merged.vhdx"
     file.write_to(path)
     with vhdx.open_image(path) as image:
-        if image.has_parent or image.sector_size != 512:
+        is_odd = BlockState.PARTIALLY_PRESENT in image.table.count_states()  # of a base that no merge touched there
+        if image.has_parent or image.sector_size != 512 or is_odd:
             return
     raw = folder / "wanted.raw"
     raw.write_bytes(wanted)
