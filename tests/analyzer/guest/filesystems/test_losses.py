@@ -321,14 +321,18 @@ def test_a_map_of_another_size_is_not_gone_by(vhdx_command, cut, tmp_path):
     assert "out.raw.json says that parts of the image are lost" in answer.err
 
 
-def test_a_map_of_ddrescue_itself_is_left_alone(vhdx_command, cut, tmp_path):
+def test_a_map_of_ddrescue_itself_is_read_as_what_was_never_read(vhdx_command, cut, tmp_path):
     leaf, _ = cut
     image = recovered(vhdx_command, leaf, tmp_path / "out.raw")
     map_file = tmp_path / "out.raw.map"
     map_file.write_text(map_file.read_text().replace("Created by vhdx recover", "Created by GNU ddrescue version 1.27"))
     (tmp_path / "out.raw.json").unlink()
+    before = map_file.read_text()
     answer = vhdx_command("files", image)
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 1
+    assert "FID-12" in answer.err
+    assert "vhdx recover" not in answer.err  # it is not taken for one of ours
+    assert map_file.read_text() == before
 
 
 def test_what_changed_is_not_known_of_files_that_a_recovered_image_lost(vhdx_command, cut, tmp_path):
