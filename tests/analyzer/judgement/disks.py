@@ -34,6 +34,7 @@ KINDS = (
     "exfat",
     "xfs",
     "btrfs",
+    "btrfs-dup",
 )
 _EXT = {
     "ext4": (),
