@@ -30,15 +30,17 @@ class Drain:
     def let_go(self, upto: int) -> None:
         """Let go of the blocks that end before byte `upto` of the disk, up to which all is durable in the parent."""
         for number, editor in enumerate(self.editors, self.kept + 1):
-            self._let_go_of(editor, number, min(upto, self._limit(number)))
+            # No further than the layers below: what a larger block of one of them keeps would show.
+            upto = self._let_go_of(editor, number, min(upto, self._limit(number)))
 
     def _limit(self, number: int) -> int:
         """Up to where the layers below one, of those that are merged, show what is below them and not zeros."""
         return min((layer.size for layer in self.chain.layers[self.kept + 1 : number]), default=self.chain.size)
 
-    def _let_go_of(self, editor: Editor, number: int, upto: int) -> None:
+    def _let_go_of(self, editor: Editor, number: int, upto: int) -> int:
+        """Returns up to where the layer holds nothing any more."""
         geometry = editor.geometry
-        is_all = upto >= geometry.size
+        is_all = upto >= min(geometry.size, self.chain.size)  # what is past the leaf's end nobody sees
         first, last = self._done.get(number, 0), geometry.block_count if is_all else upto // geometry.block_size
         for start in range(first, last, _AT_ONCE):
             for block in used_blocks(editor.table, start, min(last, start + _AT_ONCE)):
@@ -46,6 +48,7 @@ class Drain:
         self._done[number] = max(first, last)
         for part in editor.commit():
             editor.session.medium.release(part)
+        return upto if is_all else min(upto, self._done[number] * geometry.block_size)
 
 
 def used_blocks(table: BlockTable, first: int, last: int) -> list[int]:

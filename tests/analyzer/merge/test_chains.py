@@ -45,3 +45,13 @@ def one_of(states, chance):
 def test_a_random_chain_is_merged_and_goes_on_from_a_crash(first):
     for seed in range(first, first + 50):
         try_chain(seed)
+
+
+@pytest.mark.parametrize("seed", [3000395])
+def test_a_layer_that_lets_go_shows_no_larger_block_of_one_below(seed):
+    chance = random.Random(seed)
+    files, paths, wanted = random_chain(chance)
+    run, into = Recorder(files), chance.randrange(len(paths) - 1)
+    with small_batches():
+        merge(run, paths, into, options=IntoOptions(letting=Letting.DRAIN))
+    assert all(disk(left, paths) == wanted for _, left in crash_states(run, shuffled=0))
