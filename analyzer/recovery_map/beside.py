@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vhdx.errors import VhdxError
+from vhdx.source import FileSource, read_at
 from vhdx.source_map import TITLES
 
 
@@ -43,9 +45,9 @@ def _beside(image: Path, name_of: Callable[[Path], Path]) -> Iterator[Path]:
 
 
 def front_of(path: Path, length: int) -> bytes:
-    """The first bytes of a file; b"" where it cannot be read."""
+    """The first bytes of a file; b"" where it cannot be read, and of what is no file: a pipe is never waited for."""
     try:
-        with path.open("rb") as file:
-            return file.read(length)
-    except OSError:
+        with FileSource(path) as source:
+            return read_at(source, 0, min(length, source.size))
+    except VhdxError:
         return b""

@@ -10,8 +10,9 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from analyzer.convert.formats.e01.format import SIGNATURE
-from vhdx.errors import OutputError
+from vhdx.errors import OutputError, VhdxError
 from vhdx.sink import PART_SUFFIX, Existing, Sink, part_of
+from vhdx.source import FileSource, read_if_possible
 from vhdx.system import files
 from vhdx.targets import check_target
 
@@ -58,9 +59,9 @@ def check_segments(target: Path, most: int, sources: Sequence[Path], existing: E
 
 def _is_segment(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(len(SIGNATURE)) == SIGNATURE
-    except OSError:
+        with FileSource(path) as source:
+            return read_if_possible(source, 0, len(SIGNATURE)) == SIGNATURE
+    except VhdxError:
         return False
 
 
