@@ -65,7 +65,7 @@ class OutputOptions:
         default=Sparse.AUTO.value,
     )
     reflink: Reflink = option(
-        "Whether OUT shares blocks with its sources instead of copying them: a raw image or VHDX on XFS or btrfs."
+        "Whether OUT shares blocks with its sources instead of copying them: a raw file or VHDX on XFS or btrfs."
         " Default: auto, where that can be.",
         default=Reflink.AUTO.value,
     )

@@ -12,6 +12,8 @@ from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.structures.identifier import SIGNATURE
 
+# As `map_of` and `account_of` name them: no other input is opened for this.
+_SIDECARS = (".map", ".json")
 _TEXT = "an earlier run of `vhdx recover` wrote it, as the map beside it says: left out"
 
 
@@ -21,7 +23,7 @@ def without_earlier_outputs(inputs: Sequence[Path]) -> tuple[tuple[Path, ...], t
     Where nothing else is named all of them stay: what is wrong with each is the answer then.
     """
     images = [path for path in inputs if is_own_mapfile(map_of(path)) and not _begins_as_vhdx(path)]
-    sidecars = [path for path in inputs if is_own_mapfile(path) or is_account(path)]
+    sidecars = [path for path in inputs if path.suffix in _SIDECARS and (is_own_mapfile(path) or is_account(path))]
     left = tuple(path for path in inputs if path not in images and path not in sidecars)
     return (left, tuple(map(_left_out, images))) if left else (tuple(inputs), ())
 
