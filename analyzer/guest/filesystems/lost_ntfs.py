@@ -95,9 +95,11 @@ def lost_ntfs(disk: ReadableDisk) -> list[Partition]:
 
 
 def _search(disk: ReadableDisk) -> _Found:
-    found, left = _Found(), _MOST_SEARCHED
+    found, left, looked = _Found(), _MOST_SEARCHED, 0
     for part in disk.data():
-        for start in range(part.start // _STEP * _STEP, part.end, MIB):
+        # Data may be in runs of one sector each: what was read with one of them is not read with the next.
+        for start in range(max(looked, part.start // _STEP * _STEP), part.end, MIB):
+            looked = start + MIB
             raw, _ = disk.read_best_effort(start, min(MIB + 2 * max(_RECORD_SIZES), disk.size - start))
             left -= len(raw)
             if left < 0:
