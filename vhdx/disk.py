@@ -1,7 +1,7 @@
 """What an image and a chain have in common: a size, runs, and their bytes. And disks with ranges that are LOST."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import ChainStream, Reader, RunSource
+from vhdx.reader import ChainStream, Find, Reader, RunSource
 from vhdx.runs import Kind, Run, RunTable, concatenate, with_lost
 from vhdx.source import ByteSource, Closing
 
@@ -49,6 +49,22 @@ class Disk(Closing, RunSource):
             raise ValueError(f"cannot list runs from {start} to {end}")
         return concatenate(self.windows(start, end))
 
+    def holds_data(self, start: int, end: int) -> bool:
+        """Whether all from byte `start` to byte `end` is DATA: no zeros by a table, no hole, nothing LOST.
+
+        Raises as `windows` does.
+        """
+        position = start
+        # Place by place, as short reads are: who asks for some bytes many times over waits for no runs of the rest.
+        while self._find is not None and position < end:
+            found = self._find(position, end)
+            if found is None:
+                break
+            position, kind, _, _ = found
+            if kind != Kind.DATA:
+                return False
+        return position >= end or all(run.kind is Kind.DATA for run in self.runs(position, end))
+
     def read(self, start: int, length: int) -> bytes:
         """Bytes of the disk, fewer where it ends before.
 
@@ -66,6 +82,11 @@ class Disk(Closing, RunSource):
     @cached_property
     def _reader(self) -> Reader:
         return Reader(self)
+
+    @cached_property
+    def _find(self) -> Find | None:
+        lookup: Callable[[], Find | None] = getattr(self, "lookup", lambda: None)
+        return lookup()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}, {self.size} bytes>"

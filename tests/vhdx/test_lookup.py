@@ -70,6 +70,16 @@ def test_what_is_found_is_the_run_that_the_windows_have_there(stack, data):
 
 
 @pytest.mark.property
+@given(stacks(max_mib=6), st.randoms(use_true_random=False))
+def test_whether_all_of_a_range_is_data_is_what_its_runs_say(stack, chance):
+    chain = chain_of(stack.files)
+    for _ in range(12):
+        start = chance.randrange(chain.size)
+        end = min(chain.size, start + chance.choice((1, 512, 5000, MIB)))
+        assert chain.holds_data(start, end) == all(run.kind is Kind.DATA for run in chain.runs(start, end))
+
+
+@pytest.mark.property
 @given(stacks(), st.randoms(use_true_random=False))
 def test_reads_that_are_looked_up_are_those_of_runs(stack, chance):
     assert_reads_agree(chain_of(stack.files), chance)

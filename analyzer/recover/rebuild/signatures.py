@@ -9,7 +9,6 @@ from analyzer.guest.layouts.gpt import Entries, parse_whole_header, primary_head
 from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
-from vhdx.runs import Kind
 from vhdx.source import ByteSource, read_if_possible
 from vhdx.structures.constants import SECTOR_SIZES
 
@@ -37,8 +36,8 @@ def read_known(disk: Disk, start: int, length: int) -> bytes:
         return b""
     try:
         sector = disk.sector_size
-        aligned = disk.runs(start // sector * sector, min(disk.size, -(-(start + length) // sector) * sector))
-        return disk.read(start, length) if all(run.kind is Kind.DATA for run in aligned) else b""
+        upto = min(disk.size, -(-(start + length) // sector) * sector)
+        return disk.read(start, length) if disk.holds_data(start // sector * sector, upto) else b""
     except VhdxError:
         return b""
 
