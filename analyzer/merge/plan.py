@@ -17,7 +17,7 @@ from analyzer.merge.undoing import identity_of_undo
 from vhdx.chain import Chain
 from vhdx.disk_items import items_of_disk
 from vhdx.edit.resizing import needed_slots
-from vhdx.errors import CorruptFileError, MergeRefusedError
+from vhdx.errors import CorruptFileError, LostDataError, MergeRefusedError
 from vhdx.geometry import Geometry, bat_region_size
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image
@@ -181,6 +181,9 @@ def _require_names(chain: Chain, layer: int, options: IntoOptions) -> None:
 
 def require_sound(base: Image) -> None:
     """Refuse a parent with blocks that cannot be read whole, or that keep places of each other."""
+    for start, length in (part for mask in base.masks for part in mask.ranges):
+        # What the file holds without an owner may be just this: new blocks would be written over it.
+        raise LostDataError(base.path, start, length, base.why_lost(start))
     for blocks in base.table.damaged_blocks():
         if len(blocks):
             raise CorruptFileError(base.path, next(base.table.flaws_of_block(int(blocks[0]))))

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +16,9 @@ from tests.analyzer.merge.helpers import disk, opened_chain, read_by_product, re
 from tests.support.crashing import PagedFile, Recorder, crash_states
 from tests.support.plain_reader import PlainFile
 from tests.support.strategies import stacks
+from vhdx.disk import Mask
 from vhdx.edit.replaying import apply_log
-from vhdx.errors import CorruptFileError, OutputError
+from vhdx.errors import CorruptFileError, LostDataError, OutputError
 from vhdx.ranges import Range, Ranges
 
 MIB = 1 << 20
@@ -118,3 +120,11 @@ def test_a_damaged_table_is_refused(tmp_path):
     run, paths = one_file(tmp_path, {0: full(0), 1: Block(state=BlockState.FULLY_PRESENT, data={}, offset_mib=9000)})
     with pytest.raises(CorruptFileError):
         plan_compaction(opened_chain(run, paths))
+
+
+def test_a_file_whose_table_lost_entries_keeps_what_has_no_owner(tmp_path):
+    run, paths = one_file(tmp_path, {0: full(0), 1: Block(state=BlockState.FULLY_PRESENT, data={})})
+    chain = opened_chain(run, paths)
+    doubted = Mask.of(Ranges.of([Range(4 * MIB, MIB)]), chain.size, "its entry was lost")
+    with pytest.raises(LostDataError, match="its entry was lost"):
+        plan_compaction(replace(chain, layers=(replace(chain.leaf, masks=(doubted,)),)))
