@@ -2,35 +2,30 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import accumulate
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from vhdx.allocation import MOST_RUNS
 from vhdx.contents import Opener, open_structures
-from vhdx.disk import Disk
 from vhdx.disk_items import items_of_disk
 from vhdx.errors import (
     ChainLoopError,
     ChainTooDeepError,
     CorruptFileError,
-    LostDataError,
     NoSuchLayerError,
     SectorSizeMismatchError,
     UnusedParentsError,
-    VhdxError,
 )
 from vhdx.findings import Finding, Severity
-from vhdx.image import Image, lookup_of, open_image, windows_of
+from vhdx.image import Image, lookup_of, open_image
+from vhdx.layers import LayeredDisk
 from vhdx.parents import Link, OnMismatch, Search, parents_of
 from vhdx.paths import Mapping
 from vhdx.reader import Find
-from vhdx.runs import Kind, Run, RunTable, overlay
-from vhdx.source import ByteSource, FileSource
+from vhdx.source import FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 from vhdx.structures.metadata import MetadataItem
@@ -55,47 +50,16 @@ class StateName:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chain(Disk):
+class Chain(LayeredDisk[Image]):
     """Images from base (layer 0) to leaf, whose links were verified. A single base is a chain of one."""
 
-    layers: tuple[Image, ...]
     links: tuple[Link, ...]
     """How each layer's parent was found: link n joins layer n + 1 to layer n."""
-
-    @property
-    def leaf(self) -> Image:
-        """The newest layer, which the disk's size and identity are taken from."""
-        return self.layers[-1]
-
-    @property
-    def base(self) -> Image:
-        """Layer 0."""
-        return self.layers[0]
 
     @property
     def items(self) -> tuple[MetadataItem, ...]:
         """What the leaf says of the disk beside its parameters; raises as `items_of_disk` does."""
         return items_of_disk(self.leaf.structures)
-
-    @property
-    def path(self) -> Path:
-        """The leaf's path."""
-        return self.leaf.path
-
-    @property
-    def size(self) -> int:
-        """Bytes of the virtual disk: the leaf's."""
-        return self.leaf.size
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector, the same in all layers."""
-        return self.leaf.sector_size
-
-    @cached_property
-    def sources(self) -> Sequence[ByteSource]:
-        """The file of each layer, base first."""
-        return tuple(layer.source for layer in self.layers)
 
     @property
     def mismatches(self) -> tuple[Finding, ...]:
@@ -117,19 +81,9 @@ class Chain(Disk):
         """What opening found in any layer that is no error, and the links that do not match."""
         return self.mismatches + tuple(finding for layer in self.layers for finding in layer.findings)
 
-    @cached_property
-    def views(self) -> tuple[int, ...]:
-        """Where the view of each layer ends: at the smallest size among it and the layers above it."""
-        # Past the end of a smaller layer the layers above it saw zeros; what a deeper one has there must not come
-        # back when the disk grew again. test_a_short_layer_in_the_middle_hides_what_is_deeper.
-        sizes = [layer.size for layer in reversed(self.layers)]
-        return tuple(reversed(list(accumulate(sizes, min))))
-
-    def upto(self, layer: int) -> "Chain":
+    def upto(self, layer: int) -> Self:
         """The state of one layer: the chain that ends there. Raises NoSuchLayerError."""
-        if not 0 <= layer < len(self.layers):
-            raise NoSuchLayerError(self.path, str(layer), len(self.layers))
-        return replace(self, layers=self.layers[: layer + 1], links=self.links[:layer])
+        return replace(super().upto(layer), links=self.links[:layer])
 
     def layer_of(self, path: Path) -> int:
         """The layer that a path names; raises NoSuchLayerError."""
@@ -139,55 +93,9 @@ class Chain(Disk):
                 return number
         raise NoSuchLayerError(self.path, str(path), len(self.layers))
 
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk. A HOLE that is left at the base reads as zeros."""
-        return self.windows_above(0, start, end)
-
-    def windows_above(self, lowest: int, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """Windows of the layers from `lowest` up alone: a HOLE is what they leave to the layer below."""
-        upto = self.size if end is None else min(end, self.size)
-        # A window of every layer is in memory at one time: together they are bounded as one scan is.
-        limit = max(1, MOST_RUNS // len(self.layers))
-        streams = [
-            windows_of(image, number, self.views[number], start, upto, limit=limit)
-            for number, image in enumerate(self.layers)
-            if number >= lowest
-        ]
-        return (overlay(*reversed(parts)) for parts in in_step(streams))
-
     def lookup(self) -> Find | None:
         """See `Image.lookup`."""
         return lookup_of([*zip(self.layers, self.views, strict=True)], self.size)
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        if run.kind is not Kind.LOST:
-            return None
-        layer = self.layers[run.layer]
-        return LostDataError(layer.path, run.start, run.length, layer.why_lost(run.start))
-
-    def require_unchanged(self) -> None:
-        """See Disk."""
-        for layer in self.layers:
-            layer.require_unchanged()
-
-    def close(self) -> None:
-        """Close all files."""
-        for layer in self.layers:
-            layer.close()
-
-
-def in_step(streams: Sequence[Iterator[RunTable]]) -> Iterator[list[RunTable]]:
-    """Windows of several streams, cut so that those given together cover the same range; it ends with the first."""
-    pending = [next(stream, None) for stream in streams]
-    while True:
-        tables = [table for table in pending if table is not None]
-        if len(tables) < len(pending):
-            return
-        start, end = int(tables[0].start[0]), min(table.end for table in tables)
-        yield [table.clip(start, end) for table in tables]
-        for index, (table, stream) in enumerate(zip(tables, streams, strict=True)):
-            pending[index] = next(stream, None) if table.end == end else table.clip(end, table.end)
 
 
 def open_chain(

@@ -5,22 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import ChainStream, Find, Reader, RunSource
 from vhdx.runs import Kind, Run, RunTable, concatenate, with_lost
-from vhdx.source import ByteSource, Closing
+from vhdx.source import ByteSource, Closing, close_source
 
 
-class Disk(Closing, RunSource):
-    """A disk that can be read. Close it, or use it in a `with` statement."""
-
-    @property
-    @abstractmethod
-    def path(self) -> Path:
-        """The file that was opened: the leaf of a chain."""
+class DiskSource(RunSource, Protocol):
+    """A disk that can be written as one image, once it is known what the image is to be."""
 
     @property
     @abstractmethod
@@ -33,12 +29,21 @@ class Disk(Closing, RunSource):
         """What opening found that is no error: notes, and warnings that someone should hear."""
 
     @abstractmethod
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """Run tables that follow one another from byte `start` to byte `end` of the disk, each of bounded size."""
-
-    @abstractmethod
     def require_unchanged(self) -> None:
         """Raise SourceChangedError when somebody wrote to a file of the disk since it was opened."""
+
+
+class Disk(Closing, DiskSource):
+    """A disk that can be read. Close it, or use it in a `with` statement."""
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The file that was opened: the leaf of a chain."""
+
+    @abstractmethod
+    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
+        """Run tables that follow one another from byte `start` to byte `end` of the disk, each of bounded size."""
 
     def runs(self, start: int = 0, end: int | None = None) -> RunTable:
         """All runs from byte `start` to byte `end` of the disk, in one table; `windows` is for disks that are large.
@@ -92,6 +97,63 @@ class Disk(Closing, RunSource):
         return f"<{type(self).__name__} {self.path}, {self.size} bytes>"
 
 
+class FileDisk(Disk):
+    """A disk that one file holds, or what stands for a file."""
+
+    source: ByteSource
+    """The file's bytes, as its disk is read from them."""
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.source.path
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """The one file."""
+        return (self.source,)
+
+    def close(self) -> None:
+        """Close the file."""
+        close_source(self.source)
+
+
+class ThroughDisk(DiskSource):
+    """A disk that shows another one: what a subclass does not say itself, that one says."""
+
+    def __init__(self, inner: DiskSource) -> None:
+        """Show `inner`, which is its opener's to close."""
+        self.inner = inner
+
+    @property
+    def size(self) -> int:
+        """See RunSource."""
+        return self.inner.size
+
+    @property
+    def sector_size(self) -> int:
+        """See DiskSource."""
+        return self.inner.sector_size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """See RunSource."""
+        return self.inner.sources
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """See DiskSource."""
+        return self.inner.findings
+
+    def error_for(self, run: Run) -> VhdxError | None:
+        """See RunSource."""
+        return self.inner.error_for(run)
+
+    def require_unchanged(self) -> None:
+        """See DiskSource."""
+        self.inner.require_unchanged()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask:
     """Ranges of a disk that are LOST, and the reason, a clause for the end of a sentence."""
@@ -109,37 +171,20 @@ class Mask:
         return self.ranges.touches(Range(start, 1))
 
 
-class MaskedDisk(Disk):
+class MaskedDisk(ThroughDisk, Disk):
     """A disk that reads as another does, but for the ranges of a mask: these are LOST."""
+
+    inner: Disk
 
     def __init__(self, inner: Disk, mask: Mask) -> None:
         """Read `inner`, which is closed with this."""
-        self.inner, self.mask = inner, mask
+        super().__init__(inner)
+        self.mask = mask
 
     @property
     def path(self) -> Path:
         """See Disk."""
         return self.inner.path
-
-    @property
-    def size(self) -> int:
-        """See Disk."""
-        return self.inner.size
-
-    @property
-    def sector_size(self) -> int:
-        """See Disk."""
-        return self.inner.sector_size
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """See Disk."""
-        return self.inner.sources
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """See Disk."""
-        return self.inner.findings
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk: the runs of the inner disk, LOST where the mask is."""
@@ -150,11 +195,7 @@ class MaskedDisk(Disk):
         # What is LOST by the mask and what is by the tables can be one run: its first byte decides whose reason it is.
         if run.kind is Kind.LOST and self.mask.holds(run.start):
             return LostDataError(self.path, run.start, run.length, self.mask.reason)
-        return self.inner.error_for(run)
-
-    def require_unchanged(self) -> None:
-        """See Disk."""
-        self.inner.require_unchanged()
+        return super().error_for(run)
 
     def close(self) -> None:
         """See Disk."""

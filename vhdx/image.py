@@ -9,15 +9,16 @@ from uuid import UUID
 
 from vhdx.allocation import MOST_RUNS, scan
 from vhdx.contents import Opener, Structures, open_structures
-from vhdx.disk import Disk, Mask
-from vhdx.errors import CorruptFileError, LostDataError, NeedsParentError, VhdxError, located, require
+from vhdx.disk import Mask
+from vhdx.errors import CorruptFileError, located, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
+from vhdx.layers import LayerFile
 from vhdx.lookup import Lookup
 from vhdx.parsed import Parsed
 from vhdx.reader import Find
 from vhdx.replay import Log
-from vhdx.runs import Kind, Run, RunTable, with_lost
+from vhdx.runs import Kind, RunTable, with_lost
 from vhdx.source import ByteSource, FileSource, close_source
 from vhdx.source_map import unread_findings
 from vhdx.structures.disk import DiskParameters
@@ -34,7 +35,7 @@ _log = logging.getLogger("vhdx")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Image(Disk):
+class Image(LayerFile):
     """One VHDX file, immutable. By itself it reads what it holds; what it leaves to a parent, a chain reads."""
 
     structures: Structures
@@ -56,11 +57,6 @@ class Image(Disk):
     opening_findings: tuple[Finding, ...]
     masks: tuple[Mask, ...] = ()
     """What of this file's disk is not believed, whatever its table says."""
-
-    @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.file.path
 
     @property
     def size(self) -> int:
@@ -98,30 +94,29 @@ class Image(Disk):
         return self.header.log_is_live
 
     @property
-    def sources(self) -> Sequence[ByteSource]:
-        """The one file."""
-        return (self.source,)
-
-    @property
     def findings(self) -> tuple[Finding, ...]:
         """What opening found that is no error, the locator's flaws included."""
         return self.opening_findings + self.locator_flaws
 
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk. All runs are of layer 0; HOLE is the parent's where there is one, else zeros."""
-        return windows_of(self, 0, self.size, start, self.size if end is None else min(end, self.size))
+    def layer_windows(
+        self, layer: int, view: int, start: int, end: int, *, limit: int = MOST_RUNS
+    ) -> Iterator[RunTable]:
+        """See LayerFile."""
+        position, upto = start, min(end, view)
+        while position < upto:
+            aligned = position // self.sector_size * self.sector_size  # tables know sectors, any byte may be asked for
+            last = -(-upto // self.sector_size) * self.sector_size
+            table = scan(self.table, aligned, last, layer=layer, limit=limit).clip(position, upto)
+            for mask in self.masks:
+                table = with_lost(table, mask.ranges, layer)
+            yield table
+            position = table.end
+        if position < end:
+            yield RunTable.filled(max(start, view), end, Kind.ZERO, layer)
 
     def lookup(self) -> Find | None:
         """Finds what a place is made of without the runs around it; None where tables alone do not say it."""
         return lookup_of([(self, self.size)], self.size)
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        if run.kind is Kind.LOST:
-            return LostDataError(self.path, run.start, run.length, self.why_lost(run.start))
-        if run.kind is Kind.HOLE and self.has_parent:
-            return NeedsParentError(self.path, run.start)
-        return None
 
     def why_lost(self, start: int) -> str:
         """The reason why byte `start` of the disk cannot be known from this file."""
@@ -136,26 +131,6 @@ class Image(Disk):
     def close(self) -> None:
         """Close the file."""
         close_source(self.file)
-
-
-def windows_of(
-    image: Image, layer: int, view: int, start: int, end: int, *, limit: int = MOST_RUNS
-) -> Iterator[RunTable]:
-    """Windows of one layer from `start` to `end`; past byte `view` of the disk the layer shows zeros.
-
-    A parent that ends before its child does so, and so does one that a shorter layer above it cuts off.
-    """
-    sector = image.sector_size
-    position, upto = start, min(end, view)
-    while position < upto:
-        aligned = position // sector * sector  # tables know sectors, and any byte may be asked for
-        table = scan(image.table, aligned, -(-upto // sector) * sector, layer=layer, limit=limit).clip(position, upto)
-        for mask in image.masks:
-            table = with_lost(table, mask.ranges, layer)
-        yield table
-        position = table.end
-    if position < end:
-        yield RunTable.filled(max(start, view), end, Kind.ZERO, layer)
 
 
 def lookup_of(layers: Sequence[tuple[Image, int]], size: int) -> Find | None:

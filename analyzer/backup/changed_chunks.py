@@ -7,8 +7,9 @@ from itertools import chain, groupby
 
 import numpy as np
 
-from vhdx.chain import Chain, in_step
+from vhdx.chain import Chain
 from vhdx.disk import Disk
+from vhdx.layers import in_step
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours
 

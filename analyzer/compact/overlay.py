@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from analyzer.convert.disks import DiskSource, OverlaidDisk
+from analyzer.convert.disks import OverlaidDisk
+from vhdx.disk import DiskSource
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, RunTable
 from vhdx.source import MemorySource

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from analyzer.convert.convert import name_alone
 from analyzer.convert.copying import CellChecksums
-from analyzer.convert.disks import DiskSource
 from analyzer.recovery_map.beside import is_accompanied, map_of
 from analyzer.recovery_map.commit import existing_sidecars, name_with_map
 from vhdx.chain import Chain
+from vhdx.disk import DiskSource
 from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink
 from vhdx.targets import check_target

@@ -25,7 +25,7 @@ from analyzer.convert.copying import (
     copy_to_places,
     verify_cells,
 )
-from analyzer.convert.disks import DiskSource, KeptRuns, LayeredSource, RawDisk
+from analyzer.convert.disks import KeptRuns, LayeredSource, RawDisk
 from analyzer.convert.formats.format import copy_packed
 from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import (
@@ -49,7 +49,7 @@ from analyzer.convert.sharing import Shared, copy_sharing, layers_to_share, refu
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.beside import account_of, map_of
 from analyzer.recovery_map.mapfile import is_own_mapfile
-from vhdx.disk import Disk
+from vhdx.disk import Disk, DiskSource
 from vhdx.errors import OutputError
 from vhdx.image import open_image
 from vhdx.ranges import Range

@@ -9,13 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from vhdx.device import DeviceSource
-from vhdx.disk import Disk
+from vhdx.disk import DiskSource, FileDisk, ThroughDisk
 from vhdx.errors import NotRescuedError, VhdxError, located
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.lost import RAISE, LostPolicy
 from vhdx.ranges import Range, Ranges, joined
-from vhdx.reader import RunSource
 from vhdx.runs import Kind, Run, RunTable, concatenate, overlay, with_lost
 from vhdx.source import ByteSource, FileSource, unread_of, unreadable_of
 from vhdx.source_map import SourceMaps, unread_findings
@@ -26,24 +25,6 @@ from vhdx.system import files
 _GRAIN = 4096
 # A sparse file may have millions of ranges: a table is made for so many of them.
 _AT_ONCE = 1 << 16
-
-
-class DiskSource(RunSource, Protocol):
-    """A disk that can be written as one image, once it is known what the image is to be."""
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        ...
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What opening found that is no error."""
-        ...
-
-    def require_unchanged(self) -> None:
-        """Raise SourceChangedError when what was read cannot be one state."""
-        ...
 
 
 class LayeredSource(DiskSource, Protocol):
@@ -60,39 +41,43 @@ class LayeredSource(DiskSource, Protocol):
         ...
 
 
-class OverlaidDisk:
+class OverlaidDisk(ThroughDisk):
     """A disk that reads as another does, but where bytes of a further source are laid over it. Closes neither."""
 
-    def __init__(self, inner: DiskSource, table: RunTable, laid: ByteSource) -> None:
-        """`table` has the runs of `laid`, HOLE where `inner` shows; which layer it says does not matter."""
-        self.size, self.sector_size, self.findings = inner.size, inner.sector_size, inner.findings
-        self.sources: Sequence[ByteSource] = (*inner.sources, laid)
-        self._inner = inner
+    def __init__(self, inner: DiskSource, table: RunTable, laid: ByteSource, size: int | None = None) -> None:
+        """`table` has the runs of `laid`, HOLE where `inner` shows; which layer it says does not matter.
+
+        `size` is that of the disk that comes of it, where it is not that of `inner`.
+        """
+        super().__init__(inner)
+        self._size, self._sources = inner.size if size is None else size, (*inner.sources, laid)
         self._table = replace(table, layer=np.full_like(table.layer, len(inner.sources)))
+
+    @property
+    def size(self) -> int:
+        """See RunSource."""
+        return self._size
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """See RunSource."""
+        return self._sources
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk. Past the end of the inner disk there is what is laid alone, and HOLE."""
         upto = self.size if end is None else min(end, self.size)
-        seam = min(upto, self._inner.size)
-        for table in self._inner.windows(start, seam) if start < seam else ():
+        seam = min(upto, self.inner.size)
+        for table in self.inner.windows(start, seam) if start < seam else ():
             yield overlay(self._table.clip(int(table.start[0]), table.end), table) if len(table) else table
         if max(start, seam) < upto:
             yield self._table.clip(max(start, seam), upto)
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See RunSource."""
-        return self._inner.error_for(run)
-
-    def require_unchanged(self) -> None:
-        """See DiskSource."""
-        self._inner.require_unchanged()
 
 
 # 40 MiB of columns: what 2^20 runs take, and a disk in a million pieces costs a second to look through.
 _MOST_KEPT = 1 << 20
 
 
-class KeptRuns:
+class KeptRuns(ThroughDisk):
     """A disk whose runs are made once, where they are few enough to be kept. Closes nothing.
 
     So planning, copying and verifying share them, and all threads do.
@@ -100,21 +85,10 @@ class KeptRuns:
 
     def __init__(self, inner: DiskSource) -> None:
         """Read as `inner` does; its runs are kept when all of them have been asked for in one go."""
-        self.inner = inner
-        self.size, self.sector_size = inner.size, inner.sector_size
+        super().__init__(inner)
         self._kept: RunTable | None = None
         # What a reader asks by name of a disk that has it. No `lookup`, which asks each layer, where runs are known.
         self.policy: LostPolicy = getattr(inner, "policy", RAISE)
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """See RunSource."""
-        return self.inner.sources
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """See DiskSource."""
-        return self.inner.findings
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
         """See RunSource."""
@@ -135,17 +109,11 @@ class KeptRuns:
         if runs <= _MOST_KEPT:
             self._kept = concatenate(seen)
 
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See RunSource."""
-        return self.inner.error_for(run)
 
-    def require_unchanged(self) -> None:
-        """See DiskSource."""
-        self.inner.require_unchanged()
-
-
-class RawDisk(Disk):
+class RawDisk(FileDisk):
     """A raw image or a block device, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
+
+    source: FileSource | DeviceSource
 
     def __init__(self, path: Path, sector_size: int | None = None, maps: SourceMaps | None = None) -> None:
         """Open it; a file does not say what sectors it has, and 512 bytes are taken for one unless that is given.
@@ -154,9 +122,14 @@ class RawDisk(Disk):
         SourceMapError.
         """
         opened = maps.source if maps else FileSource
-        self.file: FileSource | DeviceSource = DeviceSource(path) if files.is_device(path) else opened(path)
-        own = self.file.sector_size if isinstance(self.file, DeviceSource) else 512
+        self.source = DeviceSource(path) if files.is_device(path) else opened(path)
+        own = self.source.sector_size if isinstance(self.source, DeviceSource) else 512
         self._sector_size = sector_size or own
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.source.size
 
     @property
     def sector_size(self) -> int:
@@ -166,30 +139,15 @@ class RawDisk(Disk):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """That a part of it was not read when it was copied; else none: any bytes are a raw image."""
-        return tuple(located(self.path, unread_findings(self.file, Severity.WARNING)))
-
-    @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.file.path
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self.file.size
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """The file itself."""
-        return (self.file,)
+        return tuple(located(self.path, unread_findings(self.source, Severity.WARNING)))
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk: DATA where the file system holds something, LOST where nobody has read it, ZERO elsewhere."""
-        return (with_lost(table, unreadable_of(self.file)) for table in self._windows(start, end))
+        return (with_lost(table, unreadable_of(self.source)) for table in self._windows(start, end))
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See Disk."""
-        unread = unread_of(self.file)
+        unread = unread_of(self.source)
         if run.kind is not Kind.LOST or unread is None:
             return None
         return NotRescuedError(self.path, unread.map, run.start, run.length)
@@ -208,15 +166,11 @@ class RawDisk(Disk):
 
     def require_unchanged(self) -> None:
         """See Disk."""
-        self.file.require_unchanged()
-
-    def close(self) -> None:
-        """See Disk."""
-        self.file.close()
+        self.source.require_unchanged()
 
     def _held(self, start: int, end: int) -> Iterator[Range]:
         """What the file holds from `start` to `end`, in whole grains but for these edges."""
-        extents = self.file.extents(start // _GRAIN * _GRAIN)
+        extents = self.source.extents(start // _GRAIN * _GRAIN)
         grains = (Range.between(one.start // _GRAIN * _GRAIN, -(-one.end // _GRAIN) * _GRAIN) for one in extents)
         for one in takewhile(lambda one: one.start < end, joined(grains)):
             yield Range.between(max(start, one.start), min(end, one.end))

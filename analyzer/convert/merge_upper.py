@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
 from analyzer.convert.copying import copy_cells, verify_cells
-from analyzer.convert.disks import DiskSource
 from analyzer.convert.model import (
     Options,
     Outcome,
@@ -28,6 +27,7 @@ from analyzer.convert.model import (
 from analyzer.convert.sharing import refusal
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
+from vhdx.disk import DiskSource
 from vhdx.errors import NoSuchLayerError, VerificationError
 from vhdx.image import Image
 from vhdx.lost import FillZeros

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from analyzer.convert.disks import DiskSource, KeptRuns, LayeredSource
+from analyzer.convert.disks import KeptRuns, LayeredSource
+from vhdx.disk import DiskSource
 from vhdx.errors import OutputError
 from vhdx.findings import Finding
 from vhdx.identities import Identities, random_identities

@@ -9,10 +9,11 @@ import numpy as np
 
 from analyzer.convert.cells import CELL, GRAIN, nonzero_ranges
 from analyzer.convert.copying import CellChecksums, CellsAlone
-from analyzer.convert.disks import DiskSource, KeptRuns
+from analyzer.convert.disks import KeptRuns
 from analyzer.convert.model import ImageRequest, OutputFormat, Plan, Reflink
 from analyzer.convert.threads import Turns, by_threads
 from analyzer.progress import Progress
+from vhdx.disk import DiskSource
 from vhdx.errors import OutputError, VhdxError
 from vhdx.ranges import Ranges
 from vhdx.reader import Reader, RunSource

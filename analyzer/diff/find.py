@@ -16,8 +16,9 @@ from analyzer.address.state import form_of
 from analyzer.convert.cells import units_touched
 from analyzer.diff.ranges import UNIT, Change, ChangeTable, compare, joined, rounded
 from analyzer.progress import Progress, no_progress
-from vhdx.chain import Chain, in_step
+from vhdx.chain import Chain
 from vhdx.disk import Disk
+from vhdx.layers import in_step
 from vhdx.ranges import NO_RANGES, Column, Ranges
 from vhdx.runs import Kind, RunTable, changed, cut_alike
 from vhdx.sink import Sink

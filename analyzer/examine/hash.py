@@ -3,8 +3,9 @@
 import hashlib
 
 from analyzer.convert.cells import CELL, InOrder, cells_with_data, read_cells, require_known
-from analyzer.convert.disks import DiskSource, KeptRuns
+from analyzer.convert.disks import KeptRuns
 from analyzer.progress import Progress, no_progress
+from vhdx.disk import DiskSource
 
 
 def sha256_of(disk: DiskSource, progress: Progress = no_progress) -> str:

@@ -15,7 +15,7 @@ from analyzer.linkage.own_sectors import Effort, Merge, OwnSectors, compare_own_
 from analyzer.linkage.record import Bearing, Trace
 from analyzer.text import plural
 from vhdx.errors import VhdxError
-from vhdx.image import Image, windows_of
+from vhdx.image import Image
 from vhdx.ranges import Range
 from vhdx.runs import Kind, concatenate, cut_alike
 from vhdx.structures.constants import NIL
@@ -141,7 +141,7 @@ def _left(child: Image, parent: Image) -> _Left:
     ranges: list[Range] = []
     for upper in child.windows():
         start, end = int(upper.start[0]), upper.end
-        lower = concatenate([*windows_of(parent, 0, parent.size, start, end)])
+        lower = concatenate([*parent.layer_windows(0, parent.size, start, end)])
         above, below = cut_alike(upper, lower)
         holes = above.kind == Kind.HOLE
         seen = holes & (below.kind != Kind.HOLE) & (below.start < parent.size)

@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from vhdx.image import Image, windows_of
+from vhdx.image import Image
 from vhdx.runs import Kind, RunTable, concatenate, cut_alike
 from vhdx.structures.constants import KIB
 
@@ -168,7 +168,7 @@ def _compare(child: Image, parent: Image, step: int) -> OwnSectors:
 def _own_ranges(child: Image, parent: Image) -> Iterator[tuple[int, int, _Place]]:
     """Start and length of each range that the child holds, in the order of the disk, and what is to be done with it."""
     for table in child.windows():
-        lower = concatenate([*windows_of(parent, 0, parent.size, int(table.start[0]), table.end)])
+        lower = concatenate([*parent.layer_windows(0, parent.size, int(table.start[0]), table.end)])
         above, below = cut_alike(table, lower)
         yield from _judged(above, below, parent)
 

@@ -13,9 +13,10 @@ from analyzer.convert.copying import copy_cells
 from analyzer.convert.merge_upper import Above, ClaimingWriter
 from analyzer.convert.model import Options, new_disk_like, parent_locator
 from analyzer.progress import Progress
-from vhdx.chain import Chain, in_step
+from vhdx.chain import Chain
 from vhdx.contents import open_structures
 from vhdx.errors import MergeRefusedError, VhdxError
+from vhdx.layers import in_step
 from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours
 from vhdx.sink import Existing, Sink
 from vhdx.structures.disk import DiskType

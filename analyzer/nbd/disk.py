@@ -14,12 +14,11 @@ from analyzer.nbd.errors import NbdReadError, NbdServerError
 from analyzer.nbd.numbers import Allocation
 from analyzer.nbd.transmission import Extent
 from analyzer.nbd.uri import NbdAddress
-from vhdx.disk import Disk
+from vhdx.disk import FileDisk
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
 from vhdx.ranges import Range, Ranges
 from vhdx.runs import Kind, Run, RunTable, merge_neighbours, with_lost
-from vhdx.source import ByteSource
 
 _PLAIN, _4KN = 512, 4096
 # Connections at a time, where a server takes several.
@@ -99,8 +98,10 @@ class NbdSource:
         return client
 
 
-class NbdDisk(Disk):
+class NbdDisk(FileDisk):
     """An export, read-only."""
+
+    source: "NbdSource"
 
     findings: tuple[Finding, ...] = ()
     """None: a server says nothing of its files."""
@@ -117,11 +118,6 @@ class NbdDisk(Disk):
         return self.source.address
 
     @property
-    def path(self) -> Path:
-        """What stands for a file's name: the address."""
-        return self.source.path
-
-    @property
     def size(self) -> int:
         """Bytes of the disk."""
         return self.source.size
@@ -130,11 +126,6 @@ class NbdDisk(Disk):
     def sector_size(self) -> int:
         """Bytes of a logical sector, 512 where nobody knows better."""
         return self._sector_size
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """The export."""
-        return (self.source,)
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk: ZERO where the server says so, LOST where a server of `vhdx` does, else DATA."""
@@ -156,10 +147,6 @@ class NbdDisk(Disk):
 
     def require_unchanged(self) -> None:
         """See Disk. What a server has behind an export may change, and no client can know."""
-
-    def close(self) -> None:
-        """See Disk."""
-        self.source.close()
 
     def _told(self, start: int, end: int) -> RunTable:
         """The runs from `start` on, as far as one answer goes."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer.convert.disks import DiskSource, OverlaidDisk
+from analyzer.convert.disks import OverlaidDisk
 from analyzer.merge.family import children_beside
 from analyzer.merge.media import Media, in_place
 from analyzer.merge.plan import require_sound
 from analyzer.resize.plan import Pieces, ResizePlan
+from vhdx.disk import DiskSource
 from vhdx.edit.editor import Editor
 from vhdx.edit.resizing import grow, shrink
 from vhdx.errors import OutputError
@@ -100,6 +101,4 @@ def resized(disk: DiskSource, plan: ResizePlan) -> DiskSource:
     lengths = table.length * is_data
     table = replace(table, file_offset=(np.cumsum(lengths) - lengths) * is_data)
     content = b"".join(data for _, data in sorted(plan.pieces))
-    found = OverlaidDisk(disk, table, MemorySource(content, Path("partition table")))
-    found.size = plan.size
-    return found
+    return OverlaidDisk(disk, table, MemorySource(content, Path("partition table")), plan.size)

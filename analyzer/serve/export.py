@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
 from analyzer.nbd.options import BlockSizes
@@ -11,9 +10,9 @@ from analyzer.serve.reading import CarefulReader
 from analyzer.serve.scratch import Scratch
 from analyzer.serve.views import WritableView
 from analyzer.text import size
+from vhdx.disk import DiskSource
 from vhdx.errors import VhdxError
 from vhdx.ranges import NO_RANGES, Ranges
-from vhdx.reader import RunSource
 
 # Seconds for which a look at the files counts: at 4 KiB a request it would cost as much as reading.
 _PERIOD = 0.2
@@ -21,23 +20,10 @@ _PREFERRED = 4096
 _WRITABLE = Transmission.SEND_FLUSH | Transmission.SEND_FUA | Transmission.SEND_TRIM | Transmission.SEND_WRITE_ZEROES
 
 
-class ServedDisk(RunSource, Protocol):
-    """A disk that can be served."""
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        ...
-
-    def require_unchanged(self) -> None:
-        """Raise SourceChangedError when what was read cannot be one state."""
-        ...
-
-
 class Guard:
     """Whether a disk's files are as they were; once they are not, that stays so. From any thread."""
 
-    def __init__(self, disk: ServedDisk, period: float = _PERIOD, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, disk: DiskSource, period: float = _PERIOD, now: Callable[[], float] = time.monotonic) -> None:
         """Look at the files of `disk`, at most every `period` seconds by the clock `now`."""
         self._disk, self._period, self._now = disk, period, now
         self._next = now()
@@ -63,7 +49,7 @@ class Export:
     """A disk under a name; `stale` are ranges of an older or unproved state, as the map of a recovery has them."""
 
     name: str
-    disk: ServedDisk
+    disk: DiskSource
     title: str
     """What it is a disk of: the path of a leaf, or REPO::POINT."""
     stale: Ranges = NO_RANGES

@@ -6,46 +6,42 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer.convert.disks import DiskSource
 from analyzer.convert.merge_upper import Above, UpperMergePlan, plan_above, run_above
 from analyzer.convert.model import Options, Outcome
 from analyzer.progress import Progress, no_progress
 from analyzer.serve.scratch import Scratch
-from vhdx.chain import Chain, in_step
-from vhdx.errors import VhdxError
-from vhdx.runs import Run, RunTable, overlay
+from vhdx.chain import Chain
+from vhdx.disk import DiskSource, ThroughDisk
+from vhdx.layers import in_step
+from vhdx.runs import RunTable, overlay
 from vhdx.source import ByteSource
 
 
-class WrittenDisk:
-    """A disk with what was written laid over it, once nobody writes any more (a `DiskSource`). Closes neither."""
+class WrittenDisk(ThroughDisk):
+    """A disk with what was written laid over it, once nobody writes any more. Closes neither."""
 
     def __init__(self, below: DiskSource, scratch: Scratch) -> None:
         """Read what `scratch` has, and `below` where it has nothing."""
-        self.size, self.sector_size, self.findings = below.size, below.sector_size, below.findings
-        self.sources: Sequence[ByteSource] = (*below.sources, scratch.medium)
-        self._below, self._scratch = below, scratch
+        super().__init__(below)
+        self._scratch = scratch
+
+    @property
+    def sources(self) -> Sequence[ByteSource]:
+        """See RunSource."""
+        return (*self.inner.sources, self._scratch.medium)
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk."""
         upto = self.size if end is None else min(end, self.size)
-        for written, shown in in_step([self._written(start, upto), self._below.windows(start, upto)]):
+        for written, shown in in_step([self._written(start, upto), self.inner.windows(start, upto)]):
             yield overlay(written, shown)
 
     def _written(self, start: int, end: int) -> Iterator[RunTable]:
-        above = len(self._below.sources)
+        above = len(self.inner.sources)
         first = start // self.sector_size * self.sector_size
         for table in self._scratch.windows(first, end):
             cut = table.clip(start, end)
             yield replace(cut, layer=np.full_like(cut.layer, above))
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See RunSource."""
-        return self._below.error_for(run)
-
-    def require_unchanged(self) -> None:
-        """See DiskSource."""
-        self._below.require_unchanged()
 
 
 def plan_save(chain: Chain, scratch: Scratch, target: Path, options: Options) -> UpperMergePlan:

@@ -2,32 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import accumulate, islice
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
 
 from analyzer.vhd.image import VhdImage, footer_at, open_vhd
-from analyzer.vhd.structures import SECTOR, Footer
-from vhdx.chain import in_step
-from vhdx.disk import Disk
+from analyzer.vhd.structures import Footer
 from vhdx.errors import (
     AmbiguousParentError,
     ChainError,
     ChainLoopError,
     ChainTooDeepError,
-    NoSuchLayerError,
     ParentMismatchError,
     ParentNotFoundError,
     UnusedParentsError,
-    VhdxError,
 )
 from vhdx.findings import Finding, Severity
+from vhdx.layers import LayeredDisk
 from vhdx.parents import OnMismatch, Search
 from vhdx.paths import Refused, locate
-from vhdx.runs import Kind, Run, RunTable, overlay
-from vhdx.source import ByteSource, file_identity
+from vhdx.source import file_identity
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
@@ -59,35 +55,8 @@ class ParentWrittenSinceError(ChainError):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class VhdChain(Disk):
+class VhdChain(LayeredDisk[VhdImage]):
     """VHD files from base (layer 0) to leaf, whose links were verified. A single base is a chain of one."""
-
-    layers: tuple[VhdImage, ...]
-
-    @property
-    def leaf(self) -> VhdImage:
-        """The newest layer, which the disk's size is taken from."""
-        return self.layers[-1]
-
-    @property
-    def path(self) -> Path:
-        """See Disk."""
-        return self.leaf.path
-
-    @property
-    def size(self) -> int:
-        """See Disk."""
-        return self.leaf.size
-
-    @property
-    def sector_size(self) -> int:
-        """See Disk."""
-        return SECTOR
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """See Disk."""
-        return tuple(layer.source for layer in self.layers)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -95,37 +64,6 @@ class VhdChain(Disk):
         links = zip(self.layers[1:], self.layers, strict=False)
         accepted = (_accepted(child, parent) for child, parent in links if not fits(child, parent))
         return (*accepted, *(finding for layer in self.layers for finding in layer.findings))
-
-    def upto(self, layer: int) -> "VhdChain":
-        """The state of one layer: the chain that ends there. Raises NoSuchLayerError."""
-        if not 0 <= layer < len(self.layers):
-            raise NoSuchLayerError(self.path, str(layer), len(self.layers))
-        return replace(self, layers=self.layers[: layer + 1])
-
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk. A HOLE that is left at the base reads as zeros."""
-        upto = self.size if end is None else min(end, self.size)
-        # Past the end of a smaller layer the layers above it saw zeros: as of a chain of VHDX.
-        views = [*accumulate((layer.size for layer in reversed(self.layers)), min)][::-1]
-        streams = [
-            _seen(layer, number, view, start, upto)
-            for number, (layer, view) in enumerate(zip(self.layers, views, strict=True))
-        ]
-        return (overlay(*reversed(parts)) for parts in in_step(streams))
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        return self.layers[run.layer].error_for(run) if run.kind is Kind.LOST else None
-
-    def require_unchanged(self) -> None:
-        """See Disk."""
-        for layer in self.layers:
-            layer.require_unchanged()
-
-    def close(self) -> None:
-        """See Disk."""
-        for layer in self.layers:
-            layer.close()
 
 
 def open_vhd_chain(path: Path, where: Search | None = None, maps: SourceMaps = BESIDE) -> VhdChain:
@@ -237,11 +175,3 @@ def _by_identity(child: VhdImage, folders: Sequence[Path], tried: list[tuple[str
             return same[0]
         tried.append((f"{folder}/", f"no file of the {len(files)} there has the identity"))
     return None
-
-
-def _seen(layer: VhdImage, number: int, view: int, start: int, end: int) -> Iterator[RunTable]:
-    """Windows of a layer, zeros from byte `view` of the disk on."""
-    seam = max(start, min(view, end))
-    yield from layer.layer_windows(number, start, seam)
-    if seam < end:
-        yield RunTable.filled(seam, end, Kind.ZERO, number)

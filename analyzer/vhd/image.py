@@ -1,6 +1,6 @@
 """One VHD file, opened read-only: its footer, header and table of blocks, and its runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +21,19 @@ from analyzer.vhd.structures import (
     parse_dynamic_header,
     parse_footer,
 )
-from vhdx.allocation import cut_at_file_end, cut_unreadable
-from vhdx.disk import Disk
+from vhdx.allocation import MOST_RUNS, cut_at_file_end, cut_unreadable
 from vhdx.errors import (
     InputOutputError,
-    LostDataError,
-    NeedsParentError,
     NotRegularFileError,
     NotRescuedError,
-    VhdxError,
     located,
     require,
 )
 from vhdx.findings import Finding, Severity
+from vhdx.layers import LayerFile
 from vhdx.parsed import Parsed
-from vhdx.runs import Kind, Run, RunTable, concatenate
-from vhdx.source import ByteSource, FileSource, read_at, read_if_possible, unreadable_of
+from vhdx.runs import Kind, RunTable, concatenate
+from vhdx.source import FileSource, read_at, read_if_possible, unreadable_of
 from vhdx.source_map import BESIDE, SourceMaps
 
 # Blocks of a window, and how many of these may have a bitmap to look at: at most 262,144 runs of one sector each.
@@ -48,7 +45,7 @@ _MOST_ENTRIES = 1 << 26
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class VhdImage(Disk):
+class VhdImage(LayerFile):
     """One VHD, opened and judged."""
 
     source: FileSource
@@ -62,11 +59,6 @@ class VhdImage(Disk):
     findings: tuple[Finding, ...] = ()
 
     @property
-    def path(self) -> Path:
-        """See Disk."""
-        return self.source.path
-
-    @property
     def size(self) -> int:
         """Bytes of the disk, as the footer has them: cylinders, heads and sectors are rounded."""
         return self.footer.current_size
@@ -75,11 +67,6 @@ class VhdImage(Disk):
     def sector_size(self) -> int:
         """See Disk."""
         return SECTOR
-
-    @property
-    def sources(self) -> Sequence[ByteSource]:
-        """See Disk."""
-        return (self.source,)
 
     @property
     def has_parent(self) -> bool:
@@ -95,27 +82,23 @@ class VhdImage(Disk):
         if self.header and self.header.parent_name:
             yield "name", self.header.parent_name
 
-    def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
-        """See Disk; by itself a differencing file has HOLE where its parent shows."""
-        yield from self.layer_windows(0, start, self.size if end is None else min(end, self.size))
-
-    def layer_windows(self, layer: int, start: int, end: int) -> Iterator[RunTable]:
-        """Windows of the file as layer `layer` of a chain; past its own end it shows zeros."""
-        upto, position = min(end, self.size), start
+    def layer_windows(
+        self,
+        layer: int,
+        view: int,
+        start: int,
+        end: int,
+        *,
+        limit: int = MOST_RUNS,  # noqa: ARG002 - its windows are small
+    ) -> Iterator[RunTable]:
+        """See LayerFile."""
+        upto, position = min(end, view, self.size), start
         while position < upto:
             table = self._window(position, upto, layer)
             yield cut_unreadable(cut_at_file_end(table, self.source.size, SECTOR), unreadable_of(self.source), SECTOR)
             position = table.end
-        if max(start, upto) < end:
-            yield RunTable.filled(max(start, upto), end, Kind.ZERO, layer)
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        """See Disk."""
-        if run.kind is Kind.LOST:
-            return LostDataError(self.path, run.start, run.length, self.why_lost(run.start))
-        if run.kind is Kind.HOLE and self.has_parent:
-            return NeedsParentError(self.path, run.start)
-        return None
+        if position < end:
+            yield RunTable.filled(position, end, Kind.ZERO, layer)
 
     def why_lost(self, start: int) -> str:
         """Why the byte at `start` of the disk is LOST, a clause for the end of a sentence."""
@@ -126,10 +109,6 @@ class VhdImage(Disk):
     def require_unchanged(self) -> None:
         """See Disk."""
         self.source.require_unchanged()
-
-    def close(self) -> None:
-        """See Disk."""
-        self.source.close()
 
     def _window(self, start: int, end: int, layer: int) -> RunTable:
         if self.header is None:

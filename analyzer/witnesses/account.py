@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.guest.filesystems.volume_reader import ReadableDisk, Sectored
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.usage.model import Extents
 from analyzer.text import plural, size
 from analyzer.witnesses.claims import claims_of, claims_of_table
@@ -19,6 +19,7 @@ from analyzer.witnesses.places import ranges_shown
 from analyzer.witnesses.statements import spoken_of
 from analyzer.witnesses.stretches import Looks
 from analyzer.witnesses.weigh import doubted_blocks, doubted_stretches
+from vhdx.disk import DiskSource
 from vhdx.ranges import NO_RANGES, Ranges, union
 
 _LOOKS = {Cause.ENCRYPTED: Look.NOISE, Cause.ZEROED: Look.ZEROS}
@@ -76,7 +77,7 @@ class Account:
         return union(one.ranges for one in self.contradictions if one.layer == layer)
 
 
-def account_of(disk: Sectored, read: ReadableDisk, block_sizes: Sequence[int]) -> Account:
+def account_of(disk: DiskSource, read: ReadableDisk, block_sizes: Sequence[int]) -> Account:
     """What contradicts its place on a disk, which `read` reads; `block_sizes` are those of its files, base first.
 
     What the disk holds never raises.
@@ -113,7 +114,7 @@ def _together(doubted: Iterable[Doubted]) -> Iterator[Doubted]:
         yield replace(one, held=one.held - others) if cause is Cause.MISPLACED else one
 
 
-def _contradiction(disk: Sectored, doubted: Doubted, looks: Looks, contents: Extents) -> Contradiction:
+def _contradiction(disk: DiskSource, doubted: Doubted, looks: Looks, contents: Extents) -> Contradiction:
     held, pattern = doubted.held, None
     if doubted.cause in _LOOKS:
         size_of_file = disk.sources[doubted.layer].size

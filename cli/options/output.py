@@ -13,7 +13,6 @@ import click
 
 from analyzer.convert.convert import name_alone, plan_output, run_conversion
 from analyzer.convert.copying import CellChecksums
-from analyzer.convert.disks import DiskSource
 from analyzer.convert.model import (
     EXTENSIONS,
     VHDX_FORMATS,
@@ -38,6 +37,7 @@ from cli import output
 from cli.options.common import BYTE_SIZE, Decorated, InSection, choice, file_in, force_option, grouped, option
 from cli.progress import progress
 from cli.text import plural, safe, say, size
+from vhdx.disk import DiskSource
 from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink

@@ -11,9 +11,8 @@ import vhdx
 from tests.support.laws import assert_lawful, same
 from tests.support.sources import chain_of
 from tests.support.strategies import stacks
-from vhdx import chain as chain_module
+from vhdx import layers as layers_module
 from vhdx import table as table_module
-from vhdx.image import windows_of
 from vhdx.runs import Kind, concatenate
 
 pytestmark = pytest.mark.property
@@ -132,15 +131,15 @@ def test_small_windows_put_together_are_the_runs(stack, limit):
     chain = chain_of(stack.files)
     whole = chain.runs()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain_module, "MOST_RUNS", limit)
+        patch.setattr(layers_module, "MOST_RUNS", limit)
         windows = list(chain.windows())
     assert same(concatenate(windows), whole)
     for before, after in pairwise(windows):
         assert before.end == after.start[0]
     for image in chain.layers:
-        parts = list(windows_of(image, 2, image.size, 0, image.size, limit=limit))
+        parts = list(image.layer_windows(2, image.size, 0, image.size, limit=limit))
         assert all(len(part) <= limit for part in parts)
-        assert same(concatenate(parts), concatenate(windows_of(image, 2, image.size, 0, image.size)))
+        assert same(concatenate(parts), concatenate(image.layer_windows(2, image.size, 0, image.size)))
 
 
 @given(stacks(min_layers=2), st.data())

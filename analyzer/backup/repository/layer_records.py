@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from vhdx.chain import Chain
-from vhdx.image import Image, windows_of
+from vhdx.image import Image
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.runs import Kind
 from vhdx.source import FileSource, changed_at
@@ -102,6 +102,6 @@ def _plain_header(header: Header) -> dict[str, int | str]:
 
 def _claims(chain: Chain, number: int, chunk_size: int) -> Iterator[Range]:
     """The chunks in which layer `number` hides the one below, as far as the chain's disk goes."""
-    for table in windows_of(chain.layers[number], number, chain.views[number], 0, chain.size):
+    for table in chain.layers[number].layer_windows(number, chain.views[number], 0, chain.size):
         own = table.select(table.kind != Kind.HOLE)
         yield from Ranges.between(own.start // chunk_size, -(-(own.start + own.length) // chunk_size))

@@ -5,11 +5,12 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.convert.convert import plan_output
-from analyzer.convert.disks import DiskSource, OverlaidDisk
+from analyzer.convert.disks import OverlaidDisk
 from analyzer.convert.model import ImageRequest, Plan
 from analyzer.convert.new_identity.partition_tables import renew_tables
 from analyzer.convert.new_identity.volumes import renew_volumes
 from analyzer.convert.new_identity.workspace import Change, Clone, CloneWorkspace, Scope
+from vhdx.disk import DiskSource
 from vhdx.identities import Identities, random_identities
 from vhdx.source import MemorySource
 

@@ -157,9 +157,13 @@ class PatchedDisk(OverlaidDisk):
 
     def __init__(self, base: Disk, delta: Delta) -> None:
         """Lay `delta` over `base`; that it fits is for the caller to see to."""
-        super().__init__(base, delta.table, delta.file)
+        super().__init__(base, delta.table, delta.file, delta.header.new_size)
         self._delta = delta
-        self.size, self.sector_size = delta.header.new_size, delta.header.logical_sector_size
+
+    @property
+    def sector_size(self) -> int:
+        """See DiskSource."""
+        return self._delta.header.logical_sector_size
 
     def error_for(self, run: Run) -> VhdxError | None:
         """See RunSource."""

@@ -6,24 +6,16 @@ from threading import Lock
 from typing import Any, Protocol
 
 from analyzer.guest.filesystems.errors import MissingReaderError
+from vhdx.disk import DiskSource
 from vhdx.lost import NoteLost
 from vhdx.ranges import GrowingRanges, Range
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 from vhdx.runs import Kind
 
 # The Sleuth Kit asks for as much as a length in the volume says; this is more than any structure has.
 MOST_READ = 64 << 20
 # What was missed is noted until it is asked for; a library that retries must not fill memory.
 _MOST_NOTED = 1 << 16
-
-
-class Sectored(RunSource, Protocol):
-    """A disk that knows its sector."""
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        ...
 
 
 class BestEffortDisk(Protocol):
@@ -40,7 +32,7 @@ class BestEffortDisk(Protocol):
 class ReadableDisk:
     """A disk whose every byte can be asked for: what cannot be known reads as zeros, and is named."""
 
-    def __init__(self, disk: Sectored, lost: NoteLost | None = None) -> None:
+    def __init__(self, disk: DiskSource, lost: NoteLost | None = None) -> None:
         """Read `disk`, which stays the caller's to close, by a policy that notes what is lost."""
         self.size, self.sector_size = disk.size, disk.sector_size
         self._disk = disk

@@ -23,9 +23,9 @@ import numpy as np
 
 from analyzer.recover.inputs.layers import Level
 from vhdx.allocation import MOST_RUNS
-from vhdx.chain import in_step
 from vhdx.errors import InputOutputError, ShortReadError
-from vhdx.image import Image, windows_of
+from vhdx.image import Image
+from vhdx.layers import in_step
 from vhdx.ranges import Range
 from vhdx.runs import Kind, RunTable, choose, cut_alike, merge_neighbours, overlay
 
@@ -96,13 +96,13 @@ def _windows_of_level(level: Level, number: int, view: int, asked: Range, limit:
 
 
 def _readable_windows(image: Image, number: int, view: int, asked: Range, limit: int) -> Iterator[RunTable]:
-    """As `windows_of`; where a table cannot be read, smaller and smaller parts are tried, and a block given up."""
+    """As `layer_windows`; where a table cannot be read, smaller and smaller parts are tried, and a block given up."""
     position, end, block = asked.start, asked.end, image.parameters.block_size
     step = end - position
     while position < end:
         stop = min(end, position + step)
         try:
-            table = next(windows_of(image, number, view, position, stop, limit=limit))
+            table = next(image.layer_windows(number, view, position, stop, limit=limit))
         except (InputOutputError, ShortReadError):
             if stop - position > block:
                 # Halves down to a block: one unreadable sector of a table must cost its blocks, and not the whole

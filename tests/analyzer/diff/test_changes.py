@@ -12,7 +12,7 @@ from analyzer.diff.find import Method, Totals, Trust, find_changes, plan_changes
 from analyzer.diff.ranges import Change
 from tests.support.sources import CountingSource, SparseSource, chain_from, chain_of
 from tests.support.strategies import stacks
-from vhdx import chain as chain_module
+from vhdx import layers as layers_module
 from vhdx.chain import Chain
 from vhdx.runs import Kind
 
@@ -138,7 +138,7 @@ def test_small_windows_give_the_same_ranges(stack, limit):
     old = chain.upto(0)
     _, whole = ranges(old, chain, Trust.VERIFY, 4096)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain_module, "MOST_RUNS", limit)
+        patch.setattr(layers_module, "MOST_RUNS", limit)
         patch.setattr(content, "GRANULE", 1 << 20)
         _, parts = ranges(old, chain, Trust.VERIFY, 4096)
     assert parts == whole
