@@ -9,8 +9,9 @@ from typing import Protocol
 
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
+from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import ChainStream, Find, Reader, RunSource
+from vhdx.reader import ChainStream, Find, Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, with_lost
 from vhdx.source import ByteSource, Closing, close_source
 

@@ -1,37 +1,25 @@
 """Bytes of a disk, by position or as a file object: runs in, one buffer filled."""
 
 import os
-from abc import abstractmethod
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from io import BytesIO, RawIOBase
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from vhdx import compiling
-from vhdx.errors import InputOutputError, ShortReadError, VhdxError
+from vhdx.errors import InputOutputError, ShortReadError
 from vhdx.kernels import DATA, HOLE, LOST
 from vhdx.lost import RAISE, LostPolicy, fill_around_failures
-from vhdx.ranges import Column
-from vhdx.runs import Kind, Run, RunTable, concatenate
-from vhdx.source import ByteSource
+from vhdx.plans import GRANULE, Plan, Plans, RunSource, plan_of
+from vhdx.runs import Kind, Run, concatenate
 from vhdx.structures.constants import MIB
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# A plan has to be worth keeping, and small enough to make for one read: 64 blocks of 2 MiB, and at worst 262,144 runs
-# of one sector.
-GRANULE = 128 * MIB
-"""The range of the disk whose runs are made at once: the worst one, all single sectors, takes 10 MiB."""
-# Each layer costs half a millisecond whatever of it is asked for. So a plan is of as many granules as there are 16ths
-# of layers, and of twice as many as the one before it, as far as they have few runs.
-_MOST_GRANULES, _MANY = 1 << 10, 1 << 16
-# Runs that are kept, 40 MiB of them.
-_MOST_RUNS = 1 << 20
 # Bytes of a read for which a plan is not worth making by itself.
 _SHORT = MIB
 # A plan is made of a granule to which 1 of 8 of the last 2,048 places that were looked up belong: to make it costs as
@@ -50,47 +38,6 @@ Find = Callable[[int, int], tuple[int, int, int, int] | None]
 """See `Lookup.find`."""
 
 
-class _Plan(NamedTuple):
-    """Runs in columns: start, end, kind, layer, file offset; and the same as what Python takes numbers from fastest."""
-
-    columns: tuple[Column, Column, Column, Column, Column]
-    views: Sequence[memoryview]
-    granules: int
-    """How many it is the plan of."""
-
-    @property
-    def cost(self) -> int:
-        """What keeping it for one granule costs, in runs: a plan without any takes room too."""
-        return len(self.views[0]) // self.granules + 64
-
-
-def _plan_of(table: RunTable, granules: int) -> _Plan:
-    columns = table.start, table.start + table.length, table.kind, table.layer, table.file_offset
-    return _Plan(columns, [column.data for column in columns], granules)
-
-
-class RunSource(Protocol):
-    """What a reader reads: something of a size, made of runs of bytes of some files."""
-
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """Bytes of the virtual disk."""
-
-    @property
-    @abstractmethod
-    def sources(self) -> Sequence[ByteSource]:
-        """The file of each layer, base first, as it is once its log is replayed."""
-
-    @abstractmethod
-    def windows(self, start: int, end: int) -> Iterator[RunTable]:
-        """Run tables that follow one another from `start` to `end`."""
-
-    def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what others look at
-        """The error that reading the run must raise; None when it can be read, as all of it can unless it says so."""
-        return None
-
-
 class Reader:
     """Fills buffers from a disk, keeping the runs of what was read last. Not to be shared between threads."""
 
@@ -98,8 +45,7 @@ class Reader:
         """Read from `disk`; `lost` decides what bytes that cannot be known read as, else the disk's own policy."""
         own: LostPolicy = getattr(disk, "policy", RAISE)  # a disk that is being recovered has one
         self._disk, self._lost = disk, lost or own
-        self._runs_read = 0
-        self._plans, self._runs_kept = dict[int, _Plan](), 0
+        self._runs_read, self._plans = 0, Plans(disk)
         self._looked_up, self._recently = dict[int, int](), 0
         self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)
 
@@ -120,7 +66,7 @@ class Reader:
             granule = position // GRANULE
             upto = min(end, (granule + 1) * GRANULE)
             part = buffer[position - start : upto - start]
-            plan = self._plans.get(granule)
+            plan = self._plans.kept(granule)
             if plan is None and self._find is not None and self._is_scattered(granule, len(part)):
                 self._fill_by_lookup(self._find, position, part)
             else:
@@ -143,27 +89,10 @@ class Reader:
     def _is_scattered(self, granule: int, length: int) -> bool:
         return length <= _SHORT and self._looked_up.get(granule, 0) < _DENSE
 
-    def _keep_plan(self, granule: int) -> _Plan:
-        plan = self._long_plan(granule)
+    def _keep_plan(self, granule: int) -> Plan:
+        plan = self._plans.keep(granule)
         self._looked_up.pop(granule, None)
-        for number in range(granule, granule + plan.granules):
-            self._runs_kept += plan.cost - (self._plans.pop(number).cost if number in self._plans else 0)
-            self._plans[number] = plan
-        while self._runs_kept > _MOST_RUNS and len(self._plans) > plan.granules:
-            self._runs_kept -= self._plans.pop(next(iter(self._plans))).cost
         return plan
-
-    def _long_plan(self, granule: int) -> _Plan:
-        """The plan of a granule, and of as many behind it as reading seems to go on to."""
-        before, start = self._plans.get(granule - 1), granule * GRANULE
-        wanted = min(2 * before.granules, _MOST_GRANULES) if before else 1 + len(self._disk.sources) // 16
-        end, upto, tables, runs = min(start + wanted * GRANULE, self._disk.size), start, list[RunTable](), 0
-        for table in self._disk.windows(start, end):
-            tables.append(table)
-            upto, runs = max(upto, table.end), runs + len(table)
-            if runs >= _MANY and upto >= start + GRANULE:
-                break
-        return _plan_of(concatenate(tables), -(-(end - start) // GRANULE) if upto == end else (upto - start) // GRANULE)
 
     def _fill_by_lookup(self, find: Find, start: int, buffer: memoryview) -> None:
         """Fill a buffer inside one granule piece by piece, each looked up."""
@@ -172,7 +101,7 @@ class Reader:
             found = find(position, stop)
             if found is None or (found[1] == HOLE and not self._holes_are_zeros):
                 # The runs of all that is left, so that an error says how much of it is lost; and soon those around it.
-                plan = _plan_of(concatenate(self._disk.windows(position, stop)), 1)
+                plan = plan_of(concatenate(self._disk.windows(position, stop)))
                 self._fill(plan, position, buffer[position - start :])
                 position, count = stop, _DENSE // 4
             else:
@@ -186,9 +115,9 @@ class Reader:
             self._recently = count
         self._looked_up[granule] = self._looked_up.get(granule, 0) + count
 
-    def _fill(self, plan: _Plan, start: int, buffer: memoryview) -> None:
-        stop, starts = start + len(buffer), plan.views[0]
-        run, last = bisect_right(starts, start) - 1, bisect_left(starts, stop)
+    def _fill(self, plan: Plan, start: int, buffer: memoryview) -> None:
+        stop = start + len(buffer)
+        run, last = plan.between(start, stop)
         self._runs_read += last - run
         # A source that is no plain file (an overlay, a patched view) has no descriptor, and makes the compiled reader
         # stop at each of its runs. Where no layer is a plain file it is not asked at all.
@@ -204,7 +133,7 @@ class Reader:
                 self._fill_from(plan, run, run + 1, start, buffer)
                 run += 1
 
-    def _fill_from(self, plan: _Plan, first: int, last: int, start: int, buffer: memoryview) -> None:
+    def _fill_from(self, plan: Plan, first: int, last: int, start: int, buffer: memoryview) -> None:
         stop = start + len(buffer)
         starts, ends, kinds, layers, offsets = plan.views
         sources = self._disk.sources

@@ -14,7 +14,8 @@ from analyzer.backup.repository.index import Index, length_of
 from analyzer.convert.cells import Bytes, InOrder
 from analyzer.convert.threads import in_order
 from vhdx.lost import RAISE, FillZeros
-from vhdx.reader import GRANULE, Reader
+from vhdx.plans import GRANULE
+from vhdx.reader import Reader
 
 Digests = tuple[str | None, str | None]
 """SHA-256 and SHA-512/256 of a whole image, as hex; None for what was not made."""

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.progress import Progress, no_progress
+from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 from vhdx.runs import Kind, RunTable
 
 # The least block size: so a cell is in one block whatever the block size, and one checksum stands for it on both

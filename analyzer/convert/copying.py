@@ -12,8 +12,9 @@ from analyzer.convert.cells import CELL, Bytes, nonzero_ranges, read_cells
 from analyzer.convert.threads import THREADS, Deal, Turns, by_threads
 from analyzer.progress import Progress
 from vhdx.errors import VerificationError
+from vhdx.plans import RunSource
 from vhdx.ranges import Range
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 from vhdx.structures.fields import crc32c
 
 Write = Callable[[int, memoryview], None]

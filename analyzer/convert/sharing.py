@@ -15,8 +15,9 @@ from analyzer.convert.threads import Turns, by_threads
 from analyzer.progress import Progress
 from vhdx.disk import DiskSource
 from vhdx.errors import OutputError, VhdxError
+from vhdx.plans import RunSource
 from vhdx.ranges import Ranges
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 from vhdx.runs import Kind, Run, RunTable, concatenate, overlay
 from vhdx.sink import Sink
 from vhdx.source import FileSource, read_at

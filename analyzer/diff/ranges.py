@@ -10,8 +10,9 @@ import numpy.typing as npt
 from analyzer.convert.cells import CELL, Bytes, units_touched
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
+from vhdx.plans import GRANULE
 from vhdx.ranges import Column, Range, Ranges, union
-from vhdx.reader import GRANULE, Reader
+from vhdx.reader import Reader
 from vhdx.runs import Kind, RunTable, cut_alike, cut_at
 
 UNIT = 512

@@ -9,8 +9,8 @@ import numpy as np
 from analyzer.nbd.numbers import Allocation
 from analyzer.nbd.transmission import Extent
 from analyzer.serve.export import Export
+from vhdx.plans import GRANULE
 from vhdx.ranges import Column, Ranges
-from vhdx.reader import GRANULE
 from vhdx.runs import Kind, RunTable, cut_at, overlay
 
 # Ranges of one reply: half a MiB of it, and more than most clients take in at a time.

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from vhdx.errors import VhdxError
 from vhdx.lost import LostPolicy
+from vhdx.plans import RunSource
 from vhdx.ranges import Range
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 
 # A chunk of a backup or a file of another machine fails as a whole; it is asked for in pieces of so many bytes.
 _GRAIN = 64 << 10

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from analyzer.serve.reading import CarefulReader, Missing
 from analyzer.serve.scratch import Scratch
 from vhdx.errors import LostDataError
+from vhdx.plans import RunSource
 from vhdx.ranges import Range
-from vhdx.reader import RunSource
 from vhdx.runs import Kind
 
 

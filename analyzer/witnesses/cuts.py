@@ -17,8 +17,8 @@ from analyzer.witnesses.pages import PAGE, Look, looks_of
 from analyzer.witnesses.patterns import lone_pattern
 from analyzer.witnesses.places import places_of, ranges_shown
 from analyzer.witnesses.stretches import Looks
+from vhdx.plans import RunSource
 from vhdx.ranges import Column, Range, Ranges
-from vhdx.reader import RunSource
 from vhdx.structures.constants import MIB
 
 # Samples of files: one page of every 64 KiB, fewer of larger disks.

@@ -14,8 +14,8 @@ from analyzer.witnesses.model import Cause, Doubted, Rate, Witness
 from analyzer.witnesses.pages import Look
 from analyzer.witnesses.places import holes_in_files
 from analyzer.witnesses.stretches import Looks
+from vhdx.plans import RunSource
 from vhdx.ranges import NO_RANGES, Range, Ranges
-from vhdx.reader import RunSource
 from vhdx.source import extents_of
 from vhdx.structures.constants import MIB
 

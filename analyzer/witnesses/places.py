@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vhdx.plans import RunSource
 from vhdx.ranges import Column, Range, Ranges
-from vhdx.reader import RunSource
 from vhdx.runs import Kind
 
 

@@ -10,8 +10,8 @@ from analyzer.guest.usage.model import Extents
 from analyzer.witnesses.model import Claims, Marks, Rate, Statements, Witness
 from analyzer.witnesses.pages import PAGE, Look, looks_of
 from analyzer.witnesses.places import Places, places_of
+from vhdx.plans import RunSource
 from vhdx.ranges import Column
-from vhdx.reader import RunSource
 from vhdx.structures.constants import MIB
 
 # Of the files that end in one MiB of the disk so many are looked at: more could not tell more.

@@ -17,8 +17,8 @@ from analyzer.convert.model import Compression, ImageRequest, Layout
 from analyzer.convert.threads import in_order
 from analyzer.progress import Progress
 from vhdx.errors import OutputError, ShortReadError, VerificationError
+from vhdx.plans import RunSource
 from vhdx.ranges import Range
-from vhdx.reader import RunSource
 from vhdx.runs import Kind, RunTable
 from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, FileSource, read_at

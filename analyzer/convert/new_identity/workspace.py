@@ -10,8 +10,9 @@ from uuid import UUID
 import numpy as np
 
 from vhdx.identities import Identities
+from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 from vhdx.runs import Kind, RunTable
 from vhdx.structures.constants import NIL
 

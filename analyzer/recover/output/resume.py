@@ -15,8 +15,9 @@ from analyzer.recovery_map.mapfile import ImageFingerprint, Part, Status, read_f
 from vhdx.disk import Disk
 from vhdx.errors import OutputError
 from vhdx.image import open_image
+from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import Reader, RunSource
+from vhdx.reader import Reader
 from vhdx.structures.fields import crc32c
 
 
