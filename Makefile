@@ -11,6 +11,9 @@ DEV := .venv/.dev-installed
 RUN := .venv/.installed
 PEERS := .venv/.peers-tried
 ROOMS ?= tests
+# Containers often forbid files of bytecode. Then every process of pytest would compile all tests anew (8 s), and each of
+# the programs that tests start all of vhdx (0.15 s).
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak clean
 .DEFAULT_GOAL := help
