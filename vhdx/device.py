@@ -11,6 +11,22 @@ from vhdx.source import Closing, failure
 from vhdx.system import files
 
 
+def read_device(path: Path, descriptor: int, lock: threading.Lock, offset: int, buffer: memoryview) -> None:
+    """Fill the buffer from `offset` of an open device; raises InputOutputError, ShortReadError."""
+    done = 0
+    while done < len(buffer):
+        try:
+            with lock:  # one position for all threads: not every system has `preadv` for devices
+                os.lseek(descriptor, offset + done, os.SEEK_SET)
+                data = os.read(descriptor, len(buffer) - done)
+        except OSError as error:
+            raise failure(path, "read", error, offset + done) from error
+        if not data:
+            raise ShortReadError(path, offset, len(buffer), done)
+        buffer[done : done + len(data)] = data
+        done += len(data)
+
+
 class DeviceSource(Closing):
     """A block device, opened read-only. Whether somebody writes to it meanwhile, no system says."""
 
@@ -31,25 +47,11 @@ class DeviceSource(Closing):
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.size - offset))
         first, last = offset // unit * unit, -(-end // unit) * unit
         if (first, last) == (offset, end):
-            self._read_sectors(offset, buffer)
+            read_device(self.path, self._descriptor, self._lock, offset, buffer)
             return
         whole = bytearray(last - first)
-        self._read_sectors(first, memoryview(whole))
+        read_device(self.path, self._descriptor, self._lock, first, memoryview(whole))
         buffer[:] = memoryview(whole)[offset - first : end - first]
-
-    def _read_sectors(self, offset: int, buffer: memoryview) -> None:
-        done = 0
-        while done < len(buffer):
-            try:
-                with self._lock:  # one position for all threads: not every system has `preadv` for devices
-                    os.lseek(self._descriptor, offset + done, os.SEEK_SET)
-                    data = os.read(self._descriptor, len(buffer) - done)
-            except OSError as error:
-                raise failure(self.path, "read", error, offset + done) from error
-            if not data:
-                raise ShortReadError(self.path, offset, len(buffer), done)
-            buffer[done : done + len(data)] = data
-            done += len(data)
 
     def require_unchanged(self) -> None:
         """See FileSource: of a device nobody knows."""

@@ -5,11 +5,11 @@ import os
 import stat
 from pathlib import Path
 
+from vhdx.device import read_device
 from vhdx.errors import (
     FileSystemFullError,
     InputOutputError,
     OutputError,
-    ShortReadError,
     SourceChangedError,
     VhdxError,
 )
@@ -119,18 +119,7 @@ class BlockDevice(WritableFile):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
-        done = 0
-        while done < len(buffer):
-            try:
-                with self._lock:
-                    os.lseek(self._descriptor, offset + done, os.SEEK_SET)
-                    data = os.read(self._descriptor, len(buffer) - done)
-            except OSError as error:
-                raise self._failure("read", error, offset + done) from error
-            if not data:
-                raise ShortReadError(self.path, offset, len(buffer), done)
-            buffer[done : done + len(data)] = data
-            done += len(data)
+        read_device(self.path, self._descriptor, self._lock, offset, buffer)
 
     def flush(self) -> None:
         """Make what was written durable, and have it read back from the device from now on; raises InputOutputError."""

@@ -7,10 +7,9 @@ from typing import Any
 
 from analyzer.check.bitmaps import check_bitmaps
 from analyzer.check.blocks import check_blocks, check_space
+from analyzer.check.diagnosis.checksums import HEADERS, REGION_TABLES, check_sums, flips_of
 from analyzer.check.diagnosis.displaced_entries import displacements
-from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, flips_of
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
-from analyzer.check.diagnosis.wrong_sums import check_sums
 from analyzer.check.result import bounded
 from analyzer.check.structures import (
     check_copies_of_headers,

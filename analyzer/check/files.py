@@ -13,13 +13,13 @@ from threading import Lock
 from typing import Self
 
 from analyzer.check.file import check_structures, unreadable
-from analyzer.recovery_map.beside import accounts_beside, maps_beside
+from analyzer.recovery_map.beside import accounts_beside, front_of, maps_beside
 from analyzer.recovery_map.note import map_finding
 from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.image import image_of
-from vhdx.source import FileSource, read_at
+from vhdx.source import FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.system import files
@@ -69,9 +69,7 @@ def _of_folder(folder: Path, depth: Depth) -> Iterator[Path]:
 def _is_vhdx(path: Path) -> bool:
     if path.suffix.lower() in {".vhdx", ".avhdx", ".vhds", ".vhd", ".avhd"}:
         return True
-    with suppress(VhdxError), FileSource(path) as source:
-        return source.size >= len(SIGNATURE) and read_at(source, 0, len(SIGNATURE)) == SIGNATURE
-    return False
+    return front_of(path, len(SIGNATURE)) == SIGNATURE
 
 
 class _KeptSource(FileSource):

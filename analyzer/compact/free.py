@@ -1,14 +1,18 @@
 """What the volumes of a disk call free: nobody misses it. What a volume does not prove stays."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from analyzer.convert.disks import OverlaidDisk
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.usage.clean import why_unclean
 from analyzer.guest.usage.volumes import FoundVolume, usages_of, volumes_of
-from vhdx.disk import Disk
-from vhdx.ranges import NO_RANGES, Ranges, union
+from vhdx.disk import Disk, DiskSource
+from vhdx.ranges import NO_RANGES, Range, Ranges, union
+from vhdx.runs import Kind, RunTable
+from vhdx.source import MemorySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +57,11 @@ def _space(volume: FoundVolume, why_kept: str, free: Ranges) -> VolumeSpace:
     extent = volume.usage.extent
     mine = free.within(extent).size if not why_kept else 0
     return VolumeSpace(start=extent.start, length=extent.length, free_bytes=mine, why_kept=why_kept)
+
+
+def without(disk: DiskSource, free: Ranges) -> DiskSource:
+    """The disk, zeros in these ranges."""
+    if not len(free):
+        return disk
+    zeros = RunTable.marking(free, Range(0, disk.size), Kind.ZERO)
+    return OverlaidDisk(disk, zeros, MemorySource(b"", Path("free space")))

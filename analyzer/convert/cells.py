@@ -3,13 +3,16 @@
 A cell never crosses a block, whatever the block size. Cells are the unit of copying and of verification.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.convert.disks import KeptRuns
 from analyzer.progress import Progress, no_progress
+from vhdx.disk import DiskSource
 from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
@@ -97,6 +100,30 @@ def read_cells(disk: RunSource, cells: Iterable[int]) -> Iterator[tuple[int, Byt
         data = buffer[: disk.size - cell * CELL]
         reader.read_into(cell * CELL, data.data)
         yield cell, data
+
+
+def give_flat(disk: DiskSource, take: Callable[[bytes | memoryview], object], progress: Progress = no_progress) -> None:
+    """Give every byte of a disk on, in order; raises what reading raises, LostDataError for what cannot be known.
+
+    What is known to be zeros is given on from memory: most of a large disk is holes, which cost no read.
+    """
+    disk = KeptRuns(disk)
+    for _ in require_known(disk, disk.windows(0, disk.size)):
+        pass  # all runs are made once, and what is lost is said before anything is read
+    flat = InOrder(take, progress)
+    for cell, data in read_cells(disk, cells_with_data(disk.windows(0, disk.size))):
+        flat.put(cell * CELL, data.data)
+        progress(len(data))
+    flat.zeros_until(disk.size)
+    # A source that was written to meanwhile gives a state that never was.
+    disk.require_unchanged()
+
+
+def sha256_of(disk: DiskSource, progress: Progress = no_progress) -> str:
+    """The SHA-256 of all of it, in hex; raises as `give_flat` does."""
+    digest = hashlib.sha256()
+    give_flat(disk, digest.update, progress)
+    return digest.hexdigest()
 
 
 def nonzero_ranges(cell: Bytes) -> list[Range]:

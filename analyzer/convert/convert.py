@@ -11,10 +11,9 @@ from typing import BinaryIO
 from analyzer.convert.cells import (
     CELL,
     GRAIN,
-    InOrder,
     cells_with_data,
     count_cells_with_data,
-    read_cells,
+    give_flat,
     require_known,
 )
 from analyzer.convert.copying import (
@@ -249,13 +248,5 @@ def _held(new_disk: NewDisk | None, written: Disk) -> Iterator[int]:
 
 def stream_raw(disk: DiskSource, stream: BinaryIO, progress: Progress = no_progress) -> None:
     """Write the flat disk to a pipe, every byte of it; raises what reading and writing raise."""
-    disk = KeptRuns(disk)
-    for _ in require_known(disk, disk.windows(0, disk.size)):
-        pass
-    written = InOrder(stream.write)
-    for cell, data in read_cells(disk, cells_with_data(disk.windows(0, disk.size))):
-        written.put(cell * CELL, data.data)
-        progress(len(data))
-    written.zeros_until(disk.size)
+    give_flat(disk, stream.write, progress)
     stream.flush()
-    disk.require_unchanged()

@@ -1,6 +1,6 @@
 """What a disk has to have to be written as an image; a disk with something laid over it; a raw image as a disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -71,6 +71,16 @@ class OverlaidDisk(ThroughDisk):
             yield overlay(self._table.clip(int(table.start[0]), table.end), table) if len(table) else table
         if max(start, seam) < upto:
             yield self._table.clip(max(start, seam), upto)
+
+
+def laid(pieces: Mapping[int, bytes | bytearray], size: int) -> tuple[RunTable, bytes]:
+    """Pieces of a disk of `size` bytes, by place, as runs of one source, HOLE elsewhere; and the source's bytes."""
+    held = Ranges.of(Range(start, len(data)) for start, data in pieces.items())
+    table = RunTable.marking(held, Range(0, size), Kind.DATA)
+    is_data = table.kind == Kind.DATA
+    lengths = table.length * is_data
+    content = b"".join(data for _, data in sorted(pieces.items()))
+    return replace(table, file_offset=(np.cumsum(lengths) - lengths) * is_data), content
 
 
 # 40 MiB of columns: what 2^20 runs take, and a disk in a million pieces costs a second to look through.

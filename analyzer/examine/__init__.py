@@ -1,1 +1,1 @@
-"""Look at one file: describe, dump, explain, hash, log history, unallocated space."""
+"""Look at one file: describe, dump, explain, log history, unallocated space."""

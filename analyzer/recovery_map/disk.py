@@ -173,3 +173,25 @@ def map_in_words(image: Path, disk_size: int) -> str:
         return ""
     copies = "keep the map with it, and copy it to NAME.map beside every copy called NAME"
     return f"{image} was recovered: by {standing.map}, {standing}; {copies}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Losses:
+    """Ranges of a disk."""
+
+    lost: Ranges
+    stale: Ranges
+
+
+def losses_of(disk: Disk) -> Losses | None:
+    """What is not known of a disk; None where all of it is. Tables are gone through where one of them has a loss."""
+    chain = without_map(disk)
+    stale = disk.stale if isinstance(disk, MappedDisk) else NO_RANGES
+    if isinstance(chain, Chain) and not isinstance(disk, MappedDisk) and not any(map(_may_lose, chain.layers)):
+        return None
+    lost = union(table.of_kind(Kind.LOST).ranges for table in disk.windows(0, disk.size))
+    return Losses(lost, stale - lost) if lost or stale else None
+
+
+def _may_lose(image: Image) -> bool:
+    return bool(image.masks or len(image.table.unreadable)) or any(map(len, image.table.damaged_blocks()))

@@ -1,8 +1,10 @@
-"""What is said of the map beside an image, for every command that reads it as it is."""
+"""What every command asks of the maps beside the images that it reads; most images have none."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from analyzer.recovery_map.beside import is_accompanied
+from vhdx.chain import Chain
 from vhdx.findings import Finding, Severity
 
 
@@ -20,3 +22,13 @@ def map_note(image: Path, disk_size: int) -> str:
     from analyzer.recovery_map.disk import map_in_words
 
     return map_in_words(image, disk_size)
+
+
+def with_maps(chain: Chain) -> Chain:
+    """The chain, with LOST in each layer what the map beside its file has as lost; unusable maps change nothing."""
+    if not any(is_accompanied(image.path) for image in chain.layers):
+        return chain
+    from analyzer.recovery_map.disk import masked, standing_if_usable
+
+    standings = [standing_if_usable(image.path, image.size) for image in chain.layers]
+    return replace(chain, layers=tuple(map(masked, chain.layers, standings)))

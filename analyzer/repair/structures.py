@@ -7,10 +7,9 @@ from itertools import islice
 
 import numpy as np
 
+from analyzer.check.diagnosis.checksums import HEADERS, REGION_TABLES, FlippedCopy, flips_of, wrongly_summed
 from analyzer.check.diagnosis.displaced_entries import displacements
-from analyzer.check.diagnosis.flipped_bits import HEADERS, REGION_TABLES, FlippedCopy, flips_of
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
-from analyzer.check.diagnosis.wrong_sums import wrongly_summed
 from analyzer.repair.workspace import Fix, Workspace, nonzero_pieces
 from analyzer.text import plural
 from vhdx.errors import VhdxError

@@ -1,12 +1,9 @@
 """Another size: of a file in its place, or of a disk that is written as a new one."""
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
-from analyzer.convert.disks import OverlaidDisk
+from analyzer.convert.disks import OverlaidDisk, laid
 from analyzer.merge.family import children_beside
 from analyzer.merge.media import Media, in_place
 from analyzer.merge.plan import require_sound
@@ -17,8 +14,7 @@ from vhdx.edit.resizing import grow, shrink
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities
 from vhdx.image import Image
-from vhdx.ranges import Range, Ranges
-from vhdx.runs import Kind, RunTable
+from vhdx.ranges import Range
 from vhdx.source import MemorySource
 from vhdx.structures.bat import BlockState
 
@@ -95,10 +91,5 @@ def _put(editor: Editor, part: Range, data: bytes) -> None:
 def resized(disk: DiskSource, plan: ResizePlan) -> DiskSource:
     """The disk with the plan's size and pieces, zeros where it is new."""
     size = max(plan.size, plan.size_before)
-    held = Ranges.of(Range(start, len(data)) for start, data in plan.pieces)
-    table = RunTable.marking(held, Range(0, size), Kind.DATA)
-    is_data = table.kind == Kind.DATA
-    lengths = table.length * is_data
-    table = replace(table, file_offset=(np.cumsum(lengths) - lengths) * is_data)
-    content = b"".join(data for _, data in sorted(plan.pieces))
+    table, content = laid(dict(plan.pieces), size)
     return OverlaidDisk(disk, table, MemorySource(content, Path("partition table")), plan.size)

@@ -1,6 +1,6 @@
 """What runs the same work over many inputs, and the plain way to do that: here, one after the other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -65,6 +65,17 @@ class Here:
             results = work(part)
             tick(len(part))
             yield from results
+
+
+def in_turn(finished: Iterable[tuple[int, Sequence[Result | Lost]]], tick: Progress) -> Iterator[Result | Lost]:
+    """The results of numbered batches in the order of the numbers, from 0 on; `tick` hears of each as it comes."""
+    done, due = dict[int, Sequence[Result | Lost]](), 0
+    for number, results in finished:
+        done[number] = results
+        tick(len(results))
+        while due in done:
+            yield from done.pop(due)
+            due += 1
 
 
 def batches(items: Sequence[Item], batch: int) -> list[Sequence[Item]]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from analyzer.progress import Progress, no_progress
-from analyzer.tasks.engine import Item, Lost, Result, Work, batches
-from analyzer.text import version
+from analyzer.tasks.engine import Item, Lost, Result, Work, batches, in_turn
+from analyzer.text import adding_extra, version
 from vhdx.errors import VhdxError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class MissingFleetError(VhdxError):
     """The package that speaks with a scheduler is not installed."""
 
     exit_code = 6
-    text = "--dask needs the package distributed; install it with: pip install 'vhdx[fleet]'"
+    text = f"--dask needs the package distributed, which is not installed; {adding_extra('fleet')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,8 @@ class Fleet:
     ) -> Iterator[Result | Lost]:
         """See Engine. Raises FleetError, also where the scheduler is lost, and MissingFleetError."""
         parts = batches(items, batch)
-        done, due = dict[int, Sequence[Result | Lost]](), 0
         with _connected(self.scheduler) as client:
-            for number, results in _as_finished(client, work, parts):
-                done[number] = results
-                tick(len(results))
-                while due in done:
-                    yield from done.pop(due)
-                    due += 1
+            yield from in_turn(_as_finished(client, work, parts), tick)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from analyzer.progress import Progress, no_progress
-from analyzer.tasks.engine import Item, Lost, Result, Work, batches
+from analyzer.tasks.engine import Item, Lost, Result, Work, batches, in_turn
 from analyzer.tasks.workers import Workers
 
 # Of waiting, so that Ctrl-C is heard on every system.
@@ -35,13 +35,7 @@ class Processes:
     ) -> Iterator[Result | Lost]:
         """See Engine."""
         parts = batches(items, batch)
-        done, due = dict[int, Sequence[Result | Lost]](), 0
-        for number, results in _as_finished(work, parts, min(self.count, len(parts))):
-            done[number] = results
-            tick(len(results))
-            while due in done:
-                yield from done.pop(due)
-                due += 1
+        return in_turn(_as_finished(work, parts, min(self.count, len(parts))), tick)
 
 
 def _as_finished(

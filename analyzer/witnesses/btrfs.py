@@ -4,13 +4,13 @@ btrfs documentation, "On-disk Format".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from analyzer.guest.layouts import btrfs
 from analyzer.guest.layouts.btrfs import BtrfsSuper
 from analyzer.guest.usage.btrfs import BtrfsUsage, superblock_in
-from analyzer.guest.usage.model import NO_EXTENTS, Extents, Known
-from analyzer.witnesses.model import Claims, Row, Statement, Statements
+from analyzer.guest.usage.model import Known
+from analyzer.witnesses.model import Claims, Statement, Testimony
 
 # Of files so many sectors are looked at, and one in sixteen of larger disks: nobody encrypts less than 64 KiB.
 _MOST_SECTORS, _WIDEST = 1 << 16, 16
@@ -21,15 +21,12 @@ def claims_of_btrfs(known: Known, plain: Known) -> Claims | None:
     found = superblock_in(known)
     if found is None:
         return None
-    testimony = _Testimony(BtrfsUsage(plain, *found))
-    metadata = Statements.of(testimony.metadata())
-    return Claims(metadata, NO_EXTENTS, Extents.of(testimony.contents))
+    return _Testimony(BtrfsUsage(plain, *found)).claims()
 
 
 @dataclass(frozen=True)
-class _Testimony:
+class _Testimony(Testimony):
     volume: BtrfsUsage
-    contents: list[Row] = field(default_factory=list)
 
     def metadata(self) -> Iterator[Statement]:
         """Superblocks, nodes, each copy by itself, and sectors of files; fills `contents`."""

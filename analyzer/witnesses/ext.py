@@ -6,7 +6,7 @@ structures are held to what they must be: kinds of inodes, magic of extents, ent
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analyzer.guest.layouts import ext
 from analyzer.guest.layouts.ext import ExtGroup, ExtSuperblock, GroupFlag, Incompatible, sums_to
@@ -20,8 +20,8 @@ from analyzer.guest.layouts.ext_inodes import (
     parse_inode,
 )
 from analyzer.guest.usage.ext import MOST_GROUPS, MOST_INODES, ExtUsage
-from analyzer.guest.usage.model import Extents, Known
-from analyzer.witnesses.model import Claims, Row, Statement, Statements
+from analyzer.guest.usage.model import Known
+from analyzer.witnesses.model import Claims, Row, Statement, Statements, Testimony
 from analyzer.witnesses.pages import Look, looks_of
 
 _FIRST_FILE, _ROOT, _RESIZE = 11, 2, 7
@@ -33,17 +33,14 @@ def claims_of_ext(known: Known, plain: Known, superblock: ExtSuperblock) -> Clai
     if not superblock.is_sane or superblock.groups > ext.MOST_GROUPS:
         return None
     testimony = _Testimony(ExtUsage(known, superblock), plain)
-    metadata = Statements.of(testimony.metadata())
-    names = Statements.of(testimony.counted() if metadata.holds.all() else ())
-    return Claims(metadata, Extents.of(testimony.ends), Extents.of(testimony.contents), names)
+    claims = testimony.claims()
+    return replace(claims, names=Statements.of(testimony.counted() if claims.metadata.holds.all() else ()))
 
 
 @dataclass(frozen=True)
-class _Testimony:
+class _Testimony(Testimony):
     volume: ExtUsage
     plain: Known
-    ends: list[Row] = field(default_factory=list)
-    contents: list[Row] = field(default_factory=list)
     links: list[Row] = field(default_factory=list)
     """Of each inode in use its place, its number, and how many names it says that it has."""
     missed: list[int] = field(default_factory=list)
@@ -68,7 +65,7 @@ class _Testimony:
         return bool(self.volume.known.view.redirects)
 
     def metadata(self) -> Iterator[Statement]:
-        """Every structure; fills `ends` and `contents` by the inodes that hold."""
+        """See Testimony."""
         yield from self._superblocks()
         if self._is_summed:
             yield from self._descriptors()
@@ -205,7 +202,7 @@ class _Testimony:
             if not inode.flags & InodeFlag.ENCRYPTED:
                 yield from self._folder(number, inode, start, min(length, max(0, inode.size - offset)))
         if inode.is_regular and (number == _ROOT or number >= _FIRST_FILE):
-            self._note(number, inode, extents)
+            self.note(number, inode.size, block, extents)
 
     def _folder(self, number: int, inode: ExtInode, start: int, length: int) -> Iterator[Statement]:
         block, seed = self._superblock.block_size, self._superblock.seed if self._is_summed else None
@@ -223,12 +220,3 @@ class _Testimony:
         _, _, holds = said
         if holds or not self._is_dirty or looks_of(raw)[0] == Look.NOISE:
             yield said
-
-    def _note(self, number: int, inode: ExtInode, extents: list[Row]) -> None:
-        """Where a file is and, where its last block was written, where it ends."""
-        self.contents.extend((start, length, number) for _, start, length in extents)
-        block, last = self._superblock.block_size, inode.size - 1
-        for offset, start, length in extents:
-            if offset <= last < offset + length:
-                at = start + last - offset
-                self.ends.append((at, -(-(at + 1) // block) * block - at, number))

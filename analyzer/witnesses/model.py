@@ -1,7 +1,8 @@
 """What a volume says of its own bytes, where that can be held against them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -138,6 +139,35 @@ class Claims:
         )
         metadata, names = (part._replace(start=part.start + by) for part in (self.metadata, self.names))
         return Claims(metadata, ends, contents, names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Testimony(ABC):
+    """What one volume says, gathered while its structures are looked at."""
+
+    ends: list[Row] = field(default_factory=list)
+    contents: list[Row] = field(default_factory=list)
+
+    @abstractmethod
+    def metadata(self) -> Iterator[Statement]:
+        """Every structure; fills `ends` and `contents` by what holds."""
+
+    def claims(self) -> Claims:
+        """All that it says."""
+        metadata = Statements.of(self.metadata())
+        return Claims(metadata, Extents.of(self.ends), Extents.of(self.contents))
+
+    def note(self, number: int, size: int, block: int, extents: Sequence[Row]) -> None:
+        """Where a file of `size` bytes is and, where its last block was written, where it ends.
+
+        Of each extent its place in the file, its place in the volume, and its length.
+        """
+        self.contents.extend((start, length, number) for _, start, length in extents)
+        last = size - 1
+        for offset, start, length in extents:
+            if offset <= last < offset + length:
+                at = start + last - offset
+                self.ends.append((at, start + (last // block + 1) * block - offset - at, number))
 
 
 def joined(claims: Iterable[Claims]) -> Claims:

@@ -4,7 +4,7 @@ Linux-NTFS project, "NTFS Documentation".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from analyzer.guest.layouts import ntfs
@@ -17,9 +17,9 @@ from analyzer.guest.layouts.ntfs import (
     record_holds,
     runs_of,
 )
-from analyzer.guest.usage.model import Extents, Known
+from analyzer.guest.usage.model import Known
 from analyzer.guest.usage.ntfs import FIRST_FILE, NtfsUsage
-from analyzer.witnesses.model import Claims, Row, Statement, Statements
+from analyzer.witnesses.model import Claims, Statement, Testimony
 
 # A million records are looked at.
 _MOST_RECORDS = 1 << 20
@@ -33,24 +33,20 @@ def claims_of_ntfs(known: Known, plain: Known, boot: NtfsBoot) -> Claims | None:
     usage = NtfsUsage(known, boot)
     if not usage.is_sane:
         return None
-    testimony = _Testimony(usage, plain)
-    metadata = Statements.of(testimony.metadata())
-    return Claims(metadata, Extents.of(testimony.ends), Extents.of(testimony.contents))
+    return _Testimony(usage, plain).claims()
 
 
 @dataclass(frozen=True)
-class _Testimony:
+class _Testimony(Testimony):
     usage: NtfsUsage
     plain: Known
-    ends: list[Row] = field(default_factory=list)
-    contents: list[Row] = field(default_factory=list)
 
     @property
     def _boot(self) -> NtfsBoot:
         return self.usage.boot
 
     def metadata(self) -> Iterator[Statement]:
-        """Every structure; fills `ends` and `contents` by the records that hold."""
+        """See Testimony."""
         for at in (0, self._boot.backup):
             raw = None if at is None else self.plain.read(at, ntfs.SIZE)
             if raw is not None and at is not None:

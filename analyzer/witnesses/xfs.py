@@ -4,15 +4,15 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from analyzer.guest.layouts.xfs import XfsSuper, block_holds, group_head_holds, inode_holds
 from analyzer.guest.layouts.xfs_inodes import XfsInode, parse_inode
 from analyzer.guest.layouts.xfs_log import is_clean
-from analyzer.guest.usage.model import Extents, Known
+from analyzer.guest.usage.model import Known
 from analyzer.guest.usage.xfs import PER_CHUNK, TREES, XfsUsage, superblock_in
-from analyzer.witnesses.model import Claims, Row, Statement, Statements
+from analyzer.witnesses.model import Claims, Statement, Testimony
 from analyzer.witnesses.pages import Look, looks_of
 
 # A million inodes are looked at.
@@ -24,17 +24,13 @@ def claims_of_xfs(known: Known, plain: Known) -> Claims | None:
     superblock = superblock_in(known)
     if superblock is None or not superblock.is_summed:
         return None
-    testimony = _Testimony(XfsUsage(known, superblock), plain)
-    metadata = Statements.of(testimony.metadata())
-    return Claims(metadata, Extents.of(testimony.ends), Extents.of(testimony.contents))
+    return _Testimony(XfsUsage(known, superblock), plain).claims()
 
 
 @dataclass(frozen=True)
-class _Testimony:
+class _Testimony(Testimony):
     volume: XfsUsage
     plain: Known
-    ends: list[Row] = field(default_factory=list)
-    contents: list[Row] = field(default_factory=list)
 
     @property
     def _superblock(self) -> XfsSuper:
@@ -45,7 +41,7 @@ class _Testimony:
         return is_clean(self._superblock, self.plain.read)
 
     def metadata(self) -> Iterator[Statement]:
-        """Every structure; fills `ends` and `contents` by the inodes that hold."""
+        """See Testimony."""
         uuid, size = self._superblock.identity, self._superblock.sector_size
         for at, index, group in self.volume.heads():
             raw = self.plain.read(at, size)
@@ -99,13 +95,4 @@ class _Testimony:
             for at in range(start, start + length - step + 1, step):
                 yield from self._block(at, step, number)
         if inode.is_regular:
-            self._note(number, inode, extents)
-
-    def _note(self, number: int, inode: XfsInode, extents: list[Row]) -> None:
-        """Where a file is and, where its last block was written, where it ends."""
-        self.contents.extend((start, length, number) for _, start, length in extents)
-        block, last = self._superblock.block_size, inode.size - 1
-        for offset, start, length in extents:
-            if offset <= last < offset + length:
-                at = start + last - offset
-                self.ends.append((at, start + (last // block + 1) * block - offset - at, number))
+            self.note(number, inode.size, superblock.block_size, extents)

@@ -11,9 +11,8 @@ import click
 
 from analyzer.address.image import file_name_of, request_of
 from analyzer.check.files import Depth, files_in
-from analyzer.compact.free import FreeSpace, VolumeSpace, free_space_of
+from analyzer.compact.free import FreeSpace, VolumeSpace, free_space_of, without
 from analyzer.compact.model import CompactPlan
-from analyzer.compact.overlay import without
 from analyzer.compact.plan import plan_compaction
 from analyzer.compact.run import run_compaction
 from analyzer.merge.family import children_beside

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 import fixtures
+from analyzer.convert.cells import sha256_of
 from analyzer.convert.convert import plan_conversion, run_conversion
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.examine.describe import describe_layers
-from analyzer.examine.hash import sha256_of
 from cli import output
 from cli.options.common import FILE_PATH, json_option
 from cli.output import members

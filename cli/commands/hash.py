@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from analyzer.address.state import State, layers_of, state_of_layer, title_of
-from analyzer.examine.hash import sha256_of
+from analyzer.convert.cells import sha256_of
 from analyzer.judgement.judge import judged
-from analyzer.recovery_map.layers import with_maps
+from analyzer.recovery_map.note import with_maps
 from cli import output
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
 from cli.options.chain import ChainOptions, layer_file

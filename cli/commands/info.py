@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from analyzer.address.describe import FlatDescription, describe_flat
+from analyzer.address.state import FlatDescription, describe_flat
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from cli import output
 from cli.errors import complain

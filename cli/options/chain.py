@@ -9,8 +9,7 @@ from typing import TypeVar
 import click
 
 from analyzer.judgement.judge import Trust, judged
-from analyzer.recovery_map.layers import with_maps
-from analyzer.recovery_map.note import map_note
+from analyzer.recovery_map.note import map_note, with_maps
 from cli import output
 from cli.options.common import Declared, Parsed, choice, grouped, option
 from cli.text import safe, say

@@ -14,7 +14,7 @@ from analyzer.guest.filesystems.open import open_volumes
 from analyzer.guest.filesystems.record import FileKind, FileRecord, FileState, Include, VolumeRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
-from analyzer.recovery_map.losses import losses_of
+from analyzer.recovery_map.disk import losses_of
 from cli import output
 from cli.options.common import Declared, option
 from cli.output import members

@@ -76,6 +76,20 @@ def build(layout: Struct, **fields: object) -> bytes:
     return bytes(layout.build(zeros | fields))
 
 
+def built(layout: Struct, record: object) -> bytes:
+    """The bytes of a record whose fields are called as the structure's are."""
+    return bytes(layout.build({one.name: getattr(record, one.name) for one in layout.subcons}))
+
+
+def parsed_table(
+    head: Struct, entry: Struct, signature: bytes, page: bytes
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The fields of a table's head, and those of its entries: 2047 at most, none where another signature is there."""
+    fields = parsed(head, page)
+    count = min(fields["entry_count"], MAX_TABLE_ENTRIES) if fields["signature"] == signature else 0
+    return fields, parsed_array(entry, count, page[head.sizeof() :])
+
+
 def listed(entries: tuple[Entry, ...], claimed: int, empty: Entry) -> tuple[Entry, ...]:
     """The entries of a table; where it claims more than can be right, those before the first empty one."""
     return entries if claimed <= MAX_TABLE_ENTRIES else tuple(takewhile(lambda entry: entry != empty, entries))

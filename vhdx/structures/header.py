@@ -11,6 +11,7 @@ from vhdx.structures.constants import HEADER_OFFSETS, HEADER_SIZE, MIB, NIL
 from vhdx.structures.fields import (
     Copies,
     Guid,
+    built,
     check_validity,
     crc32c_without_field,
     judge_copies,
@@ -63,8 +64,7 @@ def parse_header(page: bytes) -> Header:
 
 def build_header(header: Header) -> bytes:
     """The 4 KiB page of a header, with its checksum made right."""
-    page = _LAYOUT.build({name: getattr(header, name) for name in Header.__slots__})
-    return with_checksum(page.ljust(HEADER_SIZE, b"\0"))
+    return with_checksum(built(_LAYOUT, header).ljust(HEADER_SIZE, b"\0"))
 
 
 def check_header(header: Header, page: bytes, at: int) -> Iterator[Finding]:

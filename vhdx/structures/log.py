@@ -12,7 +12,7 @@ from construct import Bytes, Int32ul, Int64ul, Struct
 
 from vhdx.findings import Finding, Severity, counted
 from vhdx.structures.constants import LOG_SECTOR_SIZE, LOWEST_LOG_TARGET, MAX_FILE_SIZE
-from vhdx.structures.fields import Guid, crc32c_without_field, parsed, with_checksum
+from vhdx.structures.fields import Guid, built, crc32c_without_field, parsed, with_checksum
 
 SIGNATURE = b"loge"
 DATA_DESCRIPTOR, ZERO_DESCRIPTOR, DATA_SECTOR = b"desc", b"zero", b"data"
@@ -139,7 +139,7 @@ def build_entry(header: LogHeader, pages: Sequence[tuple[int, bytes]]) -> bytes:
         descriptors[number]["leading"] = int.from_bytes(page[:8], "little")
         descriptors[number]["trailing"] = np.void(page[-4:])
         sectors[number]["data"] = np.void(page[8:-4])
-    front = bytes(_HEAD.build({name: getattr(head, name) for name in LogHeader.__slots__})) + descriptors.tobytes()
+    front = built(_HEAD, head) + descriptors.tobytes()
     return with_checksum(front.ljust(head.descriptor_area, b"\0") + sectors.tobytes())
 
 

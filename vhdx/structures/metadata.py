@@ -25,7 +25,7 @@ from vhdx.structures.constants import (
     VIRTUAL_DISK_ID,
     VIRTUAL_DISK_SIZE,
 )
-from vhdx.structures.fields import Guid, listed, parsed, parsed_array
+from vhdx.structures.fields import Guid, built, listed, parsed_table
 
 SIGNATURE = b"metadata"
 SECTION = "2.6.1"
@@ -119,18 +119,14 @@ class MetadataTable:
 
 def parse_metadata_table(page: bytes) -> MetadataTable:
     """The table in the first 64 KiB of the metadata region."""
-    head = parsed(_HEAD, page)
-    count = min(head["entry_count"], MAX_TABLE_ENTRIES) if head["signature"] == SIGNATURE else 0
-    entries = tuple(MetadataEntry(**fields) for fields in parsed_array(_ENTRY, count, page[_HEAD_SIZE:]))
-    return MetadataTable(**head, entries=entries)
+    head, entries = parsed_table(_HEAD, _ENTRY, SIGNATURE, page)
+    return MetadataTable(**head, entries=tuple(MetadataEntry(**fields) for fields in entries))
 
 
 def build_metadata_table(table: MetadataTable) -> bytes:
     """The 64 KiB that `parse_metadata_table` reads back."""
-    head = _HEAD.build({name: getattr(table, name) for name in ("signature", "reserved", "entry_count", "reserved2")})
-    fields = MetadataEntry.__slots__
-    body = b"".join(_ENTRY.build({name: getattr(entry, name) for name in fields}) for entry in table.entries)
-    return bytes(head + body).ljust(METADATA_TABLE_SIZE, b"\0")
+    entries = (built(_ENTRY, entry) for entry in table.entries)
+    return b"".join((built(_HEAD, table), *entries)).ljust(METADATA_TABLE_SIZE, b"\0")
 
 
 def build_metadata(items: Mapping[UUID, bytes], further: Sequence[MetadataItem] = ()) -> bytes:

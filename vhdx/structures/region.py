@@ -22,12 +22,12 @@ from vhdx.structures.constants import (
 from vhdx.structures.fields import (
     Copies,
     Guid,
+    built,
     check_validity,
     crc32c_without_field,
     judge_copies,
     listed,
-    parsed,
-    parsed_array,
+    parsed_table,
     with_checksum,
 )
 
@@ -87,18 +87,14 @@ class RegionTable:
 
 def parse_region_table(page: bytes) -> RegionTable:
     """The table in its 64 KiB page."""
-    head = parsed(_HEAD, page)
-    count = min(head["entry_count"], MAX_TABLE_ENTRIES) if head["signature"] == SIGNATURE else 0
-    entries = tuple(RegionEntry(**fields) for fields in parsed_array(_ENTRY, count, page[_HEAD_SIZE:]))
-    return RegionTable(**head, entries=entries)
+    head, entries = parsed_table(_HEAD, _ENTRY, SIGNATURE, page)
+    return RegionTable(**head, entries=tuple(RegionEntry(**fields) for fields in entries))
 
 
 def build_region_table(table: RegionTable) -> bytes:
     """The 64 KiB page of a table, with its checksum made right."""
-    head = _HEAD.build({name: getattr(table, name) for name in ("signature", "checksum", "entry_count", "reserved")})
-    fields = RegionEntry.__slots__
-    body = b"".join(_ENTRY.build({name: getattr(entry, name) for name in fields}) for entry in table.entries)
-    return with_checksum((head + body).ljust(REGION_TABLE_SIZE, b"\0"))
+    entries = (built(_ENTRY, entry) for entry in table.entries)
+    return with_checksum(b"".join((built(_HEAD, table), *entries)).ljust(REGION_TABLE_SIZE, b"\0"))
 
 
 def build_regions(bat: Range, metadata: Range) -> bytes:

@@ -1,19 +1,17 @@
 """Where a clone is worked out: the disk to read, new identities to draw, the structures that are patched, and why."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from itertools import pairwise
 from uuid import UUID
 
-import numpy as np
-
+from analyzer.convert.disks import laid
 from vhdx.identities import Identities
 from vhdx.plans import RunSource
-from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
-from vhdx.runs import Kind, RunTable
+from vhdx.runs import RunTable
 from vhdx.structures.constants import NIL
 
 Piece = tuple[int, bytes]
@@ -121,12 +119,7 @@ class CloneWorkspace:
                 sector = sectors.setdefault(at, bytearray(self.read(at, size)))
                 lower, upper = max(at, start), min(at + size, start + len(data))
                 sector[lower - at : upper - at] = data[lower - start : upper - start]
-        content = b"".join(data for _, data in sorted(sectors.items()))
-        held = Ranges.of(Range(at, len(data)) for at, data in sectors.items())
-        table = RunTable.marking(held, Range(0, self.size), Kind.DATA)
-        is_data = table.kind == Kind.DATA
-        lengths = table.length * is_data
-        return replace(table, file_offset=(np.cumsum(lengths) - lengths) * is_data), content
+        return laid(sectors, self.size)
 
 
 def with_bytes(data: bytes, place: slice, new: bytes) -> bytes:

@@ -11,10 +11,10 @@ from uuid import UUID
 import numpy as np
 
 from analyzer.address.state import State
+from analyzer.convert.cells import sha256_of
 from analyzer.convert.convert import plan_output
 from analyzer.convert.disks import OverlaidDisk
 from analyzer.convert.model import VHDX_FORMATS, ImageRequest, Options, OutputFormat, Plan, check_block_size, new_disk
-from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import Disk
 from vhdx.errors import DamagedDeltaError, OutputError, VhdxError, WrongBaseError

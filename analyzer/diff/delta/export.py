@@ -10,12 +10,11 @@ from uuid import UUID
 import numpy as np
 
 from analyzer.address.state import State
-from analyzer.convert.cells import CELL, nonzero_ranges
+from analyzer.convert.cells import CELL, nonzero_ranges, sha256_of
 from analyzer.convert.model import Verify
 from analyzer.diff.delta.delta import HEADER_SIZE, NO_ID, ROW_SIZE, Delta, DeltaHeader, PatchedDisk, build_header
 from analyzer.diff.find import ChangesPlan, Method, exact_changes
 from analyzer.diff.ranges import Change, ChangeTable
-from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain
 from vhdx.disk import Disk

@@ -22,7 +22,7 @@ def without_earlier_outputs(inputs: Sequence[Path]) -> tuple[tuple[Path, ...], t
 
     Where nothing else is named all of them stay: what is wrong with each is the answer then.
     """
-    images = [path for path in inputs if is_own_mapfile(map_of(path)) and not _begins_as_vhdx(path)]
+    images = [path for path in inputs if is_own_mapfile(map_of(path)) and front_of(path, len(SIGNATURE)) != SIGNATURE]
     sidecars = [path for path in inputs if path.suffix in _SIDECARS and (is_own_mapfile(path) or is_account(path))]
     left = tuple(path for path in inputs if path not in images and path not in sidecars)
     return (left, tuple(map(_left_out, images))) if left else (tuple(inputs), ())
@@ -52,10 +52,6 @@ def _is_of_another(identity: str, file: Opened, files: Sequence[Opened]) -> bool
     """Whether a map is about what one of the other files is the uppermost layer of."""
     images = (other.image for other in files if other is not file)
     return any(image is not None and str(identity_of(image)) == identity for image in images)
-
-
-def _begins_as_vhdx(path: Path) -> bool:
-    return front_of(path, len(SIGNATURE)) == SIGNATURE
 
 
 def _left_out(path: Path) -> Finding:

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from analyzer.check.result import Checked, common_folder
+from analyzer.convert.cells import sha256_of
 from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
 from analyzer.examine.dump import Section, sections
-from analyzer.examine.hash import sha256_of
 from analyzer.progress import Progress, no_progress
 from analyzer.remedies import describe_error
 from analyzer.report.html.disk_map import DiskMap, map_of

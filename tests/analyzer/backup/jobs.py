@@ -15,9 +15,9 @@ from analyzer.backup.prune import plan_prune, run_prune
 from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.repository import Repository, Settings, init_repository
 from analyzer.backup.restore import PointDisk, request_for
+from analyzer.convert.cells import sha256_of
 from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.model import Options, format_of
-from analyzer.examine.hash import sha256_of
 from fixtures import RECIPES, write_files
 from tests.support.attempts import attempt
 from vhdx.sink import Existing

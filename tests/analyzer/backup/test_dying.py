@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("zstandard")
 
 import vhdx
-from analyzer.examine.hash import sha256_of
+from analyzer.convert.cells import sha256_of
 from tests.analyzer.backup import jobs
 from tests.analyzer.backup.faults import Death, MemoryPlace, Mortal, When
 from tests.support.attempts import attempt

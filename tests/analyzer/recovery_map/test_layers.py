@@ -8,8 +8,8 @@ import vhdx
 from analyzer.recover.inputs.layers import Basis
 from analyzer.recover.job import RecoverOptions, plan_recovery
 from analyzer.recovery_map.disk import by_map
-from analyzer.recovery_map.layers import with_maps
 from analyzer.recovery_map.mapfile import Status, mapfile_lines
+from analyzer.recovery_map.note import with_maps
 from fixtures import Brush, encode
 from fixtures.recipes.kit import child_of, disk
 from vhdx.errors import LostDataError
