@@ -2,6 +2,8 @@
 
 import textwrap
 import unicodedata
+from pathlib import Path
+from typing import Any, Self
 
 _STEP = 1024
 _VOWELS = set("aeiou")
@@ -11,6 +13,30 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 # Letters, marks and the like can be shown; controls, format characters (which can reverse a line) and lone
 # surrogates are shown as what they are.
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+class AddressPath(type(Path())):  # type: ignore[misc]  # the system says which class of paths that is
+    """What stands for a path where there is none: an address, which is shown as it is, both slashes of its `//` too."""
+
+    address = ""
+    """Empty of what is made of another one, as its parent is: a path like any other."""
+
+    def __new__(cls, address: str) -> Self:
+        """The path that shows `address`."""
+        made: Self = super().__new__(cls, address)
+        made.address = address
+        return made
+
+    def __str__(self) -> str:
+        return self.address or str(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self),)
+
+
+def named_path(text: str) -> Path:
+    """What a text names: a path, or an address."""
+    return AddressPath(text) if "://" in text else Path(text)
 
 
 def version() -> str:

@@ -7,6 +7,7 @@ from threading import Lock
 from analyzer.backup.errors import BackupError, BadChunkError, MissingObjectError, UnreadableObjectError
 from analyzer.backup.repository.repository import Repository
 from analyzer.backup.restore import PointDisk
+from analyzer.text import named_path
 from vhdx.disk import Disk, Mask
 from vhdx.errors import LostDataError, NotRescuedError, VhdxError
 from vhdx.ranges import Range, Ranges
@@ -70,7 +71,7 @@ class RestorePoint(Disk):
     @property
     def path(self) -> Path:
         """What to call it in a message; no file has this path."""
-        return Path(self.title)
+        return named_path(self.title)
 
     @property
     def size(self) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from analyzer.convert.disks import KeptRuns
 from analyzer.progress import Progress, no_progress
 from vhdx.disk import DiskSource
+from vhdx.errors import VhdxError
 from vhdx.plans import RunSource
 from vhdx.ranges import Range, Ranges
 from vhdx.reader import Reader
@@ -27,6 +28,17 @@ GRAIN = 4096
 
 Bytes = npt.NDArray[np.uint8]
 _ZEROS = bytes(CELL)
+
+
+class MisplacedRunsError(VhdxError):
+    """The runs of a disk are not those of one state of it: they go back, or past its end."""
+
+    start: int
+    size: int
+    text = (
+        "what is copied has data at byte {start} that goes back, or is past the end of its disk of {size} bytes: what "
+        "it is read from changed meanwhile; run again, and report it if it stays so"
+    )
 
 
 class InOrder:
@@ -94,9 +106,17 @@ def require_known(disk: RunSource, tables: Iterable[RunTable]) -> Iterator[RunTa
 
 
 def read_cells(disk: RunSource, cells: Iterable[int]) -> Iterator[tuple[int, Bytes]]:
-    """Number and content of each cell. The content is good until the one after the next: two buffers serve them all."""
+    """Number and content of each cell. The content is good until the one after the next: two buffers serve them all.
+
+    Raises MisplacedRunsError for cells that do not ascend, or are past the disk's end.
+    """
     reader, buffers = Reader(disk), np.empty((2, CELL), dtype=np.uint8)
+    before, count = -1, -(-disk.size // CELL)
     for cell, buffer in zip(cells, cycle(buffers), strict=False):
+        # No format has a place for what is past the disk's end, and none goes back.
+        if not before < cell < count:
+            raise MisplacedRunsError(cell * CELL, disk.size)
+        before = cell
         data = buffer[: disk.size - cell * CELL]
         reader.read_into(cell * CELL, data.data)
         yield cell, data

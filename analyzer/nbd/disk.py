@@ -3,7 +3,6 @@
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from analyzer.nbd.errors import NbdReadError, NbdServerError
 from analyzer.nbd.numbers import Allocation
 from analyzer.nbd.transmission import Extent
 from analyzer.nbd.uri import NbdAddress
+from analyzer.text import AddressPath
 from vhdx.disk import FileDisk
 from vhdx.errors import LostDataError, VhdxError
 from vhdx.findings import Finding
@@ -39,7 +39,7 @@ class NbdSource:
     def __init__(self, address: NbdAddress, patience: float = PATIENCE) -> None:
         """Connect; raises NbdServerError."""
         self.address, self._patience = address, patience
-        self.path = Path(str(address))
+        self.path = AddressPath(str(address))
         first = NbdClient(address, patience)
         self.export: ServedExport = first.export
         self.size = first.export.size

@@ -1,8 +1,7 @@
 """What goes wrong between an NBD client and its server."""
 
-from pathlib import Path
-
 from analyzer.nbd.uri import NbdAddress
+from analyzer.text import AddressPath
 from vhdx.errors import InputOutputError, VhdxError
 
 
@@ -27,7 +26,7 @@ class NbdReadError(InputOutputError):
     """The server says that it cannot read a range of its disk, and maybe why."""
 
     def __init__(self, address: NbdAddress, reason: str, start: int) -> None:
-        super().__init__(Path(str(address)), "read", reason, start)
+        super().__init__(AddressPath(str(address)), "read", reason, start)
         self.address = address
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from analyzer.check.file import unreadable
 from analyzer.check.files import Depth, FileCache, files_in
 from analyzer.check.many import Subject, check_many
 from analyzer.check.result import Checked, all_findings, at_least, new_findings, read_baseline
-from analyzer.text import version
+from analyzer.text import named_path, version
 from cli import output
 from cli.errors import IO_ERROR
 from cli.options.address import expand_disks, opened_flat
@@ -162,9 +162,9 @@ def _check_flat(text: str) -> Checked:
 
     try:
         with opened_flat(text) as state:
-            return Checked(Path(state.title), tuple(check_content(state.disk)), state.files)
+            return Checked(named_path(state.title), tuple(check_content(state.disk)), state.files)
     except VhdxError as error:
-        return Checked(Path(text), (unreadable(error, Path(text)),), ())
+        return Checked(named_path(text), (unreadable(error, named_path(text)),), ())
 
 
 def _least(form: Form, result: _Result) -> Severity:

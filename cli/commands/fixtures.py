@@ -1,7 +1,7 @@
 """`vhdx fixtures`, and `vhdx demo`, which proves a merge on some of them."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from analyzer.convert.convert import plan_conversion, run_conversion
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.examine.describe import describe_layers
 from cli import output
-from cli.options.common import FILE_PATH, json_option
+from cli.options.common import FILE_PATH, json_option, last_or_named
 from cli.output import members
 from cli.text import plural, safe, size
 from fixtures.damage import DAMAGES, write_damaged
@@ -63,9 +63,9 @@ def list_command(damaged: bool) -> None:
 
 
 @command.command("write")
-@click.argument("names", nargs=-1, required=True)
-@click.argument("folder", type=FILE_PATH)
-def write_command(names: Sequence[str], folder: Path) -> None:
+@click.argument("words", nargs=-1, required=True, metavar="NAME... FOLDER")
+@click.option("-o", "--output", "named_out", type=FILE_PATH, metavar="FOLDER", help="The same as FOLDER.")
+def write_command(words: tuple[str, ...], named_out: Path | None) -> None:
     """Write fixtures into FOLDER/NAME/.
 
     `all` writes every one, `damage:all` every damaged one.
@@ -76,6 +76,7 @@ def write_command(names: Sequence[str], folder: Path) -> None:
       vhdx fixtures write damage:two-blocks-in-one-place images/
       vhdx fixtures write all images/
     """
+    names, folder = last_or_named(words, named_out, "FOLDER")
     everything = {"all": list(fixtures.RECIPES), f"{DAMAGE}all": [f"{DAMAGE}{name}" for name in DAMAGES]}
     wanted = [one for name in names for one in everything.get(name, [name])]
     damages = {f"{DAMAGE}{name}": damage for name, damage in DAMAGES.items()}

@@ -1,7 +1,7 @@
 """`vhdx recover`."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from uuid import UUID
 import click
 
 from analyzer.convert.model import Options, OutputFormat
+from analyzer.linkage.record import FileRecord, with_structures
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
 from analyzer.recover.disk.wanted import paths_in
@@ -37,6 +38,8 @@ from cli.progress import progress
 from cli.render.recover import details_of, document_of
 from cli.render.recover_summary import summary_of
 from cli.text import safe, say
+from vhdx.contents import open_structures
+from vhdx.errors import VhdxError
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
 
@@ -157,7 +160,13 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
         only=(*asked.only, *_listed(asked.files_from)),
     )
     if asked.out is not None and not asked.dry_run:
-        request = _with_target(request, *image.for_target(asked.out, inputs[0]))
+        named = _uppermost(inputs) if asked.out.is_dir() else inputs[0]
+        request = _with_target(request, *image.for_target(asked.out, named))
+    return _recover(request)
+
+
+def _recover(request: RecoverOptions) -> int:
+    """Carry it out, as far as it names a target, and say what became of it; returns the exit code."""
     with ExitStack() as opened:
         earlier = request.target.stat().st_size if request.target and resumes(request) else 0
         with progress("comparing the earlier image", earlier) as update:
@@ -197,6 +206,20 @@ def _listed(path: Path | None) -> tuple[str, ...]:
     if not found:
         raise click.UsageError(f"{safe(path)} names no file; write one path a line, as `vhdx files -r` prints them.")
     return found
+
+
+def _uppermost(inputs: Sequence[Path]) -> Path:
+    """The file that a disk in a folder is named after: the first that no other names as its parent."""
+    records = [_record(path) for path in inputs]
+    below = {identity for record in records for identity in record.linkages}
+    return next((one.path for one in records if one.identity and one.identity not in below), inputs[0])
+
+
+def _record(path: Path) -> FileRecord:
+    record = FileRecord(path=path)
+    with suppress(VhdxError), closing(open_structures(path)) as structures:
+        record = with_structures(record, structures)
+    return record
 
 
 def _with_target(request: RecoverOptions, out: Path, form: OutputFormat, options: Options) -> RecoverOptions:

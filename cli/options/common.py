@@ -237,9 +237,7 @@ def disks_and_output(function: Decorated) -> Decorated:
 
     @wraps(function)
     def named(*args: Any, words: tuple[str, ...], named_out: Path | None, **given: Any) -> Any:
-        disks, out = (words[:-1], Path(words[-1])) if named_out is None else (words, named_out)
-        if not disks:
-            raise click.UsageError("name the output, as OUT or with -o OUT.")
+        disks, out = last_or_named(words, named_out, "OUT")
         if len(disks) > 1 and not out.is_dir():
             more = "; or OUT and -o name the output twice: leave one out" if named_out else ""
             raise click.UsageError(f"several disks go into a folder, and {safe(out)} is none{more}.")
@@ -247,6 +245,14 @@ def disks_and_output(function: Decorated) -> Decorated:
 
     words = click.argument("words", nargs=-1, required=True, metavar="DISK... OUT")
     return words(_named_output(named))  # type: ignore[return-value]
+
+
+def last_or_named(words: tuple[str, ...], named_out: Path | None, out: str) -> tuple[tuple[str, ...], Path]:
+    """What is read, and what is written: the value of `-o`, else the last word. Raises UsageError for a lone one."""
+    given, target = (words[:-1], Path(words[-1])) if named_out is None else (words, named_out)
+    if not given:
+        raise click.UsageError(f"name the output, as {out} or with -o {out}.")
+    return given, target
 
 
 def _named_output(function: Callable[..., Any]) -> Callable[..., Any]:

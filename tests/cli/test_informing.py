@@ -173,7 +173,8 @@ def test_dump_lists_old_and_live_log_entries(vhdx_command, built):
 def test_fixtures_are_listed_and_written_with_what_they_must_read_as(vhdx_command, tmp_path):
     listed = vhdx_command("fixtures", "list", "--json").json["fixtures"]
     assert {row["name"] for row in listed} == set(fixtures.RECIPES)
-    assert vhdx_command("fixtures", "write", "dynamic", "orphan", tmp_path).code == 0
+    assert vhdx_command("fixtures", "write", "dynamic", "-o", tmp_path).code == 0
+    assert vhdx_command("fixtures", "write", "orphan", tmp_path).code == 0
     manifest = json.loads((tmp_path / "dynamic/manifest.json").read_text())
     leaf = next((tmp_path / "dynamic").glob("*.vhdx"))
     digest = vhdx_command("hash", leaf).out.split()[0]

@@ -82,6 +82,14 @@ def test_the_files_may_be_named_in_any_order(vhdx_command, apart, chain, tmp_pat
     assert (tmp_path / "disk.raw").read_bytes() == flat(chain[0])
 
 
+def test_an_image_in_a_folder_is_named_after_the_uppermost_file(vhdx_command, apart, tmp_path):
+    base, middle, top = apart
+    out = tmp_path / "out"
+    out.mkdir()
+    assert vhdx_command("recover", middle, base, top, "-o", out, "--format", "raw").code == 0
+    assert (out / f"{top.stem}.raw").is_file()
+
+
 def test_without_the_base_what_it_alone_held_is_lost(vhdx_command, apart, chain, tmp_path):
     _, middle, top = apart
     answer = vhdx_command("recover", top, middle, "-o", tmp_path / "disk.raw", "--json")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.convert import disks
-from analyzer.convert.cells import units_touched
+from analyzer.convert.cells import CELL, MisplacedRunsError, read_cells, units_touched
 from analyzer.convert.disks import KeptRuns
 from tests.analyzer.convert.disks import MemoryDisk
 from vhdx.reader import Reader
@@ -28,6 +28,12 @@ def test_runs_that_nobody_took_to_the_end_are_not_kept():
     kept = KeptRuns(MemoryDisk(bytes(4096), 1000))
     next(kept.windows(0, kept.size))
     assert concatenate(kept.windows(0, kept.size)).end == kept.size
+
+
+@pytest.mark.parametrize("cells", [[1, 0], [0, 0], [2]], ids=["back", "twice", "past the end"])
+def test_cells_that_are_not_of_one_state_of_the_disk_are_an_error_of_its_own(cells):
+    with pytest.raises(MisplacedRunsError):
+        list(read_cells(MemoryDisk(bytes(2 * CELL), CELL), cells))
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), max_size=12), st.integers(1, 40))

@@ -47,7 +47,7 @@ def test_what_is_lost_where_it_is_served_is_lost_here(demo, served):
     masked = MaskedDisk(chain, Mask.of(lost, chain.size, "the moon ate it"))
     with NbdDisk(served(disk=masked).address.with_export("disk")) as disk:
         assert disk.runs().of_kind(Kind.LOST).ranges.size == 512
-        with pytest.raises(LostDataError):
+        with pytest.raises(LostDataError, match=rf"^{disk.address}: "):
             disk.read(0, 4096)
         assert disk.read(0, 1024) == models[-1].read(0, 1024)
         with pytest.raises(NbdReadError, match="the moon ate it"):
