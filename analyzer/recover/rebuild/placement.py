@@ -26,7 +26,7 @@ from analyzer.text import plural
 from vhdx.disk import Disk
 from vhdx.image import Image, image_of
 from vhdx.ranges import Range, Ranges
-from vhdx.source import read_if_possible
+from vhdx.source import ByteSource, read_if_possible
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import HEADER_AREA_SIZE, MIB
 from vhdx.structures.disk import LEAVE_BLOCKS_ALLOCATED
@@ -96,7 +96,8 @@ class _Search:
     work: RebuildWorkspace
     rooms: list[int]
     looks: int = _MOST_LOOKS
-    ends: int = 0
+    asked: tuple[ByteSource, int] | None = None
+    """The file as it was when ends of files were asked last, and how many were known."""
     is_addressed: bool = False
 
     def place(self, image: Image, signs: Iterable[Sign]) -> None:
@@ -132,11 +133,13 @@ class _Search:
 
     def vote(self, image: Image) -> None:
         """Put blocks where the ends of files say that they are; of a child the parent has a part in every file."""
-        size = image.geometry.block_size
-        votes, before = Votes(self.work.view, image), self.ends
-        if image.has_parent or votes.ends == before:  # no more is known of files than when they were asked last
+        view, (before, known) = self.work.view, self.asked or (None, 0)
+        if image.has_parent or view is before:
             return
-        self.ends = votes.ends
+        size, votes = image.geometry.block_size, Votes(view, image)
+        self.asked = view, votes.ends
+        if votes.ends == known:  # no more is known of files than when they were asked last
+            return
         for block, vote in votes.won(self.rooms):
             evidence = (
                 f"{vote.hits} of {plural(vote.total, 'file')} that end in it do so there, and no other block has half"

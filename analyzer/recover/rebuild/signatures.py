@@ -9,8 +9,10 @@ from analyzer.guest.layouts.gpt import Entries, parse_whole_header, primary_head
 from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
+from vhdx.ranges import Range, Ranges
+from vhdx.runs import Kind
 from vhdx.source import ByteSource, read_if_possible
-from vhdx.structures.constants import SECTOR_SIZES
+from vhdx.structures.constants import MIB, SECTOR_SIZES
 
 # More partitions and copies than any disk seen: a table made to do harm may have thousands, and each is searched.
 _MOST_PARTS, _MOST_GROUPS = 32, 4096
@@ -40,6 +42,35 @@ def read_known(disk: Disk, start: int, length: int) -> bytes:
         return disk.read(start, length) if disk.holds_data(start // sector * sector, upto) else b""
     except VhdxError:
         return b""
+
+
+def read_known_steps(disk: Disk, start: int, length: int, step: int) -> Iterator[tuple[int, bytes]]:
+    """What the disk itself holds from byte `start` on, in whole steps, each part with its distance from `start`.
+
+    All that `read_known` would give of one step after another; steps that follow one another come together.
+    """
+    # A thousand small reads of a table that stands, and as many questions for one that is lost, would take most of the
+    # time of rebuilding.
+    whole = min(-(-length // step), (disk.size - start) // step) * step
+    for part in Range(start, whole).pieces(max(1, MIB // step) * step):
+        if raw := read_known(disk, part.start, part.length):
+            yield part.start - start, raw
+            continue
+        for held in _held(disk, part):
+            for at in range(part.start + -(-(held.start - part.start) // step) * step, held.end - step + 1, step):
+                if raw := read_known(disk, at, step):
+                    yield at - start, raw
+
+
+def _held(disk: Disk, part: Range) -> Ranges:
+    """What of a part of the disk is DATA; all of it where that cannot be told at once."""
+    sector = disk.sector_size
+    upto = min(disk.size, -(-part.end // sector) * sector)
+    try:
+        runs = disk.runs(part.start // sector * sector, upto).of_kind(Kind.DATA)
+    except VhdxError:
+        return Ranges.of([part])
+    return Ranges.of_columns(runs.start, runs.length).within(part)
 
 
 def witnesses_of(disk: Disk) -> Iterator[Witness]:

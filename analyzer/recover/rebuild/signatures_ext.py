@@ -23,9 +23,8 @@ from analyzer.guest.layouts.ext_inodes import (
     directory_holds,
     inode_holds,
     inodes_in_use,
-    parse_inode,
 )
-from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
+from analyzer.recover.rebuild.signatures import Sign, read_known, read_known_steps, volumes_of
 from vhdx.disk import Disk
 from vhdx.structures.constants import MIB
 
@@ -149,11 +148,9 @@ def _directories(disk: Disk, ext: _Ext) -> Iterator[tuple[int, ExtInode]]:
     for number, group in enumerate(_descriptors(disk, ext)):
         if group.flags & GroupFlag.INODES_UNUSED:
             continue
-        for at in range(0, per_group * size, ext.told.block_size):
-            raw = read_known(disk, ext.at(group.inode_table) + at, ext.told.block_size)
-            for index in range(len(raw) // size):
-                inode = parse_inode(raw[index * size :][:size])
-                if inode and inode.is_directory_in_use:
+        for at, raw in read_known_steps(disk, ext.at(group.inode_table), per_group * size, ext.told.block_size):
+            for index, inode in inodes_in_use(raw, size):
+                if inode.is_directory_in_use:
                     yield number * per_group + at // size + index + 1, inode
 
 
@@ -170,8 +167,7 @@ def _ends_of_group(disk: Disk, ext: _Ext, group: ExtGroup) -> Iterator[tuple[int
     told, block = ext.told, ext.told.block_size
     used = (told.inodes_per_group - min(group.unused_inodes, told.inodes_per_group)) * told.inode_size
     read = partial(_read_inside, disk, ext)
-    for at in range(0, used, block):
-        raw = read_known(disk, ext.at(group.inode_table) + at, block)
+    for _, raw in read_known_steps(disk, ext.at(group.inode_table), used, block):
         for _, inode in inodes_in_use(raw, told.inode_size):
             within = inode.size % block
             if inode.is_regular and within and not inode.flags & InodeFlag.INLINE:

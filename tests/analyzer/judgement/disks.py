@@ -218,6 +218,7 @@ class Made:
     def content(self, block):
         return self.flat[block * self.block_size : (block + 1) * self.block_size]
 
+    @functools.cached_property
     def trimmable(self):
         """Blocks that hold nothing but what was deleted."""
         return [block for block in self.held if _is_deleted(self.content(block))]

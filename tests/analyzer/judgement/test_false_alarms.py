@@ -53,7 +53,7 @@ def some_of(blocks, chance):
 
 def expect_no_refusal(made, chance, times=1):
     """So many ways to trim the disk, none among them."""
-    trimmable = made.trimmable()
+    trimmable = made.trimmable
     for _ in range(times):
         trimmed = some_of(trimmable, chance)
         _, judgement = judged(made.without(trimmed, chance.choice((0, 0, ZERO, UNMAPPED))))
@@ -67,7 +67,7 @@ def chain_of(volume, chance):
     layers = [disks.made(chance.choice((states[1], bytes(len(states[0])))), block, chance)]
     for number in range(chance.randint(1, 3)):
         layers.append(disks.made_upon(layers[-1].flat, states[number % 2], block, chance))
-    return [(layer, some_of(layer.trimmable(), chance)) for layer in layers]
+    return [(layer, some_of(layer.trimmable, chance)) for layer in layers]
 
 
 def expect_no_refusal_of_a_chain(layers, chance):
@@ -89,7 +89,7 @@ def expect_nothing_wrong_is_known(made, chance):
         some_of(made.held, chance) or {made.held[0]},
         {block for block in made.held if block // 64 == made.held[first] // 64},
     ))  # fmt: skip
-    lost |= some_of(made.trimmable(), chance) if chance.random() < 0.3 else set()
+    lost |= some_of(made.trimmable, chance) if chance.random() < 0.3 else set()
     image, judgement = judged(made.without(lost))
     assert list(findings_of(image.table, judgement, live=False))
     expect_unknown(rebuild_tables(Structures(made.without(lost))), made, lost)
@@ -101,7 +101,7 @@ def expect_unknown(saved, made, lost):
     known = Ranges.of(Range(run.start, run.length) for run in absent) - doubted
     for block in lost:
         whole = Range(block * made.block_size, min(made.block_size, len(made.flat) - block * made.block_size))
-        if any(sector.strip(b"\0") for sector in (made.content(block),)) and block not in made.trimmable():
+        if any(sector.strip(b"\0") for sector in (made.content(block),)) and block not in made.trimmable:
             assert not known.touches(whole), f"block {block} is called known and absent"
 
 

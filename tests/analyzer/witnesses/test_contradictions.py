@@ -76,7 +76,7 @@ def test_a_structure_in_the_place_of_another_puts_its_block_in_doubt(kind):
     made = disk(kind, chance)
     source = made.without(set())
     holder = next(number for number, block in enumerate(made.held) if block == 0)
-    other = next(number for number, block in enumerate(made.held) if block not in {0, *made.trimmable()})
+    other = next(number for number, block in enumerate(made.held) if block not in {0, *made.trimmable})
     places = [len(made.front) + number * MIB for number in (holder, other)]
     contents = [made.content(made.held[number]) for number in (other, holder)]
     found = account(Spoilt(source, list(zip(places, contents, strict=True))))
@@ -106,7 +106,7 @@ def test_whatever_two_blocks_of_btrfs_change_places_both_are_in_doubt():
     """There every sector of a file has a checksum."""
     chance = random.Random(3)
     made = disk("btrfs", chance)
-    others = {0, *made.trimmable()}
+    others = {0, *made.trimmable}
     for _ in range(2):
         pair = chance.sample([number for number, block in enumerate(made.held) if block not in others], 2)
         places = [len(made.front) + number * MIB for number in pair]

@@ -19,7 +19,7 @@ def account(source):
 
 def expect_no_contradiction(made, chance, times=1):
     for _ in range(times):
-        found = account(made.without(some_of(made.trimmable(), chance)))
+        found = account(made.without(some_of(made.trimmable, chance)))
         assert not found.contradictions, [str(one) for one in found.contradictions]
 
 
