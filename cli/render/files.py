@@ -3,8 +3,8 @@
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any
 
 import click
@@ -28,6 +28,7 @@ _NARROW, _WIDE, _BEFORE_NAME = 60, 100, 13
 _TRIPLETS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
 _EPOCH = datetime(1970, 1, 1)  # without a zone: all times are UTC, and printed as such
 _BILLION = 1_000_000_000
+_MINUTE = 60 * _BILLION
 _STALE = "in doubt"
 _LETTERS = {FileKind.FILE: "-", FileKind.DIRECTORY: "d", FileKind.LINK: "l", FileKind.OTHER: "?"}
 
@@ -142,12 +143,24 @@ def file_line(record: FileRecord, shown: str, width: int, doubt: str = "") -> st
     if notes and _BEFORE_NAME + len(name) + len(notes) > width and width < _NARROW:  # no room behind the name
         notes = "".join(f"\n{line}" for line in fitted([f"    {notes.strip()}"], width))
     end = f"{name}{notes}"
-    mode = _LETTERS[record.kind] + "".join(_TRIPLETS[record.mode >> shift & 7] for shift in (6, 3, 0))
+    mode = _LETTERS[record.kind] + _permissions(record.mode & 0o777)
     size_told = "?" if record.is_name_alone else str(record.size)
-    when = "" if record.times.modified is None else iso(record.times.modified)[:16].replace("T", " ")
+    when = "" if record.times.modified is None else _minute(record.times.modified // _MINUTE)
     if width < _NARROW:
         return f"{size_told:>12} {end}\n    {mode} {when}".rstrip()
     return f"{mode} {size_told:>14} {when:<16} {end}"
+
+
+@cache
+def _permissions(mode: int) -> str:
+    """Nine bits as `ls` has them; there are 512 of them."""
+    return "".join(_TRIPLETS[mode >> shift & 7] for shift in (6, 3, 0))
+
+
+@lru_cache(maxsize=256)  # files of one folder are mostly of few minutes
+def _minute(number: int) -> str:
+    """A minute since 1970 as 2026-01-31 12:00."""
+    return iso(number * _MINUTE)[:16].replace("T", " ")
 
 
 def iso(moment: int) -> str:
@@ -162,7 +175,7 @@ def iso(moment: int) -> str:
 
 def plain_file(record: FileRecord) -> dict[str, Any]:
     """A file as JSON has it."""
-    times = {name: None if moment is None else iso(moment) for name, moment in asdict(record.times).items()}
+    times = {name: None if moment is None else iso(moment) for name, moment in record.times._asdict().items()}
     file = {
         **members(record, "volume", "path", "kind", "state", "role"),
         "size": None if record.is_name_alone else record.size,

@@ -1,7 +1,7 @@
 """What differs between two files that are one: what is known of them, and what they hold; and the record of that."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
 
@@ -218,4 +218,4 @@ class Comparer:
 
 def _upto(extents: Sequence[Extent], size: int) -> list[Extent]:
     """The extents as far as byte `size` of the file."""
-    return [replace(e, length=min(e.length, size - e.offset)) for e in extents if e.offset < size]
+    return [e._replace(length=min(e.length, size - e.offset)) for e in extents if e.offset < size]

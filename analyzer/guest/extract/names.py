@@ -12,6 +12,8 @@ MOST_BYTES = 255
 # Left for what makes a name unique, and for the suffixes of files that are being written or partly lost.
 _ROOM = MOST_BYTES - 24
 _FORBIDDEN = set('<>:"/\\|?*')  # what Windows takes in no name (Microsoft, "Naming Files, Paths, and Namespaces")
+# All else of ASCII that can be seen, a dot or a space not at the end: what most names are.
+_HARMLESS = re.compile(r"[ !#-)+-.0-9;=@-\[\]-{}~]*[!#-)+,\-0-9;=@-\[\]-{}~]")
 # Controls, marks that hide or turn text round, surrogates, nothing.
 _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _DEVICES = re.compile(
@@ -26,6 +28,8 @@ def safe_name(name: str) -> str:
     trailing dots and spaces are written as the bytes they are. Names of Windows' devices get an underscore in front,
     names that are too long are cut and get eight digits of the whole name's hash.
     """
+    if _HARMLESS.fullmatch(name) and not _DEVICES.fullmatch(name) and len(name) <= _ROOM:
+        return name  # as most are
     text = "".join(_encoded(character) if _is_harmful(character) else character for character in name)
     kept = text.rstrip(". ")
     text = (kept + "".join(map(_encoded, text[len(kept) :]))) or "_"
@@ -36,6 +40,8 @@ def safe_name(name: str) -> str:
 
 def folded(name: str) -> str:
     """The same for names that some system takes for the same: case and composition do not count."""
+    if name.isascii():
+        return name.lower()
     # Twice: folding case can decompose what was composed, and macOS compares composed names.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -50,12 +56,13 @@ class Names:
     def give(self, name: str) -> str:
         """A safe name for a file, another one for every call."""
         wanted = chosen = safe_name(name)
-        number = 1
-        stem, dot, extension = wanted.rpartition(".") if "." in wanted[1:] else (wanted, "", "")
-        while folded(chosen) in self._taken:
+        number, key = 1, folded(chosen)
+        while key in self._taken:
             number += 1
+            stem, dot, extension = wanted.rpartition(".") if "." in wanted[1:] else (wanted, "", "")
             chosen = f"{stem}~{number}{dot}{extension}"
-        self._taken.add(folded(chosen))
+            key = folded(chosen)
+        self._taken.add(key)
         return chosen
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from analyzer.guest.extract.model import DELETED, Extraction, Form, Kept, Lost, Named, Outcome, Told
 from analyzer.guest.extract.names import Names, safe_name
@@ -21,7 +20,7 @@ GONE = "it is deleted in the disk, and holds what now stands in its place"
 
 def doubt_of(plan: Extraction, record: FileRecord) -> str | None:
     """What is to be said of a file whose data, or record, is in the disk's stale places."""
-    is_stale = plan.stale.touches_any((*record.content, *record.metadata))
+    is_stale = bool(plan.stale) and plan.stale.touches_any((*record.content, *record.metadata))
     return "it is in doubt: older, rebuilt without proof, or at odds with its place" if is_stale else None
 
 
@@ -94,7 +93,7 @@ class Runner:
 
     def _entry(self, record: FileRecord, parts: Parts, names: Names, stream: Stream | None = None) -> None:
         place = (*parts, names.give(_name(record, stream)))
-        if sum(len(os.fsencode(part)) + 1 for part in place) > _MOST_PATH:
+        if len(os.fsencode("/".join(place))) >= _MOST_PATH:
             self._leave_out(record, "its path is too long")
         elif record.kind is FileKind.DIRECTORY:
             self._folder(record, place)
@@ -137,7 +136,7 @@ class Runner:
         if not self._target.keeps:
             return Kept(record)
         if record.target and self._plan.volume.record.type == "ntfs":
-            record = replace(record, target=record.target.replace("\\", "/"))
+            record = record._replace(target=record.target.replace("\\", "/"))
         kept = Kept(record, self._plan.volume.details(record))
         for name in kept.details.unread if kept.details else ():
             self.outcome.tell(self.outcome.attributes_left, Told(record.path, f"the extended attribute {name} is lost"))

@@ -5,7 +5,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -28,6 +28,8 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW"
 _FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 # Times beyond it overflow the calls that set them; a record may hold any 64 bits.
 _MOST_TIME = 1 << 62
+_BY_NAME: dict[str, Any] = {"follow_symlinks": False} if _BY_DESCRIPTOR else {}
+_REFUSALS = (OSError, OverflowError, ValueError)  # of a system, and of Python for a name that no system takes
 
 
 class Destination(Protocol):
@@ -91,6 +93,7 @@ class Target:
                 raise FileSystemFullError(root) from error
             raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error
         self._open: tuple[Parts, int] | None = None
+        self._mark, self._numbers = secrets.token_hex(8), count()
         self.attributes_refused = list[str]()
 
     def __enter__(self) -> Self:
@@ -126,31 +129,26 @@ class Target:
 
         Raises ExistsError, FileSystemFullError, OutputError, and what `pieces` raises; then nothing is left of it.
         """
-        folder, name = self._enter(parts[:-1]), parts[-1]
+        folder = self._enter(parts[:-1])
         self._refuse(folder, parts)
-        part = f".vhdx-{secrets.token_hex(8)}.part"
-        with self._complaining(parts, "write"):
-            descriptor = os.open(self._at(folder, parts, part), _FILE, 0o666, dir_fd=self._dir(folder))
+        at, part = self._dir(folder), self._at(folder, parts, f".vhdx-{self._mark}-{next(self._numbers)}.part")
+        descriptor, action = -1, "write"
         try:
-            with self._complaining(parts, "write"):
-                fill(descriptor, size, pieces())
-                self._dress(descriptor, kept)
-                whole, descriptor = descriptor, -1
-                os.close(whole)  # some network file systems say only now that they are full
-            with self._complaining(parts, "name"):
-                how: dict[str, Any] = {"dir_fd": folder, "follow_symlinks": False} if _BY_DESCRIPTOR else {}
-                set_times(self._at(folder, parts, part), kept.record.times, **how)
-                os.replace(
-                    self._at(folder, parts, part),
-                    self._at(folder, parts, name),
-                    src_dir_fd=self._dir(folder),
-                    dst_dir_fd=self._dir(folder),
-                )
-        except BaseException:
+            descriptor = os.open(part, _FILE, 0o666, dir_fd=at)
+            fill(descriptor, size, pieces())
+            self._dress(descriptor, kept)
+            whole, descriptor = descriptor, -1
+            os.close(whole)  # some network file systems say only now that they are full
+            action = "name"
+            set_times(part, kept.record.times, **_BY_NAME, dir_fd=at)
+            os.replace(part, self._at(folder, parts, parts[-1]), src_dir_fd=at, dst_dir_fd=at)
+        except BaseException as error:
             if descriptor >= 0:
                 os.close(descriptor)
             with contextlib.suppress(OSError):
-                os.unlink(self._at(folder, parts, part), dir_fd=self._dir(folder))
+                os.unlink(part, dir_fd=at)
+            if isinstance(error, _REFUSALS):
+                raise self._complaint(parts, action, error) from error
             raise
 
     def finish_folder(self, parts: Parts, kept: Kept) -> None:
@@ -229,48 +227,62 @@ class Target:
     def _complaining(self, parts: Parts, action: str) -> Iterator[None]:
         try:
             yield
-        except (NotADirectoryError, FileExistsError):
+        except _REFUSALS as error:
+            raise self._complaint(parts, action, error) from error
+
+    def _complaint(self, parts: Parts, action: str, error: Exception) -> OutputError:
+        """The error that is to be told of a refusal."""
+        path = self.root.joinpath(*parts)
+        if isinstance(error, NotADirectoryError | FileExistsError):
             reason = "a link, or a file, is in its place or in that of a folder above it"
-            raise OutputError(
-                self.root.joinpath(*parts), reason, "name another target: links in it are not followed"
-            ) from None
-        except (OSError, OverflowError, ValueError) as error:  # a name or a path that no system takes
-            path = self.root.joinpath(*parts)
-            if isinstance(error, OSError) and files.is_full(error):
-                raise FileSystemFullError(path) from error
-            raise OutputError(
-                path,
-                f"cannot {action}: {getattr(error, 'strerror', None) or error}",
-                "make room, or name another target",
-            ) from error
+            return OutputError(path, reason, "name another target: links in it are not followed")
+        if isinstance(error, OSError) and files.is_full(error):
+            return FileSystemFullError(path)
+        reason = f"cannot {action}: {getattr(error, 'strerror', None) or error}"
+        return OutputError(path, reason, "make room, or name another target")
 
 
 def set_times(place: int | str | Path, times: Times, **how: Any) -> None:  # noqa: ANN401 - of os.utime
     """Set when it was accessed and modified, where that is known, and the file system can have it."""
-    if times.modified is not None:
-        accessed = times.modified if times.accessed is None else times.accessed
-        moments = (max(-_MOST_TIME, min(_MOST_TIME, moment)) for moment in (accessed, times.modified))
-        with contextlib.suppress(OSError, OverflowError):
-            os.utime(place, ns=(next(moments), next(moments)), **how)
+    modified = times.modified
+    if modified is not None:
+        accessed = modified if times.accessed is None else times.accessed
+        try:
+            os.utime(place, ns=(_bounded(accessed), _bounded(modified)), **how)
+        except (OSError, OverflowError):
+            return
+
+
+def _bounded(moment: int) -> int:
+    return max(-_MOST_TIME, min(_MOST_TIME, moment))
 
 
 _GRAIN = 4096  # the block of most file systems: a shorter hole saves nothing
+# A grain of zeros has so many, and hardly anything else; they are sought as fast as memory is read.
+_SOME_ZEROS = bytes(64)
 
 
 def fill(descriptor: int, size: int, pieces: Iterable[Piece]) -> None:
     """Make an empty file `size` bytes long, with the pieces in it; raises OSError, and what `pieces` raises."""
     files.make_sparse(descriptor)
-    files.set_size(descriptor, size)
+    end = 0
     for piece in pieces:
         for at, data in not_zero(piece.data):
-            view = memoryview(data)
-            os.lseek(descriptor, piece.offset + at, os.SEEK_SET)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            if piece.offset + at != end:
+                os.lseek(descriptor, piece.offset + at, os.SEEK_SET)
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, memoryview(data)[written:])
+            end = piece.offset + at + len(data)
+    if end != size:
+        files.set_size(descriptor, size)
 
 
 def not_zero(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The parts of a piece, in grains, that are not all zeros; neighbours are one."""
+    if len(data) >= _GRAIN and _SOME_ZEROS not in data:
+        yield 0, data
+        return
     grains = range(0, len(data), _GRAIN)
     for is_zero, some in groupby(grains, lambda at: data.count(0, at, at + _GRAIN) == min(_GRAIN, len(data) - at)):
         if not is_zero:

@@ -8,13 +8,17 @@ from typing import NamedTuple
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.record import FileRecord, FileState, Packing, Stream
 from analyzer.guest.filesystems.volume import Volume
+from analyzer.guest.layouts.ntfs import DATA
+from analyzer.guest.layouts.ntfs_streams import NtfsStream, stream_in
 from analyzer.text import plural
 from vhdx.ranges import NO_RANGES, Range, Ranges
 
 _PIECE = 1 << 20  # what is in memory of a file of any size
 # Clusters that NTFS compresses as one.
 _UNIT_CLUSTERS = 16
-# Their files hold what is at their extents. NTFS and exFAT have zeros past what was ever written, as the reader knows.
+# Their files hold what is at their extents. NTFS and exFAT have zeros past what was ever written: of NTFS records say
+# how much that is, of exFAT the reader knows.
+_MOST_RECORD = 1 << 16
 _PLAIN_VOLUMES = {"ext2", "ext3", "ext4", "fat12", "fat16", "fat32"}
 
 
@@ -39,12 +43,16 @@ class Content:
         facts = volume.require_readable()
         whole_blocks = facts.size // facts.block * facts.block  # the reader takes no part of one
         self._unit = facts.block * _UNIT_CLUSTERS if stream.packing is Packing.COMPRESSED else 1
-        self._past_end = self._units([*_past_end(stream, volume.record.start + whole_blocks)])
-        extents = [Range(extent.offset, extent.length) for extent in stream.extents]
+        end = volume.record.start + whole_blocks
+        self._past_end = self._units([*_past_end(stream, end)])
+        told = _stream_told(volume, record, stream)
+        self._inside, written = (told.inside, told.initialized) if told else (None, self.size)
+        extents = [Range(at, min(count, written - at)) for at, _, count in stream.extents if at < written]
         stored = self._units([Range(0, self.size)] if stream.resident else extents)
         self._stored = stored - self._past_end if self._past_end else stored
         is_plain = volume.record.type in _PLAIN_VOLUMES and stream.packing is Packing.PLAIN and not stream.resident
-        self._offsets = [extent.offset for extent in stream.extents] if is_plain and _are_apart(stream) else []
+        is_by_extents = (is_plain or told is not None) and _are_apart(stream)
+        self._offsets = [extent.offset for extent in stream.extents] if is_by_extents else []
 
     def pieces(self) -> Iterator[Piece]:
         """All that is stored and in the volume, sorted; what no piece covers is zeros. Raises UnreadableFileError.
@@ -70,11 +78,16 @@ class Content:
         if not parts:
             return NO_RANGES
         unit = self._unit
+        if len(parts) == 1 and unit == 1 and 0 < parts[0].length <= self.size - parts[0].start:  # as of most files
+            return Ranges.single(parts[0])
         rounded = ((part.start // unit * unit, -(-part.end // unit) * unit) for part in parts)
         return Ranges.of(Range.between(start, min(self.size, end)) for start, end in rounded)
 
     def _piece(self, offset: int, length: int) -> Piece:
-        data = self._by_extents(Range(offset, length)) if self._offsets else None
+        if self._inside is not None:
+            data: bytes | None = self._inside[offset : offset + length]
+        else:
+            data = self._by_extents(Range(offset, length)) if self._offsets else None
         if data is None:
             data = self._volume.read(self._record, self._stream, Range(offset, length))
         if len(data) != length:
@@ -112,6 +125,17 @@ class Content:
         return length if lost and stream.packing is Packing.COMPRESSED else lost
 
 
+def _stream_told(volume: Volume, record: FileRecord, stream: Stream) -> NtfsStream | None:
+    """What the record of a file of NTFS says of a plain stream; None where it is not what the reader says of it."""
+    is_plain = volume.record.type == "ntfs" and stream.type == DATA and stream.packing is Packing.PLAIN
+    place = record.metadata[0] if is_plain and record.metadata else Range(0, 0)
+    if not 0 < place.length <= _MOST_RECORD or place.end > volume.reader.disk.size:
+        return None
+    told = stream_in(volume.read_place(place), record.address, stream.name)
+    is_same = told and told.size == stream.size and (told.inside is not None) == bool(stream.resident)
+    return told if is_same else None
+
+
 def _are_apart(stream: Stream) -> bool:
     """Whether the extents of a stream are in order, and none has what another has, as in all that is not hostile."""
     return all(upper.offset >= lower.offset + lower.length for lower, upper in pairwise(stream.extents))
@@ -119,7 +143,7 @@ def _are_apart(stream: Stream) -> bool:
 
 def _past_end(stream: Stream, end: int) -> Iterator[Range]:
     """The parts of a stream that a volume which ends at byte `end` of the disk does not have."""
-    for extent in stream.extents:
-        missing = min(extent.length, extent.on_disk.end - end)
+    for offset, start, length in stream.extents:
+        missing = min(length, start + length - end)
         if missing > 0:
-            yield Range(extent.offset + extent.length - missing, missing)
+            yield Range(offset + length - missing, missing)

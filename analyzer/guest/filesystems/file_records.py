@@ -53,24 +53,24 @@ class Maker:
 
     def record(self, file: Any, folder: str, parent: FileRecord | None) -> FileRecord:  # noqa: ANN401 - untyped
         """The record of a file in the folder of that path; what cannot be read of it is its obstacle."""
-        name, meta = file.info.name, file.info.meta
+        info = file.info
+        name, meta = info.name, info.meta
         if meta is None and name is not None and self.type == "ntfs":
             file, meta = self._let_go(file)
         address = int(name.meta_addr) if name is not None else int(meta.addr)
         path = f"{folder}/{tsk.decoded(name.name)}" if name is not None and name.name else folder
         state = tsk.state_of(name, meta) if name is not None else FileState.ALLOCATED
-        common: dict[str, Any] = {
-            "volume": 0, "path": path, "address": address, "state": state,
-            "parent": parent.address if parent else address, "role": self._role(file, path, address, parent),
-        }  # fmt: skip
+        above = parent.address if parent else address
+        kind, is_virtual = tsk.kind_of(name, meta), tsk.is_virtual(name, meta)
+        role = Role.SYSTEM if is_virtual else self._role(path, address, parent)
+        named = FileRecord(0, path, address, above, kind, state=state, role=role)
         if address in self.avoided:
-            return FileRecord(**common, kind=tsk.kind_of(file), metadata=tuple(self.layout.record_places(address)),
-                              obstacle=ENDLESS)  # fmt: skip
+            return named._replace(metadata=tuple(self.layout.record_places(address)), obstacle=ENDLESS)
         if meta is None or state is FileState.OVERWRITTEN:
             why = NO_RECORD if state is FileState.ALLOCATED else "another file has its record"
-            places = () if tsk.is_virtual(file) else tuple(self.layout.record_places(address))
-            return FileRecord(**common, kind=tsk.kind_of(file), metadata=places, obstacle=why)
-        return self._whole(file, meta, common)
+            places = () if is_virtual else tuple(self.layout.record_places(address))
+            return named._replace(metadata=places, obstacle=why)
+        return self._whole(file, meta, named, is_virtual=is_virtual)
 
     def _let_go(self, file: Any) -> tuple[Any, Any]:  # noqa: ANN401
         """The record of a deleted name: NTFS counts its sequence number up when it lets a record go."""
@@ -81,14 +81,15 @@ class Maker:
                 return found, found.info.meta
         return file, None
 
-    def _whole(self, file: Any, meta: Any, common: dict[str, Any]) -> FileRecord:  # noqa: ANN401
-        address, kind, obstacle = int(meta.addr), tsk.kind_of(file), None
-        places = [] if tsk.is_virtual(file) else self.layout.record_places(address)
+    def _whole(self, file: Any, meta: Any, named: FileRecord, *, is_virtual: bool) -> FileRecord:  # noqa: ANN401
+        address, kind, obstacle = int(meta.addr), named.kind, None
+        places = [] if is_virtual else self.layout.record_places(address)
         attributes = _NOTHING
         try:
             attributes = tsk.attributes_of(file, self.view.start, self.block, places)
-            places += [place for number in set(tsk.listed_records(file, attributes)) - {address}
-                       for place in self.layout.record_places(number)][:_MOST_LISTED]  # fmt: skip
+            if attributes.other:
+                places += [place for number in set(tsk.listed_records(file, attributes)) - {address}
+                           for place in self.layout.record_places(number)][:_MOST_LISTED]  # fmt: skip
         except FAILURES as error:
             obstacle = f"what it is made of cannot be read ({sentence(error)})"
         target = tsk.path_of(meta.link) if meta.link else self._long_link(file, meta, kind)
@@ -102,16 +103,21 @@ class Maker:
             data = None
         if data is not None:
             places += self.layout.table_places(data.extents)
+        obstacle = obstacle or self._obstacle(address, kind, attributes, places)
+        if not obstacle and kind is FileKind.FILE and data is None:
+            obstacle = self._lacks_data(meta, named.role)
+        sequence = int(meta.seq) or (0 if is_virtual else self.layout.sequence_of(address))
         return FileRecord(
-            **common, kind=kind,
-            sequence=int(meta.seq) or (0 if tsk.is_virtual(file) else self.layout.sequence_of(address)),
-            size=0 if kind is FileKind.DIRECTORY else int(meta.size),
-            times=tsk.times_of(meta, local=isinstance(self.layout, FatLayout)),
-            mode=int(meta.mode), owner=int(meta.uid), group=int(meta.gid), links=int(meta.nlink), target=target,
-            data=data if kind is not FileKind.LINK else None, streams=attributes.alternate, metadata=tuple(places),
-            obstacle=obstacle or self._obstacle(address, kind, attributes, places)
-            or (self._lacks_data(meta, common["role"]) if kind is FileKind.FILE and data is None else None),
+            0, named.path, named.address, named.parent, kind, sequence, named.state, named.role,
+            0 if kind is FileKind.DIRECTORY else meta.size, tsk.times_of(meta, local=self._is_local), int(meta.mode),
+            meta.uid, meta.gid, meta.nlink, target, data if kind is not FileKind.LINK else None, attributes.alternate,
+            tuple(places), obstacle,
         )  # fmt: skip
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether its times are of no zone."""
+        return isinstance(self.layout, FatLayout)
 
     def _long_link(self, file: Any, meta: Any, kind: FileKind) -> str | None:  # noqa: ANN401
         """Where a link leads to whose path is in blocks: of ext4 the reader gives those alone that are in an inode."""
@@ -121,9 +127,8 @@ class Maker:
             return tsk.path_of(bytes(file.read_random(0, int(meta.size)))) or None
         return None
 
-    def _role(self, file: Any, path: str, address: int, parent: FileRecord | None) -> Role:  # noqa: ANN401
-        is_below = parent is not None and parent.role is Role.SYSTEM and parent.path != ORPHANS
-        if tsk.is_virtual(file) or is_below:
+    def _role(self, path: str, address: int, parent: FileRecord | None) -> Role:
+        if parent is not None and parent.role is Role.SYSTEM and parent.path != ORPHANS:
             return Role.SYSTEM
         if self.type == "exfat" and path.startswith("/$"):
             start, _ = next(iter(self.layout.record_places(address)), (self.view.start, 0))
@@ -169,7 +174,7 @@ class Maker:
 
     def is_lost(self, places: Sequence[Range]) -> bool:
         """Whether any of these places was asked for and is lost."""
-        return any(map(self.view.missed.touches, places))
+        return len(self.view.missed) > 0 and any(map(self.view.missed.touches, places))
 
 
 def sentence(error: BaseException) -> str:

@@ -10,7 +10,14 @@ from analyzer.guest.filesystems.record import Extent
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.exfat import ExfatBoot
 from analyzer.guest.layouts.ext import Compatible, ExtSuperblock, parse_descriptor
-from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, ExtInode, inode_holds, inodes_in_use, parse_inode
+from analyzer.guest.layouts.ext_inodes import (
+    LEAST_SIZE,
+    ExtInode,
+    generation_in,
+    inode_holds,
+    inodes_in_use,
+    parse_inode,
+)
 from analyzer.guest.layouts.fat import ENTRY, FIRST_CLUSTER, FatBoot
 from analyzer.guest.layouts.ntfs import NtfsBoot, NtfsData, index_block_size, index_holds, name_of, parse_data, runs_of
 from vhdx.ranges import Range
@@ -120,9 +127,9 @@ class ExtLayout(Layout):
         return self._view.read(number * _NEAR, _NEAR + LEAST_SIZE)
 
     def sequence_of(self, address: int) -> int:
-        """The inode's generation."""
-        inode = self.inode_of(address)
-        return inode.generation if inode else 0
+        """The inode's generation, for which the rest of it is not parsed: each file of a walk is asked for it."""
+        at = self.inode_at(address)
+        return 0 if at is None else generation_in(self._near(at // _NEAR), at % _NEAR)
 
     def flags_of(self, address: int) -> int:
         """The inode's flags."""

@@ -5,7 +5,7 @@ The order depends on the disk alone: after the end of this process another one p
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
@@ -113,7 +113,7 @@ class OpenedVolume:
             except FAILURES as error:
                 yield Said(f"/{name}", f"the file system's own file cannot be read ({sentence(error)})")
             else:
-                yield replace(record, role=Role.SYSTEM)
+                yield record._replace(role=Role.SYSTEM)
 
     def entries(self, include: Include, folder: FileRecord) -> Iterator[Item]:
         """What is in one folder, in the order of the file system."""

@@ -1,7 +1,12 @@
-"""What is known of volumes and of the files in them. All places are bytes of the disk."""
+"""What is known of volumes and of the files in them. All places are bytes of the disk.
+
+Files come by the million, and go through two processes: they are tuples, which are made three times as fast as frozen
+dataclasses, and told on as they are.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from vhdx.ranges import Range
 
@@ -68,8 +73,7 @@ class Packing(Enum):
     ENCRYPTED = "encrypted"
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """Nanoseconds since 1970, UTC; None is not known. FAT has local times, which are taken for UTC."""
 
     modified: int | None = None
@@ -79,8 +83,7 @@ class Times:
     created: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A run of a stream: `length` bytes at byte `offset` of it are at byte `start` of the disk."""
 
     offset: int
@@ -93,8 +96,7 @@ class Extent:
         return Range(self.start, self.length)
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """What a file holds: its data (no name), an alternate stream, or something of the file system's own.
 
     `extents` is where it is; what they do not cover is a hole, or is in the file's record (`resident`).
@@ -109,8 +111,7 @@ class Stream:
     extents: tuple[Extent, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """A name in a folder, and the file that it leads to.
 
     `address` and `sequence` tell files of one volume apart: on NTFS the number of the file's record and how often that
@@ -121,10 +122,10 @@ class FileRecord:
     path: str
     """From the volume's root, with slashes; bytes that are no UTF-8 are surrogates."""
     address: int
-    sequence: int = 0
     parent: int
     """The address of its folder."""
     kind: FileKind
+    sequence: int = 0
     state: FileState = FileState.ALLOCATED
     role: Role = Role.USER
     size: int = 0

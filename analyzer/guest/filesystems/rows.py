@@ -1,9 +1,12 @@
 """What the reader's process tells, as plain values: a library that a disk has led astray can send nothing else.
 
-Numbers are judged here, before they become places of a disk.
+Numbers are judged here, before they become places of a disk: those of many files at once, column by column, and only
+where any of them cannot be, file by file.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from analyzer.guest.filesystems.opened import Begun, Item, Said
@@ -27,6 +30,8 @@ _MOST_PLACE, _MOST_NUMBER = 1 << 62, 1 << 64
 _KINDS, _STATES = {one.value: one for one in FileKind}, {one.value: one for one in FileState}
 _ROLES, _PACKINGS = {one.value: one for one in Role}, {one.value: one for one in Packing}
 _NUMBERS = slice(2, 9)  # address to links
+_WHOLE = 18  # values of a row that is a file's
+_named = attrgetter("kind.value", "state.value", "role.value")
 
 
 class NonsenseError(ValueError):
@@ -40,6 +45,15 @@ def row_of(item: Item) -> Row:
     return ("begun", _row(item.record)) if isinstance(item, Begun) else tuple(item)
 
 
+def maker_for(rows: Sequence[Row]) -> Callable[[Row, int], Item]:
+    """What makes items of these rows: `item_of`, or where all that they say can be, what does not ask again."""
+    try:
+        files = [row for row in rows if len(row) == _WHOLE]
+        return _sound_item if files and _are_sound(files) else item_of
+    except (TypeError, ValueError, IndexError):
+        return item_of
+
+
 def item_of(row: Row, volume: int) -> Item:
     """The item that the values stand for; raises NonsenseError where there is none."""
     try:
@@ -51,19 +65,63 @@ def item_of(row: Row, volume: int) -> Item:
 
 
 def _row(file: FileRecord) -> Row:
-    times = file.times
+    (_, path, address, parent, _, sequence, _, _, size, times, mode, owner, group, links, target, data, streams, places,
+     obstacle) = file  # fmt: skip
     return (
-        file.path, file.target, file.address, file.sequence, file.parent, file.mode, file.owner, file.group,
-        file.links, file.size, (times.modified, times.accessed, times.changed, times.created), file.kind.value,
-        file.state.value, file.role.value, file.data and _stream_row(file.data),
-        [_stream_row(stream) for stream in file.streams], [tuple(place) for place in file.metadata], file.obstacle,
+        path, target, address, sequence, parent, mode, owner, group, links, size, tuple(times), *_named(file),
+        data and _stream_row(data), [*map(_stream_row, streams)], [*map(tuple, places)], obstacle,
     )  # fmt: skip
 
 
 def _stream_row(stream: Stream) -> Row:
-    extents = [(extent.offset, extent.start, extent.length) for extent in stream.extents]
-    places = [tuple(place) for place in stream.resident]
-    return stream.name, stream.packing.value, stream.size, stream.type, stream.id, places, extents
+    name, size, kind, number, packing, resident, extents = stream
+    return name, packing.value, size, kind, number, [*map(tuple, resident)], [*map(tuple, extents)]
+
+
+def _are_sound(files: Sequence[Row]) -> bool:
+    """Whether all that these rows say can be; raises as taking apart what cannot be does."""
+    paths, targets, *numbers, sizes, times, kinds, states, roles, data, streams, metadata, obstacles = zip(
+        *files, strict=True
+    )
+    held = [*filter(None, data), *chain.from_iterable(streams)]
+    names, packings, *counts, resident, extents = zip(*held, strict=True) if held else ((), (), (), (), ())
+    places = [*chain.from_iterable(metadata), *chain.from_iterable(resident)]
+    parts = [*chain.from_iterable(extents)]
+    return (
+        _are_all((*paths, *names), str) and _are_all((*targets, *obstacles), str, type(None))
+        and _are_all([*chain.from_iterable(times)], int, type(None)) and {*map(len, times)} == {4}
+        and _KINDS.keys() >= {*kinds} and _STATES.keys() >= {*states} and _ROLES.keys() >= {*roles}
+        and _PACKINGS.keys() >= {*packings} and {*map(len, places)} <= {2} and {*map(len, parts)} <= {3}
+        and _are_below(_MOST_NUMBER, [*chain.from_iterable(numbers)])
+        and _are_below(_MOST_PLACE, [*sizes, *chain.from_iterable((*counts, *places, *parts))])
+    )  # fmt: skip
+
+
+def _are_all(values: Sequence[Any], *kinds: type) -> bool:
+    return {*map(type, values)} <= {*kinds}
+
+
+def _are_below(limit: int, numbers: Sequence[Any]) -> bool:
+    return not numbers or (_are_all(numbers, int) and min(numbers) >= 0 and max(numbers) < limit)
+
+
+def _sound_item(row: Row, volume: int) -> Item:
+    """As `item_of`, of rows that were judged."""
+    if len(row) != _WHOLE:
+        return item_of(row, volume)
+    (path, target, address, sequence, parent, mode, owner, group, links, size, times, kind, state, role, data, streams,
+     metadata, obstacle) = row  # fmt: skip
+    return FileRecord(
+        volume, path, address, parent, _KINDS[kind], sequence, _STATES[state], _ROLES[role], size, Times(*times), mode,
+        owner, group, links, target, data and _sound_stream(data), tuple(map(_sound_stream, streams)),
+        tuple([Range(*place) for place in metadata]), obstacle,
+    )  # fmt: skip
+
+
+def _sound_stream(row: Row) -> Stream:
+    name, packing, size, kind, number, places, extents = row
+    resident = tuple([Range(*place) for place in places])
+    return Stream(name, size, kind, number, _PACKINGS[packing], resident, tuple([Extent(*part) for part in extents]))
 
 
 def _record(row: Row, volume: int) -> FileRecord:

@@ -55,17 +55,15 @@ def path_of(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def kind_of(file: Any) -> FileKind:  # noqa: ANN401 - the reader ships no types
+def kind_of(name: Any, meta: Any) -> FileKind:  # noqa: ANN401 - the reader ships no types
     """What a file is, by its record; by its name where the record is not there."""
-    meta, name = file.info.meta, file.info.name
-    if meta is not None and int(meta.type):
+    if meta is not None and meta.type:
         return _META_KINDS.get(int(meta.type), FileKind.OTHER)
     return _NAME_KINDS.get(int(name.type), FileKind.OTHER) if name is not None else FileKind.OTHER
 
 
-def is_virtual(file: Any) -> bool:  # noqa: ANN401 - see above
+def is_virtual(name: Any, meta: Any) -> bool:  # noqa: ANN401 - see above
     """Whether the reader made it up: $OrphanFiles, $MBR, $FAT1."""
-    meta, name = file.info.meta, file.info.name
     return bool((meta and int(meta.type) in _VIRTUAL) or (name and int(name.type) in _VIRTUAL))
 
 
@@ -85,19 +83,18 @@ def state_of(name: Any, meta: Any) -> FileState:  # noqa: ANN401 - see above
 
 def times_of(meta: Any, *, local: bool) -> Times:  # noqa: ANN401 - see above
     """The four times; `local`: the reader took them for times of this machine's zone, and they tell none."""
-
-    def at(seconds: int, fraction: int) -> int | None:
-        return (_as_written(seconds) if local else seconds) * _SECOND + fraction if seconds else None
-
-    return Times(
-        at(meta.mtime, meta.mtime_nano),
-        at(meta.atime, meta.atime_nano),
-        at(meta.ctime, meta.ctime_nano),
-        at(meta.crtime, meta.crtime_nano),
-    )
+    moments: tuple[tuple[int, int], ...] = (
+        (meta.mtime, meta.mtime_nano), (meta.atime, meta.atime_nano), (meta.ctime, meta.ctime_nano),
+        (meta.crtime, meta.crtime_nano),
+    )  # fmt: skip
+    if local:
+        moments = tuple([(_as_written(seconds), fraction) for seconds, fraction in moments])
+    return Times(*[seconds * _SECOND + fraction if seconds else None for seconds, fraction in moments])
 
 
 def _as_written(seconds: int) -> int:
+    if not seconds:
+        return 0  # none is told
     try:
         return calendar.timegm(time.localtime(seconds))
     except (OverflowError, OSError, ValueError):
@@ -129,23 +126,17 @@ def attributes_of(file: Any, start: int, block: int, record: Sequence[Range]) ->
 
 def _stream(attribute: Any, start: int, block: int, record: Sequence[Range]) -> tuple[Stream, bool]:  # noqa: ANN401
     info = attribute.info
-    flags, size, name = int(info.flags), int(info.size), info.name
+    flags, size, name = int(info.flags), info.size, info.name
     resident = bool(flags & _RESIDENT)
-    runs = [] if resident else [(int(run.addr), int(run.len), int(run.offset), int(run.flags)) for run in attribute]
-    extents = tuple(_extents(runs, start, block, size))
-    reach = sum(count for _, count, _, _ in runs) * block
-    filler = any(flag & _FILLER for *_, flag in runs) or (not resident and bool(runs) and reach < size)
+    runs = [] if resident else [(run.addr, run.len, run.offset, int(run.flags)) for run in attribute]
+    extents = tuple([
+        Extent(offset * block, start + address * block, min(count * block, size - offset * block))
+        for address, count, offset, flag in runs if not flag & (_SPARSE | _FILLER) and count and offset * block < size
+    ])  # fmt: skip
+    filler = bool(runs) and (any(run[3] & _FILLER for run in runs) or sum([run[1] for run in runs]) * block < size)
     packing = Packing.ENCRYPTED if flags & _ENCRYPTED else Packing.COMPRESSED if flags & _COMPRESSED else Packing.PLAIN
-    text = decoded(name) if name else ""
     places = tuple(record) if resident else ()
-    return Stream(text, size, int(info.type), int(info.id), packing, places, extents), filler
-
-
-def _extents(runs: Sequence[tuple[int, int, int, int]], start: int, block: int, size: int) -> Iterator[Extent]:
-    for address, count, offset, flags in runs:
-        length = min(count * block, size - offset * block)
-        if not flags & (_SPARSE | _FILLER) and length > 0:
-            yield Extent(offset * block, start + address * block, length)
+    return Stream(decoded(name) if name else "", size, int(info.type), info.id, packing, places, extents), filler
 
 
 def listed_records(file: Any, attributes: Attributes) -> Iterator[int]:  # noqa: ANN401 - see above

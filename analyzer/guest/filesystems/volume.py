@@ -19,7 +19,7 @@ from analyzer.guest.filesystems.record import (
     UnixDetails,
     VolumeRecord,
 )
-from analyzer.guest.filesystems.rows import NonsenseError, details_of, item_of
+from analyzer.guest.filesystems.rows import NonsenseError, details_of, maker_for
 from analyzer.guest.filesystems.volume_reader import View
 from analyzer.guest.layouts.detect import recognise
 from analyzer.guest.layouts.partitions import Partition
@@ -200,10 +200,12 @@ class Volume:
         passed, inside, is_done = 0, 0, False
         while not is_done:
             try:
-                for row in chain.from_iterable(self._ask("items", name, *arguments, passed=passed)):
-                    item, passed = item_of(row, self.record.number), passed + 1
-                    inside = 0 if isinstance(item, Begun) else inside + isinstance(item, FileRecord)
-                    yield item
+                for rows in self._ask("items", name, *arguments, passed=passed):
+                    made = maker_for(rows)
+                    for row in rows:
+                        item, passed = made(row, self.record.number), passed + 1
+                        inside = 0 if isinstance(item, Begun) else inside + isinstance(item, FileRecord)
+                        yield item
                 is_done = True
             except NonsenseError:
                 passed += 1

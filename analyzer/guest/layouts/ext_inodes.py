@@ -129,6 +129,12 @@ def parse_inode(raw: bytes) -> ExtInode | None:
     return ExtInode(*_FIELDS.unpack_from(raw)) if len(raw) >= LEAST_SIZE else None
 
 
+def generation_in(table: bytes, at: int) -> int:
+    """The generation of the inode at a byte of a table; 0 where that is cut off."""
+    inode = table[at : at + LEAST_SIZE]
+    return int.from_bytes(inode[_GENERATION], "little") if len(inode) == LEAST_SIZE else 0
+
+
 def inodes_in_use(table: bytes, size: int) -> Iterator[tuple[int, ExtInode]]:
     """The inodes of `size` bytes each, with their places in the table, that something names."""
     row = struct.Struct(f"{_FIELDS.format}{size - _FIELDS.size}x")

@@ -65,13 +65,13 @@ HEAD_SIZE = 48
 STRIDE = 512
 """Bytes after which two bytes tell a torn write, whatever the sectors of the disk."""
 _HEAD = struct.Struct("<4sHHQ4xHH20xI")
-_ATTRIBUTE = struct.Struct("<IIBB2xH2xQ8xH14xQQ")
+ATTRIBUTE = struct.Struct("<IIBB2xH2xQ8xH14xQQ")
 # Flags of an attribute whose bytes are not the file's, or not all of them.
-_PACKED = 0x0001 | 0x4000 | 0x8000
+PACKED = 0x0001 | 0x4000 | 0x8000
 INDEX_SIGNATURE = b"INDX"
 _INDEX_HEAD = struct.Struct("<4sHH8xQ")
 _ENTRIES_AT, _INDEX_ENTRY, _IS_LAST = 24, struct.Struct("<10xHI"), 2
-_NAME, _INFORMATION, _DATA, _INDEX, _BITMAP, _END = 0x30, 0x70, 0x80, 0xA0, 0xB0, 0xFFFFFFFF
+_NAME, _INFORMATION, DATA, _INDEX, _BITMAP, _END = 0x30, 0x70, 0x80, 0xA0, 0xB0, 0xFFFFFFFF
 # $VOLUME_INFORMATION: eight reserved bytes, the version in two, flags.
 _VOLUME_INFORMATION = struct.Struct("<10xH")
 DIRTY = 1
@@ -84,8 +84,8 @@ _NO_CLIENT, _CLOSED = 0xFFFF, 2
 # Of the name of a file: its parent's record, and behind dates and sizes its length and its namespace.
 _FILE_NAME = struct.Struct("<Q56xBB")
 _OF_DOS, _RECORD_NUMBER = 2, (1 << 48) - 1
-_BASE = slice(32, 40)
-_RESIDENT = struct.Struct("<16xIH")
+BASE = slice(32, 40)
+RESIDENT = struct.Struct("<16xIH")
 _LEAST_ATTRIBUTE = 16  # a shorter one would lead back to itself
 # A record of 4 KiB has room for no more; a run list of noise could go on without end.
 _MOST_RUNS = 4096
@@ -153,9 +153,9 @@ def parse_data(raw: bytes) -> NtfsData | None:
 
 def runs_of(raw: bytes) -> Iterator[NtfsData]:
     """Where a whole record says that its file's unnamed data, and its folder's index, are; nothing where it is torn."""
-    for kind, attribute in _attributes(raw):
-        _, _, is_outside, name, *_ = _ATTRIBUTE.unpack(attribute[: _ATTRIBUTE.size])
-        if is_outside and (kind == _INDEX or (kind == _DATA and not name)):
+    for kind, attribute in attributes_of(raw):
+        _, _, is_outside, name, *_ = ATTRIBUTE.unpack(attribute[: ATTRIBUTE.size])
+        if is_outside and (kind == _INDEX or (kind == DATA and not name)):
             yield _data_of(attribute)
 
 
@@ -171,9 +171,9 @@ class NtfsName:
 def name_of(raw: bytes, number: int) -> NtfsName | None:
     """The name in the record of this number; None of one that is not in use, torn, or a part of another one's."""
     head = parse_record(raw)
-    if head is None or not head.is_in_use or any(raw[_BASE]) or not record_holds(raw, number):
+    if head is None or not head.is_in_use or any(raw[BASE]) or not record_holds(raw, number):
         return None
-    found = [name for kind, attribute in _attributes(raw) if kind == _NAME and (name := _name_in(attribute))]
+    found = [name for kind, attribute in attributes_of(raw) if kind == _NAME and (name := _name_in(attribute))]
     if not found:
         return None
     _, parent, text = min(found)
@@ -182,7 +182,7 @@ def name_of(raw: bytes, number: int) -> NtfsName | None:
 
 def _name_in(attribute: bytes) -> tuple[bool, int, str] | None:
     """Whether a name is the short one alone, the record of its folder, and the name."""
-    length, at = _RESIDENT.unpack_from(attribute)
+    length, at = RESIDENT.unpack_from(attribute)
     content = attribute[at : at + length]
     if len(content) < _FILE_NAME.size:
         return None
@@ -193,18 +193,18 @@ def _name_in(attribute: bytes) -> tuple[bool, int, str] | None:
 
 def bitmap_of(raw: bytes) -> bytes | NtfsData | None:
     """The bitmap of a whole record, which says what of the file is in use: its bytes, or where they are."""
-    attribute = next((attribute for kind, attribute in _attributes(raw) if kind == _BITMAP), None)
+    attribute = next((attribute for kind, attribute in attributes_of(raw) if kind == _BITMAP), None)
     if attribute is None:
         return None
-    length, at = _RESIDENT.unpack_from(attribute)
+    length, at = RESIDENT.unpack_from(attribute)
     return _data_of(attribute) if attribute[8] else attribute[at : at + length]
 
 
 def volume_flags(raw: bytes) -> int | None:
     """The flags of a volume by the record of $Volume; None where it does not say them."""
-    for kind, attribute in _attributes(raw):
+    for kind, attribute in attributes_of(raw):
         if kind == _INFORMATION:
-            length, at = _RESIDENT.unpack_from(attribute)
+            length, at = RESIDENT.unpack_from(attribute)
             content = attribute[at : at + length]
             if len(content) >= _VOLUME_INFORMATION.size:
                 return int(_VOLUME_INFORMATION.unpack_from(content)[0])
@@ -234,11 +234,11 @@ def _restart_area(page: bytes) -> tuple[int, int, int] | None:
 
 
 def _data_of(attribute: bytes) -> NtfsData:
-    kind, _, _, _, flags, first, runs, size, initialized = _ATTRIBUTE.unpack(attribute[: _ATTRIBUTE.size])
-    return NtfsData(initialized, attribute[runs:], kind == _INDEX, size, first, not flags & _PACKED)
+    kind, _, _, _, flags, first, runs, size, initialized = ATTRIBUTE.unpack(attribute[: ATTRIBUTE.size])
+    return NtfsData(initialized, attribute[runs:], kind == _INDEX, size, first, not flags & PACKED)
 
 
-def _attributes(raw: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes_of(raw: bytes) -> Iterator[tuple[int, bytes]]:
     """The kind and the bytes of each attribute of a whole record; as many bytes more as its head may have."""
     record = _without_fixups(raw)
     head = parse_record(record)
@@ -247,7 +247,7 @@ def _attributes(raw: bytes) -> Iterator[tuple[int, bytes]]:
         kind, length = struct.unpack_from("<II", record, at)
         if kind == _END or length < _LEAST_ATTRIBUTE:
             return
-        yield kind, record[at : at + length].ljust(_ATTRIBUTE.size, b"\0")
+        yield kind, record[at : at + length].ljust(ATTRIBUTE.size, b"\0")
         at += length
 
 

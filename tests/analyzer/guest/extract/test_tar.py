@@ -101,7 +101,7 @@ def test_a_link_may_lead_anywhere_and_the_archive_is_whole(target):
     stream = io.BytesIO()
     about = kept(FileKind.LINK)
     with TarArchive(stream.write) as archive:
-        archive.make_link(("link",), replace(about, record=replace(about.record, target=target)))
+        archive.make_link(("link",), replace(about, record=about.record._replace(target=target)))
     stream.seek(0)
     with tarfile.open(fileobj=stream) as archive:
         assert archive.getmember("link").issym()

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ from analyzer.guest.filesystems.record import (
     Stream,
     Times,
 )
-from analyzer.guest.filesystems.rows import NonsenseError, item_of, row_of
+from analyzer.guest.filesystems.rows import NonsenseError, item_of, maker_for, row_of
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.filesystems.watch import OUT_OF_MEMORY, OUT_OF_TIME
 from tests.analyzer.guest import images
@@ -42,7 +41,7 @@ STREAM = Stream("", 5000, 128, 3, Packing.PLAIN, (), (Extent(0, 1 << 40, 5000),)
 FILE = FileRecord(
     volume=3, path="/a\udcff/b", address=12, sequence=4, parent=5, kind=FileKind.FILE, state=FileState.DELETED,
     size=5000, times=Times(-5, None, 1 << 70, 0), mode=0o644, owner=(1 << 32) - 1, links=1, data=STREAM,
-    streams=(replace(STREAM, name="zone", resident=(Range(7, 8),), extents=()),), metadata=(Range(512, 1024),),
+    streams=(STREAM._replace(name="zone", resident=(Range(7, 8),), extents=()),), metadata=(Range(512, 1024),),
 )  # fmt: skip
 
 
@@ -173,16 +172,19 @@ def test_the_process_ends_itself_at_its_limits(setting, work, code):
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == code
 
 
-@pytest.mark.parametrize("item", [FILE, Begun(FILE), Said("/a", "it is gone"), replace(FILE, data=None, streams=())])
+@pytest.mark.parametrize("item", [FILE, Begun(FILE), Said("/a", "it is gone"), FILE._replace(data=None, streams=())])
 def test_what_is_told_comes_out_as_it_went_in(item):
-    assert item_of(row_of(item), 3) == item
+    row = row_of(item)
+    assert item_of(row, 3) == maker_for([row, row_of(FILE)])(row, 3) == item
 
 
 def test_places_that_no_disk_has_are_not_told_on():
     for far in (-1, 1 << 62, 1 << 63, 1 << 74):
-        stream = replace(STREAM, extents=(Extent(0, far, 5000),))
-        for file in (replace(FILE, data=stream), replace(FILE, size=far), replace(FILE, metadata=(Range(far, 1),))):
-            told = item_of(row_of(file), 3)
+        stream = STREAM._replace(extents=(Extent(0, far, 5000),))
+        for file in (FILE._replace(data=stream), FILE._replace(size=far), FILE._replace(metadata=(Range(far, 1),))):
+            row = row_of(file)
+            told = maker_for([row_of(FILE), row])(row, 3)
+            assert told == item_of(row, 3)
             assert (told.obstacle, told.data, told.path) == (IMPOSSIBLE, None, FILE.path)
 
 
@@ -194,7 +196,7 @@ def test_a_record_with_anything_else_in_it_is_none(place, value):
     row = list(row_of(FILE))
     row[place] = value
     with pytest.raises(NonsenseError):
-        item_of(tuple(row), 3)
+        maker_for([row_of(FILE), tuple(row)])(tuple(row), 3)
 
 
 def test_a_folder_is_tried_file_by_file_before_the_rest_of_it_is_given_up():
