@@ -1,6 +1,10 @@
 """The entry point. It loads click alone: a command's module, and what that needs, waits until the command runs."""
 
+import os
 import sys
+
+# Nothing here computes with matrices: threads that wait for such work take 20 ms to start, and memory each.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 try:  # Ctrl-C that comes while this is loaded ends the program as it does later: without a traceback
     from collections.abc import Sequence

@@ -37,10 +37,12 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has the name
     """A public name, from its module, or the module; `vhdx.__version__`, from the installed distribution."""
-    from importlib import import_module, metadata
-
     if name == "__version__":
+        from importlib import metadata  # 6 ms, and this is asked for each module that is loaded by `from vhdx import`
+
         return metadata.version("vhdx")
+    from importlib import import_module
+
     if name in _HOMES:
         return import_module(f"vhdx.{name}")
     for module, names in _HOMES.items():

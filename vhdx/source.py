@@ -119,7 +119,7 @@ class FileSource(Closing):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
-        if self.unread is None or not self.unread.ranges.touches(Range(offset, len(buffer))):
+        if self.unread is None:
             self._read_file(offset, buffer)
             return
         for part, is_unread in self.unread.ranges.split(Range(offset, len(buffer))):
@@ -139,14 +139,16 @@ class FileSource(Closing):
             raise NotRescuedError(self.path, map_path, *next(iter(open_ends)))
 
     def _read_file(self, offset: int, buffer: memoryview) -> None:
-        done, length = 0, len(buffer)
+        done = 0
         try:
-            while (got := self._read_some(offset + done, buffer[done:] if done else buffer)) and done + got < length:
+            done = got = self._read_some(offset, buffer)
+            while got and done < len(buffer):
+                got = self._read_some(offset + done, buffer[done:])
                 done += got
         except OSError as error:
             raise failure(self.path, "read", error, offset + done) from error
-        if done + got < length:
-            raise ShortReadError(self.path, offset, length, done + got)
+        if done < len(buffer):
+            raise ShortReadError(self.path, offset, len(buffer), done)
 
     if hasattr(os, "preadv"):
 

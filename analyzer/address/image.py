@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analyzer.address.point import RestorePoint
-from analyzer.address.state import State
-from analyzer.backup.restore import request_for
+from analyzer.address.state import State, form_of
 from analyzer.convert.create import BLOCK_SIZES, PHYSICAL_SECTOR
 from analyzer.convert.model import ImageRequest, Options, OutputFormat, new_disk, request_like
-from analyzer.nbd.disk import NbdDisk
 from vhdx.chain import Chain
+from vhdx.disk import Disk
 from vhdx.structures.disk import DiskType
+
+if TYPE_CHECKING:
+    from analyzer.backup.repository.manifest import Manifest
 
 
 def request_of(state: State, target: Path, output: OutputFormat, options: Options) -> ImageRequest:
@@ -21,8 +23,10 @@ def request_of(state: State, target: Path, output: OutputFormat, options: Option
     disk = state.disk
     if isinstance(disk, Chain):
         return replace(request_like(disk, target, output, options), sources=state.files)
-    if isinstance(disk, RestorePoint):
-        return request_for(disk.point.manifest, target, output, options)
+    if manifest := _manifest_of(disk):
+        from analyzer.backup.restore import request_for
+
+        return request_for(manifest, target, output, options)
     sectors = disk.sector_size, max(disk.sector_size, PHYSICAL_SECTOR)
     disk_id = options.identities("virtual_disk_id")
     like = new_disk(options, disk.size, BLOCK_SIZES[DiskType.DYNAMIC], sectors, disk_id)
@@ -31,8 +35,20 @@ def request_of(state: State, target: Path, output: OutputFormat, options: Option
 
 def file_name_of(state: State) -> Path:
     """What an image of a disk is named after, where a folder is given for it."""
-    if isinstance(state.disk, RestorePoint):
-        return Path(f"{state.disk.point.manifest.name}.vhdx")
-    if isinstance(state.disk, NbdDisk):
-        return Path(Path(state.disk.address.export).name or "disk")
+    if manifest := _manifest_of(state.disk):
+        return Path(f"{manifest.name}.vhdx")
+    if form_of(state.disk) == "nbd":
+        from analyzer.nbd.disk import NbdDisk
+
+        if isinstance(state.disk, NbdDisk):
+            return Path(Path(state.disk.address.export).name or "disk")
     return state.disk.path
+
+
+def _manifest_of(disk: Disk) -> "Manifest | None":
+    """What a repository says of a disk that is one of its restore points."""
+    if form_of(disk) != "point":  # most disks are chains: what reads repositories is loaded where one was
+        return None
+    from analyzer.address.point import RestorePoint
+
+    return disk.point.manifest if isinstance(disk, RestorePoint) else None

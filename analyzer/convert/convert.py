@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from analyzer.convert.cells import (
     CELL,
@@ -25,8 +25,7 @@ from analyzer.convert.copying import (
     verify_cells,
 )
 from analyzer.convert.disks import KeptRuns, LayeredSource, RawDisk
-from analyzer.convert.formats.format import copy_packed
-from analyzer.convert.formats.table import FORMATS
+from analyzer.convert.formats.format import Format, copy_packed
 from analyzer.convert.model import (
     DISK_TYPES,
     ImageRequest,
@@ -79,7 +78,7 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
     target, options, output = request.target, request.options, request.format
     check_block_size(target, options.block_size)
     check_target(target, request.sources, options.existing)
-    disk_type, kind = DISK_TYPES.get(output), FORMATS.get(output)
+    disk_type, kind = DISK_TYPES.get(output), _format_of(output)
     if disk_type:
         check_disk_size(target, request.like)
     require_compression(target, options.compression, kind.compressions if kind else (), output.value)
@@ -110,6 +109,15 @@ def plan_output(disk: DiskSource, request: ImageRequest) -> Plan:
         options=options,
         runs=runs,
     )
+
+
+def _format_of(output: OutputFormat) -> Format[Any, Any] | None:
+    """How an image is made in which bytes of the disk do not stand as they are; None for a raw image and a VHDX."""
+    if output is OutputFormat.RAW or output in DISK_TYPES:
+        return None
+    from analyzer.convert.formats.table import FORMATS  # all formats, for one that is no raw image and no VHDX
+
+    return FORMATS[output]
 
 
 def _needed(data_bytes: int, new_disk: NewDisk | None) -> int:
@@ -170,7 +178,8 @@ def run_conversion(
     elif plan.options.reflink is Reflink.ALWAYS:
         raise refusal(plan.target, "all of it has to be read, for its map")
     disk = plan.with_runs(disk)
-    kind = FORMATS[plan.format].sink if plan.image else Sink
+    form = _format_of(plan.format)
+    kind: type[Sink] = form.sink if form else Sink
     with kind(plan.target, existing=plan.options.existing) as sink:
         holes = leaves_holes(plan.target, plan.format, plan.options)
         if holes and (plan.format is OutputFormat.RAW or plan.options.sparse is Sparse.ALWAYS):
@@ -200,8 +209,8 @@ class _Written:
 
 def _write(plan: Plan, disk: KeptRuns, sink: Sink, progress: Progress, *, are_asked_for: bool) -> _Written:
     cells = cells_with_data(disk.windows(0, disk.size))
-    if plan.image:
-        return _Written(*copy_packed(disk, cells, FORMATS[plan.format].writer(sink, plan.image, progress), progress))
+    if form := _format_of(plan.format):
+        return _Written(*copy_packed(disk, cells, form.writer(sink, plan.image, progress), progress))
     sharing = None if are_asked_for else sharing_of(plan, disk, sink)
     is_verified = plan.options.verify is Verify.READ_BACK
     noting = CellChecksums if is_verified or are_asked_for else CellsAlone
@@ -220,8 +229,8 @@ def _write(plan: Plan, disk: KeptRuns, sink: Sink, progress: Progress, *, are_as
 
 
 def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: Progress) -> None:
-    if plan.image:
-        with closing(FORMATS[plan.format].image(path, plan.image)) as image:
+    if form := _format_of(plan.format):
+        with closing(form.image(path, plan.image)) as image:
             # Decoders are not to be shared between threads.
             verify_cells(made.checksums, disk, image, cells_of_extents(image.extents()), path, progress, threads=1)
         return

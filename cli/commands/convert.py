@@ -14,7 +14,6 @@ from analyzer.convert.merge_upper import plan_merge_upper, run_merge_upper
 from analyzer.convert.model import Options, OutputFormat
 from analyzer.convert.new_identity.workspace import Scope
 from cli import output
-from cli.commands.merge_into import merge_into
 from cli.options.address import DiskOptions, disk_options, expanded_disks, opened, warn_of_state
 from cli.options.chain import ChainOptions, chain_options, layer_file, open_leaf, warn_of_findings
 from cli.options.common import (
@@ -185,6 +184,8 @@ def merge_command(
       vhdx merge leaf.avhdx --into base.vhdx
     """
     if into.file:
+        from cli.commands.merge_into import merge_into  # what changes files in their places: most merges do not
+
         _refuse_with_into(out, base, image, fixed=fixed)
         return merge_into(Path(leaf), into.file, into, where, dry_run=image.dry_run)
     if out is None:

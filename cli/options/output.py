@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 from shutil import disk_usage
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -31,7 +31,6 @@ from analyzer.convert.model import (
     extension_of,
     format_of,
 )
-from analyzer.convert.new_identity.disk import ClonedDisk, cloned, plan_clone, summarise
 from analyzer.convert.new_identity.workspace import Clone, Scope
 from cli import output
 from cli.options.common import BYTE_SIZE, Decorated, InSection, choice, file_in, force_option, grouped, option
@@ -42,6 +41,9 @@ from vhdx.findings import Finding
 from vhdx.identities import random_identities, seeded_identities
 from vhdx.sink import Existing, Sink
 from vhdx.system.console import is_terminal
+
+if TYPE_CHECKING:
+    from analyzer.convert.new_identity.disk import ClonedDisk
 
 _DIGESTS = {"md5": "MD5", "sha1": "SHA-1"}
 _DOING = {"merge": "merging", "backup restore": "restoring"}
@@ -227,10 +229,12 @@ def lines_of(clone: Clone) -> Iterator[str]:
         yield "  Before the clone boots, change what names the old ones: fstab, GRUB (UUIDs), the BCD (partitions)."
 
 
-def clone_of(disk: DiskSource, scope: Scope | None, options: Options) -> ClonedDisk | None:
+def clone_of(disk: DiskSource, scope: Scope | None, options: Options) -> "ClonedDisk | None":
     """The clone of a disk, None without a scope; warns on stderr where no identity could be made new."""
     if scope is None:
         return None
+    from analyzer.convert.new_identity.disk import cloned  # what reads partition tables and volumes: for a clone alone
+
     clone = cloned(disk, options.identities, scope=scope)
     if not clone.changes:
         looked = "the disk signature of an MBR and the GUIDs of a GPT"
@@ -255,14 +259,29 @@ def write_disk(
     `name` is what `run_conversion` takes.
     """
     clone = clone_of(disk, image.scope, request.options)
-    plan = plan_clone(clone, request) if clone else plan_output(disk, request)
+    plan = _plan(disk, clone, request)
     if image.dry_run:
         report_plan(command, plan, disk.findings, errors=errors)
         return
     with progress(_DOING.get(command, "writing"), plan.work) as update:
         outcome = run_conversion(plan, clone or disk, update, name=name)
-    renewed = summarise(clone, request.like.disk_id, plan) if clone else None
-    report(command, outcome, errors=errors, clone=renewed)
+    report(command, outcome, errors=errors, clone=_renewed(clone, request, plan))
+
+
+def _plan(disk: DiskSource, clone: "ClonedDisk | None", request: ImageRequest) -> Plan:
+    if clone is None:
+        return plan_output(disk, request)
+    from analyzer.convert.new_identity.disk import plan_clone
+
+    return plan_clone(clone, request)
+
+
+def _renewed(clone: "ClonedDisk | None", request: ImageRequest, plan: Plan) -> Clone | None:
+    if clone is None:
+        return None
+    from analyzer.convert.new_identity.disk import summarise
+
+    return summarise(clone, request.like.disk_id, plan)
 
 
 def stdout_for_bytes() -> BinaryIO:

@@ -73,6 +73,18 @@ def test_a_command_loads_the_rooms_that_it_needs(small):
     assert rooms_loaded_by("explain", "BAT-04") <= everywhere | {"examine"}
 
 
+def test_a_conversion_loads_neither_repositories_nor_formats_and_structures_that_it_does_not_write(small, tmp_path):
+    code = "from cli.main import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass"
+    loaded = loaded_by(code, "convert", small, str(tmp_path / "out.raw"))
+    assert (tmp_path / "out.raw").exists()
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("analyzer.")}
+    assert not rooms & {"backup", "vhd", "examine", "recover", "diff", "serve", "mount"}
+    assert not loaded & {
+        *("analyzer.convert.formats.table", "analyzer.convert.new_identity.disk", "analyzer.merge.run"),
+        *("importlib.metadata", "socket", "numba", "rich"),
+    }
+
+
 def imports_of(path):
     """Every module that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
