@@ -1,5 +1,6 @@
 """Text for people: sizes, counts, and names that cannot harm what shows them."""
 
+import os
 import textwrap
 import unicodedata
 from pathlib import Path
@@ -37,6 +38,11 @@ class AddressPath(type(Path())):  # type: ignore[misc]  # the system says which 
 def named_path(text: str) -> Path:
     """What a text names: a path, or an address."""
     return AddressPath(text) if "://" in text else Path(text)
+
+
+def path_text(path: Path) -> str:
+    """A path as text for programs: a name that is none has bytes that strict readers refuse, shown as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def version() -> str:

@@ -1,7 +1,6 @@
 """JSON for programs: one documented, versioned envelope for every command (docs/json.md)."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from uuid import UUID
 
 import click
 
-from analyzer.text import version
+from analyzer.text import path_text, version
 from cli.loudness import VERBOSE, is_set
 from vhdx.catalogue import rules
 from vhdx.errors import VhdxError
@@ -57,8 +56,7 @@ def _scalar(value: Any) -> Any:
         case Enum():
             return value.name.lower()
         case Path():
-            # A name that is no text has bytes that strict readers of JSON refuse: they are shown as escapes.
-            return os.fsencode(value).decode("utf-8", "backslashreplace")
+            return path_text(value)
         case datetime():
             return value.isoformat()
         case UUID():
@@ -132,14 +130,24 @@ def answers_kept() -> Iterator[list[Given]]:
         _kept.reset(token)
 
 
-def answer(command: str, payload: Mapping[str, Any], lines: Iterable[str], *, findings: Iterable[Finding] = ()) -> None:
-    """Print an answer: whole, as JSON, or its lines for people, which are not made for JSON."""
+def answer(
+    command: str,
+    payload: Mapping[str, Any],
+    lines: Iterable[str],
+    *,
+    findings: Iterable[Finding] = (),
+    emitted: Callable[[Iterable[str]], None] | None = None,
+) -> None:
+    """Print an answer: whole, as JSON, or its lines for people, which are not made for JSON.
+
+    `emitted` prints the lines; else `emit_sentences` does.
+    """
     if (kept := _kept.get()) is not None:
         kept.append(Given(payload, [*lines], [*findings]))
     elif is_json():
         emit(command, payload, findings)
     else:
-        emit_sentences(lines)
+        (emitted or emit_sentences)(lines)
 
 
 def streamed(

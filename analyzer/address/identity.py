@@ -1,7 +1,5 @@
 """What tells whether a disk is the one that it was: it changes with what the disk shows."""
 
-from pathlib import Path
-
 from analyzer.address.point import RestorePoint
 from analyzer.address.state import layers_of
 from analyzer.nbd.disk import NbdDisk
@@ -23,9 +21,5 @@ def identity_of(disk: Disk) -> str:
         return f"point {manifest.name} {manifest.created.isoformat()}"
     if isinstance(disk, NbdDisk):
         return f"nbd {disk.address} {disk.size}"
-    return "files " + " ".join(map(_size_and_time, layers_of(disk)))
-
-
-def _size_and_time(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    found = (path.stat() for path in layers_of(disk))
+    return "files " + " ".join(f"{status.st_size}-{status.st_mtime_ns}" for status in found)

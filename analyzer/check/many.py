@@ -11,7 +11,7 @@ from analyzer.check.file import unreadable
 from analyzer.check.files import FileCache
 from analyzer.check.result import Checked
 from analyzer.progress import Progress, no_progress
-from analyzer.tasks.engine import Engine, Here, Lost, WorkerLostError
+from analyzer.tasks.engine import Engine, Here, Lost
 from vhdx.parents import Search
 from vhdx.source_map import SourceMaps
 
@@ -43,11 +43,11 @@ def check_many(
     work = partial(_check_all, content=content, cache=cache) if here else partial(_apart, content=content, maps=maps)
     results = engine.run(work, subjects, BATCH, tick)
     for subject, result in zip(subjects, results, strict=True):
-        yield _lost(subject.path, result) if isinstance(result, Lost) else result
-
-
-def _lost(path: Path, lost: Lost) -> Checked:
-    return Checked(path, (unreadable(WorkerLostError(path, lost.reason), path),), (path,))
+        if isinstance(result, Lost):
+            path = subject.path
+            yield Checked(path, (unreadable(result.error(path), path),), (path,))
+        else:
+            yield result
 
 
 def _apart(subjects: Sequence[Subject], *, content: Content, maps: SourceMaps) -> list[Checked]:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from analyzer.convert.disks import OverlaidDisk
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.usage.clean import why_unclean
@@ -44,13 +42,10 @@ def free_space_of(disk: Disk) -> FreeSpace:
     kept = [why_unclean(one) or ("" if one.usage.is_readable else "what it holds is not known") for one in volumes]
     told = union(one.usage.told for one, why in zip(volumes, kept, strict=True) if not why)
     usages = usages_of(readable, volumes)
-    used = union([*(one.used for one in usages), *(_of_extents(one.filled.start, one.filled.length) for one in usages)])
+    filled = (Ranges.between(one.filled.start, one.filled.start + one.filled.length) for one in usages)
+    used = union([*(one.used for one in usages), *filled])
     free = told - used
     return FreeSpace(free, tuple(_space(one, why, free) for one, why in zip(volumes, kept, strict=True)))
-
-
-def _of_extents(start: np.ndarray, length: np.ndarray) -> Ranges:
-    return Ranges.between(start, start + length) if len(start) else NO_RANGES
 
 
 def _space(volume: FoundVolume, why_kept: str, free: Ranges) -> VolumeSpace:

@@ -1,7 +1,6 @@
 """The plan of making a file smaller: which blocks nothing needs, and where the others go."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -151,8 +150,3 @@ def _moves(room: Room, waiting: list[Move]) -> Iterator[tuple[Move, ...]]:
             return
         room.settle()
         yield tuple(step)
-
-
-def default_name(path: Path) -> Path:
-    """What a smaller file is called beside the one that it was made of."""
-    return path.with_name(f"{path.stem}-compact{path.suffix}")

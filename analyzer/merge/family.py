@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
 from analyzer.merge.model import Family
 from vhdx.chain import Chain
-from vhdx.contents import Structures, open_structures
+from vhdx.contents import open_structures
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.source import file_identity, read_if_possible
@@ -55,21 +56,11 @@ def _children(folders: Iterable[Path]) -> Iterator[tuple[Path, tuple[UUID, ...]]
 
 
 def _linkages(path: Path) -> tuple[UUID, ...]:
-    try:
-        structures = open_structures(path)
-    except VhdxError:
-        return ()
-    try:
-        return _named(structures)
-    finally:
-        structures.close()
-
-
-def _named(structures: Structures) -> tuple[UUID, ...]:
-    if read_if_possible(structures.file, 0, len(SIGNATURE)) != SIGNATURE:
-        return ()
-    locator = structures.locator.value
-    return locator.linkages if locator else ()
+    with suppress(VhdxError), closing(open_structures(path)) as structures:
+        is_vhdx = read_if_possible(structures.file, 0, len(SIGNATURE)) == SIGNATURE
+        if is_vhdx and (locator := structures.locator.value):
+            return locator.linkages
+    return ()
 
 
 def retired_name(path: Path) -> Path:

@@ -79,7 +79,8 @@ def _go(wire: Wire, address: NbdAddress) -> tuple[int, int, BlockSizes]:
     size, flags, blocks = -1, 0, BlockSizes(1, 4096, MOST_PAYLOAD)
     for head, data in _ask(wire, Option.GO, build_wanted(address.export, [Info.BLOCK_SIZE])):
         if head.kind & REFUSAL:
-            raise NbdServerError(address, f"the server refuses it: {_sentence(head, data)}")
+            sentence = data.decode("utf-8", "backslashreplace") or f"answer {head.kind:#x}"
+            raise NbdServerError(address, f"the server refuses it: {sentence}")
         if head.kind == Answer.INFO and parse_info_kind(data) == Info.EXPORT:
             size, flags = parse_export_info(data)
         elif head.kind == Answer.INFO and parse_info_kind(data) == Info.BLOCK_SIZE:
@@ -108,7 +109,3 @@ def _checked(blocks: BlockSizes) -> BlockSizes:
     if not 1 <= least <= 64 << 10 or least & (least - 1) or blocks.most < least:
         raise ProtocolError(f"it wants blocks of {least} to {blocks.most} bytes")
     return blocks
-
-
-def _sentence(head: AnswerHead, data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace") or f"answer {head.kind:#x}"

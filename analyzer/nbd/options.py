@@ -15,7 +15,6 @@ _BLOCKS = struct.Struct(">HIII")
 _OLD_EXPORT = struct.Struct(">QH")
 OPTION_SIZE = _OPTION.size
 ANSWER_SIZE = _ANSWER.size
-OLD_EXPORT_SIZE = _OLD_EXPORT.size
 RESERVED = 124
 """Zeros behind the answer to a client of the oldest kind, unless both sides leave them out."""
 
@@ -159,12 +158,6 @@ def parse_block_info(data: bytes) -> BlockSizes:
 def old_export(size: int, flags: int, *, reserved: int) -> bytes:
     """The answer to EXPORT_NAME, with so many zeros behind it."""
     return _OLD_EXPORT.pack(size, flags) + bytes(reserved)
-
-
-def parse_old_export(data: bytes) -> tuple[int, int]:
-    """Size and abilities, without the zeros."""
-    size, flags = _OLD_EXPORT.unpack(data)
-    return size, flags
 
 
 def context_answer(number: int, name: str) -> bytes:

@@ -21,7 +21,7 @@ from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
 from analyzer.scan.judging import is_left_behind, is_merging, listed, was_put_away
 from analyzer.text import plural
-from vhdx.findings import Finding, Severity
+from vhdx.findings import Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
 _REBUILDS = (
@@ -98,17 +98,14 @@ def advise(known: Known) -> tuple[Advice, ...]:
     step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
     for record in known.forest.unplaced:
         if not (has_no_front(record) or is_damaged_inside(record)):
-            advice += [_as_it_says(record, finding) for finding in record.findings if finding.advice]
+            # Something else, an archive or a page of the web: what its finding says of it is all there is to do.
+            told = (f"{finding.message}: {finding.advice}" for finding in record.findings if finding.advice)
+            advice += [Advice(root=record.path, current=None, reason="", steps=(one,)) for one in told]
             continue
         command = recover_command((record.path, *_chain_beside(known, record)), names)
         steps = (step,) if has_no_front(record) else (_flaw_of(record), _REBUILDS)
         advice.append(Advice(root=record.path, current=None, reason="", steps=steps, recovery=command))
     return tuple(advice)
-
-
-def _as_it_says(record: FileRecord, finding: Finding) -> Advice:
-    """What to do with a file that is something else, an archive or a page of the web, as its finding says."""
-    return Advice(root=record.path, current=None, reason="", steps=(f"{finding.message}: {finding.advice}",))
 
 
 def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames) -> Advice:

@@ -25,7 +25,7 @@ from analyzer.scan.forest import Forest, build_forest
 from analyzer.scan.judging import companions_of, judge, judge_beside
 from analyzer.scan.machines import MISSING_EXTRA, Machine, Role, can_read_machines, match_disks, read_machines
 from analyzer.scan.vhd import measure_vhd, read_vhd_of
-from analyzer.tasks.engine import Engine, Here, Lost, WorkerLostError
+from analyzer.tasks.engine import Engine, Here, Lost
 from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -82,7 +82,7 @@ def _look(file: FoundFile) -> Look:
 
 
 def _lost(file: FoundFile, lost: Lost) -> Reading:
-    return Reading(_flawed(_blank(file), str(WorkerLostError(file.path, lost.reason))))
+    return Reading(_flawed(_blank(file), str(lost.error(file.path))))
 
 
 def read_named(records: Sequence[FileRecord], engine_for: EngineFor, tick: Progress = no_progress) -> list[Reading]:

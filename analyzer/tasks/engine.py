@@ -23,6 +23,10 @@ class Lost:
 
     reason: str
 
+    def error(self, path: Path) -> "WorkerLostError":
+        """The same of the file that the input is."""
+        return WorkerLostError(path, self.reason)
+
 
 class WorkerLostError(VhdxError):
     """What worked at a file ended before it was done, twice."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import click
 
@@ -126,8 +125,9 @@ def command(
     errors = [error for one in made for error in one.errors]
     if output.is_json():
         not_made = [{"path": leaf, "error": _why(answer), "exit_code": answer.code} for leaf, answer in failed]
+        planned = [output.members(one, "names", "read_in_full", read_bytes="work") for one in made]
         payload = {"repository": kept.place.url, "points": points, "errors": errors, "failed": not_made}
-        output.emit("backup create", payload | ({"planned": [*map(_plain_plan, made)]} if dry_run else {}))
+        output.emit("backup create", payload | ({"planned": planned} if dry_run else {}))
     lossy = [manifest for manifest in points if manifest.lost]
     for line in (*map(_loss, lossy), *_failure_lines(failed, len(leaves))):  # at the end, where it is seen
         say(safe(line))
@@ -190,10 +190,6 @@ def _back_up(kept: Repository, lock: Lock | None, asked: CreateOptions, where: D
     made = _Made(names=names, work=plan.work, read_in_full=plan.read_in_full, skipped=plan.skipped,
                  manifests=manifests, errors=errors)  # fmt: skip
     return Answer(plain={"made": made})
-
-
-def _plain_plan(plan: _Made) -> dict[str, Any]:
-    return {"names": plan.names, "read_bytes": plan.work, "read_in_full": plan.read_in_full}
 
 
 def _tell_plan(plan: _Made) -> None:

@@ -1,10 +1,8 @@
 """`vhdx hash` and `vhdx map`: the flat disk as one number, and where each range of it comes from."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,13 +14,12 @@ from cli import output
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
 from cli.options.chain import ChainOptions, layer_file
 from cli.options.common import json_option
-from cli.options.each import Answer, for_each, tell_each
+from cli.options.each import Answer, answer_of, for_each, tell_each
 from cli.options.jobs import JobOptions, job_options
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
 from vhdx.chain import Chain
 from vhdx.disk import Disk
-from vhdx.findings import Finding
 from vhdx.image import open_image
 from vhdx.runs import Kind, Run
 
@@ -49,44 +46,28 @@ def command(leaves: Sequence[str], layer: int | None, where: DiskOptions, how: J
       vhdx convert leaf.avhdx - | sha256sum   the same, by a pipe
     """
     if len(leaves) == 1:
-        hashed = _hash(leaves[0], layer, where)
-        if output.is_json():
-            output.emit("hash", hashed.plain, hashed.findings)
-        else:
-            click.echo(hashed.line)
-        return int(bool(hashed.errors))
+        return _hash(leaves[0], layer, where)
     answers = for_each(partial(_answer, layer=layer, where=where), leaves, how.engine_to_read(leaves), "hashing")
     return tell_each("hash", leaves, answers, output.emit_lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Hashed:
-    plain: Mapping[str, Any]
-    findings: Sequence[Finding]
-    errors: Sequence[Finding]
-
-    @property
-    def line(self) -> str:
-        """As sha256sum has it: `sha256sum --check` reads it."""
-        return f"{self.plain['sha256']}  {safe(self.plain['layer_path'])}"
-
-
-def _hash(leaf: str, layer: int | None, where: DiskOptions) -> _Hashed:
-    """The hash of one state."""
+def _hash(leaf: str, layer: int | None, where: DiskOptions) -> int:
+    """Tell the hash of one state; returns the exit code."""
     with opened(leaf, where) as state:
         disk = state.disk if layer is None else state_of_layer(state.disk, layer)
         errors, title = warn_of_state(disk), title_of(disk)
         with progress("hashing", disk.size) as update:
             digest = sha256_of(disk, update)
         plain = {"path": leaf, "layer": max(0, len(layers_of(disk)) - 1), "layer_path": title, "size": disk.size}
-        return _Hashed(plain | {"sha256": digest, "errors": errors}, disk.findings, errors)
+        # As sha256sum has it: `sha256sum --check` reads it.
+        lines, payload = [f"{digest}  {safe(title)}"], plain | {"sha256": digest, "errors": errors}
+        output.answer("hash", payload, lines, findings=disk.findings, emitted=output.emit_lines)
+        return int(bool(errors))
 
 
 def _answer(leaf: str, layer: int | None, where: DiskOptions) -> Answer:
     """What is said of one of several states."""
-    hashed = _hash(leaf, layer, where)
-    plain = {**hashed.plain, "findings": hashed.findings}
-    return Answer(plain=plain, lines=[hashed.line], code=int(bool(hashed.errors)))
+    return answer_of(lambda name: _hash(name, layer, where), leaf)
 
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}

@@ -41,7 +41,7 @@ def merge_into(leaf: Path, parent: Path, asked: IntoParent, where: ChainOptions,
         with open_links(leaf, where) as chain:
             finish_logs(chain, parent, asked.undo)
     with open_leaf(leaf, where) as chain:
-        plan = plan_merge_into(chain, parent, asked.options())
+        plan = plan_merge_into(chain, parent, asked)
         # Files of a merge that was broken off hold what nothing leads to yet, or any more: that is no loss.
         errors = () if plan.is_resumed else warn_of_findings(chain)
         if dry_run:
@@ -80,7 +80,7 @@ def _missing(plan: IntoPlan, asked: IntoParent, where: ChainOptions) -> str:
     """How much room is missing, by a plan of what is left."""
     free = shutil.disk_usage(plan.parent.parent).free
     with open_leaf(plan.sources[-1], where) as chain:
-        needed = needed_now(chain, plan.layer, asked.options())
+        needed = needed_now(chain, plan.layer, asked)
     return f"the file system is full; what is left needs up to {size(needed)}, and {size(free)} are free"
 
 

@@ -126,17 +126,15 @@ def command(disks: Sequence[str], place: _Place, writing: _Writing, where: DiskO
 def _serve(exports: Sequence[Export], place: _Place) -> None:
     with ExitStack() as stack:
         door = stack.enter_context(_door(place, stack))
-        announce([(export, _served_as(export, door)) for export in exports])
+        places = [door.address.with_export(export.name) for export in exports]
+        access = [Access.WRITE if export.scratch else Access.READ for export in exports]
+        sectors = [export.disk.sector_size for export in exports]
+        announce([*zip(exports, map(ServedAs, places, sectors, access), strict=True)])
         sys.stdout.flush()  # whoever waits for the first line is not kept waiting by a buffer
         named = {export.name: export for export in exports}
         server = Server(door.listener, named, say=lambda text: say(f"warning: {safe(text)}"))
         with stopped_by_signals() as started:
             server.run(place.until, started)
-
-
-def _served_as(export: Export, door: Door) -> ServedAs:
-    access = Access.WRITE if export.scratch else Access.READ
-    return ServedAs(door.address.with_export(export.name), export.disk.sector_size, access)
 
 
 def _refuse_mixtures(disks: Sequence[str], writing: _Writing) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analyzer.tasks.engine import Engine, Here, Lost, WorkerLostError
+from analyzer.tasks.engine import Engine, Here, Lost
 from cli import output
 from cli.errors import USAGE, complain
 from cli.loudness import BARE
@@ -90,7 +90,7 @@ def for_each(
     with ExitStack() as shown:
         ticks = [] if here else [shown.enter_context(counter(doing, len(inputs)))]
         for name, found in zip(inputs, engine.run(batch, inputs, 1, *ticks), strict=True):
-            answer = on_error(WorkerLostError(Path(name), found.reason)) if isinstance(found, Lost) else found
+            answer = on_error(found.error(Path(name))) if isinstance(found, Lost) else found
             for told in answer.told:
                 told.say()
             yield answer

@@ -4,17 +4,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from analyzer.tasks.engine import Engine, Here
 from cli.options.common import grouped, option
 from vhdx.system import processes
-
-if TYPE_CHECKING:
-    from analyzer.tasks.fleet import Fleet
-    from analyzer.tasks.processes import Processes
 
 _MOST_JOBS = 256
 # Seconds of work that repay processes, of which each takes half a second of a processor to start.
@@ -47,9 +42,15 @@ class JobOptions:
         if self.dask is not None:
             if self.jobs is not None:
                 raise click.UsageError("--jobs is for this machine and --dask for others: leave one out.")
-            return _fleet(self.dask)
+            from analyzer.tasks.fleet import Fleet
+
+            return Fleet(self.dask)
         count = min(inputs, self.jobs or (_usable() if seconds > _WORTH else 1))
-        return _processes(count) if count > 1 else Here()
+        if count <= 1:
+            return Here()
+        from analyzer.tasks.processes import Processes  # multiprocessing, which one process never needs
+
+        return Processes(count)
 
     def engine_to_read(self, files: Sequence[Path | str]) -> Engine:
         """What does the work where each of these files is read whole."""
@@ -71,15 +72,3 @@ def _usable() -> int:
     memory = processes.memory()
     room = _MOST_JOBS if memory is None else memory // 2 // _MEMORY
     return max(1, min(processes.usable_cores(), room))
-
-
-def _processes(count: int) -> "Processes":
-    from analyzer.tasks.processes import Processes  # multiprocessing, which one process never needs
-
-    return Processes(count)
-
-
-def _fleet(scheduler: str) -> "Fleet":
-    from analyzer.tasks.fleet import Fleet
-
-    return Fleet(scheduler)

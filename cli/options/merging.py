@@ -1,6 +1,6 @@
 """Options of a merge in place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import click
@@ -10,7 +10,7 @@ from cli.options.common import choice, option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntoParent:
+class IntoParent(IntoOptions):
     """Which parent takes in what is above it, and what becomes of the merged files."""
 
     file: Path | None = option(
@@ -40,15 +40,5 @@ class IntoParent:
 
     def __post_init__(self) -> None:
         """Refuse options that mean nothing without --into; raises UsageError."""
-        if self.file is None and self.options() != IntoOptions():
+        if self.file is None and any(getattr(self, one.name) != one.default for one in fields(IntoOptions)):
             raise click.UsageError("--delete, --drain, --keep-old, --undo and --accept-siblings are for --into.")
-
-    def options(self) -> IntoOptions:
-        """The same for the job."""
-        return IntoOptions(
-            retire=self.retire,
-            siblings=self.siblings,
-            letting=self.letting,
-            keep_old=self.keep_old,
-            undo=self.undo,
-        )

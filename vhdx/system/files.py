@@ -9,7 +9,7 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -104,15 +104,10 @@ def _is_looped(descriptor: int) -> bool:
     status = os.fstat(descriptor)
     for entry in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            other = Path(_text_of(entry).rstrip("\n")).stat()
+            other = Path(_lines(entry)[0].rstrip("\n")).stat()
             if (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino):
                 return True
     return False
-
-
-def _text_of(path: Path) -> str:
-    with os.fdopen(open_file(path, READ), errors="surrogateescape", encoding="utf-8") as lines:
-        return lines.read()
 
 
 def is_in_use(error: OSError) -> bool:
@@ -166,18 +161,20 @@ def _file_system(folder: Path) -> str:
     # By the number of the mount: what `stat` calls the device of a folder is on btrfs that of a subvolume.
     descriptor = open_file(folder, READ)
     try:
-        facts = dict(line.split(":", 1) for line in _lines(f"/proc/self/fdinfo/{descriptor}"))
+        facts = dict(line.split(":", 1) for line in _lines(Path(f"/proc/self/fdinfo/{descriptor}")))
     finally:
         os.close(descriptor)
     wanted = facts.get("mnt_id", "").strip()
     found = (
-        words[words.index("-") + 1] for words in map(str.split, _lines("/proc/self/mountinfo")) if words[0] == wanted
+        words[words.index("-") + 1]
+        for words in map(str.split, _lines(Path("/proc/self/mountinfo")))
+        if words[0] == wanted
     )
     return next(found, "")
 
 
-def _lines(path: str) -> list[str]:
-    with os.fdopen(open_file(Path(path), READ), errors="replace", encoding="utf-8") as file:
+def _lines(path: Path) -> list[str]:
+    with os.fdopen(open_file(path, READ), errors="surrogateescape", encoding="utf-8") as file:
         return file.readlines()
 
 
@@ -313,22 +310,18 @@ def flush_folder(folder: Path) -> None:
 
 def rename(old: Path, new: Path) -> None:
     """Give a file another name, in place of what has it; raises OSError. On Windows tried for two seconds."""
-    for wait in (*_WAITS, None) if windows.HERE else (None,):
-        try:
-            old.replace(new)
-        except PermissionError:
-            if wait is None:
-                raise
-            time.sleep(wait)
-        else:
-            return
+    _tried(lambda: old.replace(new))
 
 
 def remove(path: Path) -> None:
     """Remove a file, where it is there; raises OSError. On Windows tried for two seconds."""
+    _tried(lambda: path.unlink(missing_ok=True))
+
+
+def _tried(change: Callable[[], object]) -> None:
     for wait in (*_WAITS, None) if windows.HERE else (None,):
         try:
-            path.unlink(missing_ok=True)
+            change()
         except PermissionError:
             if wait is None:
                 raise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analyzer.guest.extract.model import Kept
 from analyzer.guest.extract.names import FaithfulNames, Names
-from analyzer.guest.extract.target import Parts, Target, set_times
+from analyzer.guest.extract.target import KeepingDestination, Parts, Target, set_times
 
 
 def why_not_here() -> str | None:
@@ -27,7 +27,10 @@ class KeepingTarget(Target):
     Devices are not made: a file of the disk would open a device of this machine.
     """
 
-    keeps = True
+    @property
+    def keeping(self) -> KeepingDestination:
+        """See Destination."""
+        return self
 
     def names(self) -> Names:
         """See Destination."""

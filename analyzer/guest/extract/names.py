@@ -71,7 +71,7 @@ class FaithfulNames(Names):
 
     def give(self, name: str) -> str:
         """The name for a file, another one for every call."""
-        wanted = "".join(_encoded(letter) if _is_no_byte(letter) else letter for letter in name)
+        wanted = "".join(_encoded(letter) if letter in "/\0" or is_no_byte(letter) else letter for letter in name)
         wanted = chosen = wanted if wanted.strip(".") or len(wanted) > len("..") else wanted.replace(".", "%2E") or "_"
         if len(os.fsencode(wanted)) > MOST_BYTES:
             wanted = chosen = _cut(safe_name(wanted), wanted)
@@ -83,9 +83,9 @@ class FaithfulNames(Names):
         return chosen
 
 
-def _is_no_byte(letter: str) -> bool:
-    """Whether a letter of a name is a slash, or a surrogate that stands for no byte."""
-    return letter in {"/", "\0"} or ("\ud800" <= letter <= "\udfff" and not "\udc80" <= letter <= "\udcff")
+def is_no_byte(letter: str) -> bool:
+    """Whether a letter of a name is a surrogate that stands for no byte."""
+    return "\ud800" <= letter <= "\udfff" and not "\udc80" <= letter <= "\udcff"
 
 
 def _is_harmful(character: str) -> bool:

@@ -107,15 +107,16 @@ class Runner:
 
     def _made_without_content(self, record: FileRecord, place: Parts) -> bool:
         """Make a link, a device or a pipe where such are kept; whether that is done, or what is wrong was told."""
-        if not self._target.keeps or record.obstacle or record.state is not FileState.ALLOCATED:
+        target = self._target.keeping
+        if target is None or record.obstacle or record.state is not FileState.ALLOCATED:
             return False
         kept = self._kept(record)
         try:
             if record.kind is FileKind.LINK:
-                is_made = bool(record.target) and self._target.make_link(place, kept)
+                is_made = bool(record.target) and target.make_link(place, kept)
                 self.outcome.links_made += is_made
             else:
-                is_made = self._target.make_special(place, kept)
+                is_made = target.make_special(place, kept)
                 self.outcome.special_files += is_made
         except OutputError as error:
             self._refuse(record, error)
@@ -133,7 +134,7 @@ class Runner:
 
     def _kept(self, record: FileRecord) -> Kept:
         """What is kept of a file; names of attributes that are not are told."""
-        if not self._target.keeps:
+        if self._target.keeping is None:
             return Kept(record)
         if record.target and self._plan.volume.record.type == "ntfs":
             record = record._replace(target=record.target.replace("\\", "/"))
@@ -183,11 +184,11 @@ class Runner:
 
     def _is_further_name(self, record: FileRecord, place: Parts, stream: Stream | None) -> bool:
         """Whether a file was written under another of its names, and got this one as well."""
-        earlier = self._several.get(record.address) if stream is None else None
-        if not self._target.keeps or earlier is None or record.state is not FileState.ALLOCATED:
+        earlier, target = self._several.get(record.address) if stream is None else None, self._target.keeping
+        if target is None or earlier is None or record.state is not FileState.ALLOCATED:
             return False
         try:
-            self._target.make_hard_link(place, earlier, Kept(record))
+            target.make_hard_link(place, earlier, Kept(record))
         except OutputError as error:
             self._refuse(record, error)
         else:

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import IO, Self, cast
 
 from analyzer.guest.extract.model import Kept
-from analyzer.guest.extract.names import FaithfulNames, Names
-from analyzer.guest.extract.target import Parts, Pieces, not_zero
+from analyzer.guest.extract.names import FaithfulNames, Names, is_no_byte
+from analyzer.guest.extract.target import KeepingDestination, Parts, Pieces, not_zero
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.errors import UnreadableFileError
 from analyzer.guest.filesystems.record import FileKind, Times
@@ -38,7 +38,10 @@ _TYPES = {stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_
 class TarArchive:
     """See Destination. Use it in a `with` statement: after an error the archive has no end, and is not whole."""
 
-    keeps = True
+    @property
+    def keeping(self) -> KeepingDestination:
+        """See Destination."""
+        return self
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         """`write` takes the archive from its beginning on."""
@@ -134,11 +137,8 @@ class TarArchive:
 
 def _as_bytes(path: str) -> str:
     """A path whose every surrogate stands for a byte, as an archive can have it."""
-    return path.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") if _has_others(path) else path
-
-
-def _has_others(path: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" and not "\udc80" <= letter <= "\udcff" for letter in path)
+    has_others = any(map(is_no_byte, path))
+    return path.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") if has_others else path
 
 
 def appender(sink: Sink) -> Callable[[bytes], object]:

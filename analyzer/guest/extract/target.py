@@ -35,10 +35,13 @@ _REFUSALS = (OSError, OverflowError, ValueError)  # of a system, and of Python f
 class Destination(Protocol):
     """Where files are written to."""
 
-    keeps: bool
-    """Whether it takes what a file system of Unix keeps: links, modes, owners, extended attributes."""
     attributes_refused: list[str]
     """Extended attributes that could not be written, with the reason, until somebody takes them."""
+
+    @property
+    def keeping(self) -> "KeepingDestination | None":
+        """Itself, where it takes what a file system of Unix keeps: links, modes, owners, extended attributes."""
+        ...
 
     def names(self) -> Names:
         """The names of one folder."""
@@ -56,8 +59,12 @@ class Destination(Protocol):
         """Write a file; `pieces` gives what it holds, each time that it is called."""
         ...
 
+
+class KeepingDestination(Destination, Protocol):
+    """Where files are written to that are more than names, times and content."""
+
     def make_link(self, parts: Parts, kept: Kept) -> bool:
-        """Make a symbolic link; False where none are made."""
+        """Make a symbolic link; False where it is not made."""
         ...
 
     def make_special(self, parts: Parts, kept: Kept) -> bool:
@@ -75,8 +82,6 @@ class ExistsError(OutputError):
 
 class Target:
     """A folder, and the one below it that is being filled. Use it in a `with` statement."""
-
-    keeps = False
 
     def __init__(self, root: Path, existing: Existing, sources: Sequence[Path] = ()) -> None:
         """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
@@ -106,6 +111,11 @@ class Target:
         """Let go of the folder that was being filled."""
         self._leave()
 
+    @property
+    def keeping(self) -> KeepingDestination | None:
+        """See Destination: a link could lead anywhere."""
+        return None
+
     def names(self) -> Names:
         """See Destination: safe on every system."""
         return Names()
@@ -113,16 +123,6 @@ class Target:
     def make_folder(self, parts: Parts, kept: Kept) -> None:  # noqa: ARG002 - see Destination
         """Make a folder, and those above it; raises OutputError where a link or a file is in the way."""
         self._enter(parts)
-
-    def make_link(self, parts: Parts, kept: Kept) -> bool:  # noqa: ARG002 - see Destination
-        """None are made: a link could lead anywhere."""
-        return False
-
-    make_special = make_link
-
-    def make_hard_link(self, parts: Parts, earlier: Parts, kept: Kept) -> None:
-        """See Destination; nobody asks for one."""
-        raise NotImplementedError
 
     def write(self, parts: Parts, size: int, pieces: Pieces, kept: Kept) -> None:
         """Write a file: a hole where there is no piece. It has its name when all of it is there.

@@ -27,7 +27,7 @@ from analyzer.check.result import (
 from analyzer.examine.explain import GROUPS
 from analyzer.remedies import next_step
 from analyzer.report.findings.text import sentence
-from analyzer.text import safe
+from analyzer.text import path_text, safe
 from vhdx.catalogue import Rule, rules, windows_codes
 from vhdx.findings import Finding, Severity
 
@@ -49,8 +49,8 @@ def check_document(checked: Sequence[Checked], *, known: int = 0) -> Json:
     return {
         "subjects": [
             {
-                "path": _path_text(subject.path),
-                "files": [_path_text(path) for path in subject.files],
+                "path": path_text(subject.path),
+                "files": [path_text(path) for path in subject.files],
                 "findings": [_finding(finding, subject.path, folder) for finding in subject.findings],
             }
             for subject in checked
@@ -68,7 +68,7 @@ def _finding(finding: Finding, subject: Path, folder: Path) -> Json:
         "severity": finding.severity.name.lower(),
         "title": rule.title if rule else finding.code,
         "message": safe(finding.message),
-        "path": _path_text(path),
+        "path": path_text(path),
         "relative_path": safe(relative(path, folder)),
         "offset": finding.offset,
         "length": finding.length,
@@ -81,11 +81,6 @@ def _finding(finding: Finding, subject: Path, folder: Path) -> Json:
         "next_step": safe(next_step(finding)),
         "fingerprint": fingerprint(finding, subject),
     }
-
-
-def _path_text(path: Path) -> str:
-    """A path as the other documents have it: a name that is no text has its bytes as escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def sarif_log(checked: Sequence[Checked], *, root: Path, version: str) -> Json:

@@ -165,7 +165,7 @@ def test_the_file_system_says_whether_there_are_holes_and_whether_windows_reads_
 ):
     mounts = ["1 0 0:1 / /proc rw - proc proc rw", f"29 1 8:1 / / rw,relatime shared:1 - {kind} /dev/sda1 rw"]
     facts = ["pos:\t0", "flags:\t0100000", "mnt_id:\t29"]
-    monkeypatch.setattr(files, "_lines", lambda path: mounts if path.endswith("mountinfo") else facts)
+    monkeypatch.setattr(files, "_lines", lambda path: mounts if path.name == "mountinfo" else facts)
     assert files.keeps_holes(tmp_path) == holes
     assert files.is_read_by_windows(tmp_path) == of_windows
 
