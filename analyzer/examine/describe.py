@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from analyzer.text import exact_size, plural, safe, size
 from vhdx.chain import Chain
 from vhdx.findings import Finding
 from vhdx.image import Image
@@ -110,6 +111,27 @@ def _damaged_blocks(image: Image) -> int:
     # Rounded up: a block of which a part is in doubt cannot be read whole.
     masked = sum(mask.ranges.size for mask in image.masks)
     return sum(map(len, image.table.damaged_blocks())) + -(-masked // image.parameters.block_size)
+
+
+def facts_of(image: ImageDescription) -> list[tuple[str, str]]:
+    """What a file is, as names and values for people; its damage, notes and parent aside."""
+    log = f"clean, {size(image.log.length)}" if image.log.length else "none"
+    if image.log.live:
+        entries = plural(image.log.replayed_entries, "entry")
+        log = f"LIVE: {entries} replayed in memory; the file itself is not changed"
+    return [
+        ("type", f"{image.type.value} VHDX"),
+        ("disk size", exact_size(image.virtual_size)),
+        ("block size", size(image.block_size)),
+        ("sectors", f"{image.logical_sector_size} bytes logical, {image.physical_sector_size} physical"),
+        ("disk id", str(image.virtual_disk_id)),
+        ("data write", str(image.data_write_guid)),
+        ("file write", str(image.file_write_guid)),
+        ("written by", safe(image.creator) or "(does not say)"),
+        ("file size", exact_size(image.file_size)),
+        ("log", log),
+        ("blocks", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())),
+    ]
 
 
 def describe_layers(chain: Chain) -> tuple[LayerDescription, ...]:

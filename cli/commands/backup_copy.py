@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from analyzer.address.point import RestorePoint
 from analyzer.backup.copy import Copied, PointCopier, plan_copy
 from analyzer.backup.errors import BadChunkError, DamagedObjectError, MissingObjectError
 from analyzer.backup.lock_owner import Hold
 from analyzer.backup.repository.repository import Repository
-from analyzer.backup.restore import PointDisk
-from analyzer.diff.points import compare_points, plan_comparison
+from analyzer.diff.find import Trust, find_changes, plan_changes
+from analyzer.diff.points import compare_chunks
+from analyzer.diff.ranges import UNIT
 from cli import output
 from cli.errors import when_interrupted
 from cli.options.common import json_option
@@ -27,6 +29,7 @@ from cli.options.repository import (
 from cli.progress import progress
 from cli.text import exact_size, facts, line_width, plural, safe, say, size
 from vhdx.errors import VhdxError
+from vhdx.ranges import Range, joined
 
 
 @click.command("copy")
@@ -107,18 +110,16 @@ def diff_command(repository: str, old: str, new: str, shape: str | None) -> int:
       vhdx backup diff /mnt/nas/backups monday latest --list
     """
     kept = repository_of(repository)
-    before, after = (PointDisk(kept, point_named(kept, name)) for name in (old, new))
-    plan = plan_comparison(before, after)
+    before, after = (RestorePoint(kept, point_named(kept, name)) for name in (old, new))
+    plan, chunks = plan_changes(before, after, Trust.PROVENANCE, UNIT), compare_chunks(before.point, after.point)
     with progress("comparing", plan.work) as update:
-        ranges = list(compare_points(plan, update))
+        tables = find_changes(plan, before, after, update)
+        ranges = [*joined(Range(start, length) for table in tables for start, length, _ in table)]
     changed = sum(one.length for one in ranges)
     if output.is_json():
-        payload: dict[str, Any] = {
-            "repository": kept.place.url,
-            "old": before.manifest.name,
-            "new": after.manifest.name,
-        }
-        payload |= {"size": plan.size, "chunks": plan.chunks, "changed_chunks": plan.changed_chunks}
+        names = {"old": before.point.manifest.name, "new": after.point.manifest.name}
+        payload: dict[str, Any] = {"repository": kept.place.url} | names
+        payload |= {"size": plan.size, "chunks": chunks.total, "changed_chunks": chunks.changed}
         payload |= {"read_bytes": plan.work, "columns": ["start", "length"], "ranges": ranges}
         output.emit("backup diff", payload | {"changed_bytes": changed})
     elif shape:
@@ -130,7 +131,7 @@ def diff_command(repository: str, old: str, new: str, shape: str | None) -> int:
             facts(
                 [
                     ("disk", exact_size(plan.size)),
-                    ("chunks", f"{plan.changed_chunks} of {plan.chunks} differ"),
+                    ("chunks", f"{chunks.changed} of {chunks.total} differ"),
                     ("differ", f"{exact_size(changed)} in {plural(len(ranges), 'range')}" if ranges else "nothing"),
                 ],
                 line_width(),

@@ -133,11 +133,7 @@ _CHUNK_SIZE = "Chunk size, 64K to 16M. Default: 256K in a folder, 1M on a server
 
 @click.command("init")
 @repository_argument
-@click.option(
-    "--chunk-size",
-    type=BYTE_SIZE,
-    help="Chunk size, 64K to 16M. Default: 256K in a folder, 1M on a server; larger for large disks.",
-)
+@click.option("--chunk-size", type=BYTE_SIZE, help=_CHUNK_SIZE)
 @click.option("--encrypt", is_flag=True, help="Encrypt with AES-256-GCM; casync cannot read such a repository.")
 @json_option
 def init_command(repository: str, chunk_size: int | None, encrypt: bool) -> None:

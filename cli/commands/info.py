@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from analyzer.address.state import FlatDescription, describe_flat
-from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers
+from analyzer.examine.describe import ImageDescription, LayerDescription, describe_image, describe_layers, facts_of
 from cli import output
 from cli.errors import complain
 from cli.options.address import DiskOptions, disk_options, expand_disks, opened
@@ -146,23 +146,7 @@ def _flat_facts(disk: FlatDescription) -> list[tuple[str, str]]:
 
 
 def _facts(image: ImageDescription, layers: Sequence[LayerDescription] | None) -> list[tuple[str, str]]:
-    log = f"clean, {size(image.log.length)}" if image.log.length else "none"
-    if image.log.live:
-        entries = plural(image.log.replayed_entries, "entry")
-        log = f"LIVE: {entries} replayed in memory; the file itself is not changed"
-    pairs = [
-        ("type", f"{image.type.value} VHDX"),
-        ("disk size", exact_size(image.virtual_size)),
-        ("block size", size(image.block_size)),
-        ("sectors", f"{image.logical_sector_size} bytes logical, {image.physical_sector_size} physical"),
-        ("disk id", str(image.virtual_disk_id)),
-        ("data write", str(image.data_write_guid)),
-        ("file write", str(image.file_write_guid)),
-        ("written by", safe(image.creator) or "(does not say)"),
-        ("file size", exact_size(image.file_size)),
-        ("log", log),
-        ("blocks", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())),
-    ]
+    pairs = facts_of(image)
     if image.damaged_blocks:
         pairs.append(("DAMAGE", f"{plural(image.damaged_blocks, 'block')} cannot be read whole; see `vhdx map --own`"))
     pairs += [("note", safe(finding)) for finding in image.findings if finding.severity is Severity.NOTE]

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from analyzer.check.result import Checked, all_findings, tally, worst_first
-from analyzer.examine.describe import ImageDescription, LayerDescription
+from analyzer.examine.describe import ImageDescription, LayerDescription, facts_of
 from analyzer.examine.dump import Record
 from analyzer.remedies import next_step
 from analyzer.report.findings.documents import section_of, windows_of
@@ -206,24 +206,7 @@ def _file(part: FilePart) -> Html:
 
 
 def _description(image: ImageDescription) -> Html:
-    blocks = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in image.blocks.items())
-    log = f"LIVE, {plural(image.log.replayed_entries, 'entry')} replayed in memory" if image.log.live else "clean"
-    return facts(
-        (
-            ("type", f"{image.type.value} VHDX"),
-            ("disk size", exact_size(image.virtual_size)),
-            ("file size", exact_size(image.file_size)),
-            ("block size", size(image.block_size)),
-            ("sectors", f"{image.logical_sector_size} bytes logical, {image.physical_sector_size} physical"),
-            ("written by", image.creator or "(does not say)"),
-            ("disk id", image.virtual_disk_id),
-            ("data write", image.data_write_guid),
-            ("file write", image.file_write_guid),
-            ("log", log),
-            ("blocks", blocks),
-            ("damaged blocks", image.damaged_blocks or ""),
-        )
-    )
+    return facts((*facts_of(image), ("damaged blocks", image.damaged_blocks or "")))
 
 
 def _tables(name: str, records: Iterable[Record]) -> Iterator[Html]:
