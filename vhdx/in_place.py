@@ -20,6 +20,9 @@ from vhdx.writable import WritableFile
 
 # Zeros that are written at once where a hole cannot be made.
 _PIECE = 1 << 20
+# Writes are begun to be written out together that are so near one another, and until they are so many bytes: blocks are
+# changed in pieces, in order.
+_NEAR, _MOST_FRESH = 1 << 20, 4 << 20
 
 
 class Patcher(WritableFile):
@@ -46,6 +49,7 @@ class EditedFile(Patcher):
     def __init__(self, path: Path, identity: tuple[int, int]) -> None:
         """As Patcher does."""
         self._reading = FileSource(path)
+        self._fresh = Range(0, 0)
         try:
             super().__init__(path, identity)
         except BaseException:
@@ -60,6 +64,15 @@ class EditedFile(Patcher):
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
         self._reading.read_into(offset, buffer)
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """See Medium. What is complete begins to reach the medium, so that a flush has little to wait for."""
+        is_near = self._fresh.start <= offset <= self._fresh.end + _NEAR
+        if not is_near or self._fresh.length >= _MOST_FRESH:
+            files.start_writing(self._descriptor, *self._fresh)
+            self._fresh = Range(offset, 0)
+        super().write_at(offset, data)
+        self._fresh = Range.between(self._fresh.start, max(self._fresh.end, offset + len(data)))
 
     def zero(self, part: Range) -> None:
         """See Medium: by a hole where the system can, else by writing."""

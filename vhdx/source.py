@@ -173,6 +173,10 @@ class FileSource(Closing):
         if not _is_as_it_was(self._opened, status):
             raise SourceChangedError(self.path)
 
+    def expect(self, part: Range) -> None:
+        """Say that a range will be read soon."""
+        files.start_reading(self.descriptor, *part)
+
     def extents(self, position: int = 0) -> Iterator[Range]:
         """What a sparse file really holds from `position` on, sorted; all of it where the system cannot say."""
         held = files.extents(self.descriptor, position, self.size)
@@ -236,6 +240,13 @@ def extents_of(source: ByteSource) -> Iterator[Range]:
     """What of a source may be other than zeros, sorted; all of it where the source cannot say."""
     extents = getattr(source, "extents", None)
     return iter((Range(0, source.size),)) if extents is None else extents()
+
+
+def expect_of(source: ByteSource, part: Range) -> None:
+    """Say that a range of a source will be read soon, where that makes it any faster."""
+    expect = getattr(source, "expect", None)
+    if expect is not None:
+        expect(part)
 
 
 def unread_of(source: ByteSource) -> Unread | None:

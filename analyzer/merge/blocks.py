@@ -1,21 +1,26 @@
 """One block of the parent at a time: what the layers above hold of it is put where it belongs."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from analyzer.convert.cells import Bytes, nonzero_ranges
+from analyzer.convert.cells import GRAIN, Bytes, nonzero_ranges
 from vhdx.chain import Chain
 from vhdx.edit.editor import Editor
+from vhdx.edit.room import Place
 from vhdx.ranges import Range
-from vhdx.runs import Kind, Run, RunTable
-from vhdx.source import read_at
+from vhdx.runs import Kind, RunTable
+from vhdx.source import expect_of, read_at
 from vhdx.structures.bat import BatEntry, BlockState
 from vhdx.structures.constants import MIB
 
-_PIECE = MIB
+# Bytes of a block that are in memory at one time.
+_PIECE = 4 * MIB
+# Bytes that are read ahead.
+_AHEAD = 32 * MIB
 # Pieces of runs that are cut at once.
 _MOST_PIECES = 1 << 14
 # Entries that hide the parent and read as zeros.
@@ -35,6 +40,7 @@ class BlockMerger:
     """Whether bytes that are there already are looked at first: after an interruption most are."""
     written: int = 0
     """Bytes of payload that were written."""
+    _buffer: Bytes = field(init=False, repr=False, default_factory=lambda: np.empty(_PIECE, dtype=np.uint8))
 
     def merge(self, block: int, own: RunTable) -> None:
         """Put what the layers above hold of a block, its runs without holes, into the file; durable with a commit."""
@@ -62,10 +68,9 @@ class BlockMerger:
             self.editor.set_block(block, BlockState.ZERO)
 
     def _into(self, block: int, entry: BatEntry, own: RunTable, *, is_whole: bool) -> None:
-        place = self._place(block, entry.file_offset)
         self.editor.session.grow(entry.file_offset + self.editor.geometry.bytes_of_block(block))
-        for run in own:
-            self._write(run, place)
+        for start, data, part in self._pieces(block, own):
+            self._put(part.ranges, start, data, self._place(block, entry.file_offset))
         if entry.state is BlockState.FULLY_PRESENT:
             return
         if is_whole or not self.editor.table.has_parent:  # partial in a base means whole, and QEMU does not read it
@@ -75,24 +80,26 @@ class BlockMerger:
 
     def _upon_zeros(self, block: int, own: RunTable) -> None:
         """A new block, all of it the file's own: what the layers above leave to it is zeros and stays that."""
-        pieces = ((start, data) for run in own for start, data in self._pieces(run) if data.any())
-        first = next(pieces, None)
-        if first is None:  # zeros upon zeros
-            return
-        new = self.editor.allocate_zeros(self.editor.geometry.block_size)
-        place = self._place(block, new.start)
-        for start, data in (first, *pieces):
-            for part in nonzero_ranges(data):
-                self._put(place + start + part.start, data[part.start : part.end])
-        self.editor.set_block(block, BlockState.FULLY_PRESENT, new.start)
+        new: Place | None = None
+        for start, data, part in self._pieces(block, own):
+            for gap in part.ranges.gaps(Range(start, len(data))):
+                data[gap.start - start : gap.end - start] = 0
+            filled = nonzero_ranges(data)
+            if filled and new is None:  # zeros upon zeros take no room
+                new = self.editor.allocate_zeros(self.editor.geometry.block_size)
+            if new is not None:
+                self._put(
+                    (Range(start + one.start, one.length) for one in filled), start, data, self._place(block, new.start)
+                )
+        if new is not None:
+            self.editor.set_block(block, BlockState.FULLY_PRESENT, new.start)
 
     def _upon_nothing(self, block: int, own: RunTable, *, is_whole: bool) -> None:
         """A new block of a differencing file, of which only what the layers above hold is its own."""
         new = self.editor.allocate(self.editor.geometry.block_size)
-        place = self._place(block, new.start)
-        for run in own:
-            if run.kind is Kind.DATA or not new.is_new:
-                self._write(run, place)
+        for start, data, part in self._pieces(block, own):
+            written = part.of_kind(Kind.DATA) if new.is_new else part
+            self._put(written.ranges, start, data, self._place(block, new.start))
         if is_whole:
             self.editor.set_block(block, BlockState.FULLY_PRESENT, new.start)
         else:
@@ -103,22 +110,36 @@ class BlockMerger:
         """What is added to a byte's place on the disk for its place in the file."""
         return offset - block * self.editor.geometry.block_size
 
-    def _pieces(self, run: Run) -> Iterator[tuple[int, Bytes]]:
-        for part in Range(run.start, run.length).pieces(_PIECE):
-            data = np.zeros(part.length, dtype=np.uint8)
-            if run.kind is Kind.DATA:
-                source = self.chain.sources[run.layer]
-                source.read_into(run.file_offset + part.start - run.start, data.data)
-            yield part.start, data
+    def _pieces(self, block: int, own: RunTable) -> Iterator[tuple[int, Bytes, RunTable]]:
+        """A block piece by piece: its start on the disk, its bytes, and its runs. Between these the bytes are anything.
 
-    def _write(self, run: Run, place: int) -> None:
-        for start, data in self._pieces(run):
-            if not self.compares or read_at(self.editor.session, place + start, len(data)) != data.tobytes():
-                self._put(place + start, data)
+        What of one piece lies side by side is so written at once, whichever layers it is from. The bytes are good until
+        the next piece.
+        """
+        first = block * self.editor.geometry.block_size
+        for place in range(first, first + self.editor.geometry.bytes_of_block(block), _PIECE):
+            part = own.clip(place, place + _PIECE)
+            if len(part):
+                start = int(part.start[0]) // GRAIN * GRAIN
+                data = self._buffer[: part.end - start]
+                self._read(part, start, data)
+                yield start, data, part
 
-    def _put(self, offset: int, data: Bytes) -> None:
-        self.editor.session.write(offset, data.data)
-        self.written += len(data)
+    def _read(self, runs: RunTable, start: int, data: Bytes) -> None:
+        columns = runs.start - start, runs.length, runs.kind == Kind.DATA, runs.layer, runs.file_offset
+        for at, length, is_data, layer, offset in zip(*(column.tolist() for column in columns), strict=True):
+            if is_data:
+                self.chain.sources[layer].read_into(offset, data[at : at + length].data)
+            else:
+                data[at : at + length] = 0
+
+    def _put(self, parts: Iterable[Range], start: int, data: Bytes, place: int) -> None:
+        """Write parts of the disk, of a piece that begins at `start`, where `place` says; not what is there already."""
+        for part in parts:
+            new, at = data[part.start - start : part.end - start].data, part.start + place
+            if not self.compares or read_at(self.editor.session, at, part.length) != new:
+                self.editor.session.write(at, new)
+                self.written += part.length
 
 
 def held_by_block(chain: Chain, kept: int, block_size: int, size: int) -> Iterator[tuple[int, RunTable]]:
@@ -135,6 +156,25 @@ def held_by_block(chain: Chain, kept: int, block_size: int, size: int) -> Iterat
             pending.append(part)
     if pending:
         yield at, _joined(pending)
+
+
+def read_ahead(chain: Chain, blocks: Iterable[tuple[int, RunTable]]) -> Iterator[tuple[int, RunTable]]:
+    """The blocks as they come, while the data of those that follow begins to be read.
+
+    The system foresees no reading with gaps: on a machine whose memory does not hold the files each run would be waited
+    for, one after the other.
+    """
+    waiting, ahead = deque[tuple[int, RunTable]](), 0
+    for block, own in blocks:
+        waiting.append((block, own))
+        data = own.of_kind(Kind.DATA)
+        for layer, part in zip(data.layer.tolist(), map(Range, data.file_offset, data.length), strict=True):
+            expect_of(chain.sources[layer], part)
+        ahead += own.bytes_of(Kind.DATA)
+        while ahead > _AHEAD:
+            ahead -= waiting[0][1].bytes_of(Kind.DATA)
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _by_block(held: RunTable, block_size: int) -> Iterator[tuple[int, RunTable]]:

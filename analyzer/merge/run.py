@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analyzer.convert.model import parent_locator
-from analyzer.merge.blocks import BlockMerger, held_by_block
+from analyzer.merge.blocks import BlockMerger, held_by_block, read_ahead
 from analyzer.merge.draining import Drain
 from analyzer.merge.family import retired_name
 from analyzer.merge.keep_old import write_old
@@ -98,7 +98,7 @@ def _merge_blocks(plan: IntoPlan, chain: Chain, merger: BlockMerger, progress: P
             drain.let_go(upto)
         progress(told)
 
-    for block, own in held_by_block(chain, plan.layer, block_size, plan.size):
+    for block, own in read_ahead(chain, held_by_block(chain, plan.layer, block_size, plan.size)):
         merger.merge(block, own)
         told += int(own.length.sum())
         if told >= batch or editor.session.staged >= _PAGES:

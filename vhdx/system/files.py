@@ -286,6 +286,21 @@ def has_writer(descriptor: int) -> bool:
     return False
 
 
+def start_reading(descriptor: int, start: int, length: int) -> None:
+    """Have a range begin to be read, where the system can be asked for that; nothing waits."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_WILLNEED)
+
+
+def start_writing(descriptor: int, start: int, length: int) -> None:
+    """Have what is new of a range begin to reach the medium, where the system can be asked for that; nothing waits."""
+    # Linux writes out what it is told to forget. What is on its way is not forgotten yet.
+    if sys.platform == "linux" and length:
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_DONTNEED)
+
+
 def flush(descriptor: int) -> None:
     """Have everything written reach the medium; raises OSError."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync leaves it in the drive's memory

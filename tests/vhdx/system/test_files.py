@@ -9,9 +9,10 @@ import pytest
 
 import vhdx
 from tests.support.windows import play_windows, refusal
+from vhdx import in_place
 from vhdx.errors import FileInUseError, OutputError
 from vhdx.sink import Existing, Sink, part_of
-from vhdx.source import FileSource
+from vhdx.source import FileSource, read_at
 from vhdx.system import files, windows
 from vhdx.targets import check_target
 
@@ -281,3 +282,18 @@ class TestOnWindows:
         with Path(os.devnull).open() as nul:
             assert nul.isatty()
             assert not windows.is_console(nul.fileno())
+
+
+@pytest.mark.parametrize("ask", [files.start_reading, files.start_writing])
+def test_what_the_system_is_merely_asked_for_costs_nothing_where_it_refuses(ask):
+    ask(-1, 0, 4096)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others are not asked")
+def test_what_is_on_its_way_to_the_medium_reads_as_it_was_written(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(3 << 20))
+    with in_place.open_edited(path) as file:
+        for start in (0, 4096, 2 << 20, 8192):  # near, far, and back: what is complete is begun with each step away
+            file.write_at(start, b"x" * 4096)
+        assert [read_at(file, start, 1) for start in (0, 4096, 8192, 2 << 20, 12288)] == [b"x"] * 4 + [b"\0"]

@@ -1,0 +1,56 @@
+"""How blocks are merged: with few calls, and with what comes next on its way."""
+
+from pathlib import Path
+
+import pytest
+
+from analyzer.merge import blocks
+from analyzer.merge.blocks import held_by_block, read_ahead
+from fixtures import Block, BlockState, Identity, ImageSpec, encode, stamp
+from fixtures.recipes.kit import child_of
+from tests.analyzer.merge.helpers import disk, merge, opened_chain
+from tests.support.crashing import PagedFile, Recorder
+from vhdx.runs import Kind
+from vhdx.source import read_at
+
+MIB = 1 << 20
+PAGE = 4096
+PATHS = [Path("base.vhdx"), Path("mid.avhdx"), Path("leaf.avhdx")]
+
+
+def partial(tag, *pages):
+    """A block that holds these of its pages."""
+    data = {page * 8: stamp(page * PAGE, PAGE, tag) for page in pages}
+    return Block(state=BlockState.PARTIALLY_PRESENT, data=data)
+
+
+@pytest.fixture
+def run():
+    """Pages 1 to 3 of a block that the base has and of one that it lacks, from two layers; 9 is on its own."""
+    base = ImageSpec(size=8 * MIB, identity=Identity.of("b"), blocks={0: Block(state=BlockState.FULLY_PRESENT)})
+    mid = child_of(base, "mid", {0: partial(2, 1, 3), 5: partial(2, 1, 3)})
+    leaf = child_of(mid, "leaf", {0: partial(3, 2, 9), 5: partial(3, 2, 9)})
+    specs = zip(PATHS, (base, mid, leaf), strict=True)
+    return Recorder({path: PagedFile.of(encode(spec), path) for path, spec in specs})
+
+
+def test_what_lies_side_by_side_is_written_at_once_whichever_layers_it_is_from(run):
+    wanted = disk(run.files, PATHS)
+    merge(run, PATHS)
+    assert disk(run.files, PATHS[:1]) == wanted
+    writes = [operation[2] for path, operation in run.operations if path == PATHS[0] and operation[0] == "write"]
+    shown = {wanted[start + PAGE : start + 2 * PAGE] for start in (0, 5 * MIB)}
+    assert [len(data) for data in writes if data[:PAGE] in shown] == [3 * PAGE] * 2
+
+
+@pytest.mark.parametrize("ahead", [0, 4 * PAGE, 1 << 30])
+def test_what_comes_next_is_said_before_it_is_read_and_nothing_is_lost_or_doubled(run, monkeypatch, ahead):
+    monkeypatch.setattr(blocks, "_AHEAD", ahead)
+    said = []
+    monkeypatch.setattr(blocks, "expect_of", lambda source, part: said.append((source.path, *part)))
+    chain = opened_chain(run, PATHS)
+    found = list(held_by_block(chain, 0, MIB, chain.size))
+    for (block, own), (number, plain) in zip(read_ahead(chain, iter(found)), found, strict=True):
+        wanted = [(chain.sources[one.layer].path, one.file_offset, one.length) for one in own.of_kind(Kind.DATA)]
+        assert (block, own, set(wanted) <= set(said)) == (number, plain, True)
+    assert all(any(read_at(chain.sources[PATHS.index(path)], at, length)) for path, at, length in said)
