@@ -207,7 +207,7 @@ def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
     What ddrescue has not read is left out: opening says it, and none of it is given out as data. So is what a merge in
     its place that is under way leaves without an owner.
     """
-    merged, explained = merged_into(chain), {"BAT-19", "BAT-22"}
+    merged, explained = merged_into(chain.layers), {"BAT-19", "BAT-22"}
     return tuple(
         finding
         for number, layer in enumerate(chain.layers)

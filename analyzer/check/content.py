@@ -9,8 +9,9 @@ from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.detect import Recognised, recognise
 from analyzer.guest.layouts.gpt import GptHeader, parse_whole_header
 from analyzer.guest.layouts.partitions import Partition, Scheme, bounded, partitions_of
+from analyzer.judgement.judge import merged_into
 from analyzer.text import size
-from analyzer.witnesses.account import account_of
+from analyzer.witnesses.account import MOST_STATES, State, account_of
 from analyzer.witnesses.model import Cause
 from analyzer.witnesses.pages import Look
 from analyzer.witnesses.stretches import Looks
@@ -54,7 +55,7 @@ def check_front(source: ByteSource) -> Iterator[Finding]:
 def _check_places(disk: Image | Chain) -> Iterator[Finding]:
     """What contradicts its place."""
     layers = disk.layers if isinstance(disk, Chain) else (disk,)
-    account = account_of(disk, ReadableDisk(disk), [layer.parameters.block_size for layer in layers])
+    account = account_of(disk, ReadableDisk(disk), [layer.parameters.block_size for layer in layers], _older(disk))
     for one in account.contradictions:
         code, severity = _CODES[one.cause]
         text = f"{one}; by {account.measured(one.witnesses)}"
@@ -62,6 +63,14 @@ def _check_places(disk: Image | Chain) -> Iterator[Finding]:
         yield Finding(
             *(code, severity, text), path=layers[one.layer].path, disk_start=start, disk_length=length, advice=_RECOVER
         )
+
+
+def _older(disk: Image | Chain) -> Iterator[State]:
+    """The states of the lower files, but of those into which a merge is under way."""
+    layers = disk.layers if isinstance(disk, Chain) else (disk,)
+    for number in range(min(len(layers) - 1, merged_into(layers), MOST_STATES)):
+        older = disk.upto(number) if isinstance(disk, Chain) else disk
+        yield State(older, ReadableDisk(older))
 
 
 def _check(disk: Disk) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ What is in use and reads as zeros is no proof by itself: inode tables that were 
 ahead, a file of zeros that a converter left out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -112,7 +112,7 @@ def judged(chain: Chain, trust: Trust = Trust.JUDGED) -> Chain:
     """
     with ExitStack() as stack:
         stack.callback(chain.close)
-        merged = merged_into(chain)
+        merged = merged_into(chain.layers)
         layers = tuple(
             image if number >= merged else _judged(image, chain.upto(number), trust)
             for number, image in enumerate(chain.layers)
@@ -121,17 +121,17 @@ def judged(chain: Chain, trust: Trust = Trust.JUDGED) -> Chain:
     return replace(chain, layers=layers)
 
 
-def merged_into(chain: Chain) -> int:
+def merged_into(layers: Sequence[Image]) -> int:
     """The layer into which a merge in its place is under way, after the last one where there is none.
 
     It is the one that its child names second. What it shows alone is a mixture that volumes contradict, and the files
     above it let go of blocks without a trace: their tables are by no means older than their blocks.
     """
-    for number, child in enumerate(chain.layers[1:]):
+    for number, child in enumerate(layers[1:]):
         linkages = child.locator.linkages if child.locator else ()
-        if chain.layers[number].data_write_guid in linkages[1:] and len(set(linkages)) > 1:
+        if layers[number].data_write_guid in linkages[1:] and len(set(linkages)) > 1:
             return number
-    return len(chain.layers)
+    return len(layers)
 
 
 def _judged(image: Image, disk: Chain, trust: Trust) -> Image:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analyzer.guest.filesystems.open import parts_of
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.usage.model import Extents
 from analyzer.text import plural, size
 from analyzer.witnesses.claims import claims_of, claims_of_table
 from analyzer.witnesses.cuts import doubted_cuts, doubted_patterns
+from analyzer.witnesses.fronts import doubted_fronts
 from analyzer.witnesses.holes import doubted_holes
 from analyzer.witnesses.mixed import doubted_mixtures
 from analyzer.witnesses.model import Cause, Doubted, Rate, Witness, joined
@@ -77,27 +79,66 @@ class Account:
         return union(one.ranges for one in self.contradictions if one.layer == layer)
 
 
-def account_of(disk: DiskSource, read: ReadableDisk, block_sizes: Sequence[int]) -> Account:
+@dataclass(frozen=True, slots=True)
+class State:
+    """The disk as its newest file shows it, or as an older one does: what files a newer one hides speak there."""
+
+    disk: DiskSource
+    read: ReadableDisk
+
+
+MOST_STATES = 8
+"""Older states that are asked, of a long chain those of its lowest files: each is looked at like a disk of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Testimony:
+    """What one state of the disk says: `held` of what is in doubt is of files, and the same in all states."""
+
+    doubted: list[Doubted]
+    rates: list[Rate]
+    contents: Extents
+    is_checked: bool
+
+    @property
+    def rates_of_speakers(self) -> Iterator[Rate]:
+        """How those were measured that speak against anything."""
+        speakers = {witness for one in self.doubted for witness in one.witnesses}
+        return (rate for rate in self.rates if rate.witness in speakers)
+
+
+def account_of(disk: DiskSource, read: ReadableDisk, block_sizes: Sequence[int], older: Iterable[State] = ()) -> Account:
     """What contradicts its place on a disk, which `read` reads; `block_sizes` are those of its files, base first.
 
-    What the disk holds never raises.
+    `older` are states of the first of its files. What the disk holds never raises.
     """
+    looks = Looks(disk.sources)
+    now = _testimony(State(disk, read), block_sizes, looks)
+    before = [_testimony(state, block_sizes[: number + 1], looks) for number, state in enumerate(older)]
+    doubted = [one for said in (now, *before) for one in said.doubted]
+    all_found = (_contradiction(disk, one, looks, now.contents) for one in _together(doubted))
+    rates = (*now.rates, *(rate for said in before for rate in said.rates_of_speakers))
+    return Account(tuple(one for one in all_found if one.ranges), rates, now.is_checked)
+
+
+def _testimony(state: State, block_sizes: Sequence[int], looks: Looks) -> _Testimony:
+    disk, read, layers = state.disk, state.read, len(block_sizes)
     of_volumes = claims_of(read)
     claims = joined([claims_of_table(read), of_volumes])
-    spoken = spoken_of(disk, read, claims, len(block_sizes))
-    rates, looks, layers = [one.rate() for one in spoken], Looks(disk.sources), len(block_sizes)
+    spoken = spoken_of(disk, read, claims, layers)
+    rates = [one.rate() for one in spoken]
     doubted = [*doubted_stretches(spoken, rates, looks, block_sizes), *doubted_blocks(spoken, rates, block_sizes)]
     doubted += doubted_mixtures(spoken, [source.size for source in disk.sources[:layers]])
     for found, rate in (
+        *doubted_fronts(disk, read, parts_of(read), layers, looks),
         *doubted_cuts(disk, read, layers, claims.contents, looks),
         *doubted_patterns(disk, layers, claims.contents, looks),
         *doubted_holes(disk, layers, claims.contents, looks),
     ):
         doubted += found
         rates.append(rate)
-    all_found = (_contradiction(disk, one, looks, claims.contents) for one in _together(doubted))
     is_checked = of_volumes.has_any and any(rate.known for rate in rates)
-    return Account(tuple(one for one in all_found if one.ranges), tuple(rates), is_checked)
+    return _Testimony(doubted, rates, claims.contents, is_checked)
 
 
 def _together(doubted: Iterable[Doubted]) -> Iterator[Doubted]:

@@ -5,16 +5,17 @@ of 2^n pages of the disk has one chance in 2^n; where it is at such a multiple o
 of its files ends, it tells nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import comb, log2
 
 import numpy as np
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.usage.model import Extents
 from analyzer.witnesses.model import Cause, Doubted, Rate, Witness
-from analyzer.witnesses.pages import PAGE, Look, looks_of
-from analyzer.witnesses.patterns import lone_pattern
+from analyzer.witnesses.pages import PAGE, Look, look_at
+from analyzer.witnesses.patterns import lone_pattern, weight_of_pattern
 from analyzer.witnesses.places import places_of, ranges_shown
 from analyzer.witnesses.stretches import Looks
 from vhdx.plans import RunSource
@@ -28,7 +29,8 @@ _LEAST_PLAIN = 2
 # MiB that are looked at, each in some hundredths of a second.
 _MOST_LOOKED = 1 << 12
 # Blocks of a VHDX are at multiples of 1 MiB, 2^8 pages: farther up an edge has no chances. Two such edges are enough,
-# one chance in 65,536; tests/analyzer/witnesses/test_false_alarms.py holds that.
+# one chance in 65,536, for the one stretch of a disk; of several it is as many times as likely as there are ways to
+# choose those that are cut. tests/analyzer/witnesses/test_false_alarms.py holds that.
 _MOST_BITS, _LEAST_BITS = 8, 16
 # Nobody encrypts less than 64 KiB, 2^4 pages, and hosts seldom lose less.
 _LEAST_CUT = 4
@@ -49,15 +51,26 @@ def doubted_cuts(
     """The noise, and the zeros, in the midst of files that are cut as nothing in them is; and how many are not."""
     sampled = _Contents.of(contents)
     starts, owners = sampled.samples()
-    seen = np.array([_look_at(read, start) for start in starts.tolist()], dtype=np.int64)
+    seen = np.array([look_at(read, start) for start in starts.tolist()], dtype=np.int64)
     plain = np.flatnonzero(np.bincount(owners[seen == Look.OTHER]) >= _LEAST_PLAIN)
     for look, (witness, cause) in _SPEAKERS.items():
         odd = (seen == look) & ((look == Look.ZEROS) | np.isin(owners, plain))
         found = list(_stretches(disk, read, layers, sampled, looks, look, starts[odd]))
         cut = [one for one in found if one.bits]
-        rate = Rate(witness, len(found), len(found) - len(cut))
-        enough = rate.is_believed and sum(one.bits for one in cut) >= _LEAST_BITS
-        yield _doubted(disk, cut if enough else [], cause, witness), rate
+        doubted = _doubted(disk, cut, cause, witness)
+        bits = _bits_of_cuts(cut, len(found)) + _bits_of_pattern(doubted, looks)
+        yield doubted if bits >= _LEAST_BITS else [], Rate(witness, len(found), len(found) - len(cut))
+
+
+def _bits_of_cuts(cut: Sequence[_Stretch], count: int) -> float:
+    """How unlikely it is that so many of `count` stretches are cut by chance, in bits: of archives some may be."""
+    return sum(one.bits for one in cut) - log2(comb(count, len(cut)))
+
+
+def _bits_of_pattern(doubted: Sequence[Doubted], looks: Looks) -> float:
+    """How unlikely it is that noise is as far from other noise as that from more, in bits; zeros often are."""
+    noise = (one for one in doubted if one.cause is Cause.ENCRYPTED)
+    return max((weight_of_pattern(one.held, one.layer, Look.NOISE, looks) for one in noise), default=0.0) * log2(10)
 
 
 def doubted_patterns(
@@ -132,7 +145,7 @@ def _stretches(
         mibs = np.unique(places.offset[places.layer == layer] // MIB)[:_MOST_LOOKED].tolist()
         for part in ranges_shown(disk, layer, looks.stretches(layer, look, mibs)):
             sides = part.start - PAGE, part.end
-            if all(contents.at(side)[0] >= 0 and _look_at(read, side) == Look.OTHER for side in sides):
+            if all(contents.at(side)[0] >= 0 and look_at(read, side) == Look.OTHER for side in sides):
                 bits = _bits(part, contents)
                 if bits is not None:
                     yield _Stretch(part, bits)
@@ -154,8 +167,3 @@ def _bits_of(edge: int, contents: _Contents) -> int | None:
 
 def _trailing_zeros(number: int) -> int:
     return (number & -number).bit_length() - 1 if number else _MOST_BITS
-
-
-def _look_at(read: ReadableDisk, start: int) -> int:
-    data, missed = read.read_best_effort(start, max(0, min(PAGE, read.size - start)))
-    return Look.UNKNOWN if missed or not data else int(looks_of(data)[0])

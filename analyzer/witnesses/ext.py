@@ -13,6 +13,7 @@ from analyzer.guest.layouts.ext import ExtGroup, ExtSuperblock, GroupFlag, Incom
 from analyzer.guest.layouts.ext_inodes import (
     ExtInode,
     InodeFlag,
+    block_map_holds,
     directory_block_holds,
     inode_holds,
     names_in,
@@ -177,9 +178,7 @@ class _Testimony(Testimony):
         is_counted = not inode.is_directory_in_use or inode.links > 1  # 1 stands for more than a folder can count
         if has_name and is_counted:
             self.links.append((place, number, inode.links))
-        # Of a map of single blocks those behind the first twelve are not looked at.
-        most = 12 * self._superblock.block_size if not inode.flags & InodeFlag.EXTENTS else inode.size
-        if inode.is_directory_in_use and (inode.flags & InodeFlag.INLINE or inode.size > most):
+        if inode.is_directory_in_use and inode.flags & InodeFlag.INLINE:
             self.missed.append(number)
 
     def _inode_holds(self, inode: ExtInode, raw: bytes, number: int) -> bool:
@@ -197,12 +196,17 @@ class _Testimony(Testimony):
         for at in nodes:
             raw = self.plain.read(at, block)
             if raw is not None:
-                yield from self._linked((at, block, node_holds(raw, number, inode.generation, seed)), raw)
+                is_mapped = not inode.flags & InodeFlag.EXTENTS
+                holds = self._map_holds(raw) if is_mapped else node_holds(raw, number, inode.generation, seed)
+                yield from self._linked((at, block, holds), raw)
         for offset, start, length in extents if inode.is_directory_in_use else ():
             if not inode.flags & InodeFlag.ENCRYPTED:
                 yield from self._folder(number, inode, start, min(length, max(0, inode.size - offset)))
         if inode.is_regular and (number == _ROOT or number >= _FIRST_FILE):
             self.note(number, inode.size, block, extents)
+
+    def _map_holds(self, raw: bytes) -> bool:
+        return block_map_holds(raw, self._superblock.end // self._superblock.block_size)
 
     def _folder(self, number: int, inode: ExtInode, start: int, length: int) -> Iterator[Statement]:
         block, seed = self._superblock.block_size, self._superblock.seed if self._is_summed else None

@@ -94,11 +94,15 @@ class _Fat:
             if raw is not None and at is not None:
                 yield at, fat.SIZE, fat.parse_boot(raw) is not None
         yield from self._tables()
-        folders = list(self._listed(self._root()))
+        root = self._root_chain()
+        yield from self._grown(root)
+        folders = list(self._listed(self._root(root)))
         for number, cluster in enumerate(folders):
             if number >= _MOST_FOLDERS:
                 return
-            data = b"".join(self.plain.read(at, self.boot.cluster_size) or b"" for at in self._chain(cluster))
+            places = list(self._chain(cluster))
+            yield from self._grown(places)
+            data = self._clusters(places)
             own = data[20:22] + data[26:28] if self.boot.kind == "fat32" else data[26:28]
             number_of_own = int.from_bytes(own[2:] + own[:2] if len(own) > 2 else own, "little")  # noqa: PLR2004
             holds = data.startswith(_DOT) and number_of_own == cluster
@@ -121,11 +125,27 @@ class _Fat:
     def _place(self, cluster: int) -> int:
         return self.boot.heap_start + (cluster - FIRST_CLUSTER) * self.boot.cluster_size
 
-    def _root(self) -> bytes:
+    def _root_chain(self) -> list[int]:
+        """Where the root's clusters are; none of a FAT whose root has a place of its own."""
+        if self.boot.root_entries:
+            return []
+        first = int.from_bytes((self.known.read(0, fat.SIZE) or bytes(fat.SIZE))[_ROOT_AT], "little")
+        return list(self._chain(first))
+
+    def _root(self, places: list[int]) -> bytes:
         if self.boot.root_entries:
             return self.plain.read(self.boot.root * self.boot.sector_size, self.boot.root_entries * ENTRY) or b""
-        first = int.from_bytes((self.known.read(0, fat.SIZE) or bytes(fat.SIZE))[_ROOT_AT], "little")
-        return b"".join(self.plain.read(at, self.boot.cluster_size) or b"" for at in self._chain(first))
+        return self._clusters(places)
+
+    def _clusters(self, places: list[int]) -> bytes:
+        return b"".join(self.plain.read(at, self.boot.cluster_size) or b"" for at in places)
+
+    def _grown(self, places: list[int]) -> Iterator[Statement]:
+        """The clusters by which a folder grew: each was added for an entry, and what is deleted leaves a mark."""
+        for at in places[1:]:
+            raw = self.plain.read(at, self.boot.cluster_size)
+            if raw is not None:
+                yield at, len(raw), any(raw)
 
     def _chain(self, cluster: int, most: int = _MOST_CLUSTERS) -> Iterator[int]:
         """The bytes at which the clusters of a chain begin."""
@@ -152,6 +172,15 @@ class _Fat:
     def _note(self, cluster: int, size: int) -> None:
         unit = self.boot.cluster_size
         places = list(self._chain(cluster, -(-size // unit)))
-        self.contents.extend((place, min(unit, size - number * unit), cluster) for number, place in enumerate(places))
+        self.contents.extend((start, length, cluster) for start, length in _side_by_side(places, unit, size))
         if size and len(places) * unit >= size:
             self.ends.append(_end(places[-1] + (size - 1) % unit, cluster))
+
+
+def _side_by_side(places: list[int], unit: int, size: int) -> Iterator[tuple[int, int]]:
+    """(start, length) of clusters that follow one another, of a file of `size` bytes."""
+    start = 0
+    for index in range(1, len(places) + 1):
+        if index == len(places) or places[index] != places[index - 1] + unit:
+            yield places[start], min(index * unit, size) - start * unit
+            start = index

@@ -34,6 +34,8 @@ class Witness(Enum):
     """Noise in the midst of a file begins and ends anywhere, not where the layer's file is cut."""
     ZEROS = "zeros"
     """So do zeros."""
+    FRONT = "fronts"
+    """A partition that begins with noise goes on with it, whatever the layer's file is cut into."""
     PATTERN = "pattern"
     """Noise that no file explains is not at places that are as far apart as one another."""
     HOLES = "holes"
@@ -47,8 +49,9 @@ _BELIEVED = {
     Witness.SLACK: (10, 0.03),
     Witness.LAST: (10, 0.03),
     Witness.NAMES: (10, 0.5),
-    Witness.ENTROPY: (1, 0.5),
-    Witness.ZEROS: (1, 0.5),
+    Witness.ENTROPY: (1, 1.0),  # of these two those that are cut are held against all others, in cuts.py
+    Witness.ZEROS: (1, 1.0),
+    Witness.FRONT: (1, 0.0),
     Witness.PATTERN: (4, 0.5),
     Witness.HOLES: (3, 0.0),
 }

@@ -5,6 +5,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
+
 PAGE = 4096
 # Bytes of noise, 4096 of 256 values, have a chi-square of 255 with a standard deviation of 22.6: 420 is seven of them
 # above. Text has thousands, programs tens of thousands; what deflate packs is mostly below, and counts as noise.
@@ -32,6 +34,12 @@ def looks_of(data: bytes) -> Bytes:
     some = some[_chi_square(pages[some, :256]) <= 255 + 12 * 22.6] if len(some) else some
     looks[some[_chi_square(pages[some]) <= _MOST_NOISE]] = Look.NOISE
     return looks
+
+
+def look_at(read: ReadableDisk, start: int) -> int:
+    """The look of the page of a disk that begins at a place, or of what is left of it there."""
+    data, missed = read.read_best_effort(start, max(0, min(PAGE, read.size - start)))
+    return Look.UNKNOWN if missed or not data else int(looks_of(data)[0])
 
 
 def _chi_square(rows: Bytes) -> npt.NDArray[np.float64]:

@@ -1,14 +1,15 @@
 """Patterns of what was encrypted or overwritten: so many bytes of every so many, from a first place on.
 
 What is proved to be in doubt tells how long a place is and where one begins; the file's samples tell whether places
-that are as far apart look like it. A pattern has to be unlikely: by how often a stretch of that length, anywhere in the
-file, looks like it.
+that are as far apart look like it. A pattern has to be unlikely: by how often a stretch of that length looks like it
+elsewhere in the file.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import lgamma, log, log10
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,11 @@ from vhdx.structures.constants import MIB
 
 # Of the places that a pattern foretells so many look like it; those that were zeros may have been spared.
 _LEAST_SHARE = 0.9
-# A pattern by chance: one in a million, of all that are tried.
-_LEAST_LOG = 6.0
+# A pattern by chance, of all that are tried: one in a million where nothing else speaks, and one in a hundred on a disk
+# of which a place was proved already: what a guest wrote itself may be in doubt there, and healthy disks have no such.
+_LEAST_LOG, _LEAST_LOG_PROVEN = 6.0, 2.0
+# Two places are as far apart as they are.
+_LEAST_PLACES = 3
 # Places that show a pattern although nothing else speaks against any of them.
 _LEAST_ALONE = 5
 # Stretches that patterns begin with, and other places that are as far away as a period.
@@ -46,27 +50,58 @@ def pattern_of(proven: Ranges, layer: int, look: Look, looks: Looks) -> Pattern 
 
     The one with most places wins, and of those the one with the longest period.
     """
-    samples = looks.samples(layer)
-    best = max(_patterns(proven, samples, look), key=lambda found: (found[0], found[1].period), default=None)
-    return best[1] if best else None
+    found = (one for one in _patterns(proven, looks.samples(layer), look) if one.weight >= _LEAST_LOG_PROVEN)
+    best = max(found, key=lambda one: (one.hits, one.pattern.period), default=None)
+    return best.pattern if best else None
 
 
-def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[tuple[int, Pattern]]:
-    """Every pattern that is no chance, and how many places it has."""
+def weight_of_pattern(stretches: Ranges, layer: int, look: Look, looks: Looks) -> float:
+    """How unlikely it is by chance that stretches make a pattern with what looks like them; a negative log10."""
+    return max((one.weight for one in _patterns(stretches, looks.samples(layer), look)), default=0.0)
+
+
+class _Found(NamedTuple):
+    """A pattern, how many of its places look like it, and how unlikely that is; a negative log10."""
+
+    hits: int
+    weight: float
+    pattern: Pattern
+
+
+def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[_Found]:
+    """Every pattern that stretches make with two places or more that look like them."""
     unit, alike = samples.unit, samples.looks == look
     counted = samples.looks != Look.UNKNOWN if look is Look.ZEROS else alike | (samples.looks == Look.OTHER)
     begins = np.flatnonzero(np.diff(alike, prepend=False) & alike)
-    for stretch in list(proven)[:_MOST_PROVEN]:
+    for stretch in (*list(proven)[:_MOST_PROVEN], *_whole_mibs(proven)):
         start, length = stretch.start // unit, stretch.length // unit
         if not length or stretch.start % unit:
             continue
         whole = _whole(alike, length)
-        usual = max(1, int(whole.sum())) / max(1, len(whole))
+        # What is cut at whole MiB, as blocks are, is expected there alone.
+        step = MIB // unit if unit < MIB and not (stretch.start | stretch.length) % MIB else 1
+        room, count = -(-len(whole) // step), int(whole[::step].sum())
         periods = np.unique(np.abs(begins - start))
-        for period in periods[periods >= 2 * length][:_MOST_PERIODS].tolist():
-            found = _borne_out(whole, _whole(counted, length), start, period)
-            if found and found[1] * -log10(usual) >= _LEAST_LOG + log10(len(periods)):
-                yield found[1], Pattern(found[0] * unit + stretch.start % unit, stretch.length, period * unit)
+        periods = periods[(periods >= 2 * length) & (periods % step == 0)][:_MOST_PERIODS]
+        for period in periods.tolist():
+            first, hits = _borne_out(whole, _whole(counted, length), start, period) or (0, 0)
+            if hits >= _LEAST_PLACES:
+                weight = _weight(room, count, hits) - log10(len(periods))
+                yield _Found(hits, weight, Pattern(first * unit + stretch.start % unit, stretch.length, period * unit))
+
+
+def _whole_mibs(proven: Ranges) -> Iterator[Range]:
+    """The whole MiB of stretches that are no whole MiB: noise of the guest's own may be beside what was made noise."""
+    for stretch in list(proven)[:_MOST_PROVEN]:
+        start, end = -(-stretch.start // MIB) * MIB, stretch.end // MIB * MIB
+        if start < end and (start, end) != (stretch.start, stretch.end):
+            yield Range.between(start, end)
+
+
+def _weight(room: int, count: int, hits: int) -> float:
+    """How unlikely it is that beside one place, which is given, so many are alike; `count` of all `room` places are."""
+    usual = (count - hits + 1) / max(1, room - hits + 1)
+    return (hits - 1) * -log10(min(1.0, max(usual, 1 / room)))
 
 
 def lone_pattern(layer: int, looks: Looks) -> list[Range]:

@@ -8,7 +8,7 @@ import numpy as np
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.usage.model import Extents
 from analyzer.witnesses.model import Claims, Marks, Rate, Statements, Witness
-from analyzer.witnesses.pages import PAGE, Look, looks_of
+from analyzer.witnesses.pages import PAGE, Look, look_at
 from analyzer.witnesses.places import Places, places_of
 from vhdx.plans import RunSource
 from vhdx.ranges import Column
@@ -65,14 +65,10 @@ def _located(disk: RunSource, read: ReadableDisk, layers: int, witness: Witness,
     said, places = said.select(is_held), Places(*(column[is_held] for column in places))
     look = np.full(len(said.start), Look.UNKNOWN, dtype=np.int64)
     failed = np.flatnonzero(~said.holds)
-    look[failed] = np.fromiter((_look_at(read, start) for start in said.start[failed].tolist()), dtype=np.int64)
+    look[failed] = np.fromiter(
+        (look_at(read, start // PAGE * PAGE) for start in said.start[failed].tolist()), dtype=np.int64
+    )
     return Spoken(witness, said.start, said.holds, places.layer, places.offset, look)
-
-
-def _look_at(read: ReadableDisk, start: int) -> int:
-    page = start // PAGE * PAGE
-    data, missed = read.read_best_effort(page, min(PAGE, read.size - page))
-    return Look.UNKNOWN if missed else int(looks_of(data)[0])
 
 
 def _ends_of(read: ReadableDisk, ends: Extents) -> tuple[Statements, Statements]:

@@ -17,6 +17,8 @@ _PAGES = MIB // PAGE
 _UNIT, _MOST_SAMPLES = 1 << 16, 1 << 20
 # Looks of so many MiB are kept: 16 MiB of memory.
 _MOST_KEPT = 1 << 16
+# Files whose samples are kept, each at most a MiB: as many as have states of their own that are looked at.
+_MOST_SAMPLED = 16
 
 
 class Samples(NamedTuple):
@@ -33,7 +35,7 @@ class Looks:
         """Of the files of a disk, by layer."""
         self._sources = sources
         self.of_mib = lru_cache(maxsize=_MOST_KEPT)(self._of_mib)
-        self.samples = lru_cache(maxsize=1)(self._samples)
+        self.samples = lru_cache(maxsize=_MOST_SAMPLED)(self._samples)
 
     def _samples(self, layer: int) -> Samples:
         source = self._sources[layer]
@@ -54,8 +56,9 @@ class Looks:
         looks = np.full(_PAGES, Look.UNKNOWN, dtype=np.uint8)
         try:
             found = looks_of(read_at(source, start, length))
-        except VhdxError:
-            return looks
+        except VhdxError:  # one bad sector does not hide what is around it
+            pages = range(start, start + length, PAGE)
+            found = np.fromiter((self._look_at(layer, at) for at in pages), dtype=np.uint8)
         looks[: len(found)] = found
         return looks
 

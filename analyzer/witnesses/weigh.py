@@ -76,6 +76,8 @@ def _select(ranges: Ranges, some: Marks) -> Ranges:
 
 def _place_in(ranges: Ranges, places: Column) -> tuple[Column, Marks]:
     """Which of the ranges each place is in, and whether it is in one."""
+    if not ranges:
+        return np.zeros(len(places), dtype=np.int64), np.zeros(len(places), dtype=np.bool_)
     index = np.maximum(ranges.start.searchsorted(places, "right") - 1, 0)
     inside: Marks = (ranges.start[index] <= places) & (places < ranges.end[index])
     return index, inside

@@ -1,10 +1,10 @@
 """The inodes of an ext volume (kernel documentation, "ext4 Data Structures and Algorithms", Index Nodes)."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
-from itertools import islice
+from itertools import accumulate, islice
 
 from analyzer.guest.layouts.ext import crc32c, sums_to
 
@@ -18,7 +18,8 @@ _TAIL = struct.Struct("<IHBBI")
 _TAIL_FIELDS = (0, 12, 0, 0xDE)
 _DIRECTORY, _REGULAR, _KIND_SHIFT = 0x4, 0x8, 12
 _KINDS = frozenset({0x1, 0x2, _DIRECTORY, 0x6, _REGULAR, 0xA, 0xC})
-_DIRECT = struct.Struct("<12I")  # those behind are blocks of numbers, never data
+# Twelve numbers of blocks of data, and one each of a block of numbers, of one of such blocks, and of one of those.
+_DIRECT, _DEEPEST = 12, 3
 _POINTERS, _MAPPED = struct.Struct("<15I"), frozenset({_DIRECTORY, _REGULAR})
 # Blocks of an extent; more means that they were never written.
 _LONGEST_WRITTEN = 1 << 15
@@ -96,10 +97,7 @@ class ExtInode:
     def written(
         self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
     ) -> Iterator[tuple[int, int]]:
-        """(start, length) in bytes of what was written of its content; `nodes` takes the places of blocks of its tree.
-
-        Of a map of single blocks those that the inode itself names.
-        """
+        """(start, length) in bytes of what was written of its content; `nodes` takes places of blocks of its tree."""
         return ((start, length) for _, start, length in self.placed(block, read, nodes))
 
     def placed(
@@ -107,8 +105,8 @@ class ExtInode:
     ) -> Iterator[tuple[int, int, int]]:
         """As `written`, each with the byte of the file at which it begins, in any order."""
         if not self.flags & InodeFlag.EXTENTS:
-            numbers = enumerate(_DIRECT.unpack_from(self.map))
-            yield from ((number * block, at * block, block) for number, at in numbers if at)
+            for first, numbers in self._mapped(block, read, nodes):
+                yield from _stretches_of(numbers, first, block)
             return
         waiting, left = [self.map], _MOST_NODES
         while waiting and left:
@@ -122,6 +120,45 @@ class ExtInode:
                     waiting += [child] if child else []
                 elif length <= _LONGEST_WRITTEN:
                     yield first * block, (low | high << 32) * block, length * block
+
+    def _mapped(
+        self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
+    ) -> Iterator[tuple[int, Sequence[int]]]:
+        """Numbers of blocks that follow one another in the file, and which of the file the first of them is."""
+        numbers, per = _POINTERS.unpack(self.map), block // 4
+        yield 0, numbers[:_DIRECT]
+        firsts = list(accumulate((per**depth for depth in range(1, _DEEPEST)), initial=_DIRECT))
+        waiting = [(numbers[_DIRECT + n], n + 1, firsts[n]) for n in reversed(range(_DEEPEST))]
+        seen, end = {0}, -(-(self.size if self.is_regular else self.low_size) // block)
+        while waiting and len(seen) <= _MOST_NODES:  # a block of numbers may name itself
+            at, depth, first = waiting.pop()
+            if at in seen or first >= end:
+                continue
+            seen.add(at)
+            nodes.append(at * block)
+            raw = (read(at * block, block) or b"").ljust(block, b"\0")
+            found = struct.unpack_from(f"<{per}I", raw)
+            if depth == 1:
+                yield first, found
+            else:
+                step = per ** (depth - 1)
+                waiting += [(found[n], depth - 1, first + n * step) for n in reversed(range(per)) if found[n]]
+
+
+def _stretches_of(numbers: Sequence[int], first: int, block: int) -> Iterator[tuple[int, int, int]]:
+    """(byte of the file, byte of the volume, length) of blocks that stand side by side in both."""
+    start = 0
+    for index in range(1, len(numbers) + 1):
+        if index == len(numbers) or not numbers[index] or numbers[index] != numbers[index - 1] + 1:
+            if numbers[start]:
+                yield (first + start) * block, numbers[start] * block, (index - start) * block
+            start = index
+
+
+def block_map_holds(raw: bytes, blocks: int) -> bool:
+    """Whether a block of numbers has some, and all of a volume of so many blocks, which noise never has."""
+    highest: int = max(struct.unpack(f"<{len(raw) // 4}I", raw))
+    return 0 < highest < blocks
 
 
 def parse_inode(raw: bytes) -> ExtInode | None:

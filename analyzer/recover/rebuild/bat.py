@@ -12,7 +12,7 @@ from analyzer.judgement.judge import judge
 from analyzer.judgement.unowned import Unowned, unowned_in
 from analyzer.recover.rebuild.bitmap_matches import place_by_bitmaps
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
-from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries
+from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries, forget_absent_entries
 from analyzer.recover.rebuild.placement import place_blocks
 from analyzer.recover.rebuild.regions import parameters_at
 from analyzer.recover.rebuild.workspace import (
@@ -69,16 +69,27 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
         # Of a child the disk is not here: its parents have a part in it.
         judgement=judge(table, image.log, lambda: None if image.has_parent else image_of(work.structures)),
     )
-    marks = len(work.doubted), len(work.rebuilt)
+    before = len(work.doubted), len(work.rebuilt)
     discard_untrusted_entries(work, table, why)
-    marked = slice(marks[0], len(work.doubted)), slice(marks[1], len(work.rebuilt))
+    marked = slice(before[0], len(work.doubted)), slice(before[1], len(work.rebuilt))
     _doubt(work, table, frozenset(rooms))
     if rooms:
         _give_places(work, table, unowned, rooms)
-        if not work.log_was_live and not unowned_in(replace(table, source=work.view)).blocks(block_mib):
-            del work.doubted[marked[0]], work.rebuilt[marked[1]]  # every block has an owner again: the rest is absent
+        _settle(work, replace(table, source=work.view), why, marked)
     _doubt_size(work, image)
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
+
+
+def _settle(work: RebuildWorkspace, table: BlockTable, why: Suspicion, believed: tuple[slice, slice]) -> None:
+    """Now that all signs were used: what is absent is known where every block has an owner, and else in doubt.
+
+    `believed` are what `work` has as doubted and as rebuilt because absent entries were taken at their word.
+    """
+    left = unowned_in(table).blocks(table.geometry.block_size // MIB)
+    if left:
+        forget_absent_entries(work, table, replace(why, rooms=left))
+    elif not work.log_was_live:
+        del work.doubted[believed[0]], work.rebuilt[believed[1]]
 
 
 def _starts(unowned: Unowned, block_mib: int) -> list[int]:

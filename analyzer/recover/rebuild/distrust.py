@@ -29,6 +29,9 @@ _SLOTS = 512 // ENTRY_SIZE
 # fails for a much smaller number; no test bounds it from above.
 # Where fewer than one in so many of the absent blocks can have lost its entry, absent is what each likely is.
 _RARE = 1024
+# So of single entries among others, which a crash or a trim leaves more often than whole sectors: of what is likely one
+# block in a hundred may be wrong.
+_SELDOM = 100
 # Of a window of the table: every second of its entries would be half a million, and a large table has 64 windows.
 _MOST_RANGES = 1 << 16
 
@@ -85,6 +88,34 @@ def discard_untrusted_entries(work: RebuildWorkspace, table: BlockTable, why: Su
         if why.judgement.proof:
             reason = f"not to be believed: {why.judgement.proof}, while the file holds blocks that no entry owns"
         work.lost.append(f"{plural(forgotten, 'entry')} of the block table, {reason}")
+
+
+def forget_absent_entries(work: RebuildWorkspace, table: BlockTable, why: Suspicion) -> None:
+    """Make those empty entries unknown of which too many may have lost their block, now that all signs are used.
+
+    `why.rooms` are those left without an owner. Of a checkpoint its parent would have to be asked, and behind a live
+    log a crash leaves such room: there they stay likely.
+    """
+    geometry, judgement = table.geometry, why.judgement
+    blocks_open = (judgement.absent.size - judgement.free.size) // geometry.block_size
+    if table.has_parent or why.log_was_live or judgement.is_explained or why.rooms * _SELDOM < blocks_open:
+        return
+    forgotten = 0
+    for first, entries in table.all_entries():
+        slots = first + np.arange(len(entries), dtype=np.int64)
+        period = geometry.chunk_ratio + 1
+        blocks = slots - slots // period
+        used = (slots % period != period - 1) & (blocks < geometry.block_count)
+        at = table.bat_offset + slots // _SLOTS * 512
+        lost = used & (entries == 0) & ~np.isin(at, list(why.zeros_in_log))
+        lost &= ~_inside(judgement.free, blocks * geometry.block_size)
+        forgotten += int(lost.sum())
+        if lost.any():
+            put_window(work, table, first, np.where(lost, UNKNOWN, entries))
+    if forgotten:
+        text = f"{plural(forgotten, 'entry')} of the block table that {'says' if forgotten == 1 else 'say'}"
+        room = f"{plural(why.rooms, 'block')} of the file {'has' if why.rooms == 1 else 'have'} no owner"
+        work.lost.append(f"{text} that nothing is there, while {room}")
 
 
 def _ranges_of(table: BlockTable, first: int, marked: Sectors) -> Iterator[Range]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from fixtures import encode
 from fixtures.locator import LocatorSpec
 from fixtures.placement import Placement
@@ -67,7 +69,7 @@ def deleted_files(size):
     return {f"gone{number}": DELETED * (size // 8 // SECTOR) for number in range(4)}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def volume(kind, seed, size=64 * MIB):
     """The bytes of a volume of that kind; the same each time it is asked for in one run."""
     chance = random.Random(f"{kind} {seed}")
@@ -256,24 +258,32 @@ def made(flat, block_size, chance, **identity):
     spec = ImageSpec(size=len(flat), block_size=block_size, **identity)
     file = encode(spec)
     front = file.read(0, -(-file.size // MIB) * MIB)
-    count = -(-len(flat) // block_size)
-    held = [n for n in range(count) if flat[n * block_size : (n + 1) * block_size].strip(b"\0")]
+    held = blocks_held(flat, block_size)
     chance.shuffle(held)
     return Made(flat, block_size, held, front, Placement.of(spec).bat)
+
+
+def blocks_held(flat, block_size):
+    """The blocks that hold anything."""
+    whole = len(flat) // block_size
+    rows = np.frombuffer(flat, dtype=np.uint8, count=whole * block_size).reshape(whole, block_size)
+    found = [n for n in range(whole) if rows[n].any()]
+    return found + ([whole] if any(flat[whole * block_size :]) else [])
 
 
 def made_upon(base, flat, block_size, chance, **identity):
     """A checkpoint upon a flat disk of its size: it holds the blocks that differ, and clears those that are zeros."""
     flat += bytes(-len(flat) % MIB)
-    plain = made(flat, block_size, chance)
+    held_by_it = blocks_held(flat, block_size)
+    chance.shuffle(held_by_it)
     parent = {"parent": LocatorSpec.relative("base.vhdx", uuid.UUID(int=5))}
     spec = ImageSpec(size=len(flat), block_size=block_size, **parent | identity)
     file = encode(spec)
     front = file.read(0, -(-file.size // MIB) * MIB)
     count = -(-len(flat) // block_size)
-    changed = {block for block in range(count) if plain.content(block) != _part(base, block, block_size)}
-    held = [block for block in plain.held if block in changed]
-    return Made(flat, block_size, held, front, Placement.of(spec).bat, frozenset(changed - set(plain.held)))
+    changed = {n for n in range(count) if _part(flat, n, block_size) != _part(base, n, block_size)}
+    held = [block for block in held_by_it if block in changed]
+    return Made(flat, block_size, held, front, Placement.of(spec).bat, frozenset(changed - set(held_by_it)))
 
 
 def _part(flat, block, block_size):

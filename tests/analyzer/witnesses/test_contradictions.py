@@ -4,12 +4,16 @@ import random
 
 import pytest
 
+from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.witnesses.account import State, account_of
 from analyzer.witnesses.model import Cause
 from tests.analyzer.guest import images
 from tests.analyzer.guest.images import is_missing
 from tests.analyzer.judgement import disks
 from tests.analyzer.judgement.disks import MIB
 from tests.analyzer.witnesses.test_false_alarms import account
+from vhdx.chain import Chain
+from vhdx.image import image_from
 from vhdx.ranges import Range, Ranges
 
 pytestmark = pytest.mark.slow
@@ -100,6 +104,36 @@ def test_a_partition_table_by_itself_is_no_check_of_what_is_in_its_partitions():
     found = account(disk_of_noise.without(set()))
     assert not found.is_checked
     assert not found.contradictions
+
+
+@pytest.mark.parametrize("kind", ["fat16", "xfs"])
+def test_noise_where_a_volume_begins_that_ends_at_a_whole_mib_is_in_doubt(kind):
+    """Nothing else tells that there was a volume: a FAT has no copy of its boot sector."""
+    made = disk(kind, random.Random(8), 2 * MIB)
+    place = len(made.front) + made.held.index(0) * made.block_size
+    found = account(Spoilt(made.without(set()), [(place, random.Random(9).randbytes(MIB))]))
+    assert found.ranges_of(0).covers(Range(0, MIB))
+
+
+@pytest.mark.parametrize("rest", [bytes(MIB), b""])
+def test_a_partition_that_is_encrypted_as_a_whole_is_believed(rest):
+    chance = random.Random(10)
+    flat = disks.partitioned(chance.randbytes(3 * MIB) + rest + chance.randbytes(4 * MIB), "gpt")
+    assert not account(disks.made(flat, 2 * MIB, chance).without(set())).contradictions
+
+
+def test_what_hides_the_files_of_a_lower_layer_does_not_hide_that_it_was_encrypted():
+    """The newest state shows of it what is in free space there; its own files tell of the pattern."""
+    chance = random.Random(11)
+    base = disk("ext4", chance)
+    upon = disks.made_upon(base.flat, disks.volume("ext4", 1), MIB, chance)
+    patches = pattern(base, chance, 4 * MIB, MIB, 2 * MIB, chance.randbytes)
+    layers = [image_from(Spoilt(base.without(set()), patches)), image_from(upon.without(set()))]
+    chain = Chain(tuple(layers), ())
+    older = [State(chain.upto(0), ReadableDisk(chain.upto(0)))]
+    free = wrong(base, patches) - Ranges.of(Range(n * MIB, MIB) for n in {*upon.held, *upon.cleared})
+    assert free
+    assert not free - account_of(chain, ReadableDisk(chain), [MIB, MIB], older).ranges_of(0)
 
 
 def test_whatever_two_blocks_of_btrfs_change_places_both_are_in_doubt():

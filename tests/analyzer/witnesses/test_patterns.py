@@ -1,6 +1,7 @@
 """What pages look like, and the patterns of what looks alike."""
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from analyzer.witnesses.pages import PAGE, Look, looks_of
 from analyzer.witnesses.patterns import Pattern, pattern_of
 from analyzer.witnesses.stretches import Looks
 from tests.support.sources import MIB
+from vhdx.errors import ShortReadError
 from vhdx.ranges import Range, Ranges
 from vhdx.source import MemorySource
 
@@ -45,6 +47,33 @@ def test_noise_anywhere_makes_no_pattern():
     places = [chance.randrange(480) << 16 for _ in range(6)]
     looks = file_with(places, 1 << 16, chance.randbytes)
     assert pattern_of(Ranges.of([Range(places[0], 1 << 16)]), 0, Look.NOISE, looks) is None
+
+
+def test_noise_beside_a_place_that_is_proved_does_not_hide_the_pattern():
+    places, chance = [5 * MIB, 13 * MIB, 21 * MIB, 29 * MIB], random.Random(6)
+    data = bytearray(TEXT * 32)
+    for at in places:
+        data[at : at + MIB] = chance.randbytes(MIB)
+    data[6 * MIB : 6 * MIB + 300_000] = chance.randbytes(300_000)
+    found = pattern_of(Ranges.of([Range(5 * MIB, MIB + 294_912)]), 0, Look.NOISE, Looks([MemorySource(bytes(data))]))
+    assert found == Pattern(5 * MIB, MIB, 8 * MIB)
+
+
+def test_two_places_of_noise_make_no_pattern():
+    looks = file_with([5 * MIB, 21 * MIB], MIB, random.Random(7).randbytes)
+    assert pattern_of(Ranges.of([Range(5 * MIB, MIB)]), 0, Look.NOISE, looks) is None
+
+
+def test_a_bad_sector_hides_no_noise_around_it():
+    class Unread(MemorySource):
+        def read_into(self, offset, buffer):
+            if offset <= 2 * MIB + 512 < offset + len(buffer):
+                raise ShortReadError(Path("disk.vhdx"), offset, len(buffer), 0)
+            super().read_into(offset, buffer)
+
+    data = TEXT * 2 + random.Random(8).randbytes(MIB) + TEXT
+    found = Looks([Unread(data)]).of_mib(0, 2).tolist()
+    assert found == [Look.UNKNOWN, *[Look.NOISE] * 255]
 
 
 def test_a_file_that_is_mostly_zeros_has_no_pattern_of_zeros():

@@ -42,8 +42,9 @@ def cell(name, kind):
     for number in range(TRIALS):
         chance = random.Random(f"{name} {kind} {number}")
         made = chain(kind, chance, length, MIB)
-        result = outcome(what(made, chance), made.truth)
-        proven = wrong_in(result, made, silent)
+        files = what(made, chance)
+        result = outcome(files, made.truth)
+        proven = wrong_in(result, made, silent, files)
         known, likely = known + result.right["known"], likely + result.right["likely"]
         data, said, bad = data + result.data, said + result.said["likely"], bad + result.wrong_by["likely"]
         wrong, unnoticed = wrong + proven, unnoticed + result.wrong.size - proven

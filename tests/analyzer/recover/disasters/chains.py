@@ -1,6 +1,5 @@
 """Healthy chains: volumes of every kind, partitioned or not, in one to three layers of random blocks."""
 
-import functools
 import random
 import struct
 from dataclasses import dataclass
@@ -52,7 +51,6 @@ def makeable(kinds=KINDS):
     return [kind for kind in kinds if kind == "luks" or not is_missing("ext" if kind == "lvm" else kind)]
 
 
-@functools.cache
 def volume(kind, seed):
     if kind == "lvm":
         return _lvm_label(64 * MIB + MIB).ljust(MIB, b"\0") + disks.volume("ext4", seed)
@@ -67,11 +65,16 @@ def _lvm_label(size):
     return bytes(512) + label.ljust(512, b"\0")
 
 
-def chain(kind, chance, length=None, block=None):
+def states_of(kind, scheme, seeds=(0, 1)):
+    """Two disks of a kind, of whole MiB, whose volumes were written apart."""
+    found = [disks.partitioned(volume(kind, seed), scheme) for seed in seeds]
+    return [state + bytes(-len(state) % MIB) for state in found]
+
+
+def chain(kind, chance, length=None, block=None, states=None):
     """A chain of a kind; of one layer, or with checkpoints, each of which holds a volume that was written anew."""
     scheme, length = chance.choice(("none", "mbr", "gpt")), length or chance.choice((1, 1, 1, 2, 3))
-    states = [disks.partitioned(volume(kind, seed), scheme) for seed in (0, 1)]
-    states = [state + bytes(-len(state) % MIB) for state in states]
+    states = states or states_of(kind, scheme)
     block, mark = block or chance.choice((1, 1, 2, 4)) * MIB, f"{kind} {chance.random()}"
     identity = Identity.of(f"{mark} 0", disk=mark)
     layers = [Layer(NAMES[0], disks.made(states[0], block, chance, identity=identity))]
@@ -86,10 +89,13 @@ def chain(kind, chance, length=None, block=None):
 
 
 class Altered:
-    """A file of a chain with patches over it, cut to `size`; `holes` of the host, and what a medium did not give."""
+    """A file of a chain with patches over it, cut to `size`; `holes` of the host, and what a medium did not give.
 
-    def __init__(self, source, name, patches=(), size=None, holes=None, unread=None):
-        self._source, self.patches = source, tuple(patches)
+    `moved` are two blocks of the disk that changed places in `source`.
+    """
+
+    def __init__(self, source, name, patches=(), size=None, holes=None, unread=None, moved=()):
+        self._source, self.patches, self.moved = source, tuple(patches), tuple(moved)
         self.path, self.size = Path("/nowhere", name), source.size if size is None else min(size, source.size)
         self.unread = Unread(Path("/nowhere", f"{name}.map"), unread) if unread else None
         if holes:

@@ -146,7 +146,7 @@ def swapped(chain, chance):
     order[one], order[other] = order[other], order[one]
     front_of_it = made.without(layer.trimmed)
     source = LaidOut(front_bytes(front_of_it, made), made.flat, order, made.block_size)
-    return changed(chain, layer.name, source=source)
+    return changed(chain, layer.name, source=source, moved=(made.held[one], made.held[other]))
 
 
 def halves(chain, chance):

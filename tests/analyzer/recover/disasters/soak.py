@@ -5,6 +5,7 @@ that is said to be known is wrong, and the files held evidence of it: after what
 in what has a checksum or names its place.
 """
 
+import functools
 import logging
 import random
 import sys
@@ -12,11 +13,15 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.analyzer.recover.disasters.chains import chain, makeable
+from tests.analyzer.recover.disasters.chains import chain, makeable, states_of
 from tests.analyzer.recover.disasters.damages import OF_TABLES, OLD, SILENT, STRUCTURAL, healthy
-from tests.analyzer.recover.disasters.trial import Outcome, free_in, outcome, summed
+from tests.analyzer.recover.disasters.evidence import free_in, told_blocks, told_places
+from tests.analyzer.recover.disasters.trial import Outcome, outcome
+from vhdx.ranges import union
 
 _USUAL = ("20000", "0", "1000000")
+_GROUP = 50
+"""Trials that share two disks, which are made anew for each group: making them takes as long as some trials."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +37,43 @@ class Trial:
     """Bytes that are known and wrong where nothing tells it."""
 
 
+@functools.lru_cache(maxsize=1)
+def _states(group, kinds):
+    chance = random.Random(f"group {group}")
+    kind, scheme = chance.choice(kinds), chance.choice(("none", "mbr", "gpt"))
+    return kind, states_of(kind, scheme, (2 * group, 2 * group + 1))
+
+
 def trial(seed, kinds):
     """The disaster of a seed; one in eight is none, and nothing may be doubted there."""
     chance = random.Random(seed)
-    made = chain(chance.choice(kinds), chance)
+    kind, states = _states(seed // _GROUP, tuple(kinds))
+    made = chain(kind, chance, states=states)
     what = healthy if chance.random() < 1 / 8 else chance.choice((*STRUCTURAL, *SILENT))
     files = what(made) if what is healthy else what(made, chance)
     result = outcome(files, made.truth)
     if what is healthy:
         doubted = result.data - result.right["known"]
         return Trial(what.__name__, made.kind, len(made.layers), result, result.wrong.size + doubted, 0)
-    proven = wrong_in(result, made, what)
+    proven = wrong_in(result, made, what, files)
     return Trial(what.__name__, made.kind, len(made.layers), result, proven, result.wrong.size - proven)
 
 
-def wrong_in(result, made, what):
+def wrong_in(result, made, what, files):
     """Bytes that are known and wrong although the files hold evidence of what happened to them."""
     if what in OF_TABLES and any(layer.made.cleared for layer in made.layers):
         return 0  # a table that shows what a guest gave back explains room without an owner
+    if not result.wrong or what in OLD:
+        return 0
     if what not in SILENT:
-        return (result.wrong - free_in(made.leaf)).size if result.wrong else 0
-    is_told = result.wrong and result.is_checked and what not in OLD
-    return (result.wrong & summed(made.leaf)).size if is_told else 0
+        return (result.wrong - free_in(made.truth)).size
+    return (result.wrong & told_by(made, files)).size
+
+
+def told_by(made, files):
+    """The ranges of the disk in which something tells what was done to a file."""
+    altered = [(layer.made, files[layer.name]) for layer in made.layers if layer.name in files]
+    return union(told_places(its, file.patches) | told_blocks(its, file.moved) for its, file in altered)
 
 
 def table(trials):

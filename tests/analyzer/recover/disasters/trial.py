@@ -5,19 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
-from analyzer.guest.usage.volumes import usages_of
 from analyzer.recover.disk.content import Content
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
 from analyzer.recover.disk.provenance import EarlierRun, Provenance
 from analyzer.recover.inputs.collect import gather
 from analyzer.recover.inputs.layers import PRESENT, Basis
-from analyzer.witnesses.claims import claims_of
 from tests.analyzer.judgement.disks import DELETED
 from vhdx.errors import InputOutputError, VhdxError
-from vhdx.image import image_from
 from vhdx.parents import Search
-from vhdx.ranges import Range, Ranges, union
+from vhdx.ranges import Range, Ranges
 
 SECTOR, PIECE = 512, 1 << 22
 _DELETED = np.frombuffer(DELETED, dtype=np.uint8)
@@ -97,16 +94,3 @@ def _held(read, truth, start, end):
 def _sectors(data):
     data = bytes(data)
     return np.frombuffer(data.ljust(-(-len(data) // SECTOR) * SECTOR, b"\0"), dtype=np.uint8).reshape(-1, SECTOR)
-
-
-def free_in(layer):
-    """The ranges of a healthy disk that its volumes call free: what was left there nobody misses."""
-    usages = usages_of(ReadableDisk(image_from(layer.made.without(layer.trimmed))))
-    return union(usage.told for usage in usages) - union(usage.used for usage in usages)
-
-
-def summed(layer):
-    """The ranges of a healthy disk that have a checksum, or name their place."""
-    image = image_from(layer.made.without(layer.trimmed))
-    claims = claims_of(ReadableDisk(image)).metadata
-    return Ranges.of_columns(claims.start, claims.length)
