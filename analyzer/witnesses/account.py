@@ -107,7 +107,9 @@ class _Testimony:
         return (rate for rate in self.rates if rate.witness in speakers)
 
 
-def account_of(disk: DiskSource, read: ReadableDisk, block_sizes: Sequence[int], older: Iterable[State] = ()) -> Account:
+def account_of(
+    disk: DiskSource, read: ReadableDisk, block_sizes: Sequence[int], older: Iterable[State] = ()
+) -> Account:
     """What contradicts its place on a disk, which `read` reads; `block_sizes` are those of its files, base first.
 
     `older` are states of the first of its files. What the disk holds never raises.

@@ -15,7 +15,7 @@ from analyzer.witnesses.pages import Look, look_at
 from analyzer.witnesses.places import places_of, ranges_shown
 from analyzer.witnesses.stretches import Looks
 from vhdx.ranges import Range, Ranges
-from vhdx.reader import RunSource
+from vhdx.plans import RunSource
 from vhdx.structures.constants import MIB
 
 
