@@ -14,8 +14,8 @@ from analyzer.witnesses.model import Cause, Doubted, Rate, Witness
 from analyzer.witnesses.pages import Look, look_at
 from analyzer.witnesses.places import places_of, ranges_shown
 from analyzer.witnesses.stretches import Looks
-from vhdx.ranges import Range, Ranges
 from vhdx.plans import RunSource
+from vhdx.ranges import Range, Ranges
 from vhdx.structures.constants import MIB
 
 
