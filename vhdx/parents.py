@@ -29,8 +29,8 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 from vhdx.structures.header import check_copies
 from vhdx.structures.identifier import SIGNATURE, check_length
 
-# Entries of a folder that are looked at: a mistyped --search / must end.
-_MOST_FILES = 100_000
+MOST_FILES = 100_000
+"""Entries of a folder that are looked at: a mistyped --search / must end."""
 
 
 class OnMismatch(Enum):
@@ -211,13 +211,13 @@ def _matches(tried: _Tried, paths: Iterable[Path]) -> list[Structures]:
 
 def _files_below(folder: Path, tried: _Tried) -> list[Path]:
     """The files of all subfolders of one that the user named; links and what cannot be listed are passed over."""
-    files = list(islice(_below(folder), _MOST_FILES))
+    files = list(islice(_below(folder), MOST_FILES))
     tried.places.append((f"{folder}/", f"no file of the {len(files)} in its subfolders has the identity"))
     return files
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in islice(os.walk(folder), _MOST_FILES):
+    for place, folders, names in islice(os.walk(folder), MOST_FILES):
         folders.sort()  # the order of the walk, the same every time
         if place != os.fspath(folder):
             yield from filter(os.path.isfile, (Path(place, name) for name in sorted(names)))
@@ -226,7 +226,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _files_of(folder: Path, tried: _Tried, *, is_named: bool) -> list[Path]:
     """The files of a folder; raises InputOutputError where one that the user named cannot be listed."""
     try:
-        entries = sorted(folder.iterdir())[:_MOST_FILES]
+        entries = sorted(folder.iterdir())[:MOST_FILES]
     except OSError as error:
         reason = error.strerror or str(error)
         if is_named:  # a slip of the pen must not pass for an empty folder

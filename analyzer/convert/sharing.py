@@ -13,8 +13,8 @@ from analyzer.convert.disks import KeptRuns
 from analyzer.convert.model import ImageRequest, OutputFormat, Plan, Reflink
 from analyzer.convert.threads import Turns, by_threads
 from analyzer.progress import Progress
-from vhdx.disk import DiskSource
-from vhdx.errors import OutputError, VhdxError
+from vhdx.disk import DiskSource, ThroughDisk
+from vhdx.errors import OutputError
 from vhdx.plans import RunSource
 from vhdx.ranges import Ranges
 from vhdx.reader import Reader
@@ -72,20 +72,17 @@ def _plain_layers(disk: DiskSource) -> list[tuple[int, FileSource]]:
     return [one for one in plain if one[1].unread is None and not files.has_writer(one[1].descriptor)]
 
 
-class _Rest:
+class _Rest(ThroughDisk):
     """A disk without what is shared: zeros there."""
 
     def __init__(self, disk: KeptRuns, shared: Callable[[RunTable], RunTable]) -> None:
-        self.size, self._disk, self._shared = disk.size, disk, shared
-        self.sources, self.policy = disk.sources, disk.policy
+        super().__init__(disk)
+        self.policy, self._shared = disk.policy, shared
 
     def windows(self, start: int, end: int) -> Iterator[RunTable]:
-        for table in self._disk.windows(start, end):
+        for table in self.inner.windows(start, end):
             ranges: Ranges = self._shared(table).ranges
             yield overlay(RunTable.marking(ranges, table.range, Kind.ZERO), table) if len(ranges) else table
-
-    def error_for(self, run: Run) -> VhdxError | None:
-        return self._disk.error_for(run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _log(structures: Structures) -> Section:
     records = (
         {"at": at, "live": at in active}
         | asdict(placed.header)
-        | {"signature": "loge", "writes": [_write_record(write) for write in placed.writes()]}
+        | {"signature": "loge", "writes": [*map(_write_record, placed.writes())]}
         for at, placed in zip(log.places, map(log.entry, log.places), strict=True)
     )
     return Section("log", records, structures.log.findings)

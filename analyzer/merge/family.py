@@ -12,13 +12,12 @@ from vhdx.chain import Chain
 from vhdx.contents import open_structures
 from vhdx.errors import VhdxError
 from vhdx.image import Image
+from vhdx.parents import MOST_FILES
 from vhdx.source import file_identity, read_if_possible
 from vhdx.structures.identifier import SIGNATURE
 
 MERGED = ".merged"
 """What is added to the name of a file that was merged."""
-# Entries of a folder that are looked at, as for parents.
-_MOST_FILES = 100_000
 
 
 def find_family(chain: Chain, layer: int) -> Family:
@@ -50,7 +49,7 @@ def children_beside(image: Image) -> tuple[Path, ...]:
 def _children(folders: Iterable[Path]) -> Iterator[tuple[Path, tuple[UUID, ...]]]:
     """The differencing files of the folders, each with the identities that its parent may have."""
     for folder in sorted({os.path.realpath(folder) for folder in folders}):
-        for path in sorted(islice(Path(folder).iterdir(), _MOST_FILES)):
+        for path in sorted(islice(Path(folder).iterdir(), MOST_FILES)):
             if path.is_file() and (linkages := _linkages(path)):
                 yield path, linkages
 

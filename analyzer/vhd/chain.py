@@ -21,14 +21,11 @@ from vhdx.errors import (
 )
 from vhdx.findings import Finding, Severity
 from vhdx.layers import LayeredDisk
-from vhdx.parents import OnMismatch, Search
+from vhdx.parents import MOST_FILES, OnMismatch, Search
 from vhdx.paths import Refused, locate
 from vhdx.source import file_identity
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
-
-# Entries of a folder that are looked at: a mistyped --search / must end.
-_MOST_FILES = 100_000
 
 
 class _ParentNotFoundError(ParentNotFoundError):
@@ -164,7 +161,7 @@ def _by_identity(child: VhdImage, folders: Sequence[Path], tried: list[tuple[str
         (child.path.parent, child.path.parent.glob("*")),
         *((one, one.rglob("*")) for one in folders),
     ):
-        files = sorted(islice(names, _MOST_FILES))
+        files = sorted(islice(names, MOST_FILES))
         footers = {path: footer for path in files if (footer := footer_at(path))}
         same = [path for path, footer in footers.items() if footer.unique_id == _wanted(child)]
         # Copies of one disk share its id: the one is meant that is as it was when the child was made.

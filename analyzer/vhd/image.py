@@ -176,7 +176,11 @@ def read_vhd(source: FileSource) -> Parsed[VhdImage]:
     header, table, flaws = None, np.zeros(0, np.int64), dict[int, str]()
     if footer.disk_type is not DiskType.FIXED:
         header = parse_dynamic_header(read_if_possible(source, footer.data_offset, HEADER_SIZE))
-        findings += check_dynamic_header(header, footer, source.size) if header else [_no_header(footer)]
+        if header is not None:
+            findings += check_dynamic_header(header, footer, source.size)
+        else:
+            text = "the header of a dynamic disk is damaged, or not where the footer says"
+            findings.append(Finding("VHD-05", Severity.ERROR, text, footer.data_offset, HEADER_SIZE))
     if header and not any(one.severity is Severity.ERROR for one in findings):
         table, more = _table(source, footer, header)
         flaws, flawed = judge_table(table, header, source.size)
@@ -213,11 +217,6 @@ def _footer(source: FileSource) -> tuple[tuple[Footer, int] | None, list[Finding
         text = "the copy of the footer in front is damaged, or another; the footer at the end is read"
         return (footer, end), [Finding("VHD-03", Severity.WARNING, text, 0, FOOTER_SIZE)]
     return (footer, end) if footer else None, []
-
-
-def _no_header(footer: Footer) -> Finding:
-    text = "the header of a dynamic disk is damaged, or not where the footer says"
-    return Finding("VHD-05", Severity.ERROR, text, footer.data_offset, HEADER_SIZE)
 
 
 def _table(source: FileSource, footer: Footer, header: DynamicHeader) -> tuple[npt.NDArray[np.int64], list[Finding]]:

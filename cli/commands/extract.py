@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from analyzer.address.state import State
 from analyzer.guest.extract.job import named_in, run_extraction, whole_content
 from analyzer.guest.extract.keeping import why_not_here
 from analyzer.guest.extract.model import Extraction, Form, Lost, Outcome, Told
@@ -130,18 +131,23 @@ def command(leaf: str, paths: Sequence[str], asked: _Asked, where: DiskOptions) 
         with counter("extracting") as update:
             outcome = run_extraction(plan, update)
         state.disk.require_unchanged()
-        if output.is_json():
-            members = output.plain(replace(outcome, ended=None))
-            del members["ended"]  # said on stderr, with its exit code
-            payload = {"target": plan.target, "volume": plan.volume.record.number} | members
-            output.emit("extract", payload, findings_of(state.disk))
-        else:
-            _print_text(plan, outcome)
-            say_troubles([plan.volume])
-        if outcome.ended:
-            return complain(outcome.ended)
-        # 5 wins: what it names is the user's to move away
-        return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
+        return _tell(state, plan, outcome)
+
+
+def _tell(state: State, plan: Extraction, outcome: Outcome) -> int:
+    """Say what was written and what was not; returns the exit code."""
+    if output.is_json():
+        members = output.plain(replace(outcome, ended=None))
+        del members["ended"]  # said on stderr, with its exit code
+        payload = {"target": plan.target, "volume": plan.volume.record.number} | members
+        output.emit("extract", payload, findings_of(state.disk))
+    else:
+        _print_text(plan, outcome)
+        say_troubles([plan.volume])
+    if outcome.ended:
+        return complain(outcome.ended)
+    # 5 wins: what it names is the user's to move away
+    return _REFUSED if outcome.refused else int(not outcome.is_complete or bool(state.doubt))
 
 
 def _to_stdout(plan: Extraction) -> int:
