@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 from vhdx.errors import VhdxError
@@ -57,6 +58,12 @@ class Plan(NamedTuple):
         """What keeping it for one granule costs, in runs: a plan without any takes room too."""
         return len(self.views[0]) // self.granules + 64
 
+    @property
+    def table(self) -> RunTable:
+        """The runs as a table."""
+        start, end, kind, layer, file_offset = self.columns
+        return RunTable(start, end - start, kind, layer, file_offset)
+
     def between(self, start: int, end: int) -> tuple[int, int]:
         """The numbers of the first run that has a part in a range of the disk, and of the first one behind it."""
         starts = self.views[0]
@@ -70,25 +77,31 @@ def plan_of(table: RunTable, granules: int = 1) -> Plan:
 
 
 class Plans:
-    """The plans of a disk by granule, as many as there is room for. Not to be shared between threads."""
+    """The plans of a disk by granule, as many as there is room for. From any thread."""
 
     def __init__(self, disk: RunSource) -> None:
         """Make plans of `disk`."""
-        self._disk, self._plans, self._runs_kept = disk, dict[int, Plan](), 0
+        self._disk, self._plans, self._runs_kept, self._lock = disk, dict[int, Plan](), 0, Lock()
 
     def kept(self, granule: int) -> Plan | None:
         """The plan of a granule, where it was made."""
         return self._plans.get(granule)
 
     def keep(self, granule: int) -> Plan:
-        """Make the plan of a granule; raises as reading a table does."""
-        plan = self._long_plan(granule)
+        """The plan of a granule, made where nobody did that yet; raises as reading a table does."""
+        with self._lock:
+            plan = self._plans.get(granule)
+            if plan is None:
+                plan = self._long_plan(granule)
+                self._take_in(granule, plan)
+        return plan
+
+    def _take_in(self, granule: int, plan: Plan) -> None:
         for number in range(granule, granule + plan.granules):
             self._runs_kept += plan.cost - (self._plans.pop(number).cost if number in self._plans else 0)
             self._plans[number] = plan
         while self._runs_kept > _MOST_RUNS and len(self._plans) > plan.granules:
             self._runs_kept -= self._plans.pop(next(iter(self._plans))).cost
-        return plan
 
     def _long_plan(self, granule: int) -> Plan:
         """The plan of a granule, and of as many behind it as reading seems to go on to."""

@@ -41,11 +41,14 @@ Find = Callable[[int, int], tuple[int, int, int, int] | None]
 class Reader:
     """Fills buffers from a disk, keeping the runs of what was read last. Not to be shared between threads."""
 
-    def __init__(self, disk: RunSource, lost: LostPolicy | None = None) -> None:
-        """Read from `disk`; `lost` decides what bytes that cannot be known read as, else the disk's own policy."""
+    def __init__(self, disk: RunSource, lost: LostPolicy | None = None, plans: Plans | None = None) -> None:
+        """Read from `disk`; `lost` decides what bytes that cannot be known read as, else the disk's own policy.
+
+        `plans` are those of the disk that other readers use too, else its own.
+        """
         own: LostPolicy = getattr(disk, "policy", RAISE)  # a disk that is being recovered has one
         self._disk, self._lost = disk, lost or own
-        self._runs_read, self._plans = 0, Plans(disk)
+        self._runs_read, self._plans = 0, plans or Plans(disk)
         self._looked_up, self._recently = dict[int, int](), 0
         self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)
 
@@ -66,8 +69,8 @@ class Reader:
             granule = position // GRANULE
             upto = min(end, (granule + 1) * GRANULE)
             part = buffer[position - start : upto - start]
-            plan = self._plans.kept(granule)
-            if plan is None and self._find is not None and self._is_scattered(granule, len(part)):
+            plan = self.plan_for(position, len(part))
+            if plan is None and self._find is not None:
                 self._fill_by_lookup(self._find, position, part)
             else:
                 self._fill(plan or self._keep_plan(granule), position, part)
@@ -86,8 +89,16 @@ class Reader:
         """By layer; -1, from which nothing can be read, for what is no plain file. Asked anew: files are closed."""
         return np.array([getattr(source, "descriptor", -1) for source in self._disk.sources], dtype=np.int64)
 
-    def _is_scattered(self, granule: int, length: int) -> bool:
-        return length <= _SHORT and self._looked_up.get(granule, 0) < _DENSE
+    def plan_for(self, start: int, length: int) -> Plan | None:
+        """The runs around a range inside one granule; None where to make them would cost more than to read the range.
+
+        Raises as reading a table does.
+        """
+        granule = start // GRANULE
+        plan = self._plans.kept(granule)
+        if plan is None and (length > _SHORT or self._looked_up.get(granule, 0) >= _DENSE or self._find is None):
+            plan = self._keep_plan(granule)
+        return plan
 
     def _keep_plan(self, granule: int) -> Plan:
         plan = self._plans.keep(granule)

@@ -9,7 +9,7 @@ from analyzer.nbd.numbers import CHUNK_MAGIC, DONE, REQUEST_MAGIC, SIMPLE_MAGIC,
 
 _REQUEST = struct.Struct(">IHHQQI")
 _SIMPLE = struct.Struct(">IIQ")
-_CHUNK = struct.Struct(">IHHQI")
+_CHUNK, _DATA_HEAD, _HOLE_CHUNK = struct.Struct(">IHHQI"), struct.Struct(">IHHQIQ"), struct.Struct(">IHHQIQI")
 _OFFSET, _CONTEXT, _EXTENT = struct.Struct(">Q"), struct.Struct(">I"), struct.Struct(">II")
 _HOLE = struct.Struct(">QI")
 _ERROR = struct.Struct(">IH")
@@ -51,9 +51,9 @@ class ChunkHead(NamedTuple):
         return bool(self.flags & DONE)
 
 
-def parse_request(data: bytes | bytearray) -> Request:
-    """A request of REQUEST_SIZE bytes; raises ProtocolError for what is none."""
-    magic, flags, command, cookie, start, length = _REQUEST.unpack(data)
+def parse_request(data: bytes, at: int = 0) -> Request:
+    """The request of REQUEST_SIZE bytes that begins `at` a byte; raises ProtocolError for what is none."""
+    magic, flags, command, cookie, start, length = _REQUEST.unpack_from(data, at)
     if magic != REQUEST_MAGIC:
         raise ProtocolError(f"a request begins with {magic:#x}")
     return Request(command, flags, cookie, start, length)
@@ -72,7 +72,12 @@ def simple_reply(cookie: int, error: int = 0) -> bytes:
 
 def data_head(cookie: int, start: int, length: int, flags: int = DONE) -> bytes:
     """What comes in front of `length` bytes of the disk from `start`."""
-    return _CHUNK.pack(CHUNK_MAGIC, flags, Chunk.OFFSET_DATA, cookie, length + _OFFSET.size) + _OFFSET.pack(start)
+    return _DATA_HEAD.pack(CHUNK_MAGIC, flags, Chunk.OFFSET_DATA, cookie, length + _OFFSET.size, start)
+
+
+def hole_chunk(cookie: int, start: int, length: int) -> bytes:
+    """That `length` bytes of the disk from `start` are zeros; another chunk follows."""
+    return _HOLE_CHUNK.pack(CHUNK_MAGIC, 0, Chunk.OFFSET_HOLE, cookie, _HOLE.size, start, length)
 
 
 def done_chunk(cookie: int) -> bytes:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.nbd.numbers import Allocation
 from analyzer.nbd.transmission import Extent
@@ -15,6 +17,12 @@ from vhdx.runs import Kind, RunTable, cut_at, overlay
 
 # Ranges of one reply: half a MiB of it, and more than most clients take in at a time.
 MOST_EXTENTS = 1 << 16
+WORTH_TELLING = 256 << 10
+"""Bytes of zeros that are told as such, as many as nbdcopy reads at a time.
+
+A client asks for each range by a request of its own. Of fewer zeros between data it is cheaper to ask for all in one,
+whose reply has them by their number.
+"""
 NO_LAYER = 0xFFFFFFFF
 """What `vhdx:layer` says where no layer holds anything."""
 KNOWN, STALE, LOST = 0, 1, 2
@@ -25,7 +33,7 @@ class Context(Enum):
     """The contexts, by their names."""
 
     ALLOCATION = "base:allocation"
-    """As every client knows it: 0 data, 3 zeros. What is LOST is 0: it has to be read, and fails."""
+    """As every client knows it: 0 data or a few zeros, 3 zeros. What is LOST is 0: it has to be read, and fails."""
     LAYER = "vhdx:layer"
     """The number of the layer that decides, 0 for the base."""
     STATUS = "vhdx:status"
@@ -35,6 +43,9 @@ class Context(Enum):
 NUMBERS = {context: number for number, context in enumerate(Context, 1)}
 """The number of each context on every connection."""
 _BY_NUMBER = {number: context for context, number in NUMBERS.items()}
+
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 def matching(query: str) -> Iterator[Context]:
@@ -67,10 +78,8 @@ class BlockStatus:
 
     def _table_at(self, start: int) -> RunTable:
         if not len(self._kept) or not self._kept.range.start <= start < self._kept.end:
-            origin = start // GRANULE * GRANULE
-            # The first window that reaches the place: each is of bounded size.
-            windows = self._export.disk.windows(origin, self._export.disk.size)
-            self._kept = next(table for table in windows if table.end > start)
+            granule = start // GRANULE
+            self._kept = (self._export.plans.kept(granule) or self._export.plans.keep(granule)).table
         return self._kept
 
 
@@ -85,11 +94,14 @@ def _statuses(context: Context, table: RunTable, stale: Ranges) -> tuple[Column,
     if context is Context.STATUS:
         cut, is_stale = cut_at(table, stale)
         return cut.length, np.where(cut.kind == Kind.LOST, LOST, np.where(is_stale, STALE, KNOWN))
-    is_read = np.isin(table.kind, (Kind.DATA, Kind.LOST))
-    return table.length, np.where(is_read, np.int64(0), np.int64(Allocation.HOLE | Allocation.ZERO))
+    # Neighbours are one before they are measured: zeros of two layers are as long as both.
+    lengths, is_zero = _joined(table.length, ~np.isin(table.kind, (Kind.DATA, Kind.LOST)))
+    is_told = is_zero & (lengths >= WORTH_TELLING)
+    is_told[[0, -1]] = is_zero[[0, -1]]  # there may be more of them outside
+    return lengths, np.where(is_told, np.int64(Allocation.HOLE | Allocation.ZERO), np.int64(0))
 
 
-def _joined(lengths: Column, values: Column) -> tuple[Column, Column]:
+def _joined(lengths: Column, values: npt.NDArray[Value]) -> tuple[Column, npt.NDArray[Value]]:
     """The same with neighbours of one value made one."""
     first = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
     return np.add.reduceat(lengths, first), values[first]

@@ -1,7 +1,9 @@
 """What is served under one name: a disk, what is known of it, and that it still is what it was."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
@@ -12,12 +14,18 @@ from analyzer.serve.views import WritableView
 from analyzer.text import size
 from vhdx.disk import DiskSource
 from vhdx.errors import VhdxError
+from vhdx.plans import Plans
 from vhdx.ranges import NO_RANGES, Ranges
 
 # Seconds for which a look at the files counts: at 4 KiB a request it would cost as much as reading.
 _PERIOD = 0.2
 _PREFERRED = 4096
+# Views that wait for clients, as many as one program has connections: each can hold 16 MiB of tables.
+_MOST_WAITING = 4
 _WRITABLE = Transmission.SEND_FLUSH | Transmission.SEND_FUA | Transmission.SEND_TRIM | Transmission.SEND_WRITE_ZEROES
+
+View = CarefulReader | WritableView
+"""A disk as one client sees it."""
 
 
 class Guard:
@@ -56,10 +64,14 @@ class Export:
     scratch: Scratch | None = None
     """What takes in what clients write; None for a disk that is read alone."""
     guard: Guard = field(init=False)
+    plans: Plans = field(init=False)
+    """What the disk is made of where it was read: made once, for all clients."""
+    _waiting: deque[View] = field(init=False, default_factory=deque)
 
     def __post_init__(self) -> None:
         """Begin to watch the disk."""
         object.__setattr__(self, "guard", Guard(self.disk))
+        object.__setattr__(self, "plans", Plans(self.disk))
 
     @property
     def description(self) -> str:
@@ -73,11 +85,26 @@ class Export:
         both = Transmission.HAS_FLAGS | Transmission.SEND_DF | Transmission.CAN_MULTI_CONN
         return both | (_WRITABLE if self.scratch else Transmission.READ_ONLY)
 
-    def view(self) -> CarefulReader | WritableView:
-        """The disk as one client reads it, and writes where it may."""
+    @contextmanager
+    def viewed(self) -> Iterator[View]:
+        """The disk as one client reads it, and writes where it may.
+
+        Views wait for the next client on a stack, the warmest on top: it knows where single places were looked up.
+        """
+        try:
+            view = self._waiting.pop()
+        except IndexError:
+            view = self._new_view()
+        try:
+            yield view
+        finally:
+            if len(self._waiting) < _MOST_WAITING:
+                self._waiting.append(view)
+
+    def _new_view(self) -> View:
         if self.scratch is None:
-            return CarefulReader(self.disk, self.disk.sector_size)
-        return WritableView(self.disk, self.scratch)
+            return CarefulReader(self.disk, self.disk.sector_size, self.plans)
+        return WritableView(self.disk, self.scratch, self.plans)
 
     @property
     def sizes(self) -> BlockSizes:

@@ -9,6 +9,7 @@ PIECE = 1 << 20
 """What is read, sent or written at a time: all the memory that a request takes."""
 # Requests that were sent together are taken together: a client with 64 of them under way saves as many system calls.
 _AHEAD = 64 * REQUEST_SIZE
+_MOST_PUT = 64 << 10
 
 
 class ClientLeftError(ConnectionError):
@@ -20,46 +21,68 @@ class Line:
 
     def __init__(self, connection: socket.socket) -> None:
         """`connection` stays open."""
-        self._socket, self._inbox = connection, bytearray()
+        self.socket, self._inbox, self._taken, self._outbox = connection, b"", 0, bytearray()
+        self._sends_both = hasattr(connection, "sendmsg")  # Windows' does not
         self.piece = memoryview(bytearray(PIECE))
         """Room for what is read from the disk and sent."""
 
     def next_request(self) -> Request:
         """The next one; raises ClientLeftError, ProtocolError, OSError."""
-        while len(self._inbox) < REQUEST_SIZE:
-            received = self._socket.recv(_AHEAD)
+        while len(self._inbox) - self._taken < REQUEST_SIZE:
+            self.flush()
+            received = self.socket.recv(_AHEAD)
             if not received:
                 raise ClientLeftError
-            self._inbox += received
-        request = parse_request(self._inbox[:REQUEST_SIZE])
-        del self._inbox[:REQUEST_SIZE]
+            self._inbox, self._taken = self._inbox[self._taken :] + received, 0
+        request = parse_request(self._inbox, self._taken)
+        self._taken += REQUEST_SIZE
         return request
 
     def payload(self, length: int) -> Iterator[memoryview]:
         """What a request brings along, in pieces; each is good until the next one."""
+        self.flush()
         while length:
             part = self.piece[: min(PIECE, length)]
-            taken = min(len(part), len(self._inbox))
-            part[:taken] = self._inbox[:taken]
-            del self._inbox[:taken]
+            ahead = self._inbox[self._taken : self._taken + len(part)]
+            self._taken += len(ahead)
+            part[: len(ahead)] = ahead
+            taken = len(ahead)
             while taken < len(part):
-                got = self._socket.recv_into(part[taken:])
+                got = self.socket.recv_into(part[taken:])
                 if not got:
                     raise ClientLeftError
                 taken += got
             yield part
             length -= len(part)
 
+    def put(self, data: bytes) -> None:
+        """Send these bytes together with what follows them, which takes nothing but this process's own time."""
+        self._outbox += data
+        if len(self._outbox) > _MOST_PUT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send all that was put."""
+        if self._outbox:
+            self.send(b"")
+
+    def take_put(self) -> bytes:
+        """All that was put, to be sent in front of bytes of files."""
+        taken, self._outbox = bytes(self._outbox), bytearray()
+        return taken
+
     def send(self, head: bytes, data: memoryview | None = None) -> None:
-        """Send both."""
+        """Send both, behind all that was put."""
+        if self._outbox:
+            head = self.take_put() + head
         if data is None:
-            self._socket.sendall(head)
-        elif hasattr(self._socket, "sendmsg"):
-            sent = self._socket.sendmsg((head, data))
+            self.socket.sendall(head)
+        elif self._sends_both:
+            sent = self.socket.sendmsg((head, data))
             if sent < len(head):
-                self._socket.sendall(head[sent:])
+                self.socket.sendall(head[sent:])
             if sent < len(head) + len(data):
-                self._socket.sendall(data[max(0, sent - len(head)) :])
-        else:  # Windows
-            self._socket.sendall(head)
-            self._socket.sendall(data)
+                self.socket.sendall(data[max(0, sent - len(head)) :])
+        else:
+            self.socket.sendall(head)
+            self.socket.sendall(data)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from analyzer.serve.spans import Read, Span, spans_of
 from vhdx.errors import VhdxError
 from vhdx.lost import LostPolicy
-from vhdx.plans import RunSource
+from vhdx.plans import GRANULE, Plan, Plans, RunSource
 from vhdx.ranges import Range
 from vhdx.reader import Reader
+from vhdx.runs import Kind, Run
 
 # A chunk of a backup or a file of another machine fails as a whole; it is asked for in pieces of so many bytes.
 _GRAIN = 64 << 10
@@ -30,7 +32,9 @@ class _Note(LostPolicy):
         part[:] = bytes(len(part))
         self._missing.append(Missing(Range(start, len(part)), str(error)))
 
-    def take(self) -> list[Missing]:
+    def take(self) -> Sequence[Missing]:
+        if not self._missing:
+            return ()
         taken, self._missing = self._missing, []
         return taken
 
@@ -38,10 +42,11 @@ class _Note(LostPolicy):
 class CarefulReader:
     """Reads what can be known. Not to be shared between threads."""
 
-    def __init__(self, disk: RunSource, sector_size: int) -> None:
-        """Read from `disk`, which loses whole sectors."""
+    def __init__(self, disk: RunSource, sector_size: int, plans: Plans | None = None) -> None:
+        """Read from `disk`, which loses whole sectors; `plans` as Reader has them."""
         self._note = _Note(sector_size)
-        self._reader = Reader(disk, self._note)
+        self._reader = Reader(disk, self._note, plans)
+        self._holes_are_zeros = disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None
 
     def read_into(self, start: int, buffer: memoryview) -> Sequence[Missing]:
         """Fill the buffer from byte `start` of the disk; returns what of it is unknown, sorted and disjoint."""
@@ -51,6 +56,24 @@ class CarefulReader:
             self._note.take()
             return list(self._in_pieces(start, buffer, error))
         return self._note.take()
+
+    def spans(self, start: int, end: int, can_send: Sequence[bool]) -> Iterator[Span]:
+        """How each part of a range reaches a client; `can_send` says of each layer whether its bytes can be sent."""
+        position = start
+        while position < end:
+            upto = min(end, (position // GRANULE + 1) * GRANULE)
+            plan = self._plan(position, upto - position)
+            if plan is None:
+                yield Read(position, upto)
+            else:
+                yield from spans_of(plan, position, upto, can_send, holes_are_zeros=self._holes_are_zeros)
+            position = upto
+
+    def _plan(self, start: int, length: int) -> Plan | None:
+        try:
+            return self._reader.plan_for(start, length)
+        except VhdxError:  # reading says which part of it cannot be known
+            return None
 
     def _in_pieces(self, start: int, buffer: memoryview, error: VhdxError) -> Iterator[Missing]:
         """Read again by halves; what is too short for that is unknown."""

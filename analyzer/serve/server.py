@@ -17,6 +17,10 @@ from analyzer.serve.handshake import HELLO, OFFERED, Negotiation, Session, Then
 from analyzer.serve.line import Line
 from vhdx.errors import VhdxError
 
+# Bytes that were sent and not taken yet. With less, a copy by nbdcopy changes between the two sides four times as
+# often; with 2 MiB the client finds less of them in the processor's caches.
+_MOST_UNDER_WAY = 512 << 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -194,6 +198,8 @@ def _prepare(connection: socket.socket) -> None:
     """Have a socket wait for what it is asked for, send at once, and notice a client whose machine is gone."""
     connection.settimeout(None)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Two replies of the length that programs ask for find room while the client is busy with the one before.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_UNDER_WAY)
     if connection.family != getattr(socket, "AF_UNIX", None):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

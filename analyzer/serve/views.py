@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from analyzer.serve.reading import CarefulReader, Missing
 from analyzer.serve.scratch import Scratch
+from analyzer.serve.spans import Read, Span
 from vhdx.errors import LostDataError
-from vhdx.plans import RunSource
+from vhdx.plans import Plans, RunSource
 from vhdx.ranges import Range
 from vhdx.runs import Kind
 
@@ -13,10 +14,10 @@ from vhdx.runs import Kind
 class WritableView:
     """A disk with a scratch file over it. Not to be shared between threads, as the scratch is."""
 
-    def __init__(self, disk: RunSource, scratch: Scratch) -> None:
+    def __init__(self, disk: RunSource, scratch: Scratch, plans: Plans | None = None) -> None:
         """Read what `scratch` has, and `disk` where it has nothing; write to `scratch`."""
         self._size, self._sector, self._scratch = disk.size, scratch.header.sector_size, scratch
-        self._below = CarefulReader(disk, self._sector)
+        self._below = CarefulReader(disk, self._sector, plans)
 
     def read_into(self, start: int, buffer: memoryview) -> Sequence[Missing]:
         """See CarefulReader; raises what reading the scratch file raises."""
@@ -30,6 +31,14 @@ class WritableView:
             else:
                 missing += self._below.read_into(run.start, part)
         return missing
+
+    def spans(self, start: int, end: int, can_send: Sequence[bool]) -> Iterator[Span]:
+        """See CarefulReader; what was written is read."""
+        for run in self._scratch.table(start, end):
+            if run.kind is Kind.HOLE:
+                yield from self._below.spans(run.start, run.end, can_send)
+            else:
+                yield Read(run.start, run.end)
 
     def write(self, start: int, data: memoryview) -> None:
         """Put bytes at `start`; raises LostDataError where the rest of a sector is unknown, and what writing raises."""

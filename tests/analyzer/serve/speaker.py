@@ -18,10 +18,14 @@ class Reply(NamedTuple):
     """The bytes that came, by their place."""
     extents: dict
     """(length, status) pairs by context number."""
+    holes: dict
+    """The lengths of zeros that were told, by their place."""
 
     def bytes(self, start, length):
-        disk = bytearray(length)
-        for at, piece in self.data.items():
+        disk, upto = bytearray(length), start
+        for at, piece in sorted(self.data.items()):
+            assert upto <= at
+            upto = at + len(piece)
             disk[at - start : at - start + len(piece)] = piece
         return bytes(disk)
 
@@ -103,14 +107,17 @@ class Speaker:
         if not self.structured:
             magic, error, got = struct.unpack(">IIQ", self.take(16))
             assert (magic, got) == (0x67446698, cookie)
-            return Reply(error, [], {} if error else {start: self.take(length)}, {})
-        reply, done = Reply(0, [], {}, {}), False
+            return Reply(error, [], {} if error else {start: self.take(length)}, {}, {})
+        reply, done = Reply(0, [], {}, {}, {}), False
         while not done:
             magic, flags, kind, got, size = struct.unpack(">IHHQI", self.take(20))
             assert (magic, got) == (0x668E33EF, cookie)
             body, done = self.take(size), flags & 1
             if kind == 1:
                 reply.data[struct.unpack(">Q", body[:8])[0]] = body[8:]
+            elif kind == 2:
+                place, length = struct.unpack(">QI", body)
+                reply.data[place], reply.holes[place] = bytes(length), length
             elif kind == 5:
                 reply.extents[body[:4]] = list(struct.iter_unpack(">II", body[4:]))
             elif kind & 0x8000:

@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.serve.contexts import KNOWN, LOST, NO_LAYER, NUMBERS, STALE, BlockStatus, Context
+from analyzer.serve.contexts import KNOWN, LOST, NO_LAYER, NUMBERS, STALE, WORTH_TELLING, BlockStatus, Context
 from analyzer.serve.export import Export
 from analyzer.serve.scratch import Scratch
 from analyzer.serve.scratch_layout import ScratchHeader
 from tests.analyzer.serve.test_scratch import PATH, blank
 from tests.support.crashing import Recorder
+from tests.support.runs_disk import RunsDisk
 from tests.support.sources import chain_of
 from tests.support.strategies import stacks
 from vhdx.disk import Mask, MaskedDisk
 from vhdx.ranges import Range, Ranges
-from vhdx.runs import Kind
+from vhdx.runs import Kind, Run
 
 pytestmark = pytest.mark.property
 
@@ -48,6 +49,15 @@ def expected(chain, masked, scratch_ranges, stale):
         Context.LAYER: np.where(kinds == Kind.HOLE, NO_LAYER, layers),
         Context.STATUS: np.where(kinds == Kind.LOST, LOST, np.where(old, STALE, KNOWN)),
     }
+
+
+def few(is_zero):
+    """The sectors in rows of zeros that are too short to be told."""
+    edges = np.flatnonzero(np.diff(is_zero.view(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    found = np.zeros_like(is_zero)
+    for start, end in edges.tolist():
+        found[start:end] = (end - start) * SECTOR < WORTH_TELLING
+    return found
 
 
 def told(status, context, size, chance):
@@ -89,6 +99,18 @@ def test_every_sector_is_told_as_it_is(stack, seed, with_scratch):
         zeroed[part.start // SECTOR : part.end // SECTOR] = not is_data
     for context in Context:
         got = told(status, context, chain.size, chance)
-        # Zeros in a block that holds something else are kept as its content: they may be told as data, never else.
-        may_be_data = zeroed & (got == 0) if context is Context.ALLOCATION else False
+        # Zeros in a block that holds something else are kept as its content, and a few between data go with them: they
+        # may be told as data, never else.
+        may_be_data = (zeroed | few(wanted[context] == 3)) & (got == 0) if context is Context.ALLOCATION else False
         assert ((got == wanted[context]) | may_be_data).all()
+
+
+def test_a_few_zeros_between_data_are_told_as_data_and_more_as_zeros():
+    few_sectors = WORTH_TELLING // SECTOR - 1
+    kinds = [(Kind.DATA, 1), (Kind.ZERO, few_sectors), (Kind.DATA, 1), (Kind.ZERO, few_sectors), (Kind.TRIM, 1)]
+    runs, position = [], 0
+    for kind, sectors in [*kinds, (Kind.DATA, 1), (Kind.HOLE, 1)]:
+        runs.append(Run(position, sectors * SECTOR, kind, 0, position))
+        position += sectors * SECTOR
+    extents = BlockStatus(Export("", RunsDisk([], runs), "x")).extents(NUMBERS[Context.ALLOCATION], 0, position)
+    assert extents == [(WORTH_TELLING + SECTOR, 0), (WORTH_TELLING, 3), (SECTOR, 0), (SECTOR, 3)]

@@ -8,10 +8,15 @@ import pytest
 import vhdx
 from analyzer.serve.contexts import NO_LAYER
 from analyzer.serve.export import Export
+from analyzer.serve.spans import WORTH_TELLING
 from tests.analyzer.serve.speaker import DF, FLUSH, ONE, READ, STATUS, TRIM, WRITE, Speaker
+from tests.support.runs_disk import RunsDisk
+from vhdx import sending
 from vhdx.disk import Mask, MaskedDisk
 from vhdx.ranges import Range, Ranges
-from vhdx.runs import Kind
+from vhdx.runs import Kind, Run
+from vhdx.source import FileSource
+from vhdx.system.sockets import SENDS_FILES
 
 MIB = 1 << 20
 ALLOCATION, LAYER, KNOWN = "base:allocation", "vhdx:layer", "vhdx:status"
@@ -23,14 +28,15 @@ def held(model):
     return (0, 24 * MIB), (model.size - 3 * MIB, 3 * MIB)
 
 
-@pytest.mark.parametrize("structured", [True, False])
-def test_every_state_is_served_byte_for_byte(demo, served, structured):
+@pytest.mark.parametrize("way", ["sent", "read", "simple"])
+def test_every_state_is_served_byte_for_byte(demo, served, monkeypatch, way):
+    monkeypatch.setattr(sending, "SENDS_FILES", SENDS_FILES and way == "sent")
     chain, models = demo
     states = {f"@{layer}": chain.upto(layer) for layer in range(3)}
     server = served(**states)
     for layer, name in enumerate(states):
         with Speaker(server.address) as speaker:
-            size, _ = speaker.begin(name, structured=structured)
+            size, _ = speaker.begin(name, structured=way != "simple")
             model = models[layer]
             assert size == model.size
             for start, length in held(model):
@@ -80,7 +86,8 @@ def test_what_is_lost_is_an_error_at_exactly_its_sectors_and_says_why(demo, serv
             reply = speaker.ask(READ, sector * 512, 512)
             assert reply.error == (EIO if sector == 2 else 0)
         reply = speaker.ask(READ, 0, 4 * MIB)
-        assert {place for place, _, _ in reply.reasons} == {1024, 3 * MIB - 512, 3 * MIB}
+        # Those that follow one another are one error, or one for each piece that is read.
+        assert {1024, 3 * MIB - 512} <= {place for place, _, _ in reply.reasons} <= {1024, 3 * MIB - 512, 3 * MIB}
         assert all("the moon ate it" in reason for _, _, reason in reply.reasons)
         known = reply.bytes(0, 4 * MIB)
         for part, is_lost in lost.split(Range(0, 4 * MIB)):
@@ -88,6 +95,37 @@ def test_what_is_lost_is_an_error_at_exactly_its_sectors_and_says_why(demo, serv
         said = speaker.ask(STATUS, 0, 4 * MIB).extents
         assert said[speaker.numbers[KNOWN]][:3] == [(1024, 0), (512, 2), (3 * MIB - 2048, 0)]
         assert said_at(said[speaker.numbers[ALLOCATION]], 1024) == 0  # to be read, or a copy would take it for zeros
+
+
+def test_what_fails_while_it_is_sent_is_an_error_behind_its_chunk_and_the_next_request_is_served(tmp_path, served):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * MIB)
+    with FileSource(path) as source:
+        disk = RunsDisk([source], [Run(0, MIB, Kind.DATA, 0, 0)])
+        with Speaker(served(disk=disk).address) as speaker:
+            speaker.begin("disk")
+            os.truncate(path, 300_000)  # nobody looks whether it changed
+            reply = speaker.ask(READ, 4096, MIB - 4096)
+            assert (reply.error, len(reply.reasons)) == (EIO, 1)
+            assert "300000" in reply.reasons[0][2].replace(",", "")
+            assert reply.bytes(4096, MIB - 4096)[: reply.reasons[0][0] - 4096] == b"x" * (reply.reasons[0][0] - 4096)
+            assert not speaker.ask(READ, 0, 64 << 10).error
+
+
+def test_zeros_are_told_and_not_sent_but_to_who_wants_one_chunk(tmp_path, served):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * MIB)
+    with FileSource(path) as source:
+        runs = [Run(0, MIB, Kind.DATA, 0, 0), Run(MIB, WORTH_TELLING, Kind.ZERO, 0, 0)]
+        runs += [Run(runs[-1].end, 4096, Kind.DATA, 0, 0), Run(runs[-1].end + 4096, 4096, Kind.HOLE, 0, 0)]
+        disk = RunsDisk([source], runs)
+        expected = b"x" * MIB + bytes(WORTH_TELLING) + b"x" * 4096 + bytes(4096)
+        with Speaker(served(disk=disk).address) as speaker:
+            speaker.begin("disk")
+            reply = speaker.ask(READ, 0, disk.size)
+            assert reply.bytes(0, disk.size) == expected
+            assert reply.holes == ({MIB: WORTH_TELLING} if SENDS_FILES else {})
+            assert speaker.ask(READ, MIB, WORTH_TELLING, DF).data == {MIB: bytes(WORTH_TELLING)}
 
 
 def test_what_is_lost_is_an_error_to_a_client_of_the_simple_kind_and_it_goes_on(demo, served):
