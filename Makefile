@@ -15,7 +15,7 @@ ROOMS ?= tests
 # the programs that tests start all of vhdx (0.15 s).
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak in-place-soak clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -84,6 +84,9 @@ false-alarms: $(DEV)  ## judge 2,500 healthy and trimmed disks and chains, and h
 
 merge-soak: $(DEV) $(PEERS)  ## merge 100,000 random chains in place, and kill 300 merges (MERGE_CHAINS, MERGE_KILLS, MERGE_SEED)
 	$(BIN)/pytest -m fuzz -n 0 tests/analyzer/merge/test_soak.py
+
+in-place-soak: $(DEV)  ## make files smaller and disks of another size in place, 300 times each, while that is killed (KILLS, SEED)
+	$(BIN)/pytest -m fuzz -n 0 tests/analyzer/compact/test_soak.py
 
 peers: $(DEV)  ## install other readers and the file-system library, or fail
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers,filesystems]'

@@ -9,6 +9,7 @@ from analyzer.compact.model import CompactPlan, Move
 from analyzer.merge.media import Media, in_place
 from analyzer.progress import Progress, no_progress
 from vhdx.edit.editor import Editor
+from vhdx.edit.replaying import apply_log
 from vhdx.identities import Identities, random_identities
 from vhdx.ranges import Range, Ranges
 from vhdx.source import read_at
@@ -32,6 +33,7 @@ def run_compaction(
     """
     identity: UUID | None = identities("data_write_guid") if plan.changes_content else None
     with media(plan.path) as medium:
+        apply_log(medium)  # an earlier run's, or what the plan was made with: the blocks are where it has them
         with Editor(medium, data_write_guid=identity) as editor:
             freed = _let_go(editor, plan)
             for step in plan.moves:

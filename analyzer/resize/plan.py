@@ -51,11 +51,15 @@ def plan_resize(disk: Disk, size: int | None, gpt: Gpt) -> ResizePlan:
     if size < least:
         reason = f"its partitions and volumes end at {least}, and {size} bytes would cut them"
         raise OutputError(disk.path, reason, "make them smaller in the guest first, or give a larger size")
-    moves = copy is not None and size != disk.size
-    pieces = tuple(_moved(disk, copy, size)) if copy and moves and gpt is Gpt.MOVE else ()
-    return ResizePlan(
-        size_before=disk.size, size=size, least=least, pieces=pieces, gpt_is_left=moves and gpt is Gpt.LEAVE
-    )
+    is_left = copy is not None and size != disk.size and gpt is Gpt.LEAVE
+    # Of the same size too: what was interrupted may have grown the disk and nothing else.
+    moved = _moved(disk, copy, size) if copy and gpt is Gpt.MOVE else ()
+    pieces = tuple(piece for piece in moved if not _is_there(disk, *piece))
+    return ResizePlan(size_before=disk.size, size=size, least=least, pieces=pieces, gpt_is_left=is_left)
+
+
+def _is_there(disk: Disk, start: int, data: bytes) -> bool:
+    return start + len(data) <= disk.size and disk.read(start, len(data)) == data
 
 
 def least_size(disk: Disk, copy: GptCopy | None) -> int:

@@ -10,6 +10,7 @@ from analyzer.merge.plan import require_sound
 from analyzer.resize.plan import Pieces, ResizePlan
 from vhdx.disk import DiskSource
 from vhdx.edit.editor import Editor
+from vhdx.edit.replaying import apply_log
 from vhdx.edit.resizing import grow, shrink
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities
@@ -44,6 +45,7 @@ def run_resize(
     Whenever that is, the file is whole, of one size or the other, and the same plan goes on.
     """
     with media(path) as medium:
+        apply_log(medium)
         with Editor(medium, data_write_guid=identities("data_write_guid")) as editor:
             before = editor.room.free
             if plan.size > editor.geometry.size:

@@ -17,7 +17,6 @@ from tests.support.crashing import PagedFile, Recorder, crash_states
 from tests.support.plain_reader import PlainFile
 from tests.support.strategies import stacks
 from vhdx.disk import Mask
-from vhdx.edit.replaying import apply_log
 from vhdx.errors import CorruptFileError, LostDataError, OutputError
 from vhdx.ranges import Range, Ranges
 
@@ -25,7 +24,6 @@ MIB = 1 << 20
 
 
 def compact(run, paths, free=None):
-    apply_log(run.media[paths[-1]])
     plan = plan_compaction(opened_chain(run, paths), free)
     run_compaction(plan, contextmanager(lambda path: iter([run.media[path]])))
     return plan

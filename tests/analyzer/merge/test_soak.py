@@ -2,19 +2,16 @@
 
 import os
 import random
-import signal
 import subprocess
 
 import pytest
 
 import vhdx
 from analyzer.merge import run as running
-from cli.errors import run
-from cli.main import vhdx as main_command
 from tests.analyzer.merge.chains import random_chain
 from tests.analyzer.merge.test_chains import try_chain
+from tests.support.killing import run_with_kills
 from tests.support.peer_tools import missing_peer, qemu_img
-from vhdx.in_place import EditedFile
 from vhdx.structures.bat import BlockState
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.usefixtures("quiet")]
@@ -50,52 +47,34 @@ def judged_by_others(file, wanted, folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is copied to be killed")
-def test_merges_that_are_killed_leave_the_disk_and_go_on(tmp_path):
+@pytest.mark.parametrize("kind", ["plain", "drain", "keep-old"])
+def test_merges_that_are_killed_leave_the_disk_and_go_on(tmp_path, kind):
     for number in range(KILLS):
         chance = random.Random(FIRST + number)
         files, paths, wanted = random_chain(chance)
         for path, file in files.items():
             file.write_to(tmp_path / path)
-        merge_with_kills([tmp_path / path for path in paths], wanted, chance)
+        merge_with_kills([tmp_path / path for path in paths], wanted, chance, kind)
         for path in tmp_path.iterdir():
             path.unlink()
 
 
-def merge_with_kills(paths, wanted, chance):
+def merge_with_kills(paths, wanted, chance, kind):
     """Kill merges of one chain, each some steps later than the one before, until one is done."""
     parents = [word for path in paths[-2::-1] for word in ("--parent", str(path))]
+    old, before = paths[0].with_name("old.avhdx"), disk_on(paths[:1])
     words = ["merge", str(paths[-1]), "--into", str(paths[0]), *parents, "--delete", "-q"]
-    words += ["--drain"] if chance.random() < 0.5 else []
-    steps = 0
-    while True:
-        steps += chance.randint(1, 12)
-        code = killed_after(steps, words)
-        assert code in {0, -signal.SIGKILL}
-        if code == 0:
-            break
-        with vhdx.open_chain(paths[-1], parents=paths[-2::-1]) as chain:
-            assert chain.read(0, chain.size) == wanted
-    with vhdx.open_image(paths[0]) as image:
-        assert image.read(0, image.size) == wanted
+    words += {"plain": [], "drain": ["--drain"], "keep-old": ["--keep-old", str(old)]}[kind]
+    run_with_kills(words, chance, lambda: assert_shows(paths, wanted), lambda: setattr(running, "_PAGES", 2))
+    assert_shows(paths[:1], wanted)
+    if kind == "keep-old":
+        assert_shows([paths[0], old], before)
 
 
-def killed_after(steps, words):
-    """The exit code of a command in a process that ends itself, as `kill -9` does, before that step of its writing."""
-    process = os.fork()
-    if process == 0:
-        done = [0]
+def disk_on(paths):
+    with vhdx.open_chain(paths[-1], parents=paths[-2::-1]) as chain:
+        return chain.read(0, chain.size)
 
-        def counted(real):
-            def step(*arguments):
-                done[0] += 1
-                if done[0] > steps:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*arguments)
 
-            return step
-
-        for name in ("write_at", "set_size", "flush", "zero", "release"):
-            setattr(EditedFile, name, counted(getattr(EditedFile, name)))
-        running._PAGES = 2
-        os._exit(run(main_command, words))
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+def assert_shows(paths, wanted):
+    assert disk_on(paths) == wanted

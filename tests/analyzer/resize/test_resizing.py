@@ -96,12 +96,20 @@ def test_at_every_moment_the_disk_has_one_size_or_the_other_and_a_table_that_is_
     before = disk_of([run.files[PATH]])
     resize(run, size)
     after = disk_of([run.files[PATH]])
+    for number, (words, files) in enumerate(crash_states(run, shuffled=1)):
+        assert_is_whole(disk_of([files[PATH]]), before, len(after), words)
+        if number % 40 == 0:  # live logs among them
+            again = Recorder(files)
+            resize(again, size)
+            assert disk_of([again.files[PATH]]) == after, words
+
+
+def assert_is_whole(data, before, size, words=""):
+    """A disk of the size that it had, or will have, with its content and a table."""
     kept = slice(34 * 512, 6 * MIB - len(TABLE.back))
-    for words, files in crash_states(run, shuffled=1):
-        data = disk_of([files[PATH]])
-        assert len(data) in {len(before), len(after)}, words
-        assert data[kept] == before[kept], words
-        assert copies(data), words
+    assert len(data) in {len(before), size}, words
+    assert data[kept] == before[kept], words
+    assert copies(data), words
 
 
 @pytest.mark.parametrize("size", [7 * MIB, 24 * MIB])
