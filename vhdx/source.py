@@ -269,6 +269,9 @@ def assume_of(source: ByteSource, part: Range, byte: int) -> None:
 
 def read_known(source: ByteSource, offset: int, buffer: memoryview) -> Ranges:
     """Fill the buffer, with zeros for what is known to be unreadable; returns these ranges of the source."""
+    if unread_of(source) is None and len(buffer):  # as nearly always, and tables are read by many small windows
+        source.read_into(offset, buffer)
+        return NO_RANGES
     unreadable = unreadable_of(source).within(Range(offset, len(buffer)))
     for part, is_lost in unreadable.split(Range(offset, len(buffer))):
         piece = buffer[part.start - offset : part.end - offset]

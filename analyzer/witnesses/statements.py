@@ -89,4 +89,4 @@ def _heard(read: ReadableDisk, start: Column, length: Column) -> Iterator[tuple[
     for place, size in zip(start.tolist(), length.tolist(), strict=True):
         data, missed = read.read_best_effort(place, size)
         if not missed:
-            yield place, size - 1, data[0], not any(data[1:])
+            yield place, size - 1, data[0], data.count(0, 1) == size - 1

@@ -1,5 +1,6 @@
 """JSON has the same thing in the same place, whichever command answers."""
 
+import jsonschema
 import pytest
 
 from tests.support.command_line import SCHEMA
@@ -32,6 +33,10 @@ TWICE = {
     "columns", "counts", "failed", "files", "folders", "layers", "new", "old", "output", "points", "ranges", "runs",
     "settings", "volume",
 }  # fmt: skip
+
+
+def test_the_schema_is_one():
+    jsonschema.validators.validator_for(SCHEMA).check_schema(SCHEMA)
 
 
 def test_a_member_of_one_name_is_of_one_kind_in_all_answers():

@@ -22,10 +22,8 @@ SCHEMA = json.loads((ROOT / "docs/schema/vhdx-1.json").read_text())
 
 @cache
 def _validator():
-    """Made once: to look at the schema itself takes longer than most commands."""
-    kind = jsonschema.validators.validator_for(SCHEMA)
-    kind.check_schema(SCHEMA)
-    return kind(SCHEMA)
+    """Made once. That the schema is one takes longer to see than most commands take: tests/cli/test_json.py does it."""
+    return jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
 
 
 class Answer(NamedTuple):

@@ -137,6 +137,6 @@ def _copied_table(editor: Editor, length: int) -> Range:
     held = editor.table.slots_needed * ENTRY_SIZE
     for part in Range(0, held).pieces(WINDOW_SLOTS * ENTRY_SIZE):
         data = read_at(editor.session, editor.table.bat_offset + part.start, part.length)
-        if any(data):
+        if data.count(0) < len(data):  # quicker than any()
             editor.session.write(place.start + part.start, data)
     return Range(place.start, place.length)

@@ -191,6 +191,6 @@ def _fixed(page: bytes, copy: bytes) -> bytes:
     for at in range(0, len(page), _SECTOR):
         now, logged = page[at : at + _SECTOR], copy[at : at + _SECTOR]
         # Zeros may be right, and the logged copy older: this is a trial to find the disk's size, and is discarded.
-        is_lost = not any(now) or is_noise(entries_of(now))
+        is_lost = now.count(0) == len(now) or is_noise(entries_of(now))
         fixed += logged if is_lost and not is_noise(entries_of(logged)) else now
     return bytes(fixed)

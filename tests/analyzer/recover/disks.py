@@ -96,7 +96,7 @@ def _looks_wiped(spec):
                 (at + n // sector) // per_part
                 for at, data in pieces
                 for n in range(0, len(data), sector)
-                if any(data[n : n + sector])
+                if data.count(0, n, n + sector) < len(data[n : n + sector])
             }
     return bool(held - marked)
 

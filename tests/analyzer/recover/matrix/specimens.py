@@ -101,7 +101,9 @@ def _block(disk: mmap.mmap, number: int, block_size: int) -> Block:
     start = number * block_size
     piece = disk[start : start + block_size]
     cells = ((at, piece[at : at + CELL]) for at in range(0, len(piece), CELL))
-    data = {at // SECTOR: cell for at, cell in cells if any(cell)} if any(piece) else {}
+    data = (
+        {at // SECTOR: cell for at, cell in cells if cell.count(0) < len(cell)} if piece.count(0) < len(piece) else {}
+    )
     return Block(state=BlockState.FULLY_PRESENT, data=data)
 
 

@@ -70,7 +70,7 @@ def _partitioned(raw: Path, part: Path) -> Path:
         disk.write(table.back)
         at = FIRST * SECTOR
         while piece := volume.read(MIB):
-            if any(piece):
+            if piece.count(0) < len(piece):
                 disk.seek(at)
                 disk.write(piece)
             at += MIB

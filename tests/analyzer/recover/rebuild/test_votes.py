@@ -58,7 +58,7 @@ def in_blocks(raw, block_size, seed):
         number = 0
         while data := handle.read(block_size):
             parts = {n // 512: data[n : n + 4096] for n in range(0, len(data), 4096)}
-            if held := {n: part for n, part in parts.items() if any(part)}:
+            if held := {n: part for n, part in parts.items() if part.count(0) < len(part)}:
                 blocks[number] = Block(state=BlockState.FULLY_PRESENT, data=held)
             number += 1
     order = random.Random(seed).sample(sorted(blocks), len(blocks))

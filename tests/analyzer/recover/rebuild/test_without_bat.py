@@ -142,7 +142,7 @@ def ext4_in_blocks(block_mib, folder):
         for index in range(EXT_SIZE // MIB // block_mib):
             data = handle.read(block_mib * MIB)
             held = {n: data[n * 512 : n * 512 + 4096] for n in range(0, len(data) // 512, 8)}
-            if held := {n: part for n, part in held.items() if any(part)}:
+            if held := {n: part for n, part in held.items() if part.count(0) < len(part)}:
                 blocks[index] = Block(state=BlockState.FULLY_PRESENT, data=held)
     order = draw.sample(sorted(blocks), len(blocks))
     return of_size(EXT_SIZE, block_mib * MIB, {n: blocks[n] for n in order})
