@@ -1,12 +1,15 @@
 """A tree for FUSE, by mfusepy: paths to nodes, errors to numbers."""
 
+import ctypes
 import errno
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from typing import Any, Self, TypeVar
 
 from analyzer.mount.tree import Attributes, File, Folder, Link, Node, Type, find
@@ -21,6 +24,12 @@ NAME = "vhdx"
 _ENDED_BY_SIGNAL = 8
 # Errors that are said; of a medium that fails there may be a million.
 _MOST_SAID = 1000
+_WRITABLE = 0x200
+"""Python's PyBUF_WRITE."""
+_memory_at = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
+    ("PyMemoryView_FromMemory", ctypes.pythonapi)
+)
+"""A memoryview of memory that C has."""
 Given = TypeVar("Given")
 
 
@@ -92,10 +101,10 @@ class Operations:
         info.direct_io, info.keep_cache = exact, not exact
         return 0
 
-    def read(self, path: str, size: int, offset: int, _handle: object) -> bytes:
-        """Bytes of a file, all that are asked for up to its end."""
+    def read(self, path: str, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer with bytes of a file, as far as it goes; returns how many."""
         file = self._file(path)
-        return self._told(lambda: file.read(offset, size))
+        return self._told(lambda: file.read_into(offset, buffer))
 
     def lseek(self, path: str, offset: int, whence: int) -> int:
         """Where the next data or the next hole is."""
@@ -155,7 +164,11 @@ def run_mount(
     bindings = _bindings()
 
     class Fuse(bindings.FUSE):  # type: ignore[name-defined,misc] # see `_bindings`
-        """The binding with what it lacks: where holes are."""
+        """The binding with what it lacks: where holes are, and bytes put where libfuse wants them without a copy."""
+
+        def read(self, path: bytes, buffer: object, size: int, offset: int, _info: object) -> int:
+            room = _memory_at(buffer, size, _WRITABLE)
+            return int(self.operations.read(path.decode(self.encoding, self.errors), room, offset))
 
         def lseek(self, path: bytes, offset: int, whence: int, _info: object) -> int:
             return int(self.operations.lseek(path.decode(self.encoding, self.errors), offset, whence))
@@ -164,6 +177,8 @@ def run_mount(
 
         def begin() -> None:
             quiet.end()
+            # Not here: whoever looks at the folder waits until this has returned.
+            Thread(target=_read_far_ahead, args=(folder,), daemon=True).start()
             ready()
 
         shown = Operations(root, begin, say)
@@ -175,6 +190,14 @@ def run_mount(
                 raise MountFailedError(
                     folder, reason, "see that /dev/fuse is there, and that you may use it"
                 ) from error
+
+
+def _read_far_ahead(folder: Path) -> None:
+    """Have the system read a MiB ahead of who reads on, where this process may tell it so: else it is 128 KiB."""
+    with suppress(OSError, AttributeError):  # neither Linux nor root
+        device = folder.stat().st_dev
+        ahead = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+        ahead.write_text(str(_MOST_READ >> 10), encoding="ascii")
 
 
 class _Quiet:

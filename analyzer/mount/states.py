@@ -1,7 +1,8 @@
 """Disks as files: each state of a chain, each restore point."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -12,6 +13,7 @@ from analyzer.backup.repository.repository import Repository
 from analyzer.mount.tree import Attributes, File, FixedFolder, Type
 from analyzer.serve.export import Guard
 from vhdx.disk import Disk
+from vhdx.plans import Plans
 from vhdx.ranges import Range, Ranges, joined
 from vhdx.reader import Reader
 from vhdx.runs import Kind
@@ -30,7 +32,7 @@ class StateFile(File):
     def __init__(self, disk: Disk, modified_ns: int) -> None:
         """Read `disk`, which is closed by who opened it."""
         self._disk, self._modified_ns, self._guard = disk, modified_ns, Guard(disk)
-        self._readers = deque[Reader]()
+        self._readers, self._plans = deque[Reader](), Plans(disk)
         self._kept: tuple[Range, Ranges] | None = None
 
     def attributes(self) -> Attributes:
@@ -53,12 +55,25 @@ class StateFile(File):
     def read(self, start: int, length: int) -> bytes:
         """See File; raises SourceChangedError where somebody wrote to a file of the disk."""
         self._guard.require_unchanged()
+        with self._warm_reader() as reader:
+            return reader.read(start, max(0, min(length, self._disk.size - start)))
+
+    def read_into(self, start: int, buffer: memoryview) -> int:
+        """See File; raises as `read` does."""
+        self._guard.require_unchanged()
+        part = buffer[: max(0, self._disk.size - start)]
+        with self._warm_reader() as reader:
+            reader.read_into(start, part)
+        return len(part)
+
+    @contextmanager
+    def _warm_reader(self) -> Iterator[Reader]:
         try:
             reader = self._readers.pop()
         except IndexError:
-            reader = Reader(self._disk)
+            reader = Reader(self._disk, plans=self._plans)
         try:
-            return reader.read(start, max(0, min(length, self._disk.size - start)))
+            yield reader
         finally:
             self._readers.append(reader)
 
@@ -118,6 +133,10 @@ class PointFile(File):
     def read(self, start: int, length: int) -> bytes:
         """See File."""
         return self._file.read(start, length)
+
+    def read_into(self, start: int, buffer: memoryview) -> int:
+        """See File."""
+        return self._file.read_into(start, buffer)
 
     def next_data(self, start: int) -> int | None:
         """See File."""

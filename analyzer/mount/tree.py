@@ -56,6 +56,12 @@ class File(Node):
     def read(self, start: int, length: int) -> bytes:
         """Bytes from `start` on, fewer only where the file ends; raises VhdxError for what cannot be known."""
 
+    def read_into(self, start: int, buffer: memoryview) -> int:
+        """Fill the buffer from `start` on, as far as the file goes; returns how many bytes. Raises as `read` does."""
+        data = self.read(start, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def next_data(self, start: int) -> int | None:
         """Where the next bytes are that may be other than zeros, from `start` on; None where none are."""
         return start if start < self.attributes().size else None
