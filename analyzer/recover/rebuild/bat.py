@@ -13,6 +13,7 @@ from analyzer.judgement.unowned import Unowned, unowned_in
 from analyzer.recover.rebuild.bitmap_matches import place_by_bitmaps
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
 from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries, forget_absent_entries
+from analyzer.recover.rebuild.exchanged import exchange_entries
 from analyzer.recover.rebuild.placement import place_blocks
 from analyzer.recover.rebuild.regions import parameters_at
 from analyzer.recover.rebuild.workspace import (
@@ -76,6 +77,8 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
     if rooms:
         _give_places(work, table, unowned, rooms)
         _settle(work, replace(table, source=work.view), why, marked)
+    else:
+        exchange_entries(work, image_of(work.structures))
     _doubt_size(work, image)
     rebuild_bitmaps(work, image_of(work.structures), bitmaps)
 

@@ -114,7 +114,7 @@ class _Search:
         # Two rooms with the same content: the guest copied it, or the file did. Neither is evidence, and both stay
         # free.
         if len(found) == 1:
-            _put(self.work, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
+            put_block(self.work, table, block, found[0], f"of all room that nothing owns this alone holds {sign.what}")
             self.rooms = [start for start in self.rooms if not found[0] - size < start < found[0] + size]
 
     def address(self, image: Image) -> None:
@@ -128,7 +128,9 @@ class _Search:
             alone = {at: start for start, at in found.items() if at is not None and counts[at] == 1}
             for at, start in alone.items():
                 if at % size == 0 and 0 <= at < image.size and not places[at // size]:
-                    _put(self.work, image.table, at // size, start, "blocks of its file system in it name this place")
+                    put_block(
+                        self.work, image.table, at // size, start, "blocks of its file system in it name this place"
+                    )
                     self.leave(frozenset({start}))
 
     def vote(self, image: Image) -> None:
@@ -144,7 +146,7 @@ class _Search:
             evidence = (
                 f"{vote.hits} of {plural(vote.total, 'file')} that end in it do so there, and no other block has half"
             )
-            _put(self.work, image.table, block, vote.start, evidence)
+            put_block(self.work, image.table, block, vote.start, evidence)
             self.rooms = [start for start in self.rooms if not vote.start - size < start < vote.start + size]
 
     def leave(self, taken: frozenset[int]) -> None:
@@ -170,7 +172,8 @@ def _is_open(work: RebuildWorkspace, image: Image, sign: Sign) -> bool:
     return state.value == UNKNOWN or (state is BlockState.NOT_PRESENT and work.doubts(sign.start))
 
 
-def _put(work: RebuildWorkspace, table: BlockTable, block: int, place: int, *evidence: str) -> None:
+def put_block(work: RebuildWorkspace, table: BlockTable, block: int, place: int, *evidence: str) -> None:
+    """Give a block the room at a byte of the file, and say by what evidence; what it holds is likely then."""
     # Which sectors of a child's block are its own, only the bitmap tells: to take all would hide what the parent has.
     state = BlockState.PARTIALLY_PRESENT if table.has_parent else BlockState.FULLY_PRESENT
     put_entries(work, table, {table.geometry.payload_slot(block): entry_for(state, place)})
@@ -197,7 +200,7 @@ def _fill_between(work: RebuildWorkspace, table: BlockTable, rooms: list[int], v
         if ends and free.issuperset(places) and votes.agree(zip(range(first, last + 1), places, strict=True)):
             evidence = f"blocks {first - 1} and {last + 1} stand in the file as far apart as on the disk"
             for block, place in zip(range(first, last + 1), places, strict=True):
-                _put(work, table, block, place, evidence, "what stands between them has no owner")
+                put_block(work, table, block, place, evidence, "what stands between them has no owner")
 
 
 def _is_written_in_order(table: BlockTable) -> bool:
