@@ -72,7 +72,8 @@ def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[_Found]:
     """Every pattern that stretches make with two places or more that look like them."""
     unit, alike = samples.unit, samples.looks == look
     counted = samples.looks != Look.UNKNOWN if look is Look.ZEROS else alike | (samples.looks == Look.OTHER)
-    begins = np.flatnonzero(np.diff(alike, prepend=False) & alike)
+    runs = Ranges.where(alike)
+    begins = runs.start
     for stretch in (*list(proven)[:_MOST_PROVEN], *_whole_mibs(proven)):
         start, length = stretch.start // unit, stretch.length // unit
         if not length or stretch.start % unit:
@@ -80,13 +81,17 @@ def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[_Found]:
         whole = _whole(alike, length)
         # What is cut at whole MiB, as blocks are, is expected there alone.
         step = MIB // unit if unit < MIB and not (stretch.start | stretch.length) % MIB else 1
-        room, count = -(-len(whole) // step), int(whole[::step].sum())
+        room, alone = -(-len(whole) // step), runs.start[(runs.length == length) & (runs.start % step == 0)]
         periods = np.unique(np.abs(begins - start))
         periods = periods[(periods >= 2 * length) & (periods % step == 0)][:_MOST_PERIODS]
         for period in periods.tolist():
             first, hits = _borne_out(whole, _whole(counted, length), start, period) or (0, 0)
             if hits >= _LEAST_PLACES:
-                weight = _weight(room, count, hits) - log10(len(periods))
+                places = np.arange(first, len(whole), period)
+                others = places[whole[places] & (places != start)]
+                # Noise of the guest's own is mostly longer than what was made noise, which ends where it ends.
+                pool = alone if np.isin(others, alone).all() else np.flatnonzero(whole[::step])
+                weight = _weight(room, len(pool), len(others)) - log10(len(periods))
                 yield _Found(hits, weight, Pattern(first * unit + stretch.start % unit, stretch.length, period * unit))
 
 
@@ -100,8 +105,8 @@ def _whole_mibs(proven: Ranges) -> Iterator[Range]:
 
 def _weight(room: int, count: int, hits: int) -> float:
     """How unlikely it is that beside one place, which is given, so many are alike; `count` of all `room` places are."""
-    usual = (count - hits + 1) / max(1, room - hits + 1)
-    return (hits - 1) * -log10(min(1.0, max(usual, 1 / room)))
+    usual = max(1, count - hits) / max(1, room - hits)
+    return hits * -log10(min(1.0, usual))
 
 
 def lone_pattern(layer: int, looks: Looks) -> list[Range]:

@@ -98,6 +98,7 @@ class Altered:
         self._source, self.patches, self.moved = source, tuple(patches), tuple(moved)
         self.path, self.size = Path("/nowhere", name), source.size if size is None else min(size, source.size)
         self.unread = Unread(Path("/nowhere", f"{name}.map"), unread) if unread else None
+        self.holes = holes
         if holes:
             self.extents = lambda: iter(holes.gaps(Range(0, self.size)))
 

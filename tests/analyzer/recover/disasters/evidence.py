@@ -73,6 +73,13 @@ def told_places(made, patches):
     return Ranges.of(part for parts, is_told in zip(places, told, strict=True) if is_told for part in parts)
 
 
+def holes_told(made, holes):
+    """The ranges of the disk that are holes of the host in the midst of files, where the other zeros are stored."""
+    contents = claims_in(made.flat).contents
+    used = Ranges.of_columns(contents.start, contents.length)
+    return Ranges.of(part for hole in holes for one in shown(made, hole) for part in used.within(one))
+
+
 def told_blocks(made, moved):
     """The ranges of two blocks that changed places, of each where a structure of it is another one then."""
     block, structures = made.block_size, structures_in(made.flat)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tests.analyzer.recover.disasters.chains import chain, makeable, states_of
 from tests.analyzer.recover.disasters.damages import OF_TABLES, OLD, SILENT, STRUCTURAL, healthy
-from tests.analyzer.recover.disasters.evidence import free_in, told_blocks, told_places
+from tests.analyzer.recover.disasters.evidence import free_in, holes_told, told_blocks, told_places
 from tests.analyzer.recover.disasters.trial import Outcome, outcome
 from vhdx.ranges import union
 
@@ -73,7 +73,10 @@ def wrong_in(result, made, what, files):
 def told_by(made, files):
     """The ranges of the disk in which something tells what was done to a file."""
     altered = [(layer.made, files[layer.name]) for layer in made.layers if layer.name in files]
-    return union(told_places(its, file.patches) | told_blocks(its, file.moved) for its, file in altered)
+    return union(
+        holes_told(its, file.holes) if file.holes else told_places(its, file.patches) | told_blocks(its, file.moved)
+        for its, file in altered
+    )
 
 
 def table(trials):
