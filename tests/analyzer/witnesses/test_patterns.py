@@ -91,8 +91,6 @@ def test_a_witness_that_was_asked_too_little_or_is_often_wrong_is_not_believed(k
     assert Rate(Witness.SLACK, known, wrong).is_believed is is_believed
 
 
-@pytest.mark.parametrize(
-    ("known", "wrong", "holds"), [(3, 0, True), (9, 1, False), (14, 5, True), (14, 6, False)]
-)
+@pytest.mark.parametrize(("known", "wrong", "holds"), [(3, 0, True), (9, 1, False), (14, 5, True), (14, 6, False)])
 def test_holes_are_believed_where_most_zeros_of_a_file_are_stored(known, wrong, holds):
     assert Rate(Witness.HOLES, known, wrong).is_believed is holds
