@@ -128,12 +128,12 @@ def open_chain(
     with ExitStack() as stack:
         leaf = open_image(path, opened=where.opened)
         stack.callback(leaf.close)
-        links: list[Link] = []
+        links, growth = list[Link](), Growth(leaf)
         try:
             for link in parents_of(leaf, where):
                 stack.callback(link.parent.close)
                 links.append(link)
-                check_growth([leaf, *(link.parent for link in links)])
+                growth.take(link.parent)
         except CorruptFileError as error:
             raise CorruptFileError(error.path, error.finding, leaf.path) from error
         unused = where.parents[len(links) :]
@@ -152,19 +152,25 @@ def _paths(given: Sequence[Path | str] | Path | str) -> list[Path]:
     return [Path(given)] if isinstance(given, (str, Path)) else [Path(path) for path in given]
 
 
-def check_growth(layers: Sequence[Image]) -> None:
-    """Refuse the layer that was opened last, of layers from the leaf down, when it cannot belong below the others.
+class Growth:
+    """A chain as it is opened from its leaf down, which refuses what cannot belong below the layers that it has."""
 
-    Raises ChainLoopError, ChainTooDeepError, SectorSizeMismatchError.
-    """
-    child, parent = layers[-2:]
-    known = {_identity(layer) for layer in layers[:-1]}
-    if _identity(parent) in known:
-        raise ChainLoopError(parent.path)
-    if len(layers) > MAX_CHAIN_DEPTH:
-        raise ChainTooDeepError(layers[0].path, MAX_CHAIN_DEPTH)
-    if child.sector_size != parent.sector_size:
-        raise SectorSizeMismatchError(child.path, child.sector_size, parent.path, parent.sector_size)
+    def __init__(self, leaf: Image) -> None:
+        """The chain of the leaf alone."""
+        self._leaf = self._lowest = leaf
+        self._depth, self._known = 1, {_identity(leaf)}
+
+    def take(self, parent: Image) -> None:
+        """Take the parent of the lowest layer; raises ChainLoopError, ChainTooDeepError, SectorSizeMismatchError."""
+        child, self._lowest, identity = self._lowest, parent, _identity(parent)
+        self._depth += 1
+        if identity in self._known:
+            raise ChainLoopError(parent.path)
+        self._known.add(identity)
+        if self._depth > MAX_CHAIN_DEPTH:
+            raise ChainTooDeepError(self._leaf.path, MAX_CHAIN_DEPTH)
+        if child.sector_size != parent.sector_size:
+            raise SectorSizeMismatchError(child.path, child.sector_size, parent.path, parent.sector_size)
 
 
 def _identity(image: Image) -> object:

@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -44,9 +45,11 @@ def read_at(source: ByteSource, offset: int, length: int) -> bytes:
     """`length` bytes from `offset`; raises as `ByteSource.read_into` does."""
     if offset + length > source.size:
         raise ShortReadError(source.path, offset, length, max(0, source.size - offset))
-    buffer = bytearray(length)
-    source.read_into(offset, memoryview(buffer))
-    return bytes(buffer)
+    # The bytes that a BytesIO was made from and that nobody else holds can be filled in place: no second copy.
+    holder = BytesIO(bytes(length))
+    with holder.getbuffer() as buffer:
+        source.read_into(offset, buffer)
+    return holder.getvalue()
 
 
 def read_if_possible(source: ByteSource, offset: int, length: int) -> bytes:

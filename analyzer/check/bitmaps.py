@@ -34,7 +34,7 @@ _ENOUGH_BYTES = 32 << 10
 _RANDOM_BITS = 7.5
 # Text has other bytes too; bitmaps of clusters are far from it, since 0 and 255 are no letters.
 _MOSTLY_TEXT = 0.95
-_ALL_SET = 0xFF
+_ALL_SET, _ALL_WORD = 0xFF, (1 << 64) - 1
 
 
 def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def check_bitmaps(table: BlockTable) -> Iterator[Finding]:
             continue
         at = table.bitmap_entry(chunk).file_offset
         raw = np.frombuffer(read_at(table.source, at, SECTOR_BITMAP_SIZE), np.uint8)
-        counts = np.bitwise_count(raw).reshape(table.geometry.chunk_ratio, -1).sum(1, np.int64)[blocks]
+        counts = np.bitwise_count(raw.view(np.uint64)).reshape(table.geometry.chunk_ratio, -1).sum(1, np.int64)[blocks]
         full += int(np.count_nonzero(counts == table.geometry.block_size // table.geometry.sector_size))
         empty += int(np.count_nonzero(counts == 0))
         yield from _check_tail(table, chunk, blocks, raw)
@@ -87,6 +87,8 @@ def looks_like_data(raw: npt.NDArray[np.uint8]) -> str:
     signature = next((mark for mark in _SIGNATURES if mark in front), None)
     if signature:
         return f"it holds {signature.decode('latin-1')!r}"
+    words = raw.view(np.uint64)  # most are all zeros or all ones: what is left is looked at by bytes
+    raw = words[(words != 0) & (words != _ALL_WORD)].view(np.uint8)
     mixed = raw[(raw != 0) & (raw != _ALL_SET)]
     if len(mixed) < _ENOUGH_BYTES:
         return ""

@@ -17,7 +17,7 @@ from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from analyzer.linkage.own_sectors import Effort
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
 from vhdx import compiling
-from vhdx.chain import Chain, check_growth
+from vhdx.chain import Chain, Growth
 from vhdx.contents import is_vhd_file
 from vhdx.errors import (
     ChainError,
@@ -61,6 +61,7 @@ class Walk:
     files: list[Path] = field(default_factory=list)
     broken: bool = False
     """Something keeps the layers from being read as one disk."""
+    _growth: Growth = field(init=False)
 
     def findings(self, leaf: Path) -> Iterator[Finding]:
         """Everything about the files and links from `leaf` down, as far as they lead."""
@@ -70,6 +71,8 @@ class Walk:
             self._take(open_image(leaf, opened=self.cache.structures))
         except VhdxError:
             self.broken = True  # said by the file's own findings
+        else:
+            self._growth = Growth(self.layers[0])
         while self.layers and not self.broken and self.layers[-1].has_parent:
             yield from self._descend()
 
@@ -120,7 +123,7 @@ class Walk:
         self._take(link.parent)
         self.files.append(link.parent.path)
         try:
-            check_growth(self.layers)
+            self._growth.take(link.parent)
         except ChainLoopError as error:  # the file was looked at when it was met first
             yield from self._refuse(error, child)
             return

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from heapq import merge
-from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +20,7 @@ from analyzer.convert.copying import (
     cells_of_extents,
     copy_in_any_order,
     copy_to_places,
+    of_either,
     verify_cells,
 )
 from analyzer.convert.disks import KeptRuns, LayeredSource, RawDisk
@@ -238,8 +237,8 @@ def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: 
         held = _held(plan.new_disk, written)
         if made.shared:
             # Nothing has a checksum: all that either side has is compared.
-            both = merge(held, cells_with_data(disk.windows(0, disk.size)))
-            verify_cells(CellChecksums(), disk, written, (cell for cell, _ in groupby(both)), path, progress)
+            both = of_either(held, cells_with_data(disk.windows(0, disk.size)))
+            verify_cells(CellChecksums(), disk, written, both, path, progress)
         else:
             verify_cells(made.checksums, disk, written, held, path, progress)
 

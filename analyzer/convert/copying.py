@@ -4,6 +4,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +159,11 @@ def _verify_some(
             raise VerificationError(path, cell * CELL, len(data))
         progress(len(data))
     return seen
+
+
+def of_either(first: Iterable[int], second: Iterable[int]) -> Iterator[int]:
+    """The numbers that are in either of two sequences, which ascend, as it does."""
+    return (number for number, _ in groupby(merge(first, second)))
 
 
 def cells_of_extents(extents: Iterable[Range]) -> Iterator[int]:

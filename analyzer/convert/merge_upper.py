@@ -9,14 +9,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.convert.cells import CELL, cells_with_data, count_cells_with_data, require_known, units_touched
-from analyzer.convert.copying import copy_cells, verify_cells
+from analyzer.convert.cells import (
+    CELL,
+    GRAIN,
+    cells_with_data,
+    count_cells_with_data,
+    nonzero_ranges,
+    read_cells,
+    require_known,
+    units_touched,
+)
+from analyzer.convert.copying import CellChecksums, CellsAlone, Write, copy_cells, of_either, verify_cells
+from analyzer.convert.disks import KeptRuns
 from analyzer.convert.model import (
+    ImageRequest,
     Options,
     Outcome,
     OutputFormat,
     Plan,
-    Reflink,
     Verify,
     check_block_size,
     leaves_holes,
@@ -24,10 +34,10 @@ from analyzer.convert.model import (
     parent_locator,
     require_compression,
 )
-from analyzer.convert.sharing import refusal
+from analyzer.convert.sharing import Shared, Sharing, layers_to_share, shareable, sharing_of
 from analyzer.progress import Progress, no_progress
 from vhdx.chain import Chain, open_chain
-from vhdx.disk import DiskSource
+from vhdx.disk import DiskSource, ThroughDisk
 from vhdx.errors import NoSuchLayerError, VerificationError
 from vhdx.image import Image
 from vhdx.lost import FillZeros
@@ -96,14 +106,15 @@ def plan_above(above: Above, like: Chain, target: Path, options: Options) -> Upp
     """The plan of a file laid upon a chain, a disk `like` that of another; raises as `plan_merge_upper` does."""
     check_block_size(target, options.block_size)
     require_compression(target, options.compression, (), "a differencing VHDX")
-    if options.reflink is Reflink.ALWAYS:
-        raise refusal(target, "what is merged onto a parent is copied")
     check_target(target, [layer.path for layer in above.below.layers], options.existing)
     sized = replace(options, block_size=options.block_size or like.leaf.parameters.block_size)
     locator = parent_locator(above.parent.path, target, above.parent.data_write_guid)
     new_disk = replace(new_disk_like(like, sized), type=DiskType.DIFFERENCING, locator=locator, items=like.items)
     data = count_cells_with_data(require_known(above.disk, above.all_windows())) * CELL
     needed = data + new_disk.first_block
+    request = ImageRequest(target=target, format=OutputFormat.VHDX, like=new_disk, options=options)
+    if layers := layers_to_share(above.disk, request):
+        needed -= sum(int(shareable(table, layers, GRAIN).length.sum()) for table in above.all_windows())
     check_space(target, needed)
     return UpperMergePlan(
         target=target,
@@ -126,10 +137,15 @@ def run_merge_upper(plan: UpperMergePlan, chain: Chain, progress: Progress = no_
 def run_above(plan: UpperMergePlan, above: Above, progress: Progress = no_progress) -> Outcome:
     """See `run_merge_upper`."""
     with Sink(plan.target, existing=plan.options.existing) as sink:
-        writer = ClaimingWriter(sink, plan.new_disk, above)
-        disk = _Filled(above.disk)
-        checksums = copy_cells(disk, cells_with_data(above.all_windows()), writer.write, progress)
+        disk, alone = _Filled(above.disk), KeptRuns(_Alone(above))
+        sharing = sharing_of(plan, alone, sink)
+        writer = ClaimingWriter(sink, plan.new_disk, above, sharing.write if sharing else sink.write_at)
+        if sharing:
+            checksums = _copy_sharing(sharing, alone, writer, progress)
+        else:
+            checksums = copy_cells(disk, cells_with_data(above.all_windows()), writer.write, progress)
         writer.finish()
+        copied = len(checksums.cells) * CELL
         if not leaves_holes(plan.target, plan.format, plan.options):
             sink.fill_holes()
         sink.flush()
@@ -140,12 +156,15 @@ def run_above(plan: UpperMergePlan, above: Above, progress: Progress = no_progre
                 upper = upper_layers(written, plan.kept)
                 _compare_holes(above, upper, sink.path)
                 held = cells_with_data(upper.all_windows())
+                if sharing:  # nothing has a checksum: all that either side has is compared
+                    checksums, held = CellChecksums(), of_either(held, cells_with_data(above.all_windows()))
                 verify_cells(checksums, disk, _Filled(written), held, sink.path, progress)
         above.disk.require_unchanged()
         require_linked(sink.path, above.parent.path, plan.target)
         sink.commit()
-        outcome = plan.outcome(len(checksums.cells) * CELL, sink.size, above.disk.findings)
-        return replace(outcome, parent=above.parent.path)
+        outcome = plan.outcome(copied, sink.size, above.disk.findings)
+        shared = sharing.account if sharing else Shared(0, outcome.copied_bytes)
+        return replace(outcome, parent=above.parent.path, cloned_bytes=shared.cloned, copied_bytes=shared.copied)
 
 
 class _Filled:
@@ -157,12 +176,41 @@ class _Filled:
         self.size, self.sources, self.windows, self.error_for = disk.size, disk.sources, disk.windows, disk.error_for
 
 
+class _Alone(ThroughDisk):
+    """What is above, as a disk of its own; zeros where the layers that stay show, and where it cannot be known."""
+
+    policy = FillZeros()
+
+    def __init__(self, above: Above) -> None:
+        super().__init__(above.disk)
+        self._above = above
+
+    def windows(self, start: int, end: int) -> Iterator[RunTable]:
+        return self._above.windows(start, end)
+
+
+def _copy_sharing(sharing: Sharing, alone: KeptRuns, writer: "ClaimingWriter", progress: Progress) -> CellChecksums:
+    """As `copy_cells`, sharing what can be shared: of that nothing is read, and nothing has a checksum."""
+    noted = CellsAlone()
+    for _ in alone.windows(0, alone.size):  # all at once: from now on they are kept
+        pass
+    for cell, data in read_cells(sharing.rest, cells_with_data(alone.windows(0, alone.size))):
+        start = cell * CELL
+        for part in nonzero_ranges(data):
+            writer.write(start + part.start, data[part.start : part.end].data)
+        for run in sharing.parts(start, start + len(data)):
+            sharing.share(run, writer.place(run.start))
+        noted.note(cell, data)
+        progress(len(data))
+    return noted
+
+
 class ClaimingWriter:
     """Writes what the upper layers hold, claiming the blocks of each window before its first byte comes."""
 
-    def __init__(self, sink: Sink, disk: NewDisk, above: Above) -> None:
-        """Write `above` as the file `disk`; bytes come to `write` in the order of the disk."""
-        self._writer = VhdxWriter(sink, disk)
+    def __init__(self, sink: Sink, disk: NewDisk, above: Above, write_at: Write | None = None) -> None:
+        """Write `above` as the file `disk`, by `write_at`; bytes come to `write` in the order of the disk."""
+        self._writer, self._write_at = VhdxWriter(sink, disk), write_at or sink.write_at
         self._above, self._disk = above, disk
         held = (table.select(table.kind != Kind.HOLE) for table in above.all_windows())
         self._windows = units_touched(held, _WINDOW)
@@ -172,17 +220,25 @@ class ClaimingWriter:
     def write(self, start: int, data: memoryview) -> None:
         """Write bytes of the disk; what is left to the parent is left out."""
         end = start + len(data)
-        while self._next is not None and self._next * _WINDOW < end:
-            self._claim(self._next)
+        self._claim_before(end)
         for run in self._own.clip(start, end):
             if run.kind is Kind.DATA:
-                self._writer.write(run.start, data[run.start - start : run.end - start])
+                self._write_at(self._writer.place(run.start), data[run.start - start : run.end - start])
+
+    def place(self, start: int) -> int:
+        """Where in the file byte `start` of the disk, which is above, is to be."""
+        self._claim_before(start + 1)
+        return self._writer.place(start)
 
     def finish(self) -> None:
         """Make it a VHDX."""
         while self._next is not None:
             self._claim(self._next)
         self._writer.finish()
+
+    def _claim_before(self, end: int) -> None:
+        while self._next is not None and self._next * _WINDOW < end:
+            self._claim(self._next)
 
     def _claim(self, window: int) -> None:
         start = window * _WINDOW

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from analyzer.judgement.bitmaps import findings_of_bitmaps, wiped_blocks
@@ -114,7 +115,7 @@ def judged(chain: Chain, trust: Trust = Trust.JUDGED) -> Chain:
         stack.callback(chain.close)
         merged = merged_into(chain.layers)
         layers = tuple(
-            image if number >= merged else _judged(image, chain.upto(number), trust)
+            image if number >= merged else _judged(image, partial(chain.upto, number), trust)
             for number, image in enumerate(chain.layers)
         )
         stack.pop_all()
@@ -134,9 +135,9 @@ def merged_into(layers: Sequence[Image]) -> int:
     return len(layers)
 
 
-def _judged(image: Image, disk: Chain, trust: Trust) -> Image:
+def _judged(image: Image, disk_of: Callable[[], Chain], trust: Trust) -> Image:
     table = image.table
-    judgement = judge(table, image.log, lambda: disk)
+    judgement = judge(table, image.log, disk_of)
     live = image.header.log_is_live
     flaws = (*findings_of(table, judgement, live=live), *findings_of_bitmaps(table, wiped_blocks(table)))
     found = tuple(_said(finding, image.path, trust) for finding in flaws)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,7 @@ class BatEntry:
         return self.offset_mib * MIB
 
 
+@lru_cache  # a few entries are asked for again and again: those of sector bitmaps
 def parse_bat_entry(raw: bytes) -> BatEntry:
     """The entry in 8 bytes."""
     value = Int64ul.parse(raw)

@@ -18,12 +18,12 @@ from analyzer.convert.model import Options, OutputFormat, Reflink, Verify
 from analyzer.convert.sharing import shareable
 from benchmarks.chain import Recipe, make_chain
 from fixtures import Block, BlockState, ImageSpec, encode
-from tests.analyzer.convert.helpers import MIB, SEEDED, convert
+from tests.analyzer.convert.helpers import MIB, SEEDED, convert, merge
 from tests.support.corpus_files import file_hash
 from tests.support.sharing import play_sharing
 from tests.support.strategies import stacks
 from vhdx.errors import FileSystemFullError, OutputError, VerificationError
-from vhdx.runs import Kind, RunTable
+from vhdx.runs import Kind, RunTable, concatenate
 from vhdx.sink import part_of
 from vhdx.system import files
 
@@ -155,9 +155,39 @@ def test_where_nothing_can_be_shared_always_is_refused_before_anything_is_writte
     assert list(tmp_path.iterdir()) == [disk.path]
 
 
-def test_a_merge_onto_a_parent_copies_and_says_so(chain, tmp_path):
-    with pytest.raises(OutputError, match="onto a parent is copied"):
+def test_a_merge_onto_a_parent_that_must_share_and_cannot_is_refused(chain, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "may_share", lambda _: False)
+    with pytest.raises(OutputError, match="cannot share blocks"):
         plan_merge_upper(chain, chain.base.path, tmp_path / "out", ALWAYS)
+
+
+@pytest.mark.slow
+@settings(max_examples=20)
+@given(stack=stacks(min_layers=2, max_layers=4), data=st.data(), verify=st.sampled_from(Verify))
+def test_upper_layers_that_are_shared_read_as_those_that_are_copied(tmp_path_factory, stack, data, verify):
+    folder = tmp_path_factory.mktemp("shared")
+    paths = stack.write_to(folder)
+    kept = data.draw(st.integers(0, len(paths) - 2))
+    options = Options(identities=SEEDED.identities, verify=verify)
+    with pytest.MonkeyPatch.context() as patch, vhdx.open_chain(paths[-1]) as chain:
+        shared = play_sharing(patch)
+        outcome = merge(chain, paths[kept], folder / "merged.avhdx", options)
+        possible = int(shareable(concatenate(chain.windows_above(kept + 1)), range(9), GRAIN).length.sum())
+        with vhdx.open_chain(folder / "merged.avhdx") as merged:
+            assert merged.read(0, merged.size) == stack.disks[-1].bytes
+            holes = [concatenate(disk.windows_above(kept + 1)).of_kind(Kind.HOLE) for disk in (chain, merged)]
+            assert [(run.start, run.length) for run in holes[0]] == [(run.start, run.length) for run in holes[1]]
+    assert outcome.cloned_bytes == possible <= sum(length for _, length in shared)
+
+
+def test_shared_bytes_of_upper_layers_that_are_not_those_of_the_source_are_found(tmp_path, monkeypatch):
+    made = make_chain(Recipe(4 * MIB, 3, 8), tmp_path)
+    play_sharing(monkeypatch)
+    share = files.clone_range
+    monkeypatch.setattr(files, "clone_range", lambda *given: None if given[1] else share(*given))
+    with vhdx.open_chain(made.leaf) as chain, pytest.raises(VerificationError):
+        merge(chain, made.base, tmp_path / "merged.avhdx", Options(identities=SEEDED.identities))
+    assert not part_of(tmp_path / "merged.avhdx").exists()
 
 
 # On real file systems
@@ -217,6 +247,18 @@ def test_a_real_file_system_takes_next_to_no_room_for_what_is_shared(mounted, le
     assert content_of(target, output) == expected
     target.unlink()
     assert [file_hash(path) for path in leaf.parent.iterdir()] == hashes
+
+
+@pytest.mark.slow
+def test_upper_layers_take_next_to_no_room_on_a_real_file_system(mounted, leaf):
+    before, target = used(mounted), mounted / "merged.avhdx"
+    with vhdx.open_chain(leaf) as chain:
+        outcome = merge(chain, chain.base.path, target, ALWAYS)
+        with vhdx.open_chain(target) as merged:
+            assert merged.read(0, merged.size) == chain.read(0, chain.size)
+    assert outcome.copied_bytes == 0 < outcome.cloned_bytes
+    assert used(mounted) - before < MIB + 0.15 * outcome.cloned_bytes  # a sector bitmap is written, not shared
+    target.unlink()
 
 
 @pytest.mark.slow
