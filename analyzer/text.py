@@ -3,9 +3,12 @@
 import os
 import textwrap
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
+MOST_LISTED = 5
+"""Names that a sentence gives."""
 _STEP = 1024
 _VOWELS = set("aeiou")
 # Columns below which nothing can be read: wider lines are better then.
@@ -105,6 +108,13 @@ def plural(count: int, what: str, one: str = "", many: str = "") -> str:
     """`1 layer`, `3 layers`, `2 entries`; with a verb for one and for many: `1 block has`, `3 blocks have`."""
     verb = one if count == 1 else many
     return f"{count} {what if count == 1 else _several(what)}{' ' if verb else ''}{verb}"
+
+
+def listed(names: Iterable[object]) -> str:
+    """The first of some names, and how many more there are."""
+    shown = [*map(str, names)]
+    more = f" and {len(shown) - MOST_LISTED} more" if len(shown) > MOST_LISTED else ""
+    return f"{', '.join(shown[:MOST_LISTED])}{more}"
 
 
 def _several(what: str) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vhdx import compiling, kernels
 from vhdx.findings import Severity
 from vhdx.kernels import DATA, HOLE
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import Range, Ranges, repeated
 from vhdx.runs import Kind, RunTable, choose, concatenate, cut_alike, merge_neighbours, with_lost
 from vhdx.source import read_known
 from vhdx.structures.bat import edges_of_bits
@@ -165,8 +165,8 @@ def cut_unreadable(runs: RunTable, unreadable: Ranges, sector_size: int) -> RunT
     touched = np.maximum(0, last - first)
     if not touched.any():
         return runs
-    run = np.repeat(np.arange(len(held)), touched)
-    place = np.arange(len(run)) - np.repeat(touched.cumsum() - touched, touched) + first[run]
+    run, step = repeated(touched)
+    place = first[run] + step
     shift = held.start[run] - held.file_offset[run]
     lower = (unreadable.start[place] + shift) // sector_size * sector_size
     upper = -(-(unreadable.end[place] + shift) // sector_size) * sector_size

@@ -186,6 +186,13 @@ class Ranges:
         """Whether every byte of a range is in the set."""
         return self.within(part).size == max(0, part.length)
 
+    def places_in(self, starts: Column) -> tuple[Column, npt.NDArray[np.bool_]]:
+        """The number of the range that each byte is in, and whether it is in one: else the number says nothing."""
+        if not len(self):
+            return np.zeros(len(starts), dtype=np.int64), np.zeros(len(starts), dtype=np.bool_)
+        index: Column = np.maximum(self.start.searchsorted(starts, "right") - 1, 0)
+        return index, (self.start[index] <= starts) & (starts < self.end[index])
+
     def _touched(self, part: Range) -> tuple[int, int]:
         """The numbers of the first range that has a byte in `part`, and of the first one behind it."""
         if not len(self.start) or part.length <= 0:
@@ -198,6 +205,12 @@ class Ranges:
 
 NO_RANGES = Ranges.of(())
 """No bytes at all."""
+
+
+def repeated(times: Column) -> tuple[Column, Column]:
+    """Each index of `times` as often as it says there, and with each which of its times it is, from 0."""
+    index = np.arange(len(times)).repeat(times)
+    return index, np.arange(len(index)) - (times.cumsum() - times)[index]
 
 
 def union(sets: Iterable[Ranges]) -> Ranges:

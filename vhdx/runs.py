@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vhdx import kernels
 from vhdx.kernels import DATA, HOLE, LOST, ZERO
-from vhdx.ranges import Column, Range, Ranges
+from vhdx.ranges import Column, Range, Ranges, repeated
 
 
 class Kind(IntEnum):
@@ -205,6 +205,15 @@ def cut_at(table: RunTable, ranges: Ranges) -> tuple[RunTable, npt.NDArray[np.bo
     """The table cut at the edges of ranges, and which of its runs are inside of them."""
     marks, table = cut_alike(RunTable.marking(ranges, table.range, Kind.DATA), table)
     return table, marks.kind == DATA
+
+
+def cut_evenly(table: RunTable, unit: int) -> RunTable:
+    """The table cut at every multiple of `unit` bytes of the disk; there may be gaps between its runs."""
+    end = table.start + table.length
+    first = table.start // unit
+    index, step = repeated((end - 1) // unit - first + 1)
+    start = (first[index] + step) * unit
+    return _cut(table, np.maximum(table.start[index], start), np.minimum(end[index], start + unit), index)
 
 
 def _common_edges(first: RunTable, second: RunTable) -> tuple[Column, Column, Column, Column]:

@@ -5,9 +5,7 @@ from analyzer.backup.lineage import lineages
 from analyzer.backup.repository.manifest import Manifest
 from analyzer.backup.repository.names import LATEST, normalised
 from analyzer.backup.repository.repository import Repository
-from analyzer.text import plural
-
-_SHOWN = 5
+from analyzer.text import listed, plural
 
 
 class AmbiguousPointError(BackupError):
@@ -18,11 +16,8 @@ class AmbiguousPointError(BackupError):
     found: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = f" and {len(self.found) - _SHOWN} more" if len(self.found) > _SHOWN else ""
-        names = f"{', '.join(self.found[:_SHOWN])}{more}"
-        return (
-            f"{self.text_given!r} may mean {plural(len(self.found), 'restore point')} ({names}); give more of the name"
-        )
+        points = f"{plural(len(self.found), 'restore point')} ({listed(self.found)})"
+        return f"{self.text_given!r} may mean {points}; give more of the name"
 
 
 def pick_point(repository: Repository, text: str) -> str:

@@ -12,7 +12,7 @@ from vhdx.chain import Chain
 from vhdx.edit.editor import Editor
 from vhdx.edit.room import Place
 from vhdx.ranges import Range
-from vhdx.runs import Kind, RunTable
+from vhdx.runs import Kind, RunTable, cut_evenly
 from vhdx.source import expect_of, read_at
 from vhdx.structures.bat import BatEntry, BlockState
 from vhdx.structures.constants import MIB
@@ -180,7 +180,7 @@ def read_ahead(chain: Chain, blocks: Iterable[tuple[int, RunTable]]) -> Iterator
 def _by_block(held: RunTable, block_size: int) -> Iterator[tuple[int, RunTable]]:
     """The parts of some runs, block by block."""
     for some in _few_at_a_time(held, block_size):
-        pieces = _cut(some, block_size)
+        pieces = cut_evenly(some, block_size)
         blocks = pieces.start // block_size
         edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1)).tolist()
         for first, last in pairwise(edges):
@@ -200,18 +200,6 @@ def _few_at_a_time(held: RunTable, block_size: int) -> Iterator[RunTable]:
         if upto > done + 1:
             yield some
         done = upto
-
-
-def _cut(runs: RunTable, block_size: int) -> RunTable:
-    """The runs, cut at the edges of blocks."""
-    first = runs.start // block_size
-    count = (runs.start + runs.length - 1) // block_size - first + 1
-    run = np.repeat(np.arange(len(runs)), count)
-    block = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
-    start = np.maximum(runs.start[run], block * block_size)
-    end = np.minimum(runs.start[run] + runs.length[run], (block + 1) * block_size)
-    offset = np.where(runs.kind[run] == Kind.DATA, runs.file_offset[run] + start - runs.start[run], 0)
-    return RunTable(start, end - start, runs.kind[run], runs.layer[run], offset)
 
 
 def _slice(table: RunTable, first: int, last: int) -> RunTable:

@@ -19,8 +19,8 @@ from analyzer.scan.commands import (
 )
 from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Forest, Member, Tree
-from analyzer.scan.judging import is_left_behind, is_merging, listed, was_put_away
-from analyzer.text import plural
+from analyzer.scan.judging import is_left_behind, is_merging, was_put_away
+from analyzer.text import listed, plural
 from vhdx.findings import Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 

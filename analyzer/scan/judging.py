@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from analyzer.linkage.record import Bearing, Container, FileRecord, compare_with
 from analyzer.scan.commands import completing_command
 from analyzer.scan.find import FoundFile
 from analyzer.scan.forest import Forest, Member, Tree
+from analyzer.text import MOST_LISTED, listed
 from vhdx.findings import Finding, Severity
 from vhdx.structures.constants import MAX_CHAIN_DEPTH
 
@@ -19,20 +20,11 @@ from vhdx.structures.constants import MAX_CHAIN_DEPTH
 # No genuine chain was seen with more than seconds between the two. The finding is a note of suspicion, never a proof,
 # so the number was not fixed by a test.
 _SLACK = 60.0
-# Files that a sentence names.
-_MOST_NAMES = 5
 _BACKUP = re.compile(
     r"auto[ _-]?recovery|recovery[ _-]?checkpoint|\b(veeam|altaro|nakivo|rubrik|commvault|acronis)", re.I
 )
 # Seconds; a backup holds a checkpoint for hours. test_a_checkpoint_that_a_backup_left_behind_is_not_the_current_state.
 _LONGEST_BACKUP = 24 * 3600.0
-
-
-def listed(paths: Iterable[Path]) -> str:
-    """The first of some files, and how many more there are."""
-    names = [str(path) for path in paths]
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def judge(forest: Forest, evidence: Mapping[Path, Evidence]) -> Iterator[Finding]:
@@ -134,7 +126,7 @@ def _loop(forest: Forest, member: Member) -> Finding:
     while link and link.parent and link.parent not in circle:
         circle.append(link.parent)
         link = forest.links.get(link.parent)
-    names = " -> ".join(str(path) for path in (*circle[:_MOST_NAMES], member.path))
+    names = " -> ".join(str(path) for path in (*circle[:MOST_LISTED], member.path))
     advice = "one of these files was overwritten or edited: look for another copy of it"
     return Finding("CHN-03", Severity.ERROR, f"the chain runs in a circle: {names}", path=member.path, advice=advice)
 

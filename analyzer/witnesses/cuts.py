@@ -19,7 +19,7 @@ from analyzer.witnesses.patterns import lone_pattern, weight_of_pattern
 from analyzer.witnesses.places import places_of, ranges_shown
 from analyzer.witnesses.stretches import Looks
 from vhdx.plans import RunSource
-from vhdx.ranges import Column, Range, Ranges
+from vhdx.ranges import Column, Range, Ranges, repeated
 from vhdx.structures.constants import MIB
 
 # Samples of files: one page of every 64 KiB, fewer of larger disks.
@@ -123,9 +123,7 @@ class _Contents:
         """Places of pages of files, and whose each is."""
         step = max(_STEP, int((self.end - self.start).sum()) // _MOST_SAMPLES // PAGE * PAGE)
         first, last = -(-self.start // step), (self.end - PAGE) // step
-        count = np.maximum(last - first + 1, 0)
-        number = np.repeat(np.arange(len(count)), count)
-        steps = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
+        number, steps = repeated(np.maximum(last - first + 1, 0))
         return (first[number] + steps) * step, self.owner[number]
 
     def at(self, place: int) -> tuple[int, int]:

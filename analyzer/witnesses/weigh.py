@@ -54,7 +54,7 @@ def _of_layer(layer: int, look: Look, heard: list[tuple[Spoken, Marks]], looks: 
     weight = np.zeros(len(stretches))
     speakers = set[Witness]()
     for one, some in heard:
-        place, is_inside = _place_in(stretches, one.offset[some])
+        place, is_inside = stretches.places_in(one.offset[some])
         weight += np.bincount(place[is_inside], minlength=len(stretches)) * _WEIGHTS[look][one.witness]
         speakers |= {one.witness} if is_inside.any() else set()
     is_cut = (stretches.start % _UNIT == 0) & (stretches.end % _UNIT == 0)
@@ -72,15 +72,6 @@ def _of_layer(layer: int, look: Look, heard: list[tuple[Spoken, Marks]], looks: 
 
 def _select(ranges: Ranges, some: Marks) -> Ranges:
     return Ranges(ranges.start[some], ranges.length[some])
-
-
-def _place_in(ranges: Ranges, places: Column) -> tuple[Column, Marks]:
-    """Which of the ranges each place is in, and whether it is in one."""
-    if not ranges:
-        return np.zeros(len(places), dtype=np.int64), np.zeros(len(places), dtype=np.bool_)
-    index = np.maximum(ranges.start.searchsorted(places, "right") - 1, 0)
-    inside: Marks = (ranges.start[index] <= places) & (places < ranges.end[index])
-    return index, inside
 
 
 def doubted_blocks(spoken: Sequence[Spoken], rates: Sequence[Rate], block_sizes: Sequence[int]) -> Iterator[Doubted]:

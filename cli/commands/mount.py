@@ -17,14 +17,13 @@ from analyzer.mount.states import points_folder, states_folder
 from analyzer.mount.tree import FixedFolder
 from analyzer.mount.unmount import require_mountable, unmount
 from analyzer.recovery_map.disk import without_map
+from analyzer.text import listed
 from cli.options.address import DiskOptions, disk_options, repository_at
 from cli.options.common import FILE_PATH, choice, grouped, option
 from cli.options.states import opened_by_map
 from cli.text import plural, safe, say
 from vhdx.disk import Disk
 from vhdx.system import console
-
-_MOST_SHOWN = 5
 
 
 class Shown(Enum):
@@ -103,8 +102,7 @@ def _states(state: State) -> Iterator[tuple[str, Disk]]:
 
 def _announce(folder: Path, root: FixedFolder) -> None:
     names = [*root.names()]
-    shown = ", ".join([*names[:_MOST_SHOWN], *(["..."] if len(names) > _MOST_SHOWN else [])])
-    click.echo(f"{safe(folder)}: {safe(shown)} ({plural(len(names), 'entry')}), read-only")
+    click.echo(f"{safe(folder)}: {safe(listed(names))} ({plural(len(names), 'entry')}), read-only")
     click.echo(f"`vhdx unmount {safe(folder)}` or Ctrl-C ends this")
     sys.stdout.flush()  # whoever waits for it is not kept waiting by a buffer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.text import plural
+from analyzer.text import listed, plural
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ from analyzer.text import plural
 )
 def test_things_are_counted_in_singular_and_plural(arguments, text):
     assert plural(*arguments) == text
+
+
+def test_of_many_names_the_first_are_given_and_the_others_counted():
+    assert listed(()) == ""
+    assert listed(range(5)) == "0, 1, 2, 3, 4"
+    assert listed(range(12)) == "0, 1, 2, 3, 4 and 7 more"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.effort import calls_of
-from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined, union
+from vhdx.ranges import MOST, NO_RANGES, GrowingRanges, Range, Ranges, covered, joined, repeated, union
 from vhdx.runs import Kind, RunTable
 
 pytestmark = pytest.mark.property
@@ -100,6 +100,23 @@ def test_a_set_is_asked_for_a_part_as_a_set_of_bytes_is(ranges, part):
     pieces = list(found.split(part))
     assert [n for one, _ in pieces for n in range(one.start, one.end)] == sorted(asked)
     assert all((n in held) is inside for one, inside in pieces for n in range(one.start, one.end))
+
+
+@given(RANGES, st.lists(st.integers(0, 80), max_size=20))
+def test_each_of_many_bytes_is_in_the_range_that_has_it_or_in_none(ranges, starts):
+    found = Ranges.of(ranges)
+    index, is_inside = found.places_in(np.array(starts, dtype=np.int64))
+    held = [number for number, inside in zip(index.tolist(), is_inside.tolist(), strict=True) if inside]
+    wanted = [start for start in starts if start in numbers(ranges)]
+    assert is_inside.tolist() == [start in numbers(ranges) for start in starts]
+    assert all(start in numbers([list(found)[number]]) for start, number in zip(wanted, held, strict=True))
+
+
+@given(st.lists(st.integers(0, 5), max_size=12))
+def test_an_index_comes_as_often_as_it_is_told_to(times):
+    index, step = repeated(np.array(times, dtype=np.int64))
+    wanted = [(number, nth) for number, count in enumerate(times) for nth in range(count)]
+    assert list(zip(index.tolist(), step.tolist(), strict=True)) == wanted
 
 
 @given(st.lists(st.tuples(RANGE, RANGE), max_size=12))

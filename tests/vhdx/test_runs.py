@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.laws import assert_lawful, rows, same, table_of
 from tests.support.strategies import tables
-from vhdx.runs import Kind, Run, RunTable, changed, concatenate, overlay
+from vhdx.runs import Kind, Run, RunTable, changed, concatenate, cut_evenly, overlay
 
 pytestmark = pytest.mark.property
 
@@ -110,6 +110,14 @@ def test_parts_put_together_are_the_whole(table, cuts):
     parts = [table.clip(start, end) for start, end in pairwise(edges)]
     assert same(concatenate(parts), table)
     assert_lawful(concatenate(parts), 0, TOTAL)
+
+
+@given(one, st.integers(1, TOTAL + 5))
+def test_a_table_that_is_cut_evenly_says_the_same_in_pieces_of_one_unit(table, unit):
+    pieces = cut_evenly(table, unit)
+    assert cells(pieces) == cells(table)
+    assert all(run.start // unit == (run.end - 1) // unit for run in pieces)
+    assert len(pieces) == sum((run.end - 1) // unit - run.start // unit + 1 for run in table)
 
 
 @given(one, one)

@@ -167,17 +167,19 @@ def _placed(header: GptHeader, here: int, other: int, entries: int, last_usable:
     _PLACES.pack_into(built, _HERE, here, other)
     struct.pack_into("<Q", built, _LAST_USABLE, last_usable)
     struct.pack_into("<Q", built, _TABLE, entries)
-    built[_TABLE_CHECKSUM] = zlib.crc32(table).to_bytes(4, "little")
-    built[_CHECKSUM] = _header_checksum(bytes(built), header.size).to_bytes(4, "little")
-    return bytes(built)
+    return _summed(built, header.size, table)
 
 
 def build_header(header: GptHeader, disk_guid: UUID, table: bytes) -> bytes:
     """The header's sector with another disk GUID, for these entries, its checksums right."""
     built = bytearray(header.raw)
     built[DISK_GUID] = disk_guid.bytes_le
+    return _summed(built, header.size, table)
+
+
+def _summed(built: bytearray, size: int, table: bytes) -> bytes:
     built[_TABLE_CHECKSUM] = zlib.crc32(table).to_bytes(4, "little")
-    built[_CHECKSUM] = _header_checksum(bytes(built), header.size).to_bytes(4, "little")
+    built[_CHECKSUM] = _header_checksum(bytes(built), size).to_bytes(4, "little")
     return bytes(built)
 
 

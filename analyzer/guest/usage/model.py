@@ -35,10 +35,8 @@ class Extents(NamedTuple):
         """Which of them lie wholly in the ranges."""
         if not len(ranges):
             return np.zeros(len(self.start), dtype=np.bool_)
-        index = np.maximum(ranges.start.searchsorted(self.start, "right") - 1, 0)
-        found: npt.NDArray[np.bool_] = (ranges.start[index] <= self.start) & (
-            self.start + self.length <= ranges.end[index]
-        )
+        index, is_inside = ranges.places_in(self.start)
+        found: npt.NDArray[np.bool_] = is_inside & (self.start + self.length <= ranges.end[index])
         return found
 
 

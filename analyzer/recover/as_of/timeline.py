@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from analyzer.text import listed
 from vhdx.errors import VhdxError
 from vhdx.image import Image
 from vhdx.ranges import GrowingRanges, Range, Ranges
@@ -19,8 +20,6 @@ from vhdx.structures.log import HEAD_SIZE, parse_log_header
 
 Moment = int | UUID
 """The number of a log entry, or a log_guid: the last entry of that session."""
-# A sentence that lists what there is; `vhdx history` has the rest.
-_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +140,8 @@ class NotLoggedError(VhdxError):
     timeline: Timeline
 
     def __str__(self) -> str:
-        reaches = [f"{one.first} to {one.last}" for one in self.timeline.stretches[:_MOST_NAMED]]
-        has = f"its entries are {', '.join(reaches)}" if reaches else "it has no entries"
+        reaches = listed(f"{one.first} to {one.last}" for one in self.timeline.stretches)
+        has = f"its entries are {reaches}" if reaches else "it has no entries"
         return f"{self.path}: the log does not tell one state as of {self.moment}; {has} (`vhdx history` lists them)"
 
 

@@ -9,11 +9,12 @@ from analyzer.guest.filesystems.record import FileKind, FileRecord
 from analyzer.guest.filesystems.volume import Volume
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.recover.disk.filled import FilledDisk
+from analyzer.text import listed
 from vhdx.errors import VhdxError
 from vhdx.ranges import NO_RANGES, GrowingRanges, Range, Ranges, union
 
 # Ranges are rounded to it: a medium loses no less than a sector, and most have sectors of this size.
-_GRAIN, _MOST_SHOWN = 4096, 3
+_GRAIN = 4096
 
 
 class NothingWantedError(VhdxError):
@@ -23,10 +24,8 @@ class NothingWantedError(VhdxError):
     paths: tuple[str, ...]
 
     def __str__(self) -> str:
-        shown = ", ".join(self.paths[:_MOST_SHOWN]) + (", ..." if len(self.paths) > _MOST_SHOWN else "")
-        return (
-            f"no volume that can be read has {shown}; `vhdx files` lists what there is, and without --only all is read"
-        )
+        has = f"no volume that can be read has {listed(self.paths)}"
+        return f"{has}; `vhdx files` lists what there is, and without --only all is read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

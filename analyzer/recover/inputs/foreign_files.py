@@ -8,7 +8,7 @@ from uuid import UUID
 from analyzer.recover.inputs.layers import Level, Presence
 from analyzer.recover.inputs.open_file import Opened
 from analyzer.recover.inputs.segments import names_as_parent
-from analyzer.text import safe
+from analyzer.text import listed, safe
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import ChainError, ShortReadError, VhdxError
 from vhdx.findings import Finding, Severity
@@ -26,7 +26,7 @@ _SEARCHED = 64
 _NAMES = (".vhdx", ".avhdx", ".vhds")
 _PIECE = 4 * MIB
 # A folder of backups has thousands of files; each costs one read of its headers.
-_MOST_TRIED, _MOST_NAMED = 1000, 4
+_MOST_TRIED = 1000
 
 
 class CopiesDifferError(ChainError):
@@ -159,10 +159,9 @@ def of_the_same_disk(levels: Sequence[Level], search: Search) -> Iterator[Findin
     others = (path for folder in folders for path in islice(_disks_in(folder), _MOST_TRIED) if path not in used)
     names = [str(path) for path in others if wanted and _disk_of(path, search.opened) == wanted]
     if names:
-        shown = f"{', '.join(map(safe, names[:_MOST_NAMED]))}{' and more' if len(names) > _MOST_NAMED else ''}"
         text = (
-            f"of the same disk, and linked to none of the files: {shown}; name them as well, or a base with "
-            "--assume-base, and what they hold is stale instead of lost"
+            f"of the same disk, and linked to none of the files: {listed(map(safe, names))}; name them as "
+            "well, or a base with --assume-base, and what they hold is stale instead of lost"
         )
         yield Finding("CHN-10", Severity.WARNING, text, path=child.path)
 

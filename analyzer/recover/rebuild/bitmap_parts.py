@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.text import plural
+from analyzer.text import listed, plural
 from vhdx.ranges import Range
 from vhdx.structures.bat import STATE_MASK, BlockState
 from vhdx.table import BlockTable
@@ -64,5 +64,4 @@ def described(table: BlockTable, place: int, part: Part) -> Iterator[Range]:
 
 def named(blocks: list[int]) -> str:
     """Blocks in words: how many, and the first ones."""
-    more = " and more" if len(blocks) > len(blocks[:8]) else ""
-    return f"{plural(len(blocks), 'block')} ({', '.join(map(str, blocks[:8]))}{more})"
+    return f"{plural(len(blocks), 'block')} ({listed(blocks)})"

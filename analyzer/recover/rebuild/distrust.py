@@ -18,7 +18,7 @@ from analyzer.recover.rebuild.workspace import (
     put_window,
 )
 from analyzer.text import plural
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import Range
 from vhdx.structures.bat import ENTRY_SIZE
 from vhdx.table import BlockTable
 
@@ -108,7 +108,7 @@ def forget_absent_entries(work: RebuildWorkspace, table: BlockTable, why: Suspic
         used = (slots % period != period - 1) & (blocks < geometry.block_count)
         at = table.bat_offset + slots // _SLOTS * 512
         lost = used & (entries == 0) & ~np.isin(at, list(why.zeros_in_log))
-        lost &= ~_inside(judgement.free, blocks * geometry.block_size)
+        lost &= ~judgement.free.places_in(blocks * geometry.block_size)[1]
         forgotten += int(lost.sum())
         if lost.any():
             put_window(work, table, first, np.where(lost, UNKNOWN, entries))
@@ -156,18 +156,9 @@ def _judged(
     if not why.rooms:
         return noise, zeros & ~agreed & is_cut
     healed = np.isin(slots // _SLOTS, [slot // _SLOTS for slot in why.healed]) & empty
-    contradicted = empty & _inside(judgement.doubted, blocks * geometry.block_size)
-    free = empty & _inside(judgement.free, blocks * geometry.block_size) & (not judgement.proof)
+    contradicted = empty & judgement.doubted.places_in(blocks * geometry.block_size)[1]
+    free = empty & judgement.free.places_in(blocks * geometry.block_size)[1] & (not judgement.proof)
     hides = (zeros & ~agreed & ~free) | healed | (empty & why.log_is_open)
     weak = zeros | (empty & why.log_was_live) | (empty & (not judgement.is_explained))
     lost = noise | contradicted | (hides & (not few))
     return lost, (hides | (weak & ~free)) & ~lost
-
-
-def _inside(ranges: Ranges, starts: Entries) -> Sectors:
-    """Which of these bytes of the disk lie in the ranges."""
-    if not ranges:
-        return np.zeros(len(starts), dtype=np.bool_)
-    index = np.maximum(ranges.start.searchsorted(starts, "right") - 1, 0)
-    found: Sectors = (ranges.start[index] <= starts) & (starts < ranges.end[index])
-    return found

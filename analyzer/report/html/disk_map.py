@@ -11,7 +11,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from vhdx.ranges import Column
-from vhdx.runs import Kind, Run, RunTable, concatenate, merge_neighbours
+from vhdx.runs import Kind, Run, RunTable, concatenate, cut_evenly, merge_neighbours
 
 MOST_RUNS = 20_000
 """As many runs are told one by one."""
@@ -104,14 +104,16 @@ class _Gathered:
 
     def add(self, table: RunTable) -> None:
         """Take one window in."""
-        keys = np.where(table.kind == Kind.HOLE, 0, table.layer) * _KINDS + table.kind
-        np.add.at(self.totals, keys, table.length)
+        pieces = cut_evenly(table, self._cell)
+        keys = np.where(pieces.kind == Kind.HOLE, 0, pieces.layer) * _KINDS + pieces.kind
+        np.add.at(self.totals, keys, pieces.length)
         lost = table.of_kind(Kind.LOST)
         self.lost += lost.first(max(0, MOST_LOST - len(self.lost)))
         self.lost_count += len(lost)
         self.run_count += len(table)
         if len(table):
-            rows = tuple(np.concatenate(pair) for pair in zip(self._open, self._pieces(table, keys), strict=True))
+            columns = pieces.start // self._cell, keys, pieces.length
+            rows = tuple(np.concatenate(pair) for pair in zip(self._open, columns, strict=True))
             done = rows[0] < rows[0].max()
             self._close(*(row[done] for row in rows))
             self._open = (rows[0][~done], rows[1][~done], rows[2][~done])
@@ -141,16 +143,6 @@ class _Gathered:
             grain=self._cell, lengths=parts.length.tolist(), shares=parts.layer.tolist(), offsets=None,
             categories=[_category(key - _KINDS) for key in parts.kind.tolist()],
         )  # fmt: skip
-
-    def _pieces(self, table: RunTable, keys: Column) -> tuple[Column, Column, Column]:
-        """The runs cut at the edges of cells: cell, category and bytes of each piece."""
-        end = table.start + table.length
-        first, last = table.start // self._cell, (end - 1) // self._cell
-        count = last - first + 1
-        run = np.repeat(np.arange(len(table)), count)
-        cell = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(count) - count, count)
-        begin = np.maximum(table.start[run], cell * self._cell)
-        return cell, keys[run], np.minimum(end[run], (cell + 1) * self._cell) - begin
 
     def _close(self, cell: Column, key: Column, count: Column) -> None:
         if not len(cell):
