@@ -50,6 +50,7 @@ class EditedFile(Patcher):
         """As Patcher does."""
         self._reading = FileSource(path)
         self._fresh = Range(0, 0)
+        self._may_have_holes = not files.is_read_by_windows(path.parent)
         try:
             super().__init__(path, identity)
         except BaseException:
@@ -75,8 +76,8 @@ class EditedFile(Patcher):
         self._fresh = Range.between(self._fresh.start, max(self._fresh.end, offset + len(data)))
 
     def zero(self, part: Range) -> None:
-        """See Medium: by a hole where the system can, else by writing."""
-        if part.length and not files.zero(self._descriptor, *part):
+        """See Medium: by a hole where the system can, and Windows will not read the file, else by writing."""
+        if part.length and not (self._may_have_holes and files.zero(self._descriptor, *part)):
             for piece in part.pieces(_PIECE):
                 self.write_at(piece.start, bytes(piece.length))
 

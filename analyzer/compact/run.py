@@ -8,10 +8,9 @@ from uuid import UUID
 from analyzer.compact.model import CompactPlan, Move
 from analyzer.merge.media import Media, in_place
 from analyzer.progress import Progress, no_progress
-from vhdx.edit.editor import Editor
-from vhdx.edit.replaying import apply_log
+from vhdx.edit.editor import Editor, tidy
 from vhdx.identities import Identities, random_identities
-from vhdx.ranges import Range, Ranges
+from vhdx.ranges import Range
 from vhdx.source import read_at
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import MIB, SECTOR_BITMAP_SIZE
@@ -33,47 +32,33 @@ def run_compaction(
     """
     identity: UUID | None = identities("data_write_guid") if plan.changes_content else None
     with media(plan.path) as medium:
-        apply_log(medium)  # an earlier run's, or what the plan was made with: the blocks are where it has them
+        tidy(medium)  # the plan was made with what its log holds
         with Editor(medium, data_write_guid=identity) as editor:
-            freed = _let_go(editor, plan)
+            _let_go(editor, plan)
             for step in plan.moves:
                 for move in step:
                     _move(editor, move)
                     progress(move.length)
                 editor.commit()
-            editor.end()
-        for part in _left(plan, freed):  # what is left there would look like data that the table lost (BAT-23)
-            medium.zero(part)
-        # Only now: a log that is live names the length that the file had.
-        if plan.size_after < medium.size:
-            medium.set_size(plan.size_after)
-            medium.flush()
+            editor.end(editor.clear_free())
         return medium.size
 
 
-def _left(plan: CompactPlan, freed: Ranges) -> Ranges:
-    """What nothing needs any more of the file that is left."""
-    moves = [move for step in plan.moves for move in step]
-    freed |= Ranges.of(Range(move.start, move.length) for move in moves)
-    return (freed - Ranges.of(Range(move.target, move.length) for move in moves)).within(Range(0, plan.size_after))
-
-
-def _let_go(editor: Editor, plan: CompactPlan) -> Ranges:
-    """Free the places of blocks and bitmaps that go; returns them."""
-    geometry, zeros, freed = editor.geometry, set(plan.zeros), list[Range]()
+def _let_go(editor: Editor, plan: CompactPlan) -> None:
+    """Free the places of blocks and bitmaps that go."""
+    geometry, zeros = editor.geometry, set(plan.zeros)
     for number, block in enumerate((*plan.gone, *plan.zeros), 1):
-        freed.append(Range(editor.entry(block).file_offset, geometry.block_size))
-        editor.clear_slot(geometry.payload_slot(block), freed[-1])
+        place = Range(editor.entry(block).file_offset, geometry.block_size)
+        editor.clear_slot(geometry.payload_slot(block), place)
         if block in zeros:  # with the same commit: between two the parent would show
             editor.set_block(block, BlockState.ZERO)
         if number % _AT_ONCE == 0:
             editor.commit()
     editor.commit()
     for chunk in plan.bitmaps:  # after the entries that needed them
-        freed.append(Range(editor.table.bitmap_entry(chunk).file_offset, SECTOR_BITMAP_SIZE))
-        editor.clear_slot(geometry.bitmap_slot(chunk), freed[-1])
+        place = Range(editor.table.bitmap_entry(chunk).file_offset, SECTOR_BITMAP_SIZE)
+        editor.clear_slot(geometry.bitmap_slot(chunk), place)
     editor.commit()
-    return Ranges.of(freed)
 
 
 def _move(editor: Editor, move: Move) -> None:

@@ -9,8 +9,7 @@ from analyzer.merge.media import Media, in_place
 from analyzer.merge.plan import require_sound
 from analyzer.resize.plan import Pieces, ResizePlan
 from vhdx.disk import DiskSource
-from vhdx.edit.editor import Editor
-from vhdx.edit.replaying import apply_log
+from vhdx.edit.editor import Editor, tidy
 from vhdx.edit.resizing import grow, shrink
 from vhdx.errors import OutputError
 from vhdx.identities import Identities, random_identities
@@ -45,21 +44,14 @@ def run_resize(
     Whenever that is, the file is whole, of one size or the other, and the same plan goes on.
     """
     with media(path) as medium:
-        apply_log(medium)
+        tidy(medium)
         with Editor(medium, data_write_guid=identities("data_write_guid")) as editor:
-            before = editor.room.free
             if plan.size > editor.geometry.size:
                 grow(editor, plan.size)
             write_pieces(editor, plan.pieces)
             if plan.size < editor.geometry.size:
                 shrink(editor, plan.size)
-            editor.end()
-        end = editor.room.cut()
-        for part in editor.room.free - before:  # what blocks leave would look like data that the table lost (BAT-23)
-            medium.zero(part)
-        if end < medium.size:  # the log is closed: a live one names the length that the file had
-            medium.set_size(end)
-            medium.flush()
+            editor.end(editor.clear_free())
         return medium.size
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from vhdx.contents import Structures
 from vhdx.edit.log_writer import MOST_IN_ENTRY
 from vhdx.edit.medium import Medium
+from vhdx.edit.replaying import apply_log
 from vhdx.edit.room import Place, Room
 from vhdx.edit.session import Order, Session
 from vhdx.errors import CorruptFileError, require
@@ -189,14 +190,44 @@ class Editor(Closing):
         self.session.commit()
         return self.room.settle()
 
-    def end(self) -> None:
-        """Commit, and close the log."""
+    def clear_free(self) -> int:
+        """Make zeros of what nothing claims, durable with the end; returns where the file may end then.
+
+        What blocks left would be taken for data that the table lost (BAT-23) as soon as the log is closed.
+        """
         self.commit()
-        self.session.end()
+        medium = self.session.medium
+        self.room = Room.of(self.table, medium.size)
+        end = min(self.room.cut(), medium.size)
+        _clear(medium, self.room, end)
+        return end
+
+    def end(self, size: int | None = None) -> None:
+        """Commit, cut the file to `size` bytes where it is longer, and close the log."""
+        self.commit()
+        self.session.end(size)
 
     def close(self) -> None:
         """Abandon what was not committed; nothing happens after `end`."""
         self.session.close()
+
+
+def tidy(medium: Medium) -> None:
+    """Apply the log that a session left live which was broken off, and clear what it had let go of before that.
+
+    Raises as apply_log does, and CorruptFileError for a file whose table cannot be read.
+    """
+    structures = Structures(medium)
+    if not required(structures, structures.headers).current.log_is_live:
+        return
+    _clear(medium, Room.of(required(structures, structures.table), medium.size), medium.size)
+    medium.flush()
+    apply_log(medium)
+
+
+def _clear(medium: Medium, room: Room, end: int) -> None:
+    for part in room.free.within(Range(0, end)):
+        medium.zero(part)
 
 
 def required(structures: Structures, part: Parsed[Value]) -> Value:

@@ -34,6 +34,14 @@ class LogWriter:
         self._put((), tail=0)
         self._medium.flush()
 
+    def cut(self, size: int) -> None:
+        """Write an entry that changes nothing, durably: the file may be cut to `size` bytes from then on.
+
+        The entries before it name the size that the file had, and are not replayed any more. As for `write`.
+        """
+        self._put((), self._next, size)
+        self._medium.flush()
+
     def write(self, pages: Pages) -> None:
         """Log at most MOST_AT_ONCE pages, durably. All that was logged before must be applied, durably.
 
@@ -44,8 +52,8 @@ class LogWriter:
             self._put(pages[first : first + MOST_IN_ENTRY], tail)
         self._medium.flush()
 
-    def _put(self, pages: Pages, tail: int) -> None:
-        size = self._medium.size
+    def _put(self, pages: Pages, tail: int, most: int | None = None) -> None:
+        size = self._medium.size if most is None else most
         # Never longer than what a crash leaves: what is new of the file was flushed before its pages are logged.
         header = LogHeader(SIGNATURE, 0, 0, tail, self._sequence, 0, 0, self._guid, size, size)
         entry = build_entry(header, pages)

@@ -140,10 +140,17 @@ class Session(Closing):
         self._staged.clear()
         self._flushed_size = self.medium.size
 
-    def end(self) -> None:
-        """Commit what is staged, and close the log."""
+    def end(self, size: int | None = None) -> None:
+        """Commit what is staged, cut the file to `size` bytes where it is longer, and close the log.
+
+        It is cut first: what is behind would be taken for data without an owner as soon as the log is closed.
+        """
         self.commit()
         self.medium.flush()
+        if size is not None and size < self.medium.size:
+            self._log.cut(size)
+            self.medium.set_size(size)
+            self.medium.flush()
         self._close_log()
 
     def abandon(self) -> None:

@@ -11,6 +11,7 @@ import vhdx
 from tests.support.windows import play_windows, refusal
 from vhdx import in_place
 from vhdx.errors import FileInUseError, OutputError
+from vhdx.ranges import Range
 from vhdx.sink import Existing, Sink, part_of
 from vhdx.source import FileSource, read_at
 from vhdx.system import files, windows
@@ -297,3 +298,16 @@ def test_what_is_on_its_way_to_the_medium_reads_as_it_was_written(tmp_path):
         for start in (0, 4096, 2 << 20, 8192):  # near, far, and back: what is complete is begun with each step away
             file.write_at(start, b"x" * 4096)
         assert [read_at(file, start, 1) for start in (0, 4096, 8192, 2 << 20, 12288)] == [b"x"] * 4 + [b"\0"]
+
+
+@not_windows
+@pytest.mark.parametrize("is_of_windows", [True, False])
+def test_zeros_are_no_holes_in_a_file_that_windows_will_read(tmp_path, monkeypatch, is_of_windows):
+    monkeypatch.setattr(files, "is_read_by_windows", lambda _: is_of_windows)
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (1 << 20))
+    with in_place.open_edited(path) as file:
+        file.zero(Range(0, 1 << 20))
+        file.flush()
+    assert path.read_bytes() == bytes(1 << 20)
+    assert path.stat().st_blocks * 512 >= (1 << 20) * is_of_windows
