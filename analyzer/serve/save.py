@@ -1,4 +1,4 @@
-"""What was written to a disk that was served, as a new checkpoint: a differencing VHDX on the layer that was served."""
+"""What was written to a disk that was served: as a checkpoint on the layer that was served, or as a disk of its own."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.merge_upper import Above, UpperMergePlan, plan_above, run_above
-from analyzer.convert.model import Options, Outcome
+from analyzer.convert.model import ImageRequest, Options, Outcome, Plan
 from analyzer.progress import Progress, no_progress
 from analyzer.serve.scratch import Scratch
 from vhdx.chain import Chain
@@ -52,6 +53,16 @@ def plan_save(chain: Chain, scratch: Scratch, target: Path, options: Options) ->
 def run_save(plan: UpperMergePlan, chain: Chain, scratch: Scratch, progress: Progress = no_progress) -> Outcome:
     """Write the checkpoint, read it back, give it its name; raises what reading and writing raise."""
     return run_above(plan, _above(chain, scratch), progress)
+
+
+def plan_whole(disk: DiskSource, scratch: Scratch, request: ImageRequest) -> Plan:
+    """The same as one image, of a disk that nothing can be laid upon; raises as planning any output does."""
+    return plan_output(WrittenDisk(disk, scratch), request)
+
+
+def run_whole(plan: Plan, disk: DiskSource, scratch: Scratch, progress: Progress = no_progress) -> Outcome:
+    """Write the image, read it back, give it its name; raises what reading and writing raise."""
+    return run_conversion(plan, WrittenDisk(disk, scratch), progress)
 
 
 def _above(chain: Chain, scratch: Scratch) -> Above:

@@ -58,7 +58,9 @@ class _Writing:
         metavar="[=FILE]",
     )
     save: Path | None = option(
-        "With --scratch: at the end write what clients wrote as a new checkpoint on the leaf.", metavar="CHILD"
+        "With --scratch: at the end write what clients wrote as a new checkpoint on the leaf; over a disk that is no "
+        "VHDX (a restore point, a raw image) the whole disk as a VHDX.",
+        metavar="FILE",
     )
     resume: bool = option("With --scratch=FILE: go on with what an earlier run left in FILE, however it ended.")
     save_only: bool = option("With --resume and --save: save at once, and serve nobody.")
@@ -97,22 +99,24 @@ def command(disks: Sequence[str], place: _Place, writing: _Writing, where: DiskO
     each range is. Commands for QEMU and others are printed. Ctrl-C ends the server.
 
     With --scratch the export "" can be written to, and boots: what clients write goes to a file beside the disk, and
-    with --save becomes a new checkpoint.
+    with --save becomes a new checkpoint. Over a restore point, or what else is no VHDX, it is a VHDX with all of the
+    disk.
 
     \b
     Examples:
       vhdx serve leaf.avhdx
       vhdx serve leaf.avhdx@0 --socket base.sock
       vhdx serve leaf.avhdx --scratch --save tried.avhdx
-      vhdx serve /mnt/nas/backups::latest --scratch
+      vhdx serve /mnt/nas/backups::latest --scratch --save vm1.vhdx
       vhdx serve one.vhdx two.vhdx --port 10809
       vhdx serve leaf.avhdx --port 10809 --host 192.0.2.7 --unprotected
     """
     _refuse_open_doors(place)
     _refuse_mixtures(disks, writing)
     with ExitStack() as stack:
-        opened = [stack.enter_context(opened_by_map(disk, where)).disk for disk in disks]
-        kept = kept_writes(disks[0], opened[0], writing.choice) if writing.scratch is not None else None
+        states = [stack.enter_context(opened_by_map(disk, where)) for disk in disks]
+        opened = [state.disk for state in states]
+        kept = kept_writes(disks[0], states[0], writing.choice) if writing.scratch is not None else None
         with kept or nullcontext():
             if not writing.save_only:
                 _serve(list(_exports(disks, opened, kept)), place)

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from analyzer.address.identity import identity_of
-from analyzer.address.state import title_of
-from analyzer.convert.merge_upper import UpperMergePlan
-from analyzer.convert.model import Options, Outcome
+from analyzer.address.image import request_of
+from analyzer.address.state import State, title_of
+from analyzer.convert.convert import plan_output
+from analyzer.convert.model import ImageRequest, Options, OutputFormat
 from analyzer.recovery_map.disk import without_map
-from analyzer.serve.save import plan_save, run_save
+from analyzer.serve.save import plan_save, plan_whole, run_save, run_whole
 from analyzer.serve.scratch import Scratch
 from analyzer.serve.scratch_file import SUFFIX, ScratchFile, create_scratch, resume_scratch
 from analyzer.serve.scratch_layout import ScratchHeader
@@ -27,7 +28,7 @@ from vhdx.targets import check_target
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Where what is written goes: to `file`, or to one that nobody named; and the checkpoint that it becomes."""
+    """Where what is written goes: to `file`, or to one that nobody named; and the file that it becomes at the end."""
 
     file: Path | None
     save: Path | None
@@ -38,11 +39,9 @@ class Keep:
 class KeptWrites(Closing):
     """A scratch file for the time of a server. What is in it stays until it is known to be elsewhere, or unwanted."""
 
-    def __init__(self, text: str, disk: Disk, keep: Keep, file: ScratchFile) -> None:
+    def __init__(self, text: str, state: State, keep: Keep, file: ScratchFile) -> None:
         """`text` is how the disk was named."""
-        self._text, self._keep, self._file = text, keep, file
-        chain = without_map(disk)
-        self._chain = chain if isinstance(chain, Chain) else None
+        self._text, self._state, self._keep, self._file = text, state, keep, file
         self._is_settled = False
 
     @property
@@ -51,12 +50,10 @@ class KeptWrites(Closing):
         return self._file.scratch
 
     def finish(self) -> None:
-        """Make the checkpoint that was asked for, or say what becomes of what was written."""
+        """Write the file that was asked for, or say what becomes of what was written."""
         self.scratch.flush()
-        if self._keep.save is not None and self._chain is not None:
-            outcome = self._saved(self._chain, self._keep.save)
-            say(f"{safe(outcome.target)} has what was written, {size(outcome.data_bytes)} at most, as a checkpoint on "
-                f"{safe(outcome.parent)}")  # fmt: skip
+        if self._keep.save is not None:
+            self._save(self._keep.save)
             self._remove()
         elif self._keep.file is None:
             if not self.scratch.is_empty:
@@ -71,10 +68,19 @@ class KeptWrites(Closing):
         words = ["vhdx", "serve", self._text, f"--scratch={self._file.path}", "--resume"]
         say(f"what was written is in {safe(self._file.path)}; `{safe(shell_command(words))}` goes on with it")
 
-    def _saved(self, chain: Chain, target: Path) -> Outcome:
-        plan: UpperMergePlan = plan_save(chain, self.scratch, target, Options())
-        with progress("saving", plan.work) as update:
-            return run_save(plan, chain, self.scratch, update)
+    def _save(self, target: Path) -> None:
+        chain = _chain_of(self._state.disk)
+        if chain is None:
+            whole = plan_whole(self._state.disk, self.scratch, _request(self._state, target))
+            with progress("saving", whole.work) as update:
+                outcome = run_whole(whole, self._state.disk, self.scratch, update)
+            what = "is the disk with what was written"
+        else:
+            plan = plan_save(chain, self.scratch, target, Options())
+            with progress("saving", plan.work) as update:
+                outcome = run_save(plan, chain, self.scratch, update)
+            what = f"has what was written as a checkpoint on {safe(outcome.parent)}"
+        say(f"{safe(outcome.target)} {what}, {size(outcome.data_bytes)} at most")
 
     def _remove(self) -> None:
         """Remove a file that nobody named; one that was named is its owner's."""
@@ -88,13 +94,13 @@ class KeptWrites(Closing):
             self._file.close()
 
 
-def kept_writes(text: str, disk: Disk, keep: Keep) -> KeptWrites:
-    """A scratch file for a disk. Raises UsageError, OutputError, InputOutputError."""
-    chain = without_map(disk)
+def kept_writes(text: str, state: State, keep: Keep) -> KeptWrites:
+    """A scratch file for a disk. Raises UsageError, OutputError, InputOutputError, and what planning an output does."""
+    disk = state.disk
     if keep.save is not None:
-        if not isinstance(chain, Chain):
-            raise click.UsageError(f"--save makes a checkpoint on a VHDX, and {safe(text)} is none; leave it out.")
-        check_target(keep.save, [layer.path for layer in chain.layers], Existing.REFUSE)
+        check_target(keep.save, state.files, Existing.REFUSE)
+        if _chain_of(disk) is None:
+            _require_whole(text, state, keep.save)
     header = ScratchHeader(
         size=disk.size, sector_size=disk.sector_size, identity=identity_of(disk), below=title_of(disk)
     )
@@ -103,11 +109,29 @@ def kept_writes(text: str, disk: Disk, keep: Keep) -> KeptWrites:
     else:
         file = create_scratch(_place_for(keep), header)
     say(f"what clients write goes to {safe(file.path)}")
-    return KeptWrites(text, disk, keep, file)
+    return KeptWrites(text, state, keep, file)
+
+
+def _require_whole(text: str, state: State, target: Path) -> None:
+    """See before anybody writes that all of the disk can be written, as it is now."""
+    if target.suffix.lower() != ".vhdx":
+        what = f"{safe(text)} is no VHDX that a checkpoint could be made on, so that --save writes all of the disk"
+        raise click.UsageError(f"{what}; name a file for that which ends with .vhdx.")
+    plan_output(state.disk, _request(state, target))
+
+
+def _request(state: State, target: Path) -> ImageRequest:
+    return request_of(state, target, OutputFormat.VHDX, Options())
+
+
+def _chain_of(disk: Disk) -> Chain | None:
+    """The chain that a checkpoint is made on; None where there is none."""
+    chain = without_map(disk)
+    return chain if isinstance(chain, Chain) else None
 
 
 def _place_for(keep: Keep) -> Path:
-    """Where a file goes that nobody named: beside the checkpoint that it becomes, or to a folder of its own."""
+    """Where a file goes that nobody named: beside the file that it becomes, or to a folder of its own."""
     if keep.save is not None:
         return keep.save.with_name(f"{keep.save.name}{SUFFIX}")
     return Path(tempfile.mkdtemp(prefix="vhdx-"), f"disk{SUFFIX}")

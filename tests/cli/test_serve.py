@@ -283,10 +283,35 @@ def test_scratch_never_takes_a_disk_for_its_file(vhdx_command, chain):
     assert "one disk" in answer.err
 
 
-def test_no_checkpoint_is_made_on_what_is_no_vhdx(vhdx_command, tmp_path):
+def test_a_file_that_cannot_hold_a_disk_that_is_no_vhdx_is_refused_before_anybody_writes(vhdx_command, tmp_path):
     (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
     answer = vhdx_command("serve", tmp_path / "disk.raw", "--scratch", "--save", tmp_path / "c.avhdx")
     assert answer.code == 2
+    assert "ends with .vhdx" in answer.err
+    answer = vhdx_command("serve", tmp_path / "disk.raw", "--scratch", "--save", tmp_path / "disk.raw")
+    assert answer.code in {2, 5}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@needs_paths
+@pytest.mark.parametrize("kind", ["raw", "point"])
+def test_what_clients_write_over_a_disk_that_is_no_vhdx_becomes_one(vhdx_command, chain, short, tmp_path, kind):
+    leaf, fixture = chain
+    source, target = tmp_path / "disk.raw", tmp_path / "new.vhdx"
+    if kind == "raw":
+        assert vhdx_command("convert", leaf, source).code == 0
+    else:
+        assert vhdx_command("backup", "init", tmp_path / "repo").code == 0
+        assert vhdx_command("backup", "create", tmp_path / "repo", leaf, "--name", "monday").code == 0
+        source = f"{tmp_path / 'repo'}::monday"
+    thread, _ = visited(NbdAddress(socket=short / "s"), written)
+    answer = vhdx_command("serve", source, "--socket", short / "s", "--once", "--scratch", "--save", target)
+    thread.join(SAFETY)
+    assert answer.code == 0, answer.err
+    assert "is the disk with what was written" in answer.err
+    with vhdx.open_chain(target) as disk:
+        assert disk.read(0, disk.size) == state_after(fixture)
+    assert not list(tmp_path.glob("*.scratch"))
 
 
 @needs_paths
