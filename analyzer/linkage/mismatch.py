@@ -81,11 +81,17 @@ class _Left(NamedTuple):
 
 
 def gather_evidence(
-    child: Image, parent: Image, *, above: Iterable[Image] = (), effort: Effort = Effort.SAMPLE
+    child: Image,
+    parent: Image,
+    *,
+    above: Iterable[Image] = (),
+    effort: Effort = Effort.SAMPLE,
+    pending: str = "",
 ) -> Evidence:
     """What speaks for and against reading `child` on `parent`; neither is changed, and bad content never raises.
 
-    `above` are the files made upon the child, the nearest first: one of them may have been merged past it. Reads
+    `above` are the files made upon the child, the nearest first: one of them may have been merged past it. `pending` is
+    the machine of whose configuration the host has noted that disks are still to be merged, "" for none. Reads
     tables, a few hundred sectors of structures that the child has rewritten, and where the identity does not fit what
     `effort` allows of the sectors that the child holds.
     """
@@ -103,6 +109,9 @@ def gather_evidence(
         leaves = f"the child leaves {total} to its parent, which has something in {shown}"
     left_fact = Trace(leaves, Bearing.NEUTRAL)
     own_facts = [Trace(str(own), Bearing.NEUTRAL)] if own else []
+    if pending and own:  # a host's note on the machine, not on these two files: it decides nothing alone
+        text = f"the configuration of {pending} says that disks of it are still to be merged"
+        own_facts.append(Trace(text, Bearing.NEUTRAL))
     facts = [_identity_fact(child, parent), *_disk_facts(child, parent), left_fact, *own_facts, *traces]
     verdict = _verdict(child, parent, left, facts, traces, own.merge if own else None)
     doubt = _Left(0, 0, ()) if left is None or verdict in {Verdict.SAFE, Verdict.MERGED} else left

@@ -24,6 +24,8 @@ MISSING_EXTRA = (
 )
 # A configuration has some 100 KiB; the parser follows offsets in it, which may be made to go on for ever.
 _MOST_BYTES, _MOST_READS, _MOST_NODES = 2 << 20, 20_000, 20_000
+# global_settings/disk_merge_pending, False in three genuine files.
+_PENDING = "disk_merge_pending"
 _DISK_NAMES = (".vhdx", ".avhdx", ".vhds")
 # What the parser raises for content that is none; it has no one error of its own.
 _FAILURES = (
@@ -51,6 +53,8 @@ class Machine:
     """The paths of its disks as the host had them."""
     error: str = ""
     """Why the configuration could not be read."""
+    merge_pending: bool | None = None
+    """Whether the host has still to merge disks of it, a deleted checkpoint's; None where it does not say."""
 
 
 class _TooMuchError(ValueError):
@@ -119,14 +123,17 @@ def _read(path: Path) -> Machine:
     except (VhdxError, Error, *_FAILURES) as error:
         reason = f"{path} is no configuration that is known: {error}"
         return Machine(path=path, role=role, name="", disks=(), error=reason)
-    name = next((text for keys, text in values.items() if keys[-2:] == ("properties", "name")), "")
-    paths = (text for keys, text in sorted(values.items()) if keys[-1].lower() == "pathname")
+    texts = {keys: value for keys, value in values.items() if isinstance(value, str)}
+    name = next((text for keys, text in texts.items() if keys[-2:] == ("properties", "name")), "")
+    paths = (text for keys, text in sorted(texts.items()) if keys[-1].lower() == "pathname")
     disks = tuple(path for path in paths if path.lower().endswith(_DISK_NAMES))
-    return Machine(path=path, role=role, name=name, disks=disks)
+    pending = next((value for keys, value in values.items() if keys[-1].lower() == _PENDING), None)
+    is_pending = pending if isinstance(pending, bool) else None
+    return Machine(path=path, role=role, name=name, disks=disks, merge_pending=is_pending)
 
 
-def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(keys, text) of all texts that matter; nodes may be children of one another in circles, so each is seen once."""
+def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str | bool]]:
+    """(keys, value) of all texts and marks that matter; nodes may be children of one another: each is seen once."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((key,), entry) for key, entry in root.items()]
     seen: set[int] = set()
     while waiting and len(seen) < _MOST_NODES:
@@ -135,9 +142,9 @@ def _values(root: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             continue
         seen.add(id(entry))
         waiting += [((*keys, key), child) for key, child in entry.children.items()]
-        is_wanted = keys[-1].lower() in {"name", "pathname"} and not entry.children
-        if is_wanted and isinstance(value := entry.value, str):
-            yield keys, value.rstrip("\0")
+        is_wanted = keys[-1].lower() in {"name", "pathname", _PENDING} and not entry.children
+        if is_wanted and isinstance(value := entry.value, str | bool):
+            yield keys, value.rstrip("\0") if isinstance(value, str) else value
 
 
 def match_disks(machines: Sequence[Machine], paths: Sequence[Path]) -> dict[Path, tuple[Machine, ...]]:

@@ -203,10 +203,10 @@ def run_scan(
     forest = build_forest([reading.record for reading in (*readings, *outside)])
     layers = {reading.record.path: reading.layer for reading in (*readings, *outside)}
     weights = {path: weight for tree in forest.trees for path, weight in weigh(tree, layers, _measure_again).items()}
-    evidence = _gather(forest)
     configurations = of_type[FileType.CONFIGURATION]
     machines = read_machines(configurations) if configurations and can_read_machines() else ()
     used_by = match_disks(machines, [record.path for record in forest.records])
+    evidence = _gather(forest, used_by)
     companions = companions_of(forest.records, of_type[FileType.COMPANION])
     known = Known(forest=forest, evidence=evidence, weights=weights, used_by=_running(used_by), is_taken=is_taken)
     return Scan(
@@ -240,19 +240,27 @@ def _measure_again(path: Path, most: int) -> Layer:
     return layer
 
 
-def _gather(forest: Forest) -> dict[Path, Evidence]:
+def _gather(forest: Forest, used_by: Mapping[Path, Sequence[Machine]]) -> dict[Path, Evidence]:
     """The evidence on every link that does not hold and has a file at its other end."""
     states = {LinkState.MISMATCH, LinkState.STRANGER}
     parents = {path: link.parent for path, link in forest.links.items() if link.parent and link.state in states}
-    above = (list(islice(forest.above(path), MOST_ABOVE)) for path in parents)
+    above = [list(islice(forest.above(path), MOST_ABOVE)) for path in parents]
+    files = zip(parents.items(), above, strict=True)
+    pending = (_merging((child, parent, *others), used_by) for (child, parent), others in files)
     with ThreadPoolExecutor(THREADS) as pool:
-        found = zip(parents, pool.map(_evidence_on, parents, parents.values(), above), strict=True)
+        found = zip(parents, pool.map(_evidence_on, parents, parents.values(), above, pending), strict=True)
         return {path: evidence for path, evidence in found if evidence}
 
 
-def _evidence_on(child: Path, parent: Path, above: Sequence[Path]) -> Evidence | None:
+def _merging(paths: Iterable[Path], used_by: Mapping[Path, Sequence[Machine]]) -> str:
+    """The first machine that has any of these files, and disks that are still to be merged; "" where there is none."""
+    machines = (machine for path in paths for machine in used_by.get(path, ()) if machine.merge_pending)
+    return next((machine.name or machine.path.name for machine in machines), "")
+
+
+def _evidence_on(child: Path, parent: Path, above: Sequence[Path], pending: str) -> Evidence | None:
     with suppress(VhdxError), open_image(child) as upper, open_image(parent) as lower:
-        return gather_evidence(upper, lower, above=_opened(above))
+        return gather_evidence(upper, lower, above=_opened(above), pending=pending)
     return None
 
 

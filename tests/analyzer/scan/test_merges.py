@@ -9,6 +9,7 @@ from analyzer.scan.run import run_scan
 from fixtures import Block, BlockState, Identity, ImageSpec, encode
 from fixtures.constants import MIB
 from fixtures.recipes.kit import child_of
+from tests.support.hyperv_store import configuration
 
 SIZE = 8 * MIB
 CLUSTER = 4096
@@ -72,3 +73,15 @@ def test_a_check_of_the_chain_says_what_became_of_a_merge(folder, merged, verdic
     found = check_chain(folder(merged) / "child.avhdx").findings
     (mismatch,) = [finding for finding in found if finding.code == "CHN-02"]
     assert f"; {verdict}: " in mismatch.message
+
+
+@pytest.mark.parametrize("is_pending", [True, False, None])
+def test_what_the_host_has_noted_of_merges_is_evidence_where_an_identity_does_not_fit(folder, is_pending):
+    pytest.importorskip("dissect.hypervisor.descriptor.hyperv", reason="dissect.hypervisor is not installed")
+    place = folder(20)
+    (place / "vm.vmcx").write_bytes(configuration("mail", ["C:\\VMs\\child.avhdx"], is_pending))
+    scan = run_scan([place])
+    (machine,) = scan.machines
+    assert machine.merge_pending is is_pending
+    facts = [str(fact) for fact in scan.evidence[place / "child.avhdx"].facts]
+    assert any("of mail says that disks of it are still to be merged" in fact for fact in facts) is bool(is_pending)
