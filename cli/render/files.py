@@ -175,16 +175,17 @@ def iso(moment: int) -> str:
 
 def plain_file(record: FileRecord) -> dict[str, Any]:
     """A file as JSON has it."""
-    times = {name: None if moment is None else iso(moment) for name, moment in record.times._asdict().items()}
-    file = {
-        **members(record, "volume", "path", "kind", "state", "role"),
-        "size": None if record.is_name_alone else record.size,
-        "times": times,
-        **members(record, "address", "sequence", "parent", "mode", "owner", "group", "links", "target"),
-        "streams": [members(stream, "name", "size") for stream in record.streams],
-        **members(record, "content", "metadata", "obstacle"),
-    }
-    return {name: output.plain(value) for name, value in file.items()}
+    (volume, path, address, parent, kind, sequence, state, role, size, times, mode, owner, group, links, target, _,
+     streams, metadata, obstacle) = record  # fmt: skip
+    return {
+        "volume": volume, "path": output.plain_text(path), "kind": kind.value, "state": state.value, "role": role.value,
+        "size": None if record.is_name_alone else size,
+        "times": {name: None if moment is None else iso(moment) for name, moment in times._asdict().items()},
+        "address": address, "sequence": sequence, "parent": parent, "mode": mode, "owner": owner, "group": group,
+        "links": links, "target": target and output.plain_text(target),
+        "streams": [{"name": output.plain_text(stream.name), "size": stream.size} for stream in streams],
+        "content": record.content, "metadata": metadata, "obstacle": obstacle and output.plain_text(obstacle),
+    }  # fmt: skip
 
 
 class Known:

@@ -163,9 +163,9 @@ class FileRecord(NamedTuple):
     @property
     def content(self) -> tuple[Range, ...]:
         """Where its data, and that of its streams, is."""
-        streams = (*((self.data,) if self.data else ()), *self.streams)
-        extents = (extent.on_disk for stream in streams for extent in stream.extents)
-        return (*extents, *(place for stream in streams for place in stream.resident))
+        streams = (self.data, *self.streams) if self.data else self.streams
+        places = [Range(start, length) for stream in streams for _, start, length in stream.extents]
+        return (*places, *[place for stream in streams for place in stream.resident])
 
 
 @dataclass(frozen=True, slots=True)
