@@ -94,7 +94,9 @@ def advise(known: Known) -> tuple[Advice, ...]:
     # A file alone in its tree that is a copy of another one needs no command: whoever merges the other has its
     # content.
     trees = (tree for tree in known.forest.trees if len(tree.members) > 1 or tree.root.path not in spare)
-    advice = [_with_recovery(known, tree, _advise(known, tree, names), names) for tree in trees]
+    # A chain is also not whole where a file opens and has lost ranges: merging it is refused, recovering it is not.
+    lossy = {path for path, weight in known.weights.items() if weight.lost}
+    advice = [_with_recovery(known, tree, _advise(known, tree, names), names, lossy) for tree in trees]
     step = "if it is a VHDX whose front is damaged, `vhdx recover` rebuilds what it can and writes what is left"
     for record in known.forest.unplaced:
         if not (has_no_front(record) or is_damaged_inside(record)):
@@ -108,12 +110,10 @@ def advise(known: Known) -> tuple[Advice, ...]:
     return tuple(advice)
 
 
-def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames) -> Advice:
+def _with_recovery(known: Known, tree: Tree, advice: Advice, names: OutputNames, lossy: set[Path]) -> Advice:
     """The advice, with the command that recovers the current state where its chain is not whole."""
     if tree.root.record.container is Container.VHD:
         return advice  # nothing recovers a chain of them yet
-    # A chain is also not whole where a file opens and has lost ranges: merging it is refused, recovering it is not.
-    lossy = {path for path, weight in known.weights.items() if weight.lost}
     inputs = inputs_of(known.forest, tree, advice.current, lossy) if advice.current else ()
     if not inputs:
         return advice

@@ -74,7 +74,8 @@ def weigh(tree: Tree, layers: Mapping[Path, Layer], again: Callable[[Path, int],
             shown = (layer.own - above).size if layer.own is not None and above is not None else None
         weights[member.path] = replace(layer.weight, shown=shown)
         hidden[member.path] = None
-        if layer.own is not None and (above is not None or not member.children):
+        is_asked = member.parent is not None  # by a file below it
+        if is_asked and layer.own is not None and (above is not None or not member.children):
             past_end = Ranges.of([Range.between(layer.size, MOST)])  # there it hides everything
             hidden[member.path] = covered([layer.own, past_end, above or NO_RANGES], at_least=1)
     return weights
