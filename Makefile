@@ -7,6 +7,7 @@ BIN := .venv/bin
 QUICK := not (slow or peers or corpus or property or fuzz or boot)
 SELECT ?= $(QUICK)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+VENV := .venv/.made
 DEV := .venv/.dev-installed
 RUN := .venv/.installed
 PEERS := .venv/.peers-tried
@@ -97,20 +98,24 @@ clean:  ## remove all that was made here, .venv too
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without build isolation the build uses the pinned setuptools, and the editable install asks no network for another.
-$(RUN): pyproject.toml constraints.txt
+$(VENV): constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'vhdx needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo 'This Python cannot make virtual environments: apt-get install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@echo 'installing vhdx and what it needs into .venv'
 	$(PIP) install --constraint constraints.txt setuptools
+	@touch $@
+
+$(RUN): $(VENV) pyproject.toml
+	@echo 'installing vhdx and what it needs into .venv'
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): $(RUN)
+$(DEV): $(VENV) pyproject.toml
+	@echo 'installing vhdx and what develops it into .venv'
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
-	@touch $@
+	@touch $(RUN) $@
 
 # Peers are welcome, not needed: a platform may have no wheel of one. The stamp says they were tried, so that it is
 # tried once; `make peers` insists.
