@@ -12,6 +12,7 @@ import click
 from analyzer.address.image import file_name_of, request_of
 from analyzer.check.files import Depth, files_in
 from analyzer.compact.free import FreeSpace, VolumeSpace, free_space_of, without
+from analyzer.compact.holes import make_holes, require_holes
 from analyzer.compact.model import CompactPlan
 from analyzer.compact.plan import plan_compaction
 from analyzer.compact.run import run_compaction
@@ -36,6 +37,13 @@ class FreeBlocks(Enum):
     GO = "go"
 
 
+class Holes(Enum):
+    """Whether the host has room back for zeros within what is left of a file."""
+
+    NONE = "none"
+    MADE = "made"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compacting:
     """What goes, and from which files."""
@@ -53,6 +61,12 @@ class _Compacting:
         default="0%",
         show_default=True,
         metavar="PERCENT",
+    )
+
+    holes: Holes = choice(
+        Holes.MADE,
+        "With --in-place: make holes in the host's file where it is zeros, but not on file systems of Windows.",
+        "--host-sparse",
     )
 
     @property
@@ -95,8 +109,8 @@ def command(paths: Sequence[Path], asked: _Compacting, image: CloneOptions, wher
     """
     if asked.in_place:
         return _in_place(paths, asked, image, where)
-    if asked.depth is not Depth.FOLDER or asked.least:
-        raise click.UsageError("--recursive and --min-saving are for --in-place.")
+    if asked.depth is not Depth.FOLDER or asked.least or asked.holes is Holes.MADE:
+        raise click.UsageError("--recursive, --min-saving and --host-sparse are for --in-place.")
     disk, out = _one_and_out(paths, asked.target)
     return _to_new_file(disk, out, asked, image, where)
 
@@ -141,6 +155,8 @@ class _Done:
     plan: CompactPlan | None = None
     file_size: int | None = None
     """Bytes afterwards; None where the file was left as it is."""
+    host_freed: int | None = None
+    """Bytes that the host has back by holes; None where none were asked for."""
     skipped: str = ""
     error: VhdxError | None = None
 
@@ -157,14 +173,19 @@ def _in_place(paths: Sequence[Path], asked: _Compacting, image: CloneOptions, wh
 def _compacted(path: Path, asked: _Compacting, least: float, where: ChainOptions, *, is_dry: bool) -> _Done:
     """What became of a file; what keeps it from being changed is said, and ends nothing else."""
     try:
+        if asked.holes is Holes.MADE:
+            require_holes(path)
         plan = _plan(path, asked, where)
-        if not plan.saved or plan.saved < least * plan.file_size:
-            return _Done(path=path, plan=plan, skipped="too little would be saved" if plan.saved else "nothing to save")
+        too_little = not plan.saved or plan.saved < least * plan.file_size
+        why = ("too little would be saved" if plan.saved else "nothing to save") if too_little else ""
         if is_dry:
-            return _Done(path=path, plan=plan)
+            return _Done(path=path, plan=plan, skipped=why)
         kept = f"{path} is whole; run the same command again, and it goes on"
         with when_interrupted(kept), progress("compacting", plan.work) as update:
-            return _Done(path=path, plan=plan, file_size=run_compaction(plan, progress=update))
+            file_size = None if why else run_compaction(plan, progress=update)
+            wants_holes = asked.holes is Holes.MADE and (not why or not plan.saved)
+            host_freed = make_holes(path) if wants_holes else None
+        return _Done(path=path, plan=plan, file_size=file_size, host_freed=host_freed, skipped=why)
     except VhdxError as error:
         complain(error)
         return _Done(path=path, error=error)
@@ -195,6 +216,7 @@ def _plain(done: _Done) -> dict[str, Any]:
         **sizes,
         "volumes": volumes,
         "written_size": done.file_size,
+        "host_freed_bytes": done.host_freed,
         "skipped": done.skipped or None,
         "error": output.error_to_plain(error) if error else None,
     }
@@ -209,6 +231,7 @@ def _lines(done: Sequence[_Done], *, is_dry: bool) -> Iterator[str]:
             continue
         now, after = one.plan.file_size, one.file_size or one.plan.size_after
         note = f"  left as it is: {one.skipped}" if one.skipped else ""
+        note = note if one.host_freed is None else f"  the host has {size(one.host_freed)} back by holes"
         yield f"{safe(one.path):<{width}}  {size(now):>10}  {size(after):>10}  {size(max(0, now - after)):>10}{note}"
         yield from (f"  {line.removeprefix('note: ')}" for line in _volume_lines(one.plan.volumes))
     saved = sum(one.plan.saved for one in done if one.plan and not one.skipped)

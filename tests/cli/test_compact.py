@@ -1,10 +1,13 @@
 """`vhdx compact`: into a new file, and many files in their places."""
 
+import sys
+
 import pytest
 
 from fixtures import Block, BlockState, Identity, ImageSpec, LocatorSpec, Provision, encode, stamp
 from tests.analyzer.judgement.disks import volume
 from vhdx.chain import open_chain
+from vhdx.system import files
 
 MIB = 1 << 20
 
@@ -53,11 +56,11 @@ def test_of_many_each_is_made_smaller_and_a_bad_one_stops_none(vhdx_command, fol
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(vhdx_command, folder):
-    files = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.iterdir()}
     answer = vhdx_command("compact", "--in-place", folder / "one.vhdx", folder / "two.vhdx", "--dry-run")
     assert answer.code == 0
     assert "4 MiB would be saved" in answer.out
-    assert files == {path: path.read_bytes() for path in folder.iterdir()}
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_files_of_which_too_little_would_be_saved_are_left(vhdx_command, folder):
@@ -117,3 +120,22 @@ def test_a_file_that_others_were_made_upon_keeps_its_free_space(vhdx_command, tm
 def test_what_means_nothing_together_is_refused(vhdx_command, folder, monkeypatch, arguments):
     monkeypatch.chdir(folder)
     assert vhdx_command("compact", *arguments).code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="holes are made by Linux")
+def test_holes_are_made_where_a_file_is_zeros_if_they_are_asked_for(vhdx_command, tmp_path):
+    path = tmp_path / "disk.vhdx"
+    encode(base("holes", {0: full(0), 3: Block(state=BlockState.FULLY_PRESENT, data={0: b"x" * 512})})).write_to(path)
+    path.write_bytes(path.read_bytes())  # no holes
+    wanted, size, held = content(path), path.stat().st_size, path.stat().st_blocks * 512
+    answer = vhdx_command("compact", "--in-place", "--host-sparse", path, "--json")
+    assert answer.code == 0
+    (done,) = answer.json["files"]
+    assert (content(path), path.stat().st_size) == (wanted, size)
+    assert path.stat().st_blocks * 512 <= held - done["host_freed_bytes"] < held - MIB
+
+
+def test_holes_are_refused_where_windows_reads_the_file(vhdx_command, folder, monkeypatch):
+    monkeypatch.setattr(files, "is_read_by_windows", lambda _: True)
+    answer = vhdx_command("compact", "--in-place", "--host-sparse", folder / "one.vhdx")
+    assert (answer.code, "0xC03A001A" in answer.err) == (5, True)
