@@ -70,8 +70,9 @@ matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pai
 	$(BIN)/python -m tests.analyzer.recover.disasters docs/recovery.md
 
 TRIALS ?= 20000
-soak: $(DEV)  ## 20,000 random disasters over random chains with file systems in them (TRIALS=n, SEED=first)
-	$(BIN)/python -m tests.analyzer.recover.disasters.soak $(TRIALS) $(or $(SEED),0)
+soak: $(DEV)  ## 20,000 random disasters over random chains (TRIALS=n, SEED=first, SECONDS=most, JOBS=n, PAGE=docs/recovery.md)
+	$(BIN)/python -m tests.analyzer.recover.disasters.soak --trials $(TRIALS) --seed $(or $(SEED),0) --jobs $(JOBS) \
+		--seconds $(or $(SECONDS),1000000) $(if $(PAGE),--page $(PAGE))
 
 fuzz: $(DEV)  ## the long fuzz runs
 	$(BIN)/pytest -m fuzz -n $(JOBS)

@@ -1,25 +1,31 @@
 """Random disasters, and a table of what came of them: `python -m tests.analyzer.recover.disasters.soak`.
 
-Arguments, all optional: trials, the first seed, and seconds after which no new trial begins. Ends with 1 where anything
-that is said to be known is wrong, and the files held evidence of it: after what is structural anywhere, after the rest
-in what has a checksum or names its place.
+Ends with 1 where anything that is said to be known is wrong, and the files held evidence of it: after what is
+structural anywhere, after the rest where a witness has something to say (evidence.py). `--page` writes the table, with
+how many trials it is of, into a page.
 """
 
+import argparse
 import functools
 import logging
 import random
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
 
 from tests.analyzer.recover.disasters.chains import chain, makeable, states_of
 from tests.analyzer.recover.disasters.damages import OF_TABLES, OLD, SILENT, STRUCTURAL, healthy
 from tests.analyzer.recover.disasters.evidence import free_in, holes_told, told_blocks, told_places
 from tests.analyzer.recover.disasters.trial import Outcome, outcome
+from tests.analyzer.recover.matrix.__main__ import into_page
 from vhdx.ranges import union
 
-_USUAL = ("20000", "0", "1000000")
+BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 _GROUP = 50
 """Trials that share two disks, which are made anew for each group: making them takes as long as some trials."""
 
@@ -96,26 +102,63 @@ def table(trials):
                 unnoticed=one.unnoticed,
             )
         of = {"known": "data", "likely": "data", "bad": "said"}
-        percent = [f"{100 * sums[key] / max(1, sums[whole]):.1f} %" for key, whole in of.items()]
+        percent = [f"{100 * sums[key] / sums[whole]:.1f} %" if sums[whole] else "-" for key, whole in of.items()]
         refused = sum(bool(one.result.refusal) for one in some)
         row = (name.replace("_", " "), len(some), refused, *percent, sums["wrong"], f"{sums['unnoticed'] >> 10} KiB")
         yield f"| {' | '.join(map(str, row))} |"
 
 
-def main():
+def pieces(count, seed):
+    """Trials by the disks that they share, as ranges of seeds."""
+    edges = [seed, *range((seed // _GROUP + 1) * _GROUP, seed + count, _GROUP), seed + count]
+    return [range(first, last) for first, last in pairwise(edges)]
+
+
+def of_piece(seeds, kinds, until):
+    """The trials of some seeds, and what is to be said of them; none that would begin too late."""
     logging.disable(logging.CRITICAL)
-    count, seed, seconds = (int(word) for word in [*sys.argv[1:], *_USUAL[len(sys.argv) - 1 :]])
-    kinds, trials, began = makeable(), [], time.monotonic()
-    for number in range(seed, seed + count):
-        if time.monotonic() - began > seconds:
+    found, said = [], []
+    for seed in seeds:
+        if time.time() > until:
             break
-        trials.append(trial(number, kinds))
-        if trials[-1].wrong:
-            one = trials[-1]
-            sys.stderr.write(f"seed {number}: {one.name} of {one.kind}, {one.layers} layers: {one.wrong} bytes\n")
-        if len(trials) % 100 == 0:
-            sys.stderr.write(f"{len(trials)} trials in {time.monotonic() - began:.0f} s\n")
-    sys.stdout.write("\n".join([*table(trials), ""]))
+        one = trial(seed, kinds)
+        found.append(one)
+        if one.wrong:
+            said.append(f"seed {seed}: {one.name} of {one.kind}, {one.layers} layers: {one.wrong} bytes")
+    return found, said
+
+
+def run(asked):
+    """The trials that were made in time, in the order of their seeds."""
+    kinds, trials, until = makeable(), [], time.time() + asked.seconds
+    with ProcessPoolExecutor(asked.jobs) as pool:
+        waiting = [pool.submit(of_piece, seeds, kinds, until) for seeds in pieces(asked.trials, asked.seed)]
+        for one in waiting:
+            found, said = one.result()
+            trials += found
+            sys.stderr.write("".join(f"{line}\n" for line in (*said, f"{len(trials)} trials")))
+    return trials
+
+
+def asked_for():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--seconds", type=int, default=10**6, help="after which no new trial begins")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--page", type=Path, help="into which the table is written, between its marks")
+    return parser.parse_args()
+
+
+def main():
+    asked = asked_for()
+    trials = run(asked)
+    count = f"{len(trials):,} trials from seed {asked.seed} on, {date.today().isoformat()}:"
+    text = "\n".join([count, "", *table(trials), ""])
+    if asked.page:
+        into_page(asked.page, text, BEGIN, END)
+    else:
+        sys.stdout.write(text)
     return int(any(one.wrong for one in trials))
 
 
