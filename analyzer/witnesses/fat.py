@@ -13,7 +13,7 @@ from analyzer.guest.layouts.fat import ENTRY, FIRST_CLUSTER, FatBoot
 from analyzer.guest.usage.fat import ExfatUsage, entries_of
 from analyzer.guest.usage.model import Extents, Known
 from analyzer.witnesses.model import Claims, Row, Statement, Statements
-from analyzer.witnesses.pages import Look, looks_of
+from analyzer.witnesses.pages import Look, is_noise, looks_of
 from vhdx.ranges import Column
 
 _ROOT_AT = slice(44, 48)
@@ -145,7 +145,7 @@ class _Fat:
         for at in places[1:]:
             raw = self.plain.read(at, self.boot.cluster_size)
             if raw is not None:
-                yield at, len(raw), any(raw)
+                yield at, len(raw), any(raw) and not is_noise(raw)
 
     def _chain(self, cluster: int, most: int = _MOST_CLUSTERS) -> Iterator[int]:
         """The bytes at which the clusters of a chain begin."""

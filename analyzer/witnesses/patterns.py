@@ -28,6 +28,8 @@ _LEAST_LOG, _LEAST_LOG_PROVEN = 6.0, 2.0
 _LEAST_PLACES = 3
 # Places that show a pattern although nothing else speaks against any of them.
 _LEAST_ALONE = 5
+# Lengths of other stretches that a part of a longer one may have.
+_MOST_LENGTHS = 4
 # Stretches that patterns begin with, and other places that are as far away as a period.
 _MOST_PROVEN, _MOST_PERIODS = 16, 512
 
@@ -74,7 +76,8 @@ def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[_Found]:
     counted = samples.looks != Look.UNKNOWN if look is Look.ZEROS else alike | (samples.looks == Look.OTHER)
     runs = Ranges.where(alike)
     begins = runs.start
-    for stretch in (*list(proven)[:_MOST_PROVEN], *_whole_mibs(proven)):
+    is_of_mibs = ((runs.start | runs.length) * unit) % MIB == 0
+    for stretch in _parts_of(proven, np.unique(runs.length[is_of_mibs]) * unit):
         start, length = stretch.start // unit, stretch.length // unit
         if not length or stretch.start % unit:
             continue
@@ -95,12 +98,19 @@ def _patterns(proven: Ranges, samples: Samples, look: Look) -> Iterator[_Found]:
                 yield _Found(hits, weight, Pattern(first * unit + stretch.start % unit, stretch.length, period * unit))
 
 
-def _whole_mibs(proven: Ranges) -> Iterator[Range]:
-    """The whole MiB of stretches that are no whole MiB: noise of the guest's own may be beside what was made noise."""
+def _parts_of(proven: Ranges, lengths: Column) -> Iterator[Range]:
+    """Stretches, and those parts of them that may be one place: noise of the guest's own may be beside it.
+
+    A part is of whole MiB: all that there are, or as many at either end as other stretches have, by `lengths`.
+    """
     for stretch in list(proven)[:_MOST_PROVEN]:
+        yield stretch
         start, end = -(-stretch.start // MIB) * MIB, stretch.end // MIB * MIB
         if start < end and (start, end) != (stretch.start, stretch.end):
             yield Range.between(start, end)
+        for length in lengths[lengths < end - start][:_MOST_LENGTHS].tolist():
+            yield Range(start, length)
+            yield Range(end - length, length)
 
 
 def _weight(room: int, count: int, hits: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from analyzer.recover.rebuild.placement import place_blocks, put_block
-from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
+from analyzer.recover.rebuild.signatures import Sign, gpt_signs, mbr_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_headers import header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
@@ -27,6 +27,7 @@ from vhdx.image import Image, image_of
 # Those that are found without reading every inode of a disk.
 _SIGNS: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     gpt_signs,
+    mbr_signs,
     header_signs,
     superblock_signs,
     boot_signs,

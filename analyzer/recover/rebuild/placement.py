@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analyzer.recover.rebuild.mib_pieces import spread, withdraw
-from analyzer.recover.rebuild.signatures import Sign, gpt_signs, sign_fits
+from analyzer.recover.rebuild.signatures import Sign, gpt_signs, mbr_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_headers import addressed, header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
@@ -40,6 +40,7 @@ _MOST_OF_FIXED = 1 << 20
 # Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand.
 _PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     gpt_signs,
+    mbr_signs,
     header_signs,
     superblock_signs,
     boot_signs,

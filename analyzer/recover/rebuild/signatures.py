@@ -6,7 +6,7 @@ from functools import partial
 
 from analyzer.guest.layouts import ext, ntfs
 from analyzer.guest.layouts.gpt import Entries, parse_whole_header, primary_header
-from analyzer.guest.layouts.partitions import Partition, Scheme, partitions_of
+from analyzer.guest.layouts.partitions import MBR_SIZE, Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.ranges import Range, Ranges
@@ -17,6 +17,8 @@ from vhdx.structures.constants import MIB, SECTOR_SIZES
 # More partitions and copies than any disk seen: a table made to do harm may have thousands, and each is searched.
 _MOST_PARTS, _MOST_GROUPS = 32, 4096
 _FRONT = 2 * max(SECTOR_SIZES)
+# What partitioning programs leave behind the last partition of an MBR.
+_BEHIND_PARTITIONS = 2 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,17 @@ def gpt_signs(disk: Disk) -> Iterator[Sign]:
 
     yield Sign("the primary GPT, which stands in sector 1", sector, sector, partial(names, 1, last))
     yield Sign("the backup GPT, which stands in the last sector", last * sector, sector, partial(names, last, 1))
+
+
+def mbr_signs(disk: Disk) -> Iterator[Sign]:
+    """The MBR, whose partitions are within the disk, and fill it."""
+
+    def fills(raw: bytes) -> bool:
+        parts = partitions_of(lambda start, length: raw[start : start + length], len(raw), [disk.sector_size])
+        end = max((part.end for part in parts if part.scheme is Scheme.MBR), default=0)
+        return 0 <= disk.size - end <= _BEHIND_PARTITIONS
+
+    yield Sign("the MBR, whose partitions fill the disk", 0, MBR_SIZE, fills, is_expected=False)
 
 
 def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:

@@ -5,12 +5,15 @@ import random
 import pytest
 
 from analyzer.guest.filesystems.volume_reader import ReadableDisk
+from analyzer.guest.layouts.fat import SIZE, parse_boot
 from analyzer.witnesses.account import State, account_of
+from analyzer.witnesses.claims import claims_of
 from analyzer.witnesses.model import Cause
 from tests.analyzer.guest import images
 from tests.analyzer.guest.images import is_missing
 from tests.analyzer.judgement import disks
 from tests.analyzer.judgement.disks import MIB
+from tests.analyzer.recover.disasters.evidence import Flat
 from tests.analyzer.witnesses.test_false_alarms import account
 from vhdx.chain import Chain
 from vhdx.image import image_from
@@ -113,6 +116,19 @@ def test_noise_where_a_volume_begins_that_ends_at_a_whole_mib_is_in_doubt(kind):
     place = len(made.front) + made.held.index(0) * made.block_size
     found = account(Spoilt(made.without(set()), [(place, random.Random(9).randbytes(MIB))]))
     assert found.ranges_of(0).covers(Range(0, MIB))
+
+
+@pytest.mark.parametrize("fill", [bytes, random.Random(12).randbytes])
+def test_clusters_of_a_fat_folder_without_entries_are_in_doubt(fill):
+    """A folder grows by a cluster for each of its entries that has no room."""
+    made = disk("fat32", random.Random(13))
+    boot = parse_boot(made.flat[:SIZE])
+    claims = claims_of(Flat(made.flat)).metadata
+    grown = claims.start[(claims.length == boot.cluster_size) & (claims.start > boot.heap_start)]
+    last = int(grown.max()) // MIB
+    number = made.held.index(last)
+    patch = [(len(made.front) + number * MIB, fill(MIB))]
+    assert account(Spoilt(made.without(set()), patch)).ranges_of(0).covers(Range(last * MIB, MIB))
 
 
 @pytest.mark.parametrize("rest", [bytes(MIB), b""])

@@ -43,6 +43,14 @@ def test_two_blocks_one_of_which_tells_its_place_are_put_back_as_likely(kind, te
     assert {part.start // MIB for part in saved.doubted} == {telling, other}
 
 
+def test_a_block_with_an_mbr_tells_that_it_is_the_first():
+    if is_missing("fat32"):
+        pytest.skip("nothing here makes FAT")
+    made = disks.made(disks.partitioned(disks.volume("fat32", 0), "mbr"), 2 * MIB, random.Random(4))
+    _, is_right = rebuilt(swapped(made, 0, made.held[-1] or made.held[0]), made)
+    assert is_right
+
+
 def test_a_whole_table_is_left_as_it_is():
     made = disk("ext4")
     saved, is_right = rebuilt(made.without(set()), made)
