@@ -52,8 +52,8 @@ def plan_merge_into(
     lower, base = chain.layers[layer + 1], chain.layers[layer]
     require_sound(base)
     _require_names(chain, layer, options)
-    if options.letting is Letting.DRAIN and not files.keeps_holes(chain.path.parent):
-        reason = f"the file system of {chain.path} cannot take back room in the middle of a file, which --drain needs"
+    if options.letting is Letting.DRAIN and not files.takes_room_back(chain.path.parent):
+        reason = f"room in the middle of {chain.path} cannot be given back to its file system here, as --drain would"
         raise MergeRefusedError(base.path, reason, "merge without --drain, or to a new file")
     items_of_disk(chain.leaf.structures)  # raises for more than can be taken over
     _require_linked(chain, layer)

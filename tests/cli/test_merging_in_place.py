@@ -16,6 +16,7 @@ from vhdx.edit.editor import Editor
 from vhdx.errors import FileSystemFullError
 from vhdx.in_place import EditedFile, open_edited
 from vhdx.runs import Kind
+from vhdx.system import files
 
 SIZE = 8 * MIB
 FULL, PARTIAL = BlockState.FULLY_PRESENT, BlockState.PARTIALLY_PRESENT
@@ -318,3 +319,13 @@ def test_what_an_interrupted_drain_leaves_without_owner_is_no_loss(vhdx_command,
     assert vhdx_command("hash", folder / "leaf.avhdx").code == 0
     assert vhdx_command(*asked).code == 0
     assert disk(folder / "mid.avhdx") == wanted
+
+
+@pytest.mark.parametrize("option", [["--drain"], ["--drain", "--dry-run"]])
+def test_draining_is_refused_where_no_room_comes_back(vhdx_command, folder, monkeypatch, option):
+    monkeypatch.setattr(files, "takes_room_back", lambda _: False)
+    before = contents(folder)
+    answer = vhdx_command("merge", folder / "leaf.avhdx", "--into", folder / "base.vhdx", *option)
+    assert (answer.code, contents(folder)) == (5, before)
+    assert "cannot be given back" in answer.err
+    assert "merge without --drain" in answer.err

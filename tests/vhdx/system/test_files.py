@@ -311,3 +311,9 @@ def test_zeros_are_no_holes_in_a_file_that_windows_will_read(tmp_path, monkeypat
         file.flush()
     assert path.read_bytes() == bytes(1 << 20)
     assert path.stat().st_blocks * 512 >= (1 << 20) * is_of_windows
+
+
+def test_whether_room_comes_back_is_tried_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "zero", lambda *_: False)
+    assert not files.takes_room_back(tmp_path)
+    assert not list(tmp_path.iterdir())
