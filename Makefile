@@ -26,13 +26,13 @@ demo: $(RUN)  ## show the tool at work on images it makes itself: installs vhdx 
 	$(BIN)/vhdx demo
 
 test: $(DEV) $(PEERS)  ## run the whole test suite (JOBS=n processes)
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 quick: $(DEV)  ## the tests that take less than a minute together: no peers, corpus, random cases, nothing slow
-	$(BIN)/pytest -n $(JOBS) -m '$(QUICK)'
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m '$(QUICK)'
 
 thorough: $(DEV) $(PEERS)  ## run the tests that quick leaves out
-	$(BIN)/pytest -n $(JOBS) -m 'not fuzz and not boot and not ($(QUICK))'
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not fuzz and not boot and not ($(QUICK))'
 
 windows:  ## run the tests by a Windows Python (VHDX_WINDOWS_PYTHON=COMMAND, ROOMS=folders)
 	@test -n "$(VHDX_WINDOWS_PYTHON)" || { echo 'say what takes what python takes: VHDX_WINDOWS_PYTHON=COMMAND'; exit 1; }
@@ -40,7 +40,7 @@ windows:  ## run the tests by a Windows Python (VHDX_WINDOWS_PYTHON=COMMAND, ROO
 
 coverage: $(DEV)  ## run the quick tests (or SELECT='not fuzz', all) and report the lines that they leave out
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(JOBS) -m '$(SELECT)'
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal -m '$(SELECT)'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -63,7 +63,7 @@ bench: $(DEV) $(PEERS)  ## measure
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only
 
 bench-check: $(DEV) $(PEERS)  ## run the benchmark files once, as tests
-	$(BIN)/pytest benchmarks --benchmark-disable -n $(JOBS)
+	$(BIN)/pytest benchmarks --benchmark-disable -n $(JOBS) --dist worksteal
 
 matrix: $(DEV) $(PEERS)  ## lose every structure of real disks, alone and in pairs, and write what comes back
 	$(BIN)/python -m tests.analyzer.recover.matrix docs/recovery.md
@@ -75,13 +75,13 @@ soak: $(DEV)  ## 20,000 random disasters over random chains (TRIALS=n, SEED=firs
 		--seconds $(or $(SECONDS),1000000) $(if $(PAGE),--page $(PAGE))
 
 fuzz: $(DEV)  ## the long fuzz runs
-	$(BIN)/pytest -m fuzz -n $(JOBS)
+	$(BIN)/pytest -m fuzz -n $(JOBS) --dist worksteal
 
 boot: $(DEV)  ## boot guests from disks that are served (Debian: qemu-system-x86, ovmf, libnbd-bin, mtools, dosfstools)
 	$(BIN)/pytest -m boot tests/analyzer/serve/test_boot.py
 
 false-alarms: $(DEV)  ## judge 2,500 healthy and trimmed disks and chains, and hold 2,700 against their places: none may be doubted
-	$(BIN)/pytest -m fuzz -n $(JOBS) -k "not_refused or not_in_doubt" tests/analyzer/judgement/test_false_alarms.py \
+	$(BIN)/pytest -m fuzz -n $(JOBS) --dist worksteal -k "not_refused or not_in_doubt" tests/analyzer/judgement/test_false_alarms.py \
 		tests/analyzer/witnesses/test_false_alarms.py
 
 merge-soak: $(DEV) $(PEERS)  ## merge 100,000 random chains in place, and kill 300 merges (MERGE_CHAINS, MERGE_KILLS, MERGE_SEED)

@@ -123,6 +123,8 @@ def test_real_file_systems_tell_the_disk(kind, block_size, tmp_path):
     with raw.open("rb") as handle:
         for index in range(512 * MIB // block_size):
             data = handle.read(block_size)
+            if data.count(0) == len(data):
+                continue
             held = {n: data[n * 512 : n * 512 + 4096] for n in range(0, len(data) // 512, 8)}
             held = {n: part for n, part in held.items() if part.count(0) < len(part)}
             if held:
