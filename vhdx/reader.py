@@ -1,6 +1,7 @@
 """Bytes of a disk, by position or as a file object: runs in, one buffer filled."""
 
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cached_property
 from io import BytesIO, RawIOBase
@@ -29,6 +30,8 @@ _RECENT, _DENSE = 2048, 256
 # Runs read that repay numba's start, 0.35 s from its cache: each takes 0.9 microseconds less, and who has read so many
 # reads on.
 _WORTH_COMPILING = 1 << 19
+# A read so short has few runs: to count them costs as much as to read them.
+_PIECE = 64 << 10
 # Runs that are read from Python before the compiled reader, whose call costs as much as that many, has begun.
 _FEW = 8
 _ZEROS = memoryview(bytes(MIB))
@@ -50,6 +53,8 @@ class Reader:
         self._disk, self._lost = disk, lost or own
         self._runs_read, self._plans = 0, plans or Plans(disk)
         self._looked_up, self._recently = dict[int, int](), 0
+        self._plan: Plan | None = None
+        self._run = 0  # where the last read ended
         self._holes_are_zeros = int(disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None)
 
     @cached_property
@@ -63,7 +68,10 @@ class Reader:
 
         Raises LostDataError, NeedsParentError, InputOutputError, ShortReadError, as far as the policy does.
         """
-        end = start + len(buffer)
+        end, plan = start + len(buffer), self._plan
+        if plan is not None and plan.views[0][0] <= start and end <= plan.views[1][-1]:
+            self._fill(plan, start, buffer)
+            return
         position = start
         while position < end:
             granule = position // GRANULE
@@ -127,40 +135,59 @@ class Reader:
         self._looked_up[granule] = self._looked_up.get(granule, 0) + count
 
     def _fill(self, plan: Plan, start: int, buffer: memoryview) -> None:
+        run = self._run_at(plan, start)
+        if len(buffer) <= _PIECE or not self._fill_compiled(plan, run, start, buffer):
+            self._run = self._fill_from(plan, run, start, buffer)
+            self._runs_read += self._run - run
+        self._plan = plan
+
+    def _run_at(self, plan: Plan, start: int) -> int:
+        """The run that a place is in; most reads begin where the last one ended, which costs no search."""
+        starts, ends = plan.views[:2]
+        if plan is self._plan and self._run < len(starts) and starts[self._run] <= start < ends[self._run]:
+            return self._run
+        return bisect_right(starts, start) - 1
+
+    def _fill_compiled(self, plan: Plan, run: int, start: int, buffer: memoryview) -> bool:
+        """As `_fill_from`, in compiled code; False where that repays nothing."""
         stop = start + len(buffer)
-        run, last = plan.between(start, stop)
-        self._runs_read += last - run
+        last = bisect_left(plan.views[0], stop)
         # A source that is no plain file (an overlay, a patched view) has no descriptor, and makes the compiled reader
         # stop at each of its runs. Where no layer is a plain file it is not asked at all.
         repays = last - run > _FEW and (self._runs_read >= _WORTH_COMPILING or compiling.is_loaded())
         quick = compiling.compiled_reader() if repays else None
         if quick is None or self._descriptors.max(initial=-1) < 0:
-            self._fill_from(plan, run, last, start, buffer)
-            return
-        whole = np.frombuffer(buffer, dtype=np.uint8)
+            return False
+        whole, starts, ends = np.frombuffer(buffer, dtype=np.uint8), *plan.views[:2]
         while run < last:
             run = quick(plan.columns, self._descriptors, whole, run, last, start, stop, self._holes_are_zeros)
             if run < last:  # it is no plain file, or fails: read it here, which says why
-                self._fill_from(plan, run, run + 1, start, buffer)
+                lower, upper = max(starts[run], start), min(ends[run], stop)
+                self._fill_from(plan, run, lower, buffer[lower - start : upper - start])
                 run += 1
+        self._run = last
+        return True
 
-    def _fill_from(self, plan: Plan, first: int, last: int, start: int, buffer: memoryview) -> None:
-        stop = start + len(buffer)
+    def _fill_from(self, plan: Plan, run: int, start: int, buffer: memoryview) -> int:
+        """Fill a buffer from byte `start`, which is in a run, on; returns the run that the byte behind it is in."""
         starts, ends, kinds, layers, offsets = plan.views
-        sources = self._disk.sources
-        for run in range(first, last):
+        sources, position, stop = self._disk.sources, start, start + len(buffer)
+        while position < stop:
             # No min, no max, and no call that can be left out: each costs as much as the system's.
-            begin, end = starts[run], ends[run]
-            lower = begin if begin > start else start
-            part = buffer[lower - start : (end if end < stop else stop) - start]
+            end = ends[run]
+            upper = end if end < stop else stop
+            part = buffer[position - start : upper - start]
             if kinds[run] == DATA:
-                read, offset = sources[layers[run]].read_into, offsets[run] + lower - begin
+                read, offset = sources[layers[run]].read_into, offsets[run] + position - starts[run]
                 try:
                     read(offset, part)
                 except (InputOutputError, ShortReadError) as error:
-                    fill_around_failures(self._lost, read, offset, lower, part, error)
+                    fill_around_failures(self._lost, read, offset, position, part, error)
             else:
-                self._fill_zeros(lower, kinds[run], layers[run], part)
+                self._fill_zeros(position, kinds[run], layers[run], part)
+            run += end <= stop
+            position = upper
+        return run
 
     def _fill_run(self, start: int, kind: int, layer: int, offset: int, part: memoryview) -> None:
         if kind != DATA:
@@ -178,9 +205,9 @@ class Reader:
         if absent is not None:
             self._lost.fill(start, part, absent)
         else:
-            for at in range(0, len(part), len(_ZEROS)):
-                step = part[at : at + len(_ZEROS)]
-                step[:] = _ZEROS[: len(step)]
+            while len(part) > len(_ZEROS):
+                part[: len(_ZEROS)], part = _ZEROS, part[len(_ZEROS) :]
+            part[:] = _ZEROS[: len(part)]
 
 
 class ChainStream(RawIOBase):

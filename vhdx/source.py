@@ -122,26 +122,9 @@ class FileSource(Closing):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource."""
-        if self.unread is None:
-            self._read_file(offset, buffer)
+        if self.unread is not None and self.unread.ranges.touches(Range(offset, len(buffer))):
+            self._read_around(self.unread, offset, buffer)
             return
-        for part, is_unread in self.unread.ranges.split(Range(offset, len(buffer))):
-            piece = buffer[part.start - offset : part.end - offset]
-            if is_unread:
-                self._fill_assumed(self.unread.map, part, piece)
-            else:
-                self._read_file(part.start, piece)
-
-    def _fill_assumed(self, map_path: Path, unread: Range, piece: memoryview) -> None:
-        open_ends = Ranges.of([unread])
-        for byte, assumed in self._assumed.items():
-            for part in assumed.within(unread):
-                piece[part.start - unread.start : part.end - unread.start] = bytes([byte]) * part.length
-            open_ends -= assumed
-        if len(open_ends):
-            raise NotRescuedError(self.path, map_path, *next(iter(open_ends)))
-
-    def _read_file(self, offset: int, buffer: memoryview) -> None:
         done = 0
         try:
             done = got = self._read_some(offset, buffer)
@@ -152,6 +135,23 @@ class FileSource(Closing):
             raise failure(self.path, "read", error, offset + done) from error
         if done < len(buffer):
             raise ShortReadError(self.path, offset, len(buffer), done)
+
+    def _read_around(self, unread: Unread, offset: int, buffer: memoryview) -> None:
+        for part, is_unread in unread.ranges.split(Range(offset, len(buffer))):
+            piece = buffer[part.start - offset : part.end - offset]
+            if is_unread:
+                self._fill_assumed(unread.map, part, piece)
+            else:
+                self.read_into(part.start, piece)
+
+    def _fill_assumed(self, map_path: Path, unread: Range, piece: memoryview) -> None:
+        open_ends = Ranges.of([unread])
+        for byte, assumed in self._assumed.items():
+            for part in assumed.within(unread):
+                piece[part.start - unread.start : part.end - unread.start] = bytes([byte]) * part.length
+            open_ends -= assumed
+        if len(open_ends):
+            raise NotRescuedError(self.path, map_path, *next(iter(open_ends)))
 
     if hasattr(os, "preadv"):
 

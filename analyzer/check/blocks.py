@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.check.result import MOST_ALIKE
-from analyzer.guest.layouts.detect import looks_like
 from analyzer.judgement.judge import findings_of, judge
 from analyzer.text import plural
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.replay import Log
-from vhdx.source import read_at
+from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState, check_anchor_entry
 from vhdx.structures.constants import KIB, MIB, NIL
 from vhdx.structures.disk import DiskParameters
@@ -166,6 +165,16 @@ def _check_surplus(table: BlockTable) -> Iterator[Finding]:
         yield Finding("BAT-21", Severity.NOTE, text, at, (present - needed) * ENTRY_SIZE, "2.5")
 
 
+def _content_of(source: ByteSource, at: int) -> str:
+    """What something without an owner seems to be."""
+    from analyzer.guest.layouts.detect import looks_like  # most files have nothing that has no owner
+
+    try:
+        return looks_like(read_at(source, at, _SAMPLE)) or "data"
+    except VhdxError:
+        return "what cannot be read"
+
+
 def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None]) -> Iterator[Finding]:
     """Data that no entry points to, and what it seems to be; whether the table lost entries rather than the disk data.
 
@@ -182,10 +191,7 @@ def check_space(table: BlockTable, log: Log, disk_of: Callable[[], Disk | None])
     end = table.source.size // MIB
     behind = next((part.start for part in free if part.end == end), end)
     for part in held:
-        try:
-            what = looks_like(read_at(table.source, part.start * MIB, _SAMPLE)) or "data"
-        except VhdxError:
-            what = "what cannot be read"
+        what = _content_of(table.source, part.start * MIB)
         text = f"{part.length} MiB of the file belong to nothing and hold {what}"
         code = "BAT-20" if part.start < behind else "FID-07"
         yield Finding(code, Severity.NOTE, text, part.start * MIB, part.length * MIB, "2.5")

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from analyzer.check.file import check_structures
 from analyzer.check.files import FileCache
 from analyzer.check.result import Checked
-from analyzer.judgement.judge import merged_into
 from analyzer.linkage.mismatch import Evidence, Verdict, gather_evidence
 from analyzer.linkage.own_sectors import Effort
 from analyzer.linkage.record import FileRecord, compare_with_parent, with_structures
@@ -201,24 +199,6 @@ def _front_findings(cache: FileCache, path: Path) -> tuple[Finding, ...]:
         opened.callback(close_source, file)
         return tuple(check_front(file))
     return ()
-
-
-def errors_of_layers(chain: Chain) -> tuple[Finding, ...]:
-    """What a check calls an error in any file of a chain that opens: reading it gives bytes that may be wrong.
-
-    Opening looks at what it needs; this looks at all of a file, such as a block table that old log entries contradict.
-    What ddrescue has not read is left out: opening says it, and none of it is given out as data. So is what a merge in
-    its place that is under way leaves without an owner.
-    """
-    merged, explained = merged_into(chain.layers), {"BAT-19", "BAT-22"}
-    return tuple(
-        finding
-        for number, layer in enumerate(chain.layers)
-        for finding in located(layer.path, check_structures(layer.structures))
-        if finding.severity is Severity.ERROR
-        and finding.code != "FID-12"
-        and not (number >= merged and finding.code in explained)
-    )
 
 
 def check_chain(

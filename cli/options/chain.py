@@ -190,7 +190,7 @@ def warn_of_findings(chain: Chain) -> tuple[Finding, ...]:
 
     Returns these errors, for JSON and the exit code.
     """
-    from analyzer.check.check import errors_of_layers
+    from analyzer.check.layers import errors_of_layers
     from analyzer.remedies import next_step
 
     output.warn(chain.findings)

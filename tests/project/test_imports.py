@@ -80,6 +80,7 @@ def test_a_conversion_loads_neither_repositories_nor_formats_and_structures_that
     rooms = {name.split(".")[1] for name in loaded if name.startswith("analyzer.")}
     assert not rooms & {"backup", "vhd", "examine", "recover", "diff", "serve", "mount"}
     assert not loaded & {
+        *("analyzer.check.check", "analyzer.guest.layouts.detect"),
         *("analyzer.convert.formats.table", "analyzer.convert.new_identity.disk", "analyzer.merge.run"),
         *("importlib.metadata", "socket", "numba", "rich"),
     }

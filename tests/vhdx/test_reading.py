@@ -13,6 +13,8 @@ from tests.support.sources import chain_of
 from tests.support.strategies import stacks
 from vhdx import layers as layers_module
 from vhdx import table as table_module
+from vhdx.disk import ThroughDisk
+from vhdx.reader import Reader
 from vhdx.runs import Kind, concatenate
 
 pytestmark = pytest.mark.property
@@ -46,6 +48,24 @@ def test_reads_at_random_places_give_the_bytes_that_are_there(stack, data):
     for _ in range(20):
         start, length = data.draw(places), data.draw(lengths)
         assert chain.read(start, length) == disk.read(start, length)
+
+
+class Shown(ThroughDisk):
+    """A disk that has no lookup, so that every read is by runs."""
+
+    def windows(self, start=0, end=None):
+        return self.inner.windows(start, end)
+
+
+@given(stacks(), st.data())
+def test_reads_that_go_on_give_what_reads_at_any_place_give(stack, data):
+    disk, reader, position = stack.disks[-1], Reader(Shown(chain_of(stack.files))), 0
+    lengths = st.sampled_from((1, 511, 512, 4096, 65535, 65536, 65537, MIB))
+    for _ in range(20):
+        position = data.draw(st.just(position) | st.integers(0, disk.size)) % (disk.size + 1)
+        length = min(data.draw(lengths), disk.size - position)
+        assert reader.read(position, length) == disk.read(position, length)
+        position += length
 
 
 @given(stacks(max_layers=2))
