@@ -18,8 +18,9 @@ from analyzer.mount.tree import FixedFolder
 from analyzer.mount.unmount import require_mountable, unmount
 from analyzer.recovery_map.disk import without_map
 from analyzer.text import listed
+from cli import output
 from cli.options.address import DiskOptions, disk_options, repository_at
-from cli.options.common import FILE_PATH, choice, grouped, option
+from cli.options.common import FILE_PATH, choice, grouped, json_option, option
 from cli.options.states import opened_by_map
 from cli.text import plural, safe, say
 from vhdx.disk import Disk
@@ -46,6 +47,7 @@ class _Asked:
 @click.argument("folder", type=FILE_PATH, metavar="DIR")
 @grouped("asked", _Asked)
 @disk_options
+@json_option
 def command(disk: str, folder: Path, asked: _Asked, where: DiskOptions) -> int:
     """Mount a disk at the empty folder DIR, read-only, without root: every state of it is a sparse file.
 
@@ -71,7 +73,13 @@ def command(disk: str, folder: Path, asked: _Asked, where: DiskOptions) -> int:
         for number in console.end_signals():
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)  # FUSE ends by them, and unmounts
-        run_mount(root, folder, lambda: _announce(folder, root), lambda text: say(safe(text)), options=options)
+        context = click.get_current_context()
+
+        def announce() -> None:
+            with context.scope(cleanup=False):  # FUSE calls from a thread of its own
+                _announce(folder, root)
+
+        run_mount(root, folder, announce, lambda text: say(safe(text)), options=options)
         for one in disks:
             one.require_unchanged()
     return 0
@@ -101,9 +109,14 @@ def _states(state: State) -> Iterator[tuple[str, Disk]]:
 
 
 def _announce(folder: Path, root: FixedFolder) -> None:
+    """Say what is there now."""
     names = [*root.names()]
-    click.echo(f"{safe(folder)}: {safe(listed(names))} ({plural(len(names), 'entry')}), read-only")
-    click.echo(f"`vhdx unmount {safe(folder)}` or Ctrl-C ends this")
+    if output.is_json():
+        entries = [{"name": name, "path": folder / name} for name in names]
+        output.emit("mount", {"folder": folder, "entries": entries})
+    else:
+        click.echo(f"{safe(folder)}: {safe(listed(names))} ({plural(len(names), 'entry')}), read-only")
+        click.echo(f"`vhdx unmount {safe(folder)}` or Ctrl-C ends this")
     sys.stdout.flush()  # whoever waits for it is not kept waiting by a buffer
 
 

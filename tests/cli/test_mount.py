@@ -2,15 +2,19 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
+import jsonschema
 import pytest
 
+from tests.support.command_line import SCHEMA
 from tests.support.files import ROOT
 
 
@@ -94,6 +98,26 @@ def test_what_is_lost_fails_at_its_own_sectors_alone(tmp_path):
                 assert caught.value.errno == errno.EIO
             else:
                 assert os.pread(file.fileno(), 512, sector * 512) == data[sector * 512 : sector * 512 + 512]
+
+
+def test_json_says_what_is_there_once_it_is_mounted(chain, tmp_path):
+    leaf, _ = chain
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = [sys.executable, "-m", "cli", "mount", str(leaf), str(folder), "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        lines = []
+        while (line := process.stdout.readline()) not in {"", "}\n"}:
+            lines.append(line)
+        try:
+            answer = json.loads("".join([*lines, "}"]))
+            jsonschema.validate(answer, SCHEMA)
+            assert folder.is_mount()
+            assert [entry["name"] for entry in answer["entries"]] == ["leaf.raw", "@0.raw", "@1.raw", "@2.raw"]
+            assert all(Path(entry["path"]).is_file() for entry in answer["entries"])
+        finally:
+            subprocess.run(["fusermount3", "-u", folder], check=True)
+        assert process.wait(60) == 0
 
 
 def test_unmount_unmounts_and_a_folder_that_cannot_be_used_is_refused(vhdx_command, chain, tmp_path):
