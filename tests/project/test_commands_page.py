@@ -5,7 +5,7 @@ from tests.project.commands_page import commands, members_of, options_of, page
 from tests.support.files import ROOT
 
 # A page, a script for a shell, a proof for people, files with a manifest; keys and folders, which are done or refused.
-_WITHOUT_JSON = {"report", "completion", "demo", "fixtures write", "mount", "unmount"}
+_WITHOUT_JSON = {"report", "completion", "demo", "fixtures write", "unmount"}
 _WITHOUT_JSON |= {f"backup key {name}" for name in ("add", "passwd", "remove")}
 
 
