@@ -10,7 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
-from analyzer.backup.errors import BadChunkError, MissingObjectError, RangeError, UnreadableObjectError
+from analyzer.backup.errors import BackupError, BadChunkError, MissingObjectError, RangeError, UnreadableObjectError
 from analyzer.backup.plan import Lost
 from analyzer.backup.repository.chunks import ChunkStore
 from analyzer.backup.repository.index import Index, chunk_count, id_array, ids_from
@@ -46,22 +46,27 @@ class ChunkSource:
     def __init__(self, store: ChunkStore, index: Index, name: str, lost: Lost = Lost.REFUSE) -> None:
         """The bytes of a restore point called `name`; with Lost.ALLOW zeros where a chunk is missing or damaged."""
         self.path, self.size = Path(name), index.size
-        self._store, self._index, self.lost = store, index, lost
-        self.missed = set[int]()
-        """The numbers of the chunks that could not be had; their bytes stay zeros for the whole run."""
+        self._store, self._index, self.lost, self.chunk_size = store, index, lost, index.chunk_size
+        self.failed = dict[int, BackupError]()
+        """By its number why a chunk could not be had; it is asked for once."""
         kept = max(2, (32 << 20) // index.chunk_size)  # of those that were read last
         self._chunk = lru_cache(kept)(self.read_chunk)
 
     def read_chunk(self, number: int) -> bytes:
         """All bytes of a chunk; raises MissingObjectError, BadChunkError, PlaceError."""
-        if number not in self.missed:
+        cause = self.failed.get(number)
+        if cause is None:
             try:
                 return self._store.get(self._index.id_of(number))
-            except (MissingObjectError, BadChunkError, UnreadableObjectError):
-                if self.lost is Lost.REFUSE:
-                    raise
-                self.missed.add(number)
-        return bytes(self._index.length_of(number))
+            except (MissingObjectError, BadChunkError, UnreadableObjectError) as error:
+                cause = self.failed.setdefault(number, error)
+        return self.instead_of(number, self._index.length_of(number), cause)
+
+    def instead_of(self, _number: int, length: int, cause: BackupError) -> bytes:
+        """What stands for a chunk that cannot be had: zeros where that is allowed; else the cause is raised."""
+        if self.lost is Lost.REFUSE:
+            raise cause
+        return bytes(length)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """See ByteSource; raises MissingObjectError, BadChunkError, PlaceError."""
@@ -107,7 +112,7 @@ class PointDisk:
     def lost(self) -> Ranges:
         """What is not known of the disk: what was lost when the point was made, and the chunks that were missed."""
         chunk = self.index.chunk_size
-        missed = Ranges.of(Range(number * chunk, self.index.length_of(number)) for number in self.chunks.missed)
+        missed = Ranges.of(Range(number * chunk, self.index.length_of(number)) for number in self.chunks.failed)
         return Ranges.of(self.manifest.lost) | missed
 
     def chunks_with_data(self) -> Iterator[int]:
@@ -253,7 +258,7 @@ def _bring(
     target.flush()
     for number in written:
         start, length = number * index.chunk_size, index.length_of(number)
-        wanted_id = codec.id_of(bytes(length)) if number in disk.chunks.missed else index.id_of(number)
+        wanted_id = codec.id_of(bytes(length)) if number in disk.chunks.failed else index.id_of(number)
         if codec.id_of(read_at(there, start, length)) != wanted_id:
             raise VerificationError(there.path, start, length)
     total = sum(index.length_of(number) for number in written)
