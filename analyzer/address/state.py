@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 from analyzer.address.parse import Kind
 from analyzer.recovery_map.beside import is_accompanied
@@ -11,13 +10,14 @@ from vhdx import runs
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.errors import NoSuchLayerError
+from vhdx.source import Closing
 
 WITHOUT_FILES = frozenset({Kind.POINT, Kind.NBD})
 """What has no file of this machine that a map could be beside."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State:
+class State(Closing):
     """A state of a disk, opened. Use it in a `with` statement."""
 
     disk: Disk
@@ -37,11 +37,7 @@ class State:
         """All files that were opened, those of layers above the state too: none may be written to."""
         return layers_of(self.whole)
 
-    def __enter__(self) -> Self:
-        """The state itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Close all files."""
         self.whole.close()
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from threading import Lock
-from typing import Self
 
 from analyzer.check.file import check_structures, unreadable
 from analyzer.recovery_map.beside import accounts_beside, front_of, maps_beside
@@ -19,7 +18,7 @@ from vhdx.contents import Structures
 from vhdx.errors import VhdxError, located
 from vhdx.findings import Finding
 from vhdx.image import image_of
-from vhdx.source import FileSource
+from vhdx.source import Closing, FileSource
 from vhdx.source_map import BESIDE, SourceMaps
 from vhdx.structures.identifier import SIGNATURE
 from vhdx.system import files
@@ -91,7 +90,7 @@ class _Look:
     found: tuple[Finding, ...] | None = None
 
 
-class FileCache:
+class FileCache(Closing):
     """Open files and what was found in them, for several threads at once. It closes them when it is left."""
 
     def __init__(self, maps: SourceMaps = BESIDE) -> None:
@@ -136,11 +135,7 @@ class FileCache:
                 look.found = tuple(check_structures(structures))
             return look.found
 
-    def __enter__(self) -> Self:
-        """The cache itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Close all files."""
         for source in self._sources:
             source.is_kept = False

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -20,7 +20,7 @@ from vhdx.disk import Disk
 from vhdx.errors import DamagedDeltaError, OutputError, VhdxError, WrongBaseError
 from vhdx.ranges import Column, Range
 from vhdx.runs import Kind, Run, RunTable
-from vhdx.source import FileSource, read_at
+from vhdx.source import Closing, FileSource, read_at
 from vhdx.structures.constants import MAX_BLOCK_SIZE, MAX_DISK_SIZE, MIN_BLOCK_SIZE
 from vhdx.targets import check_target
 
@@ -88,7 +88,7 @@ def parse_header(path: Path, page: bytes) -> DeltaHeader:
     return header
 
 
-class Delta:
+class Delta(Closing):
     """A delta, opened read-only and checked whole: `table` has its ranges, HOLE where the old state stays."""
 
     def __init__(self, path: Path, progress: Progress = no_progress) -> None:
@@ -102,11 +102,7 @@ class Delta:
             self.file.close()
             raise
 
-    def __enter__(self) -> Self:
-        """The delta itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Close the file."""
         self.file.close()
 
