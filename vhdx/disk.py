@@ -110,6 +110,11 @@ class FileDisk(Disk):
         return self.source.path
 
     @property
+    def size(self) -> int:
+        """Bytes of the disk: those of its file, where a format does not say another number."""
+        return self.source.size
+
+    @property
     def sources(self) -> Sequence[ByteSource]:
         """The one file."""
         return (self.source,)

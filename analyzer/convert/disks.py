@@ -124,6 +124,7 @@ class RawDisk(FileDisk):
     """A raw image or a block device, opened read-only: its bytes are the disk's, its file system's holes are zeros."""
 
     source: FileSource | DeviceSource
+    sector_size = 512
 
     def __init__(self, path: Path, sector_size: int | None = None, maps: SourceMaps | None = None) -> None:
         """Open it; a file does not say what sectors it has, and 512 bytes are taken for one unless that is given.
@@ -134,17 +135,7 @@ class RawDisk(FileDisk):
         opened = maps.source if maps else FileSource
         self.source = DeviceSource(path) if files.is_device(path) else opened(path)
         own = self.source.sector_size if isinstance(self.source, DeviceSource) else 512
-        self._sector_size = sector_size or own
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self.source.size
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector."""
-        return self._sector_size
+        self.sector_size = sector_size or own
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -102,7 +102,7 @@ class NbdDisk(FileDisk):
     """An export, read-only."""
 
     source: "NbdSource"
-
+    sector_size = _PLAIN
     findings: tuple[Finding, ...] = ()
     """None: a server says nothing of its files."""
 
@@ -110,22 +110,12 @@ class NbdDisk(FileDisk):
         """Connect; raises NbdServerError. `sector_size` is for a server that does not say 4096, as hardly any does."""
         self.source = NbdSource(address, patience)
         said = _4KN if self.source.export.blocks.least == _4KN else _PLAIN
-        self._sector_size = sector_size or said
+        self.sector_size = sector_size or said
 
     @property
     def address(self) -> NbdAddress:
         """Where it is."""
         return self.source.address
-
-    @property
-    def size(self) -> int:
-        """Bytes of the disk."""
-        return self.source.size
-
-    @property
-    def sector_size(self) -> int:
-        """Bytes of a logical sector, 512 where nobody knows better."""
-        return self._sector_size
 
     def windows(self, start: int = 0, end: int | None = None) -> Iterator[RunTable]:
         """See Disk: ZERO where the server says so, LOST where a server of `vhdx` does, else DATA."""
