@@ -115,27 +115,17 @@ class Editor(Closing):
         place = self._bits_place(block)
         self._mark(block, own, was=read_at(self.session, place, self._bits_length))
 
-    def disclaim(self, block: int, left: Ranges) -> None:
-        """Say with the next commit that these bytes of the disk are the parent's again."""
-        place = self._bits_place(block)
-        was = read_at(self.session, place, self._bits_length)
-        bits = self._with_bits(block, left, was, value=0)
-        self.session.stage(place, bits, Order.BITMAP)
-
     @property
     def _bits_length(self) -> int:
         return self.geometry.block_size // self.geometry.sector_size // 8
 
     def _mark(self, block: int, own: Ranges, *, was: bytes) -> None:
         place = self._bits_place(block)
-        self.session.stage(place, self._with_bits(block, own, was, value=1), Order.BITMAP)
-
-    def _with_bits(self, block: int, parts: Ranges, was: bytes, *, value: int) -> bytes:
         bits = np.unpackbits(np.frombuffer(was, np.uint8), bitorder="little")
         sector, origin = self.geometry.sector_size, block * self.geometry.block_size
-        for part in parts:
-            bits[(part.start - origin) // sector : -(-(part.end - origin) // sector)] = value
-        return np.packbits(bits, bitorder="little").tobytes()
+        for part in own:
+            bits[(part.start - origin) // sector : -(-(part.end - origin) // sector)] = 1
+        self.session.stage(place, np.packbits(bits, bitorder="little").tobytes(), Order.BITMAP)
 
     def _bits_place(self, block: int) -> int:
         """Where the block's bits are; its chunk gets a bitmap where it has none."""
