@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.backup.create import Confirm
+from analyzer.backup.create import Confirm, publish
 from analyzer.backup.errors import DamagedObjectError, MissingObjectError, PointRefusedError
-from analyzer.backup.locks import LockLostError
 from analyzer.backup.plan import Claim
 from analyzer.backup.repository.chunks import candidate_ids, object_aside, set_aside_ids
 from analyzer.backup.repository.index import Index, blank_index, id_array, raw
@@ -97,12 +96,7 @@ class PointCopier:
         self._to.flush()
         confirm()
         made = replace(manifest, index_sha256=self._target.write_index(manifest.name, index.document))
-        self._target.write_manifest(made)
-        try:
-            confirm()
-        except LockLostError:  # its chunks may be gone
-            self._target.remove(made.name)
-            raise
+        publish(self._target, made, confirm)
         for chunk_id in self._back:
             self._target.place.delete(object_aside(chunk_id))
         self._back.clear()

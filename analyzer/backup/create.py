@@ -14,6 +14,7 @@ from analyzer.backup.plan import CreatePlan, Hashing
 from analyzer.backup.repository.chunks import ChunkStore, candidate_ids, object_aside
 from analyzer.backup.repository.index import Ids, Index, blank_index, parse_index
 from analyzer.backup.repository.manifest import Effort, Manifest
+from analyzer.backup.repository.repository import Repository
 from analyzer.backup.sources import traits_of
 from analyzer.convert.threads import in_order
 from analyzer.progress import Progress, no_progress
@@ -141,7 +142,7 @@ def run_create(
 def _published(
     plan: CreatePlan, store: ChunkStore, builder: IndexBuilder, hashes: ImageHashes, read_bytes: int, confirm: Confirm
 ) -> Iterator[Manifest]:
-    """Write index and manifest of each point; the manifest is taken back when the lock was lost meanwhile."""
+    """Write index and manifest of each point."""
     before = plan.reference.manifest if plan.reference else None
     for number, point in enumerate(plan.points):
         index = builder.build(number)
@@ -161,13 +162,18 @@ def _published(
             bytes_written=store.written_bytes,
         )
         before = _manifest(plan, number, index_sha256, sums, before.name if before else None, effort)
-        plan.repository.write_manifest(before)
-        try:
-            confirm()
-        except LockLostError:  # its chunks may be gone
-            plan.repository.remove(before.name)
-            raise
+        publish(plan.repository, before, confirm)
         yield before
+
+
+def publish(repository: Repository, manifest: Manifest, confirm: Confirm) -> None:
+    """Write a manifest, of a point all else of which is there; it is taken back when the lock was lost meanwhile."""
+    repository.write_manifest(manifest)
+    try:
+        confirm()
+    except LockLostError:  # its chunks may be gone
+        repository.remove(manifest.name)
+        raise
 
 
 def _manifest(
