@@ -14,7 +14,7 @@ from cli import output
 from cli.options.address import DiskOptions, disk_options, opened, warn_of_state
 from cli.options.chain import ChainOptions, layer_file
 from cli.options.common import json_option
-from cli.options.each import Answer, answer_of, for_each, tell_each
+from cli.options.each import answer_of, for_each, tell_each
 from cli.options.jobs import JobOptions, job_options
 from cli.progress import progress
 from cli.text import exact_size, fitted, line_width, safe
@@ -47,7 +47,8 @@ def command(leaves: Sequence[str], layer: int | None, where: DiskOptions, how: J
     """
     if len(leaves) == 1:
         return _hash(leaves[0], layer, where)
-    answers = for_each(partial(_answer, layer=layer, where=where), leaves, how.engine_to_read(leaves), "hashing")
+    work = partial(answer_of, partial(_hash, layer=layer, where=where))
+    answers = for_each(work, leaves, how.engine_to_read(leaves), "hashing")
     return tell_each("hash", leaves, answers, output.emit_lines)
 
 
@@ -63,11 +64,6 @@ def _hash(leaf: str, layer: int | None, where: DiskOptions) -> int:
         lines, payload = [f"{digest}  {safe(title)}"], plain | {"sha256": digest, "errors": errors}
         output.answer("hash", payload, lines, findings=disk.findings, emitted=output.emit_lines)
         return int(bool(errors))
-
-
-def _answer(leaf: str, layer: int | None, where: DiskOptions) -> Answer:
-    """What is said of one of several states."""
-    return answer_of(lambda name: _hash(name, layer, where), leaf)
 
 
 _NAMES = {kind: kind.name.lower() for kind in Kind}
