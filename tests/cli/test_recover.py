@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-import jsonschema
 import pytest
 
 import vhdx
@@ -18,7 +17,7 @@ from cli.render.recover import rebuilt_lines as told_as_rebuilt
 from fixtures import Brush, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
 from fixtures.recipes.kit import child_of, disk
-from tests.support.command_line import SCHEMA, contents
+from tests.support.command_line import contents, require_valid
 from tests.support.files import open_files, sparse_copy, symbolic_link
 from vhdx.errors import OutputError
 from vhdx.ranges import Range
@@ -121,7 +120,7 @@ def test_without_a_middle_layer_what_is_below_is_stale(vhdx_command, apart, tmp_
 def test_the_account_beside_the_image_follows_the_schema(vhdx_command, apart, tmp_path):
     vhdx_command("recover", apart[2], apart[0], "-o", tmp_path / "disk.raw")
     account = json.loads((tmp_path / "disk.raw.json").read_text())
-    jsonschema.validate(account, SCHEMA)
+    require_valid(account)
     assert account["output"] is None
     assert sum(run[1] for run in account["runs"]) == account["size"]
 
@@ -226,7 +225,7 @@ def test_a_later_run_with_fewer_files_keeps_what_the_earlier_one_has(vhdx_comman
     assert again["totals"] == first["totals"]
     assert (flat(out) if name.endswith("vhdx") else out.read_bytes()) == before
     assert {run[6] for run in again["runs"] if run[2] == "stale"} == {"earlier"}
-    jsonschema.validate(again, SCHEMA)
+    require_valid(again)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux says which files are open")
@@ -444,7 +443,7 @@ def test_blocks_whose_bitmap_is_lost_are_treated_as_asked_and_never_called_known
     leaf, _, _ = without_bitmap
     out = tmp_path / "disk.raw"
     answer = vhdx_command("recover", leaf, "-o", out, "--lost-bitmaps", choice, "--json")
-    jsonschema.validate(answer.json, SCHEMA)
+    require_valid(answer.json)
     assert answer.code == 1
     assert statuses(tmp_path / "disk.raw.map")[sign] == 2 * MIB
     assert {run[6] for run in answer.json["runs"] if run[2] == "stale"} == {basis}
@@ -477,7 +476,7 @@ def test_unless_asked_otherwise_sectors_of_a_lost_bitmap_that_are_not_zeros_are_
 ):
     leaf, whole, _ = without_bitmap
     answer = vhdx_command("recover", leaf, "-o", tmp_path / "disk.raw", "--json")
-    jsonschema.validate(answer.json, SCHEMA)
+    require_valid(answer.json)
     assert (tmp_path / "disk.raw").read_bytes() == whole.read(0, 8 * MIB)
     assert (answer.code, answer.json["totals"]["likely"]) == (1, 2 * MIB)
 

@@ -2,13 +2,12 @@
 
 import json
 
-import jsonschema
 import pytest
 
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from tests.analyzer.recover.as_of.stages import FIRST, MIB, read, recovered, story
 from tests.analyzer.recover.as_of.test_anchored import UNMAPPED, file_with
-from tests.support.command_line import SCHEMA
+from tests.support.command_line import require_valid
 
 
 @pytest.fixture
@@ -28,8 +27,8 @@ def test_the_state_of_an_entry_is_written_and_none_of_it_is_called_known(vhdx_co
     before, out = logged.read_bytes(), tmp_path / "then.raw"
     answer = vhdx_command("recover", logged, "--as-of", FIRST + 2, "-o", out, "--json")
     assert answer.code == 1
-    jsonschema.validate(answer.json, SCHEMA)
-    jsonschema.validate(json.loads(out.with_name("then.raw.json").read_text()), SCHEMA)
+    require_valid(answer.json)
+    require_valid(json.loads(out.with_name("then.raw.json").read_text()))
     assert answer.json["totals"]["known"] == 0
     assert {run[6] for run in answer.json["runs"]} == {"as of", "damaged"}
     past = answer.json["layers"][-1]["past"]
@@ -74,7 +73,7 @@ def test_old_data_is_brought_back_as_stale_and_told(vhdx_command, tmp_path):
         data[place * MIB : (place + 1) * MIB] = bytes(MIB)
     path.write_bytes(data)
     answer = vhdx_command("recover", path, "--anchored", "-o", tmp_path / "out.raw", "--json")
-    jsonschema.validate(answer.json, SCHEMA)
+    require_valid(answer.json)
     assert answer.code == 1
     assert answer.json["totals"]["stale"] == answer.json["layers"][0]["past"]["anchored_bytes"] == MIB
     assert [MIB, MIB, "stale", "data", 0, 9 * MIB, "anchored", 0] in answer.json["runs"]

@@ -26,10 +26,15 @@ def _validator():
     return jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
 
 
+def require_valid(answer):
+    """What was parsed from JSON is as the published schema says."""
+    _validator().validate(answer)
+
+
 @lru_cache(maxsize=4)
 def _require_valid(text):
     """Once for each answer, of which a test asks for one member after another: of 2,000 files it takes five seconds."""
-    _validator().validate(json.loads(text))
+    require_valid(json.loads(text))
 
 
 class Answer(NamedTuple):

@@ -20,6 +20,7 @@ from vhdx.runs import Kind
 
 MIB = 1 << 20
 GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict is Verdict.GOOD]
+LONG = "chain-256"
 # A layer of it ends inside a block of the layer above it: there the windows are asked.
 CUT_INSIDE = "mixed-disk-sizes"
 GENUINE = [name for name, facts in manifest("genuine").get("files", {}).items() if facts["sha256"]]
@@ -85,7 +86,7 @@ def test_reads_that_are_looked_up_are_those_of_runs(stack, chance):
     assert_reads_agree(chain_of(stack.files), chance)
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == LONG else ()) for name in GOOD])
 def test_of_a_healthy_recipe_every_place_of_a_block_is_found(name):
     fixture = RECIPES[name].build()
     chain, chance = chain_of([fixture.files[file] for file in fixture.chain[::-1]]), random.Random(name)

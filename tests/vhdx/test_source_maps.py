@@ -75,6 +75,7 @@ def test_nothing_that_was_not_read_is_given_out_whatever_structure_it_was_of(sta
             assert found == expected
 
 
+@pytest.mark.property
 @given(stacks(max_layers=3, max_mib=6), st.data())
 def test_only_the_sectors_are_lost_that_rest_on_what_was_not_read(stack, data):
     with TemporaryDirectory() as folder:

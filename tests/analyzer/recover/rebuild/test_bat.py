@@ -37,6 +37,7 @@ def healed(file):
     return rebuild_tables(Structures(SparseSource(file)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zeros", [0, BlockState.ZERO])
 def test_a_table_without_slots_for_bitmaps_is_read_as_it_was_meant_and_is_likely_from_the_second_chunk_on(zeros):
     spec = replace(SPEC, size=5000 * MIB, blocks=Brush(tag=3).fulls((0, 7, *range(4090, 4110), 4999), range(9)))
