@@ -21,8 +21,8 @@ _PATIENCE = 1.0
 _FILES = "files"
 
 
-def progress(what: str, total: int) -> AbstractContextManager[Progress]:
-    """A callback for bytes done out of `total`; it shows itself after a second."""
+def progress(what: str, total: int | None) -> AbstractContextManager[Progress]:
+    """A callback for bytes done out of `total`, or of nobody knows how many; it shows itself after a second."""
     return _shown_late(what, total)
 
 

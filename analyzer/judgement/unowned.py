@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, extents_of, read_at
@@ -33,10 +34,15 @@ class Unowned:
     looked_at_all: bool = True
     """Not so where more was free than is read."""
 
-    def starts(self, block_mib: int) -> Iterator[int]:
-        """MiB at which a whole block could begin that holds anything, sorted."""
+    def starts(self, block_mib: int, grid: int | None = None) -> Iterator[int]:
+        """MiB at which a whole block could begin that holds anything, sorted.
+
+        With `grid` those alone that are whole blocks away from that MiB.
+        """
+        step = 1 if grid is None else block_mib
         for free in self.free:
-            for start in range(free.start, min(free.end - block_mib + 1, free.start + _MOST_STARTS)):
+            first = free.start + ((grid or 0) - free.start) % step
+            for start in range(first, min(free.end - block_mib + 1, first + _MOST_STARTS * step), step):
                 if self.held.touches(Range(start, block_mib)):
                     yield start
 
@@ -74,8 +80,11 @@ def free_room(owners: npt.NDArray[np.uint8]) -> Ranges:
     return Ranges.between(edges[::2], edges[1::2])
 
 
-def unowned_in(table: BlockTable) -> Unowned:
-    """What nothing owns, each MiB that a host does not keep as a hole read until something is found."""
+def unowned_in(table: BlockTable, progress: Progress = no_progress) -> Unowned:
+    """What nothing owns, each MiB that a host does not keep as a hole read until something is found.
+
+    `progress` hears of the bytes that were looked at.
+    """
     free = free_room(owners_of(table))
     if not len(free):
         return Unowned(free, free)
@@ -84,8 +93,9 @@ def unowned_in(table: BlockTable) -> Unowned:
     # In order from the front until the budget is gone: what was not read is said to be unknown, not empty.
     held, budget = [], MOST_READ
     for part in stored:
-        held += [Range(mib, 1) for mib in range(part.start, part.start + min(part.length, budget))
-                 if _holds_something(table.source, mib * MIB)]  # fmt: skip
+        for mib in range(part.start, part.start + min(part.length, budget)):
+            held += [Range(mib, 1)] * _holds_something(table.source, mib * MIB)
+            progress(MIB)
         budget = max(0, budget - part.length)
     return Unowned(free, Ranges.of(held), stored.size <= MOST_READ)
 

@@ -10,7 +10,7 @@ from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.copying import CellChecksums
 from analyzer.convert.model import Options, OutputFormat, request_like
 from analyzer.convert.model import Plan as ConversionPlan
-from analyzer.progress import Progress, no_progress
+from analyzer.progress import Progress, Stage, no_progress, no_stage
 from analyzer.recover.disk.content import Content
 from analyzer.recover.disk.filled import Fill, FilledDisk
 from analyzer.recover.disk.partial import PartialDisk
@@ -126,11 +126,15 @@ Document = Callable[[Plan, Totals], Iterable[str]]
 
 @contextmanager
 def plan_recovery(
-    request: RecoverOptions, opener: Opener | None = None, compared: Progress = no_progress
+    request: RecoverOptions,
+    opener: Opener | None = None,
+    compared: Progress = no_progress,
+    stage: Stage = no_stage,
 ) -> Iterator[Plan]:
     """Open what is there and look at everything that could refuse the output; the files stay open while it is used.
 
-    `compared` hears of the bytes of an earlier output that must be read to see that nobody wrote to it.
+    `compared` hears of the bytes of an earlier output that must be read to see that nobody wrote to it; `stage` of the
+    steps of rebuilding that take long.
 
     Raises ChainError where the files cannot be one disk or none of them can be read, OutputError, NoSpaceError.
     """
@@ -141,6 +145,7 @@ def plan_recovery(
             *(inputs, request.search, request.assumed_base, opener or maps.source),
             bitmaps=request.bitmaps,
             view=request.view,
+            stage=stage,
         )
         opened.callback(gathered.close)
         gathered = replace(gathered, hints=(*earlier, *gathered.hints))

@@ -170,7 +170,7 @@ def _recover(request: RecoverOptions) -> int:
     with ExitStack() as opened:
         earlier = request.target.stat().st_size if request.target and resumes(request) else 0
         with progress("comparing the earlier image", earlier) as update:
-            plan = opened.enter_context(plan_recovery(request, compared=update))
+            plan = opened.enter_context(plan_recovery(request, compared=update, stage=progress))
         output.warn(plan.findings)
         for path in plan.wanted.missing if plan.wanted else ():
             say(f"warning: no volume has {safe(path)}: it is left out")

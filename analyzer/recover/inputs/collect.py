@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from analyzer.linkage.mismatch import Verdict, gather_evidence
+from analyzer.progress import Stage, no_stage
 from analyzer.recover.inputs.earlier_outputs import without_earlier_disks
 from analyzer.recover.inputs.foreign_files import drop_foreign_and_duplicate_files, of_another_disk, of_the_same_disk
 from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, at_earlier_state
@@ -103,13 +104,15 @@ def gather(
     *,
     bitmaps: BitmapPolicy = BitmapPolicy.AUTO,
     view: View = PRESENT,
+    stage: Stage = no_stage,
 ) -> Gathered:
     """Open the inputs, find what parents can be found, and put all in order; files that do not open are gaps.
 
     Raises AssumedTwiceError, what the steps in this order raise (`drop_foreign_and_duplicate_files`, `order`,
     `at_earlier_state`, `require_one_sector_size`), and what opening a named file raises where there is none.
     """
-    how = partial(open_carefully, opener=opener, bitmaps=bitmaps)
+    how = partial(open_carefully, opener=opener, bitmaps=bitmaps, stage=stage)
+    helped = partial(with_help, bitmaps=bitmaps, stage=stage)
     search = replace(search, on_mismatch=OnMismatch.REFUSE, opened=partial(careful_structures, opener=opener))
     named = (*inputs, *search.parents)
     # One file that is no checkpoint by its name: nothing else of the disk is to be had.
@@ -127,8 +130,8 @@ def gather(
             bases.append(base)
             _require_file(base)
             _require_another(base, files)
-        files[:] = _with_base([_with_named_identity(file, files) for file in files], bitmaps)
-        files[:] = [_with_kin(file, files, bitmaps) for file in files]
+        files[:] = _with_base([_with_named_identity(file, files) for file in files], helped)
+        files[:] = [_with_kin(file, files, helped) for file in files]
         chain, foreign = drop_foreign_and_duplicate_files(files)
         levels = at_earlier_state(order(chain, *bases), view)
         require_one_sector_size([level.image for level in levels if level.image])
@@ -156,15 +159,15 @@ def _with_named_identity(file: Opened, files: Sequence[Opened]) -> Opened:
     return replace(file, record=replace(file.record, identity=newest.data_write_guid), doubted=doubted)
 
 
-def _with_base(files: Sequence[Opened], bitmaps: BitmapPolicy) -> Sequence[Opened]:
+def _with_base(files: Sequence[Opened], helped: Callable[..., Opened]) -> Sequence[Opened]:
     """The files, and where none of them can be read the one that is no checkpoint by its name by its volumes alone."""
     bases = [file for file in files if file.path.suffix.lower() != ".avhdx"]
     if any(file.image for file in files) or len(bases) != 1:
         return files
-    return [with_help(file, bitmaps, is_alone=True) if file in bases else file for file in files]
+    return [helped(file, is_alone=True) if file in bases else file for file in files]
 
 
-def _with_kin(file: Opened, files: Sequence[Opened], bitmaps: BitmapPolicy) -> Opened:
+def _with_kin(file: Opened, files: Sequence[Opened], helped: Callable[..., Opened]) -> Opened:
     """A file that lost its front as one of its chain: a checkpoint like another one, a base as the one above has it."""
     others = [other.image for other in files if other.image]
     children = [image for image in others if image.has_parent]
@@ -173,9 +176,9 @@ def _with_kin(file: Opened, files: Sequence[Opened], bitmaps: BitmapPolicy) -> O
     if file.path.suffix.lower() == ".avhdx":
         like = (children or others)[0].parameters
         block_size = like.block_size if children else _BLOCK_OF_CHECKPOINT
-        return with_help(file, bitmaps, kin=replace(like, flags=HAS_PARENT, block_size=block_size))
+        return helped(file, kin=replace(like, flags=HAS_PARENT, block_size=block_size))
     is_missing = all(image.has_parent for image in others) and any(names_as_parent(other, file) for other in files)
-    return with_help(file, bitmaps, kin=replace(children[0].parameters, flags=0)) if is_missing else file
+    return helped(file, kin=replace(children[0].parameters, flags=0)) if is_missing else file
 
 
 def _require_file(named: Opened) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from construct import ConstructError
 
 from analyzer.linkage.record import Condition, FileRecord, with_structures
+from analyzer.progress import Stage, no_stage
 from analyzer.recover.inputs.bad_sectors import CarefulSource
 from analyzer.recover.rebuild.job import rebuild_image, rebuild_tables
 from analyzer.recover.rebuild.workspace import BitmapPolicy, Certainty, Rebuilt, RebuiltImage
@@ -92,20 +93,22 @@ def open_carefully(
     bitmaps: BitmapPolicy = BitmapPolicy.AUTO,
     *,
     is_alone: bool = False,
+    stage: Stage = no_stage,
 ) -> Opened:
     """Open one file for recovery, or take one that is open; never raises for what it holds or for what its medium does.
 
     A header, region table or part of the block table that cannot be read counts as invalid: its copy is taken, or the
     blocks that it was about are lost. What is lost is rebuilt from the best evidence at hand; `bitmaps` says what
-    becomes of blocks whose sector bitmap is beyond that, and `is_alone` that no other layer is there to be had.
+    becomes of blocks whose sector bitmap is beyond that, and `is_alone` that no other layer is there to be had. `stage`
+    hears of the steps that take long.
     """
     if isinstance(file, Structures):
-        return _looked_into(file, bitmaps, is_alone=is_alone)
+        return _looked_into(file, bitmaps, stage, is_alone=is_alone)
     try:
         structures = careful_structures(file, opener)
     except VhdxError as error:
         return Opened(path=file, source=None, record=_unknown(file), reason=str(error), error=error)
-    return _looked_into(structures, bitmaps, is_alone=is_alone)
+    return _looked_into(structures, bitmaps, stage, is_alone=is_alone)
 
 
 def careful_structures(path: Path, opener: Opener = BESIDE.source) -> Structures:
@@ -135,13 +138,13 @@ def _has_header(source: ByteSource, begin: int) -> bool:
     return whole and judge_headers((first, second)).current_copy is not None
 
 
-def _looked_into(structures: Structures, bitmaps: BitmapPolicy, *, is_alone: bool) -> Opened:
+def _looked_into(structures: Structures, bitmaps: BitmapPolicy, stage: Stage, *, is_alone: bool) -> Opened:
     try:
-        return _opened(structures, _with_tables(structures, image_of(structures), bitmaps))
+        return _opened(structures, _with_tables(structures, image_of(structures), bitmaps, stage))
     except VhdxError as error:
         found = RebuiltImage()
         with suppress(VhdxError):
-            found = rebuild_image(structures, bitmaps=bitmaps, is_alone=is_alone)
+            found = rebuild_image(structures, bitmaps=bitmaps, is_alone=is_alone, stage=stage)
         return _opened(structures, found, str(error), error)
     except (ConstructError, ValueError, KeyError, MemoryError) as error:  # what no check foresaw
         reason = f"{structures.file.path} cannot be read: {error}; use another copy of the file"
@@ -149,22 +152,22 @@ def _looked_into(structures: Structures, bitmaps: BitmapPolicy, *, is_alone: boo
 
 
 def with_help(
-    file: Opened, bitmaps: BitmapPolicy, *, kin: DiskParameters | None = None, is_alone: bool = False
+    file: Opened, bitmaps: BitmapPolicy, stage: Stage, *, kin: DiskParameters | None = None, is_alone: bool = False
 ) -> Opened:
     """A file that does not open by itself, by what the others of its chain tell of its disk: see `rebuild_image`."""
     if file.source is None:
         return file
     structures, found = Structures(file.source), RebuiltImage()
     with suppress(VhdxError):
-        found = rebuild_image(structures, bitmaps=bitmaps, is_alone=is_alone, kin=kin)
+        found = rebuild_image(structures, bitmaps=bitmaps, is_alone=is_alone, kin=kin, stage=stage)
     return _opened(structures, found) if found.image else file
 
 
-def _with_tables(structures: Structures, image: Image, bitmaps: BitmapPolicy) -> RebuiltImage:
+def _with_tables(structures: Structures, image: Image, bitmaps: BitmapPolicy, stage: Stage) -> RebuiltImage:
     """A file that opens; of its block table and its bitmaps parts may be lost all the same."""
     _judge_table(structures, image)
     try:
-        found = rebuild_tables(structures, bitmaps=bitmaps)
+        found = rebuild_tables(structures, bitmaps=bitmaps, stage=stage)
     except VhdxError:  # the medium fails where a structure would have to be looked for
         found = RebuiltImage()
     if found.image is not None and (found.rebuilt or found.lost):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from analyzer.recover.rebuild.bitmap_matches import place_by_bitmaps
 from analyzer.recover.rebuild.bitmaps import rebuild_bitmaps
 from analyzer.recover.rebuild.distrust import Suspicion, discard_untrusted_entries, forget_absent_entries
 from analyzer.recover.rebuild.exchanged import exchange_entries
-from analyzer.recover.rebuild.placement import place_blocks
+from analyzer.recover.rebuild.placement import place_blocks, starts_in
 from analyzer.recover.rebuild.regions import parameters_at
 from analyzer.recover.rebuild.workspace import (
     UNKNOWN,
@@ -34,9 +33,6 @@ from vhdx.structures.bat import ENTRY_SIZE, OFFSET_SHIFT, STATE_MASK, BlockState
 from vhdx.structures.constants import LOG_SECTOR_SIZE, METADATA_REGION, MIB
 from vhdx.table import BlockTable
 
-# A file of terabytes without a table has millions of places; looking at all of them for each sign takes days.
-_MOST_STARTS = 1 << 16
-
 
 def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) -> None:
     """Bring back what the log knows of the table; make unknown what cannot be decided."""
@@ -48,9 +44,10 @@ def rebuild_blocks(work: RebuildWorkspace, image: Image, bitmaps: BitmapPolicy) 
             put_window(work, table, first, np.where(absent, UNKNOWN, entries))
     pages, agreed = _from_log(work, image)
     table = replace(table, source=work.view)
-    unowned = unowned_in(table)
+    with work.stage("looking for blocks without an entry", None) as progress:
+        unowned = unowned_in(table, progress)
     block_mib = table.geometry.block_size // MIB
-    rooms = _starts(unowned, block_mib)
+    rooms = starts_in(unowned, table.geometry.block_size)
     if work.log_is_open and rooms[:1] == [MIB]:
         del rooms[0]  # a log of unknown place: every writer known puts it there
     _note(work, table, pages, agreed=agreed and not rooms and not work.log_is_open)
@@ -95,17 +92,13 @@ def _settle(work: RebuildWorkspace, table: BlockTable, why: Suspicion, believed:
         del work.doubted[believed[0]], work.rebuilt[believed[1]]
 
 
-def _starts(unowned: Unowned, block_mib: int) -> list[int]:
-    """Bytes of the file at which a block could be that nothing owns."""
-    return [start * MIB for start in islice(unowned.starts(block_mib), _MOST_STARTS)]
-
-
 def _give_places(work: RebuildWorkspace, table: BlockTable, unowned: Unowned, rooms: list[int]) -> None:
     """Put blocks without an entry where their bitmap, or their content, says that they are."""
     if table.has_parent:
         place_by_bitmaps(work, image_of(work.structures), unowned)
-        rooms = _starts(unowned_in(replace(table, source=work.view)), table.geometry.block_size // MIB)
-    place_blocks(work, image_of(work.structures), rooms)
+        unowned = unowned_in(replace(table, source=work.view))
+        rooms = starts_in(unowned, table.geometry.block_size)
+    place_blocks(work, image_of(work.structures), rooms, unowned)
 
 
 def _in_slots(work: RebuildWorkspace, image: Image) -> Image:

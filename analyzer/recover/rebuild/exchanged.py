@@ -12,6 +12,7 @@ from analyzer.recover.rebuild.signatures import Sign, gpt_signs, mbr_signs, sign
 from analyzer.recover.rebuild.signatures_ext import group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_headers import header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
+from analyzer.recover.rebuild.tails import Tails
 from analyzer.recover.rebuild.votes import Votes
 from analyzer.recover.rebuild.workspace import (
     UNKNOWN,
@@ -90,7 +91,7 @@ def _put_the_last(work: RebuildWorkspace, image: Image, moved: Sequence[int], ro
     places = places_of(payload_entries(image.table))
     blocks = [block for block in moved if not places[block]]
     left = rooms - set(places[list(moved)].tolist())
-    votes = Votes(work.view, image)
+    votes = Votes(Tails(work.view), image)
     if len(blocks) == len(left) == 1 and len(moved) > 1 and votes.agree(zip(blocks, left, strict=True)):
         evidence = "its entry named the place of a block that changed places with it, and no other room is left"
         put_block(work, image.table, blocks[0], left.pop(), evidence)

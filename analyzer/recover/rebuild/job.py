@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from analyzer.progress import Stage, no_stage
 from analyzer.recover.rebuild.bat import rebuild_blocks
 from analyzer.recover.rebuild.headers import check_single_header, rebuild_headers, rebuild_identifier, replay_log
 from analyzer.recover.rebuild.metadata import (
@@ -27,12 +28,14 @@ def rebuild_image(
     bitmaps: BitmapPolicy = BitmapPolicy.AUTO,
     is_alone: bool = False,
     kin: DiskParameters | None = None,
+    stage: Stage = no_stage,
 ) -> RebuiltImage:
     """The image of a file, its lost structures rebuilt from the best evidence at hand; the file is never changed.
 
     A file that opens is returned as it is, with nothing rebuilt. What a file holds never raises; InputOutputError
     does, when the medium fails. With `is_alone` there are no other layers, so that a disk of which nothing but its
     volumes is left can be taken as one without a parent; `kin` is what the disk is by the other files of its chain.
+    `stage` hears of the steps that take long.
     """
     image = _opened(structures)
     if isinstance(image, Image):
@@ -40,6 +43,7 @@ def rebuild_image(
     if structures.file.size < HEADER_AREA_SIZE:
         return RebuiltImage(lost=(image,))
     work = RebuildWorkspace.of(structures)
+    work.stage = stage
     rebuild_headers(work)
     check_single_header(work)
     replay_log(work)
@@ -61,9 +65,12 @@ def _opened(structures: Structures) -> Image | str:
         return error.summary
 
 
-def rebuild_tables(structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.AUTO) -> RebuiltImage:
+def rebuild_tables(
+    structures: Structures, *, bitmaps: BitmapPolicy = BitmapPolicy.AUTO, stage: Stage = no_stage
+) -> RebuiltImage:
     """As `rebuild_image`, for a file that opens: lost parts of its block table and of its sector bitmaps alone."""
     work = RebuildWorkspace.of(structures)
+    work.stage = stage
     check_single_header(work)
     replay_log(work)
     return _finished(work, bitmaps)

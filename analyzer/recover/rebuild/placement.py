@@ -3,14 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
+from analyzer.judgement.unowned import Unowned
+from analyzer.progress import Progress
 from analyzer.recover.rebuild.mib_pieces import spread, withdraw
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, mbr_signs, sign_fits
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_headers import addressed, header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
+from analyzer.recover.rebuild.tails import Tails
 from analyzer.recover.rebuild.votes import Votes
 from analyzer.recover.rebuild.workspace import (
     UNKNOWN,
@@ -38,22 +43,24 @@ _MOST_OF_FIXED = 1 << 20
 # partitions; records need the boot sector; groups the superblock; directories the inodes. Superblocks and records
 # come twice, because what the first pass placed shows where more of them must be.
 # Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand.
-_PHASES: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
-    gpt_signs,
-    mbr_signs,
-    header_signs,
-    superblock_signs,
-    boot_signs,
-    header_signs,
-    superblock_signs,
-    record_signs,
-    record_signs,
-    group_signs,
-    directory_signs,
+_PHASES: tuple[tuple[str, Callable[[Disk], Iterable[Sign]]], ...] = (
+    ("both GPT", gpt_signs),
+    ("the MBR", mbr_signs),
+    ("headers of volumes", header_signs),
+    ("superblocks of ext", superblock_signs),
+    ("boot sectors of NTFS", boot_signs),
+    ("further headers of volumes", header_signs),
+    ("further superblocks of ext", superblock_signs),
+    ("records of NTFS", record_signs),
+    ("further records of NTFS", record_signs),
+    ("groups of ext", group_signs),
+    ("folders of ext", directory_signs),
 )
 # The grid shows in the first entries, and single blocks are filled between neighbours only for so many.
 _MOST_BLOCKS = 1 << 16
 # One look reads a sector or a few KiB: about a minute at the most. A hostile volume may name signs without end.
+# A file of terabytes without a table has millions of places; looking at all of them for each sign takes days.
+_MOST_STARTS = 1 << 16
 # Places that are looked at in all.
 _MOST_LOOKS = 1 << 20
 # A writer allocates blocks on one grid (whole blocks from the first one). Three agree by chance in one case of 4 with
@@ -65,29 +72,38 @@ _ENOUGH = 3
 _NEIGHBOURS = 4
 
 
-def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int]) -> None:
+def starts_in(unowned: Unowned, block_size: int, on_grid_of: int | None = None) -> list[int]:
+    """Bytes of the file at which a block could be that nothing owns; whole blocks away from one, where it is given."""
+    grid = None if on_grid_of is None else on_grid_of // MIB
+    return [start * MIB for start in islice(unowned.starts(block_size // MIB, grid), _MOST_STARTS)]
+
+
+def place_blocks(work: RebuildWorkspace, image: Image, rooms: list[int], unowned: Unowned | None = None) -> None:
     """Put blocks that tell their own place into slots that are unknown; `rooms` are bytes of the file without owner.
 
-    Then what stands between two blocks of known place, in the file as on the disk, is put between them.
+    They are the first of those in `unowned`, where that is given: more are taken from it once it is known where blocks
+    begin. Then what stands between two blocks of known place, in the file as on the disk, is put between them.
     """
-    search = _Search(work, rooms)
+    search = _Search(work, rooms, unowned)
     search.narrow(image.table)
-    for phase in _PHASES:
-        search.place(image, phase(image))
+    for what, phase in _PHASES:
+        with work.stage(f"placing blocks by {what}", None) as progress:
+            search.place(image, phase(image), progress)
         image = image_of(work.structures)
         search.address(image)
+        search.narrow(image.table)  # each room that is no place for a block would be asked for all ends of files
         search.vote(image_of(work.structures))
         image = image_of(work.structures)
         if work.in_pieces:
-            search.leave(spread(work, image, rooms[0], Votes(work.view, image)))
+            search.leave(spread(work, image, rooms[0], search.votes(image)))
             image = image_of(work.structures)
         search.narrow(image.table)
     if work.in_pieces:
-        withdraw(work, image, [sign for phase in _PHASES for sign in phase(image)])
+        withdraw(work, image, [sign for _, phase in _PHASES for sign in phase(image)])
         image = image_of(work.structures)
     place_in_order(work, image)
     image = image_of(work.structures)
-    _fill_between(work, replace(image.table, source=work.view), search.rooms, Votes(work.view, image))
+    _fill_between(work, replace(image.table, source=work.view), search.rooms, search.votes(image))
 
 
 @dataclass
@@ -96,15 +112,29 @@ class _Search:
 
     work: RebuildWorkspace
     rooms: list[int]
+    unowned: Unowned | None = None
+    """What the rooms are in; None: there are no others."""
+    is_narrow: bool = False
+    """Whether the rooms are whole blocks away from those that have an owner."""
     looks: int = _MOST_LOOKS
     asked: tuple[ByteSource, int] | None = None
     """The file as it was when ends of files were asked last, and how many were known."""
     is_addressed: bool = False
 
-    def place(self, image: Image, signs: Iterable[Sign]) -> None:
+    def __post_init__(self) -> None:
+        """Note where rooms begin: what is in front of them is somebody's, though no entry says so."""
+        self.floor = self.rooms[0] if self.rooms else 0
+
+    @cached_property
+    def tails(self) -> Tails:
+        """Where content ends in the rooms, and in blocks that have a place."""
+        return Tails(self.work.view)
+
+    def place(self, image: Image, signs: Iterable[Sign], progress: Progress) -> None:
         """Put the one block that shows a sign into its slot, sign by sign."""
         for sign in signs:
             if self.looks > 0 and _is_open(self.work, image, sign):
+                progress(len(self.rooms) * sign.length)
                 self._place(image.table, sign)
 
     def _place(self, table: BlockTable, sign: Sign) -> None:
@@ -139,16 +169,23 @@ class _Search:
         view, (before, known) = self.work.view, self.asked or (None, 0)
         if image.has_parent or view is before:
             return
-        size, votes = image.geometry.block_size, Votes(view, image)
+        size, votes = image.geometry.block_size, self.votes(image)
         self.asked = view, votes.ends
         if votes.ends == known:  # no more is known of files than when they were asked last
             return
-        for block, vote in votes.won(self.rooms):
+        total = self.unowned.held.size * MIB if self.unowned else None
+        with self.work.stage("placing blocks by ends of files", total) as progress:
+            won = list(votes.won(self.rooms, progress))
+        for block, vote in won:
             evidence = (
                 f"{vote.hits} of {plural(vote.total, 'file')} that end in it do so there, and no other block has half"
             )
             put_block(self.work, image.table, block, vote.start, evidence)
             self.rooms = [start for start in self.rooms if not vote.start - size < start < vote.start + size]
+
+    def votes(self, image: Image) -> Votes:
+        """The votes of the volumes on the disk, as it is put together now."""
+        return Votes(self.tails, image)
 
     def leave(self, taken: frozenset[int]) -> None:
         """These rooms have got an owner."""
@@ -156,11 +193,17 @@ class _Search:
 
     def narrow(self, table: BlockTable) -> None:
         """Look where blocks begin alone, once enough of them stand whole blocks apart."""
-        # Of the first entries of the table, which are enough.
-        size, entries = table.geometry.block_size, table.entries(0, min(table.geometry.slots_in_base, _MOST_BLOCKS))
-        places = places_of(entries[entries & STATE_MASK >= BlockState.FULLY_PRESENT])
-        if len(places) >= _ENOUGH and len(np.unique(places % size)) == 1:
-            self.rooms = [start for start in self.rooms if (start - int(places[0])) % size == 0]
+        # Of the first entries of the table, which are enough; those of sector bitmaps stand where there is room.
+        size, first = table.geometry.block_size, min(table.geometry.block_count, _MOST_BLOCKS)
+        places = places_of(payload_entries(table, first))
+        places = places[places > 0]
+        if not self.is_narrow and len(places) >= _ENOUGH and len(np.unique(places % size)) == 1:
+            # Of a large file not all starts were among the first so many: those of the grid are, now.
+            first, taken = int(places[0]), Ranges.of(Range(place, size) for place in places.tolist())
+            starts = starts_in(self.unowned, size, first) if self.unowned else self.rooms
+            free = (at for at in starts if at >= self.floor and not taken.touches(Range(at, size)))
+            self.rooms = [at for at in free if (at - first) % size == 0]
+            self.is_narrow, self.asked = True, None
 
 
 def _is_open(work: RebuildWorkspace, image: Image, sign: Sign) -> bool:

@@ -4,7 +4,9 @@ File systems tell to the byte where files end. The last byte of a file is seldom
 cluster is zeros where the system cleared it. A block that is not the right one has no reason to show either.
 """
 
-from collections import defaultdict
+from array import array
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,14 +16,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.progress import Progress, no_progress
 from analyzer.recover.rebuild import signatures_ext, signatures_ntfs
+from analyzer.recover.rebuild.tails import SECTOR, Tail, Tails
 from analyzer.recover.rebuild.workspace import payload_entries, places_of
 from vhdx.image import Image
-from vhdx.source import ByteSource, read_if_possible
+from vhdx.structures.constants import MIB
 
 Column = npt.NDArray[np.int64]
-# Ends of files that are asked, and rooms that are looked through: a minute or two at the most.
-_MOST_ENDS, _MOST_ROOMS, _MOST_READ = 1 << 17, 1 << 14, 1 << 35
+# Ends of files that are looked at, and those of one block that are kept: three of four of so many say what all say.
+_MOST_ENDS, _MOST_OF_BLOCK = 1 << 22, 128
+# Rooms that overlap are looked at in parts of the file of this length: their sectors are counted once.
+_WINDOW = 64 * MIB
+# All room that can be without an owner: a minute or two, each MiB of which is read once.
+_MOST_ROOMS = 1 << 16
 # Blocks that are read to know whether ends are right in them.
 _MOST_COUNTED = 64
 # Of four files that end in a block three have to end there. Some systems leave old bytes behind an end, and some files
@@ -35,7 +43,6 @@ _LEAST_VOTES = 2
 # Fewer bytes of zeros behind an end than this say little.
 _LEAST_SLACK = 4
 # Bytes that are looked at together; every cluster is a multiple of them.
-_WORD = 8
 
 
 class Vote(NamedTuple):
@@ -46,24 +53,37 @@ class Vote(NamedTuple):
     total: int
 
 
+class Ends(NamedTuple):
+    """Ends of files by block of the disk, and from there the byte behind the last one and the end of its cluster."""
+
+    block: Column
+    end: Column
+    limit: Column
+
+
 @dataclass(frozen=True)
 class Votes:
     """The votes of the volumes on a disk, as it is put together so far."""
 
-    source: ByteSource
+    tails: Tails
     image: Image
 
     @cached_property
-    def _ends(self) -> tuple[Column, Column, Column]:
-        """Of each end of a file its block, and from there the byte behind its last one and the end of its cluster."""
+    def _ends(self) -> Ends:
         found = chain(signatures_ext.file_ends(self.image), signatures_ntfs.file_ends(self.image))
-        pairs = np.array(sorted(set(islice(found, _MOST_ENDS))), dtype=np.int64).reshape(-1, 2)
-        block = (pairs[:, 0] - 1) // self._size
-        inside = pairs - block[:, None] * self._size
-        chosen = (
-            (inside[:, 1] <= self._size) & (pairs[:, 1] - pairs[:, 0] >= _LEAST_SLACK) & (inside[:, 1] % _WORD == 0)
-        )
-        return block[chosen], inside[chosen, 0], inside[chosen, 1]
+        return Ends(*np.unique(self._chosen(islice(found, _MOST_ENDS)), axis=0).T)
+
+    def _chosen(self, found: Iterable[tuple[int, int]]) -> Column:
+        """Rows of `Ends`, the first of each block, that say something."""
+        rows, counts = array("q"), Counter[int]()
+        for end, limit in found:
+            block = (end - 1) // self._size
+            start = block * self._size
+            says = limit <= start + self._size and limit - end >= _LEAST_SLACK and (limit - start) % SECTOR == 0
+            if says and counts[block] < _MOST_OF_BLOCK:
+                counts[block] += 1
+                rows.extend((block, end - start, limit - start))
+        return np.frombuffer(rows, dtype=np.int64).reshape(-1, 3) if rows else np.empty((0, 3), np.int64)
 
     @property
     def _size(self) -> int:
@@ -75,17 +95,11 @@ class Votes:
         blocks, number, totals = np.unique(self._ends[0], return_inverse=True, return_counts=True)
         return blocks, totals, number
 
-    def _hits(self, start: int) -> Column:
-        """For each block in which files end how many do so in what is at a byte of the file."""
+    def _hits(self, tail: Tail) -> Column:
+        """For each block in which files end how many do so in a part of the file."""
         (_, end, limit), (blocks, _, number) = self._ends, self._blocks
-        raw = read_if_possible(self.source, start, self._size)
-        if len(raw) < self._size:
-            return np.zeros(len(blocks), dtype=np.int64)
-        # By words, an eighth as many: of the one in which a file ends, its last byte must be the highest that is not 0.
-        words, word, byte = np.frombuffer(raw, "<u8"), (end - 1) // _WORD, (end - 1) % _WORD
-        held = np.concatenate(([0], np.cumsum(words != 0, dtype=np.int32)))
-        last = words[word] >> (8 * byte).astype(np.uint64)
-        right = (last > 0) & (last < 1 << 8) & (held[limit // _WORD] == held[word + 1])
+        sector, length = np.divmod(end - 1, SECTOR)
+        right = (tail.lengths[sector] == length + 1) & (tail.held[limit // SECTOR] == tail.held[sector + 1])
         return np.bincount(number[right], minlength=len(blocks))
 
     def agree(self, pairs: Iterable[tuple[int, int]]) -> bool:
@@ -98,7 +112,8 @@ class Votes:
         blocks, totals, _ = self._blocks
         numbers = {block: number for number, block in enumerate(blocks.tolist())}
         some = list(islice(((numbers[block], start) for block, start in pairs if block in numbers), _MOST_COUNTED))
-        return sum(int(self._hits(start)[number]) for number, start in some), sum(int(totals[n]) for n, _ in some)
+        hits = (self._hits(self.tails.of(start, self._size))[number] for number, start in some)
+        return sum(map(int, hits)), sum(int(totals[number]) for number, _ in some)
 
     @property
     def ends(self) -> int:
@@ -113,16 +128,19 @@ class Votes:
         hits, total = self._counted(known)
         return len(blocks) > 0 and (total < _MEASURED or hits >= total * _LEAST_RATE)
 
-    def won(self, rooms: Sequence[int]) -> Iterator[tuple[int, Vote]]:
-        """Blocks without a place and the one room for which each votes, and that no other block votes for."""
+    def won(self, rooms: Sequence[int], progress: Progress = no_progress) -> Iterator[tuple[int, Vote]]:
+        """Blocks without a place and the one room for which each votes, and that no other block votes for.
+
+        `progress` hears of bytes of the rooms that are read.
+        """
         by_block, by_room = defaultdict[int, list[Vote]](list), defaultdict[int, list[int]](list)
         if not self.count:
             return
         blocks, totals, _ = self._blocks
         places = places_of(payload_entries(self.image.table))
         is_open = np.array([block < len(places) and not places[block] for block in blocks.tolist()], dtype=np.bool_)
-        for start in rooms[: min(_MOST_ROOMS, _MOST_READ // self._size)]:
-            hits = self._hits(start)
+        for start, tail in self._rooms(rooms[:_MOST_ROOMS], progress):
+            hits = self._hits(tail)
             for index in np.flatnonzero(hits * is_open).tolist():
                 by_block[int(blocks[index])].append(Vote(start, int(hits[index]), int(totals[index])))
                 by_room[start].append(int(hits[index]))
@@ -132,3 +150,14 @@ class Votes:
             enough = best.hits >= _LEAST_VOTES and best.hits * _OF >= best.total * _IN_FAVOUR
             if enough and best.hits == max(by_room[best.start]) and all(2 * hits <= best.hits for hits in rivals):
                 yield block, best
+
+    def _rooms(self, rooms: Sequence[int], progress: Progress) -> Iterator[tuple[int, Tail]]:
+        """Rooms, sorted, and where content ends in them; what several of them have in common is looked at once."""
+        first = 0
+        while first < len(rooms):
+            last = bisect_left(rooms, rooms[first] + _WINDOW, first + 1)
+            apart = (at for at in range(first + 1, last) if rooms[at] > rooms[at - 1] + self._size)
+            last = next(apart, last)
+            whole = self.tails.of(rooms[first], rooms[last - 1] + self._size - rooms[first], progress)
+            yield from ((start, whole.part(start - rooms[first], self._size)) for start in rooms[first:last])
+            first = last

@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.progress import Stage, no_stage
 from analyzer.repair.workspace import Fix, Workspace
 from vhdx.image import Image
 from vhdx.ranges import NO_RANGES, Range, Ranges
@@ -70,6 +71,8 @@ class RebuiltImage:
 class RebuildWorkspace(Workspace):
     """A source that is never changed, and the file as it is with the structures rebuilt so far."""
 
+    stage: Stage = no_stage
+    """Hears of the steps that take long."""
     rebuilt: list[Rebuilt] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     suspects: dict[int, bytes] = field(default_factory=dict)
@@ -134,10 +137,12 @@ def places_of(entries: Entries) -> Entries:
     return places
 
 
-def payload_entries(table: BlockTable) -> Entries:
-    """The entries of all blocks of a table, without those of sector bitmaps."""
-    blocks = np.arange(table.geometry.block_count, dtype=np.int64)
-    entries: Entries = table.entries(0, table.geometry.slots_in_base)[blocks + blocks // table.geometry.chunk_ratio]
+def payload_entries(table: BlockTable, most: int | None = None) -> Entries:
+    """The entries of all blocks of a table, or of the first so many, without those of sector bitmaps."""
+    count = table.geometry.block_count if most is None else min(most, table.geometry.block_count)
+    slots = np.arange(count, dtype=np.int64)
+    slots += slots // table.geometry.chunk_ratio
+    entries: Entries = table.entries(0, int(slots[-1]) + 1)[slots]
     return entries
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from analyzer.recover.rebuild.tails import Tails
 from analyzer.recover.rebuild.votes import Votes
 from fixtures import Block, BlockState, Identity, ImageSpec, encode, flatten
 from fixtures.placement import Placement
@@ -90,7 +91,7 @@ def test_most_blocks_come_back_and_none_is_wrong(make, block_size, seed, lost, t
 def with_ends(raw):
     """The MiB of a disk in which three files or more end: some files of the system end with zeros."""
     image = image_from(SparseSource(encode(in_blocks(raw, MIB, 0))))
-    blocks, totals, _ = Votes(image.file, image)._blocks
+    blocks, totals, _ = Votes(Tails(image.file), image)._blocks
     return blocks[totals >= 3].tolist()
 
 
@@ -104,14 +105,14 @@ def test_ends_that_are_often_wrong_where_a_place_is_known_do_not_count(make, tmp
         pytest.skip(f"{missing} are not installed")
     raw = make(tmp_path, 4)
     image = image_from(SparseSource(encode(in_blocks(raw, MIB, 4))))
-    votes = Votes(image.file, image)
+    votes = Votes(Tails(image.file), image)
     assert votes.count
     with raw.open("r+b") as handle:  # what a system leaves that does not clear the rest of a cluster
         for end, limit in sorted(set(zip(*(column.tolist() for column in whole_ends(votes)), strict=True))):
             handle.seek(end)
             handle.write(b"\x5a" * (limit - end))
     image = image_from(SparseSource(encode(in_blocks(raw, MIB, 4))))
-    votes = Votes(image.file, image)
+    votes = Votes(Tails(image.file), image)
     assert not votes.count
     assert not list(votes.won([0, MIB]))
 
