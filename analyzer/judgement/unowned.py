@@ -1,12 +1,11 @@
 """Room in a file that nothing owns, and what of it holds data: the one finder that check, recover and carve share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.progress import Progress, no_progress
 from vhdx.errors import VhdxError
 from vhdx.ranges import Range, Ranges
 from vhdx.source import ByteSource, extents_of, read_at
@@ -80,10 +79,10 @@ def free_room(owners: npt.NDArray[np.uint8]) -> Ranges:
     return Ranges.between(edges[::2], edges[1::2])
 
 
-def unowned_in(table: BlockTable, progress: Progress = no_progress) -> Unowned:
+def unowned_in(table: BlockTable, looked_at: Callable[[int], None] = lambda _: None) -> Unowned:
     """What nothing owns, each MiB that a host does not keep as a hole read until something is found.
 
-    `progress` hears of the bytes that were looked at.
+    `looked_at` hears of the bytes that are.
     """
     free = free_room(owners_of(table))
     if not len(free):
@@ -95,7 +94,7 @@ def unowned_in(table: BlockTable, progress: Progress = no_progress) -> Unowned:
     for part in stored:
         for mib in range(part.start, part.start + min(part.length, budget)):
             held += [Range(mib, 1)] * _holds_something(table.source, mib * MIB)
-            progress(MIB)
+            looked_at(MIB)
         budget = max(0, budget - part.length)
     return Unowned(free, Ranges.of(held), stored.size <= MOST_READ)
 
