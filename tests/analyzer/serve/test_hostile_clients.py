@@ -13,11 +13,17 @@ from pathlib import Path
 import pytest
 
 from analyzer.nbd.uri import NbdAddress
+from analyzer.serve.export import Export
 from analyzer.serve.server import Limits
+from tests.analyzer.serve.conftest import Running
 from tests.analyzer.serve.speaker import DISC, READ, STATUS, WRITE, Speaker, text
 from tests.cli.test_serve import connected
 from tests.support.effort import SAFETY
 from tests.support.files import ROOT
+from tests.support.runs_disk import RunsDisk
+from vhdx import compiling
+from vhdx.runs import Kind, Run
+from vhdx.source import FileSource
 
 MIB = 1 << 20
 
@@ -134,6 +140,21 @@ def test_a_client_that_never_reads_holds_up_nobody(demo, served):
         for _ in range(8):
             deaf.send(READ, 0, 32 * MIB)
         still_serves(server.address, models)
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_server_ends_while_it_sends_to_a_client_that_never_reads(tmp_path, monkeypatch, is_compiled):
+    monkeypatch.setattr(compiling, "is_loaded", lambda: is_compiled)
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * MIB)
+    with FileSource(path) as source:
+        runs = [Run(start, 4096, Kind.DATA, 0, start % MIB) for start in range(0, 4 * MIB, 4096)]
+        running = Running([Export("disk", RunsDisk([source], runs), "x")], None).start()
+        with Speaker(running.address) as deaf:
+            deaf.begin("disk")
+            deaf.send(READ, 0, 4 * MIB)
+            assert deaf.take(100)  # it is sent to, and waits
+            running.end()
 
 
 def test_a_client_that_asks_for_all_block_status_in_small_pieces_gets_it(demo, served):
