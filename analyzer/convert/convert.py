@@ -46,7 +46,7 @@ from analyzer.convert.sharing import Shared, copy_sharing, layers_to_share, refu
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.beside import account_of, map_of
 from analyzer.recovery_map.mapfile import is_own_mapfile
-from vhdx.disk import Disk, DiskSource
+from vhdx.disk import DiskSource
 from vhdx.errors import OutputError
 from vhdx.image import open_image
 from vhdx.ranges import Range
@@ -233,7 +233,10 @@ def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: 
             # Decoders are not to be shared between threads.
             verify_cells(made.checksums, disk, image, cells_of_extents(image.extents()), path, progress, threads=1)
         return
-    with open_image(path) if plan.new_disk else RawDisk(path) as written:
+    with open_image(path) if plan.new_disk else RawDisk(path) as opened:
+        written = KeptRuns(opened)
+        for _ in written.windows(0, written.size):  # all at once: from now on they are kept, for both threads
+            pass
         held = _held(plan.new_disk, written)
         if made.shared:
             # Nothing has a checksum: all that either side has is compared.
@@ -243,7 +246,7 @@ def _verify(plan: Plan, made: _Written, disk: DiskSource, path: Path, progress: 
             verify_cells(made.checksums, disk, written, held, path, progress)
 
 
-def _held(new_disk: NewDisk | None, written: Disk) -> Iterator[int]:
+def _held(new_disk: NewDisk | None, written: DiskSource) -> Iterator[int]:
     """The cells in which a new file has anything of its own."""
     source = written.sources[0]
     if new_disk and new_disk.type is DiskType.FIXED and isinstance(source, FileSource):
@@ -251,7 +254,7 @@ def _held(new_disk: NewDisk | None, written: Disk) -> Iterator[int]:
         first, blocks = new_disk.first_block, source.extents()
         inside = (Range.between(max(0, part.start - first), min(part.end - first, written.size)) for part in blocks)
         return cells_of_extents(inside)
-    return cells_with_data(written.windows())
+    return cells_with_data(written.windows(0, written.size))
 
 
 def stream_raw(disk: DiskSource, stream: BinaryIO, progress: Progress = no_progress) -> None:
