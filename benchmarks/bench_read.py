@@ -5,6 +5,7 @@ import random
 import time
 import zlib
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -20,17 +21,17 @@ def _ours_read(chain, take):
         _drain(disk.stream(), take)
 
 
-def _ours_readinto(chain, take):
+def _ours_readinto(chain, take, size=MIB):
     """Into one buffer; of the peers, pyvhdi has `read` alone, and dissect has a `readinto` that reads and copies."""
     with vhdx.open_chain(chain.leaf) as disk:
-        stream, buffer = disk.stream(), memoryview(bytearray(MIB))
+        stream, buffer = disk.stream(), memoryview(bytearray(size))
         while count := stream.readinto(buffer):
             take(buffer[:count])
 
 
-def _libvhdi(chain, take):
+def _libvhdi(chain, take, size=MIB):
     leaf, layers = libvhdi_disk(chain.paths)
-    _drain(leaf, take)
+    _drain(leaf, take, size)
     for layer in reversed(layers):
         layer.close()
 
@@ -45,8 +46,8 @@ def _dissect(chain, take):
         layer = layer.parent
 
 
-def _drain(file, take):
-    while data := file.read(MIB):
+def _drain(file, take, size=MIB):
+    while data := file.read(size):
         take(data)
 
 
@@ -72,6 +73,19 @@ def test_sequential_reads_keep_up_with(pairs, chain, require_peer, peer, read, b
         lambda: read(chain, bool),
         bar=bar,
         rounds=rounds,
+    )
+
+
+def test_sequential_reads_of_64_kib_keep_up_with_libvhdi(pairs, chain, require_peer):
+    require_peer("pyvhdi")
+    ours, theirs = partial(_ours_readinto, size=64 << 10), partial(_libvhdi, size=64 << 10)
+    assert _sha256(ours, chain) == _sha256(theirs, chain)
+    pairs.compare(
+        ("read the chain sequentially, 64 KiB each", "pyvhdi"),
+        lambda: ours(chain, bool),
+        lambda: theirs(chain, bool),
+        bar=1.0,
+        rounds=7,
     )
 
 
