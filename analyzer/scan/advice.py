@@ -266,8 +266,16 @@ def _doubts(known: Known, tree: Tree, leaf: Path) -> Iterator[str]:
             newer = plural(evidence.doubtful_sectors, "sector")
             doubtful = f"doubtful, with {newer} that may be newer than the child; look for an older copy of it first"
             words = _VERDICTS.get(evidence.verdict, f"{doubtful}, the command reads the mixture")
-            words = words.replace("{into}", f"`{completing_command(member)}`")
+            words = words.replace("{into}", _completing(tree, member))
             yield f"{member.link.parent} has changed since {member.path} was made: {words}"
+
+
+def _completing(tree: Tree, member: Member) -> str:
+    """What completes a merge by others in its place; before it what applies their logs, which no merge does unasked."""
+    files = (tree.by_path.get(path) for path in (member.parent, member.path) if path)
+    live = [one.path for one in files if one and one.record.condition is Condition.LIVE]
+    logs = (f"`{shell_command(['vhdx', 'repair', str(path), '--in-place'])}`, then " for path in live)
+    return f"{''.join(logs)}`{completing_command(member)}`"
 
 
 def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What a scan advises where a merge was finished, or broken off, and the child was left over."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ from fixtures import Block, BlockState, Identity, ImageSpec, encode
 from fixtures.constants import MIB
 from fixtures.recipes.kit import child_of
 from tests.support.hyperv_store import configuration
+from vhdx.edit.editor import Editor
+from vhdx.in_place import open_edited
 
 SIZE = 8 * MIB
 CLUSTER = 4096
@@ -85,3 +88,14 @@ def test_what_the_host_has_noted_of_merges_is_evidence_where_an_identity_does_no
     assert machine.merge_pending is is_pending
     facts = [str(fact) for fact in scan.evidence[place / "child.avhdx"].facts]
     assert any("of mail says that disks of it are still to be merged" in fact for fact in facts) is bool(is_pending)
+
+
+def test_a_log_that_others_left_live_is_applied_before_their_merge_is_completed(folder):
+    place = folder(20)
+    with open_edited(place / "base.vhdx") as medium:
+        editor = Editor(medium)
+        editor.set_block(7, BlockState.ZERO)  # zeros as before, and an entry in the log
+        editor.commit()
+    (advice,) = run_scan([place]).advice
+    commands = re.findall(r"`(vhdx [^`]*)`", advice.steps[0])
+    assert [command.split()[1] for command in commands] == ["repair", "merge"]
