@@ -1,5 +1,6 @@
 """How blocks are merged: with few calls, and with what comes next on its way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,23 @@ def test_what_comes_next_is_said_before_it_is_read_and_nothing_is_lost_or_double
         wanted = [(chain.sources[one.layer].path, one.file_offset, one.length) for one in own.of_kind(Kind.DATA)]
         assert (block, own, set(wanted) <= set(said)) == (number, plain, True)
     assert all(any(read_at(chain.sources[PATHS.index(path)], at, length)) for path, at, length in said)
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(256, 256), (32, 256), (256, 32)])
+def test_the_largest_blocks_of_the_largest_disk_are_merged_piece_by_piece(lower, upper):
+    size, places = 64 << 40, (0, 32 << 40, (64 << 40) - PAGE)
+
+    def at(places, block_size, tag):
+        state = BlockState.FULLY_PRESENT if tag == 1 else BlockState.PARTIALLY_PRESENT
+        data = {place // block_size: {place % block_size // 512: stamp(place, PAGE, tag)} for place in places}
+        return {number: Block(state=state, data=held) for number, held in data.items()}
+
+    base = ImageSpec(
+        size=size, identity=Identity.of("b"), block_size=lower * MIB, blocks=at([0, 1 << 40], lower * MIB, 1)
+    )
+    child = replace(child_of(base, "c", at(places, upper * MIB, 2)), block_size=upper * MIB)
+    run = Recorder({path: PagedFile.of(encode(spec), path) for path, spec in zip(PATHS, (base, child), strict=False)})
+    merge(run, PATHS[:2])
+    chain = opened_chain(run, PATHS[:1])
+    assert [chain.read(place, PAGE) for place in places] == [stamp(place, PAGE, 2) for place in places]
+    assert chain.read(1 << 40, PAGE) == stamp(1 << 40, PAGE, 1)
