@@ -117,9 +117,7 @@ class PointDisk:
 
     def chunks_with_data(self) -> Iterator[int]:
         """The numbers of the chunks that are not zeros."""
-        for first in range(0, len(self.index.ids), _AT_ONCE):
-            zero = np.isin(id_array(self.index.ids[first : first + _AT_ONCE]), self._zeros)
-            yield from (np.flatnonzero(~zero) + first).tolist()
+        return units_touched((table.of_kind(Kind.DATA) for table in self.windows()), self.index.chunk_size)
 
     def error_for(self, run: Run) -> VhdxError | None:  # noqa: ARG002 - what RunSource asks
         """Everything can be read."""

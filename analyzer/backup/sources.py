@@ -1,20 +1,19 @@
 """What restore points are made of: a chain, whose files prove what did not change, or a disk that proves nothing."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
-from analyzer.backup.repository.layer_records import LayerRecord
+from analyzer.backup.repository.layer_records import LayerRecord, own_tables
 from analyzer.backup.repository.layer_records import records_of as records_of_chain
-from analyzer.backup.repository.layer_records import with_claims as with_claims_of_chain
 from analyzer.convert.create import BLOCK_SIZES, PHYSICAL_SECTOR
 from analyzer.nbd.disk import NbdDisk
 from vhdx.chain import Chain
 from vhdx.disk import Disk
 from vhdx.lost import FillZeros
-from vhdx.ranges import Ranges, joined
+from vhdx.ranges import Range, Ranges, joined
 from vhdx.reader import Reader
 from vhdx.runs import Kind
 from vhdx.source import changed_at
@@ -73,11 +72,13 @@ def records_of(disk: Disk) -> tuple[LayerRecord, ...]:
 
 def with_claims(records: Sequence[LayerRecord], disk: Disk, chunk_size: int) -> tuple[LayerRecord, ...]:
     """The records of a disk with their claims; tables are read for it, and no data."""
-    if isinstance(disk, Chain):
-        return with_claims_of_chain(records, disk, chunk_size)
-    held = (table.select((table.kind == Kind.DATA) | (table.kind == Kind.LOST)) for table in disk.windows())
-    chunks = (Ranges.between(one.start // chunk_size, -(-(one.start + one.length) // chunk_size)) for one in held)
-    return (replace(records[0], claims=tuple(joined(part for some in chunks for part in some))),)
+
+    def claimed(number: int) -> Iterator[Range]:
+        held = (table.select((table.kind == Kind.DATA) | (table.kind == Kind.LOST)) for table in disk.windows())
+        for one in own_tables(disk, number) if isinstance(disk, Chain) else held:
+            yield from Ranges.between(one.start // chunk_size, -(-(one.start + one.length) // chunk_size))
+
+    return tuple(replace(one, claims=tuple(joined(claimed(number)))) for number, one in enumerate(records))
 
 
 def _record(disk: Disk) -> LayerRecord:

@@ -57,16 +57,12 @@ class VhdImage(LayerFile):
     flaws: dict[int, str]
     """Why an entry cannot be right, by block, as a clause."""
     findings: tuple[Finding, ...] = ()
+    sector_size = SECTOR
 
     @property
     def size(self) -> int:
         """Bytes of the disk, as the footer has them: cylinders, heads and sectors are rounded."""
         return self.footer.current_size
-
-    @property
-    def sector_size(self) -> int:
-        """See Disk."""
-        return SECTOR
 
     @property
     def has_parent(self) -> bool:

@@ -1,12 +1,12 @@
 """What a layer of a chain is known by, and which chunks of the disk it claims: the proof that it needs no reading."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from vhdx.chain import Chain
 from vhdx.image import Image
-from vhdx.ranges import Range, Ranges, joined
-from vhdx.runs import Kind
+from vhdx.ranges import Range
+from vhdx.runs import Kind, RunTable
 from vhdx.source import FileSource, changed_at
 from vhdx.structures.header import Header
 
@@ -65,9 +65,10 @@ def records_of(chain: Chain) -> tuple[LayerRecord, ...]:
     return tuple(_record(image, matches[number]) for number, image in enumerate(chain.layers))
 
 
-def with_claims(records: Sequence[LayerRecord], chain: Chain, chunk_size: int) -> tuple[LayerRecord, ...]:
-    """The records of a chain with their claims; tables are read for it, and no data."""
-    return tuple(replace(one, claims=tuple(joined(_claims(chain, n, chunk_size)))) for n, one in enumerate(records))
+def own_tables(chain: Chain, number: int) -> Iterator[RunTable]:
+    """Where layer `number` hides the one below, as far as the chain's disk goes."""
+    tables = chain.layers[number].layer_windows(number, chain.views[number], 0, chain.size)
+    return (table.select(table.kind != Kind.HOLE) for table in tables)
 
 
 def _record(image: Image, matches: bool) -> LayerRecord:  # noqa: FBT001 - a fact, not a choice
@@ -98,10 +99,3 @@ def _plain_header(header: Header) -> dict[str, int | str]:
     values = {name: getattr(header, name) for name in Header.__slots__}
     plain = {name: value if isinstance(value, int) else str(value) for name, value in values.items()}
     return plain | {"signature": header.signature.hex()}
-
-
-def _claims(chain: Chain, number: int, chunk_size: int) -> Iterator[Range]:
-    """The chunks in which layer `number` hides the one below, as far as the chain's disk goes."""
-    for table in chain.layers[number].layer_windows(number, chain.views[number], 0, chain.size):
-        own = table.select(table.kind != Kind.HOLE)
-        yield from Ranges.between(own.start // chunk_size, -(-(own.start + own.length) // chunk_size))
