@@ -11,7 +11,6 @@ from types import FrameType
 
 import click
 
-from analyzer.interrupts import interruption_behind
 from cli import defaults
 from cli.loudness import close_log, keep
 from cli.text import safe, say_always
@@ -75,13 +74,30 @@ def _ended_by() -> BaseException | None:
     return ender.raised() if isinstance(ender, _Ender) and ender.number else None
 
 
+def _interruption_behind(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
+    """The interruption that an error is, or came of; None where there was none.
+
+    A library that is interrupted tidies up, and what fails then (the end of a message that was never read) takes the
+    interruption's place: it is left as the context of the error alone.
+    """
+    seen, waiting = set[int](), [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, KeyboardInterrupt | SystemExit):
+            return one
+        if id(one) not in seen:
+            seen.add(id(one))
+            waiting += [behind for behind in (one.__cause__, one.__context__) if behind is not None]
+    return None
+
+
 @contextlib.contextmanager
 def when_interrupted(kept: str) -> Iterator[None]:
     """What to say of a command, or a part of it, that is interrupted: what was kept, and what to do."""
     try:
         yield
     except BaseException as error:
-        interruption = interruption_behind(error)
+        interruption = _interruption_behind(error)
         if interruption is not None or _ended_by() is not None:
             (interruption or error).add_note(kept)
         raise
@@ -126,7 +142,7 @@ def _report_error(error: BaseException) -> int:
         return USAGE
     # Libraries turn an interruption into an error of their own, or lose it. What the signal left behind is asked too:
     # test_a_signal_whose_exception_a_library_loses_is_told_all_the_same.
-    interruption = interruption_behind(error) or _ended_by()
+    interruption = _interruption_behind(error) or _ended_by()
     if isinstance(error, click.Abort) or (interruption is not None and not _is_of_library(error)):
         notes = [note for each in (interruption, error) for note in getattr(each, "__notes__", [])]
         kept = [*notes, _KEPT][0]

@@ -119,6 +119,10 @@ class FileDisk(Disk):
         """The one file."""
         return (self.source,)
 
+    def require_unchanged(self) -> None:
+        """See DiskSource; of what is no file nobody can tell."""
+        getattr(self.source, "require_unchanged", lambda: None)()
+
     def close(self) -> None:
         """Close the file."""
         close_source(self.source)

@@ -165,10 +165,6 @@ class RawDisk(FileDisk):
         if position < upto:
             yield RunTable.filled(position, upto, Kind.ZERO, 0)
 
-    def require_unchanged(self) -> None:
-        """See Disk."""
-        self.source.require_unchanged()
-
     def _held(self, start: int, end: int) -> Iterator[Range]:
         """What the file holds from `start` to `end`, in whole grains but for these edges."""
         extents = self.source.extents(start // _GRAIN * _GRAIN)

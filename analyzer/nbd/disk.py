@@ -135,9 +135,6 @@ class NbdDisk(FileDisk):
             return LostDataError(self.path, run.start, run.length, f"{self.address} has it as lost")
         return None
 
-    def require_unchanged(self) -> None:
-        """See Disk. What a server has behind an export may change, and no client can know."""
-
     def _told(self, start: int, end: int) -> RunTable:
         """The runs from `start` on, as far as one answer goes."""
         least = self.source.export.blocks.least

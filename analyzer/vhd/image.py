@@ -102,10 +102,6 @@ class VhdImage(LayerFile):
             return flaw
         return "the file ends before it, or was not read there"
 
-    def require_unchanged(self) -> None:
-        """See Disk."""
-        self.source.require_unchanged()
-
     def _window(self, start: int, end: int, layer: int) -> RunTable:
         if self.header is None:
             return RunTable.of([(start, end - start, Kind.DATA, layer, start)])

@@ -61,8 +61,8 @@ def rooms_loaded_by(*arguments):
 
 
 def test_a_command_loads_the_rooms_that_it_needs(small):
-    assert rooms_loaded_by("--help") <= {"interrupts", "text"}
-    everywhere = {"interrupts", "text", "remedies"}
+    assert rooms_loaded_by("--help") <= {"text"}
+    everywhere = {"text", "remedies"}
     assert rooms_loaded_by("info", small) == everywhere | {
         "address",
         "examine",
