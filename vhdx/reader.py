@@ -210,14 +210,13 @@ class Reader:
             part[:] = _ZEROS[: len(part)]
 
 
-class ChainStream(RawIOBase):
-    """The flat disk, read-only and seekable. Reads raise as `Reader.read_into` does."""
+class Positioned(RawIOBase):
+    """A file object over so many bytes, with a position of its own; a subclass reads from there."""
 
-    def __init__(self, disk: RunSource) -> None:
-        """A stream of its own position over `disk`, at byte 0."""
+    def __init__(self, size: int) -> None:
+        """At byte 0."""
         super().__init__()
-        self._reader, self._size, self._position = Reader(disk), disk.size, 0
-        self._kept = BytesIO(), BytesIO()
+        self._size, self._position = size, 0
 
     def readable(self) -> bool:
         """Always."""
@@ -228,7 +227,7 @@ class ChainStream(RawIOBase):
         return True
 
     def tell(self) -> int:
-        """The position, bytes from the disk's start."""
+        """The position, bytes from the start."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
@@ -240,6 +239,15 @@ class ChainStream(RawIOBase):
             raise ValueError(f"cannot seek to byte {origin + offset}, before the start of the disk")
         self._position = origin + offset
         return self._position
+
+
+class ChainStream(Positioned):
+    """The flat disk, read-only and seekable. Reads raise as `Reader.read_into` does."""
+
+    def __init__(self, disk: RunSource) -> None:
+        """A stream of its own position over `disk`, at byte 0."""
+        super().__init__(disk.size)
+        self._reader, self._kept = Reader(disk), (BytesIO(), BytesIO())
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer as far as the disk goes; returns how many bytes."""

@@ -4,7 +4,6 @@ Their container is read by dissect.hypervisor, an optional dependency under the 
 What a file holds is untrusted: it is read up to a budget, for its tables may point at one another in circles.
 """
 
-import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from analyzer.scan.find import FoundFile
 from analyzer.text import adding_extra
 from vhdx.errors import VhdxError
+from vhdx.reader import Positioned
 from vhdx.source import FileSource, read_at
 
 MISSING_EXTRA = (
@@ -61,34 +61,21 @@ class _TooMuchError(ValueError):
     """The parser asks for more than any configuration needs."""
 
 
-class _Budget(io.RawIOBase):
+class _Budget(Positioned):
     """A file object over a source that gives so much and no more."""
 
     def __init__(self, source: FileSource) -> None:
-        self._source, self._at, self._bytes, self._reads = source, 0, _MOST_BYTES, _MOST_READS
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
+        super().__init__(source.size)
+        self._source, self._bytes, self._reads = source, _MOST_BYTES, _MOST_READS
 
     def read(self, size: int = -1) -> bytes:
-        room = max(0, self._source.size - self._at)
+        room = max(0, self._size - self._position)
         length = room if size < 0 else min(size, room)
         self._bytes, self._reads = self._bytes - length, self._reads - 1
         if self._bytes < 0 or self._reads < 0:
             raise _TooMuchError("the tables ask for more than a configuration holds")
-        data = read_at(self._source, self._at, length)
-        self._at += length
+        data = read_at(self._source, self._position, length)
+        self._position += length
         return data
 
 

@@ -6,7 +6,7 @@ than its cells.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,20 +35,26 @@ class Category(NamedTuple):
     layer: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskMap:
+@dataclass(frozen=True, kw_only=True)
+class Parts:
     """Parts of a disk one after the other. Part n is `lengths[n]` times `grain` bytes of `categories[n]`.
 
     `shares` is how much of a part is of its category, in percent; what is lost names its part however small it is.
     `offsets` are the host bytes of DATA where the parts are the runs themselves, else None.
     """
 
-    size: int
     grain: int
     lengths: Sequence[int]
     categories: Sequence[Category]
     shares: Sequence[int]
     offsets: Sequence[int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskMap(Parts):
+    """What the parts are of, and what is known of all of it."""
+
+    size: int
     totals: Mapping[Category, int]
     """Bytes of the disk, exactly."""
     lost: tuple[Run, ...]
@@ -68,7 +74,7 @@ def map_of(size: int, windows: Iterable[RunTable]) -> DiskMap:
         gathered.add(table)
     return DiskMap(
         size=size,
-        **(gathered.coarse() if gathered.runs is None else gathered.exact(gathered.runs)),
+        **vars(gathered.coarse() if gathered.runs is None else gathered.exact(gathered.runs)),
         lost=tuple(gathered.lost),
         lost_count=gathered.lost_count,
         run_count=gathered.run_count,
@@ -79,16 +85,6 @@ def map_of(size: int, windows: Iterable[RunTable]) -> DiskMap:
 def cell_size(size: int) -> int:
     """Bytes of a cell: a power of two from 4 KiB up, so that there are at most MOST_CELLS."""
     return int(max(4096, 1 << max(0, -(-size // MOST_CELLS) - 1).bit_length()))
-
-
-class _Parts(TypedDict):
-    """The parts of a map; see DiskMap."""
-
-    grain: int
-    lengths: Sequence[int]
-    categories: Sequence[Category]
-    shares: Sequence[int]
-    offsets: Sequence[int] | None
 
 
 class _Gathered:
@@ -122,16 +118,16 @@ class _Gathered:
         if self.runs is not None:
             self.runs.append(table)
 
-    def exact(self, runs: Sequence[RunTable]) -> _Parts:
+    def exact(self, runs: Sequence[RunTable]) -> Parts:
         """The runs themselves."""
         table = concatenate(runs)
         categories = [Category(run.kind, 0 if run.kind is Kind.HOLE else run.layer) for run in table]
-        return _Parts(
+        return Parts(
             grain=1, lengths=table.length.tolist(), categories=categories, shares=[WHOLE] * len(table),
             offsets=table.file_offset.tolist(),
         )  # fmt: skip
 
-    def coarse(self) -> _Parts:
+    def coarse(self) -> Parts:
         """The cells, equal neighbours as one part."""
         self._close(*self._open)
         keys, shares = np.concatenate(self._keys), np.concatenate(self._shares)
@@ -139,7 +135,7 @@ class _Gathered:
             # Cells as runs of kind `key` and layer `share`: what goes on from its neighbour is one run.
             RunTable(np.arange(len(keys)), np.ones(len(keys), dtype=np.int64), keys + _KINDS, shares, shares * 0)
         )
-        return _Parts(
+        return Parts(
             grain=self._cell, lengths=parts.length.tolist(), shares=parts.layer.tolist(), offsets=None,
             categories=[_category(key - _KINDS) for key in parts.kind.tolist()],
         )  # fmt: skip
