@@ -4,8 +4,11 @@ All commands have these options, before or after the command's name.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import click
 
@@ -13,6 +16,31 @@ QUIET, VERBOSE, BARE, PROGRESS = "-q", "-v", "--no-progress", "--progress"
 _LOG = logging.getLogger("cli")
 # What the file begins with; no other file is written to: a slip of the pen must not put lines into a disk.
 _FIRST_LINE = b"# vhdx log\n"
+
+Said = TypeVar("Said")
+
+
+class Collector(Generic[Said]):
+    """What would be said, for somebody who says it later, or as a part of something greater."""
+
+    def __init__(self, name: str) -> None:
+        """Nobody collects yet."""
+        self._kept: ContextVar[list[Said] | None] = ContextVar(name, default=None)
+
+    @contextmanager
+    def __call__(self) -> Iterator[list[Said]]:
+        """What is said meanwhile."""
+        kept = list[Said]()
+        token = self._kept.set(kept)
+        try:
+            yield kept
+        finally:
+            self._kept.reset(token)
+
+    @property
+    def kept(self) -> list[Said] | None:
+        """What was said so far, to be added to; None where nobody collects."""
+        return self._kept.get()
 
 
 def is_set(name: str) -> bool:

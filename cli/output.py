@@ -3,8 +3,6 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -16,7 +14,7 @@ from uuid import UUID
 import click
 
 from analyzer.text import path_text, version
-from cli.loudness import VERBOSE, is_set
+from cli.loudness import VERBOSE, Collector, is_set
 from vhdx.catalogue import rules
 from vhdx.errors import VhdxError
 from vhdx.findings import Finding, Severity
@@ -116,18 +114,8 @@ class Given(NamedTuple):
     findings: Sequence[Finding]
 
 
-_kept: ContextVar[list[Given] | None] = ContextVar("answers that are not printed yet", default=None)
-
-
-@contextmanager
-def answers_kept() -> Iterator[list[Given]]:
-    """The answers that are given meanwhile, which are part of a greater one and not printed by themselves."""
-    kept = list[Given]()
-    token = _kept.set(kept)
-    try:
-        yield kept
-    finally:
-        _kept.reset(token)
+answers_kept = Collector[Given]("answers that are not printed yet")
+"""The answers that are given meanwhile, which are part of a greater one and not printed by themselves."""
 
 
 def answer(
@@ -142,7 +130,7 @@ def answer(
 
     `emitted` prints the lines; else `emit_sentences` does.
     """
-    if (kept := _kept.get()) is not None:
+    if (kept := answers_kept.kept) is not None:
         kept.append(Given(payload, [*lines], [*findings]))
     elif is_json():
         emit(command, payload, findings)

@@ -4,8 +4,6 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -13,7 +11,7 @@ from typing import NamedTuple, TextIO
 import click
 
 from analyzer.text import exact_size, plural, safe, size, wrapped
-from cli.loudness import QUIET, is_set, keep
+from cli.loudness import QUIET, Collector, is_set, keep
 from vhdx.system.console import columns, has_colours, has_links
 
 __all__ = ["Told", "exact_size", "facts", "fitted", "line_width", "linked", "moment", "painted", "plural", "safe",
@@ -63,23 +61,13 @@ class Told(NamedTuple):
         (say_always if self.is_error else say)(self.sentence)
 
 
-_waiting: ContextVar[list[Told] | None] = ContextVar("sentences that wait to be said", default=None)
-
-
-@contextmanager
-def told_later() -> Iterator[list[Told]]:
-    """What would be said meanwhile, to be said later, and perhaps by another process."""
-    told = list[Told]()
-    token = _waiting.set(told)
-    try:
-        yield told
-    finally:
-        _waiting.reset(token)
+told_later = Collector[Told]("sentences that wait to be said")
+"""What would be said meanwhile, to be said later, and perhaps by another process."""
 
 
 def say(sentence: str) -> None:
     """Say a sentence on stderr, unless the command is to be quiet; on a terminal it is broken as `fitted` does it."""
-    if (waiting := _waiting.get()) is not None:
+    if (waiting := told_later.kept) is not None:
         waiting.append(Told(sentence, is_error=False))
     elif is_set(QUIET):
         keep(sentence)
@@ -89,7 +77,7 @@ def say(sentence: str) -> None:
 
 def say_always(sentence: str) -> None:
     """Say an error, as `say` says other things."""
-    if (waiting := _waiting.get()) is not None:
+    if (waiting := told_later.kept) is not None:
         waiting.append(Told(sentence, is_error=True))
         return
     keep(sentence)
