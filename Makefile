@@ -16,7 +16,7 @@ ROOMS ?= tests
 # the programs that tests start all of vhdx (0.15 s).
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak in-place-soak clean
+.PHONY: help demo test quick thorough windows coverage lint format docs bench bench-check matrix soak fuzz boot false-alarms peers merge-soak in-place-soak many clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -89,6 +89,9 @@ merge-soak: $(DEV) $(PEERS)  ## merge 100,000 random chains in place, and kill 3
 
 in-place-soak: $(DEV)  ## make files smaller and disks of another size in place, 300 times each, while that is killed (KILLS, SEED)
 	$(BIN)/pytest -m fuzz -n 0 tests/analyzer/compact/test_soak.py
+
+many: $(DEV)  ## check, scan and hash 5,000 chains by one process, by two, by a fleet, and with a worker killed (CHAINS=n)
+	$(BIN)/pytest -m fuzz -n 0 tests/cli/test_jobs_thousands.py
 
 peers: $(DEV)  ## install other readers and the file-system library, or fail
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[peers,filesystems]'

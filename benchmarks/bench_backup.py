@@ -83,6 +83,56 @@ def test_a_full_backup_against(pairs, chain, flat, folder, require_peer, peer):
     )
 
 
+def _restic_does(folder, *words):
+    environment = {**os.environ, "RESTIC_PASSWORD": "benchmark"}
+    place = ("restic", "-q", "--no-cache", "-r", folder / "restic")
+    subprocess.run((*place, *words), env=environment, check=True, capture_output=True)
+
+
+def _casync_does(folder, *words):
+    run("casync", f"--store={folder / 'casync' / 'chunks.castr'}", *words)
+
+
+BACK = {
+    "restore": {
+        "restic": lambda folder: _restic_does(folder, "restore", "latest", "--target", folder / "back"),
+        "casync": lambda folder: _casync_does(folder, "extract", folder / "casync" / "flat.caibx", folder / "back.raw"),
+    },
+    "verify": {
+        "restic": lambda folder: _restic_does(folder, "check", "--read-data"),
+        "casync": lambda folder: _casync_does(folder, "digest", folder / "casync" / "flat.caibx"),
+    },
+}
+OURS_BACK = {
+    "restore": lambda folder: run(*VHDX, "backup", "restore", folder / "ours", "leaf", folder / "ours.raw"),
+    "verify": lambda folder: run(*VHDX, "backup", "verify", folder / "ours"),
+}
+
+
+def _clear_restored(folder):
+    for kept in ("back", "back.raw", "ours.raw"):
+        path = folder / kept
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    getattr(os, "sync", bool)()
+
+
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("what", BACK)
+def test_what_comes_back_comes_in_half_the_time_of(pairs, chain, flat, folder, require_peer, what, peer):
+    require_peer(peer)
+    _clear(folder)
+    _ours(chain, folder)
+    PEERS[peer][0](flat, folder)
+    pairs.compare(
+        (f"{what} the chain {_place(folder)}", f"{peer}, the flat disk"),
+        lambda: OURS_BACK[what](folder),
+        lambda: BACK[what][peer](folder),
+        bar=0.5,
+        rounds=3,
+        between=lambda: _clear_restored(folder),
+    )
+
+
 def test_six_checkpoints_store_no_more_than_their_different_chunks(pairs, chain, folder, measuring):
     _clear(folder)
     pairs.benchmark.pedantic(lambda: _ours(chain, folder, "--checkpoints"), setup=lambda: _clear(folder), rounds=1)

@@ -72,6 +72,18 @@ def test_two_processes_cost_little_more_than_one(pairs, measuring, folder):
     )
 
 
+def test_two_processes_are_1_6_times_as_fast_as_one(pairs, measuring, folder):
+    """By the clock: this needs two processors that nothing else has."""
+    command = (*VHDX, "check", "-r", "--content", folder)
+    pairs.compare(
+        ("check --content of 1,000 files, two processes", "one process"),
+        lambda: seconds_of(*command, "--jobs", 2),
+        lambda: seconds_of(*command, "--jobs", 1),
+        bar=1 / 1.6,
+        rounds=3 if measuring else 1,
+    )
+
+
 @pytest.mark.parametrize("command", ["info", "check", "map", "scan"])
 def test_a_disk_of_1_tib_with_little_in_it_is_half_a_second_and_80_mib(pairs, measuring, tmp_path, command):
     brush = Brush(tag=9)

@@ -31,12 +31,12 @@ class _Node:
     fate: str = "kept"
 
 
-def plant(folder, *, files, seed):
-    """About `files` files below `folder`; the same for the same seed."""
+def plant(folder, *, files, seed, most=12):
+    """About `files` files below `folder`, at most so many in a tree; the same for the same seed."""
     chance, planted = random.Random(seed), Planted(folder)
     number = 0
     while len(planted.parents) + len(planted.unreadable) < files:
-        nodes = _tree(folder / f"vm{number}", chance, f"{seed}-{number}", chance.randint(1, 12))
+        nodes = _tree(folder / f"vm{number}", chance, f"{seed}-{number}", chance.randint(1, most))
         for node in nodes:
             _meet_fate(node, folder, chance)
         for node in nodes:

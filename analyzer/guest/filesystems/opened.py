@@ -4,14 +4,16 @@ The order depends on the disk alone: after the end of this process another one p
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from analyzer.guest.filesystems import tsk
 from analyzer.guest.filesystems.file_records import FAILURES, ORPHANS, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, Left, NtfsLayout
 from analyzer.guest.filesystems.record import (
     ENDLESS,
+    NO_RECORD,
     UNREACHED,
     FileKind,
     FileRecord,
@@ -22,6 +24,7 @@ from analyzer.guest.filesystems.record import (
 )
 from analyzer.guest.layouts.ext_attributes import MOST_VALUE, attributes_in, device_of, mode_of
 from analyzer.guest.layouts.ext_inodes import LEAST_SIZE, InodeFlag, is_whole_directory, names_in
+from analyzer.guest.layouts.ntfs_index import NamedRecord
 from vhdx.ranges import Range
 
 # No path can be so deep on any system; folders that contain one another are.
@@ -125,7 +128,7 @@ class OpenedVolume:
         elif self._is_damaged_folder(folder):
             yield Said(folder.path, "part of the folder is damaged: names may be missing")
         most, given = dict(self.avoid.ends).get(folder.address), 0
-        for item in self._taken(folder):
+        for item in self._of_large(folder, include) or self._taken(folder):
             if not isinstance(item, FileRecord) or item.state is FileState.ALLOCATED or include is Include.DELETED:
                 given += isinstance(item, FileRecord)
                 yield item
@@ -214,6 +217,32 @@ class OpenedVolume:
                         yield Said(record.path, ENDLESS)
         except FAILURES as error:
             yield Said(folder.path, f"the folder cannot be read to its end ({sentence(error)})")
+
+    def _of_large(self, folder: FileRecord, include: Include) -> Iterator[FileRecord | Said] | None:
+        """The files of a folder of NTFS that is too large for the library; None of any other."""
+        names = self.maker.layout.names_of_large(folder.address)
+        return None if names is None else self._named(folder, names, include)
+
+    def _named(self, folder: FileRecord, names: Iterable[NamedRecord], include: Include) -> Iterator[FileRecord | Said]:
+        if include is Include.DELETED:
+            yield Said(folder.path, "so many names are in the folder that deleted ones are not sought")
+        for name, number, sequence in names:
+            if name == ".":
+                continue
+            path = f"{folder.path}/{tsk.decoded(name.encode('utf-8', 'surrogatepass'))}"
+            if number in self.avoid.files:
+                yield FileRecord(0, path, number, folder.address, FileKind.OTHER, obstacle=ENDLESS)
+                yield Said(path, ENDLESS)
+                continue
+            try:
+                file = self.fs.open_meta(inode=number)
+                is_right = int(file.info.meta.seq) == sequence and tsk.is_in_use(file.info.meta)
+            except FAILURES:
+                is_right = False
+            if is_right:
+                yield self.maker.record(file, path, folder)
+            else:
+                yield FileRecord(0, path, number, folder.address, FileKind.OTHER, obstacle=NO_RECORD)
 
     def _is_no_file(self, name: Any) -> bool:  # noqa: ANN401 - see above
         """Whether a name is that of the folder itself, or on FAT the volume's label: by its entry, not by the name."""

@@ -268,6 +268,14 @@ def index_holds(raw: bytes, at: int, cluster: int) -> bool:
     return magic == INDEX_SIGNATURE and place * unit == at and bool(_put_back(raw, fixups, count))
 
 
+def index_in(raw: bytes) -> bytes:
+    """A block of an index with the ends of its strides put back; b"" where it is none, or torn."""
+    if len(raw) < _INDEX_HEAD.size:
+        return b""
+    magic, fixups, count, _ = _INDEX_HEAD.unpack_from(raw)
+    return _put_back(raw, fixups, count) if magic == INDEX_SIGNATURE else b""
+
+
 def folder_of_index(raw: bytes) -> tuple[int, int] | None:
     """(record of the folder, number of the block) that a block of an index is of; None where it names no file."""
     at = _ENTRIES_AT + int.from_bytes(raw[_ENTRIES_AT : _ENTRIES_AT + 4], "little")
