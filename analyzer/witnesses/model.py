@@ -53,7 +53,7 @@ _BELIEVED = {
     Witness.ZEROS: (1, 1.0),
     Witness.FRONT: (1, 0.0),
     Witness.PATTERN: (4, 0.5),
-    Witness.HOLES: (10, 0.4),  # what lost holes in files lost some elsewhere; in sparse files nearly all zeros are
+    Witness.HOLES: (10, 0.5),  # what lost holes in files lost some elsewhere; in sparse files nearly all zeros are
 }
 _FEW_BELIEVED = {Witness.HOLES: 3}
 """Of so few that were never wrong."""

@@ -24,6 +24,8 @@ _LEAST_SHARE = 0.9
 # A pattern by chance, of all that are tried: one in a million where nothing else speaks, and one in a hundred on a disk
 # of which a place was proved already: what a guest wrote itself may be in doubt there, and healthy disks have no such.
 _LEAST_LOG, _LEAST_LOG_PROVEN = 6.0, 2.0
+# Short places that are proved, by whose distances others are foretold.
+_LEAST_FINE = 3
 # Two places are as far apart as they are.
 _LEAST_PLACES = 3
 # Places that show a pattern although nothing else speaks against any of them.
@@ -54,7 +56,25 @@ def pattern_of(proven: Ranges, layer: int, look: Look, looks: Looks) -> Pattern 
     """
     found = (one for one in _patterns(proven, looks.samples(layer), look) if one.weight >= _LEAST_LOG_PROVEN)
     best = max(found, key=lambda one: (one.hits, one.pattern.period), default=None)
-    return best.pattern if best else None
+    return best.pattern if best else _fine_pattern(proven, layer, look, looks)
+
+
+def _fine_pattern(proven: Ranges, layer: int, look: Look, looks: Looks) -> Pattern | None:
+    """The pattern of places that are shorter than what a sample stands for: by pages, and those beside them."""
+    unit, _ = looks.samples(layer)
+    short = proven.start[proven.length == proven.length.min()] if len(proven) else proven.start
+    length = int(proven.length.min()) if len(proven) else unit
+    period = int(np.gcd.reduce(np.diff(short))) if len(short) >= _LEAST_FINE else 0
+    if length >= unit or period < 2 * length:
+        return None
+    places = range(int(short[0]) % period, looks.size_of(layer) - length, period)
+    some = places[:: max(1, len(places) // _MOST_PERIODS)]
+    hits = [looks.look_at(layer, at) == look for at in some]
+    first = hits.index(True) if any(hits) else len(hits)
+    beside = sum(looks.look_at(layer, at + length) == look for at in some[first:])
+    is_one = sum(hits) >= max(1.0, _LEAST_SHARE * (len(hits) - first)) and 2 * beside <= sum(hits)
+    start = some[first - 1] + period if first else places[0]  # none of those before is of it
+    return Pattern(start, length, period) if is_one else None
 
 
 def weight_of_pattern(stretches: Ranges, layer: int, look: Look, looks: Looks) -> float:

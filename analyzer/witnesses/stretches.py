@@ -41,9 +41,14 @@ class Looks:
         source = self._sources[layer]
         unit = max(_UNIT, 1 << max(0, source.size // _MOST_SAMPLES).bit_length())
         places = range(0, source.size, unit)
-        return Samples(unit, np.fromiter((self._look_at(layer, at) for at in places), dtype=np.uint8))
+        return Samples(unit, np.fromiter((self.look_at(layer, at) for at in places), dtype=np.uint8))
 
-    def _look_at(self, layer: int, start: int) -> int:
+    def size_of(self, layer: int) -> int:
+        """Bytes of a file."""
+        return self._sources[layer].size
+
+    def look_at(self, layer: int, start: int) -> int:
+        """The look of one page of a file."""
         source = self._sources[layer]
         try:
             return int(looks_of(read_at(source, start, min(PAGE, source.size - start)))[0])
@@ -58,7 +63,7 @@ class Looks:
             found = looks_of(read_at(source, start, length))
         except VhdxError:  # one bad sector does not hide what is around it
             pages = range(start, start + length, PAGE)
-            found = np.fromiter((self._look_at(layer, at) for at in pages), dtype=np.uint8)
+            found = np.fromiter((self.look_at(layer, at) for at in pages), dtype=np.uint8)
         looks[: len(found)] = found
         return looks
 

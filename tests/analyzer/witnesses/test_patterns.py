@@ -59,6 +59,15 @@ def test_noise_beside_a_place_that_is_proved_does_not_hide_the_pattern():
     assert found == Pattern(5 * MIB, MIB, 8 * MIB)
 
 
+def test_three_pages_that_are_proved_foretell_all_that_are_as_far_apart():
+    places = range(MIB, 8 * MIB, 1 << 16)
+    looks = file_with(places, PAGE, random.Random(9).randbytes, 8 * MIB)
+    proven = Ranges.of(Range(at, PAGE) for at in (places[3], places[4], places[9]))
+    found = pattern_of(proven, 0, Look.NOISE, looks)
+    assert (found.length, found.period, found.first % (1 << 16)) == (PAGE, 1 << 16, 0)
+    assert pattern_of(proven, 0, Look.NOISE, file_with([one.start for one in proven], PAGE, bytes, 8 * MIB)) is None
+
+
 def test_two_places_of_noise_make_no_pattern():
     looks = file_with([5 * MIB, 21 * MIB], MIB, random.Random(7).randbytes)
     assert pattern_of(Ranges.of([Range(5 * MIB, MIB)]), 0, Look.NOISE, looks) is None
@@ -91,6 +100,6 @@ def test_a_witness_that_was_asked_too_little_or_is_often_wrong_is_not_believed(k
     assert Rate(Witness.SLACK, known, wrong).is_believed is is_believed
 
 
-@pytest.mark.parametrize(("known", "wrong", "holds"), [(3, 0, True), (9, 1, False), (14, 5, True), (14, 6, False)])
+@pytest.mark.parametrize(("known", "wrong", "holds"), [(3, 0, True), (9, 1, False), (14, 7, True), (14, 8, False)])
 def test_holes_are_believed_where_most_zeros_of_a_file_are_stored(known, wrong, holds):
     assert Rate(Witness.HOLES, known, wrong).is_believed is holds
