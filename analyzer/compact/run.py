@@ -33,7 +33,7 @@ def run_compaction(
     identity: UUID | None = identities("data_write_guid") if plan.changes_content else None
     with media(plan.path) as medium:
         tidy(medium)  # the plan was made with what its log holds
-        with Editor(medium, data_write_guid=identity) as editor:
+        with Editor(medium, data_write_guid=identity) as editor, editor.clearing():
             _let_go(editor, plan)
             for step in plan.moves:
                 for move in step:

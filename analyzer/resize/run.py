@@ -45,7 +45,7 @@ def run_resize(
     """
     with media(path) as medium:
         tidy(medium)
-        with Editor(medium, data_write_guid=identities("data_write_guid")) as editor:
+        with Editor(medium, data_write_guid=identities("data_write_guid")) as editor, editor.clearing():
             if plan.size > editor.geometry.size:
                 grow(editor, plan.size)
             write_pieces(editor, plan.pieces)

@@ -1,5 +1,7 @@
 """A file that is being changed: its blocks, sector bitmaps and room, step by step through one session."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
@@ -12,7 +14,7 @@ from vhdx.edit.medium import Medium
 from vhdx.edit.replaying import apply_log
 from vhdx.edit.room import Place, Room
 from vhdx.edit.session import Order, Session
-from vhdx.errors import CorruptFileError, require
+from vhdx.errors import CorruptFileError, VhdxError, require
 from vhdx.findings import Finding, Severity
 from vhdx.geometry import Geometry
 from vhdx.identities import Identities, random_identities
@@ -191,6 +193,18 @@ class Editor(Closing):
         end = min(self.room.cut(), medium.size)
         _clear(medium, self.room, end)
         return end
+
+    @contextmanager
+    def clearing(self) -> Iterator[None]:
+        """Should anything break off what is done within, clear what was let go of by then, before the log is closed."""
+        try:
+            yield
+        except BaseException:
+            medium = self.session.medium
+            with suppress(VhdxError):
+                if self.session.forget():
+                    _clear(medium, Room.of(self.table, medium.size), medium.size)
+            raise
 
     def end(self, size: int | None = None) -> None:
         """Commit, cut the file to `size` bytes where it is longer, and close the log."""

@@ -153,13 +153,17 @@ class Session(Closing):
             self.medium.flush()
         self._close_log()
 
+    def forget(self) -> bool:
+        """Forget what is staged; False in the midst of a commit, where only replay knows how far it came."""
+        self._staged.clear()
+        return not self._is_torn
+
     def abandon(self) -> None:
         """Forget what is staged, and close the log where that can be.
 
         Else it stays live: whoever opens the file next replays it.
         """
-        self._staged.clear()
-        if self._is_torn:  # in the midst of a commit: only replay knows how far it came
+        if not self.forget():
             return
         with suppress(VhdxError):
             self.medium.flush()

@@ -1,7 +1,7 @@
 """Files made smaller in their place: the disk is the same at every moment, and the file as small as it can be."""
 
 import random
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -13,6 +13,7 @@ from analyzer.compact.plan import plan_compaction
 from analyzer.compact.run import run_compaction
 from analyzer.judgement.judge import judged
 from fixtures import Block, BlockState, Identity, ImageSpec, Provision, encode, stamp
+from tests.analyzer.merge.chains import random_chain
 from tests.analyzer.merge.helpers import disk, opened_chain, recorded
 from tests.support.crashing import PagedFile, Recorder, crash_states
 from tests.support.plain_reader import PlainFile
@@ -20,7 +21,7 @@ from tests.support.strategies import stacks
 from vhdx.chain import open_chain
 from vhdx.contents import Structures
 from vhdx.disk import Mask
-from vhdx.errors import CorruptFileError, LostDataError, OutputError
+from vhdx.errors import CorruptFileError, FileSystemFullError, LostDataError, OutputError
 from vhdx.ranges import Range, Ranges
 
 MIB = 1 << 20
@@ -28,7 +29,7 @@ MIB = 1 << 20
 
 def compact(run, paths, free=None):
     plan = plan_compaction(opened_chain(run, paths), free)
-    run_compaction(plan, contextmanager(lambda path: iter([run.media[path]])))
+    run_compaction(plan, lambda path: nullcontext(run.media[path]))
     return plan
 
 
@@ -135,3 +136,18 @@ def test_a_file_whose_table_lost_entries_keeps_what_has_no_owner(tmp_path):
     doubted = Mask.of(Ranges.of([Range(4 * MIB, MIB)]), chain.size, "its entry was lost")
     with pytest.raises(LostDataError, match="its entry was lost"):
         plan_compaction(replace(chain, layers=(replace(chain.leaf, masks=(doubted,)),)))
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("seed", range(4))
+def test_on_a_medium_that_is_full_at_any_moment_nothing_is_lost_and_nothing_seems_to_be(seed):
+    files, paths, wanted = random_chain(random.Random(seed))
+    for pages in range(6, 60, 18):
+        run = Recorder({path: file.copy() for path, file in files.items()}, room=pages * 4096)
+        try:
+            compact(run, paths)
+        except FileSystemFullError:
+            assert read_judged(run.files, paths) == wanted
+            run = Recorder(run.files)
+            compact(run, paths)
+        assert disk(run.files, paths) == wanted

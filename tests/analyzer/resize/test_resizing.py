@@ -1,6 +1,6 @@
 """Disks of another size: what they show, what stands in the way, and where the backup of a GPT is."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from uuid import UUID
 
@@ -45,7 +45,7 @@ def spec(*, with_gpt=True, **more):
 def resize(run, size, gpt=Gpt.MOVE):
     with open_chain(PATH, opened=lambda path: Structures(run.media[path])) as chain:
         plan = plan_resize(chain, size, gpt)
-    run_resize(PATH, plan, contextmanager(lambda path: iter([run.media[path]])))
+    run_resize(PATH, plan, lambda path: nullcontext(run.media[path]))
     return plan
 
 
