@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -24,8 +25,9 @@ from vhdx.errors import VhdxError
 if TYPE_CHECKING:
     from distributed import Client
 
-# Seconds for a scheduler to answer, for the first worker to come, and between looks at what is done.
-_ANSWER, _ARRIVAL, _TICK = 10, 60, 0.2
+# Seconds for a scheduler to answer, for a worker to come, between looks at what is done, and without an answer until it
+# is asked whether there are workers still.
+_ANSWER, _ARRIVAL, _TICK, _SILENCE = 10, 60, 0.05, 5
 # Tasks that the scheduler has at one time: more than any fleet works at, and few enough to be cancelled at once.
 _MOST_AHEAD = 1024
 _LOST = Lost("the workers that were given it ended, also when they had it alone; see the scheduler's log")
@@ -93,7 +95,8 @@ def _await_workers(client: "Client", scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=_ARRIVAL)
     except TimeoutError as error:
-        raise FleetError(scheduler, "no worker has joined it; start some with `dask worker`") from error
+        why = f"it has no worker, and none joined it within {_ARRIVAL} s; start some with `dask worker`, and try again"
+        raise FleetError(scheduler, why) from error
 
 
 @contextmanager
@@ -125,7 +128,7 @@ def _as_finished(
         return future
 
     running = as_completed([begun() for _ in range(min(len(waiting), _MOST_AHEAD))], loop=client.loop)
-    for future in running:
+    for future in _done(client, running):
         number = numbers.pop(future)
         results = _results(future)
         if waiting:
@@ -133,8 +136,26 @@ def _as_finished(
         yield number, _each_alone(client, work, parts[number]) if results is None else results
 
 
+def _done(client: "Client", running: Any) -> Iterator[Any]:  # noqa: ANN401
+    """What runs, as each ends. Raises FleetError where every worker went, and none comes: Dask would wait for ever."""
+    heard = time.monotonic()
+    while not running.is_empty():
+        ended = running.next_batch(block=False)
+        yield from ended
+        if ended:
+            heard = time.monotonic()
+            continue
+        time.sleep(_TICK)
+        if time.monotonic() - heard > _SILENCE:
+            _await_workers(client, client.scheduler.address)
+            heard = time.monotonic()
+
+
 def _each_alone(client: "Client", work: Work[Item, Result], part: Sequence[Item]) -> list[Result | Lost]:
+    from distributed import as_completed
+
     futures = [_submitted(client, work, [item]) for item in part]
+    deque(_done(client, as_completed(futures, loop=client.loop)), maxlen=0)
     return [(_results(future) or [_LOST])[0] for future in futures]
 
 

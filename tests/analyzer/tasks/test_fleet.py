@@ -96,14 +96,17 @@ def test_a_folder_that_a_worker_does_not_see_is_the_error_of_its_tasks(fleet, tm
     assert "has no folder" in lost.reason
 
 
-def test_a_scheduler_that_is_lost_is_one_sentence_and_exit_code_6(vhdx_command, tmp_path):
+@pytest.mark.parametrize("lost", ["scheduler", "every worker"])
+def test_a_fleet_that_is_lost_is_one_sentence_and_exit_code_6(tmp_path, monkeypatch, lost):
     process, address = scheduler_in(tmp_path)
     worker = worker_of(address, tmp_path)
+    assert [*Fleet(address).run(works.squares, [1], 1)] == [1]  # when it has joined
+    monkeypatch.setattr("analyzer.tasks.fleet._SILENCE", 0.5)
+    monkeypatch.setattr("analyzer.tasks.fleet._ARRIVAL", 1)
     run = Fleet(address).run(partial(works.writes_until_ended, tmp_path), [1], 1)
-    killer = subprocess.Popen(
-        [sys.executable, "-c", KILLER, str(tmp_path), str(process.pid)], stdout=subprocess.DEVNULL
-    )
-    with pytest.raises(FleetError, match="it is lost") as caught:
+    ended = process if lost == "scheduler" else worker
+    killer = subprocess.Popen([sys.executable, "-c", KILLER, str(tmp_path), str(ended.pid)], stdout=subprocess.DEVNULL)
+    with pytest.raises(FleetError, match="it is lost" if lost == "scheduler" else "it has no worker") as caught:
         next(run)
     assert caught.value.exit_code == 6
     for one in (worker, killer, process):
