@@ -43,7 +43,7 @@ COMMANDS = {
     "set-parent": "Relink a checkpoint to its parent (rewrites the parent locator).",
     "dump": "Show the structures of a file as they are, damaged ones too.",
     "history": "Show log sessions, the previous header and unmapped blocks.",
-    "carve": "List or extract unallocated space, stale blocks and slack.",
+    "carve": "List or extract unallocated space of a VHDX, or the VHDX files in the disk of a host.",
     "fixtures": "Write known-good and known-bad images for tests.",
     "demo": "Build a checkpoint chain, merge it, and prove that nothing was lost.",
     "config": "Show which settings hold, and where each comes from: files, variables.",
@@ -69,7 +69,7 @@ class _Commands(LazyGroup):
 
     lines = COMMANDS
     homes = {  # noqa: RUF012 - a table, never changed
-        "carve": "dump", "demo": "fixtures", "history": "dump", "map": "hash", "merge": "convert",
+        "demo": "fixtures", "history": "dump", "map": "hash", "merge": "convert",
         "set-parent": "repair", "undo": "repair", "unmount": "mount",
     }  # fmt: skip
 

@@ -32,6 +32,8 @@ class Status(Enum):
 
 
 TITLE = "# Mapfile. Created by vhdx recover"
+CARVED = "Carved from "
+"""How the note begins in the map of a file that was taken out of the disk of a host: no recovery wrote that file."""
 _SIGNS = {Status.KNOWN: "+", Status.STALE: "/", Status.LOST: "-"}
 # With what ddrescue itself writes for what was not tried: to be tried.
 _STATUSES = {sign: status for status, sign in _SIGNS.items()} | {"?": Status.LOST, "*": Status.LOST}
@@ -96,16 +98,25 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def mapfile_lines(rows: Iterable[Row], identity: str, fingerprint: ImageFingerprint | None = None) -> Iterator[str]:
+def is_of_carved(path: Path) -> bool:
+    """Whether a file begins as the mapfile of a file that was taken out of the disk of a host."""
+    return is_own_mapfile(path) and f"\n# {CARVED}".encode() in front_of(path, _HEAD_LENGTH)
+
+
+def mapfile_lines(
+    rows: Iterable[Row], identity: str, fingerprint: ImageFingerprint | None = None, note: str = ""
+) -> Iterator[str]:
     """The lines of a mapfile, each with its line feed; rows that touch and have one status become one line.
 
     `identity` is the leaf's data_write_guid, and which of its states was read: a later run is refused when it is about
-    another disk. `fingerprint` is of the image, where a later run can resume it.
+    another disk. `fingerprint` is of the image, where a later run can resume it; `note` is a line for people.
     """
     yield f"{TITLE}\n"
     yield f"# Disk: {identity}\n"
     if fingerprint:
         yield f"# Image: {fingerprint}\n"
+    if note:
+        yield f"# {note}\n"
     yield "# + known, / an older state or one in doubt, - lost\n"
     yield "# current_pos  current_status  current_pass\n"
     yield "0x00000000     +               1\n"

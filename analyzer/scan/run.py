@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from construct import ConstructError
 
@@ -31,6 +32,10 @@ from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of, open_image
 from vhdx.source_map import files_of, maps_beside
+from vhdx.system.files import is_device
+
+if TYPE_CHECKING:
+    from analyzer.scan.hosts import Hosts, LookInto
 
 # How often parents outside the folders lead to further ones: as deep as a chain may be.
 _MOST_ROUNDS = 256
@@ -180,6 +185,8 @@ class Scan:
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
     """What could not be looked at."""
+    hosts: "Hosts" = ()
+    """What lies in the raw images and block devices that were named."""
 
 
 def run_scan(
@@ -188,15 +195,17 @@ def run_scan(
     *,
     is_taken: Callable[[Path], bool] = Path.exists,
     engine_for: EngineFor = lambda _: Here(),
+    host_search: "LookInto | None" = None,
 ) -> Scan:
     """Scan folders (or files); `tick` hears of every file and `is_taken` tells which outputs are there already.
 
-    `engine_for` gives what reads so many files.
+    `engine_for` gives what reads so many files, `host_search` finds the VHDX files in a raw image or a device.
 
     Raises InputOutputError and NotRegularFileError for a place that was named and cannot be looked at; never for what
     a file in it holds.
     """
-    found = find_files(folders)
+    devices = [place for place in folders if is_device(place)]
+    found = find_files([place for place in folders if place not in devices])
     looked = look_at(found.files, engine_for(len(found.files)), tick)
     readings, of_type = looked.readings, looked.of_type
     outside = read_named([reading.record for reading in readings], engine_for, tick)
@@ -230,7 +239,18 @@ def run_scan(
             *_notes(found.skipped, configurations, machines),
             *_unused_maps(of_type[FileType.SOURCE_MAP], [record.path for record in forest.records]),
         ),
+        hosts=_hosts(devices, [file.path for file in of_type[FileType.OTHER] if file.path in folders], host_search),
     )
+
+
+def _hosts(devices: Sequence[Path], named: Sequence[Path], how: "LookInto | None") -> "Hosts":
+    """What lies in devices and raw images that were named: what is merely in a folder may be terabytes of anything."""
+    if not devices and not named:
+        return ()
+    # What reads file systems is loaded where there may be one.
+    from analyzer.scan.hosts import look_into, search_hosts
+
+    return search_hosts(devices, named, how or look_into)
 
 
 def _measure_again(path: Path, most: int) -> Layer:

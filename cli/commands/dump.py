@@ -1,22 +1,19 @@
-"""`vhdx dump`, `history` and `carve`: what a file holds beside the disk that it shows."""
+"""`vhdx dump` and `history`: what a file holds beside the disk that it shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from analyzer.examine.carve import Carving, Piece, carve, extract
 from analyzer.examine.dump import PARTS, Section, dump
 from analyzer.examine.log_history import History, Session, Step, history_of
 from cli import output
-from cli.options.common import FILE_PATH, force_option, grouped, json_option, option
-from cli.text import plural, safe, size
+from cli.options.common import FILE_PATH, json_option
+from cli.text import plural, safe
 from vhdx.findings import Finding
 from vhdx.image import open_image
-from vhdx.sink import Existing
 
 
 @click.command("dump")
@@ -129,50 +126,3 @@ def _step(step: Step) -> str:
     name = f"block {step.block}" if step.block is not None else f"bitmap of chunk {step.chunk}"
     place = f" at byte {step.file_offset}" if step.file_offset else ""
     return f"    {name}: {step.before or 'not known'} -> {step.after}{place}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Target:
-    """Where pieces are written, if they are."""
-
-    folder: Path | None = option("Extract each piece to a file in DIR.", "--extract", "-o", "--output", metavar="DIR")
-    existing: Existing = force_option("a file in DIR")
-
-
-@click.command("carve")
-@click.argument("file", type=FILE_PATH)
-@grouped("target", _Target)
-@json_option
-def carve_command(file: Path, target: _Target) -> None:
-    """List or extract what belongs to no block or structure and still holds data.
-
-    Unallocated space; old data of blocks that now read as zeros; slack behind the disk's end in the last block. Each
-    with what it looks like, and its entropy in bits per byte that is not zero. Pieces are named after their offset in
-    the file and their kind: `0000000000700000-unowned.bin`.
-
-    \b
-    Examples:
-      vhdx carve disk.vhdx
-      vhdx carve disk.vhdx --extract pieces/
-    """
-    with closing(open_image(file)) as image:
-        carving = carve(image)
-        if target.folder is not None:
-            carving = extract(image, carving, target.folder, target.existing)
-        image.require_unchanged()
-        output.answer("carve", output.plain(carving), _carve_lines(carving), findings=image.findings)
-        if not output.is_json():
-            output.warn(image.findings)
-
-
-def _carve_lines(carving: Carving) -> Iterator[str]:
-    yield from map(_line, carving.pieces)
-    more = f"; {plural(carving.unlisted, 'more piece')} not looked at" if carving.unlisted else ""
-    yield f"{plural(len(carving.pieces), 'piece')}{more}"
-
-
-def _line(piece: Piece) -> str:
-    block = f" of block {piece.block}" if piece.block is not None else ""
-    target = f" -> {safe(piece.file)}" if piece.file else ""
-    what = f"{piece.looks}, entropy {piece.entropy}"
-    return f"{piece.kind.value}{block}: {size(piece.length)} at byte {piece.offset}: {what}{target}"

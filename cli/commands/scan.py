@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,10 +16,15 @@ from cli import output
 from cli.options.common import FILE_PATH, expand_patterns, json_option
 from cli.options.jobs import JobOptions, job_options
 from cli.output import members
-from cli.progress import counter
+from cli.progress import counter, progress
+from cli.render.host_disk import carve_command, hosted_to_plain
 from cli.render.scan_text import in_this_encoding, lines_of, when
 from cli.text import line_width
 from vhdx.findings import Severity
+
+if TYPE_CHECKING:
+    from analyzer.convert.disks import RawDisk
+    from analyzer.host_disk.search import HostDisk
 
 # About how long a processor takes for a file.
 _SECONDS = 0.003
@@ -47,6 +52,10 @@ def command(places: Sequence[Path], how: JobOptions) -> int:
     fully merged, merge interrupted, doubtful, or wrong parent. For this the sectors that the child holds are compared
     with the parent's: all of them up to 1 GiB, else a sample (`vhdx check --chain` compares all).
 
+    A raw image or a block device that is named itself (the disk of a host) is looked into: which VHDX files lie in it,
+    those that are there, deleted ones that a record is left of, and others that nothing tells of but themselves; and
+    the command that takes them out.
+
     Exit code 1 when a finding is an error (a parent missing or not the right one, a loop, a file that cannot be read),
     or there is no VHDX at all.
 
@@ -54,17 +63,26 @@ def command(places: Sequence[Path], how: JobOptions) -> int:
     Examples:
       vhdx scan /mnt/old-host
       vhdx scan /mnt/vms /mnt/backup        a parent may be in either
+      vhdx scan host.raw                    the disk of a host
       vhdx scan . --json | jq -r '.trees[].advice.command // empty'
       vhdx scan . --json | jq '.findings[] | select(.severity == "error")'
     """
     with counter("scanning") as tick:
-        scan = run_scan(places, tick, engine_for=lambda count: how.engine(count, count * _SECONDS))
+        scan = run_scan(places, tick, engine_for=lambda count: how.engine(count, count * _SECONDS), host_search=_search)
     if output.is_json():
         output.emit("scan", _plain(scan), scan.findings)
     else:
         output.emit_lines(in_this_encoding(lines_of(scan, line_width())))
     failed = any(finding.severity is Severity.ERROR for finding in scan.findings)
-    return int(failed or not scan.forest.records)  # no VHDX at all is most often the wrong folder
+    found = scan.forest.records or any(host.files for _, host in scan.hosts)
+    return int(failed or not found)  # no VHDX at all is most often the wrong folder
+
+
+def _search(disk: "RawDisk") -> "HostDisk":
+    from analyzer.scan.hosts import look_into
+
+    with progress("looking for files", disk.size) as tick:
+        return look_into(disk, tick)
 
 
 def _plain(scan: Scan) -> dict[str, Any]:
@@ -82,7 +100,13 @@ def _plain(scan: Scan) -> dict[str, Any]:
     unplaced = [_member(scan, record, None, 0, None) for record in scan.forest.unplaced]
     return (
         members(scan, "folders", "files") | {"trees": trees, "unplaced": unplaced} | members(scan, "machines", "notes")
-    )
+        | {"hosts": [_host(path, host) for path, host in scan.hosts]}
+    )  # fmt: skip
+
+
+def _host(path: Path, host: "HostDisk") -> dict[str, Any]:
+    files = [hosted_to_plain(file) for file in host.files]
+    return {"path": path, "files": files, "notes": host.notes, "command": shell_command(carve_command(path))}
 
 
 def _member(scan: Scan, record: FileRecord, link: Link | None, depth: int, parent: Path | None) -> dict[str, Any]:

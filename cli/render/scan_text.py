@@ -14,6 +14,7 @@ from analyzer.scan.coverage import Weight
 from analyzer.scan.forest import Tree
 from analyzer.scan.machines import Role
 from analyzer.scan.run import Scan
+from cli.render.host_disk import carve_command, hosted_line
 from cli.text import plural, safe, size, wrapped
 from vhdx.findings import Finding, Severity
 
@@ -59,6 +60,7 @@ def lines_of(scan: Scan, width: int | None) -> Iterator[str]:
             yield f"   {safe(record.path)}"
             yield from (f"      {line}" for line in text.facts(record, 6))
         yield ""
+    yield from text.hosts()
     yield from text.notes()
     yield from text.advice()
     yield from wrapped(text.summary(), width, rest="  ")
@@ -114,6 +116,17 @@ class _Text:
         names = [companion.path.name for companion in self.scan.companions.get(path, ())]
         if names:
             yield f"beside it: {', '.join(names)}"
+
+    def hosts(self) -> Iterator[str]:
+        """What lies in the disks of hosts."""
+        for path, host in self.scan.hosts:
+            yield f"{safe(path)}: a disk, with {plural(len(host.files), 'VHDX file')} in it"
+            yield from (f"   {line}" for file in host.files for line in self._wrapped(hosted_line(file), 3))
+            yield from (f"   {line}" for note in host.notes for line in self._wrapped(f"note: {note}", 3))
+            if host.files:
+                yield "   take them out into a folder, and scan that:"
+                yield f"   $ {shell_command(carve_command(path))}"
+            yield ""
 
     def notes(self) -> Iterator[str]:
         """What could not be looked at."""

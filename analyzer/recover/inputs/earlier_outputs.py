@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from analyzer.recover.inputs.open_file import Opened
 from analyzer.recovery_map.beside import front_of, map_of
 from analyzer.recovery_map.disk import is_account
-from analyzer.recovery_map.mapfile import identity_in, is_own_mapfile
+from analyzer.recovery_map.mapfile import identity_in, is_of_carved, is_own_mapfile
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image
 from vhdx.structures.identifier import SIGNATURE
@@ -22,10 +22,15 @@ def without_earlier_outputs(inputs: Sequence[Path]) -> tuple[tuple[Path, ...], t
 
     Where nothing else is named all of them stay: what is wrong with each is the answer then.
     """
-    images = [path for path in inputs if is_own_mapfile(map_of(path)) and front_of(path, len(SIGNATURE)) != SIGNATURE]
+    images = [path for path in inputs if _is_recovered(path) and front_of(path, len(SIGNATURE)) != SIGNATURE]
     sidecars = [path for path in inputs if path.suffix in _SIDECARS and (is_own_mapfile(path) or is_account(path))]
     left = tuple(path for path in inputs if path not in images and path not in sidecars)
     return (left, tuple(map(_left_out, images))) if left else (tuple(inputs), ())
+
+
+def _is_recovered(path: Path) -> bool:
+    """Whether an earlier run wrote an image; what was carved from the disk of a host is a layer like any other."""
+    return is_own_mapfile(map_of(path)) and not is_of_carved(map_of(path))
 
 
 def without_earlier_disks(files: Sequence[Opened]) -> tuple[list[Opened], list[Finding]]:
