@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analyzer.recovery_map.beside import accounts_beside, front_of, maps_beside
-from analyzer.recovery_map.mapfile import Status, is_own_mapfile, read_mapfile
+from analyzer.recovery_map.mapfile import Status, is_of_carved, is_own_mapfile, read_mapfile
 from analyzer.text import size
 from vhdx.chain import Chain
 from vhdx.disk import Disk, Mask, MaskedDisk
@@ -172,7 +172,8 @@ def map_in_words(image: Path, disk_size: int) -> str:
     if not (standing.lost.size or standing.stale.size):
         return ""
     copies = "keep the map with it, and copy it to NAME.map beside every copy called NAME"
-    return f"{image} was recovered: by {standing.map}, {standing}; {copies}"
+    how = "taken out of the disk of a host" if is_of_carved(standing.map) else "recovered"
+    return f"{image} was {how}: by {standing.map}, {standing}; {copies}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

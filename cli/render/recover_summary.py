@@ -11,7 +11,8 @@ from analyzer.recover.disk.provenance import Totals
 from analyzer.recover.inputs.layers import Basis, Level, Placed, Presence
 from analyzer.recover.job import Outcome, Plan
 from analyzer.recover.rebuild.workspace import Certainty, Rebuilt
-from analyzer.recovery_map.mapfile import Status
+from analyzer.recovery_map.beside import map_of
+from analyzer.recovery_map.mapfile import Status, is_of_carved
 from analyzer.remedies import shell_command
 from analyzer.witnesses.model import Cause
 from cli.render.recover import past_lines
@@ -132,7 +133,9 @@ def _reasons_of(level: Level) -> Iterator[str]:
     yield from (f"{name}: {line}" for line in (*past_lines(level.past), *_parts(level.rebuilt)))
     yield from (f"{name}: lost: {safe(text)}" for text in level.lost)
     if any(doubt.reason is Basis.RECOVERED and doubt.ranges for doubt in level.doubts):
-        yield f"{name}: it was recovered before: what was lost or in doubt then is so now"
+        is_carved = level.path is not None and is_of_carved(map_of(level.path))
+        how = "was taken out of the disk of a host, where it was deleted" if is_carved else "was recovered before"
+        yield f"{name}: it {how}: what was lost or in doubt then is so now"
 
 
 def _first_loss(plan: Plan) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Copies that file systems keep of where they begin: where that is gone, a copy stands in for it.
 
 ext has its superblock, and the group descriptors behind it, in several groups; NTFS its boot sector in the last sector
-of the volume, FAT32 and exFAT theirs a few sectors on.
+of the volume, and the first records of its $MFT in $MFTMirr; FAT32 and exFAT their boot sectors a few sectors on.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from analyzer.guest.layouts import exfat, ext, fat, ntfs
 from analyzer.guest.layouts.detect import Recognised, recognise, superblock_of
 from analyzer.guest.layouts.ext import Incompatible
 
+_MIRRORED = 4  # $MFT, $MFTMirr, $LogFile, $Volume: what every $MFTMirr has
 _SECTORS, _BOOT = (512, 4096), 512  # the sector is in what is lost: both that disks have are tried
 
 
@@ -20,17 +21,39 @@ def with_backups(view: View, found: Recognised) -> tuple[View, Recognised]:
     if found.type == "unknown" and (copy := _boot_copy(view)):
         note = f"its boot sector is lost: read by the copy at byte {copy.source} of the volume"
         view, found = _shown(view, (copy,), note)
+    if isinstance(found.front, ntfs.NtfsBoot) and (copies := _mirrored(view, found.front)):
+        note = "the beginning of its $MFT is lost: read by $MFTMirr"
+        view, found = _shown(view, copies, note, found.notes)
     if found.type in {"unknown", "ext2", "ext3", "ext4"} and _needs_backup(view):
         backups = (_backup_at(view, at, size, group) for at, group, size in ext.likely_places(view.size))
         view, found = next(filter(None, backups), (view, found))
     return view, found
 
 
-def _shown(view: View, redirects: tuple[Redirect, ...], note: str) -> tuple[View, Recognised]:
+def _shown(
+    view: View, redirects: tuple[Redirect, ...], note: str, earlier: tuple[str, ...] = ()
+) -> tuple[View, Recognised]:
     """The view with copies in the place of what is lost, and what it is then."""
     view = View(view.disk, view.start, view.size, (*view.redirects, *redirects))
     found = recognise(view.read)
-    return view, replace(found, notes=(note, *found.notes))
+    return view, replace(found, notes=tuple(dict.fromkeys((*earlier, note, *found.notes))))
+
+
+def _mirrored(view: View, boot: ntfs.NtfsBoot) -> tuple[Redirect, ...]:
+    """The first records of $MFT that are lost, or none, and stand in $MFTMirr."""
+    if not (boot.is_sane and boot.has_place_for_records):
+        return ()
+    size, found = boot.record_size, []
+    for number in range(_MIRRORED):
+        at, copy = (first * boot.cluster_size + number * size for first in (boot.mft, boot.mirror))
+        if not _is_record(view, at, size, number) and _is_record(view, copy, size, number):
+            found.append(Redirect(at, size, copy))
+    return tuple(found)
+
+
+def _is_record(view: View, at: int, size: int, number: int) -> bool:
+    look = View(view.disk, view.start, view.size, view.redirects)
+    return ntfs.record_holds(look.read(at, size), number) and not look.missed
 
 
 def _boot_copy(view: View) -> Redirect | None:

@@ -1,6 +1,7 @@
 """VHDX files in the disk of a host: those that are there, deleted ones by their records, and by themselves."""
 
 import random
+import re
 
 import pytest
 
@@ -76,10 +77,69 @@ def test_deleted_files_come_out_by_their_records_and_nothing_of_them_is_called_k
     assert [one | {"file": None} for one in found.json["files"]] == told["files"]
     assert {one["origin"] for one in found.json["files"]} == {"deleted"}
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".map"} == files
-    again = vhdx_command("recover", *(out / name for name in NAMES), "-o", tmp_path / "disk.raw", "-q")
+    again = vhdx_command("recover", *(out / name for name in NAMES), "-o", tmp_path / "disk.raw")
     assert again.code == 1
+    assert "base.vhdx: it was taken out of the disk of a host, where it was deleted" in again.out
     assert (tmp_path / "disk.raw").read_bytes() == disk
     assert statuses(tmp_path / "disk.raw") == {"+": 0, "/": len(disk), "-": 0}
+
+
+@needs_ntfs
+def test_files_behind_a_damaged_mft_come_out_by_its_mirror(vhdx_command, tmp_path, chain):
+    files, _ = chain
+    volume, out = ntfs_with(tmp_path, files), tmp_path / "out"
+    raw = bytearray(volume.read_bytes())
+    cluster, mft = raw[13] * 512, int.from_bytes(raw[48:56], "little")
+    raw[mft * cluster : mft * cluster + 4096] = bytes(4096)
+    volume.write_bytes(raw)
+    host = host_of(tmp_path, volume)
+    out.mkdir()
+    found = vhdx_command("carve", host, "--extract", out, "--json")
+    assert "$MFTMirr" in found.json["notes"][0]
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == files
+    assert {one["origin"] for one in found.json["files"]} == {"file"}
+
+
+@needs_ntfs
+def test_fragments_of_a_deleted_file_are_put_together_and_what_others_have_now_is_lost(vhdx_command, tmp_path, chain):
+    files, _ = chain
+    volume, out = images.make_ntfs(tmp_path / "volume", 32 * MIB), tmp_path / "out"
+    fillers = [f"/f{number}" for number in range(54)]
+    images.edit_ntfs(
+        volume,
+        *(["write", name, b"f" * (MIB // 2)] for name in fillers),
+        *(["remove", name] for name in fillers[::2]),
+        *(["write", f"/{name}", data] for name, data in files.items()),
+        *(["remove", f"/{name}"] for name in files),
+    )
+    host = host_of(tmp_path, volume)
+    out.mkdir()
+    found = vhdx_command("carve", host, "--extract", out, "--json").json["files"]
+    assert max(one["fragments"] for one in found) > 1
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".map"} == files
+    images.edit_ntfs(volume, ["write", "/later", b"l" * 2 * MIB])
+    host = host_of(tmp_path, volume)
+    out = tmp_path / "later"
+    out.mkdir()
+    found = vhdx_command("carve", host, "--extract", out, "--json").json["files"]
+    assert sum(one["lost_bytes"] for one in found) > 0
+    inputs = [out / name for name in NAMES if (out / name).is_file()]
+    assert vhdx_command("recover", *inputs, "-o", tmp_path / "disk.raw", "-q").code == 1
+    assert statuses(tmp_path / "disk.raw")["+"] == 0
+
+
+@needs_ntfs
+def test_where_a_deleted_checkpoint_shows_its_base_that_is_there_nothing_is_known(vhdx_command, tmp_path, chain):
+    files, disk = chain
+    volume, out = ntfs_with(tmp_path, files), tmp_path / "out"
+    images.edit_ntfs(volume, ["remove", f"/VMs/{NAMES[1]}"])
+    host = host_of(tmp_path, volume)
+    out.mkdir()
+    vhdx_command("carve", host, "--extract", out)
+    assert not (out / f"{NAMES[0]}.map").exists()
+    assert vhdx_command("recover", *(out / name for name in NAMES), "-o", tmp_path / "disk.raw", "-q").code == 1
+    assert (tmp_path / "disk.raw").read_bytes() == disk
+    assert statuses(tmp_path / "disk.raw")["+"] == 0
 
 
 def in_ext(folder, files):
@@ -117,3 +177,22 @@ def test_deleted_files_without_records_come_out_by_their_structure(vhdx_command,
     assert vhdx_command("recover", *names, "-o", tmp_path / "disk.raw", "-q").code == 1
     assert (tmp_path / "disk.raw").read_bytes() == disk
     assert statuses(tmp_path / "disk.raw")["+"] == 0
+
+
+@needs_ext
+def test_a_file_without_a_record_ends_where_another_file_lies_now(vhdx_command, tmp_path, chain):
+    files, _ = chain
+    volume, out = in_ext(tmp_path, files), tmp_path / "out"
+    delete_from_ext(volume, files)
+    start = volume.read_bytes().index(b"vhdxfile")
+    block, free = (start + 5 * MIB) // 4096, re.search(r"(\d+) free blocks", images.debugfs_said(volume, "stats"))
+    images.debugfs(volume, f"setb {block}", f"set_bg 0 free_blocks_count {int(free[1]) - 1}", "set_bg 0 checksum calc")
+    host = host_of(tmp_path, volume)
+    out.mkdir()
+    found = vhdx_command("carve", host, "--extract", out, "--json").json["files"]
+    assert found[0]["size"] == block * 4096 - start
+    inputs = [path for path in out.iterdir() if path.suffix != ".map"]
+    assert vhdx_command("recover", *inputs, "-o", tmp_path / "disk.raw", "-q").code == 1
+    told = statuses(tmp_path / "disk.raw")
+    assert told["+"] == 0
+    assert told["-"] > 0
