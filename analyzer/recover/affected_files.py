@@ -15,13 +15,13 @@ from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.layouts.detect import end_of
 from analyzer.guest.layouts.ext import START
 from analyzer.guest.layouts.partitions import Partition, bounded, partitions_of
-from analyzer.guest.usage.volumes import volumes_of
+from analyzer.guest.usage.volumes import usages_of, volumes_of
 from analyzer.recover.disk.filled import FilledDisk
 from analyzer.recover.disk.wanted import records_at
 from analyzer.recover.job import Plan
 from analyzer.recovery_map.mapfile import Status
 from analyzer.text import size
-from vhdx.ranges import Ranges
+from vhdx.ranges import Ranges, union
 from vhdx.reader import Reader
 from vhdx.structures.constants import MAX_DISK_SIZE, SECTOR_SIZES
 
@@ -197,6 +197,16 @@ def _bytes_of(record: FileRecord, ranges: Ranges) -> int:
         count += sum(ranges.within(extent).size for extent in extents)
         count += stream.size if ranges.touches_any(stream.resident) else 0
     return count
+
+
+def free_losses(plan: Plan) -> Ranges:
+    """What of that which is lost the volumes have free, by those of their maps that are not lost: nobody misses it."""
+    lost = plan.provenance.ranges(Status.LOST) - plan.filled.left_out
+    if not lost:
+        return lost
+    noted = plan.filled.noted()
+    usages = usages_of(ReadableDisk(noted, noted.policy))
+    return lost & (union(usage.told for usage in usages) - union(usage.used for usage in usages))
 
 
 def cut_volumes(disk: FilledDisk) -> Iterator[str]:

@@ -6,7 +6,7 @@ from itertools import islice
 
 from analyzer.guest.filesystems.record import Role
 from analyzer.linkage.mismatch import Verdict
-from analyzer.recover.affected_files import TouchedFiles, UserFiles, cut_volumes, whole_volume
+from analyzer.recover.affected_files import TouchedFiles, UserFiles, cut_volumes, free_losses, whole_volume
 from analyzer.recover.disk.provenance import Totals
 from analyzer.recover.inputs.layers import Basis, Level, Placed, Presence
 from analyzer.recover.job import Outcome, Plan
@@ -18,6 +18,7 @@ from analyzer.witnesses.model import Cause
 from cli.render.recover import past_lines
 from cli.render.recover_files import file_line, journal_lines, why_not_listed
 from cli.text import plural, safe, size
+from vhdx.ranges import Range, Ranges
 from vhdx.source import unread_of
 
 # Of each list so many fit a screen together.
@@ -34,11 +35,11 @@ _BEFORE = {
 
 def summary_of(plan: Plan, totals: Totals, files: TouchedFiles, outcome: Outcome | None = None) -> Iterator[str]:
     """What is back, in bytes and files; what is in doubt and what is lost, and why; what could bring back more."""
-    where = safe(outcome.account) if outcome else "--json"
+    where, free = safe(outcome.account) if outcome else "--json", free_losses(plan)
     yield f"{safe(plan.disk.images[-1].path)}: disk of {size(plan.disk.size)}"
-    yield from _totals(plan, totals, files)
+    yield from _totals(plan, totals, files, free.size)
     yield from _section("from", _layers(plan.levels), _MOST_LAYERS, where)
-    yield from _section("why", _reasons(plan, totals, files), _MOST_REASONS, where)
+    yield from _section("why", _reasons(plan, totals, files, free), _MOST_REASONS, where)
     worst = [file for file in files.touched if file.role is Role.USER and not file.likely]
     yield from _section("files", map(file_line, worst), _MOST_FILES, where)
     yield from _section("more could come from", dict.fromkeys(_more(plan)), _MOST_REASONS, where)
@@ -59,7 +60,7 @@ def _section(title: str, lines: Iterable[str], most: int, where: str) -> Iterato
             yield f"  ... and {more} more: {where} lists them"
 
 
-def _totals(plan: Plan, totals: Totals, files: TouchedFiles) -> Iterator[str]:
+def _totals(plan: Plan, totals: Totals, files: TouchedFiles, free: int) -> Iterator[str]:
     """Bytes and files of each kind; kinds of which there is nothing are left out, but for known and lost."""
     users, known = files.users, totals.bytes_of[Status.KNOWN]
     likely, lost = totals.likely, totals.bytes_of[Status.LOST] - totals.left_out
@@ -74,7 +75,8 @@ def _totals(plan: Plan, totals: Totals, files: TouchedFiles) -> Iterator[str]:
     # That nothing is lost is said where all is known and content speaks for it; else it is only not known.
     is_cut = any(True for _ in cut_volumes(plan.filled))
     is_sure = lost or (totals.complete and plan.content.account.is_checked and not is_cut)
-    yield _row("lost", size(lost) if is_sure else "nothing that is known of", users and users.lost)
+    unmissed = f", {'all' if free == lost else size(free)} of it free space" if free else ""
+    yield _row("lost", f"{size(lost)}{unmissed}" if is_sure else "nothing that is known of", users and users.lost)
 
 
 def _row(name: str, bytes_: str, files: int | UserFiles | None) -> str:
@@ -105,13 +107,13 @@ def _state_of(level: Level) -> str:
     return "".join([*moved, f": rebuilt: {structures}" if structures else ""])
 
 
-def _reasons(plan: Plan, totals: Totals, files: TouchedFiles) -> Iterator[str]:
+def _reasons(plan: Plan, totals: Totals, files: TouchedFiles, free: Ranges) -> Iterator[str]:
     """Why not everything is known."""
     if totals.guessed:
         yield f"{size(totals.guessed)} of it is a guess, as --lost-bitmaps asked: it may be wrong"
     for level in reversed(plan.levels):
         yield from _reasons_of(level)
-    yield from _first_loss(plan)
+    yield from _first_loss(plan, free)
     if plan.filled.faults:
         yield f"{size(plan.filled.faults.size)} could not be read from the medium"
     yield from cut_volumes(plan.filled)
@@ -138,12 +140,17 @@ def _reasons_of(level: Level) -> Iterator[str]:
         yield f"{name}: it {how}: what was lost or in doubt then is so now"
 
 
-def _first_loss(plan: Plan) -> Iterator[str]:
-    """Why the first range is lost that a file held."""
-    lost = (row for row in plan.rows() if row.basis is Basis.DAMAGED and row.status is Status.LOST)
-    if (row := next(lost, None)) and row.cause is not None and (image := plan.levels[row.cause].image):
-        at = f"{size(row.length)} at byte {row.start}"
-        yield f"{safe(image.path.name)}: lost: {at}: {safe(image.why_lost(row.start))}"
+def _first_loss(plan: Plan, free: Ranges) -> Iterator[str]:
+    """Why the first range is lost that a file held, and that is more than free space of a volume."""
+    damaged = (row for row in plan.rows() if row.basis is Basis.DAMAGED and row.status is Status.LOST)
+    for row in damaged:
+        missed = next(iter(free.gaps(Range(row.start, row.length))), None)
+        if missed and row.cause is not None and (image := plan.levels[row.cause].image):
+            at = f"{size(missed.length)} at byte {missed.start}"
+            yield f"{safe(image.path.name)}: lost: {at}: {safe(image.why_lost(missed.start))}"
+            return
+    if free:
+        yield f"{size(free.size)} of free space are lost: no file lies there, by the maps of the volumes"
 
 
 def _parts(parts: Iterable[Rebuilt]) -> Iterator[str]:

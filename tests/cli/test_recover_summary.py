@@ -102,3 +102,18 @@ def test_scan_sends_nobody_to_recover_an_archive(vhdx_command, folder):
     answer = vhdx_command("scan", ".")
     assert "unpack it first" in answer.out
     assert not [line for line in answer.out.splitlines() if line.strip().startswith("$ ")]
+
+
+def test_lost_space_that_a_volume_has_free_is_called_so_and_not_given_as_a_reason(vhdx_command, folder):
+    need("ext4")
+    volume = images.make_ext(folder / "volume", {"file": bytes(range(256)) * 512}, 16 * MIB)
+    with volume.open("r+b") as file:
+        file.seek(-2 * MIB, 2)
+        file.write(bytes(range(1, 256)) * (2 * MIB // 255))
+    leaf = images.chain_of(folder / "chain", volume)
+    with leaf.open("r+b") as file:
+        file.truncate(leaf.stat().st_size - MIB)
+    answer = vhdx_command("recover", leaf, "--dry-run")
+    (lost,) = (line for line in answer.out.splitlines() if line.startswith("  lost "))
+    assert lost.split()[1:8] == ["1", "MiB,", "all", "of", "it", "free", "space"]
+    assert section(answer, "why") == ["1 MiB of free space are lost: no file lies there, by the maps of the volumes"]
