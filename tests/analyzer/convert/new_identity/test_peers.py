@@ -60,16 +60,10 @@ def volume(path, name):
 
 def clone(source, target, *, scope=Scope.VOLUMES, identities=SEED, sector=512):
     """Write the clone of a raw image; gives what was told of it."""
-    with RawDisk(source) as disk:
-        made = cloned(_with_sectors(disk, sector), identities, scope=scope)
+    with RawDisk(source, sector) as disk:
+        made = cloned(disk, identities, scope=scope)
         target.write_bytes(flat(made))
     return made.clone
-
-
-def _with_sectors(disk, sector):
-    kind = type("Sectored", (RawDisk,), {"sector_size": sector})
-    disk.__class__ = kind
-    return disk
 
 
 def going_back(told):
