@@ -87,7 +87,7 @@ class _Asked:
         metavar="PATH",
     )
     files_from: Path | None = option("File with such paths, one a line; - is stdin.", metavar="FILE")
-    attempt: Attempt = choice(Attempt.RESUME, "Resume OUT and OUT.map: read only what is missing.", "--resume")
+    attempt: Attempt = choice(Attempt.RESUME, "Resume OUT and OUT.map: copy only what is missing.", "--resume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

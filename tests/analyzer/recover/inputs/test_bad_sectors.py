@@ -36,6 +36,7 @@ class FailingSource:
     def __init__(self, below, bad=(), end=None):
         self._below, self.path, self.size = below, below.path, below.size
         self.bad, self.end, self.asked = Ranges.of(bad), below.size if end is None else end, []
+        self.planned = 0
 
     def read_into(self, offset, buffer):
         self.asked.append((offset, offset + len(buffer)))
@@ -44,6 +45,10 @@ class FailingSource:
         if offset + len(buffer) > self.end:
             raise ShortReadError(self.path, offset, len(buffer), max(0, self.end - offset))
         self._below.read_into(offset, buffer)
+
+    def asked_to_plan_and_copy(self):
+        """What was asked before `planned` was noted, and since."""
+        return self.asked[: self.planned], self.asked[self.planned :]
 
 
 def a_file():
