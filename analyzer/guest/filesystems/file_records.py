@@ -47,8 +47,8 @@ class Maker:
     layout: Layout
     block: int
     special_inodes: bool
-    avoided: frozenset[int]
-    """Addresses of files that are only named."""
+    avoided: set[int]
+    """Addresses of files that are only named; it grows where the volume is found to have more of them."""
     opened: Callable[[int], Any]
 
     def record(self, file: Any, folder: str, parent: FileRecord | None) -> FileRecord:  # noqa: ANN401 - untyped

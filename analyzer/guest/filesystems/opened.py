@@ -213,7 +213,7 @@ class OpenedVolume:
                 if not self._is_no_file(file.info.name):
                     record = self.maker.record(file, folder.path, folder)
                     yield record
-                    if record.address in self.avoid.files:
+                    if record.obstacle == ENDLESS:
                         yield Said(record.path, ENDLESS)
         except FAILURES as error:
             yield Said(folder.path, f"the folder cannot be read to its end ({sentence(error)})")

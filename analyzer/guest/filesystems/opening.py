@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from analyzer.guest.filesystems.backups import with_backups
+from analyzer.guest.filesystems.circles import WithoutCircles
 from analyzer.guest.filesystems.file_records import FAILURES, Maker, sentence
 from analyzer.guest.filesystems.metadata_places import ExtLayout, FatLayout, Layout, NtfsLayout
 from analyzer.guest.filesystems.opened import At, Avoid, OpenedVolume
@@ -88,12 +89,15 @@ def _reason(view: View, found: Recognised) -> str:
 
 def _readable(kind: str, view: View, front: Front, avoid: Avoid, at: Callable[[At], None]) -> OpenedVolume:
     """The volume, opened; raises what the reader raises."""
+    avoided = set(avoid.files)
     if isinstance(front, ExtSuperblock):
         # Before the library sees anything: the inodes that it must not look at are empty.
         before = ExtLayout(view, front)
         places = [place for address in avoid.files for place in before.record_places(address)]
         blank = (Redirect(place.start - view.start, place.length, None) for place in places)
         view = View(view.disk, view.start, view.size, (*view.redirects, *blank))
+        if not front.incompatible & Incompatible.EXTENTS:  # else files have no trees of numbers, but for old ones
+            view = WithoutCircles(view, front, avoided)
     fs = reader().FS_Info(image_of(view), offset=0, type=getattr(reader(), f"TSK_FS_TYPE_{_READ_AS[kind]}"))
     maker = Maker(
         type=kind,
@@ -101,7 +105,7 @@ def _readable(kind: str, view: View, front: Front, avoid: Avoid, at: Callable[[A
         layout=_layout(front, view, fs),
         block=int(fs.info.block_size),
         special_inodes=isinstance(front, ExtSuperblock) and bool(front.incompatible & _SPECIAL_INODES),
-        avoided=avoid.files,
+        avoided=avoided,
         opened=lambda address: fs.open_meta(inode=address),
     )
     return OpenedVolume(fs, maker, avoid, at)

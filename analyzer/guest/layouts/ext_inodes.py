@@ -125,11 +125,9 @@ class ExtInode:
         self, block: int, read: Callable[[int, int], bytes | None], nodes: list[int]
     ) -> Iterator[tuple[int, Sequence[int]]]:
         """Numbers of blocks that follow one another in the file, and which of the file the first of them is."""
-        numbers, per = _POINTERS.unpack(self.map), block // 4
-        yield 0, numbers[:_DIRECT]
-        firsts = list(accumulate((per**depth for depth in range(1, _DEEPEST)), initial=_DIRECT))
-        waiting = [(numbers[_DIRECT + n], n + 1, firsts[n]) for n in reversed(range(_DEEPEST))]
-        seen, end = {0}, -(-(self.size if self.is_regular else self.low_size) // block)
+        per = block // 4
+        yield 0, _POINTERS.unpack(self.map)[:_DIRECT]
+        waiting, seen, end = self._trees(per), {0}, self._blocks(block)
         while waiting and len(seen) <= _MOST_NODES:  # a block of numbers may name itself
             at, depth, first = waiting.pop()
             if at in seen or first >= end:
@@ -143,6 +141,38 @@ class ExtInode:
             else:
                 step = per ** (depth - 1)
                 waiting += [(found[n], depth - 1, first + n * step) for n in reversed(range(per)) if found[n]]
+
+    def has_circle(self, block: int, read: Callable[[int, int], bytes | None]) -> bool:
+        """Whether a block of numbers is twice in its tree, as in no healthy one: who walks that comes to no end.
+
+        Blocks that name data alone are not read for it: most files have no others.
+        """
+        if self.mode >> _KIND_SHIFT not in _MAPPED or self.flags & (InodeFlag.EXTENTS | InodeFlag.INLINE):
+            return False
+        per, seen = block // 4, set[int]()
+        waiting, end = self._trees(per), self._blocks(block)
+        while waiting and len(seen) <= _MOST_NODES:
+            at, depth, first = waiting.pop()
+            if not at or first >= end:
+                continue
+            if at in seen:
+                return True
+            seen.add(at)
+            if depth > 1:
+                found = struct.unpack(f"<{per}I", (read(at * block, block) or b"").ljust(block, b"\0"))
+                step = per ** (depth - 1)
+                waiting += [(found[n], depth - 1, first + n * step) for n in reversed(range(per)) if found[n]]
+        return False
+
+    def _trees(self, per: int) -> list[tuple[int, int, int]]:
+        """The block at the top of each tree, how deep that is, and the first block of the file in it; deepest first."""
+        numbers = _POINTERS.unpack(self.map)
+        firsts = list(accumulate((per**depth for depth in range(1, _DEEPEST)), initial=_DIRECT))
+        return [(numbers[_DIRECT + n], n + 1, firsts[n]) for n in reversed(range(_DEEPEST))]
+
+    def _blocks(self, block: int) -> int:
+        """Blocks of the file, by its size."""
+        return -(-(self.size if self.is_regular else self.low_size) // block)
 
 
 def _stretches_of(numbers: Sequence[int], first: int, block: int) -> Iterator[tuple[int, int, int]]:

@@ -45,8 +45,11 @@ FILE = FileRecord(
 )  # fmt: skip
 
 
-def endless(path, size=8 * images.MIB):
-    """An ext2 of which one file's blocks of numbers point to themselves; its other files."""
+def endless(path, size=8 * images.MIB, *, is_ext4=False):
+    """An ext2 of which one file's blocks of numbers point to themselves; its other files.
+
+    Where it says that it is an ext4, such files are not looked for, and end the process that comes to them.
+    """
     files = {f"f{n}": content(n, 2000) for n in range(12)} | {"d/in": b"below", "endless": content(99, 600_000)}
     images.make_ext(path, files, size, "-t", "ext2", "-b", "1024")
     own = int(re.search(r"\((?:T|D)IND\):(\d+)", images.debugfs_said(path, "stat /endless"))[1])
@@ -54,14 +57,17 @@ def endless(path, size=8 * images.MIB):
         file.seek(own * 1024)
         file.write(own.to_bytes(4, "little") * 256)
     images.debugfs(path, f"set_inode_field endless block[TIND] {own}", "set_inode_field endless size 1000000000")
+    if is_ext4:
+        images.debugfs(path, "feature extent")
     return {name for name in files if name != "endless"}
 
 
 @pytest.mark.slow
 @pytest.mark.peers
-def test_a_file_that_leads_its_library_in_circles_is_named_and_all_others_come_out(vhdx_command, tmp_path):
+@pytest.mark.parametrize("is_ext4", [False, True])
+def test_a_file_that_leads_its_library_in_circles_is_named_and_all_others_come_out(vhdx_command, tmp_path, is_ext4):
     need("ext4")
-    others = endless(tmp_path / "disk.raw")
+    others = endless(tmp_path / "disk.raw", is_ext4=is_ext4)
     answer = vhdx_command("files", tmp_path / "disk.raw", "-r", "--json")
     assert answer.code == 1
     told = {file["path"][1:]: file["obstacle"] for file in answer.json["files"] if file["kind"] == "file"}
@@ -73,6 +79,18 @@ def test_a_file_that_leads_its_library_in_circles_is_named_and_all_others_come_o
     } == others
 
 
+@pytest.mark.slow
+@pytest.mark.peers
+def test_a_file_of_ext2_that_leads_in_circles_ends_no_process(tmp_path):
+    need("ext4")
+    endless(tmp_path / "disk.raw")
+    with RawDisk(tmp_path / "disk.raw") as disk:
+        (volume,) = open_volumes(ReadableDisk(disk))
+        told = {record.name: record.obstacle for record in volume.walk() if record.kind is FileKind.FILE}
+    assert told["endless"] == ENDLESS
+    assert volume.ends == 0
+
+
 @linux
 @pytest.mark.slow
 @pytest.mark.peers
@@ -81,7 +99,7 @@ def test_a_signal_ends_the_work_within_a_second_and_leaves_no_process(tmp_path, 
     need("ext4")
     number = signal.Signals[number]
     size = 8 * images.MIB + 4096 * random.randrange(1, 200)  # by which its process is found
-    endless(tmp_path / "disk.raw", size)
+    endless(tmp_path / "disk.raw", size, is_ext4=True)
     # In the background of a shell SIGINT is ignored, and that is inherited.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from cli.main import main; main()"
     command = [sys.executable, "-c", heard, "files", "-r", tmp_path / "disk.raw"]
