@@ -190,6 +190,14 @@ def test_the_process_ends_itself_at_its_limits(setting, work, code):
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == code
 
 
+def test_a_process_that_a_large_one_started_has_a_limit_of_its_own():
+    large = bytearray(200 << 20)
+    large[:: 1 << 12] = bytes(1) * (len(large) >> 12)  # each page is written, and so there
+    program = "from analyzer.guest.filesystems import watch\nprint(watch._peak_memory())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(done.stdout) < len(large) // 2
+
+
 @pytest.mark.parametrize("item", [FILE, Begun(FILE), Said("/a", "it is gone"), FILE._replace(data=None, streams=())])
 def test_what_is_told_comes_out_as_it_went_in(item):
     row = row_of(item)
