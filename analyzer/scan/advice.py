@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import Evidence, Verdict
+from analyzer.linkage.names import own_ending
 from analyzer.linkage.record import Condition, Container, FileRecord
 from analyzer.remedies import shell_command
 from analyzer.scan.commands import (
@@ -128,7 +129,7 @@ def _chain_beside(known: Known, record: FileRecord) -> tuple[Path, ...]:
         return ()
     root = trees[0].root
     is_orphan = root.link is not None and root.link.state.is_missing
-    if record.path.suffix.lower() != ".avhdx" and not is_orphan:
+    if own_ending(record.path) != ".avhdx" and not is_orphan:
         return ()
     return tuple(member.path for member in trees[0].down_from(_current(known, trees[0])[0].path))
 
@@ -287,7 +288,7 @@ def _newer(known: Known, tree: Tree, leaf: Member) -> Iterator[str]:
         yield f"{text}: the merge of {leaf.path} gives an older state"
     # What is called a checkpoint, and could be: what it holds no scan can say.
     beside = (record for record in forest.unplaced if record.path.parent == leaf.path.parent and has_no_front(record))
-    if torn := [record.path for record in beside if record.path.suffix.lower() == ".avhdx"]:
+    if torn := [record.path for record in beside if own_ending(record.path) == ".avhdx"]:
         text = f"{listed(torn)}, beside it, cannot be read and may be newer"
         yield f"{text}: then the merge of {leaf.path} gives an older state"
 

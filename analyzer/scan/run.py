@@ -15,6 +15,7 @@ from construct import ConstructError
 
 from analyzer.linkage.matching import LinkState
 from analyzer.linkage.mismatch import MOST_ABOVE, Evidence, gather_evidence
+from analyzer.linkage.names import may_be_renamed, own_name
 from analyzer.linkage.record import Condition, FileRecord, with_structures
 from analyzer.progress import Progress, no_progress
 from analyzer.recovery_map.note import map_finding
@@ -31,6 +32,7 @@ from vhdx.contents import Structures, open_structures
 from vhdx.errors import CorruptFileError, VhdxError
 from vhdx.findings import Finding, Severity
 from vhdx.image import Image, image_of, open_image
+from vhdx.source import FileSource
 from vhdx.source_map import files_of, maps_beside
 from vhdx.system.files import is_device
 
@@ -110,6 +112,24 @@ def read_named(records: Sequence[FileRecord], engine_for: EngineFor, tick: Progr
         found += readings
         fresh = [reading.record for reading in readings]
     return found
+
+
+def _renamed(looked: Looked) -> Iterator[Reading]:
+    """What nothing in a file shows to be a disk, but its name: that of a parent which is not there, and more behind it.
+
+    So ransomware names what it has encrypted.
+    """
+    records = [reading.record for reading in looked.readings]
+    named = {place.text.replace("\\", "/").rpartition("/")[2].lower() for one in records for place in one.places}
+    missing = named - {one.path.name.lower() for one in records}
+    others = looked.of_type[FileType.OTHER] if missing else ()
+    yield from (read_file(file) for file in others if own_name(file.path).lower() in missing and _is_renamed(file))
+
+
+def _is_renamed(file: FoundFile) -> bool:
+    with suppress(VhdxError), FileSource(file.path) as source:
+        return may_be_renamed(source)
+    return False
 
 
 def read_file(file: FoundFile) -> Reading:
@@ -207,7 +227,8 @@ def run_scan(
     devices = [place for place in folders if is_device(place)]
     found = find_files([place for place in folders if place not in devices])
     looked = look_at(found.files, engine_for(len(found.files)), tick)
-    readings, of_type = looked.readings, looked.of_type
+    of_type = looked.of_type
+    readings = [*looked.readings, *_renamed(looked)]
     outside = read_named([reading.record for reading in readings], engine_for, tick)
     forest = build_forest([reading.record for reading in (*readings, *outside)])
     layers = {reading.record.path: reading.layer for reading in (*readings, *outside)}

@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from analyzer.linkage.mismatch import Verdict, gather_evidence
+from analyzer.linkage.names import own_ending
 from analyzer.progress import Stage, no_stage
 from analyzer.recover.inputs.earlier_outputs import without_earlier_disks
 from analyzer.recover.inputs.foreign_files import drop_foreign_and_duplicate_files, of_another_disk, of_the_same_disk
 from analyzer.recover.inputs.layers import PRESENT, Level, Placed, Presence, View, at_earlier_state
 from analyzer.recover.inputs.open_file import Opened, Opener, careful_structures, open_carefully, with_help
 from analyzer.recover.inputs.order import order, require_one_sector_size
-from analyzer.recover.inputs.segments import names_as_parent
+from analyzer.recover.inputs.segments import called, names_as_parent
 from analyzer.recover.rebuild.workspace import BitmapPolicy
 from vhdx.contents import Structures
 from vhdx.errors import AmbiguousParentError, ChainError, CorruptFileError, ParentMismatchError, VhdxError
@@ -116,7 +117,7 @@ def gather(
     search = replace(search, on_mismatch=OnMismatch.REFUSE, opened=partial(careful_structures, opener=opener))
     named = (*inputs, *search.parents)
     # One file that is no checkpoint by its name: nothing else of the disk is to be had.
-    is_alone = len(named) == len(inputs) == 1 and assumed is None and inputs[0].suffix.lower() != ".avhdx"
+    is_alone = len(named) == len(inputs) == 1 and assumed is None and own_ending(inputs[0]) != ".avhdx"
     files: list[Opened] = []
     bases: list[Opened] = []
     try:
@@ -161,7 +162,7 @@ def _with_named_identity(file: Opened, files: Sequence[Opened]) -> Opened:
 
 def _with_base(files: Sequence[Opened], helped: Callable[..., Opened]) -> Sequence[Opened]:
     """The files, and where none of them can be read the one that is no checkpoint by its name by its volumes alone."""
-    bases = [file for file in files if file.path.suffix.lower() != ".avhdx"]
+    bases = [file for file in files if not called(file).endswith(".avhdx")]
     if any(file.image for file in files) or len(bases) != 1:
         return files
     return [helped(file, is_alone=True) if file in bases else file for file in files]
@@ -173,7 +174,7 @@ def _with_kin(file: Opened, files: Sequence[Opened], helped: Callable[..., Opene
     children = [image for image in others if image.has_parent]
     if file.image or not others or len({image.parameters.disk_id for image in others} - {NIL}) > 1:
         return file
-    if file.path.suffix.lower() == ".avhdx":
+    if called(file).endswith(".avhdx"):
         like = (children or others)[0].parameters
         block_size = like.block_size if children else _BLOCK_OF_CHECKPOINT
         return helped(file, kin=replace(like, flags=HAS_PARENT, block_size=block_size))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from analyzer.recover.inputs.layers import Level, Presence
 from analyzer.recover.inputs.open_file import Opened
-from analyzer.recover.inputs.segments import names_as_parent
+from analyzer.recover.inputs.segments import called, names_as_parent
 from analyzer.text import listed, safe
 from vhdx.contents import Opener, open_structures
 from vhdx.errors import ChainError, ShortReadError, VhdxError
@@ -73,7 +73,7 @@ def drop_foreign_and_duplicate_files(files: Sequence[Opened]) -> tuple[list[Open
 
 def _is_foreign(file: Opened, files: Iterable[Opened]) -> bool:
     """Nothing in a file tells that it is a VHDX, and neither its name does nor another file that names it."""
-    if file.image is not None or file.source is None or file.path.suffix.lower() in _NAMES:
+    if file.image is not None or file.source is None or called(file).endswith(_NAMES):
         return False
     # A child names its parent: a wiped file of that name is the layer that is missing, whatever is in it.
     # test_a_wiped_file_of_the_name_that_the_orphan_asks_for_is_the_missing_layer.

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from analyzer.linkage.mismatch import keeps_disk_id
+from analyzer.linkage.names import may_be_renamed, own_name
 from analyzer.recover.inputs.open_file import Opened
 from vhdx.errors import ChainError, ChainLoopError
 from vhdx.structures.constants import NIL
@@ -142,4 +143,11 @@ def is_surely_uppermost(segments: Sequence[Segment]) -> bool:
 def names_as_parent(child: Opened, other: Opened) -> bool:
     """Whether a file names another one's name as that of its parent."""
     names = (place.text.replace("\\", "/").rsplit("/", 1)[-1] for place in child.record.places)
-    return other.path.name.lower() in map(str.lower, names)
+    return called(other) in map(str.lower, names)
+
+
+def called(file: Opened) -> str:
+    """The file's own name in small letters: `disk.vhdx` of `disk.vhdx.locked`, not of `disk.vhdx.md5` or an archive."""
+    own = own_name(file.path)
+    is_own = own == file.path.name or (file.source is not None and may_be_renamed(file.source.below))
+    return (own if is_own else file.path.name).lower()

@@ -74,3 +74,32 @@ def test_where_all_fronts_are_lost_the_base_tells_the_disk_and_the_checkpoints_f
     right, wrong = compared(files, [base, child])
     assert right >= 10_000
     assert wrong <= right // 50
+
+
+def test_a_base_without_its_front_is_known_by_its_name_whatever_was_put_behind_it(chain):
+    base, child = chain
+    right, wrong = compared({f"{BASE}.locked": without_front(base), "child.avhdx.locked": encode(child)}, [base, child])
+    assert right >= 10_000
+    assert wrong <= right // 100
+
+
+def test_a_scan_names_the_encrypted_parent_of_an_orphan_and_what_reads_both(vhdx_command, chain, tmp_path):
+    base, child = chain
+    (tmp_path / "found").mkdir()
+    without_front(base).write_to(tmp_path / "found" / f"{BASE}.locked")
+    encode(child).write_to(tmp_path / "found" / "child.avhdx")
+    scan = vhdx_command("scan", tmp_path / "found", "--json").json
+    (unplaced,) = scan["unplaced"]
+    assert unplaced["path"].endswith(f"{BASE}.locked")
+    told = vhdx_command("scan", tmp_path / "found").out
+    assert f"vhdx recover {tmp_path}/found/{BASE}.locked {tmp_path}/found/child.avhdx" in told
+
+
+@pytest.mark.parametrize("more", [b"f00d  base.vhdx", b"PK\x03\x04" + bytes(2 * MIB)], ids=["sum", "archive"])
+def test_what_lies_beside_a_disk_under_its_name_and_more_is_no_layer(vhdx_command, chain, tmp_path, more):
+    _, child = chain
+    encode(child).write_to(tmp_path / "child.avhdx")
+    (tmp_path / f"{BASE}.more").write_bytes(more)
+    answer = vhdx_command("recover", tmp_path / "child.avhdx", tmp_path / f"{BASE}.more", "--dry-run", "--json").json
+    assert [level["presence"] for level in answer["layers"]] == ["missing", "present"]
+    assert not vhdx_command("scan", tmp_path, "--json").json["unplaced"]
