@@ -6,6 +6,7 @@ from functools import partial
 
 from analyzer.guest.layouts import ext, ntfs
 from analyzer.guest.layouts.gpt import Entries, parse_whole_header, primary_header
+from analyzer.guest.layouts.lvm import logical_volumes
 from analyzer.guest.layouts.partitions import MBR_SIZE, Partition, Scheme, partitions_of
 from vhdx.disk import Disk
 from vhdx.errors import VhdxError
@@ -170,10 +171,18 @@ def mbr_signs(disk: Disk) -> Iterator[Sign]:
 
 
 def volumes_of(disk: Disk) -> Iterator[tuple[int, int]]:
-    """Where volumes can be, (start, end) in bytes of the disk: in partitions; without a table of these, anywhere."""
+    """Where volumes can be, (start, end) in bytes of the disk: in partitions; without a table of these, anywhere.
+
+    And in these, where the text of LVM says so, logical volumes.
+    """
     sectors = sorted(SECTOR_SIZES, key=lambda size: size != disk.sector_size)
     found = partitions_of(partial(read_known, disk), disk.size, sectors, Entries.AS_FOUND)
     parts = [part for part in found[:_MOST_PARTS] if 0 < part.start < part.end <= disk.size]
-    yield from ((part.start, part.end) for part in parts)
-    if not parts:
-        yield 0, disk.size
+    places = [(part.start, part.end) for part in parts] or [(0, disk.size)]
+    yield from places
+    for start, end in places:
+        yield from ((start + first, start + last) for first, last in _logical_in(disk, start) if start + last <= end)
+
+
+def _logical_in(disk: Disk, start: int) -> Iterator[tuple[int, int]]:
+    return logical_volumes(lambda at, length: read_known(disk, start + at, length))

@@ -13,7 +13,7 @@ from itertools import islice
 
 from google_crc32c import value as crc32c
 
-from analyzer.guest.layouts import exfat, fat
+from analyzer.guest.layouts import exfat, fat, lvm
 from analyzer.guest.layouts.detect import BTRFS, BTRFS_AT, BTRFS_START, recognise
 from analyzer.guest.layouts.xfs import XfsSuper, address_of, inode_of, parse_super
 from analyzer.recover.rebuild.signatures import Sign, read_known, volumes_of
@@ -26,8 +26,6 @@ FRONT = BTRFS_START + _PAGE
 _BTRFS_MIRRORS = (BTRFS_START, 1 << 26, 1 << 38)
 _BTRFS_FIELDS = struct.Struct("<I28x16sQ")
 _BTRFS_SIZE_AT, _BTRFS_CHECKSUM_AT = 0xD1, 0xC4
-_LVM, _LVM_KIND = b"LABELONE", b"LVM2 001"
-_LVM_LABEL = struct.Struct("<8sQII8s")
 _LUKS = b"LUKS\xba\xbe"
 _UUID = slice(32, 48)
 _MOST_GROUPS = 1 << 12
@@ -42,7 +40,7 @@ def sizes_of(front: bytes) -> Iterator[tuple[int, str]]:
     if _is_btrfs(BTRFS_START, page):
         yield int.from_bytes(page[_BTRFS_SIZE_AT:][:8], "little"), "the btrfs volume"
     for at in range(0, 4 * _SECTOR, _SECTOR):
-        if size := _size_of_lvm(front[at : at + _SECTOR]):
+        if size := lvm.size_in(front[at : at + _SECTOR]):
             yield size, "the LVM physical volume"
     boot = recognise(lambda start, length: front[start : start + length]).front
     if isinstance(boot, fat.FatBoot | exfat.ExfatBoot):
@@ -55,12 +53,6 @@ def _is_btrfs(place: int, page: bytes) -> bool:
     checksum, _, here = _BTRFS_FIELDS.unpack_from(page)
     is_crc = page[_BTRFS_CHECKSUM_AT:][:2] == b"\0\0"  # others are SHA-256 and the like
     return here == place and (not is_crc or checksum == crc32c(page[32:]))
-
-
-def _size_of_lvm(sector: bytes) -> int:
-    magic, _, _, offset, kind = _LVM_LABEL.unpack_from(sector) if len(sector) == _SECTOR else (b"", 0, 0, 0, b"")
-    is_label = (magic, kind) == (_LVM, _LVM_KIND) and offset + 40 <= _SECTOR
-    return int.from_bytes(sector[offset + 32 : offset + 40], "little") if is_label else 0
 
 
 def header_signs(disk: Disk) -> Iterator[Sign]:
