@@ -4,11 +4,13 @@ Where each begins is looked for on all of the disk, so that names do not matter;
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import numpy as np
+from construct import ConstructError
 
 from analyzer.convert.disks import RawDisk
 from analyzer.guest.filesystems.errors import MissingReaderError
@@ -168,7 +170,7 @@ def _by_structure(disk: RawDisk, volumes: _Volumes, front: int, fronts: Sequence
         return None
     try:
         image = image_of(structures)
-    except VhdxError as error:
+    except (VhdxError, ConstructError, ValueError, KeyError, MemoryError) as error:  # it may be anything
         return replace(file, size=0, extents=(), reason=f"it is not in one piece, or damaged: {error}")
     owned = np.flatnonzero(owners_of(image.table))
     size = min(file.size, (int(owned[-1]) + 1) * MIB)
@@ -181,7 +183,8 @@ def _end_of_stretch(disk: RawDisk, volumes: _Volumes, front: int, fronts: Sequen
 
     A file without a record lies in what is free. Where records are lost, it lies in what no other file has.
     """
-    following = next((other for other in fronts if other > front), disk.size)
+    number = bisect_right(fronts, front)
+    following = fronts[number] if number < len(fronts) else disk.size
     rest = Range.between(front, following)
     used, present = volumes.used.within(rest), volumes.present.within(rest)
     is_used = volumes.used.touches(Range(front, 1))

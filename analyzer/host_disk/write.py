@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from construct import ConstructError
+
 from analyzer.convert.disks import RawDisk
 from analyzer.guest.extract.names import Names
 from analyzer.guest.filesystems.content import Content, Piece
@@ -41,7 +43,8 @@ def write_files(disk: RawDisk, files: Sequence[HostedFile], folder: Path, existi
     targets = {file.start: folder / names.give(file.name) for file in files if file.reason is None}
     for target in targets.values():
         check_target(target, [disk.path], existing)
-    check_space(next(iter(targets.values()), folder / "_"), sum(_stored(file) for file in files if not file.reason))
+    if targets:
+        check_space(folder / "_", sum(_stored(file) for file in files if file.reason is None))
     for file in files:
         yield _written(disk, file, targets.get(file.start), existing)
 
@@ -90,7 +93,7 @@ def _map_lines(disk: RawDisk, file: HostedFile) -> Iterator[str]:
     note = f"{CARVED}{disk.path.name!a} at byte {file.start}, by its {_SAID[file.origin]}"
     try:
         image = image_from(PlacedSource(disk.source, file))
-    except VhdxError:
+    except (VhdxError, ConstructError, ValueError, KeyError, MemoryError):  # as in `search`
         return mapfile_lines([(Range(0, max(1, file.size)), Status.STALE)], _UNKNOWN, note=note)
     return mapfile_lines(_rows(image), str(image.data_write_guid), note=note)
 

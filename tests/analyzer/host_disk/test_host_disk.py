@@ -196,3 +196,11 @@ def test_a_file_without_a_record_ends_where_another_file_lies_now(vhdx_command, 
     told = statuses(tmp_path / "disk.raw")
     assert told["+"] == 0
     assert told["-"] > 0
+
+
+def test_marks_of_nothing_are_no_files_and_cost_little(vhdx_command, tmp_path):
+    host = tmp_path / "host.raw"
+    host.write_bytes(bytes(512) + b"vhdxfile".ljust(512, b"x") * 8192)
+    found = vhdx_command("carve", host, "--extract", tmp_path / "none", "--json")
+    assert found.code == 1
+    assert found.json["files"] == []
