@@ -2,14 +2,17 @@
 
 import logging
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from analyzer.guest.filesystems import reader_process
 from fixtures import RECIPES, write_files
 from tests.support.command_line import built, chain, damaged, vhdx_command
 from tests.support.corpus_files import CORPUS, Corpus
 from tests.support.peer_tools import PEERS_REQUIRED, missing_peer
+from tests.support.readers import Readers
 
 __all__ = ["built", "chain", "damaged", "vhdx_command"]
 
@@ -34,6 +37,19 @@ def worker_folder(tmp_path_factory):
     """A folder of this session that all xdist workers share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _readers():
+    """Processes that read file systems start by a fork, where that is sure to work, and not as new interpreters."""
+    if sys.platform != "linux":
+        yield
+        return
+    readers = Readers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader_process, "_start", readers.start)
+        yield
+    readers.end()
 
 
 @pytest.fixture

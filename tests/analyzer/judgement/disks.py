@@ -26,6 +26,7 @@ from vhdx.errors import ShortReadError
 MIB, SECTOR = 1 << 20, 512
 DELETED = b"deleted " * (SECTOR // 8)
 """Every sector of a file that is deleted later: what holds these and zeros alone, a guest may trim."""
+_ZEROS = bytes(SECTOR)
 KEPT = (0, 1)
 """The seeds that most tests draw from."""
 KINDS = (
@@ -171,29 +172,29 @@ def partitioned(content, scheme):
     """A disk with the volume from 1 MiB on, or a disk that is the volume."""
     if scheme == "none":
         return content
-    size = len(content) + 2 * MIB
-    disk = bytearray(size)
-    disk[MIB : MIB + len(content)] = content
+    size, front, end = len(content) + 2 * MIB, bytearray(MIB), bytearray(MIB)
     first, count = MIB // SECTOR, len(content) // SECTOR
     kind = 0xEE if scheme == "gpt" else 0x83
     start, length = (1, size // SECTOR - 1) if scheme == "gpt" else (first, count)
-    disk[446:462] = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, kind, 255, 255, 255, start, length)
-    disk[510:512] = b"\x55\xaa"
+    front[446:462] = struct.pack("<BBBBBBBBII", 0, 0, 2, 0, kind, 255, 255, 255, start, length)
+    front[510:512] = b"\x55\xaa"
     if scheme == "gpt":
-        _write_gpt(disk, first, first + count - 1)
-    return bytes(disk)
+        _write_gpt(front, end, size, (first, first + count - 1))
+    return b"".join((front, content, end))  # the one copy of all that is there
 
 
-def _write_gpt(disk, first, last):
+def _write_gpt(front, end, size, volume):
     linux = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4").bytes_le
-    table = struct.pack("<16s16sQQQ72s", linux, uuid.UUID(int=7).bytes_le, first, last, 0, b"").ljust(128 * 128, b"\0")
-    end = len(disk) // SECTOR - 1
-    for here, other, at in ((1, end, 2), (end, 1, end - 32)):
-        fields = [b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, end - 33, uuid.UUID(int=9).bytes_le, at, 128, 128,
+    table = struct.pack("<16s16sQQQ72s", linux, uuid.UUID(int=7).bytes_le, *volume, 0, b"").ljust(128 * 128, b"\0")
+    last = size // SECTOR - 1
+    for here, other, at in ((1, last, 2), (last, 1, last - 32)):
+        fields = [b"EFI PART", 0x10000, 92, 0, 0, here, other, 34, last - 33, uuid.UUID(int=9).bytes_le, at, 128, 128,
                   zlib.crc32(table)]  # fmt: skip
         fields[3] = zlib.crc32(struct.pack("<8sIIIIQQQQ16sQIII", *fields))
-        disk[here * SECTOR : here * SECTOR + 92] = struct.pack("<8sIIIIQQQQ16sQIII", *fields)
-        disk[at * SECTOR : at * SECTOR + len(table)] = table
+        part, begin = (front, 0) if here == 1 else (end, size - len(end))
+        for sector, data in ((here, struct.pack("<8sIIIIQQQQ16sQIII", *fields)), (at, table)):
+            place = sector * SECTOR - begin
+            part[place : place + len(data)] = data
 
 
 class LaidOut:
@@ -262,8 +263,8 @@ class Made:
 
 
 def _is_deleted(content):
-    sectors = {content[at : at + SECTOR] for at in range(0, len(content), SECTOR)}
-    return all(sector in (DELETED, bytes(SECTOR)) or _is_list_of_blocks(sector) for sector in sectors)
+    sectors = (content[at : at + SECTOR] for at in range(0, len(content), SECTOR))  # most end with the first
+    return all(sector in (DELETED, _ZEROS) or _is_list_of_blocks(sector) for sector in sectors)
 
 
 def _is_list_of_blocks(sector):
@@ -288,7 +289,7 @@ def made(flat, block_size, chance, **identity):
 def blocks_held(flat, block_size):
     """The blocks that hold anything."""
     whole = len(flat) // block_size
-    rows = np.frombuffer(flat, dtype=np.uint8, count=whole * block_size).reshape(whole, block_size)
+    rows = np.frombuffer(flat, dtype=np.uint64, count=whole * block_size // 8).reshape(whole, block_size // 8)
     found = [n for n in range(whole) if rows[n].any()]
     return found + ([whole] if any(flat[whole * block_size :]) else [])
 

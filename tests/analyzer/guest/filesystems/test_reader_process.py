@@ -34,6 +34,7 @@ from analyzer.guest.filesystems.volume_reader import ReadableDisk
 from analyzer.guest.filesystems.watch import OUT_OF_MEMORY, OUT_OF_TIME
 from tests.analyzer.guest import images
 from tests.analyzer.guest.conftest import content, need
+from tests.support.readers import start_as_the_product_does
 from vhdx.ranges import Range
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -43,6 +44,12 @@ FILE = FileRecord(
     size=5000, times=Times(-5, None, 1 << 70, 0), mode=0o644, owner=(1 << 32) - 1, links=1, data=STREAM,
     streams=(STREAM._replace(name="zone", resident=(Range(7, 8),), extents=()),), metadata=(Range(512, 1024),),
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _as_the_product_does(monkeypatch):
+    """Here each process is a new interpreter, which in other tests would cost more than what they are about."""
+    monkeypatch.setattr(reader_process, "_start", start_as_the_product_does)
 
 
 def endless(path, size=8 * images.MIB, *, is_ext4=False):
