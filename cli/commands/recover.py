@@ -10,6 +10,8 @@ from uuid import UUID
 import click
 
 from analyzer.convert.model import Options, OutputFormat
+from analyzer.guest.layouts.detect import begins_disk
+from analyzer.linkage.names import own_ending
 from analyzer.linkage.record import FileRecord, with_structures
 from analyzer.recover.affected_files import Survey
 from analyzer.recover.disk.filled import Fill
@@ -17,8 +19,9 @@ from analyzer.recover.disk.wanted import paths_in
 from analyzer.recover.inputs.layers import UnmappedBlocks, View
 from analyzer.recover.job import Attempt, RecoverOptions, plan_recovery, resumes, run_recovery
 from analyzer.recover.rebuild.workspace import BitmapPolicy
-from analyzer.recovery_map.beside import account_of, map_of
+from analyzer.recovery_map.beside import account_of, front_of, is_accompanied, map_of
 from analyzer.recovery_map.commit import replace_account
+from analyzer.remedies import shell_command
 from cli import output
 from cli.errors import when_interrupted
 from cli.loudness import VERBOSE, is_set
@@ -42,6 +45,9 @@ from vhdx.contents import open_structures
 from vhdx.errors import VhdxError
 from vhdx.parents import OnMismatch
 from vhdx.sink import Existing
+
+_ENDINGS = {".vhdx", ".avhdx", ".vhds"}
+_FRONT = 1 << 17  # more than what tells a disk takes
 
 _LOST_BITMAPS = {
     "auto": BitmapPolicy.AUTO,
@@ -167,6 +173,9 @@ def command(inputs: Sequence[Path], asked: _Asked, image: OutputOptions, where: 
 
 def _recover(request: RecoverOptions) -> int:
     """Carry it out, as far as it names a target, and say what became of it; returns the exit code."""
+    for host in filter(_is_disk_itself, request.inputs):
+        command = shell_command(["vhdx", "carve", str(host), "--extract", "DIR"])
+        say(f"warning: {safe(host)} begins as a disk does: VHDX files that lie in it come out with `{command}`")
     with ExitStack() as opened:
         earlier = request.target.stat().st_size if request.target and resumes(request) else 0
         with progress("comparing the earlier image", earlier) as update:
@@ -192,6 +201,12 @@ def _recover(request: RecoverOptions) -> int:
                 output.emit_sentences(details_of(plan, survey.files, outcome.account if outcome else None))
             output.emit_sentences(summary_of(plan, totals, survey.files, outcome))
         return int(not totals.complete or bool(outcome and outcome.changed))
+
+
+def _is_disk_itself(path: Path) -> bool:
+    """Whether an input is a disk as it is, of a host maybe, and not what an earlier run wrote."""
+    is_named = own_ending(path) in _ENDINGS
+    return not is_named and not is_accompanied(path) and begins_disk(front_of(path, _FRONT))
 
 
 def _listed(path: Path | None) -> tuple[str, ...]:

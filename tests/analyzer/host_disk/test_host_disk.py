@@ -77,6 +77,9 @@ def test_deleted_files_come_out_by_their_records_and_nothing_of_them_is_called_k
     assert [one | {"file": None} for one in found.json["files"]] == told["files"]
     assert {one["origin"] for one in found.json["files"]} == {"deleted"}
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".map"} == files
+    (host.parent / "again").mkdir()
+    told = vhdx_command("recover", host, "-o", host.parent / "again" / "disk.raw", "--dry-run").err
+    assert f"`vhdx carve {host} --extract DIR`" in told
     again = vhdx_command("recover", *(out / name for name in NAMES), "-o", tmp_path / "disk.raw")
     assert again.code == 1
     assert "base.vhdx: it was taken out of the disk of a host, where it was deleted" in again.out
