@@ -277,7 +277,8 @@ def _is_list_of_blocks(sector):
 
 def made(flat, block_size, chance, **identity):
     """The VHDX of a flat disk, its blocks in any order; what is zeros is left out, as converters do."""
-    flat += bytes(-len(flat) % MIB)
+    if len(flat) % MIB:
+        flat += bytes(-len(flat) % MIB)
     spec = ImageSpec(size=len(flat), block_size=block_size, **identity)
     file = encode(spec)
     front = file.read(0, -(-file.size // MIB) * MIB)

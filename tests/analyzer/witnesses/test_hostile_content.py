@@ -20,5 +20,5 @@ def test_whatever_a_volume_says_of_itself_is_held_against_it(kind, seed):
         pytest.skip(f"nothing here makes {kind}")
     chance = random.Random(f"{kind} {seed}")
     for _ in range(4):
-        made = disks.made(spoiled(disks.volume(kind, 0), chance), MIB, chance)
-        assert account(made.without(set())).rates
+        with spoiled(kind, chance) as volume:
+            assert account(disks.made(volume, MIB, chance).without(set())).rates
