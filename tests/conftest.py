@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from functools import lru_cache
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -52,12 +53,18 @@ def _readers():
     readers.end()
 
 
+@lru_cache(maxsize=1)
+def _fixture_of(name):
+    """The recipe of this name, built once for tests that follow one another: nothing changes a fixture."""
+    return RECIPES[name].build()
+
+
 @pytest.fixture
 def recipe(tmp_path):
     """Builds a recipe of the catalogue in a fresh folder: gives the fixture and the path of its leaf."""
 
     def build(name):
-        fixture = RECIPES[name].build()
+        fixture = _fixture_of(name)
         write_files(fixture, tmp_path)
         return fixture, tmp_path / fixture.leaf
 

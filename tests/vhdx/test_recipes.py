@@ -13,6 +13,9 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict is Verdict.GOOD]
 BAD = [name for name, recipe in RECIPES.items() if recipe.verdict is Verdict.BAD]
+# With this scope the tests of one recipe follow one another, and it is built for the first of them alone.
+each_good_one = pytest.mark.parametrize("name", GOOD, scope="module")
+each_bad_one = pytest.mark.parametrize("name", BAD, scope="module")
 
 
 def test_the_catalogue_is_as_large_as_it_should_be():
@@ -41,7 +44,7 @@ def searched(fixture, path):
     return [root / folder for folder in fixture.search]
 
 
-@pytest.mark.parametrize("name", GOOD)
+@each_good_one
 def test_a_good_recipe_reads_as_its_model_at_every_layer(recipe, name):
     fixture, path = recipe(name)
     with vhdx.open_chain(path, search=searched(fixture, path)) as disk:
@@ -51,7 +54,7 @@ def test_a_good_recipe_reads_as_its_model_at_every_layer(recipe, name):
             assert_reads_as(disk.upto(layer), fixture.models[fixture.chain[::-1][layer]])
 
 
-@pytest.mark.parametrize("name", GOOD)
+@each_good_one
 def test_a_good_recipe_has_runs_without_gaps_and_nothing_lost(recipe, name):
     fixture, path = recipe(name)
     with vhdx.open_chain(path, search=searched(fixture, path)) as disk:
@@ -65,7 +68,7 @@ def test_a_good_recipe_has_runs_without_gaps_and_nothing_lost(recipe, name):
         assert position == disk.size
 
 
-@pytest.mark.parametrize("name", GOOD)
+@each_good_one
 def test_opening_and_reading_leave_the_files_as_they_are(recipe, name):
     fixture, path = recipe(name)
     root = path.parents[fixture.leaf.count("/")]
@@ -89,7 +92,7 @@ def read_from_end_to_end(disk):
                 disk.read(run.start, min(run.length, 16 * MIB))
 
 
-@pytest.mark.parametrize("name", BAD)
+@each_bad_one
 def test_a_bad_recipe_is_refused_with_its_exit_code(recipe, name):
     fixture, path = recipe(name)
     with pytest.raises(vhdx.VhdxError) as caught, vhdx.open_chain(path, search=searched(fixture, path)) as disk:
@@ -99,7 +102,7 @@ def test_a_bad_recipe_is_refused_with_its_exit_code(recipe, name):
     assert len(str(caught.value)) > 20
 
 
-@pytest.mark.parametrize("name", BAD)
+@each_bad_one
 def test_the_text_of_a_refusal_names_a_file_and_something_to_do(recipe, name):
     fixture, path = recipe(name)
     with pytest.raises(vhdx.VhdxError) as caught, vhdx.open_chain(path, search=searched(fixture, path)) as disk:
