@@ -103,14 +103,17 @@ def serve(handle):
                 _supervise(worker.main, numbers, *request[1])
             for inherited in request[1]:
                 os.close(inherited)
-            _bury(os.WNOHANG)
-    _bury(0)
+            _bury()
+    _bury()
 
 
-def _bury(options):
-    """Wait for those that have ended, so that what they took of the processor is counted as the tests'."""
+def _bury():
+    """Wait for those that have ended, so that what they took of the processor is counted as the tests'.
+
+    Not for the others: whoever still holds a disk holds its reader until the tests' process ends.
+    """
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, options)[0]:
+        while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
