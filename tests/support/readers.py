@@ -75,10 +75,14 @@ class Readers:
             return ForkedReader(ours)
 
     def end(self):
-        """End the process; readers end with their disks."""
+        """End the process, which may have to be made to; readers end with their disks."""
         if self._process:
             self._connection.close()
-            self._process.wait()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     def _begin(self):
         self._connection, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
