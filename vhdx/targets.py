@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from vhdx.contents import open_structures
-from vhdx.errors import NoSpaceError, OutputError, VhdxError
+from vhdx.errors import FileSystemFullError, InputOutputError, NoSpaceError, OutputError, VhdxError
 from vhdx.sink import Existing, part_of, refuse_left_over
 from vhdx.source import file_identity
 from vhdx.system import files
@@ -62,3 +62,17 @@ def _is_differencing(path: Path) -> bool:
         return False
     with closing(structures):
         return bool(structures.has_parent) or structures.locator.value is not None
+
+
+def make_folder(root: Path) -> None:
+    """Make the folder that outputs go to, where there is none. Raises OutputError, InputOutputError."""
+    try:
+        root.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise OutputError(root, "the folder above it does not exist", "make that first") from None
+    except FileExistsError:
+        raise OutputError(root, "it is no folder", "name another one") from None
+    except OSError as error:
+        if files.is_full(error):
+            raise FileSystemFullError(root) from error
+        raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error

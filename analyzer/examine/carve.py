@@ -17,7 +17,7 @@ from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.bat import BlockState
 from vhdx.structures.constants import KIB, MIB
-from vhdx.targets import check_target
+from vhdx.targets import check_target, make_folder
 
 MOST_PIECES = 4096
 """Pieces that are looked at."""
@@ -136,9 +136,13 @@ def _piece(source: ByteSource, kind: Remnant, part: Range, block: int | None) ->
 def extract(image: Image, carving: Carving, folder: Path, existing: Existing) -> Carving:
     """Write each piece to a file of its own in `folder`, named by its kind and its offset.
 
-    All names are checked before the first is written. Raises OutputError, InputOutputError.
+    The folder is made where there is none. All names are checked before the first is written.
+
+    Raises OutputError, InputOutputError.
     """
     files = [folder / f"{piece.offset:016x}-{piece.kind.name.lower()}.bin" for piece in carving.pieces]
+    if files:
+        make_folder(folder)
     for file in files:
         check_target(file, [image.path], existing)
     for file, piece in zip(files, carving.pieces, strict=True):

@@ -19,7 +19,7 @@ from vhdx.runs import Kind
 from vhdx.sink import Existing, Sink
 from vhdx.source import ByteSource, read_at
 from vhdx.structures.constants import MIB
-from vhdx.targets import check_space, check_target
+from vhdx.targets import check_space, check_target, make_folder
 
 _UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -41,6 +41,8 @@ def write_files(disk: RawDisk, files: Sequence[HostedFile], folder: Path, existi
     """
     names = Names()
     targets = {file.start: folder / names.give(file.name) for file in files if file.reason is None}
+    if targets:
+        make_folder(folder)
     for target in targets.values():
         check_target(target, [disk.path], existing)
     if targets:

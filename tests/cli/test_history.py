@@ -95,9 +95,12 @@ def test_carve_writes_each_piece_to_the_byte_and_never_over_a_file(vhdx_command,
     assert path.read_bytes() == before
 
 
-def test_carve_refuses_a_folder_that_is_not_there_and_links_that_lead_out_of_it(vhdx_command, leaky, tmp_path):
+def test_carve_makes_its_folder_but_none_above_it_and_follows_no_links_out_of_it(vhdx_command, leaky, tmp_path):
     path, _ = leaky
-    assert vhdx_command("carve", path, "--extract", tmp_path / "none").code == 5
+    refused = vhdx_command("carve", path, "--extract", tmp_path / "none" / "below")
+    assert (refused.code, "the folder above it does not exist; make that first" in refused.err) == (5, True)
+    assert vhdx_command("carve", path, "--extract", tmp_path / "none").code == 0
+    assert len(list((tmp_path / "none").iterdir())) == 3
     folder, outside = tmp_path / "pieces", tmp_path / "outside"
     folder.mkdir()
     outside.write_bytes(b"kept")

@@ -14,10 +14,11 @@ from analyzer.guest.extract.model import Kept
 from analyzer.guest.extract.names import Names
 from analyzer.guest.filesystems.content import Piece
 from analyzer.guest.filesystems.record import Times
-from vhdx.errors import FileSystemFullError, InputOutputError, OutputError
+from vhdx.errors import FileSystemFullError, OutputError
 from vhdx.sink import Existing
 from vhdx.source import file_identity
 from vhdx.system import files
+from vhdx.targets import make_folder
 
 Parts = tuple[str, ...]
 """Names from the target down, each a safe one."""
@@ -87,16 +88,7 @@ class Target:
         """Make the folder where there is none; `sources` are never replaced. Raises OutputError, InputOutputError."""
         self._sources = {file_identity(source) for source in sources}
         self.root, self._existing = root, existing
-        try:
-            root.mkdir(exist_ok=True)
-        except FileNotFoundError:
-            raise OutputError(root, "the folder above it does not exist", "make that first") from None
-        except FileExistsError:
-            raise OutputError(root, "it is no folder", "name another one") from None
-        except OSError as error:
-            if files.is_full(error):
-                raise FileSystemFullError(root) from error
-            raise InputOutputError(root, "make the folder", error.strerror or str(error)) from error
+        make_folder(root)
         self._open: tuple[Parts, int] | None = None
         self._mark, self._numbers = secrets.token_hex(8), count()
         self.attributes_refused = list[str]()

@@ -55,7 +55,6 @@ def statuses(image):
 def test_files_that_a_folder_has_come_out_as_they_are(vhdx_command, tmp_path, chain):
     files, _ = chain
     host, out = host_of(tmp_path, ntfs_with(tmp_path, files)), tmp_path / "out"
-    out.mkdir()
     found = vhdx_command("carve", host, "--extract", out, "--json")
     assert found.code == 0
     assert {(one["path"], one["origin"]) for one in found.json["files"]} == {(f"/VMs/{name}", "file") for name in files}
@@ -68,7 +67,6 @@ def test_deleted_files_come_out_by_their_records_and_nothing_of_them_is_called_k
     volume, out = ntfs_with(tmp_path, files), tmp_path / "out"
     images.edit_ntfs(volume, *(["remove", f"/VMs/{name}"] for name in files))
     host = host_of(tmp_path, volume)
-    out.mkdir()
     scanned = vhdx_command("scan", host)
     assert scanned.code == 0
     assert f"$ vhdx carve {host} --extract DIR" in scanned.out
@@ -77,7 +75,6 @@ def test_deleted_files_come_out_by_their_records_and_nothing_of_them_is_called_k
     assert [one | {"file": None} for one in found.json["files"]] == told["files"]
     assert {one["origin"] for one in found.json["files"]} == {"deleted"}
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".map"} == files
-    (host.parent / "again").mkdir()
     told = vhdx_command("recover", host, "-o", host.parent / "again" / "disk.raw", "--dry-run").err
     assert f"`vhdx carve {host} --extract DIR`" in told
     again = vhdx_command("recover", *(out / name for name in NAMES), "-o", tmp_path / "disk.raw")
@@ -96,7 +93,6 @@ def test_files_behind_a_damaged_mft_come_out_by_its_mirror(vhdx_command, tmp_pat
     raw[mft * cluster : mft * cluster + 4096] = bytes(4096)
     volume.write_bytes(raw)
     host = host_of(tmp_path, volume)
-    out.mkdir()
     found = vhdx_command("carve", host, "--extract", out, "--json")
     assert "$MFTMirr" in found.json["notes"][0]
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files
@@ -116,14 +112,12 @@ def test_fragments_of_a_deleted_file_are_put_together_and_what_others_have_now_i
         *(["remove", f"/{name}"] for name in files),
     )
     host = host_of(tmp_path, volume)
-    out.mkdir()
     found = vhdx_command("carve", host, "--extract", out, "--json").json["files"]
     assert max(one["fragments"] for one in found) > 1
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".map"} == files
     images.edit_ntfs(volume, ["write", "/later", b"l" * 2 * MIB])
     host = host_of(tmp_path, volume)
     out = tmp_path / "later"
-    out.mkdir()
     found = vhdx_command("carve", host, "--extract", out, "--json").json["files"]
     assert sum(one["lost_bytes"] for one in found) > 0
     inputs = [out / name for name in NAMES if (out / name).is_file()]
@@ -137,7 +131,6 @@ def test_where_a_deleted_checkpoint_shows_its_base_that_is_there_nothing_is_know
     volume, out = ntfs_with(tmp_path, files), tmp_path / "out"
     images.edit_ntfs(volume, ["remove", f"/VMs/{NAMES[1]}"])
     host = host_of(tmp_path, volume)
-    out.mkdir()
     vhdx_command("carve", host, "--extract", out)
     assert not (out / f"{NAMES[0]}.map").exists()
     assert vhdx_command("recover", *(out / name for name in NAMES), "-o", tmp_path / "disk.raw", "-q").code == 1
@@ -171,7 +164,6 @@ def test_deleted_files_without_records_come_out_by_their_structure(vhdx_command,
     volume, out = in_ext(tmp_path, files), tmp_path / "out"
     delete_from_ext(volume, files)
     host = host_of(tmp_path, volume)
-    out.mkdir()
     found = vhdx_command("carve", host, "--extract", out, "--json")
     assert found.code == 0
     assert {one["origin"] for one in found.json["files"]} == {"structure"}
@@ -191,7 +183,6 @@ def test_a_file_without_a_record_ends_where_another_file_lies_now(vhdx_command, 
     block, free = (start + 5 * MIB) // 4096, re.search(r"(\d+) free blocks", images.debugfs_said(volume, "stats"))
     images.debugfs(volume, f"setb {block}", f"set_bg 0 free_blocks_count {int(free[1]) - 1}", "set_bg 0 checksum calc")
     host = host_of(tmp_path, volume)
-    out.mkdir()
     found = vhdx_command("carve", host, "--extract", out, "--json").json["files"]
     assert found[0]["size"] == block * 4096 - start
     inputs = [path for path in out.iterdir() if path.suffix != ".map"]
