@@ -3,13 +3,13 @@
 import logging
 import os
 import sys
-from functools import lru_cache
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from analyzer.guest.filesystems import reader_process
-from fixtures import RECIPES, write_files
+from fixtures import write_files
+from tests.support.catalogue import fixture_of
 from tests.support.command_line import built, chain, damaged, vhdx_command
 from tests.support.corpus_files import CORPUS, Corpus
 from tests.support.peer_tools import PEERS_REQUIRED, missing_peer
@@ -53,18 +53,12 @@ def _readers():
     readers.end()
 
 
-@lru_cache(maxsize=1)
-def _fixture_of(name):
-    """The recipe of this name, built once for tests that follow one another: nothing changes a fixture."""
-    return RECIPES[name].build()
-
-
 @pytest.fixture
 def recipe(tmp_path):
     """Builds a recipe of the catalogue in a fresh folder: gives the fixture and the path of its leaf."""
 
     def build(name):
-        fixture = _fixture_of(name)
+        fixture = fixture_of(name)
         write_files(fixture, tmp_path)
         return fixture, tmp_path / fixture.leaf
 

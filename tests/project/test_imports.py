@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from fixtures import RECIPES, write_files
+from fixtures import write_files
+from tests.support.catalogue import fixture_of
 from tests.support.files import ROOT
 
 PACKAGES = ("vhdx", "analyzer", "cli", "fixtures")
@@ -23,7 +24,7 @@ def loaded_by(code, *arguments):
 
 @pytest.fixture
 def small(tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path)
     return str(tmp_path / fixture.leaf)
 

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from fixtures import RECIPES, write_files
+from fixtures import write_files
+from tests.support.catalogue import fixture_of
 from tests.support.files import ROOT
 from tests.support.pages import parse
 
@@ -77,7 +78,7 @@ def night(tmp_path, pinged):
 
 @pytest.mark.slow
 def test_the_script_backs_up_and_tells_what_became_of_it(night, pinged, tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path)
     leaf = tmp_path / fixture.leaf
     assert night(leaf) == 0

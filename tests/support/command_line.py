@@ -15,6 +15,7 @@ import fixtures
 from cli.errors import run
 from cli.main import vhdx
 from fixtures.damage import DAMAGES
+from tests.support.catalogue import fixture_of
 from tests.support.files import ROOT
 
 SCHEMA = json.loads((ROOT / "docs/schema/vhdx-1.json").read_text())
@@ -72,7 +73,7 @@ def built(tmp_path):
     """Writes a recipe of the catalogue and gives the path of its leaf, with the fixture."""
 
     def build(name):
-        fixture = fixtures.RECIPES[name].build()
+        fixture = fixture_of(name)
         folder = tmp_path / name
         fixtures.write_files(fixture, folder)
         return folder / fixture.leaf, fixture

@@ -7,9 +7,9 @@ from functools import cache
 
 import google_crc32c
 
-from fixtures import RECIPES
 from fixtures.bat import Table
 from fixtures.placement import Placement
+from tests.support.catalogue import fixture_of
 from tests.support.sources import PatchedSource
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -53,7 +53,7 @@ class Case:
 @cache
 def subjects(name):
     """The files of a recipe, base first."""
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     found = []
     for file in fixture.chain[::-1]:
         data = fixture.files[file].to_bytes()

@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
-from fixtures import RECIPES
+from tests.support.catalogue import fixture_of
 from tests.support.effort import SAFETY
 from tests.support.sources import CountingSource, SparseSource
 from vhdx.contents import Structures
@@ -46,7 +46,7 @@ class WaitingSource:
 
 
 def source_of(name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     return SparseSource(fixture.files[fixture.leaf])
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import vhdx
 from fixtures import RECIPES, Verdict
 from tests.support.attempts import attempt
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import manifest, mutate, mutations
 from tests.support.mutator import mutate as mutated
 from tests.support.sources import CountingSource, SparseSource, chain_from, chain_of
@@ -88,7 +89,7 @@ def test_reads_that_are_looked_up_are_those_of_runs(stack, chance):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == LONG else ()) for name in GOOD])
 def test_of_a_healthy_recipe_every_place_of_a_block_is_found(name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     chain, chance = chain_of([fixture.files[file] for file in fixture.chain[::-1]]), random.Random(name)
     find, starts = chain.lookup(), [chance.randrange(chain.size) for _ in range(10)]
     found = [assert_found_is_right(chain, find, start, min(chain.size, start + 4096)) for start in starts]
@@ -123,7 +124,7 @@ def test_openvmms_damaged_files_read_alike_looked_up_and_planned(corpus, case, t
 
 
 def test_a_short_read_reads_no_more_of_the_tables_than_decides():
-    fixture = RECIPES["bitmap-sparse"].build()
+    fixture = fixture_of("bitmap-sparse")
     sources = [CountingSource(SparseSource(fixture.files[file])) for file in fixture.chain[::-1]]
     chain = chain_from(sources)
     stream = chain.stream()
@@ -137,7 +138,7 @@ def test_a_short_read_reads_no_more_of_the_tables_than_decides():
 
 @pytest.mark.slow
 def test_what_is_kept_of_tables_is_bounded_however_much_of_a_large_disk_is_read():
-    fixture = RECIPES["huge-small-blocks"].build()
+    fixture = fixture_of("huge-small-blocks")
     chain, chance = chain_of([fixture.files[file] for file in fixture.chain[::-1]]), random.Random(1)
     stream = chain.stream()
     stream.read(1)

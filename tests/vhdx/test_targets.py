@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import RECIPES, write_files
+from fixtures import write_files
+from tests.support.catalogue import fixture_of
 from vhdx.errors import OutputError
 from vhdx.sink import Existing
 from vhdx.targets import check_target
@@ -12,7 +13,7 @@ from vhdx.targets import check_target
 
 @pytest.fixture
 def chain(tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path)
     return fixture, tmp_path
 

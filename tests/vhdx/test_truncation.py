@@ -7,8 +7,9 @@ from functools import cache, partial
 import pytest
 
 import vhdx
-from fixtures import RECIPES, write_files
+from fixtures import write_files
 from tests.support.attempts import attempt
+from tests.support.catalogue import fixture_of
 from tests.support.sources import PatchedSource, chain_from
 from vhdx.runs import Kind
 
@@ -22,7 +23,7 @@ FRONT = (0, 8, 520, 64 * KIB, 68 * KIB, 128 * KIB, 132 * KIB, 192 * KIB, 256 * K
 
 @cache
 def built(name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     return fixture, [fixture.files[file].to_bytes() for file in fixture.chain[::-1]]
 
 
@@ -77,7 +78,7 @@ def test_a_layer_of_a_chain_cut_anywhere_is_read_honestly(name, victim, quiet):
 
 @pytest.mark.parametrize("name", ["dynamic", "log-override", "bitmap-sparse"])
 def test_a_real_file_that_shrinks_step_by_step_opens_or_is_refused(name, tmp_path, quiet):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     write_files(fixture, tmp_path)
     path = tmp_path / fixture.leaf
     model = fixture.models[fixture.leaf]
@@ -96,7 +97,7 @@ def first_page(path):
 
 
 def test_a_file_that_shrinks_while_it_is_open_is_a_short_read(tmp_path):
-    fixture = RECIPES["dynamic"].build()
+    fixture = fixture_of("dynamic")
     write_files(fixture, tmp_path)
     path = tmp_path / fixture.leaf
     with vhdx.open_image(path) as image:
@@ -111,7 +112,7 @@ def test_a_file_that_shrinks_while_it_is_open_is_a_short_read(tmp_path):
 @pytest.mark.parametrize("times", [5, pytest.param(1000, marks=pytest.mark.fuzz)])
 def test_a_file_cut_in_the_middle_of_scans_and_reads_is_an_error_each_time_and_ends_no_process(tmp_path, times):
     """Through a memory map the process would have ended with a signal."""
-    fixture, chance = RECIPES["chain-3"].build(), random.Random(1)
+    fixture, chance = fixture_of("chain-3"), random.Random(1)
     write_files(fixture, tmp_path)
     paths = [tmp_path / name for name in fixture.chain]
     contents = {path: fixture.files[path.name] for path in paths}

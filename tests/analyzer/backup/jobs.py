@@ -18,8 +18,9 @@ from analyzer.backup.restore import PointDisk, request_for
 from analyzer.convert.cells import sha256_of
 from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.model import Options, format_of
-from fixtures import RECIPES, write_files
+from fixtures import write_files
 from tests.support.attempts import attempt
+from tests.support.catalogue import fixture_of
 from vhdx.sink import Existing
 
 CHUNK = 1 << 20
@@ -28,7 +29,7 @@ CHUNK = 1 << 20
 def disk_files(folder):
     """A chain of three and, by layer, its path and the SHA-256 of its disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, folder)
     with vhdx.open_chain(folder / fixture.leaf) as chain:
         return [(chain.upto(layer).path, sha256_of(chain.upto(layer))) for layer in range(len(chain.layers))]

@@ -12,8 +12,8 @@ from analyzer.backup.plan import Which
 from analyzer.backup.repository.chunks import object_of
 from analyzer.backup.repository.keys import Cost
 from analyzer.backup.repository.repository import init_encrypted
-from fixtures import RECIPES
 from tests.analyzer.backup.helpers import KIB, MemoryPlace, back_up, content_of, new_repository, stored_chunks
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ KINDS = ["plain", "encrypted"]
 
 @pytest.fixture(scope="module")
 def chain():
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     return chain_of([fixture.files[path] for path in fixture.chain[::-1]])
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import vhdx.in_place
 from analyzer.backup.restore import PointDisk, restore_device
-from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, back_up, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 from vhdx.errors import InputOutputError, OutputError
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows knows no block 
 @pytest.fixture(scope="module")
 def point():
     """A restore point, and the bytes of its disk."""
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     repository = new_repository()
     (manifest,) = back_up(repository, chain_of([fixture.files[name] for name in reversed(fixture.chain)]))
     model = fixture.models[fixture.leaf]

@@ -9,8 +9,8 @@ from analyzer.backup.repository.codec import Codec
 from analyzer.backup.restore import PointDisk, resume_raw
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.backup.verify import Scope, verify
-from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, CutOffError, MemoryPlace, back_up, content_of, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 from vhdx.errors import OutputError
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def fixture():
-    return RECIPES["chain-3"].build()
+    return fixture_of("chain-3")
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from analyzer.backup.restore import PointDisk, extract_range, request_for
 from analyzer.backup.storage.local import LocalPlace
 from analyzer.convert.convert import plan_output, run_conversion
 from analyzer.convert.model import Options, OutputFormat
-from fixtures import RECIPES, write_files
+from fixtures import write_files
 from tests.analyzer.backup.helpers import KIB, back_up, content_of, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.peer_tools import qemu_img
 from vhdx import open_chain
 from vhdx.sink import Existing
@@ -38,7 +39,7 @@ def repositories(tmp_path_factory):
 
     def build(name):
         if name not in made:
-            folder, fixture = tmp_path_factory.mktemp(name), RECIPES[name].build()
+            folder, fixture = tmp_path_factory.mktemp(name), fixture_of(name)
             write_files(fixture, folder)
             repository = new_repository(LocalPlace(folder / "kept"), 64 * KIB if len(made) % 2 else None)
             points = []

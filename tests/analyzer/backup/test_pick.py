@@ -7,14 +7,14 @@ pytest.importorskip("zstandard")
 from analyzer.backup.errors import NoSuchPointError
 from analyzer.backup.pick import AmbiguousPointError, pick_point
 from analyzer.backup.plan import Which
-from fixtures import RECIPES
 from tests.analyzer.backup.helpers import back_up, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 
 
 @pytest.fixture
 def chain():
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     return chain_of([fixture.files[path] for path in fixture.chain[::-1]])
 
 

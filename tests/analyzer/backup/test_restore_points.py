@@ -14,8 +14,9 @@ from analyzer.backup.repository.codec import Codec
 from analyzer.backup.repository.manifest import build_document, parse_document
 from analyzer.backup.repository.repository import SETTINGS, Settings, init_repository, open_repository
 from analyzer.backup.storage.local import LocalPlace
-from fixtures import RECIPES, Identity, encode
+from fixtures import Identity, encode
 from tests.analyzer.backup.helpers import KIB, MIB, back_up, chunks_of, content_of, new_repository, stored_chunks
+from tests.support.catalogue import fixture_of
 from tests.support.sources import CountingSource, SparseSource, chain_from, chain_of
 from tests.support.strategies import layers_upon, stacks
 from vhdx.errors import LostDataError
@@ -166,7 +167,7 @@ def test_what_is_lost_refuses_a_backup_and_is_listed_when_it_is_allowed(recipe):
 
 @pytest.mark.parametrize("name", ["huge-dynamic", "huge-differencing"])
 def test_a_disk_of_64_tib_takes_the_largest_chunks(name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     chain = chain_of([fixture.files[path] for path in fixture.chain[::-1]])
     assert new_repository(chunk_size=None).chunk_size_for(chain.size) == 16 * MIB
     assert new_repository(chunk_size=64 * KIB).chunk_size_for(chain.size) == 16 * MIB

@@ -8,8 +8,9 @@ import pytest
 pytest.importorskip("zstandard")
 
 import vhdx
-from fixtures import RECIPES, write_files
+from fixtures import write_files
 from tests.analyzer.backup.helpers import MIB, back_up, content_of, new_repository
+from tests.support.catalogue import fixture_of
 from vhdx.runs import Kind
 
 pytestmark = pytest.mark.slow
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def leaf(tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     (tmp_path / "vm").mkdir()
     write_files(fixture, tmp_path / "vm")
     return tmp_path / "vm" / fixture.leaf

@@ -11,14 +11,14 @@ from analyzer.backup.repository.chunks import object_of, set_aside_ids
 from analyzer.backup.repository.repository import SETTINGS, open_repository
 from analyzer.backup.restore import PointDisk
 from analyzer.backup.verify import OBJECT, Depth, Scope, Traces, verify
-from fixtures import RECIPES
 from tests.analyzer.backup.helpers import MIB, MemoryPlace, back_up, content_of, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 
 
 @pytest.fixture(scope="module")
 def fixture():
-    return RECIPES["chain-3"].build()
+    return fixture_of("chain-3")
 
 
 @pytest.fixture

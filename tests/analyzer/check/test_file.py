@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from analyzer.check.file import check_structures
-from fixtures import RECIPES
+from tests.support.catalogue import fixture_of
 from tests.support.sources import SparseSource
 from vhdx.contents import Structures
 from vhdx.errors import InputOutputError
@@ -30,7 +30,7 @@ def codes(source):
 
 @pytest.fixture
 def source():
-    fixture = RECIPES["demo"].build()
+    fixture = fixture_of("demo")
     return SparseSource(fixture.files[fixture.leaf])
 
 

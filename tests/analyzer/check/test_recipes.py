@@ -3,7 +3,8 @@
 import pytest
 
 from analyzer.check.check import check_chain, check_file
-from fixtures import RECIPES, write_files
+from fixtures import write_files
+from tests.support.catalogue import fixture_of
 from tests.support.files import patch
 from vhdx.findings import Severity
 
@@ -42,7 +43,7 @@ def test_a_parent_of_other_sectors_is_looked_at_all_the_same(chain):
 
 @pytest.mark.slow
 def test_a_chain_that_is_too_deep_is_told_once(tmp_path):
-    fixture = RECIPES["chain-257"].build()
+    fixture = fixture_of("chain-257")
     write_files(fixture, tmp_path)
     checked = check_chain(tmp_path / fixture.leaf)
     assert [finding.code for finding in checked.findings if finding.severity is Severity.ERROR] == ["CHN-04"]

@@ -20,6 +20,7 @@ from tests.analyzer.convert.helpers import (
     convert,
     entries,
 )
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import file_hash
 from tests.support.files import pieces_of, room_of
 from tests.support.strategies import stacks
@@ -117,7 +118,7 @@ SMALL = [
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_good_recipe_can_be_converted(tmp_path, name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     inputs = tmp_path / "in"
     write_files(fixture, inputs)
     search = [inputs / folder for folder in fixture.search]

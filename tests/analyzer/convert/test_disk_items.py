@@ -8,9 +8,10 @@ import pytest
 import vhdx
 from analyzer.convert.create import NewDiskOptions, plan_creation, run_creation
 from analyzer.convert.model import OutputFormat
-from fixtures import RECIPES, Item, write_files
+from fixtures import Item, write_files
 from fixtures.fixture_set import healthy
 from tests.analyzer.convert.helpers import MIB, assert_blocks_are_apart, convert, merge, reads_as
+from tests.support.catalogue import fixture_of
 from vhdx.errors import CorruptFileError, TooMuchMetadataError
 from vhdx.sink import Existing
 from vhdx.source import read_at
@@ -41,7 +42,7 @@ OLDER = {SHARED: Item(data=b"rack 3, until it was moved", flags=USER | DISK)}
 
 def chain_with(folder, items, older=OLDER):
     """Writes a chain of three, the leaf with these items, the others with older ones; gives the paths, base first."""
-    specs = dict(RECIPES["chain-3"].build().specs)
+    specs = dict(fixture_of("chain-3").specs)
     *lower, leaf = specs
     given = dict.fromkeys(lower, older) | {leaf: items}
     specs = {name: replace(spec, items={**spec.items, **given[name]}) for name, spec in specs.items()}

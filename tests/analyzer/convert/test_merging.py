@@ -17,6 +17,7 @@ from tests.analyzer.convert.helpers import (
     merge,
     reads_as,
 )
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import file_hash
 from tests.support.laws import same
 from tests.support.strategies import stacks
@@ -87,7 +88,7 @@ CHAINS = [
 
 @pytest.mark.parametrize("name", [*CHAINS, "bitmap-dense", "bitmap-sparse", "bitmap-4096", "log-parent", "locator-up"])
 def test_the_chains_of_the_catalogue_can_be_merged_onto_every_layer(tmp_path, name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     write_files(fixture, tmp_path)
     model = fixture.models[fixture.leaf]
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
@@ -98,7 +99,7 @@ def test_the_chains_of_the_catalogue_can_be_merged_onto_every_layer(tmp_path, na
 
 
 def test_bitmaps_of_several_chunks_are_written_each_in_its_place(tmp_path):
-    fixture = RECIPES["bitmap-second-chunk"].build()
+    fixture = fixture_of("bitmap-second-chunk")
     write_files(fixture, tmp_path)
     base = tmp_path / fixture.chain[-1]
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
@@ -112,7 +113,7 @@ def test_bitmaps_of_several_chunks_are_written_each_in_its_place(tmp_path):
 
 
 def test_merging_a_merge_again_changes_nothing(tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path)
     base = tmp_path / fixture.chain[-1]
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
@@ -124,7 +125,7 @@ def test_merging_a_merge_again_changes_nothing(tmp_path):
 
 
 def test_a_merge_into_another_folder_names_its_parent_from_there(tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path / "vm")
     (tmp_path / "out" / "deep").mkdir(parents=True)
     target = tmp_path / "out" / "deep" / "merged.avhdx"
@@ -135,7 +136,7 @@ def test_a_merge_into_another_folder_names_its_parent_from_there(tmp_path):
 
 
 def test_the_leaf_itself_and_strangers_cannot_be_kept(tmp_path):
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path)
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain:
         for base in (chain.path, tmp_path / "stranger.vhdx"):
@@ -167,7 +168,7 @@ def test_what_only_the_kept_layer_has_lost_does_not_stop_a_merge(tmp_path):
 
 
 def test_what_an_upper_layer_has_lost_stops_a_merge(tmp_path):
-    fixture = RECIPES["partial-without-bitmap"].build()
+    fixture = fixture_of("partial-without-bitmap")
     write_files(fixture, tmp_path)
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain, pytest.raises(LostDataError):
         plan_merge_upper(chain, chain.base.path, tmp_path / "x.avhdx", SEEDED)

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 
 import vhdx
 from analyzer.convert.model import OutputFormat
-from fixtures import RECIPES, write_files
+from fixtures import write_files
 from tests.analyzer.convert.helpers import MIB, convert, entries, merge
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import manifest
 from tests.support.peer_tools import libvhdi_disk, missing_peer, qemu_img
 from tests.support.strategies import stacks
@@ -38,7 +39,7 @@ CHAINS = [
 @pytest.fixture
 def built(tmp_path):
     def build(name):
-        fixture = RECIPES[name].build()
+        fixture = fixture_of(name)
         write_files(fixture, tmp_path / "in")
         return fixture, tmp_path / "in" / fixture.leaf
 

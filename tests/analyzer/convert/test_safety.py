@@ -9,8 +9,9 @@ import vhdx
 from analyzer.convert.convert import plan_conversion
 from analyzer.convert.merge_upper import plan_merge_upper
 from analyzer.convert.model import Options, OutputFormat, Verify
-from fixtures import RECIPES, write_files
+from fixtures import write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert, entries, merge
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import file_hash
 from tests.support.files import let_go, symbolic_link
 from vhdx.errors import NoSpaceError, OutputError, SourceChangedError, VerificationError
@@ -207,7 +208,7 @@ def test_a_wrong_bit_of_a_sector_bitmap_is_found(chain, tmp_path, monkeypatch):
 
 
 def test_bytes_where_the_disk_has_none_are_found_in_a_raw_image(tmp_path, monkeypatch):
-    fixture = RECIPES["dynamic"].build()
+    fixture = fixture_of("dynamic")
     write_files(fixture, tmp_path / "in")
     with vhdx.open_chain(tmp_path / "in" / fixture.leaf) as chain:
         hole = next(run for run in chain.runs() if run.kind is not Kind.DATA and run.length >= 2 * MIB)

@@ -12,6 +12,7 @@ from analyzer.address.point import RestorePoint
 from analyzer.diff.find import Method, Trust, find_changes, plan_changes
 from analyzer.diff.points import compare_chunks
 from tests.analyzer.backup.helpers import KIB, back_up, content_of, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 from tests.support.strategies import stacks
 
@@ -47,9 +48,8 @@ def test_the_sectors_that_differ_are_found_and_no_other(stack, data):
 
 
 def test_points_of_one_content_are_told_apart_without_reading_a_chunk():
-    from fixtures import RECIPES
 
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     repository, chain = new_repository(), chain_of([fixture.files[path] for path in fixture.chain[::-1]])
     names = [back_up(repository, chain)[0].name for _ in range(2)]
     repository.place.reads.clear()
@@ -59,9 +59,8 @@ def test_points_of_one_content_are_told_apart_without_reading_a_chunk():
 
 
 def test_points_by_their_addresses_are_compared_by_ids_first_and_only_what_differs_is_read():
-    from fixtures import RECIPES
 
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     repository, chain = new_repository(), chain_of([fixture.files[path] for path in fixture.chain[::-1]])
     names = [back_up(repository, chain.upto(layer))[0].name for layer in (0, 2)]
     old, new = (RestorePoint(repository, name) for name in names)

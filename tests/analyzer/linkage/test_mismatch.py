@@ -11,6 +11,7 @@ from analyzer.linkage.record import Bearing
 from fixtures import RECIPES, Block, BlockState, Identity, ImageSpec, encode, write_files
 from fixtures.constants import MIB
 from fixtures.recipes.kit import child_of
+from tests.support.catalogue import fixture_of
 from vhdx.errors import VhdxError
 from vhdx.image import open_image
 
@@ -85,7 +86,7 @@ def ext(uuid, written):
 
 
 def test_a_parent_that_is_the_right_one_is_safe(tmp_path):
-    write_files(RECIPES["differencing"].build(), tmp_path)
+    write_files(fixture_of("differencing"), tmp_path)
     with open_image(tmp_path / "child.avhdx") as child, open_image(tmp_path / "base.vhdx") as parent:
         evidence = gather_evidence(child, parent)
     assert (evidence.verdict, evidence.doubtful, evidence.doubtful_bytes) == (Verdict.SAFE, (), 0)
@@ -196,7 +197,7 @@ def test_structures_made_to_do_harm_raise_nothing(evidence_on, seed):
 @pytest.mark.parametrize("name", sorted(name for name in RECIPES if not name.startswith("chain-25")))
 def test_no_two_files_raise_anything(tmp_path, name):
     """Every file of every recipe that opens, upon a plain disk and upon itself."""
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     write_files(fixture, tmp_path)
     encode(ImageSpec(size=SIZE, identity=Identity.of("plain"))).write_to(tmp_path / "plain disk")
     for file in list(fixture.files)[:3]:

@@ -10,8 +10,8 @@ from analyzer.guest.filesystems.record import SLASH, FileKind, FileRecord
 from analyzer.mount.fuse import Operations, _bindings
 from analyzer.mount.states import StateFile, points_folder, states_folder
 from analyzer.mount.tree import FixedFolder
-from fixtures import RECIPES
 from tests.analyzer.guest import images
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 from vhdx.chain import open_chain
 from vhdx.disk import Mask, MaskedDisk
@@ -48,7 +48,7 @@ def data_from(operations, position):
 @pytest.fixture(scope="module")
 def three():
     """A chain of three layers in memory, and the models of its states."""
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     chain = chain_of([fixture.files[name] for name in reversed(fixture.chain)])
     return chain, [fixture.models[name] for name in reversed(fixture.chain)]
 

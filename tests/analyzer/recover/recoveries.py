@@ -16,8 +16,8 @@ from analyzer.recovery_map.beside import map_of
 from analyzer.recovery_map.mapfile import Status
 from cli.render.recover import details_of, document_of
 from cli.render.recover_summary import summary_of
-from fixtures import RECIPES
 from fixtures.identity import guid
+from tests.support.catalogue import fixture_of
 from tests.support.mutator import _change, _repaired, subjects
 from tests.support.sources import PatchedSource
 from vhdx.errors import InputOutputError, ShortReadError, VhdxError
@@ -93,7 +93,7 @@ class Case:
 @cache
 def models_of(name):
     """What the disk of each file of a recipe reads as, base first; None where there is no model."""
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     return tuple(fixture.models.get(file) for file in fixture.chain[::-1])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from analyzer.repair.apply import repair_copy, repair_in_place
 from analyzer.repair.plan import plan_repair
 from analyzer.repair.undo import undo_of
-from fixtures import RECIPES
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import disk_hash
 from tests.support.sources import SparseSource, image_of
 from vhdx.identities import seeded_identities
@@ -19,7 +19,7 @@ SAME = seeded_identities("repair")
 
 def sound(name="dynamic"):
     """The one file of a recipe."""
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     return fixture.files[fixture.leaf]
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from analyzer.check.diagnosis.displaced_entries import missing_interleave, shifted_pages
 from analyzer.check.diagnosis.logged_entries import lost_table_updates
-from fixtures import RECIPES, Brush, Identity, ImageSpec, Layout, LogSpec, PageWrite, encode
+from fixtures import Brush, Identity, ImageSpec, Layout, LogSpec, PageWrite, encode
 from fixtures.bat import Table
 from fixtures.identity import guid
 from fixtures.placement import Placement
 from tests.analyzer.repair.helpers import MIB, codes_of, content, plan_of
 from tests.analyzer.repair.test_plan import fixed, result
+from tests.support.catalogue import fixture_of
 from tests.support.sources import image_of
 
 PAGE = 4096
@@ -150,7 +151,7 @@ def test_sound_entries_that_are_newer_than_the_log_are_kept():
 
 def test_a_table_that_merely_differs_from_an_old_copy_is_left_alone():
     for name in ("log-closed-entries",):
-        fixture = RECIPES[name].build()
+        fixture = fixture_of(name)
         assert not codes_of(plan_of(fixture.files[fixture.leaf]))
     newer = replace(SMALL, blocks=Brush(tag=3).fulls(range(0, 43, 3), range(4)))
     file = encode(newer).patched(MIB, logged(SMALL).read(MIB, MIB))

@@ -11,6 +11,7 @@ from fixtures import RECIPES
 from fixtures.checksum import sealed
 from fixtures.damage import DAMAGES
 from tests.analyzer.repair.helpers import HEADERS, KIB, MIB, SAME, TABLES, codes_of, content, flipped, plan_of, sound
+from tests.support.catalogue import fixture_of
 from tests.support.sources import SparseSource
 from vhdx.image import image_from
 from vhdx.patched import OverlaySource
@@ -45,7 +46,7 @@ GOOD = [name for name, recipe in RECIPES.items() if recipe.verdict.name == "GOOD
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_files_have_nothing_to_fix_but_live_logs_and_old_places(name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     for file in fixture.files.values():
         plan = plan_of(file)
         assert set(codes_of(plan)) <= {"LOG-01", "HDR-03", "REG-03", "REG-05", "BAT-13"}, plan.fixes
@@ -160,7 +161,7 @@ def test_a_view_reads_as_the_file_that_is_written():
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.verdict.name == "BAD"])
 def test_every_bad_file_gives_a_plan_or_a_reason(name):
-    for file in RECIPES[name].build().files.values():
+    for file in fixture_of(name).files.values():
         plan = plan_of(file)
         assert plan.opens or plan.unfixable
         assert not {"BAT-16", "BAT-17", "BAT-18"} & set(codes_of(plan))

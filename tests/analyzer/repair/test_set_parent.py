@@ -9,11 +9,12 @@ import vhdx
 from analyzer.repair.apply import repair_copy, repair_in_place, run_undo
 from analyzer.repair.set_parent import Identity, Relink, plan_relink
 from analyzer.repair.undo import undo_of
-from fixtures import RECIPES, Brush, ImageSpec, Item, LocatorSpec, encode, write_files
+from fixtures import Brush, ImageSpec, Item, LocatorSpec, encode, write_files
 from fixtures import Identity as Guids
 from fixtures import constants as c
 from fixtures.recipes.kit import child_of, disk
 from tests.analyzer.repair.helpers import MIB, SAME, saved
+from tests.support.catalogue import fixture_of
 from tests.support.corpus_files import disk_hash
 from vhdx.errors import ChainLoopError, IdentityDiffersError, OutputError, SectorSizeMismatchError
 from vhdx.sink import Existing
@@ -106,8 +107,8 @@ def test_a_copy_in_another_folder_names_the_parent_from_there(moved, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="the absolute path is another one there, and is put right")
 def test_a_parent_that_is_named_rightly_needs_nothing(tmp_path):
-    write_files(RECIPES["chain-3"].build(), tmp_path)
-    leaf = RECIPES["chain-3"].build().leaf
+    write_files(fixture_of("chain-3"), tmp_path)
+    leaf = fixture_of("chain-3").leaf
     with vhdx.open_chain(tmp_path / leaf) as chain:
         parent = chain.layers[-2].path
     assert planned(tmp_path / leaf, parent).is_empty
@@ -150,7 +151,7 @@ def test_a_base_has_no_parent_and_a_live_log_comes_first(moved, tmp_path):
     with pytest.raises(OutputError) as caught:
         planned(base, moved[1])
     assert "no parent" in str(caught.value)
-    fixture = RECIPES["log-growing"].build()
+    fixture = fixture_of("log-growing")
     write_files(fixture, tmp_path / "live")
     with pytest.raises(OutputError) as caught:
         planned(tmp_path / "live" / fixture.leaf, moved[1])

@@ -10,12 +10,13 @@ import vhdx
 from analyzer.serve.export import Export
 from analyzer.serve.listening import door_at_port
 from analyzer.serve.server import Server, Until
+from tests.support.catalogue import fixture_of
 from tests.support.effort import SAFETY
 
 
 @pytest.fixture(scope="session")
 def demo_files(tmp_path_factory):
-    fixture, folder = fixtures.RECIPES["demo"].build(), tmp_path_factory.mktemp("demo")
+    fixture, folder = fixture_of("demo"), tmp_path_factory.mktemp("demo")
     fixtures.write_files(fixture, folder)
     return folder / fixture.leaf, [fixture.models[name] for name in fixture.chain[::-1]]
 

@@ -18,8 +18,8 @@ from analyzer.backup.repository.manifest import (
 )
 from analyzer.backup.repository.names import is_name, name_for, name_in, require_name, stored_name
 from analyzer.backup.repository.repository import Settings, init_repository, open_repository
-from fixtures import RECIPES
 from tests.analyzer.backup.helpers import KIB, MIB, MemoryPlace, back_up, index_of, new_repository
+from tests.support.catalogue import fixture_of
 from tests.support.sources import chain_of
 
 
@@ -116,7 +116,7 @@ def test_every_file_name_gives_a_name_of_its_own(stem):
 
 
 def test_a_manifest_is_read_as_it_was_written():
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     repository = new_repository()
     (manifest,) = back_up(repository, chain_of([fixture.files[path] for path in fixture.chain[::-1]]))
     assert parse_manifest(build_manifest(manifest)) == manifest
@@ -124,7 +124,7 @@ def test_a_manifest_is_read_as_it_was_written():
 
 
 def test_a_manifest_under_another_name_is_refused():
-    fixture = RECIPES["empty"].build()
+    fixture = fixture_of("empty")
     repository = new_repository()
     (manifest,) = back_up(repository, chain_of([fixture.files[fixture.leaf]]))
     repository.place.objects["points/other.json"] = repository.place.objects[f"points/{manifest.name}.json"]

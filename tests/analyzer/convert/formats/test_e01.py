@@ -18,8 +18,9 @@ from analyzer.convert.formats.e01.format import SIGNATURE
 from analyzer.convert.formats.e01.layout import plan
 from analyzer.convert.formats.e01.segment_files import MOST, SegmentedSink, segment_name
 from analyzer.convert.model import CaseData, Compression, Digests, ImageRequest, OutputFormat, new_disk
-from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
+from fixtures import Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, convert, e01_options
+from tests.support.catalogue import fixture_of
 from tests.support.files import let_go
 from vhdx.errors import OutputError, VerificationError, VhdxError
 from vhdx.sink import Existing, Sink
@@ -334,7 +335,7 @@ def test_what_would_break_a_line_of_the_header_is_refused(text):
 
 
 def test_the_header_says_what_the_examiner_said(tmp_path):
-    fixture = RECIPES["dynamic"].build()
+    fixture = fixture_of("dynamic")
     write_files(fixture, tmp_path / "in")
     told = CaseData(case_number="C/7", evidence_number="2", examiner="J. Özil", description="d", notes="n", acquired=60)
     with vhdx.open_chain(tmp_path / "in" / fixture.leaf) as chain:

@@ -6,8 +6,9 @@ import vhdx
 from analyzer.convert.convert import plan_conversion
 from analyzer.convert.formats.table import FORMATS
 from analyzer.convert.model import VHDX_FORMATS, Compression, Options, OutputFormat
-from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
+from fixtures import Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, convert
+from tests.support.catalogue import fixture_of
 from tests.support.files import ROOT, open_files, room_of
 from vhdx.errors import OutputError, VerificationError
 from vhdx.sink import Sink
@@ -142,14 +143,14 @@ def test_a_disk_that_no_vhd_can_hold_is_refused(tmp_path, output):
 
 @pytest.mark.parametrize("output", [*VHDS, OutputFormat.VMDK])
 def test_sectors_that_a_format_lacks_are_refused(tmp_path, output):
-    fixture = RECIPES["sectors-4096"].build()
+    fixture = fixture_of("sectors-4096")
     write_files(fixture, tmp_path)
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain, pytest.raises(OutputError, match="sectors of 512 bytes"):
         plan_conversion(chain, tmp_path / "out.vhd", output, SEEDED)
 
 
 def test_a_vhd_for_azure_is_fixed_and_of_whole_mib(tmp_path):
-    fixture = RECIPES["unaligned-size"].build()
+    fixture = fixture_of("unaligned-size")
     write_files(fixture, tmp_path)
     model = fixture.models[fixture.leaf]
     with vhdx.open_chain(tmp_path / fixture.leaf) as chain:

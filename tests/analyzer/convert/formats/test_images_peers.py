@@ -8,8 +8,9 @@ from hypothesis import given, settings
 
 import vhdx
 from analyzer.convert.model import Compression, Options, OutputFormat
-from fixtures import RECIPES, Block, BlockState, ImageSpec, encode, write_files
+from fixtures import Block, BlockState, ImageSpec, encode, write_files
 from tests.analyzer.convert.helpers import MIB, SEEDED, VARIED, convert
+from tests.support.catalogue import fixture_of
 from tests.support.peer_tools import image_cat, libvhdi_disk, missing_peer, qemu_img
 from tests.support.strategies import stacks
 
@@ -28,7 +29,7 @@ def opened(tmp_path):
     chains = []
 
     def build(name):
-        fixture = RECIPES[name].build()
+        fixture = fixture_of(name)
         write_files(fixture, tmp_path / "in")
         chains.append(vhdx.open_chain(tmp_path / "in" / fixture.leaf))
         model = fixture.models[fixture.leaf]

@@ -15,8 +15,9 @@ from analyzer.recover.inputs.foreign_files import CopiesDifferError
 from analyzer.recover.inputs.segments import SeveralDisksError
 from analyzer.recover.job import RecoverOptions, plan_recovery, run_recovery
 from analyzer.recovery_map.mapfile import Status
-from fixtures import RECIPES, Brush, Identity, ImageSpec, encode, write_files
+from fixtures import Brush, Identity, ImageSpec, encode, write_files
 from fixtures.recipes.kit import child_of
+from tests.support.catalogue import fixture_of
 from vhdx.errors import ChainError, InputOutputError, NotRegularFileError, OutputError
 from vhdx.parents import Search
 from vhdx.sink import Existing
@@ -27,7 +28,7 @@ MIB = 1 << 20
 @pytest.fixture
 def chain(tmp_path):
     """The files of a chain of three, base first."""
-    fixture = RECIPES["chain-3"].build()
+    fixture = fixture_of("chain-3")
     write_files(fixture, tmp_path)
     return [tmp_path / name for name in reversed(fixture.chain)]
 
@@ -96,7 +97,7 @@ def test_a_copy_of_a_file_is_taken_once(chain, tmp_path, layer):
 
 
 def test_a_base_of_another_disk_is_told(chain, tmp_path, request):
-    own, other = tmp_path / "own", RECIPES["unaligned-size"].build()
+    own, other = tmp_path / "own", fixture_of("unaligned-size")
     own.mkdir()
     base = Path(shutil.copy(chain[0], own))
     orphan = request.getfixturevalue("orphan")

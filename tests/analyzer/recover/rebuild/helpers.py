@@ -4,8 +4,9 @@ from pathlib import Path
 
 from analyzer.recover.rebuild.job import rebuild_image
 from analyzer.recover.rebuild.workspace import BitmapPolicy
-from fixtures import RECIPES, encode
+from fixtures import encode
 from fixtures.placement import Placement
+from tests.support.catalogue import fixture_of
 from tests.support.sources import SparseSource
 from vhdx.chain import Chain
 from vhdx.contents import Structures
@@ -29,7 +30,7 @@ def wiped(file, *ranges):
 
 def recipe_of(name):
     """The files of a recipe's chain, base first, and the model of its leaf."""
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     return [fixture.files[each] for each in reversed(fixture.chain)], fixture.models[fixture.leaf]
 
 

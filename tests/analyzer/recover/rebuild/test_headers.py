@@ -21,6 +21,7 @@ from tests.analyzer.recover.rebuild.helpers import (
     wiped,
 )
 from tests.analyzer.recover.rebuild.test_metadata import logged
+from tests.support.catalogue import fixture_of
 from tests.support.sources import SparseSource
 from vhdx.contents import Structures
 from vhdx.ranges import Range
@@ -87,7 +88,7 @@ def test_an_empty_disk_comes_back_empty(ranges):
 
 @pytest.mark.parametrize("name", ["not-vhdx-qcow2", "not-vhdx-raw", "not-vhdx-vhd-fixed", "not-vhdx-zeros"])
 def test_another_kind_of_file_is_called_what_it_is_and_nothing_is_rebuilt(name):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     saved = rebuilt_image(fixture.files[fixture.leaf])
     assert (saved.image, saved.rebuilt) == (None, ())
     assert "not a VHDX file" in saved.lost[-1] or "headers alone take" in saved.lost[-1]
@@ -96,7 +97,7 @@ def test_another_kind_of_file_is_called_what_it_is_and_nothing_is_rebuilt(name):
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("log-")])
 @pytest.mark.parametrize("ranges", [HEADERS, HEADERS + TABLES])
 def test_what_a_log_of_unknown_standing_may_have_changed_is_never_called_known(name, ranges):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     if fixture.leaf not in fixture.models or fixture.models[fixture.leaf].size > 64 << 20:
         pytest.skip("it has no model, or a large one")
     (*parents, leaf), model = recipe_of(name)

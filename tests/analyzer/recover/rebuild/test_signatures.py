@@ -3,7 +3,7 @@
 import pytest
 
 from analyzer.recover.rebuild.signatures import read_known, read_known_steps
-from fixtures import RECIPES
+from tests.support.catalogue import fixture_of
 from tests.support.sources import CountingSource, PatchedSource
 from vhdx.errors import ShortReadError
 from vhdx.image import image_from
@@ -41,7 +41,7 @@ def assert_same(disk, step, start):
 @pytest.mark.parametrize("step", [13 * SECTOR, 1 << 15, 2 * MIB])
 @pytest.mark.parametrize("name", ["states-base", "states-child", "bitmap-sparse"])
 def test_what_is_read_at_once_is_what_is_read_step_by_step(name, step, cut, quiet):
-    fixture = RECIPES[name].build()
+    fixture = fixture_of(name)
     content = fixture.files[fixture.leaf].to_bytes()
     disk = image_from(PatchedSource(content, size=len(content) - cut))
     for start in (0, 5 * SECTOR, disk.size - 3 * 4096):
@@ -49,7 +49,7 @@ def test_what_is_read_at_once_is_what_is_read_step_by_step(name, step, cut, quie
 
 
 def test_around_what_cannot_be_read_all_else_is_read():
-    fixture = RECIPES["dynamic"].build()
+    fixture = fixture_of("dynamic")
     source = FailingSource(fixture.files[fixture.leaf].to_bytes())
     disk = image_from(source)
     run = next(iter(disk.runs().of_kind(Kind.DATA)))
@@ -58,7 +58,7 @@ def test_around_what_cannot_be_read_all_else_is_read():
 
 
 def test_a_table_that_stands_is_read_a_mib_at_a_time_and_one_that_is_lost_is_asked_for_once():
-    fixture = RECIPES["dynamic"].build()
+    fixture = fixture_of("dynamic")
     source = CountingSource(PatchedSource(fixture.files[fixture.leaf].to_bytes()))
     disk = image_from(source)
     run = max(disk.runs().of_kind(Kind.DATA), key=lambda run: run.length)
