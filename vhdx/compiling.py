@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from vhdx import kernels
 from vhdx.kernels import DATA, HOLE, LOST
-from vhdx.system.sockets import MORE_FOLLOWS, NO_SIGNAL, SENDS_FILES
 
 Table = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 
@@ -87,7 +86,7 @@ def _made(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
 
 def _linked(function: Callable[..., Any], parts: dict[str, Any]) -> Callable[..., Any]:
     """The same function, calling compiled parts where it calls parts."""
-    return FunctionType(function.__code__, vars(kernels) | parts, function.__name__)
+    return FunctionType(function.__code__, function.__globals__ | parts, function.__name__)
 
 
 def _signature(kernel: Callable[..., Any]) -> Any:
@@ -109,24 +108,42 @@ def _signature(kernel: Callable[..., Any]) -> Any:
 
 
 @cache
+def calling_the_system(
+    kernel: Callable[..., Any], signature: str, parts: tuple[Callable[..., Any], ...] = ()
+) -> Callable[..., Any]:
+    """A kernel of any module as machine code, in which `pread`, `sendfile` and `send` are the system's.
+
+    It can only run compiled. `signature` is the types of its arguments and answer, in numba's words; `parts` are the
+    functions that it calls, each behind those that it calls itself.
+    """
+    from numba import njit, types
+
+    # Names of a module, not of a closure: what a closure holds is part of the key of numba's cache, and this differs
+    # from process to process. test_a_second_process_adds_nothing_to_the_cache.
+    size, number, descriptor = types.intp, types.uintp, types.int32
+    names: dict[str, Any] = {
+        "pread": types.ExternalFunction("pread", size(descriptor, number, number, types.int64)),
+        "sendfile": types.ExternalFunction("sendfile", size(descriptor, descriptor, number, number)),
+        "send": types.ExternalFunction("send", size(descriptor, number, number, descriptor)),
+    }
+    for part in parts:
+        names[part.__name__] = njit(_linked(part, names))
+    return _made(_linked(kernel, names), signature)
+
+
+@cache
 def compiled_reader() -> Callable[..., int] | None:
     """Fills a buffer from many runs without coming back to Python for each; None where the system has no `pread`.
 
     Takes columns start, end, kind, layer and file offset of runs as a tuple, descriptors by layer (one that is no file
     makes `pread` fail), a buffer of bytes, the first and the last run wanted, the range of the disk that the buffer
     stands for, and whether holes read as zeros. Returns the first run that it could not read whole, for the caller to
-    read and to say why; the last one when there is none. It can only run compiled, for it calls the system itself.
+    read and to say why; the last one when there is none.
     """
     if not hasattr(os, "pread"):
         return None
-    from numba import types
-
-    # A name of its module, not of a closure: what a closure holds is part of the key of numba's cache, and this differs
-    # from process to process. test_a_second_process_adds_nothing_to_the_cache.
-    pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
-    given, number = types.Array(types.int64, 1, "C", readonly=True), types.int64
-    plan = types.UniTuple(given, 5)  # type: ignore[no-untyped-call]
-    return _made(_linked(_read_runs, {"pread": pread}), number(plan, given, types.uint8[::1], *[number] * 5))
+    plan = "UniTuple(Array(int64, 1, 'C', True), 5)"
+    return calling_the_system(_read_runs, f"int64({plan}, Array(int64, 1, 'C', True), uint8[::1]{', int64' * 5})")
 
 
 pread: Callable[..., int]
@@ -151,58 +168,3 @@ def _read_runs(
         else:
             buffer[lower - at : upper - at] = 0
     return last
-
-
-@cache
-def compiled_sender() -> Callable[..., int] | None:
-    """Sends many runs without coming back to Python for each; None where the system sends no files by sockets.
-
-    Takes columns start, end, kind, layer and file offset of runs as a tuple, descriptors by layer, that of a socket
-    which blocks, as many zeros as the longest run that is no data has, bytes that go in front, how many of these, an
-    array of two numbers, the first and the last run wanted, and the range of the disk that is to be sent. Returns up to
-    where it was sent; how many of the bytes in front were is the first number of the array.
-    """
-    if not SENDS_FILES:
-        return None
-    from numba import types
-
-    # Names of their module, as of `compiled_reader`.
-    size, number = types.intp, types.int64
-    sendfile = types.ExternalFunction("sendfile", size(types.int32, types.int32, types.uintp, types.uintp))
-    send = types.ExternalFunction("send", size(types.int32, types.uintp, types.uintp, types.int32))
-    given, some = types.Array(number, 1, "C", readonly=True), types.Array(types.uint8, 1, "C", readonly=True)
-    plan = types.UniTuple(given, 5)  # type: ignore[no-untyped-call]
-    signature = number(plan, given, number, some, some, number, number[::1], *[number] * 4)
-    parts = {"sendfile": sendfile, "send": send, "flags": MORE_FOLLOWS | NO_SIGNAL}
-    return _made(_linked(_send_runs, parts), signature)
-
-
-sendfile: Callable[..., int]
-send: Callable[..., int]
-flags: int
-"""The system's, and the flags of all that is sent from memory, where `_send_runs` is compiled."""
-
-
-def _send_runs(
-    plan: Any, descriptors: Any, connection: int, zeros: Any, head: Any, length: int, numbers: Any, first: int,
-    last: int, at: int, upto: int,
-) -> int:  # fmt: skip
-    start, end, kind, layer, file_offset = plan
-    numbers[0] = 0
-    while numbers[0] < length:
-        sent = send(connection, head.ctypes.data + numbers[0], length - numbers[0], flags)  # noqa: F821 - as `pread`
-        if sent <= 0:
-            return at
-        numbers[0] += sent
-    for run in range(first, last):
-        upper = min(end[run], upto)
-        numbers[1] = file_offset[run] + at - start[run]
-        while at < upper:
-            if kind[run] == DATA:
-                sent = sendfile(connection, descriptors[layer[run]], numbers.ctypes.data + 8, upper - at)  # noqa: F821
-            else:
-                sent = send(connection, zeros.ctypes.data, upper - at, flags)  # noqa: F821
-            if sent <= 0:
-                return at
-            at += sent
-    return at

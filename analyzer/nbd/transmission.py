@@ -51,7 +51,7 @@ class ChunkHead(NamedTuple):
         return bool(self.flags & DONE)
 
 
-def parse_request(data: bytes, at: int = 0) -> Request:
+def parse_request(data: bytes | bytearray, at: int = 0) -> Request:
     """The request of REQUEST_SIZE bytes that begins `at` a byte; raises ProtocolError for what is none."""
     magic, flags, command, cookie, start, length = _REQUEST.unpack_from(data, at)
     if magic != REQUEST_MAGIC:

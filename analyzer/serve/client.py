@@ -7,12 +7,12 @@ from analyzer.nbd.errors import ProtocolError
 from analyzer.nbd.numbers import DONE, MOST_PAYLOAD, Command, Failure, Flag
 from analyzer.nbd.transmission import Request, done_chunk, error_chunk, simple_reply, status_chunk
 from analyzer.serve.contexts import MOST_EXTENTS, NUMBERS, BlockStatus
-from analyzer.serve.export import View
 from analyzer.serve.handshake import Session
 from analyzer.serve.line import ClientLeftError, Line
 from analyzer.serve.reads import Reads
 from analyzer.serve.refusal import Refusal
-from analyzer.serve.views import WritableView
+from analyzer.serve.straight import StraightReads
+from analyzer.serve.views import View, WritableView
 from analyzer.serve.writing import FLAGS, Writes
 from vhdx.errors import FileSystemFullError, VhdxError
 
@@ -37,14 +37,17 @@ class Client:
     def serve(self) -> None:
         """Answer requests until the client leaves; raises ProtocolError for one that breaks the protocol, OSError."""
         with self._session.export.viewed() as view:
-            self._work = self._work_with(view)
+            reads = Reads(self._line, self._session, view)
+            straight = StraightReads(self._line, self._session, view, reads)
+            self._work = self._work_with(view, reads)
             with suppress(ClientLeftError):
+                straight.answer()
                 while self._serve_one(self._line.next_request()):
-                    pass
+                    straight.answer()
 
-    def _work_with(self, view: View) -> dict[int, _Work]:
+    def _work_with(self, view: View, reads: Reads) -> dict[int, _Work]:
         work: dict[int, _Work] = {
-            Command.READ: Reads(self._line, self._session, view).read,
+            Command.READ: reads.read,
             Command.BLOCK_STATUS: self._tell_status,
         }
         if isinstance(view, WritableView):

@@ -10,7 +10,7 @@ from analyzer.nbd.numbers import MOST_PAYLOAD, Transmission
 from analyzer.nbd.options import BlockSizes
 from analyzer.serve.reading import CarefulReader
 from analyzer.serve.scratch import Scratch
-from analyzer.serve.views import WritableView
+from analyzer.serve.views import View, WritableView
 from analyzer.text import size
 from vhdx.disk import DiskSource
 from vhdx.errors import VhdxError
@@ -23,9 +23,6 @@ _PREFERRED = 4096
 # Views that wait for clients, as many as one program has connections: each can hold 16 MiB of tables.
 _MOST_WAITING = 4
 _WRITABLE = Transmission.SEND_FLUSH | Transmission.SEND_FUA | Transmission.SEND_TRIM | Transmission.SEND_WRITE_ZEROES
-
-View = CarefulReader | WritableView
-"""A disk as one client sees it."""
 
 
 class Guard:

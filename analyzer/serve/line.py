@@ -21,21 +21,30 @@ class Line:
 
     def __init__(self, connection: socket.socket) -> None:
         """`connection` stays open."""
-        self.socket, self._inbox, self._taken, self._outbox = connection, b"", 0, bytearray()
+        self.socket, self._outbox = connection, bytearray()
+        self.inbox, self.taken, self.received = bytearray(_AHEAD), 0, 0
+        """What came in, up to which byte it was taken, and up to which it is there."""
         self._sends_both = hasattr(connection, "sendmsg")  # Windows' does not
         self.piece = memoryview(bytearray(PIECE))
         """Room for what is read from the disk and sent."""
 
-    def next_request(self) -> Request:
-        """The next one; raises ClientLeftError, ProtocolError, OSError."""
-        while len(self._inbox) - self._taken < REQUEST_SIZE:
+    def require(self, length: int) -> None:
+        """Wait for so many bytes that were not taken yet; raises ClientLeftError, OSError."""
+        while self.received - self.taken < length:
             self.flush()
-            received = self.socket.recv(_AHEAD)
+            rest = self.inbox[self.taken : self.received]
+            self.inbox[: len(rest)] = rest
+            self.taken, self.received = 0, len(rest)
+            received = self.socket.recv_into(memoryview(self.inbox)[len(rest) :])
             if not received:
                 raise ClientLeftError
-            self._inbox, self._taken = self._inbox[self._taken :] + received, 0
-        request = parse_request(self._inbox, self._taken)
-        self._taken += REQUEST_SIZE
+            self.received += received
+
+    def next_request(self) -> Request:
+        """The next one; raises ClientLeftError, ProtocolError, OSError."""
+        self.require(REQUEST_SIZE)
+        request = parse_request(self.inbox, self.taken)
+        self.taken += REQUEST_SIZE
         return request
 
     def payload(self, length: int) -> Iterator[memoryview]:
@@ -43,8 +52,8 @@ class Line:
         self.flush()
         while length:
             part = self.piece[: min(PIECE, length)]
-            ahead = self._inbox[self._taken : self._taken + len(part)]
-            self._taken += len(ahead)
+            ahead = self.inbox[self.taken : min(self.received, self.taken + len(part))]
+            self.taken += len(ahead)
             part[: len(ahead)] = ahead
             taken = len(ahead)
             while taken < len(part):
@@ -71,7 +80,7 @@ class Line:
         taken, self._outbox = bytes(self._outbox), bytearray()
         return taken
 
-    def send(self, head: bytes, data: memoryview | None = None) -> None:
+    def send(self, head: bytes | bytearray, data: memoryview | None = None) -> None:
         """Send both, behind all that was put."""
         if self._outbox:
             head = self.take_put() + head

@@ -46,7 +46,8 @@ class CarefulReader:
         """Read from `disk`, which loses whole sectors; `plans` as Reader has them."""
         self._note = _Note(sector_size)
         self._reader = Reader(disk, self._note, plans)
-        self._holes_are_zeros = disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None
+        self.holes_are_zeros = disk.error_for(Run(0, 1, Kind.HOLE, 0, 0)) is None
+        """Whether what is in no layer is known."""
 
     def read_into(self, start: int, buffer: memoryview) -> Sequence[Missing]:
         """Fill the buffer from byte `start` of the disk; returns what of it is unknown, sorted and disjoint."""
@@ -57,6 +58,10 @@ class CarefulReader:
             return list(self._in_pieces(start, buffer, error))
         return self._note.take()
 
+    def is_plain(self, _start: int, _end: int) -> bool:
+        """Whether a range is what the disk's plans say of it."""
+        return True
+
     def spans(self, start: int, end: int, can_send: Sequence[bool]) -> Iterator[Span]:
         """How each part of a range reaches a client; `can_send` says of each layer whether its bytes can be sent."""
         position = start
@@ -66,7 +71,7 @@ class CarefulReader:
             if plan is None:
                 yield Read(position, upto)
             else:
-                yield from spans_of(plan, position, upto, can_send, holes_are_zeros=self._holes_are_zeros)
+                yield from spans_of(plan, position, upto, can_send, holes_are_zeros=self.holes_are_zeros)
             position = upto
 
     def _plan(self, start: int, length: int) -> Plan | None:

@@ -5,29 +5,31 @@ from collections.abc import Iterator, Sequence
 from analyzer.nbd.errors import ProtocolError
 from analyzer.nbd.numbers import DONE, MOST_PAYLOAD, Failure, Flag
 from analyzer.nbd.transmission import Request, data_head, done_chunk, error_chunk, hole_chunk, simple_reply
+from analyzer.serve.answering import SHORT
 from analyzer.serve.handshake import Session
 from analyzer.serve.line import PIECE, Line
-from analyzer.serve.reading import CarefulReader, Missing
+from analyzer.serve.reading import Missing
 from analyzer.serve.refusal import Refusal
 from analyzer.serve.spans import Sent, Told
-from analyzer.serve.views import WritableView
+from analyzer.serve.views import View
 from vhdx.errors import VhdxError
 from vhdx.ranges import Range
 from vhdx.sending import RunSender
 
-# Bytes that are read and sent by two system calls, where sending them from their file would take two or more as well.
-_SHORT = 32 << 10
 _DF = int(Flag.DF)
 
 
 class Reads:
     """Answers one client's requests to read. All of it runs in one thread."""
 
-    def __init__(self, line: Line, session: Session, view: CarefulReader | WritableView) -> None:
+    def __init__(self, line: Line, session: Session, view: View) -> None:
         """Answer by `line` with what `view` shows."""
         self._line, self._view, self._is_structured = line, view, session.is_structured
         self._sender = RunSender(session.export.disk, line.socket)
-        self._sends = any(self._sender.can_send)
+        self.descriptors = self._sender.descriptors
+        """By layer; -1 where bytes have to be read."""
+        self.can_send = any(self._sender.can_send)
+        """Whether bytes of any layer can be sent without being read."""
 
     def read(self, request: Request, _payload: Iterator[memoryview]) -> None:
         """Answer a request; raises Refusal, VhdxError before an answer, ProtocolError in the middle, OSError."""
@@ -40,15 +42,20 @@ class Reads:
             self._read_undivided(request)
         elif not length:
             self._line.send(done_chunk(cookie))
-        elif length > _SHORT and self._sends:
+        elif length > SHORT and self.can_send:
             self._answer_by_spans(cookie, start, start + length)
         else:
             self._read_in_chunks(cookie, start, start + length, DONE)
 
     # --- sent from the files ---
 
-    def _answer_by_spans(self, cookie: int, start: int, end: int) -> None:
-        missing = list[Missing]()
+    def go_on(self, request: Request, place: int, stop: int) -> None:
+        """Answer the rest of a request, of which a chunk up to `stop` was sent as far as `place`. Raises OSError."""
+        missing = self._read_on(place, stop)
+        self._answer_by_spans(request.cookie, stop, request.start + request.length, missing[:1])
+
+    def _answer_by_spans(self, cookie: int, start: int, end: int, failed: Sequence[Missing] = ()) -> None:
+        missing = list(failed)
         for span in self._view.spans(start, end, self._sender.can_send):
             if isinstance(span, Sent):
                 missing += self._send(cookie, span)[:1]
@@ -63,13 +70,18 @@ class Reads:
 
     def _send(self, cookie: int, span: Sent) -> Sequence[Missing]:
         """Send a span as one chunk; returns what of it could not be read, in whose place zeros were sent."""
-        start, end, missing = span.start, span.end, list[Missing]()
-        head = self._line.take_put() + data_head(cookie, start, end - start, 0)
-        while (start := self._sender.send(head, span.plan, start, end)) < end:
+        head = self._line.take_put() + data_head(cookie, span.start, span.end - span.start, 0)
+        upto = self._sender.send(head, span.plan, span.start, span.end)
+        return self._read_on(upto, span.end)
+
+    def _read_on(self, start: int, end: int) -> Sequence[Missing]:
+        """Read and send the rest of a chunk; returns as `_send` does."""
+        missing = list[Missing]()
+        while start < end:
             part = self._line.piece[: min(PIECE, end - start)]
             missing += self._view.read_into(start, part)
             self._line.send(b"", part)
-            start, head = start + len(part), b""
+            start += len(part)
         return missing
 
     # --- read and sent ---

@@ -32,6 +32,15 @@ class WritableView:
                 missing += self._below.read_into(run.start, part)
         return missing
 
+    @property
+    def holes_are_zeros(self) -> bool:
+        """See CarefulReader."""
+        return self._below.holes_are_zeros
+
+    def is_plain(self, start: int, end: int) -> bool:
+        """See CarefulReader; raises as reading the scratch file's tables does."""
+        return all(run.kind is Kind.HOLE for run in self._scratch.table(start, end))
+
     def spans(self, start: int, end: int, can_send: Sequence[bool]) -> Iterator[Span]:
         """See CarefulReader; what was written is read."""
         for run in self._scratch.table(start, end):
@@ -82,3 +91,7 @@ class WritableView:
                 raise LostDataError(self._scratch.medium.path, first, len(whole), missing[0].reason)
             whole[start - first : start - first + len(data)] = data
             self._scratch.write(first, memoryview(whole))
+
+
+View = CarefulReader | WritableView
+"""A disk as one client sees it."""

@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.effort import SAFETY
 from tests.support.runs_disk import RunsDisk
-from vhdx import compiling
 from vhdx.plans import Plans
 from vhdx.reader import Reader
 from vhdx.runs import Kind, Run
@@ -20,13 +19,6 @@ from vhdx.system.sockets import SENDS_FILES
 pytestmark = pytest.mark.skipif(not SENDS_FILES, reason="this system sends no files by sockets")
 SECTOR = 512
 HEAD = b"in front"
-
-
-@pytest.fixture(params=["interpreted", "compiled"])
-def twin(request, monkeypatch):
-    """Both ways to send: by Python, and by what is compiled."""
-    monkeypatch.setattr(compiling, "is_loaded", lambda: request.param == "compiled")
-    return request.param
 
 
 @pytest.fixture
@@ -76,7 +68,7 @@ def runs_of(chance, count):
     return runs
 
 
-def test_what_is_sent_is_what_is_read(files, pair, twin):
+def test_what_is_sent_is_what_is_read(files, pair):
     chance = random.Random(7)
     disk = RunsDisk(files, runs_of(chance, 60))
     here, taken = pair
@@ -88,7 +80,7 @@ def test_what_is_sent_is_what_is_read(files, pair, twin):
     assert taken() == expected
 
 
-def test_a_file_that_ends_early_stops_it_there(files, pair, twin):
+def test_a_file_that_ends_early_stops_it_there(files, pair):
     os.truncate(files[1].path, 1000)
     runs = [Run(0, 4096, Kind.DATA, 0, 0), Run(4096, 4096, Kind.DATA, 1, 0), Run(8192, 4096, Kind.DATA, 0, 0)]
     disk = RunsDisk(files, runs)
@@ -97,7 +89,7 @@ def test_a_file_that_ends_early_stops_it_there(files, pair, twin):
     assert len(taken()) == len(HEAD) + 4096 + 1000
 
 
-def test_a_file_that_fails_stops_it_there(files, pair, twin):
+def test_a_file_that_fails_stops_it_there(files, pair):
     disk = RunsDisk(files, [Run(0, 4096, Kind.DATA, 0, 0), Run(4096, 4096, Kind.DATA, 1, 0)])
     here, taken = pair
     sender = RunSender(disk, here)
@@ -110,7 +102,7 @@ def test_a_file_that_fails_stops_it_there(files, pair, twin):
     assert len(taken()) == 4096
 
 
-def test_a_connection_that_is_gone_is_an_error(files, twin):
+def test_a_connection_that_is_gone_is_an_error(files):
     disk = RunsDisk(files, [Run(0, 4096, Kind.DATA, 0, 0)])
     here, there = socket.socketpair()
     there.close()
@@ -120,7 +112,7 @@ def test_a_connection_that_is_gone_is_an_error(files, twin):
             sender.send(HEAD, plan, 0, 4096)
 
 
-def test_a_long_head_goes_in_front_too(files, pair, twin):
+def test_a_long_head_goes_in_front_too(files, pair):
     disk = RunsDisk(files, [Run(0, 4096, Kind.DATA, 0, 0)])
     here, taken = pair
     assert RunSender(disk, here).send(b"x" * 100_000, Plans(disk).keep(0), 0, 4096) == 4096
