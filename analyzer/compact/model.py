@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 from analyzer.compact.free import VolumeSpace
 
@@ -19,9 +20,10 @@ class Fate(Enum):
 
 
 class Move(NamedTuple):
-    """A block or a sector bitmap of `length` bytes, in this slot of the block table, and where it is to be."""
+    """`length` bytes of the file, and where they are to be."""
 
-    slot: int
+    owner: int | UUID
+    """What leads there: the slot of a block or a sector bitmap in the block table, or the region that it is."""
     start: int
     target: int
     length: int

@@ -15,7 +15,7 @@ from vhdx.errors import LostDataError, OutputError
 from vhdx.image import Image
 from vhdx.ranges import Range, Ranges
 from vhdx.structures.bat import OFFSET_SHIFT, STATE_MASK, BatEntry, BlockState
-from vhdx.structures.constants import MIB, SECTOR_BITMAP_SIZE
+from vhdx.structures.constants import BAT_REGION, METADATA_REGION, MIB, SECTOR_BITMAP_SIZE
 
 _PIECE = MIB
 _PLACELESS = (BlockState.NOT_PRESENT, BlockState.ZERO)
@@ -131,6 +131,10 @@ def _movable(image: Image, blocks: list[int], dropped: tuple[int, ...]) -> Itera
         if entry.state.holds_data and chunk not in dropped:
             place = entry.file_offset
             yield Move(image.geometry.bitmap_slot(chunk), place, place, SECTOR_BITMAP_SIZE)
+    # A table that a disk outgrew is at the end of the file. Other regions are unknown, or have a log of their own.
+    for region in image.regions.current.entries:
+        if region.guid in (BAT_REGION, METADATA_REGION):
+            yield Move(region.guid, region.file_offset, region.file_offset, region.length)
 
 
 def _moves(room: Room, waiting: list[Move]) -> Iterator[tuple[Move, ...]]:

@@ -9,6 +9,7 @@ from analyzer.compact.model import CompactPlan, Move
 from analyzer.merge.media import Media, in_place
 from analyzer.progress import Progress, no_progress
 from vhdx.edit.editor import Editor, tidy
+from vhdx.edit.metadata import move_region
 from vhdx.identities import Identities, random_identities
 from vhdx.ranges import Range
 from vhdx.source import read_at
@@ -62,7 +63,10 @@ def _let_go(editor: Editor, plan: CompactPlan) -> None:
 
 
 def _move(editor: Editor, move: Move) -> None:
+    if isinstance(move.owner, UUID):
+        move_region(editor, move.owner, move.target)
+        return
     for part in Range(0, move.length).pieces(_PIECE):
         held = max(0, min(part.length, editor.session.size - move.start - part.start))  # the last block may be cut off
         editor.session.write(move.target + part.start, read_at(editor.session, move.start + part.start, held))
-    editor.move_slot(move.slot, move.target)
+    editor.move_slot(move.owner, move.target)

@@ -136,6 +136,21 @@ def stage_regions(editor: Editor, moved: Mapping[UUID, Range]) -> None:
     editor.take_regions(changed)
 
 
+def move_region(editor: Editor, guid: UUID, target: int) -> None:
+    """Move a region to free room, durably and at once: a whole copy first, then what leads there."""
+    region = next(entry for entry in editor.regions.current.entries if entry.guid == guid)
+    editor.commit()
+    place = Range(target, region.length)
+    editor.session.medium.zero(place)  # what of a table is zeros, most of 512 MiB, is not written
+    for part in place.pieces(MIB):
+        data = read_at(editor.session, region.file_offset + part.start - target, part.length)
+        if data.count(0) < len(data):
+            editor.session.write(part.start, data)
+    editor.commit()
+    stage_regions(editor, {guid: place})
+    editor.commit_whole()
+
+
 def locator_of(editor: Editor) -> ParentLocator | None:
     """Who the parent is, by the file as it is being changed."""
     entry = editor.metadata.find(PARENT_LOCATOR)

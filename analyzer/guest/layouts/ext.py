@@ -134,8 +134,9 @@ class ExtSuperblock:
 
     @property
     def descriptors_start(self) -> int:
-        """The byte of the volume at which the group descriptors begin."""
-        return (self.first_block + 1) * self.block_size
+        """The byte of the volume at which the group descriptors begin: the block after the superblock's."""
+        # Not after `first_block`: with clusters of blocks (BIGALLOC) that is 0 for blocks of 1 KiB, too.
+        return (START // self.block_size + 1) * self.block_size
 
     @property
     def descriptors_length(self) -> int:

@@ -72,7 +72,8 @@ class ExtUsage:
         """Bitmaps, inode tables and copies of the superblock with the descriptors behind them."""
         superblock, block = self.superblock, self.superblock.block_size
         table, front = superblock.inodes_per_group * superblock.inode_size, superblock.descriptors_length + block
-        found = [(superblock.copy_of(group), front) for group in (0, *(group for group, _ in superblock.copies()))]
+        found = [(0, superblock.descriptors_start + superblock.descriptors_length)]
+        found += [(at, front) for _, at in superblock.copies()]
         for group in self.groups:
             found += (group.block_bitmap * block, block), (group.inode_bitmap * block, block)
             found.append((group.inode_table * block, table))

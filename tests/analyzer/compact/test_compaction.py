@@ -12,7 +12,7 @@ from analyzer.compact.free import FreeSpace
 from analyzer.compact.plan import plan_compaction
 from analyzer.compact.run import run_compaction
 from analyzer.judgement.judge import judged
-from fixtures import Block, BlockState, Identity, ImageSpec, Provision, encode, stamp
+from fixtures import Block, BlockState, Identity, ImageSpec, Layout, Part, Provision, encode, stamp
 from tests.analyzer.merge.chains import random_chain
 from tests.analyzer.merge.helpers import disk, opened_chain, recorded
 from tests.support.crashing import PagedFile, Recorder, crash_states
@@ -83,6 +83,26 @@ def test_blocks_of_zeros_go_and_the_last_ones_move_into_their_places(tmp_path):
     assert plan.moved_bytes == 2 * MIB
     assert disk(run.files, paths) == before
     assert run.media[paths[0]].size == plan.size_after
+
+
+@pytest.mark.slow
+def test_tables_at_the_end_move_down_with_the_blocks_and_the_disk_is_the_same_at_every_moment(tmp_path):
+    """A disk that outgrew its table has it there, and one with many items its metadata: nothing could be cut off."""
+    zeros = Block(state=BlockState.FULLY_PRESENT, data={})
+    places = Layout(region_mib={Part.BAT: 12, Part.METADATA: 13})
+    run, paths = one_file(tmp_path, {0: zeros, 1: zeros, 2: full(2)}, size=4 * MIB, layout=places)
+    before = disk(run.files, paths)
+    plan = compact(run, paths)
+    assert run.media[paths[0]].size == plan.size_after == 5 * MIB  # the front, a log, both regions, a block
+    assert disk(run.files, paths) == before
+    for number, (words, files) in enumerate(crash_states(run, shuffled=1)):
+        assert disk(files, paths) == before, words
+        if number % 16 == 0:
+            assert read_judged(files, paths) == before, words
+            again = Recorder(files)
+            compact(again, paths)
+            assert disk(again.files, paths) == before, words
+            assert again.media[paths[0]].size == plan.size_after
 
 
 def test_a_trimmed_block_that_keeps_its_place_gives_it_back(tmp_path):

@@ -1,12 +1,18 @@
 """What volumes call free: nothing that a file or a structure has, and nothing of a volume that was not closed."""
 
+import random
 import subprocess
 
+import numpy as np
 import pytest
 
+import vhdx
 from analyzer.compact.free import free_space_of
+from analyzer.compact.plan import held_blocks
 from analyzer.convert.disks import RawDisk
-from tests.analyzer.judgement.disks import DELETED, volume
+from tests.analyzer.guest.in_use import in_use
+from tests.analyzer.judgement.disks import made, volume
+from vhdx.source import read_at
 
 MIB = 1 << 20
 CHECKED_BY = {
@@ -14,6 +20,8 @@ CHECKED_BY = {
     "ext4-plain": ("e2fsck", "-fn"),
     "ext4-64bit-meta_bg": ("e2fsck", "-fn"),
     "ext4-1k": ("e2fsck", "-fn"),
+    "ext4-unused-groups": ("e2fsck", "-fn"),
+    "ext4-bigalloc": ("e2fsck", "-fn"),
     "ext2": ("e2fsck", "-fn"),
     "ntfs": ("ntfsfix", "-n"),
     "fat16": ("fsck.fat", "-n"),
@@ -39,17 +47,38 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("kind", CHECKED_BY)
-def test_without_its_free_space_a_volume_is_whole_and_what_was_deleted_is_gone(kind, written):
-    path = written(volume(kind, 1))
-    free = free_of(path)
-    assert free.volumes[0].why_kept == ""
-    data = bytearray(path.read_bytes())
-    for part in free.ranges:
-        data[part.start : part.end] = bytes(part.length)
-    before, after = path.read_bytes().count(DELETED[:512]), data.count(DELETED[:512])
-    assert free.ranges.size > 16 * MIB
-    assert after <= before // 100
-    path.write_bytes(data)
+def test_without_its_free_space_a_file_holds_the_blocks_in_use_alone_and_its_volume_is_whole(
+    kind, written, vhdx_command
+):
+    path, data = written(volume(kind, 1)), volume(kind, 1)
+    used = in_use(kind, path)
+    needed = {number for number in range(len(data) // MIB) if filled(data, used, number)}
+    disk, new = path.with_name("disk.vhdx"), path.with_name("new.vhdx")
+    laid_out = made(data, MIB, random.Random(1)).without(())  # blocks in any order
+    disk.write_bytes(read_at(laid_out, 0, laid_out.size))
+    for words in ([disk, new, "--block-size", "1M"], ["--in-place", disk]):
+        assert vhdx_command("compact", *words, "--free-space").code == 0
+    for one in (disk, new):
+        with vhdx.open_image(one) as image:
+            assert {block for block, _ in held_blocks(image)} == needed
+            after = image.read(0, len(data))
+        assert one.stat().st_size <= (4 + len(needed)) * MIB
+        assert_volume_is_whole(kind, path, data, after, used)
+
+
+def filled(data, used, number):
+    """Whether a block has anything that is in use and not zero."""
+    block = slice(number * MIB, (number + 1) * MIB)
+    return bool((np.frombuffer(data[block], np.uint8)[used[block]]).any())
+
+
+def assert_volume_is_whole(kind, path, before, after, used):
+    """Every byte of files and structures is as it was, nothing else is but became zeros, and its checker is content."""
+    old, new = (np.frombuffer(content, np.uint8) for content in (before, after))
+    changed = old != new
+    assert not (changed & used).any()
+    assert not new[changed].any()
+    path.write_bytes(after)
     done = subprocess.run([*CHECKED_BY[kind], path], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -48,6 +48,8 @@ _EXT = {
     "ext4-plain": ("-O", "^has_journal,^flex_bg,^64bit"),
     "ext4-64bit-meta_bg": ("-O", "64bit,meta_bg,^resize_inode"),
     "ext4-1k": ("-b", "1024", "-O", "64bit"),
+    "ext4-unused-groups": ("-b", "1024", "-O", "metadata_csum,flex_bg,64bit"),
+    "ext4-bigalloc": ("-b", "1024", "-O", "bigalloc,64bit", "-C", "16384"),
     "ext2": ("-O", "^has_journal,^extent,^metadata_csum,^64bit,^flex_bg"),
 }
 
