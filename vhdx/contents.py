@@ -35,18 +35,10 @@ from vhdx.structures.constants import (
 from vhdx.structures.disk import DiskParameters, check_disk_parameters, has_parent_flag, parse_disk_parameters
 from vhdx.structures.fields import Copies
 from vhdx.structures.header import Header, check_headers, judge_headers
-from vhdx.structures.identifier import (
-    FRONT_SIZE,
-    SIGNATURE,
-    TAIL_SIZE,
-    Identifier,
-    check_identifier,
-    check_length,
-    is_vhd,
-    parse_identifier,
-)
+from vhdx.structures.identifier import SIGNATURE, Identifier, check_identifier, check_length, parse_identifier
 from vhdx.structures.identifier import SIZE as IDENTIFIER_SIZE
 from vhdx.structures.locator import ParentLocator, check_locator, parse_locator
+from vhdx.structures.lookalikes import FRONT_SIZE, TAIL_SIZE, is_vhd
 from vhdx.structures.metadata import ITEM_SIZES, MetadataTable, check_metadata_table, parse_metadata_table
 from vhdx.structures.region import (
     RegionEntry,

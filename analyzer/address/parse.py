@@ -11,7 +11,8 @@ from vhdx.chain import StateName
 from vhdx.contents import is_vhd_file
 from vhdx.errors import VhdxError
 from vhdx.source import FileSource, read_at
-from vhdx.structures.identifier import FRONT_SIZE, SIGNATURE, container_in, may_be_raw
+from vhdx.structures.identifier import SIGNATURE
+from vhdx.structures.lookalikes import FRONT_SIZE, container_in, may_be_raw
 from vhdx.system.files import is_device
 
 # The two colons of a URL's IPv6 host are none that a restore point follows.

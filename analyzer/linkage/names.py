@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vhdx.source import ByteSource, read_if_possible
 from vhdx.structures.constants import HEADER_AREA_SIZE
-from vhdx.structures.identifier import FRONT_SIZE, is_archive
+from vhdx.structures.lookalikes import FRONT_SIZE, is_archive
 
 # `disk.vhdx.locked`, `disk.vhdx.id-7F3A.[mail].ext`: ransomware, downloads and copying programs put theirs behind.
 _OWN = re.compile(r".+\.(?:a?vhdx|vhds|a?vhd)(?=\.|$)", re.IGNORECASE | re.DOTALL)

@@ -24,7 +24,8 @@ from vhdx.source_map import BESIDE, SourceMapError, SourceMaps, files_of, is_sou
 from vhdx.structures.constants import BAT_REGION, HEADER_AREA_SIZE, HEADER_OFFSETS, HEADER_SIZE, MIB
 from vhdx.structures.disk import DiskParameters
 from vhdx.structures.header import judge_headers
-from vhdx.structures.identifier import SIGNATURE, is_archive
+from vhdx.structures.identifier import SIGNATURE
+from vhdx.structures.lookalikes import is_archive
 
 # What a system says of a medium that fails.
 _MEDIUM = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EOVERFLOW, errno.ETIMEDOUT}
