@@ -62,7 +62,7 @@ def locate(path: str, folder: Path, mappings: Sequence[Mapping]) -> Path | Refus
     flaw = _why_refused(bare)
     if flaw:
         return Refused(path, flaw)
-    for mapping in mappings:
+    for mapping in sorted(mappings, key=lambda one: -len(one.windows.parts)):  # what says more of the path comes first
         mapped = mapping.apply(bare)
         if mapped is not None:
             return match_case(mapped)
@@ -107,7 +107,8 @@ def _below(relative: str) -> str:
 
 def _bare(path: str) -> str:
     r"""The path without `\\?\`, forward slashes kept where they are the only ones (a POSIX path)."""
-    stripped = path[4:] if path[:4] in _DEVICE_PREFIXES and path[2] == "?" else path
+    front = path[:4].replace("/", "\\")  # Windows takes `//?/` for the same
+    stripped = path[4:] if front in _DEVICE_PREFIXES and front[2] == "?" else path
     if stripped is not path and re.match(r"UNC[\\/]", stripped, re.IGNORECASE):
         stripped = "\\\\" + stripped[4:]
     return stripped if stripped.startswith("/") and "\\" not in stripped else stripped.replace("/", "\\")
@@ -137,7 +138,8 @@ def _is_remote(bare: str) -> bool:
 def match_case(path: Path) -> Path:
     """The path, each part that does not exist replaced by the one entry that differs in case or normal form alone.
 
-    macOS and many file servers keep names decomposed (form D), locators have them composed.
+    macOS and many file servers keep names decomposed (form D), locators have them composed. Dots and spaces at the end
+    of a part come last: Windows leaves them out of a name.
     """
     if _exists(path):
         return path
@@ -162,8 +164,8 @@ def _same_but_case(folder: Path, name: str) -> Iterator[Path]:
         entries = sorted(os.listdir(folder))  # noqa: PTH208 - Path.iterdir builds a Path for each of thousands
     except OSError:
         return
-    wanted = _folded(name)
-    yield from (folder / entry for entry in entries if _folded(entry) == wanted)
+    for wanted in dict.fromkeys((_folded(name), _folded(name.rstrip(". ")))):
+        yield from (folder / entry for entry in entries if _folded(entry) == wanted)
 
 
 def _folded(name: str) -> str:

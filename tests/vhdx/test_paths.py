@@ -130,9 +130,10 @@ def test_a_volume_of_the_old_host_can_be_mapped_too(tmp_path):
 
 
 @posix
-def test_the_first_mapping_that_fits_counts_and_others_do_not(tmp_path):
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_mapping_that_says_most_of_a_path_counts_whatever_the_order(tmp_path, step):
     one, two = tmp_path / "one", tmp_path / "two"
-    mappings = [Mapping.parse(text) for text in (f"D:\\={tmp_path}", f"C:\\vm\\a={one}", f"C:\\vm={two}")]
+    mappings = [Mapping.parse(text) for text in (f"D:\\={tmp_path}", f"C:\\vm\\a={one}", f"C:\\vm={two}")][::step]
     assert locate("C:\\vm\\a\\x.vhdx", tmp_path, mappings) == one / "x.vhdx"
     assert locate("C:\\vm\\b\\x.vhdx", tmp_path, mappings) == two / "b" / "x.vhdx"
     assert isinstance(locate("C:\\vmother\\x.vhdx", tmp_path, mappings), Refused)
@@ -182,7 +183,9 @@ def test_any_text_at_all_leads_to_a_path_or_is_refused(text):
 
 
 @pytest.mark.parametrize("share", [r"\\FS01\VMs$", r"\\fs01\vms$", r"\\?\UNC\FS01\VMs$", "//FS01/VMs$"])
-@pytest.mark.parametrize("path", [r"\\FS01\VMs$\sub\Base.vhdx", r"\\?\UNC\FS01\VMs$\sub\Base.vhdx"])
+@pytest.mark.parametrize(
+    "path", [r"\\FS01\VMs$\sub\Base.vhdx", r"\\?\UNC\FS01\VMs$\sub\Base.vhdx", "//?/UNC/FS01/VMs$/sub/Base.vhdx"]
+)
 def test_a_share_is_followed_where_the_user_has_said_where_it_is(tmp_path, share, path):
     assert locate(path, tmp_path, [Mapping.parse(f"{share}={tmp_path}")]) == tmp_path / "sub/Base.vhdx"
 
@@ -199,6 +202,14 @@ def test_a_share_that_is_not_mapped_is_refused_with_the_option_that_maps_it(tmp_
 )
 def test_what_is_refused_of_a_local_path_is_refused_under_a_mapped_share_too(tmp_path, path):
     assert isinstance(locate(path, tmp_path, [Mapping.parse(rf"\\FS01\VMs$={tmp_path}")]), Refused)
+
+
+@pytest.mark.parametrize("written", ["Base.vhdx.", "base.vhdx ", "Base.vhdx . "])
+def test_dots_and_spaces_at_the_end_of_a_name_count_only_where_a_file_has_them(tmp_path, written):
+    (tmp_path / "Base.vhdx").touch()
+    assert locate(f".\\{written}", tmp_path, ()).name == "Base.vhdx"
+    (tmp_path / written).touch()
+    assert locate(f".\\{written}", tmp_path, ()).name == written
 
 
 def test_a_name_in_another_normal_form_is_the_same_name(tmp_path):

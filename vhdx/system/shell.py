@@ -21,13 +21,19 @@ def shell_command(words: Sequence[str]) -> str:
 
 
 def _for_posix(word: str) -> str:
-    return shlex.quote(word) if word.isprintable() else f"$'{''.join(map(_escape, os.fsencode(word)))}'"
+    """A word as every shell of POSIX takes it: dash and fish know no `$'...'`."""
+    if word.isprintable():
+        return shlex.quote(word)
+    whole = os.fsencode(word)
+    bare = whole.rstrip(b"\n")  # which a shell cuts off what a command prints: these stand as they are
+    ends = "\n" * (len(whole) - len(bare))
+    return f"\"$(printf %b '{''.join(map(_escape, bare))}')\"{ends and shlex.quote(ends)}"
 
 
 def _escape(byte: int) -> str:
     character = chr(byte)
-    plain = character.isascii() and character.isprintable() and character not in "'\\"
-    return character if plain else f"\\x{byte:02x}"
+    plain = character.isascii() and character.isprintable() and character not in "'\"!\\"
+    return character if plain else f"\\0{byte:03o}"
 
 
 def _for_windows(word: str) -> str:

@@ -1,6 +1,7 @@
 """Words for shells: what cmd and PowerShell would make of them is played by their own rules."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_a_name_on_windows_is_one_word_and_no_command(monkeypatch, name):
     assert not re.search("[&|<>^%]", outside)
     assert "%" not in line
     assert name in line or not name.isprintable() or set(name) & set("$`%\u201c\u201d\\")
+
+
+@pytest.mark.skipif(windows.HERE, reason="a POSIX shell")
+def test_a_name_for_posix_is_one_word_of_the_plainest_shell_and_steers_no_terminal():
+    names = [*NAMES, "a\nb$(touch x)", "it's!\x1b[31m%s\\x41\"", "end\n\n", "\u202egpj.vhdx", "\udcff\x85", "-n\r"]
+    line = shell_command(["printf", "%s\\0", *names])
+    assert line.replace("\n", "").isprintable()
+    said = subprocess.run(["sh", "-c", line], check=True, capture_output=True, cwd="/").stdout
+    assert said.decode(errors="surrogateescape").split("\0")[:-1] == names
 
 
 def test_only_words_that_need_it_are_quoted(monkeypatch):
