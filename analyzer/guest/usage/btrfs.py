@@ -55,6 +55,10 @@ class Node:
     """A node of a tree: where its copies are and which of them hold, and what the first that does holds."""
 
     tree: int
+    pointer: Pointer
+    """What names it."""
+    places: tuple[int, ...]
+    """The bytes of the device at which its copies must be."""
     copies: tuple[tuple[int, bool], ...]
     """Those that can be read."""
     content: bytes | None
@@ -124,7 +128,7 @@ class BtrfsUsage:
             copies = [(at, raw) for at in places if (raw := self.known.read(at, size))]
             said = tuple((at, btrfs.node_holds(self.superblock, raw, pointer)) for at, raw in copies)
             content = next((raw for (_, raw), (_, holds) in zip(copies, said, strict=True) if holds), None)
-            yield Node(tree, said, content)
+            yield Node(tree, pointer, places, said, content)
             waiting += btrfs.below(content) if content else ()
 
     def _maps(self, extent: Range) -> Iterator[tuple[Range, Ranges]]:

@@ -9,6 +9,7 @@ from itertools import islice
 
 from analyzer.recover.rebuild.placement import place_blocks, put_block
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, mbr_signs, sign_fits
+from analyzer.recover.rebuild.signatures_btrfs import node_signs
 from analyzer.recover.rebuild.signatures_ext import group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_headers import header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
@@ -34,6 +35,7 @@ _SIGNS: tuple[Callable[[Disk], Iterable[Sign]], ...] = (
     boot_signs,
     record_signs,
     group_signs,
+    node_signs,
 )
 _MOST_SIGNS, _MOST_BLOCKS = 1 << 15, 1 << 16
 # Signs that are looked for in all blocks: what is damaged, and not moved, is nowhere.
@@ -51,7 +53,7 @@ def exchange_entries(work: RebuildWorkspace, image: Image) -> None:
     table, marks = image.table, (len(work.doubted), len(work.rebuilt))
     before = {table.geometry.payload_slot(block): int(payload_entries(table)[block]) for block in moved}
     put_entries(work, table, dict.fromkeys(before, UNKNOWN))
-    place_blocks(work, image_of(work.structures), [int(places[block]) for block in moved])
+    place_blocks(work, image_of(work.structures), sorted(int(places[block]) for block in moved))
     _put_the_last(work, image_of(work.structures), moved, {int(places[block]) for block in moved})
     if len(work.rebuilt) == marks[1]:  # nothing shows where they belong
         put_entries(work, table, before)

@@ -12,6 +12,7 @@ from analyzer.judgement.unowned import Unowned
 from analyzer.progress import Progress
 from analyzer.recover.rebuild.mib_pieces import spread, withdraw
 from analyzer.recover.rebuild.signatures import Sign, gpt_signs, mbr_signs, sign_fits
+from analyzer.recover.rebuild.signatures_btrfs import node_signs
 from analyzer.recover.rebuild.signatures_ext import directory_signs, group_signs, superblock_signs
 from analyzer.recover.rebuild.signatures_headers import addressed, header_signs
 from analyzer.recover.rebuild.signatures_ntfs import boot_signs, record_signs
@@ -40,8 +41,8 @@ from vhdx.table import BlockTable
 # A fixed file is as large as its disk: no such file has more blocks in practice.
 _MOST_OF_FIXED = 1 << 20
 # The order is by how much must be known before: a GPT names its own place; superblocks and boot sectors need the
-# partitions; records need the boot sector; groups the superblock; directories the inodes. Superblocks and records
-# come twice, because what the first pass placed shows where more of them must be.
+# partitions; records need the boot sector; groups the superblock; directories the inodes; nodes of btrfs the chunks.
+# Superblocks, records and nodes come twice, because what the first pass placed shows where more of them must be.
 # Each looks at the disk as the ones before it have put it together: what is placed tells where more must stand.
 _PHASES: tuple[tuple[str, Callable[[Disk], Iterable[Sign]]], ...] = (
     ("both GPT", gpt_signs),
@@ -51,6 +52,8 @@ _PHASES: tuple[tuple[str, Callable[[Disk], Iterable[Sign]]], ...] = (
     ("boot sectors of NTFS", boot_signs),
     ("further headers of volumes", header_signs),
     ("further superblocks of ext", superblock_signs),
+    ("nodes of btrfs", node_signs),
+    ("further nodes of btrfs", node_signs),
     ("records of NTFS", record_signs),
     ("further records of NTFS", record_signs),
     ("groups of ext", group_signs),

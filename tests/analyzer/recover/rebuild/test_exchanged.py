@@ -31,13 +31,17 @@ def rebuilt(source, made):
 def disk(kind):
     if is_missing(kind):
         pytest.skip(f"nothing here makes {kind}")
-    return disks.made(disks.volume(kind, 0), MIB, random.Random(f"swap {kind}"))
+    return disks.made(disks.volume(kind, 0), MIB, random.Random(f"{kind} swapped"))
 
 
-@pytest.mark.parametrize(("kind", "telling"), [("ext4", 8), ("ntfs", 0)])  # a backup superblock; the boot sector
-def test_two_blocks_one_of_which_tells_its_place_are_put_back_as_likely(kind, telling):
+# A backup superblock; the boot sector; the root of the tree of chunks.
+@pytest.mark.parametrize(("kind", "telling"), [("ext4", 8), ("ntfs", 0), ("btrfs", 1)])
+@pytest.mark.parametrize("as_on_disk", [True, False], ids=["as-on-disk", "other-way-round"])
+def test_two_blocks_one_of_which_tells_its_place_are_put_back_as_likely(kind, telling, as_on_disk):
     made = disk(kind)
-    other = next(block for block in made.held if block not in {0, telling, *made.trimmable})
+    place = made.held.index
+    others = (block for block in made.held if block > telling + 1 and block not in made.trimmable)
+    other = next(block for block in others if (place(block) > place(telling)) is as_on_disk)
     saved, is_right = rebuilt(swapped(made, telling, other), made)
     assert is_right
     assert {part.start // MIB for part in saved.doubted} == {telling, other}
